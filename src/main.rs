@@ -1,0 +1,2 @@
+//! The `espstress` command.
+fn main() {}
