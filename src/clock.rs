@@ -1,0 +1,57 @@
+//! The one place that reads clocks. Monotonic for every latency; wall time only to name the moment a run
+//! started and to place kernel capture times on the run's own axis.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The run's time axis: nanoseconds since its start, with the wall time of that start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+    start_unix_ns: i64,
+}
+
+impl Clock {
+    /// Starts the axis now.
+    #[must_use]
+    pub fn start() -> Self {
+        let start = Instant::now();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { start, start_unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX) }
+    }
+
+    /// Nanoseconds since the start of the run, monotonic.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        nanos(self.start.elapsed())
+    }
+
+    /// Places a monotonic instant on the axis; instants before the start are 0.
+    #[must_use]
+    pub fn at_ns(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.start))
+    }
+
+    /// The monotonic instant of the start.
+    #[must_use]
+    pub const fn origin(&self) -> Instant {
+        self.start
+    }
+
+    /// Wall time of the start, nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn start_unix_ns(&self) -> i64 {
+        self.start_unix_ns
+    }
+
+    /// A capture time (nanoseconds since the Unix epoch) as seconds since the start of the run.
+    #[must_use]
+    pub fn seconds_of_unix_ns(&self, unix_ns: i64) -> f64 {
+        (unix_ns - self.start_unix_ns) as f64 / 1e9
+    }
+}
+
+/// A duration in whole nanoseconds, saturating after 584 years.
+#[must_use]
+pub fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,105 @@
+//! What a run means: the catalogue of findings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Users of the device will meet it.
+    Error,
+    /// It will hurt under other circumstances, or it hurts a little.
+    Warning,
+    /// Worth knowing; nothing is wrong.
+    Info,
+}
+
+/// A finding's public name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each id is explained in the catalogue beside its rule")]
+pub enum FindingId {
+    SocketExhaustion,
+    HalfOpenNotReclaimed,
+    AbortiveClose,
+    TimewaitPortReuse,
+    FinWaitTimeout,
+    AcceptOverflow,
+    BlockedApplication,
+    DeviceUnreachable,
+    DeviceRebooted,
+    HeapLeak,
+    HeapLow,
+    PowerSaveLatency,
+    LinkOutages,
+    SlowRecovery,
+    LossyLink,
+    HostLimited,
+    CaptureIncomplete,
+}
+
+impl FindingId {
+    /// Every id.
+    pub const ALL: [Self; 17] = [
+        Self::SocketExhaustion,
+        Self::HalfOpenNotReclaimed,
+        Self::AbortiveClose,
+        Self::TimewaitPortReuse,
+        Self::FinWaitTimeout,
+        Self::AcceptOverflow,
+        Self::BlockedApplication,
+        Self::DeviceUnreachable,
+        Self::DeviceRebooted,
+        Self::HeapLeak,
+        Self::HeapLow,
+        Self::PowerSaveLatency,
+        Self::LinkOutages,
+        Self::SlowRecovery,
+        Self::LossyLink,
+        Self::HostLimited,
+        Self::CaptureIncomplete,
+    ];
+
+    /// The name in reports and threshold expressions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SocketExhaustion => "socket_exhaustion",
+            Self::HalfOpenNotReclaimed => "half_open_not_reclaimed",
+            Self::AbortiveClose => "abortive_close",
+            Self::TimewaitPortReuse => "timewait_port_reuse",
+            Self::FinWaitTimeout => "fin_wait_timeout",
+            Self::AcceptOverflow => "accept_overflow",
+            Self::BlockedApplication => "blocked_application",
+            Self::DeviceUnreachable => "device_unreachable",
+            Self::DeviceRebooted => "device_rebooted",
+            Self::HeapLeak => "heap_leak",
+            Self::HeapLow => "heap_low",
+            Self::PowerSaveLatency => "power_save_latency",
+            Self::LinkOutages => "link_outages",
+            Self::SlowRecovery => "slow_recovery",
+            Self::LossyLink => "lossy_link",
+            Self::HostLimited => "host_limited",
+            Self::CaptureIncomplete => "capture_incomplete",
+        }
+    }
+}
+
+/// What a run means, with its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// Which finding.
+    pub id: FindingId,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence.
+    pub statement: String,
+    /// The evidence with its figures, a line each.
+    pub evidence: Vec<String>,
+    /// The likely cause.
+    pub cause: String,
+    /// What to change: an sdkconfig line or a code habit.
+    pub change: String,
+}

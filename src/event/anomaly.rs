@@ -1,0 +1,188 @@
+//! What packets can show: the catalogue's ids, and one occurrence of an anomaly as the wire saw it.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// An anomaly's public name. Definitions, near misses and precedence are in `observe::rules`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each id is defined, at length, beside its rule in `observe::rules`")]
+pub enum AnomalyId {
+    SynRefused,
+    SynUnanswered,
+    TimewaitCollision,
+    RstAfterHandshake,
+    ClosedUnserved,
+    AbortiveClose,
+    RstAfterFin,
+    LateRst,
+    RstStorm,
+    RstBadSeq,
+    FinRetransmission,
+    FinDuel,
+    DataAfterFin,
+    ChallengeAck,
+    NoAckToData,
+    ZeroWindowStall,
+    HalfClosedLinger,
+    Retransmission,
+    DuplicateAck,
+    OutOfOrder,
+    PostRunChatter,
+}
+
+impl AnomalyId {
+    /// Every id, in the order of reports.
+    pub const ALL: [Self; 21] = [
+        Self::SynRefused,
+        Self::SynUnanswered,
+        Self::TimewaitCollision,
+        Self::RstAfterHandshake,
+        Self::ClosedUnserved,
+        Self::AbortiveClose,
+        Self::RstAfterFin,
+        Self::LateRst,
+        Self::RstStorm,
+        Self::RstBadSeq,
+        Self::FinRetransmission,
+        Self::FinDuel,
+        Self::DataAfterFin,
+        Self::ChallengeAck,
+        Self::NoAckToData,
+        Self::ZeroWindowStall,
+        Self::HalfClosedLinger,
+        Self::Retransmission,
+        Self::DuplicateAck,
+        Self::OutOfOrder,
+        Self::PostRunChatter,
+    ];
+
+    /// The name in reports and threshold expressions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynRefused => "syn_refused",
+            Self::SynUnanswered => "syn_unanswered",
+            Self::TimewaitCollision => "timewait_collision",
+            Self::RstAfterHandshake => "rst_after_handshake",
+            Self::ClosedUnserved => "closed_unserved",
+            Self::AbortiveClose => "abortive_close",
+            Self::RstAfterFin => "rst_after_fin",
+            Self::LateRst => "late_rst",
+            Self::RstStorm => "rst_storm",
+            Self::RstBadSeq => "rst_bad_seq",
+            Self::FinRetransmission => "fin_retransmission",
+            Self::FinDuel => "fin_duel",
+            Self::DataAfterFin => "data_after_fin",
+            Self::ChallengeAck => "challenge_ack",
+            Self::NoAckToData => "no_ack_to_data",
+            Self::ZeroWindowStall => "zero_window_stall",
+            Self::HalfClosedLinger => "half_closed_linger",
+            Self::Retransmission => "retransmission",
+            Self::DuplicateAck => "duplicate_ack",
+            Self::OutOfOrder => "out_of_order",
+            Self::PostRunChatter => "post_run_chatter",
+        }
+    }
+}
+
+/// Whom an anomaly counts against.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyClass {
+    /// The device did it, unasked.
+    Device,
+    /// What a link does: never a fault by itself.
+    Path,
+    /// The workload asked for it: it silenced, reset, vanished from or cut off that connection.
+    Provoked,
+}
+
+/// Who sent the segment that shows an anomaly.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the device under test.
+    FromDevice,
+    /// From the host that runs the test.
+    FromHost,
+}
+
+/// One connection on the wire: the 4-tuple and the initial sequence number that tells it from an earlier
+/// one on the same ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionKey {
+    /// The host's end.
+    pub host: SocketAddr,
+    /// The device's end.
+    pub device: SocketAddr,
+    /// Initial sequence number of the side that opened it; `None` where the capture began later.
+    pub isn: Option<u32>,
+}
+
+/// One packet that is part of the evidence: enough to find it again in the capture and to read it here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketNote {
+    /// Capture time, nanoseconds since the Unix epoch.
+    pub at_ns: i64,
+    /// Index of the packet in the capture, from 1 as Wireshark numbers them.
+    pub number: u64,
+    /// Who sent it.
+    pub direction: Direction,
+    /// The segment in words, as `[RST, ACK] seq=1 ack=63 win=5744 len=0`, sequence numbers relative.
+    pub summary: String,
+}
+
+/// One anomaly, once, as the wire saw it; what was intended is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Which one.
+    pub id: AnomalyId,
+    /// Class as far as the packets alone tell: `Provoked` where the host's own packets (its RST, its silence
+    /// announced on the wire) show it. `diagnose` may lower `Device` to `Provoked` from what was intended.
+    pub class: AnomalyClass,
+    /// Where.
+    pub connection: ConnectionKey,
+    /// Who sent the telling segment.
+    pub direction: Direction,
+    /// When, nanoseconds since the Unix epoch, of the telling segment (or of the deadline that passed).
+    pub at_ns: i64,
+    /// How manyth of this id and class on this connection, from 1: a connection counts once, at 1.
+    pub nth: u32,
+    /// How far the thing went on from `at_ns`, nanoseconds; 0 for an instant.
+    pub lasted_ns: i64,
+    /// The few packets that show it; filled only while examples of this id are still wanted.
+    pub packets: Vec<PacketNote>,
+    /// A remark that qualifies it, as `suspected: the previous connection was not seen to end`.
+    pub remark: Option<&'static str>,
+}
+
+/// A rule that could not be judged, and why: never to be read as absence.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct NotJudged {
+    /// The rule.
+    pub id: AnomalyId,
+    /// Why, in words for people: which watch would have been needed, what was missing.
+    pub reason: String,
+    /// On how many connections.
+    pub connections: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serialised_id_is_the_public_name() {
+        for id in AnomalyId::ALL {
+            assert_eq!(serde_json::to_value(id).unwrap(), id.name());
+        }
+    }
+}

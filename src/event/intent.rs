@@ -1,0 +1,105 @@
+//! What a workload intends with a connection, so that the wire's evidence can be told from what was asked
+//! for. Written by the workloads before they act, read by `diagnose`; a fixed 512 KiB for any run.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Index of a workload in the run, from 0 in the order of the scenario; [`WorkloadId::PROBE`] is the probe's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadId(pub u16);
+
+impl WorkloadId {
+    /// The probe beside every workload.
+    pub const PROBE: Self = Self(u16::MAX - 1);
+}
+
+/// What was done to a connection on purpose. Later acts replace earlier ones, the stronger stays visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Intent {
+    /// Nothing that excuses the device: request, response, orderly close.
+    Plain = 1,
+    /// More connections at once than the device says it can hold: a SYN may go unanswered.
+    BeyondCapacity = 2,
+    /// The host shut down writing and goes on reading.
+    HalfClosed = 3,
+    /// The host closes with a RST.
+    Reset = 4,
+    /// The host fell silent on it for a while (filter or outage), and may come back.
+    Silenced = 5,
+    /// The host vanished from it without a FIN or RST.
+    Vanished = 6,
+}
+
+impl Intent {
+    const fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Plain,
+            2 => Self::BeyondCapacity,
+            3 => Self::HalfClosed,
+            4 => Self::Reset,
+            5 => Self::Silenced,
+            6 => Self::Vanished,
+            _ => return None,
+        })
+    }
+}
+
+/// Who opened the connection on a local port, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntentEntry {
+    /// The workload.
+    pub workload: WorkloadId,
+    /// Its intention.
+    pub intent: Intent,
+}
+
+/// The latest intention for each local TCP port: one atomic word a port, no lock, no allocation.
+///
+/// A run uses each port for one connection at a time, and a vanished connection's port never again, so the
+/// port names the connection.
+pub struct IntentBook {
+    ports: Box<[AtomicU32]>,
+}
+
+impl Default for IntentBook {
+    fn default() -> Self {
+        Self { ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect() }
+    }
+}
+
+impl std::fmt::Debug for IntentBook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IntentBook").finish_non_exhaustive()
+    }
+}
+
+impl IntentBook {
+    /// Notes what is about to be done on `port`; call it before the act, so that no packet can be early.
+    pub fn note(&self, port: u16, workload: WorkloadId, intent: Intent) {
+        let word = (u32::from(workload.0) << 16) | intent as u32;
+        self.ports[usize::from(port)].store(word, Ordering::Release);
+    }
+
+    /// What was intended on `port`; `None` for a port that no workload of this run has used.
+    #[must_use]
+    pub fn look_up(&self, port: u16) -> Option<IntentEntry> {
+        let word = self.ports[usize::from(port)].load(Ordering::Acquire);
+        let intent = Intent::from_code(word & 0xffff)?;
+        Some(IntentEntry { workload: WorkloadId((word >> 16) as u16), intent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_intention_on_a_port_is_the_one_that_is_read() {
+        let book = IntentBook::default();
+        assert_eq!(book.look_up(4000), None);
+        book.note(4000, WorkloadId(2), Intent::Plain);
+        book.note(4000, WorkloadId(2), Intent::Vanished);
+        let entry = book.look_up(4000).unwrap();
+        assert_eq!(entry, IntentEntry { workload: WorkloadId(2), intent: Intent::Vanished });
+        assert_eq!(book.look_up(4001), None);
+    }
+}

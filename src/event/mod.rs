@@ -1,0 +1,17 @@
+//! The words that the rooms share: how a transaction failed, what the packets showed, what a workload
+//! intended with a connection, what the device said of itself, and the events a run is made of.
+//!
+//! A leaf: it imports nothing of the program, decides nothing and formats nothing. Names that end up in
+//! reports are fixed here, so that rewording a message can never change a statistic.
+
+mod anomaly;
+mod failure;
+mod intent;
+mod run;
+mod telemetry;
+
+pub use anomaly::{AnomalyClass, AnomalyId, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote};
+pub use failure::{Failure, FailureCounts};
+pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
+pub use run::{Event, EventSink, Expected, PhaseProgress};
+pub use telemetry::{DeviceSample, Telemetry};

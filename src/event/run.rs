@@ -1,0 +1,108 @@
+//! The events a run is made of. The engine's dispatcher sends them; progress display, the log and the tests
+//! consume the same ones.
+
+use std::sync::Arc;
+
+use super::{FailureCounts, Occurrence};
+
+/// How far a phase has come; a plain copy, taken a few times a second.
+#[derive(Clone, Debug, Default)]
+pub struct PhaseProgress {
+    /// Attempts ended so far.
+    pub attempts: u64,
+    /// Of those, successes.
+    pub succeeded: u64,
+    /// The others, by name.
+    pub failures: FailureCounts,
+    /// Application bytes, both directions.
+    pub bytes: u64,
+    /// Connections open now.
+    pub open: u32,
+    /// p50 of the last interval, nanoseconds, where there was a transaction.
+    pub p50_ns: Option<u64>,
+    /// p99 of the last interval, nanoseconds.
+    pub p99_ns: Option<u64>,
+}
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run is about to send its first packet.
+    RunStarted {
+        /// Scenario's name.
+        scenario: String,
+        /// The device's address in words.
+        target: String,
+        /// The seed of everything random.
+        seed: u64,
+    },
+    /// A remark for the person who waits, as `no capture: ...`.
+    Notice {
+        /// One sentence.
+        text: String,
+    },
+    /// A workload began.
+    PhaseStarted {
+        /// Its name in the scenario.
+        workload: String,
+        /// How much it will do, where that is known: transactions, or nanoseconds of running.
+        expected: Expected,
+    },
+    /// About once a second for each running workload.
+    Interval {
+        /// Its name in the scenario.
+        workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// Totals since the workload's start.
+        progress: PhaseProgress,
+    },
+    /// The packets showed something; `workload` where the connection is one of ours.
+    Anomaly {
+        /// Its name in the scenario.
+        workload: Option<String>,
+        /// What, shared because several reporters keep it.
+        occurrence: Arc<Occurrence>,
+    },
+    /// A workload ended.
+    PhaseEnded {
+        /// Its name in the scenario.
+        workload: String,
+        /// Totals.
+        progress: PhaseProgress,
+    },
+    /// The last close is past; the capture listens on.
+    Watching {
+        /// For at most this long, nanoseconds.
+        at_most_ns: u64,
+    },
+    /// Everything is over.
+    RunEnded {
+        /// By Ctrl-C.
+        interrupted: bool,
+    },
+}
+
+/// How much a workload is going to do, for a progress bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This many transactions.
+    Count(u64),
+    /// This long, nanoseconds.
+    Duration(u64),
+    /// Nobody knows.
+    Open,
+}
+
+/// Where events go. Implementations must not block: the dispatcher calls them between transactions.
+pub trait EventSink: Send {
+    /// Takes one event.
+    fn event(&mut self, event: &Event);
+}
+
+impl<F: FnMut(&Event) + Send> EventSink for F {
+    fn event(&mut self, event: &Event) {
+        self(event);
+    }
+}

@@ -1,0 +1,192 @@
+//! What one workload measured, and the recorder that its transactions write to.
+
+use std::collections::BTreeMap;
+
+use super::{Latency, LatencyPair, Phase, Series, TcpSample, TcpTotals};
+use crate::event::{Failure, FailureCounts, PhaseProgress};
+
+/// The whole of what one workload measured.
+#[derive(Clone, Debug)]
+pub struct WorkloadStats {
+    /// Attempts ended.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// The others by name.
+    pub failures: FailureCounts,
+    /// Latency by phase; a phase that cannot occur is not here.
+    pub latency: BTreeMap<Phase, LatencyPair>,
+    /// Application bytes sent.
+    pub bytes_sent: u64,
+    /// Application bytes received.
+    pub bytes_received: u64,
+    /// Payload bytes that came back whole and right.
+    pub goodput_bytes: u64,
+    /// TCP_INFO sums.
+    pub tcp: TcpTotals,
+    /// One row a second, or coarser.
+    pub series: Series,
+    /// How often a closed loop waited for a free source port.
+    pub port_waits: u64,
+    /// Connections opened again after a failure.
+    pub reconnects: u64,
+    /// Attempts whose start was put off beyond its interval because all connections were busy.
+    pub late_starts: u64,
+    /// Start, nanoseconds since the start of the run.
+    pub start_ns: u64,
+    /// End, nanoseconds since the start of the run.
+    pub end_ns: u64,
+}
+
+impl WorkloadStats {
+    /// Empty, from `start_ns` on.
+    #[must_use]
+    pub fn new(start_ns: u64) -> Self {
+        Self {
+            attempts: 0,
+            succeeded: 0,
+            failures: FailureCounts::default(),
+            latency: BTreeMap::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            goodput_bytes: 0,
+            tcp: TcpTotals::default(),
+            series: Series::new(start_ns),
+            port_waits: 0,
+            reconnects: 0,
+            late_starts: 0,
+            start_ns,
+            end_ns: start_ns,
+        }
+    }
+
+    /// Wall-clock length, nanoseconds.
+    #[must_use]
+    pub const fn wall_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+}
+
+/// Takes what transactions measure. One a workload, on the thread that runs it: no locks.
+#[derive(Debug)]
+pub struct Recorder {
+    stats: WorkloadStats,
+    main_phase: Phase,
+    /// The main phase's latencies of the current interval, for the live display.
+    recent: Latency,
+    open: u32,
+}
+
+impl Recorder {
+    /// A recorder for a workload whose headline figure is `main_phase`.
+    #[must_use]
+    pub fn new(start_ns: u64, main_phase: Phase) -> Self {
+        Self { stats: WorkloadStats::new(start_ns), main_phase, recent: Latency::default(), open: 0 }
+    }
+
+    /// One attempt has ended.
+    pub fn attempt(&mut self, outcome: Result<(), Failure>) {
+        self.stats.attempts += 1;
+        match outcome {
+            Ok(()) => self.stats.succeeded += 1,
+            Err(failure) => self.stats.failures.count(failure),
+        }
+        self.stats.series.current().attempt(outcome);
+    }
+
+    /// A latency of a closed loop, nanoseconds.
+    pub fn latency(&mut self, phase: Phase, ns: u64) {
+        self.stats.latency.entry(phase).or_default().corrected.record(ns);
+        self.note_main(phase, ns);
+    }
+
+    /// A latency of an open loop: from the intended start, and from the actual one, nanoseconds.
+    pub fn latency_pair(&mut self, phase: Phase, corrected_ns: u64, uncorrected_ns: u64) {
+        let pair = self.stats.latency.entry(phase).or_default();
+        pair.corrected.record(corrected_ns);
+        pair.uncorrected.get_or_insert_default().record(uncorrected_ns);
+        self.note_main(phase, corrected_ns);
+    }
+
+    fn note_main(&mut self, phase: Phase, ns: u64) {
+        if phase == self.main_phase {
+            self.recent.record(ns);
+            let row = self.stats.series.current();
+            row.latency_sum_ns += u128::from(ns);
+            row.latency_count += 1;
+            row.latency_max_ns = row.latency_max_ns.max(ns);
+        }
+    }
+
+    /// Application bytes that were handed to or taken from the stack.
+    pub fn bytes(&mut self, sent: u64, received: u64) {
+        self.stats.bytes_sent += sent;
+        self.stats.bytes_received += received;
+        self.stats.series.current().bytes += sent + received;
+    }
+
+    /// Payload that came back whole and right, bytes.
+    pub const fn goodput(&mut self, bytes: u64) {
+        self.stats.goodput_bytes += bytes;
+    }
+
+    /// TCP_INFO of a connection about to be closed.
+    pub fn tcp(&mut self, sample: TcpSample) {
+        self.stats.tcp.add(sample);
+    }
+
+    /// A connection was opened.
+    pub const fn opened(&mut self) {
+        self.open += 1;
+    }
+
+    /// A connection was closed.
+    pub const fn closed(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// A closed loop had to wait for a free source port.
+    pub const fn port_wait(&mut self) {
+        self.stats.port_waits += 1;
+    }
+
+    /// A standing connection was opened again after a failure.
+    pub const fn reconnected(&mut self) {
+        self.stats.reconnects += 1;
+    }
+
+    /// An open loop's start found every connection busy.
+    pub const fn late_start(&mut self) {
+        self.stats.late_starts += 1;
+    }
+
+    /// Closes an interval of the series when it is due and tells the progress so far.
+    pub fn roll(&mut self, now_ns: u64) -> PhaseProgress {
+        self.stats.series.roll(now_ns);
+        let progress = self.progress();
+        self.recent.clear();
+        progress
+    }
+
+    /// The progress so far.
+    #[must_use]
+    pub fn progress(&self) -> PhaseProgress {
+        PhaseProgress {
+            attempts: self.stats.attempts,
+            succeeded: self.stats.succeeded,
+            failures: self.stats.failures.clone(),
+            bytes: self.stats.bytes_sent + self.stats.bytes_received,
+            open: self.open,
+            p50_ns: self.recent.quantile_ns(0.5),
+            p99_ns: self.recent.quantile_ns(0.99),
+        }
+    }
+
+    /// Ends the recording.
+    #[must_use]
+    pub fn finish(mut self, now_ns: u64) -> WorkloadStats {
+        self.stats.end_ns = now_ns;
+        self.stats.series.finish(now_ns);
+        self.stats
+    }
+}

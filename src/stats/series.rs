@@ -1,0 +1,163 @@
+//! A series of a run, one row a second at first, coarser as it grows: never more than [`Series::MOST`] rows.
+
+use crate::event::{Failure, FailureCounts};
+
+/// What happened in one interval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// Start of the interval, nanoseconds since the start of the run.
+    pub start_ns: u64,
+    /// Length, nanoseconds.
+    pub length_ns: u64,
+    /// Attempts that ended in it.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// Failures among them, by name.
+    pub failures: FailureCounts,
+    /// Application bytes, both directions.
+    pub bytes: u64,
+    /// Sum of the main phase's latencies, nanoseconds; with `succeeded` it gives the mean.
+    pub latency_sum_ns: u128,
+    /// Latencies in the sum.
+    pub latency_count: u64,
+    /// Longest of them, nanoseconds.
+    pub latency_max_ns: u64,
+}
+
+impl Row {
+    fn absorb(&mut self, next: &Self) {
+        self.length_ns = next.start_ns + next.length_ns - self.start_ns;
+        self.attempts += next.attempts;
+        self.succeeded += next.succeeded;
+        self.failures.merge(&next.failures);
+        self.bytes += next.bytes;
+        self.latency_sum_ns += next.latency_sum_ns;
+        self.latency_count += next.latency_count;
+        self.latency_max_ns = self.latency_max_ns.max(next.latency_max_ns);
+    }
+
+    /// Mean latency, nanoseconds; `None` when there was none.
+    #[must_use]
+    pub fn latency_mean_ns(&self) -> Option<u64> {
+        let count = u128::from(self.latency_count);
+        (count > 0).then(|| u64::try_from(self.latency_sum_ns / count).unwrap_or(u64::MAX))
+    }
+
+    /// Counts one ended attempt.
+    pub fn attempt(&mut self, outcome: Result<(), Failure>) {
+        self.attempts += 1;
+        match outcome {
+            Ok(()) => self.succeeded += 1,
+            Err(failure) => self.failures.count(failure),
+        }
+    }
+}
+
+/// A bounded series of equal intervals.
+#[derive(Clone, Debug)]
+pub struct Series {
+    rows: Vec<Row>,
+    current: Row,
+    interval_ns: u64,
+}
+
+impl Series {
+    /// Rows at most; reaching it doubles the interval and halves the rows.
+    pub const MOST: usize = 1_800;
+
+    /// A series that starts at `start_ns` with rows of one second.
+    #[must_use]
+    pub fn new(start_ns: u64) -> Self {
+        Self {
+            rows: Vec::with_capacity(Self::MOST),
+            current: Row { start_ns, ..Row::default() },
+            interval_ns: 1_000_000_000,
+        }
+    }
+
+    /// The row that is being filled.
+    pub const fn current(&mut self) -> &mut Row {
+        &mut self.current
+    }
+
+    /// Closes the current row if its interval is over; call it at least once an interval.
+    pub fn roll(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.current.start_ns) >= self.interval_ns {
+            self.close(now_ns);
+        }
+    }
+
+    /// Ends the series: what the last, shorter row holds is kept.
+    pub fn finish(&mut self, now_ns: u64) {
+        if now_ns > self.current.start_ns {
+            self.close(now_ns);
+        }
+    }
+
+    fn close(&mut self, now_ns: u64) {
+        let mut row = std::mem::replace(&mut self.current, Row { start_ns: now_ns, ..Row::default() });
+        row.length_ns = now_ns - row.start_ns;
+        self.rows.push(row);
+        if self.rows.len() >= Self::MOST {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        self.interval_ns *= 2;
+        let half = self.rows.len() / 2;
+        for i in 0..half {
+            let second = std::mem::take(&mut self.rows[2 * i + 1]);
+            let mut first = std::mem::take(&mut self.rows[2 * i]);
+            first.absorb(&second);
+            self.rows[i] = first;
+        }
+        if self.rows.len() % 2 == 1 {
+            let last = self.rows.len() - 1;
+            self.rows.swap(half, last);
+            self.rows.truncate(half + 1);
+        } else {
+            self.rows.truncate(half);
+        }
+    }
+
+    /// The closed rows.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_fortnight_stays_under_the_limit_and_loses_nothing() {
+        let mut series = Series::new(0);
+        let seconds = 14 * 86_400;
+        for s in 0..seconds {
+            series.current().attempt(Ok(()));
+            series.current().bytes += 2;
+            series.roll((s + 1) * S);
+        }
+        series.finish(seconds * S + 1);
+        assert!(series.rows().len() <= Series::MOST, "{}", series.rows().len());
+        assert_eq!(series.rows().iter().map(|r| r.attempts).sum::<u64>(), seconds);
+        assert_eq!(series.rows().iter().map(|r| r.bytes).sum::<u64>(), 2 * seconds);
+        let mut end = 0;
+        for row in series.rows() {
+            assert_eq!(row.start_ns, end, "rows follow each other without a gap");
+            end = row.start_ns + row.length_ns;
+        }
+        assert_eq!(end, seconds * S + 1);
+    }
+
+    #[test]
+    fn an_interval_without_a_latency_has_no_mean() {
+        assert_eq!(Row::default().latency_mean_ns(), None);
+    }
+}
