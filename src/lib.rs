@@ -20,6 +20,7 @@
 //! `tests/import_map.rs` checks this map.
 
 pub mod clock;
+pub mod connection;
 pub mod diagnose;
 pub mod event;
 pub mod stats;

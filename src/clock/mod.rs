@@ -1,6 +1,12 @@
 //! The one place that reads clocks. Monotonic for every latency; wall time only to name the moment a run
 //! started and to place kernel capture times on the run's own axis.
 
+mod timer;
+mod units;
+
+pub use timer::Timer;
+pub use units::{Rate, Size, Span, UnitError};
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The run's time axis: nanoseconds since its start, with the wall time of that start.

@@ -1,0 +1,358 @@
+//! Just enough HTTP/1.1 (RFC 9112) to know where a response ends and whether it is one.
+
+use crate::event::Failure;
+
+/// Longest response head that is read, bytes; a longer one is a bad response.
+pub const HEAD_LIMIT: usize = 16 * 1024;
+
+/// The request's method, as far as it decides the shape of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// HEAD: never a body.
+    HeadOnly,
+    /// Anything else.
+    Body,
+}
+
+/// Where the body of a response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    None,
+    Length(u64),
+    Chunked(Chunk),
+    UntilEof,
+}
+
+/// Where in a chunked body (RFC 9112, 7.1) the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunk {
+    Size { so_far: u64, digits: u8 },
+    Extension { size: u64 },
+    SizeLf { size: u64 },
+    Data { left: u64 },
+    DataCr,
+    DataLf,
+    Trailer { line: u64 },
+    TrailerLf { line: u64 },
+}
+
+/// How far a response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More bytes are needed.
+    More,
+    /// It is complete; `used` bytes of the input belonged to it.
+    Done {
+        /// Bytes of the last input that belonged to this response.
+        used: usize,
+    },
+}
+
+/// Reads one response, as its bytes come. Reused for the next by [`Response::start`].
+#[derive(Debug)]
+pub struct Response {
+    expects: Expects,
+    head: Vec<u8>,
+    framing: Option<Framing>,
+    status: u16,
+    persistent: bool,
+    body_bytes: u64,
+    declared: Option<u64>,
+}
+
+impl Response {
+    /// A reader for responses to requests of this kind.
+    #[must_use]
+    pub fn new(expects: Expects) -> Self {
+        Self {
+            expects,
+            head: Vec::with_capacity(1_024),
+            framing: None,
+            status: 0,
+            persistent: false,
+            body_bytes: 0,
+            declared: None,
+        }
+    }
+
+    /// Begins a new response, keeping the memory.
+    pub fn start(&mut self) {
+        self.head.clear();
+        self.framing = None;
+        self.status = 0;
+        self.body_bytes = 0;
+        self.declared = None;
+    }
+
+    /// Whether the head is complete.
+    #[must_use]
+    pub const fn head_is_in(&self) -> bool {
+        self.framing.is_some()
+    }
+
+    /// Status code, once the head is in.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether the connection may serve another request (RFC 9112, 9.3).
+    #[must_use]
+    pub const fn persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Body bytes so far.
+    #[must_use]
+    pub const fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Content-Length as declared.
+    #[must_use]
+    pub const fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Failure::BadResponse`] when they cannot be (part of) an HTTP/1.x response.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, Failure> {
+        let mut used = 0;
+        if self.framing.is_none() {
+            // The common case, a whole head in one read, is parsed where it lies.
+            let taken = if self.head.is_empty() {
+                match self.parse(bytes)? {
+                    Some(length) => length,
+                    None => {
+                        self.head.extend_from_slice(bytes);
+                        return self.more_head();
+                    }
+                }
+            } else {
+                let before = self.head.len();
+                self.head.extend_from_slice(bytes);
+                let head = std::mem::take(&mut self.head);
+                let parsed = self.parse(&head);
+                self.head = head;
+                match parsed? {
+                    Some(length) => length.saturating_sub(before),
+                    None => return self.more_head(),
+                }
+            };
+            used = taken;
+        }
+        self.body(bytes, used)
+    }
+
+    const fn more_head(&self) -> Result<Progress, Failure> {
+        if self.head.len() > HEAD_LIMIT { Err(Failure::BadResponse) } else { Ok(Progress::More) }
+    }
+
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(_) => return Err(Failure::BadResponse),
+        };
+        self.status = response.code.ok_or(Failure::BadResponse)?;
+        self.persistent = response.version == Some(1);
+        let (mut content_length, mut chunked) = (None, false);
+        for header in response.headers.iter() {
+            if header.name.eq_ignore_ascii_case("content-length") {
+                let text = std::str::from_utf8(header.value).map_err(|_| Failure::BadResponse)?;
+                content_length = Some(text.trim().parse::<u64>().map_err(|_| Failure::BadResponse)?);
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                let value = header.value.to_ascii_lowercase();
+                if value.windows(5).any(|w| w == b"close") {
+                    self.persistent = false;
+                } else if value.windows(10).any(|w| w == b"keep-alive") {
+                    self.persistent = true;
+                }
+            }
+        }
+        self.declared = content_length;
+        let bodiless = self.expects == Expects::HeadOnly || matches!(self.status, 100..=199 | 204 | 304);
+        self.framing = Some(match (bodiless, chunked, content_length) {
+            (true, ..) => Framing::None,
+            (_, true, _) => Framing::Chunked(Chunk::Size { so_far: 0, digits: 0 }),
+            (.., Some(0)) => Framing::None,
+            (.., Some(n)) => Framing::Length(n),
+            (.., None) => {
+                self.persistent = false;
+                Framing::UntilEof
+            }
+        });
+        Ok(Some(length))
+    }
+
+    fn body(&mut self, bytes: &[u8], start: usize) -> Result<Progress, Failure> {
+        let rest = bytes.get(start..).unwrap_or_default();
+        match &mut self.framing {
+            None => Ok(Progress::More),
+            Some(Framing::None) => Ok(Progress::Done { used: start }),
+            Some(Framing::UntilEof) => {
+                self.body_bytes += rest.len() as u64;
+                Ok(Progress::More)
+            }
+            Some(Framing::Length(left)) => {
+                let take = (*left).min(rest.len() as u64);
+                *left -= take;
+                self.body_bytes += take;
+                Ok(if *left == 0 { Progress::Done { used: start + take as usize } } else { Progress::More })
+            }
+            Some(Framing::Chunked(chunk)) => {
+                for (i, &byte) in rest.iter().enumerate() {
+                    match chunk.next(byte)? {
+                        Step::On { payload } => self.body_bytes += payload,
+                        Step::End => return Ok(Progress::Done { used: start + i + 1 }),
+                    }
+                }
+                Ok(Progress::More)
+            }
+        }
+    }
+
+    /// Takes the peer's FIN.
+    ///
+    /// # Errors
+    /// [`Failure::EofBeforeResponse`] when nothing had come, [`Failure::TruncatedResponse`] in the middle.
+    pub fn eof(&self) -> Result<(), Failure> {
+        match self.framing {
+            Some(Framing::UntilEof) => Ok(()),
+            None if self.head.is_empty() => Err(Failure::EofBeforeResponse),
+            _ => Err(Failure::TruncatedResponse),
+        }
+    }
+}
+
+enum Step {
+    On { payload: u64 },
+    End,
+}
+
+impl Chunk {
+    fn next(&mut self, byte: u8) -> Result<Step, Failure> {
+        let mut payload = 0;
+        *self = match (*self, byte) {
+            (Self::Size { so_far, digits }, _) if byte.is_ascii_hexdigit() && digits < 15 => {
+                let digit = (byte as char).to_digit(16).unwrap_or(0);
+                Self::Size { so_far: so_far * 16 + u64::from(digit), digits: digits + 1 }
+            }
+            (Self::Size { so_far, digits: 1.. }, b'\r') => Self::SizeLf { size: so_far },
+            (Self::Size { so_far, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension { size: so_far },
+            (Self::Extension { size }, b'\r') => Self::SizeLf { size },
+            (Self::Extension { size }, _) => Self::Extension { size },
+            (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { line: 0 },
+            (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
+            (Self::Data { left }, _) => {
+                payload = 1;
+                if left <= 1 { Self::DataCr } else { Self::Data { left: left - 1 } }
+            }
+            (Self::DataCr, b'\r') => Self::DataLf,
+            (Self::DataLf, b'\n') => Self::Size { so_far: 0, digits: 0 },
+            (Self::Trailer { line }, b'\r') => Self::TrailerLf { line },
+            (Self::Trailer { line }, _) => Self::Trailer { line: line + 1 },
+            (Self::TrailerLf { line: 0 }, b'\n') => return Ok(Step::End),
+            (Self::TrailerLf { .. }, b'\n') => Self::Trailer { line: 0 },
+            _ => return Err(Failure::BadResponse),
+        };
+        Ok(Step::On { payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(expects: Expects, bytes: &[u8]) -> Result<Progress, Failure> {
+        Response::new(expects).feed(bytes)
+    }
+
+    #[test]
+    fn a_head_response_ends_with_its_head_whatever_length_it_declares() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 612\r\n\r\n";
+        assert_eq!(whole(Expects::HeadOnly, text), Ok(Progress::Done { used: text.len() }));
+    }
+
+    #[test]
+    fn a_body_ends_after_its_declared_length_and_what_follows_is_the_next_response() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1";
+        assert_eq!(whole(Expects::Body, text), Ok(Progress::Done { used: text.len() - 8 }));
+    }
+
+    #[test]
+    fn a_chunked_body_ends_with_the_empty_chunk_and_its_trailer() {
+        let text =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n";
+        let mut response = Response::new(Expects::Body);
+        assert_eq!(response.feed(text), Ok(Progress::Done { used: text.len() }));
+        assert_eq!(response.body_bytes(), 5);
+    }
+
+    #[test]
+    fn the_peers_fin_is_judged_by_where_it_comes() {
+        let mut response = Response::new(Expects::Body);
+        assert_eq!(response.eof(), Err(Failure::EofBeforeResponse));
+        response.feed(b"HTTP/1.1 200 OK\r\n").unwrap();
+        assert_eq!(response.eof(), Err(Failure::TruncatedResponse));
+        response.feed(b"Content-Length: 5\r\n\r\nhel").unwrap();
+        assert_eq!(response.eof(), Err(Failure::TruncatedResponse));
+        response.start();
+        response.feed(b"HTTP/1.0 200 OK\r\n\r\nall that comes").unwrap();
+        assert_eq!(response.eof(), Ok(()));
+    }
+
+    #[test]
+    fn connection_close_and_http_1_0_end_persistence() {
+        let mut response = Response::new(Expects::HeadOnly);
+        response.feed(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        assert!(response.persistent());
+        response.start();
+        response.feed(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
+        assert!(!response.persistent());
+        response.start();
+        response.feed(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert!(!response.persistent());
+    }
+
+    #[test]
+    fn what_is_no_http_is_a_bad_response() {
+        assert_eq!(whole(Expects::Body, b"EXEC:[(1, 2)]\n"), Err(Failure::BadResponse));
+        let endless = vec![b'a'; HEAD_LIMIT + 1];
+        let mut response = Response::new(Expects::Body);
+        response.feed(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
+        assert_eq!(response.feed(&endless), Err(Failure::BadResponse));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_cuts_never_panic(bytes: Vec<u8>, cut in 1usize..64) {
+            let mut response = Response::new(Expects::Body);
+            for piece in bytes.chunks(cut) {
+                if response.feed(piece).is_err() { break; }
+            }
+            let _ = response.eof();
+        }
+
+        #[test]
+        fn cuts_do_not_change_what_is_read(cut in 1usize..20) {
+            let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n";
+            let mut response = Response::new(Expects::Body);
+            let mut last = Progress::More;
+            for piece in text.chunks(cut) {
+                prop_assert_eq!(last, Progress::More);
+                last = response.feed(piece).unwrap();
+            }
+            let done = matches!(last, Progress::Done { .. });
+            prop_assert!(done);
+            prop_assert_eq!(response.body_bytes(), 10);
+        }
+    }
+}

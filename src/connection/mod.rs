@@ -1,0 +1,15 @@
+//! One TCP connection of the host's, from source port to close, with every ending named.
+//!
+//! Knows addresses, time-outs and sockets; does not know what a workload wants from a connection, nor what the
+//! packets show.
+
+mod endings;
+pub mod http;
+mod ports;
+mod silence;
+mod socket;
+
+pub use endings::{Step, failure_of};
+pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
+pub use silence::{SilenceError, silence, unsilence, vanish};
+pub use socket::{Connection, Connector, Ended, HostClosed, Refused, Timeouts};

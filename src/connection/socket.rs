@@ -1,0 +1,375 @@
+//! Opening a connection from a port of our own, and what is done with it until it is closed.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::endings::{Step, failure_of};
+use super::ports::{PortPool, Release, Taken};
+use super::silence;
+use crate::event::{Failure, Intent, IntentBook, WorkloadId};
+use crate::stats::TcpSample;
+
+/// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
+/// sockets may sit on a few of them.
+const PORT_TRIES: usize = 64;
+
+/// How long each step of a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From `connect()` to the handshake's end.
+    pub connect: Duration,
+    /// For the next bytes of a response.
+    pub read: Duration,
+    /// For handing a request to the stack.
+    pub write: Duration,
+}
+
+/// Opens connections to one device on behalf of one workload.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Where to.
+    pub target: SocketAddr,
+    /// Source address, or the one that the routing table chooses.
+    pub source: Option<IpAddr>,
+    /// Step limits.
+    pub timeouts: Timeouts,
+    /// The run's source ports.
+    pub ports: Rc<RefCell<PortPool>>,
+    /// Where intentions are noted.
+    pub book: Arc<IntentBook>,
+    /// In whose name.
+    pub workload: WorkloadId,
+}
+
+/// Why a connection was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// By device, path or host, with the name.
+    Failure(Failure),
+    /// Every source port waits for its TIME_WAIT; the first is free then.
+    PortsUntil(Instant),
+}
+
+/// How a connection ended, as its socket could tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Both sides sent FIN.
+    Closed,
+    /// The peer sent a RST.
+    ByReset,
+    /// The peer had not ended it by the deadline.
+    Lingering,
+}
+
+impl Connector {
+    /// A connector to another port of the same device.
+    #[must_use]
+    pub fn to(&self, target: SocketAddr) -> Self {
+        Self { target, ..self.clone() }
+    }
+
+    /// Opens a connection, noting `intent` on its port first.
+    ///
+    /// # Errors
+    /// [`Refused`]: the failure by name, or until when all source ports are waiting.
+    pub async fn open(&self, intent: Intent) -> Result<Connection, Refused> {
+        for _ in 0..PORT_TRIES {
+            let now = Instant::now();
+            let port = match self.ports.borrow_mut().take(now) {
+                Taken::Port(port) => port,
+                Taken::WaitUntil(at) => return Err(Refused::PortsUntil(at)),
+                Taken::NoneLeft => return Err(Refused::Failure(Failure::HostOutOfPorts)),
+            };
+            self.book.note(port, self.workload, intent);
+            match self.open_from(port).await {
+                Ok(connection) => return Ok(connection),
+                // Another program's socket sits on that port, or an earlier run's TIME_WAIT: try the next one.
+                Err(Failure::HostOutOfPorts) => self.give_back(port, Release::TimeWait),
+                Err(failure) => {
+                    self.give_back(port, Release::Free);
+                    return Err(Refused::Failure(failure));
+                }
+            }
+        }
+        Err(Refused::Failure(Failure::HostOutOfPorts))
+    }
+
+    fn give_back(&self, port: u16, how: Release) {
+        self.ports.borrow_mut().release(port, how, Instant::now());
+    }
+
+    async fn open_from(&self, port: u16) -> Result<Connection, Failure> {
+        let at_connect = |error: io::Error| failure_of(Step::Connect, &error);
+        let socket = self.bound_socket(port).map_err(at_connect)?;
+        match socket.connect(&self.target.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(at_connect(error)),
+        }
+        let stream = TcpStream::from_std(socket.into()).map_err(at_connect)?;
+        match timeout(self.timeouts.connect, stream.writable()).await {
+            Err(_) => return Err(Failure::ConnectTimeout),
+            Ok(ready) => ready.map_err(at_connect)?,
+        }
+        if let Some(error) = stream.take_error().map_err(at_connect)? {
+            return Err(at_connect(error));
+        }
+        Ok(Connection {
+            stream: Some(stream),
+            port,
+            ports: Rc::clone(&self.ports),
+            release: Release::TimeWait,
+            asked: Asked::Nothing,
+        })
+    }
+
+    fn bound_socket(&self, port: u16) -> io::Result<Socket> {
+        let socket = Socket::new(
+            Domain::for_address(self.target),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        let source = self.source.unwrap_or(match self.target {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        });
+        socket.bind(&SocketAddr::new(source, port).into())?;
+        Ok(socket)
+    }
+}
+
+/// Whether the peer has been asked for anything yet: it decides what a reset on writing means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Something,
+}
+
+/// An open connection; its source port goes back to the pool when it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    /// `None` only after a close.
+    stream: Option<TcpStream>,
+    port: u16,
+    ports: Rc<RefCell<PortPool>>,
+    release: Release,
+    asked: Asked,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The descriptor goes first: the port must not be handed out while it is open.
+        self.stream = None;
+        self.ports.borrow_mut().release(self.port, self.release, Instant::now());
+    }
+}
+
+impl Connection {
+    fn stream(&mut self) -> io::Result<&mut TcpStream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// The host's TCP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sends small requests at once (TCP_NODELAY), for more than one request in flight.
+    pub fn send_at_once(&mut self) {
+        if let Some(stream) = &self.stream {
+            // A system that refuses only makes the requests later; the latency then says so.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub async fn write_all(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Failure> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
+            let written = match timeout(limit, self.write_some(rest)).await {
+                Err(_) => return Err(Failure::WriteTimeout),
+                Ok(result) => result.map_err(|error| self.ended_by(failure_of(step, &error)))?,
+            };
+            self.asked = Asked::Something;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream()?.write(bytes).await? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            n => Ok(n),
+        }
+    }
+
+    /// Reads what has come into the free end of `buffer`; `Ok(0)` is the peer's FIN.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub async fn read(&mut self, buffer: &mut [u8], limit: Duration) -> Result<usize, Failure> {
+        let result = match timeout(limit, async { self.stream()?.read(buffer).await }).await {
+            Err(_) => return Err(Failure::ReadTimeout),
+            Ok(result) => result.map_err(|error| self.ended_by(failure_of(Step::Read, &error)))?,
+        };
+        if result == 0 && self.release == Release::TimeWait {
+            // The peer closed first: TIME_WAIT is on its side.
+            self.release = Release::Free;
+        }
+        Ok(result)
+    }
+
+    /// A reset connection leaves no TIME_WAIT.
+    fn ended_by(&mut self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::ConnectReset | Failure::WriteReset | Failure::ReadReset) {
+            self.release = Release::Free;
+        }
+        failure
+    }
+
+    /// Sends the FIN and goes on reading.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub fn shut_down_writing(&mut self) -> Result<(), Failure> {
+        let stream = self.stream().map_err(|error| failure_of(Step::Write, &error))?;
+        match SockRef::from(&*stream).shutdown(std::net::Shutdown::Write) {
+            Ok(()) => {
+                // From here on the host has closed first, unless the peer's FIN has been read already.
+                Ok(())
+            }
+            Err(error) => Err(self.ended_by(failure_of(Step::Write, &error))),
+        }
+    }
+
+    /// Reads and forgets whatever comes until the peer ends the connection or the limit passes.
+    pub async fn drain(
+        &mut self,
+        scratch: &mut [u8],
+        limit: Duration,
+        host_closed: HostClosed,
+    ) -> (Ended, u64) {
+        let mut received = 0;
+        let keep = self.release;
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.read(scratch, left).await {
+                Ok(0) => {
+                    if host_closed == HostClosed::First {
+                        self.release = keep;
+                    }
+                    return (Ended::Closed, received);
+                }
+                Ok(n) => received += n as u64,
+                Err(Failure::ReadReset) => return (Ended::ByReset, received),
+                Err(_) => return (Ended::Lingering, received),
+            }
+        }
+    }
+
+    /// Makes the close a RST.
+    pub fn reset_on_close(&mut self) {
+        if let Some(stream) = &self.stream
+            && SockRef::from(stream).set_linger(Some(Duration::ZERO)).is_ok()
+        {
+            self.release = Release::Free;
+        }
+    }
+
+    /// Makes the close silent: neither FIN nor RST leaves the host, and the port is not used again.
+    ///
+    /// # Errors
+    /// [`silence::SilenceError`], with what is missing.
+    pub fn vanish(mut self) -> Result<(), silence::SilenceError> {
+        if let Some(stream) = &self.stream {
+            silence::vanish(stream)?;
+        }
+        self.release = Release::Never;
+        Ok(())
+    }
+
+    /// From now on the host neither hears nor answers anything on this connection.
+    ///
+    /// # Errors
+    /// [`silence::SilenceError`], with what is missing.
+    pub fn silence(&mut self) -> Result<(), silence::SilenceError> {
+        match &self.stream {
+            Some(stream) => silence::silence(stream),
+            None => Ok(()),
+        }
+    }
+
+    /// The host hears and answers again.
+    ///
+    /// # Errors
+    /// [`silence::SilenceError`], with what is missing.
+    pub fn unsilence(&mut self) -> Result<(), silence::SilenceError> {
+        match &self.stream {
+            Some(stream) => silence::unsilence(stream),
+            None => Ok(()),
+        }
+    }
+
+    /// TCP_INFO now; `None` where the system has none.
+    #[must_use]
+    pub fn tcp_sample(&self) -> Option<TcpSample> {
+        tcp_info(self.stream.as_ref()?)
+    }
+}
+
+/// Who sent the first FIN of a drained connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostClosed {
+    /// This host: TIME_WAIT stays here.
+    First,
+    /// The peer, or nobody yet.
+    NotYet,
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "TCP_INFO has no safe binding")]
+fn tcp_info(stream: &TcpStream) -> Option<TcpSample> {
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd;
+
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the call; the buffer is valid for `length` bytes, and the kernel writes
+    // at most that many.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the memory was zeroed and the structure holds integers only, so every byte pattern is a value.
+    let info = unsafe { info.assume_init() };
+    Some(TcpSample { rtt_us: info.tcpi_rtt, retransmissions: info.tcpi_total_retrans, lost: info.tcpi_lost })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tcp_info(_: &TcpStream) -> Option<TcpSample> {
+    None
+}
