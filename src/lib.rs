@@ -24,3 +24,4 @@ pub mod connection;
 pub mod diagnose;
 pub mod event;
 pub mod stats;
+pub mod workload;

@@ -12,4 +12,4 @@ mod socket;
 pub use endings::{Step, failure_of};
 pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
 pub use silence::{SilenceError, silence, unsilence, vanish};
-pub use socket::{Connection, Connector, Ended, HostClosed, Refused, Timeouts};
+pub use socket::{Connection, Connector, HostClosed, Refused, Timeouts, Turn};

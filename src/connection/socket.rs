@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
-use crate::event::{Failure, Intent, IntentBook, WorkloadId};
+use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
 use crate::stats::TcpSample;
 
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
@@ -57,17 +57,6 @@ pub enum Refused {
     Failure(Failure),
     /// Every source port waits for its TIME_WAIT; the first is free then.
     PortsUntil(Instant),
-}
-
-/// How a connection ended, as its socket could tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Both sides sent FIN.
-    Closed,
-    /// The peer sent a RST.
-    ByReset,
-    /// The peer had not ended it by the deadline.
-    Lingering,
 }
 
 impl Connector {
@@ -218,6 +207,63 @@ impl Connection {
         }
     }
 
+    /// Moves some bytes, whichever way is possible first: `out` to the stack, or what has come into `buffer`.
+    ///
+    /// # Errors
+    /// The failure by name; a passed limit is a write time-out while bytes wait to be sent, else a read time-out.
+    pub async fn turn(
+        &mut self,
+        out: &[u8],
+        buffer: &mut [u8],
+        read_limit: Duration,
+        write_limit: Duration,
+    ) -> Result<Turn, Failure> {
+        loop {
+            if !out.is_empty() {
+                let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
+                let result = self.stream().and_then(|stream| stream.try_write(out));
+                if let Some(n) =
+                    unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?
+                {
+                    self.asked = Asked::Something;
+                    return Ok(Turn::Wrote(n));
+                }
+            }
+            let result = self.stream().and_then(|stream| stream.try_read(buffer));
+            if let Some(n) =
+                unless_blocked(result).map_err(|error| self.ended_by(failure_of(Step::Read, &error)))?
+            {
+                self.note_read(n);
+                return Ok(Turn::Read(n));
+            }
+            let (interest, limit, late) = if out.is_empty() {
+                (Interest::READABLE, read_limit, Failure::ReadTimeout)
+            } else {
+                (Interest::READABLE | Interest::WRITABLE, write_limit, Failure::WriteTimeout)
+            };
+            let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
+            match timeout(limit, stream.ready(interest)).await {
+                Err(_) => return Err(late),
+                Ok(ready) => {
+                    ready.map_err(|error| failure_of(Step::Read, &error))?;
+                }
+            }
+        }
+    }
+
+    const fn note_read(&mut self, n: usize) {
+        if n == 0 && matches!(self.release, Release::TimeWait) {
+            // The peer closed first: TIME_WAIT is on its side.
+            self.release = Release::Free;
+        }
+    }
+
+    /// Whether the peer's FIN has been read before the host sent its own.
+    #[must_use]
+    pub fn peer_has_closed(&self) -> bool {
+        self.release == Release::Free
+    }
+
     /// Reads what has come into the free end of `buffer`; `Ok(0)` is the peer's FIN.
     ///
     /// # Errors
@@ -227,10 +273,7 @@ impl Connection {
             Err(_) => return Err(Failure::ReadTimeout),
             Ok(result) => result.map_err(|error| self.ended_by(failure_of(Step::Read, &error)))?,
         };
-        if result == 0 && self.release == Release::TimeWait {
-            // The peer closed first: TIME_WAIT is on its side.
-            self.release = Release::Free;
-        }
+        self.note_read(result);
         Ok(result)
     }
 
@@ -249,22 +292,13 @@ impl Connection {
     pub fn shut_down_writing(&mut self) -> Result<(), Failure> {
         let stream = self.stream().map_err(|error| failure_of(Step::Write, &error))?;
         match SockRef::from(&*stream).shutdown(std::net::Shutdown::Write) {
-            Ok(()) => {
-                // From here on the host has closed first, unless the peer's FIN has been read already.
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(error) => Err(self.ended_by(failure_of(Step::Write, &error))),
         }
     }
 
     /// Reads and forgets whatever comes until the peer ends the connection or the limit passes.
-    pub async fn drain(
-        &mut self,
-        scratch: &mut [u8],
-        limit: Duration,
-        host_closed: HostClosed,
-    ) -> (Ended, u64) {
-        let mut received = 0;
+    pub async fn drain(&mut self, scratch: &mut [u8], limit: Duration, host_closed: HostClosed) -> Ending {
         let keep = self.release;
         let deadline = tokio::time::Instant::now() + limit;
         loop {
@@ -274,11 +308,11 @@ impl Connection {
                     if host_closed == HostClosed::First {
                         self.release = keep;
                     }
-                    return (Ended::Closed, received);
+                    return Ending::Fin;
                 }
-                Ok(n) => received += n as u64,
-                Err(Failure::ReadReset) => return (Ended::ByReset, received),
-                Err(_) => return (Ended::Lingering, received),
+                Ok(_) => {}
+                Err(Failure::ReadReset) => return Ending::Reset,
+                Err(_) => return Ending::NotEnded,
             }
         }
     }
@@ -372,4 +406,21 @@ fn tcp_info(stream: &TcpStream) -> Option<TcpSample> {
 #[cfg(not(target_os = "linux"))]
 fn tcp_info(_: &TcpStream) -> Option<TcpSample> {
     None
+}
+
+/// What moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// So many bytes to the stack.
+    Wrote(usize),
+    /// So many bytes from the stack; 0 is the peer's FIN.
+    Read(usize),
+}
+
+fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(n) => Ok(Some(n)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -5,12 +5,16 @@
 //! reports are fixed here, so that rewording a message can never change a statistic.
 
 mod anomaly;
+mod ending;
+mod endpoints;
 mod failure;
 mod intent;
 mod run;
 mod telemetry;
 
 pub use anomaly::{AnomalyClass, AnomalyId, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote};
+pub use ending::{Ending, EndingCounts};
+pub use endpoints::Endpoints;
 pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use run::{Event, EventSink, Expected, PhaseProgress};

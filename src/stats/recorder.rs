@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Latency, LatencyPair, Phase, Series, TcpSample, TcpTotals};
-use crate::event::{Failure, FailureCounts, PhaseProgress};
+use crate::event::{Ending, EndingCounts, Failure, FailureCounts, PhaseProgress};
 
 /// The whole of what one workload measured.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct WorkloadStats {
     pub tcp: TcpTotals,
     /// One row a second, or coarser.
     pub series: Series,
+    /// How connections ended whose exchange went well and whose end the host waited for.
+    pub endings: EndingCounts,
     /// How often a closed loop waited for a free source port.
     pub port_waits: u64,
     /// Connections opened again after a failure.
@@ -52,6 +54,7 @@ impl WorkloadStats {
             goodput_bytes: 0,
             tcp: TcpTotals::default(),
             series: Series::new(start_ns),
+            endings: EndingCounts::default(),
             port_waits: 0,
             reconnects: 0,
             late_starts: 0,
@@ -143,6 +146,14 @@ impl Recorder {
     /// A connection was closed.
     pub const fn closed(&mut self) {
         self.open = self.open.saturating_sub(1);
+    }
+
+    /// A connection has ended, `ns` nanoseconds after the host was ready for it.
+    pub fn ended(&mut self, ending: Ending, ns: u64) {
+        self.stats.endings.count(ending);
+        if ending == Ending::Fin {
+            self.latency(Phase::Close, ns);
+        }
     }
 
     /// A closed loop had to wait for a free source port.

@@ -1,0 +1,147 @@
+//! What a workload is given to run with.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::connection::{Connector, PortPool, Timeouts};
+use crate::event::{Endpoints, Intent, IntentBook, WorkloadId};
+use crate::stats::Recorder;
+
+/// Asks the workloads of a run to end: keeps the right to say so.
+#[derive(Debug)]
+pub struct StopSource(watch::Sender<bool>);
+
+impl Default for StopSource {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl StopSource {
+    /// No new attempts from now on; those under way may end.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// A listener.
+    #[must_use]
+    pub fn listener(&self) -> Stop {
+        Stop(self.0.subscribe())
+    }
+}
+
+/// Hears when the run should end.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Whether no new attempt should begin.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when no new attempt should begin.
+    pub async fn stopped(&mut self) {
+        // A source that is gone will never say so: then the run is over as well.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+/// What a workload runs with. Cheap to clone; lives on one thread.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The run's time axis.
+    pub clock: Clock,
+    /// The device's services.
+    pub endpoints: Endpoints,
+    /// What it measures goes here.
+    pub recorder: Rc<RefCell<Recorder>>,
+    /// When to end.
+    pub stop: Stop,
+    /// Whose connections these are.
+    pub id: WorkloadId,
+    /// The run's source ports.
+    pub ports: Rc<RefCell<PortPool>>,
+    /// Where intentions are noted.
+    pub book: Arc<IntentBook>,
+    /// Source address, or the routing table's choice.
+    pub source: Option<IpAddr>,
+    /// Of everything random.
+    pub seed: u64,
+    /// How many connections the device says it holds at once.
+    pub capacity: Option<u32>,
+    /// Connections that all workloads of the run hold open or are opening.
+    pub open: Rc<Cell<u32>>,
+    /// Remarks for the person who waits.
+    pub notices: Rc<RefCell<Vec<String>>>,
+}
+
+impl Context {
+    /// A connector to one of the device's services.
+    #[must_use]
+    pub fn connector(&self, target: SocketAddr, timeouts: Timeouts) -> Connector {
+        Connector {
+            target,
+            source: self.source,
+            timeouts,
+            ports: Rc::clone(&self.ports),
+            book: Arc::clone(&self.book),
+            workload: self.id,
+        }
+    }
+
+    /// The intention of a connection that is about to be opened, given what will be done to it: beyond the
+    /// capacity that the device states, nothing else matters.
+    #[must_use]
+    pub fn intent(&self, planned: Intent) -> Intent {
+        match self.capacity {
+            Some(capacity) if self.open.get() >= capacity && planned == Intent::Plain => {
+                Intent::BeyondCapacity
+            }
+            _ => planned,
+        }
+    }
+
+    /// Counts one connection until the answer is dropped.
+    #[must_use]
+    pub fn hold_one(&self) -> Held {
+        self.open.set(self.open.get() + 1);
+        self.recorder.borrow_mut().opened();
+        Held { open: Rc::clone(&self.open), recorder: Rc::clone(&self.recorder) }
+    }
+
+    /// Says something to the person who waits, once for each text.
+    pub fn notice(&self, text: String) {
+        let mut notices = self.notices.borrow_mut();
+        if !notices.contains(&text) {
+            notices.push(text);
+        }
+    }
+
+    /// Nanoseconds from `from` until now.
+    #[must_use]
+    pub fn since_ns(&self, from: Instant) -> u64 {
+        crate::clock::nanos(from.elapsed())
+    }
+}
+
+/// One open connection, counted.
+#[derive(Debug)]
+pub struct Held {
+    open: Rc<Cell<u32>>,
+    recorder: Rc<RefCell<Recorder>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.recorder.borrow_mut().closed();
+    }
+}

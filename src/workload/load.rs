@@ -1,0 +1,260 @@
+//! How much, how fast and how long: the load options that every workload shares, and the one loop that turns
+//! them into attempts.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::pacer::Pacer;
+use crate::clock::{Rate, Span, Timer};
+use crate::connection::Timeouts;
+use crate::event::{Expected, Failure};
+
+/// The load options of a workload.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// Connections at once. In an open loop this is the most attempts that are under way together; the default
+    /// is 1 in a closed loop and 4 in an open one
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+
+    /// Attempts in all
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+
+    /// How long to go on; 10s when neither this nor --count is given
+    #[arg(short, long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Span>,
+
+    /// Open loop: start this many attempts a second, whether or not earlier ones have ended
+    #[arg(short, long, value_name = "N/s", conflicts_with = "interval")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+
+    /// Open loop: start an attempt each DUR
+    #[arg(short, long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+
+    /// Longest wait for a connection
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub timeout_connect: Span,
+
+    /// Longest wait for the next bytes of a response
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub timeout_read: Span,
+
+    /// Longest wait for the stack to take a request
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub timeout_write: Span,
+}
+
+/// When an attempt should have begun, and when it did.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The pacer's instant; the actual one in a closed loop.
+    pub intended: Instant,
+    /// When the attempt really began.
+    pub actual: Instant,
+    /// Which of the two kinds of loop it belongs to.
+    pub kind: LoopKind,
+}
+
+/// Whether attempts wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopKind {
+    /// The next attempt begins when the last has ended.
+    Closed,
+    /// Attempts begin at their own times.
+    Open,
+}
+
+/// What an attempt means for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went well, or is under way among others.
+    GoOn,
+    /// It failed: a closed loop pauses a little.
+    Failed,
+    /// It did not begin: every source port is waiting; the first is free then.
+    PortsUntil(Instant),
+}
+
+/// Makes attempts, one after the other.
+pub trait Worker {
+    /// One attempt: the worker records it, outcome and all; the loop only paces.
+    fn attempt(&mut self, start: Start) -> impl Future<Output = Outcome>;
+
+    /// The loop is over: end what stands.
+    fn end(&mut self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+}
+
+/// Longest pause of a closed loop after failures in a row: a dead device is not flooded.
+const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
+
+impl Load {
+    /// The step limits.
+    #[must_use]
+    pub const fn timeouts(&self) -> Timeouts {
+        Timeouts { connect: self.timeout_connect.0, read: self.timeout_read.0, write: self.timeout_write.0 }
+    }
+
+    /// Time between starts of an open loop; `None` for a closed one.
+    #[must_use]
+    pub fn pace(&self) -> Option<Duration> {
+        self.rate.map(Rate::interval).or(self.interval.map(|span| span.0))
+    }
+
+    /// Attempts at once.
+    #[must_use]
+    pub fn at_once(&self) -> u32 {
+        self.connections.unwrap_or(if self.pace().is_some() { 4 } else { 1 })
+    }
+
+    /// How long, when nothing else ends it.
+    #[must_use]
+    pub fn time_limit(&self) -> Option<Duration> {
+        match (self.duration, self.count) {
+            (Some(span), _) => Some(span.0),
+            (None, Some(_)) => None,
+            (None, None) => Some(Duration::from_secs(10)),
+        }
+    }
+
+    /// For a progress bar.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        match (self.count, self.time_limit()) {
+            (Some(count), _) => Expected::Count(count),
+            (None, Some(limit)) => Expected::Duration(crate::clock::nanos(limit)),
+            (None, None) => Expected::Open,
+        }
+    }
+
+    /// New connections that this load is going to open, when each attempt opens one and nothing limits the rate
+    /// but the pace; `None` when that depends on the device's speed.
+    #[must_use]
+    pub fn planned_attempts(&self) -> Option<u64> {
+        let by_pace = match (self.pace(), self.time_limit()) {
+            (Some(pace), Some(limit)) if !pace.is_zero() => {
+                Some((limit.as_nanos() / pace.as_nanos()) as u64 + 1)
+            }
+            _ => None,
+        };
+        match (self.count, by_pace) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Runs attempts until the limit or the stop: as many workers as [`Load::at_once`], each made by `worker`.
+    pub async fn drive<W: Worker + 'static>(&self, context: &Context, worker: impl Fn(u32) -> W) {
+        let now = Instant::now();
+        let schedule = Rc::new(RefCell::new(Schedule {
+            left: self.count,
+            end: self.time_limit().and_then(|limit| now.checked_add(limit)),
+            pacer: self.pace().map(|interval| Pacer::new(now, interval)),
+        }));
+        let mut tasks = tokio::task::JoinSet::new();
+        for i in 0..self.at_once() {
+            tasks.spawn_local(work(worker(i), Rc::clone(&schedule), context.clone()));
+        }
+        // A worker that panicked has taken its attempt with it; the panic goes on here.
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// What all workers of a loop share.
+struct Schedule {
+    left: Option<u64>,
+    end: Option<Instant>,
+    pacer: Option<Pacer>,
+}
+
+impl Schedule {
+    /// The next attempt's intended start; `None` when there is to be no further one.
+    fn next(&mut self) -> Option<(Instant, LoopKind)> {
+        if self.left == Some(0) {
+            return None;
+        }
+        let next = match &mut self.pacer {
+            Some(pacer) => (pacer.next(), LoopKind::Open),
+            None => (Instant::now(), LoopKind::Closed),
+        };
+        if self.end.is_some_and(|end| next.0 >= end) {
+            return None;
+        }
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+        Some(next)
+    }
+}
+
+async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context: Context) {
+    let Ok(mut timer) = Timer::new() else {
+        context.recorder.borrow_mut().attempt(Err(Failure::HostOutOfFiles));
+        return;
+    };
+    let mut stop = context.stop.clone();
+    let mut back_off = Duration::ZERO;
+    while !stop.is_stopping() {
+        let Some((intended, kind)) = schedule.borrow_mut().next() else { break };
+        let now = Instant::now();
+        if intended > now {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => break,
+                _ = timer.sleep_until(intended) => {}
+            }
+        } else if kind == LoopKind::Open && now - intended > Duration::from_millis(1) {
+            context.recorder.borrow_mut().late_start();
+        }
+        let outcome = loop {
+            let actual = Instant::now();
+            let intended = if kind == LoopKind::Open { intended } else { actual };
+            match worker.attempt(Start { intended, actual, kind }).await {
+                Outcome::PortsUntil(at) if kind == LoopKind::Closed => {
+                    context.recorder.borrow_mut().port_wait();
+                    tokio::select! {
+                        biased;
+                        () = stop.stopped() => break None,
+                        _ = timer.sleep_until(at) => {}
+                    }
+                }
+                Outcome::PortsUntil(_) => {
+                    context.recorder.borrow_mut().attempt(Err(Failure::HostOutOfPorts));
+                    break Some(Outcome::Failed);
+                }
+                ended => break Some(ended),
+            }
+        };
+        let Some(outcome) = outcome else { break };
+        if kind == LoopKind::Open || outcome == Outcome::GoOn {
+            back_off = Duration::ZERO;
+            continue;
+        }
+        back_off = (back_off * 2).clamp(Duration::from_millis(1), LONGEST_BACK_OFF);
+        tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            _ = timer.sleep(back_off) => {}
+        }
+    }
+    worker.end().await;
+}

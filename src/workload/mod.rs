@@ -1,0 +1,17 @@
+//! The workloads: what to send, when, and for how long.
+//!
+//! A workload is one file and one line in [`KINDS`]. It takes a [`Context`] (where, on whose behalf, when to
+//! stop), writes what it measures to a recorder, and knows neither engine nor report. The three questions are
+//! independent values: *what* is the file's own, *when* is a [`Pacer`], *for how long* is a limit of [`Load`].
+
+mod context;
+mod head;
+mod load;
+mod pacer;
+mod registry;
+mod rw;
+
+pub use context::{Context, Stop, StopSource};
+pub use load::{Load, Outcome, Start, Worker};
+pub use pacer::Pacer;
+pub use registry::{KINDS, Kind, ParamError, Workload, kind};

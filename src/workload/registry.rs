@@ -1,0 +1,148 @@
+//! The kinds of workload there are, and how one is made from settings.
+//!
+//! A kind's options stand once, as the fields of one structure: clap reads flags and defaults from it, serde the
+//! keys of a scenario, and the report echoes it. A key of a file is the flag's name with underscores.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use clap::{Args, Command, FromArgMatches};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use super::{head, rw};
+use crate::event::Expected;
+use crate::stats::Phase;
+
+/// One workload, ready to run.
+pub trait Workload: Send {
+    /// The kind's name.
+    fn kind(&self) -> &'static str;
+
+    /// What its latency figures are about, first of all.
+    fn main_phase(&self) -> Phase;
+
+    /// How much it will do.
+    fn expected(&self) -> Expected;
+
+    /// Its settings, defaults included, for the report.
+    fn settings(&self) -> serde_json::Value;
+
+    /// Connections it holds at once.
+    fn at_once(&self) -> u32;
+
+    /// Connections it is going to open in all, where that is known.
+    fn connections_planned(&self) -> Option<u64>;
+
+    /// Runs it to its end.
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>>;
+}
+
+/// A kind of workload.
+#[derive(Debug)]
+pub struct Kind {
+    /// The command and the value of `kind` in a scenario.
+    pub name: &'static str,
+    /// Adds its flags to a command.
+    pub flags: fn(Command) -> Command,
+    /// Its keys, in the order of the help.
+    pub keys: fn() -> Vec<String>,
+    /// The settings that were typed, as a table of a scenario would hold them.
+    pub typed: fn(&clap::ArgMatches) -> toml::Table,
+    /// Makes one from a table of settings.
+    pub build: fn(&toml::Table) -> Result<Box<dyn Workload>, ParamError>,
+}
+
+/// Every kind: a new one is its file and its line here.
+pub const KINDS: &[Kind] = &[head::KIND, rw::KIND];
+
+/// The kind of that name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// A setting that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamError {
+    /// No such setting.
+    #[error("unknown key `{key}`; allowed here: {allowed}")]
+    Unknown {
+        /// As given.
+        key: String,
+        /// All there are, comma-separated.
+        allowed: String,
+    },
+    /// A value that the setting does not take.
+    #[error("`{key}`: {what}")]
+    Value {
+        /// The setting.
+        key: String,
+        /// What was wrong and what is allowed.
+        what: String,
+    },
+}
+
+impl ParamError {
+    /// The setting that is wrong.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Unknown { key, .. } | Self::Value { key, .. } => key,
+        }
+    }
+}
+
+/// What a kind's settings must be able to do.
+pub(super) trait Params: Args + FromArgMatches + Serialize + DeserializeOwned {}
+impl<P: Args + FromArgMatches + Serialize + DeserializeOwned> Params for P {}
+
+pub(super) fn flags<P: Params>(command: Command) -> Command {
+    P::augment_args(command)
+}
+
+pub(super) fn keys<P: Params>() -> Vec<String> {
+    P::augment_args(Command::new("keys")).get_arguments().map(|arg| arg.get_id().to_string()).collect()
+}
+
+/// Only what stands on the command line; defaults stay out, so that a file's settings are not covered by them.
+pub(super) fn typed<P: Params>(matches: &clap::ArgMatches) -> toml::Table {
+    let all = P::from_arg_matches(matches).ok().and_then(|params| toml::Table::try_from(params).ok());
+    let mut table = all.unwrap_or_default();
+    table.retain(|key, _| {
+        matches.try_contains_id(key).unwrap_or(false)
+            && matches.value_source(key) == Some(clap::parser::ValueSource::CommandLine)
+    });
+    table
+}
+
+/// Settings from a table over the defaults, each key by itself so that an error names its key.
+pub(super) fn params<P: Params>(table: &toml::Table) -> Result<P, ParamError> {
+    let internal = |what: String| ParamError::Value { key: String::new(), what };
+    let keys = keys::<P>();
+    let command = P::augment_args(Command::new("defaults").no_binary_name(true));
+    let matches = command.try_get_matches_from::<_, &str>([]).map_err(|e| internal(e.to_string()))?;
+    let defaults = P::from_arg_matches(&matches).map_err(|e| internal(e.to_string()))?;
+    let mut merged = toml::Table::try_from(defaults).map_err(|e| internal(e.to_string()))?;
+    for (key, value) in table {
+        if !keys.contains(key) {
+            return Err(ParamError::Unknown { key: key.clone(), allowed: keys.join(", ") });
+        }
+        let previous = merged.insert(key.clone(), value.clone());
+        if let Err(error) = P::deserialize(merged.clone()) {
+            return Err(ParamError::Value { key: key.clone(), what: first_line(&error.to_string()) });
+        }
+        drop(previous);
+    }
+    P::deserialize(merged).map_err(|e| internal(first_line(&e.to_string())))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Settings as the report shows them.
+pub(super) fn settings<P: Serialize>(params: &P) -> serde_json::Value {
+    serde_json::to_value(params).unwrap_or_default()
+}

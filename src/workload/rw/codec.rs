@@ -1,0 +1,85 @@
+//! What the protocols of `rw` have in common.
+
+use super::framed::Framed;
+use super::http::Http;
+use super::line::Line;
+use super::raw::Raw;
+use crate::event::Failure;
+
+/// What the peer's bytes amounted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// All are taken; the answer goes on.
+    More,
+    /// The answer that was due is complete and right.
+    Answer {
+        /// Bytes of the input that belonged to it or came before it.
+        used: usize,
+        /// Payload bytes that it carried.
+        payload: u64,
+    },
+}
+
+/// A protocol: requests out, answers in. Answers come in the order of requests.
+#[derive(Debug)]
+pub(super) enum Codec {
+    /// Keep-alive HTTP.
+    Http(Http),
+    /// Frames.
+    Framed(Framed),
+    /// GET and read to the end.
+    Raw(Raw),
+    /// JSON lines.
+    Line(Line),
+}
+
+impl Codec {
+    /// A connection is new: forget what was half read.
+    pub(super) fn start(&mut self) {
+        match self {
+            Self::Http(p) => p.start(),
+            Self::Framed(p) => p.start(),
+            Self::Raw(p) => p.start(),
+            Self::Line(p) => p.start(),
+        }
+    }
+
+    /// Appends the request of that number.
+    pub(super) fn request(&mut self, sequence: u32, out: &mut Vec<u8>) {
+        match self {
+            Self::Http(p) => p.request(out),
+            Self::Framed(p) => p.request(sequence, out),
+            Self::Raw(p) => p.request(out),
+            Self::Line(p) => p.request(sequence, out),
+        }
+    }
+
+    /// Takes bytes of the answer to request `due`.
+    pub(super) fn feed(&mut self, due: u32, bytes: &[u8]) -> Result<Fed, Failure> {
+        match self {
+            Self::Http(p) => p.feed(bytes),
+            Self::Framed(p) => p.feed(due, bytes),
+            Self::Raw(p) => p.feed(bytes),
+            Self::Line(p) => p.feed(due, bytes),
+        }
+    }
+
+    /// Takes the peer's FIN: the payload of an answer that it completes, or the failure that it is.
+    pub(super) fn eof(&mut self) -> Result<u64, Failure> {
+        match self {
+            Self::Http(p) => p.eof(),
+            Self::Framed(p) => Err(p.eof()),
+            Self::Raw(p) => p.eof(),
+            Self::Line(p) => Err(p.eof()),
+        }
+    }
+
+    /// Whether the connection may be asked again after the last answer.
+    pub(super) const fn persistent(&self) -> bool {
+        match self {
+            Self::Http(p) => p.persistent(),
+            Self::Framed(_) | Self::Line(_) => true,
+            Self::Raw(_) => false,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `rw`: persistent connections that ask and read, with numbered requests and a checked payload.
+
+mod codec;
+mod framed;
+mod http;
+mod line;
+mod raw;
+mod worker;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use self::codec::Codec;
+use self::worker::Channel;
+use super::context::Context;
+use super::load::Load;
+use super::registry::{self, Kind, ParamError, Workload};
+use crate::clock::Size;
+use crate::event::{Endpoints, Expected};
+use crate::stats::Phase;
+
+/// The registry's line.
+pub(super) const KIND: Kind = Kind {
+    name: "rw",
+    flags: registry::flags::<Params>,
+    keys: registry::keys::<Params>,
+    typed: registry::typed::<Params>,
+    build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
+};
+
+/// What is spoken on the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Protocol {
+    /// Keep-alive GET or HEAD: any web server
+    Http,
+    /// The devices' own: numbered, checksummed frames, echoed
+    Framed,
+    /// GET and read to the end, a connection each: the MicroPython pair's server
+    Raw,
+    /// Newline-terminated JSON
+    Line,
+}
+
+/// The options of `rw`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+struct Params {
+    #[command(flatten)]
+    #[serde(flatten)]
+    load: Load,
+
+    /// What to speak; framed for a device that has it, http for any other
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<Protocol>,
+
+    /// Payload of each request and its echo (framed: up to 64KiB; line: up to 32KiB)
+    #[arg(long, value_name = "SIZE", default_value = "256B")]
+    size: Size,
+
+    /// Requests in flight on each connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    window: u32,
+
+    /// Transactions on a connection before it is closed and opened anew; no limit by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_connection: Option<u64>,
+
+    /// HTTP method, GET or HEAD (protocol http)
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+
+    /// What to ask for (protocol http)
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    path: String,
+}
+
+#[derive(Debug)]
+struct ReadWrite {
+    params: Params,
+}
+
+impl ReadWrite {
+    fn new(params: Params) -> Result<Self, ParamError> {
+        let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
+        if params.size.0 > u64::from(espstress_device::framed::MAX_PAYLOAD) {
+            return bad("size", "a payload has at most 64KiB");
+        }
+        if params.protocol == Some(Protocol::Line) && params.size.0 > line::LONGEST_PAYLOAD as u64 {
+            return bad("size", "a line has a payload of at most 32KiB");
+        }
+        if params.window > 1 && params.load.pace().is_some() {
+            return bad(
+                "window",
+                "more than one request in flight needs a closed loop: no rate and no interval",
+            );
+        }
+        if params.window > 1 && params.protocol == Some(Protocol::Raw) {
+            return bad("window", "raw has one request a connection");
+        }
+        if !matches!(params.method.as_str(), "GET" | "HEAD") {
+            return bad("method", "GET or HEAD");
+        }
+        if !params.path.starts_with('/') || params.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return bad("path", "a path starts with / and holds no blank");
+        }
+        Ok(Self { params })
+    }
+
+    fn protocol(&self, endpoints: &Endpoints) -> Protocol {
+        let usual = if endpoints.framed.is_some() { Protocol::Framed } else { Protocol::Http };
+        self.params.protocol.unwrap_or(usual)
+    }
+
+    /// Where the protocol is served; a device of which only one address is known is taken at its word.
+    fn target(&self, protocol: Protocol, endpoints: &Endpoints) -> SocketAddr {
+        match protocol {
+            Protocol::Http => endpoints.http,
+            Protocol::Framed => endpoints.framed.unwrap_or(endpoints.http),
+            Protocol::Raw => endpoints.raw.unwrap_or(endpoints.http),
+            Protocol::Line => endpoints.line.unwrap_or(endpoints.http),
+        }
+    }
+
+    fn codec(&self, protocol: Protocol, target: SocketAddr) -> Codec {
+        let size = self.params.size.0 as usize;
+        match protocol {
+            Protocol::Http => Codec::Http(http::Http::new(&self.params.method, &self.params.path, target)),
+            Protocol::Framed => Codec::Framed(framed::Framed::new(size)),
+            Protocol::Raw => Codec::Raw(raw::Raw::new(target)),
+            Protocol::Line => Codec::Line(line::Line::new(size)),
+        }
+    }
+}
+
+impl Workload for ReadWrite {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn main_phase(&self) -> Phase {
+        Phase::RoundTrip
+    }
+
+    fn expected(&self) -> Expected {
+        self.params.load.expected()
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        registry::settings(&self.params)
+    }
+
+    fn at_once(&self) -> u32 {
+        self.params.load.at_once()
+    }
+
+    fn connections_planned(&self) -> Option<u64> {
+        match (self.params.protocol, self.params.per_connection, self.params.load.planned_attempts()) {
+            (Some(Protocol::Raw), _, planned) => planned,
+            (_, Some(each), Some(planned)) => Some(planned / each + u64::from(self.at_once())),
+            _ => Some(u64::from(self.at_once())),
+        }
+    }
+
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move {
+            let protocol = self.protocol(&context.endpoints);
+            let target = self.target(protocol, &context.endpoints);
+            let connector = context.connector(target, self.params.load.timeouts());
+            self.params
+                .load
+                .drive(&context, |lane| {
+                    Channel::new(
+                        context.clone(),
+                        connector.clone(),
+                        self.codec(protocol, target),
+                        // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
+                        lane.wrapping_mul(0x0100_0001),
+                        self.params.window as usize,
+                        self.params.per_connection,
+                    )
+                })
+                .await;
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! One standing connection: requests out, as many in flight as the window allows, answers in.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::codec::{Codec, Fed};
+use crate::connection::{Connection, Connector, HostClosed, Refused, Turn};
+use crate::event::{Failure, Intent};
+use crate::stats::Phase;
+use crate::workload::context::{Context, Held};
+use crate::workload::load::{LoopKind, Outcome, Start, Worker};
+
+/// One of the workload's connections, opened when it is first needed and again after a failure.
+pub(super) struct Channel {
+    context: Context,
+    connector: Connector,
+    codec: Codec,
+    window: usize,
+    per_connection: Option<u64>,
+    sequence: u32,
+    link: Option<Link>,
+    had_failed: bool,
+    in_flight: VecDeque<(u32, Start)>,
+    out: Vec<u8>,
+    sent: usize,
+    buffer: Box<[u8]>,
+}
+
+/// What lives as long as the connection.
+struct Link {
+    connection: Connection,
+    answers: u64,
+    _held: Held,
+}
+
+impl Channel {
+    pub(super) fn new(
+        context: Context,
+        connector: Connector,
+        codec: Codec,
+        first: u32,
+        window: usize,
+        per_connection: Option<u64>,
+    ) -> Self {
+        Self {
+            context,
+            connector,
+            codec,
+            window,
+            per_connection,
+            sequence: first,
+            link: None,
+            had_failed: false,
+            in_flight: VecDeque::with_capacity(window),
+            out: Vec::with_capacity(4_096),
+            sent: 0,
+            buffer: vec![0; 16 * 1024].into(),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Refused> {
+        let from = Instant::now();
+        let held = self.context.hold_one();
+        let mut connection = self.connector.open(self.context.intent(Intent::Plain)).await?;
+        connection.send_at_once();
+        let ns = self.context.since_ns(from);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.latency(Phase::Connect, ns);
+        if self.had_failed {
+            recorder.reconnected();
+            self.had_failed = false;
+        }
+        drop(recorder);
+        self.codec.start();
+        self.out.clear();
+        self.sent = 0;
+        self.link = Some(Link { connection, answers: 0, _held: held });
+        Ok(())
+    }
+
+    /// Moves bytes until the oldest request is answered.
+    async fn answer(&mut self) -> Result<(), Failure> {
+        let Some((due, start)) = self.in_flight.front().copied() else { return Ok(()) };
+        let limits = self.connector.timeouts;
+        loop {
+            let link = self.link.as_mut().ok_or(Failure::ReadReset)?;
+            let rest = self.out.get(self.sent..).unwrap_or_default();
+            let turn = link.connection.turn(rest, &mut self.buffer, limits.read, limits.write).await?;
+            let received = match turn {
+                Turn::Wrote(n) => {
+                    self.sent += n;
+                    self.context.recorder.borrow_mut().bytes(n as u64, 0);
+                    continue;
+                }
+                Turn::Read(0) => {
+                    let payload = self.codec.eof()?;
+                    self.answered(start, payload);
+                    self.close().await;
+                    return Ok(());
+                }
+                Turn::Read(n) => n,
+            };
+            self.context.recorder.borrow_mut().bytes(0, received as u64);
+            let bytes = self.buffer.get(..received).unwrap_or_default();
+            if let Fed::Answer { used, payload } = self.codec.feed(due, bytes)? {
+                self.answered(start, payload);
+                return self.answers_behind(used, received);
+            }
+        }
+    }
+
+    /// Answers to later requests that came in the same read.
+    fn answers_behind(&mut self, mut from: usize, to: usize) -> Result<(), Failure> {
+        while from < to {
+            // An answer that nobody asked for is none.
+            let Some((due, start)) = self.in_flight.front().copied() else {
+                return Err(Failure::BadResponse);
+            };
+            let bytes = self.buffer.get(from..to).unwrap_or_default();
+            match self.codec.feed(due, bytes)? {
+                Fed::More => return Ok(()),
+                Fed::Answer { used, payload } => {
+                    from += used;
+                    self.answered(start, payload);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, start: Start, payload: u64) {
+        self.in_flight.pop_front();
+        if let Some(link) = &mut self.link {
+            link.answers += 1;
+        }
+        let actual = self.context.since_ns(start.actual);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.attempt(Ok(()));
+        recorder.goodput(payload);
+        match start.kind {
+            LoopKind::Closed => recorder.latency(Phase::RoundTrip, actual),
+            LoopKind::Open => {
+                recorder.latency_pair(Phase::RoundTrip, self.context.since_ns(start.intended), actual);
+            }
+        }
+    }
+
+    /// The connection is lost: every request in flight has failed, by the same name.
+    fn fail(&mut self, failure: Failure) {
+        if let Some(sample) = self.link.as_ref().and_then(|link| link.connection.tcp_sample()) {
+            self.context.recorder.borrow_mut().tcp(sample);
+        }
+        let mut recorder = self.context.recorder.borrow_mut();
+        for _ in self.in_flight.drain(..) {
+            recorder.attempt(Err(failure));
+        }
+        drop(recorder);
+        self.link = None;
+        self.had_failed = true;
+    }
+
+    /// Ends the connection in order.
+    async fn close(&mut self) {
+        let Some(Link { mut connection, _held, .. }) = self.link.take() else { return };
+        if let Some(sample) = connection.tcp_sample() {
+            self.context.recorder.borrow_mut().tcp(sample);
+        }
+        if connection.peer_has_closed() || connection.shut_down_writing().is_err() {
+            return;
+        }
+        let limit = self.connector.timeouts.read;
+        let closing = Instant::now();
+        let ending = connection.drain(&mut self.buffer, limit, HostClosed::First).await;
+        self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
+    }
+
+    /// Whether the connection is to serve no further request: its share is sent, or the peer will close it.
+    fn is_spent(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        let sent = link.answers + self.in_flight.len() as u64;
+        self.per_connection.is_some_and(|most| sent >= most) || (link.answers > 0 && !self.codec.persistent())
+    }
+
+    /// Takes the answers that are still due.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        while !self.in_flight.is_empty() {
+            self.answer().await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, start: Start) -> Result<(), Failure> {
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.codec.request(self.sequence, &mut self.out);
+        // The round trip of a closed loop begins with the request, not with a connection that had to be opened.
+        let actual = Instant::now();
+        self.in_flight.push_back((self.sequence, Start { actual, ..start }));
+        if self.in_flight.len() >= self.window {
+            self.answer().await?;
+        }
+        if self.is_spent() {
+            self.settle().await?;
+            self.close().await;
+        }
+        Ok(())
+    }
+}
+
+impl Worker for Channel {
+    async fn attempt(&mut self, start: Start) -> Outcome {
+        if self.link.is_none() {
+            match self.connect().await {
+                Ok(()) => {}
+                Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
+                Err(Refused::Failure(failure)) => {
+                    self.had_failed = true;
+                    self.context.recorder.borrow_mut().attempt(Err(failure));
+                    return Outcome::Failed;
+                }
+            }
+        }
+        match self.ask(start).await {
+            Ok(()) => Outcome::GoOn,
+            Err(failure) => {
+                self.fail(failure);
+                Outcome::Failed
+            }
+        }
+    }
+
+    async fn end(&mut self) {
+        if let Err(failure) = self.settle().await {
+            self.fail(failure);
+        }
+        self.close().await;
+    }
+}
