@@ -22,6 +22,8 @@
 pub mod clock;
 pub mod connection;
 pub mod diagnose;
+pub mod engine;
 pub mod event;
+pub mod scenario;
 pub mod stats;
 pub mod workload;

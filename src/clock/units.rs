@@ -168,7 +168,7 @@ impl fmt::Display for Rate {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    Written(String),
     Whole(u64),
     Fraction(f64),
 }
@@ -176,7 +176,7 @@ enum Text {
 impl Text {
     fn into_text(self) -> String {
         match self {
-            Self::Text(text) => text,
+            Self::Written(text) => text,
             Self::Whole(number) => number.to_string(),
             Self::Fraction(number) => number.to_string(),
         }

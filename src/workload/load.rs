@@ -193,7 +193,7 @@ impl Schedule {
             return None;
         }
         let next = match &mut self.pacer {
-            Some(pacer) => (pacer.next(), LoopKind::Open),
+            Some(pacer) => (pacer.advance(), LoopKind::Open),
             None => (Instant::now(), LoopKind::Closed),
         };
         if self.end.is_some_and(|end| next.0 >= end) {

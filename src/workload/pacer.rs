@@ -18,7 +18,7 @@ impl Pacer {
     }
 
     /// The intended start of the next attempt; each call hands out one.
-    pub fn next(&mut self) -> Instant {
+    pub fn advance(&mut self) -> Instant {
         let n = self.next;
         self.next += 1;
         // Nanoseconds in 128 bits: a fortnight at a million a second stays exact.
@@ -43,7 +43,7 @@ mod tests {
         let start = Instant::now();
         let interval = Duration::from_nanos(333_333);
         let mut pacer = Pacer::new(start, interval);
-        let last = (0..3_000_001).map(|_| pacer.next()).last().unwrap();
+        let last = (0..3_000_001).map(|_| pacer.advance()).last().unwrap();
         assert_eq!(last - start, Duration::from_nanos(333_333 * 3_000_000));
     }
 }

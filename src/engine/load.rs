@@ -1,0 +1,185 @@
+//! The executor: runs the workloads of a plan on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::task::LocalSet;
+
+use super::plan::{Plan, PlannedPhase, RunError, StartRule, WorkloadOutcome};
+use crate::clock::Clock;
+use crate::connection::PortPool;
+use crate::event::{Event, IntentBook, WorkloadId};
+use crate::stats::Recorder;
+use crate::workload::{Context, Stop};
+
+/// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How often progress is told.
+const INTERVAL: Duration = Duration::from_millis(1_000);
+
+/// Runs every phase; returns early, with what there is, once `stop` is heard.
+pub(super) fn execute(
+    plan: Plan,
+    clock: Clock,
+    stop: Stop,
+    events: &Sender<Event>,
+) -> Result<Vec<WorkloadOutcome>, RunError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+    let shared = Shared {
+        ports: Rc::new(RefCell::new(PortPool::new(plan.ports, plan.seed))),
+        book: Arc::new(IntentBook::default()),
+        open: Rc::new(Cell::new(0)),
+        notices: Rc::new(RefCell::new(Vec::new())),
+        clock,
+        stop,
+    };
+    let local = LocalSet::new();
+    let outcomes = local.block_on(&runtime, async {
+        let mut outcomes = Vec::new();
+        let mut next_id = 0;
+        let mut phases = plan.phases.iter().peekable();
+        while let Some(first) = phases.next() {
+            if shared.stop.is_stopping() {
+                break;
+            }
+            let mut group = vec![first];
+            while let Some(phase) = phases.next_if(|phase| phase.start == StartRule::WithPrevious) {
+                group.push(phase);
+            }
+            let contexts = group.iter().map(|phase| {
+                let id = WorkloadId(next_id);
+                next_id += 1;
+                shared.context(&plan, phase, id)
+            });
+            let contexts = contexts.collect();
+            outcomes.extend(run_group(&group, contexts, &shared, events).await);
+        }
+        outcomes
+    });
+    Ok(outcomes)
+}
+
+/// What all workloads of a run have in common.
+struct Shared {
+    ports: Rc<RefCell<PortPool>>,
+    book: Arc<IntentBook>,
+    open: Rc<Cell<u32>>,
+    notices: Rc<RefCell<Vec<String>>>,
+    clock: Clock,
+    stop: Stop,
+}
+
+impl Shared {
+    fn context(&self, plan: &Plan, phase: &PlannedPhase, id: WorkloadId) -> Context {
+        let recorder = Recorder::new(self.clock.now_ns(), phase.workload.main_phase());
+        Context {
+            clock: self.clock,
+            endpoints: plan.endpoints.clone(),
+            recorder: Rc::new(RefCell::new(recorder)),
+            stop: self.stop.clone(),
+            id,
+            ports: Rc::clone(&self.ports),
+            book: Arc::clone(&self.book),
+            source: plan.source,
+            seed: plan.seed.wrapping_add(u64::from(id.0)),
+            capacity: plan.capacity,
+            open: Rc::clone(&self.open),
+            notices: Rc::clone(&self.notices),
+        }
+    }
+}
+
+/// Runs phases together until all have ended.
+async fn run_group(
+    group: &[&PlannedPhase],
+    contexts: Vec<Context>,
+    shared: &Shared,
+    events: &Sender<Event>,
+) -> Vec<WorkloadOutcome> {
+    for phase in group {
+        tell(
+            events,
+            Event::PhaseStarted { workload: phase.name.clone(), expected: phase.workload.expected() },
+        );
+    }
+    let ends: Vec<Cell<Option<u64>>> = group.iter().map(|_| Cell::new(None)).collect();
+    let all = async {
+        let running = group.iter().zip(&contexts).zip(&ends).map(|((phase, context), end)| async move {
+            phase.workload.run(context.clone()).await;
+            end.set(Some(context.clock.now_ns()));
+        });
+        join_all(running.map(|future| Box::pin(future) as _).collect()).await;
+    };
+    tokio::pin!(all);
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
+    let mut stop = shared.stop.clone();
+    let cut = async {
+        stop.stopped().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::pin!(cut);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut all => break,
+            () = &mut cut => break,
+            _ = interval.tick() => tick(group, &contexts, &ends, shared, events),
+        }
+    }
+    let now = shared.clock.now_ns();
+    for notice in shared.notices.borrow_mut().drain(..) {
+        tell(events, Event::Notice { text: notice });
+    }
+    let each = group.iter().zip(&contexts).zip(&ends);
+    each.map(|((phase, context), end)| {
+        let progress = context.recorder.borrow().progress();
+        tell(events, Event::PhaseEnded { workload: phase.name.clone(), progress });
+        let recorder = context.recorder.replace(Recorder::new(now, phase.workload.main_phase()));
+        WorkloadOutcome {
+            name: phase.name.clone(),
+            kind: phase.workload.kind(),
+            settings: phase.workload.settings(),
+            stats: recorder.finish(end.get().unwrap_or(now)),
+        }
+    })
+    .collect()
+}
+
+fn tick(
+    group: &[&PlannedPhase],
+    contexts: &[Context],
+    ends: &[Cell<Option<u64>>],
+    shared: &Shared,
+    events: &Sender<Event>,
+) {
+    for notice in shared.notices.borrow_mut().drain(..) {
+        tell(events, Event::Notice { text: notice });
+    }
+    let at_ns = shared.clock.now_ns();
+    for ((phase, context), end) in group.iter().zip(contexts).zip(ends) {
+        if end.get().is_none() {
+            let progress = context.recorder.borrow_mut().roll(at_ns);
+            tell(events, Event::Interval { workload: phase.name.clone(), at_ns, progress });
+        }
+    }
+}
+
+/// Tells the dispatcher; one that cannot keep up misses a line of progress rather than holding up the load.
+fn tell(events: &Sender<Event>, event: Event) {
+    let _ = events.try_send(event);
+}
+
+type Running<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+async fn join_all(mut running: Vec<Running<'_>>) {
+    std::future::poll_fn(|cx| {
+        running.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if running.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}

@@ -1,0 +1,100 @@
+//! What is to be run, resolved and unchangeable, and what came of it.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use crate::clock::Clock;
+use crate::connection::PortRange;
+use crate::event::Endpoints;
+use crate::stats::WorkloadStats;
+use crate::workload::Workload;
+
+/// When a phase begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartRule {
+    /// When the phases before it have ended.
+    AfterPrevious,
+    /// Together with the phase before it.
+    WithPrevious,
+}
+
+/// One workload of a plan.
+pub struct PlannedPhase {
+    /// Its name in the scenario: what thresholds and reports call it.
+    pub name: String,
+    /// When it begins.
+    pub start: StartRule,
+    /// What it does.
+    pub workload: Box<dyn Workload>,
+}
+
+/// A run.
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The device in words.
+    pub target: String,
+    /// The device's services.
+    pub endpoints: Endpoints,
+    /// How many connections it says it holds at once.
+    pub capacity: Option<u32>,
+    /// The workloads, in order.
+    pub phases: Vec<PlannedPhase>,
+    /// Source ports to use.
+    pub ports: PortRange,
+    /// Source address, or the routing table's choice.
+    pub source: Option<IpAddr>,
+    /// Of everything random.
+    pub seed: u64,
+}
+
+/// What ended a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its own limits.
+    Completed,
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM: an end like any other.
+    Terminated,
+}
+
+/// What one workload came to.
+#[derive(Clone, Debug)]
+pub struct WorkloadOutcome {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its settings.
+    pub settings: serde_json::Value,
+    /// What it measured.
+    pub stats: WorkloadStats,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run's time axis.
+    pub clock: Clock,
+    /// Wall time of its start.
+    pub started: SystemTime,
+    /// Its length, nanoseconds.
+    pub duration_ns: u64,
+    /// What ended it.
+    pub ended: Ended,
+    /// Workload by workload, in the order of the plan; those that never began are not here.
+    pub workloads: Vec<WorkloadOutcome>,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A thread, a timer or a descriptor was refused.
+    #[error("the system refused what a run needs: {0}")]
+    Runtime(#[source] io::Error),
+    /// A second Ctrl-C.
+    #[error("given up: a second Ctrl-C")]
+    Aborted,
+}

@@ -1,0 +1,316 @@
+//! The scenario file: structure, places, and errors that name file and line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::builtin::{BUILT_IN, built_in};
+use crate::clock::Span;
+
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// File name, or a built-in scenario's.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Why a scenario cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// Neither a file nor a built-in one.
+    #[error("no scenario `{name}`: it is no readable file ({error}), and the built-in ones are {built_in}")]
+    NotFound {
+        /// As given.
+        name: String,
+        /// What reading the file said.
+        error: std::io::Error,
+        /// Comma-separated.
+        built_in: String,
+    },
+    /// Its text is not right.
+    #[error("{place}: {what}")]
+    Wrong {
+        /// Where.
+        place: Place,
+        /// What, and what is allowed.
+        what: String,
+    },
+}
+
+/// When a phase begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// When the phases before it have ended.
+    #[default]
+    AfterPrevious,
+    /// Together with the phase before it.
+    WithPrevious,
+}
+
+/// One setting of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: toml::Value,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseSpec {
+    /// What thresholds and reports call it; the kind when not given.
+    pub name: String,
+    /// The kind of workload.
+    pub kind: String,
+    /// When it begins.
+    pub start: Start,
+    /// The workload's settings.
+    pub settings: Vec<Setting>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Name.
+    pub name: String,
+    /// One line about it.
+    pub description: Option<String>,
+    /// The device, as on the command line.
+    pub target: Option<String>,
+    /// The persona of a twin or a sim.
+    pub persona: Option<String>,
+    /// The link of a twin.
+    pub link: Option<String>,
+    /// Of everything random.
+    pub seed: Option<u64>,
+    /// How long to listen after the last close.
+    pub watch: Option<Span>,
+    /// Source ports, `FIRST-LAST`.
+    pub local_ports: Option<String>,
+    /// Gates.
+    pub thresholds: Vec<String>,
+    /// What happens.
+    pub phases: Vec<PhaseSpec>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<String>,
+    description: Option<String>,
+    target: Option<String>,
+    persona: Option<String>,
+    link: Option<String>,
+    seed: Option<u64>,
+    watch: Option<Span>,
+    local_ports: Option<String>,
+    #[serde(default)]
+    thresholds: Vec<String>,
+    #[serde(default)]
+    phase: Vec<Spanned<BTreeMap<Spanned<String>, Spanned<toml::Value>>>>,
+}
+
+impl Scenario {
+    /// Loads a file, or the built-in scenario of that name.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], with the place.
+    pub fn load(name: &str) -> Result<Self, ScenarioError> {
+        if let Some(found) = built_in(name) {
+            return Self::parse(name, found.text);
+        }
+        match std::fs::read_to_string(Path::new(name)) {
+            Ok(text) => Self::parse(name, &text),
+            Err(error) => Err(ScenarioError::NotFound {
+                name: name.to_owned(),
+                error,
+                built_in: BUILT_IN.iter().map(|s| s.name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// Reads a scenario's text; `file` is for error messages and, without a `name`, for its name.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Wrong`], with the place.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let place = |at: usize| Place {
+            file: file.to_owned(),
+            line: text.get(..at).unwrap_or(text).bytes().filter(|b| *b == b'\n').count() + 1,
+        };
+        let wrong = |at: usize, what: String| ScenarioError::Wrong { place: place(at), what };
+        let read: File = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            wrong(at, error.message().replace('\n', " "))
+        })?;
+        if read.phase.is_empty() {
+            return Err(wrong(text.len(), "a scenario needs at least one [[phase]] with a `kind`".into()));
+        }
+        let mut phases: Vec<PhaseSpec> = Vec::with_capacity(read.phase.len());
+        for table in read.phase {
+            let at = table.span().start;
+            let phase = PhaseSpec::from_table(table.into_inner(), at, &place)?;
+            if phases.iter().any(|other| other.name == phase.name) {
+                let what = format!("two phases are called `{}`: give one of them another `name`", phase.name);
+                return Err(wrong(at, what));
+            }
+            phases.push(phase);
+        }
+        let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Ok(Self {
+            name: read.name.or(stem).unwrap_or_else(|| file.to_owned()),
+            description: read.description,
+            target: read.target,
+            persona: read.persona,
+            link: read.link,
+            seed: read.seed,
+            watch: read.watch,
+            local_ports: read.local_ports,
+            thresholds: read.thresholds,
+            phases,
+        })
+    }
+
+    /// A scenario of one workload, as the commands `head`, `rw`, ... are.
+    #[must_use]
+    pub fn of_one(kind: &str) -> Self {
+        Self {
+            name: kind.to_owned(),
+            description: None,
+            target: None,
+            persona: None,
+            link: None,
+            seed: None,
+            watch: None,
+            local_ports: None,
+            thresholds: Vec::new(),
+            phases: vec![PhaseSpec {
+                name: kind.to_owned(),
+                kind: kind.to_owned(),
+                start: Start::AfterPrevious,
+                settings: Vec::new(),
+                place: Place { file: "command line".into(), line: 1 },
+            }],
+        }
+    }
+}
+
+impl PhaseSpec {
+    fn from_table(
+        table: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
+        at: usize,
+        place: &impl Fn(usize) -> Place,
+    ) -> Result<Self, ScenarioError> {
+        let (mut name, mut kind, mut start) = (None, None, Start::default());
+        let mut settings = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let here = place(key.span().start);
+            let (key, value) = (key.into_inner(), value.into_inner());
+            let text = |value: &toml::Value| {
+                value.as_str().map(str::to_owned).ok_or_else(|| ScenarioError::Wrong {
+                    place: here.clone(),
+                    what: format!("`{key}` is a text in quotes"),
+                })
+            };
+            match key.as_str() {
+                "name" => name = Some(check_name(text(&value)?, &here)?),
+                "kind" => kind = Some(text(&value)?),
+                "start" => {
+                    start = value.try_into().map_err(|_| ScenarioError::Wrong {
+                        place: here.clone(),
+                        what: "`start` is \"after-previous\" or \"with-previous\"".into(),
+                    })?;
+                }
+                _ => settings.push(Setting { key, value, place: here }),
+            }
+        }
+        let kind = kind.ok_or_else(|| ScenarioError::Wrong {
+            place: place(at),
+            what: "this phase has no `kind`".into(),
+        })?;
+        Ok(Self { name: name.unwrap_or_else(|| kind.clone()), kind, start, settings, place: place(at) })
+    }
+}
+
+/// A name is the first word of a threshold expression.
+fn check_name(name: String, place: &Place) -> Result<String, ScenarioError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !name.is_empty() && name.chars().all(fits) {
+        return Ok(name);
+    }
+    let what = format!("`{name}` is no name: letters, digits, _ and -, as in `head-slow`");
+    Err(ScenarioError::Wrong { place: place.clone(), what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error(text: &str) -> String {
+        Scenario::parse("t.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_built_in_scenario_reads() {
+        for scenario in BUILT_IN {
+            let read = Scenario::load(scenario.name).unwrap();
+            assert_eq!(read.name, scenario.name);
+            assert!(read.description.is_some(), "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_file_line_and_the_allowed_ones() {
+        let said = error("name = \"x\"\n\nsede = 3\n[[phase]]\nkind = \"head\"\n");
+        assert!(said.starts_with("t.toml:3: "), "{said}");
+        assert!(said.contains("sede") && said.contains("seed") && said.contains("watch"), "{said}");
+    }
+
+    #[test]
+    fn a_phase_keeps_the_line_of_each_of_its_settings() {
+        let read = Scenario::parse("t.toml", "[[phase]]\nkind = \"head\"\n# a remark\ncount = 5\n").unwrap();
+        let setting = &read.phases[0].settings[0];
+        assert_eq!((setting.key.as_str(), setting.place.line), ("count", 4));
+    }
+
+    #[test]
+    fn what_is_missing_or_double_is_said_with_its_place() {
+        assert!(error("name = \"x\"\n").contains("[[phase]]"));
+        assert!(error("\n[[phase]]\ncount = 1\n").starts_with("t.toml:2: "));
+        let twice = "[[phase]]\nkind = \"head\"\n[[phase]]\nkind = \"head\"\n";
+        assert!(error(twice).starts_with("t.toml:3: two phases"));
+        assert!(error("[[phase]]\nkind = \"head\"\nstart = \"now\"\n").contains("with-previous"));
+        assert!(error("seed = \n").starts_with("t.toml:1: "));
+    }
+
+    #[test]
+    fn a_name_that_is_neither_file_nor_built_in_lists_the_built_in_ones() {
+        let said = Scenario::load("quik").unwrap_err().to_string();
+        assert!(said.contains("quick"), "{said}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            let _ = Scenario::parse("t.toml", &text);
+        }
+    }
+}
