@@ -1,0 +1,310 @@
+//! The flags and arguments of every command but the workloads' own.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::shells::Shell;
+use crate::clock::{Size, Span};
+
+/// Finds out how a small networked device stands up to real traffic: drives it, watches the packets, and says
+/// what broke, how often, when and why
+#[derive(Parser, Debug)]
+#[command(name = "espstress", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  espstress run                          the built-in quick scenario against the twin: no hardware needed
+  espstress run -t 192.168.4.1           the same against a device
+  espstress head twin -c 4 -n 5000       one workload
+  espstress run soak.toml -o soak.json   a scenario of your own, with its report kept
+
+Exit status: 0 done, every gate holds; 1 a gate is broken; 2 usage or scenario error; 3 the target or the
+environment would not let it run; 4 a gate could not be judged; 130 interrupted, report written all the same.")]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Other,
+}
+
+/// Every command but the workloads.
+#[derive(Subcommand, Debug)]
+pub enum Other {
+    /// Run a scenario
+    #[command(after_help = "Examples:
+  espstress run                                   quick, against the twin
+  espstress run quick -t sim                      against the device program on this host's own stack
+  espstress run -t twin:std --persona half-closer --link home
+  espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json")]
+    Run(RunArgs),
+    /// Keep a twin up in its private network, or run a program inside it
+    #[command(after_help = "Examples:
+  espstress twin                                  until Ctrl-C
+  espstress twin --persona leaky -- curl -i http://192.168.4.91/")]
+    Twin(TwinArgs),
+    /// Find the anomalies in a capture file; no traffic is sent
+    #[command(after_help = "Examples:
+  espstress analyze capture.pcapng
+  espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
+    Analyze(AnalyzeArgs),
+    /// One minute, one page: is it up, what is wrong with it, what to change
+    Doctor(DoctorArgs),
+    /// Compare reports: a base and one or more new ones
+    #[command(after_help = "Examples:
+  espstress compare before.json after.json
+  espstress compare --json base.json run1.json run2.json")]
+    Compare(CompareArgs),
+    /// Show a report in another format
+    #[command(after_help = "Examples:
+  espstress report run.json
+  espstress report run.json --format html -o run.html
+  espstress report run.json --format junit > junit.xml")]
+    Report(ReportArgs),
+    /// Devices that announce themselves by mDNS
+    Discover(DiscoverArgs),
+    /// The anomalies that are looked for, explained
+    Anomalies,
+    /// The findings there are, explained
+    Findings,
+    /// The figures that a threshold can name
+    Thresholds,
+    /// The built-in scenarios
+    Scenarios {
+        /// Print this scenario's file instead of the list
+        name: Option<String>,
+    },
+    /// JSON Schema of the report
+    Schema,
+    /// Completion file for a shell
+    #[command(after_help = "Example:
+  espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The manual page, in roff
+    #[command(after_help = "Example:
+  espstress man > espstress.1 && man ./espstress.1")]
+    Man,
+}
+
+/// `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// A scenario file, or a built-in scenario's name
+    #[arg(value_name = "SCENARIO", default_value = "quick")]
+    pub scenario: String,
+
+    /// The device: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE, sim
+    #[arg(short, long, value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// What every run has
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of a twin or a sim.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// The device program's habit (twin and sim)
+    #[arg(long, value_name = "NAME")]
+    pub persona: Option<String>,
+
+    /// The twin's link: clean, home, busy, lossy, roaming, min-modem, max-modem, and key=value
+    #[arg(long, value_name = "NAME|key=value,...")]
+    pub link: Option<String>,
+
+    /// The twin's heap; 113840 bytes by default
+    #[arg(long, value_name = "SIZE")]
+    pub heap: Option<Size>,
+}
+
+/// What every run has.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The device program, where it is ours to start.
+    #[command(flatten)]
+    pub device: DeviceOptions,
+
+    /// Write the JSON report to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// JSON report on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Append to a JSON Lines log as the run goes on; `espstress report FILE` rebuilds the report from it
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Keep the packets in FILE (pcapng)
+    #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
+    pub pcap: Option<PathBuf>,
+
+    /// Do not look at packets
+    #[arg(long)]
+    pub no_capture: bool,
+
+    /// A gate, as 'head.latency.total.p99 < 250ms'; may be given again (see `espstress thresholds`)
+    #[arg(long = "threshold", value_name = "EXPR")]
+    pub thresholds: Vec<String>,
+
+    /// No gates at all
+    #[arg(long, conflicts_with = "thresholds")]
+    pub no_gate: bool,
+
+    /// How long to listen after the last close; ends early once every connection is over
+    #[arg(long, value_name = "DUR")]
+    pub watch: Option<Span>,
+
+    /// Seed of everything random; a new one by default, printed and in the report
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Source ports to use, in rotation
+    #[arg(long, value_name = "A-B")]
+    pub local_ports: Option<String>,
+
+    /// Source address
+    #[arg(long, value_name = "IP")]
+    pub source: Option<IpAddr>,
+
+    /// Only the verdict, and no progress
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// The evidence as well
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Allow a public address: for devices of your own only
+    #[arg(long)]
+    pub allow_public: bool,
+}
+
+/// `twin`.
+#[derive(Args, Debug)]
+pub struct TwinArgs {
+    /// Options of the stack: current, std, expr, or an sdkconfig file
+    #[arg(value_name = "OPTIONS", default_value = "current")]
+    pub options: String,
+
+    /// Habit, link and heap.
+    #[command(flatten)]
+    pub device: DeviceOptions,
+
+    /// Seed of the link and of the stack's random numbers
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Run this inside the twin's network and return its status
+    #[arg(last = true, value_name = "COMMAND")]
+    pub run: Vec<std::ffi::OsString>,
+}
+
+/// `analyze`.
+#[derive(Args, Debug)]
+pub struct AnalyzeArgs {
+    /// A pcap or pcapng file, gzipped or not; - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The device's address; otherwise the side that was connected to
+    #[arg(short, long, value_name = "IP")]
+    pub target: Option<IpAddr>,
+
+    /// JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// The evidence as well
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// The device, as for `run`
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+
+    /// What every run has.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `compare`.
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// The report to compare with
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+
+    /// The new reports
+    #[arg(value_name = "NEW", required = true)]
+    pub new: Vec<PathBuf>,
+
+    /// JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A report's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+pub enum FormatName {
+    /// The page that a run prints
+    Text,
+    /// The report itself
+    Json,
+    /// For a pull request
+    Markdown,
+    /// One file with charts
+    Html,
+    /// A test case a threshold
+    Junit,
+    /// github-action-benchmark, figures where smaller is better
+    GithubBenchmark,
+    /// github-action-benchmark, figures where bigger is better
+    GithubBenchmarkBigger,
+    /// Bencher metric format
+    Bmf,
+    /// Prometheus text exposition
+    Prometheus,
+    /// HdrHistogram percentile distributions
+    Hgrm,
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// A JSON report, or the JSON Lines log of a run
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// In which format
+    #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
+    pub format: FormatName,
+
+    /// Write to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// The evidence as well
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `discover`.
+#[derive(Args, Debug)]
+pub struct DiscoverArgs {
+    /// How long to listen
+    #[arg(short, long, value_name = "DUR", default_value = "5s")]
+    pub duration: Span,
+
+    /// JSON on standard output, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,117 @@
+//! What was typed: the command line, nothing resolved and no system call made.
+//!
+//! The workloads' own flags come from their registry; lib adds them to [`command`] before it is parsed.
+
+mod args;
+mod shells;
+
+pub use args::{
+    AnalyzeArgs, Cli, Common, CompareArgs, DeviceOptions, DiscoverArgs, DoctorArgs, FormatName, Other,
+    ReportArgs, RunArgs, TwinArgs,
+};
+pub use shells::{Shell, completions, man_page};
+
+use clap::{Args, Command, CommandFactory, FromArgMatches};
+
+/// A workload's command, as the registry describes it.
+pub struct WorkloadFlags {
+    /// Its name.
+    pub name: &'static str,
+    /// Adds its flags.
+    pub flags: fn(Command) -> Command,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// `espstress head TARGET` and its like.
+    Workload {
+        /// The kind.
+        kind: &'static str,
+        /// The device.
+        target: String,
+        /// The common flags.
+        common: Box<Common>,
+        /// For the workload's own flags.
+        matches: Box<clap::ArgMatches>,
+    },
+    /// `espstress run`.
+    Run {
+        /// Its own and the common flags.
+        args: Box<RunArgs>,
+        /// For the load flags that override the scenario's.
+        matches: Box<clap::ArgMatches>,
+    },
+    /// Any other command.
+    Other(Box<Other>),
+}
+
+/// The whole command line. `load_flags` are those of every workload, which `run` takes as overrides.
+#[must_use]
+pub fn command(workloads: &[WorkloadFlags], load_flags: fn(Command) -> Command) -> Command {
+    let mut command = Cli::command().mut_subcommand("run", load_flags);
+    for workload in workloads {
+        command = command.subcommand(workload_command(workload));
+    }
+    command
+}
+
+fn workload_command(workload: &WorkloadFlags) -> Command {
+    let (about, examples) = workload_help(workload.name);
+    let target = clap::Arg::new("target").value_name("TARGET").required(true).help(TARGET_HELP);
+    let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
+    let own = (workload.flags)(own.next_help_heading("Workload"));
+    Common::augment_args(own.next_help_heading("Run"))
+}
+
+const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, or sim";
+
+fn workload_help(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "head" => (
+            "HTTP HEAD connect/close storm",
+            "Examples:\n  espstress head 192.168.4.1                      ten seconds, one connection after the other\n  \
+             espstress head twin -c 4 -n 5000                five thousand connections, four at once\n  \
+             espstress head 192.168.4.1 --interval 200ms -d 10m --close wait\n  \
+             espstress head twin --persona unread-close      a device that resets what it answers",
+        ),
+        "rw" => (
+            "Persistent connections with numbered requests and a checked payload",
+            "Examples:\n  espstress rw twin -c 4 -n 5000 --size 10KiB     ten kilobytes there and back, checked\n  \
+             espstress rw 192.168.4.1 --protocol http -d 1m  keep-alive requests to any web server\n  \
+             espstress rw 192.168.4.1:8080 --protocol raw    the MicroPython pair's server",
+        ),
+        "outage" => (
+            "Idle connections and outages",
+            "Examples:\n  espstress outage twin --by link --cycles 20\n  espstress outage 192.168.4.1 --by device",
+        ),
+        "half-open" => (
+            "Connections whose peer vanishes, to exhaustion and back",
+            "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1",
+        ),
+        _ => ("A workload", ""),
+    }
+}
+
+/// Sorts out what clap has matched.
+///
+/// # Errors
+/// clap's own error where a command's arguments do not fit; it prints itself.
+pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<Parsed, clap::Error> {
+    if let Some((name, sub)) = matches.subcommand() {
+        if let Some(workload) = workloads.iter().find(|w| w.name == name) {
+            return Ok(Parsed::Workload {
+                kind: workload.name,
+                target: sub.get_one::<String>("target").cloned().unwrap_or_default(),
+                common: Box::new(Common::from_arg_matches(sub)?),
+                matches: Box::new(sub.clone()),
+            });
+        }
+        if name == "run" {
+            let args = Box::new(RunArgs::from_arg_matches(sub)?);
+            return Ok(Parsed::Run { args, matches: Box::new(sub.clone()) });
+        }
+    }
+    let Cli { command } = Cli::from_arg_matches(matches)?;
+    Ok(Parsed::Other(Box::new(command)))
+}
