@@ -1,1 +1,2 @@
 //! espstress
+pub mod target;
