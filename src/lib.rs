@@ -27,4 +27,5 @@ pub mod engine;
 pub mod event;
 pub mod scenario;
 pub mod stats;
+pub mod target;
 pub mod workload;

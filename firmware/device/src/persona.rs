@@ -1,0 +1,495 @@
+//! Personas: device programs with one habit each, as data.
+//!
+//! A persona is a [`Kind`] and the [`Habits`] that come with it. The state machines ask for habits and never for the
+//! persona's name, so that a new persona is a new row in [`Habits::of`] and nothing else.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use crate::units;
+
+/// Which persona.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// Does everything right.
+    Robust,
+    /// Replies and closes with request bytes unread.
+    UnreadClose,
+    /// Replies and closes before the request has arrived.
+    EarlyClose,
+    /// One client at a time, blocking, no time-out.
+    Serial,
+    /// Robust, but never notices a peer that vanished.
+    NoKeepalive,
+    /// Forgets to close after an error.
+    Leaky,
+    /// Keeps a part of every request for ever.
+    Hoarder,
+    /// Accepts one connection now and then.
+    SlowAccept,
+    /// Stops reading in mid-stream.
+    Deaf,
+    /// Never closes after the peer did.
+    HalfCloser,
+    /// The application hangs, the stack lives.
+    Frozen,
+    /// Restarts again and again.
+    Rebooting,
+}
+
+impl Kind {
+    /// Every persona.
+    pub const ALL: [Self; 12] = [
+        Self::Robust,
+        Self::UnreadClose,
+        Self::EarlyClose,
+        Self::Serial,
+        Self::NoKeepalive,
+        Self::Leaky,
+        Self::Hoarder,
+        Self::SlowAccept,
+        Self::Deaf,
+        Self::HalfCloser,
+        Self::Frozen,
+        Self::Rebooting,
+    ];
+
+    /// The name as people write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Robust => "robust",
+            Self::UnreadClose => "unread-close",
+            Self::EarlyClose => "early-close",
+            Self::Serial => "serial",
+            Self::NoKeepalive => "no-keepalive",
+            Self::Leaky => "leaky",
+            Self::Hoarder => "hoarder",
+            Self::SlowAccept => "slow-accept",
+            Self::Deaf => "deaf",
+            Self::HalfCloser => "half-closer",
+            Self::Frozen => "frozen",
+            Self::Rebooting => "rebooting",
+        }
+    }
+
+    /// The habit in half a sentence, for help texts.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Robust => "concurrent, reads to the end, closes after the peer",
+            Self::UnreadClose => {
+                "replies and closes with request bytes unread (unread-close:bytes=16)"
+            }
+            Self::EarlyClose => {
+                "replies and closes before the request has arrived (early-close:wait=100ms)"
+            }
+            Self::Serial => "one client at a time, blocking, no time-out",
+            Self::NoKeepalive => "robust, but never notices a vanished peer",
+            Self::Leaky => "forgets to close after an error",
+            Self::Hoarder => "keeps bytes of every request (hoarder:bytes=256)",
+            Self::SlowAccept => "accepts one connection an interval (slow-accept:every=1s)",
+            Self::Deaf => "stops reading in mid-stream (deaf:after=8KiB)",
+            Self::HalfCloser => "never closes after the peer's FIN",
+            Self::Frozen => "application hangs, stack lives (frozen:after=0s,requests=0)",
+            Self::Rebooting => "restarts again and again (rebooting:every=5s)",
+        }
+    }
+
+    /// The persona of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::UnreadClose | Self::Hoarder => &["bytes"],
+            Self::EarlyClose => &["wait"],
+            Self::SlowAccept | Self::Rebooting => &["every"],
+            Self::Deaf => &["after"],
+            Self::Frozen => &["after", "requests"],
+            Self::Robust | Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// When to take a new connection from the stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepting {
+    /// As long as a slot is free.
+    WhileSlotFree,
+    /// While a slot is free, but at most one in so long a time.
+    OneEach(Duration),
+    /// Only while there is no other connection, of any service.
+    OneAtATime,
+}
+
+/// How much of what the peer sends is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// Everything.
+    ToTheEnd,
+    /// The first so many bytes, then the reply.
+    OnlyFirst(u16),
+    /// What comes within so long a time after the handshake, then the reply.
+    OnlyWithin(Duration),
+    /// Everything until so many bytes were read on the connection, then nothing more.
+    StopsAfter(u64),
+}
+
+/// What follows when the peer closes its side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterPeerCloses {
+    /// The device closes as well.
+    Close,
+    /// The device keeps its side open for ever.
+    Hold,
+}
+
+/// What follows when a connection fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterError {
+    /// The socket is given back.
+    Close,
+    /// The socket is forgotten and stays occupied.
+    Forget,
+}
+
+/// TCP keep-alive times of a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    /// Idle time before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes before the connection is given up.
+    pub count: u8,
+}
+
+/// What becomes of the program as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifetime {
+    /// It runs.
+    Forever,
+    /// It hangs once both the time is over and the requests were served.
+    HangsAfter {
+        /// Time since the start.
+        uptime: Duration,
+        /// Requests served.
+        requests: u32,
+    },
+    /// It restarts each time so much time is over.
+    RestartsEvery(Duration),
+}
+
+/// All habits of a persona.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Habits {
+    /// When connections are accepted.
+    pub accepting: Accepting,
+    /// How much is read.
+    pub reading: Reading,
+    /// What the peer's FIN leads to.
+    pub after_peer_closes: AfterPeerCloses,
+    /// What a failure leads to.
+    pub after_error: AfterError,
+    /// Keep-alive probes, if any.
+    pub keep_alive: Option<KeepAlive>,
+    /// Silence after which a connection is closed, if ever.
+    pub idle_limit: Option<Duration>,
+    /// Bytes of heap kept for ever with each request.
+    pub hoards: u32,
+    /// What becomes of the program.
+    pub lifetime: Lifetime,
+}
+
+impl Habits {
+    /// The habits of a well-behaved device.
+    pub const ROBUST: Self = Self {
+        accepting: Accepting::WhileSlotFree,
+        reading: Reading::ToTheEnd,
+        after_peer_closes: AfterPeerCloses::Close,
+        after_error: AfterError::Close,
+        keep_alive: Some(KeepAlive {
+            idle: Duration::from_secs(10),
+            interval: Duration::from_secs(3),
+            count: 3,
+        }),
+        idle_limit: Some(Duration::from_secs(60)),
+        hoards: 0,
+        lifetime: Lifetime::Forever,
+    };
+
+    /// The default habits of a persona.
+    #[must_use]
+    pub const fn of(kind: Kind) -> Self {
+        let robust = Self::ROBUST;
+        match kind {
+            Kind::Robust => robust,
+            Kind::UnreadClose => Self {
+                reading: Reading::OnlyFirst(16),
+                ..robust
+            },
+            Kind::EarlyClose => Self {
+                reading: Reading::OnlyWithin(Duration::from_millis(100)),
+                ..robust
+            },
+            Kind::Serial => Self {
+                accepting: Accepting::OneAtATime,
+                keep_alive: None,
+                idle_limit: None,
+                ..robust
+            },
+            Kind::NoKeepalive => Self {
+                keep_alive: None,
+                idle_limit: None,
+                ..robust
+            },
+            Kind::Leaky => Self {
+                after_error: AfterError::Forget,
+                ..robust
+            },
+            Kind::Hoarder => Self {
+                hoards: 256,
+                ..robust
+            },
+            Kind::SlowAccept => Self {
+                accepting: Accepting::OneEach(Duration::from_secs(1)),
+                ..robust
+            },
+            Kind::Deaf => Self {
+                reading: Reading::StopsAfter(8 * 1024),
+                ..robust
+            },
+            // Probes to a peer that closed long ago would end in its RST and give the socket back after all.
+            Kind::HalfCloser => Self {
+                after_peer_closes: AfterPeerCloses::Hold,
+                keep_alive: None,
+                ..robust
+            },
+            Kind::Frozen => Self {
+                lifetime: Lifetime::HangsAfter {
+                    uptime: Duration::ZERO,
+                    requests: 0,
+                },
+                ..robust
+            },
+            Kind::Rebooting => Self {
+                lifetime: Lifetime::RestartsEvery(Duration::from_secs(5)),
+                ..robust
+            },
+        }
+    }
+}
+
+/// A persona with its habits: the defaults, or those changed by parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Persona {
+    kind: Kind,
+    habits: Habits,
+}
+
+impl Persona {
+    /// The well-behaved device.
+    pub const ROBUST: Self = Self::new(Kind::Robust);
+
+    /// A persona with its default habits.
+    #[must_use]
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            habits: Habits::of(kind),
+        }
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name, without parameters.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// Its habits.
+    #[must_use]
+    pub const fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), PersonaError> {
+        let bad = PersonaError::Value(self.kind);
+        let duration = || units::duration(value).ok_or(bad);
+        let size = || units::size(value).ok_or(bad);
+        let habits = &mut self.habits;
+        match (self.kind, key) {
+            (Kind::UnreadClose, "bytes") => {
+                habits.reading =
+                    Reading::OnlyFirst(u16::try_from(size()?).map_err(|_| bad)?.clamp(1, 512));
+            }
+            (Kind::EarlyClose, "wait") => habits.reading = Reading::OnlyWithin(duration()?),
+            (Kind::Hoarder, "bytes") => habits.hoards = u32::try_from(size()?).map_err(|_| bad)?,
+            (Kind::SlowAccept, "every") => habits.accepting = Accepting::OneEach(duration()?),
+            (Kind::Deaf, "after") => habits.reading = Reading::StopsAfter(size()?),
+            (Kind::Rebooting, "every") => {
+                // A device that restarts faster than it starts could not even be told to stop.
+                let every = duration()?.max(Duration::from_millis(100));
+                habits.lifetime = Lifetime::RestartsEvery(every);
+            }
+            (Kind::Frozen, "after" | "requests") => {
+                if let Lifetime::HangsAfter { uptime, requests } = &mut habits.lifetime {
+                    if key == "after" {
+                        *uptime = duration()?;
+                    } else {
+                        *requests = value.parse().map_err(|_| bad)?;
+                    }
+                }
+            }
+            _ => return Err(PersonaError::Key(self.kind)),
+        }
+        Ok(())
+    }
+}
+
+impl Default for Persona {
+    fn default() -> Self {
+        Self::ROBUST
+    }
+}
+
+impl From<Kind> for Persona {
+    fn from(kind: Kind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Display for Persona {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Persona {
+    type Err = PersonaError;
+
+    /// Reads `name` or `name:key=value,key=value`.
+    fn from_str(text: &str) -> Result<Self, PersonaError> {
+        let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+        let mut persona = Self::new(Kind::from_name(name.trim()).ok_or(PersonaError::Name)?);
+        for parameter in parameters.split(',').filter(|part| !part.trim().is_empty()) {
+            let (key, value) = parameter
+                .split_once('=')
+                .ok_or(PersonaError::Key(persona.kind))?;
+            persona.set(key.trim(), value.trim())?;
+        }
+        Ok(persona)
+    }
+}
+
+/// Why a text names no persona.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PersonaError {
+    /// There is no persona of that name.
+    Name,
+    /// The persona has no parameter of that name.
+    Key(Kind),
+    /// The value does not fit its parameter.
+    Value(Kind),
+}
+
+impl fmt::Display for PersonaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name => {
+                f.write_str("no such persona; allowed: ")?;
+                list(f, Kind::ALL.iter().map(|kind| kind.name()))
+            }
+            Self::Key(kind) if kind.keys().is_empty() => {
+                write!(f, "persona {kind} takes no parameters")
+            }
+            Self::Key(kind) => {
+                write!(f, "no such parameter; persona {kind} takes: ")?;
+                list(f, kind.keys().iter().copied())
+            }
+            Self::Value(kind) => write!(
+                f,
+                "bad value for a parameter of persona {kind}: times read 200ms or 3s, sizes 512 or 8KiB"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PersonaError {}
+
+fn list(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'static str>) -> fmt::Result {
+    for (i, name) in names.enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        f.write_str(name)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn every_name_reads_back_as_its_persona() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(Persona::new(kind)));
+        }
+    }
+
+    #[test]
+    fn parameters_change_the_habit_they_name() {
+        let deaf: Persona = "deaf:after=2KiB".parse().unwrap();
+        assert_eq!(deaf.habits().reading, Reading::StopsAfter(2048));
+        let frozen: Persona = "frozen:after=2s,requests=10".parse().unwrap();
+        let expected = Lifetime::HangsAfter {
+            uptime: Duration::from_secs(2),
+            requests: 10,
+        };
+        assert_eq!(frozen.habits().lifetime, expected);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_allowed_ones() {
+        let error = "robot".parse::<Persona>().unwrap_err().to_string();
+        assert!(
+            Kind::ALL.iter().all(|kind| error.contains(kind.name())),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_answered_with_the_allowed_ones() {
+        let error = "frozen:when=3s".parse::<Persona>().unwrap_err().to_string();
+        assert!(
+            error.contains("after") && error.contains("requests"),
+            "{error}"
+        );
+        assert_eq!(
+            "robust:x=1".parse::<Persona>(),
+            Err(PersonaError::Key(Kind::Robust))
+        );
+        assert_eq!(
+            "deaf:after=soon".parse::<Persona>(),
+            Err(PersonaError::Value(Kind::Deaf))
+        );
+    }
+}
