@@ -12,11 +12,7 @@ pub(crate) struct Buffer<const N: usize> {
 
 impl<const N: usize> Buffer<N> {
     pub(crate) const fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            start: 0,
-            end: 0,
-        }
+        Self { bytes: [0; N], start: 0, end: 0 }
     }
 
     pub(crate) fn filled(&self) -> &[u8] {
@@ -81,11 +77,7 @@ impl<const N: usize> Buffer<N> {
 
 impl<const N: usize> fmt::Write for Buffer<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.push(text.as_bytes()) {
-            Ok(())
-        } else {
-            Err(fmt::Error)
-        }
+        if self.push(text.as_bytes()) { Ok(()) } else { Err(fmt::Error) }
     }
 }
 

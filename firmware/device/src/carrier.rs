@@ -105,12 +105,8 @@ pub struct Entry<Id> {
 
 impl<Id: Copy> Entry<Id> {
     /// A free place.
-    pub const EMPTY: Self = Self {
-        source: Source::Empty,
-        interest: Interest::Nothing,
-        ready: Readiness::Idle,
-        connection: None,
-    };
+    pub const EMPTY: Self =
+        Self { source: Source::Empty, interest: Interest::Nothing, ready: Readiness::Idle, connection: None };
 
     /// What it stands for.
     #[must_use]
@@ -226,12 +222,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         for (entry, source) in entries.iter_mut().zip(sources) {
             entry.source = source;
         }
-        Self {
-            program,
-            sockets,
-            entries,
-            dial_until: Instant::ZERO,
-        }
+        Self { program, sockets, entries, dial_until: Instant::ZERO }
     }
 
     /// The program.
@@ -297,18 +288,11 @@ impl<'a, S: Sockets> Carrier<'a, S> {
                     until = earliest(until, Some(self.dial_until));
                 }
                 Source::Stream(_) => {
-                    until = earliest(
-                        until,
-                        entry.connection.as_ref().and_then(Connection::deadline),
-                    );
+                    until = earliest(until, entry.connection.as_ref().and_then(Connection::deadline));
                 }
             }
         }
-        if hung {
-            until
-        } else {
-            earliest(until, self.program.next_dial_at())
-        }
+        if hung { until } else { earliest(until, self.program.next_dial_at()) }
     }
 
     fn visit(&mut self, at: usize, now: Instant) {
@@ -335,11 +319,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
                 if let Readiness::Failed(kind) = ready {
                     connection.failed(kind);
                 }
-                if ready != Readiness::Idle
-                    || connection
-                        .deadline()
-                        .is_some_and(|deadline| deadline <= now)
-                {
+                if ready != Readiness::Idle || connection.deadline().is_some_and(|deadline| deadline <= now) {
                     self.drive(at, id, now);
                 }
             }
@@ -351,11 +331,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
             if self.program.admit(service, now) != Admission::Accept {
                 return;
             }
-            let Some(at) = self
-                .entries
-                .iter()
-                .position(|entry| matches!(entry.source, Source::Empty))
-            else {
+            let Some(at) = self.entries.iter().position(|entry| matches!(entry.source, Source::Empty)) else {
                 return;
             };
             match self.sockets.accept(service) {
@@ -437,20 +413,14 @@ impl<'a, S: Sockets> Carrier<'a, S> {
             };
             let request = &datagram[..len.min(datagram.len())];
             let readings = self.sockets.readings();
-            if let Some(len) = self
-                .program
-                .answer_datagram(request, &readings, now, &mut answer)
-            {
+            if let Some(len) = self.program.answer_datagram(request, &readings, now, &mut answer) {
                 self.sockets.answer_datagram(&answer[..len]);
             }
         }
     }
 
     fn dial(&mut self, now: Instant) {
-        let free = self
-            .entries
-            .iter()
-            .position(|entry| matches!(entry.source, Source::Empty));
+        let free = self.entries.iter().position(|entry| matches!(entry.source, Source::Empty));
         let Some(at) = free else {
             return;
         };
@@ -460,13 +430,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         match self.sockets.dial(&host) {
             Ok(id) => {
                 self.entries[at].source = Source::Dialling(id);
-                self.dial_until = now
-                    + self
-                        .program
-                        .config()
-                        .line
-                        .timeout
-                        .max(Duration::from_secs(1));
+                self.dial_until = now + self.program.config().line.timeout.max(Duration::from_secs(1));
             }
             Err(kind) => self.program.dial_failed(kind, now),
         }

@@ -51,8 +51,7 @@ impl Config {
     #[must_use]
     pub const fn capacity(&self) -> u16 {
         let dialling = self.dial.is_some() as u16;
-        self.sockets
-            .saturating_sub(self.services.sockets() + dialling)
+        self.sockets.saturating_sub(self.services.sockets() + dialling)
     }
 }
 
@@ -69,19 +68,13 @@ impl Boot {
     /// The start that follows this one.
     #[must_use]
     pub const fn next(self, reason: ResetReason) -> Self {
-        Self {
-            count: self.count.saturating_add(1),
-            reason,
-        }
+        Self { count: self.count.saturating_add(1), reason }
     }
 }
 
 impl Default for Boot {
     fn default() -> Self {
-        Self {
-            count: 1,
-            reason: ResetReason::PowerOn,
-        }
+        Self { count: 1, reason: ResetReason::PowerOn }
     }
 }
 
@@ -111,10 +104,7 @@ impl LineTimes {
 
 impl Default for LineTimes {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(1_500),
-            data_interval: Duration::from_secs(5),
-        }
+        Self { timeout: Duration::from_millis(1_500), data_interval: Duration::from_secs(5) }
     }
 }
 

@@ -56,9 +56,7 @@ impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax => f.write_str("allowed keys: outage_ms, persona, power_save, reboot"),
-            Self::Empty => {
-                f.write_str("nothing asked for; keys: outage_ms, persona, power_save, reboot")
-            }
+            Self::Empty => f.write_str("nothing asked for; keys: outage_ms, persona, power_save, reboot"),
             Self::Outage => write!(f, "outage_ms is from 1 to {}", MAX_OUTAGE.as_millis()),
             Self::Persona(error) => error.fmt(f),
             Self::PowerSave => f.write_str("power_save is NONE, MIN_MODEM or MAX_MODEM"),
@@ -91,9 +89,7 @@ impl Command {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or(ControlError::Syntax)?;
             match key {
-                "outage_ms" => {
-                    command.set_outage(value.parse().map_err(|_| ControlError::Outage)?)?
-                }
+                "outage_ms" => command.set_outage(value.parse().map_err(|_| ControlError::Outage)?)?,
                 "persona" => command.set_persona(value)?,
                 "power_save" => command.set_power_save(value)?,
                 "reboot" => command.set_reboot(value.parse().map_err(|_| ControlError::Syntax)?),
@@ -170,22 +166,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_values_and_empty_commands_are_refused() {
-        assert_eq!(
-            Command::read(br#"{"outage": 1}"#, ""),
-            Err(ControlError::Syntax)
-        );
-        assert_eq!(
-            Command::read(br#"{"outage_ms": 1} x"#, ""),
-            Err(ControlError::Syntax)
-        );
-        assert_eq!(
-            Command::read(b"", "outage_ms=600001"),
-            Err(ControlError::Outage)
-        );
-        assert_eq!(
-            Command::read(br#"{"power_save": "SOME"}"#, ""),
-            Err(ControlError::PowerSave)
-        );
+        assert_eq!(Command::read(br#"{"outage": 1}"#, ""), Err(ControlError::Syntax));
+        assert_eq!(Command::read(br#"{"outage_ms": 1} x"#, ""), Err(ControlError::Syntax));
+        assert_eq!(Command::read(b"", "outage_ms=600001"), Err(ControlError::Outage));
+        assert_eq!(Command::read(br#"{"power_save": "SOME"}"#, ""), Err(ControlError::PowerSave));
         assert_eq!(Command::read(b"{}", ""), Err(ControlError::Empty));
         assert_eq!(Command::read(b"", "reboot=false"), Err(ControlError::Empty));
     }

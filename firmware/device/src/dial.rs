@@ -18,11 +18,7 @@ pub(crate) enum Dialler {
 
 impl Dialler {
     pub(crate) const fn new(has_host: bool, now: Instant) -> Self {
-        if has_host {
-            Self::Quiet(now)
-        } else {
-            Self::Off
-        }
+        if has_host { Self::Quiet(now) } else { Self::Off }
     }
 
     /// Whether to dial now; asking counts as starting.

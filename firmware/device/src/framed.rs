@@ -215,10 +215,7 @@ impl Subscribe {
     /// Reads a payload of exactly [`Self::LEN`] bytes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == Self::LEN).then(|| Self {
-            session: word(bytes, 0),
-            interval_ms: word(bytes, 4),
-        })
+        (bytes.len() == Self::LEN).then(|| Self { session: word(bytes, 0), interval_ms: word(bytes, 4) })
     }
 }
 
@@ -246,14 +243,8 @@ impl Report {
     /// The bytes on the wire.
     #[must_use]
     pub fn encode(&self) -> [u8; Self::LEN] {
-        let fields = [
-            self.session,
-            self.sent,
-            self.acked,
-            self.received,
-            self.duplicates,
-            self.highest_received,
-        ];
+        let fields =
+            [self.session, self.sent, self.acked, self.received, self.duplicates, self.highest_received];
         let mut bytes = [0; Self::LEN];
         for (place, field) in bytes.chunks_exact_mut(4).zip(fields) {
             place.copy_from_slice(&field.to_be_bytes());
@@ -355,27 +346,15 @@ mod tests {
     fn a_length_above_the_limit_is_refused() {
         let mut header = Header::new(Kind::Echo, 1, b"");
         header.length = MAX_PAYLOAD + 1;
-        assert_eq!(
-            Header::decode(&header.encode()),
-            Err(HeaderError::Length(MAX_PAYLOAD + 1))
-        );
+        assert_eq!(Header::decode(&header.encode()), Err(HeaderError::Length(MAX_PAYLOAD + 1)));
     }
 
     #[test]
     fn session_payloads_read_back_as_they_were_written() {
-        let subscribe = Subscribe {
-            session: 3,
-            interval_ms: 250,
-        };
+        let subscribe = Subscribe { session: 3, interval_ms: 250 };
         assert_eq!(Subscribe::decode(&subscribe.encode()), Some(subscribe));
-        let report = Report {
-            session: 3,
-            sent: 5,
-            acked: 4,
-            received: 9,
-            duplicates: 1,
-            highest_received: 10,
-        };
+        let report =
+            Report { session: 3, sent: 5, acked: 4, received: 9, duplicates: 1, highest_received: 10 };
         assert_eq!(Report::decode(&report.encode()), Some(report));
         assert_eq!(Report::decode(&[0; 23]), None);
     }

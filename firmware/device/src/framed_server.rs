@@ -26,11 +26,7 @@ enum Phase {
     /// Between messages or in a header.
     Header,
     /// In the payload of an echo, which goes straight back.
-    Echo {
-        left: u32,
-        sum: Checksum,
-        expected: u32,
-    },
+    Echo { left: u32, sum: Checksum, expected: u32 },
     /// Waits for the whole of a short payload.
     Payload(Header),
 }
@@ -44,10 +40,7 @@ struct Session {
 
 impl Framed {
     pub(crate) const fn new() -> Self {
-        Self {
-            phase: Phase::Header,
-            session: None,
-        }
+        Self { phase: Phase::Header, session: None }
     }
 
     pub(crate) const fn is_in_mid_request(&self, input_is_empty: bool) -> bool {
@@ -74,21 +67,14 @@ impl Framed {
     fn wait(&self) -> Step {
         Step::Read {
             at_most: usize::MAX,
-            wake: self
-                .session
-                .and_then(|session| session.beat)
-                .map(|(_, due)| due),
+            wake: self.session.and_then(|session| session.beat).map(|(_, due)| due),
         }
     }
 
     /// Sends the device's own heartbeat when one is due. Missed ones are not made up for: a burst after an outage
     /// would say nothing about the link.
     fn beat(&mut self, io: &mut Io<'_>, program: &mut Program, now: Instant) {
-        let Some(Session {
-            number,
-            beat: Some((interval, due)),
-        }) = &mut self.session
-        else {
+        let Some(Session { number, beat: Some((interval, due)) }) = &mut self.session else {
             return;
         };
         if now < *due {
@@ -129,16 +115,9 @@ impl Framed {
         }
         io.input.consume(HEADER_LEN);
         self.phase = if header.kind == Kind::Echo {
-            let reply = Header {
-                kind: Kind::EchoReply,
-                ..header
-            };
+            let reply = Header { kind: Kind::EchoReply, ..header };
             send(io, reply, b"");
-            Phase::Echo {
-                left: header.length,
-                sum: Checksum::new(),
-                expected: header.checksum,
-            }
+            Phase::Echo { left: header.length, sum: Checksum::new(), expected: header.checksum }
         } else {
             Phase::Payload(header)
         };
@@ -146,12 +125,7 @@ impl Framed {
     }
 
     fn echo(&mut self, io: &mut Io<'_>, program: &mut Program) -> Step {
-        let Phase::Echo {
-            left,
-            sum,
-            expected,
-        } = &mut self.phase
-        else {
+        let Phase::Echo { left, sum, expected } = &mut self.phase else {
             return Step::Again;
         };
         let piece = io.input.filled();
@@ -164,11 +138,7 @@ impl Framed {
         *left -= take as u32;
         if *left > 0 {
             // Heartbeats wait for the end of the echo.
-            return if io.output.room() < ROOM {
-                Step::Flush
-            } else {
-                Step::READ
-            };
+            return if io.output.room() < ROOM { Step::Flush } else { Step::READ };
         }
         let intact = core::mem::take(sum).finish() == *expected;
         self.phase = Phase::Header;
@@ -180,13 +150,7 @@ impl Framed {
         Step::Again
     }
 
-    fn payload(
-        &mut self,
-        io: &mut Io<'_>,
-        program: &mut Program,
-        header: Header,
-        now: Instant,
-    ) -> Step {
+    fn payload(&mut self, io: &mut Io<'_>, program: &mut Program, header: Header, now: Instant) -> Step {
         let Some(payload) = io.input.filled().get(..header.length as usize) else {
             return Step::READ;
         };
@@ -201,9 +165,7 @@ impl Framed {
         match (header.kind, subscribe) {
             (Kind::Heartbeat, _) => {
                 if let Some(session) = self.session {
-                    program
-                        .sessions
-                        .received(session.number, io.number, sequence);
+                    program.sessions.received(session.number, io.number, sequence);
                 }
                 send(io, Header::new(Kind::Ack, sequence, b""), b"");
                 program.count_served(io.service);
@@ -216,11 +178,7 @@ impl Framed {
             (Kind::ReportRequest, _) => self.report(io, program, sequence),
             (Kind::Subscribe, Some(wanted)) => {
                 let interval = Duration::from_millis(wanted.interval_ms.into());
-                let interval = if interval.is_zero() {
-                    interval
-                } else {
-                    interval.max(SHORTEST_INTERVAL)
-                };
+                let interval = if interval.is_zero() { interval } else { interval.max(SHORTEST_INTERVAL) };
                 program.sessions.subscribe(wanted.session, io.number);
                 self.session = Some(Session {
                     number: wanted.session,
@@ -234,9 +192,7 @@ impl Framed {
     }
 
     fn report(&self, io: &mut Io<'_>, program: &mut Program, sequence: u32) {
-        let report = self
-            .session
-            .and_then(|session| program.sessions.report(session.number, io.number));
+        let report = self.session.and_then(|session| program.sessions.report(session.number, io.number));
         let payload = report.unwrap_or_default().encode();
         send(io, Header::new(Kind::Report, sequence, &payload), &payload);
         program.count_served(io.service);

@@ -32,10 +32,7 @@ pub fn classify(line: &[u8]) -> Line {
     match line.first() {
         None => Line::KeepAlive,
         Some(b'{') => Line::Object,
-        Some(_) => match core::str::from_utf8(line)
-            .ok()
-            .and_then(|text| text.parse().ok())
-        {
+        Some(_) => match core::str::from_utf8(line).ok().and_then(|text| text.parse().ok()) {
             Some(id) => Line::Id(id),
             None => Line::Data,
         },

@@ -134,16 +134,9 @@ impl Line {
         let silence = (self.alive == Alive::Sends).then(|| self.heard + self.times.timeout);
         let speech = (!matches!(self.place, Place::Echo(_))).then(|| {
             let keep_alive = self.said + self.times.keep_alive();
-            if self.speaks_data() {
-                keep_alive.min(self.next_data)
-            } else {
-                keep_alive
-            }
+            if self.speaks_data() { keep_alive.min(self.next_data) } else { keep_alive }
         });
-        Step::Read {
-            at_most: usize::MAX,
-            wake: earliest(silence, speech),
-        }
+        Step::Read { at_most: usize::MAX, wake: earliest(silence, speech) }
     }
 
     fn input(&mut self, io: &mut Io<'_>, program: &mut Program, now: Instant) -> Step {

@@ -79,12 +79,8 @@ impl Kind {
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Robust => "concurrent, reads to the end, closes after the peer",
-            Self::UnreadClose => {
-                "replies and closes with request bytes unread (unread-close:bytes=16)"
-            }
-            Self::EarlyClose => {
-                "replies and closes before the request has arrived (early-close:wait=100ms)"
-            }
+            Self::UnreadClose => "replies and closes with request bytes unread (unread-close:bytes=16)",
+            Self::EarlyClose => "replies and closes before the request has arrived (early-close:wait=100ms)",
             Self::Serial => "one client at a time, blocking, no time-out",
             Self::NoKeepalive => "robust, but never notices a vanished peer",
             Self::Leaky => "forgets to close after an error",
@@ -234,58 +230,22 @@ impl Habits {
         let robust = Self::ROBUST;
         match kind {
             Kind::Robust => robust,
-            Kind::UnreadClose => Self {
-                reading: Reading::OnlyFirst(16),
-                ..robust
-            },
-            Kind::EarlyClose => Self {
-                reading: Reading::OnlyWithin(Duration::from_millis(100)),
-                ..robust
-            },
-            Kind::Serial => Self {
-                accepting: Accepting::OneAtATime,
-                keep_alive: None,
-                idle_limit: None,
-                ..robust
-            },
-            Kind::NoKeepalive => Self {
-                keep_alive: None,
-                idle_limit: None,
-                ..robust
-            },
-            Kind::Leaky => Self {
-                after_error: AfterError::Forget,
-                ..robust
-            },
-            Kind::Hoarder => Self {
-                hoards: 256,
-                ..robust
-            },
-            Kind::SlowAccept => Self {
-                accepting: Accepting::OneEach(Duration::from_secs(1)),
-                ..robust
-            },
-            Kind::Deaf => Self {
-                reading: Reading::StopsAfter(8 * 1024),
-                ..robust
-            },
+            Kind::UnreadClose => Self { reading: Reading::OnlyFirst(16), ..robust },
+            Kind::EarlyClose => Self { reading: Reading::OnlyWithin(Duration::from_millis(100)), ..robust },
+            Kind::Serial => {
+                Self { accepting: Accepting::OneAtATime, keep_alive: None, idle_limit: None, ..robust }
+            }
+            Kind::NoKeepalive => Self { keep_alive: None, idle_limit: None, ..robust },
+            Kind::Leaky => Self { after_error: AfterError::Forget, ..robust },
+            Kind::Hoarder => Self { hoards: 256, ..robust },
+            Kind::SlowAccept => Self { accepting: Accepting::OneEach(Duration::from_secs(1)), ..robust },
+            Kind::Deaf => Self { reading: Reading::StopsAfter(8 * 1024), ..robust },
             // Probes to a peer that closed long ago would end in its RST and give the socket back after all.
-            Kind::HalfCloser => Self {
-                after_peer_closes: AfterPeerCloses::Hold,
-                keep_alive: None,
-                ..robust
-            },
-            Kind::Frozen => Self {
-                lifetime: Lifetime::HangsAfter {
-                    uptime: Duration::ZERO,
-                    requests: 0,
-                },
-                ..robust
-            },
-            Kind::Rebooting => Self {
-                lifetime: Lifetime::RestartsEvery(Duration::from_secs(5)),
-                ..robust
-            },
+            Kind::HalfCloser => Self { after_peer_closes: AfterPeerCloses::Hold, keep_alive: None, ..robust },
+            Kind::Frozen => {
+                Self { lifetime: Lifetime::HangsAfter { uptime: Duration::ZERO, requests: 0 }, ..robust }
+            }
+            Kind::Rebooting => Self { lifetime: Lifetime::RestartsEvery(Duration::from_secs(5)), ..robust },
         }
     }
 }
@@ -304,10 +264,7 @@ impl Persona {
     /// A persona with its default habits.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            habits: Habits::of(kind),
-        }
+        Self { kind, habits: Habits::of(kind) }
     }
 
     /// Which one it is.
@@ -335,8 +292,7 @@ impl Persona {
         let habits = &mut self.habits;
         match (self.kind, key) {
             (Kind::UnreadClose, "bytes") => {
-                habits.reading =
-                    Reading::OnlyFirst(u16::try_from(size()?).map_err(|_| bad)?.clamp(1, 512));
+                habits.reading = Reading::OnlyFirst(u16::try_from(size()?).map_err(|_| bad)?.clamp(1, 512));
             }
             (Kind::EarlyClose, "wait") => habits.reading = Reading::OnlyWithin(duration()?),
             (Kind::Hoarder, "bytes") => habits.hoards = u32::try_from(size()?).map_err(|_| bad)?,
@@ -388,9 +344,7 @@ impl FromStr for Persona {
         let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
         let mut persona = Self::new(Kind::from_name(name.trim()).ok_or(PersonaError::Name)?);
         for parameter in parameters.split(',').filter(|part| !part.trim().is_empty()) {
-            let (key, value) = parameter
-                .split_once('=')
-                .ok_or(PersonaError::Key(persona.kind))?;
+            let (key, value) = parameter.split_once('=').ok_or(PersonaError::Key(persona.kind))?;
             persona.set(key.trim(), value.trim())?;
         }
         Ok(persona)
@@ -460,36 +414,21 @@ mod tests {
         let deaf: Persona = "deaf:after=2KiB".parse().unwrap();
         assert_eq!(deaf.habits().reading, Reading::StopsAfter(2048));
         let frozen: Persona = "frozen:after=2s,requests=10".parse().unwrap();
-        let expected = Lifetime::HangsAfter {
-            uptime: Duration::from_secs(2),
-            requests: 10,
-        };
+        let expected = Lifetime::HangsAfter { uptime: Duration::from_secs(2), requests: 10 };
         assert_eq!(frozen.habits().lifetime, expected);
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_allowed_ones() {
         let error = "robot".parse::<Persona>().unwrap_err().to_string();
-        assert!(
-            Kind::ALL.iter().all(|kind| error.contains(kind.name())),
-            "{error}"
-        );
+        assert!(Kind::ALL.iter().all(|kind| error.contains(kind.name())), "{error}");
     }
 
     #[test]
     fn an_unknown_parameter_is_answered_with_the_allowed_ones() {
         let error = "frozen:when=3s".parse::<Persona>().unwrap_err().to_string();
-        assert!(
-            error.contains("after") && error.contains("requests"),
-            "{error}"
-        );
-        assert_eq!(
-            "robust:x=1".parse::<Persona>(),
-            Err(PersonaError::Key(Kind::Robust))
-        );
-        assert_eq!(
-            "deaf:after=soon".parse::<Persona>(),
-            Err(PersonaError::Value(Kind::Deaf))
-        );
+        assert!(error.contains("after") && error.contains("requests"), "{error}");
+        assert_eq!("robust:x=1".parse::<Persona>(), Err(PersonaError::Key(Kind::Robust)));
+        assert_eq!("deaf:after=soon".parse::<Persona>(), Err(PersonaError::Value(Kind::Deaf)));
     }
 }

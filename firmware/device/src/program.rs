@@ -70,13 +70,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    const NONE: Self = Self {
-        open: 0,
-        leaked: 0,
-        accepted: 0,
-        served: 0,
-        errors: [0; ErrorKind::COUNT],
-    };
+    const NONE: Self = Self { open: 0, leaked: 0, accepted: 0, served: 0, errors: [0; ErrorKind::COUNT] };
 }
 
 /// The device program's shared state: setup, persona, admission, counters, sessions, and what it wants as a whole.
@@ -135,11 +129,7 @@ impl Program {
     /// The setup for the start after this one: the persona in force stays, the boot is counted.
     #[must_use]
     pub fn config_after_restart(&self, reason: ResetReason) -> Config {
-        Config {
-            persona: self.persona,
-            boot: self.config.boot.next(reason),
-            ..self.config.clone()
-        }
+        Config { persona: self.persona, boot: self.config.boot.next(reason), ..self.config.clone() }
     }
 
     /// The setup.
@@ -176,19 +166,13 @@ impl Program {
     /// Connections open and forgotten, and the sockets under the services.
     #[must_use]
     pub fn sockets(&self) -> SocketUse {
-        SocketUse {
-            used: self.config.services.sockets() + self.taken(),
-            limit: self.config.sockets,
-        }
+        SocketUse { used: self.config.services.sockets() + self.taken(), limit: self.config.sockets }
     }
 
     /// What a TCP service has seen so far; of [`Service::Telemetry`], nothing.
     #[must_use]
     pub fn counters(&self, service: Service) -> Counters {
-        self.counters
-            .get(service.index())
-            .copied()
-            .unwrap_or(Counters::NONE)
+        self.counters.get(service.index()).copied().unwrap_or(Counters::NONE)
     }
 
     /// Bytes hoarded in all.
@@ -200,9 +184,7 @@ impl Program {
     /// Socket options for a new connection.
     #[must_use]
     pub const fn socket_options(&self) -> SocketOptions {
-        SocketOptions {
-            keep_alive: self.persona.habits().keep_alive,
-        }
+        SocketOptions { keep_alive: self.persona.habits().keep_alive }
     }
 
     /// The services that are switched on.
@@ -220,9 +202,9 @@ impl Program {
         }
         match self.persona.habits().accepting {
             Accepting::WhileSlotFree => Admission::Accept,
-            Accepting::OneEach(_) if now < self.next_accept => Admission::NotNow {
-                retry_at: Some(self.next_accept),
-            },
+            Accepting::OneEach(_) if now < self.next_accept => {
+                Admission::NotNow { retry_at: Some(self.next_accept) }
+            }
             Accepting::OneEach(_) => Admission::Accept,
             Accepting::OneAtATime if self.open_connections() > 0 => never,
             Accepting::OneAtATime => Admission::Accept,
@@ -296,9 +278,7 @@ impl Program {
                 return Some(DeviceWish::Restart(ResetReason::Panic));
             }
             Lifetime::HangsAfter { uptime, requests }
-                if self.hung == Hung::No
-                    && self.uptime(now) >= uptime
-                    && self.served >= requests =>
+                if self.hung == Hung::No && self.uptime(now) >= uptime && self.served >= requests =>
             {
                 self.hung = Hung::Yes;
                 return Some(DeviceWish::Hang);
@@ -314,9 +294,7 @@ impl Program {
     pub fn next_wish_at(&self) -> Option<Instant> {
         let lifetime = match self.persona.habits().lifetime {
             Lifetime::RestartsEvery(period) => Some(self.started + period),
-            Lifetime::HangsAfter { uptime, requests }
-                if self.hung == Hung::No && self.served >= requests =>
-            {
+            Lifetime::HangsAfter { uptime, requests } if self.hung == Hung::No && self.served >= requests => {
                 Some(self.started + uptime)
             }
             _ => None,
@@ -389,19 +367,12 @@ impl Program {
         *self.turn.get_or_insert(number) == number
     }
 
-    pub(crate) fn note_closed(
-        &mut self,
-        service: Service,
-        number: u32,
-        how: CloseHow,
-        now: Instant,
-    ) {
+    pub(crate) fn note_closed(&mut self, service: Service, number: u32, how: CloseHow, now: Instant) {
         let leaked = how == CloseHow::Leak;
         if self.turn == Some(number) {
             self.turn = None;
         }
-        self.dialler
-            .note_closed(number, now, self.config.line.recovery());
+        self.dialler.note_closed(number, now, self.config.line.recovery());
         if let Some(counters) = self.counters.get_mut(service.index()) {
             counters.open = counters.open.saturating_sub(1);
             counters.leaked = counters.leaked.saturating_add(u16::from(leaked));
@@ -413,18 +384,12 @@ impl Program {
     }
 
     fn taken(&self) -> u16 {
-        self.counters
-            .iter()
-            .map(|counters| counters.open.saturating_add(counters.leaked))
-            .sum()
+        self.counters.iter().map(|counters| counters.open.saturating_add(counters.leaked)).sum()
     }
 
     fn free_slots(&self) -> u16 {
         // The dialled connection has a socket of its own beside the capacity.
         let own = u16::from(self.dialler.is_connected());
-        self.config
-            .capacity()
-            .saturating_add(own)
-            .saturating_sub(self.taken())
+        self.config.capacity().saturating_add(own).saturating_sub(self.taken())
     }
 }

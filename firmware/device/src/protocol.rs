@@ -56,10 +56,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// As many bytes as fit, whenever they come.
-    pub(crate) const READ: Self = Self::Read {
-        at_most: INPUT_LEN,
-        wake: None,
-    };
+    pub(crate) const READ: Self = Self::Read { at_most: INPUT_LEN, wake: None };
 }
 
 /// The protocols of the TCP services.

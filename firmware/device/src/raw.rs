@@ -45,10 +45,7 @@ enum Ending {
 
 impl Raw {
     pub(crate) const fn new() -> Self {
-        Self {
-            phase: Phase::Request,
-            stamp_us: 0,
-        }
+        Self { phase: Phase::Request, stamp_us: 0 }
     }
 
     pub(crate) fn step(&mut self, io: &mut Io<'_>, program: &mut Program, now: Instant) -> Step {
@@ -61,11 +58,7 @@ impl Raw {
             Phase::Filler(left, ending) => {
                 let written = self.fill(io, FILLER_LEN - left);
                 self.phase = Phase::Filler(left - written, ending);
-                if written == left {
-                    Step::Again
-                } else {
-                    Step::Flush
-                }
+                if written == left { Step::Again } else { Step::Flush }
             }
         }
     }
@@ -75,9 +68,7 @@ impl Raw {
         let mut at_most = PIECE;
         let mut wake = None;
         let ending = match io.habits.reading {
-            Reading::OnlyFirst(bytes) if len >= bytes.into() => {
-                Some(Ending::Close(CloseHow::Unread))
-            }
+            Reading::OnlyFirst(bytes) if len >= bytes.into() => Some(Ending::Close(CloseHow::Unread)),
             Reading::OnlyFirst(bytes) => {
                 at_most = usize::from(bytes) - len;
                 None
@@ -91,9 +82,7 @@ impl Raw {
         let end_of_head = ends(io.input.filled());
         let ending = match ending {
             Some(ending) => Some(ending),
-            None if end_of_head || (io.peer_closed && len > 0) => {
-                Some(Ending::Close(CloseHow::Orderly))
-            }
+            None if end_of_head || (io.peer_closed && len > 0) => Some(Ending::Close(CloseHow::Orderly)),
             None if len >= MAX_REQUEST => Some(Ending::Drain),
             None => None,
         };

@@ -26,13 +26,7 @@ impl Service {
     pub const TCP: [Self; Self::TCP_COUNT] = [Self::Http, Self::Framed, Self::Raw, Self::Line];
 
     /// All services.
-    pub const ALL: [Self; 5] = [
-        Self::Http,
-        Self::Framed,
-        Self::Raw,
-        Self::Line,
-        Self::Telemetry,
-    ];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Framed, Self::Raw, Self::Line, Self::Telemetry];
 
     /// The port on a device of its own. A carrier on a shared host uses free ports instead.
     #[must_use]
@@ -100,9 +94,7 @@ impl Services {
 
     /// The services in the set.
     pub fn iter(self) -> impl Iterator<Item = Service> {
-        Service::ALL
-            .into_iter()
-            .filter(move |&service| self.contains(service))
+        Service::ALL.into_iter().filter(move |&service| self.contains(service))
     }
 
     /// How many sockets the set occupies before anybody connects: a listener or a datagram socket each.

@@ -52,19 +52,13 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) const fn new() -> Self {
-        Self {
-            table: [None; SESSIONS],
-            uses: 0,
-        }
+        Self { table: [None; SESSIONS], uses: 0 }
     }
 
     /// Gives the session to a connection; an older connection of the same session loses it.
     pub(crate) fn subscribe(&mut self, number: u32, owner: u32) -> Report {
         self.uses += 1;
-        let known = self
-            .table
-            .iter()
-            .position(|entry| entry.is_some_and(|s| s.number == number));
+        let known = self.table.iter().position(|entry| entry.is_some_and(|s| s.number == number));
         let place = known
             .or_else(|| self.table.iter().position(Option::is_none))
             .or_else(|| (0..SESSIONS).min_by_key(|&i| self.table[i].map_or(0, |s| s.used)))
@@ -78,11 +72,7 @@ impl Sessions {
             received: Seen::default(),
             duplicates: 0,
         };
-        let mut session = if known.is_some() {
-            self.table[place].unwrap_or(fresh)
-        } else {
-            fresh
-        };
+        let mut session = if known.is_some() { self.table[place].unwrap_or(fresh) } else { fresh };
         session.owner = owner;
         session.used = self.uses;
         self.table[place] = Some(session);
@@ -161,10 +151,7 @@ mod tests {
             sessions.received(1, 1, number);
         }
         let report = sessions.report(1, 1).unwrap();
-        assert_eq!(
-            (report.received, report.duplicates, report.highest_received),
-            (4, 2, 4)
-        );
+        assert_eq!((report.received, report.duplicates, report.highest_received), (4, 2, 4));
     }
 
     #[test]

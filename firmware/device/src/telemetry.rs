@@ -234,10 +234,7 @@ impl ResetReason {
 /// `None` when the datagram is something else and deserves no answer.
 #[must_use]
 pub fn read_request(datagram: &[u8]) -> Option<Option<u32>> {
-    let rest = core::str::from_utf8(datagram)
-        .ok()?
-        .trim_end()
-        .strip_prefix(REQUEST)?;
+    let rest = core::str::from_utf8(datagram).ok()?.trim_end().strip_prefix(REQUEST)?;
     if rest.is_empty() {
         return Some(None);
     }
@@ -274,34 +271,14 @@ fn body(
     now: Instant,
 ) -> fmt::Result {
     let config = program.config();
-    write!(
-        json,
-        "{{\"request\":{},\"device\":{}",
-        Null(request),
-        Quoted(&config.name)
-    )?;
-    write!(
-        json,
-        ",\"number\":{},\"firmware\":\"{}\"",
-        config.number,
-        env!("CARGO_PKG_VERSION")
-    )?;
+    write!(json, "{{\"request\":{},\"device\":{}", Null(request), Quoted(&config.name))?;
+    write!(json, ",\"number\":{},\"firmware\":\"{}\"", config.number, env!("CARGO_PKG_VERSION"))?;
     let stack = readings.stack;
-    write!(
-        json,
-        ",\"stack\":{{\"name\":{},\"version\":{}}}",
-        Quoted(stack.name),
-        Quoted(stack.version)
-    )?;
+    write!(json, ",\"stack\":{{\"name\":{},\"version\":{}}}", Quoted(stack.name), Quoted(stack.version))?;
     write!(json, ",\"persona\":\"{}\"", program.persona().name())?;
     write!(json, ",\"uptime_ms\":{}", program.uptime(now).as_millis())?;
     let boot = config.boot;
-    write!(
-        json,
-        ",\"boot_count\":{},\"reset_reason\":\"{}\"",
-        boot.count,
-        boot.reason.name()
-    )?;
+    write!(json, ",\"boot_count\":{},\"reset_reason\":\"{}\"", boot.count, boot.reason.name())?;
     match readings.heap {
         Some(heap) => write!(
             json,
@@ -330,23 +307,11 @@ fn body(
         None => json.write_str(",\"wifi\":null")?,
     }
     let sockets = readings.sockets.unwrap_or_else(|| program.sockets());
-    write!(
-        json,
-        ",\"sockets\":{{\"used\":{},\"limit\":{}}}",
-        sockets.used, sockets.limit
-    )?;
-    write!(
-        json,
-        ",\"capacity\":{},\"hoarded_bytes\":{}",
-        config.capacity(),
-        program.hoarded()
-    )?;
+    write!(json, ",\"sockets\":{{\"used\":{},\"limit\":{}}}", sockets.used, sockets.limit)?;
+    write!(json, ",\"capacity\":{},\"hoarded_bytes\":{}", config.capacity(), program.hoarded())?;
     json.write_str(",\"services\":{")?;
     let mut first = true;
-    for service in Service::TCP
-        .into_iter()
-        .filter(|&service| config.services.contains(service))
-    {
+    for service in Service::TCP.into_iter().filter(|&service| config.services.contains(service)) {
         if !first {
             json.write_str(",")?;
         }

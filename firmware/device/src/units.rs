@@ -29,9 +29,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     Some((digits.parse().ok()?, unit))
 }
@@ -50,15 +48,7 @@ mod tests {
 
     #[test]
     fn nonsense_and_overflow_are_refused() {
-        for text in [
-            "",
-            "s",
-            "3",
-            "-1s",
-            "3 s",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
+        for text in ["", "s", "3", "-1s", "3 s", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(duration(text), None, "{text}");
         }
         for text in ["", "KiB", "1kb", "18446744073709551615MiB"] {

@@ -50,11 +50,7 @@ enum Phase {
     /// Telemetry was asked for.
     Telemetry(Method, Persistence),
     /// In the middle of a long answer.
-    Body {
-        at: u32,
-        len: u32,
-        after: Persistence,
-    },
+    Body { at: u32, len: u32, after: Persistence },
     /// In a request body that nobody wants.
     Skip(u64),
     /// The last answer is out.
@@ -98,14 +94,7 @@ impl Http {
         program.count_served(io.service);
         let mut json = [0; telemetry::MAX_LEN];
         let len = program.telemetry(readings, now, &mut json);
-        response::write(
-            io.output,
-            Status::Ok,
-            Content::Json,
-            method,
-            after,
-            &json[..len],
-        );
+        response::write(io.output, Status::Ok, Content::Json, method, after, &json[..len]);
         self.go_on(after);
     }
 
@@ -123,36 +112,17 @@ impl Http {
         }
     }
 
-    fn answer(
-        &mut self,
-        io: &mut Io<'_>,
-        program: &mut Program,
-        mut request: Request,
-        now: Instant,
-    ) -> Step {
+    fn answer(&mut self, io: &mut Io<'_>, program: &mut Program, mut request: Request, now: Instant) -> Step {
         if matches!(io.habits.reading, Reading::OnlyWithin(_)) {
             // This habit comes with closing first, whatever the client asks for.
             request.persistence = Persistence::Close;
         }
         io.input.consume(request.len);
-        let Request {
-            method,
-            persistence: after,
-            skip,
-            action,
-            ..
-        } = request;
+        let Request { method, persistence: after, skip, action, .. } = request;
         match action {
             Action::Greet => {
                 program.count_served(io.service);
-                response::write(
-                    io.output,
-                    Status::Ok,
-                    Content::Text,
-                    method,
-                    after,
-                    GREETING.as_bytes(),
-                );
+                response::write(io.output, Status::Ok, Content::Text, method, after, GREETING.as_bytes());
                 self.go_on(after);
             }
             Action::Bytes(len) => {
@@ -177,14 +147,7 @@ impl Http {
             }
             Action::Decline(status, kind) => {
                 io.error(program, kind);
-                response::write(
-                    io.output,
-                    status,
-                    Content::Text,
-                    method,
-                    after,
-                    status.text().as_bytes(),
-                );
+                response::write(io.output, status, Content::Text, method, after, status.text().as_bytes());
                 self.go_on(after);
             }
         }
@@ -243,10 +206,7 @@ fn hasty(io: &mut Io<'_>, program: &mut Program, now: Instant) -> Option<Step> {
                 return None;
             }
             if missing > 0 && !io.peer_closed {
-                return Some(Step::Read {
-                    at_most: missing,
-                    wake: None,
-                });
+                return Some(Step::Read { at_most: missing, wake: None });
             }
             CloseHow::Unread
         }
@@ -256,24 +216,14 @@ fn hasty(io: &mut Io<'_>, program: &mut Program, now: Instant) -> Option<Step> {
                 return None;
             }
             if now < end {
-                return Some(Step::Read {
-                    at_most: usize::MAX,
-                    wake: Some(end),
-                });
+                return Some(Step::Read { at_most: usize::MAX, wake: Some(end) });
             }
             CloseHow::Orderly
         }
     };
     program.count_served(io.service);
     // An empty body is right for every method.
-    response::write(
-        io.output,
-        Status::Ok,
-        Content::Text,
-        Method::Get,
-        Persistence::Close,
-        b"",
-    );
+    response::write(io.output, Status::Ok, Content::Text, Method::Get, Persistence::Close, b"");
     io.input.clear();
     Some(Step::Close(how))
 }
@@ -283,14 +233,7 @@ fn refuse(io: &mut Io<'_>, program: &mut Program, refusal: Refusal) -> Step {
     io.error(program, refusal.kind);
     let status = refusal.status;
     let text = status.text().as_bytes();
-    response::write(
-        io.output,
-        status,
-        Content::Text,
-        Method::Get,
-        Persistence::Close,
-        text,
-    );
+    response::write(io.output, status, Content::Text, Method::Get, Persistence::Close, text);
     Step::Drain
 }
 
@@ -307,43 +250,16 @@ fn accept(output: &mut Buffer<OUTPUT_LEN>, method: Method, after: Persistence, c
         format_args!(
             "{{\"outage_ms\":{},\"persona\":{},\"power_save\":{},\"reboot\":{reboot}}}\n",
             Null(outage_ms),
-            Null(
-                command
-                    .persona
-                    .map(|persona| telemetry::Quoted(persona.name()))
-            ),
-            Null(
-                command
-                    .power_save
-                    .map(|mode| telemetry::Quoted(mode.name()))
-            ),
+            Null(command.persona.map(|persona| telemetry::Quoted(persona.name()))),
+            Null(command.power_save.map(|mode| telemetry::Quoted(mode.name()))),
         ),
     );
-    response::write(
-        output,
-        Status::Ok,
-        Content::Json,
-        method,
-        after,
-        json.filled(),
-    );
+    response::write(output, Status::Ok, Content::Json, method, after, json.filled());
 }
 
-fn decline(
-    output: &mut Buffer<OUTPUT_LEN>,
-    method: Method,
-    after: Persistence,
-    error: &ControlError,
-) {
+fn decline(output: &mut Buffer<OUTPUT_LEN>, method: Method, after: Persistence, error: &ControlError) {
     let mut text = Buffer::<384>::new();
     // Longest is the list of personas; what does not fit is cut off.
     let _ = core::fmt::write(&mut text, format_args!("{error}\n"));
-    response::write(
-        output,
-        Status::BadRequest,
-        Content::Text,
-        method,
-        after,
-        text.filled(),
-    );
+    response::write(output, Status::BadRequest, Content::Text, method, after, text.filled());
 }

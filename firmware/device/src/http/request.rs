@@ -64,20 +64,11 @@ pub(super) struct Refusal {
     pub(super) kind: ErrorKind,
 }
 
-const MALFORMED: Refusal = Refusal {
-    status: Status::BadRequest,
-    kind: ErrorKind::Malformed,
-};
+const MALFORMED: Refusal = Refusal { status: Status::BadRequest, kind: ErrorKind::Malformed };
 
-const TOO_LONG: Refusal = Refusal {
-    status: Status::HeadTooLarge,
-    kind: ErrorKind::TooLarge,
-};
+const TOO_LONG: Refusal = Refusal { status: Status::HeadTooLarge, kind: ErrorKind::TooLarge };
 
-const UNKNOWN_METHOD: Refusal = Refusal {
-    status: Status::NotImplemented,
-    kind: ErrorKind::Unsupported,
-};
+const UNKNOWN_METHOD: Refusal = Refusal { status: Status::NotImplemented, kind: ErrorKind::Unsupported };
 
 /// Reads the request at the start of `input`, which is the whole of what a connection keeps.
 pub(super) fn plan(input: &[u8], token: Option<&Token>) -> Result<Plan, Refusal> {
@@ -120,10 +111,7 @@ pub(super) fn plan(input: &[u8], token: Option<&Token>) -> Result<Plan, Refusal>
     };
     if matches!(action, Action::Telemetry | Action::Bytes(_)) && fields.body_len > 0 {
         // Answers that take several steps would have to remember the body meanwhile. Nobody sends one here.
-        return Err(Refusal {
-            status: Status::ContentTooLarge,
-            kind: ErrorKind::TooLarge,
-        });
+        return Err(Refusal { status: Status::ContentTooLarge, kind: ErrorKind::TooLarge });
     }
     Ok(answer(method, &fields, head_len, action))
 }
@@ -153,16 +141,11 @@ fn control(
         let action = Action::Decline(Status::Forbidden, ErrorKind::Forbidden);
         return Ok(answer(Method::Post, fields, head_len, action));
     }
-    let whole = usize::try_from(fields.body_len)
-        .ok()
-        .and_then(|len| len.checked_add(head_len));
+    let whole = usize::try_from(fields.body_len).ok().and_then(|len| len.checked_add(head_len));
     let whole = match whole {
         Some(whole) if fields.body_len <= MAX_CONTROL_BODY && whole <= INPUT_LEN => whole,
         _ => {
-            return Err(Refusal {
-                status: Status::ContentTooLarge,
-                kind: ErrorKind::TooLarge,
-            });
+            return Err(Refusal { status: Status::ContentTooLarge, kind: ErrorKind::TooLarge });
         }
     };
     let Some(body) = input.get(head_len..whole) else {
@@ -230,11 +213,7 @@ impl<'a> Fields<'a> {
     fn read(head: &httparse::Request<'_, 'a>) -> Result<Self, Refusal> {
         let old = head.version == Some(0);
         let mut fields = Self {
-            persistence: if old {
-                Persistence::Close
-            } else {
-                Persistence::Keep
-            },
+            persistence: if old { Persistence::Close } else { Persistence::Keep },
             body_len: 0,
             bearer: None,
         };
@@ -245,10 +224,7 @@ impl<'a> Fields<'a> {
             if is("host") {
                 hosts += 1;
             } else if is("content-length") {
-                let value = core::str::from_utf8(field.value)
-                    .ok()
-                    .and_then(digits)
-                    .ok_or(MALFORMED)?;
+                let value = core::str::from_utf8(field.value).ok().and_then(digits).ok_or(MALFORMED)?;
                 if length.is_some_and(|length| length != value) {
                     return Err(MALFORMED);
                 }
@@ -280,14 +256,11 @@ impl<'a> Fields<'a> {
 
 /// A number of digits and nothing else, as RFC 9110 section 8.6 wants it.
 fn digits(text: &str) -> Option<u64> {
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| text.parse().ok())?
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// The token in the value of an `Authorization` field.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }

@@ -1,0 +1,136 @@
+//! From a name to an address, and which addresses are public: this is for one's own devices only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The name does not resolve.
+    #[error("`{host}` does not resolve to an address: {error}")]
+    Unresolved {
+        /// As given.
+        host: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// It is public.
+    #[error(
+        "{host}{resolved} is a public address; espstress is for devices of your own. If this one is, add --allow-public"
+    )]
+    Public {
+        /// As given.
+        host: String,
+        /// What it resolved to, in words, or empty.
+        resolved: String,
+    },
+    /// It stands for no single device.
+    #[error("{address} is a multicast or broadcast address, not a device's")]
+    NotOne {
+        /// What it resolved to.
+        address: IpAddr,
+    },
+}
+
+/// Whether public addresses may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicAddresses {
+    /// `--allow-public` was given.
+    Allowed,
+    /// It was not.
+    Refused,
+}
+
+/// Finds the address of `host`, IPv4 before IPv6, and looks whether it may be used.
+///
+/// # Errors
+/// [`AddressError`].
+pub fn resolve(host: &str, port: u16, public: PublicAddresses) -> Result<SocketAddr, AddressError> {
+    let unresolved = |error| AddressError::Unresolved { host: host.to_owned(), error };
+    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unresolved)?.collect();
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let first = *found.first().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
+    let ip = first.ip().to_canonical();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(AddressError::NotOne { address: ip });
+    }
+    if is_public(ip) && public == PublicAddresses::Refused {
+        let literal = host.parse() == Ok(ip);
+        let resolved = if literal { String::new() } else { format!(" ({ip})") };
+        return Err(AddressError::Public { host: host.to_owned(), resolved });
+    }
+    Ok(first)
+}
+
+/// Whether `ip` can be reached from anywhere: neither loopback, private (RFC 1918, RFC 4193), link-local, shared
+/// (RFC 6598), for documentation or benchmarks, nor unspecified.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let benchmark = a == 198 && (18..20).contains(&b);
+            !(ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_documentation()
+                || ip.is_unspecified()
+                || ip.is_broadcast()
+                || ip.is_multicast()
+                || shared
+                || benchmark)
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || is_documentation(ip))
+        }
+    }
+}
+
+/// 2001:db8::/32 (RFC 3849).
+fn is_documentation(ip: Ipv6Addr) -> bool {
+    matches!(ip.segments(), [0x2001, 0x0db8, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_ones_own_network_are_not_public() {
+        let own = "127.0.0.1 10.1.2.3 172.16.0.1 192.168.4.1 169.254.1.1 100.64.0.1 ::1 fe80::1 fd00::1 ::ffff:10.0.0.1";
+        for ip in own.split(' ') {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in "8.8.8.8 1.1.1.1 172.32.0.1 100.128.0.1 2606:4700::1111 ::ffff:8.8.8.8".split(' ') {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_refused_unless_it_is_allowed() {
+        let said = resolve("8.8.8.8", 80, PublicAddresses::Refused).unwrap_err().to_string();
+        assert!(said.contains("--allow-public"), "{said}");
+        assert!(resolve("8.8.8.8", 80, PublicAddresses::Allowed).is_ok());
+    }
+
+    #[test]
+    fn a_name_resolves_and_an_unknown_one_is_named_in_the_error() {
+        assert!(resolve("localhost", 80, PublicAddresses::Refused).unwrap().ip().is_loopback());
+        let said = resolve("no.such.host.invalid", 80, PublicAddresses::Refused).unwrap_err().to_string();
+        assert!(said.contains("no.such.host.invalid"), "{said}");
+    }
+
+    #[test]
+    fn an_address_of_many_is_no_device() {
+        assert!(matches!(
+            resolve("224.0.0.251", 80, PublicAddresses::Allowed),
+            Err(AddressError::NotOne { .. })
+        ));
+    }
+}

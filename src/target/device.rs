@@ -1,0 +1,224 @@
+//! A target brought up: found on the network, or started.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use espstress_device::persona::PersonaError;
+use espstress_device::{Persona, Service, telemetry};
+
+use super::address::{AddressError, PublicAddresses, resolve};
+use super::sim::{Sim, SimConfig};
+use super::spec::Spec;
+use crate::event::Endpoints;
+
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// On the network.
+    Address,
+    /// The device program on lwIP.
+    Twin,
+    /// The device program on the host's stack.
+    Sim,
+}
+
+/// How to bring a target up.
+#[derive(Clone, Debug)]
+pub struct DeviceSetup {
+    /// The target.
+    pub spec: Spec,
+    /// The device program's habit, where it is ours to start.
+    pub persona: Option<String>,
+    /// The twin's link.
+    pub link: Option<String>,
+    /// The twin's heap, bytes.
+    pub heap: Option<u64>,
+    /// Whether a public address may be used.
+    pub public: PublicAddresses,
+}
+
+/// Why there is no device to test.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Its address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Its persona.
+    #[error("{0}")]
+    Persona(PersonaError),
+    /// An option that this kind of target does not have.
+    #[error("{option} is for {kinds} only: the target is {target}")]
+    NotForThis {
+        /// The flag.
+        option: &'static str,
+        /// Targets that have it.
+        kinds: &'static str,
+        /// The target as given.
+        target: String,
+    },
+    /// It could not be started.
+    #[error("the sim could not be started: {0}")]
+    Sim(#[source] io::Error),
+}
+
+impl TargetError {
+    /// Whether other words on the command line would help, rather than another environment.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Persona(_)
+                | Self::NotForThis { .. }
+                | Self::Address(AddressError::Public { .. } | AddressError::NotOne { .. })
+        )
+    }
+}
+
+/// A device, up.
+#[derive(Debug)]
+pub struct Device {
+    /// Its services.
+    pub endpoints: Endpoints,
+    /// What kind.
+    pub kind: DeviceKind,
+    /// How it was asked for.
+    pub spec: Spec,
+    /// Connections that it says it holds at once.
+    pub capacity: Option<u32>,
+    /// Persona in force, where it is known.
+    pub persona: Option<String>,
+    /// The modelled link.
+    pub link: Option<String>,
+    /// The stack, where it is known.
+    pub stack: Option<String>,
+    /// Options in force.
+    pub options: BTreeMap<String, String>,
+    /// Options that were asked for and have no effect.
+    pub options_without_effect: Vec<String>,
+    _running: Running,
+}
+
+/// What was started for it; ends when dropped.
+#[derive(Debug)]
+enum Running {
+    Elsewhere,
+    Sim { _sim: Sim },
+}
+
+impl Device {
+    /// Brings the target up.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn bring_up(setup: &DeviceSetup) -> Result<Self, TargetError> {
+        match &setup.spec {
+            Spec::Address { host, port } => Self::find(setup, host, *port),
+            Spec::Sim | Spec::Twin(_) => Self::start_sim(setup),
+        }
+    }
+
+    fn find(setup: &DeviceSetup, host: &str, port: Option<u16>) -> Result<Self, TargetError> {
+        let refuse = |option| TargetError::NotForThis {
+            option,
+            kinds: "twin and sim",
+            target: setup.spec.to_string(),
+        };
+        if setup.persona.is_some() {
+            return Err(refuse("--persona"));
+        }
+        if setup.link.is_some() || setup.heap.is_some() {
+            return Err(TargetError::NotForThis {
+                option: if setup.link.is_some() { "--link" } else { "--heap" },
+                kinds: "twin",
+                target: setup.spec.to_string(),
+            });
+        }
+        let http = resolve(host, port.unwrap_or(80), setup.public)?;
+        let endpoints = match port {
+            // Somebody who names a port means that port, whatever else the device may have.
+            Some(_) => Endpoints::only(http),
+            None if speaks_our_telemetry(http) => ours_at(http),
+            None => Endpoints::only(http),
+        };
+        Ok(Self {
+            endpoints,
+            kind: DeviceKind::Address,
+            spec: setup.spec.clone(),
+            capacity: None,
+            persona: None,
+            link: None,
+            stack: None,
+            options: BTreeMap::new(),
+            options_without_effect: Vec::new(),
+            _running: Running::Elsewhere,
+        })
+    }
+
+    fn start_sim(setup: &DeviceSetup) -> Result<Self, TargetError> {
+        if setup.link.is_some() || setup.heap.is_some() {
+            return Err(TargetError::NotForThis {
+                option: if setup.link.is_some() { "--link" } else { "--heap" },
+                kinds: "twin",
+                target: setup.spec.to_string(),
+            });
+        }
+        let persona = setup.persona.as_deref().map_or(Ok(Persona::default()), str::parse);
+        let persona = persona.map_err(TargetError::Persona)?;
+        let sim = Sim::start(SimConfig { persona, ..SimConfig::default() }).map_err(TargetError::Sim)?;
+        let addresses = sim.addresses();
+        let endpoints = Endpoints {
+            http: sim.address(Service::Http),
+            framed: addresses.get(Service::Framed),
+            raw: addresses.get(Service::Raw),
+            line: addresses.get(Service::Line),
+            telemetry: addresses.get(Service::Telemetry),
+        };
+        Ok(Self {
+            endpoints,
+            kind: DeviceKind::Sim,
+            spec: setup.spec.clone(),
+            capacity: Some(sim.capacity().into()),
+            persona: Some(persona.to_string()),
+            link: None,
+            stack: Some("the host's own TCP stack".into()),
+            options: BTreeMap::new(),
+            options_without_effect: Vec::new(),
+            _running: Running::Sim { _sim: sim },
+        })
+    }
+}
+
+/// The services of the device program at their own ports.
+fn ours_at(http: SocketAddr) -> Endpoints {
+    let at = |service: Service| Some(SocketAddr::new(http.ip(), service.port()));
+    Endpoints {
+        http,
+        framed: at(Service::Framed),
+        raw: at(Service::Raw),
+        line: at(Service::Line),
+        telemetry: at(Service::Telemetry),
+    }
+}
+
+/// Asks, with a few datagrams and for half a second at most, whether the device runs the device program.
+fn speaks_our_telemetry(http: SocketAddr) -> bool {
+    let ask = || -> io::Result<bool> {
+        let any: SocketAddr = if http.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(SocketAddr::new(http.ip(), Service::Telemetry.port()))?;
+        socket.set_read_timeout(Some(Duration::from_millis(170)))?;
+        let mut answer = [0; 2_048];
+        for _ in 0..3 {
+            socket.send(telemetry::REQUEST.as_bytes())?;
+            match socket.recv(&mut answer) {
+                Ok(n) => return Ok(answer.get(..n).is_some_and(|bytes| bytes.starts_with(b"{"))),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(false),
+                Err(_) => {}
+            }
+        }
+        Ok(false)
+    };
+    ask().unwrap_or(false)
+}

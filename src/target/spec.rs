@@ -1,0 +1,154 @@
+//! A target as it is typed. Pure: nothing is resolved here.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Which options a twin's stack has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TwinOptions {
+    /// ESP-IDF's current defaults.
+    Current,
+    /// ESP-IDF 5.0.4's defaults.
+    Std,
+    /// ESP-IDF 5.0.4 with the experimental build's settings.
+    Expr,
+    /// An sdkconfig file.
+    File(PathBuf),
+}
+
+impl From<&str> for TwinOptions {
+    fn from(name: &str) -> Self {
+        match name {
+            "" | "current" => Self::Current,
+            "std" => Self::Std,
+            "expr" => Self::Expr,
+            file => Self::File(file.into()),
+        }
+    }
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// The device program on lwIP in a private network.
+    Twin(TwinOptions),
+    /// The device program on this host's own TCP stack.
+    Sim,
+    /// A device on the network.
+    Address {
+        /// Name or address, without brackets.
+        host: String,
+        /// The HTTP port, when it is given.
+        port: Option<u16>,
+    },
+}
+
+/// A target that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{given}` is no target: {what} (an address or name with optional :PORT or http://, twin, twin:std, twin:expr, twin:FILE, or sim)"
+)]
+pub struct SpecError {
+    given: String,
+    what: &'static str,
+}
+
+impl FromStr for Spec {
+    type Err = SpecError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let error = |what| SpecError { given: s.to_owned(), what };
+        match s {
+            "" => return Err(error("it is empty")),
+            "sim" => return Ok(Self::Sim),
+            "twin" => return Ok(Self::Twin(TwinOptions::Current)),
+            _ => {}
+        }
+        if let Some(options) = s.strip_prefix("twin:") {
+            return Ok(Self::Twin(options.into()));
+        }
+        if s.starts_with("https://") {
+            return Err(error("https is not spoken"));
+        }
+        let rest = s.strip_prefix("http://").unwrap_or(s);
+        let rest = rest.split_once(['/', '?']).map_or(rest, |(authority, _)| authority);
+        let (host, port) = split_port(rest).ok_or_else(|| error("the port is no number from 1 to 65535"))?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        if host.is_empty() || host.starts_with('-') || !host.chars().all(fits) {
+            return Err(error("that is no address or name"));
+        }
+        Ok(Self::Address { host: host.to_owned(), port })
+    }
+}
+
+fn split_port(s: &str) -> Option<(&str, Option<u16>)> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    if let Some(inner) = s.strip_prefix('[') {
+        let (host, rest) = inner.split_once(']')?;
+        return match rest {
+            "" => Some((host, None)),
+            _ => Some((host, Some(port(rest.strip_prefix(':')?)?))),
+        };
+    }
+    let address = s.split_once('%').map_or(s, |(address, _)| address);
+    if address.parse::<Ipv6Addr>().is_ok() {
+        return Some((s, None));
+    }
+    match s.split_once(':') {
+        None => Some((s, None)),
+        Some((host, text)) => Some((host, Some(port(text)?))),
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sim => f.write_str("sim"),
+            Self::Twin(TwinOptions::Current) => f.write_str("twin"),
+            Self::Twin(TwinOptions::Std) => f.write_str("twin:std"),
+            Self::Twin(TwinOptions::Expr) => f.write_str("twin:expr"),
+            Self::Twin(TwinOptions::File(path)) => write!(f, "twin:{}", path.display()),
+            Self::Address { host, port: None } => f.write_str(host),
+            Self::Address { host, port: Some(port) } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Address { host, port: Some(port) } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(s: &str) -> (String, Option<u16>) {
+        match s.parse() {
+            Ok(Spec::Address { host, port }) => (host, port),
+            other => panic!("{s}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn addresses_names_ports_and_urls_are_read() {
+        assert_eq!(address("192.168.4.1"), ("192.168.4.1".into(), None));
+        assert_eq!(address("esp.local:8080"), ("esp.local".into(), Some(8080)));
+        assert_eq!(address("http://10.0.0.7:81/x?y"), ("10.0.0.7".into(), Some(81)));
+        assert_eq!(address("::1"), ("::1".into(), None));
+        assert_eq!(address("[fe80::1%eth0]:80"), ("fe80::1%eth0".into(), Some(80)));
+    }
+
+    #[test]
+    fn twins_and_sim_are_told_from_names() {
+        assert_eq!("sim".parse(), Ok(Spec::Sim));
+        assert_eq!("twin:expr".parse(), Ok(Spec::Twin(TwinOptions::Expr)));
+        assert_eq!("twin:my/sdkconfig".parse(), Ok(Spec::Twin(TwinOptions::File("my/sdkconfig".into()))));
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_the_forms_there_are() {
+        for bad in ["", "https://esp.local", "a b", "esp:0", "esp:http", "[::1", "--x"] {
+            let said = bad.parse::<Spec>().unwrap_err().to_string();
+            assert!(said.contains("twin:FILE"), "{said}");
+        }
+    }
+}
