@@ -20,6 +20,8 @@
 //! `tests/import_map.rs` checks this map.
 
 pub mod clock;
+pub mod compare;
 pub mod diagnose;
 pub mod event;
+pub mod report;
 pub mod stats;
