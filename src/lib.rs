@@ -21,10 +21,12 @@
 
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod connection;
 pub mod diagnose;
 pub mod engine;
 pub mod event;
+pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod target;

@@ -38,6 +38,8 @@ pub struct WorkloadStats {
     pub start_ns: u64,
     /// End, nanoseconds since the start of the run.
     pub end_ns: u64,
+    /// The phase whose latency the series holds; `None` where nobody named one.
+    pub main_phase: Option<Phase>,
 }
 
 impl WorkloadStats {
@@ -60,6 +62,7 @@ impl WorkloadStats {
             late_starts: 0,
             start_ns,
             end_ns: start_ns,
+            main_phase: None,
         }
     }
 
@@ -84,7 +87,8 @@ impl Recorder {
     /// A recorder for a workload whose headline figure is `main_phase`.
     #[must_use]
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
-        Self { stats: WorkloadStats::new(start_ns), main_phase, recent: Latency::default(), open: 0 }
+        let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
+        Self { stats, main_phase, recent: Latency::default(), open: 0 }
     }
 
     /// One attempt has ended.

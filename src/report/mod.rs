@@ -1,0 +1,24 @@
+//! The report: one JSON object for machines, one page for people, and the formats that dashboards take.
+//!
+//! Made from what `stats` measured and what `diagnose` concluded; the only room that turns figures into
+//! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
+
+mod file;
+mod latency;
+mod model;
+mod sections;
+pub mod thresholds;
+mod workload;
+
+pub use file::{
+    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
+};
+pub use latency::LatencyFigures;
+pub use model::{
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
+    TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
+};
+pub use sections::{
+    HalfOpenFigures, OutageRow, ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary,
+};
+pub use workload::{Bytes, Failures, SeriesRow, Tcp, Workload};

@@ -1,0 +1,493 @@
+//! The report's top level. Field names carry their unit; what was not measured is null.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ProbeRow, TelemetrySummary, Workload};
+use crate::diagnose::{AnomalyRow, Finding};
+use crate::event::{AnomalyId, NotJudged};
+
+/// The version of the format that this program writes and reads.
+pub const SCHEMA_VERSION: u64 = 1;
+
+/// What one run of espstress did, measured, saw and concluded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub schema_version: u64,
+    /// What made the report.
+    pub tool: Tool,
+    /// The machine that the traffic came from.
+    pub host: Host,
+    /// The device that was tested.
+    pub target: Target,
+    /// What was run, every default written out.
+    pub scenario: serde_json::Value,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// When the run started, RFC 3339, UTC.
+    #[schemars(extend("format" = "date-time"))]
+    pub started_at: String,
+    /// How long the run took, the watch after the last close included, seconds.
+    pub duration_s: f64,
+    /// Whether the run was ended by an interrupt before it was complete.
+    pub interrupted: bool,
+    /// Whether the packets were looked at.
+    pub capture: Capture,
+    /// What each workload measured, in the order of the scenario.
+    pub workloads: Vec<Workload>,
+    /// What the packets showed: a row for each anomaly, class and workload. Empty means "none" only where
+    /// `capture.status` is `complete`.
+    pub anomalies: Vec<AnomalyRow>,
+    /// Rules that could not be judged: never to be read as "none".
+    pub not_judged: Vec<NotJudgedRow>,
+    /// What the device said of itself; null where it says nothing.
+    pub telemetry: Option<TelemetrySummary>,
+    /// The probes beside the workloads, one row a kind.
+    pub probes: Vec<ProbeRow>,
+    /// What it means.
+    pub findings: Vec<Finding>,
+    /// The gates and how each was judged; empty when the run had none.
+    pub thresholds: Vec<ThresholdRow>,
+    /// All gates together.
+    pub verdict: Verdict,
+}
+
+impl Report {
+    /// A report with nothing in it yet, of a run that started at `start_unix_ns` (nanoseconds since the Unix
+    /// epoch). The capture is `off` and the verdict `pass` until they are filled in.
+    #[must_use]
+    pub fn new(target: Target, scenario: serde_json::Value, seed: u64, start_unix_ns: i64) -> Self {
+        let since_epoch = Duration::from_nanos(u64::try_from(start_unix_ns).unwrap_or(0));
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::this(),
+            host: Host::here(),
+            target,
+            scenario,
+            seed,
+            started_at: humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string(),
+            duration_s: 0.0,
+            interrupted: false,
+            capture: Capture::off(None),
+            workloads: Vec::new(),
+            anomalies: Vec::new(),
+            not_judged: Vec::new(),
+            telemetry: None,
+            probes: Vec::new(),
+            findings: Vec::new(),
+            thresholds: Vec::new(),
+            verdict: Verdict::Pass,
+        }
+    }
+
+    /// The workload of that name.
+    #[must_use]
+    pub fn workload(&self, name: &str) -> Option<&Workload> {
+        self.workloads.iter().find(|w| w.name == name)
+    }
+}
+
+/// What made a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Tool {
+    /// This program.
+    #[must_use]
+    pub fn this() -> Self {
+        Self { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+/// The machine that the traffic came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Operating system, as `linux`.
+    pub os: String,
+    /// Kernel release; null where it could not be read.
+    pub kernel: Option<String>,
+    /// Processor architecture, as `x86_64`.
+    pub arch: String,
+    /// Processors that the program may use; null where it could not be read.
+    pub cpus: Option<u64>,
+    /// Processor time that the program used in user mode, seconds.
+    pub cpu_user_s: Option<f64>,
+    /// Processor time that the kernel used for the program, seconds.
+    pub cpu_system_s: Option<f64>,
+    /// Most memory that the program held, bytes.
+    pub memory_peak_bytes: Option<u64>,
+}
+
+impl Host {
+    /// What can be said of this machine before a run; what the run used is not filled in.
+    #[must_use]
+    pub fn here() -> Self {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        Self {
+            os: std::env::consts::OS.into(),
+            kernel: kernel.map(|k| k.trim().to_owned()).filter(|k| !k.is_empty()),
+            arch: std::env::consts::ARCH.into(),
+            cpus: std::thread::available_parallelism().ok().map(|n| n.get() as u64),
+            cpu_user_s: None,
+            cpu_system_s: None,
+            memory_peak_bytes: None,
+        }
+    }
+}
+
+/// What kind of device was tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A device on the network.
+    Device,
+    /// The device program on lwIP, in a private network.
+    Twin,
+    /// The device program on the host's own TCP stack.
+    Sim,
+}
+
+impl TargetKind {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Twin => "twin",
+            Self::Sim => "sim",
+        }
+    }
+}
+
+/// The device that was tested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Where it was: the address and, where one was given, the port.
+    pub address: String,
+    /// What kind of device.
+    pub kind: TargetKind,
+    /// The TCP/IP stack with its version; null where the device does not tell.
+    pub stack: Option<String>,
+    /// The options in force, by their names in sdkconfig.
+    pub options: BTreeMap<String, String>,
+    /// Options that were asked for and have no effect on this target.
+    pub options_without_effect: Vec<String>,
+    /// The firmware or device program with its version; null where the device does not tell.
+    pub firmware: Option<String>,
+    /// The habit that the device program was given; null where there is none to give.
+    pub persona: Option<String>,
+    /// The link that was modelled, in words; null on a real link.
+    pub link: Option<String>,
+    /// Connections that the device states it can hold at once; null where it does not tell.
+    pub capacity: Option<u64>,
+    /// Where its services were.
+    pub services: Vec<Service>,
+}
+
+impl Target {
+    /// A target of which nothing more is known.
+    #[must_use]
+    pub fn new(address: impl Into<String>, kind: TargetKind) -> Self {
+        Self {
+            address: address.into(),
+            kind,
+            stack: None,
+            options: BTreeMap::new(),
+            options_without_effect: Vec::new(),
+            firmware: None,
+            persona: None,
+            link: None,
+            capacity: None,
+            services: Vec::new(),
+        }
+    }
+}
+
+/// Where one service of the device was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// What it speaks, as `http`, `framed`, `telemetry`.
+    pub name: String,
+    /// Over what.
+    pub transport: Transport,
+    /// Port number.
+    pub port: u16,
+}
+
+/// What a service is carried by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Whether the packets were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureStatus {
+    /// Every packet.
+    Complete,
+    /// Some were missed.
+    Dropped,
+    /// The system did not allow it.
+    Denied,
+    /// Nobody asked for it.
+    Off,
+}
+
+impl CaptureStatus {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Dropped => "dropped",
+            Self::Denied => "denied",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// The capture beside the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Whether the packets were looked at.
+    pub status: CaptureStatus,
+    /// Packets seen; null when nothing was captured.
+    pub packets: Option<u64>,
+    /// Packets missed; null when nothing was captured or the system does not tell.
+    pub dropped: Option<u64>,
+    /// Why it is not complete, and what would help; null when it is.
+    pub reason: Option<String>,
+}
+
+impl Capture {
+    /// A capture that saw `packets` and missed `dropped`.
+    #[must_use]
+    pub fn seen(packets: u64, dropped: u64) -> Self {
+        let (status, reason) = match dropped {
+            0 => (CaptureStatus::Complete, None),
+            n => (
+                CaptureStatus::Dropped,
+                Some(format!("the kernel dropped {n} packets before they were read")),
+            ),
+        };
+        Self { status, packets: Some(packets), dropped: Some(dropped), reason }
+    }
+
+    /// A capture that the system refused, and why.
+    #[must_use]
+    pub fn denied(reason: impl Into<String>) -> Self {
+        let reason = Some(reason.into());
+        Self { status: CaptureStatus::Denied, packets: None, dropped: None, reason }
+    }
+
+    /// No capture, and why not where there is a reason to tell.
+    #[must_use]
+    pub const fn off(reason: Option<String>) -> Self {
+        Self { status: CaptureStatus::Off, packets: None, dropped: None, reason }
+    }
+
+    /// Whether absence of an anomaly may be concluded from it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.status == CaptureStatus::Complete
+    }
+}
+
+/// A rule that could not be judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotJudgedRow {
+    /// The anomaly that it looks for.
+    pub id: AnomalyId,
+    /// Why it could not be judged.
+    pub reason: String,
+    /// On how many connections.
+    pub connections: u64,
+}
+
+impl From<&NotJudged> for NotJudgedRow {
+    fn from(n: &NotJudged) -> Self {
+        Self { id: n.id, reason: n.reason.clone(), connections: n.connections }
+    }
+}
+
+/// One gate and how it was judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdRow {
+    /// The expression as it was given.
+    pub expr: String,
+    /// The figure that it is about, in `unit`; null when it was not measured.
+    pub value: Option<f64>,
+    /// The unit of `value`.
+    pub unit: Unit,
+    /// Whether it holds.
+    pub status: ThresholdStatus,
+    /// Why it could not be judged, or what a pass leaves open; null otherwise.
+    pub reason: Option<String>,
+}
+
+/// The unit of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// A share, 0 to 1.
+    Ratio,
+    /// Microseconds.
+    Us,
+    /// Bytes.
+    Bytes,
+    /// Bytes per second.
+    BytesPerS,
+    /// Things per second.
+    PerS,
+    /// dBm.
+    Dbm,
+    /// Bytes per hour.
+    BytesPerHour,
+    /// Things, or dB, per hour.
+    PerHour,
+}
+
+/// Whether a gate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdStatus {
+    /// It holds.
+    Pass,
+    /// It is broken.
+    Fail,
+    /// It could not be judged.
+    Inconclusive,
+}
+
+/// All gates of a run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every gate holds, or there was none.
+    Pass,
+    /// A gate is broken.
+    Fail,
+    /// No gate is broken, and one could not be judged.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The verdict on gates that were judged.
+    #[must_use]
+    pub fn of(rows: &[ThresholdRow]) -> Self {
+        let any = |status| rows.iter().any(|r| r.status == status);
+        if any(ThresholdStatus::Fail) {
+            Self::Fail
+        } else if any(ThresholdStatus::Inconclusive) {
+            Self::Inconclusive
+        } else {
+            Self::Pass
+        }
+    }
+
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// What the gates contribute to the exit status.
+    #[must_use]
+    pub const fn exit(self) -> GateExit {
+        match self {
+            Self::Pass => GateExit::Held,
+            Self::Fail => GateExit::Broken,
+            Self::Inconclusive => GateExit::Inconclusive,
+        }
+    }
+}
+
+/// What the gates of a run contribute to the exit status; the discriminant is the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum GateExit {
+    /// Every gate holds.
+    Held = 0,
+    /// A gate is broken.
+    Broken = 1,
+    /// A gate could not be judged.
+    Inconclusive = 4,
+}
+
+impl GateExit {
+    /// The exit status.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(status: ThresholdStatus) -> ThresholdRow {
+        ThresholdRow { expr: String::new(), value: None, unit: Unit::Count, status, reason: None }
+    }
+
+    #[test]
+    fn a_broken_gate_outweighs_one_that_could_not_be_judged() {
+        use ThresholdStatus::{Fail, Inconclusive, Pass};
+        assert_eq!(Verdict::of(&[row(Pass), row(Inconclusive), row(Fail)]), Verdict::Fail);
+        assert_eq!(Verdict::of(&[row(Pass), row(Inconclusive)]), Verdict::Inconclusive);
+        assert_eq!(Verdict::of(&[row(Pass)]), Verdict::Pass);
+        assert_eq!(Verdict::of(&[]), Verdict::Pass);
+    }
+
+    #[test]
+    fn each_verdict_has_its_exit_status() {
+        let codes = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive].map(|v| v.exit().code());
+        assert_eq!(codes, [0, 1, 4]);
+    }
+
+    #[test]
+    fn the_start_is_written_in_utc_with_milliseconds() {
+        let r = Report::new(
+            Target::new("127.0.0.1", TargetKind::Sim),
+            serde_json::json!({}),
+            1,
+            1_700_000_000_123_000_000,
+        );
+        assert_eq!(r.started_at, "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn a_capture_that_missed_packets_is_not_complete() {
+        assert!(Capture::seen(10, 0).is_complete());
+        assert_eq!(Capture::seen(10, 1).status, CaptureStatus::Dropped);
+    }
+}

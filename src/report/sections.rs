@@ -1,0 +1,227 @@
+//! The sections that only some runs fill: probes, what the device said of itself, outages, half-open.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LatencyFigures;
+
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    /// ICMP echo.
+    Icmp,
+    /// TCP connect, closed at once.
+    TcpConnect,
+    /// A telemetry datagram.
+    Telemetry,
+}
+
+impl ProbeKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::Icmp, Self::TcpConnect, Self::Telemetry];
+
+    /// The name in reports and threshold expressions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::TcpConnect => "tcp_connect",
+            Self::Telemetry => "telemetry",
+        }
+    }
+}
+
+/// One kind of probe, over the whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRow {
+    /// How it asked.
+    pub kind: ProbeKind,
+    /// Questions sent.
+    pub sent: u64,
+    /// Questions without an answer in time.
+    pub lost: u64,
+    /// Longest spell without an answer, seconds; null when every question was answered.
+    pub longest_gap_s: Option<f64>,
+    /// Latency of the answers.
+    pub latency: LatencyFigures,
+}
+
+impl ProbeRow {
+    /// Share of the questions that were lost, 0 to 1; `None` when none was sent.
+    #[must_use]
+    pub fn loss_ratio(&self) -> Option<f64> {
+        (self.sent > 0).then(|| self.lost as f64 / self.sent as f64)
+    }
+}
+
+/// What the device can read of itself, by the name that carries the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// Heap free, bytes.
+    HeapFreeBytes,
+    /// Least heap that was ever free, bytes.
+    HeapMinFreeBytes,
+    /// Largest block that could be allocated, bytes.
+    HeapLargestBlockBytes,
+    /// Signal strength, dBm.
+    WifiRssiDbm,
+    /// Disconnections from the access point.
+    WifiDisconnects,
+    /// Sockets in use.
+    SocketsUsed,
+    /// TCP control blocks in TIME_WAIT.
+    TcpTimeWait,
+}
+
+impl Reading {
+    /// Every reading, in the order of reports.
+    pub const ALL: [Self; 7] = [
+        Self::HeapFreeBytes,
+        Self::HeapMinFreeBytes,
+        Self::HeapLargestBlockBytes,
+        Self::WifiRssiDbm,
+        Self::WifiDisconnects,
+        Self::SocketsUsed,
+        Self::TcpTimeWait,
+    ];
+
+    /// The name in threshold expressions: the report's without its unit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HeapFreeBytes => "heap_free",
+            Self::HeapMinFreeBytes => "heap_min_free",
+            Self::HeapLargestBlockBytes => "heap_largest_block",
+            Self::WifiRssiDbm => "wifi_rssi",
+            Self::WifiDisconnects => "wifi_disconnects",
+            Self::SocketsUsed => "sockets_used",
+            Self::TcpTimeWait => "tcp_time_wait",
+        }
+    }
+}
+
+/// How one reading went over the run, in the unit that its name carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingSummary {
+    /// First reading.
+    pub first: f64,
+    /// Last reading.
+    pub last: f64,
+    /// Least.
+    pub min: f64,
+    /// Greatest.
+    pub max: f64,
+    /// Mean; null where it was not computed.
+    pub mean: Option<f64>,
+    /// Trend, the reading's unit per hour; null with too few readings to tell one.
+    pub slope_per_hour: Option<f64>,
+    /// Lower end of the trend's 95 % confidence interval, the reading's unit per hour.
+    pub slope_low_per_hour: Option<f64>,
+    /// Upper end of the trend's 95 % confidence interval, the reading's unit per hour.
+    pub slope_high_per_hour: Option<f64>,
+}
+
+/// One row of the telemetry series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryRow {
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+    /// The readings that the device could make.
+    pub readings: BTreeMap<Reading, f64>,
+}
+
+/// What the device said of itself during the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySummary {
+    /// Readings received.
+    pub samples: u64,
+    /// Readings asked for and not received.
+    pub lost: u64,
+    /// Restarts seen; null where the device does not tell its uptime.
+    pub reboots: Option<u64>,
+    /// Why it restarted, in the order seen, by ESP-IDF's names without the prefix.
+    pub reset_reasons: Vec<String>,
+    /// Last reason for which the device left its access point, by ESP-IDF's name; null where it has none.
+    pub wifi_last_reason: Option<String>,
+    /// Heap in all, bytes.
+    pub heap_total_bytes: Option<u64>,
+    /// Sockets that the device has.
+    pub sockets_limit: Option<u64>,
+    /// Summary by reading; a reading that the device cannot make is not here.
+    pub summary: BTreeMap<Reading, ReadingSummary>,
+    /// The readings themselves, thinned to fewer than 2,000 rows.
+    pub series: Vec<TelemetryRow>,
+}
+
+/// One outage, planned or natural. Times are seconds since the start of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutageRow {
+    /// Which one, from 1.
+    pub number: u64,
+    /// When it was to start, seconds; null for a natural one.
+    pub planned_start_s: Option<f64>,
+    /// How long it was to last, seconds; null for a natural one.
+    pub planned_length_s: Option<f64>,
+    /// When it was seen to start, seconds.
+    pub seen_start_s: Option<f64>,
+    /// How long it was seen to last, seconds.
+    pub seen_length_s: Option<f64>,
+    /// When the host noticed, seconds.
+    pub host_noticed_s: Option<f64>,
+    /// When the device noticed, seconds, where it tells.
+    pub device_noticed_s: Option<f64>,
+    /// When data flowed again, seconds; null when it did not within the watched time.
+    pub data_again_s: Option<f64>,
+    /// From the end of the outage until data flowed again, seconds.
+    pub recovery_s: Option<f64>,
+    /// Messages acknowledged that were under way in it.
+    pub messages_acknowledged: u64,
+    /// Messages lost.
+    pub messages_lost: u64,
+    /// Messages that arrived more than once.
+    pub messages_duplicated: u64,
+    /// Connections that lived through it.
+    pub connections_lived: u64,
+    /// Connections that died in it.
+    pub connections_died: u64,
+    /// Sockets left half-open on the device afterwards; null where it does not tell.
+    pub device_half_open_sockets: Option<u64>,
+}
+
+/// How the device bears connections whose peer vanishes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HalfOpenFigures {
+    /// Connections opened and then silenced.
+    pub silenced: u64,
+    /// Connections that the device held at once when the next one failed; null when its limit was not reached.
+    pub capacity: Option<u64>,
+    /// Attempts of the well-behaved client while every socket was held.
+    pub exhausted_attempts: u64,
+    /// Successes among them.
+    pub exhausted_succeeded: u64,
+    /// Time from the exhaustion until the first socket came back, seconds; null when none did.
+    pub first_reclaimed_s: Option<f64>,
+    /// Time from the exhaustion until all came back, seconds; null when they did not.
+    pub all_reclaimed_s: Option<f64>,
+    /// Time for which the device was watched after the exhaustion, seconds.
+    pub watched_s: f64,
+}
+
+impl HalfOpenFigures {
+    /// Share of the well-behaved client's attempts that succeeded during exhaustion, 0 to 1.
+    #[must_use]
+    pub fn availability(&self) -> Option<f64> {
+        (self.exhausted_attempts > 0)
+            .then(|| self.exhausted_succeeded as f64 / self.exhausted_attempts as f64)
+    }
+}

@@ -1,0 +1,183 @@
+//! The names of all figures, explained, for `espstress thresholds`.
+
+use std::fmt::Write as _;
+
+use super::figure::{CLASSES, STATS, allowed};
+use crate::diagnose::FindingId;
+use crate::event::{AnomalyId, Failure};
+use crate::report::{ProbeKind, Reading, Unit};
+use crate::stats::Phase;
+
+/// The catalogue of figures: their names, what they mean and what they may be compared with.
+#[must_use]
+pub fn catalogue() -> String {
+    let mut out = String::from(
+        "A threshold is NAME OP VALUE, OP one of < <= > >= == !=, as in\n\
+         \x20 head.latency.total.p99 < 250ms\n\
+         \x20 head.success_rate >= 99.9%\n\
+         \x20 anomalies.abortive_close == 0\n\
+         W stands for the workload's name in the scenario.\n",
+    );
+    for (title, rows) in SECTIONS {
+        let _ = write!(out, "\n{title}\n");
+        for (name, unit, about) in *rows {
+            let _ = writeln!(out, "  {name:<34} {:<10} {about}", kind(*unit));
+        }
+    }
+    let mut list = |title: &str, names: &mut dyn Iterator<Item = &str>| {
+        let _ = write!(out, "\n{title}\n{}", folded(names));
+    };
+    list("PHASE is one of", &mut Phase::ALL.iter().map(|p| p.name()));
+    list("STAT is one of", &mut STATS.iter().map(|s| s.0));
+    list("FAILURE is one of", &mut Failure::ALL.iter().map(|f| f.name()));
+    list("ANOMALY is one of", &mut AnomalyId::ALL.iter().map(|a| a.name()));
+    list("CLASS is one of", &mut CLASSES.iter().map(|c| c.0));
+    list("FINDING is one of", &mut FindingId::ALL.iter().map(|f| f.name()));
+    list("READING is one of", &mut Reading::ALL.iter().map(|r| r.name()));
+    list("PROBE is one of", &mut ProbeKind::ALL.iter().map(|p| p.name()));
+    out.push_str("\nValues\n");
+    for unit in KINDS {
+        let _ = writeln!(out, "  {:<10} {}", kind(unit), allowed(unit));
+    }
+    out.push_str(
+        "\nA gate is inconclusive (exit status 4) when its figure was not measured, when a percentile rests on\n\
+         too few samples (p99 takes 100, p999 takes 1,000), and, for anomalies, when the packets were not all\n\
+         looked at and what was seen does not break it already.\n",
+    );
+    out
+}
+
+type Row = (&'static str, Unit, &'static str);
+
+const SECTIONS: &[(&str, &[Row])] = &[
+    (
+        "A workload",
+        &[
+            ("W.attempts", Unit::Count, "attempts ended"),
+            ("W.succeeded", Unit::Count, "successes among them"),
+            ("W.failed", Unit::Count, "failures, the host's own left out"),
+            ("W.host_failed", Unit::Count, "failures of the host's own"),
+            ("W.failures.FAILURE", Unit::Count, "failures of one name"),
+            ("W.success_rate", Unit::Ratio, "successes among what the host did not prevent"),
+            ("W.rate", Unit::PerS, "attempts by wall clock"),
+            ("W.goodput", Unit::BytesPerS, "right payload by wall clock"),
+            ("W.duration", Unit::Us, "how long it ran"),
+            ("W.bytes.sent .received .goodput", Unit::Bytes, "application bytes"),
+            ("W.latency.PHASE.STAT", Unit::Us, "latency; in an open loop from the intended start"),
+            ("W.latency.PHASE.uncorrected.STAT", Unit::Us, "open loop: from the actual start"),
+            ("W.tcp.retransmissions .lost", Unit::Count, "what the host sent again, thought lost"),
+            ("W.tcp.rtt_min .rtt_mean .rtt_max", Unit::Us, "smoothed round-trip time at close"),
+            ("W.port_waits", Unit::Count, "waits for a free source port"),
+            ("W.reconnects", Unit::Count, "connections opened again after a failure"),
+            ("W.late_starts", Unit::Count, "open loop: starts that found every connection busy"),
+            ("W.anomalies.ANOMALY", Unit::Count, "as below, on this workload's connections"),
+            ("W.outages.count", Unit::Count, "outages seen"),
+            ("W.outages.longest_recovery", Unit::Us, "longest time until data flowed again"),
+            ("W.outages.messages_lost", Unit::Count, "messages lost in outages"),
+            ("W.outages.connections_died", Unit::Count, "connections that died in outages"),
+            ("W.half_open.capacity", Unit::Count, "connections held when the next one failed"),
+            ("W.half_open.availability", Unit::Ratio, "successes of others while sockets were held"),
+            ("W.half_open.first_reclaimed", Unit::Us, "time until the first socket came back"),
+            ("W.half_open.all_reclaimed", Unit::Us, "time until all came back"),
+        ],
+    ),
+    (
+        "What the packets showed",
+        &[
+            ("anomalies.ANOMALY", Unit::Count, "occurrences that count (see `espstress anomalies`)"),
+            ("anomalies.ANOMALY.CLASS", Unit::Count, "occurrences of one class"),
+            ("anomalies.CLASS", Unit::Count, "all of one class"),
+            ("capture.packets", Unit::Count, "packets looked at"),
+            ("capture.dropped", Unit::Count, "packets missed"),
+        ],
+    ),
+    (
+        "What it means",
+        &[
+            ("findings.error .warning .info", Unit::Count, "findings of that severity"),
+            ("findings.FINDING", Unit::Count, "1 where it was found (see `espstress findings`)"),
+        ],
+    ),
+    (
+        "What the device said of itself, and the probes",
+        &[
+            ("telemetry.READING.first .last", Unit::Bytes, "a reading, in bytes, dBm or a number"),
+            ("telemetry.READING.min .max .mean", Unit::Bytes, "the same over the run"),
+            ("telemetry.READING.slope", Unit::BytesPerHour, "its trend per hour"),
+            ("telemetry.reboots", Unit::Count, "restarts seen"),
+            ("telemetry.samples .lost", Unit::Count, "readings received, not received"),
+            ("probes.PROBE.sent .lost", Unit::Count, "questions sent, unanswered"),
+            ("probes.PROBE.loss", Unit::Ratio, "share unanswered"),
+            ("probes.PROBE.longest_gap", Unit::Us, "longest spell without an answer"),
+            ("probes.PROBE.latency.STAT", Unit::Us, "latency of the answers"),
+        ],
+    ),
+];
+
+const KINDS: [Unit; 9] = [
+    Unit::Count,
+    Unit::Ratio,
+    Unit::Us,
+    Unit::Bytes,
+    Unit::BytesPerS,
+    Unit::PerS,
+    Unit::BytesPerHour,
+    Unit::PerHour,
+    Unit::Dbm,
+];
+
+/// A unit's word in the catalogue.
+const fn kind(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "number",
+        Unit::Ratio => "share",
+        Unit::Us => "time",
+        Unit::Bytes => "bytes",
+        Unit::BytesPerS => "bytes/s",
+        Unit::PerS => "rate",
+        Unit::Dbm => "dBm",
+        Unit::BytesPerHour => "bytes/h",
+        Unit::PerHour => "per hour",
+    }
+}
+
+/// Words in lines of at most 96 characters, indented.
+fn folded(words: &mut dyn Iterator<Item = &str>) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in words {
+        if line.len() + word.len() > 94 {
+            let _ = writeln!(out, " {line}");
+            line.clear();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(out, " {line}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figure::{section_entries, workload_entries};
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_vocabulary_is_explained() {
+        // Patterns and their alternatives of the last part, expanded to plain prefixes.
+        let text = catalogue();
+        for e in workload_entries().iter().chain(&section_entries()) {
+            for part in e.name.split('.') {
+                let known = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == part);
+                assert!(known, "{part} of {} is not in the catalogue", e.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_page() {
+        for line in catalogue().lines() {
+            assert!(line.len() <= 110, "{}: {line}", line.len());
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! One gate judged on one report.
+
+use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
+use super::{Op, Threshold};
+use crate::diagnose::FindingId;
+use crate::event::{AnomalyClass, AnomalyId};
+use crate::report::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
+
+/// A figure with what is to be thought of it.
+#[derive(Debug, PartialEq)]
+enum Reading {
+    /// As measured.
+    Sure(f64),
+    /// As measured; a pass leaves something open.
+    WithRemark(f64, String),
+    /// It is at least this: not everything was looked at.
+    AtLeast(f64, String),
+    /// Measured, but not to be relied on.
+    Doubtful(f64, String),
+    /// Not measured.
+    Missing(String),
+}
+
+/// Judges one gate.
+pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
+    use ThresholdStatus::{Fail, Inconclusive, Pass};
+    let names: Vec<_> = report.workloads.iter().map(|w| w.name.as_str()).collect();
+    let expr = t.text().to_owned();
+    let (resolved, bound) = match check_name(t, &names) {
+        Ok(found) => found,
+        Err(e) => {
+            let reason = Some(e.to_string());
+            return ThresholdRow { expr, value: None, unit: Unit::Count, status: Inconclusive, reason };
+        }
+    };
+    let workload = resolved.workload.as_deref().and_then(|name| report.workload(name));
+    let plain = |value| if t.op().holds(value, bound) { Pass } else { Fail };
+    let (value, status, reason) = match read(resolved.figure, workload, report) {
+        Reading::Sure(v) => (Some(v), plain(v), None),
+        Reading::WithRemark(v, remark) => {
+            let status = plain(v);
+            (Some(v), status, (status == Pass).then_some(remark))
+        }
+        Reading::AtLeast(v, reason) => match at_least(t.op(), v, bound) {
+            Inconclusive => (Some(v), Inconclusive, Some(reason)),
+            sure => (Some(v), sure, None),
+        },
+        Reading::Doubtful(v, reason) => (Some(v), Inconclusive, Some(reason)),
+        Reading::Missing(reason) => (None, Inconclusive, Some(reason)),
+    };
+    ThresholdRow { expr, value, unit: resolved.unit, status, reason }
+}
+
+/// Judges a figure of which only a lower bound is known.
+fn at_least(op: Op, value: f64, bound: f64) -> ThresholdStatus {
+    let now = op.holds(value, bound);
+    let decided = match op {
+        // Growing can only break these: what is broken now stays broken.
+        Op::Less | Op::AtMost => !now,
+        // Growing can only help these.
+        Op::Greater | Op::AtLeast => now,
+        // Beyond the bound it can never be equal again.
+        Op::Equal | Op::NotEqual => Op::Greater.holds(value, bound),
+    };
+    match (decided, now) {
+        (false, _) => ThresholdStatus::Inconclusive,
+        (true, true) => ThresholdStatus::Pass,
+        (true, false) => ThresholdStatus::Fail,
+    }
+}
+
+fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading {
+    match figure {
+        Figure::Workload(f) => match workload {
+            Some(w) => of_workload(f, w, report),
+            None => Reading::Missing("the report has no such workload".into()),
+        },
+        Figure::Anomalies(a) => anomalies(a, None, report),
+        Figure::FindingsOf(severity) => {
+            let n = report.findings.iter().filter(|f| f.severity == severity).count() as f64;
+            match packets_missing(report) {
+                Some(why) => Reading::WithRemark(
+                    n,
+                    format!("findings that rest on the packets were not judged: {why}"),
+                ),
+                None => Reading::Sure(n),
+            }
+        }
+        Figure::Finding(id) => finding(id, report),
+        Figure::CapturePackets => or_missing(report.capture.packets.map(count), "nothing was captured"),
+        Figure::CaptureDropped => or_missing(report.capture.dropped.map(count), "nothing was captured"),
+        Figure::TelemetrySamples => telemetry(report, |t| Some(count(t.samples))),
+        Figure::TelemetryLost => telemetry(report, |t| Some(count(t.lost))),
+        Figure::TelemetryReboots => telemetry(report, |t| t.reboots.map(count)),
+        Figure::Reading(reading, trend) => telemetry(report, |t| {
+            let s = t.summary.get(&reading)?;
+            match trend {
+                Trend::First => Some(s.first),
+                Trend::Last => Some(s.last),
+                Trend::Min => Some(s.min),
+                Trend::Max => Some(s.max),
+                Trend::Mean => s.mean,
+                Trend::Slope => s.slope_per_hour,
+            }
+        }),
+        Figure::Probe(kind, f) => {
+            let Some(row) = report.probes.iter().find(|p| p.kind == kind) else {
+                return Reading::Missing(format!("no {} probe was sent", kind.name()));
+            };
+            match f {
+                ProbeFigure::Sent => Reading::Sure(count(row.sent)),
+                ProbeFigure::Lost => Reading::Sure(count(row.lost)),
+                ProbeFigure::Loss => or_missing(row.loss_ratio(), "no probe was sent"),
+                ProbeFigure::LongestGap => Reading::Sure(row.longest_gap_s.unwrap_or(0.0) * 1e6),
+                ProbeFigure::Latency(stat) => latency(&row.latency, stat),
+            }
+        }
+    }
+}
+
+fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
+    use WorkloadFigure as W;
+    const NO_ATTEMPT: &str = "no attempt ended";
+    const NO_TIME: &str = "the workload did not run";
+    const NO_TCP: &str = "TCP_INFO could not be read";
+    const NO_OUTAGES: &str = "the workload looks for no outages";
+    const NO_HALF_OPEN: &str = "the workload leaves no connection half-open";
+    let tcp = |f: fn(&crate::report::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
+    let outages = |f: &dyn Fn(&[crate::report::OutageRow]) -> Option<f64>| match &w.outages {
+        Some(rows) => or_missing(f(rows), "no outage was seen to end"),
+        None => Reading::Missing(NO_OUTAGES.into()),
+    };
+    let half_open = |f: fn(&crate::report::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open
+    {
+        Some(h) => or_missing(f(h), missing),
+        None => Reading::Missing(NO_HALF_OPEN.into()),
+    };
+    match f {
+        W::Attempts => Reading::Sure(count(w.attempts)),
+        W::Succeeded => Reading::Sure(count(w.succeeded)),
+        W::Failed => Reading::Sure(count(w.failures.of_device())),
+        W::HostFailed => Reading::Sure(count(w.failures.of_host())),
+        W::SuccessRate => or_missing(w.success_rate, NO_ATTEMPT),
+        W::Rate => or_missing(w.attempts_per_s, NO_TIME),
+        W::Goodput => or_missing(w.goodput_bytes_per_s, NO_TIME),
+        W::Duration => Reading::Sure(w.duration_s * 1e6),
+        W::BytesSent => Reading::Sure(count(w.bytes.sent)),
+        W::BytesReceived => Reading::Sure(count(w.bytes.received)),
+        W::BytesGoodput => Reading::Sure(count(w.bytes.goodput)),
+        W::PortWaits => Reading::Sure(count(w.port_waits)),
+        W::Reconnects => Reading::Sure(count(w.reconnects)),
+        W::LateStarts => Reading::Sure(count(w.late_starts)),
+        W::Failure(f) => Reading::Sure(count(w.failures.get(f))),
+        W::Latency(phase, start, stat) => match (w.latency.get(&phase), start) {
+            (None, _) => Reading::Missing(format!("the workload measured no {} latency", phase.name())),
+            (Some(l), Start::Intended) => latency(l, stat),
+            (Some(l), Start::Actual) => match &l.uncorrected {
+                Some(l) => latency(l, stat),
+                None => Reading::Missing("a closed loop has no uncorrected latency".into()),
+            },
+        },
+        W::TcpRetransmissions => tcp(|t| Some(count(t.retransmissions))),
+        W::TcpLost => tcp(|t| Some(count(t.lost))),
+        W::TcpRttMin => tcp(|t| Some(t.rtt_min_us)),
+        W::TcpRttMean => tcp(|t| t.rtt_mean_us),
+        W::TcpRttMax => tcp(|t| Some(t.rtt_max_us)),
+        W::Anomalies(a) => anomalies(a, Some(&w.name), report),
+        W::Outages => outages(&|rows| Some(rows.len() as f64)),
+        W::OutageLongestRecovery => match &w.outages {
+            Some(rows) if rows.iter().any(|r| r.data_again_s.is_none()) => Reading::AtLeast(
+                rows.iter().filter_map(|r| r.recovery_s).fold(0.0, f64::max) * 1e6,
+                "an outage was not recovered from within the watched time".into(),
+            ),
+            _ => outages(&|rows| rows.iter().filter_map(|r| r.recovery_s).reduce(f64::max).map(|s| s * 1e6)),
+        },
+        W::OutageMessagesLost => outages(&|rows| Some(count(rows.iter().map(|r| r.messages_lost).sum()))),
+        W::OutageConnectionsDied => {
+            outages(&|rows| Some(count(rows.iter().map(|r| r.connections_died).sum())))
+        }
+        W::HalfOpenCapacity => half_open(|h| h.capacity.map(count), "the device's limit was not reached"),
+        W::HalfOpenAvailability => {
+            half_open(super::super::HalfOpenFigures::availability, "the device was not exhausted")
+        }
+        W::HalfOpenFirstReclaimed => reclaimed(w, |h| h.first_reclaimed_s),
+        W::HalfOpenAllReclaimed => reclaimed(w, |h| h.all_reclaimed_s),
+    }
+}
+
+/// The time until sockets came back; where they did not, it is at least the watched time.
+fn reclaimed(w: &Workload, f: fn(&crate::report::HalfOpenFigures) -> Option<f64>) -> Reading {
+    let Some(h) = &w.half_open else {
+        return Reading::Missing("the workload leaves no connection half-open".into());
+    };
+    match f(h) {
+        Some(s) => Reading::Sure(s * 1e6),
+        None => Reading::AtLeast(
+            h.watched_s * 1e6,
+            format!("the sockets did not come back within the {} s watched", h.watched_s),
+        ),
+    }
+}
+
+fn latency(l: &LatencyFigures, stat: Stat) -> Reading {
+    const NONE: &str = "nothing was measured";
+    let value = match stat {
+        Stat::Count => return Reading::Sure(count(l.count)),
+        Stat::Min => l.min_us,
+        Stat::Mean => l.mean_us,
+        Stat::Stdev => l.stdev_us,
+        Stat::Max => l.max_us,
+        Stat::Quantile(q) => {
+            let value = match q {
+                0.5 => l.p50_us,
+                0.9 => l.p90_us,
+                0.99 => l.p99_us,
+                0.999 => l.p999_us,
+                _ => l.quantile_us(q),
+            };
+            let needed = (1.0 / (1.0 - q)).round();
+            match value {
+                Some(v) if count(l.count) < needed => {
+                    let reason = format!("too few samples: {} of the {needed} that it takes", l.count);
+                    return Reading::Doubtful(v, reason);
+                }
+                other => other,
+            }
+        }
+    };
+    or_missing(value, NONE)
+}
+
+fn anomalies(which: Anomalies, workload: Option<&str>, report: &Report) -> Reading {
+    let counted = |id: AnomalyId, class: AnomalyClass| match which {
+        Anomalies::Counted(wanted) => {
+            let of_path =
+                matches!(wanted, AnomalyId::Retransmission | AnomalyId::DuplicateAck | AnomalyId::OutOfOrder);
+            id == wanted && (class == AnomalyClass::Device || (of_path && class == AnomalyClass::Path))
+        }
+        Anomalies::Of(wanted, of) => id == wanted && class == of,
+        Anomalies::Class(of) => class == of,
+    };
+    let rows = report.anomalies.iter().filter(|r| counted(r.id, r.class));
+    let rows = rows.filter(|r| workload.is_none_or(|w| r.workload.as_deref() == Some(w)));
+    let n = count(rows.map(|r| r.count).sum());
+    if let Some(why) = packets_missing(report) {
+        return Reading::AtLeast(n, why);
+    }
+    let open: Vec<_> = report
+        .not_judged
+        .iter()
+        .filter(|row| match which {
+            Anomalies::Counted(id) | Anomalies::Of(id, _) => row.id == id,
+            Anomalies::Class(_) => true,
+        })
+        .map(|row| format!("{} was not judged: {}", row.id.name(), row.reason))
+        .collect();
+    if open.is_empty() { Reading::Sure(n) } else { Reading::AtLeast(n, open.join("; ")) }
+}
+
+fn finding(id: FindingId, report: &Report) -> Reading {
+    let n = report.findings.iter().filter(|f| f.id == id).count() as f64;
+    // These are concluded from packets alone.
+    let rests_on_packets = matches!(
+        id,
+        FindingId::AbortiveClose
+            | FindingId::TimewaitPortReuse
+            | FindingId::FinWaitTimeout
+            | FindingId::LossyLink
+    );
+    match packets_missing(report) {
+        Some(why) if rests_on_packets => Reading::AtLeast(n, why),
+        _ => Reading::Sure(n),
+    }
+}
+
+/// Why nothing may be concluded from what the packets did not show; `None` when all were looked at.
+fn packets_missing(report: &Report) -> Option<String> {
+    if report.capture.is_complete() {
+        return None;
+    }
+    let what = match report.capture.packets {
+        Some(_) => "not all packets were looked at",
+        None => "the packets were not looked at",
+    };
+    Some(match &report.capture.reason {
+        Some(reason) => format!("{what} ({reason})"),
+        None => format!("{what} (capture {})", report.capture.status.name()),
+    })
+}
+
+fn telemetry(report: &Report, f: impl Fn(&crate::report::TelemetrySummary) -> Option<f64>) -> Reading {
+    match &report.telemetry {
+        Some(t) => or_missing(f(t), "the device does not tell it, or too rarely"),
+        None => Reading::Missing("the device told nothing of itself".into()),
+    }
+}
+
+fn or_missing(value: Option<f64>, missing: &str) -> Reading {
+    value.filter(|v| v.is_finite()).map_or_else(|| Reading::Missing(missing.into()), Reading::Sure)
+}
+
+fn count(n: u64) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Capture, NotJudgedRow, Target, TargetKind, thresholds::Gates};
+    use crate::{
+        diagnose::AnomalyRow,
+        event::Direction,
+        stats::{Phase, Recorder},
+    };
+    use ThresholdStatus::{Fail, Inconclusive, Pass};
+
+    fn report() -> Report {
+        let mut r = Recorder::new(0, Phase::Total);
+        for ms in 1..=200 {
+            r.attempt(Ok(()));
+            r.latency(Phase::Total, ms * 1_000_000);
+        }
+        let stats = r.finish(2_000_000_000);
+        let target = Target::new("127.0.0.1", TargetKind::Sim);
+        let mut report = Report::new(target, serde_json::json!({}), 1, 0);
+        report.workloads.push(Workload::from_stats("head", "head", serde_json::json!({}), &stats));
+        report.capture = Capture::seen(1000, 0);
+        report
+    }
+
+    fn anomaly(id: AnomalyId, class: AnomalyClass, count: u64) -> AnomalyRow {
+        AnomalyRow {
+            id,
+            class,
+            count,
+            connections: count,
+            workload: Some("head".into()),
+            first_s: 0.0,
+            last_s: 1.0,
+            direction: Direction::FromDevice,
+            examples: Vec::new(),
+        }
+    }
+
+    fn row(report: &Report, expr: &str) -> ThresholdRow {
+        judge(&Threshold::parse(expr).unwrap(), report)
+    }
+
+    #[test]
+    fn a_measured_figure_passes_or_fails_with_its_value() {
+        let r = report();
+        assert_eq!(row(&r, "head.attempts == 200").status, Pass);
+        let broken = row(&r, "head.latency.total.p99 < 100ms");
+        assert_eq!((broken.status, broken.unit), (Fail, Unit::Us));
+        assert!(broken.value.unwrap() > 190_000.0);
+        assert_eq!(row(&r, "head.rate >= 100/s").status, Pass);
+        assert_eq!(row(&r, "head.latency.total.p95 < 195ms").status, Pass);
+    }
+
+    #[test]
+    fn a_quantile_of_too_few_samples_is_not_judged() {
+        let r = row(&report(), "head.latency.total.p999 < 1s");
+        assert_eq!(r.status, Inconclusive);
+        assert!(r.reason.unwrap().contains("200 of the 1000"));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_judged() {
+        let r = report();
+        for expr in [
+            "head.latency.close.p99 < 1s",
+            "head.latency.total.uncorrected.p99 < 1s",
+            "telemetry.heap_free.min > 10KiB",
+            "probes.icmp.loss < 1%",
+            "head.tcp.lost == 0",
+            "rw.attempts > 0",
+        ] {
+            let row = row(&r, expr);
+            assert_eq!((row.status, row.value), (Inconclusive, None), "{expr}");
+            assert!(row.reason.is_some());
+        }
+    }
+
+    #[test]
+    fn anomalies_need_a_complete_capture_unless_what_was_seen_decides() {
+        let mut r = report();
+        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
+        for capture in [Capture::denied("no right"), Capture::off(None), Capture::seen(100, 3)] {
+            r.capture = capture;
+            r.anomalies.clear();
+            assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Inconclusive);
+            assert_eq!(row(&r, "anomalies.device == 0").status, Inconclusive);
+            r.anomalies.push(anomaly(AnomalyId::AbortiveClose, AnomalyClass::Device, 3));
+            assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Fail);
+            assert_eq!(row(&r, "anomalies.abortive_close < 3").status, Fail);
+            assert_eq!(row(&r, "anomalies.abortive_close < 4").status, Inconclusive);
+            assert_eq!(row(&r, "anomalies.abortive_close >= 3").status, Pass);
+            assert_eq!(row(&r, "anomalies.abortive_close != 0").status, Pass);
+        }
+    }
+
+    #[test]
+    fn provoked_anomalies_do_not_count_against_the_device() {
+        let mut r = report();
+        r.anomalies.push(anomaly(AnomalyId::RstAfterFin, AnomalyClass::Provoked, 7));
+        r.anomalies.push(anomaly(AnomalyId::Retransmission, AnomalyClass::Path, 2));
+        assert_eq!(row(&r, "anomalies.rst_after_fin == 0").status, Pass);
+        assert_eq!(row(&r, "anomalies.rst_after_fin.provoked == 7").status, Pass);
+        assert_eq!(row(&r, "anomalies.device == 0").status, Pass);
+        assert_eq!(row(&r, "anomalies.retransmission == 2").status, Pass);
+        assert_eq!(row(&r, "head.anomalies.path == 2").status, Pass);
+    }
+
+    #[test]
+    fn a_rule_that_was_not_judged_leaves_its_gate_open() {
+        let mut r = report();
+        r.not_judged.push(NotJudgedRow {
+            id: AnomalyId::HalfClosedLinger,
+            reason: "watched for 2 s of 5 s".into(),
+            connections: 4,
+        });
+        assert_eq!(row(&r, "anomalies.half_closed_linger == 0").status, Inconclusive);
+        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
+    }
+
+    #[test]
+    fn the_default_gate_passes_without_a_capture_and_says_what_it_leaves_open() {
+        let mut r = report();
+        r.capture = Capture::denied("CAP_NET_RAW is missing");
+        Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
+        assert_eq!(r.verdict.exit().code(), 0);
+        assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
+        assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
+    }
+}

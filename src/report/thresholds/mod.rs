@@ -1,0 +1,67 @@
+//! Gates: expressions such as `head.latency.total.p99 < 250ms` over the figures of a report.
+//!
+//! Three steps, each on its own: an expression is parsed ([`Threshold::parse`]), its name and unit are checked
+//! against the figures that the run will have ([`Gates::check_names`], before the first packet), and after the
+//! run it is judged on the report ([`Gates::judge`]).
+//!
+//! A gate is *inconclusive* where its figure was not measured, rests on too few samples, or counts what the
+//! packets show and the packets were not all looked at - unless what was seen breaks it already. The gate
+//! that stands when none is given, `findings.error == 0`, is judged on the findings that could be made: where
+//! the packets were not looked at it passes with a remark that says so.
+
+mod catalogue;
+mod figure;
+mod judge;
+mod parse;
+
+pub use catalogue::catalogue;
+pub use figure::{CheckError, RESERVED, check_names};
+pub use parse::{Op, ParseError, Threshold};
+
+use super::{Report, Verdict};
+
+/// The gate that stands when none is given.
+pub const DEFAULT_GATE: &str = "findings.error == 0";
+
+/// The gates of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gates(Vec<Threshold>);
+
+impl Gates {
+    /// The gates given, or the default one when the list is empty.
+    ///
+    /// # Errors
+    /// The first expression that is none.
+    pub fn from_expressions<S: AsRef<str>>(expressions: &[S]) -> Result<Self, ParseError> {
+        if expressions.is_empty() {
+            return Ok(Self(vec![Threshold::parse(DEFAULT_GATE)?]));
+        }
+        expressions.iter().map(|e| Threshold::parse(e.as_ref())).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// No gate at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The expressions, in the order given.
+    #[must_use]
+    pub fn thresholds(&self) -> &[Threshold] {
+        &self.0
+    }
+
+    /// Looks whether a run of these workloads can have the figures that the gates are about.
+    ///
+    /// # Errors
+    /// The first gate with a name that no figure has, or with a unit that its figure has not.
+    pub fn check_names(&self, workloads: &[&str]) -> Result<(), CheckError> {
+        check_names(&self.0, workloads)
+    }
+
+    /// Judges every gate on the report and writes the result, and the verdict, into it.
+    pub fn judge(&self, report: &mut Report) {
+        report.thresholds = self.0.iter().map(|t| judge::judge(t, report)).collect();
+        report.verdict = Verdict::of(&report.thresholds);
+    }
+}

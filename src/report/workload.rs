@@ -1,0 +1,297 @@
+//! One workload of a report, and how it is made from what was measured.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::latency::finite;
+use super::{HalfOpenFigures, LatencyFigures, OutageRow};
+use crate::event::{Failure, FailureCounts};
+use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
+
+/// What one workload measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Its name in the scenario, unique in the report.
+    pub name: String,
+    /// What it does: `head`, `rw`, `outage`, `half_open`.
+    pub kind: String,
+    /// The parameters that it ran with, by name.
+    pub params: serde_json::Value,
+    /// When it started, seconds since the start of the run.
+    pub start_s: f64,
+    /// How long it ran by wall clock, seconds.
+    pub duration_s: f64,
+    /// Attempts ended.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// Failures by name, every name listed.
+    pub failures: Failures,
+    /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
+    pub success_rate: Option<f64>,
+    /// Attempts ended per second of wall clock.
+    pub attempts_per_s: Option<f64>,
+    /// Latency by phase; a phase that cannot occur is not here.
+    pub latency: BTreeMap<Phase, LatencyFigures>,
+    /// The phase that matters most to this workload, and that the series tells.
+    pub main_phase: Option<Phase>,
+    /// Application bytes.
+    pub bytes: Bytes,
+    /// Payload bytes that came back whole and right, per second of wall clock.
+    pub goodput_bytes_per_s: Option<f64>,
+    /// What the host's stack said of the connections as they closed; null where it could not be asked.
+    pub tcp: Option<Tcp>,
+    /// How often a closed loop waited for a free source port (in no latency).
+    pub port_waits: u64,
+    /// Standing connections opened again after a failure.
+    pub reconnects: u64,
+    /// Attempts of an open loop that started later than intended because every connection was busy.
+    pub late_starts: u64,
+    /// One row a second, or coarser: always fewer than 2,000.
+    pub series: Vec<SeriesRow>,
+    /// The outages that it went through; null for a workload that looks for none.
+    pub outages: Option<Vec<OutageRow>>,
+    /// How the device bore vanished peers; null for other workloads.
+    pub half_open: Option<HalfOpenFigures>,
+}
+
+/// Application bytes of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bytes {
+    /// Bytes sent to the device.
+    pub sent: u64,
+    /// Bytes received from it.
+    pub received: u64,
+    /// Payload bytes that came back whole and right.
+    pub goodput: u64,
+}
+
+/// TCP_INFO, summed over a workload's connections as they closed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// Connections that could be asked.
+    pub connections: u64,
+    /// Segments that the host sent again.
+    pub retransmissions: u64,
+    /// Segments thought lost at close.
+    pub lost: u64,
+    /// Least smoothed round-trip time, microseconds.
+    pub rtt_min_us: f64,
+    /// Mean smoothed round-trip time, microseconds.
+    pub rtt_mean_us: Option<f64>,
+    /// Greatest smoothed round-trip time, microseconds.
+    pub rtt_max_us: f64,
+}
+
+/// One interval of a workload's series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesRow {
+    /// Start of the interval, seconds since the start of the run.
+    pub start_s: f64,
+    /// Length of the interval, seconds.
+    pub length_s: f64,
+    /// Attempts that ended in it.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// Failures among them, only the names that occurred.
+    pub failures: Failures,
+    /// Application bytes, both directions.
+    pub bytes: u64,
+    /// Mean latency of the main phase, microseconds; null when none ended here.
+    pub latency_mean_us: Option<f64>,
+    /// Longest latency of the main phase, microseconds; null when none ended here.
+    pub latency_max_us: Option<f64>,
+}
+
+/// Failures by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Failures(pub BTreeMap<Failure, u64>);
+
+impl Failures {
+    /// Every name, zeros included.
+    #[must_use]
+    pub fn complete(counts: &FailureCounts) -> Self {
+        Self(counts.iter().collect())
+    }
+
+    /// Only the names that occurred.
+    #[must_use]
+    pub fn occurred(counts: &FailureCounts) -> Self {
+        Self(counts.iter().filter(|(_, n)| *n > 0).collect())
+    }
+
+    /// How often `failure` occurred.
+    #[must_use]
+    pub fn get(&self, failure: Failure) -> u64 {
+        self.0.get(&failure).copied().unwrap_or(0)
+    }
+
+    /// The names that occurred, in the order of reports.
+    pub fn iter(&self) -> impl Iterator<Item = (Failure, u64)> + '_ {
+        self.0.iter().map(|(f, n)| (*f, *n)).filter(|(_, n)| *n > 0)
+    }
+
+    /// Failures that count against the device or the path.
+    #[must_use]
+    pub fn of_device(&self) -> u64 {
+        self.iter().filter(|(f, _)| !f.is_host()).map(|(_, n)| n).sum()
+    }
+
+    /// Failures of the host's own.
+    #[must_use]
+    pub fn of_host(&self) -> u64 {
+        self.iter().filter(|(f, _)| f.is_host()).map(|(_, n)| n).sum()
+    }
+}
+
+impl JsonSchema for Failures {
+    fn schema_name() -> Cow<'static, str> {
+        "Failures".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let count = serde_json::json!({ "type": "integer", "format": "uint64", "minimum": 0 });
+        let names: serde_json::Map<_, _> =
+            Failure::ALL.iter().map(|f| (f.name().to_owned(), count.clone())).collect();
+        json_schema!({
+            "description": "Failures by name. The `host_` ones are the testing machine's own limits and never \
+                            count against the device.",
+            "type": "object",
+            "properties": names,
+            "additionalProperties": false,
+        })
+    }
+}
+
+impl Workload {
+    /// The report of one workload; `params` is what it ran with, as a JSON object.
+    #[must_use]
+    pub fn from_stats(
+        name: impl Into<String>,
+        kind: impl Into<String>,
+        params: serde_json::Value,
+        stats: &WorkloadStats,
+    ) -> Self {
+        let wall_s = seconds(stats.wall_ns());
+        let per_second = |n: u64| finite(n as f64 / wall_s);
+        let tried = stats.attempts.saturating_sub(stats.failures.of_host());
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            params,
+            start_s: seconds(stats.start_ns),
+            duration_s: wall_s,
+            attempts: stats.attempts,
+            succeeded: stats.succeeded,
+            failures: Failures::complete(&stats.failures),
+            success_rate: (tried > 0).then(|| stats.succeeded as f64 / tried as f64),
+            attempts_per_s: per_second(stats.attempts),
+            latency: stats
+                .latency
+                .iter()
+                .map(|(phase, pair)| (*phase, LatencyFigures::from_pair(pair)))
+                .collect(),
+            main_phase: stats.main_phase,
+            bytes: Bytes {
+                sent: stats.bytes_sent,
+                received: stats.bytes_received,
+                goodput: stats.goodput_bytes,
+            },
+            goodput_bytes_per_s: per_second(stats.goodput_bytes),
+            tcp: tcp(&stats.tcp),
+            port_waits: stats.port_waits,
+            reconnects: stats.reconnects,
+            late_starts: stats.late_starts,
+            series: stats.series.rows().iter().map(series_row).collect(),
+            outages: None,
+            half_open: None,
+        }
+    }
+
+    /// The latency that matters most: the main phase's, or else the first measured one's.
+    #[must_use]
+    pub fn main_latency(&self) -> Option<(Phase, &LatencyFigures)> {
+        let phase = self.main_phase.filter(|p| self.latency.contains_key(p));
+        let phase = phase.or_else(|| self.latency.keys().next().copied())?;
+        Some((phase, self.latency.get(&phase)?))
+    }
+}
+
+fn tcp(totals: &TcpTotals) -> Option<Tcp> {
+    (totals.connections > 0).then(|| Tcp {
+        connections: totals.connections,
+        retransmissions: totals.retransmissions,
+        lost: totals.lost,
+        rtt_min_us: f64::from(totals.rtt_min_us),
+        rtt_mean_us: totals.rtt_mean_us(),
+        rtt_max_us: f64::from(totals.rtt_max_us),
+    })
+}
+
+fn series_row(row: &Row) -> SeriesRow {
+    SeriesRow {
+        start_s: seconds(row.start_ns),
+        length_s: seconds(row.length_ns),
+        attempts: row.attempts,
+        succeeded: row.succeeded,
+        failures: Failures::occurred(&row.failures),
+        bytes: row.bytes,
+        latency_mean_us: row.latency_mean_ns().map(|ns| ns as f64 / 1e3),
+        latency_max_us: (row.latency_count > 0).then(|| row.latency_max_ns as f64 / 1e3),
+    }
+}
+
+/// Nanoseconds as seconds.
+pub(crate) fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Recorder;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn the_hosts_own_failures_do_not_lower_the_success_rate() {
+        let mut r = Recorder::new(0, Phase::Total);
+        (0..8).for_each(|_| r.attempt(Ok(())));
+        r.attempt(Err(Failure::ConnectTimeout));
+        r.attempt(Err(Failure::ConnectTimeout));
+        (0..10).for_each(|_| r.attempt(Err(Failure::HostOutOfPorts)));
+        let w = Workload::from_stats("head", "head", serde_json::json!({}), &r.finish(2 * S));
+        assert_eq!(w.success_rate, Some(0.8));
+        assert_eq!(w.attempts_per_s, Some(10.0));
+    }
+
+    #[test]
+    fn a_workload_of_no_length_has_no_rates() {
+        let w = Workload::from_stats(
+            "head",
+            "head",
+            serde_json::json!({}),
+            &Recorder::new(5, Phase::Total).finish(5),
+        );
+        assert_eq!((w.attempts_per_s, w.goodput_bytes_per_s, w.success_rate), (None, None, None));
+        assert_eq!(w.tcp, None);
+    }
+
+    #[test]
+    fn goodput_is_by_wall_clock() {
+        let mut r = Recorder::new(S, Phase::RoundTrip);
+        r.goodput(30_000);
+        let w = Workload::from_stats("rw", "rw", serde_json::json!({}), &r.finish(4 * S));
+        assert_eq!(w.goodput_bytes_per_s, Some(10_000.0));
+        assert_eq!((w.start_s, w.duration_s), (1.0, 3.0));
+    }
+}
