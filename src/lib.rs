@@ -21,6 +21,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod compare;
 pub mod connection;
 pub mod diagnose;

@@ -1,2 +1,24 @@
-//! The `espstress` command.
-fn main() {}
+//! The `espstress` command: arguments, command, exit status.
+
+use std::process::ExitCode;
+
+use espstress::command::{self, Failed};
+
+fn main() -> ExitCode {
+    let matches = command::command_line().get_matches();
+    let exit = command::execute(&matches).unwrap_or_else(|Failed { exit, error }| {
+        tell(error.as_ref());
+        exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+/// clap's errors print themselves, with usage and colour.
+fn tell(error: &(dyn std::error::Error + Send + Sync + 'static)) {
+    match error.downcast_ref::<clap::Error>() {
+        Some(error) => {
+            let _ = error.print();
+        }
+        None => eprintln!("espstress: {error}"),
+    }
+}

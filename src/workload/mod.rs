@@ -14,4 +14,4 @@ mod rw;
 pub use context::{Context, Stop, StopSource};
 pub use load::{Load, Outcome, Start, Worker};
 pub use pacer::Pacer;
-pub use registry::{KINDS, Kind, ParamError, Workload, kind};
+pub use registry::{KINDS, Kind, ParamError, Workload, kind, load_flags, typed_load};

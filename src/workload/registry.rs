@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
+use super::load::Load;
 use super::{head, rw};
 use crate::event::Expected;
 use crate::stats::Phase;
@@ -61,6 +62,18 @@ pub const KINDS: &[Kind] = &[head::KIND, rw::KIND];
 #[must_use]
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// Adds the load flags that every workload has, for commands that run several.
+#[must_use]
+pub fn load_flags(command: Command) -> Command {
+    flags::<Load>(command.next_help_heading("Load, for every phase of the scenario"))
+}
+
+/// The load settings that were typed.
+#[must_use]
+pub fn typed_load(matches: &clap::ArgMatches) -> toml::Table {
+    typed::<Load>(matches)
 }
 
 /// A setting that cannot be taken.

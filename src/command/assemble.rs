@@ -1,0 +1,72 @@
+//! From what a run came to, to its report.
+
+use std::time::UNIX_EPOCH;
+
+use crate::engine::{Ended, Outcome};
+use crate::report::{Report, Service, Target, TargetKind, Transport, Workload};
+use crate::target::{Device, DeviceKind};
+
+/// The report of a run, all but its gates.
+pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::Value, seed: u64) -> Report {
+    let start = outcome.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start_unix_ns = i64::try_from(start.as_nanos()).unwrap_or(i64::MAX);
+    let mut report = Report::new(target(device), scenario, seed, start_unix_ns);
+    report.duration_s = outcome.duration_ns as f64 / 1e9;
+    report.interrupted = outcome.ended == Ended::Interrupted;
+    report.workloads = outcome
+        .workloads
+        .iter()
+        .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
+        .collect();
+    usage(&mut report);
+    report
+}
+
+fn target(device: &Device) -> Target {
+    let kind = match device.kind {
+        DeviceKind::Address => TargetKind::Device,
+        DeviceKind::Twin => TargetKind::Twin,
+        DeviceKind::Sim => TargetKind::Sim,
+    };
+    let endpoints = &device.endpoints;
+    let tcp = [
+        ("http", Some(endpoints.http)),
+        ("framed", endpoints.framed),
+        ("raw", endpoints.raw),
+        ("line", endpoints.line),
+    ];
+    let service = |name: &str, transport, port| Service { name: name.to_owned(), transport, port };
+    let mut services: Vec<Service> = tcp
+        .into_iter()
+        .filter_map(|(name, address)| Some(service(name, Transport::Tcp, address?.port())))
+        .collect();
+    services.extend(endpoints.telemetry.map(|address| service("telemetry", Transport::Udp, address.port())));
+    let mut target = Target::new(endpoints.http.to_string(), kind);
+    target.stack.clone_from(&device.stack);
+    target.options.clone_from(&device.options);
+    target.options_without_effect.clone_from(&device.options_without_effect);
+    target.persona.clone_from(&device.persona);
+    target.link.clone_from(&device.link);
+    target.capacity = device.capacity.map(u64::from);
+    target.services = services;
+    target
+}
+
+/// What the program itself used, where the system tells.
+#[cfg(target_os = "linux")]
+fn usage(report: &mut Report) {
+    let Ok(text) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // Fields after the command's closing bracket; utime and stime are the 14th and 15th of all (proc_pid_stat(5)).
+    let fields: Vec<&str> = text.rsplit_once(") ").map_or(vec![], |(_, rest)| rest.split(' ').collect());
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let seconds = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).map(|t| t / ticks);
+    report.host.cpu_user_s = seconds(11);
+    report.host.cpu_system_s = seconds(12);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
+    report.host.memory_peak_bytes = kib.map(|kib| kib * 1_024);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn usage(_: &mut Report) {}

@@ -1,0 +1,70 @@
+//! The catalogues and the files for shells.
+
+use super::output::print;
+use super::{Exit, Failed, command_line};
+use crate::cli::{self, Shell};
+use crate::scenario::{BUILT_IN, Scenario, built_in};
+
+fn done(text: &str) -> Result<Exit, Failed> {
+    print(text).map_err(Failed::environment)?;
+    Ok(Exit::Done)
+}
+
+/// `espstress anomalies`.
+pub(super) fn anomalies() -> Result<Exit, Failed> {
+    done("")
+}
+
+/// `espstress findings`.
+pub(super) fn findings() -> Result<Exit, Failed> {
+    done("")
+}
+
+/// `espstress thresholds`.
+pub(super) fn thresholds() -> Result<Exit, Failed> {
+    done(&crate::report::thresholds::catalogue())
+}
+
+/// `espstress scenarios`.
+pub(super) fn scenarios(name: Option<&str>) -> Result<Exit, Failed> {
+    if let Some(name) = name {
+        let Some(scenario) = built_in(name) else {
+            let known: Vec<&str> = BUILT_IN.iter().map(|s| s.name).collect();
+            return Err(Failed::usage(format!(
+                "no built-in scenario `{name}`; there are {}",
+                known.join(", ")
+            )));
+        };
+        return done(scenario.text);
+    }
+    let mut text = String::new();
+    for built_in in BUILT_IN {
+        let scenario = Scenario::load(built_in.name).map_err(Failed::usage)?;
+        text.push_str(&format!("{:<20} {}\n", built_in.name, scenario.description.unwrap_or_default()));
+    }
+    text.push_str(
+        "\nespstress run NAME runs one; espstress scenarios NAME prints its file to start your own from.\n",
+    );
+    done(&text)
+}
+
+/// `espstress schema`.
+pub(super) fn schema() -> Result<Exit, Failed> {
+    let mut text = serde_json::to_string_pretty(&crate::report::schema()).map_err(Failed::environment)?;
+    text.push('\n');
+    done(&text)
+}
+
+/// `espstress completions`.
+pub(super) fn completions(shell: Shell) -> Result<Exit, Failed> {
+    let mut text = Vec::new();
+    cli::completions(shell, &mut command_line(), &mut text);
+    done(&String::from_utf8_lossy(&text))
+}
+
+/// `espstress man`.
+pub(super) fn man() -> Result<Exit, Failed> {
+    let mut text = Vec::new();
+    cli::man_page(&command_line(), &mut text).map_err(Failed::environment)?;
+    done(&String::from_utf8_lossy(&text))
+}

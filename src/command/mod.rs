@@ -1,0 +1,91 @@
+//! lib's own room: the commands, each composed of the other rooms.
+
+mod assemble;
+mod catalogue;
+mod files;
+mod output;
+mod progress;
+mod run;
+mod settings;
+
+use clap::Command;
+
+use crate::cli::{self, Other, Parsed, WorkloadFlags};
+use crate::workload::KINDS;
+
+/// How the program ends; the discriminant is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, and every gate holds.
+    Done = 0,
+    /// A gate is broken.
+    GateBroken = 1,
+    /// The command line or the scenario is wrong.
+    Usage = 2,
+    /// The target or the environment would not let it run.
+    Environment = 3,
+    /// A gate could not be judged.
+    Inconclusive = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Why a command came to nothing, with the status that says so.
+#[derive(Debug)]
+pub struct Failed {
+    /// The status.
+    pub exit: Exit,
+    /// What to tell.
+    pub error: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failed {
+    /// The command line or the scenario is wrong.
+    pub fn usage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Usage, error: error.into() }
+    }
+
+    /// The target or the environment would not let it run.
+    pub fn environment(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Environment, error: error.into() }
+    }
+}
+
+/// The whole command line, the workloads' commands among it.
+#[must_use]
+pub fn command_line() -> Command {
+    cli::command(&workload_flags(), crate::workload::load_flags)
+}
+
+fn workload_flags() -> Vec<WorkloadFlags> {
+    KINDS.iter().map(|kind| WorkloadFlags { name: kind.name, flags: kind.flags }).collect()
+}
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// [`Failed`], with the exit status.
+pub fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    let parsed = cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
+    match parsed {
+        Parsed::Run { args, matches } => run::scenario(&args, &matches),
+        Parsed::Workload { kind, target, common, matches } => run::one(kind, &target, &common, &matches),
+        Parsed::Other(other) => match *other {
+            // Both are taken above; clap's derive does not know that.
+            Other::Run(args) => run::scenario(&args, matches),
+            Other::Report(args) => files::report(&args),
+            Other::Compare(args) => files::compare(&args),
+            Other::Anomalies => catalogue::anomalies(),
+            Other::Findings => catalogue::findings(),
+            Other::Thresholds => catalogue::thresholds(),
+            Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
+            Other::Schema => catalogue::schema(),
+            Other::Completions { shell } => catalogue::completions(shell),
+            Other::Man => catalogue::man(),
+            Other::Twin(_) | Other::Analyze(_) | Other::Doctor(_) | Other::Discover(_) => {
+                Err(Failed::environment("this build has no such command yet"))
+            }
+        },
+    }
+}

@@ -1,0 +1,251 @@
+//! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
+
+use std::path::Path;
+
+use super::output::{self, Show};
+use super::progress::{self, Verbosity};
+use super::settings::{self, Typed};
+use super::{Exit, Failed, assemble};
+use crate::cli::{Common, RunArgs};
+use crate::connection::PortRange;
+use crate::engine::{self, Ended, Plan, PlannedPhase, RunError};
+use crate::event::Event;
+use crate::report::thresholds::Gates;
+use crate::report::{self, Verdict};
+use crate::scenario::Scenario;
+use crate::target::{Device, DeviceSetup, PublicAddresses, Spec};
+
+/// `espstress run`.
+pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    let mut scenario = Scenario::load(&args.scenario).map_err(Failed::usage)?;
+    if args.target.is_some() {
+        scenario.target.clone_from(&args.target);
+    }
+    let typed = Typed(crate::workload::typed_load(matches));
+    go(scenario, &typed, &args.common)
+}
+
+/// `espstress head TARGET` and its like.
+pub(super) fn one(
+    kind: &'static str,
+    target: &str,
+    common: &Common,
+    matches: &clap::ArgMatches,
+) -> Result<Exit, Failed> {
+    let mut scenario = Scenario::of_one(kind);
+    scenario.target = Some(target.to_owned());
+    let typed = crate::workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
+    go(scenario, &Typed(typed), common)
+}
+
+/// Everything that can be wrong is found before the first packet.
+fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
+    overlay(&mut scenario, common);
+    let phases = settings::workloads(&scenario, typed)?;
+    let gates = gates(&scenario, common)?;
+    for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
+        writable(path)?;
+    }
+    let ports = match &scenario.local_ports {
+        Some(text) => text.parse().map_err(Failed::usage)?,
+        None => PortRange::of_this_host(),
+    };
+    let seed = scenario.seed.unwrap_or_else(random_seed);
+    let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+    let device = bring_up(&scenario, common)?;
+    preflight(&device)?;
+    raise_file_limit();
+    for text in warnings(&phases, ports, &device) {
+        sink.event(&Event::Notice { text });
+    }
+    let echo = echo(&scenario, &phases, seed);
+    let plan = Plan {
+        scenario: scenario.name.clone(),
+        target: describe(&device),
+        endpoints: device.endpoints.clone(),
+        capacity: device.capacity,
+        phases,
+        ports,
+        source: common.source,
+        seed,
+    };
+    let outcome = engine::run(plan, sink.as_mut()).map_err(|error| match error {
+        RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
+        RunError::Runtime(_) => Failed::environment(error),
+    })?;
+    drop(sink);
+    let mut report = assemble::report(&outcome, &device, echo, seed);
+    drop(device);
+    if let Some(gates) = &gates {
+        gates.judge(&mut report);
+    }
+    if let Some(path) = &common.output {
+        report::write_json(&report, path).map_err(Failed::environment)?;
+    }
+    output::show(&report, &show(common)).map_err(Failed::environment)?;
+    Ok(exit(outcome.ended, report.verdict))
+}
+
+/// The command line over the file.
+fn overlay(scenario: &mut Scenario, common: &Common) {
+    let take = |slot: &mut Option<String>, typed: &Option<String>| {
+        if typed.is_some() {
+            slot.clone_from(typed);
+        }
+    };
+    take(&mut scenario.persona, &common.device.persona);
+    take(&mut scenario.link, &common.device.link);
+    take(&mut scenario.local_ports, &common.local_ports);
+    scenario.seed = common.seed.or(scenario.seed);
+    scenario.watch = common.watch.or(scenario.watch);
+    if !common.thresholds.is_empty() {
+        scenario.thresholds.clone_from(&common.thresholds);
+    }
+}
+
+fn gates(scenario: &Scenario, common: &Common) -> Result<Option<Gates>, Failed> {
+    if common.no_gate {
+        return Ok(None);
+    }
+    let gates = Gates::from_expressions(&scenario.thresholds).map_err(Failed::usage)?;
+    let names: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
+    gates.check_names(&names).map_err(Failed::usage)?;
+    Ok(Some(gates))
+}
+
+fn writable(path: &Path) -> Result<(), Failed> {
+    report::check_writable(path).map_err(Failed::usage)
+}
+
+fn bring_up(scenario: &Scenario, common: &Common) -> Result<Device, Failed> {
+    let spec: Spec = scenario.target.as_deref().unwrap_or("sim").parse().map_err(Failed::usage)?;
+    let setup = DeviceSetup {
+        spec,
+        persona: scenario.persona.clone(),
+        link: scenario.link.clone(),
+        heap: common.device.heap.map(|size| size.0),
+        public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
+    };
+    Device::bring_up(&setup).map_err(|error| match error.is_usage() {
+        true => Failed::usage(error),
+        false => Failed::environment(error),
+    })
+}
+
+/// One look whether anything is there at all, before figures are made of its absence.
+fn preflight(device: &Device) -> Result<(), Failed> {
+    use crate::target::DeviceKind;
+    if device.kind != DeviceKind::Address {
+        return Ok(());
+    }
+    let address = device.endpoints.http;
+    let limit = std::time::Duration::from_secs(5);
+    match std::net::TcpStream::connect_timeout(&address, limit) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err(Failed::environment(format!(
+                "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT)"
+            )))
+        }
+        Err(error) => Err(Failed::environment(format!(
+            "{address} cannot be reached: {error} (is the device up, on this network, and at that address?)"
+        ))),
+    }
+}
+
+/// What will not go as it may have been meant.
+fn warnings(phases: &[PlannedPhase], ports: PortRange, device: &Device) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let planned: u64 = phases.iter().filter_map(|phase| phase.workload.connections_planned()).sum();
+    if planned > ports.len() as u64 {
+        warnings.push(format!(
+            "this run may open {planned} connections, more than there are source ports ({}): where the host closes \
+             first, a port can be used again after 60 s, so that it will have to wait",
+            ports.len()
+        ));
+    }
+    if let Some(capacity) = device.capacity {
+        for phase in phases.iter().filter(|phase| phase.workload.at_once() > capacity) {
+            warnings.push(format!(
+                "{} wants {} connections at once; the device states a capacity of {capacity}",
+                phase.name,
+                phase.workload.at_once()
+            ));
+        }
+    }
+    warnings
+}
+
+/// As many descriptors as the system lets this process have: one a connection.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // A refusal leaves the limit as it is; running into it is counted as the host's own failure.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+fn describe(device: &Device) -> String {
+    format!("{} at {}", device.spec, device.endpoints.http)
+}
+
+/// The scenario as it was run: what was given and what came from defaults.
+fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::Value {
+    let workloads: Vec<serde_json::Value> = phases
+        .iter()
+        .map(|phase| {
+            let mut value = phase.workload.settings();
+            if let Some(object) = value.as_object_mut() {
+                object.insert("name".into(), phase.name.clone().into());
+                object.insert("kind".into(), phase.workload.kind().into());
+                let start = match phase.start {
+                    engine::StartRule::AfterPrevious => "after-previous",
+                    engine::StartRule::WithPrevious => "with-previous",
+                };
+                object.insert("start".into(), start.into());
+            }
+            value
+        })
+        .collect();
+    serde_json::json!({
+        "name": scenario.name,
+        "description": scenario.description,
+        "target": scenario.target,
+        "persona": scenario.persona,
+        "link": scenario.link,
+        "seed": seed,
+        "watch": scenario.watch,
+        "local_ports": scenario.local_ports,
+        "thresholds": scenario.thresholds,
+        "phase": workloads,
+    })
+}
+
+fn show(common: &Common) -> Show {
+    if common.json {
+        Show::Json
+    } else if common.quiet {
+        Show::Verdict
+    } else if common.verbose {
+        Show::Evidence
+    } else {
+        Show::Page
+    }
+}
+
+/// A new seed for each run; it is printed and stands in the report.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() >> 16
+}
+
+const fn exit(ended: Ended, verdict: Verdict) -> Exit {
+    match (ended, verdict) {
+        (Ended::Interrupted, _) => Exit::Interrupted,
+        (_, Verdict::Fail) => Exit::GateBroken,
+        (_, Verdict::Inconclusive) => Exit::Inconclusive,
+        (_, Verdict::Pass) => Exit::Done,
+    }
+}
