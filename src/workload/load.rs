@@ -231,10 +231,15 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
             match worker.attempt(Start { intended, actual, kind }).await {
                 Outcome::PortsUntil(at) if kind == LoopKind::Closed => {
                     context.recorder.borrow_mut().port_wait();
+                    let end = schedule.borrow().end.filter(|end| *end < at);
                     tokio::select! {
                         biased;
                         () = stop.stopped() => break None,
-                        _ = timer.sleep_until(at) => {}
+                        _ = timer.sleep_until(end.unwrap_or(at)) => {}
+                    }
+                    if end.is_some() {
+                        // Time is up before a port is free: this attempt never began.
+                        break None;
                     }
                 }
                 Outcome::PortsUntil(_) => {

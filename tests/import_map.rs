@@ -1,0 +1,97 @@
+//! Rooms import each other only as the map in lib's documentation says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The map, read from where it is documented.
+fn map() -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string("src/lib.rs").unwrap();
+    let mut map: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines() {
+        let Some((from, to)) = line.strip_prefix("//! ").and_then(|line| line.split_once(" -> ")) else {
+            continue;
+        };
+        let words = |s: &str| -> Vec<String> {
+            s.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|w| !w.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        // "main -> lib -> {...}" is a chain; only its last two links matter to rooms.
+        let from = from.rsplit(" -> ").next().unwrap();
+        let (from, to) = to.split_once(" -> ").map_or((from, to), |(middle, last)| (middle, last));
+        for room in words(from) {
+            map.entry(room).or_default().extend(words(to));
+        }
+    }
+    map
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Rooms that a file's code names by `crate::ROOM`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let names: Vec<&str> = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or("").split(',').map(str::trim).collect(),
+            None => vec![rest],
+        };
+        for name in names {
+            let room: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            rooms.insert(room);
+        }
+    }
+    rooms
+}
+
+#[test]
+fn no_room_imports_against_the_map() {
+    let map = map();
+    let leaves = ["event", "clock"];
+    assert!(map.len() > 5 && map["observe"].contains("wire"), "the map was read: {map:?}");
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir("src").unwrap().flatten() {
+        let room = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        if matches!(room.as_str(), "lib" | "main" | "command") {
+            continue;
+        }
+        let mut files = Vec::new();
+        if entry.path().is_dir() {
+            rust_files(&entry.path(), &mut files);
+        } else {
+            files.push(entry.path());
+        }
+        let none = BTreeSet::new();
+        let allowed = map.get(&room).unwrap_or(&none);
+        for file in files {
+            for import in imports(&std::fs::read_to_string(&file).unwrap()) {
+                let fine = import == room
+                    || leaves.contains(&import.as_str()) && !leaves.contains(&room.as_str())
+                    || allowed.contains(&import);
+                if !fine {
+                    wrong.push(format!("{}: crate::{import}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports against the map:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_check_sees_a_wrong_import() {
+    assert_eq!(imports("use crate::report::Report;\n// crate::stats\n"), BTreeSet::from(["report".into()]));
+    assert_eq!(imports("use crate::{event, stats};"), BTreeSet::from(["event".into(), "stats".into()]));
+}
