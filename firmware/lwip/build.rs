@@ -2,9 +2,8 @@
 //!
 //! The package is a dependency that no target ever builds (its own build script compiles another
 //! version of lwIP), so Cargo locks, checks and downloads it, and `cargo metadata` knows its folder.
-//! Three files and one header need a number where ESP-IDF's options are variables here; they are
-//! compiled from edited copies in the output folder, and the build fails if the text to be replaced
-//! is not there exactly once.
+//! A few files need an edit where an option is a variable here; they are compiled from edited copies in
+//! the output folder, and the build fails if the text to be replaced is not there exactly once.
 
 use std::env;
 use std::fs;
@@ -42,7 +41,6 @@ const SOURCES: &[&str] = &[
     "core/ipv4/ip4_addr.c",
     "core/ipv4/ip4_frag.c",
     "api/api_lib.c",
-    "api/api_msg.c",
     "api/err.c",
     "api/if_api.c",
     "api/netbuf.c",
@@ -80,6 +78,13 @@ const EDITS: &[Edit] = &[
         file: "api/sockets.c",
         old: "for (i = 0; i < NUM_SOCKETS; ++i) {",
         new: "for (i = 0; i < (int)esl_opt_max_sockets; ++i) {",
+    },
+    // Connections that never got a socket (the accept mailbox was full, or their listener was closed)
+    // are deleted without having been marked: that is no reason to stop a device.
+    Edit {
+        file: "api/api_msg.c",
+        old: "LWIP_ASSERT(\"netconn marked closed\", conn->flags & NETCONN_FLAG_MBOXINVALID);",
+        new: "conn->flags |= NETCONN_FLAG_MBOXINVALID;",
     },
     Edit {
         file: "include/lwip/priv/tcp_priv.h",

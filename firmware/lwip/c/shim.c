@@ -5,6 +5,9 @@
 #include "lwip/opt.h"
 #include "lwip/sockets.h"
 #include "lwip/tcp.h"
+#include "lwip/priv/api_msg.h"
+#include "lwip/priv/sockets_priv.h"
+#include "lwip/priv/tcpip_priv.h"
 #include "shim.h"
 
 _Static_assert(POLLIN == 1 && POLLOUT == 2 && POLLERR == 4 && POLLNVAL == 8 && POLLHUP == 0x200, "src/poll.rs");
@@ -93,6 +96,31 @@ int esl_send_to(int fd, const uint8_t *buf, size_t len, uint32_t ip, uint16_t po
 int esl_shutdown(int fd, int how) {
   static const int ways[] = { SHUT_RD, SHUT_WR, SHUT_RDWR };
   return result(lwip_shutdown(fd, ways[how]));
+}
+
+/* Resets the connection, in the tcpip thread, which owns it. lwIP's own way, lingering for no time,
+ * does so only while data is unacknowledged. */
+struct abort_call {
+  struct tcpip_api_call_data call;
+  int fd;
+};
+
+static err_t abort_connection(struct tcpip_api_call_data *data) {
+  const struct lwip_sock *sock = lwip_socket_dbg_get_socket(((struct abort_call *)(void *)data)->fd);
+  struct netconn *conn = sock != NULL ? sock->conn : NULL;
+  if (conn != NULL && NETCONNTYPE_GROUP(conn->type) == NETCONN_TCP && conn->pcb.tcp != NULL &&
+      conn->pcb.tcp->state != LISTEN) {
+    tcp_abort(conn->pcb.tcp);
+  }
+  return ERR_OK;
+}
+
+int esl_abort(int fd) {
+  struct abort_call call;
+  memset(&call, 0, sizeof call);
+  call.fd = fd;
+  tcpip_api_call(abort_connection, &call.call);
+  return esl_close(fd);
 }
 
 int esl_close(int fd) {

@@ -67,6 +67,7 @@ int esl_send(int fd, const uint8_t *buf, size_t len, int dont_wait);
 int esl_recv_from(int fd, uint8_t *buf, size_t len, int dont_wait, uint32_t *ip, uint16_t *port);
 int esl_send_to(int fd, const uint8_t *buf, size_t len, uint32_t ip, uint16_t port);
 int esl_shutdown(int fd, int how);
+int esl_abort(int fd);
 int esl_close(int fd);
 int esl_set(int fd, int option, int value);
 int esl_take_error(int fd);

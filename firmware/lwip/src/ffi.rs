@@ -136,6 +136,7 @@ mod c {
             port: u16,
         ) -> c_int;
         pub(crate) safe fn esl_shutdown(fd: c_int, how: c_int) -> c_int;
+        pub(crate) safe fn esl_abort(fd: c_int) -> c_int;
         pub(crate) safe fn esl_close(fd: c_int) -> c_int;
         pub(crate) safe fn esl_set(fd: c_int, option: c_int, value: c_int) -> c_int;
         pub(crate) safe fn esl_take_error(fd: c_int) -> c_int;
@@ -149,10 +150,10 @@ mod c {
     }
 }
 
+pub(crate) use c::{esl_abort as abort, esl_shutdown as shutdown, esl_take_error as take_error};
 pub(crate) use c::{
     esl_close as close, esl_listen as listen, esl_poll_sem_clear as clear_poll_semaphore,
 };
-pub(crate) use c::{esl_shutdown as shutdown, esl_take_error as take_error};
 pub(crate) use c::{esl_socket_tcp as socket_tcp, esl_socket_udp as socket_udp};
 
 /// An address as the C side has it: its four bytes in the order of the network.

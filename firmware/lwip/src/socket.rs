@@ -58,7 +58,14 @@ impl Socket {
 
     /// Closes, and says how that went.
     pub(crate) fn close(self) -> Result<(), SocketError> {
-        let ret = self.close_now();
+        let ret = self.close_now(ffi::close);
+        std::mem::forget(self);
+        check(ret).map(drop)
+    }
+
+    /// Closes with a reset.
+    pub(crate) fn abort(self) -> Result<(), SocketError> {
+        let ret = self.close_now(ffi::abort);
         std::mem::forget(self);
         check(ret).map(drop)
     }
@@ -68,8 +75,8 @@ impl Socket {
         std::mem::forget(self);
     }
 
-    fn close_now(&self) -> i32 {
-        let ret = ffi::close(self.fd);
+    fn close_now(&self, how: extern "C" fn(i32) -> i32) -> i32 {
+        let ret = how(self.fd);
         // lwIP keeps the place when the closing failed, for want of memory for instance.
         if ret >= 0 {
             OPEN.fetch_sub(1, Ordering::Relaxed);
@@ -80,7 +87,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.close_now();
+        self.close_now(ffi::close);
     }
 }
 

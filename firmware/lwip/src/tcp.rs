@@ -177,14 +177,12 @@ impl TcpStream {
         self.socket.close()
     }
 
-    /// Ends the connection with a RST. It is lingering for no time underneath, and works whether or
-    /// not the program may set `SO_LINGER` itself.
+    /// Ends the connection with a RST, whatever is queued or unread. It needs no `SO_LINGER`.
     ///
     /// # Errors
     /// As for [`TcpStream::close`].
     pub fn abort(self) -> Result<(), SocketError> {
-        self.socket.set(Setting::LingerSeconds, 0)?;
-        self.socket.close()
+        self.socket.abort()
     }
 
     /// Forgets the socket without closing it, as a program does that loses track: neither the socket
@@ -193,7 +191,9 @@ impl TcpStream {
         self.socket.leak();
     }
 
-    /// Sets `SO_LINGER` in whole seconds; `None` switches it off.
+    /// Sets `SO_LINGER` in whole seconds; `None` switches it off. As lwIP has it, closing then waits
+    /// that long for the acknowledgement of what was sent and resets the connection otherwise: with
+    /// zero seconds at once, but with a FIN still if there is nothing unacknowledged.
     ///
     /// # Errors
     /// [`SocketError::NoProtocolOption`] where the options do not have it.

@@ -59,7 +59,6 @@ isolated!(the_peers_end_arrives_after_a_full_mailbox, Needs::Tap, {
     // Six segments fill the mailbox; the FIN is the seventh message.
     for _ in 0..6 {
         host.write_all(b"segment").expect("written");
-        std::thread::sleep(Duration::from_millis(5));
     }
     host.shutdown(Shutdown::Write).expect("an end");
     let end = Instant::now() + Duration::from_secs(20);

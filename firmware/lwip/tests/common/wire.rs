@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use espstress_lwip::{Options, Stack, StackConfig};
+use espstress_lwip::{Dropped, Options, Stack, StackConfig};
 
 use super::frame::{self, ACK, FIN, RST, SYN, Segment};
 
@@ -105,6 +105,12 @@ impl Wire {
     pub(crate) fn send(&self, segment: &Segment) {
         let frame = frame::tcp(self.config.mac, PEER, self.config.ip, segment);
         self.stack.input(&frame).expect("room for a segment");
+    }
+
+    /// Sends if the stack takes it.
+    pub(crate) fn try_send(&self, segment: &Segment) -> Result<(), Dropped> {
+        let frame = frame::tcp(self.config.mac, PEER, self.config.ip, segment);
+        self.stack.input(&frame)
     }
 
     pub(crate) fn send_udp(&self, from: u16, to: u16, payload: &[u8]) {
