@@ -210,3 +210,11 @@ int esl_poll(struct esl_pollfd *fds, size_t count, int timeout_ms) {
   /* A socket that another thread closed meanwhile ends the wait; errno is not set for it. */
   return ret < 0 ? -EBADF : ret;
 }
+
+size_t esl_size_of(int which) {
+  static const size_t sizes[] = {
+    sizeof(struct esl_start), sizeof(struct esl_pollfd), sizeof(struct esl_protocol_counts),
+    sizeof(struct esl_stats), sizeof(struct esl_connection)
+  };
+  return sizes[which];
+}

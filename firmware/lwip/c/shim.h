@@ -81,6 +81,9 @@ void esl_poll_sem_signal(void *sem);
 void esl_poll_sem_clear(void);
 void esl_rand_seed(uint64_t seed);
 
+/* Sizes of the structures above in their order, for a test that both sides agree. */
+size_t esl_size_of(int which);
+
 /* Implemented in Rust. */
 void esl_output(const uint8_t *frame, size_t len);
 

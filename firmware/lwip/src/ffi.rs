@@ -147,6 +147,8 @@ mod c {
         pub(crate) safe fn esl_poll_sem() -> *mut c_void;
         pub(crate) fn esl_poll_sem_signal(sem: *mut c_void);
         pub(crate) safe fn esl_poll_sem_clear();
+        #[cfg(test)]
+        pub(crate) safe fn esl_size_of(which: c_int) -> usize;
     }
 }
 
@@ -336,4 +338,21 @@ impl PollSemaphore {
 /// lwIP counts lengths of TCP calls in an `int`.
 fn capped(len: usize) -> usize {
     len.min(c_int::MAX as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_agree_on_the_size_of_every_structure() {
+        let here = [
+            size_of::<Start>(),
+            size_of::<PollFd>(),
+            size_of::<ProtocolCounts>(),
+            size_of::<Stats>(),
+            size_of::<Connection>(),
+        ];
+        assert_eq!(here, [0, 1, 2, 3, 4].map(c::esl_size_of));
+    }
 }

@@ -137,3 +137,134 @@ isolated!(time_wait_fills_the_heap_and_gives_it_back, Needs::Tap, {
     }
     assert!(stack.heap().free >= before, "{before}, {:?}", stack.stats());
 });
+
+/// Serves each connection in a thread of its own, while there are sockets.
+fn serve_many(stack: &Stack, backlog: u8) {
+    let listener = TcpListener::bind(stack, 7, backlog).expect("a listener");
+    let stack = stack.clone();
+    std::thread::spawn(move || {
+        loop {
+            let sockets = stack.stats().sockets;
+            if sockets.in_use == sockets.limit {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            let Ok((stream, _)) = listener.accept() else {
+                continue;
+            };
+            std::thread::spawn(move || {
+                let _ = stream.set_recv_timeout(Some(Duration::from_millis(500)));
+                let _ = stream.set_send_timeout(Some(Duration::from_millis(500)));
+                let mut buf = [0; 1_024];
+                while let Ok(n @ 1..) = stream.recv(&mut buf) {
+                    if stream.send_all(&buf[..n]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Sixteen clients at once; gives how many of their attempts were served.
+fn sixteen_clients(attempts: usize, message: &[u8]) -> usize {
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..attempts)
+                        .filter(|_| talk(message).is_ok_and(|back| back == message))
+                        .count()
+                })
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|c| c.join().expect("a client"))
+            .sum()
+    })
+}
+
+isolated!(
+    a_heap_too_small_for_the_load_fails_allocations_and_recovers,
+    Needs::Tap,
+    {
+        let options = Options {
+            tcp_msl: 500,
+            tcp_fin_wait_timeout: 1_000,
+            tcp_maxrtx: 4,
+            ..Options::std()
+        };
+        let stack = tap::start(StackConfig {
+            options,
+            heap_bytes: 20 * 1024,
+            ..StackConfig::default()
+        });
+        serve_many(&stack, 6);
+        assert_eq!(talk(b"alone").expect("an echo"), b"alone");
+        let message: Vec<u8> = (0..8_000u32).map(|n| (n % 251) as u8).collect();
+        let served = sixteen_clients(4, &message);
+        let after = stack.stats();
+        println!(
+            "{served} of 64 served, {} allocations refused",
+            after.heap.refused
+        );
+        assert!(after.heap.refused > 0, "{after:?}");
+        let end = Instant::now() + Duration::from_secs(60);
+        while stack.stats().tcp_states.connections() > 0 || stack.stats().sockets.in_use > 1 {
+            assert!(Instant::now() < end, "{:?}", stack.stats());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(talk(b"alone again").expect("an echo"), b"alone again");
+    }
+);
+
+isolated!(many_sockets_serve_sixteen_clients_at_once, Needs::Tap, {
+    let stack = tap::start(StackConfig {
+        options: Options {
+            max_sockets: 80,
+            max_active_tcp: 128,
+            tcp_acceptmbox_size: 64,
+            ..Options::current()
+        },
+        ..StackConfig::default()
+    });
+    serve_many(&stack, 64);
+    let message = [0x5a; 3_000];
+    assert_eq!(sixteen_clients(50, &message), 800, "{:?}", stack.stats());
+});
+
+isolated!(
+    without_a_limit_time_wait_fills_the_whole_heap,
+    Needs::Tap,
+    {
+        let stack = tap::start(StackConfig {
+            options: Options::std(),
+            ..StackConfig::default()
+        });
+        let listener = TcpListener::bind(&stack, 7, 6).expect("a listener");
+        std::thread::spawn(move || {
+            loop {
+                let _ = listener.accept().map(|(stream, _)| stream.close());
+            }
+        });
+        let address = "192.168.4.91:7".parse().expect("an address");
+        let mut served = 0;
+        while let Ok(mut host) = HostStream::connect_timeout(&address, Duration::from_millis(500)) {
+            served += 1;
+            assert!(served < 2_000, "{:?}", stack.stats());
+            let _ = host.set_read_timeout(Some(Duration::from_millis(500)));
+            if host.read(&mut [0; 8]).is_err() {
+                break;
+            }
+        }
+        let full = stack.stats();
+        println!(
+            "{served} connections, then {:?} {:?}",
+            full.heap, full.tcp_states
+        );
+        assert!((200..1_000).contains(&served), "{served}");
+        assert!(full.tcp_states.count(TcpState::TimeWait) > 200, "{full:?}");
+        assert!(full.heap.free < 8 * 1024, "{full:?}");
+    }
+);
