@@ -216,5 +216,5 @@ size_t esl_size_of(int which) {
     sizeof(struct esl_start), sizeof(struct esl_pollfd), sizeof(struct esl_protocol_counts),
     sizeof(struct esl_stats), sizeof(struct esl_connection)
   };
-  return sizes[which];
+  return which >= 0 && (size_t)which < sizeof sizes / sizeof sizes[0] ? sizes[which] : 0;
 }

@@ -353,6 +353,6 @@ mod tests {
             size_of::<Stats>(),
             size_of::<Connection>(),
         ];
-        assert_eq!(here, [0, 1, 2, 3, 4].map(c::esl_size_of));
+        assert_eq!(here, [0, 1, 2, 3, 4].map(|n| c::esl_size_of(n)));
     }
 }
