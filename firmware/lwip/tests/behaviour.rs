@@ -331,6 +331,45 @@ isolated!(a_small_heap_under_load_keeps_the_process_alive, Process, {
     assert!(stats.frames.dropped_no_memory > 0, "{stats:?}");
 });
 
+isolated!(damaged_frames_do_not_stop_the_stack, Process, {
+    let wire = Wire::with(quick());
+    let _listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
+    let _socket = UdpSocket::bind(&wire.stack, 9).expect("a socket");
+    let mac = StackConfig::default().mac;
+    let device = *wire.device(0).ip();
+    let mut conn = wire.connect(4000, 7);
+    let samples = [
+        frame::tcp(mac, PEER, device, &conn.segment(ACK | FIN, &[1; 300])),
+        frame::udp(mac, (PEER, 4000), (device, 9), b"datagram"),
+        wire.ping(),
+    ];
+    const SEED: u64 = 0x5eed;
+    let mut state = SEED;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    for round in 0..20_000 {
+        let mut bytes = samples[round % samples.len()].clone();
+        for _ in 0..=random(4) {
+            // The addresses of the link stay, or nothing would look at the rest.
+            let at = 12 + random(bytes.len() - 12);
+            bytes[at] = random(256) as u8;
+        }
+        bytes.truncate(14 + random(bytes.len()));
+        let _ = wire.stack.input(&bytes);
+    }
+    wire.until("room in the mailbox", |s| s.input(&wire.ping()).is_ok());
+    let stats = wire.stack.stats();
+    assert!(stats.ip.dropped + stats.tcp.dropped > 1_000, "{stats:?}");
+    conn = wire.connect(5000, 7);
+    wire.send_data(&mut conn, b"still there");
+    let heard = wire.next(PATIENCE, |s| s.to == 5000 && s.ack == conn.seq);
+    assert!(heard.is_some(), "seed {SEED:#x}: {:?}", wire.stack.stats());
+});
+
 isolated!(the_programs_own_blocks_are_the_devices_memory, Process, {
     assert!(Block::alloc(8).is_none(), "no heap before the start");
     let wire = Wire::with(quick());
