@@ -139,9 +139,8 @@ fn compiler(lwip: &Path, out: &Path) -> cc::Build {
 
 /// The `src` folder of the package in Cargo's registry.
 fn source_folder() -> PathBuf {
-    let manifest =
-        Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets CARGO_MANIFEST_DIR"))
-            .join("Cargo.toml");
+    let manifest = Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets CARGO_MANIFEST_DIR"))
+        .join("Cargo.toml");
     let metadata = cargo_metadata::MetadataCommand::new()
         .manifest_path(manifest)
         .other_options(vec!["--locked".to_owned()])
@@ -152,26 +151,14 @@ fn source_folder() -> PathBuf {
         .iter()
         .find(|p| p.name.as_str() == PACKAGE)
         .unwrap_or_else(|| panic!("the package {PACKAGE} is not among the locked dependencies"));
-    let folder = package
-        .manifest_path
-        .parent()
-        .expect("a manifest has a folder")
-        .join("src")
-        .into_std_path_buf();
-    assert!(
-        folder.join("core/tcp.c").is_file(),
-        "{} holds no lwIP source",
-        folder.display()
-    );
+    let folder =
+        package.manifest_path.parent().expect("a manifest has a folder").join("src").into_std_path_buf();
+    assert!(folder.join("core/tcp.c").is_file(), "{} holds no lwIP source", folder.display());
     folder
 }
 
 fn existing(path: PathBuf) -> PathBuf {
-    assert!(
-        path.is_file(),
-        "{} is missing from the lwIP package",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing from the lwIP package", path.display());
     path
 }
 

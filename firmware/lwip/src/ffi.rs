@@ -128,13 +128,7 @@ mod c {
             ip: *mut u32,
             port: *mut u16,
         ) -> c_int;
-        pub(crate) fn esl_send_to(
-            fd: c_int,
-            buf: *const u8,
-            len: usize,
-            ip: u32,
-            port: u16,
-        ) -> c_int;
+        pub(crate) fn esl_send_to(fd: c_int, buf: *const u8, len: usize, ip: u32, port: u16) -> c_int;
         pub(crate) safe fn esl_shutdown(fd: c_int, how: c_int) -> c_int;
         pub(crate) safe fn esl_abort(fd: c_int) -> c_int;
         pub(crate) safe fn esl_close(fd: c_int) -> c_int;
@@ -153,9 +147,7 @@ mod c {
 }
 
 pub(crate) use c::{esl_abort as abort, esl_shutdown as shutdown, esl_take_error as take_error};
-pub(crate) use c::{
-    esl_close as close, esl_listen as listen, esl_poll_sem_clear as clear_poll_semaphore,
-};
+pub(crate) use c::{esl_close as close, esl_listen as listen, esl_poll_sem_clear as clear_poll_semaphore};
 pub(crate) use c::{esl_socket_tcp as socket_tcp, esl_socket_udp as socket_udp};
 
 /// An address as the C side has it: its four bytes in the order of the network.
@@ -239,14 +231,7 @@ pub(crate) fn accept(fd: c_int) -> (c_int, SocketAddrV4) {
 #[expect(unsafe_code, reason = "call into C")]
 pub(crate) fn recv(fd: c_int, buf: &mut [u8], dont_wait: bool) -> c_int {
     // SAFETY: pointer and length are those of a slice.
-    unsafe {
-        c::esl_recv(
-            fd,
-            buf.as_mut_ptr(),
-            capped(buf.len()),
-            c_int::from(dont_wait),
-        )
-    }
+    unsafe { c::esl_recv(fd, buf.as_mut_ptr(), capped(buf.len()), c_int::from(dont_wait)) }
 }
 
 /// Sends from a buffer.
@@ -303,11 +288,7 @@ pub(crate) fn peer_addr(fd: c_int) -> (c_int, SocketAddrV4) {
 #[expect(unsafe_code, reason = "call into C")]
 pub(crate) fn poll(fds: &mut [PollFd], timeout_ms: c_int) -> c_int {
     // lwIP wants a null pointer for an empty set.
-    let first = if fds.is_empty() {
-        std::ptr::null_mut()
-    } else {
-        fds.as_mut_ptr()
-    };
+    let first = if fds.is_empty() { std::ptr::null_mut() } else { fds.as_mut_ptr() };
     // SAFETY: pointer and length are those of a slice; lwIP takes it off its list before returning.
     unsafe { c::esl_poll(first, fds.len(), timeout_ms) }
 }

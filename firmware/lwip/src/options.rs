@@ -182,22 +182,11 @@ impl Options {
     /// reports; the last one is [`ENFORCED_KEY`](crate::sdkconfig::ENFORCED_KEY).
     pub fn in_force(&self) -> Vec<(String, String)> {
         let switch = |on: bool| if on { "y" } else { "n" }.to_owned();
-        let mut all: Vec<_> = NUMBERS
-            .iter()
-            .map(|n| (format!("CONFIG_LWIP_{}", n.key), (n.get)(self).to_string()))
-            .collect();
-        all.push((
-            "CONFIG_LWIP_SO_LINGER".to_owned(),
-            switch(self.so_linger == SocketOption::Allowed),
-        ));
-        all.push((
-            "CONFIG_LWIP_SO_REUSE".to_owned(),
-            switch(self.so_reuse == SocketOption::Allowed),
-        ));
-        all.push((
-            crate::sdkconfig::ENFORCED_KEY.to_owned(),
-            switch(self.pcb_limits == PcbLimits::Enforced),
-        ));
+        let mut all: Vec<_> =
+            NUMBERS.iter().map(|n| (format!("CONFIG_LWIP_{}", n.key), (n.get)(self).to_string())).collect();
+        all.push(("CONFIG_LWIP_SO_LINGER".to_owned(), switch(self.so_linger == SocketOption::Allowed)));
+        all.push(("CONFIG_LWIP_SO_REUSE".to_owned(), switch(self.so_reuse == SocketOption::Allowed)));
+        all.push((crate::sdkconfig::ENFORCED_KEY.to_owned(), switch(self.pcb_limits == PcbLimits::Enforced)));
         all
     }
 }
@@ -237,9 +226,6 @@ mod tests {
     fn a_send_buffer_holds_two_segments() {
         let mut options = Options::current();
         options.tcp_snd_buf = 2 * options.tcp_mss - 1;
-        assert_eq!(
-            options.check().map_err(|e| e.option),
-            Err("TCP_SND_BUF_DEFAULT")
-        );
+        assert_eq!(options.check().map_err(|e| e.option), Err("TCP_SND_BUF_DEFAULT"));
     }
 }

@@ -100,20 +100,12 @@ impl PollEntry {
             Interest::Both => IN | OUT,
             Interest::Errors => 0,
         };
-        Self {
-            raw: PollFd {
-                fd: socket.descriptor(),
-                events,
-                revents: 0,
-            },
-        }
+        Self { raw: PollFd { fd: socket.descriptor(), events, revents: 0 } }
     }
 
     /// What the last wait found.
     pub fn readiness(&self) -> Readiness {
-        Readiness {
-            bits: self.raw.revents,
-        }
+        Readiness { bits: self.raw.revents }
     }
 }
 
@@ -146,9 +138,7 @@ impl Poll {
 
     /// A handle that ends this one's waits.
     pub fn waker(&self) -> Waker {
-        Waker {
-            state: Arc::clone(&self.state),
-        }
+        Waker { state: Arc::clone(&self.state) }
     }
 
     /// Waits until an entry is ready, a waker is used or the time is over (`None` is never), and

@@ -17,18 +17,9 @@ const ENFORCED_SINCE: (u32, u32, u32) = (5, 4, 1);
 const LARGER_BUFFERS_SINCE: (u32, u32, u32) = (5, 1, 0);
 
 const PREFIX: &str = "CONFIG_LWIP_";
-const STD: (&str, &str) = (
-    "sdkconfig.std",
-    include_str!("../../../configs/sdkconfig.std"),
-);
-const EXPR: (&str, &str) = (
-    "sdkconfig.expr",
-    include_str!("../../../configs/sdkconfig.expr"),
-);
-const CURRENT: (&str, &str) = (
-    "sdkconfig.current",
-    include_str!("../../../configs/sdkconfig.current"),
-);
+const STD: (&str, &str) = ("sdkconfig.std", include_str!("../../../configs/sdkconfig.std"));
+const EXPR: (&str, &str) = ("sdkconfig.expr", include_str!("../../../configs/sdkconfig.expr"));
+const CURRENT: (&str, &str) = ("sdkconfig.current", include_str!("../../../configs/sdkconfig.current"));
 
 /// An sdkconfig as this stack understands it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,21 +125,10 @@ impl<'a> Reader<'a> {
             if version < LARGER_BUFFERS_SINCE {
                 options = Options::idf_5_0();
             }
-            options.pcb_limits = if version < ENFORCED_SINCE {
-                PcbLimits::NotEnforced
-            } else {
-                PcbLimits::Enforced
-            };
+            options.pcb_limits =
+                if version < ENFORCED_SINCE { PcbLimits::NotEnforced } else { PcbLimits::Enforced };
         }
-        Self {
-            file,
-            parsed: Parsed {
-                options,
-                no_effect: Vec::new(),
-                idf_version,
-            },
-            line: 0,
-        }
+        Self { file, parsed: Parsed { options, no_effect: Vec::new(), idf_version }, line: 0 }
     }
 
     fn read(mut self, text: &str) -> Result<Parsed, SdkconfigError> {
@@ -159,12 +139,7 @@ impl<'a> Reader<'a> {
             }
         }
         let checked = self.parsed.options.check();
-        checked.map_err(|e| {
-            self.error(
-                format!("CONFIG_LWIP_{} is {}", e.option, e.value),
-                e.allowed,
-            )
-        })?;
+        checked.map_err(|e| self.error(format!("CONFIG_LWIP_{} is {}", e.option, e.value), e.allowed))?;
         Ok(self.parsed)
     }
 
@@ -186,24 +161,18 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         match line.split_once('=') {
-            Some((key, value)) => Ok(Some(Setting {
-                key: key.trim(),
-                value: value.trim(),
-            })),
-            None => Err(self.error(
-                format!("`{}` sets nothing", shortened(line)),
-                "KEY=VALUE, or a comment after #",
-            )),
+            Some((key, value)) => Ok(Some(Setting { key: key.trim(), value: value.trim() })),
+            None => {
+                Err(self
+                    .error(format!("`{}` sets nothing", shortened(line)), "KEY=VALUE, or a comment after #"))
+            }
         }
     }
 
     fn apply(&mut self, setting: &Setting<'_>) -> Result<(), SdkconfigError> {
         if setting.key == ENFORCED_KEY {
-            self.parsed.options.pcb_limits = if self.switch(setting)? {
-                PcbLimits::Enforced
-            } else {
-                PcbLimits::NotEnforced
-            };
+            self.parsed.options.pcb_limits =
+                if self.switch(setting)? { PcbLimits::Enforced } else { PcbLimits::NotEnforced };
             return Ok(());
         }
         let Some(name) = setting.key.strip_prefix(PREFIX) else {
@@ -242,36 +211,26 @@ impl<'a> Reader<'a> {
         match setting.value {
             "y" => Ok(true),
             "n" => Ok(false),
-            other => Err(self.error(
-                format!("{} is `{}`", setting.key, shortened(other)),
-                "y, n, or `# ... is not set`",
-            )),
+            other => Err(self
+                .error(format!("{} is `{}`", setting.key, shortened(other)), "y, n, or `# ... is not set`")),
         }
     }
 
     fn allowance(&self, setting: &Setting<'_>) -> Result<SocketOption, SdkconfigError> {
-        Ok(if self.switch(setting)? {
-            SocketOption::Allowed
-        } else {
-            SocketOption::Refused
-        })
+        Ok(if self.switch(setting)? { SocketOption::Allowed } else { SocketOption::Refused })
     }
 }
 
 /// The ESP-IDF version that a line names.
 fn version_in(line: &str) -> Option<(u32, u32, u32)> {
-    let text = line
-        .strip_prefix("CONFIG_IDF_INIT_VERSION=")
-        .map(|v| v.trim().trim_matches('"'))
-        .or_else(|| {
+    let text =
+        line.strip_prefix("CONFIG_IDF_INIT_VERSION=").map(|v| v.trim().trim_matches('"')).or_else(|| {
             let heading = line.strip_prefix('#')?;
             let (_, after) = heading.split_once("(ESP-IDF)")?;
             after.split_whitespace().next()
         })?;
     let text = text.trim_start_matches('v');
-    let mut parts = text
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::parse::<u32>);
+    let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     let major = parts.next()?.ok()?;
     let minor = parts.next()?.ok()?;
     let patch = parts.next().and_then(Result::ok).unwrap_or(0);
@@ -297,10 +256,7 @@ mod tests {
     fn the_two_older_builds_differ_in_what_the_experiment_changed() {
         let (std, expr) = (Options::std(), Options::expr());
         assert_eq!(std.pcb_limits, PcbLimits::NotEnforced);
-        assert_eq!(
-            (std.tcp_wnd, std.tcp_msl, std.so_linger),
-            (5_744, 60_000, SocketOption::Refused)
-        );
+        assert_eq!((std.tcp_wnd, std.tcp_msl, std.so_linger), (5_744, 60_000, SocketOption::Refused));
         let changed = Options {
             tcp_tmr_interval: 100,
             tcp_msl: 6_000,
@@ -313,20 +269,9 @@ mod tests {
 
     #[test]
     fn the_experimental_settings_without_effect_are_listed() {
-        let keys: Vec<_> = Parsed::expr()
-            .no_effect
-            .into_iter()
-            .map(|n| n.key)
-            .collect();
-        for name in [
-            "TCPIP_TASK_PRIO",
-            "TCPIP_TASK_AFFINITY_CPU0",
-            "PPP_ENABLE_IPV6",
-        ] {
-            assert!(
-                keys.contains(&format!("{PREFIX}{name}")),
-                "{name} in {keys:?}"
-            );
+        let keys: Vec<_> = Parsed::expr().no_effect.into_iter().map(|n| n.key).collect();
+        for name in ["TCPIP_TASK_PRIO", "TCPIP_TASK_AFFINITY_CPU0", "PPP_ENABLE_IPV6"] {
+            assert!(keys.contains(&format!("{PREFIX}{name}")), "{name} in {keys:?}");
         }
     }
 
@@ -334,39 +279,26 @@ mod tests {
     fn the_version_decides_what_is_enforced_and_the_override_wins() {
         let read = |text: &str| Options::from_sdkconfig("f", text).map(|p| p.options.pcb_limits);
         let heading = |v: &str| {
-            format!(
-                "#\n# Espressif IoT Development Framework (ESP-IDF) {v} Project Configuration\n#\n"
-            )
+            format!("#\n# Espressif IoT Development Framework (ESP-IDF) {v} Project Configuration\n#\n")
         };
         assert_eq!(read(&heading("5.0.4")), Ok(PcbLimits::NotEnforced));
         assert_eq!(read(&heading("5.5")), Ok(PcbLimits::Enforced));
         assert_eq!(read(&heading("v6.0-dev")), Ok(PcbLimits::Enforced));
-        assert_eq!(
-            read("CONFIG_IDF_INIT_VERSION=\"5.3.2\"\n"),
-            Ok(PcbLimits::NotEnforced)
-        );
+        assert_eq!(read("CONFIG_IDF_INIT_VERSION=\"5.3.2\"\n"), Ok(PcbLimits::NotEnforced));
         assert_eq!(read(""), Ok(PcbLimits::Enforced));
-        assert_eq!(
-            read(&(heading("5.5") + ENFORCED_KEY + "=n\n")),
-            Ok(PcbLimits::NotEnforced)
-        );
-        assert_eq!(
-            read(&(heading("5.0") + ENFORCED_KEY + "=y\n")),
-            Ok(PcbLimits::Enforced)
-        );
+        assert_eq!(read(&(heading("5.5") + ENFORCED_KEY + "=n\n")), Ok(PcbLimits::NotEnforced));
+        assert_eq!(read(&(heading("5.0") + ENFORCED_KEY + "=y\n")), Ok(PcbLimits::Enforced));
     }
 
     #[test]
     fn an_error_names_file_line_and_what_is_allowed() {
-        let error =
-            Options::from_sdkconfig("mine", "\nCONFIG_LWIP_TCP_MSS=9000\n").expect_err("too long");
+        let error = Options::from_sdkconfig("mine", "\nCONFIG_LWIP_TCP_MSS=9000\n").expect_err("too long");
         assert_eq!((error.file.as_str(), error.line), ("mine", 2));
         assert_eq!(
             error.to_string(),
             "mine:2: CONFIG_LWIP_TCP_MSS is `9000`; allowed: a whole number from 536 to 1460"
         );
-        let error =
-            Options::from_sdkconfig("f", "CONFIG_LWIP_SO_REUSE=yes\n").expect_err("no switch");
+        let error = Options::from_sdkconfig("f", "CONFIG_LWIP_SO_REUSE=yes\n").expect_err("no switch");
         assert_eq!(error.allowed, "y, n, or `# ... is not set`");
         let error = Options::from_sdkconfig("f", "hello\n").expect_err("no setting");
         assert_eq!(error.line, 1);
@@ -374,8 +306,7 @@ mod tests {
 
     #[test]
     fn a_switch_that_is_not_set_is_off() {
-        let parsed =
-            Options::from_sdkconfig("f", "# CONFIG_LWIP_SO_REUSE is not set\n").expect("valid");
+        let parsed = Options::from_sdkconfig("f", "# CONFIG_LWIP_SO_REUSE is not set\n").expect("valid");
         assert_eq!(parsed.options.so_reuse, SocketOption::Refused);
         assert!(parsed.no_effect.is_empty());
     }
@@ -383,10 +314,7 @@ mod tests {
     #[test]
     fn options_written_out_read_back_as_themselves() {
         let text = Options::expr().to_string();
-        assert_eq!(
-            Options::from_sdkconfig("f", &text).map(|p| p.options),
-            Ok(Options::expr())
-        );
+        assert_eq!(Options::from_sdkconfig("f", &text).map(|p| p.options), Ok(Options::expr()));
     }
 
     proptest! {

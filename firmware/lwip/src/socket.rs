@@ -38,11 +38,7 @@ impl Socket {
     }
 
     /// Sets a time-out; `None` waits for ever, and anything shorter than a millisecond is one.
-    pub(crate) fn set_timeout(
-        &self,
-        setting: Setting,
-        timeout: Option<Duration>,
-    ) -> Result<(), SocketError> {
+    pub(crate) fn set_timeout(&self, setting: Setting, timeout: Option<Duration>) -> Result<(), SocketError> {
         self.set(setting, timeout.map_or(0, millis))
     }
 

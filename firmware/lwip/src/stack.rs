@@ -159,10 +159,7 @@ impl Stack {
     /// waits.
     pub fn stats(&self) -> Stats {
         let heap = self.heap();
-        let sockets = Sockets {
-            in_use: socket::open_count(),
-            limit: self.options().max_sockets,
-        };
+        let sockets = Sockets { in_use: socket::open_count(), limit: self.options().max_sockets };
         let frames = Frames {
             received: RECEIVED.load(Ordering::Relaxed),
             dropped_no_memory: NO_MEMORY.load(Ordering::Relaxed),
@@ -228,20 +225,13 @@ fn start_values(config: &StackConfig) -> ffi::Start {
 }
 
 /// The interface's output, in the tcpip thread.
-#[expect(
-    unsafe_code,
-    reason = "called by name from C, with a pointer and a length"
-)]
+#[expect(unsafe_code, reason = "called by name from C, with a pointer and a length")]
 #[unsafe(no_mangle)]
 extern "C" fn esl_output(frame: *const u8, len: usize) {
     // SAFETY: the C side passes a buffer of `len` bytes that stays as it is during the call.
     let frame = unsafe { std::slice::from_raw_parts(frame, len) };
     SENT.fetch_add(1, Ordering::Relaxed);
-    if let Some(output) = OUTPUT
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .as_mut()
-    {
+    if let Some(output) = OUTPUT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
         // A panic must not pass through C; the frame is lost, as on a link.
         let _ = catch_unwind(AssertUnwindSafe(|| output(frame)));
     }

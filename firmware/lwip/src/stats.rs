@@ -85,10 +85,7 @@ impl TcpStates {
 
     /// State and count, of those that there are.
     pub fn iter(&self) -> impl Iterator<Item = (TcpState, u32)> + '_ {
-        TcpState::ALL
-            .into_iter()
-            .zip(self.counts)
-            .filter(|&(_, n)| n > 0)
+        TcpState::ALL.into_iter().zip(self.counts).filter(|&(_, n)| n > 0)
     }
 }
 
@@ -189,9 +186,7 @@ impl Stats {
         Self {
             heap,
             sockets,
-            tcp_states: TcpStates {
-                counts: raw.tcp_states,
-            },
+            tcp_states: TcpStates { counts: raw.tcp_states },
             tcp_control_blocks: raw.tcp_pcbs,
             tcp_control_blocks_refused: raw.tcp_pcbs_refused,
             elements_refused: raw.elements_refused,
@@ -234,9 +229,7 @@ pub(crate) fn connections() -> Vec<Connection> {
         .map(|c| Connection {
             local: ffi::socket_addr(c.local_ip, c.local_port),
             remote: ffi::socket_addr(c.remote_ip, c.remote_port),
-            state: *TcpState::ALL
-                .get(c.state as usize)
-                .unwrap_or(&TcpState::Closed),
+            state: *TcpState::ALL.get(c.state as usize).unwrap_or(&TcpState::Closed),
         })
         .collect()
 }

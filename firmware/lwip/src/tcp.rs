@@ -24,10 +24,7 @@ impl TcpListener {
     /// [`SocketError::NoMemory`] also at the limit of listening control blocks.
     pub fn bind(_stack: &Stack, port: u16, backlog: u8) -> Result<Self, SocketError> {
         let socket = Socket::opened(ffi::socket_tcp())?;
-        check(ffi::bind(
-            socket.fd(),
-            SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        ))?;
+        check(ffi::bind(socket.fd(), SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)))?;
         check(ffi::listen(socket.fd(), i32::from(backlog)))?;
         Ok(Self { socket })
     }
@@ -210,15 +207,9 @@ impl TcpStream {
     ///
     /// # Errors
     /// [`SocketError::Invalid`] after the connection's end.
-    pub fn set_keepalive(
-        &self,
-        idle: Duration,
-        interval: Duration,
-        count: u8,
-    ) -> Result<(), SocketError> {
+    pub fn set_keepalive(&self, idle: Duration, interval: Duration, count: u8) -> Result<(), SocketError> {
         self.socket.set(Setting::KeepIdleSeconds, seconds(idle))?;
-        self.socket
-            .set(Setting::KeepIntervalSeconds, seconds(interval))?;
+        self.socket.set(Setting::KeepIntervalSeconds, seconds(interval))?;
         self.socket.set(Setting::KeepCount, i32::from(count))?;
         self.socket.set(Setting::KeepAlive, 1)
     }

@@ -46,12 +46,7 @@ impl UdpSocket {
     /// # Errors
     /// [`SocketError::Io`] if the address is no multicast group or there are too many.
     pub fn join_multicast(&self, group: Ipv4Addr) -> Result<(), SocketError> {
-        check(ffi::join_multicast(
-            self.socket.fd(),
-            group,
-            Ipv4Addr::UNSPECIFIED,
-        ))
-        .map(drop)
+        check(ffi::join_multicast(self.socket.fd(), group, Ipv4Addr::UNSPECIFIED)).map(drop)
     }
 
     /// Time to live of multicast datagrams sent; mDNS wants 255.

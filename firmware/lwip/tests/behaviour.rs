@@ -12,8 +12,8 @@ use common::frame::{self, ACK, FIN, RST, SYN};
 use common::wire::{PATIENCE, PEER, Wire, quick};
 use espstress_lwip::heap::Block;
 use espstress_lwip::{
-    Dropped, Interest, Options, Poll, PollEntry, Shutdown, SocketError, Stack, StackConfig,
-    StartError, TcpListener, TcpState, TcpStream, UdpSocket,
+    Dropped, Interest, Options, Poll, PollEntry, Shutdown, SocketError, Stack, StackConfig, StartError,
+    TcpListener, TcpState, TcpStream, UdpSocket,
 };
 
 isolated!(a_second_stack_is_refused, Process, {
@@ -23,19 +23,11 @@ isolated!(a_second_stack_is_refused, Process, {
 });
 
 isolated!(a_start_with_a_wrong_value_can_be_tried_again, Process, {
-    let wrong = StackConfig {
-        options: Options {
-            tcp_mss: 9_000,
-            ..Options::current()
-        },
-        ..StackConfig::default()
-    };
+    let wrong =
+        StackConfig { options: Options { tcp_mss: 9_000, ..Options::current() }, ..StackConfig::default() };
     let refused = Stack::start(wrong, |_: &[u8]| {}).map(drop);
     assert!(matches!(refused, Err(StartError::Option(e)) if e.option == "TCP_MSS"));
-    let small = StackConfig {
-        heap_bytes: 1_000,
-        ..StackConfig::default()
-    };
+    let small = StackConfig { heap_bytes: 1_000, ..StackConfig::default() };
     let refused = Stack::start(small, |_: &[u8]| {}).map(drop);
     assert_eq!(refused, Err(StartError::HeapSize(1_000)));
     let stack = Stack::start(StackConfig::default(), |_: &[u8]| {}).expect("a stack");
@@ -47,25 +39,18 @@ isolated!(a_ping_is_answered, Process, {
     let wire = Wire::with(quick());
     wire.stack.input(&wire.ping()).expect("room");
     let end = Instant::now() + PATIENCE;
-    while !wire
-        .next_frame(PATIENCE)
-        .is_some_and(|(_, f)| frame::is_echo_reply(&f))
-    {
+    while !wire.next_frame(PATIENCE).is_some_and(|(_, f)| frame::is_echo_reply(&f)) {
         assert!(Instant::now() < end);
     }
     assert_eq!(wire.stack.stats().icmp.received, 1);
 });
 
-isolated!(
-    a_frame_of_no_possible_length_is_dropped_and_counted,
-    Process,
-    {
-        let wire = Wire::with(quick());
-        assert_eq!(wire.stack.input(&[0; 13]), Err(Dropped::Malformed));
-        assert_eq!(wire.stack.input(&[0; 1_515]), Err(Dropped::Malformed));
-        assert_eq!(wire.stack.stats().frames.dropped_malformed, 2);
-    }
-);
+isolated!(a_frame_of_no_possible_length_is_dropped_and_counted, Process, {
+    let wire = Wire::with(quick());
+    assert_eq!(wire.stack.input(&[0; 13]), Err(Dropped::Malformed));
+    assert_eq!(wire.stack.input(&[0; 1_515]), Err(Dropped::Malformed));
+    assert_eq!(wire.stack.stats().frames.dropped_malformed, 2);
+});
 
 isolated!(closing_with_unread_data_sends_a_reset, Process, {
     let wire = Wire::with(quick());
@@ -100,9 +85,7 @@ isolated!(an_abort_is_a_reset_without_the_linger_option, Process, {
     let (stream, _) = listener.accept().expect("a connection");
     stream.abort().expect("closed");
     assert!(wire.ending(&conn).has(RST));
-    wire.until("nothing left", |s| {
-        s.stats().tcp_states.connections() == 0 && s.stats().sockets.in_use == 1
-    });
+    wire.until("nothing left", |s| s.stats().tcp_states.connections() == 0 && s.stats().sockets.in_use == 1);
 });
 
 isolated!(shutting_down_writing_leaves_reading, Process, {
@@ -151,13 +134,8 @@ isolated!(keepalive_gives_up_a_silent_peer_with_a_reset, Process, {
     let (stream, _) = listener.accept().expect("a connection");
     let second = Duration::from_secs(1);
     stream.set_keepalive(second, second, 2).expect("an option");
-    assert_eq!(
-        stream.recv(&mut [0; 8]),
-        Err(SocketError::ConnectionAborted)
-    );
-    let seen = wire.all_until_quiet(Duration::from_millis(100), |s| {
-        s.to == conn.port && !s.has(SYN)
-    });
+    assert_eq!(stream.recv(&mut [0; 8]), Err(SocketError::ConnectionAborted));
+    let seen = wire.all_until_quiet(Duration::from_millis(100), |s| s.to == conn.port && !s.has(SYN));
     let probes = seen.iter().filter(|(_, s)| s.flags == ACK).count();
     assert_eq!(probes, 2, "{seen:?}");
     assert!(seen.last().expect("segments").1.has(RST));
@@ -186,10 +164,7 @@ isolated!(a_connection_can_be_made_from_the_device, Process, {
     assert_eq!(stream.peer_addr(), Ok(peer));
     let states = wire.stack.connections();
     assert_eq!(states.len(), 1);
-    assert_eq!(
-        (states[0].remote, states[0].state),
-        (peer, TcpState::Established)
-    );
+    assert_eq!((states[0].remote, states[0].state), (peer, TcpState::Established));
 });
 
 isolated!(a_refused_connection_is_named, Process, {
@@ -215,10 +190,8 @@ isolated!(polling_finds_what_is_ready, Process, {
     let wire = Wire::with(quick());
     let listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
     let socket = UdpSocket::bind(&wire.stack, 9).expect("a socket");
-    let mut entries = [
-        PollEntry::new(&listener, Interest::Readable),
-        PollEntry::new(&socket, Interest::Readable),
-    ];
+    let mut entries =
+        [PollEntry::new(&listener, Interest::Readable), PollEntry::new(&socket, Interest::Readable)];
     let mut poll = Poll::new();
     assert_eq!(poll.wait(&mut entries, Some(Duration::ZERO)), Ok(0));
     wire.send_udp(4000, 9, b"now");
@@ -236,11 +209,7 @@ isolated!(a_waker_ends_a_wait_and_disturbs_nothing_else, Process, {
     let waker = poll.waker();
     waker.wake();
     let mut entries = [PollEntry::new(&listener, Interest::Readable)];
-    assert_eq!(
-        poll.wait(&mut entries, None),
-        Ok(0),
-        "woken before the wait"
-    );
+    assert_eq!(poll.wait(&mut entries, None), Ok(0), "woken before the wait");
     // Wakes all the time, while the polling thread makes socket calls that use the same semaphore.
     let done = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&done);
@@ -293,27 +262,17 @@ isolated!(an_exhausted_heap_fails_allocations_and_recovers, Process, {
     // The timers go on meanwhile.
     std::thread::sleep(Duration::from_millis(200));
     drop(hoard);
-    assert!(
-        wire.stack.heap().free >= free - 256,
-        "{:?}",
-        wire.stack.heap()
-    );
+    assert!(wire.stack.heap().free >= free - 256, "{:?}", wire.stack.heap());
     assert!(wire.stack.heap().min_free < 64);
     assert!(wire.stack.stats().elements_refused > 0);
     stream.send_all(b"room again").expect("room");
-    let (_, data) = wire
-        .next(PATIENCE, |s| !s.payload.is_empty())
-        .expect("data");
+    let (_, data) = wire.next(PATIENCE, |s| !s.payload.is_empty()).expect("data");
     assert_eq!(data.payload, b"room again");
     drop(wire.connect(4001, 7));
 });
 
 isolated!(a_small_heap_under_load_keeps_the_process_alive, Process, {
-    let wire = Wire::start(StackConfig {
-        options: quick(),
-        heap_bytes: 16 * 1024,
-        ..StackConfig::default()
-    });
+    let wire = Wire::start(StackConfig { options: quick(), heap_bytes: 16 * 1024, ..StackConfig::default() });
     let _listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
     // Connections nobody accepts, with all the data their windows take.
     for port in 4000..4020 {
@@ -346,9 +305,7 @@ isolated!(damaged_frames_do_not_stop_the_stack, Process, {
     const SEED: u64 = 0x5eed;
     let mut state = SEED;
     let mut random = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as usize % below
     };
     for round in 0..20_000 {

@@ -30,11 +30,7 @@ fn talk(message: &[u8]) -> std::io::Result<Vec<u8>> {
     let host = HostStream::connect(("192.168.4.91", 7))?;
     host.set_read_timeout(Some(Duration::from_secs(10)))?;
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            (&host)
-                .write_all(message)
-                .and_then(|()| host.shutdown(Shutdown::Write))
-        });
+        scope.spawn(|| (&host).write_all(message).and_then(|()| host.shutdown(Shutdown::Write)));
         let mut back = Vec::new();
         (&host).read_to_end(&mut back).map(|_| back)
     })
@@ -66,9 +62,7 @@ isolated!(the_peers_end_arrives_after_a_full_mailbox, Needs::Tap, {
         assert!(Instant::now() < end, "{:?}", stack.stats());
         std::thread::sleep(Duration::from_millis(5));
     }
-    stream
-        .set_recv_timeout(Some(Duration::from_secs(10)))
-        .expect("an option");
+    stream.set_recv_timeout(Some(Duration::from_secs(10))).expect("an option");
     let mut received = 0;
     let mut buf = [0; 16];
     while let n @ 1.. = stream.recv(&mut buf).expect("data, then the end") {
@@ -99,14 +93,8 @@ isolated!(two_thousand_connections_leave_nothing_behind, Needs::Tap, {
 });
 
 isolated!(time_wait_fills_the_heap_and_gives_it_back, Needs::Tap, {
-    let options = Options {
-        tcp_msl: 2_000,
-        ..Options::std()
-    };
-    let stack = tap::start(StackConfig {
-        options,
-        ..StackConfig::default()
-    });
+    let options = Options { tcp_msl: 2_000, ..Options::std() };
+    let stack = tap::start(StackConfig { options, ..StackConfig::default() });
     let listener = TcpListener::bind(&stack, 7, 6).expect("a listener");
     std::thread::spawn(move || {
         loop {
@@ -126,10 +114,7 @@ isolated!(time_wait_fills_the_heap_and_gives_it_back, Needs::Tap, {
     let full = stack.stats();
     let waiting = full.tcp_states.count(TcpState::TimeWait);
     assert!(waiting > 150, "{full:?}");
-    assert!(
-        full.heap.free + 200 * waiting as usize <= before,
-        "{full:?}"
-    );
+    assert!(full.heap.free + 200 * waiting as usize <= before, "{full:?}");
     let end = Instant::now() + Duration::from_secs(30);
     while stack.stats().tcp_states.count(TcpState::TimeWait) > 0 {
         assert!(Instant::now() < end);
@@ -172,52 +157,31 @@ fn sixteen_clients(attempts: usize, message: &[u8]) -> usize {
         let clients: Vec<_> = (0..16)
             .map(|_| {
                 scope.spawn(|| {
-                    (0..attempts)
-                        .filter(|_| talk(message).is_ok_and(|back| back == message))
-                        .count()
+                    (0..attempts).filter(|_| talk(message).is_ok_and(|back| back == message)).count()
                 })
             })
             .collect();
-        clients
-            .into_iter()
-            .map(|c| c.join().expect("a client"))
-            .sum()
+        clients.into_iter().map(|c| c.join().expect("a client")).sum()
     })
 }
 
-isolated!(
-    a_heap_too_small_for_the_load_fails_allocations_and_recovers,
-    Needs::Tap,
-    {
-        let options = Options {
-            tcp_msl: 500,
-            tcp_fin_wait_timeout: 1_000,
-            tcp_maxrtx: 4,
-            ..Options::std()
-        };
-        let stack = tap::start(StackConfig {
-            options,
-            heap_bytes: 20 * 1024,
-            ..StackConfig::default()
-        });
-        serve_many(&stack, 6);
-        assert_eq!(talk(b"alone").expect("an echo"), b"alone");
-        let message: Vec<u8> = (0..8_000u32).map(|n| (n % 251) as u8).collect();
-        let served = sixteen_clients(4, &message);
-        let after = stack.stats();
-        println!(
-            "{served} of 64 served, {} allocations refused",
-            after.heap.refused
-        );
-        assert!(after.heap.refused > 0, "{after:?}");
-        let end = Instant::now() + Duration::from_secs(60);
-        while stack.stats().tcp_states.connections() > 0 || stack.stats().sockets.in_use > 1 {
-            assert!(Instant::now() < end, "{:?}", stack.stats());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert_eq!(talk(b"alone again").expect("an echo"), b"alone again");
+isolated!(a_heap_too_small_for_the_load_fails_allocations_and_recovers, Needs::Tap, {
+    let options = Options { tcp_msl: 500, tcp_fin_wait_timeout: 1_000, tcp_maxrtx: 4, ..Options::std() };
+    let stack = tap::start(StackConfig { options, heap_bytes: 20 * 1024, ..StackConfig::default() });
+    serve_many(&stack, 6);
+    assert_eq!(talk(b"alone").expect("an echo"), b"alone");
+    let message: Vec<u8> = (0..8_000u32).map(|n| (n % 251) as u8).collect();
+    let served = sixteen_clients(4, &message);
+    let after = stack.stats();
+    println!("{served} of 64 served, {} allocations refused", after.heap.refused);
+    assert!(after.heap.refused > 0, "{after:?}");
+    let end = Instant::now() + Duration::from_secs(60);
+    while stack.stats().tcp_states.connections() > 0 || stack.stats().sockets.in_use > 1 {
+        assert!(Instant::now() < end, "{:?}", stack.stats());
+        std::thread::sleep(Duration::from_millis(20));
     }
-);
+    assert_eq!(talk(b"alone again").expect("an echo"), b"alone again");
+});
 
 isolated!(many_sockets_serve_sixteen_clients_at_once, Needs::Tap, {
     let stack = tap::start(StackConfig {
@@ -234,37 +198,27 @@ isolated!(many_sockets_serve_sixteen_clients_at_once, Needs::Tap, {
     assert_eq!(sixteen_clients(50, &message), 800, "{:?}", stack.stats());
 });
 
-isolated!(
-    without_a_limit_time_wait_fills_the_whole_heap,
-    Needs::Tap,
-    {
-        let stack = tap::start(StackConfig {
-            options: Options::std(),
-            ..StackConfig::default()
-        });
-        let listener = TcpListener::bind(&stack, 7, 6).expect("a listener");
-        std::thread::spawn(move || {
-            loop {
-                let _ = listener.accept().map(|(stream, _)| stream.close());
-            }
-        });
-        let address = "192.168.4.91:7".parse().expect("an address");
-        let mut served = 0;
-        while let Ok(mut host) = HostStream::connect_timeout(&address, Duration::from_millis(500)) {
-            served += 1;
-            assert!(served < 2_000, "{:?}", stack.stats());
-            let _ = host.set_read_timeout(Some(Duration::from_millis(500)));
-            if host.read(&mut [0; 8]).is_err() {
-                break;
-            }
+isolated!(without_a_limit_time_wait_fills_the_whole_heap, Needs::Tap, {
+    let stack = tap::start(StackConfig { options: Options::std(), ..StackConfig::default() });
+    let listener = TcpListener::bind(&stack, 7, 6).expect("a listener");
+    std::thread::spawn(move || {
+        loop {
+            let _ = listener.accept().map(|(stream, _)| stream.close());
         }
-        let full = stack.stats();
-        println!(
-            "{served} connections, then {:?} {:?}",
-            full.heap, full.tcp_states
-        );
-        assert!((200..1_000).contains(&served), "{served}");
-        assert!(full.tcp_states.count(TcpState::TimeWait) > 200, "{full:?}");
-        assert!(full.heap.free < 8 * 1024, "{full:?}");
+    });
+    let address = "192.168.4.91:7".parse().expect("an address");
+    let mut served = 0;
+    while let Ok(mut host) = HostStream::connect_timeout(&address, Duration::from_millis(500)) {
+        served += 1;
+        assert!(served < 2_000, "{:?}", stack.stats());
+        let _ = host.set_read_timeout(Some(Duration::from_millis(500)));
+        if host.read(&mut [0; 8]).is_err() {
+            break;
+        }
     }
-);
+    let full = stack.stats();
+    println!("{served} connections, then {:?} {:?}", full.heap, full.tcp_states);
+    assert!((200..1_000).contains(&served), "{served}");
+    assert!(full.tcp_states.count(TcpState::TimeWait) > 200, "{full:?}");
+    assert!(full.heap.free < 8 * 1024, "{full:?}");
+});

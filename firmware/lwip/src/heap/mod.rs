@@ -30,10 +30,7 @@ struct Heap {
     refused: u64,
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the region is reached from every thread of the stack"
-)]
+#[expect(unsafe_code, reason = "the region is reached from every thread of the stack")]
 // SAFETY: `base` points to a region that is never freed and that is handed out in parts which do not
 // overlap; the pointer itself is only used for arithmetic, under the mutex.
 unsafe impl Send for Heap {}
@@ -81,11 +78,7 @@ pub(crate) fn create(bytes: usize) -> bool {
     let Some(base) = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }) else {
         return false;
     };
-    *heap() = Some(Heap {
-        blocks,
-        base,
-        refused: 0,
-    });
+    *heap() = Some(Heap { blocks, base, refused: 0 });
     true
 }
 
@@ -104,10 +97,7 @@ fn allocate(len: usize) -> Option<NonNull<u8>> {
 fn free(payload: NonNull<u8>) {
     let freed = match heap().as_mut() {
         Some(heap) => {
-            let offset = payload
-                .as_ptr()
-                .addr()
-                .wrapping_sub(heap.base.as_ptr().addr());
+            let offset = payload.as_ptr().addr().wrapping_sub(heap.base.as_ptr().addr());
             heap.blocks.release(offset).is_ok()
         }
         None => false,
@@ -182,10 +172,7 @@ extern "C" fn esl_heap_alloc(len: usize) -> *mut c_void {
 }
 
 /// lwIP's `calloc`.
-#[expect(
-    unsafe_code,
-    reason = "called by name from C; clears what it allocated"
-)]
+#[expect(unsafe_code, reason = "called by name from C; clears what it allocated")]
 #[unsafe(no_mangle)]
 extern "C" fn esl_heap_calloc(count: usize, len: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(len) else {

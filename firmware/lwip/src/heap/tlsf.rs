@@ -37,13 +37,7 @@ struct Tag {
     start: u32,
 }
 
-const UNTAGGED: Tag = Tag {
-    kind: Kind::Inside,
-    len: 0,
-    next: NONE,
-    prev: NONE,
-    start: NONE,
-};
+const UNTAGGED: Tag = Tag { kind: Kind::Inside, len: 0, next: NONE, prev: NONE, start: NONE };
 
 /// What was freed is not a block in use: freed twice, or never allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +56,7 @@ pub(crate) struct Tlsf {
 impl Tlsf {
     /// An allocator over `bytes` bytes, rounded down to whole granules; all of it is one free block.
     pub(crate) fn new(bytes: usize) -> Self {
-        let granules = u32::try_from(bytes / GRANULE)
-            .unwrap_or(NONE - 1)
-            .max(MIN_BLOCK);
+        let granules = u32::try_from(bytes / GRANULE).unwrap_or(NONE - 1).max(MIN_BLOCK);
         let mut heap = Self {
             tags: vec![UNTAGGED; granules as usize],
             heads: [[NONE; SECOND_LEVELS]; FIRST_LEVELS],
@@ -132,11 +124,7 @@ impl Tlsf {
         let mut len = self.tags[start as usize].len;
         self.free += len;
         let after = start + len;
-        if self
-            .tags
-            .get(after as usize)
-            .is_some_and(|t| t.kind == Kind::Free)
-        {
+        if self.tags.get(after as usize).is_some_and(|t| t.kind == Kind::Free) {
             len += self.tags[after as usize].len;
             self.remove(after);
             self.tags[after as usize].kind = Kind::Inside;
@@ -170,11 +158,7 @@ impl Tlsf {
     /// long enough. The block's own class is searched last, so that the longest block can always be
     /// had whole.
     fn find(&self, want: u32) -> Option<u32> {
-        let rounded = if want < LINEAR {
-            want
-        } else {
-            want.checked_add((1 << (want.ilog2() - 4)) - 1)?
-        };
+        let rounded = if want < LINEAR { want } else { want.checked_add((1 << (want.ilog2() - 4)) - 1)? };
         let (first, second) = class(rounded);
         if let Some(head) = self.first_filled(first, second) {
             return Some(head);
@@ -216,9 +200,7 @@ impl Tlsf {
     }
 
     fn remove(&mut self, start: u32) {
-        let Tag {
-            len, next, prev, ..
-        } = self.tags[start as usize];
+        let Tag { len, next, prev, .. } = self.tags[start as usize];
         let (first, second) = class(len);
         if next != NONE {
             self.tags[next as usize].prev = prev;

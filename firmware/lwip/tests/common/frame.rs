@@ -30,10 +30,8 @@ impl Segment {
 
 fn checksum(parts: &[&[u8]]) -> u16 {
     let bytes = parts.concat();
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|c| u32::from(u16::from_be_bytes([c[0], *c.get(1).unwrap_or(&0)])))
-        .sum();
+    let mut sum: u32 =
+        bytes.chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], *c.get(1).unwrap_or(&0)]))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -83,12 +81,7 @@ pub(crate) fn tcp(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr, segment: &Segme
 }
 
 /// The frame of a UDP datagram.
-pub(crate) fn udp(
-    to_mac: [u8; 6],
-    from: (Ipv4Addr, u16),
-    to: (Ipv4Addr, u16),
-    payload: &[u8],
-) -> Vec<u8> {
+pub(crate) fn udp(to_mac: [u8; 6], from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
     let mut body = Vec::from(from.1.to_be_bytes());
     body.extend(to.1.to_be_bytes());
     body.extend(((8 + payload.len()) as u16).to_be_bytes());

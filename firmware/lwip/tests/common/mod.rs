@@ -43,9 +43,7 @@ pub(crate) fn run_isolated(name: &str, needs: Needs, body: impl FnOnce()) {
     }
     let program = env::current_exe().expect("the test program's path");
     let mut command = Command::new(program);
-    command
-        .args(["--exact", name, "--nocapture"])
-        .env(CASE, name);
+    command.args(["--exact", name, "--nocapture"]).env(CASE, name);
     if needs == Needs::Tap {
         if let Some(why) = tap::unavailable() {
             let required = env::var("ESPSTRESS_REQUIRE").is_ok_and(|r| r.contains("twin"));

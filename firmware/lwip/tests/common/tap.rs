@@ -22,12 +22,7 @@ pub(crate) fn unavailable() -> Option<String> {
         Ok(status) => return Some(format!("network namespace: {status}")),
         Err(e) => return Some(format!("network namespace: {e}")),
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .err()
-        .map(|e| format!("/dev/net/tun: {e}"))
+    OpenOptions::new().read(true).write(true).open("/dev/net/tun").err().map(|e| format!("/dev/net/tun: {e}"))
 }
 
 /// Lets the command run as root of namespaces of its own.
@@ -40,11 +35,7 @@ pub(crate) fn in_namespace(command: &mut Command) {
         ("/proc/self/uid_map", format!("0 {user} 1")),
         ("/proc/self/gid_map", format!("0 {group} 1")),
     ];
-    let flags = if user == 0 {
-        libc::CLONE_NEWNET
-    } else {
-        libc::CLONE_NEWNET | libc::CLONE_NEWUSER
-    };
+    let flags = if user == 0 { libc::CLONE_NEWNET } else { libc::CLONE_NEWNET | libc::CLONE_NEWUSER };
     // SAFETY: the closure makes system calls only; what it uses was allocated before the fork.
     unsafe {
         command.pre_exec(move || {
@@ -53,10 +44,7 @@ pub(crate) fn in_namespace(command: &mut Command) {
             }
             if user != 0 {
                 for (path, text) in &maps {
-                    OpenOptions::new()
-                        .write(true)
-                        .open(path)?
-                        .write_all(text.as_bytes())?;
+                    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())?;
                 }
             }
             Ok(())
@@ -86,18 +74,11 @@ fn address(ip: Ipv4Addr) -> libc::sockaddr {
     for (to, from) in data[2..6].iter_mut().zip(ip.octets()) {
         *to = from as libc::c_char;
     }
-    libc::sockaddr {
-        sa_family: libc::AF_INET as libc::sa_family_t,
-        sa_data: data,
-    }
+    libc::sockaddr { sa_family: libc::AF_INET as libc::sa_family_t, sa_data: data }
 }
 
 fn open() -> File {
-    let tap = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun")
-        .expect("/dev/net/tun");
+    let tap = OpenOptions::new().read(true).write(true).open("/dev/net/tun").expect("/dev/net/tun");
     let mut named = request();
     named.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
     set(tap.as_raw_fd(), libc::TUNSETIFF, &named, "TUNSETIFF");
