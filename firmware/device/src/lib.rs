@@ -21,6 +21,8 @@
 mod buffer;
 pub mod carrier;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 pub mod control;
 mod dial;
@@ -40,6 +42,9 @@ pub mod telemetry;
 pub mod text;
 mod time;
 mod units;
+
+#[cfg(feature = "conformance")]
+extern crate std;
 
 pub use config::Config;
 pub use connection::{CloseHow, Connection, INPUT_LEN, OUTPUT_LEN, Wish};
