@@ -84,7 +84,7 @@ impl SimConfig {
             }),
             None => None,
         };
-        Ok(Config {
+        let device = Config {
             persona: self.persona,
             sockets: self.sockets,
             services: self.services,
@@ -94,7 +94,15 @@ impl SimConfig {
             boot: Boot::default(),
             line: self.line,
             dial,
-        })
+        };
+        if device.capacity() == 0 {
+            let own = device.sockets;
+            let message = format!(
+                "sim: {own} sockets leave none for connections; more sockets, or fewer services, are needed"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Ok(device)
     }
 
     /// Connections it holds at once: sockets less listeners, the datagram socket and the one for dialling.

@@ -22,6 +22,7 @@ pub const SERVICE_CHECKS: &[Check] = checks![
     pipelined_requests_are_answered_in_order,
     a_request_in_single_bytes_is_a_request,
     connection_close_is_honoured_with_a_fin,
+    an_http_1_0_client_is_closed_after_the_answer_unless_it_asks_otherwise,
     the_device_closes_after_the_peer,
     a_request_before_the_peers_fin_is_still_answered,
     wrong_requests_get_the_status_that_says_why,
@@ -122,6 +123,24 @@ fn connection_close_is_honoured_with_a_fin(device: &Device) -> Result<(), Fault>
         "not announced in {:?}",
         answer.head
     );
+    let ending = client.hear_out();
+    ensure!(ending == (vec![], Ending::Fin), "then {ending:?}");
+    Ok(())
+}
+
+fn an_http_1_0_client_is_closed_after_the_answer_unless_it_asks_otherwise(
+    device: &Device,
+) -> Result<(), Fault> {
+    let mut client = Client::connect(device, Service::Http)?;
+    client.say("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")?;
+    let answer = client.answer("GET")?;
+    ensure!(
+        answer.head.contains("Connection: keep-alive"),
+        "not told in {:?}",
+        answer.head
+    );
+    client.say("GET / HTTP/1.0\r\n\r\n")?;
+    ensure!(client.answer("GET")?.status == 200, "no second answer");
     let ending = client.hear_out();
     ensure!(ending == (vec![], Ending::Fin), "then {ending:?}");
     Ok(())
