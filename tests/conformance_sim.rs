@@ -62,3 +62,26 @@ fn no_persona_is_without_a_check() {
         );
     }
 }
+
+#[test]
+fn a_robust_device_passes_for_no_persona_with_a_fault() {
+    // The check of `rebooting` would wait long for what does not come.
+    let alike = [Kind::Robust, Kind::NoKeepalive, Kind::Rebooting];
+    let passed: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = PERSONA_CHECKS
+            .iter()
+            .filter(|check| !alike.contains(&check.kind))
+            .map(|check| {
+                scope.spawn(|| {
+                    let (_sim, device) = start(Persona::ROBUST);
+                    check.run(&device).is_ok().then_some(check.persona)
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .filter_map(|check| check.join().expect("no panic"))
+            .collect()
+    });
+    assert!(passed.is_empty(), "{passed:?}");
+}

@@ -23,6 +23,10 @@ const ACCEPTS_AT_ONCE: usize = 16;
 /// Datagrams answered before others have their turn.
 const DATAGRAMS_AT_ONCE: usize = 8;
 
+/// How long accepting rests after the stack failed at it: the connection may still be waiting there, and would fail
+/// again at once.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
 /// What came of reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Received {
@@ -207,6 +211,7 @@ pub struct Carrier<'a, S: Sockets> {
     sockets: S,
     entries: &'a mut [Entry<S::Id>],
     dial_until: Instant,
+    accept_again: Instant,
 }
 
 impl<'a, S: Sockets> Carrier<'a, S> {
@@ -222,7 +227,13 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         for (entry, source) in entries.iter_mut().zip(sources) {
             entry.source = source;
         }
-        Self { program, sockets, entries, dial_until: Instant::ZERO }
+        Self {
+            program,
+            sockets,
+            entries,
+            dial_until: Instant::ZERO,
+            accept_again: Instant::ZERO,
+        }
     }
 
     /// The program.
@@ -285,6 +296,10 @@ impl<'a, S: Sockets> Carrier<'a, S> {
             match entry.source {
                 Source::Empty | Source::Telemetry => entry.interest = Interest::Read,
                 _ if hung => entry.interest = Interest::Nothing,
+                Source::Listener(_) if now < self.accept_again => {
+                    entry.interest = Interest::Nothing;
+                    until = earliest(until, Some(self.accept_again));
+                }
                 Source::Listener(service) => {
                     entry.interest = match self.program.admit(service, now) {
                         Admission::Accept => Interest::Read,
@@ -353,6 +368,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
                 Ok(None) => return,
                 Err(kind) => {
                     self.program.count_error(service, kind);
+                    self.accept_again = now + ACCEPT_REST;
                     return;
                 }
             }
