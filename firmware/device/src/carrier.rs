@@ -23,6 +23,10 @@ const ACCEPTS_AT_ONCE: usize = 16;
 /// Datagrams answered before others have their turn.
 const DATAGRAMS_AT_ONCE: usize = 8;
 
+/// How long accepting rests after the stack failed at it: the connection may still be waiting there, and would fail
+/// again at once.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
 /// What came of reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Received {
@@ -207,6 +211,7 @@ pub struct Carrier<'a, S: Sockets> {
     sockets: S,
     entries: &'a mut [Entry<S::Id>],
     dial_until: Instant,
+    accept_again: Instant,
 }
 
 impl<'a, S: Sockets> Carrier<'a, S> {
@@ -222,7 +227,13 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         for (entry, source) in entries.iter_mut().zip(sources) {
             entry.source = source;
         }
-        Self { program, sockets, entries, dial_until: Instant::ZERO }
+        Self {
+            program,
+            sockets,
+            entries,
+            dial_until: Instant::ZERO,
+            accept_again: Instant::ZERO,
+        }
     }
 
     /// The program.
@@ -242,25 +253,36 @@ impl<'a, S: Sockets> Carrier<'a, S> {
 
     /// Waits for something to happen and does what is to be done.
     pub fn turn(&mut self) -> Turn {
-        let mut now = self.sockets.now();
-        while let Some(wish) = self.program.poll_wish(now) {
-            match wish {
-                DeviceWish::Restart(reason) => return Turn::Restart(reason),
-                DeviceWish::Hang => {}
-                wish => {
-                    self.sockets.device(wish);
-                    now = self.sockets.now();
-                }
-            }
+        let now = self.sockets.now();
+        if let Some(reason) = self.obey(now) {
+            return Turn::Restart(reason);
         }
-        let until = self.prepare(now);
+        let until = self.prepare(self.sockets.now());
         self.sockets.wait(self.entries, until);
         let now = self.sockets.now();
         for at in 0..self.entries.len() {
             self.visit(at, now);
         }
+        // Before telemetry is read, so that it shows what the requests just served have cost.
+        if let Some(reason) = self.obey(now) {
+            return Turn::Restart(reason);
+        }
+        self.answer_datagrams(now);
         self.dial(now);
         Turn::Again
+    }
+
+    /// Does what the device as a whole wants; a restart is the caller's.
+    fn obey(&mut self, now: Instant) -> Option<ResetReason> {
+        while let Some(wish) = self.program.poll_wish(now) {
+            match wish {
+                DeviceWish::Restart(reason) => return Some(reason),
+                // The program knows that it hangs, and the loop asks it.
+                DeviceWish::Hang => {}
+                wish => self.sockets.device(wish),
+            }
+        }
+        None
     }
 
     /// Sets what each entry waits for and returns when to stop waiting.
@@ -274,6 +296,10 @@ impl<'a, S: Sockets> Carrier<'a, S> {
             match entry.source {
                 Source::Empty | Source::Telemetry => entry.interest = Interest::Read,
                 _ if hung => entry.interest = Interest::Nothing,
+                Source::Listener(_) if now < self.accept_again => {
+                    entry.interest = Interest::Nothing;
+                    until = earliest(until, Some(self.accept_again));
+                }
                 Source::Listener(service) => {
                     entry.interest = match self.program.admit(service, now) {
                         Admission::Accept => Interest::Read,
@@ -297,14 +323,12 @@ impl<'a, S: Sockets> Carrier<'a, S> {
 
     fn visit(&mut self, at: usize, now: Instant) {
         let entry = &mut self.entries[at];
+        if matches!(entry.source, Source::Telemetry) {
+            return;
+        }
         let ready = core::mem::replace(&mut entry.ready, Readiness::Idle);
         match entry.source {
-            Source::Empty => {}
-            Source::Telemetry => {
-                if ready != Readiness::Idle {
-                    self.answer_datagrams(now);
-                }
-            }
+            Source::Empty | Source::Telemetry => {}
             _ if self.program.is_hung() => {}
             Source::Listener(service) => {
                 if ready != Readiness::Idle {
@@ -344,6 +368,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
                 Ok(None) => return,
                 Err(kind) => {
                     self.program.count_error(service, kind);
+                    self.accept_again = now + ACCEPT_REST;
                     return;
                 }
             }
@@ -405,6 +430,14 @@ impl<'a, S: Sockets> Carrier<'a, S> {
     }
 
     fn answer_datagrams(&mut self, now: Instant) {
+        let mut telemetry = self
+            .entries
+            .iter_mut()
+            .filter(|entry| matches!(entry.source, Source::Telemetry));
+        match telemetry.next() {
+            Some(entry) if entry.ready != Readiness::Idle => entry.ready = Readiness::Idle,
+            _ => return,
+        }
         let mut datagram = [0; 64];
         let mut answer = [0; telemetry::MAX_LEN];
         for _ in 0..DATAGRAMS_AT_ONCE {

@@ -236,6 +236,10 @@ impl Connection {
 
     fn advance(&mut self, program: &mut Program, now: Instant) -> Next {
         self.deadline = None;
+        if program.is_hung() && self.phase != Phase::Closed {
+            self.deadline = Some(now + HOLD_CHECK);
+            return Next::Hold;
+        }
         if let Peer::Failed(kind) = self.peer
             && self.phase != Phase::Closed
         {

@@ -6,6 +6,30 @@
 //! [`Connection::next`] wishes, and does what [`Program::poll_wish`] wishes for the device as a whole. Carriers with
 //! a poll call can leave all of that to [`carrier`].
 //!
+//! Without a poll call, one task a socket does the same (in the style of embassy, `device` behind a lock that is taken
+//! for the length of one call):
+//!
+//! ```text
+//! loop {
+//!     wait until device.admit(service, now) says Accept, then accept a socket;
+//!     let mut connection = device.open(service, now);
+//!     loop {
+//!         match connection.next(&mut device, now) {
+//!             Read(space)   => whichever is first: socket.read(space), or connection.deadline();
+//!             Write(bytes)  => whichever is first: socket.write(bytes), or connection.deadline();
+//!             Readings      => connection.provide(&mut device, &readings, now),
+//!             ShutdownWrite => send FIN, go on reading,
+//!             Hold          => sleep until connection.deadline(),
+//!             Close(how)    => do as it says; break,
+//!         }
+//!         do what device.poll_wish(now) wants, until it wants nothing;
+//!     }
+//! }
+//! ```
+//!
+//! A stack without a backlog accepts by itself; [`Program::open`] takes such connections as they come, and those that a
+//! persona would have left waiting are held.
+//!
 //! Memory is bounded: one [`Program`] a device, one [`Connection`] of fixed size a socket, nothing else.
 //!
 //! | service | port | module |
@@ -14,13 +38,15 @@
 //! | framed read-write | 7007 | [`framed`] |
 //! | telemetry datagrams | 7008/udp | [`telemetry`] |
 //! | raw | 8080 | [`raw`] |
-//! | line | 8123 | [`line`] |
+//! | line | 8123 | [`mod@line`] |
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod buffer;
 pub mod carrier;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 pub mod control;
 mod dial;
@@ -40,6 +66,9 @@ pub mod telemetry;
 pub mod text;
 mod time;
 mod units;
+
+#[cfg(feature = "conformance")]
+extern crate std;
 
 pub use config::Config;
 pub use connection::{CloseHow, Connection, INPUT_LEN, OUTPUT_LEN, Wish};

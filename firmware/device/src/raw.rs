@@ -53,8 +53,8 @@ impl Raw {
             Phase::Request => self.request(io, program, now),
             Phase::Lists(_) if !io.output.is_empty() => Step::Flush,
             Phase::Lists(_) => Step::Readings,
-            Phase::Filler(left, Ending::Close(how)) if left == 0 => Step::Close(how),
-            Phase::Filler(0, _) => Step::Drain,
+            Phase::Filler(0, Ending::Close(how)) => Step::Close(how),
+            Phase::Filler(0, Ending::Drain) => Step::Drain,
             Phase::Filler(left, ending) => {
                 let written = self.fill(io, FILLER_LEN - left);
                 self.phase = Phase::Filler(left - written, ending);

@@ -310,41 +310,66 @@ fn body(
     write!(json, ",\"sockets\":{{\"used\":{},\"limit\":{}}}", sockets.used, sockets.limit)?;
     write!(json, ",\"capacity\":{},\"hoarded_bytes\":{}", config.capacity(), program.hoarded())?;
     json.write_str(",\"services\":{")?;
-    let mut first = true;
-    for service in Service::TCP.into_iter().filter(|&service| config.services.contains(service)) {
-        if !first {
-            json.write_str(",")?;
-        }
-        first = false;
-        counters(json, program, service)?;
+    let mut separator = "";
+    let mut services = Service::TCP
+        .into_iter()
+        .filter(|&service| config.services.contains(service));
+    while let Some(service) = services.next() {
+        let to_come = services.clone().count();
+        counters(json, program, service, separator, COUNTERS * to_come + TAIL)?;
+        separator = ",";
     }
     json.write_str("},\"options\":{")?;
     options(json, readings.options)?;
     json.write_str("}")
 }
 
-fn counters(json: &mut SliceWriter<'_>, program: &Program, service: Service) -> fmt::Result {
+/// Room for the counters of one service without its errors.
+const COUNTERS: usize = 120;
+
+/// Room for `},"options":{},"options_left_out":65535}`.
+const TAIL: usize = 48;
+
+/// A service's counters; of its errors those that leave so much room for what is to come.
+fn counters(
+    json: &mut SliceWriter<'_>,
+    program: &Program,
+    service: Service,
+    separator: &str,
+    to_come: usize,
+) -> fmt::Result {
+    /// Room for `"left_out":14}}`.
+    const END: usize = 16;
     let counters = program.counters(service);
     write!(
         json,
-        "\"{service}\":{{\"open\":{},\"accepted\":{},\"served\":{},\"leaked\":{},\"errors\":{{",
+        "{separator}\"{service}\":{{\"open\":{},\"accepted\":{},\"served\":{},\"leaked\":{},\"errors\":{{",
         counters.open, counters.accepted, counters.served, counters.leaked
     )?;
     let mut separator = "";
+    let mut left_out = 0u32;
     for kind in ErrorKind::ALL {
         let count = counters.errors[kind as usize];
-        if count > 0 {
-            write!(json, "{separator}\"{kind}\":{count}")?;
+        if count == 0 {
+            continue;
+        }
+        let before = json.len();
+        let written = write!(json, "{separator}\"{kind}\":{count}");
+        if written.is_err() || json.room() < to_come + END {
+            json.truncate(before);
+            left_out += 1;
+        } else {
             separator = ",";
         }
+    }
+    if left_out > 0 {
+        write!(json, "{separator}\"left_out\":{left_out}")?;
     }
     json.write_str("}}")
 }
 
 /// The options that fit, with the closing brace and the count of those left out.
 fn options(json: &mut SliceWriter<'_>, options: &[(&str, &str)]) -> fmt::Result {
-    /// Room for `},"options_left_out":65535` and the last brace.
-    const TAIL: usize = 32;
     let mut left_out = 0u32;
     let mut separator = "";
     for (name, value) in options {

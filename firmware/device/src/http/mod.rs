@@ -190,7 +190,7 @@ impl Http {
 
     fn go_on(&mut self, after: Persistence) {
         self.phase = match after {
-            Persistence::Keep => Phase::Head,
+            Persistence::Keep | Persistence::KeepAnnounced => Phase::Head,
             Persistence::Close => Phase::Ending,
         };
     }

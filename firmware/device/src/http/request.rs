@@ -26,6 +26,8 @@ pub(super) enum Method {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Persistence {
     Keep,
+    /// Kept for an HTTP/1.0 client, which has to be told (RFC 9112, appendix C.2.2).
+    KeepAnnounced,
     Close,
 }
 
@@ -238,7 +240,11 @@ impl<'a> Fields<'a> {
                         fields.persistence = Persistence::Close;
                         break;
                     } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                        fields.persistence = Persistence::Keep;
+                        fields.persistence = if old {
+                            Persistence::KeepAnnounced
+                        } else {
+                            Persistence::Keep
+                        };
                     }
                 }
             } else if is("authorization") {

@@ -105,6 +105,7 @@ pub(super) fn write_head(
 ) {
     let connection = match after {
         Persistence::Keep => "",
+        Persistence::KeepAnnounced => "Connection: keep-alive\r\n",
         Persistence::Close => "Connection: close\r\n",
     };
     let written = write!(

@@ -1,0 +1,87 @@
+//! The device program's conformance checks, on the host's own stack.
+
+use espstress::target::sim::{Sim, SimConfig};
+use espstress_device::Persona;
+use espstress_device::conformance::{Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
+use espstress_device::persona::Kind;
+
+fn start(persona: Persona) -> (Sim, Device) {
+    let config = SimConfig {
+        persona,
+        token: Some(TOKEN.to_owned()),
+        ..SimConfig::default()
+    };
+    let sim = Sim::start(config).expect("sim starts");
+    let device = Device {
+        addresses: sim.addresses().iter().collect(),
+        capacity: sim.capacity().into(),
+        backlog: Backlog::Kept,
+    };
+    (sim, device)
+}
+
+#[test]
+fn every_service_behaves_as_every_carrier_has_to() {
+    let faults: Vec<_> = SERVICE_CHECKS
+        .iter()
+        .filter_map(|check| {
+            let (_sim, device) = start(Persona::ROBUST);
+            check.run(&device).err()
+        })
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn every_persona_shows_its_habit() {
+    let faults: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = PERSONA_CHECKS
+            .iter()
+            .map(|check| {
+                scope.spawn(|| {
+                    let (_sim, device) =
+                        start(check.persona.parse().expect("the table names personas"));
+                    check.run(&device).err()
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .filter_map(|check| check.join().expect("no panic"))
+            .collect()
+    });
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn no_persona_is_without_a_check() {
+    for kind in Kind::ALL {
+        assert!(
+            PERSONA_CHECKS.iter().any(|check| check.kind == kind),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn a_robust_device_passes_for_no_persona_with_a_fault() {
+    // The check of `rebooting` would wait long for what does not come.
+    let alike = [Kind::Robust, Kind::NoKeepalive, Kind::Rebooting];
+    let passed: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = PERSONA_CHECKS
+            .iter()
+            .filter(|check| !alike.contains(&check.kind))
+            .map(|check| {
+                scope.spawn(|| {
+                    let (_sim, device) = start(Persona::ROBUST);
+                    check.run(&device).is_ok().then_some(check.persona)
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .filter_map(|check| check.join().expect("no panic"))
+            .collect()
+    });
+    assert!(passed.is_empty(), "{passed:?}");
+}
