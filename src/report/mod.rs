@@ -3,10 +3,14 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only room that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod distribution;
 mod file;
+mod human;
 mod latency;
 mod model;
 mod sections;
+mod style;
+pub mod text;
 pub mod thresholds;
 mod workload;
 
@@ -21,4 +25,5 @@ pub use model::{
 pub use sections::{
     HalfOpenFigures, OutageRow, ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary,
 };
+pub use style::{Colour, Detail, Glyphs, Style};
 pub use workload::{Bytes, Failures, SeriesRow, Tcp, Workload};

@@ -103,6 +103,19 @@ impl Reading {
             Self::TcpTimeWait => "tcp_time_wait",
         }
     }
+
+    /// The name on the page, at most eleven characters.
+    pub(crate) const fn short(self) -> &'static str {
+        match self {
+            Self::HeapFreeBytes => "heap free",
+            Self::HeapMinFreeBytes => "heap least",
+            Self::HeapLargestBlockBytes => "heap block",
+            Self::WifiRssiDbm => "signal",
+            Self::WifiDisconnects => "Wi-Fi left",
+            Self::SocketsUsed => "sockets",
+            Self::TcpTimeWait => "TIME_WAIT",
+        }
+    }
 }
 
 /// How one reading went over the run, in the unit that its name carries.

@@ -1,0 +1,181 @@
+//! What broke: findings in plain words, the device's anomalies, and what could not be looked at.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{LABEL, label, title};
+use crate::diagnose::{AnomalyRow, Finding, Severity};
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::report::human::{count, things, time_s};
+use crate::report::style::{Detail, Style, Tone};
+use crate::report::{CaptureStatus, Report, Verdict};
+
+pub(super) fn section(out: &mut String, r: &Report, style: Style) {
+    let of_device: Vec<_> = r.anomalies.iter().filter(|a| a.class == AnomalyClass::Device).collect();
+    let bad: Vec<_> = r.findings.iter().filter(|f| f.severity != Severity::Info).collect();
+    let failed: u64 = r.workloads.iter().map(|w| w.failures.of_device()).sum();
+    if of_device.is_empty() && bad.is_empty() && failed == 0 {
+        clean(out, r, style);
+    } else {
+        title(out, "What broke", style);
+        for finding in bad {
+            self::finding(out, finding, style);
+        }
+        if failed > 0 {
+            let attempts: u64 = r.workloads.iter().map(|w| w.attempts).sum();
+            let _ = writeln!(out, "{}{} of {} attempts", label("failed"), count(failed), count(attempts));
+        }
+        if !of_device.is_empty() {
+            anomalies(out, &of_device, style);
+        }
+        packets(out, r, of_device.is_empty(), style);
+    }
+    folded(out, r, AnomalyClass::Path, "path", style);
+    folded(out, r, AnomalyClass::Provoked, "provoked", style);
+    not_judged(out, r, style);
+    let notes: Vec<_> = r.findings.iter().filter(|f| f.severity == Severity::Info).collect();
+    if !notes.is_empty() {
+        title(out, "Worth knowing", style);
+        for note in notes {
+            finding(out, note, style);
+        }
+    }
+}
+
+fn clean(out: &mut String, r: &Report, style: Style) {
+    let broken = r.verdict == Verdict::Fail;
+    let gates = if broken { "the gates above; " } else { "" };
+    let judged = if r.not_judged.is_empty() { "" } else { ", as far as it could be judged" };
+    let text = if r.capture.is_complete() {
+        let packets = things(r.capture.packets.unwrap_or(0), "packet");
+        format!("{gates}no failure, no finding, and no anomaly of the device in {packets}{judged}")
+    } else {
+        format!("{gates}no failure and no finding")
+    };
+    let heading = match (broken, r.capture.is_complete()) {
+        (true, _) => "What broke",
+        (false, true) => "Nothing broke",
+        (false, false) => "Nothing was seen to break",
+    };
+    title(out, heading, style);
+    style.wrapped(out, "  ", 2, &text);
+    if !r.capture.is_complete() {
+        packets(out, r, true, style);
+    }
+}
+
+fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
+    let reason = || r.capture.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let seen = r.capture.packets.map_or_else(String::new, |n| things(n, "packet"));
+    let (tone, text) = match (r.capture.status, none_seen) {
+        (CaptureStatus::Complete, true) => {
+            (Tone::Quiet, format!("{seen} looked at, no anomaly of the device"))
+        }
+        (CaptureStatus::Complete, false) => (Tone::Quiet, format!("{seen} looked at")),
+        (CaptureStatus::Dropped, _) => {
+            (Tone::Doubt, format!("{seen} looked at, not all{}; there may have been more", reason()))
+        }
+        (CaptureStatus::Denied | CaptureStatus::Off, _) => {
+            (Tone::Doubt, format!("packets were not looked at{}", reason()))
+        }
+    };
+    style.wrapped(out, &style.paint(tone, &label("capture")), LABEL, &text);
+}
+
+fn finding(out: &mut String, f: &Finding, style: Style) {
+    let (word, tone) = match f.severity {
+        Severity::Error => ("error", Tone::Bad),
+        Severity::Warning => ("warning", Tone::Doubt),
+        Severity::Info => ("info", Tone::Quiet),
+    };
+    style.wrapped(
+        out,
+        &style.paint(tone, &label(word)),
+        LABEL,
+        &format!("{} [{}]", f.statement, f.id.name()),
+    );
+    let indent = LABEL + 9;
+    let mut line = |word: &str, text: &str| {
+        let head = format!("{}{word:<9}", " ".repeat(LABEL));
+        style.wrapped(out, &style.paint(Tone::Quiet, &head), indent, text);
+    };
+    if style.detail == Detail::Evidence {
+        for (i, evidence) in f.evidence.iter().enumerate() {
+            line(if i == 0 { "evidence" } else { "" }, evidence);
+        }
+    }
+    line("cause", &f.cause);
+    line("change", &f.change);
+}
+
+fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
+    let wide = rows.iter().map(|a| a.id.name().len()).max().unwrap_or(0);
+    for (i, a) in rows.iter().enumerate() {
+        let head = label(if i == 0 { "anomalies" } else { "" });
+        let owner = a.workload.as_deref().unwrap_or("no workload");
+        let _ = writeln!(
+            out,
+            "{}{:<wide$}  {} on {}, {owner}, {}",
+            style.paint(Tone::Bad, &head),
+            a.id.name(),
+            count(a.count),
+            things(a.connections, "connection"),
+            span(a),
+        );
+        if style.detail == Detail::Evidence {
+            examples(out, a, style);
+        }
+    }
+}
+
+/// When in the run: one moment or from first to last.
+fn span(a: &AnomalyRow) -> String {
+    if a.count <= 1 || a.first_s == a.last_s {
+        return format!("at {}", time_s(a.first_s));
+    }
+    format!("{} to {}", time_s(a.first_s), time_s(a.last_s))
+}
+
+fn examples(out: &mut String, a: &AnomalyRow, style: Style) {
+    let blank = " ".repeat(LABEL + 2);
+    for e in &a.examples {
+        let lasted = e.lasted_s.map_or(String::new(), |s| format!(", lasted {}", time_s(s)));
+        let remark = e.remark.as_ref().map_or(String::new(), |r| format!(", {r}"));
+        let text = format!("{} with {} at {:.6} s{lasted}{remark}", e.host, e.device, e.at_s);
+        style.wrapped(out, &blank, LABEL + 2, &text);
+        for p in &e.packets {
+            let from = match p.direction {
+                Direction::FromDevice => "device",
+                Direction::FromHost => "host",
+            };
+            let line = format!("{blank}  #{:<8} {:>12.6} s  {from:<6}  {}", p.number, p.at_s, p.summary);
+            let _ = writeln!(out, "{}", style.paint(Tone::Quiet, &line));
+        }
+    }
+}
+
+/// Every anomaly of a class that is no fault, in one line.
+fn folded(out: &mut String, r: &Report, class: AnomalyClass, name: &str, style: Style) {
+    let mut counts: BTreeMap<AnomalyId, u64> = BTreeMap::new();
+    for a in r.anomalies.iter().filter(|a| a.class == class) {
+        *counts.entry(a.id).or_default() += a.count;
+    }
+    if counts.is_empty() {
+        return;
+    }
+    let list: Vec<_> = counts.iter().map(|(id, n)| format!("{} {}", id.name(), count(*n))).collect();
+    let note = match class {
+        AnomalyClass::Path => " (what a link does, no fault of the device)",
+        AnomalyClass::Provoked => " (the workload asked for it)",
+        AnomalyClass::Device => "",
+    };
+    style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, &format!("{}{note}", list.join(", ")));
+}
+
+fn not_judged(out: &mut String, r: &Report, style: Style) {
+    for (i, row) in r.not_judged.iter().enumerate() {
+        let head = style.paint(Tone::Doubt, &label(if i == 0 { "not judged" } else { "" }));
+        let text = format!("{} on {}: {}", row.id.name(), things(row.connections, "connection"), row.reason);
+        style.wrapped(out, &head, LABEL, &text);
+    }
+}

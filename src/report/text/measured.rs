@@ -1,0 +1,309 @@
+//! What was measured: a block a workload, then what went on beside them.
+
+use std::fmt::Write as _;
+
+use super::{LABEL, label, title};
+use crate::event::Failure;
+use crate::report::distribution::Axis;
+use crate::report::human::{bytes, count, figure, percent, rate, things, time_s, time_us};
+use crate::report::style::{Detail, Glyphs, Style, Tone};
+use crate::report::{
+    Failures, HalfOpenFigures, LatencyFigures, OutageRow, Reading, Report, TelemetrySummary, Unit, Workload,
+};
+
+pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
+    let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };
+    let mut head = vec![format!("{} in {}", things(w.attempts, "attempt"), time_s(w.duration_s))];
+    head.extend(w.attempts_per_s.map(rate));
+    head.extend(w.success_rate.map(|r| format!("{} succeeded", percent(r))));
+    let _ =
+        writeln!(out, "\n{}   {}", style.paint(Tone::Strong, &format!("{}{kind}", w.name)), head.join(", "));
+    if style.detail == Detail::Evidence {
+        parameters(out, &w.params, style);
+    }
+    latencies(out, w, style);
+    failures(out, &w.failures, style);
+    if w.bytes.sent + w.bytes.received > 0 {
+        let mut list = vec![
+            format!("sent {}", bytes(w.bytes.sent as f64)),
+            format!("received {}", bytes(w.bytes.received as f64)),
+        ];
+        if let Some(g) = w.goodput_bytes_per_s.filter(|g| *g > 0.0) {
+            list.push(format!("right payload {}/s by wall clock", bytes(g)));
+        }
+        line(out, "bytes", &list.join(", "), style);
+    }
+    if let Some(t) = &w.tcp {
+        let mean = t.rtt_mean_us.map_or(String::new(), |m| format!("mean {}, ", time_us(m)));
+        let mut list =
+            vec![format!("round trip {mean}{} to {}", time_us(t.rtt_min_us), time_us(t.rtt_max_us))];
+        list.extend(positive(t.retransmissions, "segment").map(|s| format!("{s} sent again")));
+        list.extend(positive(t.lost, "segment").map(|s| format!("{s} thought lost at close")));
+        line(out, "tcp", &list.join(", "), style);
+    }
+    let mut also = Vec::new();
+    also.extend(positive(w.reconnects, "reconnection"));
+    also.extend(
+        positive(w.port_waits, "wait").map(|s| format!("{s} for a free source port (in no latency)")),
+    );
+    also.extend(
+        positive(w.late_starts, "start")
+            .map(|s| format!("{s} later than intended, every connection being busy")),
+    );
+    if !also.is_empty() {
+        line(out, "also", &also.join("; "), style);
+    }
+    if let Some(rows) = &w.outages {
+        outages(out, rows, style);
+    }
+    if let Some(h) = &w.half_open {
+        half_open(out, h, style);
+    }
+}
+
+fn line(out: &mut String, name: &str, text: &str, style: Style) {
+    style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, text);
+}
+
+/// `n` of something, unless there is none.
+fn positive(n: u64, one: &str) -> Option<String> {
+    (n > 0).then(|| things(n, one))
+}
+
+fn parameters(out: &mut String, params: &serde_json::Value, style: Style) {
+    let Some(map) = params.as_object() else { return };
+    let list: Vec<_> = map
+        .iter()
+        .filter(|(_, v)| !v.is_null())
+        .map(|(k, v)| format!("{k}={}", v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
+        .collect();
+    if !list.is_empty() {
+        line(out, "parameters", &list.join(" "), style);
+    }
+}
+
+fn failures(out: &mut String, failures: &Failures, style: Style) {
+    let list = |keep: fn(Failure) -> bool| {
+        let names: Vec<_> = failures
+            .iter()
+            .filter(|(f, _)| keep(*f))
+            .map(|(f, n)| format!("{} {}", f.name(), count(n)))
+            .collect();
+        names.join(", ")
+    };
+    if failures.of_device() > 0 {
+        let head = style.paint(Tone::Bad, &label("failures"));
+        style.wrapped(out, &head, LABEL, &list(|f| !f.is_host()));
+    }
+    if failures.of_host() > 0 {
+        let text = format!("{} (this machine's limits, not the device's)", list(Failure::is_host));
+        style.wrapped(out, &style.paint(Tone::Doubt, &label("host")), LABEL, &text);
+    }
+}
+
+/// The latency table: a row a phase, and on the right, where there is room, the distribution.
+fn latencies(out: &mut String, w: &Workload, style: Style) {
+    let mut rows: Vec<(String, &LatencyFigures)> = Vec::new();
+    for (phase, l) in w.latency.iter().filter(|(_, l)| l.count > 0) {
+        rows.push((phase.name().to_owned(), l));
+        rows.extend(l.uncorrected.as_deref().map(|u| ("- uncorrected".to_owned(), u)));
+    }
+    let Some(axis) = Axis::over(rows.iter().map(|(_, l)| *l)) else { return };
+    let headings = ["count", "min", "mean", "p50", "p90", "p99", "max"].map(str::to_owned);
+    let cells: Vec<[String; 7]> = rows.iter().map(|(_, l)| figures(l)).collect();
+    let widths: Vec<usize> = (0..headings.len())
+        .map(|i| cells.iter().map(|c| c[i].len()).max().unwrap_or(0).max(headings[i].len()) + 2)
+        .collect();
+    let name_width = rows.iter().map(|(name, _)| name.len() + 2).max().unwrap_or(0).max(LABEL - 2);
+    let used = name_width + widths.iter().sum::<usize>();
+    let room = style.columns().saturating_sub(used + 3).min(40);
+    let table_row = |name: &str, cells: &[String; 7]| {
+        let mut line = format!("  {name:<width$}", width = name_width - 2);
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(line, "{cell:>width$}");
+        }
+        line
+    };
+    let mut heading = table_row("", &headings);
+    if room >= MIN_CELLS {
+        let (left, right) = (decade(axis.low), decade(axis.high));
+        let gap = room.saturating_sub(left.len() + right.len());
+        let _ = write!(heading, "   {left}{}{right}", " ".repeat(gap));
+    }
+    let _ = writeln!(out, "{}", style.paint(Tone::Quiet, &heading));
+    for ((name, l), cells) in rows.iter().zip(&cells) {
+        out.push_str(&table_row(name, cells));
+        if room >= MIN_CELLS
+            && let Some(h) = l.histogram()
+        {
+            let drawn = strip(&axis.cut(&h, room), style.glyphs);
+            let _ = write!(out, "   {}", drawn.trim_end());
+        }
+        out.push('\n');
+    }
+    if rows.iter().any(|(name, _)| name.starts_with('-')) {
+        let text = "uncorrected: from the actual start of an attempt instead of the intended one";
+        let _ = writeln!(out, "  {}", style.paint(Tone::Quiet, text));
+    }
+    if style.detail == Detail::Evidence
+        && let Some((phase, l)) = w.main_latency()
+    {
+        bars(out, phase.name(), l, style);
+    }
+}
+
+/// Fewest columns in which a distribution can be told.
+const MIN_CELLS: usize = 12;
+
+fn figures(l: &LatencyFigures) -> [String; 7] {
+    let t = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), time_us);
+    [count(l.count), t(l.min_us), t(l.mean_us), t(l.p50_us), t(l.p90_us), t(l.p99_us), t(l.max_us)]
+}
+
+/// `10 us`: a power of ten, nanoseconds.
+fn decade(exponent: i32) -> String {
+    let (unit, base) = match exponent {
+        ..3 => ("ns", 0),
+        3..6 => ("us", 3),
+        6..9 => ("ms", 6),
+        _ => ("s", 9),
+    };
+    format!("{} {unit}", 10_u64.pow((exponent - base).unsigned_abs()))
+}
+
+/// A distribution in one line. Height goes with the square root, so that a tail of a few stays to be seen.
+fn strip(counts: &[u64], glyphs: Glyphs) -> String {
+    const BLOCKS: [char; 9] =
+        [' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
+    const ASCII: [char; 9] = [' ', '.', ':', '-', '=', '+', '*', '#', '@'];
+    let ramp = if glyphs == Glyphs::Unicode { BLOCKS } else { ASCII };
+    let most = (counts.iter().copied().max().unwrap_or(0).max(1) as f64).sqrt();
+    counts
+        .iter()
+        .map(|n| {
+            let height = ((*n as f64).sqrt() / most * 8.0).ceil() as usize;
+            ramp[height.min(8)]
+        })
+        .collect()
+}
+
+/// The main phase's distribution, a bar for each of three cells a decade.
+fn bars(out: &mut String, name: &str, l: &LatencyFigures, style: Style) {
+    let (Some(axis), Some(h)) = (Axis::over([l].into_iter()), l.histogram()) else { return };
+    let cells = usize::try_from(axis.high - axis.low).unwrap_or(1) * 3;
+    let counts = axis.cut(&h, cells);
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let first = counts.iter().position(|n| *n > 0).unwrap_or(0);
+    let last = counts.iter().rposition(|n| *n > 0).unwrap_or(0);
+    let block = if style.glyphs == Glyphs::Unicode { "\u{2588}" } else { "#" };
+    for (i, n) in counts.iter().enumerate().take(last + 1).skip(first) {
+        let from = 10_f64.powf(f64::from(axis.low) + i as f64 / 3.0) / 1e3;
+        let length = (*n * 40).div_ceil(most) as usize;
+        let head = if i == first { label(name) } else { label("") };
+        let bar = block.repeat(length);
+        let _ = writeln!(out, "{head}from {:>8}  {bar} {}", time_us(from), count(*n));
+    }
+}
+
+fn outages(out: &mut String, rows: &[OutageRow], style: Style) {
+    let recovered: Vec<f64> = rows.iter().filter_map(|r| r.recovery_s).collect();
+    let mut list = vec![things(rows.len() as u64, "outage")];
+    if let (Some(least), Some(most)) =
+        (recovered.iter().copied().reduce(f64::min), recovered.iter().copied().reduce(f64::max))
+    {
+        list.push(format!("data flowed again {} to {} after their end", time_s(least), time_s(most)));
+    }
+    list.extend(
+        positive(rows.iter().filter(|r| r.data_again_s.is_none()).count() as u64, "outage")
+            .map(|s| format!("{s} without recovery in the watched time")),
+    );
+    list.extend(positive(rows.iter().map(|r| r.messages_lost).sum(), "message").map(|s| format!("{s} lost")));
+    list.extend(
+        positive(rows.iter().map(|r| r.messages_duplicated).sum(), "message").map(|s| format!("{s} twice")),
+    );
+    list.extend(
+        positive(rows.iter().map(|r| r.connections_died).sum(), "connection").map(|s| format!("{s} died")),
+    );
+    line(out, "outages", &list.join(", "), style);
+}
+
+fn half_open(out: &mut String, h: &HalfOpenFigures, style: Style) {
+    let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
+    list.push(match h.capacity {
+        Some(n) => format!("the device held {} at once", count(n)),
+        None => "its limit was not reached".into(),
+    });
+    list.extend(h.availability().map(|a| format!("others got through {} of the time", percent(a))));
+    list.push(match (h.first_reclaimed_s, h.all_reclaimed_s) {
+        (_, Some(all)) => format!("all sockets were back after {}", time_s(all)),
+        (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
+        (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
+    });
+    line(out, "half-open", &list.join("; "), style);
+}
+
+/// Probes and telemetry.
+pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
+    if r.probes.is_empty() && r.telemetry.is_none() {
+        return;
+    }
+    title(out, "Beside the workloads", style);
+    for p in &r.probes {
+        let mut list = vec![format!("{} sent", count(p.sent))];
+        if p.lost > 0 {
+            list.push(format!("{} lost ({})", count(p.lost), percent(p.loss_ratio().unwrap_or(0.0))));
+        }
+        if let (Some(p50), Some(p99)) = (p.latency.p50_us, p.latency.p99_us) {
+            list.push(format!("p50 {}, p99 {}", time_us(p50), time_us(p99)));
+        }
+        list.extend(p.longest_gap_s.map(|s| format!("longest gap {}", time_s(s))));
+        line(out, p.kind.name(), &list.join(", "), style);
+    }
+    if let Some(t) = &r.telemetry {
+        telemetry(out, t, style);
+    }
+}
+
+fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
+    let mut list = vec![things(t.samples, "reading")];
+    list.extend((t.lost > 0).then(|| format!("{} lost", count(t.lost))));
+    list.extend(t.reboots.filter(|n| *n > 0).map(|n| {
+        let why = if t.reset_reasons.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", t.reset_reasons.join(", "))
+        };
+        format!("{}{why}", things(n, "restart"))
+    }));
+    line(out, "device", &list.join(", "), style);
+    for (reading, s) in &t.summary {
+        let (unit, slope_unit) = match reading {
+            Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => {
+                (Unit::Bytes, Unit::BytesPerHour)
+            }
+            Reading::WifiRssiDbm => (Unit::Dbm, Unit::PerHour),
+            _ => (Unit::Count, Unit::PerHour),
+        };
+        if s.min == s.max {
+            if s.max != 0.0 {
+                let text = format!("{} throughout", figure(s.max, unit));
+                line(out, reading.short(), &text, style);
+            }
+            continue;
+        }
+        let mut text = format!(
+            "{} to {}, between {} and {}",
+            figure(s.first, unit),
+            figure(s.last, unit),
+            figure(s.min, unit),
+            figure(s.max, unit)
+        );
+        if let (Some(slope), Some(low), Some(high)) =
+            (s.slope_per_hour, s.slope_low_per_hour, s.slope_high_per_hour)
+            && (low > 0.0) == (high > 0.0)
+        {
+            let _ = write!(text, ", trend {}", figure(slope, slope_unit));
+        }
+        line(out, reading.short(), &text, style);
+    }
+}

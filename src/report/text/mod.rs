@@ -1,0 +1,86 @@
+//! The page: verdict first, then what broke, then what was measured. Zeros are not listed; what could not be
+//! looked at is said, never left out.
+
+mod broke;
+mod measured;
+
+use std::fmt::Write as _;
+
+use super::human::{count, found, time_s};
+use super::style::{Detail, Style, Tone};
+use super::{Report, ThresholdStatus, Verdict};
+
+/// The page.
+#[must_use]
+pub fn page(report: &Report, style: &Style) -> String {
+    let style = *style;
+    let mut out = String::new();
+    head(&mut out, report, style);
+    gates(&mut out, report, style);
+    broke::section(&mut out, report, style);
+    for workload in &report.workloads {
+        measured::workload(&mut out, workload, style);
+    }
+    measured::beside(&mut out, report, style);
+    out
+}
+
+/// Width of the labels on the left.
+const LABEL: usize = 14;
+
+/// A label in its column.
+fn label(text: &str) -> String {
+    format!("  {text:<width$}", width = LABEL - 2)
+}
+
+fn title(out: &mut String, text: &str, style: Style) {
+    let _ = writeln!(out, "\n{}", style.paint(Tone::Strong, text));
+}
+
+fn head(out: &mut String, r: &Report, style: Style) {
+    let (word, tone) = match (r.verdict, r.thresholds.is_empty()) {
+        (_, true) => ("DONE", Tone::Strong),
+        (Verdict::Pass, _) => ("PASS", Tone::Good),
+        (Verdict::Fail, _) => ("FAIL", Tone::Bad),
+        (Verdict::Inconclusive, _) => ("INCONCLUSIVE", Tone::Doubt),
+    };
+    let name = r.scenario.get("name").and_then(serde_json::Value::as_str).unwrap_or("run");
+    let at = format!("{name} on {} ({})", r.target.address, r.target.kind.name());
+    let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, &at));
+    let mut about =
+        vec![format!("{}, started {}", time_s(r.duration_s), r.started_at), format!("seed {}", r.seed)];
+    about.extend(r.target.firmware.iter().cloned());
+    about.extend(r.target.stack.iter().cloned());
+    about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
+    about.extend(r.target.link.iter().map(|l| format!("link {l}")));
+    about.extend(r.target.capacity.map(|c| format!("holds {} connections", count(c))));
+    let mut line = String::new();
+    style.wrapped(&mut line, "", 0, &about.join(", "));
+    out.push_str(&style.paint(Tone::Quiet, line.trim_end()));
+    out.push('\n');
+    if r.interrupted {
+        let text = "Interrupted: everything below is what was measured until then.";
+        let _ = writeln!(out, "{}", style.paint(Tone::Doubt, text));
+    }
+}
+
+fn gates(out: &mut String, r: &Report, style: Style) {
+    if r.thresholds.is_empty() {
+        return;
+    }
+    title(out, "Gates", style);
+    let wide = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
+    for t in &r.thresholds {
+        let (word, tone) = match t.status {
+            ThresholdStatus::Pass => ("holds", Tone::Good),
+            ThresholdStatus::Fail => ("broken", Tone::Bad),
+            ThresholdStatus::Inconclusive => ("not judged", Tone::Doubt),
+        };
+        let _ = writeln!(out, "{}{:<wide$}   {}", style.paint(tone, &label(word)), t.expr, found(t));
+        if let Some(reason) = &t.reason
+            && (t.status != ThresholdStatus::Pass || style.detail == Detail::Evidence)
+        {
+            style.wrapped(out, &" ".repeat(LABEL), LABEL, reason);
+        }
+    }
+}
