@@ -32,3 +32,5 @@ pub mod scenario;
 pub mod stats;
 pub mod target;
 pub mod workload;
+pub mod observe;
+pub mod wire;

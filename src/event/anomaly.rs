@@ -127,6 +127,21 @@ pub struct ConnectionKey {
     pub isn: Option<u32>,
 }
 
+/// What the host had sent when the device's telling segment came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answered {
+    /// A SYN.
+    Syn,
+    /// Payload, alone or with a FIN.
+    Payload,
+    /// A FIN without payload.
+    Fin,
+    /// A bare ACK.
+    Ack,
+    /// A RST.
+    Reset,
+}
+
 /// One packet that is part of the evidence: enough to find it again in the capture and to read it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketNote {
@@ -156,6 +171,11 @@ pub struct Occurrence {
     pub at_ns: i64,
     /// How manyth of this id and class on this connection, from 1: a connection counts once, at 1.
     pub nth: u32,
+    /// The host's last segment before a telling segment of the device's; `None` where there was none, or
+    /// where the host sent the telling one.
+    pub answers: Option<Answered>,
+    /// Time from the device's own FIN to `at_ns`, nanoseconds; `None` where it had sent none.
+    pub after_fin_ns: Option<i64>,
     /// How far the thing went on from `at_ns`, nanoseconds; 0 for an instant.
     pub lasted_ns: i64,
     /// The few packets that show it; filled only while examples of this id are still wanted.

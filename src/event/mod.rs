@@ -12,9 +12,9 @@ mod intent;
 mod run;
 mod telemetry;
 
-pub use anomaly::{AnomalyClass, AnomalyId, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
+pub use anomaly::{AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote};
 pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use run::{Event, EventSink, Expected, PhaseProgress};

@@ -1,0 +1,98 @@
+//! What one side of a connection has sent so far.
+
+use super::space::Space;
+
+/// A FIN, and how often it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fin {
+    /// Its own sequence number, behind the last byte of payload.
+    pub(crate) seq: u32,
+    /// What its first copy acknowledged.
+    pub(crate) ack: u32,
+    /// When its first copy came.
+    pub(crate) first_at: i64,
+    /// When its last copy came.
+    pub(crate) last_at: i64,
+    /// Between the last two copies, nanoseconds; 0 before the second.
+    pub(crate) interval: i64,
+    /// Copies.
+    pub(crate) copies: u16,
+    /// Whether the side had been idle before it, so that it looks like an idle time-out.
+    pub(crate) after_idle: bool,
+    /// When the other side first acknowledged it.
+    pub(crate) acked_at: Option<i64>,
+    /// The end of the other side's first payload or FIN that carried that acknowledgement: who
+    /// acknowledges this has received that.
+    pub(crate) proof: Option<u32>,
+}
+
+impl Fin {
+    /// Number behind it.
+    pub(crate) const fn end(&self) -> u32 {
+        self.seq.wrapping_add(1)
+    }
+}
+
+/// Payload that was sent again and again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated {
+    /// The first number that is not acknowledged.
+    pub(crate) seq: u32,
+    /// How often it was sent again.
+    pub(crate) times: u16,
+    /// When for the third time.
+    pub(crate) third_at: i64,
+    /// When last.
+    pub(crate) last_at: i64,
+}
+
+/// One side.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Half {
+    /// Sequence number of its SYN.
+    pub(crate) isn: Option<u32>,
+    /// What was seen of its sequence numbers.
+    pub(crate) space: Space,
+    /// Highest acknowledgement that it sent.
+    pub(crate) ack: Option<u32>,
+    /// Last window it advertised, not scaled.
+    pub(crate) window: u16,
+    /// How far its windows are shifted, where its SYN was seen.
+    pub(crate) shift: u8,
+    /// Its FIN.
+    pub(crate) fin: Option<Fin>,
+    /// When its last payload came.
+    pub(crate) payload_at: Option<i64>,
+    /// When its last segment came.
+    pub(crate) last_at: Option<i64>,
+    /// Its payload that is sent again.
+    pub(crate) repeated: Option<Repeated>,
+    /// Its probes since the other side's last segment.
+    pub(crate) probes: u8,
+    /// Its repetitions since the other side's last segment.
+    pub(crate) repeats: u8,
+    /// Whether its last segment was a keep-alive or window probe.
+    pub(crate) probing: bool,
+    /// RSTs it sent, copies made by the path not counted.
+    pub(crate) resets: u16,
+    /// Sequence number and time of its last RST.
+    pub(crate) reset: Option<(u32, i64)>,
+}
+
+impl Half {
+    /// Whether the other side, having sent up to `next`, still waits for acknowledgement from here.
+    pub(crate) fn owes_ack(&self, next: Option<u32>) -> bool {
+        match (self.ack, next) {
+            (Some(ack), Some(next)) => super::seq::before(ack, next),
+            _ => false,
+        }
+    }
+
+    /// Whether this side's FIN has been acknowledged by `other`.
+    pub(crate) fn fin_acked_by(&self, other: &Self) -> bool {
+        match (self.fin, other.ack) {
+            (Some(fin), Some(ack)) => !super::seq::before(ack, fin.end()),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What the wire shows: frames in, occurrences of anomalies out, as they happen and in memory that does not
+//! grow. The same rules for live capture and for capture files.
+//!
+//! [`Observer`] does no input or output and reads no clock. It knows packets and which end is the device; what
+//! was intended with a connection it does not know: that meets the occurrences in `diagnose`.
+
+mod flow;
+mod observer;
+mod rules;
+mod services;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use observer::{DeviceEnds, Observer, ObserverConfig};
+pub use rules::{CatalogueEntry, Needs, catalogue};
+pub use summary::{PathFigures, RttFigures, WireSummary};

@@ -1,0 +1,451 @@
+//! From frames to occurrences.
+
+use std::net::IpAddr;
+
+use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence};
+use crate::wire::{self, Flags, Link, NotSegment, Segment};
+
+use super::flow::{Chain, End, Evicted, Flow, FlowKey, Kind, Place, SECOND, Stage, Table, distance};
+use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
+use super::services::Services;
+use super::summary::{RttSum, Unjudged, WireSummary};
+
+/// How the device's end of a connection is told from the host's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceEnds {
+    /// By address, and by port where one is given; what touches none of them is left out.
+    Known(Vec<(IpAddr, Option<u16>)>),
+    /// The device is the side that was connected to; where the beginning is not captured, the side with
+    /// the lower port.
+    Guessed,
+}
+
+/// What an observer is to know beforehand.
+#[derive(Clone, Debug)]
+pub struct ObserverConfig {
+    /// Which end is the device.
+    pub device: DeviceEnds,
+    /// Connections followed at once; the oldest that ended, then the longest idle, make room.
+    pub connections: usize,
+    /// How long a SYN may go unanswered, nanoseconds; a run's connect time-out.
+    pub syn_deadline_ns: i64,
+    /// Examples with their packets for each anomaly and class.
+    pub examples: u32,
+}
+
+impl Default for ObserverConfig {
+    fn default() -> Self {
+        Self { device: DeviceEnds::Guessed, connections: 65_536, syn_deadline_ns: 5 * SECOND, examples: 40 }
+    }
+}
+
+/// Follows connections and tells anomalies.
+///
+/// Call [`frame`](Self::frame) for every frame in the order of capture, [`gap`](Self::gap) where the capture
+/// dropped some, [`advance`](Self::advance) as time passes without frames, and [`finish`](Self::finish) once.
+#[derive(Debug)]
+pub struct Observer {
+    device: DeviceEnds,
+    deadlines: Deadlines,
+    table: Table,
+    services: Services,
+    examples: Examples,
+    summary: WireSummary,
+    unjudged: Unjudged,
+    rtt: RttSum,
+    now: i64,
+    gaps: u32,
+    /// Until when the connections that ended may still be answered, nanoseconds.
+    grace_until: i64,
+}
+
+impl Observer {
+    /// An observer that has seen nothing.
+    #[must_use]
+    pub fn new(config: ObserverConfig) -> Self {
+        Self {
+            device: config.device,
+            deadlines: Deadlines { syn: config.syn_deadline_ns, zero_window: SECOND, linger: 5 * SECOND },
+            table: Table::new(config.connections),
+            services: Services::default(),
+            examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
+            summary: WireSummary::default(),
+            unjudged: Unjudged::default(),
+            rtt: RttSum::default(),
+            now: i64::MIN,
+            gaps: 0,
+            grace_until: i64::MIN,
+        }
+    }
+
+    /// Looks at one frame. `captured` may be cut to the headers; `original_len` is its length on the wire.
+    /// Deadlines that passed before `at_ns` (nanoseconds since the Unix epoch) are judged first.
+    pub fn frame(
+        &mut self,
+        at_ns: i64,
+        link: Link,
+        captured: &[u8],
+        original_len: usize,
+        sink: &mut impl FnMut(Occurrence),
+    ) {
+        self.summary.packets += 1;
+        match wire::decode(link, captured, original_len) {
+            Ok(segment) => self.segment(at_ns, &segment, sink),
+            Err(NotSegment::Damaged) => self.summary.damaged += 1,
+            Err(NotSegment::Other) => {}
+        }
+    }
+
+    /// Judges the deadlines that have passed by `now_ns`, nanoseconds since the Unix epoch.
+    pub fn advance(&mut self, now_ns: i64, sink: &mut impl FnMut(Occurrence)) {
+        self.now = self.now.max(now_ns);
+        for chain in Chain::DEADLINES {
+            while let Some((slot, since)) = self.table.next_due(chain) {
+                let deadline = since.saturating_add(self.deadlines.of(chain));
+                if deadline > self.now {
+                    break;
+                }
+                let ruling = rules::on_deadline(self.table.flow(slot), chain, since, deadline, self.gaps);
+                self.table.flow_mut(slot).waited(chain);
+                self.table.file(slot, self.now);
+                if let Some(ruling) = ruling {
+                    self.rule(slot, ruling, sink);
+                }
+            }
+        }
+    }
+
+    /// The capture dropped packets here. Rules that could be fooled by that are not judged for the
+    /// connections that are open now.
+    pub fn gap(&mut self) {
+        self.gaps = self.gaps.wrapping_add(1);
+        self.summary.gaps += 1;
+    }
+
+    /// Wants examples with packets anew, as at the beginning of a workload: those before were other
+    /// workloads' or turned out to be provoked.
+    pub fn renew_examples(&mut self) {
+        self.examples.left = [[self.examples.each; 3]; AnomalyId::ALL.len()];
+    }
+
+    /// Whether every connection that `of_interest` names has both FINs acknowledged or a RST, and the time in
+    /// which stray answers may still come is over by `now_ns`. A SYN counts as ended when it was judged.
+    pub fn settled(&self, now_ns: i64, mut of_interest: impl FnMut(&ConnectionKey) -> bool) -> bool {
+        if now_ns <= self.grace_until {
+            return false;
+        }
+        self.table.live() == 0
+            || !self.table.iter().any(|flow| flow.goes_on() && of_interest(&flow.connection()))
+    }
+
+    /// The capture is over: judges what remains and sums up. `end_ns` is when the watch ended.
+    pub fn finish(mut self, end_ns: i64, sink: &mut impl FnMut(Occurrence)) -> WireSummary {
+        self.advance(end_ns, sink);
+        for slot in 0..self.table.len() {
+            self.end_of(slot, Obstacle::WatchTooShort, sink);
+        }
+        self.services.finish(sink);
+        self.summary.not_judged = self.unjudged.list();
+        self.summary.rtt = self.rtt.figures();
+        self.summary
+    }
+
+    fn segment(&mut self, at_ns: i64, segment: &Segment, sink: &mut impl FnMut(Occurrence)) {
+        // Capture times may step back a little between queues; the state's time does not.
+        self.advance(at_ns, sink);
+        let at = self.now;
+        let (source, destination) = (End::source(segment), End::destination(segment));
+        let Some(known) = self.sides(source, destination) else { return };
+        self.summary.tcp_packets += 1;
+        let key = FlowKey::new(source, destination);
+        let found = self.table.find(&key);
+        let from = match (known, found) {
+            (Some(from), _) => from,
+            (None, Some(slot)) if self.table.flow(slot).device_end == source => Direction::FromDevice,
+            (None, Some(_)) => Direction::FromHost,
+            (None, None) => guess(segment),
+        };
+        let Some(slot) = self.slot(found, segment, from, at, known.is_none(), sink) else {
+            self.summary.strays += 1;
+            return;
+        };
+        self.judge(slot, segment, from, at, sink);
+    }
+
+    /// Who sends, as far as the configuration tells: `Some(None)` where it has to be guessed, `None` where
+    /// the segment is none of the device's.
+    fn sides(&self, source: End, destination: End) -> Option<Option<Direction>> {
+        let DeviceEnds::Known(ends) = &self.device else { return Some(None) };
+        let fits = |end: End| {
+            let socket = end.socket();
+            ends.iter().any(|&(ip, port)| ip == socket.ip() && port.is_none_or(|p| p == socket.port()))
+        };
+        match (fits(source), fits(destination)) {
+            (true, false) => Some(Some(Direction::FromDevice)),
+            (false, true) => Some(Some(Direction::FromHost)),
+            // A device on the host's own address, known by address alone.
+            (true, true) => Some(None),
+            (false, false) => None,
+        }
+    }
+
+    /// The connection that a segment belongs to, begun here where it is a new one; `None` for a stray.
+    fn slot(
+        &mut self,
+        found: Option<u32>,
+        s: &Segment,
+        from: Direction,
+        at: i64,
+        guessed: bool,
+        sink: &mut impl FnMut(Occurrence),
+    ) -> Option<u32> {
+        let Some(slot) = found else {
+            // A lone RST says nothing about a connection of which nothing else is known.
+            return (!s.flags.has(Flags::RST)).then(|| self.begin(s, from, at, sink));
+        };
+        match belongs(self.table.flow(slot), s, from) {
+            Belongs::Here => Some(slot),
+            Belongs::Nowhere => None,
+            Belongs::ToNew => {
+                let from = if guessed && s.flags.has(Flags::SYN) { guess(s) } else { from };
+                self.end_of(slot, Obstacle::WatchTooShort, sink);
+                let mut flow = self.fresh(s, from, at);
+                flow.previous = self.table.flow(slot).as_previous();
+                self.table.replace(slot, flow);
+                Some(slot)
+            }
+        }
+    }
+
+    fn begin(&mut self, s: &Segment, from: Direction, at: i64, sink: &mut impl FnMut(Occurrence)) -> u32 {
+        if let Some((slot, why)) = self.table.victim() {
+            match why {
+                Evicted::Settled => self.summary.evicted_settled += 1,
+                Evicted::Live => self.summary.evicted_live += 1,
+            }
+            self.end_of(slot, Obstacle::Evicted, sink);
+        }
+        let flow = self.fresh(s, from, at);
+        self.table.insert(flow)
+    }
+
+    fn fresh(&mut self, s: &Segment, from: Direction, at: i64) -> Flow {
+        let (source, destination) = (End::source(s), End::destination(s));
+        let (host, device) = match from {
+            Direction::FromDevice => (destination, source),
+            Direction::FromHost => (source, destination),
+        };
+        let mut flow = Flow::new(host, device, at, self.gaps);
+        self.summary.connections += 1;
+        if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
+            flow.stage = Stage::Opening;
+            flow.opener = Some(from);
+        } else if !s.flags.has(Flags::SYN) {
+            self.summary.mid_stream += 1;
+        }
+        flow
+    }
+
+    fn judge(&mut self, slot: u32, s: &Segment, from: Direction, at: i64, sink: &mut impl FnMut(Occurrence)) {
+        let facts = self.table.flow(slot).look(s, from, at);
+        let path = PathSigns {
+            copies: self.summary.from_device.path_copies,
+            device_losses: self.summary.from_device.late_fills
+                + self.summary.from_device.retransmissions
+                + self.summary.syn_repetitions,
+        };
+        let mut said: [Option<Ruling>; 8] = [None; 8];
+        let mut n = 0;
+        let flow = self.table.flow(slot);
+        let opened = flow.host_opens();
+        let was_missing = flow.missing;
+        let old_rtt = flow.timed;
+        let scene = Scene { flow, segment: s, facts: &facts, gaps: self.gaps, path };
+        rules::on_segment(&scene, |ruling| {
+            if let Some(place) = said.get_mut(n) {
+                *place = Some(ruling);
+                n += 1;
+            }
+        });
+        self.count(s, from, facts.kind, facts.place, slot);
+        let number = self.summary.packets;
+        let flow = self.table.flow_mut(slot);
+        flow.apply(s, &facts, number);
+        self.table.file(slot, at);
+        let flow = self.table.flow(slot);
+        if let (Some((_, sent)), None, Direction::FromDevice) = (old_rtt, flow.timed, from) {
+            self.rtt.add(at.saturating_sub(sent));
+        }
+        if flow.missing && !was_missing {
+            self.summary.incomplete += 1;
+        }
+        if flow.ended.is_some_and(|(ended, _)| ended == at) {
+            self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
+        }
+        if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
+            let end = flow.device_end;
+            self.services.answered(end, sink);
+        }
+        for ruling in said.into_iter().flatten() {
+            self.rule(slot, ruling, sink);
+        }
+        if from == Direction::FromHost {
+            let flow = self.table.flow(slot);
+            let scene = Scene { flow, segment: s, facts: &facts, gaps: self.gaps, path };
+            if let Some(ruling) = rules::after_host_segment(&scene) {
+                self.table.flow_mut(slot).tell(AnomalyId::FinDuel);
+                self.rule(slot, ruling, sink);
+            }
+        }
+    }
+
+    fn count(&mut self, s: &Segment, from: Direction, kind: Kind, place: Place, slot: u32) {
+        let flow = self.table.flow(slot);
+        if kind == Kind::Syn && from == Direction::FromHost && flow.syns > 0 {
+            self.summary.syn_repetitions += 1;
+        }
+        let figures = match from {
+            Direction::FromDevice => &mut self.summary.from_device,
+            Direction::FromHost => &mut self.summary.from_host,
+        };
+        if place == Place::Empty && s.payload == 0 {
+            return;
+        }
+        figures.data_segments += 1;
+        figures.bytes += u64::from(s.payload);
+        match place {
+            Place::Seen if flow.is_path_copy(s, from) => {
+                figures.path_copies += 1;
+                figures.retransmissions += 1;
+            }
+            Place::Seen => figures.retransmissions += 1,
+            Place::Fills(age) if age > flow.rtt_min.max(3_000_000) => figures.late_fills += 1,
+            Place::Fills(_) => figures.out_of_order += 1,
+            Place::Empty | Place::Next | Place::Ahead | Place::Unknown => {}
+        }
+    }
+
+    /// Nothing more will come of the connection in `slot`.
+    fn end_of(&mut self, slot: u32, why: Obstacle, sink: &mut impl FnMut(Occurrence)) {
+        let mut said: [Option<Ruling>; 4] = [None; 4];
+        let mut n = 0;
+        rules::on_end(self.table.flow(slot), self.gaps, why, |ruling| {
+            if let Some(place) = said.get_mut(n) {
+                *place = Some(ruling);
+                n += 1;
+            }
+        });
+        for ruling in said.into_iter().flatten() {
+            self.rule(slot, ruling, sink);
+        }
+    }
+
+    fn rule(&mut self, slot: u32, ruling: Ruling, sink: &mut impl FnMut(Occurrence)) {
+        let flow = self.table.flow_mut(slot);
+        match ruling {
+            Ruling::CannotTell(id, why) => {
+                if !flow.has_told(id) {
+                    flow.tell(id);
+                    self.unjudged.add(id, why);
+                }
+            }
+            Ruling::Fires(verdict) => {
+                flow.tell(verdict.id);
+                let end = flow.device_end;
+                let occurrence = self.examples.occurrence(flow, &verdict);
+                if verdict.id == AnomalyId::SynUnanswered {
+                    self.services.unanswered(end, occurrence, sink);
+                } else {
+                    sink(occurrence);
+                }
+            }
+        }
+    }
+}
+
+/// How many examples are still wanted, by id and class.
+#[derive(Debug)]
+struct Examples {
+    left: [[u32; 3]; AnomalyId::ALL.len()],
+    each: u32,
+}
+
+impl Examples {
+    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict) -> Occurrence {
+        let nth = flow.count(v.id, v.class);
+        let class = match v.class {
+            AnomalyClass::Device => 0,
+            AnomalyClass::Path => 1,
+            AnomalyClass::Provoked => 2,
+        };
+        let left = &mut self.left[v.id as usize][class];
+        let packets = if *left > 0 {
+            *left -= 1;
+            flow.packets()
+        } else {
+            Vec::new()
+        };
+        Occurrence {
+            id: v.id,
+            class: v.class,
+            connection: flow.connection(),
+            direction: v.direction,
+            at_ns: v.at,
+            nth,
+            answers: v.answers,
+            after_fin_ns: v.after_fin,
+            lasted_ns: v.lasted,
+            packets,
+            remark: v.remark,
+        }
+    }
+}
+
+enum Belongs {
+    Here,
+    ToNew,
+    Nowhere,
+}
+
+/// Whether a segment belongs to the connection that is known between its ends.
+fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
+    if s.flags.has(Flags::RST) {
+        // In SYN-SENT a RST that does not acknowledge the SYN is an older connection's.
+        let old = flow.host_opens()
+            && from == Direction::FromDevice
+            && flow.host.isn.is_some_and(|isn| s.ack != isn.wrapping_add(1));
+        return if old { Belongs::Nowhere } else { Belongs::Here };
+    }
+    let own = flow.half(from);
+    if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
+        let answers = flow.stage == Stage::Opening && flow.opener != Some(from);
+        return if own.isn == Some(s.seq) || answers { Belongs::Here } else { Belongs::ToNew };
+    }
+    if s.flags.has(Flags::SYN) {
+        let opener = match from {
+            Direction::FromDevice => &flow.host,
+            Direction::FromHost => &flow.device,
+        };
+        let answers = opener.isn == Some(s.ack.wrapping_sub(1));
+        return match flow.stage {
+            Stage::Opening if answers => Belongs::Here,
+            Stage::Opening => Belongs::Nowhere,
+            Stage::Open if own.isn == Some(s.seq) => Belongs::Here,
+            // The SYN before it was not captured.
+            Stage::Open if flow.ended.is_some() || flow.opener.is_none() => Belongs::ToNew,
+            Stage::Open => Belongs::Nowhere,
+        };
+    }
+    let far = own.space.next().is_some_and(|next| distance(s.seq, next).unsigned_abs() > 1 << 29);
+    if far && flow.ended.is_some() { Belongs::ToNew } else { Belongs::Here }
+}
+
+/// Who sends, where only the segment tells.
+fn guess(s: &Segment) -> Direction {
+    let host_sends = match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
+        (true, false) => true,
+        (true, true) => false,
+        (false, _) => s.source_port >= s.destination_port,
+    };
+    if host_sends { Direction::FromHost } else { Direction::FromDevice }
+}

@@ -1,0 +1,131 @@
+//! RSTs of the device on connections that stand or stood.
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::wire::Flags;
+
+use super::super::flow::{Ending, after, before, distance};
+use super::{Obstacle, Ruling, Scene, Verdict};
+
+/// How long C may be taken not to have noticed T's FIN, nanoseconds.
+const UNNOTICED: i64 = 200_000;
+
+/// Names the first RST that T sends on a connection; the first of these that fits.
+///
+/// `late_rst`: both FINs had been acknowledged. Not this, but `path`: the answer to a C segment that was a
+/// duplicate of one already seen, which T no longer has a connection for.
+///
+/// `rst_after_fin`: T had sent its FIN: it closed while C was not done, or gave up waiting for C's FIN (lwIP
+/// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `provoked`: T
+/// closed after having been idle, and C's next request crossed that FIN.
+///
+/// `abortive_close`: T had sent payload, and no FIN (RFC 9293, 3.10.4; lwIP `tcp_close_shutdown`: unread data
+/// makes a close a RST). `provoked`: C had let keep-alive probes go unanswered.
+///
+/// `rst_after_handshake`: T had sent neither payload nor FIN (lwIP: the accept mailbox is full or there is
+/// no socket left, `lwip_accept`, `accept_function`). `provoked`: as above.
+///
+/// Not any of these: a RST that follows C's own, which is at most `provoked`; a second RST.
+pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
+    let flow = scene.flow;
+    if flow.host_opens() || flow.device.resets > 0 {
+        return None;
+    }
+    if flow.device.last_at.is_none() && flow.device.isn.is_none() {
+        // Nothing of T's side is known: the capture, or C's silence, began in the middle.
+        return Some(Ruling::CannotTell(AnomalyId::RstAfterHandshake, Obstacle::BeganBefore));
+    }
+    let id = if matches!(flow.ended, Some((_, Ending::Closed))) {
+        AnomalyId::LateRst
+    } else if flow.device.fin.is_some() {
+        AnomalyId::RstAfterFin
+    } else {
+        match flow.device_sent_payload() {
+            Some(true) => AnomalyId::AbortiveClose,
+            Some(false) => AnomalyId::RstAfterHandshake,
+            None => return Some(Ruling::CannotTell(AnomalyId::RstAfterHandshake, Obstacle::BeganBefore)),
+        }
+    };
+    let excuse = match id {
+        AnomalyId::LateRst => late_excuse(scene),
+        AnomalyId::RstAfterFin => crossing_excuse(scene),
+        _ => None,
+    };
+    let verdict = scene.of_device(id);
+    let verdict = match excuse {
+        Some((class, remark)) if verdict.class == AnomalyClass::Device => {
+            Verdict { class, remark: Some(remark), ..verdict }
+        }
+        _ => verdict,
+    };
+    Some(scene.unless_incomplete(verdict))
+}
+
+type Excuse = Option<(AnomalyClass, &'static str)>;
+
+fn late_excuse(scene: &Scene<'_>) -> Excuse {
+    let flow = scene.flow;
+    if flow.host_repeated {
+        return Some((AnomalyClass::Path, "answers a duplicate of a segment that the host had sent before"));
+    }
+    // A path that copies packets copies C's last ACK as well, behind the point of capture.
+    let since_host = flow.host.last_at.map_or(i64::MAX, |t| scene.facts.at.saturating_sub(t));
+    let answers_last = flow.host.ack == Some(scene.segment.seq) && since_host <= flow.grace();
+    (scene.path.copies > 0 && answers_last)
+        .then_some((AnomalyClass::Path, "the path copies packets: may answer a copy of the host's last ACK"))
+}
+
+fn crossing_excuse(scene: &Scene<'_>) -> Excuse {
+    let flow = scene.flow;
+    let fin = flow.device.fin?;
+    let sent_at = flow.host.payload_at?;
+    let crossed = sent_at <= fin.first_at.saturating_add(UNNOTICED)
+        && flow.host.space.next().is_some_and(|next| before(fin.ack, next));
+    let served = flow.device.payload_at.is_some()
+        && flow.host.isn.is_none_or(|isn| after(fin.ack, isn.wrapping_add(1)));
+    (fin.after_idle && served && crossed)
+        .then_some((AnomalyClass::Provoked, "the host's next request crossed the device's idle close"))
+}
+
+/// `rst_storm`: T sends three RSTs or more on one connection; told once, at the third.
+///
+/// Not this: copies that the path made of one RST.
+pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
+    let flow = scene.flow;
+    let copied = flow.is_path_copy(scene.segment, Direction::FromDevice);
+    (!copied && flow.device.resets == 2).then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
+}
+
+/// `rst_bad_seq`: T's RST is neither at what C acknowledged last (RFC 9293, 3.5.2: a RST takes its number
+/// from the segment that it answers) nor at the end of what T has sent. C cannot accept it (RFC 5961, 3.2).
+///
+/// Not this: a RST that answers a SYN; one that answers a C segment sent just before the last; one beyond
+/// what T was seen to send on a path that loses packets, which is `path`.
+pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
+    let flow = scene.flow;
+    let seq = scene.segment.seq;
+    if flow.host_opens() || flow.is_path_copy(scene.segment, Direction::FromDevice) {
+        return None;
+    }
+    let (next, acked) = (flow.device.space.next(), flow.host.ack);
+    let known = next.or(acked)?;
+    let answers_recent = flow
+        .notes
+        .iter()
+        .any(|n| n.from == Direction::FromHost && n.flags.has(Flags::ACK) && n.ack == seq);
+    // T's FIN, not yet acknowledged, may or may not be counted.
+    let at_fin = flow.device.fin.is_some_and(|f| f.seq == seq);
+    if next == Some(seq) || acked == Some(seq) || answers_recent || at_fin {
+        return None;
+    }
+    let window = u32::from(flow.host.window) << flow.host.shift;
+    let ahead = distance(seq, known);
+    let lost_before = scene.path.device_losses > 0 && ahead > 0 && ahead.unsigned_abs() <= window.max(65_535);
+    let verdict = scene.of_device(AnomalyId::RstBadSeq);
+    let verdict = if lost_before && verdict.class == AnomalyClass::Device {
+        let remark = Some("the path loses packets: segments before the RST may be among them");
+        Verdict { class: AnomalyClass::Path, remark, ..verdict }
+    } else {
+        verdict
+    };
+    Some(scene.unless_incomplete(verdict))
+}

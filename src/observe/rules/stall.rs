@@ -1,0 +1,50 @@
+//! A device that takes no more.
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+
+use super::super::flow::{Ending, Flow, SECOND};
+use super::{Obstacle, Ruling, Verdict};
+
+/// `zero_window_stall`: T advertises a window of 0 and no other for more than 1 s: its application does not
+/// read.
+///
+/// Not this: the window of a RST or a SYN; a window that no longer matters, because T has acknowledged C's
+/// FIN or the connection has ended.
+pub(super) fn zero_window_stall(flow: &Flow, since: i64, deadline: i64) -> Option<Verdict> {
+    Some(Verdict {
+        id: AnomalyId::ZeroWindowStall,
+        class: AnomalyClass::Device,
+        direction: Direction::FromDevice,
+        at: since,
+        lasted: deadline.saturating_sub(since).max(SECOND),
+        answers: flow.host_last,
+        after_fin: None,
+        remark: None,
+    })
+}
+
+/// `no_ack_to_data`: C sent the same payload three times again or more, and T never acknowledged it, nor
+/// answered with a RST (lwIP drops what its receive mailbox has no room for, `recv_tcp`). Judged when the
+/// connection has ended or nothing more will come; repeated less often by then, it cannot be told.
+///
+/// Not this: keep-alive and window probes.
+pub(super) fn no_ack_to_data(flow: &Flow) -> Option<Ruling> {
+    let repeated = flow.host.repeated?;
+    let id = AnomalyId::NoAckToData;
+    let (class, remark) = match flow.ended {
+        Some((_, Ending::Reset(Direction::FromDevice) | Ending::Closed)) => return None,
+        None if repeated.times < 3 => return Some(Ruling::CannotTell(id, Obstacle::WatchTooShort)),
+        Some(_) if repeated.times < 3 => return None,
+        Some((_, Ending::Reset(Direction::FromHost))) | None => (AnomalyClass::Device, None),
+    };
+    Some(Ruling::Fires(Verdict {
+        id,
+        class,
+        direction: Direction::FromHost,
+        at: repeated.third_at,
+        lasted: repeated.last_at.saturating_sub(repeated.third_at),
+        answers: None,
+        after_fin: None,
+        remark,
+    }))
+}

@@ -1,0 +1,142 @@
+//! What remains of a capture when it is over.
+
+use crate::event::{AnomalyId, NotJudged};
+
+use super::rules::Obstacle;
+
+/// One direction's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathFigures {
+    /// Segments with payload.
+    pub data_segments: u64,
+    /// Payload, bytes, repetitions included.
+    pub bytes: u64,
+    /// Segments that repeated payload seen before.
+    pub retransmissions: u64,
+    /// Segments that filled a hole later than a mere overtaking: their first copy was lost before the
+    /// point of capture.
+    pub late_fills: u64,
+    /// Segments that had been overtaken.
+    pub out_of_order: u64,
+    /// Packets that the path copied, as far as their IPv4 identification shows it.
+    pub path_copies: u64,
+}
+
+/// Round trips from the host's segments to the device's acknowledgements, as captured on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RttFigures {
+    /// Least, nanoseconds.
+    pub min_ns: i64,
+    /// Mean, nanoseconds.
+    pub mean_ns: i64,
+    /// Greatest, nanoseconds.
+    pub max_ns: i64,
+    /// How many were measured.
+    pub samples: u64,
+}
+
+/// Figures of a whole capture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WireSummary {
+    /// Frames looked at.
+    pub packets: u64,
+    /// Of those, TCP segments to or from the device.
+    pub tcp_packets: u64,
+    /// Frames whose headers were cut or contradict themselves.
+    pub damaged: u64,
+    /// Connections seen.
+    pub connections: u64,
+    /// Of those, without their beginning.
+    pub mid_stream: u64,
+    /// Segments that belonged to no connection that is known.
+    pub strays: u64,
+    /// Connections that had ended and were forgotten to make room.
+    pub evicted_settled: u64,
+    /// Connections that had not ended and were forgotten to make room: what came of them is not judged.
+    pub evicted_live: u64,
+    /// How often the capture said that it had dropped packets.
+    pub gaps: u64,
+    /// Connections of which packets were missing.
+    pub incomplete: u64,
+    /// Rules that could not be judged.
+    pub not_judged: Vec<NotJudged>,
+    /// Round trips; `None` where none could be measured.
+    pub rtt: Option<RttFigures>,
+    /// What came from the device.
+    pub from_device: PathFigures,
+    /// What came from the host.
+    pub from_host: PathFigures,
+    /// SYNs of the host that were sent again.
+    pub syn_repetitions: u64,
+}
+
+impl WireSummary {
+    /// Estimated share of segments with payload that the path lost on the way to the device: those that the
+    /// host had to send again. Too high where the host repeats too early. `None` where none were sent.
+    #[must_use]
+    pub fn loss_to_device(&self) -> Option<f64> {
+        share(self.from_host.retransmissions, self.from_host.data_segments)
+    }
+
+    /// Estimated share of segments with payload that the path lost on the way from the device: holes that
+    /// were filled late. `None` where none were sent.
+    #[must_use]
+    pub fn loss_from_device(&self) -> Option<f64> {
+        share(self.from_device.late_fills, self.from_device.data_segments)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// Sum and extremes of round trips.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RttSum {
+    min: i64,
+    max: i64,
+    sum: i128,
+    samples: u64,
+}
+
+impl RttSum {
+    pub(super) fn add(&mut self, sample: i64) {
+        self.min = if self.samples == 0 { sample } else { self.min.min(sample) };
+        self.max = self.max.max(sample);
+        self.sum += i128::from(sample);
+        self.samples += 1;
+    }
+
+    pub(super) fn figures(&self) -> Option<RttFigures> {
+        let mean = self.sum.checked_div(i128::from(self.samples))?;
+        Some(RttFigures {
+            min_ns: self.min,
+            mean_ns: i64::try_from(mean).unwrap_or(i64::MAX),
+            max_ns: self.max,
+            samples: self.samples,
+        })
+    }
+}
+
+/// Connections for each rule and reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unjudged([[u64; Obstacle::ALL.len()]; AnomalyId::ALL.len()]);
+
+impl Unjudged {
+    pub(super) fn add(&mut self, id: AnomalyId, why: Obstacle) {
+        self.0[id as usize][why as usize] += 1;
+    }
+
+    pub(super) fn list(&self) -> Vec<NotJudged> {
+        let mut list = Vec::new();
+        for id in AnomalyId::ALL {
+            for why in Obstacle::ALL {
+                let connections = self.0[id as usize][why as usize];
+                if connections > 0 {
+                    list.push(NotJudged { id, reason: why.in_words().to_owned(), connections });
+                }
+            }
+        }
+        list
+    }
+}

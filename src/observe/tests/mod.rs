@@ -1,0 +1,2 @@
+
+//! Tests of the observer through whole frames.

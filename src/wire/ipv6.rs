@@ -1,0 +1,119 @@
+//! IPv6 headers (RFC 8200) with their extension headers.
+
+use std::net::Ipv6Addr;
+
+use super::bytes::{be16, byte};
+
+/// Enough for every packet that routers let pass; more is not followed.
+const EXTENSIONS_AT_MOST: usize = 12;
+
+/// A fixed header that is wholly there.
+#[derive(Clone, Copy, Debug)]
+pub struct Ipv6<'a> {
+    bytes: &'a [u8],
+}
+
+/// Where the extension headers end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Transport {
+    /// Protocol number.
+    pub(super) protocol: u8,
+    /// Length of all headers before it, the fixed one included, bytes.
+    pub(super) offset: usize,
+}
+
+impl<'a> Ipv6<'a> {
+    /// Length of the fixed header, bytes.
+    pub const HEADER_LEN: usize = 40;
+
+    /// Checks version and length; `bytes` begin at the header and may be cut anywhere after it.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.len() >= Self::HEADER_LEN && byte(bytes, 0) >> 4 == 6).then_some(Self { bytes })
+    }
+
+    /// Length of what follows the fixed header; 0 in a packet larger than 65,535 bytes or still to be cut
+    /// into segments.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        usize::from(be16(self.bytes, 4))
+    }
+
+    /// Sender.
+    #[must_use]
+    pub fn source(&self) -> Ipv6Addr {
+        self.address(8)
+    }
+
+    /// Receiver.
+    #[must_use]
+    pub fn destination(&self) -> Ipv6Addr {
+        self.address(24)
+    }
+
+    fn address(&self, at: usize) -> Ipv6Addr {
+        let bytes = self.bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        Ipv6Addr::from_bits(u128::from_be_bytes(bytes))
+    }
+
+    /// Steps over the extension headers; `None` where they are cut, endless, or those of a fragment that is
+    /// not the first.
+    pub(super) fn transport(&self) -> Option<Transport> {
+        let mut protocol = byte(self.bytes, 6);
+        let mut offset = Self::HEADER_LEN;
+        for _ in 0..EXTENSIONS_AT_MOST {
+            let length = match protocol {
+                // Hop-by-hop, routing, destination options, mobility, HIP, shim6: units of 8 after the first.
+                0 | 43 | 60 | 135 | 139 | 140 => (usize::from(*self.bytes.get(offset + 1)?) + 1) * 8,
+                // Authentication: units of 4, two of them not counted.
+                51 => (usize::from(*self.bytes.get(offset + 1)?) + 2) * 4,
+                44 => {
+                    self.bytes.get(offset + 3)?;
+                    if be16(self.bytes, offset + 2) >> 3 != 0 {
+                        return None;
+                    }
+                    8
+                }
+                _ => return Some(Transport { protocol, offset }),
+            };
+            protocol = *self.bytes.get(offset)?;
+            offset += length;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(next: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0_u8; Ipv6::HEADER_LEN];
+        bytes[0] = 0x60;
+        bytes[6] = next;
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    #[test]
+    fn extension_headers_are_stepped_over() {
+        let mut rest = vec![60, 0, 0, 0, 0, 0, 0, 0];
+        rest.extend_from_slice(&[6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let bytes = header(0, &rest);
+        assert_eq!(Ipv6::new(&bytes).unwrap().transport(), Some(Transport { protocol: 6, offset: 64 }));
+    }
+
+    #[test]
+    fn only_the_first_fragment_holds_a_transport_header() {
+        let first = header(44, &[6, 0, 0, 1, 0, 0, 0, 0]);
+        let later = header(44, &[6, 0, 0, 9, 0, 0, 0, 0]);
+        assert_eq!(Ipv6::new(&first).unwrap().transport(), Some(Transport { protocol: 6, offset: 48 }));
+        assert_eq!(Ipv6::new(&later).unwrap().transport(), None);
+    }
+
+    #[test]
+    fn extension_headers_without_end_are_given_up() {
+        let bytes = header(0, &[0; 8 * 40]);
+        assert_eq!(Ipv6::new(&bytes).unwrap().transport(), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! Packets as they lie in memory: checked, borrowed views of link layers, IPv4, IPv6 and TCP, and
+//! [`decode`], which takes a captured frame to the one [`Segment`] the rest of the program looks at.
+//!
+//! Every view checks its lengths once, when it is made; its accessors cannot fail. Nothing here allocates,
+//! panics or keeps anything. Checksums are not looked at: a capture on the sending host sees them before the
+//! network card has filled them in. It does not know connections.
+
+mod bytes;
+mod decode;
+mod ipv4;
+mod ipv6;
+mod link;
+mod tcp;
+
+pub use decode::{NotSegment, Segment, decode};
+pub use ipv4::Ipv4;
+pub use ipv6::Ipv6;
+pub use link::{Link, Network, NetworkKind};
+pub use tcp::{Flags, Tcp, TcpOption, TcpOptions};
