@@ -22,4 +22,5 @@
 pub mod clock;
 pub mod diagnose;
 pub mod event;
+pub mod observe;
 pub mod stats;
