@@ -13,12 +13,15 @@ struct Disk {
     limit: usize,
 }
 
+/// Time, bytes and original length of a packet.
+type Kept = (i64, Vec<u8>, u32);
+
 impl Disk {
     fn of(limit: usize) -> Self {
         Self { bytes: Arc::default(), limit }
     }
 
-    fn packets(&self) -> (Vec<(i64, Vec<u8>, u32)>, End, Option<u64>) {
+    fn packets(&self) -> (Vec<Kept>, End, Option<u64>) {
         let bytes = self.bytes.lock().unwrap().clone();
         let mut reader = Reader::new(Box::new(Cursor::new(bytes))).unwrap();
         let mut packets = Vec::new();
