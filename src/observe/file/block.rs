@@ -1,7 +1,8 @@
 //! The pcapng blocks that the writer makes, little-endian.
 
 use super::pcapng::{
-    BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE, OPTION_IFDROP, OPTION_TSRESOL, SECTION_HEADER, STATISTICS,
+    BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE, OPTION_DROP_COUNT, OPTION_IFDROP, OPTION_TSRESOL,
+    SECTION_HEADER, STATISTICS,
 };
 use crate::observe::capture::{CaptureStats, Travel};
 
@@ -11,7 +12,6 @@ const OPTION_OS: u16 = 3;
 const OPTION_APPLICATION: u16 = 4;
 const OPTION_NAME: u16 = 2;
 const OPTION_FLAGS: u16 = 2;
-const OPTION_DROP_COUNT: u16 = 4;
 const OPTION_START: u16 = 2;
 const OPTION_STOP: u16 = 3;
 const OPTION_RECEIVED: u16 = 4;

@@ -78,6 +78,7 @@ impl Pcap {
             start,
             length,
             original_len,
+            dropped_before: 0,
         })
     }
 }

@@ -15,6 +15,7 @@ pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 pub(super) const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 pub(super) const OPTION_IFDROP: u16 = 5;
+pub(super) const OPTION_DROP_COUNT: u16 = 4;
 
 /// A block with nothing in it: type, length, length.
 const LEAST_BLOCK: usize = 12;
@@ -155,7 +156,16 @@ impl Pcapng {
             ENHANCED_PACKET => {
                 let (interface, high, low) = (word(8)? as usize, word(12)?, word(16)?);
                 let (captured, original_len) = (word(20)?, word(24)?);
-                self.packet(block, interface, (high, low), ENHANCED_HEADER, captured, original_len).map(Some)
+                let mut found =
+                    self.packet(block, interface, (high, low), ENHANCED_HEADER, captured, original_len)?;
+                let after = ENHANCED_HEADER + found.length.next_multiple_of(4);
+                if after < body_end {
+                    found.dropped_before = options(self.order, &block[after..body_end])
+                        .find(|(code, _)| *code == OPTION_DROP_COUNT)
+                        .and_then(|(_, value)| self.order.u64(value, 0))
+                        .unwrap_or_default();
+                }
+                Ok(Some(found))
             }
             SIMPLE_PACKET => {
                 let original_len = word(8)?;
@@ -163,7 +173,14 @@ impl Pcapng {
                 let limit = if interface.snap_length == 0 { u32::MAX } else { interface.snap_length };
                 let captured = original_len.min(limit).min((body_end - 12) as u32);
                 let (link, length) = (interface.link, captured as usize);
-                Ok(Some(Found { at_ns: self.last_ns, link, start: 12, length, original_len }))
+                Ok(Some(Found {
+                    at_ns: self.last_ns,
+                    link,
+                    start: 12,
+                    length,
+                    original_len,
+                    dropped_before: 0,
+                }))
             }
             OLD_PACKET => {
                 let interface = self.order.u16(block, 8).ok_or(Damage::BlockContent)?;
@@ -208,7 +225,7 @@ impl Pcapng {
         }
         let units = u64::from(high) << 32 | u64::from(low);
         let at_ns = interface.scale.nanoseconds(units).saturating_add(interface.offset_ns);
-        Ok(Found { at_ns, link: interface.link, start, length, original_len })
+        Ok(Found { at_ns, link: interface.link, start, length, original_len, dropped_before: 0 })
     }
 
     fn interface(&mut self, block: &[u8]) -> Result<(), Damage> {

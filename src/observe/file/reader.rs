@@ -27,6 +27,8 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
     /// How long it was on the wire.
     pub original_len: u32,
+    /// Packets that, by the file's account, are missing between the one before and this one.
+    pub dropped_before: u64,
 }
 
 /// How a file ended.
@@ -158,6 +160,7 @@ pub(super) struct Found {
     pub(super) start: usize,
     pub(super) length: usize,
     pub(super) original_len: u32,
+    pub(super) dropped_before: u64,
 }
 
 enum Format {
@@ -251,6 +254,7 @@ impl Reader {
                     link: found.link,
                     bytes: self.source.slice(found.start, found.length),
                     original_len: found.original_len,
+                    dropped_before: found.dropped_before,
                 })
             }
             other => {

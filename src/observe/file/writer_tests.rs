@@ -32,6 +32,17 @@ impl Disk {
         (packets, reader.into_end().unwrap(), dropped)
     }
 
+    /// Sum of what the packets say is missing before them.
+    fn gaps(&self) -> u64 {
+        let bytes = self.bytes.lock().unwrap().clone();
+        let mut reader = Reader::new(Box::new(Cursor::new(bytes))).unwrap();
+        let mut gaps = 0;
+        while let Some(r) = reader.next_record() {
+            gaps += r.dropped_before;
+        }
+        gaps
+    }
+
     fn contains(&self, text: &str) -> bool {
         self.bytes.lock().unwrap().windows(text.len()).any(|w| w == text.as_bytes())
     }
@@ -191,6 +202,7 @@ fn a_disk_that_is_too_slow_costs_packets_and_the_file_says_how_many() {
     assert!(end.is_complete(), "{end}");
     assert_eq!(packets.len() as u64, report.packets);
     assert_eq!(dropped, Some(report.missed));
+    assert_eq!(disk.gaps(), report.missed, "each gap is told where it is");
 }
 
 #[test]
