@@ -3,6 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// Whatever lies downstream of each room: arrows of the map followed to their ends.
+fn downstream() -> BTreeMap<String, BTreeSet<String>> {
+    let mut map = map();
+    loop {
+        let before = map.clone();
+        for rooms in map.values_mut() {
+            let further: Vec<String> =
+                rooms.iter().filter_map(|room| before.get(room)).flatten().cloned().collect();
+            rooms.extend(further);
+        }
+        if map == before {
+            return map;
+        }
+    }
+}
+
 /// The map, read from where it is documented.
 fn map() -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string("src/lib.rs").unwrap();
@@ -59,7 +75,7 @@ fn imports(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn no_room_imports_against_the_map() {
-    let map = map();
+    let map = downstream();
     let leaves = ["event", "clock"];
     assert!(map.len() > 5 && map["observe"].contains("wire"), "the map was read: {map:?}");
     let mut wrong = Vec::new();

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
+use crate::event::TcpSample;
 use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
-use crate::stats::TcpSample;
 
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
 /// sockets may sit on a few of them.

@@ -10,12 +10,16 @@ mod endpoints;
 mod failure;
 mod intent;
 mod run;
+mod tcp;
 mod telemetry;
 
+pub use anomaly::{
+    AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
+};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
-pub use anomaly::{AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote};
 pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use run::{Event, EventSink, Expected, PhaseProgress};
+pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, Telemetry};

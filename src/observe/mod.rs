@@ -4,6 +4,8 @@
 //! [`Observer`] does no input or output and reads no clock. It knows packets and which end is the device; what
 //! was intended with a connection it does not know: that meets the occurrences in `diagnose`.
 
+pub mod capture;
+pub mod file;
 mod flow;
 mod observer;
 mod rules;

@@ -36,7 +36,12 @@ impl Services {
     }
 
     /// A SYN to `end` was not answered by the deadline.
-    pub(super) fn unanswered(&mut self, end: End, mut occurrence: Occurrence, sink: &mut impl FnMut(Occurrence)) {
+    pub(super) fn unanswered(
+        &mut self,
+        end: End,
+        mut occurrence: Occurrence,
+        sink: &mut impl FnMut(Occurrence),
+    ) {
         let service = self.service(end, sink);
         service.row = service.row.saturating_add(1);
         if service.row >= ROW {

@@ -11,4 +11,4 @@ mod tcp;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};
-pub use tcp::{TcpSample, TcpTotals};
+pub use tcp::TcpTotals;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Latency, LatencyPair, Phase, Series, TcpSample, TcpTotals};
-use crate::event::{Ending, EndingCounts, Failure, FailureCounts, PhaseProgress};
+use super::{Latency, LatencyPair, Phase, Series, TcpTotals};
+use crate::event::{Ending, EndingCounts, Failure, FailureCounts, PhaseProgress, TcpSample};
 
 /// The whole of what one workload measured.
 #[derive(Clone, Debug)]

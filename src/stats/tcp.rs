@@ -1,15 +1,6 @@
 //! What the host's own stack says of its connections (TCP_INFO), summed over a workload.
 
-/// TCP_INFO of one connection as it is closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpSample {
-    /// Smoothed round-trip time, microseconds.
-    pub rtt_us: u32,
-    /// Segments sent again, in all.
-    pub retransmissions: u32,
-    /// Segments thought lost when it closed.
-    pub lost: u32,
-}
+use crate::event::TcpSample;
 
 /// The sum over a workload's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

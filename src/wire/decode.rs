@@ -94,8 +94,7 @@ pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segmen
             if transport.protocol != TCP {
                 return Err(NotSegment::Other);
             }
-            let total =
-                if ip.payload_len() == 0 { on_wire } else { ip.payload_len() + Ipv6::HEADER_LEN };
+            let total = if ip.payload_len() == 0 { on_wire } else { ip.payload_len() + Ipv6::HEADER_LEN };
             let length = within(total, on_wire)?.checked_sub(transport.offset).ok_or(NotSegment::Damaged)?;
             let bytes = packet.get(transport.offset..).ok_or(NotSegment::Damaged)?;
             (ip.source(), ip.destination(), None, bytes, length)

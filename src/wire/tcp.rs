@@ -35,8 +35,13 @@ impl Flags {
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names =
-            [(Self::SYN, "SYN"), (Self::FIN, "FIN"), (Self::RST, "RST"), (Self::PSH, "PSH"), (Self::ACK, "ACK")];
+        let names = [
+            (Self::SYN, "SYN"),
+            (Self::FIN, "FIN"),
+            (Self::RST, "RST"),
+            (Self::PSH, "PSH"),
+            (Self::ACK, "ACK"),
+        ];
         let mut comma = "";
         f.write_str("[")?;
         for (flag, name) in names {
@@ -179,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_options_of_a_syn_are_read() {
-        let bytes = with_options(&[2, 4, 5, 160, 1, 3, 3, 7, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0]);
+        let bytes =
+            with_options(&[2, 4, 5, 160, 1, 3, 3, 7, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0]);
         let options: Vec<_> = Tcp::new(&bytes).unwrap().options().collect();
         assert_eq!(
             options,

@@ -15,8 +15,9 @@ use super::registry::{self, Kind, ParamError, Workload};
 use crate::clock::Span;
 use crate::connection::http::{Expects, Progress, Response};
 use crate::connection::{Connection, Connector, HostClosed, Refused};
+use crate::event::TcpSample;
 use crate::event::{Ending, Expected, Failure, Intent};
-use crate::stats::{Phase, TcpSample};
+use crate::stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {

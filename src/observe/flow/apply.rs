@@ -4,8 +4,8 @@ use crate::event::{Answered, Direction};
 use crate::wire::{Flags, Segment};
 
 use super::half::{Fin, Repeated};
-use super::notes::Note;
 use super::look::Repetition;
+use super::notes::Note;
 use super::seq::{after, before};
 use super::{Acks, Ending, Facts, FinCopy, Flow, Kind, MILLISECOND, Place, Stage, Wait};
 
@@ -128,8 +128,8 @@ impl Flow {
             }
             return;
         }
-        let repeated = matches!(facts.place, Place::Seen | Place::Fills(_))
-            || matches!(facts.fin, FinCopy::Again(_));
+        let repeated =
+            matches!(facts.place, Place::Seen | Place::Fills(_)) || matches!(facts.fin, FinCopy::Again(_));
         if repeated {
             own.repeats = own.repeats.saturating_add(1);
         }
@@ -203,8 +203,7 @@ impl Flow {
                     other.repeated = None;
                 }
                 // The byte of a window probe may be kept by the receiver (RFC 9293, 3.8.6.1).
-                let probed =
-                    other.probing && other.space.next().is_some_and(|n| s.ack == n.wrapping_add(1));
+                let probed = other.probing && other.space.next().is_some_and(|n| s.ack == n.wrapping_add(1));
                 other.space.acknowledged(s.ack) && !probed
             };
             self.missing |= missing;
@@ -291,7 +290,8 @@ impl Flow {
         if facts.from == Direction::FromDevice && !matches!(facts.kind, Kind::Foreign) {
             if self.device.window > 0 || self.host.fin_acked_by(&self.device) {
                 self.window_wait = Wait::Off;
-            } else if self.window_wait == Wait::Off && matches!(facts.kind, Kind::Ordinary | Kind::KeepAlive) {
+            } else if self.window_wait == Wait::Off && matches!(facts.kind, Kind::Ordinary | Kind::KeepAlive)
+            {
                 self.window_wait = Wait::Since(facts.at);
             }
         }

@@ -127,7 +127,9 @@ pub(super) fn post_run_chatter(scene: &Scene<'_>) -> Option<Ruling> {
         AnomalyClass::Path
     } else {
         match (ending, scene.facts.fin) {
-            (Ending::Reset(Direction::FromHost), _) if flow.host.resets < LOST_RESETS => AnomalyClass::Provoked,
+            (Ending::Reset(Direction::FromHost), _) if flow.host.resets < LOST_RESETS => {
+                AnomalyClass::Provoked
+            }
             (Ending::Closed, FinCopy::Again(Repetition::BackOff | Repetition::Unacknowledged))
                 if flow.device.fin.is_some_and(|f| f.copies <= LOST_ACKS) =>
             {

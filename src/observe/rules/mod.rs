@@ -60,7 +60,9 @@ impl Obstacle {
     /// In words, with what would have helped.
     pub(crate) const fn in_words(self) -> &'static str {
         match self {
-            Self::WatchTooShort => "the watch ended before the time that this needs had passed; a longer --watch would tell",
+            Self::WatchTooShort => {
+                "the watch ended before the time that this needs had passed; a longer --watch would tell"
+            }
             Self::BeganBefore => "the connection began before the capture did",
             Self::PacketsMissing => "packets of the connection are missing from the capture",
             Self::Evicted => "more connections were open at once than are followed",
@@ -136,9 +138,7 @@ impl Scene<'_> {
     /// A verdict against the device, or, where C's own packets explain it, not.
     fn of_device(&self, id: AnomalyId) -> Verdict {
         match self.host_caused() {
-            Some(remark) => {
-                Verdict { remark: Some(remark), ..self.verdict(id, AnomalyClass::Provoked) }
-            }
+            Some(remark) => Verdict { remark: Some(remark), ..self.verdict(id, AnomalyClass::Provoked) },
             None => self.verdict(id, AnomalyClass::Device),
         }
     }

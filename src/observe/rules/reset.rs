@@ -108,10 +108,8 @@ pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     }
     let (next, acked) = (flow.device.space.next(), flow.host.ack);
     let known = next.or(acked)?;
-    let answers_recent = flow
-        .notes
-        .iter()
-        .any(|n| n.from == Direction::FromHost && n.flags.has(Flags::ACK) && n.ack == seq);
+    let answers_recent =
+        flow.notes.iter().any(|n| n.from == Direction::FromHost && n.flags.has(Flags::ACK) && n.ack == seq);
     // T's FIN, not yet acknowledged, may or may not be counted.
     let at_fin = flow.device.fin.is_some_and(|f| f.seq == seq);
     if next == Some(seq) || acked == Some(seq) || answers_recent || at_fin {

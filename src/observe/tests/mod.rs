@@ -1,2 +1,1 @@
-
 //! Tests of the observer through whole frames.
