@@ -6,7 +6,8 @@ use espstress::diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId
 use espstress::event::{AnomalyClass, AnomalyId, Direction, Failure};
 use espstress::report::thresholds::Gates;
 use espstress::report::{self, Capture, Host, Report, Target, TargetKind, Tool, Workload};
-use espstress::stats::{Phase, Recorder, TcpSample};
+use espstress::event::TcpSample;
+use espstress::stats::{Phase, Recorder};
 use serde_json::json;
 
 /// Reads a report as its readers do, with unknown fields denied, and holds it against the schema.
