@@ -6,11 +6,7 @@ use espstress_device::conformance::{Backlog, Device, PERSONA_CHECKS, SERVICE_CHE
 use espstress_device::persona::Kind;
 
 fn start(persona: Persona) -> (Sim, Device) {
-    let config = SimConfig {
-        persona,
-        token: Some(TOKEN.to_owned()),
-        ..SimConfig::default()
-    };
+    let config = SimConfig { persona, token: Some(TOKEN.to_owned()), ..SimConfig::default() };
     let sim = Sim::start(config).expect("sim starts");
     let device = Device {
         addresses: sim.addresses().iter().collect(),
@@ -39,16 +35,12 @@ fn every_persona_shows_its_habit() {
             .iter()
             .map(|check| {
                 scope.spawn(|| {
-                    let (_sim, device) =
-                        start(check.persona.parse().expect("the table names personas"));
+                    let (_sim, device) = start(check.persona.parse().expect("the table names personas"));
                     check.run(&device).err()
                 })
             })
             .collect();
-        running
-            .into_iter()
-            .filter_map(|check| check.join().expect("no panic"))
-            .collect()
+        running.into_iter().filter_map(|check| check.join().expect("no panic")).collect()
     });
     assert!(faults.is_empty(), "{faults:#?}");
 }
@@ -56,10 +48,7 @@ fn every_persona_shows_its_habit() {
 #[test]
 fn no_persona_is_without_a_check() {
     for kind in Kind::ALL {
-        assert!(
-            PERSONA_CHECKS.iter().any(|check| check.kind == kind),
-            "{kind}"
-        );
+        assert!(PERSONA_CHECKS.iter().any(|check| check.kind == kind), "{kind}");
     }
 }
 
@@ -78,10 +67,7 @@ fn a_robust_device_passes_for_no_persona_with_a_fault() {
                 })
             })
             .collect();
-        running
-            .into_iter()
-            .filter_map(|check| check.join().expect("no panic"))
-            .collect()
+        running.into_iter().filter_map(|check| check.join().expect("no panic")).collect()
     });
     assert!(passed.is_empty(), "{passed:?}");
 }

@@ -12,18 +12,12 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn start(config: SimConfig) -> Sim {
-    Sim::start(SimConfig {
-        token: Some("secret".to_owned()),
-        ..config
-    })
-    .expect("sim starts")
+    Sim::start(SimConfig { token: Some("secret".to_owned()), ..config }).expect("sim starts")
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("connect");
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("socket option");
+    stream.set_read_timeout(Some(PATIENCE)).expect("socket option");
     stream
 }
 
@@ -41,15 +35,11 @@ fn control(sim: &Sim, query: &str) {
 /// Asks until there is an answer: a device that restarts or is away has none.
 fn telemetry(sim: &Sim) -> Value {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    socket
-        .set_read_timeout(Some(Duration::from_millis(50)))
-        .expect("socket option");
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("socket option");
     let give_up = Instant::now() + PATIENCE;
     let mut bytes = [0; 2048];
     loop {
-        socket
-            .send_to(b"telemetry", sim.address(Service::Telemetry))
-            .expect("send");
+        socket.send_to(b"telemetry", sim.address(Service::Telemetry)).expect("send");
         if let Ok(len) = socket.recv(&mut bytes) {
             return serde_json::from_slice(&bytes[..len]).expect("telemetry is JSON");
         }
@@ -63,9 +53,7 @@ fn a_reboot_resets_connections_and_comes_back_on_the_same_ports() {
     let mut held = connect(sim.address(Service::Framed));
     assert_eq!(telemetry(&sim)["boot_count"], 1);
     control(&sim, "reboot=true");
-    let ended = held
-        .read(&mut [0; 1])
-        .expect_err("a restart is no orderly end");
+    let ended = held.read(&mut [0; 1]).expect_err("a restart is no orderly end");
     assert_eq!(ended.kind(), ErrorKind::ConnectionReset);
     let after = telemetry(&sim);
     assert_eq!(after["boot_count"], 2);
@@ -98,18 +86,10 @@ fn an_outage_is_silence_for_so_long_and_then_service() {
     // The command waits for its answer to get out first.
     std::thread::sleep(Duration::from_millis(300));
     let asked = Instant::now();
-    stream
-        .write_all(b"HEAD / HTTP/1.1\r\nHost: sim\r\n\r\n")
-        .expect("write");
-    let n = stream
-        .read(&mut [0; 512])
-        .expect("an answer after the outage");
+    stream.write_all(b"HEAD / HTTP/1.1\r\nHost: sim\r\n\r\n").expect("write");
+    let n = stream.read(&mut [0; 512]).expect("an answer after the outage");
     assert!(n > 0);
-    assert!(
-        asked.elapsed() > Duration::from_millis(300),
-        "answered after {:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() > Duration::from_millis(300), "answered after {:?}", asked.elapsed());
 }
 
 #[test]
@@ -119,26 +99,18 @@ fn a_sim_dials_its_host_says_its_number_and_dials_again_after_a_loss() {
     let _sim = start(SimConfig {
         number: 4,
         dial: Some(("127.0.0.1".to_owned(), port)),
-        line: LineTimes {
-            timeout: Duration::from_millis(150),
-            data_interval: Duration::from_millis(50),
-        },
+        line: LineTimes { timeout: Duration::from_millis(150), data_interval: Duration::from_millis(50) },
         ..SimConfig::default()
     });
     for round in 0..2 {
         let (stream, _) = host.accept().expect("the device dials");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("socket option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("socket option");
         let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
         assert_eq!(lines.next().as_deref(), Some("4"), "round {round}");
         let data = lines.find(|line| !line.is_empty());
         assert_eq!(data.as_deref(), Some("[1,0]"), "round {round}");
         // This host says nothing: the device notices and hangs up.
-        assert!(
-            lines.all(|line| line.is_empty() || line.starts_with('[')),
-            "round {round}"
-        );
+        assert!(lines.all(|line| line.is_empty() || line.starts_with('[')), "round {round}");
     }
 }
 
@@ -152,9 +124,7 @@ fn a_sim_without_an_accounted_heap_has_none_and_one_with_it_counts_what_is_hoard
         ..SimConfig::default()
     });
     let mut stream = connect(hoarder.address(Service::Http));
-    stream
-        .write_all(b"HEAD / HTTP/1.1\r\nHost: sim\r\n\r\n")
-        .expect("write");
+    stream.write_all(b"HEAD / HTTP/1.1\r\nHost: sim\r\n\r\n").expect("write");
     assert!(stream.read(&mut [0; 512]).expect("read") > 0);
     assert_eq!(telemetry(&hoarder)["heap"]["free_bytes"], 10_000 - 256);
 }
@@ -162,10 +132,7 @@ fn a_sim_without_an_accounted_heap_has_none_and_one_with_it_counts_what_is_hoard
 #[test]
 fn services_that_are_off_take_no_socket_and_have_no_address() {
     let services = Services::NONE.with(Service::Http).with(Service::Telemetry);
-    let sim = start(SimConfig {
-        services,
-        ..SimConfig::default()
-    });
+    let sim = start(SimConfig { services, ..SimConfig::default() });
     assert_eq!(sim.capacity(), 8);
     assert_eq!(sim.addresses().get(Service::Raw), None);
     assert_eq!(telemetry(&sim)["capacity"], 8);
@@ -173,10 +140,7 @@ fn services_that_are_off_take_no_socket_and_have_no_address() {
 
 #[test]
 fn a_setup_without_room_for_connections_is_refused() {
-    let error = Sim::start(SimConfig {
-        sockets: 5,
-        ..SimConfig::default()
-    })
-    .expect_err("five sockets are the services' own");
+    let error = Sim::start(SimConfig { sockets: 5, ..SimConfig::default() })
+        .expect_err("five sockets are the services' own");
     assert!(error.to_string().contains("sockets"), "{error}");
 }

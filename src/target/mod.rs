@@ -1,2 +1,13 @@
 //! What is tested: addresses, and the devices that need no hardware.
+//!
+//! A [`Spec`] is what was typed; a [`Device`] is the running thing, with its services and its capacity. Whatever
+//! had to be started for it ends when it is dropped.
+
+mod address;
+mod device;
 pub mod sim;
+mod spec;
+
+pub use address::{AddressError, PublicAddresses, is_public, resolve};
+pub use device::{Device, DeviceKind, DeviceSetup, TargetError};
+pub use spec::{Spec, SpecError, TwinOptions};

@@ -227,13 +227,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         for (entry, source) in entries.iter_mut().zip(sources) {
             entry.source = source;
         }
-        Self {
-            program,
-            sockets,
-            entries,
-            dial_until: Instant::ZERO,
-            accept_again: Instant::ZERO,
-        }
+        Self { program, sockets, entries, dial_until: Instant::ZERO, accept_again: Instant::ZERO }
     }
 
     /// The program.
@@ -430,10 +424,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
     }
 
     fn answer_datagrams(&mut self, now: Instant) {
-        let mut telemetry = self
-            .entries
-            .iter_mut()
-            .filter(|entry| matches!(entry.source, Source::Telemetry));
+        let mut telemetry = self.entries.iter_mut().filter(|entry| matches!(entry.source, Source::Telemetry));
         match telemetry.next() {
             Some(entry) if entry.ready != Readiness::Idle => entry.ready = Readiness::Idle,
             _ => return,

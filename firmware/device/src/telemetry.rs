@@ -311,9 +311,7 @@ fn body(
     write!(json, ",\"capacity\":{},\"hoarded_bytes\":{}", config.capacity(), program.hoarded())?;
     json.write_str(",\"services\":{")?;
     let mut separator = "";
-    let mut services = Service::TCP
-        .into_iter()
-        .filter(|&service| config.services.contains(service));
+    let mut services = Service::TCP.into_iter().filter(|&service| config.services.contains(service));
     while let Some(service) = services.next() {
         let to_come = services.clone().count();
         counters(json, program, service, separator, COUNTERS * to_come + TAIL)?;

@@ -120,24 +120,14 @@ impl Sockets for Script {
 }
 
 fn run(persona: &str, script: Script, test: impl FnOnce(&mut Carrier<'_, Script>)) {
-    let config = Config {
-        persona: persona.parse().expect("a persona"),
-        ..Config::default()
-    };
+    let config = Config { persona: persona.parse().expect("a persona"), ..Config::default() };
     let mut entries: Vec<_> = (0..entries_needed(&config)).map(|_| Entry::EMPTY).collect();
-    test(&mut Carrier::new(
-        Program::new(config, Instant::ZERO),
-        script,
-        &mut entries,
-    ));
+    test(&mut Carrier::new(Program::new(config, Instant::ZERO), script, &mut entries));
 }
 
 #[test]
 fn a_failed_accept_is_counted_and_rests_before_the_next() {
-    let script = Script {
-        accepts: [Err(ErrorKind::OutOfSockets), Ok(1)].into(),
-        ..Script::default()
-    };
+    let script = Script { accepts: [Err(ErrorKind::OutOfSockets), Ok(1)].into(), ..Script::default() };
     run("robust", script, |carrier| {
         carrier.turn();
         carrier.turn();
@@ -147,22 +137,13 @@ fn a_failed_accept_is_counted_and_rests_before_the_next() {
         carrier.sockets().now = Instant::ZERO + rest;
         carrier.turn();
         let counters = carrier.program().counters(Service::Http);
-        assert_eq!(
-            (
-                counters.accepted,
-                counters.errors[ErrorKind::OutOfSockets as usize]
-            ),
-            (1, 1)
-        );
+        assert_eq!((counters.accepted, counters.errors[ErrorKind::OutOfSockets as usize]), (1, 1));
     });
 }
 
 #[test]
 fn connections_beyond_the_capacity_stay_with_the_stack() {
-    let script = Script {
-        accepts: (0..8).map(Ok).collect(),
-        ..Script::default()
-    };
+    let script = Script { accepts: (0..8).map(Ok).collect(), ..Script::default() };
     run("robust", script, |carrier| {
         for _ in 0..5 {
             carrier.turn();
@@ -174,31 +155,21 @@ fn connections_beyond_the_capacity_stay_with_the_stack() {
 
 #[test]
 fn a_hung_program_answers_telemetry_and_nothing_else() {
-    let script = Script {
-        accepts: [Ok(1)].into(),
-        datagrams: [b"telemetry".to_vec()].into(),
-        ..Script::default()
-    };
+    let script =
+        Script { accepts: [Ok(1)].into(), datagrams: [b"telemetry".to_vec()].into(), ..Script::default() };
     run("frozen", script, |carrier| {
         carrier.turn();
         carrier.turn();
         assert_eq!(carrier.sockets().accept_calls, 0);
         assert_eq!(carrier.sockets().answers, 1);
-        assert_eq!(
-            carrier.sockets().waits[1],
-            None,
-            "nothing but telemetry is waited for"
-        );
+        assert_eq!(carrier.sockets().waits[1], None, "nothing but telemetry is waited for");
     });
 }
 
 #[test]
 fn a_connection_with_much_to_do_lets_others_have_their_turn_and_comes_back_without_waiting() {
-    let script = Script {
-        accepts: [Ok(1)].into(),
-        incoming: HEAD.repeat(200).into_bytes(),
-        ..Script::default()
-    };
+    let script =
+        Script { accepts: [Ok(1)].into(), incoming: HEAD.repeat(200).into_bytes(), ..Script::default() };
     run("robust", script, |carrier| {
         carrier.turn();
         assert!(!carrier.sockets().incoming.is_empty(), "not all at once");
@@ -210,23 +181,15 @@ fn a_connection_with_much_to_do_lets_others_have_their_turn_and_comes_back_witho
             assert!(turns < 1_000, "it does not come to an end");
         }
         carrier.turn();
-        let answers = carrier
-            .sockets()
-            .sent
-            .windows(15)
-            .filter(|window| window == b"HTTP/1.1 200 OK")
-            .count();
+        let answers =
+            carrier.sockets().sent.windows(15).filter(|window| window == b"HTTP/1.1 200 OK").count();
         assert_eq!(answers, 200);
     });
 }
 
 #[test]
 fn what_is_hoarded_is_taken_from_the_carrier() {
-    let script = Script {
-        accepts: [Ok(1)].into(),
-        incoming: HEAD.into(),
-        ..Script::default()
-    };
+    let script = Script { accepts: [Ok(1)].into(), incoming: HEAD.into(), ..Script::default() };
     run("hoarder", script, |carrier| {
         carrier.turn();
         assert_eq!(carrier.sockets().device, [DeviceWish::Hoard(256)]);
@@ -235,19 +198,10 @@ fn what_is_hoarded_is_taken_from_the_carrier() {
 
 #[test]
 fn a_host_that_cannot_be_dialled_is_tried_again_later() {
-    let config = Config {
-        dial: Some(Host {
-            name: "host".try_into().expect("short"),
-            port: 1,
-        }),
-        ..Config::default()
-    };
+    let config =
+        Config { dial: Some(Host { name: "host".try_into().expect("short"), port: 1 }), ..Config::default() };
     let mut entries: Vec<_> = (0..entries_needed(&config)).map(|_| Entry::EMPTY).collect();
-    let mut carrier = Carrier::new(
-        Program::new(config, Instant::ZERO),
-        Script::default(),
-        &mut entries,
-    );
+    let mut carrier = Carrier::new(Program::new(config, Instant::ZERO), Script::default(), &mut entries);
     for seconds in [0, 0, 3] {
         carrier.sockets().now = Instant::from_millis(seconds * 1_000);
         carrier.turn();

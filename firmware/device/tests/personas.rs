@@ -18,21 +18,12 @@ fn robust_accepts_only_while_a_slot_is_free() {
     let mut bench = Bench::with_persona("robust");
     let mut wires = Vec::new();
     for _ in 0..bench.program.config().capacity() {
-        assert_eq!(
-            bench.program.admit(Service::Http, bench.now),
-            Admission::Accept
-        );
+        assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
         wires.push(bench.open(Service::Http));
     }
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::NotNow { retry_at: None }
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::NotNow { retry_at: None });
     bench.close_peer(&mut wires[0]);
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::Accept
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
 }
 
 #[test]
@@ -91,10 +82,7 @@ fn early_close_answers_when_the_wait_is_over_without_a_request() {
 fn serial_serves_the_next_only_when_the_first_is_gone_even_if_the_stack_has_accepted_both() {
     let mut bench = Bench::with_persona("serial");
     let mut first = bench.open(Service::Http);
-    assert_eq!(
-        bench.program.admit(Service::Raw, bench.now),
-        Admission::NotNow { retry_at: None }
-    );
+    assert_eq!(bench.program.admit(Service::Raw, bench.now), Admission::NotNow { retry_at: None });
     bench.run(&mut first);
     let mut second = bench.open(Service::Http);
     assert_eq!(bench.say(&mut second, HEAD), Waits::Holding);
@@ -108,15 +96,9 @@ fn leaky_gives_no_slot_back_after_an_error_and_every_other() {
     let mut bench = Bench::with_persona("leaky");
     let mut wire = bench.open(Service::Http);
     bench.run(&mut wire);
-    assert_eq!(
-        bench.fail(&mut wire, ErrorKind::Reset),
-        Waits::Closed(CloseHow::Leak)
-    );
+    assert_eq!(bench.fail(&mut wire, ErrorKind::Reset), Waits::Closed(CloseHow::Leak));
     let mut wire = bench.open(Service::Http);
-    assert_eq!(
-        bench.close_peer(&mut wire),
-        Waits::Closed(CloseHow::Orderly)
-    );
+    assert_eq!(bench.close_peer(&mut wire), Waits::Closed(CloseHow::Orderly));
     let counters = bench.program.counters(Service::Http);
     assert_eq!((counters.open, counters.leaked), (0, 1));
 }
@@ -133,21 +115,12 @@ fn hoarder_wants_256_bytes_for_each_request() {
 #[test]
 fn slow_accept_takes_one_connection_a_second() {
     let mut bench = Bench::with_persona("slow-accept");
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::Accept
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
     let _first = bench.open(Service::Http);
     let retry_at = Some(Instant::from_millis(1_000));
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::NotNow { retry_at }
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::NotNow { retry_at });
     bench.pass(SECOND);
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::Accept
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
 }
 
 #[test]
@@ -182,28 +155,19 @@ fn frozen_hangs_when_both_its_time_and_its_requests_are_over() {
     wire.take_sent();
     assert_eq!(bench.say(&mut wire, HEAD), Waits::Holding);
     assert!(wire.sent.is_empty());
-    assert_eq!(
-        bench.program.admit(Service::Http, bench.now),
-        Admission::NotNow { retry_at: None }
-    );
+    assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::NotNow { retry_at: None });
 }
 
 #[test]
 fn rebooting_restarts_on_time_and_counts_its_starts() {
     let mut bench = Bench::with_persona("rebooting:every=3s");
-    assert_eq!(
-        bench.program.next_wish_at(),
-        Some(Instant::from_millis(3_000))
-    );
+    assert_eq!(bench.program.next_wish_at(), Some(Instant::from_millis(3_000)));
     assert_eq!(bench.wishes(), []);
     bench.pass(3 * SECOND);
     let restart = DeviceWish::Restart(ResetReason::Panic);
     assert_eq!(bench.program.poll_wish(bench.now), Some(restart));
     let config = bench.program.config_after_restart(ResetReason::Panic);
-    let boot = Boot {
-        count: 2,
-        reason: ResetReason::Panic,
-    };
+    let boot = Boot { count: 2, reason: ResetReason::Panic };
     assert_eq!(config.boot, boot);
     let again = Program::new(config, bench.now);
     assert_eq!(again.uptime(bench.now), Duration::ZERO);

@@ -14,10 +14,7 @@ use espstress_device::{CloseHow, Config, DeviceWish, ErrorKind, Instant, Service
 use support::{Bench, HEAD, Waits};
 
 fn with_token() -> Bench {
-    Bench::new(Config {
-        token: Token::new("secret").unwrap(),
-        ..Config::default()
-    })
+    Bench::new(Config { token: Token::new("secret").unwrap(), ..Config::default() })
 }
 
 fn control(body: &str) -> String {
@@ -35,28 +32,19 @@ fn a_commanded_outage_begins_after_the_answer_is_out() {
     assert!(wire.sent_text().starts_with("HTTP/1.1 200"));
     assert_eq!(bench.wishes(), []);
     bench.now = bench.program.next_wish_at().expect("an outage is to come");
-    assert_eq!(
-        bench.wishes(),
-        [DeviceWish::LeaveNetwork(Duration::from_millis(2_500))]
-    );
+    assert_eq!(bench.wishes(), [DeviceWish::LeaveNetwork(Duration::from_millis(2_500))]);
 }
 
 #[test]
 fn power_save_and_reboot_become_wishes() {
     let mut bench = with_token();
     let mut wire = bench.open(Service::Http);
-    bench.say(
-        &mut wire,
-        control(r#"{"power_save": "MAX_MODEM", "reboot": true}"#),
-    );
+    bench.say(&mut wire, control(r#"{"power_save": "MAX_MODEM", "reboot": true}"#));
     bench.pass(Duration::from_secs(1));
     let wishes = bench.wishes();
     assert_eq!(
         wishes,
-        [
-            DeviceWish::PowerSave(PowerSave::MaxModem),
-            DeviceWish::Restart(ResetReason::Software)
-        ]
+        [DeviceWish::PowerSave(PowerSave::MaxModem), DeviceWish::Restart(ResetReason::Software)]
     );
 }
 
@@ -69,11 +57,7 @@ fn without_a_token_set_up_no_token_opens_control() {
             &mut wire,
             format!("POST /control?reboot=true HTTP/1.1\r\nHost: d\r\nAuthorization: Bearer {shown}\r\n\r\n"),
         );
-        assert!(
-            wire.sent_text().starts_with("HTTP/1.1 403"),
-            "{}",
-            wire.sent_text()
-        );
+        assert!(wire.sent_text().starts_with("HTTP/1.1 403"), "{}", wire.sent_text());
         wire.take_sent();
     }
     bench.pass(Duration::from_secs(1));
@@ -89,10 +73,7 @@ fn a_drain_ends_by_itself_when_the_peer_does_not_close() {
     bench.say(&mut wire, "more and more");
     bench.now = wire.connection.deadline().expect("a drain has an end");
     assert_eq!(bench.run(&mut wire), Waits::Closed(CloseHow::Orderly));
-    assert_eq!(
-        bench.program.counters(Service::Http).errors[ErrorKind::Malformed as usize],
-        1
-    );
+    assert_eq!(bench.program.counters(Service::Http).errors[ErrorKind::Malformed as usize], 1);
 }
 
 #[test]
@@ -100,8 +81,7 @@ fn a_peer_that_takes_nothing_for_a_minute_is_reset() {
     let mut bench = Bench::new(Config::default());
     let mut wire = bench.open(Service::Http);
     wire.unread = HEAD.into();
-    let espstress_device::Wish::Read(space) = wire.connection.next(&mut bench.program, bench.now)
-    else {
+    let espstress_device::Wish::Read(space) = wire.connection.next(&mut bench.program, bench.now) else {
         panic!("a new connection reads");
     };
     space[..HEAD.len()].copy_from_slice(HEAD.as_bytes());
@@ -128,14 +108,8 @@ fn a_frame_above_the_limit_is_refused_before_its_payload() {
 fn the_devices_heartbeats_come_at_their_interval() {
     let mut bench = Bench::new(Config::default());
     let mut wire = bench.open(Service::Framed);
-    let subscribe = Subscribe {
-        session: 5,
-        interval_ms: 100,
-    }
-    .encode();
-    let mut message = Header::new(Kind::Subscribe, 1, &subscribe)
-        .encode()
-        .to_vec();
+    let subscribe = Subscribe { session: 5, interval_ms: 100 }.encode();
+    let mut message = Header::new(Kind::Subscribe, 1, &subscribe).encode().to_vec();
     message.extend(subscribe);
     bench.say(&mut wire, message);
     wire.take_sent();
@@ -146,10 +120,7 @@ fn the_devices_heartbeats_come_at_their_interval() {
         bench.run(&mut wire);
         let sent: [u8; 20] = wire.take_sent().try_into().expect("one header");
         let beat = Header::decode(&sent).unwrap();
-        assert_eq!(
-            (beat.kind, u64::from(beat.sequence)),
-            (Kind::Heartbeat, number)
-        );
+        assert_eq!((beat.kind, u64::from(beat.sequence)), (Kind::Heartbeat, number));
     }
 }
 
@@ -157,14 +128,8 @@ fn the_devices_heartbeats_come_at_their_interval() {
 fn a_heartbeat_that_is_due_during_an_echo_waits_without_spinning() {
     let mut bench = Bench::new(Config::default());
     let mut wire = bench.open(Service::Framed);
-    let subscribe = Subscribe {
-        session: 5,
-        interval_ms: 100,
-    }
-    .encode();
-    let mut message = Header::new(Kind::Subscribe, 1, &subscribe)
-        .encode()
-        .to_vec();
+    let subscribe = Subscribe { session: 5, interval_ms: 100 }.encode();
+    let mut message = Header::new(Kind::Subscribe, 1, &subscribe).encode().to_vec();
     message.extend(subscribe);
     let mut echo = Header::new(Kind::Echo, 2, b"");
     echo.length = 10;
@@ -172,11 +137,7 @@ fn a_heartbeat_that_is_due_during_an_echo_waits_without_spinning() {
     bench.say(&mut wire, message);
     bench.pass(Duration::from_secs(1));
     bench.run(&mut wire);
-    assert!(
-        wire.connection
-            .deadline()
-            .is_none_or(|deadline| deadline > bench.now)
-    );
+    assert!(wire.connection.deadline().is_none_or(|deadline| deadline > bench.now));
 }
 
 #[test]
@@ -188,25 +149,14 @@ fn a_wrong_checksum_is_counted_and_comes_back_as_it_was() {
     message.extend(b"wrong");
     bench.say(&mut wire, message);
     assert_eq!(&wire.sent[20..], b"wrong");
-    assert_eq!(
-        Header::decode(wire.sent[..20].try_into().unwrap())
-            .unwrap()
-            .checksum,
-        header.checksum
-    );
-    assert_eq!(
-        bench.program.counters(Service::Framed).errors[ErrorKind::Corrupt as usize],
-        1
-    );
+    assert_eq!(Header::decode(wire.sent[..20].try_into().unwrap()).unwrap().checksum, header.checksum);
+    assert_eq!(bench.program.counters(Service::Framed).errors[ErrorKind::Corrupt as usize], 1);
 }
 
 fn dialling() -> Bench {
     Bench::new(Config {
         number: 3,
-        dial: Some(Host {
-            name: Text::try_from("host").unwrap(),
-            port: 8123,
-        }),
+        dial: Some(Host { name: Text::try_from("host").unwrap(), port: 8123 }),
         ..Config::default()
     })
 }
@@ -214,11 +164,7 @@ fn dialling() -> Bench {
 #[test]
 fn a_device_that_dials_says_its_number_first_then_keeps_alive_and_sends_data() {
     let mut bench = dialling();
-    assert_eq!(
-        bench.program.config().capacity(),
-        4,
-        "dialling takes a socket"
-    );
+    assert_eq!(bench.program.config().capacity(), 4, "dialling takes a socket");
     assert!(bench.program.poll_dial(bench.now).is_some());
     assert!(bench.program.poll_dial(bench.now).is_none(), "only once");
     let connection = bench.program.dialled(bench.now);
@@ -228,20 +174,14 @@ fn a_device_that_dials_says_its_number_first_then_keeps_alive_and_sends_data() {
     wire.take_sent();
     let mut lines = Vec::new();
     while bench.now < Instant::from_millis(5_000) {
-        bench.now = wire
-            .connection
-            .deadline()
-            .expect("always something to come");
+        bench.now = wire.connection.deadline().expect("always something to come");
         bench.say(&mut wire, "\n");
         let sent = wire.take_sent();
         if !sent.is_empty() {
             lines.push((bench.now.as_millis(), String::from_utf8(sent).unwrap()));
         }
     }
-    let expected: Vec<_> = [1_000, 2_000, 3_000, 4_000]
-        .into_iter()
-        .map(|at| (at, "\n".to_owned()))
-        .collect();
+    let expected: Vec<_> = [1_000, 2_000, 3_000, 4_000].into_iter().map(|at| (at, "\n".to_owned())).collect();
     assert_eq!(lines[..4], expected);
     assert_eq!(lines[4], (5_000, "[1,0]\n".to_owned()));
 }
@@ -268,11 +208,7 @@ fn a_lost_host_is_noticed_after_the_time_out_and_dialled_after_twice_that() {
 fn telemetry_is_json_with_null_for_what_is_not_there() {
     let bench = Bench::new(Config::default());
     let mut bytes = [0; MAX_LEN];
-    let len = bench.program.telemetry(
-        &Readings::default(),
-        Instant::from_millis(1_234),
-        &mut bytes,
-    );
+    let len = bench.program.telemetry(&Readings::default(), Instant::from_millis(1_234), &mut bytes);
     let json: serde_json::Value = serde_json::from_slice(&bytes[..len]).unwrap();
     assert!(json["heap"].is_null() && json["wifi"].is_null());
     assert_eq!(json["uptime_ms"], 1_234);
@@ -284,12 +220,7 @@ fn telemetry_is_json_with_null_for_what_is_not_there() {
 fn telemetry_gives_readings_under_names_with_units() {
     let bench = Bench::new(Config::default());
     let readings = Readings {
-        heap: Some(Heap {
-            free: 1,
-            min_free: Some(2),
-            largest: None,
-            total: 4,
-        }),
+        heap: Some(Heap { free: 1, min_free: Some(2), largest: None, total: 4 }),
         wifi: Some(Wifi {
             rssi_dbm: Some(-67),
             disconnects: 3,
@@ -297,16 +228,11 @@ fn telemetry_gives_readings_under_names_with_units() {
             power_save: PowerSave::MinModem,
         }),
         sockets: Some(SocketUse { used: 9, limit: 10 }),
-        stack: Stack {
-            name: "a \"stack\"\n",
-            version: "1\\2",
-        },
+        stack: Stack { name: "a \"stack\"\n", version: "1\\2" },
         options: &[("TCP_MSL", "60000")],
     };
     let mut bytes = [0; MAX_LEN];
-    let len = bench
-        .program
-        .telemetry(&readings, Instant::ZERO, &mut bytes);
+    let len = bench.program.telemetry(&readings, Instant::ZERO, &mut bytes);
     let json: serde_json::Value = serde_json::from_slice(&bytes[..len]).unwrap();
     assert_eq!(json["heap"]["free_bytes"], 1);
     assert!(json["heap"]["largest_free_block_bytes"].is_null());
@@ -328,17 +254,10 @@ fn telemetry_stays_within_a_datagram_however_many_options_and_errors_there_are()
             }
         }
     }
-    let options: Vec<_> = (0..100)
-        .map(|_| ("CONFIG_LWIP_TCP_SND_BUF_DEFAULT", "5760"))
-        .collect();
-    let readings = Readings {
-        options: &options,
-        ..Readings::default()
-    };
+    let options: Vec<_> = (0..100).map(|_| ("CONFIG_LWIP_TCP_SND_BUF_DEFAULT", "5760")).collect();
+    let readings = Readings { options: &options, ..Readings::default() };
     let mut bytes = [0; 4096];
-    let len = bench
-        .program
-        .telemetry(&readings, Instant::ZERO, &mut bytes);
+    let len = bench.program.telemetry(&readings, Instant::ZERO, &mut bytes);
     assert!(len <= MAX_LEN);
     let json: serde_json::Value = serde_json::from_slice(&bytes[..len]).unwrap();
     assert!(json["options_left_out"].as_u64().unwrap() > 0);

@@ -78,8 +78,7 @@ impl SimConfig {
         };
         let dial = match &self.dial {
             Some((name, port)) => Some(Host {
-                name: Text::try_from(name.as_str())
-                    .map_err(|error| invalid("host to dial", error))?,
+                name: Text::try_from(name.as_str()).map_err(|error| invalid("host to dial", error))?,
                 port: *port,
             }),
             None => None,
@@ -115,10 +114,7 @@ impl SimConfig {
 }
 
 fn invalid(what: &str, error: TooLong) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("sim: {what} is {error}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, format!("sim: {what} is {error}"))
 }
 
 /// Where the services of a sim are.
@@ -129,9 +125,7 @@ impl Addresses {
     /// The address of a service, `None` when it is switched off.
     #[must_use]
     pub fn get(&self, service: Service) -> Option<SocketAddr> {
-        self.iter()
-            .find(|&(each, _)| each == service)
-            .map(|(_, address)| address)
+        self.iter().find(|&(each, _)| each == service).map(|(_, address)| address)
     }
 
     /// All services that are switched on.
@@ -163,19 +157,11 @@ impl Sim {
         let waker = Arc::new(mio::Waker::new(poll.registry(), sockets::WAKER)?);
         let stop = Arc::new(AtomicBool::new(false));
         let capacity = device.capacity();
-        let thread = std::thread::Builder::new()
-            .name(format!("sim-{}", config.name))
-            .spawn({
-                let stop = Arc::clone(&stop);
-                move || run(&config, device, bound, poll, &stop)
-            })?;
-        Ok(Self {
-            addresses,
-            capacity,
-            stop,
-            waker,
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name(format!("sim-{}", config.name)).spawn({
+            let stop = Arc::clone(&stop);
+            move || run(&config, device, bound, poll, &stop)
+        })?;
+        Ok(Self { addresses, capacity, stop, waker, thread: Some(thread) })
     }
 
     /// Where its services are; the same over restarts.
@@ -228,10 +214,7 @@ impl Drop for Sim {
 fn run(config: &SimConfig, mut device: Config, bound: Bound, poll: mio::Poll, stop: &AtomicBool) {
     let clock = Clock::start();
     let backlog = config.backlog.to_string();
-    let options = [
-        ("backlog", backlog.as_str()),
-        ("link", "none: the host's own stack"),
-    ];
+    let options = [("backlog", backlog.as_str()), ("link", "none: the host's own stack")];
     let mut entries = Vec::new();
     entries.resize_with(entries_needed(&device), || Entry::EMPTY);
     let mut bound = Some(bound);
@@ -271,21 +254,14 @@ mod tests {
 
     #[test]
     fn several_sims_run_in_one_process_and_end_when_dropped() {
-        let sims: Vec<_> = (0..3)
-            .map(|_| Sim::start(SimConfig::default()).unwrap())
-            .collect();
+        let sims: Vec<_> = (0..3).map(|_| Sim::start(SimConfig::default()).unwrap()).collect();
         let addresses: Vec<_> = sims.iter().map(|sim| sim.address(Service::Http)).collect();
         for address in &addresses {
             let mut stream = TcpStream::connect(address).unwrap();
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n")
-                .unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
-            assert!(
-                answer.ends_with(espstress_device::http::GREETING),
-                "{answer}"
-            );
+            assert!(answer.ends_with(espstress_device::http::GREETING), "{answer}");
         }
         drop(sims);
         for address in &addresses {
@@ -295,10 +271,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_is_an_error_and_no_panic() {
-        let config = SimConfig {
-            token: Some("x".repeat(65)),
-            ..SimConfig::default()
-        };
+        let config = SimConfig { token: Some("x".repeat(65)), ..SimConfig::default() };
         let error = Sim::start(config).unwrap_err();
         assert_eq!(error.to_string(), "sim: token is longer than 64 bytes");
     }

@@ -5,14 +5,10 @@ use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as HostInstant};
 
-use espstress_device::carrier::{
-    Dialled, Entry, Interest, Readiness, Received, Sent, Sockets, Source,
-};
+use espstress_device::carrier::{Dialled, Entry, Interest, Readiness, Received, Sent, Sockets, Source};
 use espstress_device::config::Host;
 use espstress_device::telemetry::{Heap, Stack};
-use espstress_device::{
-    CloseHow, DeviceWish, ErrorKind, Instant, Readings, Service, SocketOptions,
-};
+use espstress_device::{CloseHow, DeviceWish, ErrorKind, Instant, Readings, Service, SocketOptions};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest as Watch, Poll, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -54,10 +50,7 @@ impl Bound {
     /// On free ports.
     pub(super) fn open(config: &SimConfig) -> io::Result<Self> {
         let mut streams = Vec::new();
-        for service in Service::TCP
-            .into_iter()
-            .filter(|&service| config.services.contains(service))
-        {
+        for service in Service::TCP.into_iter().filter(|&service| config.services.contains(service)) {
             streams.push((service, bind(SocketAddr::new(config.address, 0))?));
         }
         let telemetry = if config.services.contains(Service::Telemetry) {
@@ -86,11 +79,7 @@ impl Bound {
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // The port may still have connections in TIME_WAIT from before a restart.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -149,17 +138,12 @@ impl<'a> HostSockets<'a> {
             socket.listen(backlog)?;
             let mut socket = TcpListener::from_std(socket.into());
             let at = service as usize;
-            poll.registry()
-                .register(&mut socket, Token(FIRST_LISTENER + at), Watch::READABLE)?;
-            listeners[at] = Some(Listener {
-                socket,
-                ready: true,
-            });
+            poll.registry().register(&mut socket, Token(FIRST_LISTENER + at), Watch::READABLE)?;
+            listeners[at] = Some(Listener { socket, ready: true });
         }
         let mut telemetry = bound.telemetry;
         if let Some(socket) = &mut telemetry {
-            poll.registry()
-                .register(socket, TELEMETRY, Watch::READABLE)?;
+            poll.registry().register(socket, TELEMETRY, Watch::READABLE)?;
         }
         let heap = config.accounted_heap.map(|total| Heap {
             free: total,
@@ -188,12 +172,8 @@ impl<'a> HostSockets<'a> {
 
     /// Drops every connection with RST, keeps the ports, and waits for the boot to be over.
     pub(super) fn restart(mut self, boot_time: Duration) -> io::Result<(Bound, Poll)> {
-        for stream in self
-            .streams
-            .drain(..)
-            .flatten()
-            .map(|stream| stream.socket)
-            .chain(self.leaked.drain(..))
+        for stream in
+            self.streams.drain(..).flatten().map(|stream| stream.socket).chain(self.leaked.drain(..))
         {
             abort(stream);
         }
@@ -210,10 +190,7 @@ impl<'a> HostSockets<'a> {
         }
         self.away_until = Some(self.clock.now() + boot_time);
         self.stay_away();
-        let bound = Bound {
-            streams,
-            telemetry: self.telemetry,
-        };
+        let bound = Bound { streams, telemetry: self.telemetry };
         Ok((bound, self.poll))
     }
 
@@ -222,24 +199,11 @@ impl<'a> HostSockets<'a> {
     }
 
     fn adopt(&mut self, mut socket: TcpStream) -> Result<usize, ErrorKind> {
-        let id = self
-            .streams
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.streams.len());
+        let id = self.streams.iter().position(Option::is_none).unwrap_or(self.streams.len());
         let token = Token(FIRST_STREAM + id);
         let both = Watch::READABLE | Watch::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut socket, token, both)
-            .map_err(|error| name(&error))?;
-        let stream = Stream {
-            socket,
-            readable: true,
-            writable: true,
-            failed: None,
-            told: false,
-        };
+        self.poll.registry().register(&mut socket, token, both).map_err(|error| name(&error))?;
+        let stream = Stream { socket, readable: true, writable: true, failed: None, told: false };
         match self.streams.get_mut(id) {
             Some(place) => *place = Some(stream),
             None => self.streams.push(Some(stream)),
@@ -279,12 +243,7 @@ impl<'a> HostSockets<'a> {
                 stream.readable |= event.is_readable() || event.is_read_closed();
                 stream.writable |= event.is_writable() || event.is_write_closed();
                 if event.is_error() && stream.failed.is_none() {
-                    stream.failed = stream
-                        .socket
-                        .take_error()
-                        .ok()
-                        .flatten()
-                        .map(|error| name(&error));
+                    stream.failed = stream.socket.take_error().ok().flatten().map(|error| name(&error));
                 }
             } else if let Some(Some(listener)) = self.listeners.get_mut(token.0 - FIRST_LISTENER) {
                 listener.ready = true;
@@ -298,9 +257,7 @@ impl<'a> HostSockets<'a> {
             Source::Telemetry => self.telemetry_ready && self.telemetry.is_some(),
             Source::Listener(service) => {
                 interest == Interest::Read
-                    && self.listeners[service as usize]
-                        .as_ref()
-                        .is_some_and(|listener| listener.ready)
+                    && self.listeners[service as usize].as_ref().is_some_and(|listener| listener.ready)
             }
             Source::Dialling(id) | Source::Stream(id) => match self.streams.get(id) {
                 Some(Some(stream)) => match (stream.failed, interest) {
@@ -314,11 +271,7 @@ impl<'a> HostSockets<'a> {
                 _ => false,
             },
         };
-        if ready {
-            Readiness::Ready
-        } else {
-            Readiness::Idle
-        }
+        if ready { Readiness::Ready } else { Readiness::Idle }
     }
 }
 
@@ -330,11 +283,7 @@ impl Sockets for HostSockets<'_> {
     }
 
     fn accept(&mut self, service: Service) -> Result<Option<usize>, ErrorKind> {
-        let Some(listener) = self
-            .listeners
-            .get_mut(service as usize)
-            .and_then(Option::as_mut)
-        else {
+        let Some(listener) = self.listeners.get_mut(service as usize).and_then(Option::as_mut) else {
             return Ok(None);
         };
         match listener.socket.accept() {
@@ -427,9 +376,7 @@ impl Sockets for HostSockets<'_> {
     }
 
     fn dial(&mut self, host: &Host) -> Result<usize, ErrorKind> {
-        let mut addresses = (&*host.name, host.port)
-            .to_socket_addrs()
-            .map_err(|error| name(&error))?;
+        let mut addresses = (&*host.name, host.port).to_socket_addrs().map_err(|error| name(&error))?;
         let address = addresses.next().ok_or(ErrorKind::Unreachable)?;
         let socket = TcpStream::connect(address).map_err(|error| name(&error))?;
         let id = self.adopt(socket)?;
@@ -477,10 +424,7 @@ impl Sockets for HostSockets<'_> {
             heap: self.heap,
             wifi: None,
             sockets: None,
-            stack: Stack {
-                name: "host",
-                version: std::env::consts::OS,
-            },
+            stack: Stack { name: "host", version: std::env::consts::OS },
             options: self.options,
         }
     }
@@ -505,9 +449,8 @@ impl Sockets for HostSockets<'_> {
 
     fn wait(&mut self, entries: &mut [Entry<usize>], until: Option<Instant>) {
         self.stay_away();
-        let known = entries
-            .iter()
-            .any(|entry| self.readiness(entry.source(), entry.interest()) != Readiness::Idle);
+        let known =
+            entries.iter().any(|entry| self.readiness(entry.source(), entry.interest()) != Readiness::Idle);
         let timeout = match until {
             _ if known => Duration::ZERO,
             Some(until) => until.since(self.clock.now()).min(LONGEST_WAIT),
@@ -530,9 +473,7 @@ impl Sockets for HostSockets<'_> {
 
 impl std::fmt::Debug for HostSockets<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostSockets")
-            .field("backlog", &self.backlog)
-            .finish_non_exhaustive()
+        f.debug_struct("HostSockets").field("backlog", &self.backlog).finish_non_exhaustive()
     }
 }
 

@@ -49,9 +49,7 @@ pub struct Device {
 impl Device {
     fn address(&self, service: Service) -> Result<SocketAddr, Fault> {
         let found = self.addresses.iter().find(|&&(each, _)| each == service);
-        found
-            .map(|&(_, address)| address)
-            .ok_or_else(|| std::format!("the device has no {service} service"))
+        found.map(|&(_, address)| address).ok_or_else(|| std::format!("the device has no {service} service"))
     }
 }
 

@@ -36,44 +36,24 @@ impl PersonaCheck {
     }
 }
 
-const fn check(
-    persona: &'static str,
-    kind: Kind,
-    check: fn(&Device) -> Result<(), Fault>,
-) -> PersonaCheck {
-    PersonaCheck {
-        persona,
-        kind,
-        check,
-    }
+const fn check(persona: &'static str, kind: Kind, check: fn(&Device) -> Result<(), Fault>) -> PersonaCheck {
+    PersonaCheck { persona, kind, check }
 }
 
 /// Every persona, with parameters where the defaults would take long.
 pub const PERSONA_CHECKS: &[PersonaCheck] = &[
     check("robust", Kind::Robust, closes_after_the_peer),
     check("unread-close", Kind::UnreadClose, resets_after_the_answer),
-    check(
-        "early-close",
-        Kind::EarlyClose,
-        answers_and_closes_before_the_request,
-    ),
+    check("early-close", Kind::EarlyClose, answers_and_closes_before_the_request),
     check("serial", Kind::Serial, serves_the_second_after_the_first),
     check("no-keepalive", Kind::NoKeepalive, closes_after_the_peer),
     check("leaky", Kind::Leaky, loses_a_slot_with_each_reset),
     check("hoarder", Kind::Hoarder, keeps_256_bytes_of_each_request),
-    check(
-        "slow-accept:every=300ms",
-        Kind::SlowAccept,
-        takes_its_time_for_each_connection,
-    ),
+    check("slow-accept:every=300ms", Kind::SlowAccept, takes_its_time_for_each_connection),
     check("deaf", Kind::Deaf, stops_reading),
     check("half-closer", Kind::HalfCloser, holds_its_side_open),
     check("frozen", Kind::Frozen, answers_nothing_but_telemetry),
-    check(
-        "rebooting:every=800ms",
-        Kind::Rebooting,
-        starts_again_and_again,
-    ),
+    check("rebooting:every=800ms", Kind::Rebooting, starts_again_and_again),
 ];
 
 fn serves(device: &Device) -> Result<Client, Fault> {
@@ -97,11 +77,7 @@ fn resets_after_the_answer(device: &Device) -> Result<(), Fault> {
         client.say(request("HEAD", "/", "User-Agent: conformance\r\n"))?;
         // Once the RST is here, the host may throw the answer away; reading at once nearly always gets it.
         let (answer, ending) = client.hear_out();
-        ensure!(
-            ending == Ending::Reset,
-            "round {round}: {ending:?} after {} bytes",
-            answer.len()
-        );
+        ensure!(ending == Ending::Reset, "round {round}: {ending:?} after {} bytes", answer.len());
     }
     Ok(())
 }
@@ -109,22 +85,13 @@ fn resets_after_the_answer(device: &Device) -> Result<(), Fault> {
 fn answers_and_closes_before_the_request(device: &Device) -> Result<(), Fault> {
     let mut late = Client::connect(device, Service::Http)?;
     let (answer, ending) = late.hear_out();
-    ensure!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "no answer without a request"
-    );
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "no answer without a request");
     ensure!(ending == Ending::Fin, "{ending:?}");
     let mut early = Client::connect(device, Service::Http)?;
     early.say(request("GET", "/", ""))?;
-    ensure!(
-        early.answer("GET")?.status == 200,
-        "a request in time is not served"
-    );
+    ensure!(early.answer("GET")?.status == 200, "a request in time is not served");
     let (_, ending) = early.hear_out();
-    ensure!(
-        ending == Ending::Fin,
-        "the device does not close first: {ending:?}"
-    );
+    ensure!(ending == Ending::Fin, "the device does not close first: {ending:?}");
     Ok(())
 }
 
@@ -137,16 +104,10 @@ fn serves_the_second_after_the_first(device: &Device) -> Result<(), Fault> {
     second.say(request("HEAD", "/", ""))?;
     second.patience(SILENCE)?;
     let (bytes, ending) = second.hear_out();
-    ensure!(
-        bytes.is_empty() && ending == Ending::Silence,
-        "the second is served beside the first"
-    );
+    ensure!(bytes.is_empty() && ending == Ending::Silence, "the second is served beside the first");
     drop(first);
     second.patience(Duration::from_secs(10))?;
-    ensure!(
-        second.answer("HEAD")?.status == 200,
-        "the second is never served"
-    );
+    ensure!(second.answer("HEAD")?.status == 200, "the second is never served");
     Ok(())
 }
 
@@ -198,10 +159,7 @@ fn takes_its_time_for_each_connection(device: &Device) -> Result<(), Fault> {
         client.ask("HEAD", "/")?;
     }
     let took = start.elapsed();
-    ensure!(
-        took >= Duration::from_millis(800),
-        "four connections within {took:?}"
-    );
+    ensure!(took >= Duration::from_millis(800), "four connections within {took:?}");
     Ok(())
 }
 
@@ -215,15 +173,9 @@ fn stops_reading(device: &Device) -> Result<(), Fault> {
     // More than the buffers of any host hold.
     let taken = thread::spawn(move || writer.stuff(65_536));
     let (echo, ending) = client.hear_out();
-    let taken = taken
-        .join()
-        .map_err(|_| "the writer panicked".to_string())?;
+    let taken = taken.join().map_err(|_| "the writer panicked".to_string())?;
     ensure!(ending == Ending::Silence, "{ending:?} after {taken} bytes");
-    ensure!(
-        (4_096..16_384).contains(&echo.len()),
-        "{} bytes came back",
-        echo.len()
-    );
+    ensure!((4_096..16_384).contains(&echo.len()), "{} bytes came back", echo.len());
     Ok(())
 }
 
@@ -240,10 +192,7 @@ fn answers_nothing_but_telemetry(device: &Device) -> Result<(), Fault> {
     if device.backlog == Backlog::Kept {
         let address = device.address(Service::Http)?;
         let handshake = TcpStream::connect_timeout(&address, Duration::from_secs(5));
-        ensure!(
-            handshake.is_ok(),
-            "the stack does not answer: {handshake:?}"
-        );
+        ensure!(handshake.is_ok(), "the stack does not answer: {handshake:?}");
     }
     is_not_served(device)?;
     let json = telemetry(device)?;
@@ -261,10 +210,7 @@ fn starts_again_and_again(device: &Device) -> Result<(), Fault> {
             ensure!(number(&json, "uptime_ms") < Some(2_000), "{json}");
             return Ok(());
         }
-        ensure!(
-            Instant::now() < deadline,
-            "still at the first starts: {json}"
-        );
+        ensure!(Instant::now() < deadline, "still at the first starts: {json}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -49,16 +49,9 @@ fn head_is_answered_with_a_head_alone(device: &Device) -> Result<(), Fault> {
     let answer = client.ask("HEAD", "/")?;
     ensure!(answer.status == 200, "status {}", answer.status);
     let length = format!("Content-Length: {}", GREETING.len());
-    ensure!(
-        answer.head.contains(&length),
-        "no {length:?} in {:?}",
-        answer.head
-    );
+    ensure!(answer.head.contains(&length), "no {length:?} in {:?}", answer.head);
     // A body would be taken for the head of the next answer.
-    ensure!(
-        client.ask("HEAD", "/")?.status == 200,
-        "something after the head"
-    );
+    ensure!(client.ask("HEAD", "/")?.status == 200, "something after the head");
     Ok(())
 }
 
@@ -68,15 +61,8 @@ fn get_is_answered_with_the_body_of_the_stated_length(device: &Device) -> Result
     ensure!(answer.body == GREETING.as_bytes(), "body {:?}", answer.body);
     for len in [0u32, 1, 1500, 10_240, 100_000] {
         let body = client.ask("GET", &format!("/?bytes={len}"))?.body;
-        ensure!(
-            body.len() == len as usize,
-            "{} bytes instead of {len}",
-            body.len()
-        );
-        let intact = body
-            .iter()
-            .zip(0..)
-            .all(|(&byte, at)| byte == body_byte(at));
+        ensure!(body.len() == len as usize, "{} bytes instead of {len}", body.len());
+        let intact = body.iter().zip(0..).all(|(&byte, at)| byte == body_byte(at));
         ensure!(intact, "wrong bytes in a body of {len}");
     }
     Ok(())
@@ -93,10 +79,7 @@ fn a_connection_serves_one_request_after_the_other(device: &Device) -> Result<()
 
 fn pipelined_requests_are_answered_in_order(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Http)?;
-    let burst = (0..20)
-        .map(|n| request("GET", &format!("/?bytes={n}"), ""))
-        .collect::<Vec<_>>()
-        .concat();
+    let burst = (0..20).map(|n| request("GET", &format!("/?bytes={n}"), "")).collect::<Vec<_>>().concat();
     client.say(burst)?;
     for n in 0..20 {
         let body = client.answer("GET")?.body;
@@ -118,11 +101,7 @@ fn connection_close_is_honoured_with_a_fin(device: &Device) -> Result<(), Fault>
     let mut client = Client::connect(device, Service::Http)?;
     client.say(request("GET", "/", "Connection: close\r\n"))?;
     let answer = client.answer("GET")?;
-    ensure!(
-        answer.head.contains("Connection: close"),
-        "not announced in {:?}",
-        answer.head
-    );
+    ensure!(answer.head.contains("Connection: close"), "not announced in {:?}", answer.head);
     let ending = client.hear_out();
     ensure!(ending == (vec![], Ending::Fin), "then {ending:?}");
     Ok(())
@@ -134,11 +113,7 @@ fn an_http_1_0_client_is_closed_after_the_answer_unless_it_asks_otherwise(
     let mut client = Client::connect(device, Service::Http)?;
     client.say("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")?;
     let answer = client.answer("GET")?;
-    ensure!(
-        answer.head.contains("Connection: keep-alive"),
-        "not told in {:?}",
-        answer.head
-    );
+    ensure!(answer.head.contains("Connection: keep-alive"), "not told in {:?}", answer.head);
     client.say("GET / HTTP/1.0\r\n\r\n")?;
     ensure!(client.answer("GET")?.status == 200, "no second answer");
     let ending = client.hear_out();
@@ -161,76 +136,44 @@ fn a_request_before_the_peers_fin_is_still_answered(device: &Device) -> Result<(
     client.say(request("GET", "/?bytes=20000", ""))?;
     client.shut()?;
     let (bytes, ending) = client.hear_out();
-    ensure!(
-        bytes.len() > 20_000 && ending == Ending::Fin,
-        "{} bytes, {ending:?}",
-        bytes.len()
-    );
+    ensure!(bytes.len() > 20_000 && ending == Ending::Fin, "{} bytes, {ending:?}", bytes.len());
     Ok(())
 }
 
 fn wrong_requests_get_the_status_that_says_why(device: &Device) -> Result<(), Fault> {
     let cases = [
         ("GET /nowhere HTTP/1.1\r\nHost: d\r\n\r\n", 404),
-        (
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\nabc",
-            405,
-        ),
+        ("POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\nabc", 405),
         ("GET /control HTTP/1.1\r\nHost: d\r\n\r\n", 405),
         ("DELETE / HTTP/1.1\r\nHost: d\r\n\r\n", 405),
         ("BREW / HTTP/1.1\r\nHost: d\r\n\r\n", 501),
-        (
-            "POST /control HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            501,
-        ),
+        ("POST /control HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: d\r\nHost: e\r\n\r\n", 400),
-        (
-            "GET / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            400,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: d\r\nContent-Length: +1\r\n\r\n",
-            400,
-        ),
+        ("GET / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: d\r\nContent-Length: +1\r\n\r\n", 400),
         ("\u{1}\u{2}\u{3} nonsense\r\n\r\n", 400),
         ("GET /?bytes=many HTTP/1.1\r\nHost: d\r\n\r\n", 400),
     ];
     for (bytes, status) in cases {
         let mut client = Client::connect(device, Service::Http)?;
         client.say(bytes)?;
-        let answer = client
-            .answer("GET")
-            .map_err(|fault| format!("{bytes:?}: {fault}"))?;
-        ensure!(
-            answer.status == status,
-            "{} instead of {status} for {bytes:?}",
-            answer.status
-        );
+        let answer = client.answer("GET").map_err(|fault| format!("{bytes:?}: {fault}"))?;
+        ensure!(answer.status == status, "{} instead of {status} for {bytes:?}", answer.status);
         client.shut()?;
         let (rest, ending) = client.hear_out();
-        ensure!(
-            rest.is_empty() && ending == Ending::Fin,
-            "{rest:?}, {ending:?} after {bytes:?}"
-        );
+        ensure!(rest.is_empty() && ending == Ending::Fin, "{rest:?}, {ending:?} after {bytes:?}");
     }
     Ok(())
 }
 
 fn an_oversized_head_gets_431_and_a_clean_end(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Http)?;
-    client.say(request(
-        "GET",
-        "/",
-        &format!("X-Long: {}\r\n", "x".repeat(3000)),
-    ))?;
+    client.say(request("GET", "/", &format!("X-Long: {}\r\n", "x".repeat(3000))))?;
     let status = client.answer("GET")?.status;
     client.shut()?;
     let (_, ending) = client.hear_out();
-    ensure!(
-        (status, ending) == (431, Ending::Fin),
-        "{status}, {ending:?}"
-    );
+    ensure!((status, ending) == (431, Ending::Fin), "{status}, {ending:?}");
     Ok(())
 }
 
@@ -255,10 +198,7 @@ fn control_without_or_with_a_wrong_token_is_refused_and_changes_nothing(
         ensure!(status == 403, "{status} for {fields:?}");
     }
     let json = telemetry(device)?;
-    ensure!(
-        json.contains(r#""persona":"robust""#),
-        "persona changed: {json}"
-    );
+    ensure!(json.contains(r#""persona":"robust""#), "persona changed: {json}");
     Ok(())
 }
 
@@ -266,37 +206,22 @@ fn control_with_the_token_is_obeyed(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Http)?;
     for persona in ["no-keepalive", "robust"] {
         let body = format!("{{\"persona\": \"{persona}\"}}");
-        let fields = format!(
-            "Authorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n",
-            body.len()
-        );
+        let fields = format!("Authorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n", body.len());
         client.say(request("POST", "/control", &fields) + &body)?;
         let status = client.answer("POST")?.status;
         ensure!(status == 200, "status {status}");
         let json = telemetry(device)?;
-        ensure!(
-            json.contains(&format!("\"persona\":\"{persona}\"")),
-            "not {persona}: {json}"
-        );
+        ensure!(json.contains(&format!("\"persona\":\"{persona}\"")), "not {persona}: {json}");
     }
     Ok(())
 }
 
 fn a_control_body_that_makes_no_sense_is_refused(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Http)?;
-    for body in [
-        "",
-        "{",
-        "[]",
-        r#"{"persona":"nobody"}"#,
-        r#"{"outage_ms":0}"#,
-        r#"{"reboot":1}"#,
-        r#"{"x":1}"#,
-    ] {
-        let fields = format!(
-            "Authorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n",
-            body.len()
-        );
+    for body in
+        ["", "{", "[]", r#"{"persona":"nobody"}"#, r#"{"outage_ms":0}"#, r#"{"reboot":1}"#, r#"{"x":1}"#]
+    {
+        let fields = format!("Authorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n", body.len());
         client.say(request("POST", "/control", &fields) + body)?;
         let status = client.answer("POST")?.status;
         ensure!(status == 400, "{status} for {body:?}");
@@ -311,18 +236,11 @@ fn a_control_body_that_makes_no_sense_is_refused(device: &Device) -> Result<(), 
 fn telemetry_has_its_fields_over_http_and_datagram(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Http)?;
     let answer = client.ask("GET", "/telemetry")?;
-    ensure!(
-        answer.head.contains("application/json"),
-        "type: {:?}",
-        answer.head
-    );
+    ensure!(answer.head.contains("application/json"), "type: {:?}", answer.head);
     let over_http = std::string::String::from_utf8_lossy(&answer.body).into_owned();
     let by_datagram = datagram(device, b"telemetry 4711", Duration::from_secs(2))?;
     let by_datagram = by_datagram.ok_or("no datagram came back")?;
-    ensure!(
-        by_datagram.contains("\"request\":4711"),
-        "request not echoed: {by_datagram}"
-    );
+    ensure!(by_datagram.contains("\"request\":4711"), "request not echoed: {by_datagram}");
     for json in [over_http, by_datagram] {
         let fields = [
             "device",
@@ -341,10 +259,7 @@ fn telemetry_has_its_fields_over_http_and_datagram(device: &Device) -> Result<()
             "options",
         ];
         for field in fields {
-            ensure!(
-                json.contains(&format!("\"{field}\":")),
-                "no {field} in {json}"
-            );
+            ensure!(json.contains(&format!("\"{field}\":")), "no {field} in {json}");
         }
         ensure!(json.len() < 1_400, "{} bytes", json.len());
     }
@@ -352,13 +267,7 @@ fn telemetry_has_its_fields_over_http_and_datagram(device: &Device) -> Result<()
 }
 
 fn only_telemetry_requests_get_a_datagram_back(device: &Device) -> Result<(), Fault> {
-    for nonsense in [
-        &b"hello"[..],
-        b"telemetry!",
-        b"telemetry x",
-        &[0xFF; 60],
-        b"",
-    ] {
+    for nonsense in [&b"hello"[..], b"telemetry!", b"telemetry x", &[0xFF; 60], b""] {
         let answer = datagram(device, nonsense, Duration::from_millis(50))?;
         ensure!(answer.is_none(), "{nonsense:?} got {answer:?}");
     }
@@ -367,9 +276,8 @@ fn only_telemetry_requests_get_a_datagram_back(device: &Device) -> Result<(), Fa
 
 fn echoes_of_every_size_come_back_whole(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Framed)?;
-    for (sequence, len) in [0usize, 1, 19, 20, 21, 1_535, 1_536, 1_537, 16_384, 65_536]
-        .into_iter()
-        .enumerate()
+    for (sequence, len) in
+        [0usize, 1, 19, 20, 21, 1_535, 1_536, 1_537, 16_384, 65_536].into_iter().enumerate()
     {
         let sequence = sequence as u32;
         let mut payload = vec![0; len];
@@ -405,10 +313,7 @@ fn many_echoes_in_flight_come_back_in_order(device: &Device) -> Result<(), Fault
         for sequence in 0..500 {
             let (header, echo) = client.frame()?;
             fill_payload(sequence, &mut payload);
-            ensure!(
-                header.sequence == sequence,
-                "{header:?} instead of {sequence}"
-            );
+            ensure!(header.sequence == sequence, "{header:?} instead of {sequence}");
             ensure!(echo == payload, "payload of {sequence} differs");
         }
         written.join().map_err(|_| "the writer panicked")?
@@ -433,8 +338,7 @@ fn report(client: &mut Client) -> Result<Report, Fault> {
         let (header, payload) = client.frame()?;
         match header.kind {
             Kind::Report => {
-                return Report::decode(&payload)
-                    .ok_or_else(|| "a report of the wrong length".into());
+                return Report::decode(&payload).ok_or_else(|| "a report of the wrong length".into());
             }
             Kind::Heartbeat => {}
             _ => return Err(format!("{header:?} instead of a report")),
@@ -444,23 +348,14 @@ fn report(client: &mut Client) -> Result<Report, Fault> {
 
 fn heartbeats_are_acknowledged_and_counted_once(device: &Device) -> Result<(), Fault> {
     let mut client = Client::connect(device, Service::Framed)?;
-    let subscribe = Subscribe {
-        session: 0xC0FF_EE01,
-        interval_ms: 0,
-    };
+    let subscribe = Subscribe { session: 0xC0FF_EE01, interval_ms: 0 };
     client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
     let before = report(&mut client)?;
-    ensure!(
-        before.received == 0,
-        "a session that was never used: {before:?}"
-    );
+    ensure!(before.received == 0, "a session that was never used: {before:?}");
     for number in [1, 2, 2, 3] {
         client.send_frame(Kind::Heartbeat, number, b"beat")?;
         let (header, _) = client.frame()?;
-        ensure!(
-            (header.kind, header.sequence) == (Kind::Ack, number),
-            "{header:?} for {number}"
-        );
+        ensure!((header.kind, header.sequence) == (Kind::Ack, number), "{header:?} for {number}");
     }
     client.send_frame(Kind::ReportRequest, 9, b"")?;
     let after = report(&mut client)?;
@@ -470,19 +365,13 @@ fn heartbeats_are_acknowledged_and_counted_once(device: &Device) -> Result<(), F
 }
 
 fn the_devices_heartbeats_go_on_in_the_next_connection(device: &Device) -> Result<(), Fault> {
-    let subscribe = Subscribe {
-        session: 0xC0FF_EE02,
-        interval_ms: 20,
-    };
+    let subscribe = Subscribe { session: 0xC0FF_EE02, interval_ms: 20 };
     let mut client = Client::connect(device, Service::Framed)?;
     client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
     report(&mut client)?;
     for number in 1..=3 {
         let (header, _) = client.frame()?;
-        ensure!(
-            (header.kind, header.sequence) == (Kind::Heartbeat, number),
-            "{header:?}"
-        );
+        ensure!((header.kind, header.sequence) == (Kind::Heartbeat, number), "{header:?}");
         if number < 3 {
             client.send_frame(Kind::Ack, number, b"")?;
         }
@@ -506,20 +395,10 @@ fn raw_sends_lists_and_filler_and_closes_first(device: &Device) -> Result<(), Fa
     let text = std::string::String::from_utf8(bytes).map_err(|error| error.to_string())?;
     let mut lines = text.splitn(3, '\n');
     let (exec, data, filler) = (lines.next(), lines.next(), lines.next());
-    ensure!(
-        exec.is_some_and(|line| line.starts_with("EXEC:[")),
-        "{exec:?}"
-    );
-    ensure!(
-        data.is_some_and(|line| line.starts_with("DATA:[")),
-        "{data:?}"
-    );
+    ensure!(exec.is_some_and(|line| line.starts_with("EXEC:[")), "{exec:?}");
+    ensure!(data.is_some_and(|line| line.starts_with("DATA:[")), "{data:?}");
     let filler = filler.unwrap_or_default();
-    ensure!(
-        filler.len() == FILLER_LEN as usize,
-        "{} bytes of filler",
-        filler.len()
-    );
+    ensure!(filler.len() == FILLER_LEN as usize, "{} bytes of filler", filler.len());
     ensure!(filler.starts_with(" HelloWorld@"), "{:?}", &filler[..20]);
     Ok(())
 }
@@ -553,11 +432,7 @@ fn as_many_connections_as_the_capacity_are_served_at_once(device: &Device) -> Re
     let mut clients = Vec::new();
     for _ in 0..device.capacity {
         let mut client = Client::connect(device, Service::Http)?;
-        ensure!(
-            client.ask("GET", "/")?.status == 200,
-            "connection {} is not served",
-            clients.len()
-        );
+        ensure!(client.ask("GET", "/")?.status == 200, "connection {} is not served", clients.len());
         clients.push(client);
     }
     for client in &mut clients {
@@ -571,9 +446,7 @@ fn slots_come_back_after_resets(device: &Device) -> Result<(), Fault> {
         let mut client = Client::connect(device, Service::Http)?;
         // Closing with the answer unread makes the host send a RST.
         client.say(request("GET", "/", ""))?;
-        client
-            .hear(1)
-            .map_err(|fault| format!("round {round}: {fault}"))?;
+        client.hear(1).map_err(|fault| format!("round {round}: {fault}"))?;
     }
     let json = telemetry(device)?;
     ensure!(number(&json, "accepted").is_some(), "no counters in {json}");

@@ -240,11 +240,7 @@ impl<'a> Fields<'a> {
                         fields.persistence = Persistence::Close;
                         break;
                     } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                        fields.persistence = if old {
-                            Persistence::KeepAnnounced
-                        } else {
-                            Persistence::Keep
-                        };
+                        fields.persistence = if old { Persistence::KeepAnnounced } else { Persistence::Keep };
                     }
                 }
             } else if is("authorization") {

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use espstress_device::{
-    CloseHow, Config, Connection, DeviceWish, ErrorKind, Instant, Persona, Program, Readings,
-    Service, Wish,
+    CloseHow, Config, Connection, DeviceWish, ErrorKind, Instant, Persona, Program, Readings, Service, Wish,
 };
 
 /// What a connection waits for once it has done all it can.
@@ -41,18 +40,12 @@ pub(crate) struct Wire {
 
 impl Bench {
     pub(crate) fn new(config: Config) -> Self {
-        Self {
-            program: Program::new(config, Instant::ZERO),
-            now: Instant::ZERO,
-        }
+        Self { program: Program::new(config, Instant::ZERO), now: Instant::ZERO }
     }
 
     pub(crate) fn with_persona(persona: &str) -> Self {
         let persona: Persona = persona.parse().expect("a persona");
-        Self::new(Config {
-            persona,
-            ..Config::default()
-        })
+        Self::new(Config { persona, ..Config::default() })
     }
 
     pub(crate) fn open(&mut self, service: Service) -> Wire {
@@ -79,9 +72,7 @@ impl Bench {
 
     /// Everything the device as a whole wants now.
     pub(crate) fn wishes(&mut self) -> Vec<DeviceWish> {
-        std::iter::from_fn(|| self.program.poll_wish(self.now))
-            .take(10)
-            .collect()
+        std::iter::from_fn(|| self.program.poll_wish(self.now)).take(10).collect()
     }
 
     /// Lets the connection do all it can.
@@ -114,10 +105,7 @@ impl Bench {
                     wire.sent.extend_from_slice(&bytes[..n]);
                     wire.connection.sent(n);
                 }
-                Wish::Readings => {
-                    wire.connection
-                        .provide(&mut self.program, &Readings::default(), self.now)
-                }
+                Wish::Readings => wire.connection.provide(&mut self.program, &Readings::default(), self.now),
                 Wish::ShutdownWrite => wire.shut = true,
                 Wish::Hold => return Waits::Holding,
                 Wish::Close(how) => {
