@@ -54,6 +54,28 @@ fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
+/// The names of `{a, b::{c, d}, e}` without what is nested, from behind its first brace.
+fn top_level_names(list: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(list[start..at].trim());
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(list[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
 /// Rooms that a file's code names by `crate::ROOM`.
 fn imports(text: &str) -> BTreeSet<String> {
     let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
@@ -62,7 +84,7 @@ fn imports(text: &str) -> BTreeSet<String> {
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         let names: Vec<&str> = match rest.strip_prefix('{') {
-            Some(list) => list.split('}').next().unwrap_or("").split(',').map(str::trim).collect(),
+            Some(list) => top_level_names(list),
             None => vec![rest],
         };
         for name in names {
@@ -109,5 +131,6 @@ fn no_room_imports_against_the_map() {
 #[test]
 fn the_check_sees_a_wrong_import() {
     assert_eq!(imports("use crate::report::Report;\n// crate::stats\n"), BTreeSet::from(["report".into()]));
-    assert_eq!(imports("use crate::{event, stats};"), BTreeSet::from(["event".into(), "stats".into()]));
+    let nested = "use crate::{\n    event::{A, B},\n    stats,\n};";
+    assert_eq!(imports(nested), BTreeSet::from(["event".into(), "stats".into()]));
 }

@@ -3,10 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
 use espstress::diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId, Severity};
+use espstress::event::TcpSample;
 use espstress::event::{AnomalyClass, AnomalyId, Direction, Failure};
 use espstress::report::thresholds::Gates;
 use espstress::report::{self, Capture, Host, Report, Target, TargetKind, Tool, Workload};
-use espstress::event::TcpSample;
 use espstress::stats::{Phase, Recorder};
 use serde_json::json;
 
