@@ -1,10 +1,14 @@
-//! The anomalies of a run: occurrences classed by intention and counted, a row for each id, class and
-//! workload.
+//! The anomalies of a run: occurrences classed by intention and counted, a row for each id, class,
+//! direction and workload.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{
+    AnomalyClass, AnomalyId, Answered, Direction, Intent, IntentBook, Occurrence, WorkloadId,
+};
 
 /// All occurrences of one anomaly, of one class, in one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,4 +64,328 @@ pub struct ExamplePacket {
     pub direction: Direction,
     /// The segment in words.
     pub summary: String,
+}
+
+/// What the device's RSTs of class device answered: the findings tell an application that closes too
+/// early from a stack that gave up waiting by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetCauses {
+    /// RSTs (`abortive_close`, `rst_after_fin`) that came while or after the host sent payload.
+    pub answering_payload: u64,
+    /// `rst_after_fin` that answered the host's FIN or ACK a second or more after the device's own FIN.
+    pub answering_late_close: u64,
+}
+
+/// What became of one occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classed<'a> {
+    /// Its class, intentions considered.
+    pub class: AnomalyClass,
+    /// The workload whose connection it was.
+    pub workload: Option<&'a str>,
+}
+
+/// Where the reports' seconds begin, and whose intentions count.
+#[derive(Clone, Copy, Debug)]
+pub enum Intentions<'a> {
+    /// A run's.
+    Of(&'a IntentBook),
+    /// Nobody knows: a capture file.
+    Unknown,
+}
+
+const EXAMPLES: usize = 5;
+const PROBE: &str = "probe";
+const SECOND: i64 = 1_000_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct RowKey {
+    id: AnomalyId,
+    class: AnomalyClass,
+    direction: Direction,
+    workload: Option<WorkloadId>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    count: u64,
+    connections: u64,
+    first_ns: i64,
+    last_ns: i64,
+    examples: Vec<Example>,
+}
+
+/// Takes every occurrence of a run, in any order; its size depends on the number of workloads only.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    start_unix_ns: i64,
+    workloads: Vec<String>,
+    rows: BTreeMap<RowKey, Row>,
+    resets: ResetCauses,
+}
+
+impl Ledger {
+    /// `start_unix_ns` is the wall time from which seconds count (a run's start, a capture's first packet),
+    /// `workloads` are the names by [`WorkloadId`].
+    #[must_use]
+    pub const fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
+        let resets = ResetCauses { answering_payload: 0, answering_late_close: 0 };
+        Self { start_unix_ns, workloads, rows: BTreeMap::new(), resets }
+    }
+
+    /// Classes and counts one occurrence. Call it soon after the occurrence: a later connection on the same
+    /// port has other intentions.
+    pub fn take(&mut self, o: &Occurrence, intentions: Intentions<'_>) -> Classed<'_> {
+        let entry = match intentions {
+            Intentions::Of(book) => book.look_up(o.connection.host.port()),
+            Intentions::Unknown => None,
+        };
+        let class = match (o.class, entry) {
+            (AnomalyClass::Device, Some(e)) if excuses(e.intent, o.id) => AnomalyClass::Provoked,
+            (class, _) => class,
+        };
+        let workload = entry.map(|e| e.workload);
+        if class == AnomalyClass::Device {
+            self.count_reset(o);
+        }
+        let example = || self.example(o, intentions);
+        let key = RowKey { id: o.id, class, direction: o.direction, workload };
+        let until = o.at_ns.saturating_add(o.lasted_ns);
+        let wants = self.rows.get(&key).is_none_or(|r| r.examples.len() < EXAMPLES);
+        let example = wants.then(example);
+        let row = self.rows.entry(key).or_insert_with(|| Row {
+            count: 0,
+            connections: 0,
+            first_ns: o.at_ns,
+            last_ns: until,
+            examples: Vec::new(),
+        });
+        row.count += 1;
+        row.connections += u64::from(o.nth == 1);
+        row.first_ns = row.first_ns.min(o.at_ns);
+        row.last_ns = row.last_ns.max(until);
+        row.examples.extend(example);
+        Classed { class, workload: workload.and_then(|w| self.name(w)) }
+    }
+
+    /// The rows, in the order of [`AnomalyId::ALL`], then by class, direction and workload.
+    #[must_use]
+    pub fn rows(&self) -> Vec<AnomalyRow> {
+        self.rows
+            .iter()
+            .map(|(key, row)| AnomalyRow {
+                id: key.id,
+                class: key.class,
+                count: row.count,
+                connections: row.connections,
+                workload: key.workload.and_then(|w| self.name(w)).map(str::to_owned),
+                first_s: self.seconds(row.first_ns),
+                last_s: self.seconds(row.last_ns),
+                direction: key.direction,
+                examples: row.examples.clone(),
+            })
+            .collect()
+    }
+
+    /// What the device's own RSTs answered.
+    #[must_use]
+    pub const fn reset_causes(&self) -> ResetCauses {
+        self.resets
+    }
+
+    fn count_reset(&mut self, o: &Occurrence) {
+        match (o.id, o.answers) {
+            (AnomalyId::AbortiveClose | AnomalyId::RstAfterFin, Some(Answered::Payload)) => {
+                self.resets.answering_payload += 1;
+            }
+            (AnomalyId::RstAfterFin, Some(Answered::Fin | Answered::Ack))
+                if o.after_fin_ns.is_some_and(|ns| ns >= SECOND) =>
+            {
+                self.resets.answering_late_close += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&self, workload: WorkloadId) -> Option<&str> {
+        if workload == WorkloadId::PROBE {
+            return Some(PROBE);
+        }
+        self.workloads.get(usize::from(workload.0)).map(String::as_str)
+    }
+
+    fn seconds(&self, unix_ns: i64) -> f64 {
+        unix_ns.saturating_sub(self.start_unix_ns) as f64 / 1e9
+    }
+
+    fn example(&self, o: &Occurrence, intentions: Intentions<'_>) -> Example {
+        let unknown = matches!(intentions, Intentions::Unknown) && o.class == AnomalyClass::Device;
+        let doubt = if unknown { may_have_been_provoked(o) } else { None };
+        Example {
+            host: o.connection.host.to_string(),
+            device: o.connection.device.to_string(),
+            at_s: self.seconds(o.at_ns),
+            lasted_s: (o.lasted_ns > 0).then(|| o.lasted_ns as f64 / 1e9),
+            remark: o.remark.or(doubt).map(str::to_owned),
+            packets: o
+                .packets
+                .iter()
+                .map(|p| ExamplePacket {
+                    number: p.number,
+                    at_s: self.seconds(p.at_ns),
+                    direction: p.direction,
+                    summary: p.summary.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whether what was intended with a connection explains an anomaly on it.
+///
+/// Silence on the host's side explains everything. A host that vanished had a connection first: what kept
+/// it from getting one is not explained. A RST that was to come explains only what can come after it. More
+/// connections than the device says it can hold explain that it did not take one.
+const fn excuses(intent: Intent, id: AnomalyId) -> bool {
+    use AnomalyId as A;
+    let opening = matches!(id, A::SynRefused | A::SynUnanswered | A::TimewaitCollision);
+    match intent {
+        Intent::Plain | Intent::HalfClosed => false,
+        Intent::BeyondCapacity => {
+            matches!(id, A::SynRefused | A::SynUnanswered | A::RstAfterHandshake | A::ClosedUnserved)
+        }
+        Intent::Reset => !opening && !matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin),
+        Intent::Silenced => true,
+        Intent::Vanished => !opening,
+    }
+}
+
+/// For a capture of which nobody knows what was intended.
+const fn may_have_been_provoked(o: &Occurrence) -> Option<&'static str> {
+    match o.id {
+        AnomalyId::SynUnanswered | AnomalyId::SynRefused => {
+            Some("may have been provoked: more connections than the device is made for, or a cut link")
+        }
+        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger | AnomalyId::ZeroWindowStall => {
+            Some("may have been provoked: the link or the host may have been cut off on purpose")
+        }
+        AnomalyId::PostRunChatter | AnomalyId::FinRetransmission => {
+            Some("may have been provoked: the host may have vanished on purpose")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ConnectionKey;
+
+    const START: i64 = 1_700_000_000 * SECOND;
+
+    fn occurrence(id: AnomalyId, class: AnomalyClass) -> Occurrence {
+        Occurrence {
+            id,
+            class,
+            connection: ConnectionKey {
+                host: ([192, 168, 4, 1], 40_000).into(),
+                device: ([192, 168, 4, 91], 80).into(),
+                isn: Some(1),
+            },
+            direction: Direction::FromDevice,
+            at_ns: START + 2 * SECOND,
+            nth: 1,
+            answers: None,
+            after_fin_ns: None,
+            lasted_ns: 0,
+            packets: Vec::new(),
+            remark: None,
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(START, vec!["first".into(), "second".into()])
+    }
+
+    fn classed(intent: Intent, id: AnomalyId) -> AnomalyClass {
+        let book = IntentBook::default();
+        book.note(40_000, WorkloadId(1), intent);
+        ledger().take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book)).class
+    }
+
+    #[test]
+    fn occurrences_are_counted_by_workload_and_connections_once() {
+        let book = IntentBook::default();
+        book.note(40_000, WorkloadId(1), Intent::Plain);
+        let mut l = ledger();
+        let mut o = occurrence(AnomalyId::PostRunChatter, AnomalyClass::Device);
+        for n in 1..=7 {
+            o.nth = n;
+            o.at_ns += SECOND;
+            l.take(&o, Intentions::Of(&book));
+        }
+        let rows = l.rows();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].count, rows[0].connections, rows[0].examples.len()), (7, 1, 5));
+        assert_eq!((rows[0].first_s, rows[0].last_s), (3.0, 9.0));
+        assert_eq!(rows[0].workload.as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_provoked() {
+        assert_eq!(classed(Intent::Vanished, AnomalyId::RstAfterHandshake), AnomalyClass::Provoked);
+        assert_eq!(classed(Intent::Silenced, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
+        assert_eq!(classed(Intent::Reset, AnomalyId::ChallengeAck), AnomalyClass::Provoked);
+        assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
+    }
+
+    #[test]
+    fn what_the_intention_does_not_explain_stays_the_devices() {
+        assert_eq!(classed(Intent::Plain, AnomalyId::AbortiveClose), AnomalyClass::Device);
+        assert_eq!(classed(Intent::HalfClosed, AnomalyId::HalfClosedLinger), AnomalyClass::Device);
+        assert_eq!(classed(Intent::Reset, AnomalyId::ClosedUnserved), AnomalyClass::Device);
+        assert_eq!(classed(Intent::Vanished, AnomalyId::SynUnanswered), AnomalyClass::Device);
+        assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::AbortiveClose), AnomalyClass::Device);
+    }
+
+    #[test]
+    fn the_paths_doing_stays_the_paths() {
+        let book = IntentBook::default();
+        book.note(40_000, WorkloadId::PROBE, Intent::Vanished);
+        let mut l = ledger();
+        let o = occurrence(AnomalyId::Retransmission, AnomalyClass::Path);
+        let classed = l.take(&o, Intentions::Of(&book));
+        assert_eq!(classed, Classed { class: AnomalyClass::Path, workload: Some("probe") });
+    }
+
+    #[test]
+    fn connections_of_nobody_have_no_workload() {
+        let book = IntentBook::default();
+        let mut l = ledger();
+        l.take(&occurrence(AnomalyId::LateRst, AnomalyClass::Device), Intentions::Of(&book));
+        assert_eq!(l.rows()[0].workload, None);
+    }
+
+    #[test]
+    fn without_intentions_the_doubt_is_said() {
+        let mut l = ledger();
+        l.take(&occurrence(AnomalyId::NoAckToData, AnomalyClass::Device), Intentions::Unknown);
+        let rows = l.rows();
+        assert_eq!(rows[0].class, AnomalyClass::Device);
+        assert!(rows[0].examples[0].remark.as_deref().unwrap().starts_with("may have been provoked"));
+    }
+
+    #[test]
+    fn resets_are_told_apart_by_what_they_answer() {
+        let mut l = ledger();
+        let mut o = occurrence(AnomalyId::RstAfterFin, AnomalyClass::Device);
+        o.answers = Some(Answered::Payload);
+        o.after_fin_ns = Some(3 * SECOND);
+        l.take(&o, Intentions::Unknown);
+        o.answers = Some(Answered::Fin);
+        l.take(&o, Intentions::Unknown);
+        o.after_fin_ns = Some(SECOND / 10);
+        l.take(&o, Intentions::Unknown);
+        assert_eq!(l.reset_causes(), ResetCauses { answering_payload: 1, answering_late_close: 1 });
+    }
 }

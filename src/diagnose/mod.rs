@@ -6,5 +6,5 @@
 mod anomalies;
 mod finding;
 
-pub use anomalies::{AnomalyRow, Example, ExamplePacket};
+pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Ledger, ResetCauses};
 pub use finding::{Finding, FindingId, Severity};

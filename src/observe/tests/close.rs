@@ -1,0 +1,158 @@
+//! `closed_unserved`, `fin_retransmission`, `fin_duel`, `data_after_fin`, `half_closed_linger`.
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::wire::Flags;
+
+use super::support::{Conv, FIN_ACK, Look, PSH_ACK, conv, exactly, faults, healthy, told};
+
+use AnomalyClass::{Device, Path};
+use Direction::{FromDevice, FromHost};
+
+#[test]
+fn a_close_before_any_payload_is_unserved() {
+    exactly(AnomalyId::ClosedUnserved, 500, |c| c.established().request(63).device_fin().ack());
+}
+
+#[test]
+fn a_close_in_answer_to_the_hosts_is_well() {
+    healthy(6_000, |c| c.established().closed());
+}
+
+#[test]
+fn a_close_after_service_is_well_whoever_is_first() {
+    healthy(6_000, |c| c.served().closed());
+    healthy(6_000, |c| c.served().closed_by_device());
+}
+
+#[test]
+fn a_simultaneous_close_is_well() {
+    healthy(6_000, |c| {
+        c.served()
+            .send(FromHost, FIN_ACK, 0)
+            .send_odd(FromDevice, FIN_ACK, 0, |s| s.ack = s.ack.wrapping_sub(1))
+            .send_odd(FromHost, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_add(1))
+            .send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_add(1))
+    });
+}
+
+#[test]
+fn a_response_that_carries_the_fin_is_well() {
+    healthy(6_000, |c| c.established().request(63).send(FromDevice, FIN_ACK, 17).ack().fin().device_ack());
+}
+
+#[test]
+fn payload_that_the_capture_missed_is_service_all_the_same() {
+    healthy(500, |c| c.established().request(63).response(17).lost().device_fin().ack());
+}
+
+#[test]
+fn a_fin_again_by_a_device_that_has_the_hosts_ack_is_the_devices() {
+    exactly(AnomalyId::FinRetransmission, 500, |c| {
+        c.served().device_fin().ack().fin().device_ack().wait_ms(300).send_odd(FromDevice, FIN_ACK, 0, |s| {
+            s.seq = s.seq.wrapping_sub(1);
+        })
+    });
+}
+
+#[test]
+fn a_fin_again_at_once_is_the_devices() {
+    exactly(AnomalyId::FinRetransmission, 500, |c| c.served().device_fin().ack().again(FromDevice));
+}
+
+#[test]
+fn a_fin_again_after_each_back_off_is_the_paths() {
+    let c = conv().served().fin().device_ack().device_fin().ack();
+    let c = c.wait_ms(300).again(FromDevice).ack().wait_ms(600).again(FromDevice).ack();
+    let seen = told(&c, 500);
+    assert_eq!(seen, [(AnomalyId::FinRetransmission, Path); 2]);
+}
+
+#[test]
+fn a_fin_again_that_the_host_has_not_acknowledged_is_not_the_devices() {
+    healthy(500, |c| c.served().device_fin().wait_ms(300).again(FromDevice));
+}
+
+#[test]
+fn a_fin_copied_by_the_path_is_the_paths() {
+    let c = conv().served().device_fin().ack().copied(FromDevice);
+    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Path)]);
+}
+
+fn duel(mut c: Conv) -> Conv {
+    c = c.served().closed();
+    for _ in 0..3 {
+        c = c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)).ack();
+    }
+    c
+}
+
+#[test]
+fn three_segments_after_both_fins_that_the_host_has_to_answer_are_a_duel() {
+    exactly(AnomalyId::FinDuel, 500, |c| duel(c.established().request(63).response(17).ack()).clone());
+}
+
+#[test]
+fn repeated_fins_that_are_answered_at_once_are_a_duel_too() {
+    let mut c = conv().served().closed();
+    for _ in 0..4 {
+        c = c.send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).ack();
+    }
+    assert!(faults(&c, 500).contains(&AnomalyId::FinDuel));
+}
+
+#[test]
+fn a_lost_last_ack_makes_no_duel() {
+    let mut c = conv().served().fin().device_ack().device_fin().ack();
+    for n in 1..5 {
+        c = c.wait_ms(1_500 << n).again(FromDevice).ack();
+    }
+    assert!(!faults(&c, 500).contains(&AnomalyId::FinDuel));
+}
+
+#[test]
+fn payload_beyond_the_devices_own_fin_is_a_fault() {
+    exactly(AnomalyId::DataAfterFin, 500, |c| c.served().device_fin().response(10));
+}
+
+#[test]
+fn payload_below_the_fin_again_is_not() {
+    let c = conv().served().response(17).device_fin().ack();
+    let c = c.send_odd(FromDevice, PSH_ACK, 17, |s| s.seq = s.seq.wrapping_sub(18));
+    assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, Path)]);
+}
+
+#[test]
+fn a_device_that_never_closes_after_the_host_lingers() {
+    exactly(AnomalyId::HalfClosedLinger, 6_000, |c| c.served().fin().device_ack());
+}
+
+#[test]
+fn a_download_after_the_hosts_half_close_does_not_linger() {
+    healthy(4_000, |mut c| {
+        c = c.established().request(63).fin().device_ack();
+        for _ in 0..10 {
+            c = c.wait_ms(2_000).response(500).ack();
+        }
+        c
+    });
+}
+
+#[test]
+fn a_watch_shorter_than_the_lingering_says_that_it_could_not_tell() {
+    let (seen, summary) = Look::for_ms(3_000).at(&conv().served().fin().device_ack());
+    assert_eq!(seen, []);
+    assert_eq!(summary.not_judged.iter().map(|n| n.id).collect::<Vec<_>>(), [AnomalyId::HalfClosedLinger]);
+}
+
+#[test]
+fn a_device_that_cannot_send_because_the_hosts_window_is_shut_is_not_blamed() {
+    healthy(6_000, |c| c.established().request(63).response(17).host_window(0).fin().device_ack());
+}
+
+#[test]
+fn the_duel_is_told_once() {
+    let c = duel(conv()).send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)).ack();
+    let duels = told(&c, 500).into_iter().filter(|t| *t == (AnomalyId::FinDuel, Device)).count();
+    assert_eq!(duels, 1);
+    let _ = FromHost;
+}

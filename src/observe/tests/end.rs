@@ -1,0 +1,113 @@
+//! `post_run_chatter`, and when a run's connections have settled.
+
+use std::net::IpAddr;
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::observe::{DeviceEnds, Observer, ObserverConfig};
+use crate::wire::{Flags, Link};
+
+use super::support::{Conv, DEVICE, FIN_ACK, Look, MS, conv, exactly, faults, healthy, told};
+
+use Direction::{FromDevice, FromHost};
+
+#[test]
+fn segments_of_the_device_long_after_the_end_are_chatter() {
+    exactly(AnomalyId::PostRunChatter, 500, |c| {
+        c.served()
+            .closed()
+            .wait_ms(2_000)
+            .send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2))
+    });
+}
+
+#[test]
+fn a_duel_that_goes_on_after_the_end_is_counted_and_timed() {
+    let mut c = conv().served().closed();
+    for _ in 0..6 {
+        c = c.wait_ms(1_500).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).rst();
+    }
+    let (seen, _) = Look::for_ms(500).at(&c);
+    let chatter: Vec<_> = seen.iter().filter(|o| o.id == AnomalyId::PostRunChatter).collect();
+    assert_eq!(chatter.len(), 6);
+    let device = chatter.iter().filter(|o| o.class == AnomalyClass::Device).count();
+    assert!(device >= 3, "{chatter:#?}");
+    assert!(chatter[5].at_ns - chatter[0].at_ns > 7_000 * MS);
+}
+
+#[test]
+fn stray_segments_just_after_the_end_are_not() {
+    healthy(500, |c| c.served().closed().wait_ms(700).device_ack());
+}
+
+#[test]
+fn the_ack_of_a_segment_that_the_host_repeats_is_not() {
+    healthy(500, |c| {
+        c.served()
+            .closed_by_device()
+            .wait_ms(3_000)
+            .send_odd(FromHost, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1))
+            .device_ack()
+    });
+}
+
+#[test]
+fn a_fin_again_because_the_last_ack_was_lost_is_not_the_devices() {
+    healthy(500, |c| c.served().fin().device_ack().device_fin().ack().wait_ms(1_500).again(FromDevice).ack());
+}
+
+#[test]
+fn a_connection_that_the_host_vanished_from_has_not_ended() {
+    let c = conv().served().wait_ms(10_000).send_odd(FromDevice, Flags::ACK, 0, |s| {
+        s.seq = s.seq.wrapping_sub(1);
+    });
+    assert_eq!(told(&c, 500), []);
+}
+
+#[test]
+fn a_device_that_has_not_received_the_hosts_reset_is_not_blamed_for_going_on() {
+    healthy(500, |c| c.served().response(10).rst().wait_ms(1_500).again(FromDevice).rst());
+}
+
+fn observer_of(c: &Conv) -> Observer {
+    let device = DeviceEnds::Known(vec![(IpAddr::V4(DEVICE), Some(80))]);
+    let mut observer = Observer::new(ObserverConfig { device, ..ObserverConfig::default() });
+    for (at, seg) in &c.packets {
+        observer.frame(*at, Link::Raw, &seg.frame(), 40 + usize::from(seg.len), &mut |_| {});
+    }
+    observer
+}
+
+fn end_of(c: &Conv) -> i64 {
+    c.packets.last().unwrap().0
+}
+
+#[test]
+fn connections_have_settled_once_the_grace_after_the_last_end_is_over() {
+    let c = conv().served().closed();
+    let observer = observer_of(&c);
+    assert!(!observer.settled(end_of(&c) + 900 * MS, |_| true));
+    assert!(observer.settled(end_of(&c) + 1_100 * MS, |_| true));
+}
+
+#[test]
+fn a_connection_that_goes_on_keeps_a_run_from_settling_unless_it_is_of_no_interest() {
+    let c = conv().served().closed().then_on(40_001).served();
+    let observer = observer_of(&c);
+    assert!(!observer.settled(end_of(&c) + 60_000 * MS, |_| true));
+    assert!(observer.settled(end_of(&c) + 60_000 * MS, |k| k.host.port() != 40_001));
+}
+
+#[test]
+fn a_syn_that_was_judged_keeps_nobody_waiting() {
+    let c = conv().syn();
+    let mut observer = observer_of(&c);
+    assert!(!observer.settled(end_of(&c) + 2_000 * MS, |_| true));
+    observer.advance(end_of(&c) + 6_000 * MS, &mut |_| {});
+    assert!(observer.settled(end_of(&c) + 6_000 * MS, |_| true));
+}
+
+#[test]
+fn a_device_heard_late_on_a_reused_port_is_not_chatter_of_the_connection_before() {
+    let c = conv().served().closed().wait_ms(5_000).reopened().served().closed();
+    assert_eq!(faults(&c, 500), []);
+}

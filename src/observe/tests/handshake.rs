@@ -1,0 +1,113 @@
+//! `syn_refused`, `syn_unanswered`, `timewait_collision`, `challenge_ack`.
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::wire::Flags;
+
+use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
+
+use Direction::{FromDevice, FromHost};
+
+fn refused(c: Conv) -> Conv {
+    c.syn().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = 0)
+}
+
+/// Another packet much later, on another connection, so that time passes.
+fn unanswered_twice(c: Conv) -> Conv {
+    c.syn().wait_ms(1_000).again(FromHost)
+}
+
+fn stray_ack(c: Conv) -> Conv {
+    c.send_odd(FromDevice, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_sub(0x2000_0000))
+}
+
+#[test]
+fn a_reset_that_answers_the_syn_is_a_refusal() {
+    exactly(AnomalyId::SynRefused, 1_000, refused);
+}
+
+#[test]
+fn a_reset_of_an_older_connection_refuses_nothing() {
+    healthy(1_000, |c| {
+        c.syn().send_odd(FromDevice, RST_ACK, 0, |s| s.ack = s.ack.wrapping_sub(500)).syn_ack().ack()
+    });
+}
+
+#[test]
+fn a_syn_sent_twice_and_not_answered_is_the_devices() {
+    exactly(AnomalyId::SynUnanswered, 6_000, unanswered_twice);
+}
+
+#[test]
+fn one_syn_not_answered_is_the_paths() {
+    assert_eq!(told(&conv().syn(), 6_000), [(AnomalyId::SynUnanswered, AnomalyClass::Path)]);
+}
+
+#[test]
+fn three_connections_in_a_row_without_an_answer_are_the_devices() {
+    let c = conv().syn().then_on(40_001).syn().then_on(40_002).syn();
+    assert_eq!(told(&c, 6_000), [(AnomalyId::SynUnanswered, AnomalyClass::Device); 3]);
+}
+
+#[test]
+fn an_answer_in_between_interrupts_the_row() {
+    let c = conv().syn().then_on(40_001).syn().wait_ms(5_500);
+    let c = c.then_on(40_002).established().wait_ms(5_500).then_on(40_003).syn();
+    assert_eq!(faults(&c, 6_000), []);
+}
+
+#[test]
+fn a_syn_answered_on_its_repetition_is_well() {
+    healthy(6_000, |c| unanswered_twice(c).syn_ack().ack());
+}
+
+#[test]
+fn a_syn_whose_deadline_lies_beyond_the_watch_is_not_judged() {
+    let (seen, summary) = Look::for_ms(2_000).at(&conv().syn());
+    assert_eq!(seen, []);
+    assert_eq!(summary.not_judged.iter().map(|n| n.id).collect::<Vec<_>>(), [AnomalyId::SynUnanswered]);
+}
+
+#[test]
+fn an_ack_to_a_syn_after_the_devices_close_is_a_collision_with_its_time_wait() {
+    exactly(AnomalyId::TimewaitCollision, 100, |c| stray_ack(c.served().closed_by_device().reopened().syn()));
+}
+
+#[test]
+fn the_hosts_reset_of_a_stray_ack_ends_nothing() {
+    let c = stray_ack(conv().served().closed_by_device().reopened().syn());
+    let c = c.send_odd(FromHost, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(0x2000_0000));
+    let c = stray_ack(c.wait_ms(1_000).send_odd(FromHost, Flags::SYN, 0, |s| s.seq = s.seq.wrapping_sub(1)));
+    assert_eq!(told(&c, 100), [(AnomalyId::TimewaitCollision, AnomalyClass::Device); 2]);
+    let (seen, _) = Look::for_ms(100).at(&c);
+    assert_eq!(seen.iter().map(|o| o.nth).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(seen[0].remark, None);
+}
+
+#[test]
+fn a_collision_is_suspected_where_the_connection_before_was_not_seen() {
+    let (seen, _) = Look::for_ms(100).at(&stray_ack(conv().syn()));
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].id, AnomalyId::TimewaitCollision);
+    assert!(seen[0].remark.unwrap().starts_with("suspected"));
+}
+
+#[test]
+fn a_reused_port_that_is_accepted_is_well() {
+    healthy(1_000, |c| c.served().closed_by_device().reopened().served().closed());
+}
+
+#[test]
+fn an_ack_to_a_syn_on_a_connection_that_had_not_ended_is_a_challenge() {
+    exactly(AnomalyId::ChallengeAck, 100, |c| stray_ack(c.served().reopened().syn()));
+}
+
+#[test]
+fn an_ack_to_an_inexact_reset_is_a_challenge() {
+    let c = conv().served().send_odd(FromHost, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(10)).device_ack();
+    assert_eq!(told(&c, 100), [(AnomalyId::ChallengeAck, AnomalyClass::Device)]);
+}
+
+#[test]
+fn an_ack_that_crossed_the_hosts_reset_is_no_challenge() {
+    healthy(1_000, |c| c.served().request(100).rst().device_ack());
+}

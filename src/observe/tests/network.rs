@@ -1,0 +1,144 @@
+//! The table: starts in the middle, gaps, reused ports, room, and which end is the device.
+
+use std::net::IpAddr;
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::observe::{DeviceEnds, Observer, ObserverConfig};
+use crate::wire::Link;
+
+use super::support::{Conv, DEVICE, Look, MS, Seg, conv, faults, told};
+
+fn observe(
+    c: &Conv,
+    config: ObserverConfig,
+    gap_before: Option<usize>,
+) -> (Vec<AnomalyId>, crate::observe::WireSummary) {
+    let mut ids = Vec::new();
+    let mut observer = Observer::new(config);
+    for (i, (at, seg)) in c.packets.iter().enumerate() {
+        if gap_before == Some(i) {
+            observer.gap();
+        }
+        observer.frame(*at, Link::Raw, &seg.frame(), 40 + usize::from(seg.len), &mut |o| ids.push(o.id));
+    }
+    let end = c.packets.last().unwrap().0 + 10_000 * MS;
+    let summary = observer.finish(end, &mut |o| ids.push(o.id));
+    (ids, summary)
+}
+
+fn guessed() -> ObserverConfig {
+    ObserverConfig::default()
+}
+
+#[test]
+fn where_nobody_says_which_end_is_the_device_it_is_the_one_that_was_connected_to() {
+    let (ids, summary) = observe(&conv().served().device_rst(), guessed(), None);
+    assert_eq!(ids, [AnomalyId::AbortiveClose]);
+    assert_eq!((summary.connections, summary.mid_stream), (1, 0));
+}
+
+#[test]
+fn traffic_of_others_is_left_out() {
+    let device = DeviceEnds::Known(vec![(IpAddr::V4(DEVICE), Some(8080))]);
+    let (ids, summary) = observe(&conv().served().device_rst(), ObserverConfig { device, ..guessed() }, None);
+    assert_eq!(ids, []);
+    assert_eq!((summary.tcp_packets, summary.connections), (0, 0));
+}
+
+#[test]
+fn a_capture_that_begins_in_the_middle_finds_no_fault_in_a_healthy_connection() {
+    let whole = conv().served().served_again().closed();
+    for cut in 0..whole.packets.len() {
+        let mut c = whole.clone();
+        c.packets.drain(..cut);
+        assert_eq!(faults(&c, 10_000), [], "first {cut} packets cut");
+    }
+}
+
+#[test]
+fn any_one_packet_may_be_missing_without_a_fault_in_a_healthy_connection() {
+    for whole in [conv().served().served_again().closed(), conv().served().served_again().closed_by_device()]
+    {
+        for missing in 0..whole.packets.len() {
+            let mut c = whole.clone();
+            c.packets.remove(missing);
+            assert_eq!(faults(&c, 4_000), [], "packet {missing} missing");
+        }
+    }
+}
+
+#[test]
+fn what_a_gap_in_the_capture_may_have_hidden_is_not_judged() {
+    let c = conv().served().fin().device_ack();
+    let (ids, summary) = observe(&c, guessed(), Some(5));
+    assert_eq!(ids, []);
+    assert_eq!(summary.gaps, 1);
+    assert_eq!(summary.not_judged[0].id, AnomalyId::HalfClosedLinger);
+}
+
+#[test]
+fn connections_after_a_gap_are_judged_as_ever() {
+    let c = conv().served().closed().then_on(40_001).served().device_rst();
+    let (ids, _) = observe(&c, guessed(), Some(9));
+    assert_eq!(ids, [AnomalyId::AbortiveClose]);
+}
+
+#[test]
+fn connections_on_a_reused_port_are_counted_apart() {
+    let c = conv().served().device_rst().reopened().served().device_rst();
+    let (seen, summary) = Look::for_ms(100).at(&c);
+    assert_eq!(summary.connections, 2);
+    assert_eq!(seen.iter().map(|o| (o.id, o.nth)).collect::<Vec<_>>(), [(AnomalyId::AbortiveClose, 1); 2]);
+    assert_ne!(seen[0].connection.isn, seen[1].connection.isn);
+}
+
+#[test]
+fn the_table_keeps_its_size_and_says_what_it_forgot() {
+    let mut c = conv();
+    for port in 0..50 {
+        c = c.then_on(1_000 + port).served();
+        if port % 2 == 0 {
+            c = c.closed();
+        }
+    }
+    let (ids, summary) = observe(&c, ObserverConfig { connections: 10, ..guessed() }, None);
+    assert_eq!(ids, []);
+    assert_eq!(summary.connections, 50);
+    assert_eq!(summary.evicted_settled + summary.evicted_live, 40);
+    assert!(summary.evicted_settled >= 20, "{summary:?}");
+}
+
+#[test]
+fn an_example_shows_the_packets_around_it() {
+    let (seen, _) = Look::for_ms(100).at(&conv().served().device_rst());
+    let words: Vec<_> = seen[0].packets.iter().map(|p| (p.number, p.summary.as_str())).collect();
+    assert_eq!(words.last(), Some(&(8, "[RST, ACK] seq=18 ack=64 win=5744 len=0")));
+    assert_eq!(words[2], (5, "[ACK] seq=1 ack=64 win=5744 len=0"));
+}
+
+#[test]
+fn a_device_that_dials_in_is_served_by_the_host_without_blame() {
+    let (seen, _) = Look::mirrored(10_000).at(&conv().served().closed());
+    assert_eq!(seen, []);
+}
+
+#[test]
+fn a_healthy_conversation_is_told_nothing_of_at_all() {
+    assert_eq!(told(&conv().served().served_again().closed(), 10_000), []);
+    assert_eq!(told(&conv().served().served_again().closed_by_device(), 10_000), []);
+}
+
+#[test]
+fn an_ethernet_frame_shows_the_same_as_a_bare_packet() {
+    let mut seen = Vec::new();
+    let mut observer = Observer::new(guessed());
+    for (at, seg) in &conv().served().device_rst().packets {
+        let mut frame = vec![0_u8; 14];
+        frame[12] = 8;
+        frame.extend_from_slice(&Seg::frame(seg));
+        observer.frame(*at, Link::Ethernet, &frame, 54 + usize::from(seg.len), &mut |o| {
+            seen.push((o.id, o.class, o.direction))
+        });
+    }
+    assert_eq!(seen, [(AnomalyId::AbortiveClose, AnomalyClass::Device, Direction::FromDevice)]);
+}

@@ -1,0 +1,126 @@
+//! `retransmission`, `duplicate_ack`, `out_of_order`: both directions, never the device's.
+
+use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::wire::Flags;
+
+use super::support::{Conv, Look, PSH_ACK, conv, numberings, told};
+
+use AnomalyClass::Path;
+use Direction::{FromDevice, FromHost};
+
+/// The story shows that, once, of class path, and nothing else, whichever end is the device.
+fn path_only(id: AnomalyId, story: impl Fn(Conv) -> Conv) {
+    for start in numberings() {
+        let c = story(start);
+        assert_eq!(told(&c, 500), [(id, Path)], "{c:#?}");
+        let (mirrored, _) = Look::mirrored(500).at(&c);
+        assert!(mirrored.iter().all(|o| o.id == id && o.class == Path), "{mirrored:#?}");
+    }
+}
+
+#[test]
+fn payload_seen_before_is_a_retransmission() {
+    path_only(AnomalyId::Retransmission, |c| c.served().response(100).ack().wait_ms(300).again(FromDevice));
+    path_only(AnomalyId::Retransmission, |c| {
+        c.served()
+            .request(100)
+            .wait_ms(300)
+            .send_odd(FromHost, PSH_ACK, 100, |s| {
+                s.seq = s.seq.wrapping_sub(100);
+            })
+            .device_ack()
+    });
+}
+
+#[test]
+fn payload_that_comes_late_into_a_hole_is_a_retransmission() {
+    path_only(AnomalyId::Retransmission, |c| {
+        c.served().response(100).lost().response(100).wait_ms(300).send_odd(FromDevice, PSH_ACK, 100, |s| {
+            s.seq = s.seq.wrapping_sub(200);
+        })
+    });
+}
+
+#[test]
+fn part_of_a_merged_segment_again_is_a_retransmission() {
+    path_only(AnomalyId::Retransmission, |c| {
+        c.served().response(4_000).wait_ms(300).send_odd(FromDevice, PSH_ACK, 1_440, |s| {
+            s.seq = s.seq.wrapping_sub(4_000);
+        })
+    });
+}
+
+#[test]
+fn probes_syns_and_fins_are_no_retransmissions() {
+    let c = conv()
+        .syn()
+        .wait_ms(1_000)
+        .again(FromHost)
+        .syn_ack()
+        .again(FromDevice)
+        .ack()
+        .request(63)
+        .response(17)
+        .ack();
+    let c = c.wait_ms(9_000).send_odd(FromDevice, Flags::ACK, 1, |s| s.seq = s.seq.wrapping_sub(1)).ack();
+    let c = c.wait_ms(9_000).send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).ack();
+    assert_eq!(told(&c, 500), []);
+}
+
+#[test]
+fn window_probes_are_no_retransmissions_nor_is_the_segment_that_follows_them() {
+    let mut c = conv().served().device_window(0).device_ack();
+    for _ in 0..2 {
+        c = c.wait_ms(250).send_odd(FromHost, PSH_ACK, 1, |_| {}).device_ack();
+    }
+    c = c.device_window(5_744).device_ack().request(100).device_ack();
+    assert_eq!(told(&c, 500), []);
+}
+
+#[test]
+fn a_segment_that_was_overtaken_is_out_of_order() {
+    path_only(AnomalyId::OutOfOrder, |c| {
+        c.served().response(100).lost().response(100).send_odd(FromDevice, PSH_ACK, 100, |s| {
+            s.seq = s.seq.wrapping_sub(200);
+        })
+    });
+}
+
+#[test]
+fn the_same_ack_again_while_data_is_outstanding_is_a_duplicate() {
+    path_only(AnomalyId::DuplicateAck, |c| {
+        let c = c.served().device_ack();
+        let c = c.request(100).request(100);
+        c.send_odd(FromDevice, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_sub(200))
+    });
+}
+
+#[test]
+fn a_window_update_is_no_duplicate_ack() {
+    let c = conv().served().device_ack().request(100).device_window(4_000);
+    let c = c.send_odd(FromDevice, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_sub(100));
+    assert_eq!(told(&c, 500), []);
+}
+
+#[test]
+fn the_answer_to_a_probe_is_no_duplicate_ack() {
+    let c = conv().served().device_ack().response(50);
+    let c = c.wait_ms(9_000).send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    let c = c.send_odd(FromHost, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_sub(50));
+    assert_eq!(told(&c, 500), []);
+}
+
+#[test]
+fn an_ack_with_nothing_outstanding_is_no_duplicate() {
+    assert_eq!(told(&conv().served().ack().ack().device_ack().device_ack(), 500), []);
+}
+
+#[test]
+fn the_figures_say_what_each_direction_suffered() {
+    let c = conv().served().response(100).ack().wait_ms(300).again(FromDevice).request(10).device_ack();
+    let (_, summary) = Look::for_ms(500).at(&c);
+    assert_eq!(summary.from_device.retransmissions, 1);
+    assert_eq!(summary.from_host.retransmissions, 0);
+    assert_eq!((summary.from_device.data_segments, summary.from_host.data_segments), (3, 2));
+    assert_eq!(summary.rtt.unwrap().min_ns, 1_000_000);
+}

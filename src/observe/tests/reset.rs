@@ -1,0 +1,160 @@
+//! `rst_after_handshake`, `abortive_close`, `rst_after_fin`, `late_rst`, `rst_storm`, `rst_bad_seq`.
+
+use crate::event::{AnomalyClass, AnomalyId, Answered, Direction};
+use crate::wire::Flags;
+
+use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
+
+use AnomalyClass::{Device, Path, Provoked};
+use Direction::{FromDevice, FromHost};
+
+/// Keep-alive: one number before the next.
+fn device_probes(c: Conv) -> Conv {
+    c.wait_ms(3_000).send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1))
+}
+
+#[test]
+fn a_reset_before_anything_was_served_is_one_after_the_handshake() {
+    exactly(AnomalyId::RstAfterHandshake, 1_000, |c| c.established().request(63).device_ack().device_rst());
+}
+
+#[test]
+fn a_reset_after_unanswered_probes_does_not_blame_the_device() {
+    let c = device_probes(device_probes(device_probes(conv().established()))).wait_ms(3_000).device_rst();
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Provoked)]);
+}
+
+#[test]
+fn a_reset_after_answered_probes_does() {
+    let c = device_probes(conv().established()).ack().wait_ms(3_000).device_rst();
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Device)]);
+}
+
+#[test]
+fn a_reset_after_payload_without_a_fin_is_an_abortive_close() {
+    exactly(AnomalyId::AbortiveClose, 1_000, |c| c.served().device_rst());
+}
+
+#[test]
+fn an_abortive_close_that_meets_the_hosts_fin_is_still_one() {
+    exactly(AnomalyId::AbortiveClose, 1_000, |c| c.established().request(63).response(17).fin().device_rst());
+}
+
+#[test]
+fn a_reset_after_exhausted_keep_alive_is_no_abortive_close() {
+    let c = device_probes(device_probes(conv().served())).wait_ms(3_000).device_rst();
+    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Provoked)]);
+}
+
+#[test]
+fn a_reset_that_follows_the_hosts_own_is_provoked() {
+    let c = conv().served().rst().device_rst();
+    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Provoked)]);
+}
+
+#[test]
+fn a_reset_of_the_hosts_is_nothing() {
+    healthy(5_000, |c| c.served().rst());
+}
+
+#[test]
+fn a_request_that_meets_a_device_that_has_closed_is_answered_by_a_reset_after_fin() {
+    exactly(AnomalyId::RstAfterFin, 1_000, |c| {
+        c.established().wait_ms(200).response(17).device_fin().ack().wait_ms(100).request(63).device_rst()
+    });
+}
+
+#[test]
+fn a_close_later_than_the_devices_patience_meets_a_reset_after_fin() {
+    let c = conv().served().device_fin().ack().wait_ms(3_000).fin().device_rst();
+    let (seen, _) = Look::for_ms(100).at(&c);
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].id, seen[0].class), (AnomalyId::RstAfterFin, Device));
+    assert_eq!(seen[0].answers, Some(Answered::Fin));
+    assert!(seen[0].after_fin_ns.unwrap() > 3_000_000_000);
+}
+
+#[test]
+fn a_next_request_that_crosses_an_idle_close_provokes_the_reset() {
+    let c = conv().served().wait_ms(60_000).request(63).send_odd(FromDevice, Flags(0x11), 0, |s| {
+        s.ack = s.ack.wrapping_sub(63);
+    });
+    let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_add(1));
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterFin, Provoked)]);
+}
+
+#[test]
+fn a_first_request_that_crosses_the_close_does_not() {
+    let c = conv().established().wait_ms(300).request(63).send_odd(FromDevice, Flags(0x11), 0, |s| {
+        s.ack = s.ack.wrapping_sub(63);
+    });
+    let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_add(1));
+    assert!(faults(&c, 100).contains(&AnomalyId::RstAfterFin));
+}
+
+#[test]
+fn a_reset_after_both_fins_were_acknowledged_is_late() {
+    exactly(AnomalyId::LateRst, 500, |c| c.served().closed().device_rst());
+    exactly(AnomalyId::LateRst, 500, |c| c.served().closed_by_device().device_rst());
+}
+
+#[test]
+fn a_reset_that_answers_a_repeated_segment_is_the_paths() {
+    let c = conv().served().fin().device_ack().device_fin().ack().again(FromHost).device_rst();
+    assert_eq!(told(&c, 500), [(AnomalyId::LateRst, Path)]);
+}
+
+#[test]
+fn a_late_reset_on_a_path_that_copies_packets_is_the_paths() {
+    let c = conv().established().request(63).response(17).copied(FromDevice).ack().closed().device_rst();
+    assert_eq!(faults(&c, 500), []);
+}
+
+#[test]
+fn the_third_reset_makes_a_storm() {
+    let c = conv().served().device_rst().device_rst().device_rst().device_rst();
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device), (AnomalyId::RstStorm, Device)]);
+}
+
+#[test]
+fn copies_of_one_reset_are_no_storm() {
+    let c = conv().served().device_rst().copied(FromDevice).copied(FromDevice).copied(FromDevice);
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device)]);
+}
+
+#[test]
+fn three_resets_of_the_host_blame_nobody() {
+    healthy(500, |c| c.served().rst().rst().rst());
+}
+
+#[test]
+fn a_reset_at_neither_end_has_a_bad_number() {
+    for odd in [1_000_u32, 0_u32.wrapping_sub(1_000), 0x3000_0000] {
+        let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(odd));
+        assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device), (AnomalyId::RstBadSeq, Device)]);
+        let (mirrored, _) = Look::mirrored(500).at(&c);
+        assert_eq!(mirrored, []);
+    }
+}
+
+#[test]
+fn a_reset_that_answers_the_segment_before_the_last_has_a_good_number() {
+    let c = conv().established().request(63).response(17).ack().response(17).ack();
+    let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(17));
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device)]);
+}
+
+#[test]
+fn a_reset_behind_lost_segments_is_the_paths() {
+    let c = conv().established().request(63).response(17).again(FromDevice).response(100).lost().device_rst();
+    assert_eq!(faults(&c, 500), [AnomalyId::AbortiveClose]);
+}
+
+#[test]
+fn a_reset_on_a_connection_that_began_before_the_capture_is_not_invented_a_name() {
+    let mut c = conv().established().request(63).device_rst();
+    c.packets.drain(..3);
+    let (seen, summary) = Look::for_ms(100).at(&c);
+    assert_eq!(seen, []);
+    assert_eq!(summary.not_judged[0].id, AnomalyId::RstAfterHandshake);
+}
