@@ -34,6 +34,8 @@ enum How {
     Refused,
     /// It fell silent.
     Gone(Silence),
+    /// Its service ended, and nobody asked whether the rest of it is still there.
+    Ended(u64),
 }
 
 fn how(e: &Evidence<'_>) -> Option<How> {
@@ -66,6 +68,19 @@ pub(super) fn happened(e: &Evidence<'_>) -> bool {
     how(e).is_some()
 }
 
+/// When service ended for good, where no probe tells what of the device is left. The last resort: any evidence of
+/// another cause goes before it.
+fn ended(e: &Evidence<'_>) -> Option<u64> {
+    signs::exchanges(e)
+        .filter(|w| signs::stack(e) == Stack::Unknown && signs::stays_failed(w))
+        .filter(|w| w.end_ns.saturating_sub(w.first_failure_ns.unwrap_or(w.end_ns)) >= GONE)
+        .find_map(|w| w.first_failure_ns)
+}
+
+pub(super) fn service_ended(e: &Evidence<'_>) -> bool {
+    ended(e).is_some()
+}
+
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence: Vec<String> = e
         .workloads
@@ -88,7 +103,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             evidence.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
         }
     }
-    let (statement, cause, change) = match how(e) {
+    let (statement, cause, change) = match how(e).or_else(|| ended(e).map(How::Ended)) {
         Some(How::Refused) => (
             "The device refuses every connection: nothing listens at that port.".to_owned(),
             "another port, or the server was not started or could not get a listening socket",
@@ -99,6 +114,12 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             "it crashed, lost its network and does not rejoin it, or was switched off",
             "call esp_wifi_connect() again on WIFI_EVENT_STA_DISCONNECTED, each time; and let a watchdog restart \
              a device that has been without network for long",
+        ),
+        Some(How::Ended(at)) => (
+            format!("The device stopped serving at {} and did not take it up again.", time(at)),
+            "it is gone, or its program is; without ping or telemetry nobody can tell which",
+            "allow ping (net.ipv4.ping_group_range), and look at the console; a watchdog that restarts a device \
+             without network helps in both cases",
         ),
         Some(How::Never) | None => (
             "The device answered nothing at all.".to_owned(),

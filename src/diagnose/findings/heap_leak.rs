@@ -1,14 +1,14 @@
 //! `heap_leak`: the device keeps memory of requests, or as time goes by, and does not give it back.
 //!
 //! Evidence: the slope of the free heap, per request or per second, whose 95 % confidence interval lies below zero,
-//! and free heap that is still missing after the last close.
+//! and free heap that is still missing after the last close. A run too short for a slope: much is missing.
 //!
 //! Neighbours: noise (the interval holds zero); memory in use while under load (it comes back after the watch);
 //! a start-up that settles (nothing more goes in the second half); TIME_WAIT, which comes back after 2 x MSL: what
 //! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
 //! is said; sockets that are held, which another finding says.
 //!
-//! Thresholds: 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
+//! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
 
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope};
@@ -17,6 +17,8 @@ use super::{FindingEntry, Trouble, signs};
 
 /// Least loss in all, bytes.
 const LOST: u64 = 2_048;
+/// Least loss in all where no slope tells that it goes on, bytes.
+const LOST_AT_ONCE: u64 = 8 * 1024;
 /// Least loss a request, bytes.
 const PER_REQUEST: f64 = 4.0;
 /// Fewest requests for a loss a request.
@@ -52,6 +54,10 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
         Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
             sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
         }
+        // Connections that the host fell silent on may still be held.
+        _ if e.workloads.len() != signs::exchanges(e).count() => {
+            sockets.max(u64::from(e.device.capacity.unwrap_or(10)))
+        }
         _ => sockets,
     };
     lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
@@ -71,20 +77,22 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     let per_request =
         falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
     let per_second = falls(heap.per_second);
-    let slope = per_request.or(per_second)?;
+    let slope = per_request.or(per_second);
     // Over restarts, only the slopes within each start of the device are left.
     let missing = if telemetry.restarts.is_empty() {
         missing(e, heap, trouble)
     } else {
-        let by_request = per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64);
-        by_request as u64
+        per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64) as u64
     };
     let goes_on = heap.free_middle.is_none_or(|middle| {
-        let (whole, second) =
-            (heap.free_first.saturating_sub(heap.free_last), middle.saturating_sub(heap.free_last));
+        let whole = heap.free_first.saturating_sub(heap.free_last);
+        let second = middle.saturating_sub(heap.free_last);
         !telemetry.restarts.is_empty() || second.saturating_mul(4) >= whole
     });
-    if missing < LOST || !goes_on || may_be_time_wait(e, per_request) {
+    let much = LOST_AT_ONCE.max(heap.total.unwrap_or(0) / 100 * 8);
+    let at_once = telemetry.restarts.is_empty() && telemetry.requests >= REQUESTS && missing >= much;
+    let steadily = slope.is_some() && goes_on && missing >= LOST;
+    if !(steadily || at_once) || may_be_time_wait(e, per_request) {
         return None;
     }
     let mut evidence = vec![format!(
@@ -108,13 +116,20 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     if let Some(t) = telemetry.time_wait {
         evidence.push(format!("connections in TIME_WAIT: {} at first, {} at the end", t.first, t.last));
     }
-    let unit = if per_request.is_some() { "request" } else { "second" };
-    let mean = rate(slope.mean).unwrap_or_default();
+    let each = slope.and_then(|s| rate(s.mean)).map_or_else(
+        || "heap under load".to_owned(),
+        |mean| {
+            format!(
+                "about {mean} of heap with each {}",
+                if per_request.is_some() { "request" } else { "second" }
+            )
+        },
+    );
     Some(Finding {
         id: FindingId::HeapLeak,
         severity: Severity::Error,
         statement: format!(
-            "The device loses about {mean} of heap with each {unit}: {} are gone and did not come back.",
+            "The device loses {each}: {} are gone and did not come back.",
             bytes(missing)
         ),
         evidence,

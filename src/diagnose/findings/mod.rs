@@ -117,12 +117,15 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     if let Some(proof) = half_open::proof(e) {
         return Some(Trouble::HalfOpen(proof));
     }
-    if socket_exhaustion::happened(e) {
-        return Some(Trouble::Exhausted);
-    }
     // What TIME_WAIT or want of memory explains needs no other explanation.
     let explained = timewait::happened(e) || heap_low::happened(e);
-    (!explained && accept_overflow::happened(e)).then_some(Trouble::Overflow)
+    if socket_exhaustion::happened(e) || (!explained && socket_exhaustion::refuses_for_good(e)) {
+        return Some(Trouble::Exhausted);
+    }
+    if !explained && accept_overflow::happened(e) {
+        return Some(Trouble::Overflow);
+    }
+    (!explained && device_unreachable::service_ended(e)).then_some(Trouble::Unreachable)
 }
 
 impl Trouble {

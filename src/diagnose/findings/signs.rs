@@ -78,9 +78,10 @@ pub(super) fn served_after_failure(w: &WorkloadEvidence) -> bool {
     }
 }
 
-/// Whether it failed and never succeeded again.
+/// Whether it failed and never succeeded again. A failure in the same row of the series as the last success
+/// shows no end of service.
 pub(super) fn stays_failed(w: &WorkloadEvidence) -> bool {
-    w.failures.of_device() > 0 && !served_after_failure(w)
+    w.failures.of_device() > w.failures_beside_successes && !served_after_failure(w)
 }
 
 /// Whether any exchange of the run succeeded.
@@ -119,9 +120,11 @@ pub(super) fn stack(e: &Evidence<'_>) -> Stack {
     if asked().any(|p| p.answered > 0 && open_silence(p).is_none()) {
         return Stack::Answers;
     }
-    // A TCP probe that goes unanswered may mean a full backlog as well.
-    let telling = kinds[..2].iter().filter_map(|kind| kind.value()).any(|p| p.sent > 2);
-    if telling { Stack::Silent } else { Stack::Unknown }
+    // A TCP probe that goes unanswered may mean a full backlog as well. A kind that was never answered may not be
+    // served by the device at all: it counts only where nothing else shows that there is one.
+    let connected = ever_served(e) || e.workloads.iter().any(|w| unanswered(w) > 0);
+    let mut datagrams = kinds[..2].iter().filter_map(|kind| kind.value()).filter(|p| p.sent > 2);
+    if datagrams.any(|p| p.answered > 0 || !connected) { Stack::Silent } else { Stack::Unknown }
 }
 
 /// The silence that lasted until the end of the run.

@@ -5,7 +5,8 @@
 //! - the packets: served connections on which the host's FIN was acknowledged and nothing followed;
 //! - the host's sockets: connections that went well and that the device never ended;
 //! - telemetry: more sockets in use after the last close than before the first connection;
-//! - with nothing of that at hand: the host closes by RST, a handful were served, and then none any more.
+//! - with nothing of that at hand: the host closes by RST, a handful were served, and then none any more;
+//! - or, as the last guess: ping goes on, and after some successes no handshake completes any more.
 //!
 //! With failures that last it is an error; without them yet, a warning.
 //!
@@ -18,7 +19,7 @@
 
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence};
 use super::FindingEntry;
-use super::signs;
+use super::signs::{self, Stack};
 use super::text::things;
 use crate::event::{AnomalyId, Ending};
 
@@ -84,6 +85,17 @@ fn new_ones_fail(e: &Evidence<'_>) -> bool {
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
     let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some();
     signs::ever_served(e) && (strong || (slots_are_kept(e) && new_ones_fail(e)))
+}
+
+/// Ping works and TCP is dead: new connections fail for good, none of them as a hanging program leaves them.
+pub(super) fn refuses_for_good(e: &Evidence<'_>) -> bool {
+    signs::stack(e) == Stack::Answers
+        && signs::exchanges(e).any(|w| {
+            w.succeeded > 0
+                && signs::stays_failed(w)
+                && signs::not_connected(w) >= KEPT
+                && signs::unanswered(w) == 0
+        })
 }
 
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {

@@ -1,0 +1,390 @@
+//! Findings that look alike are told apart, and near misses have none.
+
+mod findings_support;
+
+use espstress::diagnose::*;
+use espstress::event::{AnomalyClass, AnomalyId, Failure, NotJudged};
+use findings_support::*;
+
+#[test]
+fn one_connection_served_is_blocked_and_several_are_not_reclaimed() {
+    for (served, expected) in [
+        (0, FindingId::BlockedApplication),
+        (1, FindingId::BlockedApplication),
+        (2, FindingId::HalfOpenNotReclaimed),
+    ] {
+        let w = half_open_with(|h| {
+            never_reclaimed(h);
+            h.served = served;
+        });
+        assert_eq!(Case::clean(w).ids(), [expected], "{served} served");
+    }
+}
+
+#[test]
+fn a_device_made_for_one_connection_is_not_called_blocked() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        h.served = 1;
+    });
+    let case = Case::clean(w).with(|e| e.device.capacity = Some(1));
+    assert_eq!(case.ids(), [FindingId::HalfOpenNotReclaimed]);
+}
+
+#[test]
+fn a_watch_shorter_than_the_keep_alive_accuses_nobody() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        h.watched_ns = 10 * S;
+    });
+    assert_eq!(Case::clean(w).ids(), []);
+}
+
+#[test]
+fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        (h.silenced, h.served, h.unserved, h.exhausted) = (64, 64, 0, false);
+        h.during = Availability { attempts: 60, served: 60 };
+    });
+    assert_eq!(Case::clean(w).no_telemetry().ids(), []);
+}
+
+#[test]
+fn sockets_that_the_device_counts_and_never_frees_are_a_warning_before_they_run_out() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        (h.silenced, h.served, h.unserved, h.exhausted) = (3, 3, 0, false);
+        h.during = Availability { attempts: 60, served: 60 };
+        h.sockets = Some(SocketsHeld { before: 5, most: 8, at_end: 8 });
+    });
+    let found = Case::clean(w).findings();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].id, found[0].severity), (FindingId::HalfOpenNotReclaimed, Severity::Warning));
+}
+
+#[test]
+fn what_half_open_did_is_not_blamed_on_a_later_workload() {
+    let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
+    let case = Case::clean(half_open_with(never_reclaimed))
+        .with(|e| e.workloads.push(dies_after(head(0), 0, &lost)));
+    assert_eq!(case.ids(), [FindingId::HalfOpenNotReclaimed]);
+}
+
+#[test]
+fn lingering_of_served_connections_is_exhaustion_and_of_unanswered_ones_is_a_hang() {
+    let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
+    let case = Case::clean(dies_after(head(0), 5, &lost));
+    let hang = case.clone().anomaly(AnomalyId::HalfClosedLinger, 6);
+    assert_eq!(hang.ids(), [FindingId::BlockedApplication]);
+    assert_eq!(case.anomaly(AnomalyId::HalfClosedLinger, 11).ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn service_that_goes_on_is_an_overflow_and_service_that_ends_is_not() {
+    let failures = [(Failure::ConnectTimeout, 22)];
+    let on = fails_beside(WorkloadEvidence { at_once: 64, ..head(5_000) }, &failures);
+    assert_eq!(Case::clean(on).ids(), [FindingId::AcceptOverflow]);
+    let ends = dies_after(WorkloadEvidence { at_once: 64, ..head(0) }, 5_000, &failures);
+    assert_eq!(Case::clean(ends).ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn accepting_without_a_free_socket_is_an_overflow() {
+    let w = WorkloadEvidence { at_once: 16, ..head(4_459) };
+    let w = fails_beside(w, &[(Failure::ReadReset, 186), (Failure::EofBeforeResponse, 355)]);
+    let case = Case::clean(w)
+        .anomaly(AnomalyId::RstAfterHandshake, 186)
+        .anomaly(AnomalyId::ClosedUnserved, 355)
+        .anomaly(AnomalyId::RstAfterFin, 355)
+        .with(|e| e.resets.answering_payload = 355);
+    assert_eq!(case.ids(), [FindingId::AcceptOverflow], "the late requests met closed sockets");
+}
+
+#[test]
+fn one_connection_at_a_time_cannot_overflow() {
+    let w = fails_beside(WorkloadEvidence { at_once: 1, ..head(500) }, &[(Failure::ConnectTimeout, 4)]);
+    assert_eq!(Case::clean(w).ids(), []);
+}
+
+#[test]
+fn a_device_that_goes_silent_to_ping_as_well_is_unreachable_and_not_hung() {
+    let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
+    let gone = |e: &mut Evidence<'static>| {
+        e.probes.icmp = Measured::Value(silent_from(5 * S));
+        e.probes.tcp = Measured::Value(silent_from(5 * S));
+        e.probes.telemetry = Measured::Value(silent_from(5 * S));
+    };
+    for w in [head(0), rw(0)] {
+        let case = Case::clean(dies_after(w, 2_000, &lost)).with(gone);
+        case.always(&[FindingId::DeviceUnreachable]);
+    }
+}
+
+#[test]
+fn service_that_ends_while_nobody_pings_is_said_to_have_ended() {
+    let nobody = || Measured::Unavailable { reason: "off".to_owned() };
+    let case = Case::clean(dies_after(head(0), 2_000, &[(Failure::ConnectTimeout, 18)]))
+        .with(|e| e.probes = ProbesEvidence { icmp: nobody(), tcp: nobody(), telemetry: nobody() });
+    case.always(&[FindingId::DeviceUnreachable]);
+}
+
+#[test]
+fn nothing_at_all_is_unreachable_and_a_refused_port_is_so_though_ping_answers() {
+    let none = ProbeEvidence { answered: 0, latency: None, silences: vec![], ..probe(60) };
+    let dead = Case::clean(dies_after(head(0), 0, &[(Failure::ConnectTimeout, 9)])).with(|e| {
+        e.probes.icmp = Measured::Value(none.clone());
+        e.probes.tcp = Measured::Value(none.clone());
+        e.probes.telemetry = Measured::Value(none);
+    });
+    assert_eq!(dead.no_telemetry().ids(), [FindingId::DeviceUnreachable]);
+    let refused = Case::clean(dies_after(head(0), 0, &[(Failure::ConnectRefused, 900)]));
+    assert_eq!(refused.ids(), [FindingId::DeviceUnreachable]);
+    assert!(refused.findings()[0].statement.contains("nothing listens"));
+}
+
+#[test]
+fn a_device_that_answers_neither_ping_nor_telemetry_on_principle_is_not_gone() {
+    let none = ProbeEvidence { answered: 0, latency: None, silences: vec![], ..probe(60) };
+    let case = Case::clean(head(2_000)).no_telemetry().with(|e| {
+        e.probes.icmp = Measured::Value(none.clone());
+        e.probes.telemetry = Measured::Value(none.clone());
+    });
+    assert_eq!(case.ids(), []);
+    let hung = Case::clean(dies_after(rw(0), 0, &[(Failure::ReadTimeout, 12)])).no_telemetry().with(|e| {
+        e.probes.icmp = Measured::Value(none.clone());
+        e.probes.telemetry = Measured::Value(none);
+    });
+    assert_eq!(hung.ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
+fn a_rst_that_answers_payload_is_abortive_and_one_that_answers_a_late_fin_is_not() {
+    let case = |payload, late| {
+        Case::clean(head(50)).anomaly(AnomalyId::RstAfterFin, 50).with(|e| {
+            e.resets = ResetCauses { answering_payload: payload, answering_late_close: late };
+        })
+    };
+    assert_eq!(case(50, 0).ids(), [FindingId::AbortiveClose]);
+    assert_eq!(case(0, 50).ids(), [FindingId::FinWaitTimeout]);
+    assert_eq!(case(20, 30).ids(), [FindingId::AbortiveClose, FindingId::FinWaitTimeout]);
+    assert_eq!(case(0, 0).ids(), []);
+}
+
+#[test]
+fn provoked_and_path_anomalies_are_no_evidence_against_the_device() {
+    for class in [AnomalyClass::Provoked, AnomalyClass::Path] {
+        let case = AnomalyId::ALL
+            .into_iter()
+            .fold(Case::clean(head(500)), |case, id| case.row(row(id, class, 100, Some("head"))));
+        assert_eq!(case.ids(), [], "{class:?}");
+    }
+}
+
+#[test]
+fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
+    let noise = Case::clean(head(1_000)).telemetry(|t| {
+        let slope = Some(Slope { mean: -20.0, low: -60.0, high: 20.0 });
+        t.heap = t.heap.map(|h| HeapEvidence { per_second: slope, per_request: slope, ..h });
+    });
+    assert_eq!(noise.ids(), []);
+    let falls = Some(Slope { mean: -20.0, low: -25.0, high: -15.0 });
+    let back = Case::clean(head(1_000))
+        .telemetry(|t| t.heap = t.heap.map(|h| HeapEvidence { per_request: falls, per_second: falls, ..h }));
+    assert_eq!(back.ids(), []);
+    let settled = back.telemetry(|t| {
+        t.heap = t.heap.map(|h| HeapEvidence { free_last: 91_000, free_middle: Some(91_100), ..h });
+    });
+    assert_eq!(settled.ids(), [], "what is set up once and stays is no leak");
+}
+
+#[test]
+fn a_short_run_after_which_much_is_missing_leaks_without_a_slope() {
+    let case = Case::clean(head(300)).telemetry(|t| {
+        t.requests = 300;
+        let (first, last) = (96_000, 19_000);
+        t.heap = t.heap.map(|h| HeapEvidence {
+            free_first: first,
+            free_middle: Some(last),
+            free_last: last,
+            free_min: last,
+            per_second: None,
+            ..h
+        });
+    });
+    assert_eq!(case.ids(), [FindingId::HeapLeak]);
+    let vanished = case.with(|e| e.workloads[0].close = ClosePolicy::Vanish).telemetry(|t| {
+        t.heap = t.heap.map(|h| HeapEvidence { free_last: 60_000, ..h });
+    });
+    assert_eq!(vanished.ids(), [], "vanished connections hold their buffers for a while");
+}
+
+#[test]
+fn time_wait_that_nobody_counts_is_not_called_a_leak() {
+    let slope = Some(Slope { mean: -224.0, low: -230.0, high: -218.0 });
+    let case = Case::clean(WorkloadEvidence { close: ClosePolicy::Wait, ..head(200) }).telemetry(|t| {
+        t.time_wait = None;
+        t.heap = t.heap.map(|h| HeapEvidence {
+            free_last: 51_000,
+            free_middle: Some(70_000),
+            free_min: 50_000,
+            per_request: slope,
+            ..h
+        });
+    });
+    assert_eq!(case.ids(), []);
+    let counted = case.telemetry(|t| t.time_wait = Some(TimeWaitEvidence::default()));
+    assert_eq!(counted.ids(), [FindingId::HeapLeak], "no connection was in TIME_WAIT");
+}
+
+#[test]
+fn long_busy_and_slow_paths_are_no_power_save() {
+    let q = |min, p50, p90, p99| Quantiles {
+        count: 60,
+        min_ns: min * MS,
+        p50_ns: p50 * MS,
+        p90_ns: p90 * MS,
+        p99_ns: p99 * MS,
+        max_ns: (p99 + 2) * MS,
+    };
+    for (what, latency) in [
+        ("far away", q(95, 100, 105, 110)),
+        ("busy channel", q(9, 48, 70, 84)),
+        ("a tail", q(2, 4, 9, 104)),
+        ("queue", q(2, 20, 180, 420)),
+    ] {
+        let case = Case::clean(head(300))
+            .with(|e| e.probes.icmp = Measured::Value(ProbeEvidence { latency: Some(latency), ..probe(60) }));
+        assert_eq!(case.ids(), [], "{what}");
+    }
+}
+
+#[test]
+fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives() {
+    let case = Case::clean(rw(2_000)).with(|e| {
+        let to_device = PathSide { data_segments: 2_000, retransmissions: 400, ..Default::default() };
+        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+    });
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
+fn spells_without_an_answer_are_outages_and_no_scattered_loss() {
+    let away = || ProbeEvidence {
+        answered: 52,
+        silences: vec![
+            Silence { from_ns: 8 * S, to_ns: Some(12 * S), lost: 4 },
+            Silence { from_ns: 20 * S, to_ns: Some(24 * S), lost: 4 },
+        ],
+        ..probe(60)
+    };
+    let case = Case::clean(rw(2_000)).with(|e| {
+        e.probes.icmp = Measured::Value(away());
+        e.probes.tcp = Measured::Value(away());
+        e.probes.telemetry = Measured::Value(away());
+    });
+    case.always(&[FindingId::LinkOutages]);
+    assert_eq!(case.findings()[0].severity, Severity::Warning);
+}
+
+#[test]
+fn an_outage_while_ping_goes_on_is_not_the_links() {
+    let natural = OutageRowEvidence {
+        cause: OutageCause::Natural,
+        seen_start_ns: Some(9 * S),
+        seen_length_ns: Some(8 * S),
+        recovery: Recovery::After(S),
+        ..Default::default()
+    };
+    let with = |rows: Vec<OutageRowEvidence>| {
+        let mut w = outage(0);
+        w.outages = Some(OutageEvidence { natural: rows.len() as u64, rows, ..Default::default() });
+        Case::clean(w)
+    };
+    assert_eq!(with(vec![natural]).ids(), []);
+    let unasked = with(vec![natural]).no_icmp().no_telemetry();
+    assert_eq!(unasked.ids(), [FindingId::LinkOutages]);
+}
+
+#[test]
+fn disconnections_that_the_run_asked_for_are_not_the_links() {
+    let case = |made| {
+        Case::clean(rw(100)).telemetry(|t| {
+            (t.wifi_disconnects, t.wifi_disconnects_made) = (Some(3), made);
+            t.wifi_last_reason = Some("BEACON_TIMEOUT".into());
+        })
+    };
+    assert_eq!(case(3).ids(), []);
+    assert_eq!(case(1).ids(), [FindingId::LinkOutages]);
+}
+
+#[test]
+fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
+    let case = |recovery| {
+        let mut w = outage(1);
+        w.outages.as_mut().unwrap().rows[0] = OutageRowEvidence {
+            planned_start_ns: Some(5 * S),
+            planned_length_ns: Some(10 * S),
+            seen_length_ns: Some(10 * S),
+            recovery,
+            ..Default::default()
+        };
+        Case::clean(w).findings().iter().map(|f| (f.id, f.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(case(Recovery::After(23 * S)), []);
+    assert_eq!(case(Recovery::CutOff), []);
+    assert_eq!(case(Recovery::After(24 * S)), [(FindingId::SlowRecovery, Severity::Warning)]);
+    assert_eq!(case(Recovery::NotWithin(60 * S)), [(FindingId::SlowRecovery, Severity::Error)]);
+}
+
+#[test]
+fn the_hosts_own_limits_are_a_warning_about_the_host() {
+    let mut short = head(1_000);
+    short.failures.add(Failure::HostOutOfPorts, 5);
+    let waits = WorkloadEvidence { port_waits: 50, ..head(1_000) };
+    for w in [short, waits.clone()] {
+        let found = Case::clean(w).findings();
+        assert_eq!(
+            (found.len(), found[0].id, found[0].severity),
+            (1, FindingId::HostLimited, Severity::Warning)
+        );
+    }
+    let asked_for = WorkloadEvidence { local_ports: Some(100), ..waits };
+    assert_eq!(Case::clean(asked_for).ids(), []);
+    let busy = |late_starts| {
+        Case::clean(WorkloadEvidence { late_starts, ..head(1_000) })
+            .with(|e| e.host.cpu_busy = Some(0.99))
+            .ids()
+    };
+    assert_eq!(busy(0), [], "a closed loop takes all there is");
+    assert_eq!(busy(30), [FindingId::HostLimited]);
+}
+
+#[test]
+fn dropped_packets_are_information_and_name_what_was_not_judged() {
+    let not_judged: &'static [NotJudged] = Box::leak(Box::new([NotJudged {
+        id: AnomalyId::RstAfterFin,
+        reason: "packets of the connection are missing from the capture".into(),
+        connections: 3,
+    }]));
+    let case = Case::clean(head(100)).with(|e| {
+        e.capture =
+            CaptureEvidence { status: CaptureState::Dropped, packets: 900, dropped: 100, reason: None };
+        e.not_judged = not_judged;
+    });
+    let found = case.findings();
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Info));
+    assert!(found[0].statement.contains("100 of 1000 packets (10 %)"), "{found:?}");
+    assert!(found[0].evidence[0].contains("rst_after_fin"), "{found:?}");
+}
+
+#[test]
+fn the_most_harmful_comes_first() {
+    let mut w = head(1_000);
+    w.failures.add(Failure::HostOutOfFiles, 1);
+    let case = Case::clean(w).anomaly(AnomalyId::AbortiveClose, 1_000).with(|e| {
+        e.capture.status = CaptureState::Dropped;
+        e.capture.dropped = 1;
+    });
+    assert_eq!(case.ids(), [FindingId::AbortiveClose, FindingId::HostLimited, FindingId::CaptureIncomplete]);
+}

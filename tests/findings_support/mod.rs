@@ -1,0 +1,331 @@
+//! Runs as the personas would give them, in figures.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use espstress::diagnose::*;
+use espstress::event::{AnomalyClass, AnomalyId, Direction, Ending, Failure};
+
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const S: u64 = 1_000_000_000;
+
+/// Evidence together with the rows that it borrows.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) evidence: Evidence<'static>,
+    pub(crate) rows: Vec<AnomalyRow>,
+}
+
+impl Case {
+    /// A clean run of half a minute with everything measured.
+    pub(crate) fn clean(workload: WorkloadEvidence) -> Self {
+        let evidence = Evidence {
+            duration_ns: 36 * S,
+            capture: CaptureEvidence { status: CaptureState::Complete, packets: 9_000, ..Default::default() },
+            path: Some(PathEvidence {
+                to_device: PathSide { data_segments: 2_000, ..PathSide::default() },
+                from_device: PathSide { data_segments: 2_000, ..PathSide::default() },
+            }),
+            probes: ProbesEvidence {
+                icmp: Measured::Value(probe(60)),
+                tcp: Measured::Value(probe(60)),
+                telemetry: Measured::Value(probe(60)),
+            },
+            telemetry: Measured::Value(telemetry()),
+            device: DeviceEvidence {
+                capacity: Some(5),
+                stack: Some("lwip 2.2.1".into()),
+                msl_ms: Some(60_000),
+                fin_wait_timeout_ms: Some(20_000),
+                max_sockets: Some(10),
+            },
+            workloads: vec![workload],
+            ..Evidence::default()
+        };
+        Self { evidence, rows: Vec::new() }
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Evidence<'static>)) -> Self {
+        change(&mut self.evidence);
+        self
+    }
+
+    /// An anomaly of class device on the only workload.
+    pub(crate) fn anomaly(mut self, id: AnomalyId, count: u64) -> Self {
+        self.rows.push(row(id, AnomalyClass::Device, count, Some(&self.evidence.workloads[0].name)));
+        self
+    }
+
+    pub(crate) fn row(mut self, row: AnomalyRow) -> Self {
+        self.rows.push(row);
+        self
+    }
+
+    pub(crate) fn telemetry(mut self, change: impl FnOnce(&mut TelemetryEvidence)) -> Self {
+        if let Measured::Value(t) = &mut self.evidence.telemetry {
+            change(t);
+        }
+        self
+    }
+
+    pub(crate) fn no_capture(mut self, status: CaptureState) -> Self {
+        self.rows.clear();
+        self.evidence.resets = ResetCauses::default();
+        self.evidence.path = None;
+        let reason = (status == CaptureState::Denied).then(|| "needs CAP_NET_RAW".to_owned());
+        self.evidence.capture = CaptureEvidence { status, reason, ..Default::default() };
+        self
+    }
+
+    pub(crate) fn no_telemetry(mut self) -> Self {
+        let reason = || "the device does not answer it".to_owned();
+        self.evidence.telemetry = Measured::Unavailable { reason: reason() };
+        self.evidence.probes.telemetry = Measured::Unavailable { reason: reason() };
+        self.evidence.device = DeviceEvidence::default();
+        for h in self.evidence.workloads.iter_mut().filter_map(|w| w.half_open.as_mut()) {
+            h.sockets = None;
+        }
+        self
+    }
+
+    pub(crate) fn no_icmp(mut self) -> Self {
+        self.evidence.probes.icmp = Measured::Unavailable { reason: "not permitted".into() };
+        self
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        findings(&Evidence { anomalies: &self.rows, ..self.evidence.clone() })
+    }
+
+    pub(crate) fn ids(&self) -> Vec<FindingId> {
+        self.findings().into_iter().map(|f| f.id).collect()
+    }
+
+    /// The same run seen with less and less.
+    pub(crate) fn views(&self) -> [(&'static str, Self); 4] {
+        let off = CaptureState::Off;
+        [
+            ("everything", self.clone()),
+            ("no capture", self.clone().no_capture(off)),
+            ("no telemetry", self.clone().no_telemetry()),
+            ("neither", self.clone().no_capture(off).no_telemetry()),
+        ]
+    }
+
+    /// In every view the findings are these and no others.
+    pub(crate) fn always(&self, ids: &[FindingId]) {
+        for (view, case) in self.views() {
+            assert_eq!(case.ids(), ids, "{view}: {:#?}", case.findings());
+        }
+    }
+
+    /// In these views the findings are these; in the others, none of another cause.
+    pub(crate) fn seen_in(&self, telling: &[&str], ids: &[FindingId]) {
+        for (view, case) in self.views() {
+            let found = case.ids();
+            if telling.contains(&view) {
+                assert_eq!(found, ids, "{view}: {:#?}", case.findings());
+            } else {
+                assert!(found.iter().all(|id| ids.contains(id)), "{view}: {:#?}", case.findings());
+            }
+        }
+    }
+}
+
+pub(crate) fn row(id: AnomalyId, class: AnomalyClass, count: u64, workload: Option<&str>) -> AnomalyRow {
+    AnomalyRow {
+        id,
+        class,
+        count,
+        connections: count,
+        workload: workload.map(str::to_owned),
+        first_s: 0.5,
+        last_s: 20.0,
+        direction: Direction::FromDevice,
+        examples: Vec::new(),
+    }
+}
+
+/// A probe that is always answered in two milliseconds or so.
+pub(crate) fn probe(sent: u64) -> ProbeEvidence {
+    ProbeEvidence {
+        sent,
+        answered: sent,
+        latency: Some(Quantiles {
+            count: sent,
+            min_ns: MS,
+            p50_ns: 2 * MS,
+            p90_ns: 4 * MS,
+            p99_ns: 9 * MS,
+            max_ns: 12 * MS,
+        }),
+        silences: Vec::new(),
+    }
+}
+
+/// A probe that fell silent at a moment and stayed so.
+pub(crate) fn silent_from(from_ns: u64) -> ProbeEvidence {
+    let silences = vec![Silence { from_ns, to_ns: None, lost: 30 }];
+    ProbeEvidence { answered: 30, silences, ..probe(60) }
+}
+
+pub(crate) fn telemetry() -> TelemetryEvidence {
+    TelemetryEvidence {
+        samples: 36,
+        heap: Some(HeapEvidence {
+            free_first: 96_000,
+            free_middle: Some(91_000),
+            free_last: 95_600,
+            free_min: 70_000,
+            total: Some(113_840),
+            largest_block_min: Some(60_000),
+            per_second: Some(Slope { mean: -8.0, low: -60.0, high: 44.0 }),
+            per_request: None,
+        }),
+        sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
+        time_wait: Some(TimeWaitEvidence::default()),
+        wifi_disconnects: Some(0),
+        power_save: Some("NONE".into()),
+        requests: 1_000,
+        ..TelemetryEvidence::default()
+    }
+}
+
+/// A workload that went well.
+pub(crate) fn workload(name: &str, kind: WorkloadKind, attempts: u64) -> WorkloadEvidence {
+    let mut w = WorkloadEvidence {
+        name: name.into(),
+        kind,
+        end_ns: 30 * S,
+        attempts,
+        succeeded: attempts,
+        last_success_ns: Some(29 * S),
+        at_once: 4,
+        tcp: Some(TcpEvidence { connections: attempts, retransmissions: 0, rtt_mean_ns: Some(2 * MS) }),
+        ..WorkloadEvidence::default()
+    };
+    if kind == WorkloadKind::Head {
+        ended(&mut w, Ending::Fin, attempts);
+    }
+    w
+}
+
+pub(crate) fn head(attempts: u64) -> WorkloadEvidence {
+    workload("head", WorkloadKind::Head, attempts)
+}
+
+pub(crate) fn rw(attempts: u64) -> WorkloadEvidence {
+    workload("rw", WorkloadKind::Rw, attempts)
+}
+
+/// All exchanges that went well ended so.
+pub(crate) fn ended(w: &mut WorkloadEvidence, ending: Ending, n: u64) {
+    w.endings = Default::default();
+    for _ in 0..n {
+        w.endings.count(ending);
+    }
+}
+
+/// Served so many, then failed so for good.
+pub(crate) fn dies_after(
+    mut w: WorkloadEvidence,
+    succeeded: u64,
+    failures: &[(Failure, u64)],
+) -> WorkloadEvidence {
+    fail(&mut w, failures);
+    w.succeeded = succeeded;
+    w.attempts = succeeded + w.failures.of_device();
+    w.last_success_ns = (succeeded > 0).then_some(0);
+    w.first_failure_ns = Some(5 * S);
+    w.failures_beside_successes = 0;
+    if w.kind == WorkloadKind::Head {
+        ended(&mut w, Ending::Fin, succeeded);
+    }
+    w
+}
+
+/// Fails now and then while others succeed.
+pub(crate) fn fails_beside(mut w: WorkloadEvidence, failures: &[(Failure, u64)]) -> WorkloadEvidence {
+    fail(&mut w, failures);
+    let failed = w.failures.of_device();
+    w.attempts = w.succeeded + failed;
+    w.first_failure_ns = Some(5 * S);
+    w.failures_beside_successes = failed;
+    w
+}
+
+fn fail(w: &mut WorkloadEvidence, failures: &[(Failure, u64)]) {
+    for (failure, n) in failures {
+        w.failures.add(*failure, *n);
+    }
+}
+
+/// A half-open workload of a device that takes everything back after its keep-alive.
+pub(crate) fn half_open() -> WorkloadEvidence {
+    let section = HalfOpenEvidence {
+        silenced: 11,
+        served: 5,
+        unserved: 6,
+        reclaimed: 5,
+        reclaim_p50_ns: Some(19_300 * MS),
+        watched_ns: 60 * S,
+        expected_reclaim_ns: 19 * S,
+        before: Availability { attempts: 5, served: 5 },
+        during: Availability { attempts: 19, served: 0 },
+        exhausted: true,
+        served_again_ns: Some(19_500 * MS),
+        sockets: Some(SocketsHeld { before: 5, most: 10, at_end: 5 }),
+    };
+    let mut w = workload("half-open", WorkloadKind::HalfOpen, 0);
+    fail(&mut w, &[(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 14)]);
+    (w.attempts, w.succeeded) = (40, 20);
+    WorkloadEvidence { at_once: 1, close: ClosePolicy::Vanish, half_open: Some(section), ..w }
+}
+
+/// The same of a device that behaves as `change` says.
+pub(crate) fn half_open_with(change: impl FnOnce(&mut HalfOpenEvidence)) -> WorkloadEvidence {
+    let mut w = half_open();
+    if let Some(h) = w.half_open.as_mut() {
+        change(h);
+    }
+    w
+}
+
+/// Nothing comes back.
+pub(crate) fn never_reclaimed(h: &mut HalfOpenEvidence) {
+    h.reclaimed = 0;
+    h.reclaim_p50_ns = None;
+    h.served_again_ns = None;
+    h.during = Availability { attempts: 60, served: 0 };
+    h.sockets = Some(SocketsHeld { before: 5, most: 10, at_end: 10 });
+}
+
+/// An outage workload of outages that were made and recovered from.
+pub(crate) fn outage(number: u64) -> WorkloadEvidence {
+    let rows = (0..number)
+        .map(|n| OutageRowEvidence {
+            cause: OutageCause::Made,
+            planned_start_ns: Some(n * 30 * S + 5 * S),
+            planned_length_ns: Some(n % 100 * S / 10 + S / 10),
+            seen_start_ns: Some(n * 30 * S + 5 * S + 20 * MS),
+            seen_length_ns: Some(n % 100 * S / 10 + S / 10),
+            recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },
+        })
+        .collect();
+    let section = OutageEvidence { made: number, natural: 0, messages_lost: 0, quiet_ns: 3 * S, rows };
+    let w = workload("outage", WorkloadKind::Outage, 5_000);
+    WorkloadEvidence { outages: Some(section), end_ns: number * 30 * S, ..w }
+}
+
+/// A probe that lost what the outages of a workload cost it.
+pub(crate) fn probe_through(w: &WorkloadEvidence) -> ProbeEvidence {
+    let mut p = probe(3_000);
+    for row in &w.outages.as_ref().unwrap().rows {
+        let lost = row.planned_length_ns.unwrap() / S;
+        p.answered -= lost;
+        if lost >= 2 {
+            let from = row.planned_start_ns.unwrap();
+            p.silences.push(Silence { from_ns: from, to_ns: Some(from + lost * S), lost });
+        }
+    }
+    p
+}
