@@ -1,1 +1,5 @@
-//! espstress-twin
+//! The twin: the device program on lwIP, behind a link model and a TAP device.
+//!
+//! `link` is the air between host and device, pure and seeded.
+
+pub mod link;
