@@ -10,6 +10,7 @@
 #include "lwip/opt.h"
 #include "lwip/sys.h"
 #include "lwip/mem.h"
+#include "lwip/priv/api_msg.h"
 
 struct esl_sem {
   pthread_mutex_t lock;
@@ -21,6 +22,9 @@ struct esl_mutex {
   pthread_mutex_t lock;
 };
 
+/* One place more than the size, for the end of a connection: lwIP posts the peer's FIN like a segment
+ * and never again, so that a FIN which meets a full mailbox would be lost, and the program would wait
+ * for ever. ESP-IDF's lwIP delivers it once there is room; in the extra place it waits its turn. */
 struct esl_mbox {
   pthread_mutex_t lock;
   pthread_cond_t not_empty;
@@ -28,6 +32,11 @@ struct esl_mbox {
   unsigned int size, used, head;
   void *slots[];
 };
+
+static int is_end(void *msg) {
+  err_t err;
+  return lwip_netconn_is_err_msg(msg, &err);
+}
 
 static pthread_condattr_t monotonic;
 static pthread_mutex_t protection;
@@ -211,7 +220,7 @@ err_t sys_mbox_new(sys_mbox_t *mbox, int size) {
   if (size < 1) {
     size = 1;
   }
-  m = (struct esl_mbox *)mem_malloc(sizeof(struct esl_mbox) + (size_t)size * sizeof(void *));
+  m = (struct esl_mbox *)mem_malloc(sizeof(struct esl_mbox) + ((size_t)size + 1u) * sizeof(void *));
   *mbox = m;
   if (m == NULL) {
     return ERR_MEM;
@@ -235,14 +244,14 @@ void sys_mbox_free(sys_mbox_t *mbox) {
 }
 
 static void put(struct esl_mbox *m, void *msg) {
-  m->slots[(m->head + m->used) % m->size] = msg;
+  m->slots[(m->head + m->used) % (m->size + 1u)] = msg;
   m->used++;
   pthread_cond_signal(&m->not_empty);
 }
 
 static void *take(struct esl_mbox *m) {
   void *msg = m->slots[m->head];
-  m->head = (m->head + 1u) % m->size;
+  m->head = (m->head + 1u) % (m->size + 1u);
   m->used--;
   pthread_cond_signal(&m->not_full);
   return msg;
@@ -251,7 +260,7 @@ static void *take(struct esl_mbox *m) {
 void sys_mbox_post(sys_mbox_t *mbox, void *msg) {
   struct esl_mbox *m = *mbox;
   pthread_mutex_lock(&m->lock);
-  while (m->used == m->size) {
+  while (m->used >= m->size) {
     pthread_cond_wait(&m->not_full, &m->lock);
   }
   put(m, msg);
@@ -262,7 +271,7 @@ err_t sys_mbox_trypost(sys_mbox_t *mbox, void *msg) {
   struct esl_mbox *m = *mbox;
   err_t err = ERR_MEM;
   pthread_mutex_lock(&m->lock);
-  if (m->used < m->size) {
+  if (m->used < m->size + (is_end(msg) ? 1u : 0u)) {
     put(m, msg);
     err = ERR_OK;
   }

@@ -27,13 +27,17 @@ fn echo_for_ever(stack: &Stack) {
 }
 
 fn talk(message: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut host = HostStream::connect(("192.168.4.91", 7))?;
+    let host = HostStream::connect(("192.168.4.91", 7))?;
     host.set_read_timeout(Some(Duration::from_secs(10)))?;
-    host.write_all(message)?;
-    host.shutdown(Shutdown::Write)?;
-    let mut back = Vec::new();
-    host.read_to_end(&mut back)?;
-    Ok(back)
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&host)
+                .write_all(message)
+                .and_then(|()| host.shutdown(Shutdown::Write))
+        });
+        let mut back = Vec::new();
+        (&host).read_to_end(&mut back).map(|_| back)
+    })
 }
 
 isolated!(what_linux_sends_comes_back, Needs::Tap, {
@@ -44,6 +48,34 @@ isolated!(what_linux_sends_comes_back, Needs::Tap, {
     let stats = stack.stats();
     assert_eq!(stats.sockets.limit, 10);
     assert!(stats.tcp.received > 60, "{stats:?}");
+});
+
+isolated!(the_peers_end_arrives_after_a_full_mailbox, Needs::Tap, {
+    let stack = tap::start(StackConfig::default());
+    let listener = TcpListener::bind(&stack, 7, 6).expect("a listener");
+    let mut host = HostStream::connect(("192.168.4.91", 7)).expect("a connection");
+    let (stream, _) = listener.accept().expect("a connection");
+    host.set_nodelay(true).expect("an option");
+    // Six segments fill the mailbox; the FIN is the seventh message.
+    for _ in 0..6 {
+        host.write_all(b"segment").expect("written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    host.shutdown(Shutdown::Write).expect("an end");
+    let end = Instant::now() + Duration::from_secs(20);
+    while stack.stats().tcp_states.count(TcpState::CloseWait) == 0 {
+        assert!(Instant::now() < end, "{:?}", stack.stats());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stream
+        .set_recv_timeout(Some(Duration::from_secs(10)))
+        .expect("an option");
+    let mut received = 0;
+    let mut buf = [0; 16];
+    while let n @ 1.. = stream.recv(&mut buf).expect("data, then the end") {
+        received += n;
+    }
+    assert_eq!(received, 42);
 });
 
 isolated!(two_thousand_connections_leave_nothing_behind, Needs::Tap, {

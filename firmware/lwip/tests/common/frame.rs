@@ -2,28 +2,28 @@
 
 use std::net::Ipv4Addr;
 
-pub const PEER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
-pub const FIN: u8 = 0x01;
-pub const SYN: u8 = 0x02;
-pub const RST: u8 = 0x04;
-pub const PSH: u8 = 0x08;
-pub const ACK: u8 = 0x10;
+pub(crate) const PEER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const PSH: u8 = 0x08;
+pub(crate) const ACK: u8 = 0x10;
 
 /// A TCP segment that the stack sent, or that is to be sent to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    pub from: u16,
-    pub to: u16,
-    pub seq: u32,
-    pub ack: u32,
-    pub flags: u8,
-    pub window: u16,
-    pub mss: Option<u16>,
-    pub payload: Vec<u8>,
+pub(crate) struct Segment {
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) mss: Option<u16>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Segment {
-    pub fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 }
@@ -65,7 +65,7 @@ fn pseudo_header(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, len: usize) -> Vec<
 }
 
 /// The frame of a TCP segment.
-pub fn tcp(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr, segment: &Segment) -> Vec<u8> {
+pub(crate) fn tcp(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr, segment: &Segment) -> Vec<u8> {
     let mut body = Vec::from(segment.from.to_be_bytes());
     body.extend(segment.to.to_be_bytes());
     body.extend(segment.seq.to_be_bytes());
@@ -83,7 +83,12 @@ pub fn tcp(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr, segment: &Segment) -> 
 }
 
 /// The frame of a UDP datagram.
-pub fn udp(to_mac: [u8; 6], from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(
+    to_mac: [u8; 6],
+    from: (Ipv4Addr, u16),
+    to: (Ipv4Addr, u16),
+    payload: &[u8],
+) -> Vec<u8> {
     let mut body = Vec::from(from.1.to_be_bytes());
     body.extend(to.1.to_be_bytes());
     body.extend(((8 + payload.len()) as u16).to_be_bytes());
@@ -95,7 +100,7 @@ pub fn udp(to_mac: [u8; 6], from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload:
 }
 
 /// The frame of an ICMP echo request.
-pub fn echo_request(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn echo_request(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     let mut body = vec![8, 0, 0, 0, 0, 1, 0, 1];
     let sum = checksum(&[&body]).to_be_bytes();
     body[2..4].copy_from_slice(&sum);
@@ -103,12 +108,12 @@ pub fn echo_request(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
 }
 
 /// Whether a frame is an ICMP echo reply.
-pub fn is_echo_reply(frame: &[u8]) -> bool {
+pub(crate) fn is_echo_reply(frame: &[u8]) -> bool {
     frame.len() >= 42 && frame[12..14] == [0x08, 0x00] && frame[23] == 1 && frame[34] == 0
 }
 
 /// The reply to an ARP request for anything but the requester itself.
-pub fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
     let is_request = frame.len() >= 42 && frame[12..14] == [0x08, 0x06] && frame[20..22] == [0, 1];
     if !is_request || frame[28..32] == frame[38..42] {
         return None;
@@ -124,7 +129,7 @@ pub fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The TCP segment in a frame; `None` for anything else.
-pub fn parse_tcp(frame: &[u8]) -> Option<Segment> {
+pub(crate) fn parse_tcp(frame: &[u8]) -> Option<Segment> {
     if frame.get(12..14)? != [0x08, 0x00] || *frame.get(23)? != 6 {
         return None;
     }

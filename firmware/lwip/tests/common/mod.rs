@@ -5,9 +5,9 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
-pub mod frame;
-pub mod tap;
-pub mod wire;
+pub(crate) mod frame;
+pub(crate) mod tap;
+pub(crate) mod wire;
 
 use std::env;
 use std::process::Command;
@@ -17,7 +17,7 @@ const CASE: &str = "ESPSTRESS_LWIP_CASE";
 
 /// What a case needs beyond a process of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub(crate) enum Needs {
     /// Nothing.
     Process,
     /// A network namespace and `/dev/net/tun`.
@@ -37,7 +37,7 @@ macro_rules! isolated {
 }
 
 /// Runs `body` if this process was started for it; starts that process otherwise.
-pub fn run_isolated(name: &str, needs: Needs, body: impl FnOnce()) {
+pub(crate) fn run_isolated(name: &str, needs: Needs, body: impl FnOnce()) {
     if env::var_os(CASE).is_some_and(|case| case == name) {
         return body();
     }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use espstress_lwip::{Stack, StackConfig};
 
 const NAME: &[u8] = b"lwip0";
-pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Why there can be no TAP device here, if so: tried in a process of its own.
-pub fn unavailable() -> Option<String> {
+pub(crate) fn unavailable() -> Option<String> {
     let mut probe = Command::new("true");
     in_namespace(&mut probe);
     match probe.status() {
@@ -32,7 +32,7 @@ pub fn unavailable() -> Option<String> {
 
 /// Lets the command run as root of namespaces of its own.
 #[expect(unsafe_code, reason = "system calls between fork and exec")]
-pub fn in_namespace(command: &mut Command) {
+pub(crate) fn in_namespace(command: &mut Command) {
     // SAFETY: only reads the ids.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     let maps = [
@@ -115,7 +115,7 @@ fn open() -> File {
 }
 
 /// Starts the stack on a TAP device of this process's namespace.
-pub fn start(config: StackConfig) -> Stack {
+pub(crate) fn start(config: StackConfig) -> Stack {
     let tap = Arc::new(open());
     let out = Arc::clone(&tap);
     let stack = Stack::start(config, move |frame: &[u8]| {

@@ -10,29 +10,29 @@ use espstress_lwip::{Options, Stack, StackConfig};
 
 use super::frame::{self, ACK, FIN, RST, SYN, Segment};
 
-pub const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 /// Long enough for anything that is to happen, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A started stack and its peer.
-pub struct Wire {
-    pub stack: Stack,
+pub(crate) struct Wire {
+    pub(crate) stack: Stack,
     config: StackConfig,
     sent: Receiver<(Instant, Vec<u8>)>,
 }
 
 /// The peer's end of a connection.
 #[derive(Debug, Clone)]
-pub struct Conn {
-    pub port: u16,
-    pub to: u16,
-    pub seq: u32,
-    pub ack: u32,
-    pub syn_ack: Segment,
+pub(crate) struct Conn {
+    pub(crate) port: u16,
+    pub(crate) to: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) syn_ack: Segment,
 }
 
 /// Options with timers short enough for tests.
-pub fn quick() -> Options {
+pub(crate) fn quick() -> Options {
     Options {
         tcp_tmr_interval: 20,
         tcp_msl: 100,
@@ -42,14 +42,14 @@ pub fn quick() -> Options {
 }
 
 impl Wire {
-    pub fn with(options: Options) -> Self {
+    pub(crate) fn with(options: Options) -> Self {
         Self::start(StackConfig {
             options,
             ..StackConfig::default()
         })
     }
 
-    pub fn start(config: StackConfig) -> Self {
+    pub(crate) fn start(config: StackConfig) -> Self {
         static STACK: OnceLock<Stack> = OnceLock::new();
         let (sender, sent) = channel();
         let output = move |frame: &[u8]| {
@@ -67,17 +67,17 @@ impl Wire {
         }
     }
 
-    pub fn device(&self, port: u16) -> SocketAddrV4 {
+    pub(crate) fn device(&self, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.config.ip, port)
     }
 
     /// Any frame that the stack sends within the time.
-    pub fn next_frame(&self, within: Duration) -> Option<(Instant, Vec<u8>)> {
+    pub(crate) fn next_frame(&self, within: Duration) -> Option<(Instant, Vec<u8>)> {
         self.sent.recv_timeout(within).ok()
     }
 
     /// The next TCP segment that `wanted` accepts; others are passed over.
-    pub fn next(
+    pub(crate) fn next(
         &self,
         within: Duration,
         wanted: impl Fn(&Segment) -> bool,
@@ -94,7 +94,7 @@ impl Wire {
     }
 
     /// Everything accepted until the stack has been silent for `quiet`.
-    pub fn all_until_quiet(
+    pub(crate) fn all_until_quiet(
         &self,
         quiet: Duration,
         wanted: impl Fn(&Segment) -> bool,
@@ -102,21 +102,21 @@ impl Wire {
         std::iter::from_fn(|| self.next(quiet, &wanted)).collect()
     }
 
-    pub fn send(&self, segment: &Segment) {
+    pub(crate) fn send(&self, segment: &Segment) {
         let frame = frame::tcp(self.config.mac, PEER, self.config.ip, segment);
         self.stack.input(&frame).expect("room for a segment");
     }
 
-    pub fn send_udp(&self, from: u16, to: u16, payload: &[u8]) {
+    pub(crate) fn send_udp(&self, from: u16, to: u16, payload: &[u8]) {
         let frame = frame::udp(self.config.mac, (PEER, from), (self.config.ip, to), payload);
         self.stack.input(&frame).expect("room for a datagram");
     }
 
-    pub fn ping(&self) -> Vec<u8> {
+    pub(crate) fn ping(&self) -> Vec<u8> {
         frame::echo_request(self.config.mac, PEER, self.config.ip)
     }
 
-    pub fn send_syn(&self, port: u16, to: u16) -> Segment {
+    pub(crate) fn send_syn(&self, port: u16, to: u16) -> Segment {
         let syn = Segment {
             from: port,
             to,
@@ -132,7 +132,7 @@ impl Wire {
     }
 
     /// Sends a SYN and completes the handshake, if it is answered within the time.
-    pub fn connect_within(&self, port: u16, to: u16, within: Duration) -> Option<Conn> {
+    pub(crate) fn connect_within(&self, port: u16, to: u16, within: Duration) -> Option<Conn> {
         self.send_syn(port, to);
         let (_, syn_ack) = self.next(within, |s| s.to == port && s.has(SYN))?;
         assert_eq!(syn_ack.ack, 1_001);
@@ -147,17 +147,17 @@ impl Wire {
         Some(conn)
     }
 
-    pub fn connect(&self, port: u16, to: u16) -> Conn {
+    pub(crate) fn connect(&self, port: u16, to: u16) -> Conn {
         self.connect_within(port, to, PATIENCE).expect("a SYN-ACK")
     }
 
-    pub fn send_data(&self, conn: &mut Conn, payload: &[u8]) {
+    pub(crate) fn send_data(&self, conn: &mut Conn, payload: &[u8]) {
         self.send(&conn.segment(ACK | frame::PSH, payload));
         conn.seq = conn.seq.wrapping_add(payload.len() as u32);
     }
 
     /// Waits for the device's FIN, acknowledges it, and sends one if asked to.
-    pub fn answer_fin(&self, conn: &mut Conn, with: u8) {
+    pub(crate) fn answer_fin(&self, conn: &mut Conn, with: u8) {
         let (_, fin) = self
             .next(PATIENCE, |s| s.to == conn.port && s.has(FIN))
             .expect("the device's FIN");
@@ -169,7 +169,7 @@ impl Wire {
     }
 
     /// The first segment of a connection that ends it: its flags hold FIN or RST.
-    pub fn ending(&self, conn: &Conn) -> Segment {
+    pub(crate) fn ending(&self, conn: &Conn) -> Segment {
         self.next(PATIENCE, |s| {
             s.to == conn.port && (s.has(FIN) || s.has(RST))
         })
@@ -178,7 +178,7 @@ impl Wire {
     }
 
     /// Waits until a reading of the stack is as asked.
-    pub fn until(&self, what: &str, done: impl Fn(&Stack) -> bool) {
+    pub(crate) fn until(&self, what: &str, done: impl Fn(&Stack) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !done(&self.stack) {
             assert!(Instant::now() < end, "{what}: {:?}", self.stack.stats());
@@ -188,7 +188,7 @@ impl Wire {
 }
 
 impl Conn {
-    pub fn segment(&self, flags: u8, payload: &[u8]) -> Segment {
+    pub(crate) fn segment(&self, flags: u8, payload: &[u8]) -> Segment {
         Segment {
             from: self.port,
             to: self.to,
