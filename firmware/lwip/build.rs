@@ -1,0 +1,198 @@
+//! Finds lwIP's source in its registry package and compiles it for the host.
+//!
+//! The package is a dependency that no target ever builds (its own build script compiles another
+//! version of lwIP), so Cargo locks, checks and downloads it, and `cargo metadata` knows its folder.
+//! Three files and one header need a number where ESP-IDF's options are variables here; they are
+//! compiled from edited copies in the output folder, and the build fails if the text to be replaced
+//! is not there exactly once.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The package, which `Cargo.toml` pins to the version these lists and edits were made for.
+const PACKAGE: &str = "lwip";
+
+/// Compiled from the package as they are. `core/memp.c` is replaced by `c/memp.c`; `core/init.c` is
+/// compiled apart.
+const SOURCES: &[&str] = &[
+    "core/def.c",
+    "core/inet_chksum.c",
+    "core/ip.c",
+    "core/mem.c",
+    "core/netif.c",
+    "core/pbuf.c",
+    "core/stats.c",
+    "core/sys.c",
+    "core/tcp_in.c",
+    "core/tcp_out.c",
+    "core/udp.c",
+    "core/raw.c",
+    "core/dns.c",
+    "core/altcp.c",
+    "core/altcp_alloc.c",
+    "core/altcp_tcp.c",
+    "core/ipv4/acd.c",
+    "core/ipv4/autoip.c",
+    "core/ipv4/dhcp.c",
+    "core/ipv4/etharp.c",
+    "core/ipv4/icmp.c",
+    "core/ipv4/igmp.c",
+    "core/ipv4/ip4.c",
+    "core/ipv4/ip4_addr.c",
+    "core/ipv4/ip4_frag.c",
+    "api/api_lib.c",
+    "api/api_msg.c",
+    "api/err.c",
+    "api/if_api.c",
+    "api/netbuf.c",
+    "api/netdb.c",
+    "api/netifapi.c",
+    "api/tcpip.c",
+    "netif/ethernet.c",
+];
+
+/// Our own part.
+const OWN: &[&str] = &["memp.c", "shim.c", "stack.c", "sys_arch.c"];
+
+/// One replacement in a copy of a source file.
+struct Edit {
+    file: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+const EDITS: &[Edit] = &[
+    // A constant table; its first row is never read (the TCP timer is started on demand).
+    Edit {
+        file: "core/timeouts.c",
+        old: "{TCP_TMR_INTERVAL, HANDLER(tcp_tmr)}",
+        new: "{0, HANDLER(tcp_tmr)}",
+    },
+    // The preprocessor would silently take a variable for zero.
+    Edit {
+        file: "core/tcp.c",
+        old: "#if TCP_MSS > 536\n#define INITIAL_MSS 536\n#else\n#define INITIAL_MSS TCP_MSS\n#endif",
+        new: "#define INITIAL_MSS LWIP_MIN(TCP_MSS, 536)",
+    },
+    // The table keeps its greatest size, the search for a free place ends at the option's.
+    Edit {
+        file: "api/sockets.c",
+        old: "for (i = 0; i < NUM_SOCKETS; ++i) {",
+        new: "for (i = 0; i < (int)esl_opt_max_sockets; ++i) {",
+    },
+    Edit {
+        file: "include/lwip/priv/tcp_priv.h",
+        old: "#define TCP_FIN_WAIT_TIMEOUT 20000",
+        new: "#define TCP_FIN_WAIT_TIMEOUT esl_opt_tcp_fin_wait_timeout",
+    },
+];
+
+fn main() {
+    for path in ["build.rs", "Cargo.toml", "c"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let lwip = source_folder();
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
+    let edited = write_edited_copies(&lwip, &out);
+
+    let mut stack = compiler(&lwip, &out);
+    for source in SOURCES {
+        stack.file(existing(lwip.join(source)));
+    }
+    for source in OWN {
+        stack.file(Path::new("c").join(source));
+    }
+    for source in edited {
+        stack.file(source);
+    }
+    // The archive made first is linked first, and takes what init.c defines from the second.
+    stack.compile("esl_lwip");
+    compiler(&lwip, &out)
+        .define("ESL_CONSTANT_OPTIONS", None)
+        .file(existing(lwip.join("core/init.c")))
+        .compile("esl_lwip_init");
+}
+
+fn compiler(lwip: &Path, out: &Path) -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        // First, so that the edited header is found instead of the package's.
+        .include(out.join("edited/include"))
+        .include("c")
+        .include(lwip.join("include"))
+        .flag_if_supported("-std=gnu11")
+        .flag_if_supported("-fno-strict-aliasing")
+        .warnings(true)
+        .extra_warnings(false)
+        // A variable option that meets an #if would be zero there: let that never go unseen.
+        .flag_if_supported("-Werror=undef")
+        // Even an unoptimised build of the Rust side measures a stack at work.
+        .opt_level(2);
+    build
+}
+
+/// The `src` folder of the package in Cargo's registry.
+fn source_folder() -> PathBuf {
+    let manifest =
+        Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets CARGO_MANIFEST_DIR"))
+            .join("Cargo.toml");
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .manifest_path(manifest)
+        .other_options(vec!["--locked".to_owned()])
+        .exec()
+        .unwrap_or_else(|e| panic!("cargo metadata --locked could not tell where the package {PACKAGE} is (run `cargo fetch --locked` once with network access): {e}"));
+    let package = metadata
+        .packages
+        .iter()
+        .find(|p| p.name.as_str() == PACKAGE)
+        .unwrap_or_else(|| panic!("the package {PACKAGE} is not among the locked dependencies"));
+    let folder = package
+        .manifest_path
+        .parent()
+        .expect("a manifest has a folder")
+        .join("src")
+        .into_std_path_buf();
+    assert!(
+        folder.join("core/tcp.c").is_file(),
+        "{} holds no lwIP source",
+        folder.display()
+    );
+    folder
+}
+
+fn existing(path: PathBuf) -> PathBuf {
+    assert!(
+        path.is_file(),
+        "{} is missing from the lwIP package",
+        path.display()
+    );
+    path
+}
+
+/// Writes the edited copies and returns those that are to be compiled.
+fn write_edited_copies(lwip: &Path, out: &Path) -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    for edit in EDITS {
+        let original = existing(lwip.join(edit.file));
+        // The package has some files with carriage returns.
+        let text = fs::read_to_string(&original)
+            .unwrap_or_else(|e| panic!("{}: {e}", original.display()))
+            .replace("\r\n", "\n");
+        assert_eq!(
+            text.matches(edit.old).count(),
+            1,
+            "{}: expected exactly once: {}",
+            original.display(),
+            edit.old
+        );
+        let copy = out.join("edited").join(edit.file);
+        fs::create_dir_all(copy.parent().expect("a file has a folder"))
+            .and_then(|()| fs::write(&copy, text.replace(edit.old, edit.new)))
+            .unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
+        if edit.file.ends_with(".c") {
+            sources.push(copy);
+        }
+    }
+    sources
+}
