@@ -12,6 +12,9 @@ use super::{Direction, LinkSpec};
 /// Events kept for [`Link::poll_event`]; older ones are dropped.
 const MAX_EVENTS: usize = 64;
 
+/// Between the seeds of one start and the next; any large odd number.
+const RESTART_STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What [`Link::push`] did with a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Passage {
@@ -81,9 +84,17 @@ impl Link {
     /// A link that starts at `origin_ns`; planned outages count from there.
     #[must_use]
     pub fn new(spec: LinkSpec, seed: u64, origin_ns: u64) -> Self {
+        Self::restarted(spec, seed, origin_ns, 0)
+    }
+
+    /// The same link after its device has restarted so often: planned outages and beacons go on as if nothing had
+    /// happened, and frames meet a fate of their own instead of the one they met before.
+    #[must_use]
+    pub fn restarted(spec: LinkSpec, seed: u64, origin_ns: u64, restarts: u32) -> Self {
+        let frames = seed.wrapping_add(u64::from(restarts).wrapping_mul(RESTART_STRIDE));
         Self {
             pool: Pool::default(),
-            paths: Direction::ALL.map(|direction| Path::new(seed, direction.index())),
+            paths: Direction::ALL.map(|direction| Path::new(frames, direction.index())),
             rhythm: Rhythm::new(&spec, seed, origin_ns),
             waiting: VecDeque::new(),
             beacon_ns: None,
