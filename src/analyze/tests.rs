@@ -10,6 +10,14 @@ const FIN: u8 = 1;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
+/// Who sends, with the host's port.
+#[derive(Clone, Copy)]
+enum Sender {
+    Host(u16),
+    Device(u16),
+}
+use Sender::{Device, Host};
+
 /// A classic pcap file in the making: raw IP, nanoseconds.
 struct File(Vec<u8>);
 
@@ -21,10 +29,11 @@ impl File {
         Self(bytes)
     }
 
-    /// One segment from the host's port (`there`) or to it, `at_ms` after second 1,000.
-    fn segment(&mut self, at_ms: u32, there: bool, port: u16, flags: u8, seq: u32, ack: u32, payload: u16) {
+    /// One segment, `at_ms` after second 1,000.
+    fn segment(&mut self, at_ms: u32, end: Sender, flags: u8, (seq, ack): (u32, u32), payload: u16) {
+        let (Host(port) | Device(port)) = end;
         let (host, device) = ((Ipv4Addr::new(10, 0, 0, 1), port), (Ipv4Addr::new(10, 0, 0, 2), 80));
-        let (from, to) = if there { (host, device) } else { (device, host) };
+        let (from, to) = if matches!(end, Host(_)) { (host, device) } else { (device, host) };
         let mut p = vec![0x45, 0];
         p.extend((40 + payload).to_be_bytes());
         p.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
@@ -43,23 +52,23 @@ impl File {
 
     /// A connection whose answer is followed by a RST; 6 segments in 5 ms from `at_ms` on.
     fn aborted(&mut self, at_ms: u32, port: u16) {
-        self.segment(at_ms, true, port, SYN, 100, 0, 0);
-        self.segment(at_ms + 1, false, port, SYN | ACK, 500, 101, 0);
-        self.segment(at_ms + 2, true, port, ACK, 101, 501, 0);
-        self.segment(at_ms + 3, true, port, ACK, 101, 501, 80);
-        self.segment(at_ms + 4, false, port, ACK, 501, 181, 120);
-        self.segment(at_ms + 5, false, port, RST | ACK, 621, 181, 0);
+        self.segment(at_ms, Host(port), SYN, (100, 0), 0);
+        self.segment(at_ms + 1, Device(port), SYN | ACK, (500, 101), 0);
+        self.segment(at_ms + 2, Host(port), ACK, (101, 501), 0);
+        self.segment(at_ms + 3, Host(port), ACK, (101, 501), 80);
+        self.segment(at_ms + 4, Device(port), ACK, (501, 181), 120);
+        self.segment(at_ms + 5, Device(port), RST | ACK, (621, 181), 0);
     }
 
     /// A connection as it should be; the host closes.
     fn plain(&mut self, at_ms: u32, port: u16) {
-        self.segment(at_ms, true, port, SYN, 100, 0, 0);
-        self.segment(at_ms + 1, false, port, SYN | ACK, 500, 101, 0);
-        self.segment(at_ms + 2, true, port, ACK, 101, 501, 80);
-        self.segment(at_ms + 3, false, port, ACK, 501, 181, 120);
-        self.segment(at_ms + 4, true, port, FIN | ACK, 181, 621, 0);
-        self.segment(at_ms + 5, false, port, FIN | ACK, 621, 182, 0);
-        self.segment(at_ms + 6, true, port, ACK, 182, 622, 0);
+        self.segment(at_ms, Host(port), SYN, (100, 0), 0);
+        self.segment(at_ms + 1, Device(port), SYN | ACK, (500, 101), 0);
+        self.segment(at_ms + 2, Host(port), ACK, (101, 501), 80);
+        self.segment(at_ms + 3, Device(port), ACK, (501, 181), 120);
+        self.segment(at_ms + 4, Host(port), FIN | ACK, (181, 621), 0);
+        self.segment(at_ms + 5, Device(port), FIN | ACK, (621, 182), 0);
+        self.segment(at_ms + 6, Host(port), ACK, (182, 622), 0);
     }
 
     fn analyze(self, config: &AnalyzeConfig) -> Analysis {
