@@ -16,8 +16,7 @@ use crate::clock::nanos;
 use crate::diagnose::AnomalyRow;
 use crate::event::Occurrence;
 use crate::observe::file::{End, OpenError, Reader};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig, WireSummary};
-use crate::wire::Link;
+use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, WireSummary};
 
 use self::ledger::Ledger;
 
