@@ -19,6 +19,7 @@
 //! `connection` never imports `observe`: what was intended and what the wire showed meet only in `diagnose`.
 //! `tests/import_map.rs` checks this map.
 
+pub mod analyze;
 pub mod cli;
 pub mod clock;
 pub mod command;
