@@ -19,6 +19,7 @@ pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };
 pub use format::{Format, Options, RenderError, UnknownFormat, render};
+pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
