@@ -20,7 +20,7 @@ fn assert_well_formed(xml: &str, void: &[&str]) {
         let end = at + rest[at..].find('>').expect("an element ends");
         let tag = &rest[at + 1..end];
         rest = &rest[end + 1..];
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "<{tag}>");
         let name = tag.trim_start_matches('/').split_whitespace().next().unwrap_or("").trim_end_matches('/');
         if tag.starts_with(['?', '!']) || tag.ends_with('/') || void.contains(&name) {
             continue;

@@ -171,7 +171,7 @@ pub fn open_loop() -> Report {
     for i in 0..5_000_u64 {
         let service = spread(300_000, i);
         // The device stops at attempt 2,000 for a second; what was to start meanwhile waits.
-        let waited = (2_000..3_000).contains(&i).then(|| (3_000 - i) * 1_000_000).unwrap_or(0);
+        let waited = if (2_000..3_000).contains(&i) { (3_000 - i) * 1_000_000 } else { 0 };
         rec.attempt(Ok(()));
         rec.latency_pair(Phase::Total, service + waited, service);
         if i % 100 == 99 {
