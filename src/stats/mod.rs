@@ -6,6 +6,7 @@
 mod latency;
 mod recorder;
 mod series;
+pub mod significance;
 mod tcp;
 
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
