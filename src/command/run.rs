@@ -1,6 +1,7 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
@@ -8,7 +9,7 @@ use super::settings::{self, Typed};
 use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
-use crate::engine::{self, Ended, Plan, PlannedPhase, RunError};
+use crate::engine::{self, Capturing, Ended, Plan, PlannedPhase, RunError, WatchPlan};
 use crate::event::Event;
 use crate::report::thresholds::Gates;
 use crate::report::{self, Verdict};
@@ -38,6 +39,9 @@ pub(super) fn one(
     go(scenario, &Typed(typed), common)
 }
 
+/// How long to listen after the last close, by default.
+const WATCH: Duration = Duration::from_secs(6);
+
 /// Everything that can be wrong is found before the first packet.
 fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
     overlay(&mut scenario, common);
@@ -52,12 +56,20 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
     };
     let seed = scenario.seed.unwrap_or_else(random_seed);
     let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-    let device = bring_up(&scenario, common)?;
+    let device = bring_up(&scenario, common, seed)?;
     preflight(&device)?;
     raise_file_limit();
     for text in warnings(&phases, ports, &device) {
         sink.event(&Event::Notice { text });
     }
+    let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
+    let watch = WatchPlan {
+        capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
+        interface: device.interface.clone(),
+        pcap: common.pcap.clone(),
+        after: scenario.watch.map_or(WATCH, |span| span.0),
+        syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
+    };
     let echo = echo(&scenario, &phases, seed);
     let plan = Plan {
         scenario: scenario.name.clone(),
@@ -68,6 +80,7 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         ports,
         source: common.source,
         seed,
+        watch,
     };
     let outcome = engine::run(plan, sink.as_mut()).map_err(|error| match error {
         RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
@@ -117,13 +130,14 @@ fn writable(path: &Path) -> Result<(), Failed> {
     report::check_writable(path).map_err(Failed::usage)
 }
 
-fn bring_up(scenario: &Scenario, common: &Common) -> Result<Device, Failed> {
+fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<Device, Failed> {
     let spec: Spec = scenario.target.as_deref().unwrap_or("sim").parse().map_err(Failed::usage)?;
     let setup = DeviceSetup {
         spec,
         persona: scenario.persona.clone(),
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
+        seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
     };
     Device::bring_up(&setup).map_err(|error| match error.is_usage() {

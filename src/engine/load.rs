@@ -23,8 +23,9 @@ const INTERVAL: Duration = Duration::from_millis(1_000);
 
 /// Runs every phase; returns early, with what there is, once `stop` is heard.
 pub(super) fn execute(
-    plan: Plan,
+    plan: &Plan,
     clock: Clock,
+    book: Arc<IntentBook>,
     stop: Stop,
     events: &Sender<Event>,
 ) -> Result<Vec<WorkloadOutcome>, RunError> {
@@ -32,7 +33,7 @@ pub(super) fn execute(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     let shared = Shared {
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports, plan.seed))),
-        book: Arc::new(IntentBook::default()),
+        book,
         open: Rc::new(Cell::new(0)),
         notices: Rc::new(RefCell::new(Vec::new())),
         clock,
@@ -54,7 +55,7 @@ pub(super) fn execute(
             let contexts = group.iter().map(|phase| {
                 let id = WorkloadId(next_id);
                 next_id += 1;
-                shared.context(&plan, phase, id)
+                shared.context(plan, phase, id)
             });
             let contexts = contexts.collect();
             outcomes.extend(run_group(&group, contexts, &shared, events).await);

@@ -4,9 +4,12 @@ use std::io;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
+use crate::diagnose::{AnomalyRow, ResetCauses};
 use crate::event::Endpoints;
+use crate::observe::WireSummary;
 use crate::stats::WorkloadStats;
 use crate::workload::Workload;
 
@@ -47,6 +50,47 @@ pub struct Plan {
     pub source: Option<IpAddr>,
     /// Of everything random.
     pub seed: u64,
+    /// The packets.
+    pub watch: WatchPlan,
+}
+
+/// Whether packets are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capturing {
+    /// Where the system allows it.
+    On,
+    /// Not at all.
+    Off,
+}
+
+/// What the packets showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Packets looked at.
+    pub packets: u64,
+    /// Packets that the kernel dropped before they were.
+    pub dropped: u64,
+    /// Why the capture broke off, if it did.
+    pub failure: Option<String>,
+    /// What is wrong with the packet file, if anything.
+    pub pcap_failure: Option<String>,
+    /// The anomalies.
+    pub anomalies: Vec<AnomalyRow>,
+    /// What the device's RSTs answered.
+    pub resets: ResetCauses,
+    /// Everything else.
+    pub summary: WireSummary,
+}
+
+/// What came of looking at packets.
+#[derive(Clone, Debug)]
+pub enum Packets {
+    /// They were looked at.
+    Seen(Box<Seen>),
+    /// The system did not allow it: why, and what to do.
+    Denied(String),
+    /// Nobody wanted to.
+    Off,
 }
 
 /// What ended a run.
@@ -86,6 +130,8 @@ pub struct Outcome {
     pub ended: Ended,
     /// Workload by workload, in the order of the plan; those that never began are not here.
     pub workloads: Vec<WorkloadOutcome>,
+    /// The packets.
+    pub packets: Packets,
 }
 
 /// Why a run came to nothing.

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use serde::Serialize;
@@ -35,6 +36,9 @@ pub trait Workload: Send {
 
     /// Connections it is going to open in all, where that is known.
     fn connections_planned(&self) -> Option<u64>;
+
+    /// How long it waits for a connection.
+    fn connect_timeout(&self) -> Duration;
 
     /// Runs it to its end.
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>>;

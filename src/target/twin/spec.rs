@@ -59,6 +59,14 @@ impl Default for TwinSpec {
 }
 
 impl TwinSpec {
+    /// Looks for what is wrong with it before anything is started.
+    ///
+    /// # Errors
+    /// [`TwinError`]: options, persona or heap.
+    pub fn check(&self) -> Result<(), TwinError> {
+        self.setup().map(drop)
+    }
+
     /// The setup for the twin's process, everything in it checked.
     pub(super) fn setup(&self) -> Result<Setup, TwinError> {
         self.options.resolve()?;
