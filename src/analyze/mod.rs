@@ -7,18 +7,14 @@
 //! [`Analysis::end`] says so. Where the file admits that packets are missing, the rules that this could fool
 //! are not judged for the connections that were open then.
 
-mod ledger;
-
 use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::nanos;
-use crate::diagnose::AnomalyRow;
+use crate::diagnose::{AnomalyRow, Intentions, Ledger, ResetCauses};
 use crate::event::Occurrence;
 use crate::observe::file::{End, OpenError, Reader};
 use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, WireSummary};
-
-use self::ledger::Ledger;
 
 /// What an analysis is to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +61,8 @@ pub struct Analysis {
     pub duration_ns: u64,
     /// A row for each anomaly and class; times count from `start_ns`.
     pub anomalies: Vec<AnomalyRow>,
+    /// What the device's own RSTs answered.
+    pub resets: ResetCauses,
     /// Figures of the whole, with the rules that could not be judged.
     pub wire: WireSummary,
     /// Packets that the file itself says were not captured; `None` where its format does not say.
@@ -124,11 +122,14 @@ pub fn analyze_records(
         syn_deadline_ns: i64::try_from(nanos(config.connect_timeout)).unwrap_or(i64::MAX),
         ..ObserverConfig::default()
     });
-    let mut ledger = Ledger::default();
-    let (mut start_ns, mut last_ns) = (None, 0);
+    let mut ledger: Option<Ledger> = None;
+    let (mut start_ns, mut last_ns) = (0, 0);
     let (mut unknown_link, mut unknown_link_type) = (0, None);
     while let Some(record) = reader.next_record() {
-        start_ns.get_or_insert(record.at_ns);
+        let ledger = ledger.get_or_insert_with(|| {
+            start_ns = record.at_ns;
+            Ledger::new(start_ns, Vec::new())
+        });
         last_ns = record.at_ns.max(last_ns);
         if record.dropped_before > 0 {
             observer.gap();
@@ -143,16 +144,16 @@ pub fn analyze_records(
             }
         };
         observer.frame(record.at_ns, link, bytes, record.original_len as usize, &mut |occurrence| {
-            ledger.take(&occurrence);
+            ledger.take(&occurrence, Intentions::Unknown);
             each(record.number, &occurrence);
         });
     }
     let packets = reader.packets();
+    let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
     let wire = observer.finish(last_ns, &mut |occurrence| {
-        ledger.take(&occurrence);
+        ledger.take(&occurrence, Intentions::Unknown);
         each(packets, &occurrence);
     });
-    let start_ns = start_ns.unwrap_or_default();
     Analysis {
         packets,
         unknown_link,
@@ -160,7 +161,8 @@ pub fn analyze_records(
         connections: wire.connections,
         start_ns,
         duration_ns: last_ns.saturating_sub(start_ns).max(0) as u64,
-        anomalies: ledger.rows(start_ns),
+        anomalies: ledger.rows(),
+        resets: ledger.reset_causes(),
         wire,
         dropped: reader.dropped(),
         end: reader.into_end().unwrap_or(End::Complete),
