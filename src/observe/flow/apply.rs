@@ -270,7 +270,7 @@ impl Flow {
 
     fn set_waits(&mut self, facts: &Facts) {
         let over = self.ended.is_some();
-        if self.host_opens() {
+        if self.host_opens() && !over {
             if self.syn_wait == Wait::Off && self.stray_acks == 0 {
                 self.syn_wait = Wait::Since(self.opened_at);
             }

@@ -22,7 +22,8 @@ fn stray_ack(c: Conv) -> Conv {
 
 #[test]
 fn a_reset_that_answers_the_syn_is_a_refusal() {
-    exactly(AnomalyId::SynRefused, 1_000, refused);
+    exactly(AnomalyId::SynRefused, 10_000, refused);
+    assert_eq!(Look::for_ms(2_000).at(&refused(conv())).1.not_judged, []);
 }
 
 #[test]
