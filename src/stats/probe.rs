@@ -62,6 +62,10 @@ pub struct ProbeKindStats {
     pub most_lost_in_a_row: u64,
     /// Lost in a row up to now.
     pub lost_in_a_row: u64,
+    /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
+    pub longest_gap_ns: Option<u64>,
+    /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
+    pub last_answer_ns: u64,
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
     pub failures: FailureCounts,
     /// From sending to the answer.
@@ -84,6 +88,8 @@ impl ProbeKindStats {
             host_failures: 0,
             most_lost_in_a_row: 0,
             lost_in_a_row: 0,
+            longest_gap_ns: None,
+            last_answer_ns: start_ns,
             failures: FailureCounts::default(),
             latency: Latency::default(),
             series: ProbeSeries::new(start_ns),
@@ -94,6 +100,7 @@ impl ProbeKindStats {
     pub fn answer(&mut self, at_ns: u64, latency_ns: u64) {
         self.sent += 1;
         self.answered += 1;
+        self.last_answer_ns = self.last_answer_ns.max(at_ns);
         self.lost_in_a_row = 0;
         self.latency.record(latency_ns);
         let row = self.series.row(at_ns);
@@ -108,6 +115,8 @@ impl ProbeKindStats {
         self.sent += 1;
         self.lost_in_a_row += 1;
         self.most_lost_in_a_row = self.most_lost_in_a_row.max(self.lost_in_a_row);
+        let gap = at_ns.saturating_sub(self.last_answer_ns);
+        self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
         self.series.row(at_ns).sent += 1;
     }
 

@@ -11,8 +11,12 @@ pub struct Trend {
     pub min: Option<f64>,
     /// Greatest value.
     pub max: Option<f64>,
+    /// First value.
+    pub first: Option<f64>,
     /// Last value.
     pub last: Option<f64>,
+    /// Mean of all values.
+    pub mean: Option<f64>,
     /// Values taken.
     pub count: u64,
     batches: Vec<Batch>,
@@ -89,8 +93,11 @@ impl Trend {
         }
         self.min = Some(self.min.map_or(value, |min| min.min(value)));
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
+        self.first.get_or_insert(value);
         self.last = Some(value);
         self.count += 1;
+        let mean = self.mean.unwrap_or(0.0);
+        self.mean = Some(mean + (value - mean) / self.count as f64);
         self.batch_size = self.batch_size.max(1);
         let one = Batch { start: self.start, count: 1, time_mean_s: time_s, value_mean: value };
         match self.batches.last_mut() {
