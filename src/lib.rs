@@ -29,6 +29,7 @@ pub mod diagnose;
 pub mod engine;
 pub mod event;
 pub mod observe;
+pub mod probe;
 pub mod report;
 pub mod scenario;
 pub mod stats;

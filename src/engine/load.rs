@@ -90,6 +90,8 @@ impl Shared {
             seed: plan.seed.wrapping_add(u64::from(id.0)),
             capacity: plan.capacity,
             open: Rc::clone(&self.open),
+            outage_maker: None,
+            control_token: None,
             notices: Rc::clone(&self.notices),
         }
     }

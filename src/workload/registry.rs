@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::load::Load;
-use super::{head, rw};
+use super::{half_open, head, outage, rw};
 use crate::event::Expected;
 use crate::stats::Phase;
 
@@ -60,7 +60,7 @@ pub struct Kind {
 }
 
 /// Every kind: a new one is its file and its line here.
-pub const KINDS: &[Kind] = &[head::KIND, rw::KIND];
+pub const KINDS: &[Kind] = &[head::KIND, rw::KIND, outage::KIND, half_open::KIND];
 
 /// The kind of that name.
 #[must_use]
