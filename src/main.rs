@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         tell(error.as_ref());
         exit
     });
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.status())
 }
 
 /// clap's errors print themselves, with usage and colour.

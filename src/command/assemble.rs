@@ -19,6 +19,9 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
         .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
     packets(&mut report, &outcome.packets);
+    if let Some(probes) = &outcome.probes {
+        super::telling::fill(&mut report, probes);
+    }
     usage(&mut report);
     report
 }

@@ -9,7 +9,7 @@ use super::settings::{self, Typed};
 use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
-use crate::engine::{self, Capturing, Ended, Plan, PlannedPhase, RunError, WatchPlan};
+use crate::engine::{self, Capturing, Ended, Plan, PlannedPhase, Probing, RunError, WatchPlan};
 use crate::event::Event;
 use crate::report::thresholds::Gates;
 use crate::report::{self, Verdict};
@@ -56,9 +56,12 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
     };
     let seed = scenario.seed.unwrap_or_else(random_seed);
     let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-    let device = bring_up(&scenario, common, seed)?;
+    let (device, instead_of_twin) = bring_up(&scenario, common, seed)?;
     preflight(&device)?;
     raise_file_limit();
+    if let Some(reason) = instead_of_twin {
+        sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
+    }
     for text in warnings(&phases, ports, &device) {
         sink.event(&Event::Notice { text });
     }
@@ -81,6 +84,10 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         source: common.source,
         seed,
         watch,
+        probing: if common.no_probes { Probing::Off } else { Probing::On },
+        #[cfg(target_os = "linux")]
+        twin: device.twin(),
+        control_token: device.control_token.clone(),
     };
     let outcome = engine::run(plan, sink.as_mut()).map_err(|error| match error {
         RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
@@ -130,8 +137,11 @@ fn writable(path: &Path) -> Result<(), Failed> {
     report::check_writable(path).map_err(Failed::usage)
 }
 
-fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<Device, Failed> {
-    let spec: Spec = scenario.target.as_deref().unwrap_or("sim").parse().map_err(Failed::usage)?;
+fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, Option<String>), Failed> {
+    let typed: Option<Spec> =
+        scenario.target.as_deref().map(str::parse).transpose().map_err(Failed::usage)?;
+    let usual = typed.is_none();
+    let spec = typed.unwrap_or(Spec::Sim);
     let setup = DeviceSetup {
         spec,
         persona: scenario.persona.clone(),
@@ -140,7 +150,12 @@ fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<Device, F
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
     };
-    Device::bring_up(&setup).map_err(|error| match error.is_usage() {
+    let up = if usual {
+        Device::bring_up_usual(&setup)
+    } else {
+        Device::bring_up(&setup).map(|device| (device, None))
+    };
+    up.map_err(|error| match error.is_usage() {
         true => Failed::usage(error),
         false => Failed::environment(error),
     })
@@ -250,7 +265,7 @@ fn show(common: &Common) -> Show {
 }
 
 /// A new seed for each run; it is printed and stands in the report.
-fn random_seed() -> u64 {
+pub(super) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish() >> 16
 }

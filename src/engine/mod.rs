@@ -4,12 +4,15 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+#[cfg(target_os = "linux")]
+mod link;
 mod load;
 mod plan;
 mod watch;
 
 pub use plan::{
-    Capturing, Ended, Outcome, Packets, Plan, PlannedPhase, RunError, Seen, StartRule, WorkloadOutcome,
+    Capturing, Ended, Outcome, Packets, Plan, PlannedPhase, Probing, RunError, Seen, StartRule,
+    WorkloadOutcome,
 };
 pub use watch::WatchPlan;
 
@@ -58,7 +61,7 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ended: Ended::Completed };
     run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
-    let workloads = match executor.join() {
+    let load::Loaded { workloads, probes } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
@@ -75,7 +78,7 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
     let duration_ns = clock.now_ns();
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended == Ended::Interrupted });
-    Ok(Outcome { clock, started, duration_ns, ended: run.ended, workloads, packets })
+    Ok(Outcome { clock, started, duration_ns, ended: run.ended, workloads, packets, probes })
 }
 
 /// How often the dispatcher looks whether a thread has ended.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::watch::WatchPlan;
@@ -10,7 +11,9 @@ use crate::connection::PortRange;
 use crate::diagnose::{AnomalyRow, ResetCauses};
 use crate::event::Endpoints;
 use crate::observe::WireSummary;
-use crate::stats::WorkloadStats;
+use crate::stats::{ProbeOutcome, WorkloadStats};
+#[cfg(target_os = "linux")]
+use crate::target::twin::Twin;
 use crate::workload::Workload;
 
 /// When a phase begins.
@@ -52,6 +55,22 @@ pub struct Plan {
     pub seed: u64,
     /// The packets.
     pub watch: WatchPlan,
+    /// Which probes go along.
+    pub probing: Probing,
+    /// The twin, where the device is one: its link can be cut.
+    #[cfg(target_os = "linux")]
+    pub twin: Option<Arc<Twin>>,
+    /// The token of the device's control service, where it is known.
+    pub control_token: Option<String>,
+}
+
+/// Whether probes go beside the workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probing {
+    /// Ping, TCP connect and telemetry, once a second each.
+    On,
+    /// None.
+    Off,
 }
 
 /// Whether packets are looked at.
@@ -132,6 +151,8 @@ pub struct Outcome {
     pub workloads: Vec<WorkloadOutcome>,
     /// The packets.
     pub packets: Packets,
+    /// The probes; `None` when there were none.
+    pub probes: Option<ProbeOutcome>,
 }
 
 /// Why a run came to nothing.

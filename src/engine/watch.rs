@@ -53,7 +53,7 @@ struct Watcher {
     capture: Capture,
     observer: Observer,
     notes: Notes,
-    dropped: u64,
+    gaps: u64,
 }
 
 /// Where occurrences go.
@@ -104,7 +104,7 @@ pub(super) fn start(
     });
     let ledger = Ledger::new(clock.start_unix_ns(), workloads);
     let notes = Notes { ledger, book, writer, events, events_left: EVENTS, packets: 0 };
-    let watcher = Watcher { capture, observer, notes, dropped: 0 };
+    let watcher = Watcher { capture, observer, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("capture".into())
@@ -162,15 +162,17 @@ impl Watcher {
     }
 
     fn look(&mut self) -> io::Result<()> {
-        let Self { capture, observer, notes, dropped } = self;
+        let Self { capture, observer, notes, gaps } = self;
         capture.next_batch(LOOK, |frame| {
             notes.packet(&frame);
             let (at_ns, length) = (frame.at_ns, frame.original_len as usize);
             observer.frame(at_ns, link_of(&frame), frame.bytes, length, &mut |o| notes.take(at_ns, o));
         })?;
         let counts = capture.stats();
-        if counts.dropped > *dropped {
-            *dropped = counts.dropped;
+        // What passed while the interface was down and came back may be missing as well.
+        let missing = counts.dropped + counts.interface_downs;
+        if missing > *gaps {
+            *gaps = missing;
             observer.gap();
         }
         let seen_until = complete_until();

@@ -105,13 +105,7 @@ impl Echo {
         }
         socket.connect(&target.into())?;
         let identifier = std::process::id() as u16;
-        Ok(Self {
-            socket: UdpSocket::from_std(socket.into())?,
-            by,
-            kind,
-            v6: target.is_ipv6(),
-            identifier,
-        })
+        Ok(Self { socket: UdpSocket::from_std(socket.into())?, by, kind, v6: target.is_ipv6(), identifier })
     }
 
     fn request(&self, number: u16) -> [u8; LENGTH] {

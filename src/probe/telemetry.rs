@@ -136,7 +136,8 @@ async fn get(connector: &Connector, intent: Intent, bytes: &mut Vec<u8>) -> Resu
         Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
     };
     let limits = connector.timeouts;
-    let request = format!("GET /telemetry HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", connector.target);
+    let request =
+        format!("GET /telemetry HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", connector.target);
     connection.write_all(request.as_bytes(), limits.write).await?;
     let mut response = Response::new(Expects::Body);
     response.start();

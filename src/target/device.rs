@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use espstress_device::persona::PersonaError;
@@ -93,6 +94,17 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// Whether the device program could still run on the host's own stack.
+    #[must_use]
+    pub fn leaves_sim(&self) -> bool {
+        match self {
+            Self::NoTwinsHere => true,
+            #[cfg(target_os = "linux")]
+            Self::Network(error) | Self::Twin(TwinError::Network(error)) => error.leaves_loopback(),
+            _ => false,
+        }
+    }
+
     /// Whether other words on the command line would help, rather than another environment.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
@@ -132,6 +144,8 @@ pub struct Device {
     pub options: BTreeMap<String, String>,
     /// Options that were asked for and have no effect.
     pub options_without_effect: Vec<String>,
+    /// The token of its control service, where it is ours.
+    pub control_token: Option<String>,
     /// The interface that its packets pass, where it is known.
     pub interface: Option<String>,
     running: Running,
@@ -145,7 +159,7 @@ enum Running {
         _sim: Sim,
     },
     #[cfg(target_os = "linux")]
-    Twin(Box<Twin>),
+    Twin(Arc<Twin>),
 }
 
 impl Device {
@@ -161,6 +175,22 @@ impl Device {
             Spec::Twin(options) => Self::start_twin(setup, options),
             #[cfg(not(target_os = "linux"))]
             Spec::Twin(_) => Err(TargetError::NoTwinsHere),
+        }
+    }
+
+    /// Brings up a twin, or a sim where a twin cannot be had; then also says why.
+    ///
+    /// # Errors
+    /// [`TargetError`], of the sim or of what is wrong with the setup.
+    pub fn bring_up_usual(setup: &DeviceSetup) -> Result<(Self, Option<String>), TargetError> {
+        let twin = DeviceSetup { spec: Spec::Twin(TwinOptions::Current), ..setup.clone() };
+        match Self::bring_up(&twin) {
+            Ok(device) => Ok((device, None)),
+            Err(error) if error.leaves_sim() => {
+                let sim = DeviceSetup { spec: Spec::Sim, ..setup.clone() };
+                Ok((Self::bring_up(&sim)?, Some(error.to_string())))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -188,7 +218,7 @@ impl Device {
                 .heap
                 .map_or(usual.heap_bytes, |heap| usize::try_from(heap).unwrap_or(usize::MAX)),
             seed: setup.seed,
-            token: Some(format!("{:016x}", setup.seed)),
+            token: Some(control_token(setup.seed)),
             ..TwinSpec::default()
         };
         spec.check()?;
@@ -225,17 +255,18 @@ impl Device {
                 .iter()
                 .map(|one| format!("{}={}", one.key, one.value))
                 .collect(),
+            control_token: Some(control_token(setup.seed)),
             interface: Some(twin.interface().to_owned()),
-            running: Running::Twin(Box::new(twin)),
+            running: Running::Twin(Arc::new(twin)),
         }
     }
 
     /// The twin, where the device is one.
     #[cfg(target_os = "linux")]
     #[must_use]
-    pub fn twin(&self) -> Option<&Twin> {
+    pub fn twin(&self) -> Option<Arc<Twin>> {
         match &self.running {
-            Running::Twin(twin) => Some(twin),
+            Running::Twin(twin) => Some(Arc::clone(twin)),
             Running::Elsewhere | Running::Sim { .. } => None,
         }
     }
@@ -273,6 +304,7 @@ impl Device {
             stack: None,
             options: BTreeMap::new(),
             options_without_effect: Vec::new(),
+            control_token: None,
             interface: None,
             running: Running::Elsewhere,
         })
@@ -307,10 +339,16 @@ impl Device {
             stack: Some("the host's own TCP stack".into()),
             options: BTreeMap::new(),
             options_without_effect: Vec::new(),
+            control_token: None,
             interface: None,
             running: Running::Sim { _sim: sim },
         })
     }
+}
+
+/// A device of ours gets a token that only this run knows.
+fn control_token(seed: u64) -> String {
+    format!("{seed:016x}")
 }
 
 /// The services of the device program at their own ports.

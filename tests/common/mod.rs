@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use espstress::connection::PortRange;
-use espstress::engine::{self, Capturing, Outcome, Plan, PlannedPhase, StartRule, WatchPlan};
+use espstress::engine::{self, Capturing, Outcome, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
 use espstress::event::Endpoints;
 use espstress::stats::WorkloadStats;
 
@@ -89,6 +89,10 @@ pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRan
             after: Duration::ZERO,
             syn_deadline: Duration::from_secs(5),
         },
+        probing: Probing::Off,
+        #[cfg(target_os = "linux")]
+        twin: None,
+        control_token: None,
     };
     engine::run(plan, &mut |_: &espstress::event::Event| {}).unwrap()
 }

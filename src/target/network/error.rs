@@ -89,6 +89,12 @@ impl NetworkError {
         self.before.as_ref().map_or(self.step, |before| before.step())
     }
 
+    /// Whether this process still has a loopback interface that is up, so that a device can run on it.
+    #[must_use]
+    pub fn leaves_loopback(&self) -> bool {
+        !matches!(self.step(), Step::Rtnetlink | Step::Loopback)
+    }
+
     /// What to do about it, a sentence each.
     #[must_use]
     pub fn remedies(&self) -> Vec<&str> {

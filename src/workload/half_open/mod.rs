@@ -56,6 +56,10 @@ impl Workload for HalfOpen {
         None
     }
 
+    fn connect_timeout(&self) -> std::time::Duration {
+        self.params.timeouts().connect
+    }
+
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(watch::run(context, &self.params))
     }

@@ -181,6 +181,10 @@ impl Workload for Outage {
         None
     }
 
+    fn connect_timeout(&self) -> std::time::Duration {
+        self.params.timeouts().connect
+    }
+
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
             let rule = self.params.rule();
