@@ -1,0 +1,709 @@
+/* See carrier.h. The wishes of the device program, carried out on BSD sockets.
+ *
+ * poll() rather than select(): no FD_SETSIZE, and lwIP and ESP-IDF have both. Level-triggered, so that what is not
+ * waited for is left out of the set. Sockets do not block; the one call that may is getaddrinfo() for a host to dial
+ * that is no address. */
+
+/* What a host's C library hides under -std=c99. */
+#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE 1
+
+#include "carrier.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A peer that is gone must not end the program by a signal; lwIP has no signals and the flag does nothing. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+/* Turns of one place, listener or datagram socket before others have theirs. */
+enum { STEPS_AT_ONCE = 32, ACCEPTS_AT_ONCE = 16, DATAGRAMS_AT_ONCE = 8 };
+
+/* How long to leave listeners alone when the stack could not accept: it needs memory or sockets, not haste. */
+enum { ACCEPT_PAUSE_US = 10000 };
+
+enum place_use { PLACE_EMPTY, PLACE_DIALLING, PLACE_STREAM, PLACE_LEAKED };
+
+enum absence { PRESENT, OUT_OF_NETWORK, BOOTING };
+
+static uint64_t now_us(const espstress_carrier *carrier)
+{
+    if (carrier->platform.now_us != NULL) {
+        return carrier->platform.now_us(carrier->platform.context);
+    }
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The library's name for an error number, which differ between C libraries. */
+static espstress_error named(int error)
+{
+    switch (error) {
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENOTCONN:
+        return ESPSTRESS_ERROR_RESET;
+    case ETIMEDOUT:
+        return ESPSTRESS_ERROR_TIMED_OUT;
+    case ECONNREFUSED:
+        return ESPSTRESS_ERROR_REFUSED;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+        return ESPSTRESS_ERROR_UNREACHABLE;
+    case ENOMEM:
+    case ENOBUFS:
+        return ESPSTRESS_ERROR_OUT_OF_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return ESPSTRESS_ERROR_OUT_OF_SOCKETS;
+    default:
+        return ESPSTRESS_ERROR_OTHER;
+    }
+}
+
+/* EAGAIN and EWOULDBLOCK are one number in most places, and then may not both be case labels. */
+static bool would_block(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+/* ---- sockets ---- */
+
+static int unblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL, 0);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* A socket bound to a port, which takes over the port of one from before. -1 and errno when there is none. */
+static int bound(uint32_t address, uint16_t port, int type)
+{
+    int fd = socket(AF_INET, type, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    int on = 1;
+    struct sockaddr_in name;
+    memset(&name, 0, sizeof name);
+    name.sin_family = AF_INET;
+    name.sin_addr.s_addr = address;
+    name.sin_port = htons(port);
+    /* Connections from before a restart may still be in TIME_WAIT. Where the option is compiled out, the bind tells. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (unblocking(fd) == 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0) {
+        return fd;
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_in name;
+    socklen_t len = sizeof name;
+    memset(&name, 0, sizeof name);
+    return getsockname(fd, (struct sockaddr *)&name, &len) == 0 ? ntohs(name.sin_port) : 0;
+}
+
+/* RST instead of FIN. A stack without SO_LINGER closes in its ordinary way. */
+static void abort_socket(int fd)
+{
+    struct linger at_once = {1, 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
+/* Options are wishes to the stack: a socket that takes none is one whose connection has failed. */
+static void prepare(espstress_carrier *carrier, int fd)
+{
+    espstress_keep_alive times = espstress_device_keep_alive(&carrier->device);
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (times.count == 0) {
+        return;
+    }
+    int idle = (int)times.idle_s, interval = (int)times.interval_s, count = (int)times.count;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
+static int pending_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
+/* Binds every service that is switched on. */
+static bool bind_services(espstress_carrier *carrier)
+{
+    for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        if (!espstress_device_has(&carrier->device, service)) {
+            continue;
+        }
+        int fd = bound(carrier->address, carrier->ports[service], SOCK_STREAM);
+        if (fd < 0) {
+            return false;
+        }
+        carrier->listeners[service] = fd;
+        carrier->ports[service] = port_of(fd);
+    }
+    if (carrier->telemetry < 0 && espstress_device_has(&carrier->device, ESPSTRESS_SERVICE_TELEMETRY)) {
+        carrier->telemetry = bound(carrier->address, carrier->ports[ESPSTRESS_SERVICE_TELEMETRY], SOCK_DGRAM);
+        if (carrier->telemetry < 0) {
+            return false;
+        }
+        carrier->ports[ESPSTRESS_SERVICE_TELEMETRY] = port_of(carrier->telemetry);
+    }
+    return true;
+}
+
+static bool listen_services(espstress_carrier *carrier)
+{
+    for (int service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        if (carrier->listeners[service] >= 0 && listen(carrier->listeners[service], carrier->backlog) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_listeners(espstress_carrier *carrier)
+{
+    for (int service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        if (carrier->listeners[service] >= 0) {
+            close(carrier->listeners[service]);
+        }
+        carrier->listeners[service] = -1;
+    }
+}
+
+static void drop_connections(espstress_carrier *carrier)
+{
+    for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
+        if (carrier->places[at].use != PLACE_EMPTY) {
+            abort_socket(carrier->places[at].fd);
+        }
+        carrier->places[at].use = PLACE_EMPTY;
+    }
+}
+
+/* ---- one connection ---- */
+
+static void readings(espstress_carrier *carrier, espstress_readings *into)
+{
+    memset(into, 0, sizeof *into);
+    if (carrier->platform.readings != NULL) {
+        carrier->platform.readings(carrier->platform.context, into);
+    }
+}
+
+static void close_place(espstress_place *place, espstress_close how)
+{
+    if (how == ESPSTRESS_CLOSE_LEAK) {
+        place->use = PLACE_LEAKED;
+        return;
+    }
+    if (how == ESPSTRESS_CLOSE_ABORT) {
+        abort_socket(place->fd);
+    } else {
+        close(place->fd);
+    }
+    place->use = PLACE_EMPTY;
+}
+
+/* Carries out a connection's wishes until the stack has to be waited for. */
+static void drive(espstress_carrier *carrier, espstress_place *place, uint64_t now)
+{
+    espstress_connection *connection = &place->connection;
+    espstress_readings read;
+    ssize_t n;
+
+    place->again = 0;
+    place->ignored = 0;
+    for (int step = 0; step < STEPS_AT_ONCE; step++) {
+        espstress_wish wish = espstress_connection_next(connection, &carrier->device, now);
+        switch (wish.kind) {
+        case ESPSTRESS_WISH_KIND_READ:
+            n = recv(place->fd, wish.space, wish.len, 0);
+            if (n > 0) {
+                espstress_connection_received(connection, (size_t)n);
+            } else if (n == 0) {
+                espstress_connection_peer_closed(connection);
+            } else if (would_block(errno)) {
+                place->interest = POLLIN;
+                return;
+            } else {
+                espstress_connection_failed(connection, named(errno));
+            }
+            break;
+        case ESPSTRESS_WISH_KIND_WRITE:
+            n = send(place->fd, wish.bytes, wish.len, MSG_NOSIGNAL);
+            if (n >= 0) {
+                espstress_connection_sent(connection, (size_t)n);
+            } else if (would_block(errno)) {
+                place->interest = POLLOUT;
+                return;
+            } else {
+                espstress_connection_failed(connection, named(errno));
+            }
+            break;
+        case ESPSTRESS_WISH_KIND_READINGS:
+            readings(carrier, &read);
+            espstress_connection_provide(connection, &carrier->device, &read, now);
+            break;
+        case ESPSTRESS_WISH_KIND_SHUTDOWN_WRITE:
+            /* Fails on a connection that is gone already, which reading will say. */
+            (void)shutdown(place->fd, SHUT_WR);
+            break;
+        case ESPSTRESS_WISH_KIND_HOLD:
+            place->interest = 0;
+            return;
+        case ESPSTRESS_WISH_KIND_CLOSE:
+        default:
+            close_place(place, wish.close);
+            return;
+        }
+    }
+    /* Still busy: comes back after the others. */
+    place->interest = 0;
+    place->again = 1;
+}
+
+static espstress_place *free_place(espstress_carrier *carrier)
+{
+    for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
+        if (carrier->places[at].use == PLACE_EMPTY) {
+            return &carrier->places[at];
+        }
+    }
+    return NULL;
+}
+
+static void settle(espstress_carrier *carrier, espstress_place *place, int fd, uint64_t now)
+{
+    place->fd = fd;
+    place->use = PLACE_STREAM;
+    prepare(carrier, fd);
+    drive(carrier, place, now);
+}
+
+static void accept_from(espstress_carrier *carrier, uint8_t service, uint64_t now)
+{
+    for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+        espstress_place *place = free_place(carrier);
+        if (place == NULL || !espstress_device_admit(&carrier->device, service, now).accept) {
+            return;
+        }
+        int fd = accept(carrier->listeners[service], NULL, NULL);
+        if (fd < 0 && errno == ECONNABORTED) {
+            /* The peer was gone before it was accepted; perhaps there are more behind it. */
+            continue;
+        }
+        if (fd < 0) {
+            if (!would_block(errno)) {
+                espstress_device_count_error(&carrier->device, service, named(errno));
+                carrier->accept_after_us = now + ACCEPT_PAUSE_US;
+            }
+            return;
+        }
+        if (unblocking(fd) != 0) {
+            close(fd);
+            return;
+        }
+        espstress_connection_open(&place->connection, &carrier->device, service, now);
+        settle(carrier, place, fd, now);
+    }
+}
+
+/* A connection that nothing is waited for may still fail. What cannot be acted on is not looked at again. */
+static void note_failure(espstress_place *place, short found)
+{
+    if (place->interest == 0 && (found & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
+        int error = pending_error(place->fd);
+        if (error != 0) {
+            espstress_connection_failed(&place->connection, named(error));
+        }
+        place->ignored = 1;
+    }
+}
+
+/* ---- dialling ---- */
+
+/* Starts to connect; the socket, or -1 and what went wrong. */
+static int start_dial(const espstress_host *host, espstress_error *why)
+{
+    struct addrinfo hints, *found = NULL;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    *why = ESPSTRESS_ERROR_UNREACHABLE;
+    if (getaddrinfo(host->name, NULL, &hints, &found) != 0 || found == NULL) {
+        return -1;
+    }
+    struct sockaddr_in name;
+    memcpy(&name, found->ai_addr, sizeof name);
+    name.sin_port = htons(host->port);
+    freeaddrinfo(found);
+
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && unblocking(fd) == 0 &&
+        (connect(fd, (struct sockaddr *)&name, sizeof name) == 0 || errno == EINPROGRESS)) {
+        return fd;
+    }
+    *why = named(errno);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
+static void dial(espstress_carrier *carrier, uint64_t now)
+{
+    espstress_host host;
+    espstress_place *place = free_place(carrier);
+    if (place == NULL || !espstress_device_dial(&carrier->device, now, &host)) {
+        return;
+    }
+    espstress_error why;
+    int fd = start_dial(&host, &why);
+    if (fd < 0) {
+        espstress_device_dial_failed(&carrier->device, why, now);
+        return;
+    }
+    place->fd = fd;
+    place->use = PLACE_DIALLING;
+    carrier->dial_until_us = now + (uint64_t)carrier->dial_ms * 1000u;
+}
+
+static void follow_dial(espstress_carrier *carrier, espstress_place *place, short found, uint64_t now)
+{
+    espstress_error why = ESPSTRESS_ERROR_TIMED_OUT;
+    if (found != 0) {
+        int error = pending_error(place->fd);
+        if (error == 0) {
+            espstress_connection_open_dialled(&place->connection, &carrier->device, now);
+            settle(carrier, place, place->fd, now);
+            return;
+        }
+        why = named(error);
+    } else if (now < carrier->dial_until_us) {
+        return;
+    }
+    abort_socket(place->fd);
+    place->use = PLACE_EMPTY;
+    espstress_device_dial_failed(&carrier->device, why, now);
+}
+
+/* ---- the device as a whole ---- */
+
+static void answer_datagrams(espstress_carrier *carrier, uint64_t now)
+{
+    static const size_t LONGEST = ESPSTRESS_TELEMETRY_MAX;
+    uint8_t datagram[64], answer[ESPSTRESS_TELEMETRY_MAX];
+    for (int i = 0; i < DATAGRAMS_AT_ONCE; i++) {
+        struct sockaddr_in asker;
+        socklen_t asker_len = sizeof asker;
+        ssize_t n = recvfrom(carrier->telemetry, datagram, sizeof datagram, 0, (struct sockaddr *)&asker, &asker_len);
+        if (n < 0) {
+            return;
+        }
+        espstress_readings read;
+        readings(carrier, &read);
+        size_t len = espstress_device_answer_datagram(&carrier->device, datagram, (size_t)n, &read, now, answer, LONGEST);
+        if (len > 0) {
+            /* What the stack does not take is lost, as datagrams are. */
+            (void)sendto(carrier->telemetry, answer, len, 0, (struct sockaddr *)&asker, asker_len);
+        }
+    }
+}
+
+/* Drops every connection without goodbye. The ports are kept but nobody listens until the boot is over, so that
+ * attempts are refused meanwhile. */
+static void restart(espstress_carrier *carrier, espstress_reset reason)
+{
+    if (carrier->platform.restart != NULL) {
+        carrier->platform.restart(carrier->platform.context, reason);
+    }
+    drop_connections(carrier);
+    close_listeners(carrier);
+    (void)bind_services(carrier);
+    carrier->boot_reason = reason;
+    carrier->absence = BOOTING;
+    carrier->absent_until_us = now_us(carrier) + (uint64_t)carrier->boot_ms * 1000u;
+}
+
+static void fulfil(espstress_carrier *carrier, const espstress_device_wish *wish)
+{
+    const espstress_platform *platform = &carrier->platform;
+    switch (wish->kind) {
+    case ESPSTRESS_DEVICE_WISH_KIND_RESTART:
+        restart(carrier, wish->reset);
+        break;
+    case ESPSTRESS_DEVICE_WISH_KIND_LEAVE_NETWORK:
+        if (platform->leave_network != NULL) {
+            platform->leave_network(platform->context, wish->duration_us);
+        } else {
+            carrier->absence = OUT_OF_NETWORK;
+            carrier->absent_until_us = now_us(carrier) + wish->duration_us;
+        }
+        break;
+    case ESPSTRESS_DEVICE_WISH_KIND_POWER_SAVE:
+        if (platform->power_save != NULL) {
+            platform->power_save(platform->context, wish->power_save);
+        }
+        break;
+    case ESPSTRESS_DEVICE_WISH_KIND_HOARD:
+        if (platform->hoard != NULL) {
+            platform->hoard(platform->context, wish->bytes);
+        }
+        break;
+    default: /* A device that hangs says so in each turn. */
+        break;
+    }
+}
+
+/* Milliseconds to wait, rounded up: a deadline that is looked at too early is looked at twice. */
+static int wait_ms(uint64_t now, uint64_t until, int longest_ms)
+{
+    if (until <= now) {
+        return 0;
+    }
+    uint64_t ms = (until - now + 999u) / 1000u;
+    return ms < (uint64_t)longest_ms ? (int)ms : longest_ms;
+}
+
+/* Sees an absence through; whether there still is one. */
+static bool is_absent(espstress_carrier *carrier, uint64_t now, int longest_wait_ms)
+{
+    if (carrier->absence == PRESENT) {
+        return false;
+    }
+    if (now < carrier->absent_until_us) {
+        (void)poll(NULL, 0, wait_ms(now, carrier->absent_until_us, longest_wait_ms));
+        return true;
+    }
+    if (carrier->absence == BOOTING) {
+        bool there = true;
+        for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+            there = there && (carrier->listeners[service] >= 0) == espstress_device_has(&carrier->device, service);
+        }
+        if (!there || !listen_services(carrier)) {
+            /* The stack has not let go of the ports yet. */
+            close_listeners(carrier);
+            (void)bind_services(carrier);
+            carrier->absent_until_us = now + ACCEPT_PAUSE_US;
+            return true;
+        }
+        espstress_device_restart(&carrier->device, carrier->boot_reason, now);
+    }
+    carrier->absence = PRESENT;
+    return false;
+}
+
+static uint64_t watch_listeners(espstress_carrier *carrier, struct pollfd *watched, bool hung, uint64_t now)
+{
+    uint64_t until = ESPSTRESS_NEVER;
+    for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        watched[service].fd = -1;
+        watched[service].events = POLLIN;
+        if (hung || carrier->listeners[service] < 0) {
+            continue;
+        }
+        if (now < carrier->accept_after_us) {
+            until = earliest(until, carrier->accept_after_us);
+            continue;
+        }
+        espstress_admission admission = espstress_device_admit(&carrier->device, service, now);
+        if (admission.accept) {
+            watched[service].fd = carrier->listeners[service];
+        } else {
+            until = earliest(until, admission.retry_at_us);
+        }
+    }
+    return until;
+}
+
+static uint64_t watch_places(espstress_carrier *carrier, struct pollfd *watched, bool hung)
+{
+    uint64_t until = ESPSTRESS_NEVER;
+    for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
+        espstress_place *place = &carrier->places[at];
+        watched[at].fd = -1;
+        watched[at].events = 0;
+        if (hung || place->use == PLACE_EMPTY || place->use == PLACE_LEAKED) {
+            continue;
+        }
+        if (place->use == PLACE_DIALLING) {
+            watched[at].events = POLLOUT;
+            until = earliest(until, carrier->dial_until_us);
+        } else {
+            watched[at].events = place->interest;
+            until = earliest(until, place->again ? 0 : espstress_connection_deadline(&place->connection));
+        }
+        if (!place->ignored) {
+            watched[at].fd = place->fd;
+        }
+    }
+    return until;
+}
+
+static void visit(espstress_carrier *carrier, espstress_place *place, short found, uint64_t now)
+{
+    if (place->use == PLACE_DIALLING) {
+        follow_dial(carrier, place, found, now);
+    } else if (place->use == PLACE_STREAM) {
+        note_failure(place, found);
+        if (found != 0 || place->again || espstress_connection_deadline(&place->connection) <= now) {
+            /* Driving looks at the connection anew; one that goes on holding stays ignored. */
+            uint8_t ignored = place->ignored;
+            drive(carrier, place, now);
+            place->ignored = place->use == PLACE_STREAM && place->interest == 0 ? ignored : 0;
+        }
+    }
+}
+
+/* ---- what carrier.h offers ---- */
+
+void espstress_carrier_defaults(espstress_carrier_setup *setup)
+{
+    memset(setup, 0, sizeof *setup);
+    for (uint8_t service = 0; service < ESPSTRESS_SERVICES; service++) {
+        setup->ports[service] = espstress_service_port(service);
+    }
+    setup->backlog = 6;
+    setup->boot_ms = 300;
+    setup->dial_ms = 1500;
+}
+
+espstress_opened espstress_carrier_open(espstress_carrier *carrier, const espstress_carrier_setup *setup,
+                                        espstress_status *status)
+{
+    memset(carrier, 0, sizeof *carrier);
+    carrier->platform = setup->platform;
+    carrier->address = setup->address;
+    memcpy(carrier->ports, setup->ports, sizeof carrier->ports);
+    carrier->backlog = setup->backlog;
+    carrier->boot_ms = setup->boot_ms;
+    carrier->dial_ms = setup->dial_ms;
+    carrier->telemetry = -1;
+    for (int service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        carrier->listeners[service] = -1;
+    }
+    espstress_status made = espstress_device_init(&carrier->device, &setup->device, now_us(carrier));
+    if (status != NULL) {
+        *status = made;
+    }
+    if (made != ESPSTRESS_STATUS_OK) {
+        return ESPSTRESS_BAD_DEVICE;
+    }
+    unsigned dialled = setup->device.dial_host != NULL ? 1 : 0;
+    if (espstress_device_capacity(&carrier->device) + dialled > ESPSTRESS_MAX_CONNECTIONS) {
+        return ESPSTRESS_TOO_MANY_CONNECTIONS;
+    }
+    if (!bind_services(carrier) || !listen_services(carrier)) {
+        int error = errno;
+        espstress_carrier_close(carrier);
+        errno = error;
+        return ESPSTRESS_NO_SOCKET;
+    }
+    return ESPSTRESS_OPENED;
+}
+
+uint16_t espstress_carrier_port(const espstress_carrier *carrier, uint8_t service)
+{
+    if (service == ESPSTRESS_SERVICE_TELEMETRY) {
+        return carrier->telemetry >= 0 ? carrier->ports[service] : 0;
+    }
+    return service < ESPSTRESS_TCP_SERVICES && carrier->listeners[service] >= 0 ? carrier->ports[service] : 0;
+}
+
+void espstress_carrier_turn(espstress_carrier *carrier, int longest_wait_ms)
+{
+    enum { TELEMETRY = ESPSTRESS_TCP_SERVICES, PLACES = TELEMETRY + 1, ALL = PLACES + ESPSTRESS_MAX_CONNECTIONS };
+    struct pollfd watched[ALL];
+    uint64_t now = now_us(carrier);
+
+    if (is_absent(carrier, now, longest_wait_ms)) {
+        return;
+    }
+    for (;;) {
+        espstress_device_wish wish = espstress_device_poll_wish(&carrier->device, now);
+        if (wish.kind == ESPSTRESS_DEVICE_WISH_KIND_NOTHING) {
+            break;
+        }
+        fulfil(carrier, &wish);
+        if (carrier->absence != PRESENT) {
+            return;
+        }
+    }
+
+    bool hung = espstress_device_is_hung(&carrier->device);
+    uint64_t until = espstress_device_next_wish_at(&carrier->device);
+    until = earliest(until, watch_listeners(carrier, watched, hung, now));
+    until = earliest(until, watch_places(carrier, watched + PLACES, hung));
+    if (!hung && free_place(carrier) != NULL) {
+        until = earliest(until, espstress_device_next_dial_at(&carrier->device));
+    }
+    watched[TELEMETRY].fd = carrier->telemetry;
+    watched[TELEMETRY].events = POLLIN;
+    for (int i = 0; i < ALL; i++) {
+        watched[i].revents = 0;
+    }
+    if (poll(watched, ALL, wait_ms(now, until, longest_wait_ms)) < 0) {
+        /* Interrupted, or short of memory: deadlines still count, readiness comes round again. */
+        for (int i = 0; i < ALL; i++) {
+            watched[i].revents = 0;
+        }
+    }
+
+    now = now_us(carrier);
+    if (watched[TELEMETRY].revents != 0) {
+        answer_datagrams(carrier, now);
+    }
+    if (hung) {
+        return;
+    }
+    for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
+        if (watched[service].revents != 0) {
+            accept_from(carrier, service, now);
+        }
+    }
+    for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
+        visit(carrier, &carrier->places[at], watched[PLACES + at].revents, now);
+    }
+    dial(carrier, now);
+}
+
+void espstress_carrier_close(espstress_carrier *carrier)
+{
+    drop_connections(carrier);
+    close_listeners(carrier);
+    if (carrier->telemetry >= 0) {
+        close(carrier->telemetry);
+    }
+    carrier->telemetry = -1;
+}
