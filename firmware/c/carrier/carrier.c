@@ -9,12 +9,10 @@
 #define _DEFAULT_SOURCE 1
 
 #include "carrier.h"
+#include "sockets.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,111 +49,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* The library's name for an error number, which differ between C libraries. */
-static espstress_error named(int error)
-{
-    switch (error) {
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EPIPE:
-    case ENOTCONN:
-        return ESPSTRESS_ERROR_RESET;
-    case ETIMEDOUT:
-        return ESPSTRESS_ERROR_TIMED_OUT;
-    case ECONNREFUSED:
-        return ESPSTRESS_ERROR_REFUSED;
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case EADDRNOTAVAIL:
-        return ESPSTRESS_ERROR_UNREACHABLE;
-    case ENOMEM:
-    case ENOBUFS:
-        return ESPSTRESS_ERROR_OUT_OF_MEMORY;
-    case EMFILE:
-    case ENFILE:
-        return ESPSTRESS_ERROR_OUT_OF_SOCKETS;
-    default:
-        return ESPSTRESS_ERROR_OTHER;
-    }
-}
-
-/* EAGAIN and EWOULDBLOCK are one number in most places, and then may not both be case labels. */
-static bool would_block(int error)
-{
-    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
-}
-
-/* ---- sockets ---- */
-
-static int unblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL, 0);
-    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-}
-
-/* A socket bound to a port, which takes over the port of one from before. -1 and errno when there is none. */
-static int bound(uint32_t address, uint16_t port, int type)
-{
-    int fd = socket(AF_INET, type, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    int on = 1;
-    struct sockaddr_in name;
-    memset(&name, 0, sizeof name);
-    name.sin_family = AF_INET;
-    name.sin_addr.s_addr = address;
-    name.sin_port = htons(port);
-    /* Connections from before a restart may still be in TIME_WAIT. Where the option is compiled out, the bind tells. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (unblocking(fd) == 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0) {
-        return fd;
-    }
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static uint16_t port_of(int fd)
-{
-    struct sockaddr_in name;
-    socklen_t len = sizeof name;
-    memset(&name, 0, sizeof name);
-    return getsockname(fd, (struct sockaddr *)&name, &len) == 0 ? ntohs(name.sin_port) : 0;
-}
-
-/* RST instead of FIN. A stack without SO_LINGER closes in its ordinary way. */
-static void abort_socket(int fd)
-{
-    struct linger at_once = {1, 0};
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(fd);
-}
-
-/* Options are wishes to the stack: a socket that takes none is one whose connection has failed. */
-static void prepare(espstress_carrier *carrier, int fd)
-{
-    espstress_keep_alive times = espstress_device_keep_alive(&carrier->device);
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (times.count == 0) {
-        return;
-    }
-    int idle = (int)times.idle_s, interval = (int)times.interval_s, count = (int)times.count;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-}
-
-static int pending_error(int fd)
-{
-    int error = 0;
-    socklen_t len = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
-}
+/* ---- listeners ---- */
 
 /* Binds every service that is switched on. */
 static bool bind_services(espstress_carrier *carrier)
@@ -164,19 +58,19 @@ static bool bind_services(espstress_carrier *carrier)
         if (!espstress_device_has(&carrier->device, service)) {
             continue;
         }
-        int fd = bound(carrier->address, carrier->ports[service], SOCK_STREAM);
+        int fd = espstress_bind(carrier->address, carrier->ports[service], SOCK_STREAM);
         if (fd < 0) {
             return false;
         }
         carrier->listeners[service] = fd;
-        carrier->ports[service] = port_of(fd);
+        carrier->ports[service] = espstress_port_of(fd);
     }
     if (carrier->telemetry < 0 && espstress_device_has(&carrier->device, ESPSTRESS_SERVICE_TELEMETRY)) {
-        carrier->telemetry = bound(carrier->address, carrier->ports[ESPSTRESS_SERVICE_TELEMETRY], SOCK_DGRAM);
+        carrier->telemetry = espstress_bind(carrier->address, carrier->ports[ESPSTRESS_SERVICE_TELEMETRY], SOCK_DGRAM);
         if (carrier->telemetry < 0) {
             return false;
         }
-        carrier->ports[ESPSTRESS_SERVICE_TELEMETRY] = port_of(carrier->telemetry);
+        carrier->ports[ESPSTRESS_SERVICE_TELEMETRY] = espstress_port_of(carrier->telemetry);
     }
     return true;
 }
@@ -205,7 +99,7 @@ static void drop_connections(espstress_carrier *carrier)
 {
     for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
         if (carrier->places[at].use != PLACE_EMPTY) {
-            abort_socket(carrier->places[at].fd);
+            espstress_abort(carrier->places[at].fd);
         }
         carrier->places[at].use = PLACE_EMPTY;
     }
@@ -228,7 +122,7 @@ static void close_place(espstress_place *place, espstress_close how)
         return;
     }
     if (how == ESPSTRESS_CLOSE_ABORT) {
-        abort_socket(place->fd);
+        espstress_abort(place->fd);
     } else {
         close(place->fd);
     }
@@ -253,22 +147,22 @@ static void drive(espstress_carrier *carrier, espstress_place *place, uint64_t n
                 espstress_connection_received(connection, (size_t)n);
             } else if (n == 0) {
                 espstress_connection_peer_closed(connection);
-            } else if (would_block(errno)) {
+            } else if (espstress_would_block(errno)) {
                 place->interest = POLLIN;
                 return;
             } else {
-                espstress_connection_failed(connection, named(errno));
+                espstress_connection_failed(connection, espstress_error_of(errno));
             }
             break;
         case ESPSTRESS_WISH_KIND_WRITE:
             n = send(place->fd, wish.bytes, wish.len, MSG_NOSIGNAL);
             if (n >= 0) {
                 espstress_connection_sent(connection, (size_t)n);
-            } else if (would_block(errno)) {
+            } else if (espstress_would_block(errno)) {
                 place->interest = POLLOUT;
                 return;
             } else {
-                espstress_connection_failed(connection, named(errno));
+                espstress_connection_failed(connection, espstress_error_of(errno));
             }
             break;
         case ESPSTRESS_WISH_KIND_READINGS:
@@ -307,7 +201,7 @@ static void settle(espstress_carrier *carrier, espstress_place *place, int fd, u
 {
     place->fd = fd;
     place->use = PLACE_STREAM;
-    prepare(carrier, fd);
+    espstress_prepare(fd, espstress_device_keep_alive(&carrier->device));
     drive(carrier, place, now);
 }
 
@@ -324,13 +218,13 @@ static void accept_from(espstress_carrier *carrier, uint8_t service, uint64_t no
             continue;
         }
         if (fd < 0) {
-            if (!would_block(errno)) {
-                espstress_device_count_error(&carrier->device, service, named(errno));
+            if (!espstress_would_block(errno)) {
+                espstress_device_count_error(&carrier->device, service, espstress_error_of(errno));
                 carrier->accept_after_us = now + ACCEPT_PAUSE_US;
             }
             return;
         }
-        if (unblocking(fd) != 0) {
+        if (espstress_unblock(fd) != 0) {
             close(fd);
             return;
         }
@@ -343,43 +237,15 @@ static void accept_from(espstress_carrier *carrier, uint8_t service, uint64_t no
 static void note_failure(espstress_place *place, short found)
 {
     if (place->interest == 0 && (found & (POLLERR | POLLHUP | POLLNVAL)) != 0) {
-        int error = pending_error(place->fd);
+        int error = espstress_pending_error(place->fd);
         if (error != 0) {
-            espstress_connection_failed(&place->connection, named(error));
+            espstress_connection_failed(&place->connection, espstress_error_of(error));
         }
         place->ignored = 1;
     }
 }
 
 /* ---- dialling ---- */
-
-/* Starts to connect; the socket, or -1 and what went wrong. */
-static int start_dial(const espstress_host *host, espstress_error *why)
-{
-    struct addrinfo hints, *found = NULL;
-    memset(&hints, 0, sizeof hints);
-    hints.ai_family = AF_INET;
-    hints.ai_socktype = SOCK_STREAM;
-    *why = ESPSTRESS_ERROR_UNREACHABLE;
-    if (getaddrinfo(host->name, NULL, &hints, &found) != 0 || found == NULL) {
-        return -1;
-    }
-    struct sockaddr_in name;
-    memcpy(&name, found->ai_addr, sizeof name);
-    name.sin_port = htons(host->port);
-    freeaddrinfo(found);
-
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd >= 0 && unblocking(fd) == 0 &&
-        (connect(fd, (struct sockaddr *)&name, sizeof name) == 0 || errno == EINPROGRESS)) {
-        return fd;
-    }
-    *why = named(errno);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
-}
 
 static void dial(espstress_carrier *carrier, uint64_t now)
 {
@@ -389,7 +255,7 @@ static void dial(espstress_carrier *carrier, uint64_t now)
         return;
     }
     espstress_error why;
-    int fd = start_dial(&host, &why);
+    int fd = espstress_start_dial(&host, &why);
     if (fd < 0) {
         espstress_device_dial_failed(&carrier->device, why, now);
         return;
@@ -403,17 +269,17 @@ static void follow_dial(espstress_carrier *carrier, espstress_place *place, shor
 {
     espstress_error why = ESPSTRESS_ERROR_TIMED_OUT;
     if (found != 0) {
-        int error = pending_error(place->fd);
+        int error = espstress_pending_error(place->fd);
         if (error == 0) {
             espstress_connection_open_dialled(&place->connection, &carrier->device, now);
             settle(carrier, place, place->fd, now);
             return;
         }
-        why = named(error);
+        why = espstress_error_of(error);
     } else if (now < carrier->dial_until_us) {
         return;
     }
-    abort_socket(place->fd);
+    espstress_abort(place->fd);
     place->use = PLACE_EMPTY;
     espstress_device_dial_failed(&carrier->device, why, now);
 }
