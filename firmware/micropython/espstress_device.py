@@ -12,10 +12,7 @@ password first of all) into espstress_config.py beside this file, in capitals: W
 as arguments: micropython espstress_device.py http=8081 raw=8082. See README.md.
 """
 
-try:
-    import asyncio
-except ImportError:  # MicroPython before 1.21
-    import uasyncio as asyncio
+import asyncio
 import errno
 import gc
 import json
@@ -23,18 +20,16 @@ import socket
 import sys
 import time
 
-try:
-    import esp32
-except ImportError:
-    esp32 = None
-try:
-    import machine
-except ImportError:
-    machine = None
-try:
-    import network
-except ImportError:
-    network = None
+
+
+def where_there_is(name):
+    try:
+        return __import__(name)
+    except ImportError:
+        return None
+
+
+esp32, machine, network = [where_there_is(name) for name in ("esp32", "machine", "network")]
 
 VERSION = "0.1.0"
 
@@ -64,13 +59,10 @@ CONFIG = {
     "idle_ms": 60000,
 }
 
-MAX_HEAD = 1536
-MAX_FIELDS = 24
-MAX_BODY = 1024 * 1024
-MAX_SKIP = 64 * 1024
-MAX_RAW_REQUEST = 1024
-RAW_FILLER = 10240
-MAX_LINE = 64 * 1024
+# Bytes, but for the fields: of a request's head, of a body that is asked for, of one that is sent and dropped.
+MAX_HEAD, MAX_FIELDS, MAX_BODY, MAX_SKIP = 1536, 24, 1024 * 1024, 64 * 1024
+MAX_RAW_REQUEST, RAW_FILLER, MAX_LINE = 1024, 10240, 64 * 1024
+# What is read or written at once.
 PIECE = 512
 
 
@@ -97,10 +89,15 @@ ERROR_NAMES = {
 }
 TOO_MANY_SOCKETS = (23, 24)
 
+# What ends one connection and nothing else.
+FAILURES = (OSError, MemoryError, asyncio.TimeoutError)
+
 
 def error_name(error):
     if isinstance(error, MemoryError):
         return "out_of_memory"
+    if isinstance(error, asyncio.TimeoutError):
+        return "timed_out"
     number = error.args[0] if error.args else None
     for name, symbols in ERROR_NAMES.items():
         if number in [getattr(errno, symbol, -1) for symbol in symbols]:
@@ -112,9 +109,7 @@ class Counters:
     """What one service has seen."""
 
     def __init__(self):
-        self.open = 0
-        self.accepted = 0
-        self.served = 0
+        self.open = self.accepted = self.served = 0
         self.errors = {}
 
     def error(self, name):
@@ -140,13 +135,6 @@ class Slots:
         while self.free == 0:
             self.freed.clear()
             await self.freed.wait()
-
-    def take(self):
-        self.free -= 1
-
-    def give(self):
-        self.free += 1
-        self.freed.set()
 
 
 # ---- sockets ----
@@ -177,10 +165,16 @@ class Stream:
 
     async def write(self, data):
         self.writer.write(data)
-        try:
-            await asyncio.wait_for(self.writer.drain(), CONFIG["idle_ms"] / 1000)
-        except asyncio.TimeoutError:
-            raise OSError(errno.ETIMEDOUT)
+        await asyncio.wait_for(self.writer.drain(), CONFIG["idle_ms"] / 1000)
+
+    async def write_over_and_over(self, word, count):
+        words = word * (PIECE // len(word) + 2)
+        sent = 0
+        while sent < count:
+            at = sent % len(word)
+            piece = words[at : at + min(PIECE, count - sent)]
+            await self.write(piece)
+            sent += len(piece)
 
     async def drain_input(self):
         """Drops what the peer still sends: unread bytes would turn the close into a reset and the answer be lost."""
@@ -223,7 +217,7 @@ async def serve(listener, handler, counters, slots):
                 counters.error(error_name(error))
                 await asyncio.sleep(0.1)
             continue
-        slots.take()
+        slots.free -= 1
         counters.accepted += 1
         asyncio.create_task(attend(sock, handler, counters, slots))
 
@@ -237,7 +231,7 @@ async def attend(sock, handler, counters, slots):
             sock.setsockopt(getattr(socket, "IPPROTO_TCP", 6), socket.TCP_NODELAY, 1)
         stream = Stream(*await open_stream(sock))
         await handler(stream, counters)
-    except (OSError, MemoryError) as error:
+    except FAILURES as error:
         counters.error(error_name(error))
     finally:
         if stream is None:
@@ -245,31 +239,21 @@ async def attend(sock, handler, counters, slots):
         else:
             await stream.close()
         counters.open -= 1
-        slots.give()
+        slots.free += 1
+        slots.freed.set()
 
 
 # ---- readings ----
 
 WIFI_REASONS = {
-    2: "AUTH_EXPIRE",
-    4: "DISASSOC_DUE_TO_INACTIVITY",
-    8: "ASSOC_LEAVE",
-    15: "4WAY_HANDSHAKE_TIMEOUT",
-    200: "BEACON_TIMEOUT",
-    201: "NO_AP_FOUND",
-    202: "AUTH_FAIL",
-    203: "ASSOC_FAIL",
-    204: "HANDSHAKE_TIMEOUT",
+    2: "AUTH_EXPIRE", 4: "DISASSOC_DUE_TO_INACTIVITY", 8: "ASSOC_LEAVE", 15: "4WAY_HANDSHAKE_TIMEOUT",
+    200: "BEACON_TIMEOUT", 201: "NO_AP_FOUND", 202: "AUTH_FAIL", 203: "ASSOC_FAIL", 204: "HANDSHAKE_TIMEOUT",
     205: "CONNECTION_FAIL",
-}
+}  # fmt: skip
 
-RESET_REASONS = (
-    ("PWRON_RESET", "POWERON"),
-    ("HARD_RESET", "EXT"),
-    ("WDT_RESET", "WDT"),
-    ("DEEPSLEEP_RESET", "DEEPSLEEP"),
-    ("SOFT_RESET", "SW"),
-)
+RESET_REASONS = {
+    "PWRON_RESET": "POWERON", "HARD_RESET": "EXT", "WDT_RESET": "WDT", "DEEPSLEEP_RESET": "DEEPSLEEP", "SOFT_RESET": "SW",
+}  # fmt: skip
 
 # Disconnects since the start, and the last one's reason.
 WIFI = {"wlan": None, "disconnects": 0, "reason": None}
@@ -278,7 +262,7 @@ WIFI = {"wlan": None, "disconnects": 0, "reason": None}
 def reset_reason():
     if hasattr(machine, "reset_cause"):
         cause = machine.reset_cause()
-        for symbol, name in RESET_REASONS:
+        for symbol, name in RESET_REASONS.items():
             if getattr(machine, symbol, None) == cause:
                 return name
     return "UNKNOWN"
@@ -292,46 +276,37 @@ def heap_regions(kind):
 
 
 def heap():
+    """Of all regions together; without regions, of MicroPython's own heap."""
     regions = heap_regions("HEAP_DATA")
+    if not regions and not hasattr(gc, "mem_free"):
+        return None
     if regions:
-        return {
-            "free_bytes": sum(region[1] for region in regions),
-            "min_free_bytes": sum(region[3] for region in regions),
-            "largest_free_block_bytes": max(region[2] for region in regions),
-            "total_bytes": sum(region[0] for region in regions),
-        }
-    if hasattr(gc, "mem_free"):
-        free = gc.mem_free()
-        return {
-            "free_bytes": free,
-            "min_free_bytes": None,
-            "largest_free_block_bytes": None,
-            "total_bytes": free + gc.mem_alloc(),
-        }
-    return None
+        total, free = sum(region[0] for region in regions), sum(region[1] for region in regions)
+        largest, least = max(region[2] for region in regions), sum(region[3] for region in regions)
+    else:
+        free, largest, least = gc.mem_free(), None, None
+        total = free + gc.mem_alloc()
+    heap = {"free_bytes": free, "min_free_bytes": least}
+    heap.update({"largest_free_block_bytes": largest, "total_bytes": total})
+    return heap
 
 
 def wifi():
     wlan = WIFI["wlan"]
     if wlan is None:
         return None
-    rssi = None
-    mode = None
+    rssi = mode = None
     try:
         if wlan.isconnected():
             rssi = wlan.status("rssi")
         mode = wlan.config("pm")
     except (OSError, ValueError, TypeError):
         pass  # Not every port has these two.
-    modes = {}
-    for symbol, name in (("PM_NONE", "NONE"), ("PM_PERFORMANCE", "MIN_MODEM"), ("PM_POWERSAVE", "MAX_MODEM")):
-        modes[getattr(wlan, symbol, name)] = name
-    return {
-        "rssi_dbm": rssi,
-        "disconnects": WIFI["disconnects"],
-        "last_disconnect_reason": WIFI["reason"],
-        "power_save": modes.get(mode),
-    }
+    names = {"PM_NONE": "NONE", "PM_PERFORMANCE": "MIN_MODEM", "PM_POWERSAVE": "MAX_MODEM"}
+    modes = {getattr(wlan, symbol, symbol): name for symbol, name in names.items()}
+    fields = {"rssi_dbm": rssi, "disconnects": WIFI["disconnects"]}
+    fields.update({"last_disconnect_reason": WIFI["reason"], "power_save": modes.get(mode)})
+    return fields
 
 
 def telemetry(request=None):
@@ -339,39 +314,24 @@ def telemetry(request=None):
     listeners = len(COUNTERS) + (1 if CONFIG["telemetry"] else 0)
     dialling = 1 if CONFIG["dial_host"] else 0
     used = listeners + sum(counters.open for counters in COUNTERS.values())
-    services = {}
-    for name, counters in COUNTERS.items():
-        services[name] = counters.fields()
-    return json.dumps(
-        {
-            "request": request,
-            "device": CONFIG["name"],
-            "number": CONFIG["number"],
-            "firmware": VERSION,
-            "stack": {
-                "name": "lwIP" if esp32 else sys.platform,
-                "version": "{} {}".format(sys.implementation.name, ".".join(str(n) for n in sys.implementation.version[:3])),
-            },
-            "persona": "robust",
-            "uptime_ms": now(),
-            "boot_count": None,
-            "reset_reason": reset_reason(),
-            "heap": heap(),
-            "wifi": wifi(),
-            "sockets": {"used": used, "limit": listeners + dialling + CONFIG["connections"]},
-            "capacity": CONFIG["connections"],
-            "hoarded_bytes": 0,
-            "services": services,
-            "options": {},
-            "options_left_out": 0,
-        }
-    ).encode()
+    implementation = sys.implementation
+    version = "{} {}".format(implementation.name, ".".join(str(number) for number in implementation.version[:3]))
+    fields = {"request": request, "device": CONFIG["name"], "number": CONFIG["number"], "firmware": VERSION}
+    fields["stack"] = {"name": "lwIP" if esp32 else sys.platform, "version": version}
+    fields.update({"persona": "robust", "uptime_ms": now()})
+    fields.update({"boot_count": None, "reset_reason": reset_reason()})
+    fields.update({"heap": heap(), "wifi": wifi()})
+    fields["sockets"] = {"used": used, "limit": listeners + dialling + CONFIG["connections"]}
+    fields.update({"capacity": CONFIG["connections"], "hoarded_bytes": 0})
+    fields["services"] = {name: counters.fields() for name, counters in COUNTERS.items()}
+    fields.update({"options": {}, "options_left_out": 0})
+    return json.dumps(fields).encode()
 
 
 def asked_for(datagram):
     """Whether a datagram asks for telemetry, and the number in it."""
     words = datagram.split()
-    if not words or words[0] != b"telemetry" or len(words) > 2:
+    if words[:1] != [b"telemetry"] or len(words) > 2:
         return False, None
     if len(words) == 1:
         return True, None
@@ -393,26 +353,15 @@ async def answer_datagrams(sock):
 # ---- HTTP ----
 
 STATUSES = {
-    200: "OK",
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    413: "Content Too Large",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-}
+    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    413: "Content Too Large", 431: "Request Header Fields Too Large", 501: "Not Implemented",
+}  # fmt: skip
 
 GREETING = b"The device program is up. Telemetry: /telemetry\n"
 
 
 class Refusal(Exception):
-    """A request after which the place in the stream is lost."""
-
-    def __init__(self, status, name):
-        super().__init__(status)
-        self.status = status
-        self.name = name
+    """A request after which the place in the stream is lost: the status to say, and the error to count."""
 
 
 class Request:
@@ -426,16 +375,12 @@ class Request:
         words = lines[0].split(" ")
         if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1") or not words[1]:
             raise Refusal(400, "malformed")
-        self.method, target, version = words
-        if target.startswith("http://"):
-            slash = target.find("/", 7)
-            target = target[slash:] if slash >= 0 else "/"
+        self.method, target, self.version = words
         self.path, _, self.query = target.partition("?")
         if len(lines) - 1 > MAX_FIELDS:
             raise Refusal(431, "too_large")
-        self.old = version == "HTTP/1.0"
-        self.keep = not self.old
-        self.length = 0
+        # An HTTP/1.0 client is always closed after its answer.
+        self.keep = self.version == "HTTP/1.1"
         self._fields(lines[1:])
 
     def _fields(self, lines):
@@ -459,34 +404,18 @@ class Request:
                 for option in value.lower().split(","):
                     if option.strip() == "close":
                         self.keep = False
-                        break
-                    if option.strip() == "keep-alive":
-                        self.keep = True
         # RFC 9112, section 3.2: exactly one Host, but HTTP/1.0 may do without.
-        if hosts > 1 or (hosts == 0 and not self.old):
+        if hosts > 1 or (hosts == 0 and self.version == "HTTP/1.1"):
             raise Refusal(400, "malformed")
         self.length = length or 0
 
 
-def head_of(status, kind, length, keep, old=False):
-    connection = "" if keep else "Connection: close\r\n"
-    if keep and old:
-        connection = "Connection: keep-alive\r\n"
+def head_of(status, kind, length, keep):
     allow = "Allow: GET, HEAD\r\n" if status == 405 else ""
+    connection = "" if keep else "Connection: close\r\n"
     return "HTTP/1.1 {} {}\r\nServer: espstress-micropython/{}\r\n{}{}Content-Type: {}\r\nContent-Length: {}\r\n\r\n".format(
         status, STATUSES[status], VERSION, allow, connection, kind, length
     ).encode()
-
-
-async def send_letters(stream, count):
-    """The alphabet over and over."""
-    letters = b"abcdefghijklmnopqrstuvwxyz" * 20
-    sent = 0
-    while sent < count:
-        at = sent % 26
-        piece = letters[at : at + min(count - sent, 494)]
-        await stream.write(piece)
-        sent += len(piece)
 
 
 async def answer(stream, request, counters):
@@ -495,7 +424,7 @@ async def answer(stream, request, counters):
     served = request.method in ("GET", "HEAD")
     if request.path == "/control":
         # A board is controlled through its REPL; this script has no token that could be shown.
-        status = 403 if request.method == "POST" else 405
+        status = 403
     elif request.path not in ("/", "/telemetry"):
         status = 404
     elif not served and request.method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"):
@@ -514,14 +443,10 @@ async def answer(stream, request, counters):
         body = (STATUSES[status] + "\n").encode()
         counters.error({400: "malformed", 403: "forbidden"}.get(status, "unsupported"))
     length = len(body) if letters is None else letters
-    head = head_of(status, kind, length, request.keep, request.old)
-    if request.method == "HEAD":
-        await stream.write(head)
-    elif letters is None:
-        await stream.write(head + body)
-    else:
-        await stream.write(head)
-        await send_letters(stream, letters)
+    head = head_of(status, kind, length, request.keep)
+    await stream.write(head if request.method == "HEAD" or letters is not None else head + body)
+    if request.method != "HEAD" and letters is not None:
+        await stream.write_over_and_over(b"abcdefghijklmnopqrstuvwxyz", letters)
     counters.served += 1
 
 
@@ -558,14 +483,14 @@ async def http(stream, counters):
             if not request.keep:
                 return
     except Refusal as refusal:
-        counters.error(refusal.name)
-        body = (STATUSES[refusal.status] + "\n").encode()
-        await stream.write(head_of(refusal.status, "text/plain", len(body), False) + body)
+        status, name = refusal.args
+        counters.error(name)
+        body = (STATUSES[status] + "\n").encode()
+        await stream.write(head_of(status, "text/plain", len(body), False) + body)
         await stream.drain_input()
 
 
 # ---- raw ----
-
 
 async def raw(stream, counters):
     """Waits for the end of the request, also when it comes in pieces, and only then answers and closes."""
@@ -574,22 +499,15 @@ async def raw(stream, counters):
         piece = await stream.read(256, CONFIG["idle_ms"])
         if piece is None:
             counters.error("idle")
+        if piece is None or not (piece or request):
             return
         if not piece:
-            if not request:
-                return
             break
         request += piece
     lists = "EXEC:{}\nDATA:{}\n".format(heap_regions("HEAP_EXEC"), heap_regions("HEAP_DATA"))
     await stream.write(lists.encode())
     word = " HelloWorld@{}".format(time.time_ns()).encode()
-    words = word * (PIECE // len(word) + 2)
-    sent = 0
-    while sent < RAW_FILLER:
-        at = sent % len(word)
-        piece = words[at : at + min(PIECE, RAW_FILLER - sent)]
-        await stream.write(piece)
-        sent += len(piece)
+    await stream.write_over_and_over(word, RAW_FILLER)
     counters.served += 1
     if len(request) >= MAX_RAW_REQUEST:
         counters.error("too_large")
@@ -598,20 +516,14 @@ async def raw(stream, counters):
 
 # ---- line ----
 
-
 class Lines:
     """Where in the stream of lines a connection is. Knows nothing of sockets or time."""
 
     def __init__(self, alive):
         # Whether the peer follows the protocol: it has sent a keep-alive, or was dialled.
         self.alive = alive
-        self.data_received = 0
-        self.length = 0
-        self.echoes = False
-        self.blank = True
-
-    def in_echo(self):
-        return self.length > 0 and self.echoes
+        self.data_received = self.length = 0
+        self.echoes, self.blank = False, True
 
     def feed(self, piece, counters):
         """Takes in a piece of the stream and returns what goes back."""
@@ -622,8 +534,7 @@ class Lines:
             end = len(piece) if newline < 0 else newline + 1
             part = piece[at:end]
             if self.length == 0:
-                self.echoes = part[:1] == b"{"
-                self.blank = True
+                self.echoes, self.blank = part[:1] == b"{", True
             self.length += len(part)
             self.blank = self.blank and not part.strip()
             if self.length > MAX_LINE:
@@ -656,24 +567,24 @@ async def line(stream, counters, dialled=False):
     if dialled:
         await stream.write("{}\n".format(CONFIG["number"]).encode())
     while True:
-        time_now = now()
-        if lines.alive and time_now - heard >= timeout:
+        # In the middle of a line that goes back, the device's own words wait.
+        in_echo = lines.length and lines.echoes
+        lost_at = heard + (timeout if lines.alive else CONFIG["idle_ms"])
+        wake = lost_at
+        if (in_echo or lines.alive) and now() >= lost_at:
             counters.error("timed_out")
             return
-        if not lines.in_echo():
-            if lines.alive and time_now >= next_data:
+        if not in_echo:
+            if lines.alive and now() >= next_data:
                 data_sent += 1
                 await stream.write("[{},{}]\n".format(data_sent, lines.data_received).encode())
-                said = time_now
-                next_data = time_now + interval
-            if time_now - said >= keep_alive:
+                said = now()
+                next_data = said + interval
+            if now() - said >= keep_alive:
                 await stream.write(b"\n")
-                said = time_now
-        wake = said + keep_alive
-        if lines.alive:
-            wake = min(wake, heard + timeout, next_data)
-        # Not less than a tick: in the middle of a line that goes back, the device's own words wait.
-        piece = await stream.read(PIECE, max(wake - now(), 10))
+                said = now()
+            wake = min(lost_at, said + keep_alive, next_data) if lines.alive else said + keep_alive
+        piece = await stream.read(PIECE, max(wake - now(), 1))
         if piece is None:
             continue
         if not piece:
@@ -684,7 +595,7 @@ async def line(stream, counters, dialled=False):
         try:
             back = lines.feed(piece, counters)
         except Refusal as refusal:
-            counters.error(refusal.name)
+            counters.error(refusal.args[1])
             await stream.drain_input()
             return
         if back:
@@ -702,9 +613,7 @@ async def dial(counters):
             connecting = asyncio.open_connection(CONFIG["dial_host"], CONFIG["dial_port"])
             stream = Stream(*await asyncio.wait_for(connecting, max(timeout, 1000) / 1000))
             await line(stream, counters, True)
-        except asyncio.TimeoutError:
-            counters.error("timed_out")
-        except (OSError, MemoryError) as error:
+        except FAILURES as error:
             counters.error(error_name(error))
         if stream is not None:
             await stream.close()
@@ -713,7 +622,6 @@ async def dial(counters):
 
 
 # ---- Wi-Fi and the whole ----
-
 
 async def keep_wifi():
     """Joins the network and joins it again, each time waiting longer, up to a minute."""
@@ -743,51 +651,47 @@ async def keep_wifi():
         WIFI["reason"] = WIFI_REASONS.get(wlan.status(), WIFI["reason"])
 
 
-async def main():
-    slots = Slots(CONFIG["connections"])
-    tasks = []
-    for name, handler in (("http", http), ("raw", raw), ("line", line)):
-        if CONFIG[name] or (name == "line" and CONFIG["dial_host"]):
-            COUNTERS[name] = Counters()
-        if CONFIG[name]:
-            listener = listening(CONFIG[name], socket.SOCK_STREAM)
-            tasks.append(asyncio.create_task(serve(listener, handler, COUNTERS[name], slots)))
-    if CONFIG["telemetry"]:
-        datagrams = listening(CONFIG["telemetry"], socket.SOCK_DGRAM)
-        tasks.append(asyncio.create_task(answer_datagrams(datagrams)))
-    if network and CONFIG["wifi_ssid"]:
-        tasks.append(asyncio.create_task(keep_wifi()))
-    if CONFIG["dial_host"]:
-        tasks.append(asyncio.create_task(dial(COUNTERS["line"])))
-    for name in ("http", "telemetry", "raw", "line"):
-        if CONFIG[name]:
-            print(json.dumps({"service": name, "address": CONFIG["address"], "port": CONFIG[name]}))
+async def keep_tidy():
+    """Collecting early keeps the heap in larger pieces; asking for the time keeps the clock from wrapping."""
     while True:
-        # Collecting early keeps the heap in larger pieces; asking for the time keeps the clock from wrapping.
         gc.collect()
         now()
         await asyncio.sleep(10)
 
 
-def configure(arguments):
-    try:
-        import espstress_config
+async def main():
+    slots = Slots(CONFIG["connections"])
+    tasks = [keep_tidy()]
+    for name, handler in (("http", http), ("raw", raw), ("line", line)):
+        if CONFIG[name] or (name == "line" and CONFIG["dial_host"]):
+            COUNTERS[name] = Counters()
+        if CONFIG[name]:
+            listener = listening(CONFIG[name], socket.SOCK_STREAM)
+            tasks.append(serve(listener, handler, COUNTERS[name], slots))
+    if CONFIG["telemetry"]:
+        tasks.append(answer_datagrams(listening(CONFIG["telemetry"], socket.SOCK_DGRAM)))
+    if network and CONFIG["wifi_ssid"]:
+        tasks.append(keep_wifi())
+    if CONFIG["dial_host"]:
+        tasks.append(dial(COUNTERS["line"]))
+    for name in ("http", "telemetry", "raw", "line"):
+        if CONFIG[name]:
+            print(json.dumps({"service": name, "address": CONFIG["address"], "port": CONFIG[name]}))
+    # None of them ends but by a mistake, which then ends all.
+    await asyncio.gather(*tasks)
 
-        for key in CONFIG:
-            CONFIG[key] = getattr(espstress_config, key.upper(), CONFIG[key])
-    except ImportError:
-        pass
+
+def run(arguments=()):
+    """Takes the settings and serves; never returns."""
+    settings = where_there_is("espstress_config")
+    for key in CONFIG:
+        CONFIG[key] = getattr(settings, key.upper(), CONFIG[key])
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key not in CONFIG:
             print("no such setting: {}; settings are {}".format(argument, ", ".join(CONFIG)))
             raise SystemExit(2)
         CONFIG[key] = int(value) if isinstance(CONFIG[key], int) else value
-
-
-def run(arguments=()):
-    """Never returns."""
-    configure(arguments)
     asyncio.run(main())
 
 
