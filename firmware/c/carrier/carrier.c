@@ -1,7 +1,7 @@
 /* See carrier.h. The wishes of the device program, carried out on BSD sockets.
  *
- * poll() rather than select(): no FD_SETSIZE, and lwIP and ESP-IDF have both. Level-triggered, so that what is not
- * waited for is left out of the set. Sockets do not block; the one call that may is getaddrinfo() for a host to dial
+ * poll() rather than select(): no limit on a host's descriptors, and lwIP and ESP-IDF have both; ESP-IDF's is made of
+ * select(). Level-triggered, so that what is not waited for is left out of the set. Sockets do not block; the one call that may is getaddrinfo() for a host to dial
  * that is no address. */
 
 /* What a host's C library hides under -std=c99. */
@@ -369,7 +369,9 @@ static bool is_absent(espstress_carrier *carrier, uint64_t now, int longest_wait
         return false;
     }
     if (now < carrier->absent_until_us) {
-        (void)poll(NULL, 0, wait_ms(now, carrier->absent_until_us, longest_wait_ms));
+        /* ESP-IDF's poll() fails at once without a set, even an empty one. */
+        struct pollfd nothing = {-1, 0, 0};
+        (void)poll(&nothing, 0, wait_ms(now, carrier->absent_until_us, longest_wait_ms));
         return true;
     }
     if (carrier->absence == BOOTING) {
@@ -390,51 +392,60 @@ static bool is_absent(espstress_carrier *carrier, uint64_t now, int longest_wait
     return false;
 }
 
-static uint64_t watch_listeners(espstress_carrier *carrier, struct pollfd *watched, bool hung, uint64_t now)
+/* Numbers of what can be watched: a listener has its service's, a place comes after them. */
+enum { TELEMETRY = ESPSTRESS_TCP_SERVICES, PLACES = TELEMETRY + 1, ALL = PLACES + ESPSTRESS_MAX_CONNECTIONS };
+
+/* What to wait for. Only sockets that are waited for: ESP-IDF's poll() looks at negative descriptors in its answer. */
+struct watch {
+    struct pollfd fds[ALL];
+    int numbers[ALL];
+    nfds_t count;
+    uint64_t until;
+};
+
+static void add(struct watch *watch, int number, int fd, short events)
 {
-    uint64_t until = ESPSTRESS_NEVER;
+    watch->fds[watch->count].fd = fd;
+    watch->fds[watch->count].events = events;
+    watch->fds[watch->count].revents = 0;
+    watch->numbers[watch->count] = number;
+    watch->count++;
+}
+
+static void watch_listeners(espstress_carrier *carrier, struct watch *watch, uint64_t now)
+{
     for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
-        watched[service].fd = -1;
-        watched[service].events = POLLIN;
-        if (hung || carrier->listeners[service] < 0) {
+        if (carrier->listeners[service] < 0) {
             continue;
         }
         if (now < carrier->accept_after_us) {
-            until = earliest(until, carrier->accept_after_us);
+            watch->until = earliest(watch->until, carrier->accept_after_us);
             continue;
         }
         espstress_admission admission = espstress_device_admit(&carrier->device, service, now);
         if (admission.accept) {
-            watched[service].fd = carrier->listeners[service];
+            add(watch, service, carrier->listeners[service], POLLIN);
         } else {
-            until = earliest(until, admission.retry_at_us);
+            watch->until = earliest(watch->until, admission.retry_at_us);
         }
     }
-    return until;
 }
 
-static uint64_t watch_places(espstress_carrier *carrier, struct pollfd *watched, bool hung)
+static void watch_places(espstress_carrier *carrier, struct watch *watch)
 {
-    uint64_t until = ESPSTRESS_NEVER;
     for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
         espstress_place *place = &carrier->places[at];
-        watched[at].fd = -1;
-        watched[at].events = 0;
-        if (hung || place->use == PLACE_EMPTY || place->use == PLACE_LEAKED) {
-            continue;
-        }
         if (place->use == PLACE_DIALLING) {
-            watched[at].events = POLLOUT;
-            until = earliest(until, carrier->dial_until_us);
-        } else {
-            watched[at].events = place->interest;
-            until = earliest(until, place->again ? 0 : espstress_connection_deadline(&place->connection));
-        }
-        if (!place->ignored) {
-            watched[at].fd = place->fd;
+            add(watch, PLACES + at, place->fd, POLLOUT);
+            watch->until = earliest(watch->until, carrier->dial_until_us);
+        } else if (place->use == PLACE_STREAM) {
+            if (!place->ignored) {
+                add(watch, PLACES + at, place->fd, place->interest);
+            }
+            uint64_t deadline = espstress_connection_deadline(&place->connection);
+            watch->until = earliest(watch->until, place->again ? 0 : deadline);
         }
     }
-    return until;
 }
 
 static void visit(espstress_carrier *carrier, espstress_place *place, short found, uint64_t now)
@@ -509,8 +520,8 @@ uint16_t espstress_carrier_port(const espstress_carrier *carrier, uint8_t servic
 
 void espstress_carrier_turn(espstress_carrier *carrier, int longest_wait_ms)
 {
-    enum { TELEMETRY = ESPSTRESS_TCP_SERVICES, PLACES = TELEMETRY + 1, ALL = PLACES + ESPSTRESS_MAX_CONNECTIONS };
-    struct pollfd watched[ALL];
+    struct watch watch;
+    short found[ALL] = {0};
     uint64_t now = now_us(carrier);
 
     if (is_absent(carrier, now, longest_wait_ms)) {
@@ -528,38 +539,39 @@ void espstress_carrier_turn(espstress_carrier *carrier, int longest_wait_ms)
     }
 
     bool hung = espstress_device_is_hung(&carrier->device);
-    uint64_t until = espstress_device_next_wish_at(&carrier->device);
-    until = earliest(until, watch_listeners(carrier, watched, hung, now));
-    until = earliest(until, watch_places(carrier, watched + PLACES, hung));
-    if (!hung && free_place(carrier) != NULL) {
-        until = earliest(until, espstress_device_next_dial_at(&carrier->device));
+    watch.count = 0;
+    watch.until = espstress_device_next_wish_at(&carrier->device);
+    if (carrier->telemetry >= 0) {
+        add(&watch, TELEMETRY, carrier->telemetry, POLLIN);
     }
-    watched[TELEMETRY].fd = carrier->telemetry;
-    watched[TELEMETRY].events = POLLIN;
-    for (int i = 0; i < ALL; i++) {
-        watched[i].revents = 0;
+    if (!hung) {
+        watch_listeners(carrier, &watch, now);
+        watch_places(carrier, &watch);
+        if (free_place(carrier) != NULL) {
+            watch.until = earliest(watch.until, espstress_device_next_dial_at(&carrier->device));
+        }
     }
-    if (poll(watched, ALL, wait_ms(now, until, longest_wait_ms)) < 0) {
-        /* Interrupted, or short of memory: deadlines still count, readiness comes round again. */
-        for (int i = 0; i < ALL; i++) {
-            watched[i].revents = 0;
+    /* Interrupted or short of memory, it finds nothing: deadlines still count, readiness comes round again. */
+    if (poll(watch.fds, watch.count, wait_ms(now, watch.until, longest_wait_ms)) > 0) {
+        for (nfds_t i = 0; i < watch.count; i++) {
+            found[watch.numbers[i]] = watch.fds[i].revents;
         }
     }
 
     now = now_us(carrier);
-    if (watched[TELEMETRY].revents != 0) {
+    if (found[TELEMETRY] != 0) {
         answer_datagrams(carrier, now);
     }
     if (hung) {
         return;
     }
     for (uint8_t service = 0; service < ESPSTRESS_TCP_SERVICES; service++) {
-        if (watched[service].revents != 0) {
+        if (found[service] != 0) {
             accept_from(carrier, service, now);
         }
     }
     for (int at = 0; at < ESPSTRESS_MAX_CONNECTIONS; at++) {
-        visit(carrier, &carrier->places[at], watched[PLACES + at].revents, now);
+        visit(carrier, &carrier->places[at], found[PLACES + at], now);
     }
     dial(carrier, now);
 }
