@@ -240,7 +240,7 @@ fn an_asked_outage_begins_and_ends_when_asked(network: &PrivateNetwork) -> Outco
         (told.map(|()| asked), hearing.join().expect("no panic"))
     });
     let asked = asked?;
-    let last = answers.iter().filter(|&&at| at < asked + LENGTH / 2).next_back().ok_or("answers before")?;
+    let last = answers.iter().rfind(|&&at| at < asked + LENGTH / 2).ok_or("answers before")?;
     let first = answers.iter().find(|&&at| at > asked + LENGTH / 2).ok_or("answers after")?;
     println!("silent from {:?} to {:?} after asking", last.saturating_duration_since(asked), *first - asked);
     assert!(last.saturating_duration_since(asked) < TOLERANCE);
