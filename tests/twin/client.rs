@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use espstress::target::twin::Twin;
+use espstress_device::Service;
 use serde_json::Value;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -13,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nHost: twin\r\n\r\n";
 
 /// Address of a service that is on.
-pub(crate) fn address(twin: &Twin, service: &str) -> Result<SocketAddr, Box<dyn Error>> {
+pub(crate) fn address(twin: &Twin, service: Service) -> Result<SocketAddr, Box<dyn Error>> {
     twin.service(service).ok_or_else(|| format!("the {service} service is off").into())
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
 pub(crate) fn telemetry(twin: &Twin) -> Result<Value, Box<dyn Error>> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-    let to = address(twin, "telemetry")?;
+    let to = address(twin, Service::Telemetry)?;
     let until = Instant::now() + PATIENCE;
     let mut answer = [0; 2_048];
     while Instant::now() < until {
@@ -63,7 +64,7 @@ pub(crate) fn telemetry(twin: &Twin) -> Result<Value, Box<dyn Error>> {
 
 /// A POST to `/control` with a token.
 pub(crate) fn control(twin: &Twin, token: &str, body: &str) -> Result<String, Box<dyn Error>> {
-    let mut stream = connect(address(twin, "http")?)?;
+    let mut stream = connect(address(twin, Service::Http)?)?;
     write!(
         stream,
         "POST /control HTTP/1.1\r\nHost: twin\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\

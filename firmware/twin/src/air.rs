@@ -145,7 +145,7 @@ impl Air {
     }
 
     /// Takes a frame of the device, in lwIP's thread.
-    pub(crate) fn from_device(&self, frame: &[u8]) {
+    pub(crate) fn take_out(&self, frame: &[u8]) {
         let mut guarded = self.lock();
         if guarded.link.push(Direction::ToHost, frame, clock::now_ns()) == Passage::Through {
             // Under the lock, so that no frame overtakes one that the other thread is writing.

@@ -32,6 +32,9 @@ use crate::protocol::{NoEffect, Outcome, Ready, Report};
 use crate::setup::{BootState, SETUP_VARIABLE, Setup};
 use crate::sockets::{LwipSockets, Surroundings};
 
+/// Names the width of the stack's structures among the options: a device's are of 32 bits, and take less heap.
+const STRUCTURE_BITS: &str = "ESPSTRESS_STRUCTURE_BITS";
+
 /// Status of a twin that could not run.
 const CANNOT_RUN: u8 = 3;
 
@@ -110,7 +113,7 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
     let parsed = setup.options.resolve()?;
     let air = Arc::new(air(&setup, wire, reporter)?);
     let stack = start_stack(&setup, &parsed, &air)?;
-    let options = in_force(&parsed);
+    let options = lend(in_force(&parsed));
     let backlog = u8::try_from(parsed.options.tcp_acceptmbox_size).unwrap_or(u8::MAX);
     let around = Surroundings { stack: stack.clone(), air: Arc::clone(&air), backlog, options };
     let device = Config { sockets: u16::try_from(parsed.options.max_sockets).unwrap_or(u16::MAX), ..device };
@@ -118,6 +121,7 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
         LwipSockets::open(device.services, around).map_err(|(service, e)| ChildError::Bind(service, e))?;
 
     let (send_errand, errands) = channel();
+    let send_unwired = send_errand.clone();
     let waker = sockets.waker();
     let kept = control.try_clone().map_err(|error| ChildError::System("control channel", error))?;
     let serving = (Arc::clone(&air), Arc::clone(reporter), send_errand, waker);
@@ -125,13 +129,13 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
         let (air, reporter, errands, waker) = serving;
         control::serve(control, &air, &reporter, &errands, &waker);
     })?;
-    let carrying = (Arc::clone(&air), Arc::clone(reporter));
+    let (carrying, unwired, woken) = (Arc::clone(&air), send_unwired, sockets.waker());
     let ready = ready(&setup, &device, &parsed, backlog, stack.version());
     spawn("air", move || {
-        let (air, reporter) = carrying;
-        let error = air.run(&stack);
-        reporter.report(&Report::Failed { message: ChildError::Wire(error).to_string() });
-        // The host program ends what has failed.
+        let error = carrying.run(&stack);
+        // The device's thread ends the process; it is gone only when the process is.
+        let _ = unwired.send(Errand::Unwired(error));
+        woken.wake();
     })?;
     let life = Life { setup, device, air, control: kept, reporter: Arc::clone(reporter), errands };
     life.run(sockets, ready)
@@ -195,7 +199,7 @@ fn start_stack(setup: &Setup, parsed: &Parsed, air: &Arc<Air>) -> Result<Stack, 
         seed: setup.seed ^ u64::from(setup.boot.count),
     };
     let air = Arc::clone(air);
-    Ok(Stack::start(config, move |frame: &[u8]| air.from_device(frame))?)
+    Ok(Stack::start(config, move |frame: &[u8]| air.take_out(frame))?)
 }
 
 fn device_config(setup: &Setup) -> Result<Config, ChildError> {
@@ -236,15 +240,21 @@ fn reset_reason(name: &str) -> ResetReason {
     known.into_iter().find(|reason| reason.name() == name).unwrap_or(Unknown)
 }
 
-/// The options in force, as telemetry borrows them for the rest of the process's life.
-fn in_force(parsed: &Parsed) -> &'static [(&'static str, &'static str)] {
+/// The options in force, and first of all that the heap's figures are those of a 64-bit stack.
+fn in_force(parsed: &Parsed) -> Vec<(String, String)> {
+    let bits = (STRUCTURE_BITS.to_owned(), usize::BITS.to_string());
+    std::iter::once(bits).chain(parsed.options.in_force()).collect()
+}
+
+/// The same for telemetry, which borrows them for the rest of the process's life.
+fn lend(options: Vec<(String, String)>) -> &'static [(&'static str, &'static str)] {
     let leak = |text: String| -> &'static str { text.leak() };
-    let pairs = parsed.options.in_force().into_iter().map(|(name, value)| (leak(name), leak(value)));
-    pairs.collect::<Vec<_>>().leak()
+    options.into_iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak()
 }
 
 fn ready(setup: &Setup, device: &Config, parsed: &Parsed, backlog: u8, version: &str) -> Ready {
     Ready {
+        since: clock::moment(clock::now_ns()),
         address: setup.address,
         ports: device.services.iter().map(|service| (service.name().to_owned(), service.port())).collect(),
         capacity: device.capacity(),
@@ -252,7 +262,7 @@ fn ready(setup: &Setup, device: &Config, parsed: &Parsed, backlog: u8, version: 
         backlog,
         heap_bytes: setup.heap_bytes,
         stack: format!("lwIP {version}"),
-        options: parsed.options.in_force().into_iter().collect(),
+        options: in_force(parsed).into_iter().collect(),
         no_effect: parsed
             .no_effect
             .iter()
@@ -282,11 +292,13 @@ impl Life {
         entries.resize_with(entries_needed(&self.device), || Entry::EMPTY);
         let program = Program::new(self.device.clone(), espstress_device::carrier::Sockets::now(&sockets));
         let mut carrier = Carrier::new(program, sockets, &mut entries);
+        let ready = Ready { since: clock::moment(clock::now_ns()), ..ready };
         self.reporter.report(&Report::Ready(Box::new(ready)));
         loop {
             while let Ok(errand) = self.errands.try_recv() {
                 match errand {
                     Errand::Stop => return Ok(()),
+                    Errand::Unwired(error) => return Err(ChildError::Wire(error)),
                     Errand::Persona(persona, text, id) => {
                         carrier.program().set_persona(persona);
                         self.setup.persona = text;
@@ -317,6 +329,7 @@ impl Life {
             link_origin_ns: Some(origin),
         };
         self.reporter.report(&Report::Restarting {
+            at: clock::moment(clock::now_ns()),
             reason: self.setup.boot.reason.clone(),
             boot_count: self.setup.boot.count,
         });

@@ -45,6 +45,8 @@ pub(crate) enum Errand {
     Persona(Persona, String, u64),
     /// End.
     Stop,
+    /// End, because the frames' carrier is gone.
+    Unwired(std::io::Error),
 }
 
 /// Carries requests out until the host program closes the channel, and then ends the twin.

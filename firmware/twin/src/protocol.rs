@@ -59,6 +59,8 @@ pub enum Report {
     },
     /// It restarts now.
     Restarting {
+        /// When.
+        at: Moment,
         /// As ESP-IDF names it.
         reason: String,
         /// The number of the start to come.
@@ -108,6 +110,8 @@ pub struct Frames {
 /// What a twin is, once it serves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ready {
+    /// Since when.
+    pub since: Moment,
     /// Its address.
     pub address: Ipv4Addr,
     /// TCP and UDP ports by service.

@@ -49,7 +49,7 @@ impl Step {
             Self::NetworkNamespace => "a network namespace was refused",
             Self::Rtnetlink => "the namespace gave no netlink socket",
             Self::Loopback => "the loopback interface could not be set up",
-            Self::Index => "a network has room for 64 twins",
+            Self::Index => "there are 64 places for twins, one for each number",
             Self::TunDevice => "/dev/net/tun could not be opened",
             Self::Tap => "a TAP device was refused",
             Self::Veth => "a veth pair was refused",

@@ -15,8 +15,11 @@ mod rtnetlink;
 mod sysctl;
 mod wire;
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{NetworkError, Step};
 pub use facts::{Facts, TunDevice};
@@ -59,15 +62,47 @@ pub enum Privilege {
 #[derive(Debug)]
 pub struct PrivateNetwork {
     privilege: Privilege,
+    taken: Arc<Mutex<BTreeSet<u8>>>,
 }
 
-/// An interface of the private network with the twin's end of it.
+/// A twin's place in the network. Given up when dropped: the interface goes, and the number is free again.
+#[derive(Debug)]
+pub struct Place {
+    index: u8,
+    interface: String,
+    carrier: Carrier,
+    taken: Arc<Mutex<BTreeSet<u8>>>,
+}
+
+impl Place {
+    /// The host's interface, to capture on.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// What carries the frames.
+    #[must_use]
+    pub const fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A TAP device goes with its last descriptor, which may be this moment or was before; a veth pair would stay.
+        if let Ok(mut rtnetlink) = Rtnetlink::open() {
+            let _ = rtnetlink.remove(&self.interface);
+        }
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.index);
+    }
+}
+
+/// A twin's place with its end of the interface.
 #[derive(Debug)]
 pub struct Attachment {
-    /// The host's interface, to capture on.
-    pub interface: String,
-    /// What carries the frames.
-    pub carrier: Carrier,
+    /// The place.
+    pub place: Place,
     /// The twin's end: a frame a read, a frame a write.
     pub frames: OwnedFd,
 }
@@ -86,7 +121,7 @@ impl PrivateNetwork {
         let mut rtnetlink = Rtnetlink::open()?;
         rtnetlink.set_up("lo").map_err(|error| NetworkError::new(Step::Loopback, error))?;
         sysctl::pin(privilege);
-        Ok(Self { privilege })
+        Ok(Self { privilege, taken: Arc::default() })
     }
 
     /// Whose rights it was made with.
@@ -102,22 +137,34 @@ impl PrivateNetwork {
     /// The step that failed and what to do about it.
     pub fn attach(&self, index: u8, carrier: Option<Carrier>) -> Result<Attachment, NetworkError> {
         if index >= MAX_TWINS {
-            return Err(NetworkError::new(Step::Index, std::io::ErrorKind::InvalidInput.into()));
+            return Err(NetworkError::new(Step::Index, ErrorKind::InvalidInput.into()));
         }
-        let interface = format!("esp{index}");
+        if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(index) {
+            return Err(NetworkError::new(Step::Index, ErrorKind::AlreadyExists.into()));
+        }
+        let taken = Arc::clone(&self.taken);
+        // From here on the number is given back whatever fails.
+        let mut place = Place { index, interface: format!("esp{index}"), carrier: Carrier::Tap, taken };
         let mut rtnetlink = Rtnetlink::open()?;
-        let (carrier, frames) = wire::open(&mut rtnetlink, &interface, carrier)?;
-        let address = |error| NetworkError::new(Step::Address, error);
-        rtnetlink.set_mac(&interface, [0x02, 0x45, 0x53, 0x50, 0x01, index]).map_err(address)?;
-        let prefix = if index == 0 { PREFIX } else { 32 };
-        rtnetlink.add_address(&interface, HOST_ADDRESS, prefix).map_err(address)?;
-        rtnetlink.set_up(&interface).map_err(|error| NetworkError::new(Step::Interface, error))?;
-        if index > 0 {
-            let route = rtnetlink.add_route(&interface, twin_address(index), HOST_ADDRESS);
-            route.map_err(|error| NetworkError::new(Step::Route, error))?;
-        }
-        Ok(Attachment { interface, carrier, frames })
+        let (carrier, frames) = wire::open(&mut rtnetlink, &place.interface, carrier)?;
+        place.carrier = carrier;
+        set_up(&mut rtnetlink, &place.interface, index)?;
+        Ok(Attachment { place, frames })
     }
+}
+
+/// Addresses, state and route of the interface of the twin with this index.
+fn set_up(rtnetlink: &mut Rtnetlink, interface: &str, index: u8) -> Result<(), NetworkError> {
+    let address = |error| NetworkError::new(Step::Address, error);
+    rtnetlink.set_mac(interface, [0x02, 0x45, 0x53, 0x50, 0x01, index]).map_err(address)?;
+    let prefix = if index == 0 { PREFIX } else { 32 };
+    rtnetlink.add_address(interface, HOST_ADDRESS, prefix).map_err(address)?;
+    rtnetlink.set_up(interface).map_err(|error| NetworkError::new(Step::Interface, error))?;
+    if index > 0 {
+        let route = rtnetlink.add_route(interface, twin_address(index), HOST_ADDRESS);
+        route.map_err(|error| NetworkError::new(Step::Route, error))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -51,6 +51,13 @@ impl Rtnetlink {
         self.request(NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(pair))
     }
 
+    /// Removes an interface, and with it the other end of a veth pair.
+    pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index(name)?;
+        self.request(0, RouteNetlinkMessage::DelLink(message))
+    }
+
     /// Sets an interface up.
     pub(super) fn set_up(&mut self, name: &str) -> io::Result<()> {
         let mut message = LinkMessage::default();

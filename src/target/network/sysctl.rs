@@ -19,8 +19,6 @@ pub(super) fn pin(privilege: Privilege) {
         ("net/ipv6/conf/default/disable_ipv6", "1"),
         ("net/ipv6/conf/default/autoconf", "0"),
         ("net/ipv6/conf/default/accept_ra", "0"),
-        // Ports that a workload takes by itself start above those of services.
-        ("net/ipv4/ip_local_port_range", "32768 60999"),
         // Source addresses are never doubtful here, whatever the machine's defaults.
         ("net/ipv4/conf/all/rp_filter", "0"),
         ("net/ipv4/conf/default/rp_filter", "0"),

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use espstress_device::Service;
 use espstress_twin::link::LinkSpec;
 use espstress_twin::protocol::{Ask, Frames, Outcome, Ready};
 use espstress_twin::setup::{SETUP_VARIABLE, TWIN_ARGUMENT};
@@ -31,7 +32,7 @@ pub use outages::{OutageLog, OutageRecord};
 pub use spec::TwinSpec;
 pub use supervise::TwinEvent;
 
-use super::network::{Carrier, PrivateNetwork};
+use super::network::{Carrier, Place, PrivateNetwork};
 use channel::Channel;
 use supervise::Supervisor;
 
@@ -44,11 +45,10 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 /// A running twin. Ends when dropped.
 #[derive(Debug)]
 pub struct Twin {
-    interface: String,
-    carrier: Carrier,
-    ready: Ready,
     channel: Channel,
     supervisor: Arc<Supervisor>,
+    ready: Ready,
+    place: Place,
 }
 
 impl Twin {
@@ -82,7 +82,7 @@ impl Twin {
             }
         };
         let channel = Channel::new(ours, Arc::clone(&supervisor));
-        Ok(Self { interface: attachment.interface, carrier: attachment.carrier, ready, channel, supervisor })
+        Ok(Self { channel, supervisor, ready, place: attachment.place })
     }
 
     /// Its address.
@@ -91,10 +91,10 @@ impl Twin {
         self.ready.address
     }
 
-    /// Address and port of a service by name (`http`, `framed`, `telemetry`, `raw`, `line`), `None` when it is off.
+    /// Address and port of a service, `None` when it is off.
     #[must_use]
-    pub fn service(&self, name: &str) -> Option<SocketAddr> {
-        let port = *self.ready.ports.get(name)?;
+    pub fn service(&self, service: Service) -> Option<SocketAddr> {
+        let port = *self.ready.ports.get(service.name())?;
         Some(SocketAddr::new(IpAddr::V4(self.ready.address), port))
     }
 
@@ -113,13 +113,13 @@ impl Twin {
     /// The host's interface towards it, to capture on.
     #[must_use]
     pub fn interface(&self) -> &str {
-        &self.interface
+        self.place.interface()
     }
 
     /// What carries its frames.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
-        self.carrier
+        self.place.carrier()
     }
 
     /// Takes its link down from now on for so long.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use espstress_device::Persona;
+use espstress_device::{Persona, Services};
 use espstress_twin::link::LinkSpec;
 use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup};
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
@@ -26,8 +26,8 @@ pub struct TwinSpec {
     pub seed: u64,
     /// Its number in the network, from 0.
     pub index: u8,
-    /// Names of the services that are switched on.
-    pub services: Vec<String>,
+    /// The services that are switched on.
+    pub services: Services,
     /// The bearer token of control requests; with none, every control request is refused.
     pub token: Option<String>,
     /// The host that it dials, if any.
@@ -49,7 +49,7 @@ impl Default for TwinSpec {
             heap_bytes: DEFAULT_HEAP_BYTES,
             seed: 0,
             index: 0,
-            services: setup.services,
+            services: Services::ALL,
             token: None,
             dial: None,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
@@ -84,7 +84,7 @@ impl TwinSpec {
             seed: self.seed.wrapping_add(u64::from(self.index)),
             link: self.link.to_string(),
             persona: self.persona.clone(),
-            services: self.services.clone(),
+            services: self.services.iter().map(|service| service.name().to_owned()).collect(),
             token: self.token.clone(),
             name: "twin".to_owned(),
             number: self.index.saturating_add(1),

@@ -34,6 +34,8 @@ const REAP_STEP: Duration = Duration::from_millis(2);
 pub enum TwinEvent {
     /// It serves again after a restart.
     Ready {
+        /// Since when.
+        at: Moment,
         /// Starts since power-on.
         boot_count: u32,
         /// Why it started, as ESP-IDF names it.
@@ -41,6 +43,8 @@ pub enum TwinEvent {
     },
     /// It restarts: every connection is gone, and it is silent for its boot time.
     Restarting {
+        /// When.
+        at: Moment,
         /// As ESP-IDF names it.
         reason: String,
         /// The number of the start to come.
@@ -166,6 +170,7 @@ impl Supervisor {
         let event = match report {
             Report::Ready(ready) => {
                 let event = TwinEvent::Ready {
+                    at: ready.since,
                     boot_count: ready.boot_count,
                     reset_reason: ready.reset_reason.clone(),
                 };
@@ -187,10 +192,10 @@ impl Supervisor {
                 state.outages.ended(at);
                 Some(TwinEvent::OutageEnded { at })
             }
-            Report::Restarting { reason, boot_count } => {
+            Report::Restarting { at, reason, boot_count } => {
                 state.ready = None;
                 state.restarts += 1;
-                Some(TwinEvent::Restarting { reason, boot_count })
+                Some(TwinEvent::Restarting { at, reason, boot_count })
             }
             Report::Failed { message } => {
                 state.message = Some(message);
