@@ -1,10 +1,20 @@
 //! Where what was intended and what was seen meet: anomalies classed by intention, and findings that say
 //! what they mean.
 //!
-//! Pure: takes values of `event`, returns values; reads no clock, opens nothing, formats nothing.
+//! Pure: takes values of `event` and plain figures, returns values; reads no clock, opens nothing.
 
 mod anomalies;
+mod evidence;
 mod finding;
+mod findings;
 
 pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Ledger, ResetCauses};
+pub use evidence::{
+    Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
+    HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence,
+    PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Recovery, RestartEvidence, Silence, Slope,
+    SocketsEvidence, SocketsHeld, Stalls, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    WorkloadKind,
+};
 pub use finding::{Finding, FindingId, Severity};
+pub use findings::{FindingEntry, finding_catalogue, findings};

@@ -1,0 +1,485 @@
+//! What the findings are made from: plain values of one run, filled by the engine.
+//!
+//! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
+//! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
+
+use crate::event::{EndingCounts, FailureCounts, NotJudged};
+
+use super::{AnomalyRow, ResetCauses};
+
+/// A value, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measured<T> {
+    /// It was measured.
+    Value(T),
+    /// It was not.
+    Unavailable {
+        /// Why, in half a sentence.
+        reason: String,
+    },
+}
+
+impl<T> Measured<T> {
+    /// The value.
+    #[must_use]
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Unavailable { .. } => None,
+        }
+    }
+}
+
+impl<T> Default for Measured<T> {
+    fn default() -> Self {
+        Self::Unavailable { reason: String::new() }
+    }
+}
+
+/// One run, as far as findings need it.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence<'a> {
+    /// Length of the run, the watch after the last close included.
+    pub duration_ns: u64,
+    /// Every workload, in the order of the scenario.
+    pub workloads: Vec<WorkloadEvidence>,
+    /// What the packets showed, classed by intention.
+    pub anomalies: &'a [AnomalyRow],
+    /// What the device's RSTs answered.
+    pub resets: ResetCauses,
+    /// Rules that could not be judged.
+    pub not_judged: &'a [NotJudged],
+    /// Whether the packets were looked at.
+    pub capture: CaptureEvidence,
+    /// What the packets say of the path; `None` without a capture.
+    pub path: Option<PathEvidence>,
+    /// The probes beside the workloads.
+    pub probes: ProbesEvidence,
+    /// What the device said of itself.
+    pub telemetry: Measured<TelemetryEvidence>,
+    /// What the device is known to be.
+    pub device: DeviceEvidence,
+    /// How the testing machine fared.
+    pub host: HostEvidence,
+}
+
+/// What a workload does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WorkloadKind {
+    /// A new connection for each exchange.
+    #[default]
+    Head,
+    /// Standing connections.
+    Rw,
+    /// Standing connections with heartbeats, through outages.
+    Outage,
+    /// Connections on which the host falls silent.
+    HalfOpen,
+}
+
+/// How the host ends a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClosePolicy {
+    /// A FIN when the response is in.
+    #[default]
+    Fin,
+    /// The device closes first.
+    Wait,
+    /// A RST when the response is in.
+    Rst,
+    /// Writing is shut down right after the request.
+    Half,
+    /// Nothing at all.
+    Vanish,
+}
+
+/// One workload.
+#[derive(Clone, Debug, Default)]
+pub struct WorkloadEvidence {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What it does.
+    pub kind: WorkloadKind,
+    /// When it began.
+    pub start_ns: u64,
+    /// When it ended.
+    pub end_ns: u64,
+    /// Attempts ended.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// The others by name. For `HalfOpen` only the section below counts.
+    pub failures: FailureCounts,
+    /// Start of the first row of the series that holds a failure of the device's or the path's.
+    pub first_failure_ns: Option<u64>,
+    /// Start of the last row of the series that holds a success.
+    pub last_success_ns: Option<u64>,
+    /// Failures of the device's or the path's in rows of the series that hold a success as well.
+    pub failures_beside_successes: u64,
+    /// How connections ended whose exchange went well and whose end the host waited for.
+    pub endings: EndingCounts,
+    /// Connections that it may have open at once.
+    pub at_once: u32,
+    /// How it ends connections.
+    pub close: ClosePolicy,
+    /// Latency of `connect`, corrected.
+    pub connect: Option<Quantiles>,
+    /// Latency of the main phase (total, round trip, heartbeat), corrected.
+    pub main: Option<Quantiles>,
+    /// TCP_INFO of its connections as they closed; `None` where it could not be read.
+    pub tcp: Option<TcpEvidence>,
+    /// How often a closed loop waited for a free source port.
+    pub port_waits: u64,
+    /// Attempts that started late because every connection was busy.
+    pub late_starts: u64,
+    /// Source ports that the user restricted it to; `None` without a restriction.
+    pub local_ports: Option<u32>,
+    /// The result of a half-open workload.
+    pub half_open: Option<HalfOpenEvidence>,
+    /// The result of an outage workload.
+    pub outages: Option<OutageEvidence>,
+}
+
+/// A latency distribution in six numbers, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// How many were measured.
+    pub count: u64,
+    /// Least.
+    pub min_ns: u64,
+    /// Half of them are at most this.
+    pub p50_ns: u64,
+    /// Nine in ten are at most this.
+    pub p90_ns: u64,
+    /// 99 in a hundred are at most this.
+    pub p99_ns: u64,
+    /// Greatest.
+    pub max_ns: u64,
+}
+
+/// TCP_INFO, summed over a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpEvidence {
+    /// Connections that could be asked.
+    pub connections: u64,
+    /// Segments that the host sent again.
+    pub retransmissions: u64,
+    /// Mean smoothed round-trip time, nanoseconds; `None` where there is none.
+    pub rtt_mean_ns: Option<u64>,
+}
+
+/// Connections on which the host fell silent, and what came of them.
+#[derive(Clone, Debug, Default)]
+pub struct HalfOpenEvidence {
+    /// Connections that the host silenced, served or not.
+    pub silenced: u32,
+    /// Of those, the ones that had been served before: the capacity that was found.
+    pub served: u32,
+    /// Of those, the ones whose handshake completed and that were never served: they wait in the backlog.
+    pub unserved: u32,
+    /// Served ones that the device was seen to take back.
+    pub reclaimed: u32,
+    /// Median time until it did.
+    pub reclaim_p50_ns: Option<u64>,
+    /// How long the host watched after the last silence.
+    pub watched_ns: u64,
+    /// The time in which the device is expected to take a socket back (its keep-alive settings).
+    pub expected_reclaim_ns: u64,
+    /// The well-behaved client before.
+    pub before: Availability,
+    /// The same while the connections were silent and it was not yet served again.
+    pub during: Availability,
+    /// Whether the well-behaved client was refused while the connections were silent.
+    pub exhausted: bool,
+    /// From the last silence until it was served again while all were silent; `None` when it was not.
+    pub served_again_ns: Option<u64>,
+    /// Sockets in use by the device's own account; `None` without telemetry that tells.
+    pub sockets: Option<SocketsHeld>,
+}
+
+/// How a well-behaved client fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Availability {
+    /// Its requests.
+    pub attempts: u64,
+    /// Those answered.
+    pub served: u64,
+}
+
+/// Sockets in use on the device around a half-open workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketsHeld {
+    /// Before any connection was silent.
+    pub before: u32,
+    /// The most that was seen.
+    pub most: u32,
+    /// The last account before the host let go.
+    pub at_end: u32,
+}
+
+/// Outages of an outage workload.
+#[derive(Clone, Debug, Default)]
+pub struct OutageEvidence {
+    /// Outages made on purpose.
+    pub made: u64,
+    /// Outages that came by themselves.
+    pub natural: u64,
+    /// Messages of both directions that were lost outside of what the link explains; for the figures.
+    pub messages_lost: u64,
+    /// Deliberate quiet before a reconnection: part of a recovery and no slowness.
+    pub quiet_ns: u64,
+    /// Single outages, as far as they were kept.
+    pub rows: Vec<OutageRowEvidence>,
+}
+
+/// Who made an outage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutageCause {
+    /// This run.
+    #[default]
+    Made,
+    /// Nobody here.
+    Natural,
+}
+
+/// One outage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutageRowEvidence {
+    /// Who made it.
+    pub cause: OutageCause,
+    /// When it was to start; `None` for a natural one.
+    pub planned_start_ns: Option<u64>,
+    /// How long it was to last; `None` for a natural one.
+    pub planned_length_ns: Option<u64>,
+    /// When it was seen to start.
+    pub seen_start_ns: Option<u64>,
+    /// How long it was seen to last.
+    pub seen_length_ns: Option<u64>,
+    /// What came after it.
+    pub recovery: Recovery,
+}
+
+/// What came after an outage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// Every connection stood again so long after its end.
+    After(u64),
+    /// Not within the time that was given for it, which was so long.
+    NotWithin(u64),
+    /// The run ended first: nothing can be said.
+    #[default]
+    CutOff,
+}
+
+/// Whether the packets were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureEvidence {
+    /// How far.
+    pub status: CaptureState,
+    /// Packets seen.
+    pub packets: u64,
+    /// Packets missed.
+    pub dropped: u64,
+    /// Why it is not complete, and what would help.
+    pub reason: Option<String>,
+}
+
+/// How far the packets were looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureState {
+    /// Every packet.
+    Complete,
+    /// Some were missed.
+    Dropped,
+    /// The system did not allow it.
+    Denied,
+    /// Nobody asked for it.
+    #[default]
+    Off,
+}
+
+/// What the packets say of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathEvidence {
+    /// From the host to the device.
+    pub to_device: PathSide,
+    /// From the device to the host.
+    pub from_device: PathSide,
+}
+
+/// One direction of the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathSide {
+    /// Segments with payload.
+    pub data_segments: u64,
+    /// Segments that repeated payload seen before.
+    pub retransmissions: u64,
+    /// Segments that filled a hole late: their first copy was lost before the point of capture.
+    pub late_fills: u64,
+    /// Segments that had been overtaken.
+    pub out_of_order: u64,
+}
+
+/// The probes beside the workloads, by kind.
+#[derive(Clone, Debug, Default)]
+pub struct ProbesEvidence {
+    /// ICMP echo.
+    pub icmp: Measured<ProbeEvidence>,
+    /// TCP connect and orderly close.
+    pub tcp: Measured<ProbeEvidence>,
+    /// Telemetry in a datagram.
+    pub telemetry: Measured<ProbeEvidence>,
+}
+
+/// One kind of probe.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeEvidence {
+    /// Probes sent whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
+    /// Latency of the answers.
+    pub latency: Option<Quantiles>,
+    /// Spells in which two or more probes in a row were lost, in the order of time.
+    pub silences: Vec<Silence>,
+}
+
+/// A spell in which every probe of a kind was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// When the first lost one was sent.
+    pub from_ns: u64,
+    /// When the next one was answered; `None` when none was until the end of the run.
+    pub to_ns: Option<u64>,
+    /// Probes lost in it.
+    pub lost: u64,
+}
+
+/// What the device said of itself over the run.
+#[derive(Clone, Debug, Default)]
+pub struct TelemetryEvidence {
+    /// Answers taken.
+    pub samples: u64,
+    /// Restarts that were noticed, in the order of time.
+    pub restarts: Vec<RestartEvidence>,
+    /// Heap free, bytes; `None` where the device does not tell.
+    pub heap: Option<HeapEvidence>,
+    /// Sockets in use, listeners included; `None` where the device does not tell.
+    pub sockets: Option<SocketsEvidence>,
+    /// Most control blocks in TIME_WAIT, and the first and last count; `None` where the stack does not tell.
+    pub time_wait: Option<TimeWaitEvidence>,
+    /// Disconnections from the access point during the run; `None` where the device does not tell.
+    pub wifi_disconnects: Option<u64>,
+    /// Of those, the ones that the run asked for.
+    pub wifi_disconnects_made: u64,
+    /// The last reason, by ESP-IDF's name.
+    pub wifi_last_reason: Option<String>,
+    /// Power-save mode: NONE, MIN_MODEM or MAX_MODEM.
+    pub power_save: Option<String>,
+    /// Requests that the device served during the run, as far as it or the host counts them.
+    pub requests: u64,
+}
+
+/// A restart of the device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestartEvidence {
+    /// When.
+    pub at_ns: u64,
+    /// Why, by ESP-IDF's name; `None` where the device does not tell.
+    pub reason: Option<String>,
+}
+
+/// The device's heap, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeapEvidence {
+    /// Free at the first reading.
+    pub free_first: u64,
+    /// Free at the reading in the middle of the run; `None` where there are too few.
+    pub free_middle: Option<u64>,
+    /// Free at the last reading, after the watch.
+    pub free_last: u64,
+    /// Least free reading during the run.
+    pub free_min: u64,
+    /// Heap in all; `None` where the device does not tell.
+    pub total: Option<u64>,
+    /// Least reading of the largest block during the run; `None` where the device does not tell.
+    pub largest_block_min: Option<u64>,
+    /// Change of the free heap a second.
+    pub per_second: Option<Slope>,
+    /// Change of the free heap a request.
+    pub per_request: Option<Slope>,
+}
+
+/// A slope with its 95 % confidence interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Slope {
+    /// Best estimate.
+    pub mean: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Sockets in use over the run, listeners included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketsEvidence {
+    /// At the first reading.
+    pub first: u32,
+    /// The most.
+    pub most: u32,
+    /// At the last reading, after the watch.
+    pub last: u32,
+    /// Sockets there are; `None` where the device does not tell.
+    pub limit: Option<u32>,
+}
+
+/// Control blocks in TIME_WAIT over the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeWaitEvidence {
+    /// At the first reading.
+    pub first: u32,
+    /// The most.
+    pub most: u32,
+    /// At the last reading.
+    pub last: u32,
+}
+
+/// What the device is known to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceEvidence {
+    /// Connections that it states it can hold at once; `None` where it does not tell.
+    pub capacity: Option<u32>,
+    /// Its TCP/IP stack; `None` where it does not tell.
+    pub stack: Option<String>,
+    /// Maximum segment lifetime in force, milliseconds (`CONFIG_LWIP_TCP_MSL`).
+    pub msl_ms: Option<u64>,
+    /// Time-out of FIN_WAIT_2 in force, milliseconds (`CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT`).
+    pub fin_wait_timeout_ms: Option<u64>,
+    /// Sockets (`CONFIG_LWIP_MAX_SOCKETS`).
+    pub max_sockets: Option<u32>,
+}
+
+/// How the testing machine fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HostEvidence {
+    /// Share of one processor that the program's own threads used while workloads ran, 0 to 1 (the busiest
+    /// thread); `None` where it was not measured.
+    pub cpu_busy: Option<f64>,
+    /// Connections that took far longer to open than their own round-trip time, no SYN repeated: the host was
+    /// late. `None` where it was not looked at.
+    pub slow_connects: Option<u64>,
+    /// Times that the program's own clock found it asleep when it wanted to run; `None` where not looked at.
+    pub stalls: Option<Stalls>,
+}
+
+/// Times that the program could not run when it wanted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stalls {
+    /// How often by more than 10 ms.
+    pub count: u64,
+    /// The longest.
+    pub longest_ns: u64,
+    /// All together.
+    pub total_ns: u64,
+}

@@ -1,0 +1,118 @@
+//! `accept_overflow`: more new connections than the device accepts in time; those that it holds are served, and
+//! it recovers by itself.
+//!
+//! Evidence: several connections at once; SYNs without an answer, or connections ended before any answer, beside
+//! exchanges that go on succeeding.
+//!
+//! Neighbours: `socket_exhaustion`, `half_open_not_reclaimed`, `blocked_application` do not recover.
+//! `timewait_port_reuse` and want of memory also leave SYNs unanswered: they are looked at before. A link that is
+//! away: failures without successes beside them.
+//!
+//! Severity: a warning where more connections were opened than the device says it holds.
+//!
+//! Thresholds: three SYNs, because the host repeats each twice before it counts one as unanswered; connections
+//! ended unserved are more ambiguous, so two in a hundred; on a link that loses segments two in a hundred of
+//! either.
+
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::signs::{self, Stack};
+use super::text::{percent, things, times};
+use super::{FindingEntry, lossy_link};
+use crate::event::{AnomalyId, Failure};
+
+const FEW: u64 = 3;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::AcceptOverflow,
+    severity: Severity::Error,
+    meaning: "new connections come faster than the device accepts them; those that it holds are served",
+    needs: "several connections at once, and failures to connect beside exchanges that succeed",
+    neighbours: "faults that do not recover; TIME_WAIT; want of memory; a link that was away",
+    change: "accept in a task of its own, as long as sockets are free; listen(s, 6) with a backlog no longer than \
+             the accept mailbox; CONFIG_LWIP_MAX_SOCKETS for more at once",
+};
+
+/// Connections that ended before an answer, as far as that shows a refused accept.
+fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
+    let eof = w.failures.get(Failure::EofBeforeResponse);
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    if at_accept || eof > 0 { eof.saturating_add(resets) } else { 0 }
+}
+
+fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let timeouts = w.failures.get(Failure::ConnectTimeout);
+    let dropped = dropped(e, w);
+    let share = (w.attempts / 50).max(FEW);
+    let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
+    let beside = w.failures_beside_successes.saturating_mul(2) >= w.failures.of_device();
+    w.at_once >= 2
+        && w.succeeded > 0
+        && (enough || dropped >= share)
+        && beside
+        && signs::served_after_failure(w)
+}
+
+pub(super) fn happened(e: &Evidence<'_>) -> bool {
+    signs::stack(e) != Stack::Silent
+        && !signs::link_was_away(e)
+        && signs::exchanges(e).any(|w| overflows(e, w))
+}
+
+pub(super) fn finding(e: &Evidence<'_>) -> Finding {
+    let mut evidence = Vec::new();
+    let (mut refused, mut attempts, mut most) = (0_u64, 0_u64, 0_u32);
+    for w in signs::exchanges(e).filter(|w| overflows(e, w)) {
+        let (timeouts, dropped) = (w.failures.get(Failure::ConnectTimeout), dropped(e, w));
+        refused = refused.saturating_add(timeouts).saturating_add(dropped);
+        attempts = attempts.saturating_add(w.attempts);
+        most = most.max(w.at_once);
+        evidence.push(format!(
+            "{}: up to {} at once; {timeouts} of {} timed out at connect, {dropped} were dropped unserved, {} waited \
+             in vain, {} succeeded",
+            w.name,
+            things(u64::from(w.at_once), "connection"),
+            things(w.attempts, "attempt"),
+            signs::unanswered(w),
+            w.succeeded
+        ));
+    }
+    for id in [AnomalyId::SynUnanswered, AnomalyId::RstAfterHandshake, AnomalyId::ClosedUnserved] {
+        let seen = signs::of_device(e, id);
+        if seen.count > 0 {
+            evidence.push(format!("packets: {} {} against the device", id.name(), times(seen.count)));
+        }
+    }
+    let beyond = e.device.capacity.filter(|capacity| most > *capacity);
+    if let Some(capacity) = beyond {
+        evidence.push(format!("the device says that it holds {}", things(u64::from(capacity), "connection")));
+    }
+    let (severity, cause, change) = if beyond.is_some() {
+        (
+            Severity::Warning,
+            "more connections at once than the device has sockets for",
+            "fewer connections at once (-c), or more sockets: CONFIG_LWIP_MAX_SOCKETS=16 (each costs memory)",
+        )
+    } else {
+        (
+            Severity::Error,
+            "the program accepts too seldom, or accepts without a free socket, so that the queue of finished \
+             handshakes overflows",
+            "call accept() in a loop of its own while sockets are free, and keep listen()'s backlog within \
+             CONFIG_LWIP_TCP_ACCEPTMBOX_SIZE; connections are cheaper when kept open (HTTP keep-alive)",
+        )
+    };
+    Finding {
+        id: FindingId::AcceptOverflow,
+        severity,
+        statement: format!(
+            "{refused} of {} ({}) were not taken, while others were served: new connections come faster than the \
+             device accepts them.",
+            things(attempts, "connection"),
+            percent(refused, attempts)
+        ),
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    }
+}

@@ -1,0 +1,213 @@
+//! `blocked_application`: a connection whose request was acknowledged got no answer, while the stack still
+//! answers ping or SYN. The program hangs, or serves one client only, or stopped reading.
+//!
+//! Evidence, any of these:
+//! - the packets show a window shut for more than a second, or payload that is never acknowledged, while
+//!   exchanges time out: the program does not read;
+//! - nothing was ever served although connections stood;
+//! - standing connections stop being answered;
+//! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
+//! - a single silent client (or none at all) kept every other one from being served.
+//!
+//! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an
+//! answer. There the program serves several at once, and what is missing is a socket: two or more connections
+//! were served before. `accept_overflow`: service goes on all the time. A link that was away: ping was, too.
+//!
+//! Thresholds: three exchanges without an answer, and one in a hundred where the link loses segments, because
+//! a few losses in a row use up a read time-out.
+
+use super::super::{
+    Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence, WorkloadKind,
+};
+use super::signs::{self, Stack};
+use super::text::{percent, things};
+use super::{FindingEntry, half_open, heap_low, lossy_link, socket_exhaustion};
+use crate::event::AnomalyId;
+
+const UNANSWERED: u64 = 3;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::BlockedApplication,
+    severity: Severity::Error,
+    meaning: "the stack takes requests and the program does not answer them: it hangs, waits for one client, or \
+              stopped reading",
+    needs: "exchanges that time out on connections that stand; ping, telemetry or handshakes that go on",
+    neighbours: "sockets held by silent or closed connections (several were served first); a queue that is \
+                 served slowly; a link that was away",
+    change: "no blocking recv() without a time-out: setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, ..); one task or one \
+             select() for all clients",
+};
+
+/// What shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The program does not read.
+    NotReading,
+    /// One silent client keeps all others out.
+    OneClient,
+    /// Nothing was ever served.
+    NeverServed,
+    /// Standing connections stop being answered.
+    Standing,
+    /// Service ended for good.
+    Hung,
+}
+
+pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
+    let link_explains = signs::link_was_away(e) || signs::stack(e) == Stack::Silent;
+    if reads_no_more(e, link_explains) {
+        return Some(Proof::NotReading);
+    }
+    if e.workloads.iter().filter_map(|w| w.half_open.as_ref()).any(|h| one_client_only(e, h)) {
+        return Some(Proof::OneClient);
+    }
+    if link_explains || half_open::proof(e).is_some() {
+        return None;
+    }
+    if never_served(e) {
+        return Some(Proof::NeverServed);
+    }
+    if heap_low::happened(e) || socket_exhaustion::slots_are_kept(e) {
+        return None;
+    }
+    if e.workloads.iter().any(|w| standing_unanswered(e, w)) {
+        return Some(Proof::Standing);
+    }
+    signs::exchanges(e).any(|w| hung(e, w)).then_some(Proof::Hung)
+}
+
+fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
+    let shut = signs::of_device(e, AnomalyId::ZeroWindowStall).count;
+    let unread = signs::of_device(e, AnomalyId::NoAckToData).count;
+    let timed_out = signs::exchanges(e).any(|w| signs::unanswered(w) > 0);
+    timed_out && (shut > 0 || (unread > 0 && !link_explains))
+}
+
+fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
+    let made_for_one = e.device.capacity == Some(1) && h.served == 1;
+    let others_wait = h.unserved > 0 || signs::stack(e) == Stack::Answers;
+    let shut_out = h.during.attempts > 0 && h.during.served == 0 && h.served_again_ns.is_none();
+    h.silenced > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out
+}
+
+fn never_served(e: &Evidence<'_>) -> bool {
+    let unanswered = e
+        .workloads
+        .iter()
+        .filter(|w| w.kind != WorkloadKind::HalfOpen)
+        .fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
+    unanswered > 0 && !signs::ever_served(e)
+}
+
+fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let standing = match w.kind {
+        WorkloadKind::Rw => true,
+        // Between outages nothing but the probes tells whether the link was there.
+        WorkloadKind::Outage => {
+            signs::stack(e) == Stack::Answers && w.outages.as_ref().is_none_or(|o| o.natural == 0)
+        }
+        WorkloadKind::Head | WorkloadKind::HalfOpen => false,
+    };
+    let unanswered = signs::unanswered(w);
+    let share = if lossy_link::loses(e) { w.attempts / 100 } else { 0 };
+    let connects = signs::not_connected(w) == 0 || signs::stays_failed(w);
+    standing && connects && unanswered >= UNANSWERED.max(share)
+}
+
+fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let unanswered = signs::unanswered(w);
+    // More than were under way: handshakes completed after the last answer.
+    let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
+    signs::stays_failed(w) && unanswered > 0 && alive
+}
+
+pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
+    let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
+    let statement = match proof {
+        Proof::NotReading => format!(
+            "The program stops reading in the middle of a connection: {} got no answer.",
+            things(unanswered, "exchange")
+        ),
+        Proof::OneClient => {
+            "One silent client is enough to keep every other one from being served, while the \
+                             device still takes connections."
+                .into()
+        }
+        Proof::NeverServed => {
+            "The device takes connections and requests, and its program answers none.".into()
+        }
+        Proof::Standing => format!(
+            "{} on standing connections got no answer, while the device's stack went on answering.",
+            things(unanswered.max(1), "request")
+        ),
+        Proof::Hung => {
+            "The program stopped answering for good, while the device's stack went on answering.".into()
+        }
+    };
+    let (cause, change) = match proof {
+        Proof::NotReading => (
+            "the program is in a blocking send() or a long job and does not come back to recv(), so that the \
+             stack's receive window fills",
+            "read and write in turns: set SO_SNDTIMEO and SO_RCVTIMEO, or use select() and non-blocking sockets",
+        ),
+        Proof::OneClient => (
+            "one client at a time, with a blocking recv() that has no time-out",
+            "set SO_RCVTIMEO on each accepted socket and serve clients in tasks of their own, or with select()",
+        ),
+        Proof::NeverServed | Proof::Standing | Proof::Hung => (
+            "the program hangs: a deadlock, an endless loop, or a blocking call without a time-out",
+            "set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
+             CONFIG_ESP_TASK_WDT_PANIC=y",
+        ),
+    };
+    Finding {
+        id: FindingId::BlockedApplication,
+        severity: Severity::Error,
+        statement,
+        evidence: evidence(e),
+        cause: cause.into(),
+        change: change.into(),
+    }
+}
+
+fn evidence(e: &Evidence<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (id, what) in [
+        (AnomalyId::ZeroWindowStall, "kept its window shut for more than a second"),
+        (AnomalyId::NoAckToData, "never acknowledged what it was sent"),
+    ] {
+        let seen = signs::of_device(e, id);
+        if seen.count > 0 {
+            lines.push(format!("the device {what} on {}", things(seen.connections, "connection")));
+        }
+    }
+    for w in &e.workloads {
+        let unanswered = signs::unanswered(w);
+        if unanswered > 0 && w.kind != WorkloadKind::HalfOpen {
+            lines.push(format!(
+                "{}: {unanswered} of {} got no answer in time ({}), {} succeeded",
+                w.name,
+                things(w.attempts, "attempt"),
+                percent(unanswered, w.attempts),
+                w.succeeded
+            ));
+        }
+        if let Some(h) = &w.half_open {
+            lines.push(format!(
+                "{}: {} served before they fell silent, {} connected and not served; a well-behaved client: {} of \
+                 {} served meanwhile",
+                w.name,
+                things(u64::from(h.served), "connection"),
+                h.unserved,
+                h.during.served,
+                h.during.attempts
+            ));
+        }
+    }
+    for (name, kind) in [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry)] {
+        if let Some(p) = kind.value().filter(|p| p.sent > 0) {
+            lines.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
+        }
+    }
+    lines
+}

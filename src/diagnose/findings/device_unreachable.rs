@@ -1,0 +1,117 @@
+//! `device_unreachable`: nothing answers, or nothing any more; or nobody listens at the port.
+//!
+//! Evidence: no exchange ever succeeded and every attempt failed to connect, while no probe was answered
+//! either; or every SYN was refused; or ping and telemetry went silent in the run and stayed so.
+//!
+//! Neighbours: a full backlog also leaves SYNs unanswered, but ping goes on; an outage that this run made, or
+//! that ended, is no absence.
+//!
+//! Threshold: five seconds of silence to the end, so that one lost probe at the end is not taken for it.
+
+use super::super::{Evidence, Finding, FindingId, Severity, Silence};
+use super::FindingEntry;
+use super::signs::{self, SECOND, Stack};
+use super::text::{things, time};
+use crate::event::Failure;
+
+const GONE: u64 = 5 * SECOND;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::DeviceUnreachable,
+    severity: Severity::Error,
+    meaning: "the device does not answer, or stopped answering and did not come back",
+    needs: "attempts to connect; ping or telemetry tell an absent device from one that takes no connections",
+    neighbours: "a full backlog (ping goes on); an outage that ended; an outage that the run made",
+    change: "check power, address and network; make the device reconnect after a lost association \
+             (esp_wifi_connect() on WIFI_EVENT_STA_DISCONNECTED)",
+};
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// Nothing was ever answered.
+    Never,
+    /// Every connection was refused.
+    Refused,
+    /// It fell silent.
+    Gone(Silence),
+}
+
+fn how(e: &Evidence<'_>) -> Option<How> {
+    let workloads = || e.workloads.iter().filter(|w| w.failures.of_device() > 0);
+    let failed = workloads().fold(0_u64, |n, w| n.saturating_add(w.failures.of_device()));
+    let refused = workloads().fold(0_u64, |n, w| n.saturating_add(w.failures.get(Failure::ConnectRefused)));
+    let unconnected = workloads().fold(0_u64, |n, w| n.saturating_add(signs::not_connected(w)));
+    let never_served = !signs::ever_served(e) && failed > 0;
+    if never_served && refused == failed {
+        return Some(How::Refused);
+    }
+    let stack = signs::stack(e);
+    if never_served && unconnected == failed && stack != Stack::Answers {
+        return Some(How::Never);
+    }
+    if stack != Stack::Silent {
+        return None;
+    }
+    let silence = [&e.probes.icmp, &e.probes.telemetry]
+        .into_iter()
+        .filter_map(|kind| kind.value())
+        .filter(|p| p.answered > 0)
+        .filter_map(signs::open_silence)
+        .min_by_key(|s| s.from_ns)?;
+    let long = e.duration_ns.saturating_sub(silence.from_ns) >= GONE;
+    (long && !signs::explained(e, silence.from_ns, None)).then_some(How::Gone(*silence))
+}
+
+pub(super) fn happened(e: &Evidence<'_>) -> bool {
+    how(e).is_some()
+}
+
+pub(super) fn finding(e: &Evidence<'_>) -> Finding {
+    let mut evidence: Vec<String> = e
+        .workloads
+        .iter()
+        .filter(|w| w.failures.of_device() > 0)
+        .map(|w| {
+            format!(
+                "{}: {} of {} failed, {} of them to connect",
+                w.name,
+                w.failures.of_device(),
+                things(w.attempts, "attempt"),
+                signs::not_connected(w)
+            )
+        })
+        .collect();
+    for (name, kind) in
+        [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
+    {
+        if let Some(p) = kind.value() {
+            evidence.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
+        }
+    }
+    let (statement, cause, change) = match how(e) {
+        Some(How::Refused) => (
+            "The device refuses every connection: nothing listens at that port.".to_owned(),
+            "another port, or the server was not started or could not get a listening socket",
+            "check the port; check the result of bind() and listen() (ESP_ERROR_CHECK(httpd_start(..)))",
+        ),
+        Some(How::Gone(silence)) => (
+            format!("The device stopped answering at {} and did not come back.", time(silence.from_ns)),
+            "it crashed, lost its network and does not rejoin it, or was switched off",
+            "call esp_wifi_connect() again on WIFI_EVENT_STA_DISCONNECTED, each time; and let a watchdog restart \
+             a device that has been without network for long",
+        ),
+        Some(How::Never) | None => (
+            "The device answered nothing at all.".to_owned(),
+            "it is off, at another address, in another network, or a firewall lies between",
+            "check power and address; look at the console for the address that it got (IP_EVENT_STA_GOT_IP)",
+        ),
+    };
+    Finding {
+        id: FindingId::DeviceUnreachable,
+        severity: Severity::Error,
+        statement,
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    }
+}

@@ -1,0 +1,131 @@
+//! `half_open_not_reclaimed`: connections whose peer vanished keep their sockets, so that others are refused,
+//! for longer than keep-alive would take.
+//!
+//! Evidence: the host fell silent on connections that had been served; a well-behaved client was refused; and
+//! within a watch that was long enough it was not served again. Without exhaustion: the device's own count of
+//! sockets does not go down over such a watch (a warning).
+//!
+//! Neighbours: `blocked_application` (at most one connection was served, the rest waited for it);
+//! `socket_exhaustion` (the host closed the connections, and said so). A device whose keep-alive is slower than
+//! the watch cannot be judged: no finding.
+//!
+//! Threshold: the watch must have been as long as the reclaim that the device is expected to manage; for
+//! connections that a plain workload vanished from, half a minute, which keep-alive of 10 s + 3 x 3 s meets.
+
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
+use super::FindingEntry;
+use super::signs::{self, SECOND, Stack};
+use super::text::{things, time};
+
+const WITHOUT_RECLAIM: u64 = 30 * SECOND;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::HalfOpenNotReclaimed,
+    severity: Severity::Error,
+    meaning: "connections whose peer vanished keep their sockets, and others are refused",
+    needs: "a half-open workload that reached the device's limit and watched for longer than its keep-alive",
+    neighbours: "a program that serves one client only; sockets kept after an orderly close; a watch too short",
+    change: "turn keep-alive on for each accepted socket: SO_KEEPALIVE, TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, TCP_KEEPCNT 3",
+};
+
+/// What shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Others were refused, and were so to the end.
+    Exhausted,
+    /// Others were still served; the device's own count shows the sockets.
+    Counted,
+}
+
+pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
+    let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
+    if sections().any(held_to_exhaustion) || e.workloads.iter().any(|w| vanished(e, w)) {
+        Some(Proof::Exhausted)
+    } else if sections().any(held_by_count) {
+        Some(Proof::Counted)
+    } else {
+        None
+    }
+}
+
+const fn watched_enough(h: &HalfOpenEvidence) -> bool {
+    h.watched_ns > 0 && h.watched_ns >= h.expected_reclaim_ns
+}
+
+fn held_to_exhaustion(h: &HalfOpenEvidence) -> bool {
+    h.served > 0 && h.exhausted && h.served_again_ns.is_none() && h.reclaimed < h.served && watched_enough(h)
+}
+
+fn held_by_count(h: &HalfOpenEvidence) -> bool {
+    let held = h.sockets.is_some_and(|s| s.most > s.before && s.at_end >= s.most);
+    h.served > 0 && h.reclaimed == 0 && held && watched_enough(h)
+}
+
+/// A workload of plain exchanges that vanishes from each.
+fn vanished(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let failing_for = w.first_failure_ns.map_or(0, |first| w.end_ns.saturating_sub(first));
+    w.close == ClosePolicy::Vanish
+        && w.succeeded > 0
+        && signs::stays_failed(w)
+        && failing_for >= WITHOUT_RECLAIM
+        && signs::stack(e) != Stack::Silent
+}
+
+pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
+    let mut evidence = Vec::new();
+    let (mut held, mut watched) = (0_u64, 0_u64);
+    for w in &e.workloads {
+        if let Some(h) = &w.half_open {
+            held = held.max(u64::from(h.served.saturating_sub(h.reclaimed)));
+            watched = watched.max(h.watched_ns);
+            evidence.push(format!(
+                "{}: {} served and then silenced, {} taken back in {} (expected within {})",
+                w.name,
+                things(u64::from(h.served), "connection"),
+                h.reclaimed,
+                time(h.watched_ns),
+                time(h.expected_reclaim_ns)
+            ));
+            evidence.push(format!(
+                "a well-behaved client meanwhile: {} of {} served",
+                h.during.served, h.during.attempts
+            ));
+            if let Some(s) = h.sockets {
+                evidence.push(format!(
+                    "sockets in use by the device's own account: {} before, {} at most, {} at the end",
+                    s.before, s.most, s.at_end
+                ));
+            }
+        } else if vanished(e, w) {
+            let failing = w.first_failure_ns.map_or(0, |first| w.end_ns.saturating_sub(first));
+            held = held.max(w.succeeded.min(u64::from(u16::MAX)));
+            watched = watched.max(failing);
+            evidence.push(format!(
+                "{}: {} served before the host vanished from them, then none for {}",
+                w.name,
+                things(w.succeeded, "connection"),
+                time(failing)
+            ));
+        }
+    }
+    let (severity, consequence) = match proof {
+        Proof::Exhausted => (Severity::Error, "nobody else is served"),
+        Proof::Counted => (Severity::Warning, "enough of them will keep others out"),
+    };
+    Finding {
+        id: FindingId::HalfOpenNotReclaimed,
+        severity,
+        statement: format!(
+            "{} whose peer vanished still held their sockets after {}: {consequence}.",
+            things(held, "connection"),
+            time(watched)
+        ),
+        evidence,
+        cause: "no TCP keep-alive on accepted sockets (lwIP's own default is two hours), and no idle time-out in \
+                the program"
+            .into(),
+        change: "after accept(): setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, &one, ..) and TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, \
+                 TCP_KEEPCNT 3; in esp_http_server set keep_alive_enable, or lru_purge_enable, in httpd_config_t"
+            .into(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `heap_leak`: the device keeps memory of requests, or as time goes by, and does not give it back.
+//!
+//! Evidence: the slope of the free heap, per request or per second, whose 95 % confidence interval lies below zero,
+//! and free heap that is still missing after the last close.
+//!
+//! Neighbours: noise (the interval holds zero); memory in use while under load (it comes back after the watch);
+//! a start-up that settles (nothing more goes in the second half); TIME_WAIT, which comes back after 2 x MSL: what
+//! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
+//! is said; sockets that are held, which another finding says.
+//!
+//! Thresholds: 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
+//! that an allocator gives.
+
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope};
+use super::text::{bytes, rate, things};
+use super::{FindingEntry, Trouble, signs};
+
+/// Least loss in all, bytes.
+const LOST: u64 = 2_048;
+/// Least loss a request, bytes.
+const PER_REQUEST: f64 = 4.0;
+/// Fewest requests for a loss a request.
+const REQUESTS: u64 = 50;
+/// A control block in TIME_WAIT with what the allocator adds, bytes (lwIP's is 160 to 230, by word size).
+const TIME_WAIT_BLOCK: u64 = 320;
+/// What a connection may hold: a window, a send buffer and its control structures, bytes.
+const CONNECTION: u64 = 12 * 1024;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::HeapLeak,
+    severity: Severity::Error,
+    meaning: "free heap falls with each request, or with time, and does not come back",
+    needs: "telemetry with free heap, over enough requests or minutes for a confidence interval",
+    neighbours: "noise; load; TIME_WAIT, which comes back after 2 x MSL; sockets that are held",
+    change: "find the allocation that a request leaves behind: heap_trace_start(HEAP_TRACE_LEAKS) around one request \
+             (CONFIG_HEAP_TRACING_STANDALONE=y)",
+};
+
+fn falls(slope: Option<Slope>) -> Option<Slope> {
+    slope.filter(|s| {
+        s.mean.is_finite() && s.high.is_finite() && s.low.is_finite() && s.high < 0.0 && s.mean < 0.0
+    })
+}
+
+/// Memory that is missing at the end and that neither TIME_WAIT nor held connections explain, bytes.
+fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u64 {
+    let lost = heap.free_first.saturating_sub(heap.free_last);
+    let telemetry = signs::telemetry(e);
+    let blocks = telemetry.and_then(|t| t.time_wait).map_or(0, |t| u64::from(t.last.saturating_sub(t.first)));
+    let sockets = telemetry.and_then(|t| t.sockets).map_or(0, |s| u64::from(s.last.saturating_sub(s.first)));
+    let held = match trouble {
+        Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
+            sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
+        }
+        _ => sockets,
+    };
+    lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
+        .saturating_sub(held.saturating_mul(CONNECTION))
+}
+
+/// Where the device closes first and does not count its TIME_WAIT, nobody can tell it from a leak.
+fn may_be_time_wait(e: &Evidence<'_>, per_request: Option<Slope>) -> bool {
+    let uncounted = signs::telemetry(e).is_none_or(|t| t.time_wait.is_none());
+    let closes_first = signs::exchanges(e).any(|w| w.close == ClosePolicy::Wait);
+    uncounted && closes_first && per_request.is_none_or(|s| s.mean > -(TIME_WAIT_BLOCK as f64))
+}
+
+pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
+    let telemetry = signs::telemetry(e)?;
+    let heap = telemetry.heap.as_ref()?;
+    let per_request =
+        falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
+    let per_second = falls(heap.per_second);
+    let slope = per_request.or(per_second)?;
+    // Over restarts, only the slopes within each start of the device are left.
+    let missing = if telemetry.restarts.is_empty() {
+        missing(e, heap, trouble)
+    } else {
+        let by_request = per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64);
+        by_request as u64
+    };
+    let goes_on = heap.free_middle.is_none_or(|middle| {
+        let (whole, second) =
+            (heap.free_first.saturating_sub(heap.free_last), middle.saturating_sub(heap.free_last));
+        !telemetry.restarts.is_empty() || second.saturating_mul(4) >= whole
+    });
+    if missing < LOST || !goes_on || may_be_time_wait(e, per_request) {
+        return None;
+    }
+    let mut evidence = vec![format!(
+        "free heap {} at first, {} at the end, {} at least, over {}",
+        bytes(heap.free_first),
+        bytes(heap.free_last),
+        bytes(heap.free_min),
+        things(telemetry.requests, "request")
+    )];
+    let mut interval = |slope: Slope, unit: &str| {
+        if let (Some(mean), Some(least), Some(most)) = (rate(slope.mean), rate(slope.high), rate(slope.low)) {
+            evidence.push(format!("{mean} lost a {unit}, with 95 % confidence between {least} and {most}"));
+        }
+    };
+    if let Some(slope) = per_request {
+        interval(slope, "request");
+    }
+    if let Some(slope) = per_second {
+        interval(slope, "second");
+    }
+    if let Some(t) = telemetry.time_wait {
+        evidence.push(format!("connections in TIME_WAIT: {} at first, {} at the end", t.first, t.last));
+    }
+    let unit = if per_request.is_some() { "request" } else { "second" };
+    let mean = rate(slope.mean).unwrap_or_default();
+    Some(Finding {
+        id: FindingId::HeapLeak,
+        severity: Severity::Error,
+        statement: format!(
+            "The device loses about {mean} of heap with each {unit}: {} are gone and did not come back.",
+            bytes(missing)
+        ),
+        evidence,
+        cause: "memory that is allocated for a request, or a connection, and not freed with it".into(),
+        change: "CONFIG_HEAP_TRACING_STANDALONE=y, then heap_trace_start(HEAP_TRACE_LEAKS) before and heap_trace_dump() \
+                 after one request; look at the error paths, and at lists that only grow"
+            .into(),
+    })
+}

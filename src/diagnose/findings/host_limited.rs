@@ -1,0 +1,101 @@
+//! `host_limited`: the testing machine was the limit, so that figures say less of the device than they seem to.
+//!
+//! Evidence: failures of the host's own; waits for source ports; connections that opened far later than their own
+//! round trip; a program that could not run when it wanted to.
+//!
+//! Neighbours: a slow device: its round trip is slow as well. A processor in full use by itself is no limit: a
+//! closed loop takes all there is. Ports that the user restricted are what was asked for.
+//!
+//! Thresholds: one failure of the host's own is one too many; one port wait, or slow connection, in a hundred
+//! attempts; stalls of a hundredth of the run, or one of 250 ms; with a processor in full use, late starts of one in
+//! a hundred.
+
+use super::super::{Evidence, Finding, FindingId, Severity};
+use super::FindingEntry;
+use super::text::{percent, things, time};
+use crate::event::Failure;
+
+const LONG_STALL: u64 = 250_000_000;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::HostLimited,
+    severity: Severity::Warning,
+    meaning: "the testing machine was the limit: source ports, files, or processor time",
+    needs: "the host's own failures, port waits, stalls, connect times against round trips",
+    neighbours: "a slow device, whose round trip is slow as well",
+    change: "fewer connections a second, --close rst, a longer --local-ports range, ulimit -n, or a faster machine",
+};
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let attempts = e.workloads.iter().fold(0_u64, |n, w| n.saturating_add(w.attempts));
+    let often = |n: u64| n > 0 && n.saturating_mul(100) >= attempts;
+    let mut evidence = Vec::new();
+    let (mut ports, mut files) = (false, false);
+    for w in &e.workloads {
+        for (failure, n) in w.failures.iter().filter(|(f, n)| f.is_host() && *n > 0) {
+            ports |= failure == Failure::HostOutOfPorts && w.local_ports.is_none();
+            files |= failure == Failure::HostOutOfFiles;
+            evidence.push(format!("{}: {} {n} of {}", w.name, failure.name(), things(w.attempts, "attempt")));
+        }
+        if w.local_ports.is_none() && often(w.port_waits) {
+            ports = true;
+            evidence.push(format!(
+                "{}: waited {} for a free source port",
+                w.name,
+                super::text::times(w.port_waits)
+            ));
+        }
+    }
+    if let Some(n) = e.host.slow_connects.filter(|n| *n >= 10 && often(*n)) {
+        evidence.push(format!(
+            "{} opened far later than their own round trip ({})",
+            things(n, "connection"),
+            percent(n, attempts)
+        ));
+    }
+    if let Some(s) = e.host.stalls.filter(|s| {
+        s.longest_ns >= LONG_STALL || (s.total_ns > 0 && s.total_ns.saturating_mul(100) >= e.duration_ns)
+    }) {
+        evidence.push(format!(
+            "the program could not run when it wanted to {}, for {} at most, {} in all",
+            super::text::times(s.count),
+            time(s.longest_ns),
+            time(s.total_ns)
+        ));
+    }
+    let late = e.workloads.iter().fold(0_u64, |n, w| n.saturating_add(w.late_starts));
+    if let Some(busy) = e.host.cpu_busy.filter(|busy| *busy >= 0.9 && busy.is_finite() && often(late)) {
+        evidence.push(format!(
+            "the program used {:.0} % of a processor, and {} were late",
+            100.0 * busy.min(1.0),
+            things(late, "start")
+        ));
+    }
+    if evidence.is_empty() {
+        return None;
+    }
+    let (cause, change) = if ports {
+        (
+            "every closed connection keeps its source port for a minute (TIME_WAIT on the host)",
+            "a lower rate (about 470 connections/s for ever), --close rst, a wider --local-ports range, or a second \
+             --source address",
+        )
+    } else if files {
+        ("the limit of open files", "ulimit -n 65536 before the run, or fewer connections at once")
+    } else {
+        (
+            "the machine was busy with something else, or too slow for the rate",
+            "leave the machine alone during a run, lower the rate, or use a faster one",
+        )
+    };
+    Some(Finding {
+        id: FindingId::HostLimited,
+        severity: Severity::Warning,
+        statement: "The testing machine was the limit for a part of the run; figures of the device may be better than \
+                    shown."
+            .into(),
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    })
+}

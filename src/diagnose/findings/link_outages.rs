@@ -1,0 +1,91 @@
+//! `link_outages`: the link was away for a time, and came back, and nobody here made it so.
+//!
+//! Evidence: spells in which no ping and no telemetry was answered; outages that an outage workload saw and did
+//! not make; disconnections that the device counted and the run did not ask for.
+//!
+//! Neighbours: outages that were made; a restart; a program that hangs (ping goes on all the while).
+//! A link that is away at the end is `device_unreachable`.
+//!
+//! Threshold: two probes of each kind lost in a row, which single losses do not do to both kinds at once.
+
+use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Severity};
+use super::text::{things, time};
+use super::{FindingEntry, Trouble, device_rebooted, signs};
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::LinkOutages,
+    severity: Severity::Warning,
+    meaning: "the link went away and came back by itself",
+    needs: "ping or telemetry, or an outage workload, or the device's own count of disconnections",
+    neighbours: "outages that the run made; restarts; a program that hangs while ping goes on",
+    change: "look at signal strength, channel and access point; keep the program reconnecting on \
+             WIFI_EVENT_STA_DISCONNECTED",
+};
+
+/// Natural outages of outage workloads in which the device's stack was silent as well, as far as anybody asked.
+fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
+    let asked = signs::datagram_probe(e);
+    e.workloads
+        .iter()
+        .filter_map(|w| w.outages.as_ref())
+        .flat_map(|o| &o.rows)
+        .filter(|row| row.cause == OutageCause::Natural)
+        .filter(|row| {
+            let Some(start) = row.seen_start_ns else { return true };
+            let end = start.saturating_add(row.seen_length_ns.unwrap_or(u64::MAX));
+            let silent = asked.is_none_or(|p| {
+                let long_enough = row.seen_length_ns.is_none_or(|n| n > 4 * signs::SECOND);
+                !long_enough
+                    || p.silences.iter().any(|s| s.from_ns <= end && s.to_ns.is_none_or(|to| to >= start))
+            });
+            silent && !signs::explained(e, start, Some(end))
+        })
+        .copied()
+        .collect()
+}
+
+fn disconnects(e: &Evidence<'_>) -> u64 {
+    signs::telemetry(e).map_or(0, |t| t.wifi_disconnects.unwrap_or(0).saturating_sub(t.wifi_disconnects_made))
+}
+
+pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
+    // What a restart or a hanging program did to the connections is no outage of the link.
+    if device_rebooted::happened(e) || matches!(trouble, Some(Trouble::Blocked(_))) {
+        return None;
+    }
+    let (silences, natural, disconnects) = (signs::natural_silences(e), natural(e), disconnects(e));
+    let outages = (silences.len() as u64).max(natural.len() as u64).max(disconnects);
+    if outages == 0 {
+        return None;
+    }
+    let mut evidence: Vec<String> = silences
+        .iter()
+        .take(5)
+        .map(|s| {
+            let length = s.to_ns.unwrap_or(s.from_ns).saturating_sub(s.from_ns);
+            format!("no answer to any probe from {} on for {}", time(s.from_ns), time(length))
+        })
+        .collect();
+    evidence.extend(natural.iter().take(5).map(|row| {
+        let at = row.seen_start_ns.map_or_else(String::new, |ns| format!(" at {}", time(ns)));
+        let length = row.seen_length_ns.map_or_else(String::new, |ns| format!(", for {}", time(ns)));
+        format!("an outage that nobody made{at}{length}")
+    }));
+    if disconnects > 0 {
+        let reason = signs::telemetry(e).and_then(|t| t.wifi_last_reason.as_deref()).unwrap_or("not told");
+        evidence.push(format!(
+            "the device counted {} from its access point, last reason {reason}",
+            things(disconnects, "disconnection")
+        ));
+    }
+    Some(Finding {
+        id: FindingId::LinkOutages,
+        severity: Severity::Warning,
+        statement: format!("The link went away and came back: {} that nobody here made.", things(outages, "outage")),
+        evidence,
+        cause: "radio: range, interference, roaming, or an access point that drops the station".into(),
+        change: "compare signal strength (esp_wifi_sta_get_ap_info) and disconnect reasons; BEACON_TIMEOUT asks for a \
+                 better signal: esp_wifi_set_inactive_time() bears longer gaps"
+            .into(),
+    })
+}

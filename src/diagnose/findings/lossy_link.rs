@@ -1,0 +1,147 @@
+//! `lossy_link`: the path loses segments here and there.
+//!
+//! Evidence, the best there is: pings (else telemetry) lost one by one; holes in the device's data that were filled
+//! late; segments that the host had to repeat.
+//!
+//! Neighbours: an outage loses everything for a time; `power_save_latency` makes the host repeat what is only
+//! late; a program that does not read, a full backlog and TIME_WAIT leave segments unanswered that did arrive: then
+//! the host's repetitions say nothing. lwIP delays acknowledgements by up to 250 ms, so that one-way data is
+//! repeated on a perfect link: pings that all arrive outweigh the repetitions.
+//!
+//! Severity: information, because it is no fault of the device; a warning from 5 %, where TCP no longer hides it.
+//!
+//! Thresholds: 1 % of segments, 1.5 % of at least 50 pings, three losses of either: what a good link keeps to.
+
+use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadKind};
+use super::text::{percent, things};
+use super::{FindingEntry, Trouble, power_save, signs, timewait};
+use crate::event::{AnomalyClass, AnomalyId};
+
+const FEW: u64 = 3;
+const PINGS: u64 = 50;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::LossyLink,
+    severity: Severity::Warning,
+    meaning: "the path between host and device loses segments",
+    needs: "ping, or the packets, or TCP_INFO",
+    neighbours: "outages; power save; a device that does not read or accept; repetitions by delayed acknowledgements",
+    change: "nothing in the device: signal, channel, access point; CONFIG_LWIP_TCP_QUEUE_OOSEQ=y makes losses cheaper",
+};
+
+/// A share of lost segments with where it is known from.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    of: &'static str,
+    lost: u64,
+    whole: u64,
+}
+
+/// Probes lost one by one, and all that say something of single losses. Two in a row may still be chance.
+fn scattered(p: &ProbeEvidence) -> Loss {
+    let spells = p.silences.iter().filter(|s| s.lost > 2).fold(0_u64, |n, s| n.saturating_add(s.lost));
+    let lost = p.sent.saturating_sub(p.answered).saturating_sub(spells);
+    Loss { of: "pings or telemetry answers", lost, whole: p.sent.saturating_sub(spells) }
+}
+
+/// Whether something else made the host, or the path, lose what was sent.
+fn cut(e: &Evidence<'_>) -> bool {
+    let silenced = e.workloads.iter().any(|w| {
+        w.kind == WorkloadKind::HalfOpen || w.outages.as_ref().is_some_and(|o| o.made > 0 || o.natural > 0)
+    });
+    silenced || signs::link_was_away(e) || !signs::telemetry(e).is_none_or(|t| t.restarts.is_empty())
+}
+
+fn loss(e: &Evidence<'_>) -> Option<Loss> {
+    if cut(e) {
+        return None;
+    }
+    let probe = signs::datagram_probe(e).map(scattered);
+    if let Some(loss) = probe
+        && loss.whole >= PINGS
+        && loss.lost >= FEW
+        && loss.lost.saturating_mul(200) >= loss.whole.saturating_mul(3)
+    {
+        return Some(loss);
+    }
+    let contradicted = |share: Loss| {
+        // So many probes would have been lost at that rate; with three or more expected, none is no chance.
+        probe.is_some_and(|p| {
+            p.lost == 0 && share.lost.saturating_mul(p.whole) >= share.whole.saturating_mul(FEW)
+        })
+    };
+    let percent_lost = |l: &Loss| l.lost >= FEW && l.lost.saturating_mul(100) >= l.whole;
+    if let Some(path) = e.path {
+        let from = Loss {
+            of: "segments from the device",
+            lost: path.from_device.late_fills,
+            whole: path.from_device.data_segments,
+        };
+        let to = Loss {
+            of: "segments to the device",
+            lost: path.to_device.retransmissions,
+            whole: path.to_device.data_segments,
+        };
+        let believed = |l: &Loss| percent_lost(l) && !contradicted(*l) && !power_save::happened(e);
+        return [from]
+            .into_iter()
+            .find(|l| believed(l))
+            .or_else(|| Some(to).filter(|l| believed(l) && !device_does_not_take(e)));
+    }
+    // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
+    if probe.is_some() || device_does_not_take(e) || power_save::happened(e) {
+        return None;
+    }
+    let (lost, whole) = signs::exchanges(e).fold((0_u64, 0_u64), |(lost, whole), w| {
+        let repeated = w.tcp.map_or(0, |t| t.retransmissions);
+        (lost.saturating_add(repeated), whole.saturating_add(w.attempts))
+    });
+    let tcp = Loss { of: "exchanges, as the host's TCP tells", lost, whole };
+    (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole > 0).then_some(tcp)
+}
+
+/// What was sent arrived, and the device did not take it.
+fn device_does_not_take(e: &Evidence<'_>) -> bool {
+    let blamed =
+        |id| e.anomalies.iter().any(|row| row.id == id && row.class == AnomalyClass::Device && row.count > 0);
+    timewait::happened(e)
+        || [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData, AnomalyId::SynUnanswered]
+            .into_iter()
+            .any(blamed)
+        || (!signs::captured(e) && signs::exchanges(e).any(|w| w.failures.of_device() > 0))
+}
+
+/// Whether the path is known to lose single segments.
+pub(super) fn loses(e: &Evidence<'_>) -> bool {
+    loss(e).is_some()
+}
+
+pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
+    if trouble.is_some_and(|t| t != Trouble::Overflow) {
+        return None;
+    }
+    let loss = loss(e)?;
+    let mut evidence = vec![format!("{} of {} {} lost", loss.lost, loss.whole, loss.of)];
+    if let Some(path) = e.path {
+        evidence.push(format!(
+            "packets: the host repeated {} of {} to the device; {} of {} from it filled a hole late; {} overtaken",
+            path.to_device.retransmissions,
+            things(path.to_device.data_segments, "segment"),
+            path.from_device.late_fills,
+            path.from_device.data_segments,
+            path.to_device.out_of_order.saturating_add(path.from_device.out_of_order)
+        ));
+    }
+    let bad = loss.lost.saturating_mul(20) >= loss.whole;
+    Some(Finding {
+        id: FindingId::LossyLink,
+        severity: if bad { Severity::Warning } else { Severity::Info },
+        statement: format!("The link loses {} of {}.", percent(loss.lost, loss.whole), loss.of),
+        evidence,
+        cause: "radio: distance, interference, a full channel; no fault of the device's program".into(),
+        change:
+            "nothing in the program; try another channel or a place nearer to the access point, and keep \
+                 CONFIG_LWIP_TCP_QUEUE_OOSEQ=y so that a loss costs one segment"
+                .into(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Findings: what a run means. Each is a small rule over [`Evidence`], with its definition, the evidence that it
+//! needs, its near neighbours and its thresholds beside it.
+//!
+//! A rule reads values and returns a value. It knows no socket, no clock and no page; the words that it returns
+//! are its findings' only text.
+
+mod abortive_close;
+mod accept_overflow;
+mod blocked_application;
+mod capture_incomplete;
+mod device_rebooted;
+mod device_unreachable;
+mod fin_wait_timeout;
+mod half_open;
+mod heap_leak;
+mod heap_low;
+mod host_limited;
+mod link_outages;
+mod lossy_link;
+mod power_save;
+mod signs;
+mod slow_recovery;
+mod socket_exhaustion;
+mod text;
+mod timewait;
+
+use super::{Evidence, Finding, FindingId, Severity};
+
+/// A finding explained, for the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FindingEntry {
+    /// Which one.
+    pub id: FindingId,
+    /// The worst that it can be.
+    pub severity: Severity,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What evidence it needs.
+    pub needs: &'static str,
+    /// What resembles it and is told apart.
+    pub neighbours: &'static str,
+    /// What to change.
+    pub change: &'static str,
+}
+
+/// Every finding explained, in the order of [`FindingId::ALL`].
+#[must_use]
+pub const fn finding_catalogue() -> [FindingEntry; 17] {
+    [
+        socket_exhaustion::ENTRY,
+        half_open::ENTRY,
+        abortive_close::ENTRY,
+        timewait::ENTRY,
+        fin_wait_timeout::ENTRY,
+        accept_overflow::ENTRY,
+        blocked_application::ENTRY,
+        device_unreachable::ENTRY,
+        device_rebooted::ENTRY,
+        heap_leak::ENTRY,
+        heap_low::ENTRY,
+        power_save::ENTRY,
+        link_outages::ENTRY,
+        slow_recovery::ENTRY,
+        lossy_link::ENTRY,
+        host_limited::ENTRY,
+        capture_incomplete::ENTRY,
+    ]
+}
+
+/// What the run means, the most harmful first. Empty for a clean device on a clean link within its capacity.
+#[must_use]
+pub fn findings(e: &Evidence<'_>) -> Vec<Finding> {
+    let trouble = trouble(e);
+    let mut found: Vec<Finding> = Vec::new();
+    found.extend(abortive_close::find(e));
+    found.extend(fin_wait_timeout::find(e));
+    found.extend(timewait::find(e));
+    found.extend(heap_leak::find(e, trouble));
+    found.extend(heap_low::find(e));
+    found.extend(power_save::find(e));
+    found.extend(link_outages::find(e, trouble));
+    found.extend(slow_recovery::find(e, trouble));
+    found.extend(lossy_link::find(e, trouble));
+    found.extend(host_limited::find(e));
+    found.extend(trouble.map(|trouble| trouble.finding(e)));
+    found.extend(capture_incomplete::find(e, &found));
+    found.sort_by_key(|f| (f.severity, f.id));
+    found
+}
+
+/// Why a device does not serve: neighbours that look alike from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Rebooted,
+    Unreachable,
+    Blocked(blocked_application::Proof),
+    HalfOpen(half_open::Proof),
+    Exhausted,
+    Overflow,
+}
+
+/// At most one of them is said of a run: the first that fits.
+///
+/// A restart comes first, because all of the others follow from one. A device that is not there at all cannot
+/// be judged further. Then: does the application hang, are the slots held by connections that the host
+/// silenced, by connections that the host closed, or are there just more new ones than it accepts?
+fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
+    if device_rebooted::happened(e) {
+        return Some(Trouble::Rebooted);
+    }
+    if device_unreachable::happened(e) {
+        return Some(Trouble::Unreachable);
+    }
+    if let Some(proof) = blocked_application::proof(e) {
+        return Some(Trouble::Blocked(proof));
+    }
+    if let Some(proof) = half_open::proof(e) {
+        return Some(Trouble::HalfOpen(proof));
+    }
+    if socket_exhaustion::happened(e) {
+        return Some(Trouble::Exhausted);
+    }
+    // What TIME_WAIT or want of memory explains needs no other explanation.
+    let explained = timewait::happened(e) || heap_low::happened(e);
+    (!explained && accept_overflow::happened(e)).then_some(Trouble::Overflow)
+}
+
+impl Trouble {
+    fn finding(self, e: &Evidence<'_>) -> Finding {
+        match self {
+            Self::Rebooted => device_rebooted::finding(e),
+            Self::Unreachable => device_unreachable::finding(e),
+            Self::Blocked(proof) => blocked_application::finding(e, proof),
+            Self::HalfOpen(proof) => half_open::finding(e, proof),
+            Self::Exhausted => socket_exhaustion::finding(e),
+            Self::Overflow => accept_overflow::finding(e),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `power_save_latency`: frames wait for the device's next wake-up, up to one or several beacon intervals.
+//!
+//! Evidence: probe latencies spread evenly from the least to about a multiple of the beacon interval (102.4 ms)
+//! above it. Ping, else telemetry, else TCP connect.
+//!
+//! Neighbours: a long path (the least is long as well, and the spread small); a busy link (a short spread, or a
+//! tail: the median near the least); `lossy_link` (a lost frame is not late, and a late one makes the host
+//! repeat, which is no loss); a slow program (ping is fast).
+//!
+//! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third to two thirds of it,
+//! or nine in ten at its end, where questions follow answers and so start at a beacon themselves.
+
+use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Quantiles, Severity};
+use super::text::{things, time};
+use super::{FindingEntry, signs};
+
+/// 100 time units of 1,024 us (IEEE 802.11), the usual beacon interval, nanoseconds.
+const BEACON: u64 = 102_400_000;
+const ANSWERS: u64 = 20;
+/// Listen intervals beyond this are not in use.
+const LONGEST: u64 = 10;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::PowerSaveLatency,
+    severity: Severity::Warning,
+    meaning: "the device sleeps between beacons: what is sent to it waits up to 100 ms, or a multiple",
+    needs: "ping, telemetry or TCP probes, 20 answers or more",
+    neighbours: "a long path; a busy channel; a slow program; losses",
+    change: "esp_wifi_set_ps(WIFI_PS_NONE) where latency matters more than current",
+};
+
+/// Beacon intervals that the latencies spread over.
+pub(super) fn beacons(q: &Quantiles) -> Option<u64> {
+    // Of few answers the 99th percentile is the greatest.
+    let spread = q.p99_ns.saturating_sub(q.min_ns);
+    let n = spread.saturating_add(BEACON / 2) / BEACON;
+    let exact = spread.abs_diff(n.saturating_mul(BEACON));
+    let even = {
+        let median = q.p50_ns.saturating_sub(q.min_ns);
+        median >= spread / 3
+    };
+    let full = q.p90_ns.saturating_sub(q.min_ns) >= spread / 4 * 3;
+    let fits = (1..=LONGEST).contains(&n) && exact <= n * BEACON / 100 * 12;
+    (q.count >= ANSWERS && fits && even && full).then_some(n)
+}
+
+fn pattern<'a>(e: &'a Evidence<'_>) -> Option<(&'static str, &'a ProbeEvidence, Quantiles, u64)> {
+    // The first kind that was measured decides: what ping does not show is no power save.
+    let (name, probe) =
+        [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
+            .into_iter()
+            .find_map(|(name, kind)| kind.value().filter(|p| p.answered >= ANSWERS).map(|p| (name, p)))?;
+    let q = probe.latency?;
+    beacons(&q).map(|n| (name, probe, q, n))
+}
+
+pub(super) fn happened(e: &Evidence<'_>) -> bool {
+    pattern(e).is_some()
+}
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let (name, probe, q, n) = pattern(e)?;
+    let mut evidence = vec![
+        format!(
+            "{name}: {} least, {} median, {} of 90 %, {} of 99 %, of {}",
+            time(q.min_ns),
+            time(q.p50_ns),
+            time(q.p90_ns),
+            time(q.p99_ns),
+            things(probe.answered, "answer")
+        ),
+        format!("the spread is about {} of 102.4 ms", things(n, "beacon interval")),
+    ];
+    if let Some(mode) = signs::telemetry(e).and_then(|t| t.power_save.as_deref()) {
+        evidence.push(format!("the device says that its power-save mode is {mode}"));
+    }
+    let mode = if n == 1 { "MIN_MODEM, ESP-IDF's default" } else { "MAX_MODEM, or a DTIM period above 1" };
+    Some(Finding {
+        id: FindingId::PowerSaveLatency,
+        severity: Severity::Warning,
+        statement: format!(
+            "What is sent to the device waits for its next wake-up: {} more in the median, {} at worst.",
+            time(q.p50_ns.saturating_sub(q.min_ns)),
+            time(q.p99_ns.saturating_sub(q.min_ns))
+        ),
+        evidence,
+        cause: format!("Wi-Fi modem sleep ({mode}): the access point keeps frames until a beacon that the device listens to"),
+        change: "esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start(); it costs some 50 to 80 mA. With MAX_MODEM a \
+                 smaller listen_interval in wifi_sta_config_t helps"
+            .into(),
+    })
+}

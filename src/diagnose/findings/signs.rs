@@ -1,0 +1,201 @@
+//! Small facts that several findings ask for.
+
+use super::super::{
+    CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
+    WorkloadEvidence, WorkloadKind,
+};
+use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// How often an anomaly was seen, and on how many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) count: u64,
+    pub(super) connections: u64,
+}
+
+/// Workloads of plain exchanges: nothing in them is silenced or cut.
+pub(super) fn exchanges<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a WorkloadEvidence> {
+    e.workloads
+        .iter()
+        .filter(|w| matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish)
+}
+
+/// An anomaly counted against the device, outside of workloads that silence connections or cut the link: there
+/// the host's own absence explains most of what is seen.
+pub(super) fn of_device(e: &Evidence<'_>, id: AnomalyId) -> Tally {
+    let cut = |name: &str| {
+        e.workloads.iter().any(|w| {
+            w.name == name
+                && (matches!(w.kind, WorkloadKind::Outage | WorkloadKind::HalfOpen)
+                    || w.close == ClosePolicy::Vanish)
+        })
+    };
+    e.anomalies
+        .iter()
+        .filter(|row| row.id == id && row.class == AnomalyClass::Device)
+        .filter(|row| !row.workload.as_deref().is_some_and(cut))
+        .fold(Tally::default(), |sum, row| Tally {
+            count: sum.count.saturating_add(row.count),
+            connections: sum.connections.saturating_add(row.connections),
+        })
+}
+
+/// The handshake did not come about.
+pub(super) fn not_connected(w: &WorkloadEvidence) -> u64 {
+    sum(
+        w,
+        &[
+            Failure::ConnectTimeout,
+            Failure::ConnectRefused,
+            Failure::ConnectReset,
+            Failure::ConnectUnreachable,
+        ],
+    )
+}
+
+/// The connection stood and no answer came.
+pub(super) fn unanswered(w: &WorkloadEvidence) -> u64 {
+    sum(w, &[Failure::ReadTimeout, Failure::WriteTimeout])
+}
+
+/// The device ended the connection by a RST in the middle of an exchange.
+pub(super) fn reset_in_exchange(w: &WorkloadEvidence) -> u64 {
+    sum(w, &[Failure::ReadReset, Failure::WriteReset])
+}
+
+fn sum(w: &WorkloadEvidence, names: &[Failure]) -> u64 {
+    names.iter().fold(0, |n, f| n.saturating_add(w.failures.get(*f)))
+}
+
+/// Whether there was a success after the first failure.
+pub(super) fn served_after_failure(w: &WorkloadEvidence) -> bool {
+    match (w.last_success_ns, w.first_failure_ns) {
+        (Some(success), Some(failure)) => success > failure,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+/// Whether it failed and never succeeded again.
+pub(super) fn stays_failed(w: &WorkloadEvidence) -> bool {
+    w.failures.of_device() > 0 && !served_after_failure(w)
+}
+
+/// Whether any exchange of the run succeeded.
+pub(super) fn ever_served(e: &Evidence<'_>) -> bool {
+    e.workloads
+        .iter()
+        .any(|w| w.succeeded > 0 || w.half_open.as_ref().is_some_and(|h| h.served > 0 || h.before.served > 0))
+}
+
+/// How many of a workload's well-ended exchanges ended so.
+pub(super) fn endings(e: &Evidence<'_>, ending: Ending) -> u64 {
+    exchanges(e).fold(0, |n, w| n.saturating_add(w.endings.get(ending)))
+}
+
+/// All well-ended exchanges whose end the host waited for.
+pub(super) fn all_endings(e: &Evidence<'_>) -> u64 {
+    Ending::ALL.into_iter().fold(0, |n, ending| n.saturating_add(endings(e, ending)))
+}
+
+/// What is known of the device's stack at the end of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stack {
+    /// It answers ping, telemetry or SYN.
+    Answers,
+    /// It answers nothing any more, or never did.
+    Silent,
+    /// Nobody asked.
+    Unknown,
+}
+
+/// Whether the device's stack answers at the end of the run. A device without the telemetry service, or one
+/// that answers no ping on principle, is told from a dead one by the other kinds.
+pub(super) fn stack(e: &Evidence<'_>) -> Stack {
+    let kinds = [&e.probes.icmp, &e.probes.telemetry, &e.probes.tcp];
+    let asked = || kinds.iter().filter_map(|kind| kind.value()).filter(|p| p.sent > 0);
+    if asked().any(|p| p.answered > 0 && open_silence(p).is_none()) {
+        return Stack::Answers;
+    }
+    // A TCP probe that goes unanswered may mean a full backlog as well.
+    let telling = kinds[..2].iter().filter_map(|kind| kind.value()).any(|p| p.sent > 2);
+    if telling { Stack::Silent } else { Stack::Unknown }
+}
+
+/// The silence that lasted until the end of the run.
+pub(super) fn open_silence(p: &ProbeEvidence) -> Option<&Silence> {
+    p.silences.iter().find(|s| s.to_ns.is_none())
+}
+
+/// The probe that knows nothing of connections: ping, else telemetry.
+pub(super) fn datagram_probe<'a>(e: &'a Evidence<'_>) -> Option<&'a ProbeEvidence> {
+    [&e.probes.icmp, &e.probes.telemetry]
+        .into_iter()
+        .filter_map(|kind| kind.value())
+        .find(|p| p.sent > 0 && p.answered > 0)
+}
+
+/// What the device said, if it said anything.
+pub(super) fn telemetry<'a>(e: &'a Evidence<'_>) -> Option<&'a TelemetryEvidence> {
+    e.telemetry.value().filter(|t| t.samples > 0)
+}
+
+/// Spells in which no kind of datagram probe was answered, that ended, and that neither this run nor a restart
+/// made.
+pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
+    let kinds: Vec<&ProbeEvidence> = [&e.probes.icmp, &e.probes.telemetry]
+        .into_iter()
+        .filter_map(|kind| kind.value())
+        .filter(|p| p.answered > 0)
+        .collect();
+    let Some((first, others)) = kinds.split_first() else { return Vec::new() };
+    first
+        .silences
+        .iter()
+        .filter(|s| s.to_ns.is_some())
+        .filter(|s| others.iter().all(|p| p.silences.iter().any(|o| overlap(s, o))))
+        .filter(|s| !explained(e, s.from_ns, s.to_ns))
+        .copied()
+        .collect()
+}
+
+fn overlap(a: &Silence, b: &Silence) -> bool {
+    a.from_ns <= b.to_ns.unwrap_or(u64::MAX) && b.from_ns <= a.to_ns.unwrap_or(u64::MAX)
+}
+
+/// Whether a spell without answers is an outage that was made, or a restart of the device.
+pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
+    // Probes are a second apart and their time-out is another; a restarted device needs some seconds to join
+    // its network again.
+    const PROBES: u64 = 3 * SECOND;
+    const START: u64 = 15 * SECOND;
+    let to = to.unwrap_or(u64::MAX);
+    let near = |start: u64, end: u64, slack: u64| {
+        from <= end.saturating_add(slack) && start.saturating_sub(slack) <= to
+    };
+    let made = e.workloads.iter().filter_map(|w| w.outages.as_ref()).flat_map(|o| &o.rows);
+    let made = made.filter(|row| row.cause == OutageCause::Made).any(|row| {
+        let start = row.planned_start_ns.or(row.seen_start_ns).unwrap_or(0);
+        let length = row.planned_length_ns.max(row.seen_length_ns).unwrap_or(0);
+        near(start, start.saturating_add(length), PROBES)
+    });
+    let restarted = telemetry(e).is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
+    made || restarted
+}
+
+/// Whether the link itself was away for a time that nobody here made.
+pub(super) fn link_was_away(e: &Evidence<'_>) -> bool {
+    !natural_silences(e).is_empty()
+}
+
+/// Whether the packets were looked at, at least most of them.
+pub(super) const fn captured(e: &Evidence<'_>) -> bool {
+    matches!(e.capture.status, CaptureState::Complete | CaptureState::Dropped)
+}
+
+/// Connections that all workloads may have open at once, and the probe's.
+pub(super) fn at_once(e: &Evidence<'_>) -> u64 {
+    e.workloads.iter().map(|w| u64::from(w.at_once)).max().unwrap_or(0) + 1
+}

@@ -1,0 +1,102 @@
+//! `slow_recovery`: after an outage the connections take longer to stand again than back-off explains.
+//!
+//! Evidence: an outage workload. Recovery is counted from the end of the outage, without the deliberate quiet of
+//! the recovery rule.
+//!
+//! Neighbours: a connection that lives through an outage goes on with the next repetition, which back-off puts as
+//! far ahead as the outage was long (RFC 6298, 5.5); one that is opened anew may need two connect time-outs of 5 s.
+//! So recovery may take the outage's length and ten seconds more. What the run's end cut off is not judged.
+//!
+//! Severity: an error where an outage was never recovered from in the time given for it.
+
+use super::super::{Evidence, Finding, FindingId, OutageRowEvidence, Recovery, Severity};
+use super::signs::SECOND;
+use super::text::{things, time};
+use super::{FindingEntry, Trouble};
+
+const TWO_CONNECTS: u64 = 10 * SECOND;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::SlowRecovery,
+    severity: Severity::Error,
+    meaning: "after an outage it takes long until connections stand again, or they never do",
+    needs: "an outage workload",
+    neighbours: "back-off of a connection that lived; the quiet that the recovery rule asks for",
+    change: "reconnect at once on IP_EVENT_STA_GOT_IP; close the old socket as soon as the silence is noticed",
+};
+
+/// How long recovery took beyond what was to be expected; `None` where it was in time.
+fn excess(row: &OutageRowEvidence, quiet: u64) -> Option<u64> {
+    let (Recovery::After(took) | Recovery::NotWithin(took)) = row.recovery else { return None };
+    let length = row.seen_length_ns.or(row.planned_length_ns).unwrap_or(0);
+    let expected = quiet.saturating_add(length).saturating_add(TWO_CONNECTS);
+    let never = matches!(row.recovery, Recovery::NotWithin(_));
+    (never || took > expected).then_some(took.saturating_sub(quiet))
+}
+
+pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
+    // A device that restarts, hangs or is gone is said to do so.
+    if matches!(trouble, Some(Trouble::Rebooted | Trouble::Blocked(_) | Trouble::Unreachable)) {
+        return None;
+    }
+    let (mut slow, mut never, mut judged, mut longest) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let mut evidence = Vec::new();
+    for (row, quiet) in e
+        .workloads
+        .iter()
+        .filter_map(|w| w.outages.as_ref())
+        .flat_map(|o| o.rows.iter().map(|r| (r, o.quiet_ns)))
+    {
+        judged += u64::from(row.recovery != Recovery::CutOff);
+        let Some(took) = excess(row, quiet) else { continue };
+        let fate = match row.recovery {
+            Recovery::NotWithin(_) => {
+                never += 1;
+                format!("not recovered within {}", time(took))
+            }
+            _ => {
+                slow += 1;
+                longest = longest.max(took);
+                format!("recovered after {}", time(took))
+            }
+        };
+        if evidence.len() < 5 {
+            let at = row
+                .seen_start_ns
+                .or(row.planned_start_ns)
+                .map_or_else(String::new, |ns| format!(" at {}", time(ns)));
+            let length = row
+                .seen_length_ns
+                .or(row.planned_length_ns)
+                .map_or_else(String::new, |ns| format!(" of {}", time(ns)));
+            evidence
+                .push(format!("outage{at}{length}: {fate}, without the deliberate quiet of {}", time(quiet)));
+        }
+    }
+    if slow + never == 0 {
+        return None;
+    }
+    let (severity, statement) = if never > 0 {
+        (Severity::Error, format!("The device did not recover from {never} of {}.", things(judged, "outage")))
+    } else {
+        (
+            Severity::Warning,
+            format!(
+                "After {slow} of {} it took up to {} until data flowed again.",
+                things(judged, "outage"),
+                time(longest)
+            ),
+        )
+    };
+    Some(Finding {
+        id: FindingId::SlowRecovery,
+        severity,
+        statement,
+        evidence,
+        cause: "the device notices the loss late, waits before it rejoins its network, or keeps its old sockets"
+            .into(),
+        change: "esp_wifi_connect() at once on WIFI_EVENT_STA_DISCONNECTED, without a growing delay; end a silent \
+                 connection by a time-out in the program (SO_RCVTIMEO) instead of waiting for TCP"
+            .into(),
+    })
+}

@@ -1,0 +1,150 @@
+//! `socket_exhaustion`: earlier connections were served and the host closed them, the device did not, and new
+//! ones fail for want of a socket.
+//!
+//! Evidence that sockets are kept, any of these:
+//! - the packets: served connections on which the host's FIN was acknowledged and nothing followed;
+//! - the host's sockets: connections that went well and that the device never ended;
+//! - telemetry: more sockets in use after the last close than before the first connection;
+//! - with nothing of that at hand: the host closes by RST, a handful were served, and then none any more.
+//!
+//! With failures that last it is an error; without them yet, a warning.
+//!
+//! Neighbours: `blocked_application` also leaves connections without a FIN, but those that were not answered:
+//! more must linger than went unanswered. `half_open_not_reclaimed`: the host had fallen silent. Sockets of
+//! connections that are still open, or in TIME_WAIT, are not kept: the last reading is after the watch.
+//!
+//! Thresholds: three connections, so that one that is closed late does not count; 32 served, three times the
+//! sockets of a usual build, where only the count of successes tells.
+
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence};
+use super::FindingEntry;
+use super::signs;
+use super::text::things;
+use crate::event::{AnomalyId, Ending};
+
+const KEPT: u64 = 3;
+const HANDFUL: u64 = 32;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::SocketExhaustion,
+    severity: Severity::Error,
+    meaning: "the device keeps the sockets of connections that the host has closed, until none is left",
+    needs: "the packets, or the ends of connections, or telemetry with sockets in use after the last close",
+    neighbours: "a hanging program; silent peers; a queue of new connections that is merely full",
+    change: "close() on every path, also when recv() returns 0 or an error; CONFIG_LWIP_MAX_SOCKETS only puts it off",
+};
+
+/// Served connections that linger after the host's FIN.
+fn lingering(e: &Evidence<'_>) -> u64 {
+    let linger = signs::of_device(e, AnomalyId::HalfClosedLinger).connections;
+    let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
+    linger.saturating_sub(unanswered)
+}
+
+/// Connections that went well and were never ended by the device, where that is the rule.
+fn not_ended(e: &Evidence<'_>) -> u64 {
+    let open = signs::endings(e, Ending::NotEnded);
+    if open >= KEPT && open.saturating_mul(2) >= signs::all_endings(e) { open } else { 0 }
+}
+
+/// Sockets that the device counts in use though every connection was closed.
+fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
+    let sockets = signs::telemetry(e)?.sockets?;
+    // Others keep sockets open on purpose.
+    if e.workloads.len() != signs::exchanges(e).count() {
+        return None;
+    }
+    let kept = u64::from(sockets.last.saturating_sub(sockets.first));
+    let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
+    let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    // A hanging program keeps what it had open, which is at most the connections at once.
+    let more_than_open = kept >= signs::at_once(e) || served <= kept.saturating_add(2);
+    ((kept >= KEPT || (full && kept > 0)) && more_than_open && served > 0).then_some(sockets)
+}
+
+/// Without any other evidence: a host that resets, and a handful of successes.
+fn only_a_handful(e: &Evidence<'_>) -> bool {
+    signs::telemetry(e).and_then(|t| t.sockets).is_none()
+        && signs::exchanges(e).any(|w| {
+            w.close == ClosePolicy::Rst
+                && (1..=HANDFUL).contains(&w.succeeded)
+                && w.attempts > w.succeeded
+                && signs::stays_failed(w)
+        })
+}
+
+pub(super) fn slots_are_kept(e: &Evidence<'_>) -> bool {
+    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some() || only_a_handful(e)
+}
+
+fn new_ones_fail(e: &Evidence<'_>) -> bool {
+    signs::exchanges(e).any(signs::stays_failed)
+}
+
+pub(super) fn happened(e: &Evidence<'_>) -> bool {
+    let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some();
+    signs::ever_served(e) && (strong || (slots_are_kept(e) && new_ones_fail(e)))
+}
+
+pub(super) fn finding(e: &Evidence<'_>) -> Finding {
+    let mut evidence = Vec::new();
+    let lingering = signs::of_device(e, AnomalyId::HalfClosedLinger).connections;
+    if lingering > 0 {
+        evidence.push(format!(
+            "on {} the device acknowledged the host's FIN and sent nothing more",
+            things(lingering, "connection")
+        ));
+    }
+    if not_ended(e) > 0 {
+        evidence.push(format!(
+            "{} of {} that went well were never ended by the device",
+            not_ended(e),
+            things(signs::all_endings(e), "connection")
+        ));
+    }
+    if let Some(s) = counted(e) {
+        let limit = s.limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+        evidence.push(format!(
+            "sockets in use by the device's own account: {} before, {}{limit} after everything was closed",
+            s.first, s.last
+        ));
+    }
+    for w in signs::exchanges(e).filter(|w| signs::stays_failed(w)) {
+        evidence.push(format!(
+            "{}: {} succeeded, then none any more: {} failed to connect, {} got no answer",
+            w.name,
+            things(w.succeeded, "exchange"),
+            signs::not_connected(w),
+            signs::unanswered(w)
+        ));
+    }
+    let fails = new_ones_fail(e);
+    let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    let (severity, statement) = if fails {
+        let sentence = "The device does not give back the sockets of closed connections: after";
+        (Severity::Error, format!("{sentence} {} it took no more.", things(served, "exchange")))
+    } else {
+        let sentence = "The device does not give back the sockets of closed connections; it has not run out of them yet.";
+        (Severity::Warning, sentence.to_owned())
+    };
+    let after_reset = signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && signs::stays_failed(w));
+    let (cause, change) = if after_reset {
+        (
+            "the program forgets to close a socket after an error, here the peer's RST",
+            "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket",
+        )
+    } else {
+        (
+            "the program does not close its socket when the peer has closed",
+            "if (recv(s, ..) <= 0) { close(s); } - 0 means that the peer is done, and asks for close() as well",
+        )
+    };
+    Finding {
+        id: FindingId::SocketExhaustion,
+        severity,
+        statement,
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    }
+}
