@@ -122,6 +122,12 @@ impl Twin {
         self.place.carrier()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.supervisor.process_id()
+    }
+
     /// Takes its link down from now on for so long.
     ///
     /// # Errors

@@ -287,6 +287,10 @@ impl Supervisor {
         self.state().restarts
     }
 
+    pub(super) fn process_id(&self) -> u32 {
+        self.child().id()
+    }
+
     pub(super) fn outage_log(&self) -> OutageLog {
         self.state().outages.clone()
     }
