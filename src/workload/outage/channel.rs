@@ -420,11 +420,12 @@ impl Channel {
     fn lost(&mut self, connection: Connection, ended: Ended) {
         let waiting = self.sends.connection_ended();
         let was_up = self.is_up();
+        self.shared.hearing.borrow_mut().noticed(Instant::now());
         if self.order.mode == Mode::Mute {
             self.shared.context.book.note(connection.port(), self.shared.context.id, Intent::Vanished);
-            if let Err(error) = connection.vanish() {
-                self.shared.context.notice(error.to_string());
-            }
+            // A socket that is gone is answered for by a RST, and a silent host sends none: the socket has to stay
+            // until the silence is over.
+            self.shared.parked.borrow_mut().push(connection);
         } else {
             drop(connection);
         }

@@ -211,6 +211,7 @@ impl Director {
         let start = Instant::now();
         self.shared.order(Mode::Mute);
         self.wait_until(start + length).await;
+        self.shared.leave_parked();
         self.shared.order(Mode::Beat);
         match self.shared.denied.borrow().clone() {
             Some(reason) => Err(MakeError::Other(reason)),

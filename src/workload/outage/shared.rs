@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::hearing::Hearing;
-use crate::connection::Connector;
+use crate::connection::{Connection, Connector};
 use crate::event::{Intent, Telemetry};
 use crate::stats::MessageLedger;
 use crate::workload::context::Context;
@@ -89,6 +89,8 @@ pub(super) struct Shared {
     pub(super) device: Cell<Option<DeviceView>>,
     /// First instant of the current outage at which the device held no more connections than the host.
     pub(super) device_noticed: Cell<Option<Instant>>,
+    /// Connections that were lost in the host's own silence, still silent.
+    pub(super) parked: RefCell<Vec<Connection>>,
     /// The socket filter was refused: why.
     pub(super) denied: RefCell<Option<String>>,
 }
@@ -115,6 +117,7 @@ impl Shared {
             expected: Cell::new(false),
             device: Cell::new(None),
             device_noticed: Cell::new(None),
+            parked: RefCell::default(),
             denied: RefCell::new(None),
         }
     }
@@ -133,6 +136,16 @@ impl Shared {
 
     pub(super) fn order(&self, mode: Mode) {
         self.orders.send_modify(|order| *order = Order { mode, poke: order.poke + 1 });
+    }
+
+    /// The silence is over: what was lost in it ends without a word, and whatever the device still sends on it is
+    /// answered with a RST, as by any host that has forgotten a connection.
+    pub(super) fn leave_parked(&self) {
+        for connection in self.parked.take() {
+            if let Err(error) = connection.vanish() {
+                self.context.notice(error.to_string());
+            }
+        }
     }
 
     pub(super) fn update(&self, lane: usize, change: impl FnOnce(&mut Lane)) {
@@ -168,8 +181,9 @@ impl Shared {
     pub(super) fn take_telemetry(&self, telemetry: &Telemetry, at: Instant) {
         let open = telemetry.open("framed");
         self.device.set(Some(DeviceView { at, open }));
-        let in_outage = self.hearing.borrow().window().is_some();
-        if in_outage
+        // Before the host has lost a connection there is none that the device could have let go of.
+        let lost = self.hearing.borrow().window().is_some_and(|window| window.noticed.is_some());
+        if lost
             && self.device_noticed.get().is_none()
             && open.is_some_and(|open| open <= self.lanes_up())
         {
