@@ -200,10 +200,7 @@ fn four_devices_dial_in_and_each_keeps_its_own_ledger() {
         engine::run(plan, &mut sink).unwrap()
     });
     let port = port.recv_timeout(Duration::from_secs(10)).unwrap();
-    let line = LineTimes {
-        timeout: Duration::from_millis(600),
-        data_interval: Duration::from_millis(200),
-    };
+    let line = LineTimes { timeout: Duration::from_millis(600), data_interval: Duration::from_millis(200) };
     let sims: Vec<Sim> = (1..=4)
         .map(|number| {
             let dial = Some(("127.0.0.1".to_owned(), port));

@@ -183,10 +183,7 @@ impl Shared {
         self.device.set(Some(DeviceView { at, open }));
         // Before the host has lost a connection there is none that the device could have let go of.
         let lost = self.hearing.borrow().window().is_some_and(|window| window.noticed.is_some());
-        if lost
-            && self.device_noticed.get().is_none()
-            && open.is_some_and(|open| open <= self.lanes_up())
-        {
+        if lost && self.device_noticed.get().is_none() && open.is_some_and(|open| open <= self.lanes_up()) {
             self.device_noticed.set(Some(at));
         }
     }
