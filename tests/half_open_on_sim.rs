@@ -1,7 +1,9 @@
 //! The half-open workload against the device program on the host's own stack. What the host's stack does not show
 //! is left to the twin: the limit on control blocks, and what lwIP sends.
 
-use espstress::engine::{self, Plan, PlannedPhase, StartRule};
+use std::time::Duration;
+
+use espstress::engine::{self, Capturing, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
 use espstress::event::{Endpoints, Event, Failure};
 use espstress::stats::{Exhaustion, HalfOpenStats, ReclaimEvidence};
 use espstress::target::sim::{Sim, SimConfig};
@@ -29,6 +31,17 @@ fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
         ports: ports.parse().unwrap(),
         source: None,
         seed: 3,
+        watch: WatchPlan {
+            capturing: Capturing::Off,
+            interface: None,
+            pcap: None,
+            after: Duration::ZERO,
+            syn_deadline: Duration::from_secs(5),
+        },
+        probing: Probing::Off,
+        #[cfg(target_os = "linux")]
+        twin: None,
+        control_token: None,
     };
     let mut outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
     let stats = *outcome.workloads.remove(0).stats.half_open.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use espstress::engine::{self, Plan, PlannedPhase, StartRule};
+use espstress::engine::{self, Capturing, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
 use espstress::event::{Endpoints, Event};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
@@ -39,6 +39,17 @@ fn plan(endpoints: Endpoints, capacity: Option<u32>, settings: &str, ports: &str
         ports: ports.parse().unwrap(),
         source: None,
         seed: 7,
+        watch: WatchPlan {
+            capturing: Capturing::Off,
+            interface: None,
+            pcap: None,
+            after: Duration::ZERO,
+            syn_deadline: Duration::from_secs(5),
+        },
+        probing: Probing::Off,
+        #[cfg(target_os = "linux")]
+        twin: None,
+        control_token: None,
     }
 }
 
