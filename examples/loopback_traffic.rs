@@ -41,7 +41,8 @@ fn main() -> ExitCode {
 }
 
 fn record(path: &Path) -> io::Result<WriterReport> {
-    Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    // Packets of an Ethernet's size, one segment each: losses are then repaired as on a real link.
+    Command::new("ip").args(["link", "set", "lo", "mtu", "1500", "gso_max_segs", "1", "up"]).status()?;
     let mut config = CaptureConfig::of(DEVICES);
     config.ring_bytes = 4 * DEFAULT_RING_BYTES;
     let mut capture = Capture::open(&config).map_err(io::Error::other)?;
@@ -135,7 +136,6 @@ fn lossy(listener: &TcpListener, percent: u32) -> io::Result<()> {
     let (mut client, mut server, _) = pair(listener)?;
     for socket in [&client, &server] {
         let socket = SockRef::from(socket);
-        // Segments as small as a device's, and many of them.
         socket.set_tcp_nodelay(true)?;
         lose(&socket, percent)?;
     }

@@ -19,6 +19,7 @@
 //! `connection` never imports `observe`: what was intended and what the wire showed meet only in `diagnose`.
 //! `tests/import_map.rs` checks this map.
 
+pub mod analyze;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -28,6 +29,7 @@ pub mod diagnose;
 pub mod engine;
 pub mod event;
 pub mod observe;
+pub mod probe;
 pub mod report;
 pub mod scenario;
 pub mod stats;

@@ -5,12 +5,17 @@ use std::process::ExitCode;
 use espstress::command::{self, Failed};
 
 fn main() -> ExitCode {
+    // A twin is this program again, told so by its first argument.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|first| first == espstress_twin::setup::TWIN_ARGUMENT) {
+        return espstress_twin::child_main();
+    }
     let matches = command::command_line().get_matches();
     let exit = command::execute(&matches).unwrap_or_else(|Failed { exit, error }| {
         tell(error.as_ref());
         exit
     });
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.status())
 }
 
 /// clap's errors print themselves, with usage and colour.

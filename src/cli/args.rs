@@ -146,6 +146,10 @@ pub struct Common {
     #[arg(long)]
     pub no_capture: bool,
 
+    /// No ping, TCP connect and telemetry beside the workloads
+    #[arg(long)]
+    pub no_probes: bool,
+
     /// A gate, as 'head.latency.total.p99 < 250ms'; may be given again (see `espstress thresholds`)
     #[arg(long = "threshold", value_name = "EXPR")]
     pub thresholds: Vec<String>,

@@ -2,8 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::engine::{Ended, Outcome};
-use crate::report::{Report, Service, Target, TargetKind, Transport, Workload};
+use crate::engine::{Ended, Outcome, Packets};
+use crate::report::{Capture, CaptureStatus, Report, Service, Target, TargetKind, Transport, Workload};
 use crate::target::{Device, DeviceKind};
 
 /// The report of a run, all but its gates.
@@ -18,8 +18,31 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
         .iter()
         .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
+    packets(&mut report, &outcome.packets);
+    if let Some(probes) = &outcome.probes {
+        super::telling::fill(&mut report, probes);
+    }
     usage(&mut report);
     report
+}
+
+fn packets(report: &mut Report, packets: &Packets) {
+    report.capture = match packets {
+        Packets::Off => Capture::off(None),
+        Packets::Denied(reason) => Capture::denied(reason.clone()),
+        Packets::Seen(seen) => {
+            let mut capture = Capture::seen(seen.packets, seen.dropped);
+            if let Some(failure) = &seen.failure {
+                capture.status = CaptureStatus::Dropped;
+                capture.reason = Some(failure.clone());
+            }
+            capture
+        }
+    };
+    if let Packets::Seen(seen) = packets {
+        report.anomalies.clone_from(&seen.anomalies);
+        report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
+    }
 }
 
 fn target(device: &Device) -> Target {

@@ -3,6 +3,7 @@
 use super::output::print;
 use super::{Exit, Failed, command_line};
 use crate::cli::{self, Shell};
+use crate::observe::Needs;
 use crate::scenario::{BUILT_IN, Scenario, built_in};
 
 fn done(text: &str) -> Result<Exit, Failed> {
@@ -12,7 +13,23 @@ fn done(text: &str) -> Result<Exit, Failed> {
 
 /// `espstress anomalies`.
 pub(super) fn anomalies() -> Result<Exit, Failed> {
-    done("")
+    let mut text = String::from(
+        "T is the device, C the host that runs the test. Classes: device, counted against T; path, what a link\n\
+         does; provoked, asked for by the workload. `No anomaly` means none of class device.\n",
+    );
+    for entry in crate::observe::catalogue() {
+        let needs = match entry.needs {
+            Needs::Packet => "one packet tells".to_owned(),
+            Needs::Watch(ns) => format!("takes a watch of {} s", ns / 1_000_000_000),
+            Needs::End => "takes a watch to the connection's end".to_owned(),
+        };
+        text.push_str(&format!("\n{}\n  {}\n", entry.id.name(), entry.definition));
+        if !entry.looks_like.is_empty() {
+            text.push_str(&format!("  not: {}\n", entry.looks_like));
+        }
+        text.push_str(&format!("  {needs}\n"));
+    }
+    done(&text)
 }
 
 /// `espstress findings`.

@@ -1,13 +1,19 @@
 //! Commands on reports that exist.
 
-use super::{Exit, Failed, output};
-use crate::cli::{CompareArgs, ReportArgs};
-use crate::report;
+use std::path::Path;
+
+use super::output::{self, style};
+use super::{Exit, Failed};
+use crate::cli::{CompareArgs, FormatName, ReportArgs};
+use crate::compare::{self, Named};
+use crate::report::{self, Detail, Format, GateExit, Options, Report};
 
 /// `espstress report`.
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
-    let report = report::read(&args.file).map_err(Failed::usage)?;
-    let text = report::to_json(&report);
+    let report = read(&args.file)?;
+    let detail = if args.verbose { Detail::Evidence } else { Detail::Page };
+    let options = Options { style: style(detail), ..Options::default() };
+    let text = report::render(&report, format(args.format), &options).map_err(Failed::usage)?;
     match &args.output {
         Some(path) => report::write_text(&text, path).map_err(Failed::environment)?,
         None => output::print(&text).map_err(Failed::environment)?,
@@ -15,7 +21,40 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
     Ok(Exit::Done)
 }
 
+fn read(path: &Path) -> Result<Report, Failed> {
+    report::read(path).map_err(Failed::usage)
+}
+
+const fn format(name: FormatName) -> Format {
+    match name {
+        FormatName::Text => Format::Text,
+        FormatName::Json => Format::Json,
+        FormatName::Markdown => Format::Markdown,
+        FormatName::Html => Format::Html,
+        FormatName::Junit => Format::Junit,
+        FormatName::GithubBenchmark => Format::GithubBenchmarkSmaller,
+        FormatName::GithubBenchmarkBigger => Format::GithubBenchmarkBigger,
+        FormatName::Bmf => Format::Bmf,
+        FormatName::Prometheus => Format::Prometheus,
+        FormatName::Hgrm => Format::Hgrm,
+    }
+}
+
 /// `espstress compare`.
-pub(super) fn compare(_: &CompareArgs) -> Result<Exit, Failed> {
-    Ok(Exit::Done)
+pub(super) fn compare(args: &CompareArgs) -> Result<Exit, Failed> {
+    let base = read(&args.base)?;
+    let new: Vec<Report> = args.new.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    let name = |path: &Path| path.display().to_string();
+    let (base_name, names) = (name(&args.base), args.new.iter().map(|path| name(path)).collect::<Vec<_>>());
+    let named: Vec<Named<'_>> = names.iter().zip(&new).map(|(name, report)| Named { name, report }).collect();
+    let base = Named { name: &base_name, report: &base };
+    let comparison = compare::compare(base, &named, &compare::Options::default()).map_err(Failed::usage)?;
+    let text =
+        if args.json { comparison.to_json() } else { compare::page(&comparison, &style(Detail::Page)) };
+    output::print(&text).map_err(Failed::environment)?;
+    Ok(match comparison.decision.exit() {
+        GateExit::Held => Exit::Done,
+        GateExit::Broken => Exit::GateBroken,
+        GateExit::Inconclusive => Exit::Inconclusive,
+    })
 }

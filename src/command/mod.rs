@@ -1,5 +1,6 @@
 //! lib's own room: the commands, each composed of the other rooms.
 
+mod analyze;
 mod assemble;
 mod catalogue;
 mod files;
@@ -7,28 +8,47 @@ mod output;
 mod progress;
 mod run;
 mod settings;
+mod telling;
+mod twin;
 
 use clap::Command;
 
 use crate::cli::{self, Other, Parsed, WorkloadFlags};
 use crate::workload::KINDS;
 
-/// How the program ends; the discriminant is the exit status.
+/// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Done, and every gate holds.
-    Done = 0,
+    Done,
     /// A gate is broken.
-    GateBroken = 1,
+    GateBroken,
     /// The command line or the scenario is wrong.
-    Usage = 2,
+    Usage,
     /// The target or the environment would not let it run.
-    Environment = 3,
+    Environment,
     /// A gate could not be judged.
-    Inconclusive = 4,
+    Inconclusive,
     /// Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
+    /// As the program did that was run.
+    OfProgram(u8),
+}
+
+impl Exit {
+    /// The exit status.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::GateBroken => 1,
+            Self::Usage => 2,
+            Self::Environment => 3,
+            Self::Inconclusive => 4,
+            Self::Interrupted => 130,
+            Self::OfProgram(status) => status,
+        }
+    }
 }
 
 /// Why a command came to nothing, with the status that says so.
@@ -83,7 +103,9 @@ pub fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Schema => catalogue::schema(),
             Other::Completions { shell } => catalogue::completions(shell),
             Other::Man => catalogue::man(),
-            Other::Twin(_) | Other::Analyze(_) | Other::Doctor(_) | Other::Discover(_) => {
+            Other::Twin(args) => twin::twin(&args),
+            Other::Analyze(args) => analyze::analyze(&args),
+            Other::Doctor(_) | Other::Discover(_) => {
                 Err(Failed::environment("this build has no such command yet"))
             }
         },

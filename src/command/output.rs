@@ -1,8 +1,8 @@
 //! What a run prints at its end.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
-use crate::report::{self, Report};
+use crate::report::{self, Colour, Detail, Glyphs, Report, Style};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,34 @@ pub(super) fn show(report: &Report, show: &Show) -> io::Result<()> {
     let text = match show {
         Show::Json => report::to_json(report),
         Show::Verdict => format!("{}\n", report.verdict.name()),
-        Show::Page | Show::Evidence => report::to_json(report),
+        Show::Page => report::text::page(report, &style(Detail::Page)),
+        Show::Evidence => report::text::page(report, &style(Detail::Evidence)),
     };
     print(&text)
+}
+
+/// How a page is to look here: colour on a terminal only and not under NO_COLOR, block characters where the
+/// locale has them.
+pub(super) fn style(detail: Detail) -> Style {
+    let terminal = io::stdout().is_terminal();
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = if terminal && !no_colour { Colour::Ansi } else { Colour::Plain };
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
+        let value = std::env::var(name).ok()?;
+        (!value.is_empty()).then_some(value)
+    });
+    let utf8 = locale.is_some_and(|name| {
+        let name = name.to_ascii_lowercase();
+        name.contains("utf-8") || name.contains("utf8")
+    });
+    let glyphs = if utf8 { Glyphs::Unicode } else { Glyphs::Ascii };
+    let width = console_width().filter(|_| terminal).map_or(100, |width| width.min(120));
+    Style { width, colour, glyphs, detail }
+}
+
+fn console_width() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    Some(columns.into())
 }
 
 /// Prints text; a reader that has gone away (`| head`) is no error.

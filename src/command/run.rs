@@ -1,6 +1,7 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
@@ -8,7 +9,7 @@ use super::settings::{self, Typed};
 use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
-use crate::engine::{self, Ended, Plan, PlannedPhase, RunError};
+use crate::engine::{self, Capturing, Ended, Plan, PlannedPhase, Probing, RunError, WatchPlan};
 use crate::event::Event;
 use crate::report::thresholds::Gates;
 use crate::report::{self, Verdict};
@@ -38,6 +39,9 @@ pub(super) fn one(
     go(scenario, &Typed(typed), common)
 }
 
+/// How long to listen after the last close, by default.
+const WATCH: Duration = Duration::from_secs(6);
+
 /// Everything that can be wrong is found before the first packet.
 fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
     overlay(&mut scenario, common);
@@ -52,12 +56,23 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
     };
     let seed = scenario.seed.unwrap_or_else(random_seed);
     let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-    let device = bring_up(&scenario, common)?;
+    let (device, instead_of_twin) = bring_up(&scenario, common, seed)?;
     preflight(&device)?;
     raise_file_limit();
+    if let Some(reason) = instead_of_twin {
+        sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
+    }
     for text in warnings(&phases, ports, &device) {
         sink.event(&Event::Notice { text });
     }
+    let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
+    let watch = WatchPlan {
+        capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
+        interface: device.interface.clone(),
+        pcap: common.pcap.clone(),
+        after: scenario.watch.map_or(WATCH, |span| span.0),
+        syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
+    };
     let echo = echo(&scenario, &phases, seed);
     let plan = Plan {
         scenario: scenario.name.clone(),
@@ -68,6 +83,11 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         ports,
         source: common.source,
         seed,
+        watch,
+        probing: if common.no_probes { Probing::Off } else { Probing::On },
+        #[cfg(target_os = "linux")]
+        twin: device.twin(),
+        control_token: device.control_token.clone(),
     };
     let outcome = engine::run(plan, sink.as_mut()).map_err(|error| match error {
         RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
@@ -117,16 +137,25 @@ fn writable(path: &Path) -> Result<(), Failed> {
     report::check_writable(path).map_err(Failed::usage)
 }
 
-fn bring_up(scenario: &Scenario, common: &Common) -> Result<Device, Failed> {
-    let spec: Spec = scenario.target.as_deref().unwrap_or("sim").parse().map_err(Failed::usage)?;
+fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, Option<String>), Failed> {
+    let typed: Option<Spec> =
+        scenario.target.as_deref().map(str::parse).transpose().map_err(Failed::usage)?;
+    let usual = typed.is_none();
+    let spec = typed.unwrap_or(Spec::Sim);
     let setup = DeviceSetup {
         spec,
         persona: scenario.persona.clone(),
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
+        seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
     };
-    Device::bring_up(&setup).map_err(|error| match error.is_usage() {
+    let up = if usual {
+        Device::bring_up_usual(&setup)
+    } else {
+        Device::bring_up(&setup).map(|device| (device, None))
+    };
+    up.map_err(|error| match error.is_usage() {
         true => Failed::usage(error),
         false => Failed::environment(error),
     })
@@ -236,7 +265,7 @@ fn show(common: &Common) -> Show {
 }
 
 /// A new seed for each run; it is printed and stands in the report.
-fn random_seed() -> u64 {
+pub(super) fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish() >> 16
 }

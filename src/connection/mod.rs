@@ -11,5 +11,5 @@ mod socket;
 
 pub use endings::{Step, failure_of};
 pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
-pub use silence::{SilenceError, silence, unsilence, vanish};
+pub use silence::{SilenceError, silence, silence_but_for_resets, unsilence, vanish};
 pub use socket::{Connection, Connector, HostClosed, Refused, Timeouts, Turn};

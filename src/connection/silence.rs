@@ -47,6 +47,27 @@ pub fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     Ok(SockRef::from(socket).attach_filter(&drop_all)?)
 }
 
+/// As [`silence`], but for a RST: the host answers nothing, and yet learns when the peer gives the connection up.
+/// A RST is never answered, so the peer cannot tell the difference.
+///
+/// # Errors
+/// [`SilenceError`], with what is missing.
+#[cfg(target_os = "linux")]
+pub fn silence_but_for_resets<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+    // On a TCP socket the filter's data begins with the TCP header, whose byte 13 holds the flags (RFC 9293, 3.1).
+    let only_resets = [
+        // ldb [13]
+        socket2::SockFilter::new(0x30, 0, 0, 13),
+        // jset #RST, keep, drop
+        socket2::SockFilter::new(0x45, 0, 1, 0x04),
+        // keep: ret #-1
+        socket2::SockFilter::new(0x06, 0, 0, u32::MAX),
+        // drop: ret #0
+        socket2::SockFilter::new(0x06, 0, 0, 0),
+    ];
+    Ok(SockRef::from(socket).attach_filter(&only_resets)?)
+}
+
 /// Ends [`silence`]: the host hears again, and its next retransmission or answer goes out.
 ///
 /// # Errors
@@ -85,6 +106,15 @@ pub fn vanish<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
 /// Always [`SilenceError::Unsupported`].
 #[cfg(not(target_os = "linux"))]
 pub fn silence<S: AsFd>(_: &S) -> Result<(), SilenceError> {
+    Err(SilenceError::Unsupported)
+}
+
+/// Not to be had on this system.
+///
+/// # Errors
+/// Always [`SilenceError::Unsupported`].
+#[cfg(not(target_os = "linux"))]
+pub fn silence_but_for_resets<S: AsFd>(_: &S) -> Result<(), SilenceError> {
     Err(SilenceError::Unsupported)
 }
 

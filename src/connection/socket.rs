@@ -349,6 +349,17 @@ impl Connection {
         }
     }
 
+    /// As [`Connection::silence`], but the peer's RST still comes in, as a read reset.
+    ///
+    /// # Errors
+    /// [`silence::SilenceError`], with what is missing.
+    pub fn silence_but_for_resets(&mut self) -> Result<(), silence::SilenceError> {
+        match &self.stream {
+            Some(stream) => silence::silence_but_for_resets(stream),
+            None => Ok(()),
+        }
+    }
+
     /// The host hears and answers again.
     ///
     /// # Errors

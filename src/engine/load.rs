@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
-use super::plan::{Plan, PlannedPhase, RunError, StartRule, WorkloadOutcome};
+use super::plan::{Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use crate::clock::Clock;
 use crate::connection::PortPool;
 use crate::event::{Event, IntentBook, WorkloadId};
-use crate::stats::Recorder;
-use crate::workload::{Context, Stop};
+use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
+use crate::stats::{ProbeOutcome, Recorder};
+use crate::workload::{Context, OutageMaker, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -21,25 +22,35 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How often progress is told.
 const INTERVAL: Duration = Duration::from_millis(1_000);
 
+/// What the executor brings home.
+pub(super) struct Loaded {
+    /// Workload by workload.
+    pub(super) workloads: Vec<WorkloadOutcome>,
+    /// The probes beside them.
+    pub(super) probes: Option<ProbeOutcome>,
+}
+
 /// Runs every phase; returns early, with what there is, once `stop` is heard.
 pub(super) fn execute(
-    plan: Plan,
+    plan: &Plan,
     clock: Clock,
+    book: Arc<IntentBook>,
     stop: Stop,
     events: &Sender<Event>,
-) -> Result<Vec<WorkloadOutcome>, RunError> {
+) -> Result<Loaded, RunError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     let shared = Shared {
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports, plan.seed))),
-        book: Arc::new(IntentBook::default()),
+        book,
         open: Rc::new(Cell::new(0)),
         notices: Rc::new(RefCell::new(Vec::new())),
         clock,
         stop,
     };
     let local = LocalSet::new();
-    let outcomes = local.block_on(&runtime, async {
+    let loaded = local.block_on(&runtime, async {
+        let prober = shared.prober(plan);
         let mut outcomes = Vec::new();
         let mut next_id = 0;
         let mut phases = plan.phases.iter().peekable();
@@ -54,14 +65,14 @@ pub(super) fn execute(
             let contexts = group.iter().map(|phase| {
                 let id = WorkloadId(next_id);
                 next_id += 1;
-                shared.context(&plan, phase, id)
+                shared.context(plan, phase, id)
             });
             let contexts = contexts.collect();
             outcomes.extend(run_group(&group, contexts, &shared, events).await);
         }
-        outcomes
+        Loaded { workloads: outcomes, probes: prober.map(Prober::stop) }
     });
-    Ok(outcomes)
+    Ok(loaded)
 }
 
 /// What all workloads of a run have in common.
@@ -75,6 +86,23 @@ struct Shared {
 }
 
 impl Shared {
+    fn prober(&self, plan: &Plan) -> Option<Prober> {
+        if plan.probing == Probing::Off {
+            return None;
+        }
+        let telemetry = plan.endpoints.telemetry.map_or(TelemetrySource::None, TelemetrySource::Udp);
+        let http = plan.endpoints.http;
+        let config = ProbeConfig { source: plan.source, ..ProbeConfig::new(http.ip(), http, telemetry) };
+        let context = ProbeContext {
+            clock: self.clock,
+            ports: Rc::new(RefCell::new(own_ports(plan.ports, plan.seed))),
+            book: Arc::clone(&self.book),
+            capacity: plan.capacity,
+            open: Rc::clone(&self.open),
+        };
+        Some(Prober::start(&config, &context))
+    }
+
     fn context(&self, plan: &Plan, phase: &PlannedPhase, id: WorkloadId) -> Context {
         let recorder = Recorder::new(self.clock.now_ns(), phase.workload.main_phase());
         Context {
@@ -89,9 +117,22 @@ impl Shared {
             seed: plan.seed.wrapping_add(u64::from(id.0)),
             capacity: plan.capacity,
             open: Rc::clone(&self.open),
+            outage_maker: outage_maker(plan),
+            control_token: plan.control_token.as_deref().map(Rc::from),
             notices: Rc::clone(&self.notices),
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn outage_maker(plan: &Plan) -> Option<Rc<dyn OutageMaker>> {
+    let twin = plan.twin.as_ref()?;
+    Some(Rc::new(super::link::TwinLink(Arc::clone(twin))))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn outage_maker(_: &Plan) -> Option<Rc<dyn OutageMaker>> {
+    None
 }
 
 /// Runs phases together until all have ended.

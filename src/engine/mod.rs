@@ -4,15 +4,25 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+#[cfg(target_os = "linux")]
+mod link;
 mod load;
 mod plan;
+mod watch;
 
-pub use plan::{Ended, Outcome, Plan, PlannedPhase, RunError, StartRule, WorkloadOutcome};
+pub use plan::{
+    Capturing, Ended, Outcome, Packets, Plan, PlannedPhase, Probing, RunError, Seen, StartRule,
+    WorkloadOutcome,
+};
+pub use watch::WatchPlan;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::event::{Event, EventSink};
+use crate::event::{Event, EventSink, IntentBook};
 use crate::workload::StopSource;
 
 /// Runs `plan` to its end, telling `sink` about it.
@@ -35,40 +45,89 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
         seed: plan.seed,
     });
     let stop = StopSource::default();
-    let (events, mut incoming) = mpsc::channel(1_024);
+    let book = Arc::new(IntentBook::default());
+    let (events, incoming) = mpsc::channel(1_024);
+    let names = plan.phases.iter().map(|phase| phase.name.clone()).collect();
+    // The capture is open before the first SYN.
+    let watch = watch::start(&plan.watch, &plan.endpoints, names, Arc::clone(&book), clock, events.clone());
+    if let Err(Packets::Denied(reason)) = &watch {
+        sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
+    }
+    let after = plan.watch.after;
     let listener = stop.listener();
     let executor = std::thread::Builder::new()
         .name("load".into())
-        .spawn(move || load::execute(plan, clock, listener, &events))
+        .spawn(move || load::execute(&plan, clock, book, listener, &events))
         .map_err(RunError::Runtime)?;
-    let mut ended = Ended::Completed;
-    loop {
-        tokio::select! {
-            event = incoming.recv() => match event {
-                Some(event) => sink.event(&event),
-                None => break,
-            },
-            signal = signals.next() => match (signal, ended) {
-                (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
-                (Signal::Interrupt, _) => {
-                    ended = Ended::Interrupted;
-                    stop.stop();
-                }
-                (Signal::Terminate, Ended::Completed) => {
-                    ended = Ended::Terminated;
-                    stop.stop();
-                }
-                (Signal::Terminate, _) => {}
-            },
-        }
-    }
-    let workloads = match executor.join() {
+    let mut run = Running { sink, incoming, ended: Ended::Completed };
+    run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
+    let load::Loaded { workloads, probes } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
+    let packets = match watch {
+        Err(none) => none,
+        Ok(watch) => {
+            let after = if run.ended == Ended::Interrupted { Duration::ZERO } else { after };
+            watch.listen_until(Instant::now() + after);
+            run.sink.event(&Event::Watching { at_most_ns: crate::clock::nanos(after) });
+            run.until(&mut signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
+            Packets::Seen(Box::new(watch.join()))
+        }
+    };
     let duration_ns = clock.now_ns();
-    sink.event(&Event::RunEnded { interrupted: ended == Ended::Interrupted });
-    Ok(Outcome { clock, started, duration_ns, ended, workloads })
+    run.drain();
+    run.sink.event(&Event::RunEnded { interrupted: run.ended == Ended::Interrupted });
+    Ok(Outcome { clock, started, duration_ns, ended: run.ended, workloads, packets, probes })
+}
+
+/// How often the dispatcher looks whether a thread has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The dispatcher at work.
+struct Running<'a> {
+    sink: &'a mut dyn EventSink,
+    incoming: mpsc::Receiver<Event>,
+    ended: Ended,
+}
+
+impl Running<'_> {
+    /// Passes events on and hears signals until `over`; the first signal calls `stop`.
+    async fn until(
+        &mut self,
+        signals: &mut Signals,
+        over: impl Fn() -> bool,
+        stop: impl Fn(),
+    ) -> Result<(), RunError> {
+        let mut look = tokio::time::interval(LOOK);
+        while !over() {
+            tokio::select! {
+                Some(event) = self.incoming.recv() => self.sink.event(&event),
+                _ = look.tick() => {}
+                signal = signals.next() => match (signal, self.ended) {
+                    (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
+                    (Signal::Interrupt, _) => {
+                        self.ended = Ended::Interrupted;
+                        stop();
+                    }
+                    (Signal::Terminate, Ended::Completed) => {
+                        self.ended = Ended::Terminated;
+                        stop();
+                    }
+                    (Signal::Terminate, _) => {}
+                },
+            }
+        }
+        self.drain();
+        Ok(())
+    }
+
+    /// Passes on what is still under way.
+    fn drain(&mut self) {
+        while let Ok(event) = self.incoming.try_recv() {
+            self.sink.event(&event);
+        }
+    }
 }
 
 /// What a person or a supervisor says to a running program.

@@ -2,12 +2,18 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
+use crate::diagnose::{AnomalyRow, ResetCauses};
 use crate::event::Endpoints;
-use crate::stats::WorkloadStats;
+use crate::observe::WireSummary;
+use crate::stats::{ProbeOutcome, WorkloadStats};
+#[cfg(target_os = "linux")]
+use crate::target::twin::Twin;
 use crate::workload::Workload;
 
 /// When a phase begins.
@@ -47,6 +53,63 @@ pub struct Plan {
     pub source: Option<IpAddr>,
     /// Of everything random.
     pub seed: u64,
+    /// The packets.
+    pub watch: WatchPlan,
+    /// Which probes go along.
+    pub probing: Probing,
+    /// The twin, where the device is one: its link can be cut.
+    #[cfg(target_os = "linux")]
+    pub twin: Option<Arc<Twin>>,
+    /// The token of the device's control service, where it is known.
+    pub control_token: Option<String>,
+}
+
+/// Whether probes go beside the workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probing {
+    /// Ping, TCP connect and telemetry, once a second each.
+    On,
+    /// None.
+    Off,
+}
+
+/// Whether packets are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capturing {
+    /// Where the system allows it.
+    On,
+    /// Not at all.
+    Off,
+}
+
+/// What the packets showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Packets looked at.
+    pub packets: u64,
+    /// Packets that the kernel dropped before they were.
+    pub dropped: u64,
+    /// Why the capture broke off, if it did.
+    pub failure: Option<String>,
+    /// What is wrong with the packet file, if anything.
+    pub pcap_failure: Option<String>,
+    /// The anomalies.
+    pub anomalies: Vec<AnomalyRow>,
+    /// What the device's RSTs answered.
+    pub resets: ResetCauses,
+    /// Everything else.
+    pub summary: WireSummary,
+}
+
+/// What came of looking at packets.
+#[derive(Clone, Debug)]
+pub enum Packets {
+    /// They were looked at.
+    Seen(Box<Seen>),
+    /// The system did not allow it: why, and what to do.
+    Denied(String),
+    /// Nobody wanted to.
+    Off,
 }
 
 /// What ended a run.
@@ -86,6 +149,10 @@ pub struct Outcome {
     pub ended: Ended,
     /// Workload by workload, in the order of the plan; those that never began are not here.
     pub workloads: Vec<WorkloadOutcome>,
+    /// The packets.
+    pub packets: Packets,
+    /// The probes; `None` when there were none.
+    pub probes: Option<ProbeOutcome>,
 }
 
 /// Why a run came to nothing.

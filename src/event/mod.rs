@@ -22,4 +22,4 @@ pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use run::{Event, EventSink, Expected, PhaseProgress};
 pub use tcp::TcpSample;
-pub use telemetry::{DeviceSample, Telemetry};
+pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

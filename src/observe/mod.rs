@@ -14,6 +14,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use crate::wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig};
 pub use rules::{CatalogueEntry, Needs, catalogue};
 pub use summary::{PathFigures, RttFigures, WireSummary};

@@ -122,6 +122,12 @@ impl Observer {
         self.summary.gaps += 1;
     }
 
+    /// Frames looked at so far: the number of the last one, as capture tools count.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.summary.packets
+    }
+
     /// Wants examples with packets anew, as at the beginning of a workload: those before were other
     /// workloads' or turned out to be provoked.
     pub fn renew_examples(&mut self) {
@@ -168,6 +174,12 @@ impl Observer {
         let Some(slot) = self.slot(found, segment, from, at, known.is_none(), sink) else {
             self.summary.strays += 1;
             return;
+        };
+        // A new connection between guessed ends may have turned them round.
+        let from = match known {
+            Some(from) => from,
+            None if self.table.flow(slot).device_end == source => Direction::FromDevice,
+            None => Direction::FromHost,
         };
         self.judge(slot, segment, from, at, sink);
     }

@@ -237,6 +237,30 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_that_is_not_finite_is_written_as_null() {
+        let mut r = report();
+        r.host.cpu_user_s = Some(f64::NAN);
+        r.host.cpu_system_s = Some(f64::INFINITY);
+        let text = to_json(&r);
+        assert!(text.contains("\"cpu_user_s\": null") && text.contains("\"cpu_system_s\": null"), "{text}");
+        assert_eq!(from_json("x", &text).unwrap().host.cpu_user_s, None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_finite_figure_is_read_back_to_the_last_digit(x in proptest::num::f64::NORMAL) {
+            let mut r = report();
+            r.host.cpu_user_s = Some(x);
+            proptest::prop_assert_eq!(from_json("x", &to_json(&r)).unwrap().host.cpu_user_s, Some(x));
+        }
+
+        #[test]
+        fn any_text_is_a_report_or_an_error(text in "\\PC{0,60}") {
+            let _ = from_json("x", &text);
+        }
+    }
+
+    #[test]
     fn another_version_is_refused_by_its_number() {
         let text = to_json(&report()).replace("\"schema_version\": 1", "\"schema_version\": 2");
         let e = from_json("new.json", &text).unwrap_err().to_string();

@@ -5,6 +5,7 @@
 
 mod distribution;
 mod file;
+mod format;
 mod human;
 mod latency;
 mod model;
@@ -17,6 +18,8 @@ mod workload;
 pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };
+pub use format::{Format, Options, RenderError, UnknownFormat, render};
+pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,

@@ -3,12 +3,31 @@
 //! Knows nothing of sockets, workloads or reports. Times are nanoseconds; `report` turns them into the units
 //! of its field names.
 
+mod half_open;
 mod latency;
+mod ledger;
+mod outage;
+mod probe;
 mod recorder;
 mod series;
+pub mod significance;
 mod tcp;
+mod trend;
 
+pub use half_open::{
+    Availability, Exhaustion, HalfOpenStats, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection,
+    SocketsUsed, Stage,
+};
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
+pub use ledger::MessageLedger;
+pub use outage::{
+    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageOrigin, OutageRow, OutageRows,
+    OutageStats, RecoveryRule,
+};
+pub use probe::{
+    DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart,
+};
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};
 pub use tcp::TcpTotals;
+pub use trend::{Trend, TrendEstimate};

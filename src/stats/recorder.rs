@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Latency, LatencyPair, Phase, Series, TcpTotals};
+use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, Series, TcpTotals};
 use crate::event::{Ending, EndingCounts, Failure, FailureCounts, PhaseProgress, TcpSample};
 
 /// The whole of what one workload measured.
@@ -34,6 +34,10 @@ pub struct WorkloadStats {
     pub reconnects: u64,
     /// Attempts whose start was put off beyond its interval because all connections were busy.
     pub late_starts: u64,
+    /// What outages did; `None` for a workload that has none.
+    pub outage: Option<Box<OutageStats>>,
+    /// What silenced connections did; `None` for a workload that has none.
+    pub half_open: Option<Box<HalfOpenStats>>,
     /// Start, nanoseconds since the start of the run.
     pub start_ns: u64,
     /// End, nanoseconds since the start of the run.
@@ -60,6 +64,8 @@ impl WorkloadStats {
             port_waits: 0,
             reconnects: 0,
             late_starts: 0,
+            outage: None,
+            half_open: None,
             start_ns,
             end_ns: start_ns,
             main_phase: None,
@@ -173,6 +179,22 @@ impl Recorder {
     /// An open loop's start found every connection busy.
     pub const fn late_start(&mut self) {
         self.stats.late_starts += 1;
+    }
+
+    /// The outages' part, made when it is first asked for.
+    pub fn outage(&mut self) -> &mut OutageStats {
+        self.stats.outage.get_or_insert_default()
+    }
+
+    /// The silenced connections' part, made when it is first asked for.
+    pub fn half_open(&mut self) -> &mut HalfOpenStats {
+        self.stats.half_open.get_or_insert_default()
+    }
+
+    /// The silenced connections' part as far as there is one.
+    #[must_use]
+    pub fn half_open_so_far(&self) -> Option<&HalfOpenStats> {
+        self.stats.half_open.as_deref()
     }
 
     /// Closes an interval of the series when it is due and tells the progress so far.

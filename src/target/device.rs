@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use espstress_device::persona::PersonaError;
@@ -10,7 +11,12 @@ use espstress_device::{Persona, Service, telemetry};
 
 use super::address::{AddressError, PublicAddresses, resolve};
 use super::sim::{Sim, SimConfig};
-use super::spec::Spec;
+use super::spec::{Spec, TwinOptions};
+#[cfg(target_os = "linux")]
+use super::{
+    network::{NetworkError, PrivateNetwork},
+    twin::{OptionSet, Twin, TwinError, TwinSpec, link::LinkSpec},
+};
 use crate::event::Endpoints;
 
 /// What kind of device it is.
@@ -35,6 +41,8 @@ pub struct DeviceSetup {
     pub link: Option<String>,
     /// The twin's heap, bytes.
     pub heap: Option<u64>,
+    /// Of everything random in the twin.
+    pub seed: u64,
     /// Whether a public address may be used.
     pub public: PublicAddresses,
 }
@@ -61,16 +69,55 @@ pub enum TargetError {
     /// It could not be started.
     #[error("the sim could not be started: {0}")]
     Sim(#[source] io::Error),
+    /// There is no private network for a twin.
+    #[cfg(target_os = "linux")]
+    #[error("no twin: {0}")]
+    Network(#[from] NetworkError),
+    /// The twin.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Twin(#[from] TwinError),
+    /// Its link.
+    #[error("--link: {0}")]
+    Link(String),
+    /// Its sdkconfig.
+    #[error("{file}: {error}")]
+    Options {
+        /// The file.
+        file: String,
+        /// Why it cannot be read.
+        error: io::Error,
+    },
+    /// Twins are Linux processes.
+    #[error("a twin needs Linux; `sim` runs everywhere")]
+    NoTwinsHere,
 }
 
 impl TargetError {
+    /// Whether the device program could still run on the host's own stack.
+    #[must_use]
+    pub fn leaves_sim(&self) -> bool {
+        match self {
+            Self::NoTwinsHere => true,
+            #[cfg(target_os = "linux")]
+            Self::Network(error) | Self::Twin(TwinError::Network(error)) => error.leaves_loopback(),
+            _ => false,
+        }
+    }
+
     /// Whether other words on the command line would help, rather than another environment.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Self::Twin(TwinError::Options(_) | TwinError::Persona(_) | TwinError::Heap(_)) = self {
+            return true;
+        }
         matches!(
             self,
             Self::Persona(_)
                 | Self::NotForThis { .. }
+                | Self::Link(_)
+                | Self::Options { .. }
                 | Self::Address(AddressError::Public { .. } | AddressError::NotOne { .. })
         )
     }
@@ -97,14 +144,22 @@ pub struct Device {
     pub options: BTreeMap<String, String>,
     /// Options that were asked for and have no effect.
     pub options_without_effect: Vec<String>,
-    _running: Running,
+    /// The token of its control service, where it is ours.
+    pub control_token: Option<String>,
+    /// The interface that its packets pass, where it is known.
+    pub interface: Option<String>,
+    running: Running,
 }
 
 /// What was started for it; ends when dropped.
 #[derive(Debug)]
 enum Running {
     Elsewhere,
-    Sim { _sim: Sim },
+    Sim {
+        _sim: Sim,
+    },
+    #[cfg(target_os = "linux")]
+    Twin(Arc<Twin>),
 }
 
 impl Device {
@@ -115,7 +170,104 @@ impl Device {
     pub fn bring_up(setup: &DeviceSetup) -> Result<Self, TargetError> {
         match &setup.spec {
             Spec::Address { host, port } => Self::find(setup, host, *port),
-            Spec::Sim | Spec::Twin(_) => Self::start_sim(setup),
+            Spec::Sim => Self::start_sim(setup),
+            #[cfg(target_os = "linux")]
+            Spec::Twin(options) => Self::start_twin(setup, options),
+            #[cfg(not(target_os = "linux"))]
+            Spec::Twin(_) => Err(TargetError::NoTwinsHere),
+        }
+    }
+
+    /// Brings up a twin, or a sim where a twin cannot be had; then also says why.
+    ///
+    /// # Errors
+    /// [`TargetError`], of the sim or of what is wrong with the setup.
+    pub fn bring_up_usual(setup: &DeviceSetup) -> Result<(Self, Option<String>), TargetError> {
+        let twin = DeviceSetup { spec: Spec::Twin(TwinOptions::Current), ..setup.clone() };
+        match Self::bring_up(&twin) {
+            Ok(device) => Ok((device, None)),
+            Err(error) if error.leaves_sim() => {
+                let sim = DeviceSetup { spec: Spec::Sim, ..setup.clone() };
+                Ok((Self::bring_up(&sim)?, Some(error.to_string())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Enters a private network and starts a twin in it. The process must have one thread.
+    #[cfg(target_os = "linux")]
+    fn start_twin(setup: &DeviceSetup, options: &TwinOptions) -> Result<Self, TargetError> {
+        let options = match options {
+            TwinOptions::Current => OptionSet::Current,
+            TwinOptions::Std => OptionSet::Std,
+            TwinOptions::Expr => OptionSet::Expr,
+            TwinOptions::File(path) => {
+                let file = path.display().to_string();
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|error| TargetError::Options { file: file.clone(), error })?;
+                OptionSet::file(&file, &text)
+            }
+        };
+        let link = setup.link.as_deref().map_or(Ok(LinkSpec::CLEAN), str::parse);
+        let usual = TwinSpec::default();
+        let spec = TwinSpec {
+            options,
+            persona: setup.persona.clone().unwrap_or(usual.persona),
+            link: link.map_err(|error| TargetError::Link(error.to_string()))?,
+            heap_bytes: setup
+                .heap
+                .map_or(usual.heap_bytes, |heap| usize::try_from(heap).unwrap_or(usize::MAX)),
+            seed: setup.seed,
+            token: Some(control_token(setup.seed)),
+            ..TwinSpec::default()
+        };
+        spec.check()?;
+        let network = PrivateNetwork::enter()?;
+        let twin = Twin::start(spec, &network)?;
+        Ok(Self::of_twin(setup, twin))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn of_twin(setup: &DeviceSetup, twin: Twin) -> Self {
+        let ready = twin.ready();
+        let at = |service| twin.service(service);
+        let http = at(Service::Http).unwrap_or_else(|| SocketAddr::new(ready.address.into(), Service::Http.port()));
+        let mut options = ready.options.clone();
+        options.insert("heap_bytes".into(), ready.heap_bytes.to_string());
+        options.insert("structures".into(), "64-bit: heap figures are the twin's, not a board's".into());
+        Self {
+            endpoints: Endpoints {
+                http,
+                framed: at(Service::Framed),
+                raw: at(Service::Raw),
+                line: at(Service::Line),
+                telemetry: at(Service::Telemetry),
+            },
+            kind: DeviceKind::Twin,
+            spec: setup.spec.clone(),
+            capacity: Some(ready.capacity.into()),
+            persona: Some(ready.persona.clone()),
+            link: Some(ready.link.clone()),
+            stack: Some(ready.stack.clone()),
+            options,
+            options_without_effect: ready
+                .no_effect
+                .iter()
+                .map(|one| format!("{}={}", one.key, one.value))
+                .collect(),
+            control_token: Some(control_token(setup.seed)),
+            interface: Some(twin.interface().to_owned()),
+            running: Running::Twin(Arc::new(twin)),
+        }
+    }
+
+    /// The twin, where the device is one.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn twin(&self) -> Option<Arc<Twin>> {
+        match &self.running {
+            Running::Twin(twin) => Some(Arc::clone(twin)),
+            Running::Elsewhere | Running::Sim { .. } => None,
         }
     }
 
@@ -152,7 +304,9 @@ impl Device {
             stack: None,
             options: BTreeMap::new(),
             options_without_effect: Vec::new(),
-            _running: Running::Elsewhere,
+            control_token: None,
+            interface: None,
+            running: Running::Elsewhere,
         })
     }
 
@@ -185,9 +339,16 @@ impl Device {
             stack: Some("the host's own TCP stack".into()),
             options: BTreeMap::new(),
             options_without_effect: Vec::new(),
-            _running: Running::Sim { _sim: sim },
+            control_token: None,
+            interface: None,
+            running: Running::Sim { _sim: sim },
         })
     }
+}
+
+/// A device of ours gets a token that only this run knows.
+fn control_token(seed: u64) -> String {
+    format!("{seed:016x}")
 }
 
 /// The services of the device program at their own ports.

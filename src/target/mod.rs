@@ -5,8 +5,12 @@
 
 mod address;
 mod device;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod sim;
 mod spec;
+#[cfg(target_os = "linux")]
+pub mod twin;
 
 pub use address::{AddressError, PublicAddresses, is_public, resolve};
 pub use device::{Device, DeviceKind, DeviceSetup, TargetError};

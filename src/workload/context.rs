@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::outage::OutageMaker;
 use crate::clock::Clock;
 use crate::connection::{Connector, PortPool, Timeouts};
 use crate::event::{Endpoints, Intent, IntentBook, WorkloadId};
@@ -79,6 +80,10 @@ pub struct Context {
     pub capacity: Option<u32>,
     /// Connections that all workloads of the run hold open or are opening.
     pub open: Rc<Cell<u32>>,
+    /// Cuts the device's link, where the target has a link that can be cut.
+    pub outage_maker: Option<Rc<dyn OutageMaker>>,
+    /// The token of the device's control service, where it is known.
+    pub control_token: Option<Rc<str>>,
     /// Remarks for the person who waits.
     pub notices: Rc<RefCell<Vec<String>>>,
 }

@@ -139,6 +139,10 @@ impl Workload for Head {
         self.params.load.planned_attempts()
     }
 
+    fn connect_timeout(&self) -> Duration {
+        self.params.load.timeouts().connect
+    }
+
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
             let target = context.endpoints.http;

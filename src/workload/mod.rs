@@ -5,13 +5,16 @@
 //! independent values: *what* is the file's own, *when* is a [`Pacer`], *for how long* is a limit of [`Load`].
 
 mod context;
+mod half_open;
 mod head;
 mod load;
+mod outage;
 mod pacer;
 mod registry;
 mod rw;
 
 pub use context::{Context, Stop, StopSource};
 pub use load::{Load, Outcome, Start, Worker};
+pub use outage::{Made, MakeError, Making, OutageMaker};
 pub use pacer::Pacer;
 pub use registry::{KINDS, Kind, ParamError, Workload, kind, load_flags, typed_load};

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::load::Load;
-use super::{head, rw};
+use super::{half_open, head, outage, rw};
 use crate::event::Expected;
 use crate::stats::Phase;
 
@@ -36,6 +37,9 @@ pub trait Workload: Send {
     /// Connections it is going to open in all, where that is known.
     fn connections_planned(&self) -> Option<u64>;
 
+    /// How long it waits for a connection.
+    fn connect_timeout(&self) -> Duration;
+
     /// Runs it to its end.
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
@@ -56,7 +60,7 @@ pub struct Kind {
 }
 
 /// Every kind: a new one is its file and its line here.
-pub const KINDS: &[Kind] = &[head::KIND, rw::KIND];
+pub const KINDS: &[Kind] = &[head::KIND, rw::KIND, outage::KIND, half_open::KIND];
 
 /// The kind of that name.
 #[must_use]

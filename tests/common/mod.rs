@@ -7,9 +7,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 
 use espstress::connection::PortRange;
-use espstress::engine::{self, Outcome, Plan, PlannedPhase, StartRule};
+use espstress::engine::{self, Capturing, Outcome, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
 use espstress::event::Endpoints;
 use espstress::stats::WorkloadStats;
 
@@ -81,6 +82,17 @@ pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRan
         ports,
         source: None,
         seed: std::process::id().into(),
+        watch: WatchPlan {
+            capturing: Capturing::Off,
+            interface: None,
+            pcap: None,
+            after: Duration::ZERO,
+            syn_deadline: Duration::from_secs(5),
+        },
+        probing: Probing::Off,
+        #[cfg(target_os = "linux")]
+        twin: None,
+        control_token: None,
     };
     engine::run(plan, &mut |_: &espstress::event::Event| {}).unwrap()
 }

@@ -1,1 +1,37 @@
-//! espstress-twin
+//! The twin: the device program on lwIP, behind a link model and a TAP device.
+//!
+//! ```text
+//! link        the air between host and device: pure, seeded, portable
+//! setup       what a twin is started with, and what it carries over a restart
+//! protocol    what the host program and the twin's process say to each other
+//! child       the process's life          (Linux, like all that follows)
+//! sockets     lwIP's sockets under the device program's loop
+//! air         the link model at work between TAP device and lwIP
+//! control     the process's end of the control channel
+//! ```
+//!
+//! One process a twin, because lwIP's state is global. The host program starts itself again with
+//! [`setup::TWIN_ARGUMENT`] and calls [`child_main`] then; standard input is the control channel, standard output
+//! carries the frames.
+
+pub mod link;
+pub mod protocol;
+pub mod setup;
+
+#[cfg(target_os = "linux")]
+mod air;
+#[cfg(target_os = "linux")]
+mod child;
+#[cfg(target_os = "linux")]
+mod clock;
+#[cfg(target_os = "linux")]
+mod control;
+#[cfg(target_os = "linux")]
+mod sockets;
+
+#[cfg(target_os = "linux")]
+pub use child::child_main;
+pub use espstress_lwip::heap::{
+    DEFAULT_BYTES as DEFAULT_HEAP_BYTES, MAX_BYTES as MAX_HEAP_BYTES, MIN_BYTES as MIN_HEAP_BYTES,
+};
+pub use espstress_lwip::sdkconfig::{Parsed as ParsedOptions, SdkconfigError};

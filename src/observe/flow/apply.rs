@@ -3,7 +3,7 @@
 use crate::event::{Answered, Direction};
 use crate::wire::{Flags, Segment};
 
-use super::half::{Fin, Repeated};
+use super::half::Fin;
 use super::look::Repetition;
 use super::notes::Note;
 use super::seq::{after, before};
@@ -51,14 +51,16 @@ impl Flow {
 
     fn apply_reset(&mut self, s: &Segment, facts: &Facts) {
         let copied = self.is_path_copy(s, facts.from);
-        let opens = self.host_opens();
+        // The host's RST in SYN-SENT answers a stray ACK (RFC 9293, 3.10.7.3) and ends nothing.
+        if self.host_opens() && facts.from == Direction::FromHost {
+            return;
+        }
         let own = self.halves_mut(facts.from).0;
         if !copied {
             own.resets = own.resets.saturating_add(1);
         }
         own.reset = Some((s.seq, facts.at));
-        // The host's RST in SYN-SENT answers a stray ACK (RFC 9293, 3.10.7.3) and ends nothing.
-        if !(opens && facts.from == Direction::FromHost) && self.ended.is_none() {
+        if self.ended.is_none() {
             self.ended = Some((facts.at, Ending::Reset(facts.from)));
         }
     }
@@ -135,18 +137,11 @@ impl Flow {
         }
         if s.payload > 0 {
             own.payload_at = Some(at);
-            if let (Place::Seen, Some(ack)) = (facts.place, other.ack) {
-                if !after(s.seq, ack) && after(s.end(), ack) {
-                    own.repeated = Some(match own.repeated {
-                        Some(r) if r.seq == ack => Repeated {
-                            times: r.times.saturating_add(1),
-                            third_at: if r.times < 3 { at } else { r.third_at },
-                            last_at: at,
-                            ..r
-                        },
-                        _ => Repeated { seq: ack, times: 1, third_at: at, last_at: at },
-                    });
-                }
+            if let (Place::Seen, Some(ack)) = (facts.place, other.ack)
+                && !after(s.seq, ack)
+                && after(s.end(), ack)
+            {
+                own.repeat(ack, at);
             }
         }
         own.space.claim(s.seq, s.end(), at);
@@ -275,7 +270,7 @@ impl Flow {
 
     fn set_waits(&mut self, facts: &Facts) {
         let over = self.ended.is_some();
-        if self.host_opens() {
+        if self.host_opens() && !over {
             if self.syn_wait == Wait::Off && self.stray_acks == 0 {
                 self.syn_wait = Wait::Since(self.opened_at);
             }

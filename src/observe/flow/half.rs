@@ -95,4 +95,12 @@ impl Half {
             _ => false,
         }
     }
+
+    /// The payload from `seq` on, the first that is not acknowledged, was sent again.
+    pub(crate) fn repeat(&mut self, seq: u32, at: i64) {
+        let before = self.repeated.filter(|r| r.seq == seq);
+        let times = before.map_or(0, |r| r.times).saturating_add(1);
+        let third_at = before.filter(|_| times > 3).map_or(at, |r| r.third_at);
+        self.repeated = Some(Repeated { seq, times, third_at, last_at: at });
+    }
 }

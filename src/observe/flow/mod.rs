@@ -316,3 +316,13 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_little_room() {
+        assert!(size_of::<Flow>() <= 1_280, "{} bytes", size_of::<Flow>());
+    }
+}

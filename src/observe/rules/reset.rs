@@ -3,7 +3,7 @@
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::wire::Flags;
 
-use super::super::flow::{Ending, after, before, distance};
+use super::super::flow::{Ending, Stage, after, before, distance};
 use super::{Obstacle, Ruling, Scene, Verdict};
 
 /// How long C may be taken not to have noticed T's FIN, nanoseconds.
@@ -27,7 +27,7 @@ const UNNOTICED: i64 = 200_000;
 /// Not any of these: a RST that follows C's own, which is at most `provoked`; a second RST.
 pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    if flow.host_opens() || flow.device.resets > 0 {
+    if flow.stage == Stage::Opening || flow.device.resets > 0 {
         return None;
     }
     if flow.device.last_at.is_none() && flow.device.isn.is_none() {

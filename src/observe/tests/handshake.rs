@@ -22,7 +22,8 @@ fn stray_ack(c: Conv) -> Conv {
 
 #[test]
 fn a_reset_that_answers_the_syn_is_a_refusal() {
-    exactly(AnomalyId::SynRefused, 1_000, refused);
+    exactly(AnomalyId::SynRefused, 10_000, refused);
+    assert_eq!(Look::for_ms(2_000).at(&refused(conv())).1.not_judged, []);
 }
 
 #[test]
@@ -110,4 +111,13 @@ fn an_ack_to_an_inexact_reset_is_a_challenge() {
 #[test]
 fn an_ack_that_crossed_the_hosts_reset_is_no_challenge() {
     healthy(1_000, |c| c.served().request(100).rst().device_ack());
+}
+
+#[test]
+fn a_connection_that_came_about_after_a_collision_is_judged_like_any_other() {
+    let c = stray_ack(conv().served().closed_by_device().reopened().syn());
+    let c = c.send_odd(FromHost, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(0x2000_0000));
+    let c = c.wait_ms(1_000).send_odd(FromHost, Flags::SYN, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    let c = c.syn_ack().ack().request(63).response(17).ack().device_rst();
+    assert_eq!(faults(&c, 100), [AnomalyId::TimewaitCollision, AnomalyId::AbortiveClose]);
 }

@@ -142,3 +142,18 @@ fn an_ethernet_frame_shows_the_same_as_a_bare_packet() {
     }
     assert_eq!(seen, [(AnomalyId::AbortiveClose, AnomalyClass::Device, Direction::FromDevice)]);
 }
+
+#[test]
+fn where_the_ends_are_guessed_a_connection_the_other_way_turns_them_round() {
+    let mut c = conv().served();
+    c.packets.drain(..3);
+    let mut turned = Vec::new();
+    for (at, seg) in conv().wait_ms(5_000).served().device_rst().packets {
+        turned.push((at, seg));
+    }
+    c.packets.extend(turned);
+    // The middle of a connection between the same ends first: the guess there may be anything.
+    let (ids, summary) = observe(&c, guessed(), None);
+    assert_eq!(ids, [AnomalyId::AbortiveClose]);
+    assert_eq!((summary.connections, summary.mid_stream), (2, 1));
+}

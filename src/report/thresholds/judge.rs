@@ -306,12 +306,11 @@ fn count(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Capture, NotJudgedRow, Target, TargetKind, thresholds::Gates};
-    use crate::{
-        diagnose::AnomalyRow,
-        event::Direction,
-        stats::{Phase, Recorder},
-    };
+    use crate::diagnose::AnomalyRow;
+    use crate::event::Direction;
+    use crate::report::thresholds::Gates;
+    use crate::report::{Capture, NotJudgedRow, Target, TargetKind};
+    use crate::stats::{Phase, Recorder};
     use ThresholdStatus::{Fail, Inconclusive, Pass};
 
     fn report() -> Report {

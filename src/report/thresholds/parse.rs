@@ -174,7 +174,7 @@ impl Threshold {
     #[must_use]
     pub fn bound_in(&self, unit: Unit) -> Option<f64> {
         match self.unit {
-            Some((_, of, size)) => (of == unit).then(|| self.number * size),
+            Some((_, of, size)) => (of == unit).then_some(self.number * size),
             None => (unit != Unit::Us || self.number == 0.0).then_some(self.number),
         }
     }

@@ -10,6 +10,7 @@ mod worker;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,10 @@ impl Workload for ReadWrite {
             (_, Some(each), Some(planned)) => Some(planned / each + u64::from(self.at_once())),
             _ => Some(u64::from(self.at_once())),
         }
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.params.load.timeouts().connect
     }
 
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {

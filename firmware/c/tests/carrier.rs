@@ -1,0 +1,242 @@
+//! What the C carrier does beyond the checks that all carriers share.
+
+mod support;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use espstress_device::Service;
+use espstress_device::conformance::TOKEN;
+use support::{Build, Host};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn connect(host: &Host, service: Service) -> TcpStream {
+    let stream = TcpStream::connect(host.address(service)).expect("it accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream
+}
+
+/// The whole answer to a request that is the last one on its connection.
+fn ask(host: &Host, request: &str) -> String {
+    let mut stream = connect(host, Service::Http);
+    stream.write_all(request.as_bytes()).expect("it takes the request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes");
+    answer
+}
+
+fn control(host: &Host, query: &str) {
+    let answer = ask(
+        host,
+        &format!(
+            "POST /control?{query} HTTP/1.1\r\nHost: c\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        ),
+    );
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+fn head(host: &Host) -> String {
+    ask(host, "HEAD / HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n")
+}
+
+/// Waits until a condition holds; fails when it does not come.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// xorshift64, for bytes that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| u8::try_from(self.below(256)).expect("below 256")).collect()
+    }
+}
+
+#[test]
+fn random_bytes_on_every_port_leave_it_serving() {
+    const SEED: u64 = 0x00C0_FFEE_D00D;
+    let mut random = Random(SEED);
+    let host = Host::start(Build::Sanitized, &["--token", TOKEN]);
+    let beginnings: [&[u8]; 5] =
+        [b"", b"GET / HTTP/1.1\r\n", b"POST /control HTTP/1.1\r\n", b"{", b"telemetry "];
+    let datagrams = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+    for round in 0..160 {
+        let service = Service::TCP[round % Service::TCP_COUNT];
+        let mut bytes = beginnings[random.below(beginnings.len())].to_vec();
+        let len = random.below(4_000);
+        bytes.extend(random.bytes(len));
+        let mut stream = connect(&host, service);
+        // Pieces, resets in the middle and half-closes are part of the game; what the device does with them is not.
+        for piece in bytes.chunks(1 + random.below(700)) {
+            if stream.write_all(piece).is_err() {
+                break;
+            }
+        }
+        if random.below(2) == 0 {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut answer = Vec::new();
+            if let Err(error) = stream.read_to_end(&mut answer) {
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset,
+                    "{service}, round {round}, seed {SEED:#x}"
+                );
+            }
+        }
+        let len = random.below(80);
+        let _ = datagrams.send_to(&random.bytes(len), host.address(Service::Telemetry));
+    }
+    let answer = head(&host);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}, seed {SEED:#x}");
+    eventually("the end of every connection", || {
+        let services = host.telemetry()["services"].clone();
+        services.as_object().is_some_and(|all| all.values().all(|service| service["open"] == 0))
+    });
+}
+
+#[test]
+fn a_restart_drops_connections_keeps_ports_and_persona_and_counts_the_boot() {
+    let host = Host::start(Build::Sanitized, &["--token", TOKEN, "--boot", "50"]);
+    control(&host, "persona=no-keepalive");
+    let mut held = connect(&host, Service::Line);
+    control(&host, "reboot=true");
+    let mut rest = Vec::new();
+    let dropped = loop {
+        let mut byte = [0];
+        match held.read(&mut byte) {
+            // The line service keeps its peers alive until then.
+            Ok(1) => rest.extend(byte),
+            other => break other,
+        }
+    };
+    assert_eq!(dropped.expect_err("no goodbye").kind(), ErrorKind::ConnectionReset);
+    eventually("the second boot", || host.telemetry()["boot_count"] == 2);
+    let telemetry = host.telemetry();
+    assert_eq!(telemetry["reset_reason"], "SW");
+    assert_eq!(telemetry["persona"], "no-keepalive");
+    assert!(head(&host).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn an_outage_is_silence_that_ends() {
+    let host = Host::start(Build::Sanitized, &["--token", TOKEN]);
+    control(&host, "outage_ms=600");
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(150))).expect("a time-out");
+    let mut answer = [0; 2_048];
+    eventually("silence", || {
+        socket.send_to(b"telemetry", host.address(Service::Telemetry)).expect("datagrams go out");
+        socket.recv(&mut answer).is_err()
+    });
+    host.telemetry();
+    assert!(head(&host).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn it_dials_introduces_itself_and_dials_again_after_the_peer_is_gone() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a listener");
+    let address = listener.local_addr().expect("an address").to_string();
+    let host = Host::start(Build::Sanitized, &["--dial", &address, "--number", "3", "--line-timeout", "300"]);
+    for round in 0..2 {
+        let (stream, _) = listener.accept().expect("it dials");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let mut lines = BufReader::new(stream.try_clone().expect("a second handle"));
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("it says its number");
+        assert_eq!(line, "3\n", "round {round}");
+        (&stream).write_all(b"{\"n\":1}\n").expect("it takes a line");
+        line.clear();
+        while line.trim().is_empty() {
+            line.clear();
+            lines.read_line(&mut line).expect("it echoes");
+        }
+        assert_eq!(line, "{\"n\":1}\n", "round {round}");
+    }
+    drop(listener);
+    eventually("a refused dial", || {
+        host.telemetry()["services"]["line"]["errors"]["refused"].as_u64() > Some(0)
+    });
+}
+
+#[test]
+fn an_accounted_heap_shrinks_under_the_hoarder() {
+    let host = Host::start(Build::Sanitized, &["--persona", "hoarder:bytes=1KiB", "--heap", "100000"]);
+    for _ in 0..10 {
+        head(&host);
+    }
+    eventually("the hoard", || host.telemetry()["hoarded_bytes"] == 10_240);
+    let heap = host.telemetry()["heap"].clone();
+    assert_eq!(heap["free_bytes"], 89_760);
+    assert_eq!(heap["min_free_bytes"], 89_760);
+    assert!(heap["largest_free_block_bytes"].is_null(), "{heap}");
+}
+
+#[test]
+fn waiting_costs_no_processor_time_whatever_became_of_the_connections() {
+    for persona in ["robust", "half-closer", "deaf:after=4B", "frozen:after=200ms", "no-keepalive"] {
+        let host = Host::start(Build::Sanitized, &["--persona", persona]);
+        let mut held = Vec::new();
+        for ending in 0..4 {
+            let mut stream = connect(&host, Service::Http);
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: c\r\n\r\n").expect("it takes the request");
+            match ending {
+                // With the answer unread: a reset.
+                0 => {
+                    let _ = stream.peek(&mut [0]);
+                    drop(stream);
+                    continue;
+                }
+                1 => stream.shutdown(std::net::Shutdown::Write).expect("a half-close"),
+                // Until here and no further.
+                2 => stream.write_all(b"GET").expect("the start of a request"),
+                _ => {}
+            }
+            held.push(stream);
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        let before = host.ticks();
+        std::thread::sleep(Duration::from_millis(600));
+        let used = host.ticks() - before;
+        assert!(used < 15, "{persona}: {used} ticks while nothing happened");
+    }
+}
+
+#[test]
+fn services_that_are_switched_off_have_no_port_and_free_their_sockets() {
+    let host = Host::start(Build::Sanitized, &["--services", "http,telemetry"]);
+    let services: Vec<_> = host.addresses.iter().map(|&(service, _)| service).collect();
+    assert_eq!(services, [Service::Http, Service::Telemetry]);
+    assert_eq!(host.capacity, 8);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_with_words() {
+    let wrong: [&[&str]; 6] = [
+        &["--persona", "nobody"],
+        &["--persona"],
+        &["--port-base", "70000"],
+        &["--services", "http,ftp"],
+        &["--sockets", "500"],
+        &["--token", "0123456789012345678901234567890123456789012345678901234567890123456789"],
+    ];
+    for arguments in wrong {
+        let output = Command::new(Build::Sanitized.program()).args(arguments).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("usage:"), "{arguments:?}");
+    }
+}

@@ -1,0 +1,2 @@
+/* As in ESP-IDF's port of lwIP. */
+#include <sys/socket.h>

@@ -1,0 +1,154 @@
+//! What the host program and a twin's process say to each other: JSON lines over a socket pair.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::{Counters, OutageCause};
+
+/// A request of the host program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Comes back with the answer.
+    pub id: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What the host program asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Change the link, in its own grammar.
+    Link(String),
+    /// Take the link down for so many nanoseconds.
+    Outage(u64),
+    /// Behave like this persona, in its own grammar.
+    Persona(String),
+    /// What became of the frames.
+    Frames,
+    /// End.
+    Exit,
+}
+
+/// What a twin says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// It serves.
+    Ready(Box<Ready>),
+    /// The answer to a request.
+    Answer {
+        /// The request's.
+        id: u64,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The link went down.
+    OutageBegan {
+        /// When.
+        at: Moment,
+        /// Why.
+        cause: OutageCause,
+    },
+    /// The link came back.
+    OutageEnded {
+        /// When.
+        at: Moment,
+    },
+    /// It restarts now.
+    Restarting {
+        /// When.
+        at: Moment,
+        /// As ESP-IDF names it.
+        reason: String,
+        /// The number of the start to come.
+        boot_count: u32,
+    },
+    /// It cannot run.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// What became of the frames.
+    Frames(Box<Frames>),
+    /// Refused, and why.
+    Refused(String),
+}
+
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// `CLOCK_MONOTONIC`, nanoseconds; the same in every process of a machine.
+    pub monotonic_ns: u64,
+    /// Since the Unix epoch, nanoseconds.
+    pub unix_ns: i64,
+}
+
+/// What became of a twin's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frames {
+    /// From the host to the device.
+    pub to_device: Counters,
+    /// From the device to the host.
+    pub to_host: Counters,
+    /// Frames that the link delivered and lwIP had no memory for.
+    pub dropped_no_memory: u64,
+    /// Frames that the link delivered and for which the tcpip thread's mailbox stayed full.
+    pub dropped_mailbox_full: u64,
+}
+
+/// What a twin is, once it serves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Since when.
+    pub since: Moment,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// TCP and UDP ports by service.
+    pub ports: BTreeMap<String, u16>,
+    /// Connections it holds at once: sockets less listeners and probes.
+    pub capacity: u16,
+    /// Sockets in all.
+    pub sockets: u16,
+    /// Connections that wait to be accepted, each listener.
+    pub backlog: u8,
+    /// The heap in bytes. Structures are 64-bit, so less fits into it than on a device.
+    pub heap_bytes: usize,
+    /// Name and version of the stack.
+    pub stack: String,
+    /// lwIP's options in force.
+    pub options: BTreeMap<String, String>,
+    /// Lines of the option set that have no effect here.
+    pub no_effect: Vec<NoEffect>,
+    /// The ESP-IDF version that the option set names.
+    pub idf_version: Option<String>,
+    /// The persona in force.
+    pub persona: String,
+    /// The link in force.
+    pub link: String,
+    /// Starts since power-on.
+    pub boot_count: u32,
+    /// Why it started last.
+    pub reset_reason: String,
+}
+
+/// A line of an option set that has no effect on a twin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoEffect {
+    /// Line number, from 1.
+    pub line: usize,
+    /// The option.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}

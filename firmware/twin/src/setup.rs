@@ -1,0 +1,170 @@
+//! What a twin is started with. The host program writes it, the twin's process reads it, and a twin that restarts
+//! writes it again for its next start.
+
+use std::net::Ipv4Addr;
+
+use espstress_lwip::sdkconfig::{Parsed, SdkconfigError};
+use espstress_lwip::{Options, heap};
+use serde::{Deserialize, Serialize};
+
+/// The environment variable that carries a [`Setup`] as JSON: unlike arguments, it is not shown to other users.
+pub const SETUP_VARIABLE: &str = "ESPSTRESS_TWIN_SETUP";
+
+/// The argument that makes the host program a twin.
+pub const TWIN_ARGUMENT: &str = "__twin";
+
+/// How long a restart takes before the device answers again, unless said otherwise: about what a chip takes to boot
+/// and join a known network with a fixed address, milliseconds.
+pub const DEFAULT_BOOT_MS: u64 = 1_000;
+
+/// The setup of one twin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Length of the network's prefix.
+    pub prefix: u8,
+    /// The host's address.
+    pub gateway: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// lwIP's options.
+    pub options: OptionSet,
+    /// Size of the heap in bytes.
+    pub heap_bytes: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The link, in its own grammar.
+    pub link: String,
+    /// The persona, in its own grammar.
+    pub persona: String,
+    /// Names of the services that are switched on.
+    pub services: Vec<String>,
+    /// The bearer token of control requests.
+    pub token: Option<String>,
+    /// Its name in telemetry.
+    pub name: String,
+    /// Its number in telemetry, and the id line of the line protocol.
+    pub number: u8,
+    /// The host that it dials, if any.
+    pub dial: Option<(String, u16)>,
+    /// How long a restart takes, milliseconds.
+    pub boot_ms: u64,
+    /// How it comes to start.
+    pub boot: BootState,
+}
+
+impl Default for Setup {
+    /// The robust device with current options on a clean link, at the first address.
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::new(192, 168, 4, 91),
+            prefix: 24,
+            gateway: Ipv4Addr::new(192, 168, 4, 1),
+            mac: [0x02, 0x45, 0x53, 0x50, 0x00, 0x5b],
+            options: OptionSet::Current,
+            heap_bytes: heap::DEFAULT_BYTES,
+            seed: 0,
+            link: "clean".to_owned(),
+            persona: "robust".to_owned(),
+            services: espstress_device::Service::ALL.map(|service| service.name().to_owned()).to_vec(),
+            token: None,
+            name: "twin".to_owned(),
+            number: 1,
+            dial: None,
+            boot_ms: DEFAULT_BOOT_MS,
+            boot: BootState::default(),
+        }
+    }
+}
+
+/// What outlives a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootState {
+    /// Starts since power-on, this one included.
+    pub count: u32,
+    /// Why it starts, as ESP-IDF names it.
+    pub reason: String,
+    /// Start of the link on the monotonic clock, nanoseconds; absent on the first start.
+    pub link_origin_ns: Option<u64>,
+}
+
+impl Default for BootState {
+    fn default() -> Self {
+        Self { count: 1, reason: "POWERON".to_owned(), link_origin_ns: None }
+    }
+}
+
+/// A set of lwIP options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionSet {
+    /// The defaults of current ESP-IDF versions.
+    #[default]
+    Current,
+    /// ESP-IDF 5.0.4 as it comes.
+    Std,
+    /// ESP-IDF 5.0.4 with the settings of the experimental build.
+    Expr,
+    /// A project's sdkconfig.
+    File {
+        /// Its name for messages.
+        name: String,
+        /// Its text; see [`OptionSet::file`].
+        text: String,
+    },
+}
+
+impl OptionSet {
+    /// An sdkconfig, less the lines that cannot concern lwIP: a whole one is too long for an environment variable.
+    /// Lines keep their numbers.
+    #[must_use]
+    pub fn file(name: &str, text: &str) -> Self {
+        let concerns = |line: &str| ["LWIP", "ESPSTRESS_", "IDF"].iter().any(|word| line.contains(word));
+        let text = text.lines().map(|line| if concerns(line) { line } else { "" }).fold(
+            String::new(),
+            |mut kept, line| {
+                kept.push_str(line);
+                kept.push('\n');
+                kept
+            },
+        );
+        Self::File { name: name.to_owned(), text }
+    }
+
+    /// The options, and the lines that change nothing here.
+    ///
+    /// # Errors
+    /// The line of the file that cannot be read, and what may stand there.
+    pub fn resolve(&self) -> Result<Parsed, SdkconfigError> {
+        match self {
+            Self::Current => Ok(Parsed::current()),
+            Self::Std => Ok(Parsed::std()),
+            Self::Expr => Ok(Parsed::expr()),
+            Self::File { name, text } => Options::from_sdkconfig(name, text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_line_numbers_and_what_concerns_lwip() {
+        let text = "# Espressif IoT Development Framework (ESP-IDF) 5.0.4 Project Configuration\nCONFIG_X=y\n\
+                    CONFIG_LWIP_MAX_SOCKETS=nonsense\n";
+        let set = OptionSet::file("my.sdkconfig", text);
+        let error = set.resolve().expect_err("nonsense is no number");
+        assert_eq!((error.file.as_str(), error.line), ("my.sdkconfig", 3));
+        let OptionSet::File { text, .. } = set else { panic!("a file") };
+        assert!(!text.contains("CONFIG_X") && text.contains("5.0.4"));
+    }
+
+    #[test]
+    fn a_setup_survives_its_way_through_the_environment() {
+        let setup = Setup { options: OptionSet::file("f", "CONFIG_LWIP_MAX_SOCKETS=16"), ..Setup::default() };
+        let json = serde_json::to_string(&setup).expect("plain data");
+        assert_eq!(serde_json::from_str::<Setup>(&json).expect("its own JSON"), setup);
+    }
+}

@@ -1,0 +1,254 @@
+//! The packets beside a run: a thread of its own reads the capture, runs the rules, and lets each occurrence
+//! meet the intention of its connection.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc::Sender;
+
+use super::plan::{Capturing, Packets, Seen};
+use crate::clock::Clock;
+use crate::diagnose::{Intentions, Ledger};
+use crate::event::{AnomalyClass, Endpoints, Event, Intent, IntentBook, Occurrence};
+use crate::observe::capture::{
+    Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
+};
+use crate::observe::file::{Writer, WriterConfig};
+use crate::observe::{DeviceEnds, Observer, ObserverConfig};
+use crate::wire::Link;
+
+/// How long one look at the ring waits: the thread's other duties have to be done that often.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Events of anomalies a run sends to its reporters at most; the counts go on.
+const EVENTS: u32 = 1_000;
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub struct WatchPlan {
+    /// Whether to look at packets at all.
+    pub capturing: Capturing,
+    /// The interface, where it is known better than by the route.
+    pub interface: Option<String>,
+    /// Keep the packets here.
+    pub pcap: Option<PathBuf>,
+    /// How long to listen after the last close.
+    pub after: Duration,
+    /// How long a SYN may go unanswered.
+    pub syn_deadline: Duration,
+}
+
+/// A watch that is going on.
+pub(super) struct Watch {
+    end: mpsc::Sender<Instant>,
+    thread: std::thread::JoinHandle<Seen>,
+}
+
+/// What the thread needs.
+struct Watcher {
+    capture: Capture,
+    observer: Observer,
+    notes: Notes,
+    gaps: u64,
+}
+
+/// Where occurrences go.
+struct Notes {
+    ledger: Ledger,
+    book: Arc<IntentBook>,
+    writer: Option<Writer>,
+    events: Sender<Event>,
+    events_left: u32,
+    packets: u64,
+}
+
+/// Opens the capture, or says why there is none.
+pub(super) fn start(
+    plan: &WatchPlan,
+    endpoints: &Endpoints,
+    workloads: Vec<String>,
+    book: Arc<IntentBook>,
+    clock: Clock,
+    events: Sender<Event>,
+) -> Result<Watch, Packets> {
+    if plan.capturing == Capturing::Off {
+        return Err(Packets::Off);
+    }
+    let ip = endpoints.http.ip();
+    let ports = endpoints.tcp_ports();
+    let config = CaptureConfig {
+        ports: Ports::Only(ports.clone()),
+        keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
+        interface: plan.interface.clone(),
+        ..CaptureConfig::of([ip])
+    };
+    let capture = Capture::open(&config).map_err(|error| refused(&error))?;
+    let writer = plan.pcap.as_ref().map(|path| {
+        let config = WriterConfig {
+            link: capture.link(),
+            snap_length: 65_535,
+            interface: capture.interface().to_owned(),
+        };
+        Writer::create(path, &config)
+    });
+    let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
+    let ends: Vec<(IpAddr, Option<u16>)> = ports.into_iter().map(|port| (ip, Some(port))).collect();
+    let observer = Observer::new(ObserverConfig {
+        device: DeviceEnds::Known(ends),
+        syn_deadline_ns: i64::try_from(plan.syn_deadline.as_nanos()).unwrap_or(i64::MAX),
+        ..ObserverConfig::default()
+    });
+    let ledger = Ledger::new(clock.start_unix_ns(), workloads);
+    let notes = Notes { ledger, book, writer, events, events_left: EVENTS, packets: 0 };
+    let watcher = Watcher { capture, observer, notes, gaps: 0 };
+    let (end, ending) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("capture".into())
+        .spawn(move || watcher.run(&ending))
+        .map_err(|error| Packets::Denied(format!("the system refused a thread for the capture: {error}")))?;
+    Ok(Watch { end, thread })
+}
+
+fn refused(error: &CaptureError) -> Packets {
+    Packets::Denied(error.to_string())
+}
+
+impl Watch {
+    /// The workloads are over: listens on until `deadline` at the latest. A second call may bring it forward.
+    pub(super) fn listen_until(&self, deadline: Instant) {
+        // A thread that is gone has ended by itself; joining tells.
+        let _ = self.end.send(deadline);
+    }
+
+    /// Whether the watch is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// What was seen.
+    pub(super) fn join(self) -> Seen {
+        match self.thread.join() {
+            Ok(seen) => seen,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Watcher {
+    fn run(mut self, ending: &Receiver<Instant>) -> Seen {
+        let mut deadline: Option<Instant> = None;
+        let mut failure = None;
+        loop {
+            match ending.try_recv() {
+                Ok(at) => deadline = Some(at),
+                Err(TryRecvError::Empty) => {}
+                // The dispatcher is gone: nobody will ask for what is seen from here on.
+                Err(TryRecvError::Disconnected) => deadline = Some(Instant::now()),
+            }
+            if let Err(error) = self.look() {
+                failure = Some(format!("the capture broke off: {error}"));
+                break;
+            }
+            let Some(deadline) = deadline else { continue };
+            if Instant::now() >= deadline || self.is_settled() {
+                break;
+            }
+        }
+        self.finish(failure)
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        let Self { capture, observer, notes, gaps } = self;
+        capture.next_batch(LOOK, |frame| {
+            notes.packet(&frame);
+            let (at_ns, length) = (frame.at_ns, frame.original_len as usize);
+            observer.frame(at_ns, link_of(&frame), frame.bytes, length, &mut |o| notes.take(at_ns, o));
+        })?;
+        let counts = capture.stats();
+        // What passed while the interface was down and came back may be missing as well.
+        let missing = counts.dropped + counts.interface_downs;
+        if missing > *gaps {
+            *gaps = missing;
+            observer.gap();
+        }
+        let seen_until = complete_until();
+        observer.advance(seen_until, &mut |o| notes.take(seen_until, o));
+        if let Some(writer) = &mut notes.writer {
+            writer.batch_done();
+        }
+        Ok(())
+    }
+
+    /// Whether every connection that may still say something has said it.
+    fn is_settled(&self) -> bool {
+        let book = &self.notes.book;
+        self.observer.settled(complete_until(), |connection| {
+            let entry = book.look_up(connection.host.port());
+            entry.is_some_and(|e| !matches!(e.intent, Intent::Vanished | Intent::Silenced))
+        })
+    }
+
+    fn finish(self, failure: Option<String>) -> Seen {
+        let Self { mut capture, observer, mut notes, .. } = self;
+        let end_ns = unix_ns(SystemTime::now());
+        let summary = observer.finish(end_ns, &mut |o| notes.take(end_ns, o));
+        let stats = capture.stats();
+        let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
+        let pcap_failure = written.and_then(|report| {
+            let missed =
+                (report.missed > 0).then(|| format!("{} packets are not in the file", report.missed));
+            report.failure.map(|error| error.to_string()).or(missed)
+        });
+        Seen {
+            packets: notes.packets,
+            dropped: stats.dropped,
+            failure,
+            pcap_failure,
+            anomalies: notes.ledger.rows(),
+            resets: notes.ledger.reset_causes(),
+            summary,
+        }
+    }
+}
+
+impl Notes {
+    fn packet(&mut self, frame: &Frame<'_>) {
+        self.packets += 1;
+        if let Some(writer) = &mut self.writer {
+            writer.packet(self.packets, frame);
+        }
+    }
+
+    /// One occurrence: classed and counted, noted in the packet file, told to the reporters.
+    fn take(&mut self, at_ns: i64, occurrence: Occurrence) {
+        let classed = self.ledger.take(&occurrence, Intentions::Of(&self.book));
+        if let Some(writer) = &mut self.writer {
+            writer.evidence(self.packets, at_ns, &occurrence);
+        }
+        if classed.class == AnomalyClass::Device && self.events_left > 0 {
+            self.events_left -= 1;
+            let workload = classed.workload.map(str::to_owned);
+            // A dispatcher that cannot keep up misses a line of its log, not a count.
+            let _ = self.events.try_send(Event::Anomaly { workload, occurrence: Arc::new(occurrence) });
+        }
+    }
+}
+
+/// Up to when every packet has been handed out: the kernel holds them back for a moment.
+fn complete_until() -> i64 {
+    let held = i64::try_from((2 * HOLD_BACK).as_nanos()).unwrap_or(i64::MAX);
+    unix_ns(SystemTime::now()) - held
+}
+
+const fn link_of(frame: &Frame<'_>) -> Link {
+    if frame.link == LINKTYPE_RAW { Link::Raw } else { Link::Ethernet }
+}
+
+fn unix_ns(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

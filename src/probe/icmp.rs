@@ -1,0 +1,160 @@
+//! ICMP echo (RFC 792, RFC 4443), over a datagram socket where the system allows it, else over a raw one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use super::pending::{Answer, Pending};
+use super::{ProbeConfig, Shared, begin, no, with};
+use crate::clock::{Clock, nanos};
+use crate::stats::ProbeStats;
+
+/// ICMP header and payload.
+const LENGTH: usize = 8 + 24;
+
+/// Asks until it is dropped.
+pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, stats: Shared<ProbeStats>) {
+    let echo = match Echo::open(config.target, config.source) {
+        Ok(echo) => echo,
+        Err(reason) => {
+            *stats.borrow_mut() = no(&reason);
+            return;
+        }
+    };
+    begin(&stats, echo.by, clock, interval, config.timeout);
+    let mut pending = Pending::default();
+    let mut tick = tokio::time::interval(interval);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut buffer = [0; 256];
+    loop {
+        let expiry = pending.next_expiry(config.timeout).unwrap_or_else(|| Instant::now() + interval);
+        tokio::select! {
+            _ = tick.tick() => {
+                let number = pending.ask(Instant::now());
+                if echo.socket.send(&echo.request(number as u16)).await.is_err() {
+                    // No route, or the system's buffer is full: nothing was asked.
+                    pending.take_back();
+                    with(&stats, |stats| stats.host_failures += 1);
+                }
+            }
+            received = echo.socket.recv(&mut buffer) => {
+                let now = Instant::now();
+                let number = received.ok().and_then(|n| echo.reply(buffer.get(..n).unwrap_or_default()));
+                let Some(number) = number else { continue };
+                match pending.answer(now, |asked| asked as u16 == number) {
+                    Answer::InTime(took) => with(&stats, |stats| stats.answer(clock.at_ns(now), nanos(took))),
+                    Answer::Late => with(&stats, |stats| stats.late += 1),
+                    Answer::Stranger => {}
+                }
+            }
+            () = tokio::time::sleep_until(expiry.into()) => {
+                let now = Instant::now();
+                for _ in 0..pending.expire(now, config.timeout) {
+                    with(&stats, |stats| stats.loss(clock.at_ns(now)));
+                }
+            }
+        }
+    }
+}
+
+/// A socket for echo requests to one address.
+struct Echo {
+    socket: UdpSocket,
+    by: &'static str,
+    kind: Kind,
+    v6: bool,
+    identifier: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The system sets identifier and checksum, and keeps others' replies away.
+    Datagram,
+    /// All is done here; replies to others come in as well.
+    Raw,
+}
+
+impl Echo {
+    fn open(target: IpAddr, source: Option<IpAddr>) -> Result<Self, String> {
+        let datagram = match Self::of(target, source, Kind::Datagram) {
+            Ok(echo) => return Ok(echo),
+            Err(error) => error,
+        };
+        Self::of(target, source, Kind::Raw).map_err(|raw| {
+            format!(
+                "ICMP is not allowed here (datagram socket: {datagram}; raw socket: {raw}); put your group into \
+                 net.ipv4.ping_group_range"
+            )
+        })
+    }
+
+    fn of(target: IpAddr, source: Option<IpAddr>, kind: Kind) -> io::Result<Self> {
+        let target = SocketAddr::new(target, 0);
+        let protocol = if target.is_ipv6() { Protocol::ICMPV6 } else { Protocol::ICMPV4 };
+        let (socket_type, by) = match kind {
+            Kind::Datagram => (Type::DGRAM, "icmp datagram socket"),
+            Kind::Raw => (Type::RAW, "raw icmp socket"),
+        };
+        let socket =
+            Socket::new(Domain::for_address(target), socket_type.nonblocking().cloexec(), Some(protocol))?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect(&target.into())?;
+        let identifier = std::process::id() as u16;
+        Ok(Self { socket: UdpSocket::from_std(socket.into())?, by, kind, v6: target.is_ipv6(), identifier })
+    }
+
+    fn request(&self, number: u16) -> [u8; LENGTH] {
+        let mut packet = [0; LENGTH];
+        packet[0] = if self.v6 { 128 } else { 8 };
+        packet[4..6].copy_from_slice(&self.identifier.to_be_bytes());
+        packet[6..8].copy_from_slice(&number.to_be_bytes());
+        packet[8..17].copy_from_slice(b"espstress");
+        if !self.v6 {
+            let sum = checksum(&packet).to_be_bytes();
+            packet[2..4].copy_from_slice(&sum);
+        }
+        packet
+    }
+
+    /// The number of an echo reply to this socket; `None` for any other packet.
+    fn reply(&self, packet: &[u8]) -> Option<u16> {
+        let packet = match (self.kind, self.v6) {
+            // A raw IPv4 socket hands over the IP header as well.
+            (Kind::Raw, false) => packet.get(usize::from(packet.first()? & 0x0f) * 4..)?,
+            _ => packet,
+        };
+        let header = packet.first_chunk::<8>()?;
+        let is_reply = header[0] == if self.v6 { 129 } else { 0 };
+        let ours = self.kind == Kind::Datagram || header[4..6] == self.identifier.to_be_bytes();
+        (is_reply && ours).then(|| u16::from_be_bytes([header[6], header[7]]))
+    }
+}
+
+/// The Internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = 0;
+    for pair in bytes.chunks(2) {
+        let high = u32::from(pair.first().copied().unwrap_or(0)) << 8;
+        sum += high | u32::from(pair.get(1).copied().unwrap_or(0));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_one_of_the_rfc() {
+        // RFC 1071, section 3: the sum of these bytes is ddf2.
+        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+    }
+}

@@ -1,0 +1,245 @@
+//! The probes beside the workloads: is the device there, by ping, by TCP, and by its own account?
+//!
+//! Each probe asks at its own interval, on sockets of its own, and is counted in nothing but its own figures. A
+//! probe that cannot run says why. Knows no workload and no report.
+
+mod icmp;
+mod pending;
+mod tcp;
+mod telemetry;
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, nanos};
+use crate::connection::{Connector, PortPool, PortRange, Timeouts};
+use crate::event::{DeviceSample, Intent, IntentBook, WorkloadId};
+use crate::stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+
+/// What to probe, and how often. An interval of `None` switches that probe off.
+#[derive(Clone, Debug)]
+pub struct ProbeConfig {
+    /// The device.
+    pub target: IpAddr,
+    /// Source address, or the routing table's choice.
+    pub source: Option<IpAddr>,
+    /// The TCP service to connect to.
+    pub tcp: SocketAddr,
+    /// Where its telemetry is.
+    pub telemetry: TelemetrySource,
+    /// Time between pings.
+    pub icmp_interval: Option<Duration>,
+    /// Time between connections. Each takes one of the device's sockets for a moment.
+    pub tcp_interval: Option<Duration>,
+    /// Time between questions for telemetry.
+    pub telemetry_interval: Option<Duration>,
+    /// Time after which a probe counts as lost.
+    pub timeout: Duration,
+}
+
+impl ProbeConfig {
+    /// Once a second each, lost after two seconds.
+    #[must_use]
+    pub const fn new(target: IpAddr, tcp: SocketAddr, telemetry: TelemetrySource) -> Self {
+        const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+        Self {
+            target,
+            source: None,
+            tcp,
+            telemetry,
+            icmp_interval: SECOND,
+            tcp_interval: SECOND,
+            telemetry_interval: SECOND,
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Where a device's telemetry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TelemetrySource {
+    /// One datagram there, one back: no socket of the device's is taken.
+    Udp(SocketAddr),
+    /// `GET /telemetry` there, on a connection of its own each time.
+    Http(SocketAddr),
+    /// It has none that anybody knows of.
+    None,
+}
+
+/// What the probes share with the run.
+#[derive(Clone, Debug)]
+pub struct ProbeContext {
+    /// The run's time axis.
+    pub clock: Clock,
+    /// Source ports for connections: a pool of their own, see [`own_ports`].
+    pub ports: Rc<RefCell<PortPool>>,
+    /// Where intentions are noted, in the name of [`WorkloadId::PROBE`].
+    pub book: Arc<IntentBook>,
+    /// How many connections the device says it holds at once.
+    pub capacity: Option<u32>,
+    /// Connections that the workloads hold open.
+    pub open: Rc<Cell<u32>>,
+}
+
+impl ProbeContext {
+    fn connector(&self, target: SocketAddr, config: &ProbeConfig) -> Connector {
+        let limit = config.timeout;
+        Connector {
+            target,
+            source: config.source,
+            timeouts: Timeouts { connect: limit, read: limit, write: limit },
+            ports: Rc::clone(&self.ports),
+            book: Arc::clone(&self.book),
+            workload: WorkloadId::PROBE,
+        }
+    }
+
+    /// A probe beyond what the device says it holds may go unanswered.
+    fn intent(&self) -> Intent {
+        match self.capacity {
+            Some(capacity) if self.open.get() >= capacity => Intent::BeyondCapacity,
+            _ => Intent::Plain,
+        }
+    }
+}
+
+/// Source ports for the probes that no workload of the run uses: a range beside `storms`.
+#[must_use]
+pub fn own_ports(storms: PortRange, seed: u64) -> PortPool {
+    let taken = |range: &PortRange| {
+        let [first, last] = ends(*range);
+        let [storms_first, storms_last] = ends(storms);
+        first <= storms_last && storms_first <= last
+    };
+    let beside = ["61000-64999", "28000-31999", "20000-23999"].iter().filter_map(|text| text.parse().ok());
+    // Three ranges that do not touch each other: at most two of them can be taken by a range below 8,000 ports, and
+    // a longer one leaves room for the probes in itself.
+    let range = beside.into_iter().find(|range| !taken(range)).unwrap_or(storms);
+    PortPool::new(range, seed)
+}
+
+fn ends(range: PortRange) -> [u16; 2] {
+    let text = range.to_string();
+    let (first, last) = text.split_once('-').unwrap_or(("1", "65535"));
+    [first.parse().unwrap_or(1), last.parse().unwrap_or(u16::MAX)]
+}
+
+/// What one probe writes and the prober reads at the end.
+type Shared<T> = Rc<RefCell<T>>;
+
+/// The probes of a run, under way. Ends with [`Prober::stop`], or when it is dropped.
+#[derive(Debug)]
+pub struct Prober {
+    tasks: JoinSet<()>,
+    icmp: Shared<ProbeStats>,
+    tcp: Shared<ProbeStats>,
+    telemetry: Shared<ProbeStats>,
+    device: Shared<DeviceSeries>,
+}
+
+impl Prober {
+    /// Starts the probes as tasks of the current `LocalSet`.
+    ///
+    /// # Panics
+    /// Outside of a `LocalSet`.
+    #[must_use]
+    pub fn start(config: &ProbeConfig, context: &ProbeContext) -> Self {
+        let mut tasks = JoinSet::new();
+        let device = Shared::<DeviceSeries>::default();
+        let icmp = unavailable("switched off");
+        if let Some(interval) = config.icmp_interval {
+            tasks.spawn_local(icmp::run(config.clone(), interval, context.clock, Rc::clone(&icmp)));
+        }
+        let tcp = unavailable("switched off");
+        if let Some(interval) = config.tcp_interval {
+            tasks.spawn_local(tcp::run(config.clone(), interval, context.clone(), Rc::clone(&tcp)));
+        }
+        let telemetry = unavailable("switched off");
+        match (config.telemetry_interval, config.telemetry) {
+            (None, _) => {}
+            (Some(_), TelemetrySource::None) => *telemetry.borrow_mut() = no("the device has none"),
+            (Some(interval), TelemetrySource::Udp(target)) => {
+                let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
+                let config = config.clone();
+                tasks.spawn_local(telemetry::by_udp(config, target, interval, context.clock, stats, device));
+            }
+            (Some(interval), TelemetrySource::Http(target)) => {
+                let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
+                let config = config.clone();
+                tasks.spawn_local(telemetry::by_http(
+                    config,
+                    target,
+                    interval,
+                    context.clone(),
+                    stats,
+                    device,
+                ));
+            }
+        }
+        Self { tasks, icmp, tcp, telemetry, device }
+    }
+
+    /// The last that the device said of itself.
+    #[must_use]
+    pub fn latest(&self) -> Option<DeviceSample> {
+        self.device.borrow().last.clone()
+    }
+
+    /// Ends the probes. Those under way are counted nowhere.
+    #[must_use]
+    pub fn stop(mut self) -> ProbeOutcome {
+        self.tasks.abort_all();
+        ProbeOutcome {
+            icmp: self.icmp.replace(no("stopped")),
+            tcp: self.tcp.replace(no("stopped")),
+            telemetry: self.telemetry.replace(no("stopped")),
+            device: self.device.take(),
+        }
+    }
+}
+
+fn no(reason: &str) -> ProbeStats {
+    ProbeStats::Unavailable { reason: reason.to_owned() }
+}
+
+fn unavailable(reason: &str) -> Shared<ProbeStats> {
+    Rc::new(RefCell::new(no(reason)))
+}
+
+fn begin(stats: &Shared<ProbeStats>, by: &'static str, clock: Clock, interval: Duration, timeout: Duration) {
+    let fresh = ProbeKindStats::new(by, clock.now_ns(), nanos(interval), nanos(timeout));
+    *stats.borrow_mut() = ProbeStats::Measured(Box::new(fresh));
+}
+
+fn with(stats: &Shared<ProbeStats>, change: impl FnOnce(&mut ProbeKindStats)) {
+    if let ProbeStats::Measured(stats) = &mut *stats.borrow_mut() {
+        change(stats);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Taken;
+    use std::time::Instant;
+
+    #[test]
+    fn the_probes_ports_lie_beside_the_storms() {
+        for storms in ["32768-60999", "61000-65000", "20000-32000", "40000-40099"] {
+            let storms: PortRange = storms.parse().unwrap();
+            let mut pool = own_ports(storms, 1);
+            let [first, last] = ends(storms);
+            for _ in 0..4_000 {
+                match pool.take(Instant::now()) {
+                    Taken::Port(port) => assert!(!(first..=last).contains(&port), "{port} in {storms}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}

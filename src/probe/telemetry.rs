@@ -1,0 +1,165 @@
+//! The device's telemetry: asked for by a datagram, or over HTTP where there is nothing else.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use espstress_device::telemetry::{MAX_LEN, REQUEST};
+use tokio::net::UdpSocket;
+
+use super::pending::{Answer, Pending};
+use super::{ProbeConfig, ProbeContext, Shared, begin, no, with};
+use crate::clock::{Clock, nanos};
+use crate::connection::http::{Expects, Progress, Response};
+use crate::connection::{Connector, HostClosed, Refused};
+use crate::event::{DeviceSample, Failure, Intent, Telemetry};
+use crate::stats::{DeviceSeries, ProbeStats};
+
+/// Longest answer over HTTP that is read, head included.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// Asks by datagrams until it is dropped.
+pub(super) async fn by_udp(
+    config: ProbeConfig,
+    target: SocketAddr,
+    interval: Duration,
+    clock: Clock,
+    stats: Shared<ProbeStats>,
+    device: Shared<DeviceSeries>,
+) {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let bound = UdpSocket::bind(SocketAddr::new(config.source.unwrap_or(any), 0)).await;
+    let socket = match bound {
+        Ok(socket) => socket,
+        Err(error) => {
+            *stats.borrow_mut() = no(&format!("no socket: {error}"));
+            return;
+        }
+    };
+    if let Err(error) = socket.connect(target).await {
+        *stats.borrow_mut() = no(&format!("no way to {target}: {error}"));
+        return;
+    }
+    begin(&stats, "udp", clock, interval, config.timeout);
+    let mut pending = Pending::default();
+    let mut tick = tokio::time::interval(interval);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut buffer = vec![0; MAX_LEN * 2];
+    loop {
+        let expiry = pending.next_expiry(config.timeout).unwrap_or_else(|| Instant::now() + interval);
+        tokio::select! {
+            _ = tick.tick() => {
+                let number = pending.ask(Instant::now());
+                let request = format!("{REQUEST} {number}");
+                // A refused datagram before this one comes back here as an error: it is asked all the same.
+                if socket.send(request.as_bytes()).await.is_err()
+                    && socket.send(request.as_bytes()).await.is_err()
+                {
+                    pending.take_back();
+                    with(&stats, |stats| stats.host_failures += 1);
+                }
+            }
+            received = socket.recv(&mut buffer) => {
+                let Ok(length) = received else { continue };
+                let now = Instant::now();
+                let Some(telemetry) = Telemetry::parse(buffer.get(..length).unwrap_or_default()) else {
+                    device.borrow_mut().unreadable += 1;
+                    continue;
+                };
+                // A device that does not repeat the number answers the oldest question.
+                let number = telemetry.request;
+                match pending.answer(now, |asked| number.is_none_or(|number| number == asked)) {
+                    Answer::InTime(took) => with(&stats, |stats| stats.answer(clock.at_ns(now), nanos(took))),
+                    Answer::Late => with(&stats, |stats| stats.late += 1),
+                    Answer::Stranger => continue,
+                }
+                device.borrow_mut().take(DeviceSample { at_ns: clock.at_ns(now), telemetry });
+            }
+            () = tokio::time::sleep_until(expiry.into()) => {
+                let now = Instant::now();
+                for _ in 0..pending.expire(now, config.timeout) {
+                    with(&stats, |stats| stats.loss(clock.at_ns(now)));
+                }
+            }
+        }
+    }
+}
+
+/// Asks over HTTP until it is dropped, or until the device says that it has no telemetry.
+pub(super) async fn by_http(
+    config: ProbeConfig,
+    target: SocketAddr,
+    interval: Duration,
+    context: ProbeContext,
+    stats: Shared<ProbeStats>,
+    device: Shared<DeviceSeries>,
+) {
+    let clock = context.clock;
+    let connector = context.connector(target, &config);
+    begin(&stats, "http", clock, interval, config.timeout);
+    let mut tick = tokio::time::interval(interval);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut bytes = Vec::new();
+    loop {
+        tick.tick().await;
+        let start = Instant::now();
+        let result = get(&connector, context.intent(), &mut bytes).await;
+        let (at_ns, took) = (clock.now_ns(), nanos(start.elapsed()));
+        match result {
+            Ok((200, body)) => match Telemetry::parse(bytes.get(body..).unwrap_or_default()) {
+                Some(telemetry) => {
+                    with(&stats, |stats| stats.answer(at_ns, took));
+                    device.borrow_mut().take(DeviceSample { at_ns, telemetry });
+                }
+                None => device.borrow_mut().unreadable += 1,
+            },
+            Ok((status, _)) => {
+                *stats.borrow_mut() = no(&format!("GET /telemetry is answered with status {status}"));
+                return;
+            }
+            Err(failure) if failure.is_host() => with(&stats, |stats| stats.host_failures += 1),
+            Err(failure) => with(&stats, |stats| {
+                stats.failures.count(failure);
+                stats.loss(at_ns);
+            }),
+        }
+    }
+}
+
+/// Status, and where in `bytes` the body begins.
+async fn get(connector: &Connector, intent: Intent, bytes: &mut Vec<u8>) -> Result<(u16, usize), Failure> {
+    let mut connection = match connector.open(intent).await {
+        Ok(connection) => connection,
+        Err(Refused::Failure(failure)) => return Err(failure),
+        Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
+    };
+    let limits = connector.timeouts;
+    let request =
+        format!("GET /telemetry HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", connector.target);
+    connection.write_all(request.as_bytes(), limits.write).await?;
+    let mut response = Response::new(Expects::Body);
+    response.start();
+    bytes.clear();
+    let mut buffer = [0; 2_048];
+    loop {
+        let n = connection.read(&mut buffer, limits.read).await?;
+        if n == 0 {
+            response.eof()?;
+            break;
+        }
+        let piece = buffer.get(..n).unwrap_or_default();
+        if bytes.len() + n > MOST_BYTES {
+            return Err(Failure::BadResponse);
+        }
+        bytes.extend_from_slice(piece);
+        if let Progress::Done { .. } = response.feed(piece)? {
+            // The device was asked to close; the port is free sooner when it does so first.
+            connection.drain(&mut buffer, limits.read, HostClosed::NotYet).await;
+            break;
+        }
+    }
+    let body = bytes.len() - usize::try_from(response.body_bytes()).unwrap_or(0).min(bytes.len());
+    Ok((response.status(), body))
+}

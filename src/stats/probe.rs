@@ -1,0 +1,461 @@
+//! What the probes beside the workloads saw, and what the device said of itself, as bounded series.
+
+use std::collections::BTreeMap;
+
+use super::{Latency, Trend};
+use crate::event::{DeviceSample, FailureCounts, Telemetry};
+
+/// What the probes of a run came to.
+#[derive(Clone, Debug)]
+pub struct ProbeOutcome {
+    /// ICMP echo.
+    pub icmp: ProbeStats,
+    /// TCP connect and orderly close.
+    pub tcp: ProbeStats,
+    /// Telemetry, as a request and an answer.
+    pub telemetry: ProbeStats,
+    /// What the telemetry said.
+    pub device: DeviceSeries,
+}
+
+/// One kind of probe: what it measured, or why it did not.
+#[derive(Clone, Debug)]
+pub enum ProbeStats {
+    /// It ran.
+    Measured(Box<ProbeKindStats>),
+    /// It could not run, or was switched off.
+    Unavailable {
+        /// Why, in half a sentence.
+        reason: String,
+    },
+}
+
+impl ProbeStats {
+    /// What it measured.
+    #[must_use]
+    pub fn measured(&self) -> Option<&ProbeKindStats> {
+        match self {
+            Self::Measured(stats) => Some(stats),
+            Self::Unavailable { .. } => None,
+        }
+    }
+}
+
+/// What one kind of probe measured.
+#[derive(Clone, Debug)]
+pub struct ProbeKindStats {
+    /// The means, as `icmp datagram socket` or `udp`.
+    pub by: &'static str,
+    /// Time between two probes, nanoseconds.
+    pub interval_ns: u64,
+    /// Time after which a probe counts as lost, nanoseconds.
+    pub timeout_ns: u64,
+    /// Probes sent whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
+    /// Those answered too late: they are lost, but the device was there.
+    pub late: u64,
+    /// Those that the host itself could not send; in no other count.
+    pub host_failures: u64,
+    /// The most lost in a row.
+    pub most_lost_in_a_row: u64,
+    /// Lost in a row up to now.
+    pub lost_in_a_row: u64,
+    /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
+    pub longest_gap_ns: Option<u64>,
+    /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
+    pub last_answer_ns: u64,
+    /// Why probes failed, by name (TCP and telemetry over HTTP only).
+    pub failures: FailureCounts,
+    /// From sending to the answer.
+    pub latency: Latency,
+    /// Bounded series.
+    pub series: ProbeSeries,
+}
+
+impl ProbeKindStats {
+    /// Nothing measured yet.
+    #[must_use]
+    pub fn new(by: &'static str, start_ns: u64, interval_ns: u64, timeout_ns: u64) -> Self {
+        Self {
+            by,
+            interval_ns,
+            timeout_ns,
+            sent: 0,
+            answered: 0,
+            late: 0,
+            host_failures: 0,
+            most_lost_in_a_row: 0,
+            lost_in_a_row: 0,
+            longest_gap_ns: None,
+            last_answer_ns: start_ns,
+            failures: FailureCounts::default(),
+            latency: Latency::default(),
+            series: ProbeSeries::new(start_ns),
+        }
+    }
+
+    /// A probe was answered, `latency_ns` after it was sent; `at_ns` is now.
+    pub fn answer(&mut self, at_ns: u64, latency_ns: u64) {
+        self.sent += 1;
+        self.answered += 1;
+        self.last_answer_ns = self.last_answer_ns.max(at_ns);
+        self.lost_in_a_row = 0;
+        self.latency.record(latency_ns);
+        let row = self.series.row(at_ns);
+        row.sent += 1;
+        row.answered += 1;
+        row.latency_sum_ns += u128::from(latency_ns);
+        row.latency_max_ns = row.latency_max_ns.max(latency_ns);
+    }
+
+    /// A probe was not answered in time.
+    pub fn loss(&mut self, at_ns: u64) {
+        self.sent += 1;
+        self.lost_in_a_row += 1;
+        self.most_lost_in_a_row = self.most_lost_in_a_row.max(self.lost_in_a_row);
+        let gap = at_ns.saturating_sub(self.last_answer_ns);
+        self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
+        self.series.row(at_ns).sent += 1;
+    }
+
+    /// Lost probes of a hundred; `None` when none was sent.
+    #[must_use]
+    pub fn loss_percent(&self) -> Option<f64> {
+        (self.sent > 0).then(|| 100.0 * (self.sent - self.answered) as f64 / self.sent as f64)
+    }
+}
+
+/// The probes of one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeRow {
+    /// Start of the interval, nanoseconds since the start of the run.
+    pub start_ns: u64,
+    /// Its length, nanoseconds.
+    pub length_ns: u64,
+    /// Probes whose fate became known in it.
+    pub sent: u64,
+    /// Those answered.
+    pub answered: u64,
+    /// Sum of their latencies, nanoseconds.
+    pub latency_sum_ns: u128,
+    /// The longest of them, nanoseconds.
+    pub latency_max_ns: u64,
+}
+
+/// Rows of equal length, five seconds at first, coarser as they become many.
+#[derive(Clone, Debug)]
+pub struct ProbeSeries {
+    start_ns: u64,
+    interval_ns: u64,
+    rows: Vec<ProbeRow>,
+}
+
+impl ProbeSeries {
+    /// Rows at most; reaching it doubles the interval and halves the rows.
+    pub const MOST: usize = 1_000;
+    const FIRST_INTERVAL_NS: u64 = 5_000_000_000;
+
+    /// Empty, from `start_ns` on.
+    #[must_use]
+    pub const fn new(start_ns: u64) -> Self {
+        Self { start_ns, interval_ns: Self::FIRST_INTERVAL_NS, rows: Vec::new() }
+    }
+
+    /// The row of a moment; one in the past of the series counts to its last row.
+    pub fn row(&mut self, at_ns: u64) -> &mut ProbeRow {
+        let mut place = self.place(at_ns);
+        while place >= Self::MOST {
+            self.halve();
+            place = self.place(at_ns);
+        }
+        while self.rows.len() <= place {
+            let start_ns = self.start_ns + self.rows.len() as u64 * self.interval_ns;
+            self.rows.push(ProbeRow { start_ns, length_ns: self.interval_ns, ..ProbeRow::default() });
+        }
+        &mut self.rows[place]
+    }
+
+    fn place(&self, at_ns: u64) -> usize {
+        (at_ns.saturating_sub(self.start_ns) / self.interval_ns) as usize
+    }
+
+    fn halve(&mut self) {
+        self.interval_ns *= 2;
+        let halves = self.rows.chunks(2).map(|pair| {
+            let mut sum = pair[0];
+            sum.length_ns = self.interval_ns;
+            if let Some(second) = pair.get(1) {
+                sum.sent += second.sent;
+                sum.answered += second.answered;
+                sum.latency_sum_ns += second.latency_sum_ns;
+                sum.latency_max_ns = sum.latency_max_ns.max(second.latency_max_ns);
+            }
+            sum
+        });
+        self.rows = halves.collect();
+    }
+
+    /// All rows.
+    #[must_use]
+    pub fn rows(&self) -> &[ProbeRow] {
+        &self.rows
+    }
+}
+
+/// A number that the device tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reading {
+    /// Heap free, bytes.
+    HeapFree,
+    /// Least heap that was ever free, bytes.
+    HeapMinFree,
+    /// Largest block that could be had, bytes.
+    HeapLargestBlock,
+    /// Sockets in use.
+    SocketsUsed,
+    /// Signal strength, dBm.
+    Rssi,
+    /// Disconnections from the access point since start.
+    Disconnects,
+    /// Control blocks in TIME_WAIT.
+    TimeWait,
+}
+
+impl Reading {
+    /// Every reading.
+    pub const ALL: [Self; 7] = [
+        Self::HeapFree,
+        Self::HeapMinFree,
+        Self::HeapLargestBlock,
+        Self::SocketsUsed,
+        Self::Rssi,
+        Self::Disconnects,
+        Self::TimeWait,
+    ];
+
+    /// The name in reports, unit included.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HeapFree => "heap_free_bytes",
+            Self::HeapMinFree => "heap_min_free_bytes",
+            Self::HeapLargestBlock => "heap_largest_block_bytes",
+            Self::SocketsUsed => "sockets_used",
+            Self::Rssi => "wifi_rssi_dbm",
+            Self::Disconnects => "wifi_disconnects",
+            Self::TimeWait => "tcp_time_wait",
+        }
+    }
+
+    /// Its value in a telemetry; `None` where the device does not have it.
+    #[must_use]
+    pub fn of(self, telemetry: &Telemetry) -> Option<f64> {
+        match self {
+            Self::HeapFree => telemetry.heap_free_bytes.map(|n| n as f64),
+            Self::HeapMinFree => telemetry.heap_min_free_bytes.map(|n| n as f64),
+            Self::HeapLargestBlock => telemetry.heap_largest_block_bytes.map(|n| n as f64),
+            Self::SocketsUsed => telemetry.sockets_used.map(f64::from),
+            Self::Rssi => telemetry.wifi_rssi_dbm.map(f64::from),
+            Self::Disconnects => telemetry.wifi_disconnects.map(|n| n as f64),
+            Self::TimeWait => telemetry.tcp_time_wait.map(f64::from),
+        }
+    }
+}
+
+/// A restart of the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// When it was noticed, nanoseconds since the start of the run.
+    pub noticed_ns: u64,
+    /// When the device started by its own uptime, nanoseconds since the start of the run; 0 for one that was
+    /// before it.
+    pub started_ns: u64,
+    /// Why, by ESP-IDF's name.
+    pub reset_reason: Option<String>,
+    /// The device's count of starts, this one included.
+    pub boot_count: Option<u32>,
+}
+
+/// What the device said of itself over a run.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceSeries {
+    /// Answers taken.
+    pub samples: u64,
+    /// Answers that could not be read.
+    pub unreadable: u64,
+    /// The first answer.
+    pub first: Option<DeviceSample>,
+    /// The last answer.
+    pub last: Option<DeviceSample>,
+    /// Extremes and slope of each number; one that the device does not have is not here.
+    pub readings: BTreeMap<Reading, Trend>,
+    /// Restarts, the first [`DeviceSeries::MOST_RESTARTS`] of them.
+    pub restarts: Vec<Restart>,
+    /// All restarts that were noticed.
+    pub restart_count: u64,
+    /// Disconnections from the access point during the run, by the reason that was the last at the time.
+    pub disconnects: BTreeMap<String, u64>,
+    /// Answers kept as they were, evenly spread over the run; at most [`DeviceSeries::MOST`].
+    kept: Vec<DeviceSample>,
+    /// Every how-manieth answer is kept; a power of two.
+    stride: u64,
+}
+
+impl DeviceSeries {
+    /// Answers kept at most.
+    pub const MOST: usize = 1_000;
+    /// Restarts kept at most.
+    pub const MOST_RESTARTS: usize = 256;
+
+    /// Clocks of small devices are some hundred parts per million off, and answers are late: an uptime that is
+    /// behind by less than this is no restart.
+    const UPTIME_SLACK_MS: u64 = 1_000;
+
+    /// Takes one answer.
+    pub fn take(&mut self, sample: DeviceSample) {
+        let restarted = self.last.as_ref().is_some_and(|last| Self::is_restart(last, &sample));
+        if restarted {
+            self.restart_count += 1;
+            if self.restarts.len() < Self::MOST_RESTARTS {
+                let uptime_ns = sample.telemetry.uptime_ms.unwrap_or(0).saturating_mul(1_000_000);
+                self.restarts.push(Restart {
+                    noticed_ns: sample.at_ns,
+                    started_ns: sample.at_ns.saturating_sub(uptime_ns),
+                    reset_reason: sample.telemetry.reset_reason.clone(),
+                    boot_count: sample.telemetry.boot_count,
+                });
+            }
+        }
+        self.note_disconnects(&sample.telemetry, restarted);
+        for reading in Reading::ALL {
+            if let Some(value) = reading.of(&sample.telemetry) {
+                let trend = self.readings.entry(reading).or_default();
+                if restarted {
+                    trend.restart();
+                }
+                trend.add(sample.at_ns as f64 / 1e9, value);
+            }
+        }
+        self.keep(&sample);
+        self.samples += 1;
+        self.first.get_or_insert_with(|| sample.clone());
+        self.last = Some(sample);
+    }
+
+    /// A restart shows in the device's own count of starts, or in an uptime that went back, or that is younger
+    /// than the time since the last answer.
+    fn is_restart(last: &DeviceSample, now: &DeviceSample) -> bool {
+        if let (Some(before), Some(after)) = (last.telemetry.boot_count, now.telemetry.boot_count) {
+            return after != before;
+        }
+        let (Some(before), Some(after)) = (last.telemetry.uptime_ms, now.telemetry.uptime_ms) else {
+            return false;
+        };
+        let between_ms = now.at_ns.saturating_sub(last.at_ns) / 1_000_000;
+        after + Self::UPTIME_SLACK_MS + between_ms / 100 < before + between_ms
+    }
+
+    fn note_disconnects(&mut self, now: &Telemetry, restarted: bool) {
+        let Some(count) = now.wifi_disconnects else { return };
+        let before = match &self.last {
+            Some(last) if !restarted => last.telemetry.wifi_disconnects.unwrap_or(count),
+            Some(_) => 0,
+            None => count,
+        };
+        if count > before {
+            let reason = now.wifi_last_reason.clone().unwrap_or_else(|| "UNKNOWN".to_owned());
+            *self.disconnects.entry(reason).or_insert(0) += count - before;
+        }
+    }
+
+    fn keep(&mut self, sample: &DeviceSample) {
+        self.stride = self.stride.max(1);
+        if !self.samples.is_multiple_of(self.stride) {
+            return;
+        }
+        if self.kept.len() >= Self::MOST {
+            let mut nth = 0;
+            self.kept.retain(|_| {
+                nth += 1;
+                nth % 2 == 1
+            });
+            self.stride *= 2;
+            if !self.samples.is_multiple_of(self.stride) {
+                return;
+            }
+        }
+        let mut sample = sample.clone();
+        if !self.kept.is_empty() {
+            // Options do not change from answer to answer; the first one has them.
+            sample.telemetry.options.clear();
+        }
+        self.kept.push(sample);
+    }
+
+    /// Answers spread over the run; options only in the first.
+    #[must_use]
+    pub fn rows(&self) -> &[DeviceSample] {
+        &self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn sample(at_s: u64, uptime_ms: u64, boot_count: Option<u32>) -> DeviceSample {
+        let telemetry = Telemetry {
+            uptime_ms: Some(uptime_ms),
+            boot_count,
+            heap_free_bytes: Some(50_000),
+            ..Telemetry::default()
+        };
+        DeviceSample { at_ns: at_s * S, telemetry }
+    }
+
+    #[test]
+    fn an_uptime_that_goes_back_is_a_restart_and_a_slow_clock_is_none() {
+        let mut series = DeviceSeries::default();
+        for (at, uptime) in [(1, 9_000), (2, 9_990), (3, 10_980), (4, 500), (5, 1_500)] {
+            series.take(sample(at, uptime, None));
+        }
+        assert_eq!(series.restart_count, 1);
+        assert_eq!(series.restarts[0].started_ns, 3_500_000_000);
+    }
+
+    #[test]
+    fn a_restart_between_two_distant_answers_shows_though_the_uptime_grew() {
+        let mut series = DeviceSeries::default();
+        series.take(sample(1, 5_000, None));
+        series.take(sample(61, 30_000, None));
+        assert_eq!(series.restart_count, 1);
+    }
+
+    #[test]
+    fn the_devices_own_count_of_starts_decides_where_there_is_one() {
+        let mut series = DeviceSeries::default();
+        series.take(sample(1, 5_000, Some(1)));
+        series.take(sample(2, 100, Some(2)));
+        series.take(sample(3, 50, Some(2)));
+        assert_eq!(series.restart_count, 1);
+    }
+
+    #[test]
+    fn series_stay_bounded_and_count_everything() {
+        let mut series = DeviceSeries::default();
+        let mut probes = ProbeKindStats::new("udp", 0, S, S);
+        for second in 0..100_000 {
+            series.take(sample(second, second * 1_000, Some(1)));
+            if second % 10 == 0 { probes.loss(second * S) } else { probes.answer(second * S, 5) }
+        }
+        assert!(series.rows().len() <= DeviceSeries::MOST && series.rows().len() >= DeviceSeries::MOST / 2);
+        assert!(probes.series.rows().len() <= ProbeSeries::MOST);
+        assert_eq!(probes.series.rows().iter().map(|row| row.sent).sum::<u64>(), 100_000);
+        assert_eq!(probes.loss_percent(), Some(10.0));
+        assert_eq!(series.restart_count, 0);
+    }
+}

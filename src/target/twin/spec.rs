@@ -1,0 +1,112 @@
+//! What a twin is to be.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use espstress_device::{Persona, Services};
+use espstress_twin::link::LinkSpec;
+use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup};
+use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
+
+use super::TwinError;
+use crate::target::network::{Carrier, HOST_ADDRESS, PREFIX, twin_address, twin_mac};
+
+/// The setup of a twin.
+#[derive(Clone, Debug)]
+pub struct TwinSpec {
+    /// lwIP's options.
+    pub options: OptionSet,
+    /// The persona, `name` or `name:key=value,...`.
+    pub persona: String,
+    /// The link.
+    pub link: LinkSpec,
+    /// Size of the heap in bytes.
+    pub heap_bytes: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Its number in the network, from 0.
+    pub index: u8,
+    /// The services that are switched on.
+    pub services: Services,
+    /// The bearer token of control requests; with none, every control request is refused.
+    pub token: Option<String>,
+    /// The host that it dials, if any.
+    pub dial: Option<(Ipv4Addr, u16)>,
+    /// How long a restart takes.
+    pub boot_time: Duration,
+    /// What is to carry its frames; by itself the best there is.
+    pub carrier: Option<Carrier>,
+}
+
+impl Default for TwinSpec {
+    /// The robust device with current options and a device's heap on a clean link.
+    fn default() -> Self {
+        let setup = Setup::default();
+        Self {
+            options: OptionSet::Current,
+            persona: setup.persona,
+            link: LinkSpec::CLEAN,
+            heap_bytes: DEFAULT_HEAP_BYTES,
+            seed: 0,
+            index: 0,
+            services: Services::ALL,
+            token: None,
+            dial: None,
+            boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
+            carrier: None,
+        }
+    }
+}
+
+impl TwinSpec {
+    /// Looks for what is wrong with it before anything is started.
+    ///
+    /// # Errors
+    /// [`TwinError`]: options, persona or heap.
+    pub fn check(&self) -> Result<(), TwinError> {
+        self.setup().map(drop)
+    }
+
+    /// The setup for the twin's process, everything in it checked.
+    pub(super) fn setup(&self) -> Result<Setup, TwinError> {
+        self.options.resolve()?;
+        self.persona.parse::<Persona>().map_err(|error| TwinError::Persona(error.to_string()))?;
+        if !(MIN_HEAP_BYTES..=MAX_HEAP_BYTES).contains(&self.heap_bytes) {
+            return Err(TwinError::Heap(self.heap_bytes));
+        }
+        Ok(Setup {
+            address: twin_address(self.index),
+            prefix: PREFIX,
+            gateway: HOST_ADDRESS,
+            mac: twin_mac(self.index),
+            options: self.options.clone(),
+            heap_bytes: self.heap_bytes,
+            seed: self.seed.wrapping_add(u64::from(self.index)),
+            link: self.link.to_string(),
+            persona: self.persona.clone(),
+            services: self.services.iter().map(|service| service.name().to_owned()).collect(),
+            token: self.token.clone(),
+            name: "twin".to_owned(),
+            number: self.index.saturating_add(1),
+            dial: self.dial.map(|(address, port)| (address.to_string(), port)),
+            boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
+            boot: BootState::default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_before_anything_is_started() {
+        let persona = TwinSpec { persona: "robot".to_owned(), ..TwinSpec::default() };
+        assert!(persona.setup().expect_err("no such persona").to_string().contains("robust"));
+        let heap = TwinSpec { heap_bytes: 10, ..TwinSpec::default() };
+        assert!(heap.setup().expect_err("too small").to_string().contains("heap"));
+        let options = OptionSet::file("my.sdkconfig", "\nCONFIG_LWIP_MAX_SOCKETS=many\n");
+        let error = TwinSpec { options, ..TwinSpec::default() }.setup().expect_err("no number");
+        assert!(error.to_string().contains("my.sdkconfig:2"), "{error}");
+    }
+}

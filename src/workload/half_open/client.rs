@@ -1,0 +1,199 @@
+//! The well-behaved client: one request a second on a connection of its own, closed in order.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::connection::http::{Expects, Progress, Response};
+use crate::connection::{Connection, Connector, HostClosed, Refused, Timeouts};
+use crate::event::{Failure, Intent};
+use crate::stats::{Availability, Phase};
+use crate::workload::context::Context;
+
+/// Requests under way at once; a further one is left out.
+const MOST_UNDER_WAY: usize = 32;
+
+/// What the silent connections are at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Period {
+    /// None is silent yet.
+    Before,
+    /// They are becoming more.
+    Filling,
+    /// All are silent; the client may be refused.
+    During,
+    /// It has been served again, or the host has let go.
+    After,
+}
+
+/// What the client saw, and what it is told.
+#[derive(Debug)]
+pub(super) struct Client {
+    context: Context,
+    connector: Connector,
+    request: Rc<[u8]>,
+    period: Cell<Period>,
+    /// Until then a refusal is to be expected.
+    provoked_until: Cell<Option<Instant>>,
+    refused: Cell<bool>,
+    served_again: Cell<Option<Instant>>,
+    last_served: Cell<Option<Instant>>,
+    pub(super) changed: Notify,
+    scratch: RefCell<[Availability; 4]>,
+}
+
+impl Client {
+    pub(super) fn new(context: Context, connector: Connector, request: Rc<[u8]>) -> Self {
+        Self {
+            context,
+            connector,
+            request,
+            period: Cell::new(Period::Before),
+            provoked_until: Cell::new(None),
+            refused: Cell::new(false),
+            served_again: Cell::new(None),
+            last_served: Cell::new(None),
+            changed: Notify::new(),
+            scratch: RefCell::default(),
+        }
+    }
+
+    pub(super) fn enter(&self, period: Period) {
+        self.period.set(period);
+    }
+
+    /// Refusals until then are the host's doing.
+    pub(super) fn provoked_until(&self, until: Instant) {
+        self.provoked_until.set(Some(until));
+    }
+
+    /// Whether a request of the time of silence failed.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.get()
+    }
+
+    /// When a request was served after one had failed, with all connections still silent.
+    pub(super) fn served_again(&self) -> Option<Instant> {
+        self.served_again.get()
+    }
+
+    /// When a request was last served.
+    pub(super) fn last_served(&self) -> Option<Instant> {
+        self.last_served.get()
+    }
+
+    /// How it fared in a period.
+    pub(super) fn availability(&self, period: Period) -> Availability {
+        self.scratch.borrow()[period as usize].clone()
+    }
+
+    /// Asks once each interval until it is dropped.
+    pub(super) async fn run(self: Rc<Self>, interval: Duration) {
+        let mut tick = tokio::time::interval(interval.max(Duration::from_millis(10)));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    if under_way.len() < MOST_UNDER_WAY {
+                        let client = Rc::clone(&self);
+                        under_way.spawn_local(async move { client.attempt().await });
+                    }
+                }
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+    }
+
+    fn intent(&self) -> Intent {
+        match self.provoked_until.get() {
+            Some(until) if Instant::now() < until => Intent::BeyondCapacity,
+            _ => self.context.intent(Intent::Plain),
+        }
+    }
+
+    async fn attempt(&self) {
+        let start = Instant::now();
+        let period = self.period.get();
+        let result = self.ask(start).await;
+        if let Err(failure) = result
+            && failure.is_host()
+        {
+            self.context.recorder.borrow_mut().attempt(Err(failure));
+            return;
+        }
+        let now = Instant::now();
+        let mut scratch = self.scratch.borrow_mut();
+        let availability = &mut scratch[period as usize];
+        availability.attempts += 1;
+        match result {
+            Ok(()) => {
+                availability.served += 1;
+                availability.latency.record(self.context.since_ns(start));
+                self.last_served.set(Some(now));
+                if self.period.get() == Period::During && period == Period::During && self.refused.get() {
+                    self.served_again.set(Some(now));
+                    self.period.set(Period::After);
+                }
+            }
+            Err(failure) => {
+                availability.failures.count(failure);
+                if period == Period::During {
+                    self.refused.set(true);
+                }
+            }
+        }
+        drop(scratch);
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.attempt(result);
+        if result.is_ok() {
+            recorder.latency(Phase::Total, self.context.since_ns(start));
+        }
+        drop(recorder);
+        self.changed.notify_waiters();
+    }
+
+    async fn ask(&self, start: Instant) -> Result<(), Failure> {
+        let _held = self.context.hold_one();
+        let mut connection = match self.connector.open(self.intent()).await {
+            Ok(connection) => connection,
+            Err(Refused::Failure(failure)) => return Err(failure),
+            Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
+        };
+        self.context.recorder.borrow_mut().latency(Phase::Connect, self.context.since_ns(start));
+        let mut buffer = [0; 2_048];
+        head(&mut connection, &self.request, &mut buffer, self.connector.timeouts).await?;
+        // The answer is in: whatever the end is like, the client was served.
+        let closing = Instant::now();
+        if !connection.peer_has_closed() && connection.shut_down_writing().is_ok() {
+            let limit = self.connector.timeouts.read;
+            let ending = connection.drain(&mut buffer, limit, HostClosed::First).await;
+            self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
+        }
+        Ok(())
+    }
+}
+
+/// One HEAD on an open connection.
+pub(super) async fn head(
+    connection: &mut Connection,
+    request: &[u8],
+    buffer: &mut [u8],
+    limits: Timeouts,
+) -> Result<(), Failure> {
+    connection.write_all(request, limits.write).await?;
+    let mut response = Response::new(Expects::HeadOnly);
+    response.start();
+    loop {
+        let n = connection.read(buffer, limits.read).await?;
+        if n == 0 {
+            return response.eof();
+        }
+        if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opens connections and falls silent on them until the device takes no more.
+
+use std::time::{Duration, Instant};
+
+use super::client::head;
+use super::settings::Params;
+use crate::connection::{Connection, Connector, Refused};
+use crate::event::{Failure, Intent};
+use crate::stats::{HalfOpenStats, LimitReached, OpenFailure, Stage};
+use crate::workload::context::{Context, Held};
+
+/// Once a connection was not served, further ones are asked only for so long: they wait in a backlog.
+const UNSERVED_LIMIT: Duration = Duration::from_millis(300);
+
+/// A connection on which the host is silent.
+pub(super) struct Silent {
+    pub(super) number: u32,
+    pub(super) connection: Connection,
+    pub(super) stage: Stage,
+    pub(super) since: Instant,
+    pub(super) held: Held,
+}
+
+/// What the search found.
+pub(super) struct Found {
+    pub(super) silent: Vec<Silent>,
+    pub(super) limit: LimitReached,
+    /// Why falling silent was refused.
+    pub(super) denied: Option<String>,
+}
+
+/// What became of one more connection.
+enum Step {
+    Silent(Silent),
+    Failed(Failure),
+    Denied(String),
+}
+
+/// Opens connections until the device, the setting, the host or the run says stop.
+pub(super) async fn search(
+    context: &Context,
+    connector: &Connector,
+    params: &Params,
+    request: &[u8],
+) -> Found {
+    let mut stop = context.stop.clone();
+    let mut found = Found { silent: Vec::new(), limit: LimitReached::Setting, denied: None };
+    let mut read_limit = params.timeout_read.0;
+    let mut in_a_row = 0;
+    // Failed attempts have numbers as well: the order of failure is theirs.
+    for number in 1..=params.connections.saturating_add(params.full_after) {
+        if found.silent.len() >= params.connections as usize {
+            break;
+        }
+        let mut connector = connector.clone();
+        connector.timeouts.read = read_limit;
+        let step = tokio::select! {
+            biased;
+            () = stop.stopped() => {
+                found.limit = LimitReached::Stopped;
+                break;
+            }
+            step = one_more(context, &connector, request, number) => step,
+        };
+        match step {
+            Step::Denied(reason) => {
+                found.denied = Some(reason);
+                break;
+            }
+            Step::Silent(silent) => {
+                in_a_row = 0;
+                if silent.stage == Stage::Unserved {
+                    read_limit = read_limit.min(UNSERVED_LIMIT);
+                    note(context, number, Failure::ReadTimeout);
+                }
+                found.silent.push(silent);
+            }
+            Step::Failed(failure) if failure.is_host() => {
+                note(context, number, failure);
+                found.limit = LimitReached::Host;
+                break;
+            }
+            Step::Failed(failure) => {
+                note(context, number, failure);
+                in_a_row += 1;
+                if in_a_row >= params.full_after {
+                    found.limit = LimitReached::Device;
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+fn note(context: &Context, connection: u32, met: Failure) {
+    let at_ns = context.clock.now_ns();
+    let mut recorder = context.recorder.borrow_mut();
+    let failures = &mut recorder.half_open().failures;
+    if failures.len() < HalfOpenStats::MOST_FAILURES {
+        failures.push(OpenFailure { connection, met, at_ns });
+    }
+}
+
+async fn one_more(context: &Context, connector: &Connector, request: &[u8], number: u32) -> Step {
+    let intent = context.intent(Intent::Plain);
+    let held = context.hold_one();
+    let mut connection = match connector.open(intent).await {
+        Ok(connection) => connection,
+        Err(Refused::Failure(failure)) => return Step::Failed(failure),
+        Err(Refused::PortsUntil(_)) => return Step::Failed(Failure::HostOutOfPorts),
+    };
+    let mut buffer = [0; 2_048];
+    let stage = match head(&mut connection, request, &mut buffer, connector.timeouts).await {
+        // A device that closes after each answer leaves nothing to be silent on.
+        Ok(()) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
+        Ok(()) => Stage::Served,
+        Err(Failure::ReadTimeout) => Stage::Unserved,
+        Err(failure) => return Step::Failed(failure),
+    };
+    context.book.note(connection.port(), context.id, Intent::Silenced);
+    match connection.silence_but_for_resets() {
+        Ok(()) => Step::Silent(Silent { number, connection, stage, since: Instant::now(), held }),
+        Err(error) => Step::Denied(error.to_string()),
+    }
+}

@@ -1,0 +1,361 @@
+//! The course of the workload: a quiet beginning, the search for the limit, the watch, and letting go.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use espstress_device::telemetry::{MAX_LEN, REQUEST};
+use tokio::net::UdpSocket;
+use tokio::sync::watch::{Receiver, channel};
+use tokio::task::JoinSet;
+
+use super::client::{Client, Period};
+use super::search::{Found, Silent, search};
+use super::settings::Params;
+use crate::clock::nanos;
+use crate::event::{Failure, Telemetry};
+use crate::stats::{Exhaustion, LimitReached, ReclaimEvidence, SilencedConnection, SocketsUsed, Stage};
+use crate::workload::context::Context;
+
+/// Margin on the expected reclaim before a refusal counts against the device.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long the client is watched after it has been served again.
+const AFTERWARDS: Duration = Duration::from_secs(3);
+
+/// Longest wait for service after the host has let go.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time between questions to the device's telemetry.
+const TELEMETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs the workload.
+pub(super) async fn run(context: Context, params: &Params) {
+    let target = context.endpoints.http;
+    let connector = context.connector(target, params.timeouts());
+    let request: Rc<[u8]> =
+        format!("HEAD {} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: espstress\r\n\r\n", params.path)
+            .into_bytes()
+            .into();
+    context.recorder.borrow_mut().half_open().expected_reclaim_ns = nanos(params.expect_reclaim.0);
+    let client = Rc::new(Client::new(context.clone(), connector.clone(), Rc::clone(&request)));
+    let sockets = Rc::new(Sockets::default());
+    let mut aside = JoinSet::new();
+    aside.spawn_local(Rc::clone(&client).run(params.client_interval.0));
+    if let Some(telemetry) = context.endpoints.telemetry {
+        aside.spawn_local(Rc::clone(&sockets).watch(telemetry, context.source));
+    }
+    pause(&context, params.baseline.0).await;
+    client.enter(Period::Filling);
+    sockets.filling();
+    // Until all is told apart, a refusal is the host's doing.
+    client.provoked_until(Instant::now() + params.expect_reclaim.0 + MARGIN);
+    let found = search(&context, &connector, params, &request).await;
+    Watch { context, params, client, sockets }.watch(found).await;
+    aside.abort_all();
+}
+
+async fn pause(context: &Context, length: Duration) {
+    let mut stop = context.stop.clone();
+    tokio::select! {
+        biased;
+        () = stop.stopped() => {}
+        () = tokio::time::sleep(length) => {}
+    }
+}
+
+struct Watch<'a> {
+    context: Context,
+    params: &'a Params,
+    client: Rc<Client>,
+    sockets: Rc<Sockets>,
+}
+
+impl Watch<'_> {
+    async fn watch(&self, found: Found) {
+        self.note_found(&found);
+        let last = found.silent.iter().map(|silent| silent.since).max();
+        if let (None, Some(last)) = (&found.denied, last) {
+            let until = last + self.params.expect_reclaim.0 + MARGIN;
+            self.client.provoked_until(until);
+            self.client.enter(Period::During);
+            let reclaims = Rc::new(RefCell::new(vec![None; found.silent.len()]));
+            let (release, released) = channel(Held::Silent);
+            let mut tasks = JoinSet::new();
+            for (place, silent) in found.silent.into_iter().enumerate() {
+                tasks.spawn_local(hold(silent, place, Rc::clone(&reclaims), released.clone()));
+            }
+            self.until_reclaimed(last, until, &reclaims, &release).await;
+            self.note_watched(last, &reclaims);
+            let left = reclaims.borrow().iter().any(Option::is_none);
+            let let_go = Instant::now();
+            release.send_replace(Held::LetGo);
+            while tasks.join_next().await.is_some() {}
+            if left && !self.context.stop.is_stopping() {
+                self.client.enter(Period::After);
+                self.after_release(let_go).await;
+            }
+        }
+        let mut recorder = self.context.recorder.borrow_mut();
+        let stats = recorder.half_open();
+        stats.before = self.client.availability(Period::Before);
+        stats.filling = self.client.availability(Period::Filling);
+        stats.during = self.client.availability(Period::During);
+        stats.after = self.client.availability(Period::After);
+    }
+
+    fn note_found(&self, found: &Found) {
+        let clock = self.context.clock;
+        let count = |stage: Stage| {
+            u32::try_from(found.silent.iter().filter(|silent| silent.stage == stage).count())
+                .unwrap_or(u32::MAX)
+        };
+        let mut recorder = self.context.recorder.borrow_mut();
+        let stats = recorder.half_open();
+        if let Some(reason) = &found.denied {
+            stats.unavailable = Some(reason.clone());
+            drop(recorder);
+            self.context.notice(format!("nothing measured: {reason}"));
+            return;
+        }
+        stats.limit = found.limit;
+        stats.served = count(Stage::Served);
+        stats.unserved = count(Stage::Unserved);
+        stats.silent_since_ns = found.silent.iter().map(|silent| clock.at_ns(silent.since)).max();
+        stats.connections = found
+            .silent
+            .iter()
+            .map(|silent| SilencedConnection {
+                connection: silent.number,
+                port: silent.connection.port(),
+                stage: silent.stage,
+                silent_ns: clock.at_ns(silent.since),
+                reclaimed_after_ns: None,
+                evidence: None,
+            })
+            .collect();
+        if found.silent.is_empty() && found.limit != LimitReached::Stopped {
+            let met = stats.failures.first().map_or("nothing", |failure| failure.met.name());
+            let reason = format!("no connection could be held: the first one met {met}");
+            stats.unavailable = Some(reason.clone());
+            drop(recorder);
+            self.context.notice(format!("nothing measured: {reason}"));
+        }
+    }
+
+    /// Watches until every socket is taken back and the client is served, or the time is over.
+    async fn until_reclaimed(
+        &self,
+        last: Instant,
+        expected: Instant,
+        reclaims: &Reclaims,
+        release: &tokio::sync::watch::Sender<Held>,
+    ) {
+        let mut stop = self.context.stop.clone();
+        let end = last + self.params.watch_reclaim.0;
+        let mut served_since: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            if now >= expected && *release.borrow() == Held::Silent {
+                // From here on the device should have its sockets back: they are no excuse any more.
+                release.send_replace(Held::Forgotten);
+            }
+            self.by_telemetry(reclaims, now);
+            let all = reclaims.borrow().iter().all(Option::is_some);
+            let served = !self.client.was_refused() || self.client.served_again().is_some();
+            if all && served {
+                let since = *served_since.get_or_insert(now);
+                if now >= since + AFTERWARDS {
+                    return;
+                }
+            }
+            if now >= end || stop.is_stopping() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = stop.stopped() => {}
+                () = self.client.changed.notified() => {}
+                () = tokio::time::sleep(TELEMETRY_INTERVAL / 2) => {}
+            }
+        }
+    }
+
+    /// Sockets that the device no longer counts, beyond those whose reset was seen: the served connections that
+    /// have been silent for longest.
+    fn by_telemetry(&self, reclaims: &Reclaims, now: Instant) {
+        let Some(in_use) = self.sockets.beyond_before() else { return };
+        let recorder = self.context.recorder.borrow();
+        let Some(stats) = recorder.half_open_so_far() else { return };
+        let mut reclaims = reclaims.borrow_mut();
+        let given_back = stats.served.saturating_sub(in_use) as usize;
+        let mut known = reclaims.iter().filter(|reclaim| reclaim.is_some()).count();
+        for (reclaim, connection) in reclaims.iter_mut().zip(&stats.connections) {
+            if known >= given_back {
+                break;
+            }
+            if reclaim.is_none() && connection.stage == Stage::Served {
+                *reclaim = Some((now, ReclaimEvidence::Telemetry));
+                known += 1;
+            }
+        }
+    }
+
+    fn note_watched(&self, last: Instant, reclaims: &Reclaims) {
+        let clock = self.context.clock;
+        let reclaims = reclaims.borrow();
+        let mut recorder = self.context.recorder.borrow_mut();
+        let stats = recorder.half_open();
+        stats.watched_ns = nanos(last.elapsed());
+        stats.exhausted = if self.client.was_refused() { Exhaustion::Yes } else { Exhaustion::No };
+        stats.served_again_ns =
+            self.client.served_again().map(|at| nanos(at.saturating_duration_since(last)));
+        for (connection, reclaim) in stats.connections.iter_mut().zip(reclaims.iter()) {
+            let Some((at, evidence)) = reclaim else {
+                stats.never_reclaimed += 1;
+                continue;
+            };
+            let after = clock.at_ns(*at).saturating_sub(connection.silent_ns);
+            connection.reclaimed_after_ns = Some(after);
+            connection.evidence = Some(*evidence);
+            stats.reclaim.record(after);
+            if !stats.evidence.contains(evidence) {
+                stats.evidence.push(*evidence);
+            }
+        }
+        stats.sockets_used = self.sockets.used();
+    }
+
+    async fn after_release(&self, let_go: Instant) {
+        let mut stop = self.context.stop.clone();
+        let deadline = let_go + RELEASE_LIMIT;
+        while Instant::now() < deadline && !stop.is_stopping() {
+            if let Some(at) = self.client.last_served().filter(|at| *at > let_go) {
+                let after = nanos(at - let_go);
+                self.context.recorder.borrow_mut().half_open().served_after_release_ns = Some(after);
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = stop.stopped() => {}
+                () = self.client.changed.notified() => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+        }
+    }
+}
+
+/// Place by place, when the device gave a connection up and how that is known.
+type Reclaims = Rc<RefCell<Vec<Option<(Instant, ReclaimEvidence)>>>>;
+
+/// What is done with the silent connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// They count as connections of the host's.
+    Silent,
+    /// They are silent still, and the device should long have noticed.
+    Forgotten,
+    /// They end with a RST.
+    LetGo,
+}
+
+/// Waits for the device's RST on a silent connection, and lets it go when told to.
+async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiver<Held>) {
+    let Silent { mut connection, held: counted, .. } = silent;
+    let mut counted = Some(counted);
+    let mut scratch = [0; 64];
+    loop {
+        tokio::select! {
+            biased;
+            changed = held.changed() => {
+                if changed.is_err() || *held.borrow_and_update() == Held::LetGo {
+                    break;
+                }
+                counted = None;
+            }
+            // What had come in before the silence is read and forgotten.
+            read = connection.read(&mut scratch, Duration::from_secs(3_600)) => match read {
+                Err(Failure::ReadReset) => {
+                    if let Some(reclaim) = reclaims.borrow_mut().get_mut(place) {
+                        *reclaim = Some((Instant::now(), ReclaimEvidence::Reset));
+                    }
+                    return;
+                }
+                Ok(1..) | Err(Failure::ReadTimeout) => {}
+                Ok(0) | Err(_) => break,
+            },
+        }
+    }
+    drop(counted);
+    // A RST is sent whatever the filter drops; the device gets its socket back at once.
+    connection.reset_on_close();
+}
+
+/// The device's own account of its sockets.
+#[derive(Debug, Default)]
+struct Sockets {
+    before: Cell<Option<u32>>,
+    most: Cell<u32>,
+    now: Cell<Option<u32>>,
+    /// The smaller of the last two accounts counts: the client's own connection comes and goes.
+    previous: Cell<Option<u32>>,
+    limit: Cell<Option<u32>>,
+    filling: Cell<bool>,
+}
+
+impl Sockets {
+    fn filling(&self) {
+        self.filling.set(true);
+    }
+
+    fn take(&self, telemetry: &Telemetry) {
+        let Some(used) = telemetry.sockets_used else { return };
+        self.limit.set(telemetry.sockets_limit);
+        if self.filling.get() {
+            self.most.set(self.most.get().max(used));
+            self.previous.set(self.now.get());
+            self.now.set(Some(used));
+        } else {
+            self.before.set(Some(self.before.get().map_or(used, |before| before.min(used))));
+        }
+    }
+
+    /// Sockets in use beyond those before the first silence, as two accounts in a row agree on.
+    fn beyond_before(&self) -> Option<u32> {
+        let used = self.now.get()?.max(self.previous.get()?);
+        Some(used.saturating_sub(self.before.get()?))
+    }
+
+    fn used(&self) -> Option<SocketsUsed> {
+        Some(SocketsUsed {
+            before: self.before.get()?,
+            most: self.most.get(),
+            at_end: self.now.get()?,
+            limit: self.limit.get(),
+        })
+    }
+
+    async fn watch(self: Rc<Self>, target: SocketAddr, source: Option<IpAddr>) {
+        let any: IpAddr = match target {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let Ok(socket) = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await else { return };
+        if socket.connect(target).await.is_err() {
+            return;
+        }
+        let mut buffer = vec![0; MAX_LEN + 1];
+        loop {
+            // What cannot be sent is not answered.
+            let _ = socket.send(REQUEST.as_bytes()).await;
+            let next = tokio::time::Instant::now() + TELEMETRY_INTERVAL;
+            while let Ok(received) = tokio::time::timeout_at(next, socket.recv(&mut buffer)).await {
+                let Ok(length) = received else { continue };
+                if let Some(telemetry) = Telemetry::parse(buffer.get(..length).unwrap_or_default()) {
+                    self.take(&telemetry);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What makes an outage: the target's link, the device itself, or the user's own scripts.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+
+use crate::connection::http::{Expects, Progress, Response};
+use crate::connection::{Connector, Refused};
+use crate::event::{Failure, Intent};
+use crate::workload::context::Stop;
+
+/// The making of one outage.
+pub type Making<'a> = Pin<Box<dyn Future<Output = Result<Made, MakeError>> + 'a>>;
+
+/// Something that can take a device off the network and bring it back.
+pub trait OutageMaker: fmt::Debug {
+    /// What it is called in reports, as `link` or `command`.
+    fn name(&self) -> &'static str;
+
+    /// Makes one outage of `length`. May return when it has ended, or as soon as it is certain when it will end
+    /// by itself. When `stop` is heard it brings the device back early.
+    fn make(&self, length: Duration, stop: Stop) -> Making<'_>;
+}
+
+/// An outage that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Since when nothing passed.
+    pub start: Instant,
+    /// Since when everything passes again; may lie ahead.
+    pub end: Instant,
+}
+
+/// Why an outage was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MakeError {
+    /// A script ended with a failure.
+    #[error("{script} ended with {}: {stderr}", status_text(*.status))]
+    Script {
+        /// Which, as `--off`.
+        script: &'static str,
+        /// Its exit status; `None` when a signal ended it.
+        status: Option<i32>,
+        /// The last line of its standard error.
+        stderr: String,
+    },
+    /// A script did not end in time, or could not be started.
+    #[error("{script}: {reason}")]
+    NoScript {
+        /// Which, as `--off`.
+        script: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The device refused.
+    #[error("the device refused to leave the network: HTTP status {0}")]
+    Refused(u16),
+    /// The device could not be asked.
+    #[error("the device could not be asked to leave the network: {}", .0.name())]
+    NotAsked(Failure),
+    /// Anything else, in a sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn status_text(status: Option<i32>) -> String {
+    status.map_or_else(|| "a signal".to_owned(), |status| format!("exit status {status}"))
+}
+
+impl MakeError {
+    /// The exit status of a script that failed by itself.
+    #[must_use]
+    pub const fn exit_status(&self) -> Option<i32> {
+        match self {
+            Self::Script { status, .. } => *status,
+            _ => None,
+        }
+    }
+}
+
+/// Asks the device to leave the network by itself for a time.
+#[derive(Debug)]
+pub(super) struct DeviceMaker {
+    connector: Connector,
+    token: String,
+}
+
+impl DeviceMaker {
+    /// `connector` leads to the device's HTTP service.
+    pub(super) const fn new(connector: Connector, token: String) -> Self {
+        Self { connector, token }
+    }
+
+    async fn ask(&self, length: Duration) -> Result<u16, Failure> {
+        let limits = self.connector.timeouts;
+        let mut connection = match self.connector.open(Intent::Silenced).await {
+            Ok(connection) => connection,
+            Err(Refused::Failure(failure)) => return Err(failure),
+            Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
+        };
+        let body = format!("{{\"outage_ms\":{}}}", length.as_millis().max(1));
+        let request = format!(
+            "POST /control HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.connector.target,
+            self.token,
+            body.len()
+        );
+        connection.write_all(request.as_bytes(), limits.write).await?;
+        let mut response = Response::new(Expects::Body);
+        response.start();
+        let mut buffer = [0; 1_024];
+        loop {
+            let n = connection.read(&mut buffer, limits.read).await?;
+            if n == 0 {
+                response.eof()?;
+                break;
+            }
+            if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
+                break;
+            }
+        }
+        Ok(response.status())
+    }
+}
+
+impl OutageMaker for DeviceMaker {
+    fn name(&self) -> &'static str {
+        "device"
+    }
+
+    fn make(&self, length: Duration, _: Stop) -> Making<'_> {
+        Box::pin(async move {
+            match self.ask(length).await {
+                Ok(200..=299) => {
+                    let start = Instant::now();
+                    Ok(Made { start, end: start + length })
+                }
+                Ok(status) => Err(MakeError::Refused(status)),
+                Err(failure) => Err(MakeError::NotAsked(failure)),
+            }
+        })
+    }
+}
+
+/// Runs the user's scripts.
+#[derive(Debug)]
+pub(super) struct CommandMaker {
+    off: String,
+    on: String,
+    limit: Duration,
+}
+
+/// The longest that a script may take.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Standard error of a script that is read; what comes after is thrown away.
+const MOST_STDERR: usize = 64 * 1024;
+
+impl CommandMaker {
+    /// Both are given to the shell.
+    pub(super) const fn new(off: String, on: String) -> Self {
+        Self { off, on, limit: SCRIPT_LIMIT }
+    }
+}
+
+impl OutageMaker for CommandMaker {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    fn make(&self, length: Duration, mut stop: Stop) -> Making<'_> {
+        Box::pin(async move {
+            // Whatever happens from here on, the device is to come back.
+            let mut promise = BringBack(Some(&self.on));
+            let off = script("--off", &self.off, self.limit).await;
+            let start = Instant::now();
+            if off.is_ok() {
+                tokio::select! {
+                    () = tokio::time::sleep(length) => {}
+                    () = stop.stopped() => {}
+                }
+            }
+            let on = script("--on", &self.on, self.limit).await;
+            promise.0 = None;
+            off?;
+            on?;
+            Ok(Made { start, end: Instant::now() })
+        })
+    }
+}
+
+/// Starts the script that ends the outage when the run is cut off in the middle of it.
+struct BringBack<'a>(Option<&'a str>);
+
+impl Drop for BringBack<'_> {
+    fn drop(&mut self) {
+        if let Some(on) = self.0 {
+            let child = std::process::Command::new("sh").arg("-c").arg(on).stdin(Stdio::null()).spawn();
+            if let Err(error) = child {
+                tracing::error!(%error, "the script that ends the outage could not be started");
+            }
+        }
+    }
+}
+
+async fn script(name: &'static str, text: &str, limit: Duration) -> Result<(), MakeError> {
+    let no_script = |reason: String| MakeError::NoScript { script: name, reason };
+    let mut child = tokio::process::Command::new("sh")
+        .arg("-c")
+        .arg(text)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| no_script(error.to_string()))?;
+    let stderr = child.stderr.take();
+    let mut stderr_text = Vec::new();
+    let status = {
+        let read = async {
+            let Some(mut pipe) = stderr else { return };
+            let mut piece = [0; 4_096];
+            while let Ok(n @ 1..) = pipe.read(&mut piece).await {
+                if stderr_text.len() < MOST_STDERR {
+                    stderr_text.extend_from_slice(piece.get(..n).unwrap_or_default());
+                }
+            }
+        };
+        tokio::pin!(read);
+        let wait = async {
+            tokio::select! {
+                status = child.wait() => {
+                    // What it had written before it ended is in the pipe; a process that it left behind may hold
+                    // the pipe open for ever.
+                    let _ = tokio::time::timeout(Duration::from_millis(100), &mut read).await;
+                    status
+                }
+                // All is read: the script has closed its standard error, and will end.
+                () = &mut read => child.wait().await,
+            }
+        };
+        tokio::time::timeout(limit, wait).await
+    };
+    let status: ExitStatus = match status {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return Err(no_script(error.to_string())),
+        Err(_) => return Err(no_script(format!("not ended within {} s", limit.as_secs()))),
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&stderr_text);
+    let last = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
+    Err(MakeError::Script { script: name, status: status.code(), stderr: last.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::context::StopSource;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_script_that_fails_is_reported_in_its_own_words() {
+        let source = StopSource::default();
+        let maker =
+            CommandMaker::new("echo first >&2; echo no such switch >&2; exit 7".into(), "true".into());
+        let error = maker.make(Duration::from_millis(1), source.listener()).await.unwrap_err();
+        let expected =
+            MakeError::Script { script: "--off", status: Some(7), stderr: "no such switch".into() };
+        assert_eq!(error, expected);
+        assert_eq!(error.to_string(), "--off ended with exit status 7: no such switch");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_outage_lies_between_the_scripts_and_is_ended_early_by_a_stop() {
+        let source = StopSource::default();
+        source.stop();
+        let maker = CommandMaker::new("true".into(), "true".into());
+        let made = maker.make(Duration::from_secs(3_600), source.listener()).await.unwrap();
+        assert!(made.start <= made.end);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_run_that_is_cut_off_still_brings_the_device_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("on");
+        let source = StopSource::default();
+        let maker = CommandMaker::new("true".into(), format!("touch {}", mark.display()));
+        let making = maker.make(Duration::from_secs(3_600), source.listener());
+        assert!(tokio::time::timeout(Duration::from_millis(300), making).await.is_err());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !mark.exists() {
+            assert!(Instant::now() < deadline, "the script was not run");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `outage`: standing connections with heartbeats both ways, and what outages do to them.
+
+mod channel;
+mod director;
+mod hearing;
+mod ledger;
+mod listen;
+mod maker;
+mod presence;
+mod settings;
+mod shared;
+mod wire;
+
+pub use maker::{Made, MakeError, Making, OutageMaker};
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use self::channel::Channel;
+use self::director::{Director, Means};
+use self::maker::{CommandMaker, DeviceMaker};
+use self::presence::Meaning;
+use self::settings::{By, Params};
+use self::shared::Shared;
+use super::context::Context;
+use super::registry::{self, Kind, ParamError, Workload};
+use crate::clock::nanos;
+use crate::event::Expected;
+use crate::stats::{Phase, RecoveryRule};
+
+/// The registry's line.
+pub(super) const KIND: Kind = Kind {
+    name: "outage",
+    flags: registry::flags::<Params>,
+    keys: registry::keys::<Params>,
+    typed: registry::typed::<Params>,
+    build: |table| Ok(Box::new(Outage::new(registry::params(table)?)?)),
+};
+
+#[derive(Debug)]
+struct Outage {
+    params: Params,
+}
+
+impl Outage {
+    fn new(params: Params) -> Result<Self, ParamError> {
+        params.check()?;
+        Ok(Self { params })
+    }
+
+    /// What was asked for, or the best that this target allows.
+    fn by(&self, context: &Context) -> By {
+        let best = if self.params.listen.is_some() {
+            By::None
+        } else if self.params.off.is_some() && self.params.on.is_some() {
+            By::Command
+        } else if context.outage_maker.is_some() {
+            By::Link
+        } else if self.token(context).is_some() {
+            By::Device
+        } else {
+            By::Filter
+        };
+        self.params.by.unwrap_or(best)
+    }
+
+    fn token(&self, context: &Context) -> Option<String> {
+        self.params.token.clone().or_else(|| context.control_token.as_deref().map(str::to_owned))
+    }
+
+    /// The means, or in one sentence what is missing.
+    fn means(&self, by: By, context: &Context) -> Result<Means, String> {
+        match by {
+            By::None => Ok(Means::Natural),
+            By::Filter => Ok(Means::Filter),
+            By::Link => context.outage_maker.clone().map(Means::Maker).ok_or_else(|| {
+                "this target has no link that could be cut: use --by device, filter or command, or the twin"
+                    .to_owned()
+            }),
+            By::Device => {
+                let token = self.token(context).ok_or_else(|| {
+                    "the device leaves its network only for who knows its control token: give --token"
+                        .to_owned()
+                })?;
+                let connector = context.connector(context.endpoints.http, self.params.timeouts());
+                Ok(Means::Maker(Rc::new(DeviceMaker::new(connector, token))))
+            }
+            By::Command => match (&self.params.off, &self.params.on) {
+                (Some(off), Some(on)) => {
+                    Ok(Means::Maker(Rc::new(CommandMaker::new(off.clone(), on.clone()))))
+                }
+                _ => Err("--by command needs both --off CMD and --on CMD".to_owned()),
+            },
+        }
+    }
+
+    async fn hold(&self, context: Context) {
+        let by = self.by(&context);
+        let means = match self.means(by, &context) {
+            Ok(means) => means,
+            Err(reason) => {
+                context.recorder.borrow_mut().outage().unavailable = Some(reason.clone());
+                context.notice(format!("no outages: {reason}"));
+                return;
+            }
+        };
+        let target = context.endpoints.framed.unwrap_or(context.endpoints.http);
+        let connector = context.connector(target, self.params.timeouts());
+        let lanes = self.params.connections;
+        let shared = Rc::new(Shared::new(context.clone(), connector, self.params.rule(), lanes));
+        let mut aside = tokio::task::JoinSet::new();
+        let mut spacing = std::time::Duration::ZERO;
+        if let Some(telemetry) = context.endpoints.telemetry {
+            let meaning = if by == By::Filter { Meaning::DeviceOnly } else { Meaning::Link };
+            if meaning == Meaning::Link {
+                spacing = presence::OFTEN;
+            }
+            aside.spawn_local(presence::watch(Rc::clone(&shared), telemetry, meaning));
+        }
+        // Sessions of earlier runs may still be in the device's memory: the start of this run tells them apart.
+        let first = context.seed ^ context.clock.start_unix_ns().unsigned_abs();
+        let mut channels = tokio::task::JoinSet::new();
+        let (ends, ended) = tokio::sync::watch::channel(false);
+        for lane in 0..lanes as usize {
+            let session = (first as u32).wrapping_add(lane as u32).max(1);
+            let channel = Channel::new(Rc::clone(&shared), lane, session, ended.clone());
+            channels.spawn_local(channel.run());
+        }
+        Director::new(Rc::clone(&shared), means, self.params.schedule(by), spacing).run().await;
+        ends.send_replace(true);
+        join_all(&mut channels).await;
+        aside.abort_all();
+        if let Some(reason) = shared.denied.borrow().clone() {
+            context.recorder.borrow_mut().outage().unavailable = Some(reason.clone());
+            context.notice(format!("no outages: {reason}"));
+        }
+    }
+}
+
+/// A task that panicked has taken its connection with it; the panic goes on here.
+async fn join_all(tasks: &mut tokio::task::JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Workload for Outage {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn main_phase(&self) -> Phase {
+        Phase::Heartbeat
+    }
+
+    fn expected(&self) -> Expected {
+        let schedule = self.params.schedule(self.params.by.unwrap_or(By::Link));
+        match (schedule.duration, schedule.cycles) {
+            (Some(duration), _) => Expected::Duration(nanos(duration)),
+            (None, Some(cycles)) => {
+                Expected::Duration(nanos(schedule.every).saturating_mul(cycles.saturating_add(1)))
+            }
+            (None, None) => Expected::Open,
+        }
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        registry::settings(&Params { token: None, ..self.params.clone() })
+    }
+
+    fn at_once(&self) -> u32 {
+        if self.params.listen.is_some() { 0 } else { self.params.connections }
+    }
+
+    fn connections_planned(&self) -> Option<u64> {
+        None
+    }
+
+    fn connect_timeout(&self) -> std::time::Duration {
+        self.params.timeouts().connect
+    }
+
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move {
+            let rule = self.params.rule();
+            context.recorder.borrow_mut().outage().rule = RecoveryRule {
+                heartbeat_ns: nanos(rule.heartbeat),
+                silence_ns: rule.silence.map(nanos),
+                quiet_ns: nanos(rule.quiet),
+            };
+            match self.params.listen {
+                Some(port) => listen::serve(&context, &self.params, port).await,
+                None => self.hold(context).await,
+            }
+        })
+    }
+}

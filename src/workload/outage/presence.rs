@@ -1,0 +1,90 @@
+//! Asks the device's telemetry service whether it is there: now and then while all is well, often while an outage
+//! lasts. Datagrams know no back-off, so that the end of an outage is seen when it comes, and not when TCP next
+//! tries.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use espstress_device::telemetry::{MAX_LEN, REQUEST};
+use tokio::net::UdpSocket;
+
+use super::shared::Shared;
+use crate::event::{DeviceSample, Telemetry};
+use crate::stats::{DeviceSeries, Reading};
+
+/// Time between questions while an outage lasts.
+pub(super) const OFTEN: Duration = Duration::from_millis(20);
+
+/// Time between questions otherwise.
+const NOW_AND_THEN: Duration = Duration::from_secs(1);
+
+/// Whether an answer shows that the connections' link is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The link that answers is the one that is cut.
+    Link,
+    /// Only the connections are cut, not the device.
+    DeviceOnly,
+}
+
+/// Asks and listens until it is dropped.
+pub(super) async fn watch(shared: Rc<Shared>, target: SocketAddr, meaning: Meaning) {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = shared.context.source.unwrap_or(any);
+    let Ok(socket) = UdpSocket::bind(SocketAddr::new(source, 0)).await else { return };
+    if socket.connect(target).await.is_err() {
+        return;
+    }
+    let mut buffer = vec![0; MAX_LEN + 1];
+    let mut next = Instant::now();
+    let mut device = DeviceSeries::default();
+    loop {
+        let window = shared.hearing.borrow().window().is_some();
+        if window {
+            next = next.min(Instant::now() + OFTEN);
+        }
+        tokio::select! {
+            received = socket.recv(&mut buffer) => {
+                // A refused port comes back as an error: the device is there, its service is not.
+                let Ok(length) = received else { continue };
+                let now = Instant::now();
+                if meaning == Meaning::Link {
+                    shared.hearing.borrow_mut().heard(now);
+                }
+                let answer = buffer.get(..length).unwrap_or_default();
+                if let Some(telemetry) = Telemetry::parse(answer) {
+                    shared.take_telemetry(&telemetry, now);
+                    note(&shared, &mut device, telemetry, now);
+                    shared.changed.notify_waiters();
+                }
+            }
+            () = tokio::time::sleep_until(next.into()) => {
+                // What cannot be sent is not answered.
+                let _ = socket.send(REQUEST.as_bytes()).await;
+                next = Instant::now() + if window { OFTEN } else { NOW_AND_THEN };
+            }
+            () = window_changes(&shared, window) => {}
+        }
+    }
+}
+
+/// Returns when an outage begins or ends.
+async fn window_changes(shared: &Rc<Shared>, window: bool) {
+    while shared.hearing.borrow().window().is_some() == window {
+        shared.changed_until(Instant::now() + OFTEN).await;
+    }
+}
+
+fn note(shared: &Rc<Shared>, device: &mut DeviceSeries, telemetry: Telemetry, now: Instant) {
+    device.take(DeviceSample { at_ns: shared.context.clock.at_ns(now), telemetry });
+    let mut recorder = shared.context.recorder.borrow_mut();
+    let stats = recorder.outage();
+    stats.device_restarts = device.restart_count;
+    if device.readings.contains_key(&Reading::Disconnects) {
+        stats.wifi_disconnects = Some(device.disconnects.values().sum());
+    }
+}

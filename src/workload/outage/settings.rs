@@ -1,0 +1,285 @@
+//! The options of `outage`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::shared::Rule;
+use crate::clock::{Span, UnitError};
+use crate::connection::Timeouts;
+use crate::workload::registry::ParamError;
+
+/// By what means outages are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum By {
+    /// The link is cut (twin)
+    Link,
+    /// The device leaves its network by itself (needs its control token)
+    Device,
+    /// The host falls silent on these connections (needs CAP_NET_ADMIN)
+    Filter,
+    /// Your own scripts switch something off and on
+    Command,
+    /// Nothing: wait for those that come by themselves
+    None,
+}
+
+/// What a host does about a peer that says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Recovery {
+    /// Drop the connection, keep quiet for a while, open it again
+    Drop,
+    /// Keep the connection until the stack gives up
+    Keep,
+}
+
+/// The options of `outage`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Params {
+    /// Connections to hold
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) connections: u32,
+
+    /// Outages in all; 5 when neither this nor --duration is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cycles: Option<u64>,
+
+    /// How long to go on; 60s with --by none or --listen when neither this nor --cycles is given
+    #[arg(short, long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<Span>,
+
+    /// What makes the outages; link where the target has one that can be cut, else device where its token is
+    /// known, else filter
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<By>,
+
+    /// Length of an outage, or a range to choose from at random
+    #[arg(long, value_name = "DUR[-DUR]", default_value = "2s")]
+    pub(super) outage: SpanRange,
+
+    /// From the start of one outage to the start of the next
+    #[arg(long, value_name = "DUR", default_value = "10s")]
+    pub(super) every: Span,
+
+    /// After each outage, a spell of this length without any message
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle: Option<Span>,
+
+    /// Time between heartbeats, each way
+    #[arg(long, value_name = "DUR", default_value = "1s")]
+    pub(super) heartbeat: Span,
+
+    /// Silence after which a peer counts as gone
+    #[arg(long, value_name = "DUR", default_value = "1500ms")]
+    pub(super) peer_timeout: Span,
+
+    /// What to do about a peer that counts as gone
+    #[arg(long, value_enum, default_value_t = Recovery::Drop)]
+    pub(super) recovery: Recovery,
+
+    /// Quiet between a lost connection and the next attempt, so that the peer notices as well; twice the
+    /// --peer-timeout by default
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stable: Option<Span>,
+
+    /// Pause after a failed attempt to connect; doubles up to eight times its length
+    #[arg(long, value_name = "DUR", default_value = "250ms")]
+    pub(super) back_off: Span,
+
+    /// Longest wait for all connections to come back
+    #[arg(long, value_name = "DUR", default_value = "60s")]
+    pub(super) recover_limit: Span,
+
+    /// What switches the device off, for the shell (--by command)
+    #[arg(long, value_name = "CMD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) off: Option<String>,
+
+    /// What switches it on again, for the shell (--by command)
+    #[arg(long, value_name = "CMD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on: Option<String>,
+
+    /// The token of the device's control service (--by device); never shown in reports
+    #[arg(long, value_name = "TOKEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
+
+    /// Wait on this TCP port for devices that dial in with their number and speak the line protocol
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<u16>,
+
+    /// Time between lines of data (--listen)
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub(super) data_interval: Span,
+
+    /// Longest wait for a connection
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub(super) timeout_connect: Span,
+
+    /// Longest wait for the first answer on a connection
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub(super) timeout_read: Span,
+
+    /// Longest wait for the stack to take a request
+    #[arg(long, value_name = "DUR", default_value = "5s")]
+    pub(super) timeout_write: Span,
+}
+
+/// When outages are made and when all ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    pub(super) cycles: Option<u64>,
+    pub(super) duration: Option<Duration>,
+    pub(super) outage: SpanRange,
+    pub(super) every: Duration,
+    pub(super) idle: Option<Duration>,
+    pub(super) recover_limit: Duration,
+}
+
+impl Params {
+    /// Checks what a single value cannot show.
+    pub(super) fn check(&self) -> Result<(), ParamError> {
+        let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
+        for (key, span) in [("heartbeat", self.heartbeat), ("peer_timeout", self.peer_timeout)] {
+            if !(Duration::from_millis(10)..=Duration::from_secs(3_600)).contains(&span.0) {
+                return bad(key, "from 10ms to 1h");
+            }
+        }
+        if self.recovery == Recovery::Drop && self.peer_timeout.0 <= self.heartbeat.0 && self.listen.is_none()
+        {
+            return bad("peer_timeout", "must be longer than the heartbeat, or every peer counts as gone");
+        }
+        if self.outage.most > Duration::from_secs(600) || self.outage.least.is_zero() {
+            return bad("outage", "from 1ms to 10m");
+        }
+        if self.data_interval.0.is_zero() {
+            return bad("data_interval", "longer than 0s");
+        }
+        if self.by == Some(By::Command) && (self.off.is_none() || self.on.is_none()) {
+            return bad("by", "`command` needs both --off CMD and --on CMD");
+        }
+        if self.by.is_some_and(|by| by != By::Command) && (self.off.is_some() || self.on.is_some()) {
+            return bad("by", "--off and --on belong to --by command");
+        }
+        if self.listen.is_some() && self.by.is_some_and(|by| by != By::None) {
+            return bad("listen", "outages of devices that dial in are waited for: only --by none");
+        }
+        Ok(())
+    }
+
+    pub(super) fn schedule(&self, by: By) -> Schedule {
+        let waits = by == By::None || self.listen.is_some();
+        let (cycles, duration) = match (self.cycles, self.duration) {
+            (None, None) if waits => (None, Some(Duration::from_secs(60))),
+            (None, None) => (Some(5), None),
+            (cycles, duration) => (cycles, duration.map(|span| span.0)),
+        };
+        Schedule {
+            cycles,
+            duration,
+            outage: self.outage,
+            every: self.every.0,
+            idle: self.idle.map(|span| span.0),
+            recover_limit: self.recover_limit.0,
+        }
+    }
+
+    pub(super) fn rule(&self) -> Rule {
+        let quiet = self.stable.map_or(self.peer_timeout.0 * 2, |span| span.0);
+        Rule {
+            heartbeat: self.heartbeat.0,
+            silence: (self.recovery == Recovery::Drop).then_some(self.peer_timeout.0),
+            late_after: self.peer_timeout.0,
+            quiet,
+            back_off: self.back_off.0,
+            back_off_most: self.back_off.0 * 8,
+        }
+    }
+
+    pub(super) const fn timeouts(&self) -> Timeouts {
+        Timeouts { connect: self.timeout_connect.0, read: self.timeout_read.0, write: self.timeout_write.0 }
+    }
+}
+
+/// A length of time, or two with a `-` between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct SpanRange {
+    pub(super) least: Duration,
+    pub(super) most: Duration,
+}
+
+/// Why a range could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RangeError {
+    /// One of its ends is no duration.
+    #[error(transparent)]
+    End(#[from] UnitError),
+    /// It ends before it begins.
+    #[error("a range is LEAST-MOST, as 0.1s-10s")]
+    Order,
+}
+
+impl FromStr for SpanRange {
+    type Err = RangeError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (least, most) = match text.split_once('-') {
+            Some((least, most)) => (least.parse::<Span>()?.0, most.parse::<Span>()?.0),
+            None => {
+                let length = text.parse::<Span>()?.0;
+                (length, length)
+            }
+        };
+        if least > most { Err(RangeError::Order) } else { Ok(Self { least, most }) }
+    }
+}
+
+impl fmt::Display for SpanRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.least == self.most {
+            return Span(self.least).fmt(f);
+        }
+        write!(f, "{}-{}", Span(self.least), Span(self.most))
+    }
+}
+
+impl TryFrom<String> for SpanRange {
+    type Error = RangeError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SpanRange> for String {
+    fn from(range: SpanRange) -> Self {
+        range.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_read_as_people_write_them_and_print_back() {
+        for text in ["2s", "100ms-10s"] {
+            assert_eq!(text.parse::<SpanRange>().unwrap().to_string(), text);
+        }
+        let range: SpanRange = "0.1s-10s".parse().unwrap();
+        assert_eq!((range.least, range.most), (Duration::from_millis(100), Duration::from_secs(10)));
+        assert_eq!("10s-1s".parse::<SpanRange>(), Err(RangeError::Order));
+        assert!("1s-soon".parse::<SpanRange>().is_err());
+    }
+}
