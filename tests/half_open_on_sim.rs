@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use espstress::engine::{self, Capturing, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
+use espstress::engine::{
+    self, Capturing, DeviceFacts, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
+};
 use espstress::event::{Endpoints, Event, Failure};
 use espstress::stats::{Exhaustion, HalfOpenStats, ReclaimEvidence};
 use espstress::target::sim::{Sim, SimConfig};
@@ -26,9 +28,9 @@ fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
         scenario: "test".into(),
         target: "sim".into(),
         endpoints: Endpoints { telemetry, ..Endpoints::only(http) },
-        capacity: Some(sim.capacity().into()),
+        device: DeviceFacts { capacity: Some(sim.capacity().into()), ..DeviceFacts::default() },
         phases: vec![phase],
-        ports: ports.parse().unwrap(),
+        ports: Ports::Restricted(ports.parse().unwrap()),
         source: None,
         seed: 3,
         watch: WatchPlan {

@@ -3,7 +3,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use espstress::engine::{self, Capturing, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
+use espstress::engine::{
+    self, Capturing, DeviceFacts, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
+};
 use espstress::event::{Endpoints, Event};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
@@ -34,9 +36,9 @@ fn plan(endpoints: Endpoints, capacity: Option<u32>, settings: &str, ports: &str
         scenario: "test".into(),
         target: "sim".into(),
         endpoints,
-        capacity,
+        device: DeviceFacts { capacity, ..DeviceFacts::default() },
         phases: vec![phase],
-        ports: ports.parse().unwrap(),
+        ports: Ports::Restricted(ports.parse().unwrap()),
         source: None,
         seed: 7,
         watch: WatchPlan {

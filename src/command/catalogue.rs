@@ -34,7 +34,18 @@ pub(super) fn anomalies() -> Result<Exit, Failed> {
 
 /// `espstress findings`.
 pub(super) fn findings() -> Result<Exit, Failed> {
-    done("")
+    let mut text = String::new();
+    for entry in crate::diagnose::finding_catalogue() {
+        text.push_str(&format!(
+            "{}\n  {}\n  evidence: {}\n  not: {}\n  change: {}\n\n",
+            entry.id.name(),
+            entry.meaning,
+            entry.needs,
+            entry.neighbours,
+            entry.change
+        ));
+    }
+    done(text.trim_end_matches('\n')).and_then(|_| done("\n"))
 }
 
 /// `espstress thresholds`.

@@ -9,7 +9,9 @@ use super::settings::{self, Typed};
 use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
-use crate::engine::{self, Capturing, Ended, Plan, PlannedPhase, Probing, RunError, WatchPlan};
+use crate::engine::{
+    self, Capturing, DeviceFacts, Ended, Plan, PlannedPhase, Ports, Probing, RunError, WatchPlan,
+};
 use crate::event::Event;
 use crate::report::thresholds::Gates;
 use crate::report::{self, Verdict};
@@ -51,8 +53,8 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         writable(path)?;
     }
     let ports = match &scenario.local_ports {
-        Some(text) => text.parse().map_err(Failed::usage)?,
-        None => PortRange::of_this_host(),
+        Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
+        None => Ports::Usual(PortRange::of_this_host()),
     };
     let seed = scenario.seed.unwrap_or_else(random_seed);
     let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
@@ -62,7 +64,7 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
     if let Some(reason) = instead_of_twin {
         sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
     }
-    for text in warnings(&phases, ports, &device) {
+    for text in warnings(&phases, ports.range(), &device) {
         sink.event(&Event::Notice { text });
     }
     let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
@@ -78,7 +80,11 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         scenario: scenario.name.clone(),
         target: describe(&device),
         endpoints: device.endpoints.clone(),
-        capacity: device.capacity,
+        device: DeviceFacts {
+            capacity: device.capacity,
+            stack: device.stack.clone(),
+            options: device.options.clone(),
+        },
         phases,
         ports,
         source: common.source,

@@ -207,6 +207,20 @@ impl Connection {
         }
     }
 
+    /// Hands over what the stack takes of `bytes` at once, which may be none.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
+        let result = self.stream().and_then(|stream| stream.try_write(bytes));
+        let written = unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?;
+        if written.is_some() {
+            self.asked = Asked::Something;
+        }
+        Ok(written.unwrap_or(0))
+    }
+
     /// Moves some bytes, whichever way is possible first: `out` to the stack, or what has come into `buffer`.
     ///
     /// # Errors

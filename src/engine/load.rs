@@ -41,7 +41,7 @@ pub(super) fn execute(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     let shared = Shared {
-        ports: Rc::new(RefCell::new(PortPool::new(plan.ports, plan.seed))),
+        ports: Rc::new(RefCell::new(PortPool::new(plan.ports.range(), plan.seed))),
         book,
         open: Rc::new(Cell::new(0)),
         notices: Rc::new(RefCell::new(Vec::new())),
@@ -95,9 +95,9 @@ impl Shared {
         let config = ProbeConfig { source: plan.source, ..ProbeConfig::new(http.ip(), http, telemetry) };
         let context = ProbeContext {
             clock: self.clock,
-            ports: Rc::new(RefCell::new(own_ports(plan.ports, plan.seed))),
+            ports: Rc::new(RefCell::new(own_ports(plan.ports.range(), plan.seed))),
             book: Arc::clone(&self.book),
-            capacity: plan.capacity,
+            capacity: plan.device.capacity,
             open: Rc::clone(&self.open),
         };
         Some(Prober::start(&config, &context))
@@ -115,7 +115,7 @@ impl Shared {
             book: Arc::clone(&self.book),
             source: plan.source,
             seed: plan.seed.wrapping_add(u64::from(id.0)),
-            capacity: plan.capacity,
+            capacity: plan.device.capacity,
             open: Rc::clone(&self.open),
             outage_maker: outage_maker(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),
@@ -185,6 +185,7 @@ async fn run_group(
             name: phase.name.clone(),
             kind: phase.workload.kind(),
             settings: phase.workload.settings(),
+            at_once: phase.workload.at_once(),
             stats: recorder.finish(end.get().unwrap_or(now)),
         }
     })

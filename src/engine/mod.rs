@@ -4,6 +4,7 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+mod evidence;
 #[cfg(target_os = "linux")]
 mod link;
 mod load;
@@ -11,8 +12,8 @@ mod plan;
 mod watch;
 
 pub use plan::{
-    Capturing, Ended, Outcome, Packets, Plan, PlannedPhase, Probing, RunError, Seen, StartRule,
-    WorkloadOutcome,
+    Capturing, DeviceFacts, Ended, Outcome, Packets, Plan, PlannedPhase, Ports, Probing, RunError, Seen,
+    StartRule, WorkloadOutcome,
 };
 pub use watch::WatchPlan;
 
@@ -54,6 +55,11 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
     let after = plan.watch.after;
+    let device = plan.device.clone();
+    let local_ports = match plan.ports {
+        Ports::Usual(_) => None,
+        Ports::Restricted(range) => u32::try_from(range.len()).ok(),
+    };
     let listener = stop.listener();
     let executor = std::thread::Builder::new()
         .name("load".into())
@@ -78,7 +84,17 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
     let duration_ns = clock.now_ns();
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended == Ended::Interrupted });
-    Ok(Outcome { clock, started, duration_ns, ended: run.ended, workloads, packets, probes })
+    let measured = evidence::Measurements {
+        duration_ns,
+        workloads: &workloads,
+        packets: &packets,
+        probes: probes.as_ref(),
+        device: &device,
+        local_ports,
+    };
+    let findings = crate::diagnose::findings(&evidence::of(&measured));
+    let ended = run.ended;
+    Ok(Outcome { clock, started, duration_ns, ended, workloads, packets, findings, probes })
 }
 
 /// How often the dispatcher looks whether a thread has ended.

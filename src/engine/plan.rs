@@ -1,5 +1,6 @@
 //! What is to be run, resolved and unchangeable, and what came of it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::SystemTime;
 use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
-use crate::diagnose::{AnomalyRow, ResetCauses};
+use crate::diagnose::{AnomalyRow, Finding, ResetCauses};
 use crate::event::Endpoints;
 use crate::observe::WireSummary;
 use crate::stats::{ProbeOutcome, WorkloadStats};
@@ -43,12 +44,12 @@ pub struct Plan {
     pub target: String,
     /// The device's services.
     pub endpoints: Endpoints,
-    /// How many connections it says it holds at once.
-    pub capacity: Option<u32>,
+    /// What is known of it.
+    pub device: DeviceFacts,
     /// The workloads, in order.
     pub phases: Vec<PlannedPhase>,
     /// Source ports to use.
-    pub ports: PortRange,
+    pub ports: Ports,
     /// Source address, or the routing table's choice.
     pub source: Option<IpAddr>,
     /// Of everything random.
@@ -71,6 +72,36 @@ pub enum Probing {
     On,
     /// None.
     Off,
+}
+
+/// What is known of a device before a run.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceFacts {
+    /// How many connections it says it holds at once.
+    pub capacity: Option<u32>,
+    /// Its TCP/IP stack.
+    pub stack: Option<String>,
+    /// Options in force, by their names in sdkconfig.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The source ports of a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Ports {
+    /// Those that the host's system gives out.
+    Usual(PortRange),
+    /// Those that the user restricted the run to.
+    Restricted(PortRange),
+}
+
+impl Ports {
+    /// The range.
+    #[must_use]
+    pub const fn range(self) -> PortRange {
+        match self {
+            Self::Usual(range) | Self::Restricted(range) => range,
+        }
+    }
 }
 
 /// Whether packets are looked at.
@@ -132,6 +163,8 @@ pub struct WorkloadOutcome {
     pub kind: &'static str,
     /// Its settings.
     pub settings: serde_json::Value,
+    /// Connections that it may have open at once.
+    pub at_once: u32,
     /// What it measured.
     pub stats: WorkloadStats,
 }
@@ -151,6 +184,8 @@ pub struct Outcome {
     pub workloads: Vec<WorkloadOutcome>,
     /// The packets.
     pub packets: Packets,
+    /// What it means.
+    pub findings: Vec<Finding>,
     /// The probes; `None` when there were none.
     pub probes: Option<ProbeOutcome>,
 }

@@ -25,7 +25,7 @@ pub use outage::{
     OutageStats, RecoveryRule,
 };
 pub use probe::{
-    DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart,
+    DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart, Silence,
 };
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};

@@ -64,6 +64,9 @@ pub struct ProbeKindStats {
     pub lost_in_a_row: u64,
     /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
     pub longest_gap_ns: Option<u64>,
+    /// Spells in which two or more in a row were lost, the first [`ProbeKindStats::MOST_SILENCES`] of them; the last
+    /// one may be going on.
+    pub silences: Vec<Silence>,
     /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
     pub last_answer_ns: u64,
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
@@ -74,7 +77,21 @@ pub struct ProbeKindStats {
     pub series: ProbeSeries,
 }
 
+/// A spell in which every probe of a kind was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// When the first lost one was sent, nanoseconds since the start of the run.
+    pub from_ns: u64,
+    /// When the next one was answered; `None` when none was yet.
+    pub to_ns: Option<u64>,
+    /// Probes lost in it.
+    pub lost: u64,
+}
+
 impl ProbeKindStats {
+    /// Spells kept at most.
+    pub const MOST_SILENCES: usize = 256;
+
     /// Nothing measured yet.
     #[must_use]
     pub fn new(by: &'static str, start_ns: u64, interval_ns: u64, timeout_ns: u64) -> Self {
@@ -89,6 +106,7 @@ impl ProbeKindStats {
             most_lost_in_a_row: 0,
             lost_in_a_row: 0,
             longest_gap_ns: None,
+            silences: Vec::new(),
             last_answer_ns: start_ns,
             failures: FailureCounts::default(),
             latency: Latency::default(),
@@ -101,6 +119,11 @@ impl ProbeKindStats {
         self.sent += 1;
         self.answered += 1;
         self.last_answer_ns = self.last_answer_ns.max(at_ns);
+        if self.lost_in_a_row >= 2
+            && let Some(silence) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none())
+        {
+            silence.to_ns = Some(at_ns);
+        }
         self.lost_in_a_row = 0;
         self.latency.record(latency_ns);
         let row = self.series.row(at_ns);
@@ -115,6 +138,19 @@ impl ProbeKindStats {
         self.sent += 1;
         self.lost_in_a_row += 1;
         self.most_lost_in_a_row = self.most_lost_in_a_row.max(self.lost_in_a_row);
+        match self.lost_in_a_row {
+            1 => {}
+            2 if self.silences.len() < Self::MOST_SILENCES => {
+                // The first of the two was sent an interval before this one.
+                let from_ns = at_ns.saturating_sub(self.timeout_ns).saturating_sub(self.interval_ns);
+                self.silences.push(Silence { from_ns, to_ns: None, lost: 2 });
+            }
+            lost => {
+                if let Some(silence) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
+                    silence.lost = lost;
+                }
+            }
+        }
         let gap = at_ns.saturating_sub(self.last_answer_ns);
         self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
         self.series.row(at_ns).sent += 1;

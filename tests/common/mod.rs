@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use espstress::connection::PortRange;
-use espstress::engine::{self, Capturing, Outcome, Plan, PlannedPhase, Probing, StartRule, WatchPlan};
+use espstress::engine::{
+    self, Capturing, DeviceFacts, Outcome, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
+};
 use espstress::event::Endpoints;
 use espstress::stats::WorkloadStats;
 
@@ -77,9 +79,9 @@ pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRan
         scenario: "test".into(),
         target: endpoints.http.to_string(),
         endpoints,
-        capacity: None,
+        device: DeviceFacts::default(),
         phases: vec![PlannedPhase { name: kind.into(), start: StartRule::AfterPrevious, workload }],
-        ports,
+        ports: Ports::Restricted(ports),
         source: None,
         seed: std::process::id().into(),
         watch: WatchPlan {

@@ -199,6 +199,12 @@ impl Channel {
         // The round trip of a closed loop begins with the request, not with a connection that had to be opened.
         let actual = Instant::now();
         self.in_flight.push_back((self.sequence, Start { actual, ..start }));
+        // At once, so that small requests are small segments on the wire; the rest goes out with the answers.
+        if let Some(link) = &mut self.link {
+            let written = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default())?;
+            self.sent += written;
+            self.context.recorder.borrow_mut().bytes(written as u64, 0);
+        }
         if self.in_flight.len() >= self.window {
             self.answer().await?;
         }

@@ -1,0 +1,314 @@
+//! From what a run measured to what findings are made from: intentions, packets, probes and telemetry, side by
+//! side. Nothing is judged here.
+
+use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
+use crate::diagnose::{
+    self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
+    HalfOpenEvidence, HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
+    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Recovery, RestartEvidence, Slope,
+    SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    WorkloadKind,
+};
+use crate::observe::PathFigures;
+use crate::stats::{
+    self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
+    ProbeStats, Reading, Stage, Trend,
+};
+
+/// What a run left to be judged.
+pub(super) struct Measurements<'a> {
+    pub(super) duration_ns: u64,
+    pub(super) workloads: &'a [WorkloadOutcome],
+    pub(super) packets: &'a Packets,
+    pub(super) probes: Option<&'a ProbeOutcome>,
+    pub(super) device: &'a DeviceFacts,
+    /// Source ports that the user restricted the run to.
+    pub(super) local_ports: Option<u32>,
+}
+
+/// The evidence of a run.
+pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
+    let requests = run.workloads.iter().map(|w| w.stats.succeeded).sum();
+    let made = run.workloads.iter().filter_map(|w| w.stats.outage.as_deref()).map(|o| o.made).sum();
+    let mut evidence = Evidence {
+        duration_ns: run.duration_ns,
+        workloads: run.workloads.iter().map(|w| workload(w, run.local_ports)).collect(),
+        capture: capture(run.packets),
+        device: device(run.device),
+        host: HostEvidence::default(),
+        ..Evidence::default()
+    };
+    if let Packets::Seen(seen) = run.packets {
+        evidence.anomalies = &seen.anomalies;
+        evidence.resets = seen.resets;
+        evidence.not_judged = &seen.summary.not_judged;
+        evidence.path = Some(PathEvidence {
+            to_device: side(&seen.summary.from_host),
+            from_device: side(&seen.summary.from_device),
+        });
+    }
+    match run.probes {
+        None => {
+            let none = || Measured::Unavailable { reason: "probes were switched off".into() };
+            evidence.probes = ProbesEvidence { icmp: none(), tcp: none(), telemetry: none() };
+            evidence.telemetry = Measured::Unavailable { reason: "probes were switched off".into() };
+        }
+        Some(probes) => {
+            evidence.probes = ProbesEvidence {
+                icmp: probe(&probes.icmp),
+                tcp: probe(&probes.tcp),
+                telemetry: probe(&probes.telemetry),
+            };
+            evidence.telemetry = telemetry(probes, requests, made);
+        }
+    }
+    evidence
+}
+
+fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence {
+    let stats = &of.stats;
+    let failed = |row: &&stats::Row| row.failures.of_device() > 0;
+    let rows = stats.series.rows();
+    let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
+    WorkloadEvidence {
+        name: of.name.clone(),
+        kind: match of.kind {
+            "rw" => WorkloadKind::Rw,
+            "outage" => WorkloadKind::Outage,
+            "half-open" => WorkloadKind::HalfOpen,
+            _ => WorkloadKind::Head,
+        },
+        start_ns: stats.start_ns,
+        end_ns: stats.end_ns,
+        attempts: stats.attempts,
+        succeeded: stats.succeeded,
+        failures: stats.failures.clone(),
+        first_failure_ns: rows.iter().find(failed).map(|row| row.start_ns),
+        last_success_ns: rows.iter().rev().find(|row| row.succeeded > 0).map(|row| row.start_ns),
+        failures_beside_successes: rows
+            .iter()
+            .filter(|row| row.succeeded > 0)
+            .map(|row| row.failures.of_device())
+            .sum(),
+        endings: stats.endings,
+        at_once: of.at_once,
+        close: close_policy(&of.settings),
+        connect: quantiles_of(Phase::Connect),
+        main: stats.main_phase.and_then(quantiles_of),
+        tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
+            connections: stats.tcp.connections,
+            retransmissions: stats.tcp.retransmissions,
+            rtt_mean_ns: stats.tcp.rtt_mean_us().map(|us| (us * 1_000.0) as u64),
+        }),
+        port_waits: stats.port_waits,
+        late_starts: stats.late_starts,
+        local_ports,
+        half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
+        outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
+    }
+}
+
+/// The policy by its name in the settings, which is also its name in scenarios.
+fn close_policy(settings: &serde_json::Value) -> ClosePolicy {
+    match settings.get("close").and_then(serde_json::Value::as_str) {
+        Some("wait") => ClosePolicy::Wait,
+        Some("rst") => ClosePolicy::Rst,
+        Some("half") => ClosePolicy::Half,
+        Some("vanish") => ClosePolicy::Vanish,
+        _ => ClosePolicy::Fin,
+    }
+}
+
+fn quantiles(latency: &Latency) -> Option<Quantiles> {
+    Some(Quantiles {
+        count: latency.count(),
+        min_ns: latency.quantile_ns(0.0)?,
+        p50_ns: latency.quantile_ns(0.5)?,
+        p90_ns: latency.quantile_ns(0.9)?,
+        p99_ns: latency.quantile_ns(0.99)?,
+        max_ns: latency.quantile_ns(1.0)?,
+    })
+}
+
+fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
+    let client = |a: &stats::Availability| Availability { attempts: a.attempts, served: a.served };
+    let served = of.connections.iter().filter(|c| c.stage == Stage::Served);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    HalfOpenEvidence {
+        silenced: count(of.connections.len()),
+        served: of.served,
+        unserved: of.unserved,
+        reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
+        reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
+        watched_ns: of.watched_ns,
+        expected_reclaim_ns: of.expected_reclaim_ns,
+        before: client(&of.before),
+        during: client(&of.during),
+        exhausted: of.exhausted == Exhaustion::Yes,
+        served_again_ns: of.served_again_ns,
+        sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
+    }
+}
+
+fn outages(of: &OutageStats) -> OutageEvidence {
+    OutageEvidence {
+        made: of.made,
+        natural: of.natural,
+        messages_lost: of.to_device.lost + of.to_host.lost,
+        quiet_ns: of.rule.quiet_ns,
+        rows: of.rows.iter().map(outage).collect(),
+    }
+}
+
+fn outage(of: &stats::OutageRow) -> OutageRowEvidence {
+    let recovery = match (of.recovered_ns, of.end_ns()) {
+        (Some(recovered), Some(end)) => Recovery::After(recovered.saturating_sub(end)),
+        _ => Recovery::CutOff,
+    };
+    OutageRowEvidence {
+        cause: match of.origin {
+            OutageOrigin::Made => OutageCause::Made,
+            OutageOrigin::Natural => OutageCause::Natural,
+        },
+        planned_start_ns: of.planned_start_ns,
+        planned_length_ns: of.planned_length_ns,
+        seen_start_ns: of.seen_start_ns,
+        seen_length_ns: of.length_seen_ns(),
+        recovery,
+    }
+}
+
+fn capture(packets: &Packets) -> CaptureEvidence {
+    match packets {
+        Packets::Off => CaptureEvidence::default(),
+        Packets::Denied(reason) => CaptureEvidence {
+            status: CaptureState::Denied,
+            reason: Some(reason.clone()),
+            ..CaptureEvidence::default()
+        },
+        Packets::Seen(seen) => CaptureEvidence {
+            status: if seen.dropped > 0 || seen.failure.is_some() {
+                CaptureState::Dropped
+            } else {
+                CaptureState::Complete
+            },
+            packets: seen.packets,
+            dropped: seen.dropped,
+            reason: seen.failure.clone(),
+        },
+    }
+}
+
+const fn side(of: &PathFigures) -> PathSide {
+    PathSide {
+        data_segments: of.data_segments,
+        retransmissions: of.retransmissions,
+        late_fills: of.late_fills,
+        out_of_order: of.out_of_order,
+    }
+}
+
+fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
+    match of {
+        ProbeStats::Unavailable { reason } => Measured::Unavailable { reason: reason.clone() },
+        ProbeStats::Measured(stats) => Measured::Value(ProbeEvidence {
+            sent: stats.sent,
+            answered: stats.answered,
+            latency: quantiles(&stats.latency),
+            silences: stats
+                .silences
+                .iter()
+                .map(|s| diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
+                .collect(),
+        }),
+    }
+}
+
+fn telemetry(probes: &ProbeOutcome, requests: u64, made: u64) -> Measured<TelemetryEvidence> {
+    let device = &probes.device;
+    if device.samples == 0 {
+        let reason = match &probes.telemetry {
+            ProbeStats::Unavailable { reason } => reason.clone(),
+            ProbeStats::Measured(_) => "the device answered no request for it".into(),
+        };
+        return Measured::Unavailable { reason };
+    }
+    let last = device.last.as_ref().map(|sample| &sample.telemetry);
+    Measured::Value(TelemetryEvidence {
+        samples: device.samples,
+        restarts: device
+            .restarts
+            .iter()
+            .map(|r| RestartEvidence { at_ns: r.noticed_ns, reason: r.reset_reason.clone() })
+            .collect(),
+        heap: heap(device, requests),
+        sockets: sockets(device),
+        time_wait: time_wait(device),
+        wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
+        wifi_disconnects_made: made,
+        wifi_last_reason: last.and_then(|t| t.wifi_last_reason.clone()),
+        power_save: last.and_then(|t| t.wifi_power_save.clone()),
+        requests,
+    })
+}
+
+fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
+    let free = device.readings.get(&Reading::HeapFree)?;
+    let rows = device.rows();
+    let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
+    let slope = free.estimate();
+    let span_s = match (rows.first(), rows.last()) {
+        (Some(first), Some(last)) => (last.at_ns - first.at_ns) as f64 / 1e9,
+        _ => 0.0,
+    };
+    let per_second =
+        slope.map(|s| Slope { mean: s.per_second, low: s.low_per_second, high: s.high_per_second });
+    // Requests are spread over the readings as evenly as the run allows.
+    let each = (requests > 0 && span_s > 0.0).then(|| span_s / requests as f64);
+    let per_request = per_second.zip(each).map(|(s, seconds)| Slope {
+        mean: s.mean * seconds,
+        low: s.low * seconds,
+        high: s.high * seconds,
+    });
+    Some(HeapEvidence {
+        free_first: free.first? as u64,
+        free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
+        free_last: free.last? as u64,
+        free_min: free.min? as u64,
+        total: device.last.as_ref().and_then(|sample| sample.telemetry.heap_total_bytes),
+        largest_block_min: device
+            .readings
+            .get(&Reading::HeapLargestBlock)
+            .and_then(|t| t.min)
+            .map(|b| b as u64),
+        per_second,
+        per_request,
+    })
+}
+
+fn sockets(device: &DeviceSeries) -> Option<SocketsEvidence> {
+    let (first, most, last) = counts(device.readings.get(&Reading::SocketsUsed)?)?;
+    let limit = device.last.as_ref().and_then(|sample| sample.telemetry.sockets_limit);
+    Some(SocketsEvidence { first, most, last, limit })
+}
+
+fn time_wait(device: &DeviceSeries) -> Option<TimeWaitEvidence> {
+    let (first, most, last) = counts(device.readings.get(&Reading::TimeWait)?)?;
+    Some(TimeWaitEvidence { first, most, last })
+}
+
+/// First, most and last of a reading that counts things.
+fn counts(trend: &Trend) -> Option<(u32, u32, u32)> {
+    Some((trend.first? as u32, trend.max? as u32, trend.last? as u32))
+}
+
+fn device(facts: &DeviceFacts) -> DeviceEvidence {
+    let number = |name: &str| facts.options.get(name).and_then(|value| value.parse().ok());
+    DeviceEvidence {
+        capacity: facts.capacity,
+        stack: facts.stack.clone(),
+        msl_ms: number("CONFIG_LWIP_TCP_MSL"),
+        fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
+        max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
+    }
+}
