@@ -7,7 +7,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Instant as Clock, Timer};
 use espstress_device::telemetry::{ResetReason, SocketUse};
-use espstress_device::{Config, DeviceWish, Instant, Program, Readings};
+use espstress_device::{Config, DeviceWish, Instant, Program, Readings, Service};
 
 use crate::slots::{self, Role};
 
@@ -25,6 +25,14 @@ pub trait Board {
     fn restart(&self, reason: ResetReason, next: Config);
 }
 
+/// Whether the device goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    /// A restart has been asked for: there are no further wishes.
+    IsOver,
+}
+
 /// The device program, the pool's table, and what wakes whom. All tasks of one executor thread.
 pub struct Device<B, const N: usize> {
     program: RefCell<Program>,
@@ -33,6 +41,8 @@ pub struct Device<B, const N: usize> {
     roles: [Cell<Role>; N],
     /// One for each socket of the pool: its role has changed, or a place has become free.
     called: [Signal<NoopRawMutex, ()>; N],
+    /// Whether a restart has been asked of the board.
+    life: Cell<Life>,
     /// The next wish of the device may have a new time.
     planned: Signal<NoopRawMutex, ()>,
 }
@@ -46,6 +56,7 @@ impl<B: Board, const N: usize> Device<B, N> {
             started: Clock::now(),
             roles: [const { Cell::new(Role::Free) }; N],
             called: [const { Signal::new() }; N],
+            life: Cell::new(Life::GoesOn),
             planned: Signal::new(),
         };
         device.rebalance();
@@ -74,7 +85,9 @@ impl<B: Board, const N: usize> Device<B, N> {
     /// Waits until that time; for ever, when there is none.
     pub(crate) async fn sleep_until(&self, until: Option<Instant>) {
         match until {
-            Some(until) => Timer::at(self.started + embassy_time::Duration::from_micros(until.as_micros())).await,
+            Some(until) => {
+                Timer::at(self.started + embassy_time::Duration::from_micros(until.as_micros())).await
+            }
             None => core::future::pending().await,
         }
     }
@@ -83,6 +96,9 @@ impl<B: Board, const N: usize> Device<B, N> {
     pub async fn obey(&self) {
         loop {
             self.obey_now();
+            if self.life.get() == Life::IsOver {
+                return core::future::pending().await;
+            }
             let next = self.program.borrow().next_wish_at();
             select(self.planned.wait(), self.sleep_until(next)).await;
         }
@@ -90,11 +106,12 @@ impl<B: Board, const N: usize> Device<B, N> {
 
     fn obey_now(&self) {
         let now = self.now();
-        loop {
+        while self.life.get() == Life::GoesOn {
             let wish = self.program.borrow_mut().poll_wish(now);
             match wish {
                 None => return,
                 Some(DeviceWish::Restart(reason)) => {
+                    self.life.set(Life::IsOver);
                     let next = self.program.borrow().config_after_restart(reason);
                     self.board.restart(reason, next);
                 }
@@ -127,12 +144,15 @@ impl<B: Board, const N: usize> Device<B, N> {
         })
     }
 
-    /// Sockets in use, one a service included, and those there are.
+    /// Sockets in use, one listener a service and the one for telemetry included, and those there are.
     fn sockets(&self) -> SocketUse {
-        let busy = self.roles.iter().filter(|role| !matches!(role.get(), Role::Free | Role::Listening(_))).count();
-        let program = self.program.borrow();
-        let services = program.services().sockets();
-        SocketUse { used: services.saturating_add(busy as u16), limit: program.config().sockets }
+        let roles = || self.roles.iter().map(Cell::get);
+        let busy = roles().filter(|role| !matches!(role, Role::Free | Role::Listening(_))).count();
+        let services = self.program.borrow().services();
+        let listening = |&service: &Service| roles().any(|role| role == Role::Listening(service));
+        let own =
+            services.iter().filter(|service| *service == Service::Telemetry || listening(service)).count();
+        SocketUse { used: (own + busy) as u16, limit: N as u16 + 1 }
     }
 
     pub(crate) fn role(&self, slot: usize) -> Role {

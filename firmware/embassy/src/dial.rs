@@ -17,7 +17,11 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 impl<B: Board, const N: usize> Device<B, N> {
     /// Dials the host of the setup, if there is one, and again after each loss. Never ends.
-    pub async fn dial<const RX: usize, const TX: usize>(&self, stack: Stack<'_>, buffers: &mut Buffers<RX, TX>) {
+    pub async fn dial<const RX: usize, const TX: usize>(
+        &self,
+        stack: Stack<'_>,
+        buffers: &mut Buffers<RX, TX>,
+    ) {
         loop {
             let Some(host) = self.with(|program, now| program.poll_dial(now)) else {
                 self.dial_due().await;

@@ -67,7 +67,9 @@ fn describe(persona: &Persona, out: &mut Line) -> core::fmt::Result {
         (Kind::Hoarder, ..) => write!(out, ":bytes={}", habits.hoards),
         (Kind::SlowAccept, _, Accepting::OneEach(every), _) => write!(out, ":every={}us", every.as_micros()),
         (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(out, ":after={after}"),
-        (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => write!(out, ":every={}us", every.as_micros()),
+        (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => {
+            write!(out, ":every={}us", every.as_micros())
+        }
         (Kind::Frozen, .., Lifetime::HangsAfter { uptime, requests }) => {
             write!(out, ":after={}us,requests={requests}", uptime.as_micros())
         }

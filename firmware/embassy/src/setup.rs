@@ -50,8 +50,7 @@ pub enum Line {
 }
 
 /// What the console says to a line that it does not understand.
-pub const HELP: &str =
-    "commands: ssid NAME, password SECRET, token SECRET, dial HOST:PORT, save, forget, status, robust, reboot";
+pub const HELP: &str = "commands: ssid NAME, password SECRET, token SECRET, dial HOST:PORT, save, forget, status, robust, reboot";
 
 impl Setup {
     /// Carries out a line of the console.

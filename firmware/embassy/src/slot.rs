@@ -134,7 +134,8 @@ impl<B: Board, const N: usize> Device<B, N> {
         let keep_alive = self.with(|program, _| program.socket_options().keep_alive);
         let duration = |duration: core::time::Duration| Duration::from_micros(duration.as_micros() as u64);
         socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
-        socket.set_timeout(keep_alive.map(|times| duration(times.idle + times.interval * times.count.into())));
+        socket
+            .set_timeout(keep_alive.map(|times| duration(times.idle + times.interval * times.count.into())));
         loop {
             let interest = match self.step(socket, connection) {
                 Step::Wait(interest) => interest,

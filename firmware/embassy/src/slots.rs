@@ -1,7 +1,8 @@
 //! Which socket of the pool listens where.
 //!
 //! Pure: a table in, one move out. Every TCP service that is on keeps a listener as long as there is any socket to be
-//! had, and HTTP one more than the others, because storms go there.
+//! had, and HTTP some more than the others, because storms go there: connections that arrive faster than the tasks have
+//! their turn need a listener each.
 
 use embassy_time::Instant;
 use espstress_device::{Service, Services};
@@ -24,12 +25,14 @@ pub enum Role {
 /// Listeners below which a service takes sockets out of TIME_WAIT.
 const ENOUGH: usize = 2;
 
+/// Listeners that HTTP has beyond the others', when there are that many.
+const HTTP_MORE: usize = 4;
+
 /// The next change to make: which socket is to listen for which service. `None` when all is well.
 #[must_use]
 pub fn next_move(roles: &[Role], services: Services) -> Option<(usize, Service)> {
     let listeners = |service| roles.iter().filter(|&&role| role == Role::Listening(service)).count();
-    // HTTP counts one less than it has.
-    let weight = |service| listeners(service) + usize::from(service != Service::Http);
+    let weight = |service| listeners(service) + if service == Service::Http { 0 } else { HTTP_MORE };
     let on = || Service::TCP.into_iter().filter(|&service| services.contains(service));
     let needy = on().min_by_key(|&service| (listeners(service).min(1), weight(service)))?;
     if let Some(free) = roles.iter().position(|&role| role == Role::Free) {
@@ -73,8 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn every_service_listens_and_http_with_one_more() {
-        assert_eq!(settle(&mut [Role::Free; 9], Services::ALL), [3, 2, 2, 2]);
+    fn every_service_listens_and_http_with_some_more() {
+        assert_eq!(settle(&mut [Role::Free; 12], Services::ALL), [6, 2, 2, 2]);
+        assert_eq!(settle(&mut [Role::Free; 7], Services::ALL), [4, 1, 1, 1]);
         assert_eq!(settle(&mut [Role::Free; 4], Services::ALL), [1, 1, 1, 1]);
     }
 
@@ -87,12 +91,12 @@ mod tests {
 
     #[test]
     fn a_service_without_listener_gets_one_from_those_with_two() {
-        let mut roles = [Role::Free; 9];
+        let mut roles = [Role::Free; 12];
         settle(&mut roles, Services::ALL);
         for role in roles.iter_mut().filter(|role| **role == Role::Listening(Service::Http)) {
             *role = Role::Busy;
         }
-        assert_eq!(settle(&mut roles, Services::ALL), [2, 2, 1, 1]);
+        assert_eq!(settle(&mut roles, Services::ALL), [3, 1, 1, 1]);
     }
 
     #[test]

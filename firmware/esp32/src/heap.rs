@@ -54,7 +54,10 @@ fn largest() -> usize {
 
 /// esp-alloc calls this after each allocation.
 #[unsafe(no_mangle)]
-#[expect(unsafe_code, reason = "the name is how esp-alloc finds its hook; it has the signature that is declared there")]
+#[expect(
+    unsafe_code,
+    reason = "the name is how esp-alloc finds its hook; it has the signature that is declared there"
+)]
 extern "Rust" fn _esp_alloc_alloc(heap: &EspHeap, _: EnumSet<MemoryCapability>, _: usize, _: usize) {
     if !LOOKING.load(Ordering::Relaxed) {
         let free = heap.free() as u32;
@@ -67,5 +70,8 @@ extern "Rust" fn _esp_alloc_alloc(heap: &EspHeap, _: EnumSet<MemoryCapability>, 
 
 /// esp-alloc calls this before each deallocation.
 #[unsafe(no_mangle)]
-#[expect(unsafe_code, reason = "the name is how esp-alloc finds its hook; it has the signature that is declared there")]
+#[expect(
+    unsafe_code,
+    reason = "the name is how esp-alloc finds its hook; it has the signature that is declared there"
+)]
 extern "Rust" fn _esp_alloc_dealloc(_: &EspHeap, _: usize, _: usize) {}

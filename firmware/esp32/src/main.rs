@@ -47,8 +47,8 @@ use crate::settings::Settings;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
-/// Sockets of the pool: as ESP-IDF's ten, less the one for telemetry.
-const POOL_LEN: usize = 9;
+/// Sockets of the pool: those of a device with ten, and some that stand in for the backlog that smoltcp does not have.
+const POOL_LEN: usize = 12;
 
 /// Receive buffer of a socket, and so its largest window: ESP-IDF's TCP_WND.
 const RX: usize = 5_760;
@@ -87,7 +87,6 @@ async fn main(spawner: Spawner) -> ! {
     let config = Config {
         persona,
         boot,
-        sockets: POOL_LEN as u16 + 1,
         services: Services::ALL,
         token: Token::new(&settings.setup().token).unwrap_or_default(),
         name: Text::try_from(name.as_str()).unwrap_or_default(),
@@ -148,7 +147,12 @@ async fn run_stack(mut runner: Runner<'static, Interface>) -> ! {
 }
 
 #[embassy_executor::task(pool_size = POOL_LEN)]
-async fn serve(device: &'static Board, slot: usize, stack: Stack<'static>, buffers: &'static mut Buffers<RX, TX>) {
+async fn serve(
+    device: &'static Board,
+    slot: usize,
+    stack: Stack<'static>,
+    buffers: &'static mut Buffers<RX, TX>,
+) {
     device.serve(slot, stack, buffers).await;
 }
 
@@ -169,7 +173,8 @@ async fn dial(device: &'static Board, stack: Stack<'static>, buffers: &'static m
 
 #[embassy_executor::task]
 async fn announce(stack: Stack<'static>, name: &'static str) {
-    let txt = [("http", "80"), ("telemetry", "7008"), ("raw", "8080"), ("line", "8123"), ("chip", board::CHIP)];
+    let txt =
+        [("http", "80"), ("telemetry", "7008"), ("raw", "8080"), ("line", "8123"), ("chip", board::CHIP)];
     mdns::announce(stack, name, &txt).await;
 }
 

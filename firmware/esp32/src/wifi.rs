@@ -7,8 +7,8 @@ use embassy_time::{Duration, Timer};
 use esp_println::println;
 use esp_radio::wifi::sta::StationConfig;
 use esp_radio::wifi::{
-    AuthenticationMethodConfig, Config, ConnectionError, DisconnectReason as Radio, PowerSaveMode, WifiController,
-    WifiError,
+    AuthenticationMethodConfig, Config, ConnectionError, DisconnectReason as Radio, PowerSaveMode,
+    WifiController, WifiError,
 };
 use espstress_device::telemetry::{DisconnectReason, PowerSave};
 use espstress_embassy::setup::Setup;
@@ -67,7 +67,8 @@ fn configure(setup: &Setup) -> Result<Config, WifiError> {
     } else {
         AuthenticationMethodConfig::Wpa2Personal((&*setup.password).try_into()?)
     };
-    let station = StationConfig::default().with_ssid((&*setup.ssid).try_into()?).with_authentication(authentication);
+    let station =
+        StationConfig::default().with_ssid((&*setup.ssid).try_into()?).with_authentication(authentication);
     Ok(Config::Station(station))
 }
 
@@ -114,7 +115,9 @@ async fn wait(controller: &mut WifiController<'static>, station: &Station, time:
     loop {
         match select(&mut over, station.orders.receive()).await {
             embassy_futures::select::Either::First(()) => return,
-            embassy_futures::select::Either::Second(Order::PowerSave(mode)) => switch(controller, station, mode),
+            embassy_futures::select::Either::Second(Order::PowerSave(mode)) => {
+                switch(controller, station, mode)
+            }
             embassy_futures::select::Either::Second(Order::Leave(_)) => {}
         }
     }
