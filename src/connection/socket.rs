@@ -213,7 +213,7 @@ impl Connection {
     /// The failure by name.
     pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
-        let result = self.stream().and_then(|stream| stream.try_write(bytes));
+        let result = self.stream().and_then(|stream| send_record(stream, bytes));
         let written = unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?;
         if written.is_some() {
             self.asked = Asked::Something;
@@ -440,6 +440,20 @@ pub enum Turn {
     Wrote(usize),
     /// So many bytes from the stack; 0 is the peer's FIN.
     Read(usize),
+}
+
+/// Sends bytes as a record of their own: Linux appends no later bytes to the segment that ends it, so that small
+/// requests stay small segments however many wait for the window (MSG_EOR, tcp(7)).
+#[cfg(target_os = "linux")]
+fn send_record(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || {
+        SockRef::from(stream).send_with_flags(bytes, libc::MSG_EOR | libc::MSG_NOSIGNAL)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_record(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_write(bytes)
 }
 
 fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {

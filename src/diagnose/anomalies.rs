@@ -251,9 +251,16 @@ const fn excuses(intent: Intent, id: AnomalyId) -> bool {
     let opening = matches!(id, A::SynRefused | A::SynUnanswered | A::TimewaitCollision);
     match intent {
         Intent::Plain | Intent::HalfClosed => false,
-        Intent::BeyondCapacity => {
-            matches!(id, A::SynRefused | A::SynUnanswered | A::RstAfterHandshake | A::ClosedUnserved)
-        }
+        // It may sit in the backlog, acknowledged by the stack and seen by no program.
+        Intent::BeyondCapacity => matches!(
+            id,
+            A::SynRefused
+                | A::SynUnanswered
+                | A::RstAfterHandshake
+                | A::ClosedUnserved
+                | A::HalfClosedLinger
+                | A::NoAckToData
+        ),
         Intent::Reset => !opening && !matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin),
         Intent::Silenced => true,
         Intent::Vanished => !opening,
@@ -337,6 +344,7 @@ mod tests {
         assert_eq!(classed(Intent::Silenced, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
         assert_eq!(classed(Intent::Reset, AnomalyId::ChallengeAck), AnomalyClass::Provoked);
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
+        assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::HalfClosedLinger), AnomalyClass::Provoked);
     }
 
     #[test]

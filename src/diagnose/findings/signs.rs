@@ -42,6 +42,18 @@ pub(super) fn of_device(e: &Evidence<'_>, id: AnomalyId) -> Tally {
         })
 }
 
+/// The same on the connections of workloads alone: probes are not among them.
+pub(super) fn of_device_in_exchanges(e: &Evidence<'_>, id: AnomalyId) -> Tally {
+    e.anomalies
+        .iter()
+        .filter(|row| row.id == id && row.class == AnomalyClass::Device)
+        .filter(|row| row.workload.as_deref().is_none_or(|name| exchanges(e).any(|w| w.name == name)))
+        .fold(Tally::default(), |sum, row| Tally {
+            count: sum.count.saturating_add(row.count),
+            connections: sum.connections.saturating_add(row.connections),
+        })
+}
+
 /// The handshake did not come about.
 pub(super) fn not_connected(w: &WorkloadEvidence) -> u64 {
     sum(

@@ -37,7 +37,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// Served connections that linger after the host's FIN.
 fn lingering(e: &Evidence<'_>) -> u64 {
-    let linger = signs::of_device(e, AnomalyId::HalfClosedLinger).connections;
+    // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
+    let linger = signs::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
     let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
     linger.saturating_sub(unanswered)
 }
@@ -100,7 +101,7 @@ pub(super) fn refuses_for_good(e: &Evidence<'_>) -> bool {
 
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
-    let lingering = signs::of_device(e, AnomalyId::HalfClosedLinger).connections;
+    let lingering = signs::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
     if lingering > 0 {
         evidence.push(format!(
             "on {} the device acknowledged the host's FIN and sent nothing more",
