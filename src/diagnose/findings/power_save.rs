@@ -1,7 +1,7 @@
 //! `power_save_latency`: frames wait for the device's next wake-up, up to one or several beacon intervals.
 //!
 //! Evidence: probe latencies spread evenly from the least to about a multiple of the beacon interval (102.4 ms)
-//! above it. Ping, else telemetry, else TCP connect.
+//! above it. Ping, else telemetry, else TCP connect, else the connects of a workload.
 //!
 //! Neighbours: a long path (the least is long as well, and the spread small); a busy link (a short spread, or a
 //! tail: the median near the least); `lossy_link` (a lost frame is not late, and a late one makes the host
@@ -10,7 +10,7 @@
 //! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third to two thirds of it,
 //! or nine in ten at its end, where questions follow answers and so start at a beacon themselves.
 
-use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Quantiles, Severity};
+use super::super::{Evidence, Finding, FindingId, Quantiles, Severity};
 use super::text::{things, time};
 use super::{FindingEntry, signs};
 
@@ -44,14 +44,16 @@ pub(super) fn beacons(q: &Quantiles) -> Option<u64> {
     (q.count >= ANSWERS && fits && even && full).then_some(n)
 }
 
-fn pattern<'a>(e: &'a Evidence<'_>) -> Option<(&'static str, &'a ProbeEvidence, Quantiles, u64)> {
+/// What shows it: a name, the latencies, and the beacon intervals that they spread over.
+fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
     // The first kind that was measured decides: what ping does not show is no power save.
-    let (name, probe) =
+    let probes =
         [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
             .into_iter()
-            .find_map(|(name, kind)| kind.value().filter(|p| p.answered >= ANSWERS).map(|p| (name, p)))?;
-    let q = probe.latency?;
-    beacons(&q).map(|n| (name, probe, q, n))
+            .filter_map(|(name, kind)| Some((name, kind.value()?.latency?)));
+    let connects = signs::exchanges(e).filter_map(|w| Some(("connect of the workload", w.connect?)));
+    let (name, q) = probes.chain(connects).find(|(_, q)| q.count >= ANSWERS)?;
+    beacons(&q).map(|n| (name, q, n))
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -59,7 +61,7 @@ pub(super) fn happened(e: &Evidence<'_>) -> bool {
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let (name, probe, q, n) = pattern(e)?;
+    let (name, q, n) = pattern(e)?;
     let mut evidence = vec![
         format!(
             "{name}: {} least, {} median, {} of 90 %, {} of 99 %, of {}",
@@ -67,7 +69,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             time(q.p50_ns),
             time(q.p90_ns),
             time(q.p99_ns),
-            things(probe.answered, "answer")
+            things(q.count, "answer")
         ),
         format!("the spread is about {} of 102.4 ms", things(n, "beacon interval")),
     ];
