@@ -105,6 +105,7 @@ impl Dice {
             served: self.small(),
             unserved: self.small(),
             reclaimed: self.small(),
+            reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),
             before: Availability { attempts: self.n(), served: self.n() },
@@ -123,6 +124,7 @@ impl Dice {
             name: "w".into(),
             kind: self.of(&kinds),
             close: self.of(&closes),
+            start_ns: self.n(),
             end_ns: self.n(),
             attempts: self.n(),
             succeeded: self.n(),
@@ -131,6 +133,7 @@ impl Dice {
             failures_beside_successes: self.n(),
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
+            main: self.maybe(Self::quantiles),
             tcp: self.maybe(|d| TcpEvidence {
                 connections: d.n(),
                 retransmissions: d.n(),
@@ -143,6 +146,7 @@ impl Dice {
             outages: self.maybe(|d| OutageEvidence {
                 made: d.n(),
                 natural: d.n(),
+                messages_lost: d.n(),
                 quiet_ns: d.n(),
                 rows: d.many(Self::outage_row),
             }),
@@ -221,8 +225,10 @@ impl Dice {
             telemetry: self.telemetry(),
             device: DeviceEvidence {
                 capacity: self.maybe(Self::small),
+                stack: None,
                 msl_ms: self.maybe(Self::n),
                 fin_wait_timeout_ms: self.maybe(Self::n),
+                max_sockets: self.maybe(Self::small),
             },
             host: HostEvidence {
                 cpu_busy: self.maybe(Self::float),

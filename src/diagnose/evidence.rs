@@ -100,6 +100,8 @@ pub struct WorkloadEvidence {
     pub name: String,
     /// What it does.
     pub kind: WorkloadKind,
+    /// When it began.
+    pub start_ns: u64,
     /// When it ended.
     pub end_ns: u64,
     /// Attempts ended.
@@ -122,6 +124,8 @@ pub struct WorkloadEvidence {
     pub close: ClosePolicy,
     /// Latency of `connect`, corrected.
     pub connect: Option<Quantiles>,
+    /// Latency of the main phase (total, round trip, heartbeat), corrected.
+    pub main: Option<Quantiles>,
     /// TCP_INFO of its connections as they closed; `None` where it could not be read.
     pub tcp: Option<TcpEvidence>,
     /// How often a closed loop waited for a free source port.
@@ -175,6 +179,8 @@ pub struct HalfOpenEvidence {
     pub unserved: u32,
     /// Served ones that the device was seen to take back.
     pub reclaimed: u32,
+    /// Median time until it did.
+    pub reclaim_p50_ns: Option<u64>,
     /// How long the host watched after the last silence.
     pub watched_ns: u64,
     /// The time in which the device is expected to take a socket back (its keep-alive settings).
@@ -218,6 +224,8 @@ pub struct OutageEvidence {
     pub made: u64,
     /// Outages that came by themselves.
     pub natural: u64,
+    /// Messages of both directions that were lost outside of what the link explains; for the figures.
+    pub messages_lost: u64,
     /// Deliberate quiet before a reconnection: part of a recovery and no slowness.
     pub quiet_ns: u64,
     /// Single outages, as far as they were kept.
@@ -442,10 +450,14 @@ pub struct TimeWaitEvidence {
 pub struct DeviceEvidence {
     /// Connections that it states it can hold at once; `None` where it does not tell.
     pub capacity: Option<u32>,
+    /// Its TCP/IP stack; `None` where it does not tell.
+    pub stack: Option<String>,
     /// Maximum segment lifetime in force, milliseconds (`CONFIG_LWIP_TCP_MSL`).
     pub msl_ms: Option<u64>,
     /// Time-out of FIN_WAIT_2 in force, milliseconds (`CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT`).
     pub fin_wait_timeout_ms: Option<u64>,
+    /// Sockets (`CONFIG_LWIP_MAX_SOCKETS`).
+    pub max_sockets: Option<u32>,
 }
 
 /// How the testing machine fared.

@@ -33,8 +33,10 @@ impl Case {
             telemetry: Measured::Value(telemetry()),
             device: DeviceEvidence {
                 capacity: Some(5),
+                stack: Some("lwip 2.2.1".into()),
                 msl_ms: Some(60_000),
                 fin_wait_timeout_ms: Some(20_000),
+                max_sockets: Some(10),
             },
             workloads: vec![workload],
             ..Evidence::default()
@@ -264,6 +266,7 @@ pub(crate) fn half_open() -> WorkloadEvidence {
         served: 5,
         unserved: 6,
         reclaimed: 5,
+        reclaim_p50_ns: Some(19_300 * MS),
         watched_ns: 60 * S,
         expected_reclaim_ns: 19 * S,
         before: Availability { attempts: 5, served: 5 },
@@ -290,6 +293,7 @@ pub(crate) fn half_open_with(change: impl FnOnce(&mut HalfOpenEvidence)) -> Work
 /// Nothing comes back.
 pub(crate) fn never_reclaimed(h: &mut HalfOpenEvidence) {
     h.reclaimed = 0;
+    h.reclaim_p50_ns = None;
     h.served_again_ns = None;
     h.during = Availability { attempts: 60, served: 0 };
     h.sockets = Some(SocketsHeld { before: 5, most: 10, at_end: 10 });
@@ -307,7 +311,7 @@ pub(crate) fn outage(number: u64) -> WorkloadEvidence {
             recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },
         })
         .collect();
-    let section = OutageEvidence { made: number, natural: 0, quiet_ns: 3 * S, rows };
+    let section = OutageEvidence { made: number, natural: 0, messages_lost: 0, quiet_ns: 3 * S, rows };
     let w = workload("outage", WorkloadKind::Outage, 5_000);
     WorkloadEvidence { outages: Some(section), end_ns: number * 30 * S, ..w }
 }
