@@ -388,3 +388,31 @@ fn the_most_harmful_comes_first() {
     });
     assert_eq!(case.ids(), [FindingId::AbortiveClose, FindingId::HostLimited, FindingId::CaptureIncomplete]);
 }
+
+#[test]
+fn failures_while_nothing_succeeds_are_no_overflow() {
+    let nobody = || Measured::Unavailable { reason: "off".to_owned() };
+    let mut w = fails_beside(head(2_000), &[(Failure::ConnectTimeout, 8)]);
+    w.failures_beside_successes = 1;
+    let case = Case::clean(w)
+        .with(|e| e.probes = ProbesEvidence { icmp: nobody(), tcp: nobody(), telemetry: nobody() });
+    assert_eq!(case.ids(), [], "a link that was away does that as well");
+}
+
+#[test]
+fn ping_without_tcp_is_a_program_that_accepts_nothing() {
+    let case = Case::clean(dies_after(head(0), 0, &[(Failure::ConnectTimeout, 9)]));
+    case.always(&[FindingId::BlockedApplication]);
+}
+
+#[test]
+fn connects_far_beyond_the_round_trip_are_the_hosts_unless_syns_were_repeated() {
+    let late = |retransmissions| {
+        let connect =
+            Quantiles { count: 500, p50_ns: 60 * MS, p90_ns: 70 * MS, p99_ns: 75 * MS, ..Default::default() };
+        let tcp = TcpEvidence { connections: 500, retransmissions, rtt_mean_ns: Some(2 * MS) };
+        Case::clean(WorkloadEvidence { connect: Some(connect), tcp: Some(tcp), ..head(500) }).ids()
+    };
+    assert_eq!(late(0), [FindingId::HostLimited]);
+    assert_eq!(late(200), []);
+}

@@ -4,7 +4,7 @@
 //! Evidence, any of these:
 //! - the packets show a window shut for more than a second, or payload that is never acknowledged, while
 //!   exchanges time out: the program does not read;
-//! - nothing was ever served although connections stood;
+//! - nothing was ever served although connections stood, or although ping works;
 //! - standing connections stop being answered;
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
 //! - a single silent client (or none at all) kept every other one from being served.
@@ -22,7 +22,7 @@ use super::super::{
 use super::signs::{self, Stack};
 use super::text::{percent, things};
 use super::{FindingEntry, half_open, heap_low, lossy_link, socket_exhaustion};
-use crate::event::AnomalyId;
+use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
 
@@ -47,6 +47,8 @@ pub(super) enum Proof {
     OneClient,
     /// Nothing was ever served.
     NeverServed,
+    /// Ping works, and no handshake ever completed.
+    NoHandshake,
     /// Standing connections stop being answered.
     Standing,
     /// Service ended for good.
@@ -66,6 +68,9 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     }
     if never_served(e) {
         return Some(Proof::NeverServed);
+    }
+    if no_handshake(e) {
+        return Some(Proof::NoHandshake);
     }
     if heap_low::happened(e) || socket_exhaustion::slots_are_kept(e) {
         return None;
@@ -97,6 +102,13 @@ fn never_served(e: &Evidence<'_>) -> bool {
         .filter(|w| w.kind != WorkloadKind::HalfOpen)
         .fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
     unanswered > 0 && !signs::ever_served(e)
+}
+
+/// lwIP drops SYNs without a word while the backlog is full of connections that nobody accepts.
+fn no_handshake(e: &Evidence<'_>) -> bool {
+    let timeouts = |w: &WorkloadEvidence| w.failures.get(Failure::ConnectTimeout);
+    let tried = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(timeouts(w)));
+    tried >= UNANSWERED && !signs::ever_served(e) && signs::stack(e) == Stack::Answers
 }
 
 fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
@@ -136,6 +148,7 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::NeverServed => {
             "The device takes connections and requests, and its program answers none.".into()
         }
+        Proof::NoHandshake => "The device answers ping, and no TCP connection to it ever comes about.".into(),
         Proof::Standing => format!(
             "{} on standing connections got no answer, while the device's stack went on answering.",
             things(unanswered.max(1), "request")
@@ -153,6 +166,12 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::OneClient => (
             "one client at a time, with a blocking recv() that has no time-out",
             "set SO_RCVTIMEO on each accepted socket and serve clients in tasks of their own, or with select()",
+        ),
+        Proof::NoHandshake => (
+            "its backlog is full of connections that the program does not accept, because it hangs; or a filter \
+             drops SYNs on the way",
+            "restart it and test again; then set SO_RCVTIMEO on accepted sockets and CONFIG_ESP_TASK_WDT_PANIC=y with \
+             the accepting task subscribed: esp_task_wdt_add(NULL)",
         ),
         Proof::NeverServed | Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a time-out",

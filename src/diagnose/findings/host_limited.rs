@@ -7,15 +7,17 @@
 //! closed loop takes all there is. Ports that the user restricted are what was asked for.
 //!
 //! Thresholds: one failure of the host's own is one too many; one port wait, or slow connection, in a hundred
-//! attempts; stalls of a hundredth of the run, or one of 250 ms; with a processor in full use, late starts of one in
+//! attempts, or a median connect of ten round trips and 20 ms; stalls of a hundredth of the run, or one of 250 ms; with a processor in full use, late starts of one in
 //! a hundred.
 
-use super::super::{Evidence, Finding, FindingId, Severity};
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{percent, things, time};
 use crate::event::Failure;
 
 const LONG_STALL: u64 = 250_000_000;
+/// Beyond ten round trips, nanoseconds.
+const FAR: u64 = 20_000_000;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HostLimited,
@@ -25,6 +27,15 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     neighbours: "a slow device, whose round trip is slow as well",
     change: "fewer connections a second, --close rst, a longer --local-ports range, ulimit -n, or a faster machine",
 };
+
+/// Half of the connects took far longer than the round trip, though hardly any segment was repeated.
+fn opens_late(w: &WorkloadEvidence) -> bool {
+    let (Some(q), Some(tcp)) = (w.connect, w.tcp) else { return false };
+    let far = |rtt: u64| q.p50_ns >= rtt.saturating_mul(10).saturating_add(FAR);
+    q.count >= 20
+        && tcp.rtt_mean_ns.is_some_and(far)
+        && tcp.retransmissions.saturating_mul(10) < tcp.connections
+}
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let attempts = e.workloads.iter().fold(0_u64, |n, w| n.saturating_add(w.attempts));
@@ -52,6 +63,16 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(n, "connection"),
             percent(n, attempts)
         ));
+    }
+    for w in e.workloads.iter().filter(|w| e.host.slow_connects.is_none() && opens_late(w)) {
+        if let (Some(q), Some(rtt)) = (w.connect, w.tcp.and_then(|t| t.rtt_mean_ns)) {
+            evidence.push(format!(
+                "{}: connect took {} in the median at a round trip of {}, no SYN repeated",
+                w.name,
+                time(q.p50_ns),
+                time(rtt)
+            ));
+        }
     }
     if let Some(s) = e.host.stalls.filter(|s| {
         s.longest_ns >= LONG_STALL || (s.total_ns > 0 && s.total_ns.saturating_mul(100) >= e.duration_ns)

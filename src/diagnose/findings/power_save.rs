@@ -1,7 +1,7 @@
 //! `power_save_latency`: frames wait for the device's next wake-up, up to one or several beacon intervals.
 //!
 //! Evidence: probe latencies spread evenly from the least to about a multiple of the beacon interval (102.4 ms)
-//! above it. Ping, else telemetry, else TCP connect, else the handshakes of a workload.
+//! above it. Ping, else telemetry, else TCP connect, else the connects of a workload.
 //!
 //! Neighbours: a long path (the least is long as well, and the spread small); a busy link (a short spread, or a
 //! tail: the median near the least); `lossy_link` (a lost frame is not late, and a late one makes the host
@@ -24,7 +24,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::PowerSaveLatency,
     severity: Severity::Warning,
     meaning: "the device sleeps between beacons: what is sent to it waits up to 100 ms, or a multiple",
-    needs: "ping, telemetry or TCP probes, or connections: 20 answers or more",
+    needs: "ping, telemetry or TCP probes, 20 answers or more",
     neighbours: "a long path; a busy channel; a slow program; losses",
     change: "esp_wifi_set_ps(WIFI_PS_NONE) where latency matters more than current",
 };
@@ -44,22 +44,15 @@ pub(super) fn beacons(q: &Quantiles) -> Option<u64> {
     (q.count >= ANSWERS && fits && even && full).then_some(n)
 }
 
-/// Latencies, what they are of, and the beacon intervals that they spread over.
-fn pattern<'a>(e: &'a Evidence<'_>) -> Option<(&'a str, Quantiles, u64)> {
-    let kinds =
-        [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)];
-    let probed = kinds
-        .into_iter()
-        .filter_map(|(name, kind)| Some((name, kind.value().filter(|p| p.answered >= ANSWERS)?.latency?)))
-        .next();
-    // A run too short for its probes: a handshake waits for the same beacon.
-    let connected = || {
-        signs::exchanges(e)
-            .filter_map(|w| Some((w.name.as_str(), w.connect.filter(|q| q.count >= ANSWERS)?)))
-            .next()
-    };
+/// What shows it: a name, the latencies, and the beacon intervals that they spread over.
+fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
     // The first kind that was measured decides: what ping does not show is no power save.
-    let (name, q) = probed.or_else(connected)?;
+    let probes =
+        [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
+            .into_iter()
+            .filter_map(|(name, kind)| Some((name, kind.value()?.latency?)));
+    let connects = signs::exchanges(e).filter_map(|w| Some(("connect of the workload", w.connect?)));
+    let (name, q) = probes.chain(connects).find(|(_, q)| q.count >= ANSWERS)?;
     beacons(&q).map(|n| (name, q, n))
 }
 
