@@ -54,7 +54,8 @@ fn every_anomaly_and_no_other_has_a_row_in_its_page() {
 fn every_key_of_a_workload_is_in_the_page_of_scenarios() {
     let page = read("docs/scenarios.md");
     for kind in ["head", "rw", "outage", "half-open"] {
-        let section = page.split(&format!("\n## `{kind}`")).nth(1).unwrap_or_else(|| panic!("no section {kind}"));
+        let section =
+            page.split(&format!("\n## `{kind}`")).nth(1).unwrap_or_else(|| panic!("no section {kind}"));
         let section = section.split("\n## ").next().unwrap();
         let keys = flags(&espstress(&[kind, "--help"]), "\nRun:\n");
         assert!(keys.len() > 5, "{kind}: {keys:?}");
@@ -107,7 +108,8 @@ fn the_readme_lists_every_persona() {
 #[test]
 fn links_between_the_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].iter().map(|name| root.join(name)).collect();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md"].iter().map(|name| root.join(name)).collect();
     pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     let mut broken = Vec::new();
     for page in pages.iter().filter(|page| page.extension().is_some_and(|e| e == "md")) {
