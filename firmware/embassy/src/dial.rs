@@ -30,6 +30,7 @@ impl<B: Board, const N: usize> Device<B, N> {
             let patience = self.with(|program, _| program.config().line.timeout);
             let patience = Duration::from_micros(patience.as_micros() as u64).max(Duration::from_secs(1));
             let mut socket = buffers.socket(stack);
+            let armed = self.arm(&mut socket);
             let connect = async {
                 let address = resolve(stack, &host).await?;
                 socket.connect((address, host.port)).await.map_err(|error| match error {
@@ -42,7 +43,7 @@ impl<B: Board, const N: usize> Device<B, N> {
             match with_timeout(patience, connect).await.unwrap_or(Err(ErrorKind::TimedOut)) {
                 Ok(()) => {
                     let mut connection = self.with(|program, now| program.dialled(now));
-                    match self.converse(&mut socket, &mut connection).await {
+                    match self.converse(&mut socket, &mut connection, armed).await {
                         CloseHow::Orderly => {
                             socket.close();
                             let _ = with_timeout(CLOSING, socket.flush()).await;

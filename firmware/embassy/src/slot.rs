@@ -6,6 +6,7 @@ use embassy_net::Stack;
 use embassy_net::tcp::{State, TcpSocket};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use espstress_device::carrier::{Interest, Received, Sent};
+use espstress_device::persona::KeepAlive;
 use espstress_device::{Admission, CloseHow, Connection, Service, Wish};
 
 use crate::device::{Board, Device};
@@ -75,13 +76,14 @@ impl<B: Board, const N: usize> Device<B, N> {
                 continue;
             };
             let mut socket = buffers.socket(stack);
+            let armed = self.arm(&mut socket);
             if let Heard::Nothing = self.listen(slot, service, &mut socket).await {
                 continue;
             }
             self.set_role(slot, Role::Busy);
             if self.admitted(slot, service, &socket).await {
                 let mut connection = self.with(|program, now| program.open(service, now));
-                let how = self.converse(&mut socket, &mut connection).await;
+                let how = self.converse(&mut socket, &mut connection, armed).await;
                 self.call_all();
                 self.close(slot, &mut socket, how).await;
             }
@@ -128,12 +130,26 @@ impl<B: Board, const N: usize> Device<B, N> {
         }
     }
 
+    /// Sets the keep-alive of the persona in force, before there is a connection: on one that is established, smoltcp
+    /// sends a probe at once.
+    pub(crate) fn arm(&self, socket: &mut TcpSocket<'_>) -> Option<KeepAlive> {
+        let keep_alive = self.with(|program, _| program.socket_options().keep_alive);
+        socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
+        keep_alive
+    }
+
     /// Carries out the connection's wishes until it wants to be closed.
-    pub(crate) async fn converse(&self, socket: &mut TcpSocket<'_>, connection: &mut Connection) -> CloseHow {
+    pub(crate) async fn converse(
+        &self,
+        socket: &mut TcpSocket<'_>,
+        connection: &mut Connection,
+        armed: Option<KeepAlive>,
+    ) -> CloseHow {
         socket.set_nagle_enabled(false);
         let keep_alive = self.with(|program, _| program.socket_options().keep_alive);
-        let duration = |duration: core::time::Duration| Duration::from_micros(duration.as_micros() as u64);
-        socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
+        if keep_alive != armed {
+            socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
+        }
         socket
             .set_timeout(keep_alive.map(|times| duration(times.idle + times.interval * times.count.into())));
         loop {
@@ -212,6 +228,10 @@ impl<B: Board, const N: usize> Device<B, N> {
             }
         }
     }
+}
+
+fn duration(duration: core::time::Duration) -> Duration {
+    Duration::from_micros(duration.as_micros() as u64)
 }
 
 /// Where a connection stands after its wishes.
