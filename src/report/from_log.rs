@@ -504,7 +504,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = byte;
             if let Ok(rebuilt) = read_log_lines("x", &bytes) {
-                crate::report::to_json(&rebuilt.report);
+                prop_assert!(!crate::report::to_json(&rebuilt.report).is_empty());
             }
         }
     }
