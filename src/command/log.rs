@@ -130,6 +130,8 @@ struct Writer {
     start: LogStart,
     clock: Clock,
     workloads: BTreeMap<String, Workload>,
+    /// The workloads' starts, told again in each file.
+    began: Vec<PhaseStart>,
     remarks: mpsc::Sender<String>,
     trouble: Trouble,
 }
@@ -143,7 +145,6 @@ enum Trouble {
 
 /// What of a workload is in the log, and what is not yet.
 struct Workload {
-    began_s: f64,
     since_s: f64,
     written: PhaseProgress,
     latencies: Latency,
@@ -151,8 +152,8 @@ struct Workload {
 
 impl Writer {
     fn new(files: Files, start: LogStart, remarks: mpsc::Sender<String>) -> Self {
-        let workloads = BTreeMap::new();
-        Self { files, start, clock: Clock::start(), workloads, remarks, trouble: Trouble::None }
+        let (workloads, began, trouble) = (BTreeMap::new(), Vec::new(), Trouble::None);
+        Self { files, start, clock: Clock::start(), workloads, began, remarks, trouble }
     }
 
     fn run(&mut self, incoming: &Receiver<Message>) {
@@ -188,7 +189,9 @@ impl Writer {
             Event::PhaseStarted { workload, .. } => {
                 let at_s = self.now_s();
                 self.workloads.insert(workload.clone(), Workload::new(at_s));
-                LogLine::PhaseStart(PhaseStart { workload, at_s })
+                let began = PhaseStart { workload, at_s };
+                self.began.push(began.clone());
+                LogLine::PhaseStart(began)
             }
             Event::Interval { workload, at_ns, progress } => {
                 return self.progress(workload, seconds(at_ns), progress, LogLine::Interval);
@@ -241,9 +244,8 @@ impl Writer {
                 // Each file can be read without the ones before it.
                 self.start.part += 1;
                 let mut head = LogLine::Start(Box::new(self.start.clone())).to_text();
-                for (name, workload) in &self.workloads {
-                    let began = PhaseStart { workload: name.clone(), at_s: workload.began_s };
-                    head.push_str(&LogLine::PhaseStart(began).to_text());
+                for began in &self.began {
+                    head.push_str(&LogLine::PhaseStart(began.clone()).to_text());
                 }
                 self.files.write(head.as_bytes())?;
             }
@@ -275,7 +277,7 @@ impl Writer {
 
 impl Workload {
     fn new(began_s: f64) -> Self {
-        Self { began_s, since_s: began_s, written: PhaseProgress::default(), latencies: Latency::default() }
+        Self { since_s: began_s, written: PhaseProgress::default(), latencies: Latency::default() }
     }
 }
 
