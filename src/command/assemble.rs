@@ -2,8 +2,12 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::engine::{Ended, Outcome, Packets};
-use crate::report::{Capture, CaptureStatus, Report, Service, Target, TargetKind, Transport, Workload};
+use crate::engine::{Capturing, Ended, Outcome, Packets, PlannedPhase, WatchPlan};
+use crate::report::{
+    Announced, Capture, CaptureAsked, CaptureStatus, LogStart, Report, Service, Target, TargetKind,
+    Transport, Workload,
+};
+use crate::scenario::Scenario;
 use crate::target::{Device, DeviceKind};
 
 /// The report of a run, all but its gates.
@@ -48,6 +52,32 @@ fn packets(report: &mut Report, packets: &Packets) {
     if let Packets::Seen(seen) = packets {
         report.anomalies.clone_from(&seen.anomalies);
         report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
+    }
+}
+
+/// What a log says of a run at its start; the gates are `judged`'s, where there are any.
+pub(super) fn log_start(
+    device: &Device,
+    echo: &serde_json::Value,
+    phases: &[PlannedPhase],
+    watch: &WatchPlan,
+    judged: Option<&Scenario>,
+    seed: u64,
+) -> LogStart {
+    let announced = |phase: &PlannedPhase| Announced {
+        name: phase.name.clone(),
+        kind: phase.workload.kind().to_owned(),
+        params: phase.workload.settings(),
+        main_phase: phase.workload.main_phase(),
+    };
+    LogStart {
+        capture: match watch.capturing {
+            Capturing::On => CaptureAsked::On,
+            Capturing::Off => CaptureAsked::Off,
+        },
+        thresholds: judged.map(|scenario| scenario.thresholds.clone()),
+        workloads: phases.iter().map(announced).collect(),
+        ..LogStart::new(target(device), echo.clone(), seed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands on reports that exist.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::output::{self, style};
@@ -22,7 +23,14 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
 }
 
 fn read(path: &Path) -> Result<Report, Failed> {
-    report::read(path).map_err(Failed::usage)
+    if !report::is_log(path) {
+        return report::read(path).map_err(Failed::usage);
+    }
+    let rebuilt = report::read_log(path).map_err(Failed::usage)?;
+    for remark in &rebuilt.remarks {
+        let _ = writeln!(std::io::stderr(), "note: {}: {remark}", path.display());
+    }
+    Ok(rebuilt.report)
 }
 
 const fn format(name: FormatName) -> Format {

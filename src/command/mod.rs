@@ -4,6 +4,7 @@ mod analyze;
 mod assemble;
 mod catalogue;
 mod files;
+mod log;
 mod output;
 mod progress;
 mod run;

@@ -78,7 +78,7 @@ impl EventSink for Bars {
             }
             Event::PhaseStarted { workload, expected } => self.add(workload, *expected),
             Event::Interval { workload, progress, .. } => self.update(workload, progress),
-            Event::PhaseEnded { workload, progress } => {
+            Event::PhaseEnded { workload, progress, .. } => {
                 self.update(workload, progress);
                 if let Some((bar, _)) = self.bars.remove(workload) {
                     bar.finish_and_clear();
@@ -116,7 +116,7 @@ impl EventSink for Lines {
                     say(&format!("{:7.0} s  {workload}: {}", *at_ns as f64 / 1e9, words(progress)));
                 }
             }
-            Event::PhaseEnded { workload, progress } => say(&format!("{workload}: {}", words(progress))),
+            Event::PhaseEnded { workload, progress, .. } => say(&format!("{workload}: {}", words(progress))),
             Event::Watching { at_most_ns } => {
                 say(&format!("listening on for up to {} s", at_most_ns / 1_000_000_000))
             }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::log::Beside;
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
@@ -76,6 +77,9 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
     };
     let echo = echo(&scenario, &phases, seed);
+    let start =
+        || assemble::log_start(&device, &echo, &phases, &watch, gates.is_some().then_some(&scenario), seed);
+    let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
     let plan = Plan {
         scenario: scenario.name.clone(),
         target: describe(&device),
@@ -95,15 +99,18 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         twin: device.twin(),
         control_token: device.control_token.clone(),
     };
-    let outcome = engine::run(plan, sink.as_mut()).map_err(|error| match error {
+    let outcome = engine::run(plan, &mut sink).map_err(|error| match error {
         RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
         RunError::Runtime(_) => Failed::environment(error),
     })?;
-    drop(sink);
+    let log = sink.into_log();
     let mut report = assemble::report(&outcome, &device, echo, seed);
     drop(device);
     if let Some(gates) = &gates {
         gates.judge(&mut report);
+    }
+    if let Some(log) = log {
+        log.finish(&report);
     }
     if let Some(path) = &common.output {
         report::write_json(&report, path).map_err(Failed::environment)?;

@@ -178,8 +178,10 @@ async fn run_group(
     }
     let each = group.iter().zip(&contexts).zip(&ends);
     each.map(|((phase, context), end)| {
+        tell_outages(events, phase, context);
         let progress = context.recorder.borrow().progress();
-        tell(events, Event::PhaseEnded { workload: phase.name.clone(), progress });
+        let at_ns = end.get().unwrap_or(now);
+        tell(events, Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });
         let recorder = context.recorder.replace(Recorder::new(now, phase.workload.main_phase()));
         WorkloadOutcome {
             name: phase.name.clone(),
@@ -206,8 +208,15 @@ fn tick(
     for ((phase, context), end) in group.iter().zip(contexts).zip(ends) {
         if end.get().is_none() {
             let progress = context.recorder.borrow_mut().roll(at_ns);
+            tell_outages(events, phase, context);
             tell(events, Event::Interval { workload: phase.name.clone(), at_ns, progress });
         }
+    }
+}
+
+fn tell_outages(events: &Sender<Event>, phase: &PlannedPhase, context: &Context) {
+    for outage in context.recorder.borrow_mut().new_outages() {
+        tell(events, Event::Outage { workload: phase.name.clone(), outage });
     }
 }
 

@@ -20,6 +20,6 @@ pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
-pub use run::{Event, EventSink, Expected, PhaseProgress};
+pub use run::{Event, EventSink, Expected, OutageNote, PhaseProgress};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

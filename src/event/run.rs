@@ -14,14 +14,62 @@ pub struct PhaseProgress {
     pub succeeded: u64,
     /// The others, by name.
     pub failures: FailureCounts,
-    /// Application bytes, both directions.
-    pub bytes: u64,
+    /// Application bytes sent to the device.
+    pub bytes_sent: u64,
+    /// Application bytes received from it.
+    pub bytes_received: u64,
+    /// Payload bytes that came back whole and right.
+    pub goodput_bytes: u64,
+    /// How often a closed loop waited for a free source port.
+    pub port_waits: u64,
+    /// Standing connections opened again after a failure.
+    pub reconnects: u64,
+    /// Attempts of an open loop that started late because every connection was busy.
+    pub late_starts: u64,
     /// Connections open now.
     pub open: u32,
     /// p50 of the last interval, nanoseconds, where there was a transaction.
     pub p50_ns: Option<u64>,
     /// p99 of the last interval, nanoseconds.
     pub p99_ns: Option<u64>,
+    /// The main phase's latencies of the last interval: nanoseconds, and how many of them. Shared, since several
+    /// reporters may keep it.
+    pub latencies: Arc<[(u64, u64)]>,
+}
+
+/// One outage that is over. Times are nanoseconds since the start of the run; `None` is "not known".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutageNote {
+    /// Its number in the run, from 1.
+    pub number: u64,
+    /// When it was to begin.
+    pub planned_start_ns: Option<u64>,
+    /// How long it was to last.
+    pub planned_length_ns: Option<u64>,
+    /// The last byte heard before it.
+    pub seen_start_ns: Option<u64>,
+    /// From that byte to the first one heard again, nanoseconds.
+    pub seen_length_ns: Option<u64>,
+    /// When the host first called a peer gone.
+    pub host_noticed_ns: Option<u64>,
+    /// When the device was first seen to have let go of its dead connections.
+    pub device_noticed_ns: Option<u64>,
+    /// The first message acknowledged after it.
+    pub first_data_ns: Option<u64>,
+    /// From its end until the first message acknowledged after it, nanoseconds.
+    pub recovery_ns: Option<u64>,
+    /// Messages acknowledged that were under way in it.
+    pub acknowledged: u64,
+    /// Messages lost.
+    pub lost: u64,
+    /// Messages that arrived more than once.
+    pub duplicated: u64,
+    /// Connections that stood through it.
+    pub lived: u32,
+    /// Connections that it ended.
+    pub died: u32,
+    /// Connections that the device still held for nobody.
+    pub half_open_on_device: Option<u32>,
 }
 
 /// One thing that happened in a run.
@@ -65,10 +113,19 @@ pub enum Event {
         /// What, shared because several reporters keep it.
         occurrence: Arc<Occurrence>,
     },
+    /// A workload's connections have been through an outage.
+    Outage {
+        /// Its name in the scenario.
+        workload: String,
+        /// What of it is known.
+        outage: OutageNote,
+    },
     /// A workload ended.
     PhaseEnded {
         /// Its name in the scenario.
         workload: String,
+        /// When, nanoseconds since the start of the run.
+        at_ns: u64,
         /// Totals.
         progress: PhaseProgress,
     },

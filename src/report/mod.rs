@@ -6,8 +6,10 @@
 mod distribution;
 mod file;
 mod format;
+mod from_log;
 mod human;
 mod latency;
+mod log_lines;
 mod model;
 mod sections;
 mod style;
@@ -19,8 +21,13 @@ pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };
 pub use format::{Format, Options, RenderError, UnknownFormat, render};
+pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
 pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
+pub use log_lines::{
+    Announced, AnomalyLine, CaptureAsked, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
+    PhaseStart, Totals,
+};
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
     TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,

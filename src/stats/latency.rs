@@ -100,6 +100,16 @@ impl Latency {
         &self.histogram
     }
 
+    /// The values that were recorded, nanoseconds, each with how many of them; as near as the resolution allows.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value()))
+    }
+
+    /// Records `count` latencies of `ns` nanoseconds.
+    pub fn record_n(&mut self, ns: u64, count: u64) {
+        self.histogram.saturating_record_n(ns.clamp(1, LONGEST_NS), count);
+    }
+
     /// Adds another's records.
     pub fn merge(&mut self, other: &Self) {
         // Same bounds on both sides, or an auto-sized one read from a report: the longest value fits.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Latency, MessageLedger};
-use crate::event::FailureCounts;
+use crate::event::{FailureCounts, OutageNote};
 
 /// The result of an outage workload. Bounded: sums, distributions and at most [`OutageRows::MOST`] single outages.
 #[derive(Clone, Debug, Default)]
@@ -195,6 +195,29 @@ impl OutageRow {
     #[must_use]
     pub fn end_ns(&self) -> Option<u64> {
         self.made_end_ns.or(self.seen_end_ns)
+    }
+}
+
+impl From<&OutageRow> for OutageNote {
+    fn from(row: &OutageRow) -> Self {
+        let recovered = row.first_data_ns.zip(row.end_ns());
+        Self {
+            number: row.number,
+            planned_start_ns: row.planned_start_ns,
+            planned_length_ns: row.planned_length_ns,
+            seen_start_ns: row.seen_start_ns,
+            seen_length_ns: row.length_seen_ns(),
+            host_noticed_ns: row.host_noticed_ns,
+            device_noticed_ns: row.device_noticed_ns,
+            first_data_ns: row.first_data_ns,
+            recovery_ns: recovered.map(|(again, end)| again.saturating_sub(end)),
+            acknowledged: row.acknowledged,
+            lost: row.lost,
+            duplicated: row.duplicated,
+            lived: row.lived,
+            died: row.died,
+            half_open_on_device: row.half_open_on_device,
+        }
     }
 }
 

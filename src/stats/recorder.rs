@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, Series, TcpTotals};
-use crate::event::{Ending, EndingCounts, Failure, FailureCounts, PhaseProgress, TcpSample};
+use crate::event::{Ending, EndingCounts, Failure, FailureCounts, OutageNote, PhaseProgress, TcpSample};
 
 /// The whole of what one workload measured.
 #[derive(Clone, Debug)]
@@ -87,6 +87,8 @@ pub struct Recorder {
     /// The main phase's latencies of the current interval, for the live display.
     recent: Latency,
     open: u32,
+    /// Outages that were told to the reporters.
+    outages_told: u64,
 }
 
 impl Recorder {
@@ -94,7 +96,7 @@ impl Recorder {
     #[must_use]
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
-        Self { stats, main_phase, recent: Latency::default(), open: 0 }
+        Self { stats, main_phase, recent: Latency::default(), open: 0, outages_told: 0 }
     }
 
     /// One attempt has ended.
@@ -212,11 +214,27 @@ impl Recorder {
             attempts: self.stats.attempts,
             succeeded: self.stats.succeeded,
             failures: self.stats.failures.clone(),
-            bytes: self.stats.bytes_sent + self.stats.bytes_received,
+            bytes_sent: self.stats.bytes_sent,
+            bytes_received: self.stats.bytes_received,
+            goodput_bytes: self.stats.goodput_bytes,
+            port_waits: self.stats.port_waits,
+            reconnects: self.stats.reconnects,
+            late_starts: self.stats.late_starts,
             open: self.open,
             p50_ns: self.recent.quantile_ns(0.5),
             p99_ns: self.recent.quantile_ns(0.99),
+            latencies: self.recent.recorded().collect(),
         }
+    }
+
+    /// Outages that are over and have not been asked for yet.
+    pub fn new_outages(&mut self) -> Vec<OutageNote> {
+        let Some(outages) = &self.stats.outage else { return Vec::new() };
+        let all = outages.rows.len() as u64 + outages.rows.left_out();
+        let new = all.saturating_sub(self.outages_told);
+        self.outages_told = all;
+        let known = (outages.rows.len() as u64).saturating_sub(new);
+        outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(OutageNote::from).collect()
     }
 
     /// Ends the recording.

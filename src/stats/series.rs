@@ -88,6 +88,35 @@ impl Series {
         }
     }
 
+    /// Takes a whole row that was made elsewhere, later than all before it; those of a series that has grown
+    /// coarser are gathered into one.
+    pub fn push(&mut self, row: Row) {
+        let end = self.current.start_ns + self.current.length_ns;
+        let follows = self.current.length_ns > 0 && row.start_ns <= end;
+        if follows {
+            self.current.absorb(&row);
+        } else {
+            self.flush();
+            self.current = row;
+        }
+        // A clock's tick comes a little early at times: that is still a whole interval.
+        if self.current.length_ns >= self.interval_ns / 10 * 9 {
+            self.flush();
+        }
+    }
+
+    /// Closes the row that [`Series::push`] gathers.
+    pub fn flush(&mut self) {
+        if self.current.length_ns == 0 {
+            return;
+        }
+        let end = self.current.start_ns + self.current.length_ns;
+        self.rows.push(std::mem::replace(&mut self.current, Row { start_ns: end, ..Row::default() }));
+        if self.rows.len() >= Self::MOST {
+            self.halve();
+        }
+    }
+
     /// Ends the series: what the last, shorter row holds is kept.
     pub fn finish(&mut self, now_ns: u64) {
         if now_ns > self.current.start_ns {

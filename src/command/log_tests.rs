@@ -1,0 +1,157 @@
+use super::*;
+use crate::event::{Expected, Failure};
+use crate::report::{Announced, Target, TargetKind, read_log};
+use crate::stats::{Phase, Recorder};
+
+const S: u64 = 1_000_000_000;
+
+fn start() -> LogStart {
+    let announced = Announced {
+        name: "storm".into(),
+        kind: "head".into(),
+        params: serde_json::json!({}),
+        main_phase: Phase::Total,
+    };
+    let target = Target::new("127.0.0.1:80", TargetKind::Sim);
+    LogStart { workloads: vec![announced], ..LogStart::new(target, serde_json::json!({"name": "t"}), 7) }
+}
+
+fn writer(path: &Path, limits: Limits) -> (Writer, Receiver<String>) {
+    let (remarks_out, remarks) = mpsc::channel();
+    (Writer::new(Files::open(path, limits).unwrap(), start(), remarks_out), remarks)
+}
+
+fn begin(writer: &mut Writer) {
+    writer.event(Event::RunStarted { scenario: "t".into(), target: "x".into(), seed: 7 });
+    writer.event(Event::PhaseStarted { workload: "storm".into(), expected: Expected::Open });
+}
+
+/// Seconds of a workload that fails at every fourth attempt, each told to the writer.
+fn seconds_of(writer: &mut Writer, recorder: &mut Recorder, seconds: std::ops::RangeInclusive<u64>) {
+    for second in seconds {
+        for attempt in 0..10 {
+            if attempt % 4 == 3 {
+                recorder.attempt(Err(Failure::ConnectTimeout));
+            } else {
+                recorder.attempt(Ok(()));
+                recorder.latency(Phase::Total, (second + attempt) * 1_000_000);
+            }
+        }
+        recorder.bytes(60, 40);
+        let progress = recorder.roll(second * S);
+        writer.event(Event::Interval { workload: "storm".into(), at_ns: second * S, progress });
+    }
+}
+
+#[test]
+fn a_report_is_rebuilt_from_a_log_that_stops_in_the_middle_of_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, LIMITS);
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=20);
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"event\":\"interval\",\"data\":{\"work").unwrap();
+
+    let rebuilt = read_log(&path).unwrap();
+    let workload = rebuilt.report.workload("storm").unwrap();
+    let measured = recorder.finish(20 * S);
+    assert!(rebuilt.report.interrupted);
+    assert_eq!((workload.attempts, workload.succeeded), (200, measured.succeeded));
+    assert_eq!(workload.failures.get(Failure::ConnectTimeout), 40);
+    assert_eq!((workload.bytes.sent, workload.bytes.received), (1_200, 800));
+    assert_eq!(workload.series.len(), 20);
+    let p99 = workload.latency[&Phase::Total].histogram().unwrap().value_at_quantile(0.99);
+    assert_eq!(Some(p99), measured.latency[&Phase::Total].corrected.quantile_ns(0.99));
+    assert!(rebuilt.remarks.iter().any(|r| r.contains("middle of line")), "{:?}", rebuilt.remarks);
+}
+
+#[test]
+fn a_log_stays_within_its_files_and_its_totals_survive_the_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let limits = Limits { bytes: 6_000, files: 3 };
+    let (mut writer, _remarks) = writer(&path, limits);
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=200);
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let length = file.metadata().unwrap().len();
+        assert!(length <= 2 * limits.bytes, "{file:?}: {length} bytes");
+    }
+    let rebuilt = read_log(&path).unwrap();
+    let workload = rebuilt.report.workload("storm").unwrap();
+    assert_eq!((workload.attempts, workload.bytes.sent), (2_000, 12_000));
+    assert_eq!(workload.start_s.round(), 0.0, "the workload's start is told again in each file");
+    assert!(rebuilt.remarks.iter().any(|r| r.contains("oldest part is gone")), "{:?}", rebuilt.remarks);
+}
+
+#[test]
+fn rotation_alone_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, Limits { bytes: 6_000, files: 100 });
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=60);
+    assert!(dir.path().join("log.2").exists());
+    let rebuilt = read_log(&path).unwrap();
+    let workload = rebuilt.report.workload("storm").unwrap();
+    assert_eq!(workload.series.iter().map(|row| row.attempts).sum::<u64>(), 600);
+    assert_eq!(workload.series.len(), 60);
+}
+
+#[test]
+fn a_second_run_in_the_same_file_is_the_one_that_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    for seconds in [5, 3] {
+        let (mut writer, _remarks) = writer(&path, LIMITS);
+        let mut recorder = Recorder::new(0, Phase::Total);
+        begin(&mut writer);
+        seconds_of(&mut writer, &mut recorder, 1..=seconds);
+        // The power went off in the middle of a line.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"eve").unwrap();
+    }
+    let rebuilt = read_log(&path).unwrap();
+    assert_eq!(rebuilt.report.workload("storm").unwrap().attempts, 30);
+}
+
+#[test]
+fn a_full_disk_is_told_once() {
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let (mut writer, remarks) = writer(full, LIMITS);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut Recorder::new(0, Phase::Total), 1..=5);
+    drop(writer);
+    let told: Vec<String> = remarks.iter().collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("No space left"), "{told:?}");
+}
+
+#[test]
+fn a_line_that_could_not_be_written_is_made_up_for_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, LIMITS);
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=2);
+    let good = std::mem::replace(&mut writer.files.file, File::open(&path).unwrap());
+    seconds_of(&mut writer, &mut recorder, 3..=5);
+    writer.files.file = good;
+    seconds_of(&mut writer, &mut recorder, 6..=6);
+    let rebuilt = read_log(&path).unwrap();
+    let workload = rebuilt.report.workload("storm").unwrap();
+    assert_eq!(workload.series.iter().map(|row| row.attempts).sum::<u64>(), 60);
+    assert_eq!(
+        workload.latency[&Phase::Total].count,
+        recorder.finish(6 * S).latency[&Phase::Total].corrected.count()
+    );
+}

@@ -1,0 +1,511 @@
+//! The report of a run out of its log, whether the run came to its end or not.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::log_lines::{
+    AnomalyLine, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
+};
+use super::thresholds::Gates;
+use super::{Capture, LatencyFigures, OutageRow, Report, SCHEMA_VERSION, Workload};
+use crate::diagnose::{AnomalyRow, Example};
+use crate::event::{AnomalyId, FailureCounts};
+use crate::stats::{Latency, Row, WorkloadStats};
+
+/// Counts beyond this are no counts: a damaged line is known by them.
+const MOST: u64 = 1 << 40;
+
+/// Times beyond this (30 years in seconds) are no times.
+const LATEST_S: f64 = 1e9;
+
+/// Damaged lines that are told one by one; further ones are only counted.
+const TOLD: u64 = 10;
+
+/// Examples kept of one anomaly.
+const EXAMPLES: usize = 5;
+
+/// What a run that cannot look at packets says of it, by its beginning.
+const NO_PACKETS: &str = "packets are not looked at: ";
+
+/// Why no report comes out of a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No run's start is in it.
+    #[error("a log without a readable start line: what was run is not known")]
+    NoStart,
+    /// A log of another version.
+    #[error("a log of schema_version {0}; this program reads schema_version {SCHEMA_VERSION}")]
+    Version(u64),
+}
+
+/// A report out of a log.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// The report of the last run in the log.
+    pub report: Report,
+    /// What a reader should know of how it came about, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// Whether a file looks like a log rather than a report.
+#[must_use]
+pub fn is_log(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let mut head = Vec::new();
+    // A first line may be damaged, or be a long one: one of those that follow tells as well.
+    if file.take(1 << 20).read_to_end(&mut head).is_err() {
+        return false;
+    }
+    head.split(|b| *b == b'\n').any(|line| line.starts_with(b"{\"event\":"))
+}
+
+/// The report of the last run in the log at `path`, the older parts `path.1`, `path.2`, ... included.
+///
+/// # Errors
+/// [`LogError`] when a file cannot be read or no run starts in them.
+pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
+    let older = (1..).map(|n| part(path, n)).take_while(|p| p.exists());
+    let mut paths: Vec<PathBuf> = older.collect();
+    paths.reverse();
+    paths.push(path.to_owned());
+    let mut builder = Builder::default();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let failed = |source| LogError::Io { path: path.clone(), source };
+        let file = BufReader::new(File::open(&path).map_err(failed)?);
+        builder.file(&name, file).map_err(failed)?;
+    }
+    builder.finish()
+}
+
+/// The same from bytes; `name` is what remarks call them.
+///
+/// # Errors
+/// [`LogError`] when no run starts in them.
+pub fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
+    let mut builder = Builder::default();
+    builder.file(name, bytes).map_err(|source| LogError::Io { path: name.into(), source })?;
+    builder.finish()
+}
+
+fn part(path: &Path, n: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    name.into()
+}
+
+/// What the lines of the last run have told.
+#[derive(Default)]
+struct Builder {
+    start: Option<LogStart>,
+    workloads: BTreeMap<String, Gathered>,
+    anomalies: BTreeMap<(AnomalyId, Option<String>), AnomalyRow>,
+    end: Option<Report>,
+    no_packets: Option<String>,
+    last_s: f64,
+    damaged: u64,
+    remarks: Vec<String>,
+}
+
+/// One workload.
+struct Gathered {
+    stats: WorkloadStats,
+    main: Latency,
+    seen: Totals,
+    outages: Vec<OutageRow>,
+}
+
+impl Gathered {
+    fn new(start_s: f64) -> Self {
+        Self {
+            stats: WorkloadStats::new(nanos(start_s)),
+            main: Latency::default(),
+            seen: Totals::default(),
+            outages: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    fn file(&mut self, name: &str, mut lines: impl BufRead) -> io::Result<()> {
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            if lines.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let whole = line.last() == Some(&b'\n');
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let taken = serde_json::from_slice(&line).is_ok_and(|parsed| self.take(parsed));
+            match (taken, whole) {
+                (true, _) => {}
+                (false, true) => self.damage(format!("{name}, line {number}, is damaged and left out")),
+                (false, false) => self.remarks.push(format!("{name} ends in the middle of line {number}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self, remark: String) {
+        self.damaged += 1;
+        if self.damaged <= TOLD {
+            self.remarks.push(remark);
+        }
+    }
+
+    /// Whether the line makes sense.
+    fn take(&mut self, line: LogLine) -> bool {
+        match line {
+            LogLine::Start(start) => self.begin(*start),
+            LogLine::PhaseStart(PhaseStart { workload, at_s }) => {
+                self.is_time(at_s) && self.workload(&workload, at_s).is_some()
+            }
+            LogLine::Interval(line) => self.interval(*line, Last::No),
+            LogLine::PhaseEnd(line) => self.interval(*line, Last::Yes),
+            LogLine::Anomaly(line) => self.anomaly(*line),
+            LogLine::Outage(line) => self.outage(*line),
+            LogLine::Notice(notice) => {
+                if notice.text.starts_with(NO_PACKETS) {
+                    self.no_packets = Some(notice.text);
+                }
+                true
+            }
+            LogLine::End(end) => {
+                self.end = Some(end.report);
+                true
+            }
+        }
+    }
+
+    fn begin(&mut self, start: LogStart) -> bool {
+        let same = |known: &LogStart| known.seed == start.seed && known.started_at == start.started_at;
+        if start.part > 1 && self.start.as_ref().is_some_and(same) {
+            return true;
+        }
+        *self = Self::default();
+        if start.part > 1 {
+            self.remarks.push(
+                "the log's oldest part is gone: totals are whole, the series and the latencies begin later"
+                    .into(),
+            );
+        }
+        self.start = Some(start);
+        true
+    }
+
+    fn is_time(&self, s: f64) -> bool {
+        (0.0..=LATEST_S).contains(&s)
+    }
+
+    /// The workload of that name, begun at `start_s` if nothing was known of it; `None` when none was announced.
+    fn workload(&mut self, name: &str, start_s: f64) -> Option<&mut Gathered> {
+        let announced = self.start.as_ref()?.workloads.iter().any(|w| w.name == name);
+        announced.then(|| self.workloads.entry(name.to_owned()).or_insert_with(|| Gathered::new(start_s)))
+    }
+
+    fn interval(&mut self, line: IntervalLine, last: Last) -> bool {
+        let sane = self.is_time(line.start_s) && self.is_time(line.end_s) && line.start_s <= line.end_s;
+        if !sane || !line.is_countable() {
+            return false;
+        }
+        let histogram = match &line.hdr {
+            None => None,
+            Some(hdr) => {
+                let figures = LatencyFigures { hdr: Some(hdr.clone()), ..LatencyFigures::default() };
+                match figures.histogram() {
+                    Some(histogram) if histogram.len() <= MOST => Some(Latency::from_histogram(histogram)),
+                    _ => return false,
+                }
+            }
+        };
+        let Some(gathered) = self.workload(&line.workload, line.start_s) else { return false };
+        let mut row = Row {
+            start_ns: nanos(line.start_s),
+            length_ns: nanos(line.end_s) - nanos(line.start_s),
+            attempts: line.attempts,
+            succeeded: line.succeeded,
+            bytes: line.bytes,
+            ..Row::default()
+        };
+        line.failures.iter().for_each(|(failure, n)| row.failures.add(failure, n));
+        if let Some(latency) = histogram {
+            for (ns, count) in latency.recorded() {
+                row.latency_sum_ns += u128::from(ns) * u128::from(count);
+                row.latency_count += count;
+                row.latency_max_ns = row.latency_max_ns.max(ns);
+            }
+            gathered.main.merge(&latency);
+        }
+        if row.length_ns > 0 {
+            gathered.stats.series.push(row);
+        }
+        gathered.stats.end_ns = gathered.stats.end_ns.max(nanos(line.end_s));
+        gathered.seen = line.total;
+        if last == Last::Yes {
+            gathered.stats.series.flush();
+        }
+        self.last_s = self.last_s.max(line.end_s);
+        true
+    }
+
+    fn anomaly(&mut self, line: AnomalyLine) -> bool {
+        if line.at_s.abs() > LATEST_S {
+            return false;
+        }
+        let lasted = line.lasted_s.unwrap_or(0.0);
+        let row = self.anomalies.entry((line.id, line.workload.clone())).or_insert_with(|| AnomalyRow {
+            id: line.id,
+            class: line.class,
+            count: 0,
+            connections: 0,
+            workload: line.workload.clone(),
+            first_s: line.at_s,
+            last_s: line.at_s,
+            direction: line.direction,
+            examples: Vec::new(),
+        });
+        row.count += 1;
+        row.connections += u64::from(line.nth == 1);
+        row.first_s = row.first_s.min(line.at_s);
+        row.last_s = row.last_s.max(line.at_s + lasted);
+        if row.examples.len() < EXAMPLES {
+            row.examples.push(Example {
+                host: line.host,
+                device: line.device,
+                at_s: line.at_s,
+                lasted_s: line.lasted_s,
+                remark: line.remark,
+                packets: line.packets,
+            });
+        }
+        self.last_s = self.last_s.max(line.at_s);
+        true
+    }
+
+    fn outage(&mut self, line: OutageLine) -> bool {
+        let start = line.outage.seen_start_s.unwrap_or(0.0).clamp(0.0, LATEST_S);
+        let Some(gathered) = self.workload(&line.workload, start) else { return false };
+        gathered.outages.push(line.outage);
+        true
+    }
+
+    fn finish(mut self) -> Result<Rebuilt, LogError> {
+        let start = self.start.take().ok_or(LogError::NoStart)?;
+        if start.schema_version != SCHEMA_VERSION {
+            return Err(LogError::Version(start.schema_version));
+        }
+        if self.damaged > TOLD {
+            self.remarks.push(format!("{} lines in all are damaged and left out", self.damaged));
+        }
+        if let Some(report) = self.end {
+            return Ok(Rebuilt { report, remarks: self.remarks });
+        }
+        self.remarks.push(
+            "the run has no end in its log: rebuilt up to the last interval, with the latencies of each workload's \
+             main phase; other phases, probes, telemetry, findings and what the packets showed in sum are not in a log"
+                .into(),
+        );
+        let mut report = Report::new(start.target, start.scenario, start.seed, 0);
+        report.started_at = start.started_at;
+        report.tool = start.tool;
+        report.host = start.host;
+        report.interrupted = true;
+        report.duration_s = self.last_s;
+        report.capture = capture(start.capture, self.no_packets);
+        report.anomalies = self.anomalies.into_values().collect();
+        for announced in start.workloads {
+            let Some(gathered) = self.workloads.remove(&announced.name) else { continue };
+            let stats = gathered.stats(announced.main_phase);
+            let mut workload =
+                Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
+            workload.outages = (!stats.1.is_empty()).then_some(stats.1);
+            report.workloads.push(workload);
+        }
+        if let Some(expressions) = &start.thresholds {
+            match Gates::from_expressions(expressions) {
+                Ok(gates) => gates.judge(&mut report),
+                Err(error) => self.remarks.push(format!("the gates are not judged: {error}")),
+            }
+        }
+        Ok(Rebuilt { report, remarks: self.remarks })
+    }
+}
+
+/// Whether a line is its workload's last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Yes,
+    No,
+}
+
+impl Gathered {
+    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>) {
+        let stats = &mut self.stats;
+        stats.series.flush();
+        stats.attempts = self.seen.attempts;
+        stats.succeeded = self.seen.succeeded;
+        stats.failures = FailureCounts::default();
+        self.seen.failures.iter().for_each(|(failure, n)| stats.failures.add(failure, n));
+        stats.bytes_sent = self.seen.sent_bytes;
+        stats.bytes_received = self.seen.received_bytes;
+        stats.goodput_bytes = self.seen.goodput_bytes;
+        stats.port_waits = self.seen.port_waits;
+        stats.reconnects = self.seen.reconnects;
+        stats.late_starts = self.seen.late_starts;
+        stats.main_phase = Some(main);
+        if self.main.count() > 0 {
+            stats.latency.entry(main).or_default().corrected = self.main;
+        }
+        (self.stats, self.outages)
+    }
+}
+
+impl IntervalLine {
+    /// Whether its counts can be counts.
+    fn is_countable(&self) -> bool {
+        let t = &self.total;
+        let counts = [
+            self.attempts,
+            self.succeeded,
+            self.bytes,
+            t.attempts,
+            t.succeeded,
+            t.port_waits,
+            t.reconnects,
+            t.late_starts,
+        ];
+        // Bytes of a fortnight at full rate are more than attempts can ever be.
+        let bytes = [t.sent_bytes, t.received_bytes, t.goodput_bytes];
+        counts.into_iter().all(|n| n <= MOST)
+            && bytes.into_iter().all(|n| n <= MOST << 16)
+            && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
+    }
+}
+
+fn capture(asked: CaptureAsked, refused: Option<String>) -> Capture {
+    match (asked, refused) {
+        (CaptureAsked::Off, _) => Capture::off(None),
+        (CaptureAsked::On, Some(text)) => {
+            Capture::denied(text.strip_prefix(NO_PACKETS).unwrap_or(&text).to_owned())
+        }
+        (CaptureAsked::On, None) => Capture {
+            status: super::CaptureStatus::Dropped,
+            packets: None,
+            dropped: None,
+            reason: Some(
+                "rebuilt from the log of a run without an end: it names the anomalies that were told by then, at \
+                 most 1000, and no count of packets"
+                    .into(),
+            ),
+        },
+    }
+}
+
+/// Seconds as nanoseconds; callers have seen to it that they fit.
+fn nanos(s: f64) -> u64 {
+    (s * 1e9).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Announced, Target, TargetKind};
+    use crate::stats::Phase;
+    use proptest::prelude::*;
+
+    fn start() -> LogStart {
+        let announced = Announced {
+            name: "rw".into(),
+            kind: "rw".into(),
+            params: serde_json::json!({}),
+            main_phase: Phase::RoundTrip,
+        };
+        let target = Target::new("127.0.0.1:80", TargetKind::Sim);
+        let mut start =
+            LogStart { workloads: vec![announced], ..LogStart::new(target, serde_json::json!({}), 7) };
+        start.started(0);
+        start
+    }
+
+    fn interval(second: f64, attempts: u64) -> IntervalLine {
+        IntervalLine {
+            workload: "rw".into(),
+            start_s: second,
+            end_s: second + 1.0,
+            attempts,
+            succeeded: attempts,
+            failures: crate::report::Failures::default(),
+            bytes: 0,
+            open: 0,
+            p50_us: None,
+            p99_us: None,
+            hdr: None,
+            total: Totals { attempts, succeeded: attempts, ..Totals::default() },
+        }
+    }
+
+    fn log(lines: &[LogLine]) -> String {
+        lines.iter().map(LogLine::to_text).collect()
+    }
+
+    #[test]
+    fn a_damaged_line_is_left_out_and_named() {
+        let text = log(&[LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))]);
+        let text =
+            format!("{text}{{\"event\":\"inter\0\n{}", log(&[LogLine::Interval(Box::new(interval(1.0, 9)))]));
+        let rebuilt = read_log_lines("x.log", text.as_bytes()).unwrap();
+        assert!(rebuilt.remarks.iter().any(|r| r.contains("x.log, line 3,")), "{:?}", rebuilt.remarks);
+        assert_eq!(rebuilt.report.workload("rw").unwrap().series.len(), 2);
+        assert_eq!(rebuilt.report.workload("rw").unwrap().attempts, 9);
+    }
+
+    #[test]
+    fn a_log_without_a_start_says_so() {
+        let text = log(&[LogLine::Interval(Box::new(interval(0.0, 5)))]);
+        assert!(matches!(read_log_lines("x", text.as_bytes()), Err(LogError::NoStart)));
+    }
+
+    #[test]
+    fn latencies_that_no_line_holds_are_absent() {
+        let text = log(&[LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))]);
+        let rebuilt = read_log_lines("x", text.as_bytes()).unwrap();
+        assert!(rebuilt.report.workload("rw").unwrap().latency.is_empty());
+        assert_eq!(rebuilt.report.capture.status, crate::report::CaptureStatus::Off);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = read_log_lines("x", &bytes);
+        }
+
+        #[test]
+        fn any_damage_to_a_log_is_survived(at in 0_usize..4_000, byte: u8, from in -1e12_f64..1e12, count: u64) {
+            let odd = IntervalLine { start_s: from, attempts: count, ..interval(from, count) };
+            let lines = [
+                LogLine::Start(Box::new(start())),
+                LogLine::Interval(Box::new(interval(0.0, 5))),
+                LogLine::Interval(Box::new(odd)),
+                LogLine::PhaseEnd(Box::new(interval(3.0, 5))),
+            ];
+            let mut bytes = log(&lines).into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(rebuilt) = read_log_lines("x", &bytes) {
+                prop_assert!(!crate::report::to_json(&rebuilt.report).is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The lines of a run's log: JSON objects with an `event` and its `data`. Field names carry their unit, as the
+//! report's do; what is not known is null.
+
+use serde::{Deserialize, Serialize};
+
+use super::workload::Failures;
+use super::{Host, LatencyFigures, Report, SCHEMA_VERSION, Target, Tool, Verdict};
+use crate::diagnose::ExamplePacket;
+use crate::event::{AnomalyClass, AnomalyId, Direction, Occurrence, OutageNote, PhaseProgress};
+use crate::stats::{Latency, Phase};
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub enum LogLine {
+    /// The first line of a run, and of each further file that its log fills.
+    Start(Box<LogStart>),
+    /// A workload began.
+    PhaseStart(PhaseStart),
+    /// About a second of one workload.
+    Interval(Box<IntervalLine>),
+    /// The packets showed something that counts against the device.
+    Anomaly(Box<AnomalyLine>),
+    /// A workload's connections have been through an outage.
+    Outage(Box<OutageLine>),
+    /// A remark for people.
+    Notice(NoticeLine),
+    /// A workload ended; the rest since its last interval.
+    PhaseEnd(Box<IntervalLine>),
+    /// The run is over.
+    End(Box<LogEnd>),
+}
+
+impl LogLine {
+    /// The line with its line feed.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        // Every key is a string and every value plain: serialising cannot fail.
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+/// Whether a run was to look at packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureAsked {
+    /// It was, if the system let it.
+    On,
+    /// It was not.
+    Off,
+}
+
+/// What is known before a run's first packet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogStart {
+    /// Version of the report that is rebuilt from the log.
+    pub schema_version: u64,
+    /// What writes it.
+    pub tool: Tool,
+    /// Which of the files that this run's log has filled, from 1.
+    pub part: u32,
+    /// When the run started, RFC 3339, UTC.
+    pub started_at: String,
+    /// The machine that the traffic comes from.
+    pub host: Host,
+    /// The device.
+    pub target: Target,
+    /// What is run, every default written out.
+    pub scenario: serde_json::Value,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Whether packets are looked at.
+    pub capture: CaptureAsked,
+    /// The gates' expressions, empty for the default one; null when nothing is judged.
+    pub thresholds: Option<Vec<String>>,
+    /// The workloads to come, in the order of the scenario.
+    pub workloads: Vec<Announced>,
+}
+
+impl LogStart {
+    /// A start of which nothing more is known; `started_at` is filled in when the run starts.
+    #[must_use]
+    pub fn new(target: Target, scenario: serde_json::Value, seed: u64) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::this(),
+            part: 1,
+            started_at: String::new(),
+            host: Host::here(),
+            target,
+            scenario,
+            seed,
+            capture: CaptureAsked::Off,
+            thresholds: None,
+            workloads: Vec::new(),
+        }
+    }
+
+    /// Fills in when the run started, nanoseconds since the Unix epoch.
+    pub fn started(&mut self, unix_ns: i64) {
+        let since = std::time::Duration::from_nanos(u64::try_from(unix_ns).unwrap_or(0));
+        self.started_at = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string();
+    }
+}
+
+/// A workload that is to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announced {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// What it does.
+    pub kind: String,
+    /// Its parameters.
+    pub params: serde_json::Value,
+    /// The phase whose latency its intervals tell.
+    pub main_phase: Phase,
+}
+
+/// A workload began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseStart {
+    /// Which.
+    pub workload: String,
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+}
+
+/// A remark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoticeLine {
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+    /// One sentence.
+    pub text: String,
+}
+
+/// What a workload did since its last line, and since its start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntervalLine {
+    /// Which workload.
+    pub workload: String,
+    /// From when, seconds since the start of the run.
+    pub start_s: f64,
+    /// Until when, seconds since the start of the run.
+    pub end_s: f64,
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// Failures among them, only the names that occurred.
+    pub failures: Failures,
+    /// Application bytes, both directions.
+    pub bytes: u64,
+    /// Connections open at its end.
+    pub open: u32,
+    /// Median latency of the main phase, microseconds.
+    pub p50_us: Option<f64>,
+    /// 99th percentile of it, microseconds.
+    pub p99_us: Option<f64>,
+    /// Its whole distribution: an HdrHistogram of nanoseconds, V2 deflate, base64.
+    pub hdr: Option<String>,
+    /// Everything since the workload's start, so that a line that is lost costs its seconds and no more.
+    pub total: Totals,
+}
+
+impl IntervalLine {
+    /// What lies between two states of a workload; `latencies` are those of the main phase in between.
+    #[must_use]
+    pub fn between(
+        workload: String,
+        (start_s, before): (f64, &PhaseProgress),
+        (end_s, now): (f64, &PhaseProgress),
+        latencies: &Latency,
+    ) -> Self {
+        let figures = LatencyFigures::from_latency(latencies);
+        let failures = now.failures.iter().map(|(f, n)| (f, n.saturating_sub(before.failures.get(f))));
+        let bytes = |p: &PhaseProgress| p.bytes_sent + p.bytes_received;
+        Self {
+            workload,
+            start_s,
+            end_s,
+            attempts: now.attempts.saturating_sub(before.attempts),
+            succeeded: now.succeeded.saturating_sub(before.succeeded),
+            failures: Failures(failures.filter(|(_, n)| *n > 0).collect()),
+            bytes: bytes(now).saturating_sub(bytes(before)),
+            open: now.open,
+            p50_us: figures.p50_us,
+            p99_us: figures.p99_us,
+            hdr: figures.hdr,
+            total: Totals::of(now),
+        }
+    }
+}
+
+/// Sums since a workload's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Attempts ended.
+    pub attempts: u64,
+    /// Successes among them.
+    pub succeeded: u64,
+    /// Failures among them, only the names that occurred.
+    pub failures: Failures,
+    /// Application bytes sent.
+    pub sent_bytes: u64,
+    /// Application bytes received.
+    pub received_bytes: u64,
+    /// Payload bytes that came back whole and right.
+    pub goodput_bytes: u64,
+    /// How often a closed loop waited for a free source port.
+    pub port_waits: u64,
+    /// Standing connections opened again.
+    pub reconnects: u64,
+    /// Attempts that started late.
+    pub late_starts: u64,
+}
+
+impl Totals {
+    fn of(progress: &PhaseProgress) -> Self {
+        Self {
+            attempts: progress.attempts,
+            succeeded: progress.succeeded,
+            failures: Failures::occurred(&progress.failures),
+            sent_bytes: progress.bytes_sent,
+            received_bytes: progress.bytes_received,
+            goodput_bytes: progress.goodput_bytes,
+            port_waits: progress.port_waits,
+            reconnects: progress.reconnects,
+            late_starts: progress.late_starts,
+        }
+    }
+}
+
+/// One anomaly, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnomalyLine {
+    /// Which.
+    pub id: AnomalyId,
+    /// Whom it counts against: the device.
+    pub class: AnomalyClass,
+    /// Workload whose connection it is; null where no workload opened it.
+    pub workload: Option<String>,
+    /// The host's end, `address:port`.
+    pub host: String,
+    /// The device's end, `address:port`.
+    pub device: String,
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+    /// How long it lasted, seconds; null for an instant.
+    pub lasted_s: Option<f64>,
+    /// How manyth of this anomaly on this connection, from 1.
+    pub nth: u32,
+    /// Who sent the telling segment.
+    pub direction: Direction,
+    /// What qualifies it.
+    pub remark: Option<String>,
+    /// The few packets that show it.
+    pub packets: Vec<ExamplePacket>,
+}
+
+impl AnomalyLine {
+    /// An occurrence in a run that started at `start_unix_ns` (nanoseconds since the Unix epoch).
+    #[must_use]
+    pub fn new(workload: Option<String>, o: &Occurrence, start_unix_ns: i64) -> Self {
+        let seconds = |unix_ns: i64| unix_ns.saturating_sub(start_unix_ns) as f64 / 1e9;
+        Self {
+            id: o.id,
+            class: AnomalyClass::Device,
+            workload,
+            host: o.connection.host.to_string(),
+            device: o.connection.device.to_string(),
+            at_s: seconds(o.at_ns),
+            lasted_s: (o.lasted_ns > 0).then(|| o.lasted_ns as f64 / 1e9),
+            nth: o.nth,
+            direction: o.direction,
+            remark: o.remark.map(str::to_owned),
+            packets: o
+                .packets
+                .iter()
+                .map(|p| ExamplePacket {
+                    number: p.number,
+                    at_s: seconds(p.at_ns),
+                    direction: p.direction,
+                    summary: p.summary.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// One outage of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutageLine {
+    /// Which workload.
+    pub workload: String,
+    /// What is known of it.
+    pub outage: super::OutageRow,
+}
+
+impl OutageLine {
+    /// An outage that `workload` went through.
+    #[must_use]
+    pub fn new(workload: String, o: &OutageNote) -> Self {
+        let seconds = |ns: Option<u64>| ns.map(super::workload::seconds);
+        let outage = super::OutageRow {
+            number: o.number,
+            planned_start_s: seconds(o.planned_start_ns),
+            planned_length_s: seconds(o.planned_length_ns),
+            seen_start_s: seconds(o.seen_start_ns),
+            seen_length_s: seconds(o.seen_length_ns),
+            host_noticed_s: seconds(o.host_noticed_ns),
+            device_noticed_s: seconds(o.device_noticed_ns),
+            data_again_s: seconds(o.first_data_ns),
+            recovery_s: seconds(o.recovery_ns),
+            messages_acknowledged: o.acknowledged,
+            messages_lost: o.lost,
+            messages_duplicated: o.duplicated,
+            connections_lived: o.lived.into(),
+            connections_died: o.died.into(),
+            device_half_open_sockets: o.half_open_on_device.map(u64::from),
+        };
+        Self { workload, outage }
+    }
+}
+
+/// The run is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// How long it took, seconds.
+    pub duration_s: f64,
+    /// All gates together.
+    pub verdict: Verdict,
+    /// The whole report.
+    pub report: Report,
+}
