@@ -10,7 +10,10 @@ pub struct BuiltIn {
 }
 
 /// All of them, in the order of `espstress scenarios`.
-pub const BUILT_IN: &[BuiltIn] = &[BuiltIn { name: "quick", text: include_str!("../../configs/quick.toml") }];
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn { name: "quick", text: include_str!("../../configs/quick.toml") },
+    BuiltIn { name: "timewait", text: include_str!("../../configs/timewait.toml") },
+];
 
 /// The one of that name.
 #[must_use]
