@@ -231,7 +231,8 @@ impl Device {
     fn of_twin(setup: &DeviceSetup, twin: Twin) -> Self {
         let ready = twin.ready();
         let at = |service| twin.service(service);
-        let http = at(Service::Http).unwrap_or_else(|| SocketAddr::new(ready.address.into(), Service::Http.port()));
+        let http =
+            at(Service::Http).unwrap_or_else(|| SocketAddr::new(ready.address.into(), Service::Http.port()));
         let mut options = ready.options.clone();
         options.insert("heap_bytes".into(), ready.heap_bytes.to_string());
         options.insert("structures".into(), "64-bit: heap figures are the twin's, not a board's".into());
