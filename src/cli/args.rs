@@ -18,8 +18,13 @@ use crate::clock::{Size, Span};
   espstress head twin -c 4 -n 5000       one workload
   espstress run soak.toml -o soak.json   a scenario of your own, with its report kept
 
-Exit status: 0 done, every gate holds; 1 a gate is broken; 2 usage or scenario error; 3 the target or the
-environment would not let it run; 4 a gate could not be judged; 130 interrupted, report written all the same.")]
+Exit status:
+  0    done, every gate holds
+  1    a gate is broken
+  2    usage or scenario error
+  3    the target or the environment would not let it run
+  4    a gate could not be judged
+  130  interrupted, report written all the same")]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -47,6 +52,7 @@ pub enum Other {
   espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
     Analyze(AnalyzeArgs),
     /// One minute, one page: is it up, what is wrong with it, what to change
+    #[command(hide = true)]
     Doctor(DoctorArgs),
     /// Compare reports: a base and one or more new ones
     #[command(after_help = "Examples:
@@ -60,6 +66,7 @@ pub enum Other {
   espstress report run.json --format junit > junit.xml")]
     Report(ReportArgs),
     /// Devices that announce themselves by mDNS
+    #[command(hide = true)]
     Discover(DiscoverArgs),
     /// The anomalies that are looked for, explained
     Anomalies,
@@ -191,7 +198,7 @@ pub struct Common {
 #[derive(Args, Debug)]
 pub struct TwinArgs {
     /// Options of the stack: current, std, expr, or an sdkconfig file
-    #[arg(value_name = "OPTIONS", default_value = "current")]
+    #[arg(value_name = "OPTION_SET", default_value = "current")]
     pub options: String,
 
     /// Habit, link and heap.

@@ -49,7 +49,12 @@ pub enum Parsed {
 /// The whole command line. `load_flags` are those of every workload, which `run` takes as overrides.
 #[must_use]
 pub fn command(workloads: &[WorkloadFlags], load_flags: fn(Command) -> Command) -> Command {
-    let mut command = Cli::command().mut_subcommand("run", load_flags);
+    // Flattened structures bring their own description along; the command's stays.
+    let run = |run: Command| {
+        let about = run.get_about().cloned().unwrap_or_default();
+        load_flags(run).about(about)
+    };
+    let mut command = Cli::command().mut_subcommand("run", run);
     for workload in workloads {
         command = command.subcommand(workload_command(workload));
     }
@@ -61,7 +66,7 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
     let target = clap::Arg::new("target").value_name("TARGET").required(true).help(TARGET_HELP);
     let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
     let own = (workload.flags)(own.next_help_heading("Workload"));
-    Common::augment_args(own.next_help_heading("Run"))
+    Common::augment_args(own.next_help_heading("Run")).about(about)
 }
 
 const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, or sim";
