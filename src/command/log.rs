@@ -90,7 +90,7 @@ pub(super) struct Log {
 
 /// What the writing thread gets.
 enum Message {
-    Event(Event),
+    Event(Box<Event>),
     End(Box<Report>),
 }
 
@@ -106,7 +106,7 @@ impl Log {
 
     fn tell(&self, event: &Event) {
         // A disk that stands still costs lines, never the run's time; totals are in every line.
-        let _ = self.lines.try_send(Message::Event(event.clone()));
+        let _ = self.lines.try_send(Message::Event(Box::new(event.clone())));
     }
 
     /// Writes the end and waits until it is on the disk.
@@ -160,7 +160,7 @@ impl Writer {
         let mut synced = Instant::now();
         loop {
             match incoming.recv_timeout(SYNC_EVERY) {
-                Ok(Message::Event(event)) => self.event(event),
+                Ok(Message::Event(event)) => self.event(*event),
                 Ok(Message::End(report)) => self.end(*report),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
