@@ -13,6 +13,7 @@ pub struct BuiltIn {
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "quick", text: include_str!("../../configs/quick.toml") },
     BuiltIn { name: "soak", text: include_str!("../../configs/soak.toml") },
+    BuiltIn { name: "timewait", text: include_str!("../../configs/timewait.toml") },
 ];
 
 /// The one of that name.
