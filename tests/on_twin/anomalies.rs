@@ -1,0 +1,61 @@
+//! Each habit of the device program, and the anomaly that has to be seen on every connection that shows it.
+
+use espstress::event::{AnomalyClass, AnomalyId};
+
+use super::{charged, charged_in, clean, of_class, on_twin};
+
+#[test]
+fn closing_with_the_request_unread_is_an_abortive_close_on_every_connection() {
+    let Some(report) = on_twin("head twin -c 4 -n 300 --persona unread-close") else { return };
+    assert_eq!(report.workloads[0].succeeded, 300, "the client sees nothing of it");
+    assert_eq!(charged_in(&report, "head", AnomalyId::AbortiveClose), 300, "{:?}", report.anomalies);
+}
+
+#[test]
+fn closing_before_the_request_is_a_rst_after_the_fin_on_every_connection() {
+    let arguments = "head twin -c 4 -n 40 --persona early-close --request-delay 300ms";
+    let Some(report) = on_twin(arguments) else { return };
+    assert_eq!(charged_in(&report, "head", AnomalyId::RstAfterFin), 40, "{:?}", report.anomalies);
+}
+
+#[test]
+fn a_device_that_stops_reading_closes_its_window() {
+    let arguments = "rw twin -c 1 -n 4 --size 16KiB --persona deaf --timeout-read 3s --timeout-write 3s";
+    let Some(report) = on_twin(arguments) else { return };
+    assert!(charged(&report, AnomalyId::ZeroWindowStall) >= 1, "{:?}", report.anomalies);
+}
+
+#[test]
+fn a_device_that_never_closes_lingers_half_closed() {
+    let arguments = "head twin -c 4 -n 8 --persona half-closer --timeout-connect 1s --timeout-read 1s";
+    let Some(report) = on_twin(arguments) else { return };
+    let served = report.workloads[0].succeeded;
+    assert!(served >= 1);
+    let lingering = charged(&report, AnomalyId::HalfClosedLinger);
+    assert!(lingering >= served, "{served} served: {:?}", report.anomalies);
+}
+
+#[test]
+fn a_robust_device_within_its_capacity_is_charged_with_nothing() {
+    for seed in 1..=6 {
+        let link = ["clean", "home"][seed % 2];
+        println!("seed {seed}, link {link}");
+        let run = format!("twin -c 4 -n 200 --link {link} --seed {seed}");
+        for workload in ["head", "rw"] {
+            let Some(report) = on_twin(&format!("{workload} {run}")) else { return };
+            clean(&report);
+        }
+    }
+}
+
+#[test]
+fn a_lossy_link_is_the_paths_fault_alone() {
+    for seed in 1..=4 {
+        println!("seed {seed}");
+        for run in ["head twin -c 4 -n 80", "rw twin -c 4 -n 150"] {
+            let Some(report) = on_twin(&format!("{run} --link lossy --seed {seed}")) else { return };
+            let device = of_class(&report, AnomalyClass::Device);
+            assert_eq!(device, Vec::<String>::new(), "{run}, seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The program against the twin: what the real stack does under load, and what must be said of it. Each run is in a
+//! private network of its own.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod anomalies;
+mod load;
+mod options;
+mod program;
+
+use common::{espstress, skipped, valid_report};
+use espstress::event::{AnomalyClass, AnomalyId};
+use espstress::report::{CaptureStatus, Report};
+
+/// A run on the twin, its report read back; `None`, and said, where no twin or no capture can be had.
+#[track_caller]
+fn on_twin(arguments: &str) -> Option<Report> {
+    let mut command = espstress();
+    command.args(arguments.split_whitespace()).args(["--json", "-q", "--no-gate"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(3) && (said.contains("namespace") || said.contains("tun")) {
+        skipped("twin", &said);
+        return None;
+    }
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {said}");
+    let report = valid_report(&output.stdout);
+    if report.capture.status == CaptureStatus::Denied {
+        skipped("capture", report.capture.reason.as_deref().unwrap_or_default());
+        return None;
+    }
+    assert_eq!(report.capture.status, CaptureStatus::Complete, "{arguments}: {:?}", report.capture);
+    Some(report)
+}
+
+/// The rows of one class, in words.
+fn of_class(report: &Report, class: AnomalyClass) -> Vec<String> {
+    let rows = report.anomalies.iter().filter(|row| row.class == class);
+    rows.map(|row| format!("{} x {} on {}", row.count, row.id.name(), row.connections)).collect()
+}
+
+/// Connections on which the device is charged with `id`, probes included.
+fn charged(report: &Report, id: AnomalyId) -> u64 {
+    let rows = report.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
+    rows.map(|row| row.connections).sum()
+}
+
+/// The same on the workload's own connections.
+fn charged_in(report: &Report, workload: &str, id: AnomalyId) -> u64 {
+    let rows = report.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
+    rows.filter(|row| row.workload.as_deref() == Some(workload)).map(|row| row.connections).sum()
+}
+
+/// Every attempt was served, and the device is charged with nothing.
+#[track_caller]
+fn clean(report: &Report) {
+    let seed = report.seed;
+    for workload in &report.workloads {
+        let failures: Vec<_> = workload.failures.iter().collect();
+        assert_eq!(workload.succeeded, workload.attempts, "seed {seed}: {failures:?}");
+    }
+    assert_eq!(of_class(report, AnomalyClass::Device), Vec::<String>::new(), "seed {seed}");
+}
