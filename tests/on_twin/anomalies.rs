@@ -59,3 +59,15 @@ fn a_lossy_link_is_the_paths_fault_alone() {
         }
     }
 }
+
+#[test]
+fn a_device_that_accepts_one_a_second_leaves_syns_unanswered() {
+    let arguments = "head twin -c 16 -n 32 --persona slow-accept --timeout-connect 3s --timeout-read 3s";
+    let Some(report) = on_twin(arguments) else { return };
+    let timeouts = report.workloads[0].failures.get(espstress::event::Failure::ConnectTimeout);
+    assert!(timeouts > 0, "{:?}", report.workloads[0].failures);
+    // Sixteen at once are more than the device states: expected, and not charged to it.
+    let of_run = report.anomalies.iter().filter(|row| row.workload.as_deref() == Some("head"));
+    let mut unanswered = of_run.filter(|row| row.id == AnomalyId::SynUnanswered);
+    assert!(unanswered.any(|row| row.connections == timeouts), "{:?}", report.anomalies);
+}
