@@ -60,8 +60,6 @@ pub struct ProbeKindStats {
     pub host_failures: u64,
     /// The most lost in a row.
     pub most_lost_in_a_row: u64,
-    /// Lost in a row up to now.
-    pub lost_in_a_row: u64,
     /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
     pub longest_gap_ns: Option<u64>,
     /// Spells in which two or more in a row were lost, the first [`ProbeKindStats::MOST_SILENCES`] of them; the last
@@ -88,6 +86,13 @@ pub struct Silence {
     pub lost: u64,
 }
 
+/// Whether a time without answers is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SpellEnd {
+    Answered,
+    GoesOn,
+}
+
 impl ProbeKindStats {
     /// Spells kept at most.
     pub const MOST_SILENCES: usize = 256;
@@ -104,7 +109,6 @@ impl ProbeKindStats {
             late: 0,
             host_failures: 0,
             most_lost_in_a_row: 0,
-            lost_in_a_row: 0,
             longest_gap_ns: None,
             silences: Vec::new(),
             last_answer_ns: start_ns,
@@ -118,42 +122,51 @@ impl ProbeKindStats {
     pub fn answer(&mut self, at_ns: u64, latency_ns: u64) {
         self.sent += 1;
         self.answered += 1;
-        self.last_answer_ns = self.last_answer_ns.max(at_ns);
-        if self.lost_in_a_row >= 2
-            && let Some(silence) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none())
-        {
-            silence.to_ns = Some(at_ns);
-        }
-        self.lost_in_a_row = 0;
         self.latency.record(latency_ns);
         let row = self.series.row(at_ns);
         row.sent += 1;
         row.answered += 1;
         row.latency_sum_ns += u128::from(latency_ns);
         row.latency_max_ns = row.latency_max_ns.max(latency_ns);
+        self.spell(at_ns, SpellEnd::Answered);
+        self.last_answer_ns = self.last_answer_ns.max(at_ns);
     }
 
     /// A probe was not answered in time.
     pub fn loss(&mut self, at_ns: u64) {
         self.sent += 1;
-        self.lost_in_a_row += 1;
-        self.most_lost_in_a_row = self.most_lost_in_a_row.max(self.lost_in_a_row);
-        match self.lost_in_a_row {
-            1 => {}
-            2 if self.silences.len() < Self::MOST_SILENCES => {
-                // The first of the two was sent an interval before this one.
-                let from_ns = at_ns.saturating_sub(self.timeout_ns).saturating_sub(self.interval_ns);
-                self.silences.push(Silence { from_ns, to_ns: None, lost: 2 });
-            }
-            lost => {
-                if let Some(silence) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
-                    silence.lost = lost;
-                }
-            }
-        }
-        let gap = at_ns.saturating_sub(self.last_answer_ns);
-        self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
         self.series.row(at_ns).sent += 1;
+        // Later probes may have been answered while this one was waited for: then there is no spell.
+        self.spell(at_ns.saturating_sub(self.timeout_ns), SpellEnd::GoesOn);
+    }
+
+    /// Notes the time without an answer up to `at_ns`, where at least one probe lies in it. Losses become known
+    /// later than the answers to the probes behind them, so that only the answers' times tell.
+    fn spell(&mut self, at_ns: u64, end: SpellEnd) {
+        let gap = at_ns.saturating_sub(self.last_answer_ns);
+        let lost = match end {
+            SpellEnd::Answered => (gap + self.interval_ns / 2) / self.interval_ns.max(1),
+            SpellEnd::GoesOn => (gap + self.interval_ns / 2) / self.interval_ns.max(1) + 1,
+        }
+        .saturating_sub(1);
+        if lost == 0 {
+            return;
+        }
+        self.most_lost_in_a_row = self.most_lost_in_a_row.max(lost);
+        self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
+        if lost < 2 {
+            return;
+        }
+        let to_ns = match end {
+            SpellEnd::Answered => Some(at_ns),
+            SpellEnd::GoesOn => None,
+        };
+        if let Some(open) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
+            (open.to_ns, open.lost) = (to_ns, lost);
+        } else if self.silences.len() < Self::MOST_SILENCES {
+            let from_ns = self.last_answer_ns.saturating_add(self.interval_ns).min(at_ns);
+            self.silences.push(Silence { from_ns, to_ns, lost });
+        }
     }
 
     /// Lost probes of a hundred; `None` when none was sent.
@@ -442,6 +455,45 @@ mod tests {
     use super::*;
 
     const S: u64 = 1_000_000_000;
+
+    /// Probes each second with a time-out of two; those whose answer is lost are given by their second.
+    fn probed(seconds: u64, lost: &[u64]) -> ProbeKindStats {
+        let mut stats = ProbeKindStats::new("test", 0, S, 2 * S);
+        let mut known: Vec<(u64, Option<u64>)> = (0..seconds)
+            .map(|s| if lost.contains(&s) { (s * S + 2 * S, None) } else { (s * S + S / 100, Some(S / 100)) })
+            .collect();
+        known.sort_unstable();
+        for (at_ns, latency) in known {
+            match latency {
+                Some(latency) => stats.answer(at_ns, latency),
+                None => stats.loss(at_ns),
+            }
+        }
+        stats
+    }
+
+    #[test]
+    fn a_single_loss_is_a_gap_of_two_intervals_and_no_silence() {
+        let stats = probed(20, &[5]);
+        assert_eq!((stats.sent, stats.answered, stats.longest_gap_ns), (20, 19, Some(2 * S)));
+        assert_eq!(stats.silences, []);
+    }
+
+    #[test]
+    fn losses_in_a_row_are_one_silence_whatever_becomes_known_first() {
+        let stats = probed(20, &[5, 6, 7, 8]);
+        assert_eq!(stats.longest_gap_ns, Some(5 * S));
+        let ends = stats.silences.iter().map(|s| (s.to_ns, s.lost)).collect::<Vec<_>>();
+        assert_eq!(ends, [(Some(9 * S + S / 100), 4)]);
+    }
+
+    #[test]
+    fn a_silence_that_lasts_has_no_end() {
+        let stats = probed(20, &[16, 17, 18, 19]);
+        let [silence] = stats.silences[..] else { panic!("{:?}", stats.silences) };
+        assert_eq!((silence.to_ns, silence.lost), (None, 4));
+        assert!(silence.from_ns.abs_diff(16 * S) < S / 10, "{silence:?}");
+    }
 
     fn sample(at_s: u64, uptime_ms: u64, boot_count: Option<u32>) -> DeviceSample {
         let telemetry = Telemetry {
