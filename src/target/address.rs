@@ -1,7 +1,7 @@
 //! From a name to an address, and which addresses are public: this is for one's own devices only.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,39 +62,31 @@ pub fn resolve(host: &str, port: u16, public: PublicAddresses) -> Result<SocketA
     Ok(first)
 }
 
-/// Whether `ip` can be reached from anywhere: neither loopback, private (RFC 1918, RFC 4193), link-local, shared
-/// (RFC 6598), for documentation or benchmarks, nor unspecified.
+/// Whether `ip` is none of one's own network: neither loopback, private (RFC 1918, RFC 4193), link-local, shared
+/// (RFC 6598), nor unspecified. Addresses set aside for documentation and benchmarks count as public: no device of
+/// anybody's has one, and packets to them leave by the default route.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
             let shared = a == 100 && (64..128).contains(&b);
-            let benchmark = a == 198 && (18..20).contains(&b);
             !(ip.is_loopback()
                 || ip.is_private()
                 || ip.is_link_local()
-                || ip.is_documentation()
                 || ip.is_unspecified()
                 || ip.is_broadcast()
                 || ip.is_multicast()
-                || shared
-                || benchmark)
+                || shared)
         }
         IpAddr::V6(ip) => {
             !(ip.is_loopback()
                 || ip.is_unspecified()
                 || ip.is_multicast()
                 || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-                || is_documentation(ip))
+                || ip.is_unicast_link_local())
         }
     }
-}
-
-/// 2001:db8::/32 (RFC 3849).
-fn is_documentation(ip: Ipv6Addr) -> bool {
-    matches!(ip.segments(), [0x2001, 0x0db8, ..])
 }
 
 #[cfg(test)]
@@ -107,7 +99,7 @@ mod tests {
         for ip in own.split(' ') {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
-        for ip in "8.8.8.8 1.1.1.1 172.32.0.1 100.128.0.1 2606:4700::1111 ::ffff:8.8.8.8".split(' ') {
+        for ip in "8.8.8.8 1.1.1.1 172.32.0.1 100.128.0.1 203.0.113.7 198.18.0.1 2001:db8::1 2606:4700::1111 ::ffff:8.8.8.8".split(' ') {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
     }

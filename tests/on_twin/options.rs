@@ -1,30 +1,33 @@
 //! What the options of the stack and the size of the heap do to a run.
 
+use espstress::diagnose::FindingId;
 use espstress::event::{AnomalyId, Failure};
-use espstress::report::Reading;
+use espstress::report::{Reading, Report};
 
 use super::{charged, on_twin};
 
-/// Ten ports, two connections a second: a port comes round after five seconds.
-const ROTATION: &str = "--close wait --rate 2/s -c 4 --local-ports 40000-40009 --timeout-connect 1s";
+/// Forty ports, three connections a second: a port comes round after 13 s, within a TIME_WAIT of 120 s and after one
+/// of 12 s.
+const ROTATION: &str = "--close wait --rate 3/s -c 4 --local-ports 40000-40039 --timeout-connect 1s -d 26s";
 
 #[test]
-fn ports_that_come_round_within_time_wait_meet_the_old_connection() {
-    let Some(report) = on_twin(&format!("head twin:std {ROTATION} -d 10s")) else { return };
-    let workload = &report.workloads[0];
-    let timeouts = workload.failures.get(Failure::ConnectTimeout);
+fn the_same_rotation_of_ports_meets_time_wait_with_the_standard_options_and_not_with_the_experimental_ones() {
+    let beside = std::thread::spawn(|| on_twin(&format!("head twin:expr {ROTATION}")));
+    let standard = on_twin(&format!("head twin:std {ROTATION}"));
+    let experimental = beside.join().unwrap();
+    let (Some(standard), Some(experimental)) = (standard, experimental) else { return };
+    let timeouts = |report: &Report| report.workloads[0].failures.get(Failure::ConnectTimeout);
     // The first round is served, the second is not.
-    assert_eq!((workload.succeeded, workload.succeeded + timeouts), (10, workload.attempts));
-    assert_eq!(charged(&report, AnomalyId::TimewaitCollision), timeouts);
-}
-
-#[test]
-fn ports_that_come_round_after_time_wait_are_served() {
-    // Thirty ports at two a second: fifteen seconds, and TIME_WAIT is twelve.
-    let wide = ROTATION.replace("40000-40009", "40000-40029");
-    let Some(report) = on_twin(&format!("head twin:expr {wide} -d 25s")) else { return };
-    let workload = &report.workloads[0];
-    assert!(workload.succeeded >= workload.attempts * 9 / 10, "{:?}", workload.failures);
+    let workload = &standard.workloads[0];
+    assert_eq!((workload.succeeded, workload.succeeded + timeouts(&standard)), (40, workload.attempts));
+    assert_eq!(charged(&standard, AnomalyId::TimewaitCollision), timeouts(&standard));
+    assert!(
+        standard.findings.iter().any(|f| f.id == FindingId::TimewaitPortReuse),
+        "{:?}",
+        standard.findings
+    );
+    let few = timeouts(&experimental);
+    assert!(few * 10 <= timeouts(&standard), "{few} against {}", timeouts(&standard));
 }
 
 #[test]
@@ -35,6 +38,7 @@ fn a_fin_wait_timeout_is_a_rst_to_a_host_that_closes_later() {
     let arguments = format!("head twin:{} --close wait --close-delay 3s -c 4 -n 8", file.display());
     let Some(report) = on_twin(&arguments) else { return };
     assert_eq!(charged(&report, AnomalyId::RstAfterFin), 8, "{:?}", report.anomalies);
+    assert_eq!(report.findings.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::FinWaitTimeout]);
 }
 
 #[test]

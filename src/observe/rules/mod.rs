@@ -21,7 +21,7 @@ mod reset;
 mod stall;
 
 use crate::event::{AnomalyClass, AnomalyId, Answered, Direction};
-use crate::wire::Segment;
+use crate::wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
 
@@ -129,10 +129,23 @@ impl Scene<'_> {
             direction: self.facts.from,
             at: self.facts.at,
             lasted: 0,
-            answers: self.flow.host_last.filter(|_| from_device),
+            answers: self.answers().filter(|_| from_device),
             after_fin: fin.map(|f| self.facts.at.saturating_sub(f.first_at)),
             remark: None,
         }
+    }
+
+    /// What the device's segment answers. A RST for data names the end of that data in its ack (RFC 9293, 3.10.7.1),
+    /// also when the host's FIN has left meanwhile.
+    fn answers(&self) -> Option<Answered> {
+        let last = self.flow.host_last;
+        let fin = self.flow.host.fin.map(|fin| fin.seq);
+        let of_data = last == Some(Answered::Fin)
+            && self.segment.flags.has(Flags::RST)
+            && self.segment.flags.has(Flags::ACK)
+            && fin == Some(self.segment.ack)
+            && self.flow.host.payload_at > self.flow.device.fin.map(|fin| fin.first_at);
+        if of_data { Some(Answered::Payload) } else { last }
     }
 
     /// A verdict against the device, or, where C's own packets explain it, not.

@@ -65,6 +65,17 @@ fn a_request_that_meets_a_device_that_has_closed_is_answered_by_a_reset_after_fi
 }
 
 #[test]
+fn a_reset_that_answers_the_request_is_told_from_one_that_answers_the_fin_behind_it() {
+    let c = conv().established().wait_ms(200).response(17).device_fin().ack().wait_ms(100).request(63).fin();
+    let c = c.send_odd(FromDevice, Flags(0x14), 0, |s| s.ack = s.ack.wrapping_sub(1));
+    let (seen, _) = Look::for_ms(100).at(&c);
+    assert_eq!(
+        seen.iter().map(|o| (o.id, o.answers)).collect::<Vec<_>>(),
+        [(AnomalyId::RstAfterFin, Some(Answered::Payload))]
+    );
+}
+
+#[test]
 fn a_close_later_than_the_devices_patience_meets_a_reset_after_fin() {
     let c = conv().served().device_fin().ack().wait_ms(3_000).fin().device_rst();
     let (seen, _) = Look::for_ms(100).at(&c);
