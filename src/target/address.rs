@@ -47,9 +47,21 @@ pub enum PublicAddresses {
 /// [`AddressError`].
 pub fn resolve(host: &str, port: u16, public: PublicAddresses) -> Result<SocketAddr, AddressError> {
     let unresolved = |error| AddressError::Unresolved { host: host.to_owned(), error };
-    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unresolved)?.collect();
+    let found = (host, port).to_socket_addrs().map_err(unresolved)?;
+    choose(host, found.collect(), public)
+}
+
+/// The address to use of those that a name resolved to.
+fn choose(
+    host: &str,
+    mut found: Vec<SocketAddr>,
+    public: PublicAddresses,
+) -> Result<SocketAddr, AddressError> {
     found.sort_by_key(SocketAddr::is_ipv6);
-    let first = *found.first().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
+    let first = *found.first().ok_or_else(|| AddressError::Unresolved {
+        host: host.to_owned(),
+        error: io::ErrorKind::NotFound.into(),
+    })?;
     let ip = first.ip().to_canonical();
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(AddressError::NotOne { address: ip });
@@ -116,6 +128,13 @@ mod tests {
         assert!(resolve("localhost", 80, PublicAddresses::Refused).unwrap().ip().is_loopback());
         let said = resolve("no.such.host.invalid", 80, PublicAddresses::Refused).unwrap_err().to_string();
         assert!(said.contains("no.such.host.invalid"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_resolves_to_a_public_address_is_refused_with_that_address() {
+        let found = vec!["[fd00::1]:80".parse().unwrap(), "8.8.8.8:80".parse().unwrap()];
+        let said = choose("dns.example", found, PublicAddresses::Refused).unwrap_err().to_string();
+        assert!(said.contains("dns.example (8.8.8.8)") && said.contains("--allow-public"), "{said}");
     }
 
     #[test]
