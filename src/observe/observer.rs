@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence};
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
-use super::flow::{Chain, End, Evicted, Flow, FlowKey, Kind, Place, SECOND, Stage, Table, distance};
+use super::flow::{Chain, End, Ending, Evicted, Flow, FlowKey, Kind, Place, SECOND, Stage, Table, distance};
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
-use super::services::Services;
+use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
 
 /// How the device's end of a connection is told from the host's.
@@ -150,7 +150,8 @@ impl Observer {
         for slot in 0..self.table.len() {
             self.end_of(slot, Obstacle::WatchTooShort, sink);
         }
-        self.services.finish(sink);
+        let path = self.path();
+        self.services.finish(path, sink);
         self.summary.not_judged = self.unjudged.list();
         self.summary.rtt = self.rtt.figures();
         self.summary
@@ -291,12 +292,16 @@ impl Observer {
         if flow.missing && !was_missing {
             self.summary.incomplete += 1;
         }
+        let (end, closed) = (flow.device_end, flow.ended == Some((at, Ending::Closed)));
         if flow.ended.is_some_and(|(ended, _)| ended == at) {
             self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
         }
         if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
-            let end = flow.device_end;
             self.services.answered(end, sink);
+        }
+        if closed {
+            let path = self.path();
+            self.services.orderly(end, path, sink);
         }
         for ruling in said.into_iter().flatten() {
             self.rule(slot, ruling, sink);
@@ -309,6 +314,13 @@ impl Observer {
                 self.rule(slot, ruling, sink);
             }
         }
+    }
+
+    /// What the device's own segments have shown of the path so far. A SYN sent again shows nothing: a device that
+    /// takes no more leaves it unanswered as well.
+    const fn path(&self) -> PathIs {
+        let seen = &self.summary.from_device;
+        if seen.late_fills + seen.retransmissions > 0 { PathIs::Losing } else { PathIs::Whole }
     }
 
     fn count(&mut self, s: &Segment, from: Direction, kind: Kind, place: Place, slot: u32) {
@@ -365,8 +377,11 @@ impl Observer {
                 flow.tell(verdict.id);
                 let end = flow.device_end;
                 let occurrence = self.examples.occurrence(flow, &verdict);
+                let path = self.path();
                 if verdict.id == AnomalyId::SynUnanswered {
-                    self.services.unanswered(end, occurrence, sink);
+                    self.services.unanswered(end, occurrence, path, sink);
+                } else if Services::weighs(&occurrence) {
+                    self.services.silent(end, occurrence, path, sink);
                 } else {
                     sink(occurrence);
                 }

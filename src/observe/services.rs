@@ -1,13 +1,23 @@
-//! SYNs that went unanswered, service by service: one alone is the path's, three in a row are the device's.
+//! What one connection alone cannot tell, service by service.
 //!
-//! The first two of a row are held back until the third, or an answer, says what they are.
+//! A SYN that went unanswered is the path's when it is alone, the device's when three in a row met it. A silence
+//! of the device (no FIN, no window, no acknowledgement) may be a run of lost segments where the path loses some:
+//! it is the device's when three met it before fifty others have ended as they should.
+//!
+//! The first two are held back until the third, an answer, or the end says what they are.
 
-use crate::event::{AnomalyClass, Occurrence};
+use crate::event::{AnomalyClass, AnomalyId, Occurrence};
 
 use super::flow::End;
 
-/// Connections in a row that make it the device's doing.
+/// Connections that make it the device's doing.
 const ROW: u32 = 3;
+/// Connections that have ended in an orderly way since, and show that it was an exception.
+const ORDERLY: u32 = 50;
+/// What a silence looks like.
+const SILENCES: [AnomalyId; 3] =
+    [AnomalyId::HalfClosedLinger, AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
+const LOST: &str = "the path loses segments: what was waited for may be among them";
 /// Services followed at once; far more than a device has.
 const SERVICES: usize = 64;
 
@@ -16,6 +26,58 @@ struct Service {
     end: End,
     row: u32,
     held: Vec<Occurrence>,
+    silences: [Silence; SILENCES.len()],
+}
+
+/// One kind of silence of one service.
+#[derive(Debug, Default)]
+struct Silence {
+    met: u32,
+    orderly_since: u32,
+    held: Vec<Occurrence>,
+}
+
+/// Whether the path has been seen to lose segments of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathIs {
+    /// Nothing of the device's was missing.
+    Whole,
+    /// Something was sent again or came late.
+    Losing,
+}
+
+impl Silence {
+    fn met(&mut self, occurrence: Occurrence, sink: &mut impl FnMut(Occurrence)) {
+        self.met = self.met.saturating_add(1);
+        self.orderly_since = 0;
+        if self.met < ROW {
+            self.held.push(occurrence);
+        } else {
+            self.held.drain(..).for_each(&mut *sink);
+            sink(occurrence);
+        }
+    }
+
+    fn orderly(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
+        if self.met == 0 {
+            return;
+        }
+        self.orderly_since += 1;
+        if self.orderly_since >= ORDERLY {
+            self.met = 0;
+            self.release(path, sink);
+        }
+    }
+
+    fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
+        for mut occurrence in self.held.drain(..) {
+            if path == PathIs::Losing {
+                occurrence.class = AnomalyClass::Path;
+                occurrence.remark = Some(LOST);
+            }
+            sink(occurrence);
+        }
+    }
 }
 
 /// The rows of all services.
@@ -40,9 +102,10 @@ impl Services {
         &mut self,
         end: End,
         mut occurrence: Occurrence,
+        path: PathIs,
         sink: &mut impl FnMut(Occurrence),
     ) {
-        let service = self.service(end, sink);
+        let service = self.service(end, path, sink);
         service.row = service.row.saturating_add(1);
         if service.row >= ROW {
             for mut held in service.held.drain(..) {
@@ -58,16 +121,40 @@ impl Services {
         }
     }
 
-    fn service(&mut self, end: End, sink: &mut impl FnMut(Occurrence)) -> &mut Service {
+    /// Whether `occurrence` is one of those that [`silent`](Self::silent) weighs.
+    pub(super) fn weighs(occurrence: &Occurrence) -> bool {
+        occurrence.class == AnomalyClass::Device && SILENCES.contains(&occurrence.id)
+    }
+
+    /// The device at `end` was silent where it had to say something.
+    pub(super) fn silent(
+        &mut self,
+        end: End,
+        occurrence: Occurrence,
+        path: PathIs,
+        sink: &mut impl FnMut(Occurrence),
+    ) {
+        let Some(kind) = SILENCES.iter().position(|id| *id == occurrence.id) else { return sink(occurrence) };
+        self.service(end, path, sink).silences[kind].met(occurrence, sink);
+    }
+
+    /// A connection to `end` has ended with both FINs acknowledged.
+    pub(super) fn orderly(&mut self, end: End, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
+        if let Some(service) = self.list.iter_mut().find(|s| s.end == end) {
+            service.silences.iter_mut().for_each(|silence| silence.orderly(path, sink));
+        }
+    }
+
+    fn service(&mut self, end: End, path: PathIs, sink: &mut impl FnMut(Occurrence)) -> &mut Service {
         let at = self.list.iter().position(|s| s.end == end).unwrap_or_else(|| {
-            let new = Service { end, row: 0, held: Vec::new() };
+            let new = Service { end, row: 0, held: Vec::new(), silences: Default::default() };
             if self.list.len() < SERVICES {
                 self.list.push(new);
                 return self.list.len() - 1;
             }
             let at = self.turn;
             self.turn = (at + 1) % SERVICES;
-            self.list[at].held.drain(..).for_each(sink);
+            self.list[at].release(path, sink);
             self.list[at] = new;
             at
         });
@@ -75,9 +162,16 @@ impl Services {
     }
 
     /// Nothing more will come: hands out what is held back.
-    pub(super) fn finish(&mut self, sink: &mut impl FnMut(Occurrence)) {
+    pub(super) fn finish(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
         for service in &mut self.list {
-            service.held.drain(..).for_each(&mut *sink);
+            service.release(path, sink);
         }
+    }
+}
+
+impl Service {
+    fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
+        self.held.drain(..).for_each(&mut *sink);
+        self.silences.iter_mut().for_each(|silence| silence.release(path, sink));
     }
 }
