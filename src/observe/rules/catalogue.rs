@@ -131,19 +131,19 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::NoAckToData,
         "C sent the same payload three times again or more, and T never acknowledged it",
-        "keep-alive and window probes; payload acknowledged at last",
+        "keep-alive and window probes; payload acknowledged at last; one or two where the path loses segments",
         Needs::End,
     ),
     entry(
         AnomalyId::ZeroWindowStall,
         "T advertises a window of 0 for more than a second",
-        "the window of a RST; a window that shuts for a moment",
+        "the window of a RST; a window that shuts for a moment; one or two where the path loses segments",
         Needs::Watch(SECOND),
     ),
     entry(
         AnomalyId::HalfClosedLinger,
         "T acknowledged C's FIN, then sends neither FIN nor RST nor payload for 5 s",
-        "a download that goes on after C's half-close",
+        "a download that goes on after C's half-close; one or two where the path loses segments",
         Needs::Watch(5 * SECOND),
     ),
     entry(
