@@ -1,8 +1,9 @@
 //! What one connection alone cannot tell, service by service.
 //!
-//! A SYN that went unanswered is the path's when it is alone, the device's when three in a row met it. A silence
-//! of the device (no FIN, no window, no acknowledgement) may be a run of lost segments where the path loses some:
-//! it is the device's when three met it before fifty others have ended as they should.
+//! A SYN sent once that went unanswered is the path's when it is alone, the device's when three in a row met it. A
+//! silence of the device (no answer to a SYN sent again, no FIN, no window, no acknowledgement) may be a run of lost
+//! segments where the path loses some: it is the device's when three met it before fifty others have ended as they
+//! should.
 //!
 //! The first two are held back until the third, an answer, or the end says what they are.
 
@@ -15,8 +16,12 @@ const ROW: u32 = 3;
 /// Connections that have ended in an orderly way since, and show that it was an exception.
 const ORDERLY: u32 = 50;
 /// What a silence looks like.
-const SILENCES: [AnomalyId; 3] =
-    [AnomalyId::HalfClosedLinger, AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
+const SILENCES: [AnomalyId; 4] = [
+    AnomalyId::SynUnanswered,
+    AnomalyId::HalfClosedLinger,
+    AnomalyId::ZeroWindowStall,
+    AnomalyId::NoAckToData,
+];
 const LOST: &str = "the path loses segments: what was waited for may be among them";
 /// Services followed at once; far more than a device has.
 const SERVICES: usize = 64;
@@ -114,10 +119,10 @@ impl Services {
             }
             occurrence.class = AnomalyClass::Device;
         }
-        if occurrence.class == AnomalyClass::Device {
-            sink(occurrence);
-        } else {
-            service.held.push(occurrence);
+        match occurrence.class {
+            AnomalyClass::Device if service.row < ROW => self.silent(end, occurrence, path, sink),
+            AnomalyClass::Device => sink(occurrence),
+            AnomalyClass::Path | AnomalyClass::Provoked => service.held.push(occurrence),
         }
     }
 

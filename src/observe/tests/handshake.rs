@@ -121,3 +121,13 @@ fn a_connection_that_came_about_after_a_collision_is_judged_like_any_other() {
     let c = c.syn_ack().ack().request(63).response(17).ack().device_rst();
     assert_eq!(faults(&c, 100), [AnomalyId::TimewaitCollision, AnomalyId::AbortiveClose]);
 }
+
+#[test]
+fn a_syn_unanswered_twice_is_the_paths_where_the_path_loses_segments() {
+    let c = conv().established().request(63).response(17).wait_ms(1_500).again(FromDevice).ack().closed();
+    let c = unanswered_twice(c.then_on(50_001));
+    let (seen, _) = Look::for_ms(6_000).at(&c);
+    let syn = seen.iter().find(|o| o.id == AnomalyId::SynUnanswered).unwrap();
+    assert_eq!(syn.class, AnomalyClass::Path);
+    assert_eq!(faults(&unanswered_twice(conv()), 6_000), [AnomalyId::SynUnanswered]);
+}
