@@ -1,4 +1,7 @@
-//! Packets a second through parsing, flow table and rules; one core.
+//! Packets a second through parsing, flow table and rules; one core. Each layer is the difference to the one before:
+//! `decode` parses only, `observe/elsewhere` also looks whether it is the device's, `observe/stream` follows connections
+//! that are known, `observe/clean` takes in and settles new ones, `observe/crowded` makes room for each, `observe/sick`
+//! has anomalies to tell.
 //!
 //! `cargo bench --bench observe`
 
@@ -10,6 +13,7 @@ use espstress::observe::{DeviceEnds, Observer, ObserverConfig};
 use espstress::wire::{Link, decode};
 
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 91);
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 200);
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 const MICROSECOND: i64 = 1_000;
 
@@ -79,9 +83,14 @@ fn traffic(steps: &[Step], connections: u32) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn observe(frames: &[Vec<u8>]) -> u64 {
-    let device = DeviceEnds::Known(vec![(IpAddr::V4(DEVICE), Some(80))]);
-    let mut observer = Observer::new(ObserverConfig { device, ..ObserverConfig::default() });
+/// The device is what the frames are of.
+fn watching(device: Ipv4Addr) -> ObserverConfig {
+    let device = DeviceEnds::Known(vec![(IpAddr::V4(device), Some(80))]);
+    ObserverConfig { device, ..ObserverConfig::default() }
+}
+
+fn observe(frames: &[Vec<u8>], config: &ObserverConfig) -> u64 {
+    let mut observer = Observer::new(config.clone());
     let mut seen = 0;
     let mut at = 1_700_000_000_000_000_000;
     for f in frames {
@@ -107,7 +116,15 @@ fn benches(c: &mut Criterion) {
                 frames.iter().filter(|f| decode(Link::Ethernet, black_box(f), f.len() + 170).is_ok()).count()
             });
         });
-        group.bench_function(format!("observe/{name}"), |b| b.iter(|| observe(black_box(frames))));
+        let config = watching(DEVICE);
+        group.bench_function(format!("observe/{name}"), |b| b.iter(|| observe(black_box(frames), &config)));
+    }
+    group.throughput(Throughput::Elements(clean.len() as u64));
+    for (name, config) in [
+        ("elsewhere", watching(ELSEWHERE)),
+        ("crowded", ObserverConfig { connections: 64, ..watching(DEVICE) }),
+    ] {
+        group.bench_function(format!("observe/{name}"), |b| b.iter(|| observe(black_box(&clean), &config)));
     }
     group.finish();
 }
