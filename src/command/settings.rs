@@ -119,7 +119,8 @@ fn toml_value(text: &str) -> toml::Value {
 mod tests {
     use super::*;
 
-    const TWO: &str = "[[phase]]\nkind = 'head'\nrate = '5/s'\n[[phase]]\nname = 'cut'\nkind = 'outage'\ncycles = 100\n";
+    const TWO: &str =
+        "[[phase]]\nkind = 'head'\nrate = '5/s'\n[[phase]]\nname = 'cut'\nkind = 'outage'\ncycles = 100\n";
 
     fn after(expression: &str) -> Result<Scenario, String> {
         let mut scenario = Scenario::parse("t.toml", TWO).unwrap();

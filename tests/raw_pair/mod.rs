@@ -129,8 +129,7 @@ fn about(left: Option<f64>, right: f64) -> bool {
 
 #[test]
 fn the_scripts_summary_misleads_by_its_own_arithmetic_and_the_other_figures_do_not() {
-    let stats =
-        run("rw", "protocol = 'raw'\ncount = 8\npause_after_failure = '100ms'", scripted(&SCRIPT));
+    let stats = run("rw", "protocol = 'raw'\ncount = 8\npause_after_failure = '100ms'", scripted(&SCRIPT));
     let w = Workload::from_stats("rw", "rw", serde_json::json!({}), &stats);
     let raw = w.raw_summary.as_ref().unwrap();
     // Eight attempts, three of them refused: time-outs to the script, and none was.

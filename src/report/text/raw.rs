@@ -30,9 +30,11 @@ pub(super) fn lines(out: &mut String, w: &Workload, raw: &RawSummary, style: Sty
         "{} of the attempts failed",
         w.success_rate.map_or_else(|| "-".to_owned(), |share| percent(1.0 - share))
     )];
-    truth.extend(connect.and_then(|l| Some((l.mean_us?, l.count))).map(|(mean, n)| {
-        format!("connect mean {} of the {} that connected", time_us(mean), count(n))
-    }));
+    truth.extend(
+        connect
+            .and_then(|l| Some((l.mean_us?, l.count)))
+            .map(|(mean, n)| format!("connect mean {} of the {} that connected", time_us(mean), count(n))),
+    );
     truth.push(format!("connect_timeout {}", count(w.failures.get(Failure::ConnectTimeout))));
     truth.push(format!("rate {} by wall clock", per_s(raw.wall_rate_bytes_per_s)));
     line(out, "in truth", &truth.join(", "), style);

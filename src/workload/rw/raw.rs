@@ -59,10 +59,10 @@ impl Raw {
         }
     }
 
-    /// A connection stands for which `connect()` was called at `since`.
-    pub(super) fn connected(&mut self, since: Instant, tally: &mut RawTally) {
+    /// A connection stands for which `connect()` was called at `since` and took `ns` nanoseconds.
+    pub(super) fn connected(&mut self, since: Instant, ns: u64, tally: &mut RawTally) {
         self.since = since;
-        tally.connected(nanos(since.elapsed()));
+        tally.connected(ns);
     }
 
     /// The answer is complete.

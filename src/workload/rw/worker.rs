@@ -72,7 +72,7 @@ impl Channel {
         }
         self.codec.start();
         if let Codec::Raw(raw) = &mut self.codec {
-            raw.connected(from, recorder.raw());
+            raw.connected(from, ns, recorder.raw());
         }
         drop(recorder);
         self.out.clear();
