@@ -1,6 +1,7 @@
 //! For each failure name a server that causes exactly it.
 
 mod common;
+mod raw_pair;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -105,6 +105,11 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
 
+    /// A setting over the scenario's, as cycles=3 for every phase that has it, or NAME.cycles=3 for the phase of
+    /// that name; may be given again
+    #[arg(long = "set", value_name = "[NAME.]KEY=VALUE")]
+    pub set: Vec<String>,
+
     /// What every run has
     #[command(flatten)]
     pub common: Common,

@@ -25,6 +25,9 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
     if args.target.is_some() {
         scenario.target.clone_from(&args.target);
     }
+    for expression in &args.set {
+        settings::set(&mut scenario, expression).map_err(Failed::usage)?;
+    }
     let typed = Typed(crate::workload::typed_load(matches));
     go(scenario, &typed, &args.common)
 }

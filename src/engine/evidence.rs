@@ -108,9 +108,14 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence 
     }
 }
 
-/// The policy by its name in the settings, which is also its name in scenarios.
+/// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its own:
+/// there the device always closes first.
 fn close_policy(settings: &serde_json::Value) -> ClosePolicy {
-    match settings.get("close").and_then(serde_json::Value::as_str) {
+    let text = |key: &str| settings.get(key).and_then(serde_json::Value::as_str);
+    if text("protocol") == Some("raw") {
+        return ClosePolicy::Wait;
+    }
+    match text("close") {
         Some("wait") => ClosePolicy::Wait,
         Some("rst") => ClosePolicy::Rst,
         Some("half") => ClosePolicy::Half,
@@ -310,5 +315,18 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
         msl_ms: number("CONFIG_LWIP_TCP_MSL"),
         fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
         max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_closes_first_is_told_by_the_policy_or_by_the_protocol() {
+        let told = |settings: serde_json::Value| close_policy(&settings);
+        assert_eq!(told(serde_json::json!({ "close": "wait" })), ClosePolicy::Wait);
+        assert_eq!(told(serde_json::json!({ "protocol": "raw" })), ClosePolicy::Wait);
+        assert_eq!(told(serde_json::json!({ "protocol": "framed" })), ClosePolicy::Fin);
     }
 }

@@ -11,6 +11,7 @@ mod human;
 mod latency;
 mod log_lines;
 mod model;
+mod raw;
 mod sections;
 mod style;
 pub mod text;
@@ -32,6 +33,7 @@ pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
     TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
+pub use raw::RawSummary;
 pub use sections::{
     HalfOpenFigures, OutageRow, ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary,
 };

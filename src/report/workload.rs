@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
-use super::{HalfOpenFigures, LatencyFigures, OutageRow};
+use super::{HalfOpenFigures, LatencyFigures, OutageRow, RawSummary};
 use crate::event::{Failure, FailureCounts};
 use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -57,6 +57,8 @@ pub struct Workload {
     pub outages: Option<Vec<OutageRow>>,
     /// How the device bore vanished peers; null for other workloads.
     pub half_open: Option<HalfOpenFigures>,
+    /// `rw` with the protocol `raw`: the summary as the MicroPython pair's client computes it; null otherwise.
+    pub raw_summary: Option<RawSummary>,
 }
 
 /// Application bytes of a workload.
@@ -214,6 +216,7 @@ impl Workload {
             series: stats.series.rows().iter().map(series_row).collect(),
             outages: None,
             half_open: None,
+            raw_summary: stats.raw.as_deref().map(|tally| RawSummary::new(tally, wall_s)),
         }
     }
 

@@ -8,6 +8,7 @@ mod latency;
 mod ledger;
 mod outage;
 mod probe;
+mod raw;
 mod recorder;
 mod series;
 pub mod significance;
@@ -27,6 +28,7 @@ pub use outage::{
 pub use probe::{
     DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart, Silence,
 };
+pub use raw::{RawTally, Times};
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};
 pub use tcp::TcpTotals;

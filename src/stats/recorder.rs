@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, Series, TcpTotals};
+use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals};
 use crate::event::{Ending, EndingCounts, Failure, FailureCounts, OutageNote, PhaseProgress, TcpSample};
 
 /// The whole of what one workload measured.
@@ -38,6 +38,8 @@ pub struct WorkloadStats {
     pub outage: Option<Box<OutageStats>>,
     /// What silenced connections did; `None` for a workload that has none.
     pub half_open: Option<Box<HalfOpenStats>>,
+    /// The raw protocol's own counting; `None` for any other.
+    pub raw: Option<Box<RawTally>>,
     /// Start, nanoseconds since the start of the run.
     pub start_ns: u64,
     /// End, nanoseconds since the start of the run.
@@ -66,6 +68,7 @@ impl WorkloadStats {
             late_starts: 0,
             outage: None,
             half_open: None,
+            raw: None,
             start_ns,
             end_ns: start_ns,
             main_phase: None,
@@ -191,6 +194,17 @@ impl Recorder {
     /// The silenced connections' part, made when it is first asked for.
     pub fn half_open(&mut self) -> &mut HalfOpenStats {
         self.stats.half_open.get_or_insert_default()
+    }
+
+    /// The raw protocol's own counting, made when it is first asked for.
+    pub fn raw(&mut self) -> &mut RawTally {
+        self.stats.raw.get_or_insert_default()
+    }
+
+    /// Successes so far.
+    #[must_use]
+    pub const fn succeeded(&self) -> u64 {
+        self.stats.succeeded
     }
 
     /// The silenced connections' part as far as there is one.

@@ -28,7 +28,12 @@ pub struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 
-    /// How long to go on; 10s when neither this nor --count is given
+    /// Successes in all, however many attempts they take; a little more where several connections work at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successes: Option<u64>,
+
+    /// How long to go on; 10s when neither this nor --count nor --successes is given
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
@@ -42,6 +47,11 @@ pub struct Load {
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Span>,
+
+    /// Closed loop: pause after a failed attempt; 1 ms, doubled with each further failure up to 100 ms, when not given
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_after_failure: Option<Span>,
 
     /// Longest wait for a connection
     #[arg(long, value_name = "DUR", default_value = "5s")]
@@ -123,7 +133,7 @@ impl Load {
     /// How long, when nothing else ends it.
     #[must_use]
     pub fn time_limit(&self) -> Option<Duration> {
-        match (self.duration, self.count) {
+        match (self.duration, self.count.or(self.successes)) {
             (Some(span), _) => Some(span.0),
             (None, Some(_)) => None,
             (None, None) => Some(Duration::from_secs(10)),
@@ -133,7 +143,7 @@ impl Load {
     /// For a progress bar.
     #[must_use]
     pub fn expected(&self) -> Expected {
-        match (self.count, self.time_limit()) {
+        match (self.count.or(self.successes), self.time_limit()) {
             (Some(count), _) => Expected::Count(count),
             (None, Some(limit)) => Expected::Duration(crate::clock::nanos(limit)),
             (None, None) => Expected::Open,
@@ -150,7 +160,7 @@ impl Load {
             }
             _ => None,
         };
-        match (self.count, by_pace) {
+        match (self.count.or(self.successes), by_pace) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -161,6 +171,8 @@ impl Load {
         let now = Instant::now();
         let schedule = Rc::new(RefCell::new(Schedule {
             left: self.count,
+            goal: self.successes,
+            pause: self.pause_after_failure.map(|span| span.0),
             end: self.time_limit().and_then(|limit| now.checked_add(limit)),
             pacer: self.pace().map(|interval| Pacer::new(now, interval)),
         }));
@@ -182,14 +194,18 @@ impl Load {
 /// What all workers of a loop share.
 struct Schedule {
     left: Option<u64>,
+    /// Successes that end the loop.
+    goal: Option<u64>,
+    /// The same pause after each failure, where one was asked for.
+    pause: Option<Duration>,
     end: Option<Instant>,
     pacer: Option<Pacer>,
 }
 
 impl Schedule {
-    /// The next attempt's intended start; `None` when there is to be no further one.
-    fn next(&mut self) -> Option<(Instant, LoopKind)> {
-        if self.left == Some(0) {
+    /// The next attempt's intended start after `succeeded` successes; `None` when there is to be no further one.
+    fn next(&mut self, succeeded: u64) -> Option<(Instant, LoopKind)> {
+        if self.left == Some(0) || self.goal.is_some_and(|goal| succeeded >= goal) {
             return None;
         }
         let next = match &mut self.pacer {
@@ -214,7 +230,8 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
     let mut stop = context.stop.clone();
     let mut back_off = Duration::ZERO;
     while !stop.is_stopping() {
-        let Some((intended, kind)) = schedule.borrow_mut().next() else { break };
+        let succeeded = context.recorder.borrow().succeeded();
+        let Some((intended, kind)) = schedule.borrow_mut().next(succeeded) else { break };
         let now = Instant::now();
         if intended > now {
             tokio::select! {
@@ -254,7 +271,10 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
             back_off = Duration::ZERO;
             continue;
         }
-        back_off = (back_off * 2).clamp(Duration::from_millis(1), LONGEST_BACK_OFF);
+        back_off = match schedule.borrow().pause {
+            Some(pause) => pause,
+            None => (back_off * 2).clamp(Duration::from_millis(1), LONGEST_BACK_OFF),
+        };
         tokio::select! {
             biased;
             () = stop.stopped() => break,

@@ -8,6 +8,7 @@ mod anomalies;
 mod load;
 mod options;
 mod program;
+mod scenarios;
 
 use common::{espstress, skipped, valid_report};
 use espstress::event::{AnomalyClass, AnomalyId};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LABEL, label, title};
+use super::{LABEL, label, raw, title};
 use crate::event::Failure;
 use crate::report::distribution::Axis;
 use crate::report::human::{bytes, count, figure, percent, rate, things, time_s, time_us};
@@ -53,6 +53,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     if !also.is_empty() {
         line(out, "also", &also.join("; "), style);
     }
+    if let Some(summary) = &w.raw_summary {
+        raw::lines(out, w, summary, style);
+    }
     if let Some(rows) = &w.outages {
         outages(out, rows, style);
     }
@@ -61,7 +64,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     }
 }
 
-fn line(out: &mut String, name: &str, text: &str, style: Style) {
+pub(super) fn line(out: &mut String, name: &str, text: &str, style: Style) {
     style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, text);
 }
 

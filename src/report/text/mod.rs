@@ -3,6 +3,7 @@
 
 mod broke;
 mod measured;
+mod raw;
 
 use std::fmt::Write as _;
 

@@ -1,10 +1,16 @@
 //! The MicroPython pair's protocol: a GET, then everything up to the peer's FIN. The answer has no HTTP head: two
 //! lines of heap figures, then 10,240 bytes of one repeated word.
+//!
+//! Beside what every protocol measures, the counts of that pair's client are kept, so that a report can print its
+//! summary: see [`RawTally`].
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::codec::Fed;
+use crate::clock::nanos;
 use crate::event::Failure;
+use crate::stats::RawTally;
 
 /// Bytes that follow the two lines.
 pub(super) const PAYLOAD: usize = 10_240;
@@ -25,6 +31,10 @@ pub(super) struct Raw {
     word: [u8; LONGEST_WORD],
     word_length: Option<usize>,
     received: usize,
+    /// When `connect()` was called.
+    since: Instant,
+    /// Bytes of the answer, the two lines included.
+    read: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +54,31 @@ impl Raw {
             word: [0; LONGEST_WORD],
             word_length: None,
             received: 0,
+            since: Instant::now(),
+            read: 0,
+        }
+    }
+
+    /// A connection stands for which `connect()` was called at `since` and took `ns` nanoseconds.
+    pub(super) fn connected(&mut self, since: Instant, ns: u64, tally: &mut RawTally) {
+        self.since = since;
+        tally.connected(ns);
+    }
+
+    /// The answer is complete.
+    pub(super) fn answered(&self, tally: &mut RawTally) {
+        tally.answered(nanos(self.since.elapsed()), self.read);
+    }
+
+    /// The transaction has failed. The script looks at no answer: what it would have read to the end is one there.
+    pub(super) fn failed(&self, failure: Failure, tally: &mut RawTally) {
+        match failure {
+            Failure::ConnectReset | Failure::WriteTimeout | Failure::WriteReset => tally.write_errors += 1,
+            Failure::EofBeforeResponse
+            | Failure::TruncatedResponse
+            | Failure::BadResponse
+            | Failure::CorruptPayload => self.answered(tally),
+            _ => tally.read_errors += 1,
         }
     }
 
@@ -53,6 +88,7 @@ impl Raw {
         self.line = 0;
         self.word_length = None;
         self.received = 0;
+        self.read = 0;
     }
 
     pub(super) fn request(&self, out: &mut Vec<u8>) {
@@ -60,6 +96,7 @@ impl Raw {
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Failure> {
+        self.read += bytes.len() as u64;
         for &byte in bytes {
             self.any = true;
             match self.part {

@@ -70,8 +70,11 @@ impl Channel {
             recorder.reconnected();
             self.had_failed = false;
         }
-        drop(recorder);
         self.codec.start();
+        if let Codec::Raw(raw) = &mut self.codec {
+            raw.connected(from, ns, recorder.raw());
+        }
+        drop(recorder);
         self.out.clear();
         self.sent = 0;
         self.link = Some(Link { connection, answers: 0, _held: held });
@@ -143,6 +146,9 @@ impl Channel {
                 recorder.latency_pair(Phase::RoundTrip, self.context.since_ns(start.intended), actual);
             }
         }
+        if let Codec::Raw(raw) = &self.codec {
+            raw.answered(recorder.raw());
+        }
     }
 
     /// The connection is lost: every request in flight has failed, by the same name.
@@ -153,6 +159,9 @@ impl Channel {
         let mut recorder = self.context.recorder.borrow_mut();
         for _ in self.in_flight.drain(..) {
             recorder.attempt(Err(failure));
+            if let Codec::Raw(raw) = &self.codec {
+                raw.failed(failure, recorder.raw());
+            }
         }
         drop(recorder);
         self.link = None;
@@ -224,7 +233,11 @@ impl Worker for Channel {
                 Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
                 Err(Refused::Failure(failure)) => {
                     self.had_failed = true;
-                    self.context.recorder.borrow_mut().attempt(Err(failure));
+                    let mut recorder = self.context.recorder.borrow_mut();
+                    recorder.attempt(Err(failure));
+                    if matches!(self.codec, Codec::Raw(_)) {
+                        recorder.raw().connect_failed();
+                    }
                     return Outcome::Failed;
                 }
             }
