@@ -26,7 +26,9 @@ fn in_a_network(test: &str, body: fn()) {
 
 fn with_an_interface() {
     ip("link set lo up");
-    ip("link add mdns0 type dummy");
+    // The other end is there for the carrier alone.
+    ip("link add mdns0 type veth peer name far");
+    ip("link set far addrgenmode none up");
     ip("address add 10.77.0.1/24 dev mdns0");
     ip("link set mdns0 up");
 }
