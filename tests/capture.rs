@@ -4,6 +4,9 @@
 //! that is not permitted it prints why it was skipped; with `capture` in `ESPSTRESS_REQUIRE` it fails.
 #![cfg(target_os = "linux")]
 
+#[path = "common/apart.rs"]
+mod apart;
+
 use std::io::{Read, Write};
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,55 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use apart::{OWN_NETWORK, ip};
+
 use espstress::observe::capture::{
     Capture, CaptureConfig, CaptureError, CaptureStats, IcmpErrors, Keep, LINKTYPE_ETHERNET, LINKTYPE_RAW,
     Ports, Travel, VlanTag,
 };
 use espstress::observe::file::{Reader, Writer, WriterConfig};
 
-const INSIDE: &str = "ESPSTRESS_TEST_INSIDE";
-
-/// Runs `body` in a fresh namespace: `unshare` with these options, this test alone.
+/// In a fresh namespace, as [`apart::apart`] does it.
 fn apart(test: &str, options: &[&str], body: fn()) {
-    if std::env::var(INSIDE).as_deref() == Ok(test) {
-        body();
-        return;
-    }
-    let required =
-        std::env::var("ESPSTRESS_REQUIRE").is_ok_and(|v| v.split(',').any(|w| w.trim() == "capture"));
-    let works = Command::new("unshare").args(options).arg("true").output();
-    let reason = match &works {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(e) => Some(format!("unshare: {e}")),
-    };
-    if let Some(reason) = reason {
-        assert!(!required, "{test} is required here, but: {reason}");
-        println!("SKIPPED {test}: {reason}");
-        return;
-    }
-    let output = Command::new("unshare")
-        .args(options)
-        .arg("--")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, test)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let skipped = said.lines().find(|l| l.starts_with("SKIPPED"));
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    if let Some(line) = skipped {
-        assert!(!required, "{line}");
-        println!("{line}");
-    }
-}
-
-const OWN_NETWORK: [&str; 3] = ["--user", "--map-root-user", "--net"];
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-    assert!(status.success(), "ip {arguments}");
+    apart::apart("capture", test, options, body);
 }
 
 /// A captured frame, kept.

@@ -1,6 +1,9 @@
 //! The program as a person or a script meets it: endings, statuses, messages and what goes to which stream.
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "command_line/discover.rs"]
+mod discover;
 
 use std::io::Read;
 use std::net::SocketAddr;

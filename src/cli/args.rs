@@ -65,8 +65,14 @@ pub enum Other {
   espstress report run.json --format html -o run.html
   espstress report run.json --format junit > junit.xml")]
     Report(ReportArgs),
-    /// Devices that announce themselves by mDNS
-    #[command(hide = true)]
+    /// Find the devices that announce themselves by mDNS
+    #[command(after_help = "Examples:
+  espstress discover                              every device in this host's networks
+  espstress discover --interface wlan0 --timeout 10s
+  espstress discover --json | jq -r '.devices[].addresses[0]'
+
+A device that runs this project's firmware announces _espstress._tcp. Finding none is no failure: the status is 0,
+and the list in the JSON is empty. 3 says that this host has no network to look in.")]
     Discover(DiscoverArgs),
     /// The anomalies that are looked for, explained
     Anomalies,
@@ -317,8 +323,12 @@ pub struct ReportArgs {
 #[derive(Args, Debug)]
 pub struct DiscoverArgs {
     /// How long to listen
-    #[arg(short, long, value_name = "DUR", default_value = "5s")]
-    pub duration: Span,
+    #[arg(long, value_name = "DUR", default_value = "3s")]
+    pub timeout: Span,
+
+    /// Ask and listen on this network interface alone; by default on each one but the loopback
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
 
     /// JSON on standard output, and nothing else there
     #[arg(long)]

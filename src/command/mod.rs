@@ -3,6 +3,7 @@
 mod analyze;
 mod assemble;
 mod catalogue;
+mod discover;
 mod files;
 mod log;
 mod output;
@@ -106,9 +107,8 @@ pub fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Man => catalogue::man(),
             Other::Twin(args) => twin::twin(&args),
             Other::Analyze(args) => analyze::analyze(&args),
-            Other::Doctor(_) | Other::Discover(_) => {
-                Err(Failed::environment("this build has no such command yet"))
-            }
+            Other::Discover(args) => discover::discover(&args),
+            Other::Doctor(_) => Err(Failed::environment("this build has no such command yet")),
         },
     }
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod device;
+pub mod discover;
 #[cfg(target_os = "linux")]
 pub mod network;
 pub mod sim;

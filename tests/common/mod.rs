@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "a module of each test, not a crate")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod apart;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};

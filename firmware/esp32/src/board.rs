@@ -26,6 +26,9 @@ pub(crate) const CHIP: &str = if cfg!(feature = "esp32c3") {
     "ESP32"
 };
 
+/// The network stack's name.
+pub(crate) const STACK: &str = "smoltcp";
+
 /// Options of the stack that matter for what is seen on the wire.
 const OPTIONS: [(&str, &str); 6] = [
     ("chip", CHIP),
@@ -91,7 +94,7 @@ impl Board for Chip {
                 power_save: station.power_save.get(),
             }),
             sockets: None,
-            stack: Stack { name: "smoltcp", version: "0.13.1" },
+            stack: Stack { name: STACK, version: "0.13.1" },
             options: &options,
         })
     }
