@@ -10,8 +10,6 @@ use std::vec::Vec;
 use async_executor::LocalExecutor;
 use embassy_net::driver::Driver;
 use embassy_net::{Ipv4Cidr, StackResources, StaticConfigV4};
-use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use embassy_sync::signal::Signal;
 use espstress_device::telemetry::Stack;
 
 use crate::device::{Board, Device};
@@ -41,9 +39,6 @@ pub const OPTIONS: [(&str, &str); 7] = [
     ("BACKLOG", "none"),
     ("POOL", "12"),
 ];
-
-/// Calls the host's own task, from any thread.
-pub type Bell = Signal<CriticalSectionRawMutex, ()>;
 
 /// Where a device is in its network.
 #[derive(Clone, Copy, Debug)]

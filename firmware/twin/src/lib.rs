@@ -9,6 +9,7 @@
 //! on_lwip     a life on lwIP
 //! sockets     lwIP's sockets under the device program's loop
 //! on_smoltcp  a life on smoltcp
+//! bell        wakes that life from another thread
 //! radio       frames between the link and smoltcp
 //! air         the link model at work between TAP device and stack
 //! control     the process's end of the control channel
@@ -24,6 +25,8 @@ pub mod setup;
 
 #[cfg(target_os = "linux")]
 mod air;
+#[cfg(target_os = "linux")]
+mod bell;
 #[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]

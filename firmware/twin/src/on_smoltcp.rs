@@ -6,13 +6,14 @@ use std::sync::mpsc::Receiver;
 
 use espstress_device::telemetry::{Heap, ResetReason};
 use espstress_device::{Config, DeviceWish, Readings};
-use espstress_embassy::host::{self, Bell, Place};
+use espstress_embassy::host::{self, Place};
 use espstress_embassy::{Board, Device, EMBASSY_NET_VERSION, SMOLTCP_VERSION};
 use espstress_lwip::Options;
 use espstress_lwip::heap::{self, Block};
 use futures_lite::future::block_on;
 
 use crate::air::Air;
+use crate::bell::Bell;
 use crate::control::Errand;
 use crate::error::ChildError;
 use crate::life::{After, Life, StackFacts};
@@ -26,11 +27,11 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     }
     let life = Life { device: Config { sockets: host::SOCKETS, ..life.device }, ..life };
     let setup = &life.setup;
-    let bell = Arc::new(Bell::new());
+    let bell = Arc::new(Bell::default());
     let (inbox, radio) = radio(Arc::clone(&life.air), setup.mac);
     let errands = life.start_threads(inbox, {
         let bell = Arc::clone(&bell);
-        move || bell.signal(())
+        move || bell.ring()
     })?;
     let board = Twin {
         air: Arc::clone(&life.air),
@@ -62,7 +63,7 @@ async fn attend<const N: usize>(
 ) -> Result<Option<Config>, ChildError> {
     life.report_ready(facts());
     loop {
-        bell.wait().await;
+        bell.heard().await;
         if let Some(next) = device.board().next.borrow_mut().take() {
             return Ok(Some(next));
         }
@@ -128,6 +129,6 @@ impl Board for Twin {
 
     fn restart(&self, _reason: ResetReason, next: Config) {
         *self.next.borrow_mut() = Some(next);
-        self.bell.signal(());
+        self.bell.ring();
     }
 }
