@@ -2,7 +2,7 @@
 
 use espstress::target::sim::{Sim, SimConfig};
 use espstress_device::Persona;
-use espstress_device::conformance::{Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
+use espstress_device::conformance::{self, Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
 use espstress_device::persona::Kind;
 
 fn start(persona: Persona) -> (Sim, Device) {
@@ -43,6 +43,14 @@ fn every_persona_shows_its_habit() {
         running.into_iter().filter_map(|check| check.join().expect("no panic")).collect()
     });
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn noise_on_every_port_leaves_it_as_it_was() {
+    let (_sim, device) = start(Persona::ROBUST);
+    for seed in [0xC0FF_EE01, 0xC0FF_EE02] {
+        conformance::withstands_noise(&device, seed).unwrap();
+    }
 }
 
 #[test]

@@ -44,7 +44,8 @@ pub enum Other {
     /// Keep a twin up in its private network, or run a program inside it
     #[command(after_help = "Examples:
   espstress twin                                  until Ctrl-C
-  espstress twin --persona leaky -- curl -i http://192.168.4.91/")]
+  espstress twin --persona leaky -- curl -i http://192.168.4.91/
+  espstress twin --stack smoltcp                  the stack of Rust firmware instead of lwIP")]
     Twin(TwinArgs),
     /// Find the anomalies in a capture file; no traffic is sent
     #[command(after_help = "Examples:
@@ -135,6 +136,10 @@ pub struct DeviceOptions {
     /// The twin's heap; 113840 bytes by default
     #[arg(long, value_name = "SIZE")]
     pub heap: Option<Size>,
+
+    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware)
+    #[arg(long, value_name = "lwip|smoltcp")]
+    pub stack: Option<String>,
 }
 
 /// What every run has.
@@ -208,11 +213,11 @@ pub struct Common {
 /// `twin`.
 #[derive(Args, Debug)]
 pub struct TwinArgs {
-    /// Options of the stack: current, std, expr, or an sdkconfig file
+    /// Options of lwIP: current, std, expr, or an sdkconfig file
     #[arg(value_name = "OPTION_SET", default_value = "current")]
     pub options: String,
 
-    /// Habit, link and heap.
+    /// Habit, link, heap and stack.
     #[command(flatten)]
     pub device: DeviceOptions,
 

@@ -131,6 +131,7 @@ fn overlay(scenario: &mut Scenario, common: &Common) {
     };
     take(&mut scenario.persona, &common.device.persona);
     take(&mut scenario.link, &common.device.link);
+    take(&mut scenario.stack, &common.device.stack);
     take(&mut scenario.local_ports, &common.local_ports);
     scenario.seed = common.seed.or(scenario.seed);
     scenario.watch = common.watch.or(scenario.watch);
@@ -163,6 +164,7 @@ fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, 
         persona: scenario.persona.clone(),
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
+        stack: scenario.stack.clone(),
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
     };
@@ -260,6 +262,7 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
         "target": scenario.target,
         "persona": scenario.persona,
         "link": scenario.link,
+        "stack": scenario.stack,
         "seed": seed,
         "watch": scenario.watch,
         "local_ports": scenario.local_ports,

@@ -15,6 +15,7 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         persona: args.device.persona.clone(),
         link: args.device.link.clone(),
         heap: args.device.heap.map(|size| size.0),
+        stack: args.device.stack.clone(),
         seed,
         public: PublicAddresses::Refused,
     };

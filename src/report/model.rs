@@ -154,7 +154,7 @@ impl Host {
 pub enum TargetKind {
     /// A device on the network.
     Device,
-    /// The device program on lwIP, in a private network.
+    /// The device program on lwIP or smoltcp, in a private network.
     Twin,
     /// The device program on the host's own TCP stack.
     Sim,

@@ -98,6 +98,8 @@ pub struct Scenario {
     pub persona: Option<String>,
     /// The link of a twin.
     pub link: Option<String>,
+    /// The TCP/IP stack of a twin.
+    pub stack: Option<String>,
     /// Of everything random.
     pub seed: Option<u64>,
     /// How long to listen after the last close.
@@ -118,6 +120,7 @@ struct File {
     target: Option<String>,
     persona: Option<String>,
     link: Option<String>,
+    stack: Option<String>,
     seed: Option<u64>,
     watch: Option<Span>,
     local_ports: Option<String>,
@@ -180,6 +183,7 @@ impl Scenario {
             target: read.target,
             persona: read.persona,
             link: read.link,
+            stack: read.stack,
             seed: read.seed,
             watch: read.watch,
             local_ports: read.local_ports,
@@ -197,6 +201,7 @@ impl Scenario {
             target: None,
             persona: None,
             link: None,
+            stack: None,
             seed: None,
             watch: None,
             local_ports: None,

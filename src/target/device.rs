@@ -11,11 +11,11 @@ use espstress_device::{Persona, Service, telemetry};
 
 use super::address::{AddressError, PublicAddresses, resolve};
 use super::sim::{Sim, SimConfig};
-use super::spec::{Spec, TwinOptions};
+use super::spec::{Spec, TwinOptions, TwinStack};
 #[cfg(target_os = "linux")]
 use super::{
     network::{NetworkError, PrivateNetwork},
-    twin::{OptionSet, Twin, TwinError, TwinSpec, link::LinkSpec},
+    twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
 use crate::event::Endpoints;
 
@@ -24,7 +24,7 @@ use crate::event::Endpoints;
 pub enum DeviceKind {
     /// On the network.
     Address,
-    /// The device program on lwIP.
+    /// The device program on lwIP or smoltcp.
     Twin,
     /// The device program on the host's stack.
     Sim,
@@ -41,6 +41,8 @@ pub struct DeviceSetup {
     pub link: Option<String>,
     /// The twin's heap, bytes.
     pub heap: Option<u64>,
+    /// The twin's stack; lwIP unless said otherwise.
+    pub stack: Option<String>,
     /// Of everything random in the twin.
     pub seed: u64,
     /// Whether a public address may be used.
@@ -63,6 +65,21 @@ pub enum TargetError {
         option: &'static str,
         /// Targets that have it.
         kinds: &'static str,
+        /// The target as given.
+        target: String,
+    },
+    /// There is no such stack.
+    #[error("--stack {given}: no such stack; allowed: {}", TwinStack::ALL.map(TwinStack::name).join(", "))]
+    Stack {
+        /// The name as given.
+        given: String,
+    },
+    /// Options of lwIP for a twin on another stack.
+    #[error(
+        "{target} names options of lwIP, and smoltcp has none of them: its options are fixed when it is compiled; \
+         the target is `twin` with --stack smoltcp, or leave --stack out"
+    )]
+    OptionsOfLwip {
         /// The target as given.
         target: String,
     },
@@ -116,6 +133,8 @@ impl TargetError {
             self,
             Self::Persona(_)
                 | Self::NotForThis { .. }
+                | Self::Stack { .. }
+                | Self::OptionsOfLwip { .. }
                 | Self::Link(_)
                 | Self::Options { .. }
                 | Self::Address(AddressError::Public { .. } | AddressError::NotOne { .. })
@@ -186,7 +205,8 @@ impl Device {
         let twin = DeviceSetup { spec: Spec::Twin(TwinOptions::Current), ..setup.clone() };
         match Self::bring_up(&twin) {
             Ok(device) => Ok((device, None)),
-            Err(error) if error.leaves_sim() => {
+            // Somebody who names a stack means that stack, and not the host's.
+            Err(error) if error.leaves_sim() && setup.stack.is_none() => {
                 let sim = DeviceSetup { spec: Spec::Sim, ..setup.clone() };
                 Ok((Self::bring_up(&sim)?, Some(error.to_string())))
             }
@@ -197,6 +217,7 @@ impl Device {
     /// Enters a private network and starts a twin in it. The process must have one thread.
     #[cfg(target_os = "linux")]
     fn start_twin(setup: &DeviceSetup, options: &TwinOptions) -> Result<Self, TargetError> {
+        let stack = twin_stack(setup, options)?;
         let options = match options {
             TwinOptions::Current => OptionSet::Current,
             TwinOptions::Std => OptionSet::Std,
@@ -211,6 +232,7 @@ impl Device {
         let link = setup.link.as_deref().map_or(Ok(LinkSpec::CLEAN), str::parse);
         let usual = TwinSpec::default();
         let spec = TwinSpec {
+            stack,
             options,
             persona: setup.persona.clone().unwrap_or(usual.persona),
             link: link.map_err(|error| TargetError::Link(error.to_string()))?,
@@ -224,18 +246,22 @@ impl Device {
         spec.check()?;
         let network = PrivateNetwork::enter()?;
         let twin = Twin::start(spec, &network)?;
-        Ok(Self::of_twin(setup, twin))
+        Ok(Self::of_twin(setup, stack, twin))
     }
 
     #[cfg(target_os = "linux")]
-    fn of_twin(setup: &DeviceSetup, twin: Twin) -> Self {
+    fn of_twin(setup: &DeviceSetup, stack: StackKind, twin: Twin) -> Self {
         let ready = twin.ready();
         let at = |service| twin.service(service);
         let http =
             at(Service::Http).unwrap_or_else(|| SocketAddr::new(ready.address.into(), Service::Http.port()));
         let mut options = ready.options.clone();
         options.insert("heap_bytes".into(), ready.heap_bytes.to_string());
-        options.insert("structures".into(), "64-bit: heap figures are the twin's, not a board's".into());
+        let told = match stack {
+            StackKind::Lwip => ("structures", "64-bit: heap figures are the twin's, not a board's"),
+            StackKind::Smoltcp => ("heap_holds", "what the program hoards: the stack's buffers are not on it"),
+        };
+        options.insert(told.0.into(), told.1.into());
         Self {
             endpoints: Endpoints {
                 http,
@@ -281,13 +307,7 @@ impl Device {
         if setup.persona.is_some() {
             return Err(refuse("--persona"));
         }
-        if setup.link.is_some() || setup.heap.is_some() {
-            return Err(TargetError::NotForThis {
-                option: if setup.link.is_some() { "--link" } else { "--heap" },
-                kinds: "twin",
-                target: setup.spec.to_string(),
-            });
-        }
+        refuse_twin_options(setup)?;
         let http = resolve(host, port.unwrap_or(80), setup.public)?;
         let endpoints = match port {
             // Somebody who names a port means that port, whatever else the device may have.
@@ -312,13 +332,7 @@ impl Device {
     }
 
     fn start_sim(setup: &DeviceSetup) -> Result<Self, TargetError> {
-        if setup.link.is_some() || setup.heap.is_some() {
-            return Err(TargetError::NotForThis {
-                option: if setup.link.is_some() { "--link" } else { "--heap" },
-                kinds: "twin",
-                target: setup.spec.to_string(),
-            });
-        }
+        refuse_twin_options(setup)?;
         let persona = setup.persona.as_deref().map_or(Ok(Persona::default()), str::parse);
         let persona = persona.map_err(TargetError::Persona)?;
         let sim = Sim::start(SimConfig { persona, ..SimConfig::default() }).map_err(TargetError::Sim)?;
@@ -344,6 +358,33 @@ impl Device {
             interface: None,
             running: Running::Sim { _sim: sim },
         })
+    }
+}
+
+/// Refuses what only twins have.
+fn refuse_twin_options(setup: &DeviceSetup) -> Result<(), TargetError> {
+    let given = [
+        ("--link", setup.link.is_some()),
+        ("--heap", setup.heap.is_some()),
+        ("--stack", setup.stack.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => {
+            Err(TargetError::NotForThis { option, kinds: "twin", target: setup.spec.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The stack that was asked for, which has to be one for these options.
+#[cfg(target_os = "linux")]
+fn twin_stack(setup: &DeviceSetup, options: &TwinOptions) -> Result<StackKind, TargetError> {
+    let Some(given) = &setup.stack else { return Ok(StackKind::Lwip) };
+    match (TwinStack::from_name(given), options) {
+        (None, _) => Err(TargetError::Stack { given: given.clone() }),
+        (Some(TwinStack::Lwip), _) => Ok(StackKind::Lwip),
+        (Some(TwinStack::Smoltcp), TwinOptions::Current) => Ok(StackKind::Smoltcp),
+        (Some(TwinStack::Smoltcp), _) => Err(TargetError::OptionsOfLwip { target: setup.spec.to_string() }),
     }
 }
 

@@ -15,4 +15,4 @@ pub mod twin;
 
 pub use address::{AddressError, PublicAddresses, is_public, resolve};
 pub use device::{Device, DeviceKind, DeviceSetup, TargetError};
-pub use spec::{Spec, SpecError, TwinOptions};
+pub use spec::{Spec, SpecError, TwinOptions, TwinStack};

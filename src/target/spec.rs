@@ -29,10 +29,39 @@ impl From<&str> for TwinOptions {
     }
 }
 
+/// The TCP/IP stack of a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TwinStack {
+    /// lwIP, as ESP-IDF, Arduino and MicroPython have it.
+    Lwip,
+    /// smoltcp under embassy-net, as this project's own firmware for boards has it.
+    Smoltcp,
+}
+
+impl TwinStack {
+    /// Every stack there is.
+    pub const ALL: [Self; 2] = [Self::Lwip, Self::Smoltcp];
+
+    /// The name as people type it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lwip => "lwip",
+            Self::Smoltcp => "smoltcp",
+        }
+    }
+
+    /// The stack of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stack| stack.name() == name)
+    }
+}
+
 /// A target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spec {
-    /// The device program on lwIP in a private network.
+    /// The device program on lwIP or smoltcp in a private network.
     Twin(TwinOptions),
     /// The device program on this host's own TCP stack.
     Sim,

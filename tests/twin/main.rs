@@ -8,9 +8,13 @@ mod cases;
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
+mod conformance;
+#[cfg(target_os = "linux")]
 mod outside;
 #[cfg(target_os = "linux")]
 mod runner;
+#[cfg(target_os = "linux")]
+mod smoltcp;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use espstress::target::network::PrivateNetwork;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{cases, outside};
+use crate::{cases, conformance, outside, smoltcp};
 
 /// What a case comes to.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -27,9 +27,14 @@ pub(crate) fn main() -> ExitCode {
         Some(CASE_ARGUMENT) => return run_case(&arguments.next().unwrap_or_default()),
         _ => {}
     }
-    let inside = cases::ALL.iter().map(|&(name, _)| Trial::test(name, move || spawn_case(name)));
+    let inside = inside().map(|&(name, _)| Trial::test(name, move || spawn_case(name)));
     let outside = outside::ALL.iter().map(|&(name, test)| Trial::test(name, test));
     libtest_mimic::run(&Arguments::from_args(), inside.chain(outside).collect()).exit_code()
+}
+
+/// The cases that have a private network.
+fn inside() -> impl Iterator<Item = &'static Case> {
+    cases::ALL.iter().chain(smoltcp::ALL).chain(conformance::ALL)
 }
 
 fn run_case(name: &str) -> ExitCode {
@@ -40,8 +45,8 @@ fn run_case(name: &str) -> ExitCode {
             return ExitCode::from(SKIPPED);
         }
     };
-    let known = cases::ALL.iter().chain(&[(HOLD, cases::hold as fn(&PrivateNetwork) -> Outcome)]);
-    let Some((_, case)) = known.into_iter().find(|&&(known, _)| known == name) else {
+    let known = inside().chain(&[(HOLD, cases::hold as fn(&PrivateNetwork) -> Outcome)]);
+    let Some((_, case)) = { known }.find(|&&(known, _)| known == name) else {
         println!("no such case");
         return ExitCode::FAILURE;
     };

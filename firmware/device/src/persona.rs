@@ -7,7 +7,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use crate::units;
+use crate::units::{self, Written};
 
 /// Which persona.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -285,6 +285,12 @@ impl Persona {
         &self.habits
     }
 
+    /// Its name with every parameter that it takes, as its parser reads it.
+    #[must_use]
+    pub const fn spelled(&self) -> Spelled<'_> {
+        Spelled(self)
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), PersonaError> {
         let bad = PersonaError::Value(self.kind);
         let duration = || units::duration(value).ok_or(bad);
@@ -333,6 +339,31 @@ impl From<Kind> for Persona {
 impl fmt::Display for Persona {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// A persona written so that reading it gives the same one again.
+#[derive(Clone, Copy, Debug)]
+pub struct Spelled<'a>(&'a Persona);
+
+impl fmt::Display for Spelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Persona { kind, habits } = self.0;
+        f.write_str(kind.name())?;
+        match (kind, habits.reading, habits.accepting, habits.lifetime) {
+            (Kind::UnreadClose, Reading::OnlyFirst(bytes), ..) => write!(f, ":bytes={bytes}"),
+            (Kind::EarlyClose, Reading::OnlyWithin(wait), ..) => write!(f, ":wait={}", Written(wait)),
+            (Kind::Hoarder, ..) => write!(f, ":bytes={}", habits.hoards),
+            (Kind::SlowAccept, _, Accepting::OneEach(every), _) => write!(f, ":every={}", Written(every)),
+            (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(f, ":after={after}"),
+            (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => {
+                write!(f, ":every={}", Written(every))
+            }
+            (Kind::Frozen, .., Lifetime::HangsAfter { uptime, requests }) => {
+                write!(f, ":after={},requests={requests}", Written(uptime))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -406,6 +437,23 @@ mod tests {
     fn every_name_reads_back_as_its_persona() {
         for kind in Kind::ALL {
             assert_eq!(kind.name().parse(), Ok(Persona::new(kind)));
+        }
+    }
+
+    #[test]
+    fn a_persona_reads_back_from_its_spelling_parameters_included() {
+        let changed = [
+            "unread-close:bytes=40",
+            "early-close:wait=7ms",
+            "hoarder:bytes=1KiB",
+            "slow-accept:every=300ms",
+            "deaf:after=2KiB",
+            "rebooting:every=800ms",
+            "frozen:after=2s,requests=10",
+        ];
+        for text in changed.into_iter().chain(Kind::ALL.map(Kind::name)) {
+            let persona: Persona = text.parse().unwrap();
+            assert_eq!(persona.spelled().to_string().parse(), Ok(persona), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Durations and sizes as people write them.
 
+use core::fmt;
 use core::time::Duration;
 
 /// Reads a whole number with one of the units `us`, `ms`, `s`, `m`, `h`.
@@ -28,6 +29,19 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     number.checked_mul(bytes)
 }
 
+/// A duration as [`duration`] reads it, to the microsecond.
+pub(crate) struct Written(pub(crate) Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_micros() {
+            micros if micros % 1_000_000 == 0 => write!(f, "{}s", micros / 1_000_000),
+            micros if micros % 1_000 == 0 => write!(f, "{}ms", micros / 1_000),
+            micros => write!(f, "{micros}us"),
+        }
+    }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
@@ -44,6 +58,15 @@ mod tests {
         assert_eq!(duration("10m"), Some(Duration::from_secs(600)));
         assert_eq!(size("10KiB"), Some(10_240));
         assert_eq!(size("512"), Some(512));
+    }
+
+    #[test]
+    fn durations_are_written_in_the_largest_unit_that_is_exact() {
+        extern crate std;
+        use std::string::ToString;
+        for text in ["0s", "2s", "300ms", "1ms", "7us", "1500ms"] {
+            assert_eq!(Written(duration(text).unwrap()).to_string(), text);
+        }
     }
 
     #[test]

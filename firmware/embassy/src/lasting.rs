@@ -6,7 +6,6 @@
 use core::fmt::Write;
 
 use espstress_device::config::Boot;
-use espstress_device::persona::{Accepting, Kind, Lifetime, Reading};
 use espstress_device::telemetry::ResetReason;
 use espstress_device::{Config, Persona};
 
@@ -29,7 +28,7 @@ const REASONS: [ResetReason; 3] = [ResetReason::Unknown, ResetReason::Software, 
 pub fn keep(config: &Config) -> Lasting {
     let mut name = Line { bytes: [0; LEN], len: NAME };
     // A persona without its parameters is still the persona, should they ever not fit.
-    if describe(&config.persona, &mut name).is_err() {
+    if write!(name, "{}", config.persona.spelled()).is_err() {
         name.len = NAME;
         let _ = name.write_str(config.persona.name());
     }
@@ -57,26 +56,6 @@ pub fn recall(bytes: &Lasting) -> Option<(Persona, Boot)> {
     Some((persona, Boot { count, reason }))
 }
 
-/// The persona as its parser reads it, parameters included.
-fn describe(persona: &Persona, out: &mut Line) -> core::fmt::Result {
-    let habits = persona.habits();
-    out.write_str(persona.name())?;
-    match (persona.kind(), habits.reading, habits.accepting, habits.lifetime) {
-        (Kind::UnreadClose, Reading::OnlyFirst(bytes), ..) => write!(out, ":bytes={bytes}"),
-        (Kind::EarlyClose, Reading::OnlyWithin(wait), ..) => write!(out, ":wait={}us", wait.as_micros()),
-        (Kind::Hoarder, ..) => write!(out, ":bytes={}", habits.hoards),
-        (Kind::SlowAccept, _, Accepting::OneEach(every), _) => write!(out, ":every={}us", every.as_micros()),
-        (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(out, ":after={after}"),
-        (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => {
-            write!(out, ":every={}us", every.as_micros())
-        }
-        (Kind::Frozen, .., Lifetime::HangsAfter { uptime, requests }) => {
-            write!(out, ":after={}us,requests={requests}", uptime.as_micros())
-        }
-        _ => Ok(()),
-    }
-}
-
 struct Line {
     bytes: Lasting,
     len: usize,
@@ -95,6 +74,7 @@ impl Write for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use espstress_device::persona::Kind;
 
     fn config(persona: &str) -> Config {
         let boot = Boot { count: 7, reason: ResetReason::Panic };

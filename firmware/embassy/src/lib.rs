@@ -27,11 +27,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(any(feature = "tap", test))]
+#[cfg(any(feature = "host", test))]
 extern crate std;
 
 mod device;
 mod dial;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod lasting;
 pub mod mdns;
 pub mod setup;
@@ -43,7 +45,28 @@ pub mod tap;
 mod telemetry;
 
 pub use device::{Board, Device};
+pub use embassy_net::driver;
 pub use slot::Buffers;
+
+/// The stack's version, as `Cargo.lock` has it.
+pub const SMOLTCP_VERSION: &str = "0.13.1";
+
+/// The version of what binds it to tasks, as `Cargo.lock` has it.
+pub const EMBASSY_NET_VERSION: &str = "0.9.1";
 
 /// Sockets that a device needs beside those of its pool: telemetry, multicast DNS, DHCP, DNS, and the one to dial.
 pub const OTHER_SOCKETS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_told_are_those_that_are_built() {
+        let lock = include_str!("../../../Cargo.lock");
+        for (name, version) in [("smoltcp", SMOLTCP_VERSION), ("embassy-net", EMBASSY_NET_VERSION)] {
+            let entry = std::format!("name = \"{name}\"\nversion = \"{version}\"\n");
+            assert!(lock.contains(&entry), "{name} is not {version} in Cargo.lock");
+        }
+    }
+}

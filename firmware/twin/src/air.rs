@@ -1,6 +1,6 @@
-//! Between the TAP device and lwIP: the link model at work.
+//! Between the TAP device and the stack: the link model at work.
 //!
-//! Frames of the host come in by a thread of this module, and frames of the device by lwIP's tcpip thread. What the
+//! Frames of the host come in by a thread of this module, and frames of the device by a thread of its stack. What the
 //! link lets through at once goes on at once, in the thread that brought it; the rest is handed on by this module's
 //! thread when it is due.
 
@@ -28,9 +28,21 @@ const FRAME_ROOM: usize = 2_048;
 /// Frames taken from the TAP device before due ones have their turn.
 const FRAMES_AT_ONCE: usize = 64;
 
-/// A Wi-Fi driver keeps some frames while lwIP's mailbox is full; so long and in such steps.
+/// A Wi-Fi driver keeps some frames while the stack's mailbox is full; so long and in such steps.
 const MAILBOX_PATIENCE: u32 = 40;
 const MAILBOX_STEP: Duration = Duration::from_micros(50);
+
+/// The stack's end of the link.
+pub(crate) trait Station {
+    /// Takes a frame, from this module's thread.
+    fn input(&self, frame: &[u8]) -> Result<(), Dropped>;
+}
+
+impl Station for Stack {
+    fn input(&self, frame: &[u8]) -> Result<(), Dropped> {
+        Self::input(self, frame)
+    }
+}
 
 struct Guarded {
     link: Link,
@@ -144,7 +156,7 @@ impl Air {
         }
     }
 
-    /// Takes a frame of the device, in lwIP's thread.
+    /// Takes a frame of the device, in its stack's thread.
     pub(crate) fn take_out(&self, frame: &[u8]) {
         let mut guarded = self.lock();
         if guarded.link.push(Direction::ToHost, frame, clock::now_ns()) == Passage::Through {
@@ -169,9 +181,9 @@ impl Air {
         let _ = nix::unistd::write(&self.wire, frame);
     }
 
-    fn to_device(&self, stack: &Stack, frame: &[u8]) {
+    fn to_device(&self, station: &impl Station, frame: &[u8]) {
         for _ in 0..MAILBOX_PATIENCE {
-            match stack.input(frame) {
+            match station.input(frame) {
                 Ok(()) | Err(Dropped::Malformed) => return,
                 Err(Dropped::NoMemory) => {
                     self.dropped_no_memory.fetch_add(1, Ordering::Relaxed);
@@ -184,12 +196,12 @@ impl Air {
     }
 
     /// The thread: for ever, or until the TAP device is gone.
-    pub(crate) fn run(&self, stack: &Stack) -> io::Error {
+    pub(crate) fn run(&self, station: &impl Station) -> io::Error {
         // Timers of microseconds, where the default slack is 50.
         let _ = nix::sys::prctl::set_timerslack(1);
         let mut frame = [0; FRAME_ROOM];
         loop {
-            let due = self.hand_on(stack, &mut frame);
+            let due = self.hand_on(station, &mut frame);
             let timeout = due.map(|due| Duration::from_nanos(due.saturating_sub(clock::now_ns())));
             let mut fds = [
                 PollFd::new(self.wire(), PollFlags::POLLIN),
@@ -204,14 +216,14 @@ impl Air {
                 // Empty when the wake was for the moment before the sleep.
                 let _ = self.wake.read();
             }
-            if wire && let Err(error) = self.take_in(stack, &mut frame) {
+            if wire && let Err(error) = self.take_in(station, &mut frame) {
                 return error;
             }
         }
     }
 
     /// Hands on what is due, and says when there is more.
-    fn hand_on(&self, stack: &Stack, scratch: &mut [u8; FRAME_ROOM]) -> Option<u64> {
+    fn hand_on(&self, station: &impl Station, scratch: &mut [u8; FRAME_ROOM]) -> Option<u64> {
         loop {
             let mut guarded = self.lock();
             let now = clock::now_ns();
@@ -232,7 +244,7 @@ impl Air {
             guarded.sleeps_until_ns = due.unwrap_or(u64::MAX);
             drop(guarded);
             if let Some(len) = len {
-                self.to_device(stack, &scratch[..len]);
+                self.to_device(station, &scratch[..len]);
             }
             if let Some(event) = event {
                 self.tell(event);
@@ -244,7 +256,7 @@ impl Air {
     }
 
     /// Takes frames of the host.
-    fn take_in(&self, stack: &Stack, frame: &mut [u8; FRAME_ROOM]) -> io::Result<()> {
+    fn take_in(&self, station: &impl Station, frame: &mut [u8; FRAME_ROOM]) -> io::Result<()> {
         for _ in 0..FRAMES_AT_ONCE {
             let len = match nix::unistd::read(&self.wire, frame) {
                 Ok(len) => len,
@@ -254,7 +266,7 @@ impl Air {
             let frame = &frame[..len];
             let passage = self.lock().link.push(Direction::ToDevice, frame, clock::now_ns());
             if passage == Passage::Through {
-                self.to_device(stack, frame);
+                self.to_device(station, frame);
             }
         }
         Ok(())

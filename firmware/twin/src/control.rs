@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use espstress_device::Persona;
-use espstress_lwip::Waker;
 
 use crate::air::Air;
 use crate::link::LinkSpec;
@@ -41,8 +40,8 @@ impl Reporter {
 
 /// What the device's own thread has to do.
 pub(crate) enum Errand {
-    /// Take over a persona, given also as it was written; answer with this id.
-    Persona(Persona, String, u64),
+    /// Take over a persona; answer with this id.
+    Persona(Persona, u64),
     /// End.
     Stop,
     /// End, because the frames' carrier is gone.
@@ -55,7 +54,7 @@ pub(crate) fn serve(
     air: &Air,
     reporter: &Arc<Reporter>,
     errands: &Sender<Errand>,
-    waker: &Waker,
+    wake: impl Fn(),
 ) {
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let request = match serde_json::from_str::<Request>(&line) {
@@ -80,8 +79,8 @@ pub(crate) fn serve(
             Ask::Persona(text) => match text.parse::<Persona>() {
                 Ok(persona) => {
                     // The device's thread answers; it is gone only when the process ends.
-                    let _ = errands.send(Errand::Persona(persona, text, request.id));
-                    waker.wake();
+                    let _ = errands.send(Errand::Persona(persona, request.id));
+                    wake();
                     continue;
                 }
                 Err(error) => Outcome::Refused(error.to_string()),
@@ -92,5 +91,5 @@ pub(crate) fn serve(
         reporter.answer(request.id, outcome);
     }
     let _ = errands.send(Errand::Stop);
-    waker.wake();
+    wake();
 }

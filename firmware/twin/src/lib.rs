@@ -1,12 +1,17 @@
-//! The twin: the device program on lwIP, behind a link model and a TAP device.
+//! The twin: the device program on lwIP or smoltcp, behind a link model and a TAP device.
 //!
 //! ```text
 //! link        the air between host and device: pure, seeded, portable
 //! setup       what a twin is started with, and what it carries over a restart
 //! protocol    what the host program and the twin's process say to each other
 //! child       the process's life          (Linux, like all that follows)
+//! life        what a life has on either stack: its setup, its threads, its restart
+//! on_lwip     a life on lwIP
 //! sockets     lwIP's sockets under the device program's loop
-//! air         the link model at work between TAP device and lwIP
+//! on_smoltcp  a life on smoltcp
+//! bell        wakes that life from another thread
+//! radio       frames between the link and smoltcp
+//! air         the link model at work between TAP device and stack
 //! control     the process's end of the control channel
 //! ```
 //!
@@ -21,11 +26,23 @@ pub mod setup;
 #[cfg(target_os = "linux")]
 mod air;
 #[cfg(target_os = "linux")]
+mod bell;
+#[cfg(target_os = "linux")]
 mod child;
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(target_os = "linux")]
 mod control;
+#[cfg(target_os = "linux")]
+mod error;
+#[cfg(target_os = "linux")]
+mod life;
+#[cfg(target_os = "linux")]
+mod on_lwip;
+#[cfg(target_os = "linux")]
+mod on_smoltcp;
+#[cfg(target_os = "linux")]
+mod radio;
 #[cfg(target_os = "linux")]
 mod sockets;
 

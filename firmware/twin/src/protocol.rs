@@ -101,9 +101,9 @@ pub struct Frames {
     pub to_device: Counters,
     /// From the device to the host.
     pub to_host: Counters,
-    /// Frames that the link delivered and lwIP had no memory for.
+    /// Frames that the link delivered and the stack had no memory for.
     pub dropped_no_memory: u64,
-    /// Frames that the link delivered and for which the tcpip thread's mailbox stayed full.
+    /// Frames that the link delivered and for which the stack's mailbox or queue stayed full.
     pub dropped_mailbox_full: u64,
 }
 
@@ -120,15 +120,16 @@ pub struct Ready {
     pub capacity: u16,
     /// Sockets in all.
     pub sockets: u16,
-    /// Connections that wait to be accepted, each listener.
+    /// Connections that wait to be accepted, each listener; 0 where the stack has no backlog.
     pub backlog: u8,
-    /// The heap in bytes. Structures are 64-bit, so less fits into it than on a device.
+    /// The heap in bytes. lwIP's structures are 64-bit, so less fits into it than on a device; on smoltcp it holds what
+    /// the program hoards and nothing else.
     pub heap_bytes: usize,
     /// Name and version of the stack.
     pub stack: String,
-    /// lwIP's options in force.
+    /// The stack's options in force.
     pub options: BTreeMap<String, String>,
-    /// Lines of the option set that have no effect here.
+    /// Options of the set that have no effect here.
     pub no_effect: Vec<NoEffect>,
     /// The ESP-IDF version that the option set names.
     pub idf_version: Option<String>,
@@ -142,10 +143,10 @@ pub struct Ready {
     pub reset_reason: String,
 }
 
-/// A line of an option set that has no effect on a twin.
+/// An option of a set that has no effect on a twin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoEffect {
-    /// Line number, from 1.
+    /// Line number in its file, from 1; 0 for one that no file names.
     pub line: usize,
     /// The option.
     pub key: String,

@@ -28,6 +28,8 @@ pub struct Setup {
     pub gateway: Ipv4Addr,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// The stack under the device program.
+    pub stack: StackKind,
     /// lwIP's options.
     pub options: OptionSet,
     /// Size of the heap in bytes.
@@ -62,6 +64,7 @@ impl Default for Setup {
             prefix: 24,
             gateway: Ipv4Addr::new(192, 168, 4, 1),
             mac: [0x02, 0x45, 0x53, 0x50, 0x00, 0x5b],
+            stack: StackKind::Lwip,
             options: OptionSet::Current,
             heap_bytes: heap::DEFAULT_BYTES,
             seed: 0,
@@ -93,6 +96,17 @@ impl Default for BootState {
     fn default() -> Self {
         Self { count: 1, reason: "POWERON".to_owned(), link_origin_ns: None }
     }
+}
+
+/// A TCP/IP stack that a twin can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StackKind {
+    /// lwIP, as ESP-IDF, Arduino and MicroPython have it.
+    #[default]
+    Lwip,
+    /// smoltcp under embassy-net, as this project's own firmware for boards has it.
+    Smoltcp,
 }
 
 /// A set of lwIP options.

@@ -27,7 +27,7 @@ use espstress_twin::setup::{SETUP_VARIABLE, TWIN_ARGUMENT};
 pub use error::{TwinEnd, TwinError};
 pub use espstress_twin::link;
 pub use espstress_twin::protocol::{Moment, NoEffect};
-pub use espstress_twin::setup::OptionSet;
+pub use espstress_twin::setup::{OptionSet, StackKind};
 pub use outages::{OutageLog, OutageRecord};
 pub use spec::TwinSpec;
 pub use supervise::TwinEvent;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use espstress_device::{Persona, Services};
 use espstress_twin::link::LinkSpec;
-use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup};
+use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackKind};
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
 
 use super::TwinError;
@@ -14,7 +14,9 @@ use crate::target::network::{Carrier, HOST_ADDRESS, PREFIX, twin_address, twin_m
 /// The setup of a twin.
 #[derive(Clone, Debug)]
 pub struct TwinSpec {
-    /// lwIP's options.
+    /// The stack under the device program.
+    pub stack: StackKind,
+    /// lwIP's options. On another stack they have no effect.
     pub options: OptionSet,
     /// The persona, `name` or `name:key=value,...`.
     pub persona: String,
@@ -43,6 +45,7 @@ impl Default for TwinSpec {
     fn default() -> Self {
         let setup = Setup::default();
         Self {
+            stack: StackKind::Lwip,
             options: OptionSet::Current,
             persona: setup.persona,
             link: LinkSpec::CLEAN,
@@ -79,6 +82,7 @@ impl TwinSpec {
             prefix: PREFIX,
             gateway: HOST_ADDRESS,
             mac: twin_mac(self.index),
+            stack: self.stack,
             options: self.options.clone(),
             heap_bytes: self.heap_bytes,
             seed: self.seed.wrapping_add(u64::from(self.index)),

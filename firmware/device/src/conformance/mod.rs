@@ -8,6 +8,7 @@
 //! [`PersonaCheck`] is freshly started as [`PersonaCheck::persona`] says, otherwise the same.
 
 mod client;
+mod noise;
 mod personas;
 mod services;
 
@@ -17,6 +18,7 @@ use std::vec::Vec;
 
 use crate::service::Service;
 
+pub use noise::withstands_noise;
 pub use personas::{PERSONA_CHECKS, PersonaCheck};
 pub use services::SERVICE_CHECKS;
 

@@ -190,15 +190,21 @@ fn control_without_or_with_a_wrong_token_is_refused_and_changes_nothing(
         format!("Authorization: Bearer {TOKEN}x\r\n"),
         format!("Authorization: Basic {TOKEN}\r\n"),
     ];
-    for fields in fields {
-        let body = r#"{"persona":"deaf"}"#;
+    let starts = number(&telemetry(device)?, "boot_count");
+    let bodies =
+        [r#"{"persona":"deaf"}"#, r#"{"outage_ms":60000}"#, r#"{"power_save":"MAX_MODEM","reboot":true}"#, ""];
+    for (fields, body) in fields.iter().flat_map(|fields| bodies.map(|body| (fields, body))) {
         let fields = format!("{fields}Content-Length: {}\r\n", body.len());
         client.say(request("POST", "/control?persona=deaf", &fields) + body)?;
         let status = client.answer("POST")?.status;
-        ensure!(status == 403, "{status} for {fields:?}");
+        ensure!(status == 403, "{status} for {fields:?} with {body:?}");
     }
+    // Outages and restarts that are obeyed come a fifth of a second after their answer.
+    thread::sleep(Duration::from_millis(400));
     let json = telemetry(device)?;
     ensure!(json.contains(r#""persona":"robust""#), "persona changed: {json}");
+    ensure!(!json.contains("MAX_MODEM"), "power save switched: {json}");
+    ensure!(number(&json, "boot_count") == starts, "restarted: {json}");
     Ok(())
 }
 

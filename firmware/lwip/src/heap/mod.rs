@@ -67,9 +67,14 @@ pub fn readings() -> Option<Readings> {
     })
 }
 
-/// Makes the heap. Called once, by the start of the stack, with a length within the limits above.
+/// Makes the heap, with a length within the limits above: by the start of the stack, or by a device program that runs
+/// on another one. False when there is one already, or when the host has no memory for it.
 #[expect(unsafe_code, reason = "the region is raw memory for C")]
-pub(crate) fn create(bytes: usize) -> bool {
+pub fn create(bytes: usize) -> bool {
+    let mut heap = heap();
+    if heap.is_some() {
+        return false;
+    }
     let blocks = Tlsf::new(bytes);
     let Ok(layout) = Layout::from_size_align(blocks.total(), ALIGN) else {
         return false;
@@ -78,7 +83,7 @@ pub(crate) fn create(bytes: usize) -> bool {
     let Some(base) = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }) else {
         return false;
     };
-    *heap() = Some(Heap { blocks, base, refused: 0 });
+    *heap = Some(Heap { blocks, base, refused: 0 });
     true
 }
 

@@ -1,0 +1,149 @@
+//! What a life of the device has on either stack: its setup, its threads, what it is told, and its restart.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use espstress_device::{Config, Persona, Program};
+
+use crate::air::{Air, Station};
+use crate::clock;
+use crate::control::{self, Errand, Reporter};
+use crate::error::ChildError;
+use crate::protocol::{NoEffect, Outcome, Ready, Report};
+use crate::setup::{BootState, SETUP_VARIABLE, Setup};
+
+/// One start of a twin.
+pub(crate) struct Life {
+    pub(crate) setup: Setup,
+    pub(crate) device: Config,
+    pub(crate) air: Arc<Air>,
+    pub(crate) control: UnixStream,
+    pub(crate) reporter: Arc<Reporter>,
+}
+
+/// What its stack says of itself.
+pub(crate) struct StackFacts {
+    /// Name and version.
+    pub(crate) name: String,
+    /// Sockets in all.
+    pub(crate) sockets: u16,
+    /// Connections that wait to be accepted, each listener.
+    pub(crate) backlog: u8,
+    /// Options in force.
+    pub(crate) options: BTreeMap<String, String>,
+    /// Options of the set that change nothing.
+    pub(crate) no_effect: Vec<NoEffect>,
+    /// The ESP-IDF version that the option set names.
+    pub(crate) idf_version: Option<String>,
+}
+
+/// Whether the life goes on after an errand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    GoOn,
+    End,
+}
+
+impl Life {
+    /// Starts the threads of the control channel and of the link. What they bring is received from here, after `wake`.
+    pub(crate) fn start_threads(
+        &self,
+        station: impl Station + Send + 'static,
+        wake: impl Fn() + Send + Clone + 'static,
+    ) -> Result<Receiver<Errand>, ChildError> {
+        let (send, errands) = channel();
+        let control =
+            self.control.try_clone().map_err(|error| ChildError::System("control channel", error))?;
+        let serving = (Arc::clone(&self.air), Arc::clone(&self.reporter), send.clone(), wake.clone());
+        spawn("control", move || {
+            let (air, reporter, errands, wake) = serving;
+            control::serve(control, &air, &reporter, &errands, wake);
+        })?;
+        let air = Arc::clone(&self.air);
+        spawn("air", move || {
+            let error = air.run(&station);
+            // The device's thread ends the process; it is gone only when the process is.
+            let _ = send.send(Errand::Unwired(error));
+            wake();
+        })?;
+        Ok(errands)
+    }
+
+    /// Says that it serves.
+    pub(crate) fn report_ready(&self, stack: StackFacts) {
+        let Self { setup, device, .. } = self;
+        let ready = Ready {
+            since: clock::moment(clock::now_ns()),
+            address: setup.address,
+            ports: device.services.iter().map(|service| (service.name().to_owned(), service.port())).collect(),
+            capacity: device.capacity(),
+            sockets: stack.sockets,
+            backlog: stack.backlog,
+            heap_bytes: setup.heap_bytes,
+            stack: stack.name,
+            options: stack.options,
+            no_effect: stack.no_effect,
+            idf_version: stack.idf_version,
+            persona: setup.persona.clone(),
+            link: setup.link.clone(),
+            boot_count: setup.boot.count,
+            reset_reason: setup.boot.reason.clone(),
+        };
+        self.reporter.report(&Report::Ready(Box::new(ready)));
+    }
+
+    /// Does what came over the control channel, between two turns of the program.
+    pub(crate) fn obey(&self, errand: Errand, program: &mut Program) -> Result<After, ChildError> {
+        match errand {
+            Errand::Stop => Ok(After::End),
+            Errand::Unwired(error) => Err(ChildError::Wire(error)),
+            Errand::Persona(persona, id) => {
+                program.set_persona(persona);
+                self.reporter.answer(id, Outcome::Done);
+                Ok(After::GoOn)
+            }
+        }
+    }
+
+    /// Starts this program again in this process: every connection is gone without goodbye, the heap is as new, and
+    /// the TAP device and the control channel stay.
+    pub(crate) fn restart(mut self, next: &Config) -> Result<Infallible, ChildError> {
+        let (spec, origin) = self.air.spec();
+        self.setup.link = spec.to_string();
+        // The one it was started with stays as it was written; another one is written with all its parameters.
+        if self.setup.persona.parse() != Ok::<Persona, _>(next.persona) {
+            self.setup.persona = next.persona.spelled().to_string();
+        }
+        self.setup.boot = BootState {
+            count: next.boot.count,
+            reason: next.boot.reason.name().to_owned(),
+            link_origin_ns: Some(origin),
+        };
+        self.reporter.report(&Report::Restarting {
+            at: clock::moment(clock::now_ns()),
+            reason: self.setup.boot.reason.clone(),
+            boot_count: self.setup.boot.count,
+        });
+        let fail = |error| ChildError::System("restart", error);
+        let setup = serde_json::to_string(&self.setup).map_err(|error| fail(error.into()))?;
+        let wire = self.air.wire().try_clone_to_owned().map_err(fail)?;
+        let error = Command::new("/proc/self/exe")
+            .args(std::env::args_os().skip(1))
+            .env(SETUP_VARIABLE, setup)
+            .stdin(OwnedFd::from(self.control))
+            .stdout(wire)
+            .exec();
+        Err(fail(error))
+    }
+}
+
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ChildError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(drop).map_err(|error| ChildError::System(name, error))
+}
