@@ -20,12 +20,7 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
     report.workloads = outcome
         .workloads
         .iter()
-        .map(|w| {
-            let mut row = Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats);
-            row.outages = w.stats.outage.as_deref().map(super::telling::outages);
-            row.half_open = w.stats.half_open.as_deref().and_then(super::telling::half_open);
-            row
-        })
+        .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
     report.findings.clone_from(&outcome.findings);
     packets(&mut report, &outcome.packets);

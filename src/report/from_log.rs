@@ -9,9 +9,9 @@ use super::log_lines::{
     AnomalyLine, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
 };
 use super::thresholds::Gates;
-use super::{Capture, LatencyFigures, OutageRow, Report, SCHEMA_VERSION, Workload};
+use super::{Capture, LatencyFigures, OutageRow, OutageSummary, Report, SCHEMA_VERSION, Workload};
 use crate::diagnose::{AnomalyRow, Example};
-use crate::event::{AnomalyId, FailureCounts};
+use crate::event::{AnomalyId, FailureCounts, OutageProgress};
 use crate::stats::{Latency, Row, WorkloadStats};
 
 /// Counts beyond this are no counts: a damaged line is known by them.
@@ -330,7 +330,10 @@ impl Builder {
             let stats = gathered.stats(announced.main_phase);
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
-            workload.outages = (!stats.1.is_empty()).then_some(stats.1);
+            if let Some(progress) = stats.2 {
+                workload.outage_summary = Some(OutageSummary::rebuilt(&progress, &stats.1));
+                workload.outages = Some(stats.1);
+            }
             report.workloads.push(workload);
         }
         if let Some(expressions) = &start.thresholds {
@@ -351,7 +354,10 @@ enum Last {
 }
 
 impl Gathered {
-    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>) {
+    fn stats(
+        mut self,
+        main: crate::stats::Phase,
+    ) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
         let stats = &mut self.stats;
         stats.series.flush();
         stats.attempts = self.seen.attempts;
@@ -368,7 +374,7 @@ impl Gathered {
         if self.main.count() > 0 {
             stats.latency.entry(main).or_default().corrected = self.main;
         }
-        (self.stats, self.outages)
+        (self.stats, self.outages, self.seen.outages)
     }
 }
 
