@@ -2,9 +2,9 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::engine::{Capturing, Ended, Outcome, Packets, PlannedPhase, WatchPlan};
+use crate::engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use crate::report::{
-    Announced, Capture, CaptureAsked, CaptureStatus, LogStart, Report, Service, Target, TargetKind,
+    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart, Report, Service, Target, TargetKind,
     Transport, Workload,
 };
 use crate::scenario::Scenario;
@@ -27,9 +27,35 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
     }
+    report.link_outages = outcome.link_outages.as_deref().map(link_outages);
+    report.note_remarks();
     usage(&mut report);
     report
 }
+
+/// Outages of a modelled link, as it tells them.
+fn link_outages(spells: &[LinkSpell]) -> LinkOutages {
+    let row = |spell: &LinkSpell| LinkOutage {
+        cause: match spell.cause {
+            LinkCause::Planned => LinkOutageCause::Planned,
+            LinkCause::Asked => LinkOutageCause::Asked,
+        },
+        start_s: spell.start_ns as f64 / 1e9,
+        length_s: spell.end_ns.map(|end| end.saturating_sub(spell.start_ns) as f64 / 1e9),
+    };
+    let first = spells.len().saturating_sub(MOST_LINK_OUTAGES);
+    LinkOutages { count: spells.len() as u64, rows: spells.iter().skip(first).map(row).collect() }
+}
+
+/// Anomalies that the log does not name, in a sentence.
+pub(super) fn unnamed(outcome: &Outcome) -> Option<String> {
+    let Packets::Seen(seen) = &outcome.packets else { return None };
+    (seen.untold > 0)
+        .then(|| format!("{} anomalies of the device are counted here and not named in the log", seen.untold))
+}
+
+/// Rows of them in a report.
+const MOST_LINK_OUTAGES: usize = 1_999;
 
 fn packets(report: &mut Report, packets: &Packets) {
     report.capture = match packets {

@@ -110,6 +110,7 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         gates.judge(&mut report);
     }
     if let Some(log) = log {
+        report.remarks.extend(assemble::unnamed(&outcome));
         log.finish(&report);
     }
     if let Some(path) = &common.output {

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::log_lines::{
-    AnomalyLine, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
+    AnomalyLine, CUT, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
 };
 use super::thresholds::Gates;
 use super::{Capture, LatencyFigures, OutageRow, OutageSummary, Report, SCHEMA_VERSION, Workload};
@@ -177,6 +177,9 @@ impl Builder {
             LogLine::Anomaly(line) => self.anomaly(*line),
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Notice(notice) => {
+                if notice.text.starts_with(CUT) {
+                    self.remarks.push("the log names only a part of the anomalies: there were more than the report counts".into());
+                }
                 if notice.text.starts_with(NO_PACKETS) {
                     self.no_packets = Some(notice.text);
                 }
@@ -336,6 +339,7 @@ impl Builder {
             }
             report.workloads.push(workload);
         }
+        report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {
                 Ok(gates) => gates.judge(&mut report),

@@ -127,6 +127,15 @@ pub struct PhaseStart {
     pub at_s: f64,
 }
 
+/// What a log says when it names no more anomalies.
+#[must_use]
+pub fn anomalies_cut(told: u32) -> String {
+    format!("{CUT}{told} anomalies are named one by one; further ones are only counted")
+}
+
+/// How that begins.
+pub(super) const CUT: &str = "no more than ";
+
 /// A remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoticeLine {

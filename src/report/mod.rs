@@ -17,6 +17,7 @@ mod sections;
 mod style;
 pub mod text;
 pub mod thresholds;
+mod verdict;
 mod workload;
 
 pub use file::{
@@ -29,7 +30,7 @@ pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnecti
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, Totals,
+    PhaseStart, Totals, anomalies_cut,
 };
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
@@ -41,4 +42,5 @@ pub use outages::{
 };
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
 pub use style::{Colour, Detail, Glyphs, Style};
+pub use verdict::verdict_line;
 pub use workload::{Bytes, Failures, SeriesRow, Tcp, Workload};

@@ -7,6 +7,7 @@ mod common;
 mod anomalies;
 mod load;
 mod options;
+mod outages;
 mod program;
 
 use common::{espstress, skipped, valid_report};
