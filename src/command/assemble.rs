@@ -4,8 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use crate::report::{
-    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart, Report, Service, Target, TargetKind,
-    Transport, Workload,
+    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
+    Report, Service, Target, TargetKind, Transport, Workload,
 };
 use crate::scenario::Scenario;
 use crate::target::{Device, DeviceKind};
@@ -126,10 +126,24 @@ fn target(device: &Device) -> Target {
     target.options.clone_from(&device.options);
     target.options_without_effect.clone_from(&device.options_without_effect);
     target.persona.clone_from(&device.persona);
-    target.link.clone_from(&device.link);
+    target.link = device.link.as_deref().map(link_name);
     target.capacity = device.capacity.map(u64::from);
     target.services = services;
     target
+}
+
+/// A modelled link's name where it has one, else its settings.
+#[cfg(target_os = "linux")]
+fn link_name(settings: &str) -> String {
+    use crate::target::twin::link::{LinkSpec, NAMED};
+    let Ok(link) = settings.parse::<LinkSpec>() else { return settings.to_owned() };
+    let named = NAMED.iter().find(|named| named.name.parse::<LinkSpec>().is_ok_and(|other| other == link));
+    named.map_or_else(|| settings.to_owned(), |named| named.name.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_name(settings: &str) -> String {
+    settings.to_owned()
 }
 
 /// What the program itself used, where the system tells.

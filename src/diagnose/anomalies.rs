@@ -257,7 +257,8 @@ fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
             let cause = book.link_was_away(o.at_ns, until)?;
             // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5).
             let copies = (0..6).map(|n| ((1_i64 << n) - 1) * SECOND).filter(|after| *after <= o.lasted_ns);
-            let at_large = copies.map(|after| o.at_ns + after).filter(|at| book.link_was_away(*at, *at).is_none());
+            let at_large =
+                copies.map(|after| o.at_ns + after).filter(|at| book.link_was_away(*at, *at).is_none());
             match at_large.count() {
                 0 => Some(class(cause)),
                 1 => Some(AnomalyClass::Path),
@@ -400,12 +401,20 @@ mod tests {
     fn syns_into_an_outage_are_the_runs_or_the_paths_doing_and_not_the_devices() {
         assert_eq!(syn_with_the_link_away(AwayCause::Made, -500, 4_000), AnomalyClass::Provoked);
         assert_eq!(syn_with_the_link_away(AwayCause::Natural, -500, 4_000), AnomalyClass::Path);
-        assert_eq!(syn_with_the_link_away(AwayCause::Natural, -20, 2_500), AnomalyClass::Path, "one was at large");
+        assert_eq!(
+            syn_with_the_link_away(AwayCause::Natural, -20, 2_500),
+            AnomalyClass::Path,
+            "one was at large"
+        );
     }
 
     #[test]
     fn syns_that_an_outage_does_not_explain_stay_the_devices() {
-        assert_eq!(syn_with_the_link_away(AwayCause::Made, -900, 300), AnomalyClass::Device, "two were at large");
+        assert_eq!(
+            syn_with_the_link_away(AwayCause::Made, -900, 300),
+            AnomalyClass::Device,
+            "two were at large"
+        );
         assert_eq!(syn_with_the_link_away(AwayCause::Natural, -5_000, -1_000), AnomalyClass::Device);
         assert_eq!(syn_with_the_link_away(AwayCause::Natural, 6_000, 8_000), AnomalyClass::Device);
     }
@@ -413,7 +422,11 @@ mod tests {
     #[test]
     fn data_into_an_outage_goes_unacknowledged_and_other_anomalies_keep_their_class() {
         let book = IntentBook::default();
-        book.link_says(vec![AwaySpell { cause: AwayCause::Natural, from_ns: START, to_ns: Some(START + 3 * SECOND) }]);
+        book.link_says(vec![AwaySpell {
+            cause: AwayCause::Natural,
+            from_ns: START,
+            to_ns: Some(START + 3 * SECOND),
+        }]);
         let class = |id| ledger().take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book)).class;
         assert_eq!(class(AnomalyId::NoAckToData), AnomalyClass::Path);
         assert_eq!(class(AnomalyId::AbortiveClose), AnomalyClass::Device);

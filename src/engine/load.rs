@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
-use super::stalls::Stalls;
 use super::plan::{Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
+use super::stalls::Stalls;
 use crate::clock::Clock;
-use crate::diagnose::HostEvidence;
 use crate::connection::PortPool;
+use crate::diagnose::HostEvidence;
 use crate::event::{Event, IntentBook, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use crate::stats::{ProbeOutcome, Recorder};

@@ -14,8 +14,8 @@ mod twin_link;
 mod watch;
 
 pub use plan::{
-    Capturing, DeviceFacts, Ended, LinkCause, LinkSpell, Outcome, Packets, Plan, PlannedPhase, Ports, Probing, RunError, Seen,
-    StartRule, WorkloadOutcome,
+    Capturing, DeviceFacts, Ended, LinkCause, LinkSpell, Outcome, Packets, Plan, PlannedPhase, Ports,
+    Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
 pub use watch::WatchPlan;
 
@@ -106,7 +106,17 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
     };
     let findings = crate::diagnose::findings(&evidence::of(&measured));
     let ended = run.ended;
-    Ok(Outcome { clock, started, duration_ns, ended, workloads, packets, findings, link_outages: link.outages(), probes })
+    Ok(Outcome {
+        clock,
+        started,
+        duration_ns,
+        ended,
+        workloads,
+        packets,
+        findings,
+        link_outages: link.outages(),
+        probes,
+    })
 }
 
 /// How often the dispatcher looks whether a thread has ended.

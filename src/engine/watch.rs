@@ -115,7 +115,8 @@ pub(super) fn start(
         ..ObserverConfig::default()
     });
     let ledger = Ledger::new(clock.start_unix_ns(), workloads);
-    let notes = Notes { ledger, book, writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
+    let notes =
+        Notes { ledger, book, writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
     let watcher = Watcher { capture, observer, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()

@@ -178,7 +178,10 @@ impl Builder {
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Notice(notice) => {
                 if notice.text.starts_with(CUT) {
-                    self.remarks.push("the log names only a part of the anomalies: there were more than the report counts".into());
+                    self.remarks.push(
+                        "the log names only a part of the anomalies: there were more than the report counts"
+                            .into(),
+                    );
                 }
                 if notice.text.starts_with(NO_PACKETS) {
                     self.no_packets = Some(notice.text);
@@ -358,10 +361,7 @@ enum Last {
 }
 
 impl Gathered {
-    fn stats(
-        mut self,
-        main: crate::stats::Phase,
-    ) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
+    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
         let stats = &mut self.stats;
         stats.series.flush();
         stats.attempts = self.seen.attempts;

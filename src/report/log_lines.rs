@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::workload::Failures;
 use super::{Host, LatencyFigures, Report, SCHEMA_VERSION, Target, Tool, Verdict};
 use crate::diagnose::ExamplePacket;
-use crate::event::{AnomalyClass, AnomalyId, Direction, Occurrence, OutageProgress, OutageRow, PhaseProgress};
+use crate::event::{
+    AnomalyClass, AnomalyId, Direction, Occurrence, OutageProgress, OutageRow, PhaseProgress,
+};
 use crate::stats::{Latency, Phase};
 
 /// One line.

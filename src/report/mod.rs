@@ -25,8 +25,8 @@ pub use file::{
 };
 pub use format::{Format, Options, RenderError, UnknownFormat, render};
 pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
-pub(crate) use human::figure as human_figure;
 pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
+pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,

@@ -95,7 +95,8 @@ mod tests {
         target.capacity = Some(5);
         let mut r = Report::new(target, serde_json::json!({}), 1, 0);
         let mut recorder = Recorder::new(0, Phase::Total);
-        (0..10).for_each(|i| recorder.attempt(if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) }));
+        (0..10)
+            .for_each(|i| recorder.attempt(if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) }));
         let params = serde_json::json!({ "connections": connections });
         r.workloads.push(Workload::from_stats("head", "head", params, &recorder.finish(1_000_000_000)));
         r

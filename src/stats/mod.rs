@@ -20,8 +20,7 @@ pub use half_open::{
 };
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{
-    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats,
-    RecoveryRule,
+    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats, RecoveryRule,
 };
 
 pub use probe::{

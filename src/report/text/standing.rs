@@ -35,7 +35,8 @@ pub(super) fn outages(out: &mut String, w: &Workload, style: Style) {
         line(out, "connections", &fates, style);
     }
     if let Some(idle) = &sum.idle {
-        let mut text = format!("{}, {} lived", things(idle.spells, "spell"), things(idle.lived, "connection"));
+        let mut text =
+            format!("{}, {} lived", things(idle.spells, "spell"), things(idle.lived, "connection"));
         if idle.died > 0 {
             text.push_str(&format!(", {} died", count(idle.died)));
         }
@@ -53,7 +54,12 @@ pub(super) fn outages(out: &mut String, w: &Workload, style: Style) {
         line(out, &format!("device {}", device.id), &text, style);
     }
     if sum.turned_away > 0 {
-        line(out, "turned away", &format!("{} that dialled in", things(sum.turned_away, "connection")), style);
+        line(
+            out,
+            "turned away",
+            &format!("{} that dialled in", things(sum.turned_away, "connection")),
+            style,
+        );
     }
     if style.detail == Detail::Evidence {
         single(out, rows, style);
@@ -118,7 +124,11 @@ fn ledger(of: &MessageLedger) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, place)| format!("{} {place}", count(n)))
         .collect();
-    format!("{} sent: {}", count(of.sent), if told.is_empty() { "none decided".into() } else { told.join(", ") })
+    format!(
+        "{} sent: {}",
+        count(of.sent),
+        if told.is_empty() { "none decided".into() } else { told.join(", ") }
+    )
 }
 
 fn connections(sum: &OutageSummary) -> String {
@@ -130,19 +140,14 @@ fn connections(sum: &OutageSummary) -> String {
         (fates.reconnected, "opened again"),
         (fates.given_up_by_silence, "given up for silence"),
     ];
-    let mut list: Vec<String> = told
-        .into_iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, fate)| format!("{} {fate}", count(n)))
-        .collect();
+    let mut list: Vec<String> =
+        told.into_iter().filter(|(n, _)| *n > 0).map(|(n, fate)| format!("{} {fate}", count(n))).collect();
     let failed: Vec<String> =
         fates.reconnect_failures.iter().map(|(f, n)| format!("{} {}", f.name(), count(n))).collect();
     if !failed.is_empty() {
         list.push(format!("attempts to open one again failed: {}", failed.join(", ")));
     }
-    if let (Some(outages), Some(most)) =
-        (fates.half_open_outages.filter(|n| *n > 0), fates.half_open_most)
-    {
+    if let (Some(outages), Some(most)) = (fates.half_open_outages.filter(|n| *n > 0), fates.half_open_most) {
         list.push(format!(
             "half-open on the device after {}, {} at most",
             things(outages, "outage"),
@@ -199,8 +204,10 @@ pub(super) fn half_open(out: &mut String, h: &HalfOpenFigures, style: Style) {
     line(out, "half-open", &list.join("; "), style);
     if let Some(s) = &h.sockets {
         let limit = s.limit.map_or(String::new(), |n| format!(" of {}", count(n)));
-        let text =
-            format!("{} before, {} at most, {} at the end{limit}, as the device counts", s.before, s.most, s.at_end);
+        let text = format!(
+            "{} before, {} at most, {} at the end{limit}, as the device counts",
+            s.before, s.most, s.at_end
+        );
         line(out, "sockets", &text, style);
     }
     let away = &h.unavailable_spells;

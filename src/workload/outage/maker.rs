@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use espstress_device::COMMAND_DELAY;
 use tokio::io::AsyncReadExt;
 
 use crate::connection::http::{Expects, Progress, Response};
@@ -137,7 +138,8 @@ impl OutageMaker for DeviceMaker {
         Box::pin(async move {
             match self.ask(length).await {
                 Ok(200..=299) => {
-                    let start = Instant::now();
+                    // It lets its answer go out first.
+                    let start = Instant::now() + COMMAND_DELAY;
                     Ok(Made { start, end: start + length })
                 }
                 Ok(status) => Err(MakeError::Refused(status)),
