@@ -1,15 +1,21 @@
 //! The outage workload against the device program on the host's own stack.
 
-use std::sync::mpsc;
+use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use espstress::diagnose::{Finding, FindingId, Severity};
 use espstress::engine::{
     self, Capturing, DeviceFacts, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
 };
-use espstress::event::{Endpoints, Event};
-use espstress::stats::{OutageOrigin, OutageRow, OutageStats, WorkloadStats};
+use espstress::event::{Endpoints, Event, Expected};
+use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
-use espstress::workload;
+use espstress::workload::{self, Context, Workload};
 use espstress_device::Service;
 use espstress_device::config::LineTimes;
 
@@ -231,4 +237,148 @@ fn four_devices_dial_in_and_each_keeps_its_own_ledger() {
         assert_eq!((device.outages, device.to_host.lost), (0, 0), "{device:?}");
     }
     drop(sims);
+}
+
+/// Passes bytes on to `device` until `cut`; from then on every connection that it had is gone, one is served and the
+/// others hear nothing.
+fn half_of_a_door(device: SocketAddr, cut: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        let mut served_after = 0;
+        for stream in listener.incoming().flatten() {
+            if cut.load(Ordering::SeqCst) {
+                served_after += 1;
+                if served_after > 1 {
+                    silent.push(stream);
+                    continue;
+                }
+            }
+            let since = cut.load(Ordering::SeqCst);
+            let onward = TcpStream::connect(device).unwrap();
+            for (from, to) in [(&stream, &onward), (&onward, &stream)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                let cut = Arc::clone(&cut);
+                std::thread::spawn(move || {
+                    pass_on(&mut from, &mut to, || cut.load(Ordering::SeqCst) != since)
+                });
+            }
+        }
+    });
+    address
+}
+
+fn pass_on(from: &mut TcpStream, to: &mut TcpStream, over: impl Fn() -> bool) {
+    from.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut bytes = [0; 4_096];
+    while !over() {
+        match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(n) => {
+                if to.write_all(&bytes[..n]).is_err() {
+                    break;
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn an_outage_from_which_not_every_connection_comes_back_in_time_is_an_error() {
+    let sim = Sim::start(SimConfig::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("off");
+    let cut = Arc::new(AtomicBool::new(false));
+    let door = half_of_a_door(sim.address(Service::Framed), Arc::clone(&cut));
+    let watched = mark.clone();
+    std::thread::spawn(move || {
+        while !watched.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        cut.store(true, Ordering::SeqCst);
+    });
+    let settings = format!(
+        "by = 'command'\noff = 'touch {}; sleep 0.3'\non = 'true'\ncycles = 1\noutage = '200ms'\nevery = '600ms'\n\
+         heartbeat = '100ms'\npeer_timeout = '500ms'\nstable = '100ms'\nrecover_limit = '2s'\nconnections = 2",
+        mark.display()
+    );
+    let endpoints = Endpoints { framed: Some(door), ..endpoints(&sim) };
+    let plan = plan(endpoints, None, &settings, "20900-20999");
+    let outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
+    let outage = outcome.workloads[0].stats.outage.as_deref().unwrap();
+    assert_eq!((outage.made, outage.unrecovered), (1, 1), "{outage:?}");
+    let row = rows(outage)[0];
+    assert!(row.recovered_ns.is_none() && row.gave_up_ns > row.made_end_ns, "{row:?}");
+    let slow = outcome.findings.iter().find(|finding| finding.id == FindingId::SlowRecovery);
+    assert_eq!(slow.map(|finding| finding.severity), Some(Severity::Error), "{:?}", outcome.findings);
+}
+
+/// Holds the thread of the workloads up.
+#[derive(Debug)]
+struct HoldUp(Duration);
+
+impl Workload for HoldUp {
+    fn kind(&self) -> &'static str {
+        "head"
+    }
+    fn main_phase(&self) -> Phase {
+        Phase::Total
+    }
+    fn expected(&self) -> Expected {
+        Expected::Open
+    }
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({})
+    }
+    fn at_once(&self) -> u32 {
+        0
+    }
+    fn connections_planned(&self) -> Option<u64> {
+        None
+    }
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+    fn run(&self, _: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            std::thread::sleep(self.0);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        })
+    }
+}
+
+/// A paced load beside a workload that holds the machine up for so long.
+fn held_up(sim: &Sim, length: Duration, ports: &str) -> Vec<Finding> {
+    let mut plan = plan(endpoints(sim), Some(sim.capacity().into()), "cycles = 1", ports);
+    let settings = "rate = '50/s'\nduration = '2s'\nconnections = 2".parse().unwrap();
+    let head = (workload::kind("head").unwrap().build)(&settings).unwrap();
+    let phase = |name: &str, start, workload| PlannedPhase { name: name.into(), start, workload };
+    plan.phases = vec![
+        phase("head", StartRule::AfterPrevious, head),
+        phase("hold-up", StartRule::WithPrevious, Box::new(HoldUp(length))),
+    ];
+    engine::run(plan, &mut |_: &Event| {}).unwrap().findings
+}
+
+#[test]
+fn a_host_that_stalls_is_said_to_be_the_limit() {
+    let sim = Sim::start(SimConfig::default()).unwrap();
+    let findings = held_up(&sim, Duration::from_millis(400), "21000-21499");
+    let limited = findings.iter().find(|finding| finding.id == FindingId::HostLimited);
+    let evidence = limited.map(|finding| finding.evidence.join("; ")).unwrap_or_default();
+    assert!(evidence.contains("could not run when it wanted to"), "{findings:?}");
+}
+
+#[test]
+fn a_host_that_does_not_stall_is_not_said_to_be_the_limit() {
+    let sim = Sim::start(SimConfig::default()).unwrap();
+    // What else goes on on the machine may hold one run up, or two.
+    let clean = (0..5).any(|_| held_up(&sim, Duration::ZERO, "21500-21999").is_empty());
+    assert!(clean, "every run of five is said to be limited");
 }

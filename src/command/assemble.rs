@@ -2,10 +2,10 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::engine::{Capturing, Ended, Outcome, Packets, PlannedPhase, WatchPlan};
+use crate::engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use crate::report::{
-    Announced, Capture, CaptureAsked, CaptureStatus, LogStart, Report, Service, Target, TargetKind,
-    Transport, Workload,
+    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
+    Report, Service, Target, TargetKind, Transport, Workload,
 };
 use crate::scenario::Scenario;
 use crate::target::{Device, DeviceKind};
@@ -20,21 +20,42 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
     report.workloads = outcome
         .workloads
         .iter()
-        .map(|w| {
-            let mut row = Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats);
-            row.outages = w.stats.outage.as_deref().map(super::telling::outages);
-            row.half_open = w.stats.half_open.as_deref().and_then(super::telling::half_open);
-            row
-        })
+        .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
     report.findings.clone_from(&outcome.findings);
     packets(&mut report, &outcome.packets);
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
     }
+    report.link_outages = outcome.link_outages.as_deref().map(link_outages);
+    report.note_remarks();
     usage(&mut report);
     report
 }
+
+/// Outages of a modelled link, as it tells them.
+fn link_outages(spells: &[LinkSpell]) -> LinkOutages {
+    let row = |spell: &LinkSpell| LinkOutage {
+        cause: match spell.cause {
+            LinkCause::Planned => LinkOutageCause::Planned,
+            LinkCause::Asked => LinkOutageCause::Asked,
+        },
+        start_s: spell.start_ns as f64 / 1e9,
+        length_s: spell.end_ns.map(|end| end.saturating_sub(spell.start_ns) as f64 / 1e9),
+    };
+    let first = spells.len().saturating_sub(MOST_LINK_OUTAGES);
+    LinkOutages { count: spells.len() as u64, rows: spells.iter().skip(first).map(row).collect() }
+}
+
+/// Anomalies that the log does not name, in a sentence.
+pub(super) fn unnamed(outcome: &Outcome) -> Option<String> {
+    let Packets::Seen(seen) = &outcome.packets else { return None };
+    (seen.untold > 0)
+        .then(|| format!("{} anomalies of the device are counted here and not named in the log", seen.untold))
+}
+
+/// Rows of them in a report.
+const MOST_LINK_OUTAGES: usize = 1_999;
 
 fn packets(report: &mut Report, packets: &Packets) {
     report.capture = match packets {
@@ -105,10 +126,24 @@ fn target(device: &Device) -> Target {
     target.options.clone_from(&device.options);
     target.options_without_effect.clone_from(&device.options_without_effect);
     target.persona.clone_from(&device.persona);
-    target.link.clone_from(&device.link);
+    target.link = device.link.as_deref().map(link_name);
     target.capacity = device.capacity.map(u64::from);
     target.services = services;
     target
+}
+
+/// A modelled link's name where it has one, else its settings.
+#[cfg(target_os = "linux")]
+fn link_name(settings: &str) -> String {
+    use crate::target::twin::link::{LinkSpec, NAMED};
+    let Ok(link) = settings.parse::<LinkSpec>() else { return settings.to_owned() };
+    let named = NAMED.iter().find(|named| named.name.parse::<LinkSpec>().is_ok_and(|other| other == link));
+    named.map_or_else(|| settings.to_owned(), |named| named.name.to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_name(settings: &str) -> String {
+    settings.to_owned()
 }
 
 /// What the program itself used, where the system tells.

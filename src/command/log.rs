@@ -203,6 +203,9 @@ impl Writer {
                 let start_unix_ns = self.clock.start_unix_ns();
                 LogLine::Anomaly(Box::new(AnomalyLine::new(workload, &occurrence, start_unix_ns)))
             }
+            Event::AnomaliesCut { told } => {
+                LogLine::Notice(NoticeLine { at_s: self.now_s(), text: crate::report::anomalies_cut(told) })
+            }
             Event::Outage { workload, outage } => {
                 LogLine::Outage(Box::new(OutageLine::new(workload, &outage)))
             }

@@ -21,7 +21,7 @@ pub(super) enum Show {
 pub(super) fn show(report: &Report, show: &Show) -> io::Result<()> {
     let text = match show {
         Show::Json => report::to_json(report),
-        Show::Verdict => format!("{}\n", report.verdict.name()),
+        Show::Verdict => format!("{}\n", report::verdict_line(report)),
         Show::Page => report::text::page(report, &style(Detail::Page)),
         Show::Evidence => report::text::page(report, &style(Detail::Evidence)),
     };

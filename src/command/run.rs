@@ -16,13 +16,16 @@ use crate::engine::{
 use crate::event::Event;
 use crate::report::thresholds::Gates;
 use crate::report::{self, Verdict};
-use crate::scenario::Scenario;
-use crate::target::{Device, DeviceSetup, PublicAddresses, Spec};
+use crate::scenario::{Place, Scenario};
+#[cfg(target_os = "linux")]
+use crate::target::twin::TwinError;
+use crate::target::{Device, DeviceSetup, PublicAddresses, Spec, TargetError};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
     let mut scenario = Scenario::load(&args.scenario).map_err(Failed::usage)?;
     if args.target.is_some() {
+        scenario.target_place = None;
         scenario.target.clone_from(&args.target);
     }
     for expression in &args.set {
@@ -113,6 +116,7 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
         gates.judge(&mut report);
     }
     if let Some(log) = log {
+        report.remarks.extend(assemble::unnamed(&outcome));
         log.finish(&report);
     }
     if let Some(path) = &common.output {
@@ -124,15 +128,17 @@ fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Fa
 
 /// The command line over the file.
 fn overlay(scenario: &mut Scenario, common: &Common) {
-    let take = |slot: &mut Option<String>, typed: &Option<String>| {
+    // What was typed stands in no file.
+    let take = |slot: &mut Option<String>, place: &mut Option<Place>, typed: &Option<String>| {
         if typed.is_some() {
+            *place = None;
             slot.clone_from(typed);
         }
     };
-    take(&mut scenario.persona, &common.device.persona);
-    take(&mut scenario.link, &common.device.link);
-    take(&mut scenario.stack, &common.device.stack);
-    take(&mut scenario.local_ports, &common.local_ports);
+    take(&mut scenario.persona, &mut scenario.persona_place, &common.device.persona);
+    take(&mut scenario.link, &mut scenario.link_place, &common.device.link);
+    take(&mut scenario.stack, &mut None, &common.device.stack);
+    take(&mut scenario.local_ports, &mut None, &common.local_ports);
     scenario.seed = common.seed.or(scenario.seed);
     scenario.watch = common.watch.or(scenario.watch);
     if !common.thresholds.is_empty() {
@@ -155,8 +161,10 @@ fn writable(path: &Path) -> Result<(), Failed> {
 }
 
 fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, Option<String>), Failed> {
-    let typed: Option<Spec> =
-        scenario.target.as_deref().map(str::parse).transpose().map_err(Failed::usage)?;
+    let typed: Option<Spec> = scenario.target.as_deref().map(str::parse).transpose().map_err(|error| {
+        let text = scenario.target.as_deref();
+        Failed::usage(placed("target", text, scenario.target_place.as_ref(), &error))
+    })?;
     let usual = typed.is_none();
     let spec = typed.unwrap_or(Spec::Sim);
     let setup = DeviceSetup {
@@ -174,9 +182,33 @@ fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, 
         Device::bring_up(&setup).map(|device| (device, None))
     };
     up.map_err(|error| match error.is_usage() {
-        true => Failed::usage(error),
+        true => Failed::usage(misnamed(scenario, &error)),
         false => Failed::environment(error),
     })
+}
+
+/// What is wrong with the device as it was asked for: what was asked, and where.
+fn misnamed(scenario: &Scenario, error: &TargetError) -> String {
+    match error {
+        TargetError::Persona(why) => {
+            placed("persona", scenario.persona.as_deref(), scenario.persona_place.as_ref(), why)
+        }
+        #[cfg(target_os = "linux")]
+        TargetError::Twin(TwinError::Persona(why)) => {
+            placed("persona", scenario.persona.as_deref(), scenario.persona_place.as_ref(), why)
+        }
+        TargetError::Link(why) => placed("link", scenario.link.as_deref(), scenario.link_place.as_ref(), why),
+        other => other.to_string(),
+    }
+}
+
+/// An error with what was typed and where it stands: the file's line, or the flag.
+fn placed(key: &str, text: Option<&str>, place: Option<&Place>, why: &dyn std::fmt::Display) -> String {
+    let text = text.unwrap_or_default();
+    match place {
+        Some(place) => format!("{place}: {key} `{text}`: {why}"),
+        None => format!("{key} `{text}`: {why}"),
+    }
 }
 
 /// One look whether anything is there at all, before figures are made of its absence.

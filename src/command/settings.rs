@@ -27,7 +27,7 @@ fn workload(phase: &PhaseSpec, typed: &Typed) -> Result<Box<dyn Workload>, Faile
     let Some(kind) = kind(&phase.kind) else {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         let what = format!("no workload `{}`; there are {}", phase.kind, known.join(", "));
-        return Err(Failed::usage(ScenarioError::Wrong { place: phase.place.clone(), what }));
+        return Err(Failed::usage(ScenarioError::Wrong { place: phase.kind_place.clone(), what }));
     };
     let mut table = toml::Table::new();
     for setting in &phase.settings {

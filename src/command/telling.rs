@@ -1,12 +1,9 @@
 //! What probes and telemetry came to, as sections of the report.
 
 use crate::report::{
-    HalfOpenFigures, LatencyFigures, OutageRow, ProbeKind, ProbeRow, Reading, ReadingSummary, Report,
-    TelemetryRow, TelemetrySummary,
+    LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use crate::stats::{
-    self, DeviceSeries, HalfOpenStats, LimitReached, OutageStats, ProbeOutcome, ProbeStats, Trend,
-};
+use crate::stats::{self, DeviceSeries, ProbeOutcome, ProbeStats, Trend};
 
 /// Fills the report's sections.
 pub(super) fn fill(report: &mut Report, probes: &ProbeOutcome) {
@@ -84,55 +81,4 @@ const fn reading(of: stats::Reading) -> Reading {
         stats::Reading::Disconnects => Reading::WifiDisconnects,
         stats::Reading::TimeWait => Reading::TcpTimeWait,
     }
-}
-
-fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
-}
-
-/// Outages, one row each.
-pub(super) fn outages(of: &OutageStats) -> Vec<OutageRow> {
-    of.rows.iter().map(outage).collect()
-}
-
-fn outage(of: &stats::OutageRow) -> OutageRow {
-    let end_ns = of.end_ns();
-    OutageRow {
-        number: of.number,
-        planned_start_s: of.planned_start_ns.map(seconds),
-        planned_length_s: of.planned_length_ns.map(seconds),
-        seen_start_s: of.seen_start_ns.map(seconds),
-        seen_length_s: of.length_seen_ns().map(seconds),
-        host_noticed_s: of.host_noticed_ns.map(seconds),
-        device_noticed_s: of.device_noticed_ns.map(seconds),
-        data_again_s: of.first_data_ns.map(seconds),
-        recovery_s: of
-            .recovered_ns
-            .zip(end_ns)
-            .map(|(recovered, end)| seconds(recovered.saturating_sub(end))),
-        messages_acknowledged: of.acknowledged,
-        messages_lost: of.lost,
-        messages_duplicated: of.duplicated,
-        connections_lived: of.lived.into(),
-        connections_died: of.died.into(),
-        device_half_open_sockets: of.half_open_on_device.map(u64::from),
-    }
-}
-
-/// What silenced connections came to; `None` where they could not be silenced.
-pub(super) fn half_open(of: &HalfOpenStats) -> Option<HalfOpenFigures> {
-    if of.unavailable.is_some() {
-        return None;
-    }
-    let reclaimed: Vec<u64> = of.connections.iter().filter_map(|c| c.reclaimed_after_ns).collect();
-    let all = !reclaimed.is_empty() && of.never_reclaimed == 0;
-    Some(HalfOpenFigures {
-        silenced: of.connections.len() as u64,
-        capacity: (of.limit == LimitReached::Device).then_some(of.served.into()),
-        exhausted_attempts: of.during.attempts,
-        exhausted_succeeded: of.during.served,
-        first_reclaimed_s: reclaimed.iter().min().copied().map(seconds),
-        all_reclaimed_s: reclaimed.iter().max().copied().filter(|_| all).map(seconds),
-        watched_s: seconds(of.watched_ns),
-    })
 }

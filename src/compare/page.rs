@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Cell, Comparison, Decision, Judgement};
+use super::{Cell, Comparison, Decision, Judgement, Row};
 use crate::report::{Colour, Detail, Style, human_figure};
 
 /// The page. Figures that differ by chance only are left out unless the style asks for evidence.
@@ -45,6 +45,9 @@ pub fn page(c: &Comparison, style: &Style) -> String {
         }
         out.push('\n');
         aligned(&mut out, &table, *style);
+        for (reason, figures) in reasons(&rows) {
+            let _ = writeln!(out, "  not judged: {}: {reason}", figures.join(", "));
+        }
         if left_out > 0 {
             let _ = writeln!(out, "  {left_out} more figures differ by no more than chance");
         }
@@ -55,6 +58,22 @@ pub fn page(c: &Comparison, style: &Style) -> String {
         "\nworse, better: real (99 %) and by more than {percent} %; slight: real, within that; chance: no more than chance"
     );
     out
+}
+
+/// Why figures could not be judged: each reason once, with the figures that it concerns.
+fn reasons<'a>(rows: &[&'a Row]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows {
+        for reason in row.new.iter().filter_map(|cell| cell.reason.as_deref()) {
+            let known = all.iter_mut().find(|(known, _)| *known == reason);
+            match known {
+                Some((_, figures)) if figures.last() == Some(&row.figure.as_str()) => {}
+                Some((_, figures)) => figures.push(&row.figure),
+                None => all.push((reason, vec![&row.figure])),
+            }
+        }
+    }
+    all
 }
 
 const fn telling(cell: &Cell) -> bool {

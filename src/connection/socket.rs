@@ -1,6 +1,6 @@
 //! Opening a connection from a port of our own, and what is done with it until it is closed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -21,6 +21,14 @@ use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
 /// sockets may sit on a few of them.
 const PORT_TRIES: usize = 64;
+
+/// A handshake within this is never late, whatever its round trip.
+const LATE: Duration = Duration::from_millis(20);
+
+/// Whether a handshake that took so long was late by the host's own doing.
+fn is_late(took: Duration, tcp: TcpSample) -> bool {
+    tcp.retransmissions == 0 && took > LATE + Duration::from_micros(u64::from(tcp.rtt_us) * 10)
+}
 
 /// How long each step of a connection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +56,8 @@ pub struct Connector {
     pub book: Arc<IntentBook>,
     /// In whose name.
     pub workload: WorkloadId,
+    /// Counts connections that the host noticed far later than their own round trip, no SYN repeated.
+    pub late: Rc<Cell<u64>>,
 }
 
 /// Why a connection was not opened.
@@ -99,6 +109,7 @@ impl Connector {
     async fn open_from(&self, port: u16) -> Result<Connection, Failure> {
         let at_connect = |error: io::Error| failure_of(Step::Connect, &error);
         let socket = self.bound_socket(port).map_err(at_connect)?;
+        let start = Instant::now();
         match socket.connect(&self.target.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -112,13 +123,19 @@ impl Connector {
         if let Some(error) = stream.take_error().map_err(at_connect)? {
             return Err(at_connect(error));
         }
-        Ok(Connection {
+        let connection = Connection {
             stream: Some(stream),
             port,
             ports: Rc::clone(&self.ports),
             release: Release::TimeWait,
             asked: Asked::Nothing,
-        })
+        };
+        let took = start.elapsed();
+        // The kernel timed the handshake itself: what lies beyond is this program's being late.
+        if took > LATE && connection.tcp_sample().is_some_and(|tcp| is_late(took, tcp)) {
+            self.late.set(self.late.get() + 1);
+        }
+        Ok(connection)
     }
 
     fn bound_socket(&self, port: u16) -> io::Result<Socket> {

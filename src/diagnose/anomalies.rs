@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
-    AnomalyClass, AnomalyId, Answered, Direction, Intent, IntentBook, Occurrence, WorkloadId,
+    AnomalyClass, AnomalyId, Answered, AwayCause, Direction, Intent, IntentBook, Occurrence, WorkloadId,
 };
 
 /// All occurrences of one anomaly, of one class, in one workload.
@@ -140,9 +140,10 @@ impl Ledger {
             Intentions::Of(book) => book.look_up(o.connection.host.port()),
             Intentions::Unknown => None,
         };
-        let class = match (o.class, entry) {
-            (AnomalyClass::Device, Some(e)) if excuses(e.intent, o.id) => AnomalyClass::Provoked,
-            (class, _) => class,
+        let class = match (o.class, entry, intentions) {
+            (AnomalyClass::Device, Some(e), _) if excuses(e.intent, o.id) => AnomalyClass::Provoked,
+            (AnomalyClass::Device, _, Intentions::Of(book)) => without_link(book, o).unwrap_or(o.class),
+            (class, ..) => class,
         };
         let workload = entry.map(|e| e.workload);
         if class == AnomalyClass::Device {
@@ -241,6 +242,34 @@ impl Ledger {
     }
 }
 
+/// Whose doing an anomaly is that an absent link explains: this run's where it cut the link, else the path's.
+///
+/// A SYN that met the outage, and every repetition that did, shows nothing of the device. What is left over counts as
+/// always: one SYN may have been lost, two in vain are the device's doing.
+fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
+    let until = o.at_ns.saturating_add(o.lasted_ns);
+    let class = |cause| match cause {
+        AwayCause::Made => AnomalyClass::Provoked,
+        AwayCause::Natural => AnomalyClass::Path,
+    };
+    match o.id {
+        AnomalyId::SynUnanswered => {
+            let cause = book.link_was_away(o.at_ns, until)?;
+            // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5).
+            let copies = (0..6).map(|n| ((1_i64 << n) - 1) * SECOND).filter(|after| *after <= o.lasted_ns);
+            let at_large =
+                copies.map(|after| o.at_ns + after).filter(|at| book.link_was_away(*at, *at).is_none());
+            match at_large.count() {
+                0 => Some(class(cause)),
+                1 => Some(AnomalyClass::Path),
+                _ => None,
+            }
+        }
+        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger => book.link_was_away(o.at_ns, until).map(class),
+        _ => None,
+    }
+}
+
 /// Whether what was intended with a connection explains an anomaly on it.
 ///
 /// Silence on the host's side explains everything. A host that vanished had a connection first: what kept
@@ -286,7 +315,7 @@ const fn may_have_been_provoked(o: &Occurrence) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ConnectionKey;
+    use crate::event::{AwaySpell, ConnectionKey};
 
     const START: i64 = 1_700_000_000 * SECOND;
 
@@ -354,6 +383,53 @@ mod tests {
         assert_eq!(classed(Intent::Reset, AnomalyId::ClosedUnserved), AnomalyClass::Device);
         assert_eq!(classed(Intent::Vanished, AnomalyId::SynUnanswered), AnomalyClass::Device);
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::AbortiveClose), AnomalyClass::Device);
+    }
+
+    /// A SYN and its repetitions within five seconds, at 0, 1 and 3 s, with the link away from and to so many
+    /// milliseconds after the first.
+    fn syn_with_the_link_away(cause: AwayCause, from_ms: i64, to_ms: i64) -> AnomalyClass {
+        let book = IntentBook::default();
+        book.note(40_000, WorkloadId::PROBE, Intent::Plain);
+        let mut o = occurrence(AnomalyId::SynUnanswered, AnomalyClass::Device);
+        o.lasted_ns = 5 * SECOND;
+        let number = book.link_goes_away(cause, o.at_ns + from_ms * SECOND / 1_000);
+        book.link_is_back(number, o.at_ns + to_ms * SECOND / 1_000);
+        ledger().take(&o, Intentions::Of(&book)).class
+    }
+
+    #[test]
+    fn syns_into_an_outage_are_the_runs_or_the_paths_doing_and_not_the_devices() {
+        assert_eq!(syn_with_the_link_away(AwayCause::Made, -500, 4_000), AnomalyClass::Provoked);
+        assert_eq!(syn_with_the_link_away(AwayCause::Natural, -500, 4_000), AnomalyClass::Path);
+        assert_eq!(
+            syn_with_the_link_away(AwayCause::Natural, -20, 2_500),
+            AnomalyClass::Path,
+            "one was at large"
+        );
+    }
+
+    #[test]
+    fn syns_that_an_outage_does_not_explain_stay_the_devices() {
+        assert_eq!(
+            syn_with_the_link_away(AwayCause::Made, -900, 300),
+            AnomalyClass::Device,
+            "two were at large"
+        );
+        assert_eq!(syn_with_the_link_away(AwayCause::Natural, -5_000, -1_000), AnomalyClass::Device);
+        assert_eq!(syn_with_the_link_away(AwayCause::Natural, 6_000, 8_000), AnomalyClass::Device);
+    }
+
+    #[test]
+    fn data_into_an_outage_goes_unacknowledged_and_other_anomalies_keep_their_class() {
+        let book = IntentBook::default();
+        book.link_says(vec![AwaySpell {
+            cause: AwayCause::Natural,
+            from_ns: START,
+            to_ns: Some(START + 3 * SECOND),
+        }]);
+        let class = |id| ledger().take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book)).class;
+        assert_eq!(class(AnomalyId::NoAckToData), AnomalyClass::Path);
+        assert_eq!(class(AnomalyId::AbortiveClose), AnomalyClass::Device);
     }
 
     #[test]

@@ -476,7 +476,7 @@ pub struct HostEvidence {
 /// Times that the program could not run when it wanted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stalls {
-    /// How often by more than 10 ms.
+    /// How often by more than 50 ms.
     pub count: u64,
     /// The longest.
     pub longest_ns: u64,

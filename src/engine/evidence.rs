@@ -24,6 +24,8 @@ pub(super) struct Measurements<'a> {
     pub(super) device: &'a DeviceFacts,
     /// Source ports that the user restricted the run to.
     pub(super) local_ports: Option<u32>,
+    /// How this machine fared.
+    pub(super) host: HostEvidence,
 }
 
 /// The evidence of a run.
@@ -35,7 +37,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         workloads: run.workloads.iter().map(|w| workload(w, run.local_ports)).collect(),
         capture: capture(run.packets),
         device: device(run.device),
-        host: HostEvidence::default(),
+        host: run.host,
         ..Evidence::default()
     };
     if let Packets::Seen(seen) = run.packets {
@@ -161,13 +163,18 @@ fn outages(of: &OutageStats) -> OutageEvidence {
         natural: of.natural,
         messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
-        rows: of.rows.iter().map(outage).collect(),
+        rows: of.rows.iter().map(|row| outage(row, of.rule.quiet_ns)).collect(),
     }
 }
 
-fn outage(of: &stats::OutageRow) -> OutageRowEvidence {
-    let recovery = match (of.recovered_ns, of.end_ns()) {
-        (Some(recovered), Some(end)) => Recovery::After(recovered.saturating_sub(end)),
+fn outage(of: &stats::OutageRow, quiet_ns: u64) -> OutageRowEvidence {
+    let recovery = match (of.recovery_ns(), of.gave_up_ns, of.end_ns()) {
+        (Some(took), _, _) => Recovery::After(took),
+        // As long as the host itself kept quiet, nothing could come back. An outage without an end is none that
+        // anybody could have recovered from.
+        (None, Some(gave_up), Some(end)) if gave_up.saturating_sub(end) > quiet_ns => {
+            Recovery::NotWithin(gave_up.saturating_sub(end))
+        }
         _ => Recovery::CutOff,
     };
     OutageRowEvidence {
@@ -328,5 +335,28 @@ mod tests {
         assert_eq!(told(serde_json::json!({ "close": "wait" })), ClosePolicy::Wait);
         assert_eq!(told(serde_json::json!({ "protocol": "raw" })), ClosePolicy::Wait);
         assert_eq!(told(serde_json::json!({ "protocol": "framed" })), ClosePolicy::Fin);
+    }
+
+    const S: u64 = 1_000_000_000;
+
+    fn recovery(change: impl FnOnce(&mut stats::OutageRow)) -> Recovery {
+        let mut row = stats::OutageRow::new(1, OutageOrigin::Made);
+        (row.made_start_ns, row.made_end_ns) = (Some(S), Some(3 * S));
+        change(&mut row);
+        outage(&row, 5 * S).recovery
+    }
+
+    #[test]
+    fn a_recovery_that_was_waited_for_in_vain_is_told_from_one_that_the_run_cut_off() {
+        assert_eq!(recovery(|row| row.recovered_ns = Some(4 * S)), Recovery::After(S));
+        assert_eq!(recovery(|row| row.gave_up_ns = Some(63 * S)), Recovery::NotWithin(60 * S));
+        assert_eq!(recovery(|_| ()), Recovery::CutOff);
+    }
+
+    #[test]
+    fn no_recovery_is_judged_where_the_host_kept_quiet_or_the_outage_went_on() {
+        assert_eq!(recovery(|row| row.gave_up_ns = Some(7 * S)), Recovery::CutOff);
+        let unended = |row: &mut stats::OutageRow| (row.made_end_ns, row.gave_up_ns) = (None, Some(63 * S));
+        assert_eq!(recovery(unended), Recovery::CutOff);
     }
 }

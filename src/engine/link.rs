@@ -1,55 +1,73 @@
-//! Outages of a twin's link, for the workload that wants them.
+//! The link that lies before the device, where it is a modelled one: what it says of its own outages.
 
+#[cfg(target_os = "linux")]
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
-use crate::target::twin::{OutageRecord, Twin};
-use crate::workload::{Made, MakeError, Making, OutageMaker, Stop};
+use super::plan::{LinkCause, LinkSpell, Plan};
+use crate::clock::Clock;
+use crate::event::{AwayCause, AwaySpell};
+#[cfg(target_os = "linux")]
+use crate::target::twin::Twin;
 
-/// How long the twin may take to say that an outage has begun.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How old an account of the link may be.
+#[cfg(target_os = "linux")]
+const FRESH: Duration = Duration::from_millis(20);
 
-/// The link of a twin.
-#[derive(Debug)]
-pub(super) struct TwinLink(pub(super) Arc<Twin>);
-
-impl OutageMaker for TwinLink {
-    fn name(&self) -> &'static str {
-        "link"
-    }
-
-    fn make(&self, length: Duration, mut stop: Stop) -> Making<'_> {
-        Box::pin(async move {
-            let before = self.0.outage_log().total();
-            self.0.outage(length).map_err(|error| MakeError::Other(error.to_string()))?;
-            let asked = Instant::now();
-            let record = loop {
-                let log = self.0.outage_log();
-                let newest = log.iter().last().copied().filter(|_| log.total() > before);
-                match newest {
-                    Some(record) => break record,
-                    None if asked.elapsed() > PATIENCE => {
-                        return Err(MakeError::Other("the twin's link did not go down".into()));
-                    }
-                    None => tokio::time::sleep(Duration::from_millis(1)).await,
-                }
-            };
-            let start = begin(&record);
-            tokio::select! {
-                () = stop.stopped() => {}
-                () = tokio::time::sleep_until((start + length).into()) => {}
-            }
-            Ok(Made { start, end: start + length })
-        })
-    }
+/// The link of a run's device.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    clock: Clock,
+    #[cfg(target_os = "linux")]
+    twin: Option<Arc<Twin>>,
+    #[cfg(target_os = "linux")]
+    asked: Option<Instant>,
 }
 
-/// The record's begin as an instant of this process: both count CLOCK_MONOTONIC.
-fn begin(record: &OutageRecord) -> Instant {
-    let now = Instant::now();
-    let now_ns = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now_ns = u64::try_from(now_ns.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(now_ns.tv_nsec).unwrap_or(0);
-    let ago = Duration::from_nanos(now_ns.saturating_sub(record.start.monotonic_ns));
-    now.checked_sub(ago).unwrap_or(now)
+impl Link {
+    pub(super) fn of(plan: &Plan, clock: Clock) -> Self {
+        #[cfg(not(target_os = "linux"))]
+        let _ = plan;
+        Self {
+            clock,
+            #[cfg(target_os = "linux")]
+            twin: plan.twin.clone(),
+            #[cfg(target_os = "linux")]
+            asked: None,
+        }
+    }
+
+    /// Its outages, by its own account; `None` for a real one.
+    #[cfg(target_os = "linux")]
+    pub(super) fn outages(&self) -> Option<Vec<LinkSpell>> {
+        self.twin.as_deref().map(|twin| super::twin_link::outages(twin, self.clock))
+    }
+
+    /// Its outages, by its own account; `None` for a real one.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn outages(&self) -> Option<Vec<LinkSpell>> {
+        None
+    }
+
+    /// The same by wall time, unless it was asked just before.
+    pub(super) fn news(&mut self) -> Option<Vec<AwaySpell>> {
+        #[cfg(target_os = "linux")]
+        {
+            if self.asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+                return None;
+            }
+            self.asked = Some(Instant::now());
+        }
+        let start = self.clock.start_unix_ns();
+        let away = |spell: LinkSpell| AwaySpell {
+            cause: match spell.cause {
+                LinkCause::Planned => AwayCause::Natural,
+                LinkCause::Asked => AwayCause::Made,
+            },
+            from_ns: start.saturating_add(spell.start_ns),
+            to_ns: spell.end_ns.map(|end| start.saturating_add(end)),
+        };
+        Some(self.outages()?.into_iter().map(away).collect())
+    }
 }

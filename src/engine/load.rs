@@ -9,8 +9,10 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
 use super::plan::{Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
+use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::PortPool;
+use crate::diagnose::HostEvidence;
 use crate::event::{Event, IntentBook, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use crate::stats::{ProbeOutcome, Recorder};
@@ -28,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) workloads: Vec<WorkloadOutcome>,
     /// The probes beside them.
     pub(super) probes: Option<ProbeOutcome>,
+    /// How this machine fared meanwhile.
+    pub(super) host: HostEvidence,
 }
 
 /// Runs every phase; returns early, with what there is, once `stop` is heard.
@@ -45,11 +49,13 @@ pub(super) fn execute(
         book,
         open: Rc::new(Cell::new(0)),
         notices: Rc::new(RefCell::new(Vec::new())),
+        late_connects: Rc::new(Cell::new(0)),
         clock,
         stop,
     };
     let local = LocalSet::new();
     let loaded = local.block_on(&runtime, async {
+        let machine = Stalls::watch();
         let prober = shared.prober(plan);
         let mut outcomes = Vec::new();
         let mut next_id = 0;
@@ -70,7 +76,8 @@ pub(super) fn execute(
             let contexts = contexts.collect();
             outcomes.extend(run_group(&group, contexts, &shared, events).await);
         }
-        Loaded { workloads: outcomes, probes: prober.map(Prober::stop) }
+        let host = machine.host(shared.late_connects.get());
+        Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
     });
     Ok(loaded)
 }
@@ -81,6 +88,7 @@ struct Shared {
     book: Arc<IntentBook>,
     open: Rc<Cell<u32>>,
     notices: Rc<RefCell<Vec<String>>>,
+    late_connects: Rc<Cell<u64>>,
     clock: Clock,
     stop: Stop,
 }
@@ -120,6 +128,7 @@ impl Shared {
             outage_maker: outage_maker(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),
             notices: Rc::clone(&self.notices),
+            late_connects: Rc::clone(&self.late_connects),
         }
     }
 }
@@ -127,7 +136,7 @@ impl Shared {
 #[cfg(target_os = "linux")]
 fn outage_maker(plan: &Plan) -> Option<Rc<dyn OutageMaker>> {
     let twin = plan.twin.as_ref()?;
-    Some(Rc::new(super::link::TwinLink(Arc::clone(twin))))
+    Some(Rc::new(super::twin_link::TwinLink(Arc::clone(twin))))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -5,15 +5,17 @@
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
 mod evidence;
-#[cfg(target_os = "linux")]
 mod link;
 mod load;
 mod plan;
+mod stalls;
+#[cfg(target_os = "linux")]
+mod twin_link;
 mod watch;
 
 pub use plan::{
-    Capturing, DeviceFacts, Ended, Outcome, Packets, Plan, PlannedPhase, Ports, Probing, RunError, Seen,
-    StartRule, WorkloadOutcome,
+    Capturing, DeviceFacts, Ended, LinkCause, LinkSpell, Outcome, Packets, Plan, PlannedPhase, Ports,
+    Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
 pub use watch::WatchPlan;
 
@@ -50,7 +52,16 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
     let (events, incoming) = mpsc::channel(1_024);
     let names = plan.phases.iter().map(|phase| phase.name.clone()).collect();
     // The capture is open before the first SYN.
-    let watch = watch::start(&plan.watch, &plan.endpoints, names, Arc::clone(&book), clock, events.clone());
+    let link = link::Link::of(&plan, clock);
+    let watch = watch::start(
+        &plan.watch,
+        &plan.endpoints,
+        names,
+        Arc::clone(&book),
+        clock,
+        events.clone(),
+        link.clone(),
+    );
     if let Err(Packets::Denied(reason)) = &watch {
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
@@ -67,7 +78,7 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ended: Ended::Completed };
     run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
-    let load::Loaded { workloads, probes } = match executor.join() {
+    let load::Loaded { workloads, probes, host } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
@@ -91,10 +102,21 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
         probes: probes.as_ref(),
         device: &device,
         local_ports,
+        host,
     };
     let findings = crate::diagnose::findings(&evidence::of(&measured));
     let ended = run.ended;
-    Ok(Outcome { clock, started, duration_ns, ended, workloads, packets, findings, probes })
+    Ok(Outcome {
+        clock,
+        started,
+        duration_ns,
+        ended,
+        workloads,
+        packets,
+        findings,
+        link_outages: link.outages(),
+        probes,
+    })
 }
 
 /// How often the dispatcher looks whether a thread has ended.

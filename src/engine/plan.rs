@@ -128,6 +128,8 @@ pub struct Seen {
     pub anomalies: Vec<AnomalyRow>,
     /// What the device's RSTs answered.
     pub resets: ResetCauses,
+    /// Anomalies of the device that are in the counts and were not told one by one.
+    pub untold: u64,
     /// Everything else.
     pub summary: WireSummary,
 }
@@ -169,6 +171,26 @@ pub struct WorkloadOutcome {
     pub stats: WorkloadStats,
 }
 
+/// One outage of a modelled link, by its own account. Nanoseconds since the start of the run, negative before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSpell {
+    /// Why.
+    pub cause: LinkCause,
+    /// When it began.
+    pub start_ns: i64,
+    /// When it ended; `None` while it goes on.
+    pub end_ns: Option<i64>,
+}
+
+/// Why a modelled link was down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCause {
+    /// By its own plan.
+    Planned,
+    /// Somebody asked for it.
+    Asked,
+}
+
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -186,6 +208,8 @@ pub struct Outcome {
     pub packets: Packets,
     /// What it means.
     pub findings: Vec<Finding>,
+    /// What a modelled link says of its own outages; `None` on a real one.
+    pub link_outages: Option<Vec<LinkSpell>>,
     /// The probes; `None` when there were none.
     pub probes: Option<ProbeOutcome>,
 }

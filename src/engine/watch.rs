@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::Sender;
 
+use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use crate::clock::Clock;
 use crate::diagnose::{Intentions, Ledger};
@@ -19,7 +20,7 @@ use crate::observe::capture::{
 };
 use crate::observe::file::{Writer, WriterConfig};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
-use crate::wire::Link;
+use crate::wire;
 
 /// How long one look at the ring waits: the thread's other duties have to be done that often.
 const LOOK: Duration = Duration::from_millis(50);
@@ -62,8 +63,18 @@ struct Notes {
     book: Arc<IntentBook>,
     writer: Option<Writer>,
     events: Sender<Event>,
-    events_left: u32,
+    told: u32,
+    untold: u64,
+    cut: Cut,
     packets: u64,
+    link: Link,
+}
+
+/// Whether the reporters know that further anomalies are only counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Untold,
+    Told,
 }
 
 /// Opens the capture, or says why there is none.
@@ -74,6 +85,7 @@ pub(super) fn start(
     book: Arc<IntentBook>,
     clock: Clock,
     events: Sender<Event>,
+    link: Link,
 ) -> Result<Watch, Packets> {
     if plan.capturing == Capturing::Off {
         return Err(Packets::Off);
@@ -103,7 +115,8 @@ pub(super) fn start(
         ..ObserverConfig::default()
     });
     let ledger = Ledger::new(clock.start_unix_ns(), workloads);
-    let notes = Notes { ledger, book, writer, events, events_left: EVENTS, packets: 0 };
+    let notes =
+        Notes { ledger, book, writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
     let watcher = Watcher { capture, observer, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
@@ -210,6 +223,7 @@ impl Watcher {
             pcap_failure,
             anomalies: notes.ledger.rows(),
             resets: notes.ledger.reset_causes(),
+            untold: notes.untold,
             summary,
         }
     }
@@ -225,15 +239,30 @@ impl Notes {
 
     /// One occurrence: classed and counted, noted in the packet file, told to the reporters.
     fn take(&mut self, at_ns: i64, occurrence: Occurrence) {
+        if occurrence.class == AnomalyClass::Device
+            && let Some(spells) = self.link.news()
+        {
+            self.book.link_says(spells);
+        }
         let classed = self.ledger.take(&occurrence, Intentions::Of(&self.book));
         if let Some(writer) = &mut self.writer {
             writer.evidence(self.packets, at_ns, &occurrence);
         }
-        if classed.class == AnomalyClass::Device && self.events_left > 0 {
-            self.events_left -= 1;
-            let workload = classed.workload.map(str::to_owned);
-            // A dispatcher that cannot keep up misses a line of its log, not a count.
-            let _ = self.events.try_send(Event::Anomaly { workload, occurrence: Arc::new(occurrence) });
+        if classed.class != AnomalyClass::Device {
+            return;
+        }
+        if self.told == EVENTS {
+            self.untold += 1;
+            if self.cut == Cut::Untold && self.events.try_send(Event::AnomaliesCut { told: EVENTS }).is_ok() {
+                self.cut = Cut::Told;
+            }
+            return;
+        }
+        let workload = classed.workload.map(str::to_owned);
+        // A dispatcher that cannot keep up misses a line of its log, not a count.
+        match self.events.try_send(Event::Anomaly { workload, occurrence: Arc::new(occurrence) }) {
+            Ok(()) => self.told += 1,
+            Err(_) => self.untold += 1,
         }
     }
 }
@@ -244,8 +273,8 @@ fn complete_until() -> i64 {
     unix_ns(SystemTime::now()) - held
 }
 
-const fn link_of(frame: &Frame<'_>) -> Link {
-    if frame.link == LINKTYPE_RAW { Link::Raw } else { Link::Ethernet }
+const fn link_of(frame: &Frame<'_>) -> wire::Link {
+    if frame.link == LINKTYPE_RAW { wire::Link::Raw } else { wire::Link::Ethernet }
 }
 
 fn unix_ns(at: SystemTime) -> i64 {

@@ -2,6 +2,10 @@
 //! for. Written by the workloads before they act, read by `diagnose`; a fixed 512 KiB for any run.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::away::Spells;
+use super::{AwayCause, AwaySpell};
 
 /// Index of a workload in the run, from 0 in the order of the scenario; [`WorkloadId::PROBE`] is the probe's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,11 +62,13 @@ pub struct IntentEntry {
 /// port names the connection.
 pub struct IntentBook {
     ports: Box<[AtomicU32]>,
+    /// Told a few times a minute at most, and asked only where something went wrong.
+    away: Mutex<Spells>,
 }
 
 impl Default for IntentBook {
     fn default() -> Self {
-        Self { ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect() }
+        Self { ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect(), away: Mutex::default() }
     }
 }
 
@@ -77,6 +83,32 @@ impl IntentBook {
     pub fn note(&self, port: u16, workload: WorkloadId, intent: Intent) {
         let word = (u32::from(workload.0) << 16) | intent as u32;
         self.ports[usize::from(port)].store(word, Ordering::Release);
+    }
+
+    /// Notes that the link to the device goes away at `from_ns` (since the Unix epoch); the number is for
+    /// [`IntentBook::link_is_back`].
+    pub fn link_goes_away(&self, cause: AwayCause, from_ns: i64) -> u64 {
+        self.away().begin(cause, from_ns)
+    }
+
+    /// Notes that the link is back since `to_ns` (since the Unix epoch).
+    pub fn link_is_back(&self, number: u64, to_ns: i64) {
+        self.away().end(number, to_ns);
+    }
+
+    /// Takes what a modelled link says of its outages, in place of what it said before.
+    pub fn link_says(&self, spells: Vec<AwaySpell>) {
+        self.away().set_link(spells);
+    }
+
+    /// Whether the link was away at any time between two moments (nanoseconds since the Unix epoch), and why.
+    #[must_use]
+    pub fn link_was_away(&self, from_ns: i64, to_ns: i64) -> Option<AwayCause> {
+        self.away().during(from_ns, to_ns)
+    }
+
+    fn away(&self) -> MutexGuard<'_, Spells> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was intended on `port`; `None` for a port that no workload of this run has used.

@@ -5,10 +5,13 @@
 //! reports are fixed here, so that rewording a message can never change a statistic.
 
 mod anomaly;
+mod away;
 mod ending;
 mod endpoints;
 mod failure;
 mod intent;
+mod ledger;
+mod outage;
 mod run;
 mod tcp;
 mod telemetry;
@@ -16,10 +19,13 @@ mod telemetry;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
 };
+pub use away::{AwayCause, AwaySpell};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use failure::{Failure, FailureCounts};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
-pub use run::{Event, EventSink, Expected, OutageNote, PhaseProgress};
+pub use ledger::MessageLedger;
+pub use outage::{OutageOrigin, OutageProgress, OutageRow};
+pub use run::{Event, EventSink, Expected, PhaseProgress};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

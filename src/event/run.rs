@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{FailureCounts, Occurrence};
+use super::{FailureCounts, Occurrence, OutageProgress, OutageRow};
 
 /// How far a phase has come; a plain copy, taken a few times a second.
 #[derive(Clone, Debug, Default)]
@@ -35,41 +35,8 @@ pub struct PhaseProgress {
     /// The main phase's latencies of the last interval: nanoseconds, and how many of them. Shared, since several
     /// reporters may keep it.
     pub latencies: Arc<[(u64, u64)]>,
-}
-
-/// One outage that is over. Times are nanoseconds since the start of the run; `None` is "not known".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutageNote {
-    /// Its number in the run, from 1.
-    pub number: u64,
-    /// When it was to begin.
-    pub planned_start_ns: Option<u64>,
-    /// How long it was to last.
-    pub planned_length_ns: Option<u64>,
-    /// The last byte heard before it.
-    pub seen_start_ns: Option<u64>,
-    /// From that byte to the first one heard again, nanoseconds.
-    pub seen_length_ns: Option<u64>,
-    /// When the host first called a peer gone.
-    pub host_noticed_ns: Option<u64>,
-    /// When the device was first seen to have let go of its dead connections.
-    pub device_noticed_ns: Option<u64>,
-    /// The first message acknowledged after it.
-    pub first_data_ns: Option<u64>,
-    /// From its end until the first message acknowledged after it, nanoseconds.
-    pub recovery_ns: Option<u64>,
-    /// Messages acknowledged that were under way in it.
-    pub acknowledged: u64,
-    /// Messages lost.
-    pub lost: u64,
-    /// Messages that arrived more than once.
-    pub duplicated: u64,
-    /// Connections that stood through it.
-    pub lived: u32,
-    /// Connections that it ended.
-    pub died: u32,
-    /// Connections that the device still held for nobody.
-    pub half_open_on_device: Option<u32>,
+    /// What outages have come to; `None` for a workload that has none.
+    pub outages: Option<OutageProgress>,
 }
 
 /// One thing that happened in a run.
@@ -113,12 +80,17 @@ pub enum Event {
         /// What, shared because several reporters keep it.
         occurrence: Arc<Occurrence>,
     },
+    /// Anomalies go on, and from here on they are only counted: enough of them have been told.
+    AnomaliesCut {
+        /// How many were told.
+        told: u32,
+    },
     /// A workload's connections have been through an outage.
     Outage {
         /// Its name in the scenario.
         workload: String,
         /// What of it is known.
-        outage: OutageNote,
+        outage: OutageRow,
     },
     /// A workload ended.
     PhaseEnded {

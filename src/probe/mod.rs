@@ -90,6 +90,7 @@ impl ProbeContext {
     fn connector(&self, target: SocketAddr, config: &ProbeConfig) -> Connector {
         let limit = config.timeout;
         Connector {
+            late: Rc::default(),
             target,
             source: config.source,
             timeouts: Timeouts { connect: limit, read: limit, write: limit },

@@ -6,12 +6,12 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::log_lines::{
-    AnomalyLine, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
+    AnomalyLine, CUT, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
 };
 use super::thresholds::Gates;
-use super::{Capture, LatencyFigures, OutageRow, Report, SCHEMA_VERSION, Workload};
+use super::{Capture, LatencyFigures, OutageRow, OutageSummary, Report, SCHEMA_VERSION, Workload};
 use crate::diagnose::{AnomalyRow, Example};
-use crate::event::{AnomalyId, FailureCounts};
+use crate::event::{AnomalyId, FailureCounts, OutageProgress};
 use crate::stats::{Latency, Row, WorkloadStats};
 
 /// Counts beyond this are no counts: a damaged line is known by them.
@@ -177,6 +177,12 @@ impl Builder {
             LogLine::Anomaly(line) => self.anomaly(*line),
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Notice(notice) => {
+                if notice.text.starts_with(CUT) {
+                    self.remarks.push(
+                        "the log names only a part of the anomalies: there were more than the report counts"
+                            .into(),
+                    );
+                }
                 if notice.text.starts_with(NO_PACKETS) {
                     self.no_packets = Some(notice.text);
                 }
@@ -330,9 +336,13 @@ impl Builder {
             let stats = gathered.stats(announced.main_phase);
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
-            workload.outages = (!stats.1.is_empty()).then_some(stats.1);
+            if let Some(progress) = stats.2 {
+                workload.outage_summary = Some(OutageSummary::rebuilt(&progress, &stats.1));
+                workload.outages = Some(stats.1);
+            }
             report.workloads.push(workload);
         }
+        report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {
                 Ok(gates) => gates.judge(&mut report),
@@ -351,7 +361,7 @@ enum Last {
 }
 
 impl Gathered {
-    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>) {
+    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
         let stats = &mut self.stats;
         stats.series.flush();
         stats.attempts = self.seen.attempts;
@@ -368,7 +378,7 @@ impl Gathered {
         if self.main.count() > 0 {
             stats.latency.entry(main).or_default().corrected = self.main;
         }
-        (self.stats, self.outages)
+        (self.stats, self.outages, self.seen.outages)
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::workload::Failures;
 use super::{Host, LatencyFigures, Report, SCHEMA_VERSION, Target, Tool, Verdict};
 use crate::diagnose::ExamplePacket;
-use crate::event::{AnomalyClass, AnomalyId, Direction, Occurrence, OutageNote, PhaseProgress};
+use crate::event::{
+    AnomalyClass, AnomalyId, Direction, Occurrence, OutageProgress, OutageRow, PhaseProgress,
+};
 use crate::stats::{Latency, Phase};
 
 /// One line.
@@ -127,6 +129,15 @@ pub struct PhaseStart {
     pub at_s: f64,
 }
 
+/// What a log says when it names no more anomalies.
+#[must_use]
+pub fn anomalies_cut(told: u32) -> String {
+    format!("{CUT}{told} anomalies are named one by one; further ones are only counted")
+}
+
+/// How that begins.
+pub(super) const CUT: &str = "no more than ";
+
 /// A remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoticeLine {
@@ -215,6 +226,8 @@ pub struct Totals {
     pub reconnects: u64,
     /// Attempts that started late.
     pub late_starts: u64,
+    /// What outages came to; null for a workload that has none.
+    pub outages: Option<OutageProgress>,
 }
 
 impl Totals {
@@ -229,6 +242,7 @@ impl Totals {
             port_waits: progress.port_waits,
             reconnects: progress.reconnects,
             late_starts: progress.late_starts,
+            outages: progress.outages,
         }
     }
 }
@@ -302,26 +316,8 @@ pub struct OutageLine {
 impl OutageLine {
     /// An outage that `workload` went through.
     #[must_use]
-    pub fn new(workload: String, o: &OutageNote) -> Self {
-        let seconds = |ns: Option<u64>| ns.map(super::workload::seconds);
-        let outage = super::OutageRow {
-            number: o.number,
-            planned_start_s: seconds(o.planned_start_ns),
-            planned_length_s: seconds(o.planned_length_ns),
-            seen_start_s: seconds(o.seen_start_ns),
-            seen_length_s: seconds(o.seen_length_ns),
-            host_noticed_s: seconds(o.host_noticed_ns),
-            device_noticed_s: seconds(o.device_noticed_ns),
-            data_again_s: seconds(o.first_data_ns),
-            recovery_s: seconds(o.recovery_ns),
-            messages_acknowledged: o.acknowledged,
-            messages_lost: o.lost,
-            messages_duplicated: o.duplicated,
-            connections_lived: o.lived.into(),
-            connections_died: o.died.into(),
-            device_half_open_sockets: o.half_open_on_device.map(u64::from),
-        };
-        Self { workload, outage }
+    pub fn new(workload: String, o: &OutageRow) -> Self {
+        Self { workload, outage: o.into() }
     }
 }
 

@@ -7,15 +7,18 @@ mod distribution;
 mod file;
 mod format;
 mod from_log;
+mod half_open;
 mod human;
 mod latency;
 mod log_lines;
 mod model;
+mod outages;
 mod raw;
 mod sections;
 mod style;
 pub mod text;
 pub mod thresholds;
+mod verdict;
 mod workload;
 
 pub use file::{
@@ -23,19 +26,23 @@ pub use file::{
 };
 pub use format::{Format, Options, RenderError, UnknownFormat, render};
 pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
+pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
 pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, Totals,
+    PhaseStart, Totals, anomalies_cut,
 };
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
     TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
-pub use raw::RawSummary;
-pub use sections::{
-    HalfOpenFigures, OutageRow, ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary,
+pub use outages::{
+    ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,
+    OutageRow, OutageSummary, OutageTime, RecoveryTimes,
 };
+pub use raw::RawSummary;
+pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
 pub use style::{Colour, Detail, Glyphs, Style};
+pub use verdict::verdict_line;
 pub use workload::{Bytes, Failures, SeriesRow, Tcp, Workload};

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ProbeRow, TelemetrySummary, Workload};
+use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
 use crate::diagnose::{AnomalyRow, Finding};
 use crate::event::{AnomalyId, NotJudged};
 
@@ -50,12 +50,17 @@ pub struct Report {
     pub telemetry: Option<TelemetrySummary>,
     /// The probes beside the workloads, one row a kind.
     pub probes: Vec<ProbeRow>,
+    /// What a modelled link says of its own outages; null on a real one.
+    pub link_outages: Option<LinkOutages>,
     /// What it means.
     pub findings: Vec<Finding>,
     /// The gates and how each was judged; empty when the run had none.
     pub thresholds: Vec<ThresholdRow>,
     /// All gates together.
     pub verdict: Verdict,
+    /// What the verdict leaves open or does not count against the device, a sentence each.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 impl Report {
@@ -80,9 +85,11 @@ impl Report {
             not_judged: Vec::new(),
             telemetry: None,
             probes: Vec::new(),
+            link_outages: None,
             findings: Vec::new(),
             thresholds: Vec::new(),
             verdict: Verdict::Pass,
+            remarks: Vec::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The sections that only some runs fill: probes, what the device said of itself, outages, half-open.
+//! The sections beside the workloads: probes, and what the device said of itself.
 
 use std::collections::BTreeMap;
 
@@ -172,69 +172,4 @@ pub struct TelemetrySummary {
     pub summary: BTreeMap<Reading, ReadingSummary>,
     /// The readings themselves, thinned to fewer than 2,000 rows.
     pub series: Vec<TelemetryRow>,
-}
-
-/// One outage, planned or natural. Times are seconds since the start of the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OutageRow {
-    /// Which one, from 1.
-    pub number: u64,
-    /// When it was to start, seconds; null for a natural one.
-    pub planned_start_s: Option<f64>,
-    /// How long it was to last, seconds; null for a natural one.
-    pub planned_length_s: Option<f64>,
-    /// When it was seen to start, seconds.
-    pub seen_start_s: Option<f64>,
-    /// How long it was seen to last, seconds.
-    pub seen_length_s: Option<f64>,
-    /// When the host noticed, seconds.
-    pub host_noticed_s: Option<f64>,
-    /// When the device noticed, seconds, where it tells.
-    pub device_noticed_s: Option<f64>,
-    /// When data flowed again, seconds; null when it did not within the watched time.
-    pub data_again_s: Option<f64>,
-    /// From the end of the outage until data flowed again, seconds.
-    pub recovery_s: Option<f64>,
-    /// Messages acknowledged that were under way in it.
-    pub messages_acknowledged: u64,
-    /// Messages lost.
-    pub messages_lost: u64,
-    /// Messages that arrived more than once.
-    pub messages_duplicated: u64,
-    /// Connections that lived through it.
-    pub connections_lived: u64,
-    /// Connections that died in it.
-    pub connections_died: u64,
-    /// Sockets left half-open on the device afterwards; null where it does not tell.
-    pub device_half_open_sockets: Option<u64>,
-}
-
-/// How the device bears connections whose peer vanishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HalfOpenFigures {
-    /// Connections opened and then silenced.
-    pub silenced: u64,
-    /// Connections that the device held at once when the next one failed; null when its limit was not reached.
-    pub capacity: Option<u64>,
-    /// Attempts of the well-behaved client while every socket was held.
-    pub exhausted_attempts: u64,
-    /// Successes among them.
-    pub exhausted_succeeded: u64,
-    /// Time from the exhaustion until the first socket came back, seconds; null when none did.
-    pub first_reclaimed_s: Option<f64>,
-    /// Time from the exhaustion until all came back, seconds; null when they did not.
-    pub all_reclaimed_s: Option<f64>,
-    /// Time for which the device was watched after the exhaustion, seconds.
-    pub watched_s: f64,
-}
-
-impl HalfOpenFigures {
-    /// Share of the well-behaved client's attempts that succeeded during exhaustion, 0 to 1.
-    #[must_use]
-    pub fn availability(&self) -> Option<f64> {
-        (self.exhausted_attempts > 0)
-            .then(|| self.exhausted_succeeded as f64 / self.exhausted_attempts as f64)
-    }
 }

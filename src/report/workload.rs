@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
-use super::{HalfOpenFigures, LatencyFigures, OutageRow, RawSummary};
+use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
 use crate::event::{Failure, FailureCounts};
 use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -55,6 +55,8 @@ pub struct Workload {
     pub series: Vec<SeriesRow>,
     /// The outages that it went through; null for a workload that looks for none.
     pub outages: Option<Vec<OutageRow>>,
+    /// All of them in sum; null for a workload that looks for none.
+    pub outage_summary: Option<OutageSummary>,
     /// How the device bore vanished peers; null for other workloads.
     pub half_open: Option<HalfOpenFigures>,
     /// `rw` with the protocol `raw`: the summary as the MicroPython pair's client computes it; null otherwise.
@@ -183,6 +185,7 @@ impl Workload {
         params: serde_json::Value,
         stats: &WorkloadStats,
     ) -> Self {
+        let full_after = params.get("full_after").and_then(serde_json::Value::as_u64);
         let wall_s = seconds(stats.wall_ns());
         let per_second = |n: u64| finite(n as f64 / wall_s);
         let tried = stats.attempts.saturating_sub(stats.failures.of_host());
@@ -214,10 +217,18 @@ impl Workload {
             reconnects: stats.reconnects,
             late_starts: stats.late_starts,
             series: stats.series.rows().iter().map(series_row).collect(),
-            outages: None,
-            half_open: None,
+            outages: stats.outage.as_deref().map(|o| o.rows.iter().map(OutageRow::from).collect()),
+            outage_summary: stats.outage.as_deref().map(OutageSummary::from),
+            half_open: stats.half_open.as_deref().map(|h| HalfOpenFigures::from_stats(h, full_after)),
             raw_summary: stats.raw.as_deref().map(|tally| RawSummary::new(tally, wall_s)),
         }
+    }
+
+    /// Why the workload could not do what it is for; `None` when it could.
+    #[must_use]
+    pub fn not_done(&self) -> Option<String> {
+        let outages = self.outage_summary.as_ref().and_then(OutageSummary::not_done);
+        outages.or_else(|| self.half_open.as_ref()?.unavailable.clone())
     }
 
     /// The latency that matters most: the main phase's, or else the first measured one's.

@@ -77,6 +77,8 @@ pub struct PhaseSpec {
     pub name: String,
     /// The kind of workload.
     pub kind: String,
+    /// Where the kind stands.
+    pub kind_place: Place,
     /// When it begins.
     pub start: Start,
     /// The workload's settings.
@@ -110,6 +112,12 @@ pub struct Scenario {
     pub thresholds: Vec<String>,
     /// What happens.
     pub phases: Vec<PhaseSpec>,
+    /// Where the persona stands, when it is the file's.
+    pub persona_place: Option<Place>,
+    /// Where the link stands, when it is the file's.
+    pub link_place: Option<Place>,
+    /// Where the target stands, when it is the file's.
+    pub target_place: Option<Place>,
 }
 
 #[derive(Deserialize)]
@@ -117,9 +125,9 @@ pub struct Scenario {
 struct File {
     name: Option<String>,
     description: Option<String>,
-    target: Option<String>,
-    persona: Option<String>,
-    link: Option<String>,
+    target: Option<Spanned<String>>,
+    persona: Option<Spanned<String>>,
+    link: Option<Spanned<String>>,
     stack: Option<String>,
     seed: Option<u64>,
     watch: Option<Span>,
@@ -176,13 +184,17 @@ impl Scenario {
             }
             phases.push(phase);
         }
+        let stands = |text: &Option<Spanned<String>>| text.as_ref().map(|text| place(text.span().start));
         let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(Self {
             name: read.name.or(stem).unwrap_or_else(|| file.to_owned()),
             description: read.description,
-            target: read.target,
-            persona: read.persona,
-            link: read.link,
+            target_place: stands(&read.target),
+            persona_place: stands(&read.persona),
+            link_place: stands(&read.link),
+            target: read.target.map(Spanned::into_inner),
+            persona: read.persona.map(Spanned::into_inner),
+            link: read.link.map(Spanned::into_inner),
             stack: read.stack,
             seed: read.seed,
             watch: read.watch,
@@ -206,9 +218,13 @@ impl Scenario {
             watch: None,
             local_ports: None,
             thresholds: Vec::new(),
+            persona_place: None,
+            link_place: None,
+            target_place: None,
             phases: vec![PhaseSpec {
                 name: kind.to_owned(),
                 kind: kind.to_owned(),
+                kind_place: Place { file: "command line".into(), line: 1 },
                 start: Start::AfterPrevious,
                 settings: Vec::new(),
                 place: Place { file: "command line".into(), line: 1 },
@@ -236,7 +252,7 @@ impl PhaseSpec {
             };
             match key.as_str() {
                 "name" => name = Some(check_name(text(&value)?, &here)?),
-                "kind" => kind = Some(text(&value)?),
+                "kind" => kind = Some((text(&value)?, here)),
                 "start" => {
                     start = value.try_into().map_err(|_| ScenarioError::Wrong {
                         place: here.clone(),
@@ -246,11 +262,12 @@ impl PhaseSpec {
                 _ => settings.push(Setting { key, value, place: here }),
             }
         }
-        let kind = kind.ok_or_else(|| ScenarioError::Wrong {
+        let (kind, kind_place) = kind.ok_or_else(|| ScenarioError::Wrong {
             place: place(at),
             what: "this phase has no `kind`".into(),
         })?;
-        Ok(Self { name: name.unwrap_or_else(|| kind.clone()), kind, start, settings, place: place(at) })
+        let name = name.unwrap_or_else(|| kind.clone());
+        Ok(Self { name, kind, kind_place, start, settings, place: place(at) })
     }
 }
 

@@ -1,5 +1,8 @@
 //! What connections that fall silent did to the device, and what it did about them.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::Latency;
 use crate::event::FailureCounts;
 
@@ -48,15 +51,32 @@ pub struct HalfOpenStats {
     /// From the host's resets of what was left until the well-behaved client was served, nanoseconds; `None`
     /// when nothing was left, or the device did not come back.
     pub served_after_release_ns: Option<u64>,
+    /// Spells in which the well-behaved client was not served; the first [`HalfOpenStats::MOST_SPELLS`].
+    pub spells: Vec<Spell>,
 }
 
 impl HalfOpenStats {
     /// Most entries of [`HalfOpenStats::failures`].
     pub const MOST_FAILURES: usize = 64;
+
+    /// Most entries of [`HalfOpenStats::spells`].
+    pub const MOST_SPELLS: usize = 64;
+}
+
+/// A spell in which no request of the well-behaved client was served. Nanoseconds since the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spell {
+    /// The start of the first request that failed.
+    pub from_ns: u64,
+    /// The end of the next one that was served; `None` when none was.
+    pub to_ns: Option<u64>,
+    /// Requests that failed in it.
+    pub failed: u64,
 }
 
 /// What ended the search for the device's limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LimitReached {
     /// The search did not come to an end.
     #[default]
@@ -126,7 +146,8 @@ pub struct SilencedConnection {
 }
 
 /// How far a silenced connection had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// A request was answered.
     Served,
@@ -135,12 +156,14 @@ pub enum Stage {
 }
 
 /// How a reclaim is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReclaimEvidence {
     /// The device's RST came in on the silenced connection itself: its keep-alive or its program gave up.
+    #[serde(rename = "reset_received")]
     Reset,
     /// The device's telemetry showed fewer sockets in use; which connection it was is not known, the one silent
     /// for longest is taken.
+    #[serde(rename = "telemetry_sockets")]
     Telemetry,
 }
 

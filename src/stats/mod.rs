@@ -5,7 +5,6 @@
 
 mod half_open;
 mod latency;
-mod ledger;
 mod outage;
 mod probe;
 mod raw;
@@ -15,16 +14,16 @@ pub mod significance;
 mod tcp;
 mod trend;
 
+pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
 pub use half_open::{
     Availability, Exhaustion, HalfOpenStats, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection,
-    SocketsUsed, Stage,
+    SocketsUsed, Spell, Stage,
 };
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
-pub use ledger::MessageLedger;
 pub use outage::{
-    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageOrigin, OutageRow, OutageRows,
-    OutageStats, RecoveryRule,
+    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats, RecoveryRule,
 };
+
 pub use probe::{
     DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart, Silence,
 };

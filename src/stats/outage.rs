@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Latency, MessageLedger};
-use crate::event::{FailureCounts, OutageNote};
+use super::Latency;
+use crate::event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
 
 /// The result of an outage workload. Bounded: sums, distributions and at most [`OutageRows::MOST`] single outages.
 #[derive(Clone, Debug, Default)]
@@ -106,121 +106,6 @@ pub struct IdleSpells {
     pub died: u64,
 }
 
-/// What made an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutageOrigin {
-    /// This run, by the means it was told to use.
-    Made,
-    /// Nobody here.
-    Natural,
-}
-
-/// One outage. Times are nanoseconds since the start of the run; `None` is "not known", never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutageRow {
-    /// Its number in the run, from 1.
-    pub number: u64,
-    /// What made it.
-    pub origin: OutageOrigin,
-    /// The device that dialled in, when the workload listened.
-    pub device: Option<u8>,
-    /// When it was to begin.
-    pub planned_start_ns: Option<u64>,
-    /// How long it was to last.
-    pub planned_length_ns: Option<u64>,
-    /// When the means says that it began.
-    pub made_start_ns: Option<u64>,
-    /// When the means says that it ended.
-    pub made_end_ns: Option<u64>,
-    /// The last byte heard before it.
-    pub seen_start_ns: Option<u64>,
-    /// The first byte heard after it.
-    pub seen_end_ns: Option<u64>,
-    /// When the host first called a peer gone.
-    pub host_noticed_ns: Option<u64>,
-    /// When the device was first seen to have let go of its dead connections: an upper bound.
-    pub device_noticed_ns: Option<u64>,
-    /// When every connection stood again.
-    pub recovered_ns: Option<u64>,
-    /// The first message acknowledged after it.
-    pub first_data_ns: Option<u64>,
-    /// Connections that stood through it.
-    pub lived: u32,
-    /// Connections that it ended.
-    pub died: u32,
-    /// Connections that the device still held for nobody when all of the host's stood again.
-    pub half_open_on_device: Option<u32>,
-    /// Messages from the host that were acknowledged from its start until its recovery, late ones included.
-    pub acknowledged: u64,
-    /// Messages of both directions that it lost.
-    pub lost: u64,
-    /// Messages of both directions that arrived more than once.
-    pub duplicated: u64,
-}
-
-impl OutageRow {
-    /// One about which nothing is known yet.
-    #[must_use]
-    pub const fn new(number: u64, origin: OutageOrigin) -> Self {
-        Self {
-            number,
-            origin,
-            device: None,
-            planned_start_ns: None,
-            planned_length_ns: None,
-            made_start_ns: None,
-            made_end_ns: None,
-            seen_start_ns: None,
-            seen_end_ns: None,
-            host_noticed_ns: None,
-            device_noticed_ns: None,
-            recovered_ns: None,
-            first_data_ns: None,
-            lived: 0,
-            died: 0,
-            half_open_on_device: None,
-            acknowledged: 0,
-            lost: 0,
-            duplicated: 0,
-        }
-    }
-
-    /// Length as the host saw it, nanoseconds.
-    #[must_use]
-    pub fn length_seen_ns(&self) -> Option<u64> {
-        Some(self.seen_end_ns?.saturating_sub(self.seen_start_ns?))
-    }
-
-    /// The end by the best knowledge: the means', else the first byte heard again.
-    #[must_use]
-    pub fn end_ns(&self) -> Option<u64> {
-        self.made_end_ns.or(self.seen_end_ns)
-    }
-}
-
-impl From<&OutageRow> for OutageNote {
-    fn from(row: &OutageRow) -> Self {
-        let recovered = row.first_data_ns.zip(row.end_ns());
-        Self {
-            number: row.number,
-            planned_start_ns: row.planned_start_ns,
-            planned_length_ns: row.planned_length_ns,
-            seen_start_ns: row.seen_start_ns,
-            seen_length_ns: row.length_seen_ns(),
-            host_noticed_ns: row.host_noticed_ns,
-            device_noticed_ns: row.device_noticed_ns,
-            first_data_ns: row.first_data_ns,
-            recovery_ns: recovered.map(|(again, end)| again.saturating_sub(end)),
-            acknowledged: row.acknowledged,
-            lost: row.lost,
-            duplicated: row.duplicated,
-            lived: row.lived,
-            died: row.died,
-            half_open_on_device: row.half_open_on_device,
-        }
-    }
-}
-
 /// An outage that could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MakeFailure {
@@ -313,6 +198,22 @@ impl OutageStats {
     /// Most examples of failures to make an outage.
     pub const MOST_EXAMPLES: usize = 8;
 
+    /// The sums so far.
+    #[must_use]
+    pub const fn progress(&self) -> OutageProgress {
+        OutageProgress {
+            made: self.made,
+            natural: self.natural,
+            make_failures: self.make_failures,
+            lived: self.fates.lived,
+            died: self.fates.died,
+            died_outside: self.fates.died_outside,
+            reconnected: self.fates.reconnected,
+            to_device: self.to_device,
+            to_host: self.to_host,
+        }
+    }
+
     /// Counts an outage that could not be made.
     pub fn make_failed(&mut self, failure: MakeFailure) {
         self.make_failures += 1;
@@ -339,15 +240,14 @@ impl OutageStats {
         }
         let between = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?));
         let apart = |a: Option<u64>, b: Option<u64>| Some(a?.abs_diff(b?));
-        let made_length = between(row.made_start_ns, row.made_end_ns);
         for (distribution, value) in [
             (&mut self.length_seen, row.length_seen_ns()),
             (&mut self.host_noticed, between(row.seen_start_ns, row.host_noticed_ns)),
             (&mut self.device_noticed, between(row.seen_start_ns, row.device_noticed_ns)),
-            (&mut self.recovery, between(row.end_ns(), row.recovered_ns)),
+            (&mut self.recovery, row.recovery_ns()),
             (&mut self.first_data, between(row.end_ns(), row.first_data_ns)),
             (&mut self.start_error, apart(row.seen_start_ns, row.made_start_ns)),
-            (&mut self.length_error, apart(row.length_seen_ns(), made_length)),
+            (&mut self.length_error, apart(row.length_seen_ns(), row.length_made_ns())),
         ] {
             if let Some(ns) = value {
                 distribution.record(ns);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals};
-use crate::event::{Ending, EndingCounts, Failure, FailureCounts, OutageNote, PhaseProgress, TcpSample};
+use crate::event::{Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, TcpSample};
 
 /// The whole of what one workload measured.
 #[derive(Clone, Debug)]
@@ -238,17 +238,18 @@ impl Recorder {
             p50_ns: self.recent.quantile_ns(0.5),
             p99_ns: self.recent.quantile_ns(0.99),
             latencies: self.recent.recorded().collect(),
+            outages: self.stats.outage.as_deref().map(OutageStats::progress),
         }
     }
 
     /// Outages that are over and have not been asked for yet.
-    pub fn new_outages(&mut self) -> Vec<OutageNote> {
+    pub fn new_outages(&mut self) -> Vec<OutageRow> {
         let Some(outages) = &self.stats.outage else { return Vec::new() };
         let all = outages.rows.len() as u64 + outages.rows.left_out();
         let new = all.saturating_sub(self.outages_told);
         self.outages_told = all;
         let known = (outages.rows.len() as u64).saturating_sub(new);
-        outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).map(OutageNote::from).collect()
+        outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).copied().collect()
     }
 
     /// Ends the recording.

@@ -259,7 +259,9 @@ impl Device {
         options.insert("heap_bytes".into(), ready.heap_bytes.to_string());
         let told = match stack {
             StackKind::Lwip => ("structures", "64-bit: heap figures are the twin's, not a board's"),
-            StackKind::Smoltcp => ("heap_holds", "what the program hoards: the stack's buffers are not on it"),
+            StackKind::Smoltcp => {
+                ("heap_holds", "what the program hoards: the stack's buffers are not on it")
+            }
         };
         options.insert(told.0.into(), told.1.into());
         Self {

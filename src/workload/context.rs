@@ -84,6 +84,8 @@ pub struct Context {
     pub outage_maker: Option<Rc<dyn OutageMaker>>,
     /// The token of the device's control service, where it is known.
     pub control_token: Option<Rc<str>>,
+    /// Connections of the run that opened far later than their own round trip.
+    pub late_connects: Rc<Cell<u64>>,
     /// Remarks for the person who waits.
     pub notices: Rc<RefCell<Vec<String>>>,
 }
@@ -99,6 +101,7 @@ impl Context {
             ports: Rc::clone(&self.ports),
             book: Arc::clone(&self.book),
             workload: self.id,
+            late: Rc::clone(&self.late_connects),
         }
     }
 

@@ -7,6 +7,7 @@ mod common;
 mod anomalies;
 mod load;
 mod options;
+mod outages;
 mod program;
 mod scenarios;
 

@@ -37,7 +37,11 @@ fn a_twin_on_smoltcp_serves_within_a_second_of_its_start(network: &PrivateNetwor
     println!("served after {taken:?}");
     assert!(taken < Duration::from_secs(1), "{taken:?}");
     let ready = twin.ready();
-    assert!(ready.stack.starts_with("smoltcp 0.13") && ready.stack.contains("embassy-net"), "{}", ready.stack);
+    assert!(
+        ready.stack.starts_with("smoltcp 0.13") && ready.stack.contains("embassy-net"),
+        "{}",
+        ready.stack
+    );
     assert_eq!((ready.sockets, ready.capacity, ready.backlog), (13, 4, 0));
     assert_eq!(ready.options["BACKLOG"], "none");
     assert!(ready.no_effect.iter().any(|option| option.key == "CONFIG_LWIP_TCP_MSL"));
@@ -130,7 +134,8 @@ fn a_twin_on_smoltcp_restarts_as_a_process(network: &PrivateNetwork) -> Outcome 
 
 fn a_hoarder_on_smoltcp_eats_its_heap(network: &PrivateNetwork) -> Outcome {
     let twin = Twin::start(spec("hoarder"), network)?;
-    let free = || Ok::<_, Box<dyn std::error::Error>>(client::telemetry(&twin)?["heap"]["free_bytes"].as_u64());
+    let free =
+        || Ok::<_, Box<dyn std::error::Error>>(client::telemetry(&twin)?["heap"]["free_bytes"].as_u64());
     let before = free()?.ok_or("a reading")?;
     for _ in 0..100 {
         client::head(address(&twin, Service::Http)?)?;

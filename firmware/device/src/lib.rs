@@ -74,7 +74,7 @@ pub use config::Config;
 pub use connection::{CloseHow, Connection, INPUT_LEN, OUTPUT_LEN, Wish};
 pub use error::ErrorKind;
 pub use persona::Persona;
-pub use program::{Admission, Counters, DeviceWish, Program, SocketOptions};
+pub use program::{Admission, COMMAND_DELAY, Counters, DeviceWish, Program, SocketOptions};
 pub use service::{Service, Services};
 pub use telemetry::Readings;
 pub use time::Instant;

@@ -14,7 +14,7 @@ use crate::telemetry::{self, PowerSave, Readings, ResetReason, SocketUse};
 use crate::time::{Instant, earliest};
 
 /// How long a commanded outage, restart or hang waits, so that the answer to the command gets out first.
-const COMMAND_DELAY: Duration = Duration::from_millis(200);
+pub const COMMAND_DELAY: Duration = Duration::from_millis(200);
 
 /// Commands that can wait at once.
 const PENDING: usize = 8;

@@ -81,7 +81,11 @@ impl Life {
         let ready = Ready {
             since: clock::moment(clock::now_ns()),
             address: setup.address,
-            ports: device.services.iter().map(|service| (service.name().to_owned(), service.port())).collect(),
+            ports: device
+                .services
+                .iter()
+                .map(|service| (service.name().to_owned(), service.port()))
+                .collect(),
             capacity: device.capacity(),
             sockets: stack.sockets,
             backlog: stack.backlog,

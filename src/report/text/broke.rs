@@ -52,7 +52,8 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     } else {
         format!("{gates}no failure and no finding")
     };
-    let heading = match (broken, r.capture.is_complete()) {
+    let done = r.workloads.iter().all(|w| w.not_done().is_none());
+    let heading = match (broken, r.capture.is_complete() && done) {
         (true, _) => "What broke",
         (false, true) => "Nothing broke",
         (false, false) => "Nothing was seen to break",

@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{LABEL, label, raw, title};
+use super::{LABEL, label, raw, standing, title};
 use crate::event::Failure;
 use crate::report::distribution::Axis;
-use crate::report::human::{bytes, count, figure, percent, rate, things, time_s, time_us};
+use crate::report::human::{bytes, count, digits, figure, percent, rate, things, time_s, time_us};
 use crate::report::style::{Detail, Glyphs, Style, Tone};
-use crate::report::{
-    Failures, HalfOpenFigures, LatencyFigures, OutageRow, Reading, Report, TelemetrySummary, Unit, Workload,
-};
+use crate::report::{Failures, LatencyFigures, Reading, Report, TelemetrySummary, Unit, Workload};
 
 pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };
@@ -56,11 +54,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     if let Some(summary) = &w.raw_summary {
         raw::lines(out, w, summary, style);
     }
-    if let Some(rows) = &w.outages {
-        outages(out, rows, style);
-    }
+    standing::outages(out, w, style);
     if let Some(h) = &w.half_open {
-        half_open(out, h, style);
+        standing::half_open(out, h, style);
     }
 }
 
@@ -69,7 +65,7 @@ pub(super) fn line(out: &mut String, name: &str, text: &str, style: Style) {
 }
 
 /// `n` of something, unless there is none.
-fn positive(n: u64, one: &str) -> Option<String> {
+pub(super) fn positive(n: u64, one: &str) -> Option<String> {
     (n > 0).then(|| things(n, one))
 }
 
@@ -208,43 +204,6 @@ fn bars(out: &mut String, name: &str, l: &LatencyFigures, style: Style) {
     }
 }
 
-fn outages(out: &mut String, rows: &[OutageRow], style: Style) {
-    let recovered: Vec<f64> = rows.iter().filter_map(|r| r.recovery_s).collect();
-    let mut list = vec![things(rows.len() as u64, "outage")];
-    if let (Some(least), Some(most)) =
-        (recovered.iter().copied().reduce(f64::min), recovered.iter().copied().reduce(f64::max))
-    {
-        list.push(format!("data flowed again {} to {} after their end", time_s(least), time_s(most)));
-    }
-    list.extend(
-        positive(rows.iter().filter(|r| r.data_again_s.is_none()).count() as u64, "outage")
-            .map(|s| format!("{s} without recovery in the watched time")),
-    );
-    list.extend(positive(rows.iter().map(|r| r.messages_lost).sum(), "message").map(|s| format!("{s} lost")));
-    list.extend(
-        positive(rows.iter().map(|r| r.messages_duplicated).sum(), "message").map(|s| format!("{s} twice")),
-    );
-    list.extend(
-        positive(rows.iter().map(|r| r.connections_died).sum(), "connection").map(|s| format!("{s} died")),
-    );
-    line(out, "outages", &list.join(", "), style);
-}
-
-fn half_open(out: &mut String, h: &HalfOpenFigures, style: Style) {
-    let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
-    list.push(match h.capacity {
-        Some(n) => format!("the device held {} at once", count(n)),
-        None => "its limit was not reached".into(),
-    });
-    list.extend(h.availability().map(|a| format!("others got through {} of the time", percent(a))));
-    list.push(match (h.first_reclaimed_s, h.all_reclaimed_s) {
-        (_, Some(all)) => format!("all sockets were back after {}", time_s(all)),
-        (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
-        (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
-    });
-    line(out, "half-open", &list.join("; "), style);
-}
-
 /// Probes and telemetry.
 pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
     if r.probes.is_empty() && r.telemetry.is_none() {
@@ -279,13 +238,17 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
         format!("{}{why}", things(n, "restart"))
     }));
     line(out, "device", &list.join(", "), style);
+    let span_s = match (t.series.first(), t.series.last()) {
+        (Some(first), Some(last)) => last.at_s - first.at_s,
+        _ => 0.0,
+    };
     for (reading, s) in &t.summary {
-        let (unit, slope_unit) = match reading {
+        let unit = match reading {
             Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => {
-                (Unit::Bytes, Unit::BytesPerHour)
+                Unit::Bytes
             }
-            Reading::WifiRssiDbm => (Unit::Dbm, Unit::PerHour),
-            _ => (Unit::Count, Unit::PerHour),
+            Reading::WifiRssiDbm => Unit::Dbm,
+            _ => Unit::Count,
         };
         if s.min == s.max {
             if s.max != 0.0 {
@@ -305,8 +268,21 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
             (s.slope_per_hour, s.slope_low_per_hour, s.slope_high_per_hour)
             && (low > 0.0) == (high > 0.0)
         {
-            let _ = write!(text, ", trend {}", figure(slope, slope_unit));
+            let _ = write!(text, ", trend {}", trend(slope, unit, span_s));
         }
         line(out, reading.short(), &text, style);
+    }
+}
+
+/// A trend by a time that was watched: nobody knows an hour from its first seconds.
+fn trend(per_hour: f64, unit: Unit, span_s: f64) -> String {
+    let (slope, time) = match span_s {
+        ..120.0 => (per_hour / 3_600.0, "s"),
+        ..7_200.0 => (per_hour / 60.0, "min"),
+        _ => (per_hour, "h"),
+    };
+    match unit {
+        Unit::Bytes => format!("{}/{time}", bytes(slope)),
+        _ => format!("{}/{time}", digits(slope)),
     }
 }

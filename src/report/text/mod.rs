@@ -4,6 +4,7 @@
 mod broke;
 mod measured;
 mod raw;
+mod standing;
 
 use std::fmt::Write as _;
 
@@ -54,11 +55,16 @@ fn head(out: &mut String, r: &Report, style: Style) {
     about.extend(r.target.stack.iter().cloned());
     about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
     about.extend(r.target.link.iter().map(|l| format!("link {l}")));
-    about.extend(r.target.capacity.map(|c| format!("holds {} connections", count(c))));
+    about.extend(r.target.capacity.map(|c| format!("room for {} connections", count(c))));
     let mut line = String::new();
     style.wrapped(&mut line, "", 0, &about.join(", "));
     out.push_str(&style.paint(Tone::Quiet, line.trim_end()));
     out.push('\n');
+    for remark in &r.remarks {
+        let mut line = String::new();
+        style.wrapped(&mut line, "", 0, &format!("{remark}."));
+        let _ = writeln!(out, "{}", style.paint(Tone::Doubt, line.trim_end()));
+    }
     if r.interrupted {
         let text = "Interrupted: everything below is what was measured until then.";
         let _ = writeln!(out, "{}", style.paint(Tone::Doubt, text));

@@ -78,6 +78,9 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
         Figure::Anomalies(a) => anomalies(a, None, report),
         Figure::FindingsOf(severity) => {
             let n = report.findings.iter().filter(|f| f.severity == severity).count() as f64;
+            if let Some(w) = report.workloads.iter().find_map(|w| Some((&w.name, w.not_done()?))) {
+                return Reading::AtLeast(n, format!("{} could not do its job: {}", w.0, w.1));
+            }
             match packets_missing(report) {
                 Some(why) => Reading::WithRemark(
                     n,
@@ -126,12 +129,15 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     const NO_OUTAGES: &str = "the workload looks for no outages";
     const NO_HALF_OPEN: &str = "the workload leaves no connection half-open";
     let tcp = |f: fn(&crate::report::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
+    let not_done = w.not_done();
     let outages = |f: &dyn Fn(&[crate::report::OutageRow]) -> Option<f64>| match &w.outages {
+        Some(_) if not_done.is_some() => Reading::Missing(not_done.clone().unwrap_or_default()),
         Some(rows) => or_missing(f(rows), "no outage was seen to end"),
         None => Reading::Missing(NO_OUTAGES.into()),
     };
     let half_open = |f: fn(&crate::report::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open
     {
+        Some(h) if h.unavailable.is_some() => Reading::Missing(h.unavailable.clone().unwrap_or_default()),
         Some(h) => or_missing(f(h), missing),
         None => Reading::Missing(NO_HALF_OPEN.into()),
     };
@@ -167,7 +173,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::Anomalies(a) => anomalies(a, Some(&w.name), report),
         W::Outages => outages(&|rows| Some(rows.len() as f64)),
         W::OutageLongestRecovery => match &w.outages {
-            Some(rows) if rows.iter().any(|r| r.data_again_s.is_none()) => Reading::AtLeast(
+            Some(rows) if rows.iter().any(|r| r.recovery_s.is_none()) => Reading::AtLeast(
                 rows.iter().filter_map(|r| r.recovery_s).fold(0.0, f64::max) * 1e6,
                 "an outage was not recovered from within the watched time".into(),
             ),
@@ -191,6 +197,9 @@ fn reclaimed(w: &Workload, f: fn(&crate::report::HalfOpenFigures) -> Option<f64>
     let Some(h) = &w.half_open else {
         return Reading::Missing("the workload leaves no connection half-open".into());
     };
+    if let Some(reason) = &h.unavailable {
+        return Reading::Missing(reason.clone());
+    }
     match f(h) {
         Some(s) => Reading::Sure(s * 1e6),
         None => Reading::AtLeast(

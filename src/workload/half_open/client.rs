@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::connection::http::{Expects, Progress, Response};
 use crate::connection::{Connection, Connector, HostClosed, Refused, Timeouts};
 use crate::event::{Failure, Intent};
-use crate::stats::{Availability, Phase};
+use crate::stats::{Availability, HalfOpenStats, Phase, Spell};
 use crate::workload::context::Context;
 
 /// Requests under way at once; a further one is left out.
@@ -126,6 +126,7 @@ impl Client {
             return;
         }
         let now = Instant::now();
+        self.note_spell(start, now, result);
         let mut scratch = self.scratch.borrow_mut();
         let availability = &mut scratch[period as usize];
         availability.attempts += 1;
@@ -154,6 +155,22 @@ impl Client {
         }
         drop(recorder);
         self.changed.notify_waiters();
+    }
+
+    /// Takes a request into the spells without service.
+    fn note_spell(&self, start: Instant, now: Instant, result: Result<(), Failure>) {
+        let clock = self.context.clock;
+        let mut recorder = self.context.recorder.borrow_mut();
+        let spells = &mut recorder.half_open().spells;
+        let room = spells.len() < HalfOpenStats::MOST_SPELLS;
+        match (spells.last_mut().filter(|spell| spell.to_ns.is_none()), result) {
+            (Some(spell), Ok(())) => spell.to_ns = Some(clock.at_ns(now)),
+            (Some(spell), Err(_)) => spell.failed += 1,
+            (None, Err(_)) if room => {
+                spells.push(Spell { from_ns: clock.at_ns(start), to_ns: None, failed: 1 });
+            }
+            (None, _) => {}
+        }
     }
 
     async fn ask(&self, start: Instant) -> Result<(), Failure> {

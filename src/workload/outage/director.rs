@@ -7,6 +7,7 @@ use super::maker::{Made, MakeError, OutageMaker};
 use super::settings::{Schedule, SpanRange};
 use super::shared::{Mode, Shared};
 use crate::clock::nanos;
+use crate::event::AwayCause;
 use crate::stats::{MakeFailure, MessageLedger, OutageOrigin, OutageRow};
 use crate::workload::context::Stop;
 
@@ -56,6 +57,17 @@ struct Before {
     to_device: MessageLedger,
     to_host: MessageLedger,
     connections: Vec<Option<u64>>,
+}
+
+/// What waiting for every connection to stand again came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    /// They do since then.
+    Since(Instant),
+    /// They did not by then, when the time given for it was over.
+    NotBy(Instant),
+    /// The run was stopped first.
+    NotJudged,
 }
 
 /// Where a spell of heartbeats led to.
@@ -133,7 +145,7 @@ impl Director {
                 return Spell::Over;
             }
             let silent_for = now.saturating_duration_since(self.shared.hearing.borrow().last());
-            let silence = self.shared.rule.silence.unwrap_or(self.shared.rule.heartbeat * 2);
+            let silence = self.silence();
             if self.number_of_connections_ever() > 0 && (self.shared.lanes_up() == 0 || silent_for >= silence)
             {
                 return Spell::Trouble;
@@ -146,6 +158,11 @@ impl Director {
                 () = tokio::time::sleep_until(until.into()) => {}
             }
         }
+    }
+
+    /// Silence after which something is wrong.
+    fn silence(&self) -> Duration {
+        self.shared.rule.silence.unwrap_or(self.shared.rule.heartbeat * 2)
     }
 
     fn number_of_connections_ever(&self) -> u64 {
@@ -172,6 +189,10 @@ impl Director {
         self.shared.note_silence();
         self.shared.device_noticed.set(None);
         self.shared.hearing.borrow_mut().open(begin);
+        // A filter silences this workload's connections alone: they have intentions of their own.
+        if matches!(self.means, Means::Maker(_)) {
+            self.shared.link_goes_away(AwayCause::Made, begin);
+        }
         let result = match &self.means {
             Means::Filter => self.mute(length).await,
             Means::Maker(maker) => {
@@ -185,6 +206,7 @@ impl Director {
             Err(error) => {
                 self.shared.expected.set(false);
                 self.shared.hearing.borrow_mut().close();
+                self.shared.link_is_back(Instant::now());
                 self.failed(&error);
                 return;
             }
@@ -193,7 +215,7 @@ impl Director {
         if !matches!(self.means, Means::Filter) {
             self.shared.order(Mode::Beat);
         }
-        let recovered = self.recovered(made.end).await;
+        let back = self.recovered(made.end).await;
         self.shared.expected.set(false);
         let mut row = self.row(OutageOrigin::Made);
         let clock = self.shared.context.clock;
@@ -203,7 +225,7 @@ impl Director {
         row.made_end_ns = Some(clock.at_ns(made.end));
         // A silence shorter than half of what was made, or than the usual pauses, is none that was seen.
         let least = (made.end.saturating_duration_since(made.start) / 2).max(self.spacing * 3);
-        self.finish(row, &before, made.end, recovered, least).await;
+        self.finish(row, &before, made.end, back, least).await;
     }
 
     /// The host is silent for so long.
@@ -225,12 +247,16 @@ impl Director {
         let last_heard = self.shared.hearing.borrow().last();
         self.shared.device_noticed.set(None);
         self.shared.hearing.borrow_mut().open(last_heard);
+        // Where the device still answers telemetry it is not the link that is away.
+        if last_heard.elapsed() >= self.silence() {
+            self.shared.link_goes_away(AwayCause::Natural, last_heard);
+        }
         if self.shared.lanes_up() == 0 {
             self.shared.hearing.borrow_mut().noticed(Instant::now());
         }
-        let recovered = self.recovered(Instant::now()).await;
+        let back = self.recovered(Instant::now()).await;
         let row = self.row(OutageOrigin::Natural);
-        self.finish(row, &before, last_heard, recovered, Duration::ZERO).await;
+        self.finish(row, &before, last_heard, back, Duration::ZERO).await;
     }
 
     fn failed(&self, error: &MakeError) {
@@ -259,15 +285,18 @@ impl Director {
         }
     }
 
-    /// Waits until every connection stands and has had an answer to something; says since when.
-    async fn recovered(&mut self, since: Instant) -> Option<Instant> {
+    /// Waits until every connection stands and has had an answer to something.
+    async fn recovered(&mut self, since: Instant) -> Back {
         let deadline = Instant::now() + self.schedule.recover_limit;
         loop {
             if self.shared.all_acked_since(since) {
-                return Some(Instant::now());
+                return Back::Since(Instant::now());
             }
-            if Instant::now() >= deadline || self.stop.is_stopping() {
-                return None;
+            if self.stop.is_stopping() {
+                return Back::NotJudged;
+            }
+            if Instant::now() >= deadline {
+                return Back::NotBy(Instant::now());
             }
             let stop = async {
                 self.stop.stopped().await;
@@ -290,16 +319,27 @@ impl Director {
         mut row: OutageRow,
         before: &Before,
         since: Instant,
-        recovered: Option<Instant>,
+        back: Back,
         least: Duration,
     ) {
         let shared = Rc::clone(&self.shared);
         let clock = shared.context.clock;
-        row.recovered_ns = recovered.map(|at| clock.at_ns(at));
-        if let Some(at) = recovered {
-            row.half_open_on_device = self.half_open_since(at).await;
+        match back {
+            Back::Since(at) => {
+                row.recovered_ns = Some(clock.at_ns(at));
+                row.half_open_on_device = self.half_open_since(at).await;
+            }
+            Back::NotBy(at) => row.gave_up_ns = Some(clock.at_ns(at)),
+            Back::NotJudged => {}
         }
         let window = shared.hearing.borrow_mut().close();
+        // A device that has to join its network again is away for longer than the outage that was made.
+        let heard = window.and_then(|window| window.silence).map(|(_, to)| to);
+        match (heard, back) {
+            (Some(heard), _) => shared.link_is_back(heard.max(since)),
+            (None, Back::NotBy(at)) => shared.link_is_back(at),
+            (None, _) => shared.link_is_back(since.max(Instant::now())),
+        }
         if let Some(window) = window {
             if let Some((from, to)) = window.silence.filter(|(from, to)| *to - *from >= least) {
                 row.seen_start_ns = Some(clock.at_ns(from));
@@ -323,13 +363,8 @@ impl Director {
             shared.device_noticed.get().filter(|_| row.died > 0).map(|at| clock.at_ns(at));
         let mut recorder = shared.context.recorder.borrow_mut();
         let stats = recorder.outage();
-        let (out, back) = (stats.to_device, stats.to_host);
-        let acknowledged = |ledger: &MessageLedger| ledger.acknowledged + ledger.late;
-        let gone = |ledger: &MessageLedger| ledger.lost + ledger.unknown;
-        row.acknowledged = acknowledged(&out).saturating_sub(acknowledged(&before.to_device));
-        row.lost = (gone(&out) + gone(&back)).saturating_sub(gone(&before.to_device) + gone(&before.to_host));
-        row.duplicated = (out.duplicates + back.duplicates)
-            .saturating_sub(before.to_device.duplicates + before.to_host.duplicates);
+        row.to_device = stats.to_device.since(&before.to_device);
+        row.to_host = stats.to_host.since(&before.to_host);
         stats.ended(row);
     }
 

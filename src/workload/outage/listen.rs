@@ -194,7 +194,7 @@ impl Table {
                 row.seen_start_ns = Some(clock.at_ns(device.heard));
                 row.host_noticed_ns = Some(clock.at_ns(now));
                 row.died = 1;
-                row.lost = to_device.unknown + to_host.lost;
+                (row.to_device, row.to_host) = (to_device, to_host);
                 device.outage = Some(row);
             }
         }

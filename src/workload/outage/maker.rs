@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use espstress_device::COMMAND_DELAY;
 use tokio::io::AsyncReadExt;
 
 use crate::connection::http::{Expects, Progress, Response};
@@ -137,7 +138,8 @@ impl OutageMaker for DeviceMaker {
         Box::pin(async move {
             match self.ask(length).await {
                 Ok(200..=299) => {
-                    let start = Instant::now();
+                    // It lets its answer go out first.
+                    let start = Instant::now() + COMMAND_DELAY;
                     Ok(Made { start, end: start + length })
                 }
                 Ok(status) => Err(MakeError::Refused(status)),
@@ -155,16 +157,13 @@ pub(super) struct CommandMaker {
     limit: Duration,
 }
 
-/// The longest that a script may take.
-const SCRIPT_LIMIT: Duration = Duration::from_secs(30);
-
 /// Standard error of a script that is read; what comes after is thrown away.
 const MOST_STDERR: usize = 64 * 1024;
 
 impl CommandMaker {
-    /// Both are given to the shell.
-    pub(super) const fn new(off: String, on: String) -> Self {
-        Self { off, on, limit: SCRIPT_LIMIT }
+    /// Both are given to the shell, and may take `limit` each.
+    pub(super) const fn new(off: String, on: String, limit: Duration) -> Self {
+        Self { off, on, limit }
     }
 }
 
@@ -210,7 +209,12 @@ impl Drop for BringBack<'_> {
 
 async fn script(name: &'static str, text: &str, limit: Duration) -> Result<(), MakeError> {
     let no_script = |reason: String| MakeError::NoScript { script: name, reason };
-    let mut child = tokio::process::Command::new("sh")
+    let mut command = tokio::process::Command::new("sh");
+    // A group of its own: a script that never ends is ended with everything that it has started, and Ctrl-C is for
+    // this program, which then still brings the device back.
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut child = command
         .arg("-c")
         .arg(text)
         .stdin(Stdio::null())
@@ -249,7 +253,10 @@ async fn script(name: &'static str, text: &str, limit: Duration) -> Result<(), M
     let status: ExitStatus = match status {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => return Err(no_script(error.to_string())),
-        Err(_) => return Err(no_script(format!("not ended within {} s", limit.as_secs()))),
+        Err(_) => {
+            end_group(&child);
+            return Err(no_script(format!("not ended within {}", crate::clock::Span(limit))));
+        }
     };
     if status.success() {
         return Ok(());
@@ -259,16 +266,32 @@ async fn script(name: &'static str, text: &str, limit: Duration) -> Result<(), M
     Err(MakeError::Script { script: name, status: status.code(), stderr: last.to_owned() })
 }
 
+/// Ends a script and what it has started.
+#[cfg(unix)]
+fn end_group(child: &tokio::process::Child) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // Gone meanwhile is as good.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+#[cfg(not(unix))]
+fn end_group(_: &tokio::process::Child) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workload::context::StopSource;
 
+    const LIMIT: Duration = Duration::from_secs(30);
+
     #[tokio::test(flavor = "current_thread")]
     async fn a_script_that_fails_is_reported_in_its_own_words() {
         let source = StopSource::default();
         let maker =
-            CommandMaker::new("echo first >&2; echo no such switch >&2; exit 7".into(), "true".into());
+            CommandMaker::new("echo first >&2; echo no such switch >&2; exit 7".into(), "true".into(), LIMIT);
         let error = maker.make(Duration::from_millis(1), source.listener()).await.unwrap_err();
         let expected =
             MakeError::Script { script: "--off", status: Some(7), stderr: "no such switch".into() };
@@ -280,7 +303,7 @@ mod tests {
     async fn the_outage_lies_between_the_scripts_and_is_ended_early_by_a_stop() {
         let source = StopSource::default();
         source.stop();
-        let maker = CommandMaker::new("true".into(), "true".into());
+        let maker = CommandMaker::new("true".into(), "true".into(), LIMIT);
         let made = maker.make(Duration::from_secs(3_600), source.listener()).await.unwrap();
         assert!(made.start <= made.end);
     }
@@ -290,12 +313,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("on");
         let source = StopSource::default();
-        let maker = CommandMaker::new("true".into(), format!("touch {}", mark.display()));
+        let maker = CommandMaker::new("true".into(), format!("touch {}", mark.display()), LIMIT);
         let making = maker.make(Duration::from_secs(3_600), source.listener());
         assert!(tokio::time::timeout(Duration::from_millis(300), making).await.is_err());
         let deadline = Instant::now() + Duration::from_secs(10);
         while !mark.exists() {
             assert!(Instant::now() < deadline, "the script was not run");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_script_that_never_ends_is_ended_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let off = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let source = StopSource::default();
+        let maker = CommandMaker::new(off, "true".into(), Duration::from_millis(500));
+        let error = maker.make(Duration::from_millis(1), source.listener()).await.unwrap_err();
+        assert_eq!(error.to_string(), "--off: not ended within 500ms");
+        let pid = std::fs::read_to_string(&file).unwrap();
+        let state = format!("/proc/{}/stat", pid.trim());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Gone, or a zombie that nobody has fetched yet.
+        while std::fs::read_to_string(&state).is_ok_and(|text| !text.contains(") Z")) {
+            assert!(Instant::now() < deadline, "what the script started still runs");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -88,7 +88,8 @@ impl Outage {
             }
             By::Command => match (&self.params.off, &self.params.on) {
                 (Some(off), Some(on)) => {
-                    Ok(Means::Maker(Rc::new(CommandMaker::new(off.clone(), on.clone()))))
+                    let limit = self.params.script_limit.0;
+                    Ok(Means::Maker(Rc::new(CommandMaker::new(off.clone(), on.clone(), limit))))
                 }
                 _ => Err("--by command needs both --off CMD and --on CMD".to_owned()),
             },

@@ -110,6 +110,10 @@ pub(super) struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) on: Option<String>,
 
+    /// Longest time that either of them may take (--by command)
+    #[arg(long, value_name = "DUR", default_value = "30s")]
+    pub(super) script_limit: Span,
+
     /// The token of the device's control service (--by device); never shown in reports
     #[arg(long, value_name = "TOKEN")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::hearing::Hearing;
 use crate::connection::{Connection, Connector};
-use crate::event::{Intent, Telemetry};
+use crate::event::{AwayCause, Intent, Telemetry};
 use crate::stats::MessageLedger;
 use crate::workload::context::Context;
 
@@ -91,6 +91,8 @@ pub(super) struct Shared {
     pub(super) device_noticed: Cell<Option<Instant>>,
     /// Connections that were lost in the host's own silence, still silent.
     pub(super) parked: RefCell<Vec<Connection>>,
+    /// The number under which the link is noted as away.
+    away: Cell<Option<u64>>,
     /// The socket filter was refused: why.
     pub(super) denied: RefCell<Option<String>>,
 }
@@ -118,6 +120,7 @@ impl Shared {
             device: Cell::new(None),
             device_noticed: Cell::new(None),
             parked: RefCell::default(),
+            away: Cell::new(None),
             denied: RefCell::new(None),
         }
     }
@@ -132,6 +135,23 @@ impl Shared {
         for port in self.lanes.borrow().iter().filter_map(|lane| lane.port) {
             self.context.book.note(port, self.context.id, Intent::Silenced);
         }
+    }
+
+    /// Notes for everybody that the link is away since `from`.
+    pub(super) fn link_goes_away(&self, cause: AwayCause, from: Instant) {
+        self.away.set(Some(self.context.book.link_goes_away(cause, self.unix_ns(from))));
+    }
+
+    /// Notes that it is back, if it was noted as away.
+    pub(super) fn link_is_back(&self, at: Instant) {
+        if let Some(number) = self.away.take() {
+            self.context.book.link_is_back(number, self.unix_ns(at));
+        }
+    }
+
+    fn unix_ns(&self, at: Instant) -> i64 {
+        let clock = self.context.clock;
+        clock.start_unix_ns().saturating_add(i64::try_from(clock.at_ns(at)).unwrap_or(i64::MAX))
     }
 
     pub(super) fn order(&self, mode: Mode) {

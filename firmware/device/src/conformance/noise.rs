@@ -149,8 +149,12 @@ fn templates(service: Service) -> Vec<Vec<u8>> {
         Service::Framed => {
             let frame = |kind, payload: &[u8]| [&Header::new(kind, 7, payload).encode(), payload].concat();
             let subscribe = Subscribe { session: 0xBAD_5EED, interval_ms: 50 }.encode();
-            [frame(Kind::Echo, &[0x5A; 700]), frame(Kind::Subscribe, &subscribe), frame(Kind::Heartbeat, b"b")]
-                .into()
+            [
+                frame(Kind::Echo, &[0x5A; 700]),
+                frame(Kind::Subscribe, &subscribe),
+                frame(Kind::Heartbeat, b"b"),
+            ]
+            .into()
         }
         Service::Raw => [text("GET / HTTP/1.1\r\nHost: device\r\n\r\n")].into(),
         Service::Line => [text("{\"n\":1}\n\n[1,{\"x\":\"y\"}]\n"), text("\n")].into(),

@@ -191,8 +191,12 @@ fn control_without_or_with_a_wrong_token_is_refused_and_changes_nothing(
         format!("Authorization: Basic {TOKEN}\r\n"),
     ];
     let starts = number(&telemetry(device)?, "boot_count");
-    let bodies =
-        [r#"{"persona":"deaf"}"#, r#"{"outage_ms":60000}"#, r#"{"power_save":"MAX_MODEM","reboot":true}"#, ""];
+    let bodies = [
+        r#"{"persona":"deaf"}"#,
+        r#"{"outage_ms":60000}"#,
+        r#"{"power_save":"MAX_MODEM","reboot":true}"#,
+        "",
+    ];
     for (fields, body) in fields.iter().flat_map(|fields| bodies.map(|body| (fields, body))) {
         let fields = format!("{fields}Content-Length: {}\r\n", body.len());
         client.say(request("POST", "/control?persona=deaf", &fields) + body)?;
