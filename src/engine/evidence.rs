@@ -2,6 +2,7 @@
 //! side. Nothing is judged here.
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
+use crate::clock::{Span, nanos};
 use crate::diagnose::{
     self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     HalfOpenEvidence, HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
@@ -104,7 +105,11 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence 
         late_starts: stats.late_starts,
         local_ports,
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
-        outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
+        outages: stats
+            .outage
+            .as_deref()
+            .filter(|o| o.unavailable.is_none())
+            .map(|o| outages(o, recover_limit(&of.settings), stats.end_ns)),
     }
 }
 
@@ -150,19 +155,30 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
     }
 }
 
-fn outages(of: &OutageStats) -> OutageEvidence {
+/// The longest wait for all connections to come back, nanoseconds, by its name in the settings.
+fn recover_limit(settings: &serde_json::Value) -> Option<u64> {
+    let text = settings.get("recover_limit")?.as_str()?;
+    text.parse::<Span>().ok().map(|span| nanos(span.0))
+}
+
+fn outages(of: &OutageStats, limit: Option<u64>, run_ended: u64) -> OutageEvidence {
     OutageEvidence {
         made: of.made,
         natural: of.natural,
         messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
-        rows: of.rows.iter().map(outage).collect(),
+        rows: of.rows.iter().map(|row| outage(row, limit, run_ended)).collect(),
     }
 }
 
-fn outage(of: &stats::OutageRow) -> OutageRowEvidence {
+fn outage(of: &stats::OutageRow, limit: Option<u64>, run_ended: u64) -> OutageRowEvidence {
     let recovery = match (of.recovered_ns, of.end_ns()) {
         (Some(recovered), Some(end)) => Recovery::After(recovered.saturating_sub(end)),
+        // The run went on for as long as was given for the recovery: it did not end before that.
+        (None, Some(end)) => match limit {
+            Some(limit) if run_ended.saturating_sub(end) >= limit => Recovery::NotWithin(limit),
+            _ => Recovery::CutOff,
+        },
         _ => Recovery::CutOff,
     };
     OutageRowEvidence {
@@ -203,6 +219,7 @@ const fn side(of: &PathFigures) -> PathSide {
     PathSide {
         data_segments: of.data_segments,
         retransmissions: of.retransmissions,
+        repeated_early: of.repeated_early,
         late_fills: of.late_fills,
         out_of_order: of.out_of_order,
     }
@@ -274,7 +291,7 @@ fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
         free_first: free.first? as u64,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
         free_last: free.last? as u64,
-        free_min: free.min? as u64,
+        free_min: lowest(device).map_or(free.min?, |lowest| lowest.min(free.min.unwrap_or(lowest))) as u64,
         total: device.last.as_ref().and_then(|sample| sample.telemetry.heap_total_bytes),
         largest_block_min: device
             .readings
@@ -284,6 +301,14 @@ fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
         per_second,
         per_request,
     })
+}
+
+/// The least heap by the device's own account, where that went down during the run: between two readings there may
+/// have been less than either shows.
+fn lowest(device: &DeviceSeries) -> Option<f64> {
+    let ever = device.readings.get(&Reading::HeapMinFree)?;
+    let (first, min) = (ever.first?, ever.min?);
+    (min < first).then_some(min)
 }
 
 fn sockets(device: &DeviceSeries) -> Option<SocketsEvidence> {
