@@ -2,7 +2,6 @@
 //! side. Nothing is judged here.
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
-use crate::clock::{Span, nanos};
 use crate::diagnose::{
     self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     HalfOpenEvidence, HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
@@ -105,11 +104,7 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence 
         late_starts: stats.late_starts,
         local_ports,
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
-        outages: stats
-            .outage
-            .as_deref()
-            .filter(|o| o.unavailable.is_none())
-            .map(|o| outages(o, recover_limit(&of.settings), stats.end_ns)),
+        outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
     }
 }
 
@@ -155,30 +150,19 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
     }
 }
 
-/// The longest wait for all connections to come back, nanoseconds, by its name in the settings.
-fn recover_limit(settings: &serde_json::Value) -> Option<u64> {
-    let text = settings.get("recover_limit")?.as_str()?;
-    text.parse::<Span>().ok().map(|span| nanos(span.0))
-}
-
-fn outages(of: &OutageStats, limit: Option<u64>, run_ended: u64) -> OutageEvidence {
+fn outages(of: &OutageStats) -> OutageEvidence {
     OutageEvidence {
         made: of.made,
         natural: of.natural,
         messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
-        rows: of.rows.iter().map(|row| outage(row, limit, run_ended)).collect(),
+        rows: of.rows.iter().map(outage).collect(),
     }
 }
 
-fn outage(of: &stats::OutageRow, limit: Option<u64>, run_ended: u64) -> OutageRowEvidence {
+fn outage(of: &stats::OutageRow) -> OutageRowEvidence {
     let recovery = match (of.recovered_ns, of.end_ns()) {
         (Some(recovered), Some(end)) => Recovery::After(recovered.saturating_sub(end)),
-        // The run went on for as long as was given for the recovery: it did not end before that.
-        (None, Some(end)) => match limit {
-            Some(limit) if run_ended.saturating_sub(end) >= limit => Recovery::NotWithin(limit),
-            _ => Recovery::CutOff,
-        },
         _ => Recovery::CutOff,
     };
     OutageRowEvidence {

@@ -11,9 +11,7 @@
 //! Threshold: 8 % of the heap, between 4 and 16 KiB: a connection with both windows of four segments takes 12 KiB,
 //! and below some 4 KiB lwIP gets no control blocks with their first segments.
 
-use super::super::{
-    ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, WorkloadEvidence,
-};
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, WorkloadEvidence};
 use super::text::{bytes, percent, things};
 use super::{FindingEntry, signs, socket_exhaustion};
 use crate::event::Failure;
@@ -100,8 +98,7 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
             bytes(heap.free_last)
         ));
     }
-    let (cause, change) =
-        if w.close == ClosePolicy::Wait { TIME_WAIT_HOLDS_IT } else { LOAD_NEEDS_IT };
+    let (cause, change) = if w.close == ClosePolicy::Wait { TIME_WAIT_HOLDS_IT } else { LOAD_NEEDS_IT };
     Finding {
         id: FindingId::HeapLow,
         severity: Severity::Error,

@@ -14,9 +14,7 @@
 //! Thresholds: 1 % of at least 50 segments, 1.5 % of at least 50 pings, three losses of either: what a good link
 //! keeps to. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
 
-use super::super::{
-    Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
-};
+use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind};
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
 use crate::event::{AnomalyClass, AnomalyId};
@@ -100,10 +98,7 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
     let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);
-    if probe.is_some()
-        || device_does_not_take(e)
-        || power_save::happened(e)
-        || signs::exchanges(e).any(slow)
+    if probe.is_some() || device_does_not_take(e) || power_save::happened(e) || signs::exchanges(e).any(slow)
     {
         return None;
     }
