@@ -522,6 +522,26 @@ fn resets_while_telemetry_is_silent_and_ping_goes_on_are_want_of_memory() {
 }
 
 #[test]
+fn connections_that_were_open_when_a_program_hung_are_no_sockets_that_it_keeps() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 7)];
+    let case = Case::clean(dies_after(head(0), 20, &lost));
+    // Four at once: five without an answer, and at most four answered ones that the hang kept open.
+    let hang = case.clone().anomaly(AnomalyId::HalfClosedLinger, 8);
+    assert_eq!(hang.ids(), [FindingId::BlockedApplication]);
+    assert_eq!(case.anomaly(AnomalyId::HalfClosedLinger, 11).ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn sockets_that_were_filled_before_the_first_account_are_kept_all_the_same() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 10)];
+    let w = WorkloadEvidence { close: ClosePolicy::Rst, ..dies_after(head(0), 5, &lost) };
+    let full = SocketsEvidence { first: 10, most: 10, last: 10, limit: Some(10) };
+    let provoked = row(AnomalyId::HalfClosedLinger, AnomalyClass::Provoked, 5, Some("head"));
+    let case = Case::clean(w).row(provoked).telemetry(|t| t.sockets = Some(full));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
 fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
     let case = Case::clean(head(300)).telemetry(|t| {
         t.heap = t.heap.map(|h| HeapEvidence { free_min: 300, ..h });

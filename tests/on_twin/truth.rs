@@ -58,7 +58,7 @@ fn memory_that_is_kept_of_every_request_leaks() {
 
 #[test]
 fn memory_that_is_kept_for_long_enough_runs_low_and_is_still_a_leak() {
-    let Some(report) = on_twin("head twin --persona hoarder:bytes=1KiB -n 90 --rate 12/s") else { return };
+    let Some(report) = on_twin("head twin --persona hoarder:bytes=1KiB -n 106 --rate 14/s") else { return };
     let said = said(&report);
     assert!(
         said.contains(&FindingId::HeapLeak) && said.contains(&FindingId::HeapLow),

@@ -57,9 +57,11 @@ fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
 /// A workload whose connections end in RSTs for want of memory. A program that hangs resets nothing; one that has
 /// no socket left still answers telemetry; sockets that are kept are another cause.
 fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
-    let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0).and_then(signs::open_silence);
-    let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none());
-    if telemetry.is_none() || ping.is_none() || socket_exhaustion::slots_are_kept(e) {
+    let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
+    let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
+    // Its time-out is the longer one: at the end of a run the last questions may still be open.
+    let silent = signs::open_silence(telemetry).is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
+    if !silent || socket_exhaustion::slots_are_kept(e) {
         return None;
     }
     signs::exchanges(e).find(|w| {
