@@ -416,3 +416,151 @@ fn connects_far_beyond_the_round_trip_are_the_hosts_unless_syns_were_repeated() 
     assert_eq!(late(0), [FindingId::HostLimited]);
     assert_eq!(late(200), []);
 }
+
+#[test]
+fn clients_that_give_up_before_the_queue_reaches_them_meet_an_overflow_and_no_hang() {
+    let lost = [(Failure::ReadTimeout, 12), (Failure::ConnectTimeout, 16)];
+    let w = WorkloadEvidence { at_once: 12, ..dies_after(head(0), 2, &lost) };
+    // The device ended every connection in order, only later.
+    let case = Case::clean(w).anomaly(AnomalyId::SynUnanswered, 16);
+    assert_eq!(case.ids(), [FindingId::AcceptOverflow]);
+    let provoked = row(AnomalyId::HalfClosedLinger, AnomalyClass::Provoked, 12, Some("head"));
+    let of_probes = row(AnomalyId::HalfClosedLinger, AnomalyClass::Device, 3, Some("probe"));
+    assert_eq!(case.clone().row(of_probes).ids(), [FindingId::AcceptOverflow]);
+    assert_eq!(case.clone().row(provoked).ids(), [FindingId::BlockedApplication], "they were never ended");
+    let unknown = NotJudged { id: AnomalyId::HalfClosedLinger, reason: "too short".into(), connections: 12 };
+    let unknown: &'static [NotJudged] = vec![unknown].leak();
+    assert_eq!(case.with(|e| e.not_judged = unknown).ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
+fn requests_that_wait_in_a_backlog_are_repeated_early_and_not_lost() {
+    let w = WorkloadEvidence { at_once: 5, ..dies_after(head(0), 7, &[(Failure::ReadTimeout, 13)]) };
+    let case = Case::clean(w).with(|e| {
+        e.probes = ProbesEvidence::default();
+        let to_device =
+            PathSide { data_segments: 37, retransmissions: 17, repeated_early: 17, ..Default::default() };
+        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+    });
+    assert_eq!(case.ids(), [FindingId::AcceptOverflow]);
+}
+
+#[test]
+fn one_way_messages_that_are_repeated_early_are_not_lost() {
+    let to_device =
+        PathSide { data_segments: 117, retransmissions: 27, repeated_early: 26, ..Default::default() };
+    let case = Case::clean(outage(0)).with(|e| {
+        e.probes.icmp = Measured::Value(probe(10));
+        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+    });
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
+fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
+    let with = |segments, repeated| {
+        Case::clean(head(20)).with(|e| {
+            e.probes.icmp = Measured::Value(probe(2));
+            let to_device =
+                PathSide { data_segments: segments, retransmissions: repeated, ..Default::default() };
+            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+        })
+    };
+    assert_eq!(with(20, 4).ids(), []);
+    let small = with(80, 4);
+    assert_eq!(small.ids(), [FindingId::LossyLink]);
+    assert!(!small.findings()[0].statement.contains('%'), "{}", small.findings()[0].statement);
+    assert!(with(400, 20).findings()[0].statement.contains("5.0 %"));
+}
+
+#[test]
+fn answers_that_something_else_held_up_do_not_hide_power_save() {
+    for (beacons, spread) in [(1, 102), (3, 307)] {
+        let latency = Quantiles {
+            count: 24,
+            min_ns: 6 * MS,
+            p50_ns: (6 + spread / 2) * MS,
+            p90_ns: (6 + spread * 9 / 10) * MS,
+            p99_ns: 900 * MS,
+            max_ns: 1_400 * MS,
+        };
+        let sleepy = || ProbeEvidence { latency: Some(latency), ..probe(24) };
+        let case = Case::clean(head(300)).with(|e| e.probes.icmp = Measured::Value(sleepy()));
+        let found = case.findings();
+        assert_eq!(case.ids(), [FindingId::PowerSaveLatency], "{beacons}");
+        let evidence = found[0].evidence.join(" ");
+        assert!(evidence.contains(&format!("about {beacons} beacon interval")), "{evidence}");
+    }
+}
+
+#[test]
+fn latencies_of_any_size_are_judged_without_overflow() {
+    for (p90, max) in [(u64::MAX, u64::MAX), (92 * MS, u64::MAX), (u64::MAX / 2, u64::MAX)] {
+        let latency =
+            Quantiles { count: u64::MAX, min_ns: 0, p50_ns: p90 / 2, p90_ns: p90, p99_ns: max, max_ns: max };
+        let slow = || ProbeEvidence { latency: Some(latency), ..probe(60) };
+        let case = Case::clean(head(300)).with(|e| e.probes.icmp = Measured::Value(slow()));
+        assert!(case.ids().iter().all(|id| *id == FindingId::PowerSaveLatency));
+    }
+}
+
+#[test]
+fn resets_while_telemetry_is_silent_and_ping_goes_on_are_want_of_memory() {
+    let failures = [(Failure::ReadReset, 154), (Failure::ConnectReset, 84), (Failure::ReadTimeout, 9)];
+    let w = WorkloadEvidence { close: ClosePolicy::Wait, ..dies_after(head(0), 450, &failures) };
+    let case = Case::clean(w)
+        .anomaly(AnomalyId::RstAfterHandshake, 238)
+        .anomaly(AnomalyId::HalfClosedLinger, 9)
+        .with(|e| e.probes.telemetry = Measured::Value(silent_from(S)));
+    let found = case.findings();
+    assert_eq!(case.ids(), [FindingId::HeapLow], "{found:#?}");
+    assert_eq!(found[0].severity, Severity::Error);
+    assert!(found[0].cause.contains("TIME_WAIT"), "{}", found[0].cause);
+    // Telemetry that goes on needs memory as well: then it is something else.
+    let told = case.with(|e| e.probes.telemetry = Measured::Value(probe(60)));
+    assert!(!told.ids().contains(&FindingId::HeapLow), "{:#?}", told.findings());
+}
+
+#[test]
+fn connections_that_were_open_when_a_program_hung_are_no_sockets_that_it_keeps() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 7)];
+    let case = Case::clean(dies_after(head(0), 20, &lost));
+    // Four at once: five without an answer, and at most four answered ones that the hang kept open.
+    let hang = case.clone().anomaly(AnomalyId::HalfClosedLinger, 8);
+    assert_eq!(hang.ids(), [FindingId::BlockedApplication]);
+    assert_eq!(case.anomaly(AnomalyId::HalfClosedLinger, 11).ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn sockets_that_were_filled_before_the_first_account_are_kept_all_the_same() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 10)];
+    let w = WorkloadEvidence { close: ClosePolicy::Rst, ..dies_after(head(0), 5, &lost) };
+    let full = SocketsEvidence { first: 10, most: 10, last: 10, limit: Some(10) };
+    let provoked = row(AnomalyId::HalfClosedLinger, AnomalyClass::Provoked, 5, Some("head"));
+    let case = Case::clean(w).row(provoked).telemetry(|t| t.sockets = Some(full));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
+    let case = Case::clean(head(300)).telemetry(|t| {
+        t.heap = t.heap.map(|h| HeapEvidence { free_min: 300, ..h });
+    });
+    let evidence = case.findings()[0].evidence.join("; ");
+    for word in ["at first", "at its lowest", "at the end", "at its smallest"] {
+        assert_eq!(evidence.matches(word).count(), 1, "{evidence}");
+    }
+    assert!(!evidence.contains("least"), "{evidence}");
+}
+
+#[test]
+fn one_client_at_a_time_is_no_want_of_sockets_though_nobody_was_asked_meanwhile() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        (h.silenced, h.served, h.unserved) = (3, 1, 2);
+        h.during = Availability::default();
+        h.exhausted = false;
+        h.sockets = Some(SocketsHeld { before: 5, most: 6, at_end: 6 });
+    });
+    assert_eq!(Case::clean(w).ids(), []);
+}

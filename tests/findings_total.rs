@@ -82,6 +82,7 @@ impl Dice {
         PathSide {
             data_segments: self.n(),
             retransmissions: self.n(),
+            repeated_early: self.n(),
             late_fills: self.n(),
             out_of_order: self.n(),
         }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{espstress, valid_report};
-use espstress::report::{IntervalLine, LogLine, Report};
+use espstress::report::{IntervalLine, LogLine, OutageLine, Report};
 
 /// A paced and a standing workload side by side, with failures of both.
 const SCENARIO: &str = r#"
@@ -28,21 +28,54 @@ connections = 2
 duration = "DURATION"
 "#;
 
+/// A soak in small: the same on a twin whose link goes away now and then.
+const SOAK: &str = r#"
+name = "logged"
+
+[[phase]]
+name = "paced"
+kind = "head"
+rate = "50/s"
+connections = 2
+duration = "DURATION"
+
+[[phase]]
+name = "standing"
+kind = "rw"
+start = "with-previous"
+connections = 1
+rate = "50/s"
+duration = "DURATION"
+
+[[phase]]
+name = "cut"
+kind = "outage"
+start = "with-previous"
+connections = 1
+by = "link"
+outage = "200ms-800ms"
+every = "1500ms"
+heartbeat = "200ms"
+peer_timeout = "500ms"
+stable = "300ms"
+duration = "DURATION"
+"#;
+
 /// How often a run is killed; `scripts/acceptance-soak` asks for more.
-fn kills() -> u64 {
-    std::env::var("ESPSTRESS_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+fn kills(usually: u64) -> u64 {
+    std::env::var("ESPSTRESS_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
 }
 
-fn scenario(folder: &Path, duration: &str) -> String {
+fn scenario(folder: &Path, text: &str, duration: &str) -> String {
     let path = folder.join("logged.toml");
-    std::fs::write(&path, SCENARIO.replace("DURATION", duration)).unwrap();
+    std::fs::write(&path, text.replace("DURATION", duration)).unwrap();
     path.display().to_string()
 }
 
 /// The run's arguments after the program's name.
-fn arguments(scenario: &str, log: &str, seed: u64) -> Vec<String> {
+fn arguments(scenario: &str, target: &str, log: &str, seed: u64) -> Vec<String> {
     let seed = seed.to_string();
-    let all = ["run", scenario, "-t", "sim", "--no-capture", "--quiet", "--seed", &seed, "--log", log];
+    let all = ["run", scenario, "-t", target, "--no-capture", "--quiet", "--seed", &seed, "--log", log];
     all.map(str::to_owned).to_vec()
 }
 
@@ -94,40 +127,71 @@ fn assert_holds_every_interval(report: &Report, log: &Path) -> usize {
     intervals.values().map(Vec::len).sum()
 }
 
+/// The whole lines of a log that are outages.
+fn outages(log: &Path) -> Vec<OutageLine> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    lines
+        .filter_map(|line| match serde_json::from_str(line).unwrap() {
+            LogLine::Outage(line) => Some(*line),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Moments to kill at, repeatable by their seed.
+struct Moments(u64);
+
+impl Moments {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn next(&mut self, least_ms: u64, most_ms: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(least_ms + self.0 % (most_ms - least_ms))
+    }
+}
+
+/// Starts a run and kills it so long after the first line of its log; what it said, where it never got there.
+fn killed(arguments: &[String], log: &Path, after: Duration) -> Result<(), String> {
+    let mut child = espstress()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The run's own time starts with its first line, however long the machine takes to get there.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while std::fs::metadata(log).map_or(0, |m| m.len()) == 0 {
+        if child.try_wait().unwrap().is_some() {
+            return Err(String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned());
+        }
+        assert!(Instant::now() < patience, "a first line");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Ok(())
+}
+
 #[test]
 fn a_run_that_is_killed_leaves_every_completed_interval_behind() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
-    // A small generator is enough to choose moments by.
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut moments = Moments::new(seed);
     let mut told = 0;
-    for kill in 0..kills() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let after = Duration::from_millis(1_000 + state % 3_000);
+    for kill in 0..kills(6) {
+        let after = moments.next(1_000, 4_000);
         println!("kill {kill} after {after:?}");
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("run.log");
-        let scenario = scenario(dir.path(), "10m");
-        let mut child = espstress()
-            .args(arguments(&scenario, &log.display().to_string(), seed + kill))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // The run's own time starts with its first line, however long the machine takes to get there.
-        let patience = Instant::now() + Duration::from_secs(60);
-        while std::fs::metadata(&log).map_or(0, |m| m.len()) == 0 {
-            assert!(child.try_wait().unwrap().is_none(), "the run goes on");
-            assert!(Instant::now() < patience, "a first line");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        std::thread::sleep(after);
-        child.kill().unwrap();
-        child.wait().unwrap();
-
+        let scenario = scenario(dir.path(), SCENARIO, "10m");
+        killed(&arguments(&scenario, "sim", &log.display().to_string(), seed + kill), &log, after).unwrap();
         let report = report(&log);
         assert!(report.interrupted, "a run without an end was interrupted");
         assert_eq!(report.seed, seed + kill);
@@ -138,12 +202,46 @@ fn a_run_that_is_killed_leaves_every_completed_interval_behind() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_soak_that_is_killed_leaves_every_completed_interval_and_outage_behind() {
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut moments = Moments::new(seed);
+    let (mut told, mut cut) = (0, 0);
+    for kill in 0..kills(3) {
+        let after = moments.next(2_000, 7_000);
+        println!("kill {kill} after {after:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("run.log");
+        let scenario = scenario(dir.path(), SOAK, "10m");
+        let arguments = arguments(&scenario, "twin", &log.display().to_string(), seed + kill);
+        if let Err(said) = killed(&arguments, &log, after) {
+            assert!(said.contains("namespace") || said.contains("tun"), "{said}");
+            return common::skipped("twin", &said);
+        }
+        let report = report(&log);
+        assert!(report.interrupted, "a run without an end was interrupted");
+        told += assert_holds_every_interval(&report, &log);
+        let written = outages(&log);
+        let workload = report.workload("cut").map(|w| w.outages.clone().unwrap_or_default());
+        let rows = workload.unwrap_or_default();
+        assert_eq!(rows.len(), written.len());
+        for (row, line) in rows.iter().zip(&written) {
+            assert_eq!(*row, line.outage);
+        }
+        cut += rows.len();
+    }
+    println!("{told} intervals and {cut} outages");
+    assert!(told > 0 && cut > 0, "{told} intervals and {cut} outages");
+}
+
+#[test]
 fn the_log_of_a_whole_run_gives_the_very_report() {
     let dir = tempfile::tempdir().unwrap();
     let (log, json) = (dir.path().join("run.log"), dir.path().join("report.json"));
-    let scenario = scenario(dir.path(), "2500ms");
+    let scenario = scenario(dir.path(), SCENARIO, "2500ms");
     let output = espstress()
-        .args(arguments(&scenario, &log.display().to_string(), 7))
+        .args(arguments(&scenario, "sim", &log.display().to_string(), 7))
         .arg("-o")
         .arg(&json)
         .output()
@@ -175,8 +273,8 @@ fn the_log_of_a_whole_run_gives_the_very_report() {
 fn a_full_disk_costs_the_log_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("report.json");
-    let scenario = scenario(dir.path(), "1500ms");
-    let mut arguments = arguments(&scenario, "/dev/full", 7);
+    let scenario = scenario(dir.path(), SCENARIO, "1500ms");
+    let mut arguments = arguments(&scenario, "sim", "/dev/full", 7);
     arguments.retain(|argument| argument != "--quiet");
     let output = espstress().args(arguments).arg("-o").arg(&json).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

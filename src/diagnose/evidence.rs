@@ -314,6 +314,8 @@ pub struct PathSide {
     pub data_segments: u64,
     /// Segments that repeated payload seen before.
     pub retransmissions: u64,
+    /// Of those, repetitions of what had arrived already, as the other side's acknowledgement shows.
+    pub repeated_early: u64,
     /// Segments that filled a hole late: their first copy was lost before the point of capture.
     pub late_fills: u64,
     /// Segments that had been overtaken.

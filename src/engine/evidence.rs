@@ -215,6 +215,7 @@ const fn side(of: &PathFigures) -> PathSide {
     PathSide {
         data_segments: of.data_segments,
         retransmissions: of.retransmissions,
+        repeated_early: of.repeated_early,
         late_fills: of.late_fills,
         out_of_order: of.out_of_order,
     }
@@ -286,7 +287,7 @@ fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
         free_first: free.first? as u64,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
         free_last: free.last? as u64,
-        free_min: free.min? as u64,
+        free_min: lowest(device).map_or(free.min?, |lowest| lowest.min(free.min.unwrap_or(lowest))) as u64,
         total: device.last.as_ref().and_then(|sample| sample.telemetry.heap_total_bytes),
         largest_block_min: device
             .readings
@@ -296,6 +297,14 @@ fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
         per_second,
         per_request,
     })
+}
+
+/// The least heap by the device's own account, where that went down during the run: between two readings there may
+/// have been less than either shows.
+fn lowest(device: &DeviceSeries) -> Option<f64> {
+    let ever = device.readings.get(&Reading::HeapMinFree)?;
+    let (first, min) = (ever.first?, ever.min?);
+    (min < first).then_some(min)
 }
 
 fn sockets(device: &DeviceSeries) -> Option<SocketsEvidence> {

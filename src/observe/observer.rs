@@ -5,10 +5,17 @@ use std::net::IpAddr;
 use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence};
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
-use super::flow::{Chain, End, Ending, Evicted, Flow, FlowKey, Kind, Place, SECOND, Stage, Table, distance};
+use super::flow::{
+    Acks, Chain, End, Ending, Evicted, Facts, Flow, FlowKey, Kind, MILLISECOND, Place, SECOND, Stage, Table,
+    after, distance,
+};
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
 use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
+
+/// A stack acknowledges what it has already within a round trip and so much more, also on a busy machine; delayed
+/// acknowledgements come at any time within 250 ms (lwIP: `TCP_FAST_INTERVAL`).
+const AT_ONCE: i64 = 50 * MILLISECOND;
 
 /// How the device's end of a connection is told from the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -281,6 +288,7 @@ impl Observer {
             }
         });
         self.count(s, from, facts.kind, facts.place, slot);
+        self.count_early(s, &facts, slot);
         let number = self.summary.packets;
         let flow = self.table.flow_mut(slot);
         flow.apply(s, &facts, number);
@@ -347,6 +355,22 @@ impl Observer {
             Place::Fills(_) => figures.out_of_order += 1,
             Place::Empty | Place::Next | Place::Ahead | Place::Unknown => {}
         }
+    }
+
+    /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
+    /// that is delayed, or that comes with an answer, says nothing.
+    fn count_early(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        if facts.from != Direction::FromDevice || !facts.bare_ack || facts.acks != Acks::More {
+            return;
+        }
+        let flow = self.table.flow(slot);
+        let at_once = flow.rtt_min.saturating_add(AT_ONCE);
+        let early = flow.host.repeated.is_some_and(|repeated| {
+            repeated.times == 1
+                && after(s.ack, repeated.seq)
+                && facts.at.saturating_sub(repeated.last_at) <= at_once
+        });
+        self.summary.from_host.repeated_early += u64::from(early);
     }
 
     /// Nothing more will come of the connection in `slot`.

@@ -13,6 +13,10 @@ pub struct PathFigures {
     pub bytes: u64,
     /// Segments that repeated payload seen before.
     pub retransmissions: u64,
+    /// Of those, repetitions of payload that had arrived: the other side acknowledged at once and with nothing
+    /// else, as a stack does that has the bytes already (RFC 9293, 3.10.7.4). A sender whose time-out is
+    /// shorter than the receiver's delay of acknowledgements repeats so on a perfect path.
+    pub repeated_early: u64,
     /// Segments that filled a hole later than a mere overtaking: their first copy was lost before the
     /// point of capture.
     pub late_fills: u64,

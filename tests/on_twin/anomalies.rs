@@ -1,14 +1,16 @@
 //! Each habit of the device program, and the anomaly that has to be seen on every connection that shows it.
 
+use espstress::diagnose::FindingId;
 use espstress::event::{AnomalyClass, AnomalyId};
 
-use super::{charged, charged_in, clean, of_class, on_twin};
+use super::{charged, charged_in, clean, of_class, on_twin, on_twins, says};
 
 #[test]
 fn closing_with_the_request_unread_is_an_abortive_close_on_every_connection() {
     let Some(report) = on_twin("head twin -c 4 -n 300 --persona unread-close") else { return };
     assert_eq!(report.workloads[0].succeeded, 300, "the client sees nothing of it");
     assert_eq!(charged_in(&report, "head", AnomalyId::AbortiveClose), 300, "{:?}", report.anomalies);
+    says(&report, &[FindingId::AbortiveClose]);
 }
 
 #[test]
@@ -16,6 +18,7 @@ fn closing_before_the_request_is_a_rst_after_the_fin_on_every_connection() {
     let arguments = "head twin -c 4 -n 40 --persona early-close --request-delay 300ms";
     let Some(report) = on_twin(arguments) else { return };
     assert_eq!(charged_in(&report, "head", AnomalyId::RstAfterFin), 40, "{:?}", report.anomalies);
+    says(&report, &[FindingId::AbortiveClose]);
 }
 
 #[test]
@@ -24,6 +27,7 @@ fn a_device_that_stops_reading_closes_its_window() {
     let Some(report) = on_twin(arguments) else { return };
     let attempts = report.workloads[0].attempts;
     assert_eq!(charged_in(&report, "rw", AnomalyId::ZeroWindowStall), attempts, "{:?}", report.anomalies);
+    says(&report, &[FindingId::BlockedApplication]);
 }
 
 #[test]
@@ -34,6 +38,7 @@ fn a_device_that_never_closes_lingers_half_closed() {
     assert!(served >= 1);
     let lingering = charged(&report, AnomalyId::HalfClosedLinger);
     assert!(lingering >= served, "{served} served: {:?}", report.anomalies);
+    says(&report, &[FindingId::SocketExhaustion]);
 }
 
 #[test]
@@ -45,18 +50,22 @@ fn a_robust_device_within_its_capacity_is_charged_with_nothing() {
         for workload in ["head", "rw"] {
             let Some(report) = on_twin(&format!("{workload} {run}")) else { return };
             clean(&report);
+            says(&report, &[]);
         }
     }
 }
 
 #[test]
-fn a_lossy_link_is_the_paths_fault_alone() {
-    for seed in 1..=4 {
-        println!("seed {seed}");
-        for run in ["head twin -c 4 -n 80", "rw twin -c 4 -n 150"] {
-            let Some(report) = on_twin(&format!("{run} --link lossy --seed {seed}")) else { return };
-            let device = of_class(&report, AnomalyClass::Device);
-            assert_eq!(device, Vec::<String>::new(), "{run}, seed {seed}");
+fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
+    for seeds in [[1, 2], [3, 4]] {
+        println!("seeds {seeds:?}");
+        let run = |load: &str, seed: i32| format!("{load} --link lossy --seed {seed}");
+        let [a, b] = seeds.map(|seed| run("head twin -c 5 -n 200", seed));
+        let [c, d] = seeds.map(|seed| run("rw twin -c 5 -n 300", seed));
+        let Some(reports) = on_twins([&a, &b, &c, &d]) else { return };
+        for report in &reports {
+            assert_eq!(of_class(report, AnomalyClass::Device), Vec::<String>::new(), "seed {}", report.seed);
+            says(report, &[FindingId::LossyLink]);
         }
     }
 }
@@ -72,6 +81,7 @@ fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets
     let timeouts = report.workloads[0].failures.get(espstress::event::Failure::ConnectTimeout);
     assert!(timeouts > 0, "{:?}", report.workloads[0].failures);
     assert_eq!(charged_in(&report, "head", AnomalyId::SynUnanswered), timeouts, "{:?}", report.anomalies);
+    says(&report, &[FindingId::AcceptOverflow]);
 }
 
 #[test]
@@ -79,4 +89,5 @@ fn a_device_that_stops_reading_drops_small_segments() {
     let arguments = "rw twin -c 1 -n 200 --size 200 --window 64 --persona deaf --timeout-read 8s";
     let Some(report) = on_twin(arguments) else { return };
     assert!(charged_in(&report, "rw", AnomalyId::NoAckToData) >= 1, "{:?}", report.anomalies);
+    says(&report, &[FindingId::BlockedApplication]);
 }

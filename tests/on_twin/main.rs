@@ -6,12 +6,16 @@ mod common;
 
 mod anomalies;
 mod load;
+mod many_outages;
 mod options;
 mod outages;
 mod program;
+mod reclaim;
 mod scenarios;
+mod truth;
 
 use common::{espstress, skipped, valid_report};
+use espstress::diagnose::FindingId;
 use espstress::event::{AnomalyClass, AnomalyId};
 use espstress::report::{CaptureStatus, Report};
 
@@ -34,6 +38,29 @@ fn on_twin(arguments: &str) -> Option<Report> {
     }
     assert_eq!(report.capture.status, CaptureStatus::Complete, "{arguments}: {:?}", report.capture);
     Some(report)
+}
+
+/// The same side by side, for runs that mostly wait; `None` as soon as one of them cannot be had.
+#[track_caller]
+fn on_twins<const N: usize>(arguments: [&str; N]) -> Option<[Report; N]> {
+    let reports = std::thread::scope(|scope| {
+        let runs = arguments.map(|arguments| scope.spawn(move || on_twin(arguments)));
+        runs.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let all: Option<Vec<Report>> = reports.into_iter().collect();
+    all?.try_into().ok()
+}
+
+/// What a run says of the device and its link. That this machine was busy says nothing of either.
+fn said(report: &Report) -> Vec<FindingId> {
+    report.findings.iter().map(|f| f.id).filter(|id| *id != FindingId::HostLimited).collect()
+}
+
+/// The run says this of the device and of its link, and nothing else.
+#[track_caller]
+fn says(report: &Report, expected: &[FindingId]) {
+    let workloads: Vec<_> = report.workloads.iter().map(|w| (w.attempts, w.succeeded, &w.failures)).collect();
+    assert_eq!(said(report), expected, "{workloads:?}, {:#?}", report.findings);
 }
 
 /// The rows of one class, in words.

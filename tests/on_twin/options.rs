@@ -4,7 +4,7 @@ use espstress::diagnose::FindingId;
 use espstress::event::{AnomalyId, Failure};
 use espstress::report::{Reading, Report};
 
-use super::{charged, on_twin};
+use super::{charged, on_twin, on_twins, says};
 
 /// Forty ports, three connections a second: a port comes round after 13 s, within a TIME_WAIT of 120 s and after one
 /// of 12 s.
@@ -21,11 +21,7 @@ fn the_same_rotation_of_ports_meets_time_wait_with_the_standard_options_and_not_
     let workload = &standard.workloads[0];
     assert_eq!((workload.succeeded, workload.succeeded + timeouts(&standard)), (40, workload.attempts));
     assert_eq!(charged(&standard, AnomalyId::TimewaitCollision), timeouts(&standard));
-    assert!(
-        standard.findings.iter().any(|f| f.id == FindingId::TimewaitPortReuse),
-        "{:?}",
-        standard.findings
-    );
+    says(&standard, &[FindingId::TimewaitPortReuse]);
     let few = timeouts(&experimental);
     assert!(few * 10 <= timeouts(&standard), "{few} against {}", timeouts(&standard));
 }
@@ -38,7 +34,7 @@ fn a_fin_wait_timeout_is_a_rst_to_a_host_that_closes_later() {
     let arguments = format!("head twin:{} --close wait --close-delay 3s -c 4 -n 8", file.display());
     let Some(report) = on_twin(&arguments) else { return };
     assert_eq!(charged(&report, AnomalyId::RstAfterFin), 8, "{:?}", report.anomalies);
-    assert_eq!(report.findings.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::FinWaitTimeout]);
+    says(&report, &[FindingId::FinWaitTimeout]);
 }
 
 #[test]
@@ -67,4 +63,17 @@ fn enforced_limits_recycle_time_wait_before_a_port_comes_round() {
     let wide = "--close wait --rate 5/s -c 4 --local-ports 40000-40039 --timeout-connect 1s";
     let Some(report) = on_twin(&format!("head twin {wide} -d 12s")) else { return };
     super::clean(&report);
+    says(&report, &[]);
+}
+
+#[test]
+fn a_heap_that_time_wait_has_filled_is_low_and_the_only_cause() {
+    // Flat out: some 400 connections fill it within a second, and nothing is served any more.
+    let flat_out = "head twin:std --close wait -c 4 -d 4s --timeout-connect 1s --timeout-read 1s";
+    let paced = "head twin:std --close wait -c 4 --rate 100/s -d 7s --timeout-connect 1s --timeout-read 1s";
+    let Some(reports) = on_twins([flat_out, paced]) else { return };
+    for report in &reports {
+        assert!(report.workloads[0].succeeded >= 300, "{:?}", report.workloads[0].failures);
+        says(report, &[FindingId::HeapLow]);
+    }
 }

@@ -78,7 +78,9 @@ impl Kind {
     #[must_use]
     pub const fn summary(self) -> &'static str {
         match self {
-            Self::Robust => "concurrent, reads to the end, closes after the peer",
+            Self::Robust => {
+                "concurrent, reads to the end, closes after the peer (robust:idle=10s,interval=3s,count=3: keep-alive)"
+            }
             Self::UnreadClose => "replies and closes with request bytes unread (unread-close:bytes=16)",
             Self::EarlyClose => "replies and closes before the request has arrived (early-close:wait=100ms)",
             Self::Serial => "one client at a time, blocking, no time-out",
@@ -106,7 +108,8 @@ impl Kind {
             Self::SlowAccept | Self::Rebooting => &["every"],
             Self::Deaf => &["after"],
             Self::Frozen => &["after", "requests"],
-            Self::Robust | Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[],
+            Self::Robust => &["idle", "interval", "count"],
+            Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[],
         }
     }
 }
@@ -297,6 +300,16 @@ impl Persona {
         let size = || units::size(value).ok_or(bad);
         let habits = &mut self.habits;
         match (self.kind, key) {
+            (Kind::Robust, "idle" | "interval" | "count") => {
+                let keep_alive = habits.keep_alive.as_mut().ok_or(bad)?;
+                // Stacks count these times in whole seconds.
+                let seconds = || duration().map(|time| time.max(Duration::from_secs(1)));
+                match key {
+                    "idle" => keep_alive.idle = seconds()?,
+                    "interval" => keep_alive.interval = seconds()?,
+                    _ => keep_alive.count = value.parse::<u8>().map_err(|_| bad)?.max(1),
+                }
+            }
             (Kind::UnreadClose, "bytes") => {
                 habits.reading = Reading::OnlyFirst(u16::try_from(size()?).map_err(|_| bad)?.clamp(1, 512));
             }
@@ -464,6 +477,14 @@ mod tests {
         let frozen: Persona = "frozen:after=2s,requests=10".parse().unwrap();
         let expected = Lifetime::HangsAfter { uptime: Duration::from_secs(2), requests: 10 };
         assert_eq!(frozen.habits().lifetime, expected);
+    }
+
+    #[test]
+    fn keep_alive_times_are_the_robust_devices_to_set() {
+        let robust: Persona = "robust:idle=4s,interval=2s,count=2".parse().unwrap();
+        let expected = KeepAlive { idle: Duration::from_secs(4), interval: Duration::from_secs(2), count: 2 };
+        assert_eq!(robust.habits().keep_alive, Some(expected));
+        assert_eq!("robust:count=often".parse::<Persona>(), Err(PersonaError::Value(Kind::Robust)));
     }
 
     #[test]

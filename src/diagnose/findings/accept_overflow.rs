@@ -2,7 +2,8 @@
 //! it recovers by itself.
 //!
 //! Evidence: several connections at once; SYNs without an answer, or connections ended before any answer, beside
-//! exchanges that go on succeeding.
+//! exchanges that go on succeeding. Or connections that wait in the queue for longer than their clients do, and that
+//! the device comes to after all, as their orderly ends show.
 //!
 //! Neighbours: `socket_exhaustion`, `half_open_not_reclaimed`, `blocked_application` do not recover.
 //! `timewait_port_reuse` and want of memory also leave SYNs unanswered: they are looked at before. A link that is
@@ -40,7 +41,15 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     if at_accept || eof > 0 { eof.saturating_add(resets) } else { 0 }
 }
 
+/// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
+pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    w.at_once >= 2 && w.succeeded > 0 && signs::unanswered(w) >= FEW && signs::taken_late(e)
+}
+
 fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    if taken_late(e, w) {
+        return true;
+    }
     let timeouts = w.failures.get(Failure::ConnectTimeout);
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
@@ -64,7 +73,8 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
     let (mut refused, mut attempts, mut most) = (0_u64, 0_u64, 0_u32);
     for w in signs::exchanges(e).filter(|w| overflows(e, w)) {
         let (timeouts, dropped) = (w.failures.get(Failure::ConnectTimeout), dropped(e, w));
-        refused = refused.saturating_add(timeouts).saturating_add(dropped);
+        let late = if taken_late(e, w) { signs::unanswered(w) } else { 0 };
+        refused = refused.saturating_add(timeouts).saturating_add(dropped).saturating_add(late);
         attempts = attempts.saturating_add(w.attempts);
         most = most.max(w.at_once);
         evidence.push(format!(
@@ -76,6 +86,12 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             signs::unanswered(w),
             w.succeeded
         ));
+        if late > 0 {
+            evidence.push(format!(
+                "{}: most of those were ended by the device in order, later than their clients waited",
+                w.name
+            ));
+        }
     }
     for id in [AnomalyId::SynUnanswered, AnomalyId::RstAfterHandshake, AnomalyId::ClosedUnserved] {
         let seen = signs::of_device(e, id);
@@ -106,8 +122,8 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
         id: FindingId::AcceptOverflow,
         severity,
         statement: format!(
-            "{refused} of {} ({}) were not taken, while others were served: new connections come faster than the \
-             device accepts them.",
+            "{refused} of {} ({}) were not taken in time, while others were served: new connections come faster than \
+             the device accepts them.",
             things(attempts, "connection"),
             percent(refused, attempts)
         ),

@@ -11,7 +11,8 @@
 //!
 //! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an
 //! answer. There the program serves several at once, and what is missing is a socket: two or more connections
-//! were served before. `accept_overflow`: service goes on all the time. A link that was away: ping was, too.
+//! were served before. `accept_overflow`: service goes on all the time, or the packets show that the device came to
+//! the connections after the host had given them up. A link that was away: ping was, too.
 //!
 //! Thresholds: three exchanges without an answer, and one in a hundred where the link loses segments, because
 //! a few losses in a row use up a read time-out.
@@ -21,7 +22,7 @@ use super::super::{
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things};
-use super::{FindingEntry, half_open, heap_low, lossy_link, socket_exhaustion};
+use super::{FindingEntry, accept_overflow, half_open, heap_low, lossy_link, socket_exhaustion};
 use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
@@ -128,6 +129,11 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
 
 fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let unanswered = signs::unanswered(w);
+    // A hanging program resets nothing, and never ends what its clients gave up on.
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    if resets > unanswered || accept_overflow::taken_late(e, w) {
+        return false;
+    }
     // More than were under way: handshakes completed after the last answer.
     let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
     signs::stays_failed(w) && unanswered > 0 && alive

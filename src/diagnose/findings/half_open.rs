@@ -58,7 +58,9 @@ fn held_to_exhaustion(h: &HalfOpenEvidence) -> bool {
 
 fn held_by_count(h: &HalfOpenEvidence) -> bool {
     let held = h.sockets.is_some_and(|s| s.most > s.before && s.at_end >= s.most);
-    h.served > 0 && h.reclaimed == 0 && held && watched_enough(h)
+    // The only one that is served, and others that wait for it: no want of sockets.
+    let one_at_a_time = h.served <= 1 && h.unserved > 0;
+    h.served > 0 && h.reclaimed == 0 && held && watched_enough(h) && !one_at_a_time
 }
 
 /// A workload of plain exchanges that vanishes from each.

@@ -96,10 +96,10 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         return None;
     }
     let mut evidence = vec![format!(
-        "free heap {} at first, {} at the end, {} at least, over {}",
+        "free heap {} at first, {} at its lowest, {} at the end, over {}",
         bytes(heap.free_first),
-        bytes(heap.free_last),
         bytes(heap.free_min),
+        bytes(heap.free_last),
         things(telemetry.requests, "request")
     )];
     let mut interval = |slope: Slope, unit: &str| {

@@ -1,20 +1,41 @@
 //! `heap_low`: the device nearly ran out of memory during the run.
 //!
-//! Evidence: telemetry's least free heap during the run.
+//! Evidence: telemetry's least free heap during the run. Or want of memory as it looks from outside: connections
+//! are answered by RSTs for good, and telemetry, which needs memory for its answer, is silent while ping goes on.
 //!
 //! Neighbours: `heap_leak` says why it fell; this says how near the end was. A large heap in small pieces is no
 //! finding by itself, but is told.
 //!
+//! Severity: a warning as long as it was near, an error where it failed connections.
+//!
 //! Threshold: 8 % of the heap, between 4 and 16 KiB: a connection with both windows of four segments takes 12 KiB,
 //! and below some 4 KiB lwIP gets no control blocks with their first segments.
 
-use super::super::{Evidence, Finding, FindingId, HeapEvidence, Severity};
-use super::text::{bytes, percent};
-use super::{FindingEntry, signs};
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, WorkloadEvidence};
+use super::text::{bytes, percent, things};
+use super::{FindingEntry, signs, socket_exhaustion};
+use crate::event::Failure;
+
+/// RSTs that are no chance.
+const FEW: u64 = 3;
+
+/// Cause and change where the device closes first.
+const TIME_WAIT_HOLDS_IT: (&str, &str) = (
+    "the device closes first, and each connection in TIME_WAIT keeps its control block for 2 x MSL",
+    "CONFIG_LWIP_TCP_MSL=6000, and ESP-IDF 5.5 or later, where CONFIG_LWIP_MAX_ACTIVE_TCP=16 is enforced; or let \
+     clients close first",
+);
+
+/// The same elsewhere.
+const LOAD_NEEDS_IT: (&str, &str) = (
+    "the load needs more memory than there is, or memory is not given back",
+    "smaller windows: CONFIG_LWIP_TCP_WND_DEFAULT=2880, CONFIG_LWIP_TCP_SND_BUF_DEFAULT=2880; fewer connections at \
+     once; check for a leak",
+);
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HeapLow,
-    severity: Severity::Warning,
+    severity: Severity::Error,
     meaning: "the device nearly ran out of memory: the next connection, or Wi-Fi itself, may fail",
     needs: "telemetry with free heap",
     neighbours: "a leak, which says why; a heap that is low by design and steady",
@@ -33,47 +54,95 @@ fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
     (heap.free_min < threshold(&heap)).then_some(heap)
 }
 
+/// A workload whose connections end in RSTs for want of memory. A program that hangs resets nothing; one that has
+/// no socket left still answers telemetry; sockets that are kept are another cause.
+fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
+    let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
+    let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
+    // Its time-out is the longer one: at the end of a run the last questions may still be open.
+    let silent = signs::open_silence(telemetry).is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
+    if !silent || socket_exhaustion::slots_are_kept(e) {
+        return None;
+    }
+    signs::exchanges(e).find(|w| {
+        let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+        let others = w.failures.of_device().saturating_sub(resets);
+        w.succeeded > 0 && signs::stays_failed(w) && resets >= FEW && resets > others
+    })
+}
+
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    low(e).is_some()
+    low(e).is_some() || starved(e).is_some()
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let heap = low(e)?;
+    low(e).map(|heap| of_reading(e, &heap)).or_else(|| starved(e).map(|w| of_silence(e, w)))
+}
+
+fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    let mut evidence = vec![format!(
+        "{}: {} succeeded, then {} met a RST and {} failed otherwise",
+        w.name,
+        things(w.succeeded, "exchange"),
+        resets,
+        w.failures.of_device().saturating_sub(resets)
+    )];
+    for (name, kind) in [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry)] {
+        if let Some(p) = kind.value() {
+            evidence.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
+        }
+    }
+    if let Some(heap) = signs::telemetry(e).and_then(|t| t.heap) {
+        evidence.push(format!(
+            "free heap {} at first, {} when it was last told",
+            bytes(heap.free_first),
+            bytes(heap.free_last)
+        ));
+    }
+    let (cause, change) = if w.close == ClosePolicy::Wait { TIME_WAIT_HOLDS_IT } else { LOAD_NEEDS_IT };
+    Finding {
+        id: FindingId::HeapLow,
+        severity: Severity::Error,
+        statement: format!(
+            "The device ran out of memory, as it looks from outside: after {} it answers connections with RSTs and \
+             telemetry not at all, and ping goes on.",
+            things(w.succeeded, "exchange")
+        ),
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    }
+}
+
+fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
     let of = heap.total.map_or_else(String::new, |total| {
         format!(" of {} ({})", bytes(total), percent(heap.free_min, total))
     });
     let mut evidence = vec![format!(
-        "free heap {} at first, {} at least, {} at the end; low is below {}",
+        "free heap {} at first, {} at its lowest, {} at the end; low is below {}",
         bytes(heap.free_first),
         bytes(heap.free_min),
         bytes(heap.free_last),
-        bytes(threshold(&heap))
+        bytes(threshold(heap))
     )];
     if let Some(block) = heap.largest_block_min {
-        evidence.push(format!("largest free block at least {}", bytes(block)));
+        evidence.push(format!("the largest free block was {} at its smallest", bytes(block)));
     }
     let time_wait = signs::telemetry(e).and_then(|t| t.time_wait).filter(|t| t.most >= 50);
     let (cause, change) = match time_wait {
         Some(t) => {
             evidence.push(format!("up to {} connections in TIME_WAIT hold memory", t.most));
-            (
-                "the device closes first, and each connection in TIME_WAIT keeps its control block for 2 x MSL",
-                "CONFIG_LWIP_TCP_MSL=6000, and ESP-IDF 5.5 or later, where CONFIG_LWIP_MAX_ACTIVE_TCP=16 is enforced; \
-                 or let clients close first",
-            )
+            TIME_WAIT_HOLDS_IT
         }
-        None => (
-            "the load needs more memory than there is, or memory is not given back",
-            "smaller windows: CONFIG_LWIP_TCP_WND_DEFAULT=2880, CONFIG_LWIP_TCP_SND_BUF_DEFAULT=2880; fewer connections \
-             at once; check for a leak",
-        ),
+        None => LOAD_NEEDS_IT,
     };
-    Some(Finding {
+    Finding {
         id: FindingId::HeapLow,
-        severity: Severity::Warning,
+        severity: if starved(e).is_some() { Severity::Error } else { Severity::Warning },
         statement: format!("The device's free heap went down to {}{of}.", bytes(heap.free_min)),
         evidence,
         cause: cause.into(),
         change: change.into(),
-    })
+    }
 }

@@ -5,20 +5,27 @@
 //!
 //! Neighbours: an outage loses everything for a time; `power_save_latency` makes the host repeat what is only
 //! late; a program that does not read, a full backlog and TIME_WAIT leave segments unanswered that did arrive: then
-//! the host's repetitions say nothing. lwIP delays acknowledgements by up to 250 ms, so that one-way data is
-//! repeated on a perfect link: pings that all arrive outweigh the repetitions.
+//! the host's repetitions say nothing. lwIP delays acknowledgements by up to 250 ms, so that one-way data, and
+//! requests that a program is slow to answer, are repeated on a perfect link: repetitions that met what had arrived
+//! do not count, and pings that all arrive outweigh the others.
 //!
 //! Severity: information, because it is no fault of the device; a warning from 5 %, where TCP no longer hides it.
 //!
-//! Thresholds: 1 % of segments, 1.5 % of at least 50 pings, three losses of either: what a good link keeps to.
+//! Thresholds: 1 % of at least 50 segments, 1.5 % of at least 50 pings, three losses of either: what a good link
+//! keeps to. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
 
-use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadKind};
+use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind};
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
 use crate::event::{AnomalyClass, AnomalyId};
 
 const FEW: u64 = 3;
 const PINGS: u64 = 50;
+const SEGMENTS: u64 = 50;
+/// Least sample whose share is worth a figure in percent.
+const PERCENT: u64 = 200;
+/// A request that is answered later than this may be repeated once without any loss (Linux: `TCP_RTO_MIN`).
+const SHORTEST_TIME_OUT: u64 = 200_000_000;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::LossyLink,
@@ -70,7 +77,8 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
             p.lost == 0 && share.lost.saturating_mul(p.whole) >= share.whole.saturating_mul(FEW)
         })
     };
-    let percent_lost = |l: &Loss| l.lost >= FEW && l.lost.saturating_mul(100) >= l.whole;
+    let percent_lost =
+        |l: &Loss| l.whole >= SEGMENTS && l.lost >= FEW && l.lost.saturating_mul(100) >= l.whole;
     if let Some(path) = e.path {
         let from = Loss {
             of: "segments from the device",
@@ -79,8 +87,8 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
         };
         let to = Loss {
             of: "segments to the device",
-            lost: path.to_device.retransmissions,
-            whole: path.to_device.data_segments,
+            lost: path.to_device.retransmissions.saturating_sub(path.to_device.repeated_early),
+            whole: path.to_device.data_segments.saturating_sub(path.to_device.repeated_early),
         };
         let believed = |l: &Loss| percent_lost(l) && !contradicted(*l) && !power_save::happened(e);
         return [from]
@@ -89,7 +97,9 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
             .or_else(|| Some(to).filter(|l| believed(l) && !device_does_not_take(e)));
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
-    if probe.is_some() || device_does_not_take(e) || power_save::happened(e) {
+    let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);
+    if probe.is_some() || device_does_not_take(e) || power_save::happened(e) || signs::exchanges(e).any(slow)
+    {
         return None;
     }
     let (lost, whole) = signs::exchanges(e).fold((0_u64, 0_u64), |(lost, whole), w| {
@@ -97,7 +107,7 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
         (lost.saturating_add(repeated), whole.saturating_add(w.attempts))
     });
     let tcp = Loss { of: "exchanges, as the host's TCP tells", lost, whole };
-    (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole > 0).then_some(tcp)
+    (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole >= SEGMENTS).then_some(tcp)
 }
 
 /// What was sent arrived, and the device did not take it.
@@ -124,9 +134,11 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     let mut evidence = vec![format!("{} of {} {} lost", loss.lost, loss.whole, loss.of)];
     if let Some(path) = e.path {
         evidence.push(format!(
-            "packets: the host repeated {} of {} to the device; {} of {} from it filled a hole late; {} overtaken",
+            "packets: the host repeated {} of {} to the device, {} of them though it had arrived; {} of {} from it \
+             filled a hole late; {} overtaken",
             path.to_device.retransmissions,
             things(path.to_device.data_segments, "segment"),
+            path.to_device.repeated_early,
             path.from_device.late_fills,
             path.from_device.data_segments,
             path.to_device.out_of_order.saturating_add(path.from_device.out_of_order)
@@ -136,7 +148,11 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     Some(Finding {
         id: FindingId::LossyLink,
         severity: if bad { Severity::Warning } else { Severity::Info },
-        statement: format!("The link loses {} of {}.", percent(loss.lost, loss.whole), loss.of),
+        statement: if loss.whole >= PERCENT {
+            format!("The link loses {} of {}.", percent(loss.lost, loss.whole), loss.of)
+        } else {
+            format!("The link loses {}: {} of {}.", loss.of, loss.lost, loss.whole)
+        },
         evidence,
         cause: "radio: distance, interference, a full channel; no fault of the device's program".into(),
         change:

@@ -1,7 +1,7 @@
 //! Small facts that several findings ask for.
 
 use super::super::{
-    CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
+    AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
     WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
@@ -70,6 +70,23 @@ pub(super) fn not_connected(w: &WorkloadEvidence) -> u64 {
 /// The connection stood and no answer came.
 pub(super) fn unanswered(w: &WorkloadEvidence) -> u64 {
     sum(w, &[Failure::ReadTimeout, Failure::WriteTimeout])
+}
+
+/// Whether the device came to what the host had given up on: of the connections that got no answer in time, most
+/// ended in order, so that its program works, only later. One that hangs never closes them.
+pub(super) fn taken_late(e: &Evidence<'_>) -> bool {
+    let waited = exchanges(e).fold(0_u64, |n, w| n.saturating_add(unanswered(w)));
+    let of_exchanges = |row: &&AnomalyRow| {
+        row.class != AnomalyClass::Path
+            && row.workload.as_deref().is_none_or(|name| exchanges(e).any(|w| w.name == name))
+    };
+    let rows = e.anomalies.iter().filter(|row| row.id == AnomalyId::HalfClosedLinger).filter(of_exchanges);
+    let kept = rows.fold(0_u64, |n, row| n.saturating_add(row.connections));
+    let unknown = e.not_judged.iter().filter(|n| n.id == AnomalyId::HalfClosedLinger);
+    let unknown = unknown.fold(0_u64, |n, row| n.saturating_add(row.connections));
+    e.capture.status == CaptureState::Complete
+        && waited > 0
+        && kept.saturating_add(unknown).saturating_mul(2) < waited
 }
 
 /// The device ended the connection by a RST in the middle of an exchange.

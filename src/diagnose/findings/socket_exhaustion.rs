@@ -40,7 +40,14 @@ fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
     let linger = signs::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
     let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
-    linger.saturating_sub(unanswered)
+    let kept = linger.saturating_sub(unanswered);
+    if more_than_open(e, kept) { kept } else { 0 }
+}
+
+/// A hanging program keeps what it had open, which is at most the connections at once.
+fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
+    let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    served > 0 && (kept >= signs::at_once(e) || served <= kept.saturating_add(2))
 }
 
 /// Connections that went well and were never ended by the device, where that is the rule.
@@ -56,12 +63,15 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     if e.workloads.len() != signs::exchanges(e).count() {
         return None;
     }
-    let kept = u64::from(sockets.last.saturating_sub(sockets.first));
+    // A storm that ends in failures may have filled them before the first account: without connections only the
+    // listeners' and the probe's are in use.
+    let idle = sockets.limit.zip(e.device.capacity).map(|(limit, capacity)| limit.saturating_sub(capacity));
+    let idle = idle.filter(|_| new_ones_fail(e));
+    let first = idle.map_or(sockets.first, |idle| idle.min(sockets.first));
+    let kept = u64::from(sockets.last.saturating_sub(first));
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
-    let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    // A hanging program keeps what it had open, which is at most the connections at once.
-    let more_than_open = kept >= signs::at_once(e) || served <= kept.saturating_add(2);
-    ((kept >= KEPT || (full && kept > 0)) && more_than_open && served > 0).then_some(sockets)
+    let sockets = SocketsEvidence { first, ..sockets };
+    ((kept >= KEPT || (full && kept > 0)) && more_than_open(e, kept)).then_some(sockets)
 }
 
 /// Without any other evidence: a host that resets, and a handful of successes.

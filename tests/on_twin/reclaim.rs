@@ -1,0 +1,38 @@
+//! When the device takes back the sockets of peers that vanished: its keep-alive, as the options of the socket have it.
+
+use super::{on_twins, says};
+
+/// What reclaim may take beyond the keep-alive's own time, seconds. lwIP looks at it in `tcp_slowtmr`, each 500 ms,
+/// and acts on the first look after the time is over; the host's last ACK may come 40 ms after its silence. As much
+/// again for a busy machine.
+const BEYOND: f64 = 1.1;
+
+/// A reclaim before its time can only come of the clocks' grain, seconds.
+const BEFORE: f64 = 0.1;
+
+#[test]
+fn sockets_come_back_after_idle_time_and_interval_times_count() {
+    let settings = [(2, 1, 3), (4, 2, 2), (10, 3, 3)];
+    let runs = settings.map(|(idle, interval, count)| {
+        let time = idle + interval * count;
+        format!(
+            "half-open twin -c 5 --persona robust:idle={idle}s,interval={interval}s,count={count} --baseline 1s \
+             --expect-reclaim {}s --watch-reclaim {}s",
+            time + 1,
+            time + 6
+        )
+    });
+    let Some(reports) = on_twins(runs.each_ref().map(String::as_str)) else { return };
+    for ((idle, interval, count), report) in settings.into_iter().zip(&reports) {
+        let time = f64::from(idle + interval * count);
+        let figures = report.workloads[0].half_open.as_ref().expect("a half-open section");
+        println!("{idle} s + {count} x {interval} s: {figures:?}");
+        assert_eq!(figures.silenced, 5);
+        let allowed = time - BEFORE..=time + BEYOND;
+        for reclaimed in [figures.first_reclaimed_s, figures.all_reclaimed_s] {
+            let reclaimed = reclaimed.expect("every socket comes back");
+            assert!(allowed.contains(&reclaimed), "{reclaimed} s of {allowed:?}");
+        }
+        says(report, &[]);
+    }
+}
