@@ -72,6 +72,17 @@ fn every_key_of_a_workload_is_in_the_page_of_scenarios() {
 }
 
 #[test]
+fn every_built_in_scenario_has_its_row_and_its_figures_or_a_word_why_not() {
+    let scenarios = read("docs/scenarios.md");
+    let figures = read("docs/reference-tests.md");
+    for scenario in espstress::scenario::BUILT_IN {
+        let name = scenario.name;
+        assert!(first_cells(&scenarios).contains(name), "docs/scenarios.md has no row for {name}");
+        assert!(figures.contains(&format!("`{name}`")), "docs/reference-tests.md does not name {name}");
+    }
+}
+
+#[test]
 fn every_format_of_a_report_has_its_command_in_the_page_of_reports() {
     let page = read("docs/report.md");
     let help = espstress(&["report", "--help"]);
