@@ -123,8 +123,36 @@ fn an_unknown_persona_is_told_with_the_allowed_ones() {
     refused(
         "head sim -n 1 --persona nobody",
         2,
-        &["no such persona", "robust", "unread-close", "half-closer"],
+        &["`nobody`", "no such persona", "robust", "unread-close", "half-closer"],
     );
+}
+
+#[test]
+fn a_wrong_name_in_a_scenario_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let run = format!("run {} ", file.display());
+    let phase = "[[phase]]\nname = 'a'\nkind = 'head'\ncount = 1\n";
+    for (text, says) in [
+        (format!("# mine\ntarget = 'sim'\npersona = 'nobody'\n{phase}"), ["mine.toml:3:", "`nobody`"]),
+        (format!("target = 'twin'\nlink = 'rope'\n{phase}"), ["mine.toml:2:", "`rope`"]),
+        (format!("\n\ntarget = 'https://x'\n{phase}"), ["mine.toml:3:", "`https://x`"]),
+        ("target = 'sim'\n[[phase]]\nname = 'a'\n\nkind = 'haed'\n".to_owned(), ["mine.toml:5:", "`haed`"]),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        refused(&run, 2, &says);
+    }
+    // What is typed stands in no line of the file.
+    std::fs::write(&file, format!("target = 'sim'\npersona = 'robust'\n{phase}")).unwrap();
+    let (message, _) = failure(&espstress_with(&format!("{run} --persona nobody")));
+    assert!(message.contains("`nobody`") && !message.contains("mine.toml:"), "{message}");
+}
+
+#[test]
+fn a_quiet_run_prints_one_line_with_the_verdict_and_its_reason() {
+    let output = espstress_with("head sim -n 5 -q --no-capture --no-probes");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "pass: `findings.error == 0` holds\n");
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn an_interrupted_run_says_so_and_that_packets_were_missed() {
 }
 
 #[test]
+fn outages_and_silent_connections_are_told_whole() {
+    let style = Style { detail: Detail::Evidence, ..Style::default() };
+    insta::assert_snapshot!(page(&make::outages(), &style));
+}
+
+#[test]
 fn an_open_loop_shows_both_latencies() {
     insta::assert_snapshot!(page(&make::open_loop(), &Style::default()));
 }

@@ -431,7 +431,8 @@ fn nanos(s: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Announced, Target, TargetKind};
+    use crate::event;
+    use crate::report::{Announced, NoticeLine, Target, TargetKind, anomalies_cut};
     use crate::stats::Phase;
     use proptest::prelude::*;
 
@@ -479,6 +480,28 @@ mod tests {
         assert!(rebuilt.remarks.iter().any(|r| r.contains("x.log, line 3,")), "{:?}", rebuilt.remarks);
         assert_eq!(rebuilt.report.workload("rw").unwrap().series.len(), 2);
         assert_eq!(rebuilt.report.workload("rw").unwrap().attempts, 9);
+    }
+
+    #[test]
+    fn outages_and_their_ledgers_are_rebuilt() {
+        let mut row = event::OutageRow::new(1, event::OutageOrigin::Made);
+        (row.made_start_ns, row.made_end_ns) = (Some(1_000_000_000), Some(3_000_000_000));
+        row.recovered_ns = Some(4_000_000_000);
+        let told = LogLine::Outage(Box::new(OutageLine::new("rw".into(), &row)));
+        let mut last = interval(4.0, 9);
+        let to_device = event::MessageLedger { sent: 9, acknowledged: 9, ..event::MessageLedger::default() };
+        let so_far =
+            OutageProgress { made: 1, make_failures: 2, died: 3, to_device, ..OutageProgress::default() };
+        last.total.outages = Some(so_far);
+        let cut = LogLine::Notice(NoticeLine { at_s: 5.0, text: anomalies_cut(1_000) });
+        let lines = [LogLine::Start(Box::new(start())), told, LogLine::Interval(Box::new(last)), cut];
+        let rebuilt = read_log_lines("x", log(&lines).as_bytes()).unwrap();
+        let workload = rebuilt.report.workload("rw").unwrap();
+        let sum = workload.outage_summary.as_ref().unwrap();
+        assert_eq!((sum.made, sum.make_failures, sum.connections.died, sum.unrecovered), (1, 2, 3, 0));
+        assert!(sum.messages_balance && sum.to_device == to_device);
+        assert_eq!(workload.outages.as_ref().unwrap()[0].recovery_s, Some(1.0));
+        assert!(rebuilt.remarks.iter().any(|r| r.contains("only a part")), "{:?}", rebuilt.remarks);
     }
 
     #[test]

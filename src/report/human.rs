@@ -59,6 +59,12 @@ pub(crate) fn things(n: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(n))
 }
 
+/// `n` of something, unless there is none.
+#[must_use]
+pub(crate) fn positive(n: u64, one: &str) -> Option<String> {
+    (n > 0).then(|| things(n, one))
+}
+
 fn grouped(integer: &str) -> String {
     let (sign, figures) = integer.strip_prefix('-').map_or(("", integer), |rest| ("-", rest));
     let mut out = String::from(sign);

@@ -15,6 +15,7 @@ mod model;
 mod outages;
 mod raw;
 mod sections;
+mod standing;
 mod style;
 pub mod text;
 pub mod thresholds;

@@ -7,7 +7,10 @@ use espstress::event::TcpSample;
 use espstress::event::{AnomalyClass, AnomalyId, Direction, Failure};
 use espstress::report::thresholds::Gates;
 use espstress::report::{self, Capture, Host, Report, Target, TargetKind, Tool, Workload};
-use espstress::stats::{Phase, Recorder};
+use espstress::stats::{
+    DialledDevice, LimitReached, MakeFailure, MessageLedger, OpenFailure, OutageOrigin, OutageRow, Phase,
+    ReclaimEvidence, Recorder, SocketsUsed, Spell,
+};
 use serde_json::json;
 
 /// Reads a report as its readers do, with unknown fields denied, and holds it against the schema.
@@ -185,6 +188,66 @@ pub fn open_loop() -> Report {
     gate(r, &["head.latency.total.p99 < 250ms", "head.latency.total.uncorrected.p99 < 250ms"])
 }
 
+/// Three outages, one of them without recovery and one that could not be made, and connections that fell silent.
+pub fn outages() -> Report {
+    let mut r = base("resilience");
+    r.capture = Capture::seen(3_100, 0);
+    let mut outage = Recorder::new(0, Phase::Heartbeat);
+    for i in 0..60 {
+        outage.attempt(Ok(()));
+        outage.latency(Phase::Heartbeat, spread(3_000_000, i));
+    }
+    let ledger = |sent, lost| MessageLedger {
+        sent,
+        acknowledged: sent - lost - 1,
+        late: 1,
+        lost,
+        ..MessageLedger::default()
+    };
+    let stats = outage.outage();
+    for number in 1..=2 {
+        let mut row = OutageRow::new(number, OutageOrigin::Made);
+        let start = number * 10 * S;
+        (row.made_start_ns, row.made_end_ns) = (Some(start), Some(start + 2 * S));
+        (row.seen_start_ns, row.seen_end_ns) = (Some(start - S / 10), Some(start + 2 * S));
+        row.recovered_ns = (number == 1).then_some(start + 3 * S);
+        row.gave_up_ns = (number == 2).then_some(start + 62 * S);
+        (row.to_device, row.to_host) = (ledger(5, 1), ledger(4, 0));
+        (row.lived, row.died) = (1, 1);
+        stats.ended(row);
+    }
+    (stats.to_device, stats.to_host) = (ledger(60, 2), ledger(58, 0));
+    stats.make_failed(MakeFailure {
+        at_ns: 30 * S,
+        what: "command --off".into(),
+        exit_status: Some(3),
+        message: "no such interface".into(),
+    });
+    stats.dialled.push(DialledDevice {
+        id: 2,
+        connections: 1,
+        to_host: ledger(9, 0),
+        ..DialledDevice::default()
+    });
+    let params = json!({ "connections": 2 });
+    r.workloads.push(Workload::from_stats("outage", "outage", params, &outage.finish(90 * S)));
+    let mut silent = Recorder::new(90 * S, Phase::Total);
+    for i in 0..20 {
+        silent.attempt(Ok(()));
+        silent.latency(Phase::Total, spread(2_000_000, i));
+    }
+    let stats = silent.half_open();
+    (stats.served, stats.limit, stats.watched_ns) = (5, LimitReached::Device, 30 * S);
+    stats.failures.push(OpenFailure { connection: 6, met: Failure::ConnectTimeout, at_ns: 92 * S });
+    stats.spells.push(Spell { from_ns: 93 * S, to_ns: Some(105 * S), failed: 12 });
+    stats.sockets_used = Some(SocketsUsed { before: 5, most: 10, at_end: 5, limit: Some(10) });
+    stats.evidence.push(ReclaimEvidence::Reset);
+    let params = json!({ "full_after": 3 });
+    r.workloads.push(Workload::from_stats("half-open", "half-open", params, &silent.finish(130 * S)));
+    r.note_remarks();
+    gate(r, &["outage.outages.count == 2", "outage.outages.longest_recovery < 5s"])
+}
+
 /// The report with these gates judged; the default one when there are none.
 pub fn gate(mut r: Report, gates: &[&str]) -> Report {
     let gates = Gates::from_expressions(gates).expect("expressions");
@@ -202,5 +265,6 @@ pub fn samples() -> Vec<(&'static str, Report)> {
         ("broken", broken()),
         ("interrupted", interrupted()),
         ("open_loop", open_loop()),
+        ("outages", outages()),
     ]
 }

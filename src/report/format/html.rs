@@ -6,7 +6,7 @@ use super::{chart, escape};
 use crate::diagnose::Severity;
 use crate::event::{AnomalyClass, Direction};
 use crate::report::human::{bytes, count, found, percent, rate, things, time_s, time_us};
-use crate::report::{LatencyFigures, Report, ThresholdStatus, Verdict, Workload};
+use crate::report::{LatencyFigures, OutageRow, Report, ThresholdStatus, Verdict, Workload};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -39,6 +39,9 @@ pub(super) fn render(r: &Report) -> String {
         out.push_str(
             "<p class=\"doubt\">Interrupted: everything below is what was measured until then.</p>\n",
         );
+    }
+    for remark in &r.remarks {
+        let _ = writeln!(out, "<p class=\"doubt\">{}.</p>", escape(remark));
     }
     gates(&mut out, r);
     findings(&mut out, r);
@@ -162,6 +165,37 @@ fn examples(out: &mut String, r: &Report) {
     }
 }
 
+/// Single outages in a table at most.
+const OUTAGES: usize = 500;
+
+fn outages(out: &mut String, w: &Workload) {
+    let told = w.standing();
+    if !told.is_empty() {
+        out.push_str("<ul>");
+        told.iter().for_each(|(label, text)| {
+            let _ = writeln!(out, "<li>{}: {}</li>", escape(label), escape(text));
+        });
+        out.push_str("</ul>\n");
+    }
+    let rows = w.outages.as_deref().unwrap_or_default();
+    if rows.is_empty() {
+        return;
+    }
+    out.push_str("<table>\n<tr>");
+    for heading in OutageRow::HEADINGS {
+        let _ = write!(out, "<th>{heading}</th>");
+    }
+    out.push_str("</tr>\n");
+    for row in rows.iter().take(OUTAGES) {
+        out.push_str("<tr>");
+        row.cells().iter().for_each(|cell| {
+            let _ = write!(out, "<td class=\"n\">{}</td>", escape(cell));
+        });
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</table>\n");
+}
+
 fn workload(out: &mut String, w: &Workload) {
     let mut head = vec![format!("{} in {}", things(w.attempts, "attempt"), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
@@ -190,6 +224,7 @@ fn workload(out: &mut String, w: &Workload) {
         }
         out.push_str("</table>\n");
     }
+    outages(out, w);
     let failures: Vec<_> = w.failures.iter().collect();
     if !failures.is_empty() {
         out.push_str("<table>\n<tr><th>failure</th><th>count</th></tr>\n");

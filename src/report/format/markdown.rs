@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::event::{AnomalyClass, Failure};
 use crate::report::human::{bytes, count, found, percent, rate, time_s, time_us};
-use crate::report::{LatencyFigures, Report, ThresholdStatus, Workload};
+use crate::report::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
 
 /// Text that stays text in Markdown, also inside a table.
 fn plain(text: &str) -> String {
@@ -42,6 +42,9 @@ pub(super) fn render(r: &Report) -> String {
     );
     if r.interrupted {
         out.push_str("\n**Interrupted**: everything below is what was measured until then.\n");
+    }
+    for remark in &r.remarks {
+        let _ = writeln!(out, "\n{}.", plain(remark));
     }
     gates(&mut out, r);
     findings(&mut out, r);
@@ -126,6 +129,7 @@ fn workload(out: &mut String, w: &Workload) {
             latency(out, &format!("{} uncorrected", phase.name()), u);
         }
     }
+    outages(out, w);
     let list = |keep: fn(Failure) -> bool| {
         let names: Vec<_> = w.failures.iter().filter(|(f, _)| keep(*f)).collect();
         names.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect::<Vec<_>>().join(", ")
@@ -139,6 +143,24 @@ fn workload(out: &mut String, w: &Workload) {
             "\nThe testing machine's own limits, not the device's: {}.",
             list(Failure::is_host)
         );
+    }
+}
+
+/// Single outages in a table at most.
+const OUTAGES: usize = 50;
+
+fn outages(out: &mut String, w: &Workload) {
+    for (label, text) in w.standing() {
+        let _ = writeln!(out, "- {label}: {}", plain(&text));
+    }
+    let rows = w.outages.as_deref().unwrap_or_default();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n| {} |", OutageRow::HEADINGS.join(" | "));
+    out.push_str("|--:|---|---|--:|--:|--:|--:|--:|\n");
+    for row in rows.iter().take(OUTAGES) {
+        let _ = writeln!(out, "| {} |", row.cells().join(" | "));
     }
 }
 

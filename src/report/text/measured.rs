@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{LABEL, label, raw, standing, title};
+use super::{LABEL, label, raw, title};
 use crate::event::Failure;
 use crate::report::distribution::Axis;
-use crate::report::human::{bytes, count, digits, figure, percent, rate, things, time_s, time_us};
+use crate::report::human::{bytes, count, digits, figure, percent, positive, rate, things, time_s, time_us};
 use crate::report::style::{Detail, Glyphs, Style, Tone};
-use crate::report::{Failures, LatencyFigures, Reading, Report, TelemetrySummary, Unit, Workload};
+use crate::report::{Failures, LatencyFigures, OutageRow, Reading, Report, TelemetrySummary, Unit, Workload};
 
 pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };
@@ -54,19 +54,42 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     if let Some(summary) = &w.raw_summary {
         raw::lines(out, w, summary, style);
     }
-    standing::outages(out, w, style);
-    if let Some(h) = &w.half_open {
-        standing::half_open(out, h, style);
+    for (label, text) in w.standing() {
+        line(out, &label, &text, style);
+    }
+    if style.detail == Detail::Evidence {
+        outages(out, w.outages.as_deref().unwrap_or_default(), style);
     }
 }
 
-pub(super) fn line(out: &mut String, name: &str, text: &str, style: Style) {
+fn line(out: &mut String, name: &str, text: &str, style: Style) {
     style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, text);
 }
 
-/// `n` of something, unless there is none.
-pub(super) fn positive(n: u64, one: &str) -> Option<String> {
-    (n > 0).then(|| things(n, one))
+/// Single outages on a page at most.
+const OUTAGES: usize = 20;
+
+/// Outages one by one, a table.
+fn outages(out: &mut String, rows: &[OutageRow], style: Style) {
+    if rows.is_empty() {
+        return;
+    }
+    let cells: Vec<[String; 8]> = rows.iter().take(OUTAGES).map(OutageRow::cells).collect();
+    let headings = OutageRow::HEADINGS.map(str::to_owned);
+    let all = || std::iter::once(&headings).chain(&cells);
+    let widths: Vec<usize> =
+        (0..headings.len()).map(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    for row in all() {
+        let mut text = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(text, " {cell:>width$} ");
+        }
+        let _ = writeln!(out, "{}", style.paint(Tone::Quiet, text.trim_end()));
+    }
+    let more = rows.len().saturating_sub(OUTAGES);
+    if more > 0 {
+        line(out, "", &format!("{more} more in the JSON report"), style);
+    }
 }
 
 fn parameters(out: &mut String, params: &serde_json::Value, style: Style) {

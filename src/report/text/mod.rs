@@ -4,7 +4,6 @@
 mod broke;
 mod measured;
 mod raw;
-mod standing;
 
 use std::fmt::Write as _;
 

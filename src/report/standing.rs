@@ -1,46 +1,51 @@
-//! What outages and silent connections did.
+//! What outages and silent connections did, in words for any form of the report.
 
-use super::measured::{line, positive};
+use super::human::{count, percent, positive, things, time_s};
+use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
 use crate::event::MessageLedger;
-use crate::report::human::{count, percent, things, time_s};
-use crate::report::style::{Detail, Style};
-use crate::report::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
 
-/// Single outages on a page at most.
-const ROWS: usize = 20;
+/// Spells without service that are told one by one.
+const SPELLS: usize = 5;
 
-/// The lines of a workload that looks for outages.
-pub(super) fn outages(out: &mut String, w: &Workload, style: Style) {
-    let rows = w.outages.as_deref().unwrap_or_default();
-    let Some(sum) = &w.outage_summary else {
-        if let Some(rows) = &w.outages {
-            line(out, "outages", &in_sum(rows, rows.len() as u64).join(", "), style);
+/// A label and what it says.
+pub(super) type Line = (String, String);
+
+impl Workload {
+    /// What outages and silent connections came to: nothing for other workloads.
+    pub(super) fn standing(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut say = |label: &str, text: String| lines.push((label.to_owned(), text));
+        if let Some(sum) = &self.outage_summary {
+            outages(&mut say, sum, self.outages.as_deref().unwrap_or_default());
+        } else if let Some(rows) = &self.outages {
+            say("outages", in_sum(rows, rows.len() as u64).join(", "));
         }
-        return;
-    };
-    if let Some(reason) = &sum.unavailable {
-        line(out, "outages", &format!("none could be made: {reason}"), style);
-    } else {
-        let list = in_sum(rows, sum.made + sum.natural);
-        line(out, "outages", &list.join(", "), style);
+        if let Some(h) = &self.half_open {
+            half_open(&mut say, h);
+        }
+        lines
+    }
+}
+
+fn outages(say: &mut impl FnMut(&str, String), sum: &OutageSummary, rows: &[OutageRow]) {
+    match &sum.unavailable {
+        Some(reason) => say("outages", format!("none could be made: {reason}")),
+        None => say("outages", in_sum(rows, sum.made + sum.natural).join(", ")),
     }
     if sum.make_failures > 0 {
-        line(out, "not made", &not_made(sum), style);
+        say("not made", not_made(sum));
     }
     if sum.to_device.sent + sum.to_host.sent > 0 {
-        line(out, "messages", &messages(sum), style);
+        say("messages", messages(sum));
     }
     let fates = connections(sum);
     if !fates.is_empty() {
-        line(out, "connections", &fates, style);
+        say("connections", fates);
     }
     if let Some(idle) = &sum.idle {
-        let mut text =
-            format!("{}, {} lived", things(idle.spells, "spell"), things(idle.lived, "connection"));
-        if idle.died > 0 {
-            text.push_str(&format!(", {} died", count(idle.died)));
-        }
-        line(out, "idle", &text, style);
+        let died = if idle.died > 0 { format!(", {} died", count(idle.died)) } else { String::new() };
+        let lived = things(idle.lived, "connection");
+        say("idle", format!("{}, {lived} lived{died}", things(idle.spells, "spell")));
     }
     for device in &sum.dialled {
         let text = format!(
@@ -51,18 +56,10 @@ pub(super) fn outages(out: &mut String, w: &Workload, style: Style) {
             ledger(&device.to_host),
             time_s(device.longest_silence_s)
         );
-        line(out, &format!("device {}", device.id), &text, style);
+        say(&format!("device {}", device.id), text);
     }
     if sum.turned_away > 0 {
-        line(
-            out,
-            "turned away",
-            &format!("{} that dialled in", things(sum.turned_away, "connection")),
-            style,
-        );
-    }
-    if style.detail == Detail::Evidence {
-        single(out, rows, style);
+        say("turned away", format!("{} that dialled in", things(sum.turned_away, "connection")));
     }
 }
 
@@ -71,11 +68,11 @@ fn in_sum(rows: &[OutageRow], all: u64) -> Vec<String> {
     let recovered = || rows.iter().filter_map(|r| r.recovery_s);
     let mut list = vec![things(all, "outage")];
     if let (Some(least), Some(most)) = (recovered().reduce(f64::min), recovered().reduce(f64::max)) {
-        list.push(format!(
-            "every connection stood again {} to {} after their end",
-            time_s(least),
-            time_s(most)
-        ));
+        let span = match (time_s(least), time_s(most)) {
+            (least, most) if least == most => most,
+            (least, most) => format!("{least} to {most}"),
+        };
+        list.push(format!("every connection stood again {span} after the end"));
     }
     list.extend(
         positive(rows.iter().filter(|r| r.recovery_s.is_none()).count() as u64, "outage")
@@ -110,6 +107,9 @@ fn messages(sum: &OutageSummary) -> String {
 
 /// `120 sent: 117 acknowledged, 1 late, 2 lost`.
 fn ledger(of: &MessageLedger) -> String {
+    if of.sent == 0 {
+        return "none".into();
+    }
     let places = [
         (of.acknowledged, "acknowledged"),
         (of.late, "late"),
@@ -157,36 +157,39 @@ fn connections(sum: &OutageSummary) -> String {
     list.join(", ")
 }
 
-/// One by one.
-fn single(out: &mut String, rows: &[OutageRow], style: Style) {
-    for row in rows.iter().take(ROWS) {
+impl OutageRow {
+    /// The columns of [`OutageRow::cells`].
+    pub(super) const HEADINGS: [&str; 8] =
+        ["outage", "made", "seen", "recovery", "lived", "died", "lost", "twice"];
+
+    /// One outage as a row of a table.
+    pub(super) fn cells(&self) -> [String; 8] {
         let span = |start: Option<f64>, length: Option<f64>| match (start, length) {
-            (Some(start), Some(length)) => Some(format!("at {start:.3} s for {length:.3} s")),
-            (Some(start), None) => Some(format!("at {start:.3} s, no end")),
-            _ => None,
+            (Some(start), Some(length)) => format!("at {start:.3} s for {length:.3} s"),
+            (Some(start), None) => format!("at {start:.3} s, no end"),
+            _ => "-".into(),
         };
-        let mut list = Vec::new();
-        list.extend(span(row.made_start_s, row.made_length_s).map(|s| format!("made {s}")));
-        list.push(
-            span(row.seen_start_s, row.seen_length_s).map_or("not seen".into(), |s| format!("seen {s}")),
-        );
-        list.extend(row.host_noticed_s.map(|s| format!("host noticed at {s:.3} s")));
-        list.extend(row.device_noticed_s.map(|s| format!("device by {s:.3} s")));
-        list.extend(row.recovery_s.map(|s| format!("all back after {}", time_s(s))));
-        list.extend(row.gave_up_after_s.map(|s| format!("not back within {}", time_s(s))));
-        list.push(format!("lived {}, died {}", row.connections_lived, row.connections_died));
-        list.push(format!("lost {}, twice {}", row.messages_lost, row.messages_duplicated));
-        line(out, &format!("outage {}", row.number), &list.join(", "), style);
-    }
-    if let Some(more) = rows.len().checked_sub(ROWS).filter(|n| *n > 0) {
-        line(out, "", &format!("{} more in the JSON report", count(more as u64)), style);
+        let recovery = match (self.recovery_s, self.gave_up_after_s) {
+            (Some(s), _) => time_s(s),
+            (None, Some(s)) => format!("not within {}", time_s(s)),
+            (None, None) => "-".into(),
+        };
+        [
+            self.number.to_string(),
+            span(self.made_start_s, self.made_length_s),
+            span(self.seen_start_s, self.seen_length_s),
+            recovery,
+            count(self.connections_lived),
+            count(self.connections_died),
+            count(self.messages_lost),
+            count(self.messages_duplicated),
+        ]
     }
 }
 
-/// The line of a workload that falls silent.
-pub(super) fn half_open(out: &mut String, h: &HalfOpenFigures, style: Style) {
+fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     if let Some(reason) = &h.unavailable {
-        line(out, "half-open", &format!("nothing measured: {reason}"), style);
+        say("half-open", format!("nothing measured: {reason}"));
         return;
     }
     let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
@@ -201,39 +204,37 @@ pub(super) fn half_open(out: &mut String, h: &HalfOpenFigures, style: Style) {
         (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
         (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
     });
-    line(out, "half-open", &list.join("; "), style);
+    say("half-open", list.join("; "));
     if let Some(s) = &h.sockets {
         let limit = s.limit.map_or(String::new(), |n| format!(" of {}", count(n)));
-        let text = format!(
-            "{} before, {} at most, {} at the end{limit}, as the device counts",
-            s.before, s.most, s.at_end
+        let (before, most, end) = (count(s.before), count(s.most), count(s.at_end));
+        say(
+            "sockets",
+            format!("{before} before, {most} at most, {end} at the end{limit}, as the device counts"),
         );
-        line(out, "sockets", &text, style);
     }
     let away = &h.unavailable_spells;
     if !away.is_empty() {
-        let told: Vec<String> = away.iter().take(5).map(spell).collect();
-        let more = away.len().saturating_sub(5);
+        let told: Vec<String> = away.iter().take(SPELLS).map(spell).collect();
+        let more = away.len().saturating_sub(SPELLS);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        line(out, "unavailable", &format!("{}{more}", told.join(", ")), style);
+        say("unavailable", format!("{}{more}", told.join(", ")));
     }
-    if style.detail == Detail::Evidence {
-        let met: Vec<String> = h
-            .failures
-            .iter()
-            .map(|f| format!("connection {} met {} at {}", f.connection, f.met.name(), time_s(f.at_s)))
-            .collect();
-        if !met.is_empty() {
-            line(out, "met", &met.join("; "), style);
-        }
-        let evidence: Vec<&str> = h.evidence.iter().map(|e| e.name()).collect();
-        if !evidence.is_empty() {
-            line(out, "known by", &evidence.join(", "), style);
-        }
+    let met: Vec<String> = h
+        .failures
+        .iter()
+        .map(|f| format!("connection {} met {} at {}", f.connection, f.met.name(), time_s(f.at_s)))
+        .collect();
+    if !met.is_empty() {
+        say("met", met.join("; "));
+    }
+    let evidence: Vec<&str> = h.evidence.iter().map(|e| e.name()).collect();
+    if !evidence.is_empty() {
+        say("known by", evidence.join(", "));
     }
 }
 
-fn spell(of: &crate::report::Spell) -> String {
+fn spell(of: &super::Spell) -> String {
     match of.to_s {
         Some(to) => format!("{} from {}", time_s(to - of.from_s), time_s(of.from_s)),
         None => format!("from {} on", time_s(of.from_s)),
