@@ -62,7 +62,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     }
 }
 
-fn line(out: &mut String, name: &str, text: &str, style: Style) {
+pub(super) fn line(out: &mut String, name: &str, text: &str, style: Style) {
     style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, text);
 }
 
