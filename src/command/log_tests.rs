@@ -155,3 +155,16 @@ fn a_line_that_could_not_be_written_is_made_up_for_by_the_next() {
         recorder.finish(6 * S).latency[&Phase::Total].corrected.count()
     );
 }
+
+#[test]
+fn the_log_says_when_it_names_no_more_anomalies() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, LIMITS);
+    begin(&mut writer);
+    writer.event(Event::AnomaliesCut { told: 1_000 });
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("no more than 1000 anomalies are named one by one"), "{text}");
+    let rebuilt = read_log(&path).unwrap();
+    assert!(rebuilt.remarks.iter().any(|remark| remark.contains("only a part")), "{:?}", rebuilt.remarks);
+}

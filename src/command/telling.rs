@@ -80,5 +80,8 @@ const fn reading(of: stats::Reading) -> Reading {
         stats::Reading::Rssi => Reading::WifiRssiDbm,
         stats::Reading::Disconnects => Reading::WifiDisconnects,
         stats::Reading::TimeWait => Reading::TcpTimeWait,
+        stats::Reading::Established => Reading::TcpEstablished,
+        stats::Reading::CloseWait => Reading::TcpCloseWait,
+        stats::Reading::FinWait => Reading::TcpFinWait,
     }
 }

@@ -38,6 +38,18 @@ impl Link {
         }
     }
 
+    /// A real link.
+    #[cfg(test)]
+    pub(super) const fn real(clock: Clock) -> Self {
+        Self {
+            clock,
+            #[cfg(target_os = "linux")]
+            twin: None,
+            #[cfg(target_os = "linux")]
+            asked: None,
+        }
+    }
+
     /// Its outages, by its own account; `None` for a real one.
     #[cfg(target_os = "linux")]
     pub(super) fn outages(&self) -> Option<Vec<LinkSpell>> {

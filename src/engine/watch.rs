@@ -281,3 +281,55 @@ fn unix_ns(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AnomalyId, ConnectionKey, Direction};
+
+    fn occurrence(at_ns: i64) -> Occurrence {
+        Occurrence {
+            id: AnomalyId::AbortiveClose,
+            class: AnomalyClass::Device,
+            connection: ConnectionKey {
+                host: ([127, 0, 0, 1], 40_000).into(),
+                device: ([127, 0, 0, 1], 80).into(),
+                isn: Some(1),
+            },
+            direction: Direction::FromDevice,
+            at_ns,
+            nth: 1,
+            answers: None,
+            after_fin_ns: None,
+            lasted_ns: 0,
+            packets: Vec::new(),
+            remark: None,
+        }
+    }
+
+    #[test]
+    fn anomalies_beyond_those_that_are_told_are_counted_and_that_is_told_once() {
+        let clock = Clock::start();
+        let (events, mut told) = tokio::sync::mpsc::channel(4_096);
+        let mut notes = Notes {
+            ledger: Ledger::new(clock.start_unix_ns(), Vec::new()),
+            book: Arc::default(),
+            writer: None,
+            events,
+            told: 0,
+            untold: 0,
+            cut: Cut::Untold,
+            packets: 0,
+            link: Link::real(clock),
+        };
+        (0..i64::from(EVENTS) + 5).for_each(|n| notes.take(n, occurrence(n)));
+        let mut events = Vec::new();
+        while let Ok(event) = told.try_recv() {
+            events.push(event);
+        }
+        let cuts =
+            events.iter().filter(|event| matches!(event, Event::AnomaliesCut { told: EVENTS })).count();
+        assert_eq!((events.len(), cuts, notes.untold), (EVENTS as usize + 1, 1, 5));
+        assert_eq!(notes.ledger.rows()[0].count, u64::from(EVENTS) + 5);
+    }
+}

@@ -44,6 +44,12 @@ pub struct Telemetry {
     pub sockets_limit: Option<u32>,
     /// TCP control blocks in TIME_WAIT, where the stack can tell.
     pub tcp_time_wait: Option<u32>,
+    /// TCP connections established, where the stack can tell.
+    pub tcp_established: Option<u32>,
+    /// TCP connections that the peer has closed and the program has not, where the stack can tell.
+    pub tcp_close_wait: Option<u32>,
+    /// TCP connections that the device has closed and the peer has not let go of, where the stack can tell.
+    pub tcp_fin_wait: Option<u32>,
     /// Connections that it holds at once.
     pub capacity: Option<u32>,
     /// Bytes that its program keeps for no purpose.
@@ -106,6 +112,7 @@ struct Wire {
     heap: Option<WireHeap>,
     wifi: Option<WireWifi>,
     sockets: Option<WireSockets>,
+    tcp: Option<WireTcp>,
     tcp_time_wait: Option<u32>,
     capacity: Option<u32>,
     hoarded_bytes: Option<u64>,
@@ -146,12 +153,22 @@ struct WireSockets {
     limit: Option<u32>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireTcp {
+    established: Option<u32>,
+    close_wait: Option<u32>,
+    fin_wait: Option<u32>,
+    time_wait: Option<u32>,
+}
+
 impl Wire {
     fn flat(self) -> Telemetry {
         let heap = self.heap.unwrap_or_default();
         let wifi = self.wifi.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         let stack = self.stack.unwrap_or_default();
+        let tcp = self.tcp.unwrap_or_default();
         Telemetry {
             request: self.request,
             device: self.device,
@@ -169,7 +186,10 @@ impl Wire {
             wifi_power_save: wifi.power_save,
             sockets_used: sockets.used,
             sockets_limit: sockets.limit,
-            tcp_time_wait: self.tcp_time_wait,
+            tcp_time_wait: tcp.time_wait.or(self.tcp_time_wait),
+            tcp_established: tcp.established,
+            tcp_close_wait: tcp.close_wait,
+            tcp_fin_wait: tcp.fin_wait,
             capacity: self.capacity,
             hoarded_bytes: self.hoarded_bytes,
             services: self.services,
@@ -210,6 +230,10 @@ mod tests {
         assert_eq!((telemetry.wifi_rssi_dbm, telemetry.wifi_disconnects), (Some(-60), Some(2)));
         assert_eq!((telemetry.sockets_used, telemetry.open("http")), (Some(5), Some(1)));
         assert_eq!(telemetry.open("framed"), None);
+        assert_eq!((telemetry.tcp_established, telemetry.tcp_time_wait), (None, None));
+        let states = br#"{"tcp":{"established":2,"close_wait":1,"fin_wait":0,"time_wait":7}}"#;
+        let telemetry = Telemetry::parse(states).unwrap();
+        assert_eq!((telemetry.tcp_close_wait, telemetry.tcp_time_wait), (Some(1), Some(7)));
     }
 
     proptest! {

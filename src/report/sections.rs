@@ -76,11 +76,17 @@ pub enum Reading {
     SocketsUsed,
     /// TCP control blocks in TIME_WAIT.
     TcpTimeWait,
+    /// TCP connections established.
+    TcpEstablished,
+    /// TCP connections that the peer has closed and the device's program has not.
+    TcpCloseWait,
+    /// TCP connections that the device has closed and that are not over.
+    TcpFinWait,
 }
 
 impl Reading {
     /// Every reading, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::HeapFreeBytes,
         Self::HeapMinFreeBytes,
         Self::HeapLargestBlockBytes,
@@ -88,6 +94,9 @@ impl Reading {
         Self::WifiDisconnects,
         Self::SocketsUsed,
         Self::TcpTimeWait,
+        Self::TcpEstablished,
+        Self::TcpCloseWait,
+        Self::TcpFinWait,
     ];
 
     /// The name in threshold expressions: the report's without its unit.
@@ -101,6 +110,9 @@ impl Reading {
             Self::WifiDisconnects => "wifi_disconnects",
             Self::SocketsUsed => "sockets_used",
             Self::TcpTimeWait => "tcp_time_wait",
+            Self::TcpEstablished => "tcp_established",
+            Self::TcpCloseWait => "tcp_close_wait",
+            Self::TcpFinWait => "tcp_fin_wait",
         }
     }
 
@@ -114,6 +126,9 @@ impl Reading {
             Self::WifiDisconnects => "Wi-Fi left",
             Self::SocketsUsed => "sockets",
             Self::TcpTimeWait => "TIME_WAIT",
+            Self::TcpEstablished => "established",
+            Self::TcpCloseWait => "CLOSE_WAIT",
+            Self::TcpFinWait => "FIN_WAIT",
         }
     }
 }

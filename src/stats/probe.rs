@@ -270,11 +270,17 @@ pub enum Reading {
     Disconnects,
     /// Control blocks in TIME_WAIT.
     TimeWait,
+    /// TCP connections established.
+    Established,
+    /// TCP connections that the peer alone has closed.
+    CloseWait,
+    /// TCP connections that the device has closed and that are not over.
+    FinWait,
 }
 
 impl Reading {
     /// Every reading.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::HeapFree,
         Self::HeapMinFree,
         Self::HeapLargestBlock,
@@ -282,6 +288,9 @@ impl Reading {
         Self::Rssi,
         Self::Disconnects,
         Self::TimeWait,
+        Self::Established,
+        Self::CloseWait,
+        Self::FinWait,
     ];
 
     /// The name in reports, unit included.
@@ -295,6 +304,9 @@ impl Reading {
             Self::Rssi => "wifi_rssi_dbm",
             Self::Disconnects => "wifi_disconnects",
             Self::TimeWait => "tcp_time_wait",
+            Self::Established => "tcp_established",
+            Self::CloseWait => "tcp_close_wait",
+            Self::FinWait => "tcp_fin_wait",
         }
     }
 
@@ -309,6 +321,9 @@ impl Reading {
             Self::Rssi => telemetry.wifi_rssi_dbm.map(f64::from),
             Self::Disconnects => telemetry.wifi_disconnects.map(|n| n as f64),
             Self::TimeWait => telemetry.tcp_time_wait.map(f64::from),
+            Self::Established => telemetry.tcp_established.map(f64::from),
+            Self::CloseWait => telemetry.tcp_close_wait.map(f64::from),
+            Self::FinWait => telemetry.tcp_fin_wait.map(f64::from),
         }
     }
 }

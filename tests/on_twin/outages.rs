@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use espstress::event::{AnomalyClass, AnomalyId, OutageOrigin};
 use espstress::observe::file::Reader;
-use espstress::report::{LinkOutageCause, OutageRow, OutageSummary, Report, Verdict};
+use espstress::report::{LinkOutageCause, OutageRow, OutageSummary, Reading, Report, Verdict};
 use espstress::target::sim::{Sim, SimConfig};
 use espstress::wire::{Link, decode};
 use espstress_device::Service;
@@ -180,6 +180,15 @@ fn syns_into_an_outage_are_not_charged_to_the_device() {
         .filter(|row| row.id == AnomalyId::SynUnanswered && row.class == AnomalyClass::Path)
         .map(|row| row.connections);
     assert!(of_path.sum::<u64>() > 0, "they are the path's: {:?}", report.anomalies);
+}
+
+#[test]
+fn the_twin_tells_its_connections_by_state() {
+    let Some(report) = on_twin("head twin --close wait --rate 10/s -c 2 -d 4s") else { return };
+    let telemetry = report.telemetry.unwrap();
+    let most = |reading| telemetry.summary.get(&reading).map(|summary| summary.max);
+    assert!(most(Reading::TcpTimeWait) >= Some(5.0), "the device closes first: {:?}", telemetry.summary);
+    assert!(most(Reading::TcpEstablished).is_some() && most(Reading::TcpFinWait).is_some());
 }
 
 /// A run whose script fails: its report, its page and its status under the usual gate.

@@ -539,6 +539,7 @@ impl ReadingsC {
             }),
             sockets: (self.sockets_limit > 0)
                 .then_some(SocketUse { used: self.sockets_used, limit: self.sockets_limit }),
+            tcp: None,
             stack: Stack { name: name.unwrap_or(""), version: version.unwrap_or("") },
             options: &options[..len],
         };

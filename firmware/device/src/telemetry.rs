@@ -26,6 +26,8 @@ pub struct Readings<'a> {
     pub wifi: Option<Wifi>,
     /// Sockets; when absent, the program reports what it holds itself.
     pub sockets: Option<SocketUse>,
+    /// TCP connections of the stack by state, those without a socket included.
+    pub tcp: Option<TcpUse>,
     /// The network stack.
     pub stack: Stack<'a>,
     /// Options in force, name and value. Those that do not fit into the datagram are left out and counted.
@@ -65,6 +67,19 @@ pub struct SocketUse {
     pub used: u16,
     /// There are.
     pub limit: u16,
+}
+
+/// TCP connections of the stack by state, listeners not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TcpUse {
+    /// Established.
+    pub established: u16,
+    /// The peer has closed and the program has not (CLOSE_WAIT).
+    pub close_wait: u16,
+    /// The device's FIN is out and not everything is acknowledged (FIN_WAIT_1 and _2, CLOSING, LAST_ACK).
+    pub fin_wait: u16,
+    /// Over, and kept against stray segments (TIME_WAIT).
+    pub time_wait: u16,
 }
 
 /// Name and version of the network stack.
@@ -308,6 +323,13 @@ fn body(
     }
     let sockets = readings.sockets.unwrap_or_else(|| program.sockets());
     write!(json, ",\"sockets\":{{\"used\":{},\"limit\":{}}}", sockets.used, sockets.limit)?;
+    if let Some(tcp) = readings.tcp {
+        write!(
+            json,
+            ",\"tcp\":{{\"established\":{},\"close_wait\":{},\"fin_wait\":{},\"time_wait\":{}}}",
+            tcp.established, tcp.close_wait, tcp.fin_wait, tcp.time_wait
+        )?;
+    }
     write!(json, ",\"capacity\":{},\"hoarded_bytes\":{}", config.capacity(), program.hoarded())?;
     json.write_str(",\"services\":{")?;
     let mut separator = "";

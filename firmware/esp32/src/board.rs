@@ -94,6 +94,7 @@ impl Board for Chip {
                 power_save: station.power_save.get(),
             }),
             sockets: None,
+            tcp: None,
             stack: Stack { name: STACK, version: "0.13.1" },
             options: &options,
         })

@@ -109,6 +109,7 @@ impl Board for Twin {
             heap,
             wifi: Some(self.air.wifi()),
             sockets: None,
+            tcp: None,
             stack: host::STACK,
             options: &host::OPTIONS,
         })

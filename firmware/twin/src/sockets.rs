@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use espstress_device::carrier::{Dialled, Entry, Interest, Readiness, Received, Sent, Sockets, Source};
 use espstress_device::config::Host;
-use espstress_device::telemetry::{Heap, SocketUse, Stack as StackName};
+use espstress_device::telemetry::{Heap, SocketUse, Stack as StackName, TcpUse};
 use espstress_device::{
     CloseHow, DeviceWish, ErrorKind, Instant, Readings, Service, Services, SocketOptions,
 };
 use espstress_lwip::heap::Block;
 use espstress_lwip::{
-    Interest as PollInterest, Poll, PollEntry, Shutdown, SocketError, Stack, TcpListener, TcpStream,
-    UdpSocket, Waker,
+    Interest as PollInterest, Poll, PollEntry, Shutdown, SocketError, Stack, TcpListener, TcpState,
+    TcpStates, TcpStream, UdpSocket, Waker,
 };
 
 use crate::air::Air;
@@ -268,6 +268,7 @@ impl Sockets for LwipSockets {
                 used: u16::try_from(stats.sockets.in_use).unwrap_or(u16::MAX),
                 limit: u16::try_from(stats.sockets.limit).unwrap_or(u16::MAX),
             }),
+            tcp: Some(by_state(&stats.tcp_states)),
             stack: StackName { name: "lwIP", version: self.stack.version() },
             options: self.options,
         }
@@ -317,5 +318,19 @@ fn name(error: SocketError) -> ErrorKind {
         SocketError::NoMemory | SocketError::NoBuffer => ErrorKind::OutOfMemory,
         SocketError::NoSocket => ErrorKind::OutOfSockets,
         _ => ErrorKind::Other,
+    }
+}
+
+/// lwIP's control blocks by what telemetry tells apart.
+fn by_state(states: &TcpStates) -> TcpUse {
+    let sum = |of: &[TcpState]| {
+        let n: u32 = of.iter().map(|state| states.count(*state)).sum();
+        u16::try_from(n).unwrap_or(u16::MAX)
+    };
+    TcpUse {
+        established: sum(&[TcpState::Established]),
+        close_wait: sum(&[TcpState::CloseWait]),
+        fin_wait: sum(&[TcpState::FinWait1, TcpState::FinWait2, TcpState::Closing, TcpState::LastAck]),
+        time_wait: sum(&[TcpState::TimeWait]),
     }
 }

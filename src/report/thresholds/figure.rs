@@ -229,7 +229,12 @@ pub(super) fn section_entries() -> Vec<Entry> {
                 (Bytes, BytesPerHour)
             }
             Reading::WifiRssiDbm => (Dbm, PerHour),
-            Reading::WifiDisconnects | Reading::SocketsUsed | Reading::TcpTimeWait => (Count, PerHour),
+            Reading::WifiDisconnects
+            | Reading::SocketsUsed
+            | Reading::TcpTimeWait
+            | Reading::TcpEstablished
+            | Reading::TcpCloseWait
+            | Reading::TcpFinWait => (Count, PerHour),
         };
         for (name, trend) in TRENDS {
             let unit = if trend == Trend::Slope { slope } else { level };

@@ -424,6 +424,7 @@ impl Sockets for HostSockets<'_> {
             heap: self.heap,
             wifi: None,
             sockets: None,
+            tcp: None,
             stack: Stack { name: "host", version: std::env::consts::OS },
             options: self.options,
         }
