@@ -7,7 +7,7 @@ use std::time::Duration;
 use espstress_device::config::{Host, LineTimes};
 use espstress_device::framed::{Header, Kind, MAX_PAYLOAD, Subscribe};
 use espstress_device::telemetry::{
-    DisconnectReason, Heap, MAX_LEN, PowerSave, Readings, ResetReason, SocketUse, Stack, Wifi,
+    DisconnectReason, Heap, MAX_LEN, PowerSave, Readings, ResetReason, SocketUse, Stack, TcpUse, Wifi,
 };
 use espstress_device::text::{Text, Token};
 use espstress_device::{CloseHow, Config, DeviceWish, ErrorKind, Instant, Service};
@@ -228,6 +228,7 @@ fn telemetry_gives_readings_under_names_with_units() {
             power_save: PowerSave::MinModem,
         }),
         sockets: Some(SocketUse { used: 9, limit: 10 }),
+        tcp: Some(TcpUse { established: 4, close_wait: 1, fin_wait: 2, time_wait: 65_535 }),
         stack: Stack { name: "a \"stack\"\n", version: "1\\2" },
         options: &[("TCP_MSL", "60000")],
     };
@@ -240,6 +241,7 @@ fn telemetry_gives_readings_under_names_with_units() {
     assert_eq!(json["wifi"]["last_disconnect_reason"], "BEACON_TIMEOUT");
     assert_eq!(json["wifi"]["power_save"], "MIN_MODEM");
     assert_eq!(json["sockets"]["used"], 9);
+    assert_eq!((&json["tcp"]["close_wait"], &json["tcp"]["time_wait"]), (&1.into(), &65_535.into()));
     assert_eq!(json["stack"]["name"], "a \"stack\"\n");
     assert_eq!(json["options"]["TCP_MSL"], "60000");
 }
@@ -255,7 +257,8 @@ fn telemetry_stays_within_a_datagram_however_many_options_and_errors_there_are()
         }
     }
     let options: Vec<_> = (0..100).map(|_| ("CONFIG_LWIP_TCP_SND_BUF_DEFAULT", "5760")).collect();
-    let readings = Readings { options: &options, ..Readings::default() };
+    let tcp = TcpUse { established: u16::MAX, close_wait: u16::MAX, fin_wait: u16::MAX, time_wait: u16::MAX };
+    let readings = Readings { tcp: Some(tcp), options: &options, ..Readings::default() };
     let mut bytes = [0; 4096];
     let len = bench.program.telemetry(&readings, Instant::ZERO, &mut bytes);
     assert!(len <= MAX_LEN);
