@@ -1,6 +1,7 @@
 //! Outages: when they were and how long, by the means that makes them, against what the link itself tells; and what
 //! is said of scripts that fail.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
@@ -96,14 +97,15 @@ struct Silence {
     heard_s: f64,
 }
 
-/// The host's silences towards a port as the packets show them: those longer than half of an outage.
+/// The host's silences towards a port as the packets show them: those longer than half of an outage. What its stack
+/// repeats meanwhile, hearing no acknowledgement, says nothing new.
 fn silences(file: &std::path::Path, port: u16, report: &Report) -> Vec<Silence> {
     let start = humantime::parse_rfc3339(&report.started_at).unwrap();
     let start_ns = start.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
     let seconds = |ns: i64| (ns - start_ns) as f64 / 1e9;
     let mut reader = Reader::open(file).unwrap();
     let (mut last, mut heard, mut heard_before) = (None::<i64>, 0, 0);
-    let mut found = Vec::new();
+    let (mut found, mut said) = (Vec::new(), BTreeSet::new());
     while let Some(record) = reader.next_record() {
         let Ok(segment) = decode(Link::Ethernet, record.bytes, record.original_len as usize) else {
             continue;
@@ -111,7 +113,8 @@ fn silences(file: &std::path::Path, port: u16, report: &Report) -> Vec<Silence> 
         if segment.source_port == port && segment.payload > 0 {
             heard = record.at_ns;
         }
-        if segment.destination_port != port {
+        if segment.destination_port != port || !said.insert((segment.source_port, segment.end(), segment.ack))
+        {
             continue;
         }
         if let Some(from) = last.filter(|from| record.at_ns - from > 500_000_000) {
