@@ -113,6 +113,16 @@ pub(super) fn stays_failed(w: &WorkloadEvidence) -> bool {
     w.failures.of_device() > w.failures_beside_successes && !served_after_failure(w)
 }
 
+/// Whether service ended with a workload: it failed and never succeeded again, and no later workload of its kind
+/// was served either.
+pub(super) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let failed = w.first_failure_ns.unwrap_or(w.start_ns);
+    let served_later = |other: &WorkloadEvidence| {
+        other.kind == w.kind && other.last_success_ns.is_some_and(|success| success > failed)
+    };
+    stays_failed(w) && !exchanges(e).any(served_later)
+}
+
 /// Whether any exchange of the run succeeded.
 pub(super) fn ever_served(e: &Evidence<'_>) -> bool {
     e.workloads
