@@ -71,11 +71,12 @@ fn examined(target: &str, length: &str) -> (Report, Option<i32>) {
     (valid_report(&output.stdout), output.status.code())
 }
 
-/// No finding but that the packets could not be looked at, where they could not.
+/// No finding of the device; that this machine was busy, or did not let the packets be seen, may be said.
 #[track_caller]
 fn healthy(report: &Report) {
     let found: Vec<FindingId> = report.findings.iter().map(|finding| finding.id).collect();
-    assert!(found.iter().all(|id| *id == FindingId::CaptureIncomplete), "{:?}", report.findings);
+    let of_this_machine = [FindingId::CaptureIncomplete, FindingId::HostLimited];
+    assert!(found.iter().all(|id| of_this_machine.contains(id)), "{:?}", report.findings);
     let examination = report.examination.as_ref().unwrap();
     let bad: Vec<_> = examination.checks.iter().filter(|check| check.mark == Mark::Bad).collect();
     assert!(bad.is_empty(), "{bad:?}");

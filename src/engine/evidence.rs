@@ -95,6 +95,7 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEv
             .filter(|row| row.succeeded > 0)
             .map(|row| row.failures.of_device())
             .sum(),
+        failures_near_successes: near_successes(rows),
         endings: stats.endings,
         at_once: of.at_once,
         close: close_policy(&of.settings),
@@ -111,6 +112,14 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEv
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
         outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
     })
+}
+
+/// Failures in rows that hold a success or lie next to one that does: connections that start together also fail
+/// together, so that those that are served meanwhile may stand in the next row.
+fn near_successes(rows: &[stats::Row]) -> u64 {
+    let served = |at: usize| rows.get(at).is_some_and(|row| row.succeeded > 0);
+    let near = |at: usize| served(at) || served(at + 1) || at.checked_sub(1).is_some_and(served);
+    rows.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, row)| row.failures.of_device()).sum()
 }
 
 /// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its own:

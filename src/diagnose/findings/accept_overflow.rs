@@ -55,7 +55,8 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
     let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
-    let beside = w.failures_beside_successes.saturating_mul(2) >= w.failures.of_device();
+    let near = w.failures_near_successes.max(w.failures_beside_successes);
+    let beside = near.saturating_mul(2) >= w.failures.of_device();
     w.at_once >= 2
         && w.succeeded > 0
         && (enough || dropped >= share)

@@ -54,11 +54,11 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
         Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
             sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
         }
-        // Connections that the host fell silent on may still be held, where the device does not count them.
-        _ if e.workloads.len() != signs::exchanges(e).count()
-            && telemetry.is_none_or(|t| t.sockets.is_none()) =>
-        {
-            u64::from(e.device.capacity.unwrap_or(10))
+        // Connections that the host fell silent on may still be held, where the device does not count them; where it
+        // does, the last may still be on its way out.
+        _ if e.workloads.len() != signs::exchanges(e).count() => {
+            let counted = telemetry.is_some_and(|t| t.sockets.is_some());
+            if counted { sockets.max(1) } else { u64::from(e.device.capacity.unwrap_or(10)) }
         }
         _ => sockets,
     };
