@@ -122,12 +122,8 @@ fn a_length_that_is_too_short_is_refused_with_the_shortest() {
 #[test]
 fn an_interrupt_still_writes_the_page() {
     use std::io::{BufRead, BufReader, Read};
-    let mut child = espstress()
-        .args(["doctor", "sim"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        espstress().args(["doctor", "sim"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
     // The first phase is over: there is something to tell.
     assert!(progress.any(|line| line.unwrap().starts_with("requests: ")));

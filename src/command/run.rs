@@ -11,8 +11,8 @@ use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
 use crate::engine::{
-    self, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
-    WatchPlan,
+    self, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
+    RunError, WatchPlan,
 };
 use crate::event::{Event, EventSink};
 use crate::report::thresholds::Gates;
@@ -106,8 +106,7 @@ impl<'a> Prepared<'a> {
 
     /// Finds or starts the device.
     pub(super) fn bring_up(self) -> Result<Ready<'a>, Failed> {
-        let mut sink =
-            progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+        let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed)?;
         raise_file_limit();
         if let Some(reason) = instead_of_twin {

@@ -181,7 +181,8 @@ impl<'a> Look<'a> {
             ended(Ending::NotEnded)
         );
         let Some(seen) = self.packets() else {
-            let mark = if ended(Ending::Reset) + ended(Ending::NotEnded) > 0 { Mark::Bad } else { Mark::Unknown };
+            let mark =
+                if ended(Ending::Reset) + ended(Ending::NotEnded) > 0 { Mark::Bad } else { Mark::Unknown };
             return check(NAME, mark, format!("{sockets}; the packets were not looked at"));
         };
         let ours = |workload: Option<&str>| phases.iter().any(|w| Some(w.name.as_str()) == workload);
@@ -195,7 +196,8 @@ impl<'a> Look<'a> {
             }
         }
         if !bad.is_empty() {
-            let list: Vec<_> = bad.iter().map(|(id, n)| format!("{} on {}", id.name(), things(*n, "connection"))).collect();
+            let list: Vec<_> =
+                bad.iter().map(|(id, n)| format!("{} on {}", id.name(), things(*n, "connection"))).collect();
             let text = format!("{}; {}", list.join(", "), things(served, "connection") + " served");
             return check(NAME, Mark::Bad, text);
         }
@@ -231,7 +233,8 @@ impl<'a> Look<'a> {
 
     fn stream(&self) -> Option<Check> {
         let w = self.tried(names::STREAM)?;
-        let text = format!("{} of 16 KiB on port 7007{}", served(w, "echo").replace("echos", "echoes"), failures(w));
+        let text =
+            format!("{} of 16 KiB on port 7007{}", served(w, "echo").replace("echos", "echoes"), failures(w));
         Some(check("payload", good_if(all_served(w)), text))
     }
 
@@ -265,7 +268,11 @@ impl<'a> Look<'a> {
                 }
                 LimitReached::Setting => format!("held all {} that were opened", h.served),
                 LimitReached::NotSearched | LimitReached::Host | LimitReached::Stopped => {
-                    return Some(check(NAME, Mark::Unknown, "the search for the limit did not come to an end"));
+                    return Some(check(
+                        NAME,
+                        Mark::Unknown,
+                        "the search for the limit did not come to an end",
+                    ));
                 }
             };
             return Some(check(NAME, if h.served > 1 { Mark::Good } else { Mark::Bad }, text));
@@ -295,7 +302,9 @@ impl<'a> Look<'a> {
                 (all + 1, back + u64::from(c.reclaimed_after_ns.is_some()))
             });
             let longest = h.connections.iter().filter_map(|c| c.reclaimed_after_ns).max();
-            let after = longest.filter(|_| back > 0).map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
+            let after = longest
+                .filter(|_| back > 0)
+                .map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
             let text = format!(
                 "{back} of {} whose peer fell silent{after}; watched for {}",
                 things(all, "connection"),
@@ -332,7 +341,11 @@ impl<'a> Look<'a> {
             let after = figures.idle_ns.map_or_else(String::new, |ns| {
                 format!(", the first after {} idle", time(u64::try_from(ns).unwrap_or(0)))
             });
-            return check(NAME, Mark::Good, format!("{} of the device seen{after}", things(figures.probes, "probe")));
+            return check(
+                NAME,
+                Mark::Good,
+                format!("{} of the device seen{after}", things(figures.probes, "probe")),
+            );
         }
         match idle_ns.filter(|ns| *ns > 0) {
             Some(ns) => check(
@@ -362,7 +375,8 @@ impl<'a> Look<'a> {
         };
         let mut list = Vec::new();
         list.extend(last.heap_free_bytes.map(|free| {
-            let least = last.heap_min_free_bytes.map_or_else(String::new, |b| format!(", {} least ever", bytes(b)));
+            let least =
+                last.heap_min_free_bytes.map_or_else(String::new, |b| format!(", {} least ever", bytes(b)));
             format!("heap {} free{least}", bytes(free))
         }));
         list.extend(last.sockets_used.map(|used| {

@@ -34,7 +34,7 @@ use crate::workload::{ParamError, Workload, kind};
 
 use hold::{Hold, HoldNotes};
 use phase::Limited;
-use ports::{Ports, PortNotes};
+use ports::{PortNotes, Ports};
 pub use triage::Triage;
 
 /// The length that is meant when none is given.
@@ -89,7 +89,8 @@ pub struct Doctor {
 /// [`ParamError`] where a workload does not take the course's settings.
 pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<PlannedPhase>), ParamError> {
     let length = length.max(SHORTEST);
-    let reclaim = length.saturating_sub(BESIDE_RECLAIM).clamp(Duration::from_secs(3), Duration::from_secs(30));
+    let reclaim =
+        length.saturating_sub(BESIDE_RECLAIM).clamp(Duration::from_secs(3), Duration::from_secs(30));
     let (ports, hold) = (Arc::<PortNotes>::default(), Arc::<HoldNotes>::default());
     let silent = format!(
         "connections = {MOST_HELD}\nfull_after = 2\nbaseline = \"2s\"\nwatch_reclaim = \"{}ms\"\n\

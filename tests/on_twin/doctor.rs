@@ -10,7 +10,13 @@ use super::on_twin;
 fn examined(arguments: &str) -> Option<Report> {
     let report = on_twin(&format!("doctor twin {arguments}"))?;
     for finding in &report.findings {
-        println!("{} {:?}: {} {:?}", finding.id.name(), finding.severity, finding.statement, finding.evidence);
+        println!(
+            "{} {:?}: {} {:?}",
+            finding.id.name(),
+            finding.severity,
+            finding.statement,
+            finding.evidence
+        );
     }
     for workload in &report.workloads {
         let failures: Vec<_> = workload.failures.iter().filter(|(_, n)| *n > 0).collect();

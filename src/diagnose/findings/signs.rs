@@ -17,9 +17,12 @@ pub(super) struct Tally {
 
 /// Workloads of plain exchanges: nothing in them is silenced or cut.
 pub(super) fn exchanges<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a WorkloadEvidence> {
-    e.workloads
-        .iter()
-        .filter(|w| matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish)
+    e.workloads.iter().filter(|w| is_exchange(w))
+}
+
+/// Whether nothing in it is silenced or cut.
+pub(super) fn is_exchange(w: &WorkloadEvidence) -> bool {
+    matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish
 }
 
 /// An anomaly counted against the device, outside of workloads that silence connections or cut the link: there

@@ -47,7 +47,8 @@ fn lingering(e: &Evidence<'_>) -> u64 {
 /// A hanging program keeps what it had open, which is at most the connections at once as it stopped serving.
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    let at_the_end = signs::exchanges(e).filter(|w| signs::ends_service(e, w)).map(|w| u64::from(w.at_once) + 1);
+    let at_the_end =
+        signs::exchanges(e).filter(|w| signs::ends_service(e, w)).map(|w| u64::from(w.at_once) + 1);
     let open = at_the_end.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }

@@ -61,7 +61,11 @@ const fn sign(mark: Mark, glyphs: Glyphs) -> (&'static str, Tone) {
 
 fn deeds(done: &Deeds) -> String {
     let mut list = vec![
-        format!("{} tried, up to {} at once", things(done.connections, "connection"), done.connections_at_once),
+        format!(
+            "{} tried, up to {} at once",
+            things(done.connections, "connection"),
+            done.connections_at_once
+        ),
         things(done.requests, "request"),
         format!("{} sent and {} received", bytes(done.bytes_sent as f64), bytes(done.bytes_received as f64)),
     ];
