@@ -90,7 +90,7 @@ pub struct Doctor {
 pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<PlannedPhase>), ParamError> {
     let length = length.max(SHORTEST);
     let reclaim =
-        length.saturating_sub(BESIDE_RECLAIM).clamp(Duration::from_secs(3), Duration::from_secs(30));
+        length.saturating_sub(BESIDE_RECLAIM).clamp(Duration::from_secs(5), Duration::from_secs(30));
     let (ports, hold) = (Arc::<PortNotes>::default(), Arc::<HoldNotes>::default());
     let silent = format!(
         "connections = {MOST_HELD}\nfull_after = 2\nbaseline = \"2s\"\nwatch_reclaim = \"{}ms\"\n\

@@ -131,10 +131,9 @@ async fn knock(context: &Context, address: SocketAddr) -> State {
     let opened = context.connector(address, limits).open(Intent::BeyondCapacity).await;
     match opened {
         Ok(mut connection) => {
-            let mut recorder = context.recorder.borrow_mut();
-            recorder.attempt(Ok(()));
-            recorder.latency(Phase::Connect, context.since_ns(start));
-            drop(recorder);
+            let took = context.since_ns(start);
+            context.recorder.borrow_mut().attempt(Ok(()));
+            context.recorder.borrow_mut().latency(Phase::Connect, took);
             if connection.shut_down_writing().is_ok() {
                 connection.drain(&mut [0; 256], Duration::from_millis(500), HostClosed::First).await;
             }

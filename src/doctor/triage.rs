@@ -70,3 +70,59 @@ fn of_one(outcome: &WorkloadOutcome) -> Service {
     }
     Service::Well
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::plan;
+    use crate::event::{Endpoints, Failure};
+    use crate::stats::{Phase, Recorder};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Names of the phases that are wanted after `requests` went so: rows of successes, failures and latency.
+    fn wanted(rows: &[(u32, u32, u64)]) -> Vec<String> {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        for (at, (served, failed, ns)) in rows.iter().enumerate() {
+            for _ in 0..*served {
+                recorder.attempt(Ok(()));
+                recorder.latency(Phase::Total, *ns);
+            }
+            (0..*failed).for_each(|_| recorder.attempt(Err(Failure::ReadTimeout)));
+            let _ = recorder.roll((at as u64 + 1) * SECOND);
+        }
+        let requests = WorkloadOutcome {
+            name: names::REQUESTS.into(),
+            kind: "head",
+            settings: serde_json::Value::Null,
+            at_once: 4,
+            stats: recorder.finish(rows.len() as u64 * SECOND),
+        };
+        let endpoints = Endpoints::only(([192, 0, 2, 1], 80).into());
+        let (_, phases) = plan(&endpoints, super::super::USUAL).unwrap();
+        let wanted = phases.iter().filter(|phase| Triage.wants(phase, std::slice::from_ref(&requests)));
+        wanted.map(|phase| phase.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_device_that_serves_well_is_asked_everything() {
+        let all = wanted(&[(8, 0, 1_000_000); 8]);
+        assert_eq!(all, ["requests", "late", "persistent", "crowd", "reset", "silent", "ports"]);
+    }
+
+    #[test]
+    fn one_lost_request_among_many_changes_nothing() {
+        assert!(wanted(&[(8, 0, 1_000_000), (7, 1, 1_000_000), (8, 0, 1_000_000)]).len() > 3);
+    }
+
+    #[test]
+    fn a_device_that_serves_late_is_asked_what_a_crowd_does_to_it() {
+        assert_eq!(wanted(&[(1, 0, 4 * SECOND); 8]), ["requests", "crowd", "ports"]);
+    }
+
+    #[test]
+    fn a_device_that_has_stopped_serving_is_left_alone() {
+        assert_eq!(wanted(&[(4, 0, 1_000_000), (0, 2, 0), (0, 2, 0)]), ["requests", "ports"]);
+        assert_eq!(wanted(&[(0, 1, 0)]), ["requests", "ports"]);
+    }
+}

@@ -71,7 +71,7 @@ fn closing_before_the_request_is_named() {
 
 #[test]
 fn serving_one_client_at_a_time_is_named() {
-    names("serial", "30s", FindingId::BlockedApplication);
+    names("serial", "40s", FindingId::BlockedApplication);
 }
 
 #[test]
