@@ -26,6 +26,7 @@ pub mod command;
 pub mod compare;
 pub mod connection;
 pub mod diagnose;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod observe;

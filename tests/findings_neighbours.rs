@@ -564,3 +564,67 @@ fn one_client_at_a_time_is_no_want_of_sockets_though_nobody_was_asked_meanwhile(
     });
     assert_eq!(Case::clean(w).ids(), []);
 }
+
+#[test]
+fn service_that_a_later_workload_had_did_not_end_for_good() {
+    let one = WorkloadEvidence { at_once: 1, ..head(60) };
+    let dead = dies_after(one, 9, &[(Failure::ReadTimeout, 6)]);
+    assert_eq!(Case::clean(dead.clone()).ids(), [FindingId::BlockedApplication]);
+    let later = WorkloadEvidence { name: "later".into(), start_ns: 31 * S, ..head(60) };
+    let case = Case::clean(dead).with(|e| e.workloads.push(later));
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
+fn sockets_kept_are_held_against_what_was_open_as_service_ended_and_not_against_an_earlier_crowd() {
+    let crowd = WorkloadEvidence { name: "crowd".into(), at_once: 12, last_success_ns: Some(S), ..head(36) };
+    let failures = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 2)];
+    let resets = WorkloadEvidence { close: ClosePolicy::Rst, at_once: 1, ..head(12) };
+    let resets = dies_after(resets, 5, &failures);
+    let case = Case::clean(crowd)
+        .with(|e| e.workloads.push(resets))
+        .telemetry(|t| t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) }));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn connections_that_fail_together_right_before_others_are_served_are_an_overflow() {
+    let mut w = fails_beside(WorkloadEvidence { at_once: 12, ..head(6) }, &[(Failure::ConnectTimeout, 21)]);
+    w.failures_beside_successes = 0;
+    w.failures_near_successes = 21;
+    let found = Case::clean(w).findings();
+    assert_eq!(found.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::AcceptOverflow]);
+}
+
+#[test]
+fn waiting_within_the_capacity_makes_an_overflow_the_programs_fault() {
+    let crowd = WorkloadEvidence { name: "crowd".into(), at_once: 12, ..head(60) };
+    let crowd = fails_beside(crowd, &[(Failure::ConnectTimeout, 20)]);
+    let severity = |p50_ns: u64| {
+        let few = WorkloadEvidence {
+            main: Some(Quantiles { count: 9, p50_ns, max_ns: 9 * S, ..Quantiles::default() }),
+            ..head(9)
+        };
+        let case = Case::clean(crowd.clone()).with(|e| e.workloads.push(few));
+        case.with(|e| e.device.capacity = Some(5)).findings()[0].severity
+    };
+    assert_eq!(severity(50 * MS), Severity::Warning, "more at once than the device has sockets for");
+    assert_eq!(severity(4 * S), Severity::Error);
+}
+
+#[test]
+fn a_leak_is_seen_beside_silent_peers_where_the_device_counts_its_sockets() {
+    let lost = |counted: bool| {
+        let case = Case::clean(half_open()).with(|e| e.workloads.push(head(150)));
+        let case = case.telemetry(|t| {
+            t.requests = 150;
+            if let Some(heap) = &mut t.heap {
+                (heap.free_first, heap.free_middle, heap.free_last) = (110_000, Some(72_000), 70_000);
+            }
+            t.sockets = counted.then_some(SocketsEvidence { first: 5, most: 10, last: 5, limit: Some(10) });
+        });
+        case.ids()
+    };
+    assert_eq!(lost(true), [FindingId::HeapLeak]);
+    assert_eq!(lost(false), [], "the connections that fell silent may hold it");
+}

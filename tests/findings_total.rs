@@ -132,6 +132,7 @@ impl Dice {
             first_failure_ns: self.maybe(Self::n),
             last_success_ns: self.maybe(Self::n),
             failures_beside_successes: self.n(),
+            failures_near_successes: self.n(),
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),

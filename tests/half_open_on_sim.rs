@@ -30,6 +30,7 @@ fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
         endpoints: Endpoints { telemetry, ..Endpoints::only(http) },
         device: DeviceFacts { capacity: Some(sim.capacity().into()), ..DeviceFacts::default() },
         phases: vec![phase],
+        course: Box::new(engine::EveryPhase),
         ports: Ports::Restricted(ports.parse().unwrap()),
         source: None,
         seed: 3,

@@ -44,6 +44,7 @@ fn plan(endpoints: Endpoints, capacity: Option<u32>, settings: &str, ports: &str
         endpoints,
         device: DeviceFacts { capacity, ..DeviceFacts::default() },
         phases: vec![phase],
+        course: Box::new(engine::EveryPhase),
         ports: Ports::Restricted(ports.parse().unwrap()),
         source: None,
         seed: 7,

@@ -53,7 +53,10 @@ pub enum Other {
   espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
     Analyze(AnalyzeArgs),
     /// One minute, one page: is it up, what is wrong with it, what to change
-    #[command(hide = true)]
+    #[command(after_help = "Examples:
+  espstress doctor 192.168.4.1                    any device with a web server
+  sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
+  espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
     /// Compare reports: a base and one or more new ones
     #[command(after_help = "Examples:
@@ -253,9 +256,13 @@ pub struct AnalyzeArgs {
 /// `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// The device, as for `run`
+    /// Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, or sim
     #[arg(value_name = "TARGET")]
     pub target: String,
+
+    /// How long at most, about; less time is left for sockets to come back
+    #[arg(short, long, value_name = "DUR", default_value = "1m")]
+    pub duration: Span,
 
     /// What every run has.
     #[command(flatten)]

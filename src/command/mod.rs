@@ -4,6 +4,7 @@ mod analyze;
 mod assemble;
 mod catalogue;
 mod discover;
+mod doctor;
 mod files;
 mod log;
 mod output;
@@ -108,7 +109,7 @@ pub fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Twin(args) => twin::twin(&args),
             Other::Analyze(args) => analyze::analyze(&args),
             Other::Discover(args) => discover::discover(&args),
-            Other::Doctor(_) => Err(Failed::environment("this build has no such command yet")),
+            Other::Doctor(args) => doctor::doctor(&args),
         },
     }
 }

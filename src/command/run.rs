@@ -11,11 +11,12 @@ use super::{Exit, Failed, assemble};
 use crate::cli::{Common, RunArgs};
 use crate::connection::PortRange;
 use crate::engine::{
-    self, Capturing, DeviceFacts, Ended, Plan, PlannedPhase, Ports, Probing, RunError, WatchPlan,
+    self, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
+    RunError, WatchPlan,
 };
-use crate::event::Event;
+use crate::event::{Event, EventSink};
 use crate::report::thresholds::Gates;
-use crate::report::{self, Verdict};
+use crate::report::{self, Report, Verdict};
 use crate::scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use crate::target::twin::TwinError;
@@ -52,78 +53,132 @@ pub(super) fn one(
 const WATCH: Duration = Duration::from_secs(6);
 
 /// Everything that can be wrong is found before the first packet.
-fn go(mut scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
-    overlay(&mut scenario, common);
-    let phases = settings::workloads(&scenario, typed)?;
-    let gates = gates(&scenario, common)?;
-    for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
-        writable(path)?;
-    }
-    let ports = match &scenario.local_ports {
-        Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
-        None => Ports::Usual(PortRange::of_this_host()),
-    };
-    let seed = scenario.seed.unwrap_or_else(random_seed);
-    let mut sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-    let (device, instead_of_twin) = bring_up(&scenario, common, seed)?;
-    preflight(&device)?;
-    raise_file_limit();
-    if let Some(reason) = instead_of_twin {
-        sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
-    }
-    for text in warnings(&phases, ports.range(), &device) {
-        sink.event(&Event::Notice { text });
-    }
-    let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
-    let watch = WatchPlan {
-        capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
-        interface: device.interface.clone(),
-        pcap: common.pcap.clone(),
-        after: scenario.watch.map_or(WATCH, |span| span.0),
-        syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
-    };
-    let echo = echo(&scenario, &phases, seed);
-    let start =
-        || assemble::log_start(&device, &echo, &phases, &watch, gates.is_some().then_some(&scenario), seed);
-    let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
-    let plan = Plan {
-        scenario: scenario.name.clone(),
-        target: describe(&device),
-        endpoints: device.endpoints.clone(),
-        device: DeviceFacts {
-            capacity: device.capacity,
-            stack: device.stack.clone(),
-            options: device.options.clone(),
-        },
-        phases,
-        ports,
-        source: common.source,
-        seed,
-        watch,
-        probing: if common.no_probes { Probing::Off } else { Probing::On },
-        #[cfg(target_os = "linux")]
-        twin: device.twin(),
-        control_token: device.control_token.clone(),
-    };
-    let outcome = engine::run(plan, &mut sink).map_err(|error| match error {
-        RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
-        RunError::Runtime(_) => Failed::environment(error),
+fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
+    let prepared = Prepared::new(scenario, common, |scenario| {
+        settings::workloads(scenario, typed)?;
+        Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
     })?;
-    let log = sink.into_log();
-    let mut report = assemble::report(&outcome, &device, echo, seed);
-    drop(device);
-    if let Some(gates) = &gates {
-        gates.judge(&mut report);
+    let phases = settings::workloads(&prepared.scenario, typed)?;
+    let mut run = prepared.bring_up()?;
+    preflight(&run.device)?;
+    for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
+        run.sink.event(&Event::Notice { text });
     }
-    if let Some(log) = log {
-        report.remarks.extend(assemble::unnamed(&outcome));
-        log.finish(&report);
+    run.carry_out(phases, Box::new(EveryPhase), Probing::On, |_, _| {})
+}
+
+/// A run of which all is known but the device.
+pub(super) struct Prepared<'a> {
+    scenario: Scenario,
+    common: &'a Common,
+    gates: Option<Gates>,
+    ports: Ports,
+    seed: u64,
+}
+
+/// A run whose device is up.
+pub(super) struct Ready<'a> {
+    prepared: Prepared<'a>,
+    pub(super) device: Device,
+    sink: Box<dyn EventSink>,
+}
+
+impl<'a> Prepared<'a> {
+    /// `names` checks the scenario's phases and names them.
+    pub(super) fn new(
+        mut scenario: Scenario,
+        common: &'a Common,
+        names: impl FnOnce(&Scenario) -> Result<Vec<String>, Failed>,
+    ) -> Result<Self, Failed> {
+        overlay(&mut scenario, common);
+        let names = names(&scenario)?;
+        let gates = gates(&scenario, &names, common)?;
+        for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
+            writable(path)?;
+        }
+        let ports = match &scenario.local_ports {
+            Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
+            None => Ports::Usual(PortRange::of_this_host()),
+        };
+        let seed = scenario.seed.unwrap_or_else(random_seed);
+        Ok(Self { scenario, common, gates, ports, seed })
     }
-    if let Some(path) = &common.output {
-        report::write_json(&report, path).map_err(Failed::environment)?;
+
+    /// Finds or starts the device.
+    pub(super) fn bring_up(self) -> Result<Ready<'a>, Failed> {
+        let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+        let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed)?;
+        raise_file_limit();
+        if let Some(reason) = instead_of_twin {
+            sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
+        }
+        Ok(Ready { prepared: self, device, sink })
     }
-    output::show(&report, &show(common)).map_err(Failed::environment)?;
-    Ok(exit(outcome.ended, report.verdict))
+}
+
+impl Ready<'_> {
+    /// Runs the phases and shows the report; `add` writes into it what only its caller knows.
+    pub(super) fn carry_out(
+        self,
+        phases: Vec<PlannedPhase>,
+        course: Box<dyn Course>,
+        probing: Probing,
+        add: impl FnOnce(&Outcome, &mut Report),
+    ) -> Result<Exit, Failed> {
+        let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink } = self;
+        let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
+        let watch = WatchPlan {
+            capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
+            interface: device.interface.clone(),
+            pcap: common.pcap.clone(),
+            after: scenario.watch.map_or(WATCH, |span| span.0),
+            syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
+        };
+        let echo = echo(&scenario, &phases, seed);
+        let judged = gates.is_some().then_some(&scenario);
+        let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
+        let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
+        let plan = Plan {
+            scenario: scenario.name.clone(),
+            target: describe(&device),
+            endpoints: device.endpoints.clone(),
+            device: DeviceFacts {
+                capacity: device.capacity,
+                stack: device.stack.clone(),
+                options: device.options.clone(),
+            },
+            phases,
+            course,
+            ports,
+            source: common.source,
+            seed,
+            watch,
+            probing: if common.no_probes { Probing::Off } else { probing },
+            #[cfg(target_os = "linux")]
+            twin: device.twin(),
+            control_token: device.control_token.clone(),
+        };
+        let outcome = engine::run(plan, &mut sink).map_err(|error| match error {
+            RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
+            RunError::Runtime(_) => Failed::environment(error),
+        })?;
+        let log = sink.into_log();
+        let mut report = assemble::report(&outcome, &device, echo, seed);
+        drop(device);
+        add(&outcome, &mut report);
+        if let Some(gates) = &gates {
+            gates.judge(&mut report);
+        }
+        if let Some(log) = log {
+            report.remarks.extend(assemble::unnamed(&outcome));
+            log.finish(&report);
+        }
+        if let Some(path) = &common.output {
+            report::write_json(&report, path).map_err(Failed::environment)?;
+        }
+        output::show(&report, &show(common)).map_err(Failed::environment)?;
+        Ok(exit(outcome.ended, report.verdict))
+    }
 }
 
 /// The command line over the file.
@@ -146,12 +201,12 @@ fn overlay(scenario: &mut Scenario, common: &Common) {
     }
 }
 
-fn gates(scenario: &Scenario, common: &Common) -> Result<Option<Gates>, Failed> {
+fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Option<Gates>, Failed> {
     if common.no_gate {
         return Ok(None);
     }
     let gates = Gates::from_expressions(&scenario.thresholds).map_err(Failed::usage)?;
-    let names: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     gates.check_names(&names).map_err(Failed::usage)?;
     Ok(Some(gates))
 }

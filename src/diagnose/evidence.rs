@@ -116,6 +116,8 @@ pub struct WorkloadEvidence {
     pub last_success_ns: Option<u64>,
     /// Failures of the device's or the path's in rows of the series that hold a success as well.
     pub failures_beside_successes: u64,
+    /// Failures of the device's or the path's in such rows and in those right before or after one.
+    pub failures_near_successes: u64,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// Connections that it may have open at once.

@@ -5,6 +5,7 @@
 
 mod anomalies;
 mod evidence;
+mod examination;
 mod finding;
 mod findings;
 
@@ -16,5 +17,7 @@ pub use evidence::{
     SocketsEvidence, SocketsHeld, Stalls, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
     WorkloadKind,
 };
+pub use examination::{Check, Deeds, Examination, Mark};
 pub use finding::{Finding, FindingId, Severity};
+pub(crate) use findings::text as words;
 pub use findings::{FindingEntry, finding_catalogue, findings};

@@ -34,7 +34,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     let made = run.workloads.iter().filter_map(|w| w.stats.outage.as_deref()).map(|o| o.made).sum();
     let mut evidence = Evidence {
         duration_ns: run.duration_ns,
-        workloads: run.workloads.iter().map(|w| workload(w, run.local_ports)).collect(),
+        workloads: run.workloads.iter().filter_map(|w| workload(w, run.local_ports)).collect(),
         capture: capture(run.packets),
         device: device(run.device),
         host: run.host,
@@ -67,19 +67,22 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     evidence
 }
 
-fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence {
+/// `None` for what is no workload of the registry: it asks for nothing that would say how the device serves.
+fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEvidence> {
+    let kind = match of.kind {
+        "head" => WorkloadKind::Head,
+        "rw" => WorkloadKind::Rw,
+        "outage" => WorkloadKind::Outage,
+        "half-open" => WorkloadKind::HalfOpen,
+        _ => return None,
+    };
     let stats = &of.stats;
     let failed = |row: &&stats::Row| row.failures.of_device() > 0;
     let rows = stats.series.rows();
     let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
-    WorkloadEvidence {
+    Some(WorkloadEvidence {
         name: of.name.clone(),
-        kind: match of.kind {
-            "rw" => WorkloadKind::Rw,
-            "outage" => WorkloadKind::Outage,
-            "half-open" => WorkloadKind::HalfOpen,
-            _ => WorkloadKind::Head,
-        },
+        kind,
         start_ns: stats.start_ns,
         end_ns: stats.end_ns,
         attempts: stats.attempts,
@@ -92,6 +95,7 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence 
             .filter(|row| row.succeeded > 0)
             .map(|row| row.failures.of_device())
             .sum(),
+        failures_near_successes: near_successes(rows),
         endings: stats.endings,
         at_once: of.at_once,
         close: close_policy(&of.settings),
@@ -107,7 +111,15 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> WorkloadEvidence 
         local_ports,
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
         outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
-    }
+    })
+}
+
+/// Failures in rows that hold a success or lie next to one that does: connections that start together also fail
+/// together, so that those that are served meanwhile may stand in the next row.
+fn near_successes(rows: &[stats::Row]) -> u64 {
+    let served = |at: usize| rows.get(at).is_some_and(|row| row.succeeded > 0);
+    let near = |at: usize| served(at) || served(at + 1) || at.checked_sub(1).is_some_and(served);
+    rows.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, row)| row.failures.of_device()).sum()
 }
 
 /// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its own:

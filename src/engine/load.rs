@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
-use super::plan::{Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
+use super::plan::{EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::PortPool;
@@ -36,7 +36,7 @@ pub(super) struct Loaded {
 
 /// Runs every phase; returns early, with what there is, once `stop` is heard.
 pub(super) fn execute(
-    plan: &Plan,
+    plan: &mut Plan,
     clock: Clock,
     book: Arc<IntentBook>,
     stop: Stop,
@@ -53,12 +53,14 @@ pub(super) fn execute(
         clock,
         stop,
     };
+    let mut course = std::mem::replace(&mut plan.course, Box::new(EveryPhase));
+    let plan = &*plan;
     let local = LocalSet::new();
     let loaded = local.block_on(&runtime, async {
         let machine = Stalls::watch();
         let prober = shared.prober(plan);
         let mut outcomes = Vec::new();
-        let mut next_id = 0;
+        let mut next_id: u16 = 0;
         let mut phases = plan.phases.iter().peekable();
         while let Some(first) = phases.next() {
             if shared.stop.is_stopping() {
@@ -68,12 +70,18 @@ pub(super) fn execute(
             while let Some(phase) = phases.next_if(|phase| phase.start == StartRule::WithPrevious) {
                 group.push(phase);
             }
-            let contexts = group.iter().map(|phase| {
-                let id = WorkloadId(next_id);
-                next_id += 1;
-                shared.context(plan, phase, id)
-            });
-            let contexts = contexts.collect();
+            // Names of workloads are by their place in the plan, so that one that is left out keeps its own.
+            let ids = next_id..;
+            next_id += group.len() as u16;
+            let (group, contexts): (Vec<_>, Vec<_>) = group
+                .into_iter()
+                .zip(ids)
+                .filter(|(phase, _)| course.wants(phase, &outcomes))
+                .map(|(phase, id)| (phase, shared.context(plan, phase, WorkloadId(id))))
+                .unzip();
+            if group.is_empty() {
+                continue;
+            }
             outcomes.extend(run_group(&group, contexts, &shared, events).await);
         }
         let host = machine.host(shared.late_connects.get());
@@ -100,7 +108,10 @@ impl Shared {
         }
         let telemetry = plan.endpoints.telemetry.map_or(TelemetrySource::None, TelemetrySource::Udp);
         let http = plan.endpoints.http;
-        let config = ProbeConfig { source: plan.source, ..ProbeConfig::new(http.ip(), http, telemetry) };
+        let mut config = ProbeConfig { source: plan.source, ..ProbeConfig::new(http.ip(), http, telemetry) };
+        if plan.probing == Probing::Sparing {
+            config.tcp_interval = Some(Duration::from_secs(3));
+        }
         let context = ProbeContext {
             clock: self.clock,
             ports: Rc::new(RefCell::new(own_ports(plan.ports.range(), plan.seed))),

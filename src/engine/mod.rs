@@ -14,8 +14,8 @@ mod twin_link;
 mod watch;
 
 pub use plan::{
-    Capturing, DeviceFacts, Ended, LinkCause, LinkSpell, Outcome, Packets, Plan, PlannedPhase, Ports,
-    Probing, RunError, Seen, StartRule, WorkloadOutcome,
+    Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkCause, LinkSpell, Outcome, Packets, Plan,
+    PlannedPhase, Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
 pub use watch::WatchPlan;
 
@@ -38,7 +38,7 @@ pub fn run(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunError> {
     runtime.block_on(dispatch(plan, sink))
 }
 
-async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunError> {
+async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Runtime)?;
     let clock = Clock::start();
     let started = std::time::SystemTime::now();
@@ -74,7 +74,7 @@ async fn dispatch(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunEr
     let listener = stop.listener();
     let executor = std::thread::Builder::new()
         .name("load".into())
-        .spawn(move || load::execute(&plan, clock, book, listener, &events))
+        .spawn(move || load::execute(&mut plan, clock, book, listener, &events))
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ended: Ended::Completed };
     run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;

@@ -36,6 +36,22 @@ pub struct PlannedPhase {
     pub workload: Box<dyn Workload>,
 }
 
+/// Decides, as a run goes on, which of its phases are still of use.
+pub trait Course: Send {
+    /// Whether `next` should run, given what the phases before it came to.
+    fn wants(&mut self, next: &PlannedPhase, so_far: &[WorkloadOutcome]) -> bool;
+}
+
+/// Every phase runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EveryPhase;
+
+impl Course for EveryPhase {
+    fn wants(&mut self, _: &PlannedPhase, _: &[WorkloadOutcome]) -> bool {
+        true
+    }
+}
+
 /// A run.
 pub struct Plan {
     /// The scenario's name.
@@ -48,6 +64,8 @@ pub struct Plan {
     pub device: DeviceFacts,
     /// The workloads, in order.
     pub phases: Vec<PlannedPhase>,
+    /// Which of them run.
+    pub course: Box<dyn Course>,
     /// Source ports to use.
     pub ports: Ports,
     /// Source address, or the routing table's choice.
@@ -70,6 +88,8 @@ pub struct Plan {
 pub enum Probing {
     /// Ping, TCP connect and telemetry, once a second each.
     On,
+    /// The same, but TCP connect every third second: a device that accepts slowly has its queue for others.
+    Sparing,
     /// None.
     Off,
 }

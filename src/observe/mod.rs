@@ -17,4 +17,4 @@ mod tests;
 pub use crate::wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig};
 pub use rules::{CatalogueEntry, Needs, catalogue};
-pub use summary::{PathFigures, RttFigures, WireSummary};
+pub use summary::{KeepAliveFigures, PathFigures, RttFigures, WireSummary};

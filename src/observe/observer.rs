@@ -289,6 +289,9 @@ impl Observer {
         });
         self.count(s, from, facts.kind, facts.place, slot);
         self.count_early(s, &facts, slot);
+        if facts.kind == Kind::KeepAlive && from == Direction::FromDevice {
+            self.keep_alive(slot, at);
+        }
         let number = self.summary.packets;
         let flow = self.table.flow_mut(slot);
         flow.apply(s, &facts, number);
@@ -329,6 +332,20 @@ impl Observer {
     const fn path(&self) -> PathIs {
         let seen = &self.summary.from_device;
         if seen.late_fills + seen.retransmissions > 0 { PathIs::Losing } else { PathIs::Whole }
+    }
+
+    fn keep_alive(&mut self, slot: u32, at: i64) {
+        let flow = self.table.flow(slot);
+        let figures = &mut self.summary.keep_alive;
+        let idle = flow.host.last_at.max(flow.device.last_at).map_or(0, |last| at.saturating_sub(last));
+        // Idle times and intervals are whole seconds (TCP_KEEPIDLE, TCP_KEEPINTVL): what comes sooner is an old ACK.
+        if idle < SECOND {
+            return;
+        }
+        figures.probes += 1;
+        if flow.device.probes == 0 {
+            figures.idle_ns = Some(figures.idle_ns.map_or(idle, |least| least.min(idle)));
+        }
     }
 
     fn count(&mut self, s: &Segment, from: Direction, kind: Kind, place: Place, slot: u32) {

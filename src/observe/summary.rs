@@ -39,6 +39,15 @@ pub struct RttFigures {
     pub samples: u64,
 }
 
+/// Keep-alive probes of the device's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAliveFigures {
+    /// How many were seen.
+    pub probes: u64,
+    /// The shortest idle time of a connection before its first one, nanoseconds; `None` without any.
+    pub idle_ns: Option<i64>,
+}
+
 /// Figures of a whole capture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSummary {
@@ -66,6 +75,8 @@ pub struct WireSummary {
     pub not_judged: Vec<NotJudged>,
     /// Round trips; `None` where none could be measured.
     pub rtt: Option<RttFigures>,
+    /// Keep-alive probes of the device's.
+    pub keep_alive: KeepAliveFigures,
     /// What came from the device.
     pub from_device: PathFigures,
     /// What came from the host.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
-use crate::diagnose::{AnomalyRow, Finding};
+use crate::diagnose::{AnomalyRow, Examination, Finding};
 use crate::event::{AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
@@ -54,6 +54,8 @@ pub struct Report {
     pub link_outages: Option<LinkOutages>,
     /// What it means.
     pub findings: Vec<Finding>,
+    /// What a doctor looked at and did; null for any other run.
+    pub examination: Option<Examination>,
     /// The gates and how each was judged; empty when the run had none.
     pub thresholds: Vec<ThresholdRow>,
     /// All gates together.
@@ -87,6 +89,7 @@ impl Report {
             probes: Vec::new(),
             link_outages: None,
             findings: Vec::new(),
+            examination: None,
             thresholds: Vec::new(),
             verdict: Verdict::Pass,
             remarks: Vec::new(),

@@ -83,6 +83,7 @@ pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRan
         endpoints,
         device: DeviceFacts::default(),
         phases: vec![PlannedPhase { name: kind.into(), start: StartRule::AfterPrevious, workload }],
+        course: Box::new(engine::EveryPhase),
         ports: Ports::Restricted(ports),
         source: None,
         seed: std::process::id().into(),

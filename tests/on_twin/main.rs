@@ -5,6 +5,7 @@
 mod common;
 
 mod anomalies;
+mod doctor;
 mod load;
 mod many_outages;
 mod options;

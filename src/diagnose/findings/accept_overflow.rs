@@ -9,7 +9,8 @@
 //! `timewait_port_reuse` and want of memory also leave SYNs unanswered: they are looked at before. A link that is
 //! away: failures without successes beside them.
 //!
-//! Severity: a warning where more connections were opened than the device says it holds.
+//! Severity: a warning where more connections were opened than the device says it holds, unless fewer of them waited
+//! for long as well.
 //!
 //! Thresholds: three SYNs, because the host repeats each twice before it counts one as unanswered; connections
 //! ended unserved are more ambiguous, so two in a hundred; on a link that loses segments two in a hundred of
@@ -17,7 +18,7 @@
 
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::signs::{self, Stack};
-use super::text::{percent, things, times};
+use super::text::{percent, things, time, times};
 use super::{FindingEntry, lossy_link};
 use crate::event::{AnomalyId, Failure};
 
@@ -54,7 +55,8 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
     let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
-    let beside = w.failures_beside_successes.saturating_mul(2) >= w.failures.of_device();
+    let near = w.failures_near_successes.max(w.failures_beside_successes);
+    let beside = near.saturating_mul(2) >= w.failures.of_device();
     w.at_once >= 2
         && w.succeeded > 0
         && (enough || dropped >= share)
@@ -66,6 +68,17 @@ pub(super) fn happened(e: &Evidence<'_>) -> bool {
     signs::stack(e) != Stack::Silent
         && !signs::link_was_away(e)
         && signs::exchanges(e).any(|w| overflows(e, w))
+}
+
+/// A workload within what the device says it holds whose exchanges waited for long: for being accepted, since ping
+/// did not.
+fn slow_within_capacity<'a>(e: &'a Evidence<'_>) -> Option<(&'a WorkloadEvidence, u64)> {
+    let ping = signs::datagram_probe(e)?.latency?.p50_ns;
+    let within = |w: &&WorkloadEvidence| e.device.capacity.is_some_and(|capacity| w.at_once <= capacity);
+    signs::exchanges(e)
+        .filter(within)
+        .filter_map(|w| Some((w, w.main?.p50_ns)))
+        .find(|(_, median)| *median >= signs::SECOND && ping.saturating_mul(4) < *median)
 }
 
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {
@@ -103,7 +116,16 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
     if let Some(capacity) = beyond {
         evidence.push(format!("the device says that it holds {}", things(u64::from(capacity), "connection")));
     }
-    let (severity, cause, change) = if beyond.is_some() {
+    let slow = slow_within_capacity(e);
+    if let Some((w, median)) = slow {
+        evidence.push(format!(
+            "{}: {} in the median with up to {} at once, while ping is fast",
+            w.name,
+            time(median),
+            things(u64::from(w.at_once), "connection")
+        ));
+    }
+    let (severity, cause, change) = if beyond.is_some() && slow.is_none() {
         (
             Severity::Warning,
             "more connections at once than the device has sockets for",

@@ -136,7 +136,7 @@ fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     }
     // More than were under way: handshakes completed after the last answer.
     let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
-    signs::stays_failed(w) && unanswered > 0 && alive
+    signs::ends_service(e, w) && unanswered > 0 && alive
 }
 
 pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

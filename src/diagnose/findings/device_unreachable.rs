@@ -72,7 +72,7 @@ pub(super) fn happened(e: &Evidence<'_>) -> bool {
 /// another cause goes before it.
 fn ended(e: &Evidence<'_>) -> Option<u64> {
     signs::exchanges(e)
-        .filter(|w| signs::stack(e) == Stack::Unknown && signs::stays_failed(w))
+        .filter(|w| signs::stack(e) == Stack::Unknown && signs::ends_service(e, w))
         .filter(|w| w.end_ns.saturating_sub(w.first_failure_ns.unwrap_or(w.end_ns)) >= GONE)
         .find_map(|w| w.first_failure_ns)
 }

@@ -11,7 +11,7 @@
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
 
-use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope};
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope, WorkloadKind};
 use super::text::{bytes, rate, things};
 use super::{FindingEntry, Trouble, signs};
 
@@ -54,9 +54,13 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
         Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
             sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
         }
-        // Connections that the host fell silent on may still be held.
+        // Connections that the host fell silent on may still be held, where the device does not count them; where it
+        // does, the last may still be on its way out.
         _ if e.workloads.len() != signs::exchanges(e).count() => {
-            sockets.max(u64::from(e.device.capacity.unwrap_or(10)))
+            // The host resets what fell silent before a half-open workload ends; what vanished is in no socket's count.
+            let reset = e.workloads.iter().all(|w| w.kind == WorkloadKind::HalfOpen || signs::is_exchange(w));
+            let counted = telemetry.is_some_and(|t| t.sockets.is_some());
+            if reset && counted { sockets.max(1) } else { u64::from(e.device.capacity.unwrap_or(10)) }
         }
         _ => sockets,
     };

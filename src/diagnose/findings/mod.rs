@@ -21,7 +21,7 @@ mod power_save;
 mod signs;
 mod slow_recovery;
 mod socket_exhaustion;
-mod text;
+pub(crate) mod text;
 mod timewait;
 
 use super::{Evidence, Finding, FindingId, Severity};

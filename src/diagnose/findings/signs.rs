@@ -17,9 +17,12 @@ pub(super) struct Tally {
 
 /// Workloads of plain exchanges: nothing in them is silenced or cut.
 pub(super) fn exchanges<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a WorkloadEvidence> {
-    e.workloads
-        .iter()
-        .filter(|w| matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish)
+    e.workloads.iter().filter(|w| is_exchange(w))
+}
+
+/// Whether nothing in it is silenced or cut.
+pub(super) fn is_exchange(w: &WorkloadEvidence) -> bool {
+    matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish
 }
 
 /// An anomaly counted against the device, outside of workloads that silence connections or cut the link: there
@@ -111,6 +114,16 @@ pub(super) fn served_after_failure(w: &WorkloadEvidence) -> bool {
 /// shows no end of service.
 pub(super) fn stays_failed(w: &WorkloadEvidence) -> bool {
     w.failures.of_device() > w.failures_beside_successes && !served_after_failure(w)
+}
+
+/// Whether service ended with a workload: it failed and never succeeded again, and no later workload of its kind
+/// was served either.
+pub(super) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let failed = w.first_failure_ns.unwrap_or(w.start_ns);
+    let served_later = |other: &WorkloadEvidence| {
+        other.kind == w.kind && other.last_success_ns.is_some_and(|success| success > failed)
+    };
+    stays_failed(w) && !exchanges(e).any(served_later)
 }
 
 /// Whether any exchange of the run succeeded.

@@ -44,10 +44,13 @@ fn lingering(e: &Evidence<'_>) -> u64 {
     if more_than_open(e, kept) { kept } else { 0 }
 }
 
-/// A hanging program keeps what it had open, which is at most the connections at once.
+/// A hanging program keeps what it had open, which is at most the connections at once as it stopped serving.
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    served > 0 && (kept >= signs::at_once(e) || served <= kept.saturating_add(2))
+    let at_the_end =
+        signs::exchanges(e).filter(|w| signs::ends_service(e, w)).map(|w| u64::from(w.at_once) + 1);
+    let open = at_the_end.max().unwrap_or_else(|| signs::at_once(e));
+    served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }
 
 /// Connections that went well and were never ended by the device, where that is the rule.
@@ -81,7 +84,7 @@ fn only_a_handful(e: &Evidence<'_>) -> bool {
             w.close == ClosePolicy::Rst
                 && (1..=HANDFUL).contains(&w.succeeded)
                 && w.attempts > w.succeeded
-                && signs::stays_failed(w)
+                && signs::ends_service(e, w)
         })
 }
 
@@ -90,7 +93,7 @@ pub(super) fn slots_are_kept(e: &Evidence<'_>) -> bool {
 }
 
 fn new_ones_fail(e: &Evidence<'_>) -> bool {
-    signs::exchanges(e).any(signs::stays_failed)
+    signs::exchanges(e).any(|w| signs::ends_service(e, w))
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -103,7 +106,7 @@ pub(super) fn refuses_for_good(e: &Evidence<'_>) -> bool {
     signs::stack(e) == Stack::Answers
         && signs::exchanges(e).any(|w| {
             w.succeeded > 0
-                && signs::stays_failed(w)
+                && signs::ends_service(e, w)
                 && signs::not_connected(w) >= KEPT
                 && signs::unanswered(w) == 0
         })
@@ -132,7 +135,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             s.first, s.last
         ));
     }
-    for w in signs::exchanges(e).filter(|w| signs::stays_failed(w)) {
+    for w in signs::exchanges(e).filter(|w| signs::ends_service(e, w)) {
         evidence.push(format!(
             "{}: {} succeeded, then none any more: {} failed to connect, {} got no answer",
             w.name,
@@ -150,7 +153,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
         let sentence = "The device does not give back the sockets of closed connections; it has not run out of them yet.";
         (Severity::Warning, sentence.to_owned())
     };
-    let after_reset = signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && signs::stays_failed(w));
+    let after_reset = signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && signs::ends_service(e, w));
     let (cause, change) = if after_reset {
         (
             "the program forgets to close a socket after an error, here the peer's RST",

@@ -1,7 +1,7 @@
 //! Figures in words.
 
 /// `1 packet`, `3 packets`; a plural that is not made with `s` is given whole.
-pub(super) fn things(n: u64, one: &str) -> String {
+pub(crate) fn things(n: u64, one: &str) -> String {
     match (n, one) {
         (1, _) => format!("1 {one}"),
         _ => format!("{n} {one}s"),
@@ -9,7 +9,7 @@ pub(super) fn things(n: u64, one: &str) -> String {
 }
 
 /// Nanoseconds as people say them.
-pub(super) fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     match ns {
         0..1_000_000 => format!("{:.0} us", ns as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} ms", ns as f64 / 1e6),
@@ -19,22 +19,22 @@ pub(super) fn time(ns: u64) -> String {
 }
 
 /// A share in percent; `0 %` of nothing.
-pub(super) fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     let share = if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     if share > 0.0 && share < 10.0 { format!("{share:.1} %") } else { format!("{share:.0} %") }
 }
 
 /// Bytes as people say them.
-pub(super) fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     if n < 10_240 { format!("{n} B") } else { format!("{:.0} KiB", n as f64 / 1024.0) }
 }
 
 /// A number of bytes that may be a fraction, without its sign; nothing unless it is a number.
-pub(super) fn rate(bytes: f64) -> Option<String> {
+pub(crate) fn rate(bytes: f64) -> Option<String> {
     bytes.is_finite().then(|| format!("{:.1} B", bytes.abs()))
 }
 
 /// `once`, `3 times`.
-pub(super) fn times(n: u64) -> String {
+pub(crate) fn times(n: u64) -> String {
     if n == 1 { "once".into() } else { format!("{n} times") }
 }

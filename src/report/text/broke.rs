@@ -83,7 +83,7 @@ fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
     style.wrapped(out, &style.paint(tone, &label("capture")), LABEL, &text);
 }
 
-fn finding(out: &mut String, f: &Finding, style: Style) {
+pub(super) fn finding(out: &mut String, f: &Finding, style: Style) {
     let (word, tone) = match f.severity {
         Severity::Error => ("error", Tone::Bad),
         Severity::Warning => ("warning", Tone::Doubt),

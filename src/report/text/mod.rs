@@ -2,6 +2,7 @@
 //! looked at is said, never left out.
 
 mod broke;
+mod examination;
 mod measured;
 mod raw;
 
@@ -17,8 +18,15 @@ pub fn page(report: &Report, style: &Style) -> String {
     let style = *style;
     let mut out = String::new();
     head(&mut out, report, style);
-    gates(&mut out, report, style);
-    broke::section(&mut out, report, style);
+    if let Some(examination) = &report.examination {
+        examination::page(&mut out, report, examination, style);
+        if style.detail == Detail::Page {
+            return out;
+        }
+    } else {
+        gates(&mut out, report, style);
+        broke::section(&mut out, report, style);
+    }
     for workload in &report.workloads {
         measured::workload(&mut out, workload, style);
     }

@@ -1,0 +1,27 @@
+//! `doctor`: the examination's plan, run as any scenario is, and its checks in the report.
+
+use super::run::Prepared;
+use super::{Exit, Failed};
+use crate::cli::DoctorArgs;
+use crate::clock::Span;
+use crate::doctor::{self, Triage, names};
+use crate::engine::Probing;
+use crate::scenario::Scenario;
+
+/// `espstress doctor`.
+pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
+    let length = args.duration.0;
+    if length < doctor::SHORTEST {
+        let shortest = Span(doctor::SHORTEST);
+        return Err(Failed::usage(format!("--duration: an examination takes {shortest} or longer")));
+    }
+    let mut scenario = Scenario::of_one("doctor");
+    scenario.phases.clear();
+    scenario.target = Some(args.target.clone());
+    let names = |_: &Scenario| Ok(names::ALL.map(str::to_owned).to_vec());
+    let ready = Prepared::new(scenario, &args.common, names)?.bring_up()?;
+    let (doctor, phases) = doctor::plan(&ready.device.endpoints, length).map_err(Failed::usage)?;
+    ready.carry_out(phases, Box::new(Triage), Probing::Sparing, |outcome, report| {
+        report.examination = Some(doctor.examination(outcome));
+    })
+}

@@ -1,0 +1,461 @@
+//! The checks: one line each, in plain words with its figure.
+
+use super::hold::HoldSeen;
+use super::names;
+use super::ports::{PortSeen, State};
+use crate::diagnose::words::{bytes, things, time};
+use crate::diagnose::{Check, FindingId, Mark};
+use crate::engine::{Outcome, Packets, Seen, WorkloadOutcome};
+use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
+use crate::stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
+
+/// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
+/// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
+const USUAL_KEEP_IDLE_S: u64 = 7_200;
+
+pub(super) fn of(outcome: &Outcome, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
+    let look = Look { outcome, hold };
+    let mut checks = vec![look.reachable(), look.ping(), look.tcp(), look.http(), look.power_save()];
+    checks.push(look.clean_close());
+    checks.extend(look.late_request());
+    checks.extend(look.persistent());
+    checks.extend(look.stream());
+    checks.extend(look.crowd());
+    checks.extend(look.after_reset());
+    checks.extend(look.idle_connections());
+    checks.extend(look.takes_back());
+    checks.push(look.keep_alive());
+    checks.push(look.telemetry());
+    checks.push(self::ports(ports));
+    checks
+}
+
+fn check(name: &str, mark: Mark, seen: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), mark, seen: seen.into() }
+}
+
+const fn good_if(holds: bool) -> Mark {
+    if holds { Mark::Good } else { Mark::Bad }
+}
+
+struct Look<'a> {
+    outcome: &'a Outcome,
+    hold: Option<&'a HoldSeen>,
+}
+
+impl<'a> Look<'a> {
+    fn phase(&self, name: &str) -> Option<&'a WorkloadOutcome> {
+        self.outcome.workloads.iter().find(|w| w.name == name)
+    }
+
+    /// A phase in which something was tried.
+    fn tried(&self, name: &str) -> Option<&'a WorkloadOutcome> {
+        self.phase(name).filter(|w| w.stats.attempts > 0)
+    }
+
+    fn half_open(&self) -> Option<&'a HalfOpenStats> {
+        self.phase(names::SILENT)?.stats.half_open.as_deref().filter(|h| h.unavailable.is_none())
+    }
+
+    fn probes(&self) -> [(&'static str, Option<&'a ProbeStats>); 3] {
+        let probes = self.outcome.probes.as_ref();
+        [
+            ("ping", probes.map(|p| &p.icmp)),
+            ("TCP connect", probes.map(|p| &p.tcp)),
+            ("telemetry", probes.map(|p| &p.telemetry)),
+        ]
+    }
+
+    fn packets(&self) -> Option<&'a Seen> {
+        match &self.outcome.packets {
+            Packets::Seen(seen) => Some(seen),
+            Packets::Denied(_) | Packets::Off => None,
+        }
+    }
+
+    fn found(&self, id: FindingId) -> Option<&'a crate::diagnose::Finding> {
+        self.outcome.findings.iter().find(|finding| finding.id == id)
+    }
+
+    fn answered(&self, kind: usize) -> bool {
+        self.probes()[kind].1.and_then(ProbeStats::measured).is_some_and(|stats| stats.answered > 0)
+    }
+
+    fn reachable(&self) -> Check {
+        let served = self.outcome.workloads.iter().any(|w| w.stats.succeeded > 0 && w.name != names::PORTS);
+        let by: Vec<&str> = [
+            (self.answered(0), "ping"),
+            (self.answered(1), "TCP"),
+            (served, "HTTP"),
+            (self.answered(2), "telemetry"),
+        ]
+        .into_iter()
+        .filter_map(|(yes, name)| yes.then_some(name))
+        .collect();
+        if by.is_empty() {
+            return check("reachable", Mark::Bad, "nothing was answered: no ping, no connection, no request");
+        }
+        let only = match (self.answered(0), self.answered(1), served) {
+            (true, false, false) => "; ping answers, TCP and HTTP do not",
+            (_, true, false) => "; it takes connections, and HTTP does not answer",
+            _ => "",
+        };
+        let mark = good_if(served || self.tried(names::REQUESTS).is_none());
+        check("reachable", mark, format!("by {}{only}", by.join(", ")))
+    }
+
+    fn probe(&self, kind: usize) -> Check {
+        let (name, stats) = self.probes()[kind];
+        let Some(stats) = stats else { return check(name, Mark::Unknown, "probes were switched off") };
+        let stats = match stats {
+            ProbeStats::Unavailable { reason } => return check(name, Mark::Unknown, reason.clone()),
+            ProbeStats::Measured(stats) => stats,
+        };
+        let text = format!("{} of {} answered{}", stats.answered, stats.sent, latency(&stats.latency));
+        let mark = match (stats.sent, stats.answered) {
+            (0, _) => Mark::Unknown,
+            // Some devices answer no ping on principle.
+            (_, 0) if kind == 0 => Mark::Unknown,
+            (sent, answered) => good_if(answered * 2 >= sent),
+        };
+        check(name, mark, text)
+    }
+
+    fn ping(&self) -> Check {
+        self.probe(0)
+    }
+
+    fn tcp(&self) -> Check {
+        let check = self.probe(1);
+        // The device was filled on purpose: what was refused then says nothing.
+        let filled = self.half_open().is_some_and(|h| h.exhausted == Exhaustion::Yes);
+        match check.mark {
+            Mark::Bad if filled && self.answered(1) => Check { mark: Mark::Good, ..check },
+            _ => check,
+        }
+    }
+
+    fn http(&self) -> Check {
+        let Some(w) = self.tried(names::REQUESTS) else {
+            return check("HTTP", Mark::Unknown, "no request came to an end");
+        };
+        let total = main_latency(w).map(latency).unwrap_or_default();
+        check("HTTP", good_if(all_served(w)), format!("{}{total}{}", served(w, "request"), failures(w)))
+    }
+
+    fn power_save(&self) -> Check {
+        if let Some(finding) = self.found(FindingId::PowerSaveLatency) {
+            return check("power save", Mark::Bad, finding.statement.clone());
+        }
+        /// Fewer answers show no pattern.
+        const ENOUGH: u64 = 20;
+        /// Half a beacon interval: who waits for beacons shows a wider spread.
+        const NARROW_NS: u64 = 51_200_000;
+        let measured = self.probes().into_iter().filter_map(|(_, stats)| stats?.measured());
+        let Some(stats) = measured.into_iter().find(|stats| stats.answered >= ENOUGH) else {
+            return check("power save", Mark::Unknown, "too few answers to see a pattern");
+        };
+        let at = |q| stats.latency.quantile_ns(q).unwrap_or(0);
+        if at(0.9).saturating_sub(at(0.0)) < NARROW_NS {
+            let text = format!("{} show no waiting for beacons", things(stats.answered, "answer"));
+            return check("power save", Mark::Good, text);
+        }
+        let text = format!("answers took {} to {}, with no clear pattern", time(at(0.0)), time(at(1.0)));
+        check("power save", Mark::Unknown, text)
+    }
+
+    fn clean_close(&self) -> Check {
+        const NAME: &str = "clean close";
+        let phases: Vec<_> =
+            [names::REQUESTS, names::LATE, names::CROWD].iter().filter_map(|name| self.tried(name)).collect();
+        let served: u64 = phases.iter().map(|w| w.stats.succeeded).sum();
+        let ended = |ending| phases.iter().map(|w| w.stats.endings.get(ending)).sum::<u64>();
+        if served == 0 {
+            return check(NAME, Mark::Unknown, "no connection was served");
+        }
+        let sockets = format!(
+            "{} served: {} ended by FIN, {} by RST, {} not ended",
+            things(served, "connection"),
+            ended(Ending::Fin),
+            ended(Ending::Reset),
+            ended(Ending::NotEnded)
+        );
+        let Some(seen) = self.packets() else {
+            let mark =
+                if ended(Ending::Reset) + ended(Ending::NotEnded) > 0 { Mark::Bad } else { Mark::Unknown };
+            return check(NAME, mark, format!("{sockets}; the packets were not looked at"));
+        };
+        let ours = |workload: Option<&str>| phases.iter().any(|w| Some(w.name.as_str()) == workload);
+        let mut bad: Vec<(AnomalyId, u64)> = Vec::new();
+        for row in &seen.anomalies {
+            if row.class == AnomalyClass::Device && of_a_close(row.id) && ours(row.workload.as_deref()) {
+                match bad.iter_mut().find(|(id, _)| *id == row.id) {
+                    Some((_, n)) => *n += row.connections,
+                    None => bad.push((row.id, row.connections)),
+                }
+            }
+        }
+        if !bad.is_empty() {
+            let list: Vec<_> =
+                bad.iter().map(|(id, n)| format!("{} on {}", id.name(), things(*n, "connection"))).collect();
+            let text = format!("{}; {}", list.join(", "), things(served, "connection") + " served");
+            return check(NAME, Mark::Bad, text);
+        }
+        if seen.dropped > 0 || seen.failure.is_some() {
+            return check(NAME, Mark::Unknown, format!("{sockets}; not all packets were looked at"));
+        }
+        check(NAME, Mark::Good, sockets)
+    }
+
+    fn late_request(&self) -> Option<Check> {
+        let w = self.tried(names::LATE)?;
+        let text = format!("{} that came 300 ms after the handshake{}", served(w, "request"), failures(w));
+        Some(check("late request", good_if(all_served(w)), text))
+    }
+
+    fn persistent(&self) -> Option<Check> {
+        let w = self.tried(names::PERSISTENT)?;
+        let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
+        let how = if self.closes_after_each() {
+            format!("{}: the device closes after each answer", served(w, "request"))
+        } else {
+            format!("{} on {}", served(w, "request"), things(connections, "connection"))
+        };
+        Some(check("keep-alive HTTP", good_if(all_served(w)), format!("{how}{}", failures(w))))
+    }
+
+    fn closes_after_each(&self) -> bool {
+        self.tried(names::PERSISTENT).is_some_and(|w| {
+            let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
+            w.stats.succeeded > 1 && w.stats.succeeded <= connections
+        })
+    }
+
+    fn stream(&self) -> Option<Check> {
+        let w = self.tried(names::STREAM)?;
+        let text =
+            format!("{} of 16 KiB on port 7007{}", served(w, "echo").replace("echos", "echoes"), failures(w));
+        Some(check("payload", good_if(all_served(w)), text))
+    }
+
+    fn crowd(&self) -> Option<Check> {
+        let w = self.tried(names::CROWD)?;
+        let slowest = main_latency(w).and_then(|l| l.quantile_ns(1.0));
+        let slowest = slowest.map_or_else(String::new, |ns| format!(", the slowest after {}", time(ns)));
+        let text = format!("{} with {} at once{slowest}{}", served(w, "request"), w.at_once, failures(w));
+        Some(check("many at once", good_if(all_served(w)), text))
+    }
+
+    fn after_reset(&self) -> Option<Check> {
+        let w = self.tried(names::RESET)?;
+        let text = format!("{}, each connection then reset by the host{}", served(w, "request"), failures(w));
+        Some(check("after a reset", good_if(all_served(w)), text))
+    }
+
+    fn idle_connections(&self) -> Option<Check> {
+        const NAME: &str = "idle connections";
+        if self.closes_after_each() {
+            let text = "none to hold: the device closes after each answer";
+            return self.phase(names::SILENT).map(|_| check(NAME, Mark::Good, text));
+        }
+        if let Some(h) = self.half_open() {
+            let text = match h.limit {
+                LimitReached::Device => {
+                    format!("holds {} at once; further ones wait or fail", h.served)
+                }
+                LimitReached::Setting if h.unserved > 0 => {
+                    format!("holds {} at once; {} more were taken and not served", h.served, h.unserved)
+                }
+                LimitReached::Setting => format!("held all {} that were opened", h.served),
+                LimitReached::NotSearched | LimitReached::Host | LimitReached::Stopped => {
+                    return Some(check(
+                        NAME,
+                        Mark::Unknown,
+                        "the search for the limit did not come to an end",
+                    ));
+                }
+            };
+            return Some(check(NAME, if h.served > 1 { Mark::Good } else { Mark::Bad }, text));
+        }
+        if let Some(hold) = self.hold {
+            let more = if hold.full { "further ones wait or fail" } else { "no more were tried" };
+            let text = format!(
+                "holds {} at once ({more}); {} ended by the device within {}",
+                hold.held,
+                hold.ended_by_device,
+                time(hold.idle_ns)
+            );
+            return Some(check(NAME, if hold.held > 1 { Mark::Good } else { Mark::Bad }, text));
+        }
+        let reason = self.phase(names::SILENT)?.stats.half_open.as_deref()?.unavailable.as_deref()?;
+        Some(check(NAME, Mark::Unknown, reason))
+    }
+
+    fn takes_back(&self) -> Option<Check> {
+        const NAME: &str = "takes them back";
+        if self.closes_after_each() {
+            return None;
+        }
+        if let Some(h) = self.half_open() {
+            let of = h.connections.iter().filter(|c| c.stage == Stage::Served);
+            let (all, back) = of.fold((0_u64, 0_u64), |(all, back), c| {
+                (all + 1, back + u64::from(c.reclaimed_after_ns.is_some()))
+            });
+            let longest = h.connections.iter().filter_map(|c| c.reclaimed_after_ns).max();
+            let after = longest
+                .filter(|_| back > 0)
+                .map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
+            let text = format!(
+                "{back} of {} whose peer fell silent{after}; watched for {}",
+                things(all, "connection"),
+                time(h.watched_ns)
+            );
+            // Where others are served all the while nobody is hurt, and a server with much room takes its time.
+            let hurts = h.exhausted == Exhaustion::Yes && h.watched_ns >= h.expected_reclaim_ns;
+            let mark = match back == all && all > 0 {
+                true => Mark::Good,
+                false if hurts => Mark::Bad,
+                false => Mark::Unknown,
+            };
+            return Some(check(NAME, mark, text));
+        }
+        let hold = self.hold?;
+        let reason = self.phase(names::SILENT)?.stats.half_open.as_deref()?.unavailable.as_deref()?;
+        let after = match hold.served_after {
+            Some(true) => "served again after an orderly close",
+            Some(false) => "not served after an orderly close",
+            None => "not asked again",
+        };
+        let mark = if hold.served_after == Some(false) { Mark::Bad } else { Mark::Unknown };
+        Some(check(NAME, mark, format!("{after}; from silent peers it could not be tested: {reason}")))
+    }
+
+    fn keep_alive(&self) -> Check {
+        const NAME: &str = "TCP keep-alive";
+        let idle_ns = self.half_open().map(|h| h.watched_ns).max(self.hold.map(|hold| hold.idle_ns));
+        let Some(seen) = self.packets() else {
+            return check(NAME, Mark::Unknown, "the packets were not looked at");
+        };
+        let figures = seen.summary.keep_alive;
+        if figures.probes > 0 {
+            let after = figures.idle_ns.map_or_else(String::new, |ns| {
+                format!(", the first after {} idle", time(u64::try_from(ns).unwrap_or(0)))
+            });
+            return check(
+                NAME,
+                Mark::Good,
+                format!("{} of the device seen{after}", things(figures.probes, "probe")),
+            );
+        }
+        match idle_ns.filter(|ns| *ns > 0) {
+            Some(ns) => check(
+                NAME,
+                Mark::Unknown,
+                format!(
+                    "not seen within {} idle; where nobody sets it, the first probe comes after {USUAL_KEEP_IDLE_S} s",
+                    time(ns)
+                ),
+            ),
+            None => check(NAME, Mark::Unknown, "no connection was left idle"),
+        }
+    }
+
+    fn telemetry(&self) -> Check {
+        const NAME: &str = "telemetry";
+        let Some(probes) = &self.outcome.probes else {
+            return check(NAME, Mark::Unknown, "probes were switched off");
+        };
+        let device = &probes.device;
+        let Some(last) = device.last.as_ref().map(|sample| &sample.telemetry) else {
+            let reason = match &probes.telemetry {
+                ProbeStats::Unavailable { reason } => reason.clone(),
+                ProbeStats::Measured(_) => "not answered".into(),
+            };
+            return check(NAME, Mark::Unknown, reason);
+        };
+        let mut list = Vec::new();
+        list.extend(last.heap_free_bytes.map(|free| {
+            let least =
+                last.heap_min_free_bytes.map_or_else(String::new, |b| format!(", {} least ever", bytes(b)));
+            format!("heap {} free{least}", bytes(free))
+        }));
+        list.extend(last.sockets_used.map(|used| {
+            let of = last.sockets_limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+            format!("sockets {used}{of}")
+        }));
+        list.extend(last.wifi_rssi_dbm.map(|dbm| format!("signal {dbm} dBm")));
+        list.extend(last.wifi_power_save.as_ref().map(|mode| format!("power save {mode}")));
+        list.extend(last.uptime_ms.map(|ms| format!("up {}", time(ms.saturating_mul(1_000_000)))));
+        list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {reason}")));
+        list.extend(last.capacity.map(|n| format!("states {}", things(u64::from(n), "connection"))));
+        let text = if list.is_empty() { "answered, without a reading".into() } else { list.join(", ") };
+        check(NAME, good_if(device.restart_count == 0), text)
+    }
+}
+
+/// Anomalies of how connections end.
+const fn of_a_close(id: AnomalyId) -> bool {
+    matches!(
+        id,
+        AnomalyId::AbortiveClose
+            | AnomalyId::RstAfterFin
+            | AnomalyId::LateRst
+            | AnomalyId::RstAfterHandshake
+            | AnomalyId::ClosedUnserved
+            | AnomalyId::RstStorm
+            | AnomalyId::FinRetransmission
+            | AnomalyId::FinDuel
+            | AnomalyId::DataAfterFin
+            | AnomalyId::HalfClosedLinger
+    )
+}
+
+fn main_latency(w: &WorkloadOutcome) -> Option<&Latency> {
+    w.stats.main_phase.and_then(|phase| w.stats.latency.get(&phase)).map(|pair| &pair.corrected)
+}
+
+fn all_served(w: &WorkloadOutcome) -> bool {
+    w.stats.succeeded > 0 && w.stats.failures.of_device() == 0
+}
+
+fn served(w: &WorkloadOutcome, one: &str) -> String {
+    format!("{} of {} answered", w.stats.succeeded, things(w.stats.attempts, one))
+}
+
+/// `; read_timeout 2`, or nothing.
+fn failures(w: &WorkloadOutcome) -> String {
+    let all: Vec<(Failure, u64)> = w.stats.failures.iter().filter(|(_, n)| *n > 0).collect();
+    let list: Vec<String> = all.iter().map(|(failure, n)| format!("{} {n}", failure.name())).collect();
+    if list.is_empty() { String::new() } else { format!("; {}", list.join(", ")) }
+}
+
+/// `, 1 ms median, 5 ms at most`, or nothing.
+fn latency(of: &Latency) -> String {
+    match (of.quantile_ns(0.5), of.quantile_ns(1.0)) {
+        (Some(median), Some(most)) if of.count() > 0 => {
+            format!(", {} in the median, {} at most", time(median), time(most))
+        }
+        _ => String::new(),
+    }
+}
+
+fn ports(seen: &[PortSeen]) -> Check {
+    const NAME: &str = "ports";
+    if seen.is_empty() {
+        return check(NAME, Mark::Unknown, "not looked at");
+    }
+    let list: Vec<String> = seen
+        .iter()
+        .map(|p| {
+            let state = match p.state {
+                State::Open => "open",
+                State::Closed => "closed",
+                State::Silent => "no answer",
+                State::NotAsked => "not asked",
+            };
+            format!("{} ({}) {state}", p.port, p.service)
+        })
+        .collect();
+    let first = seen.first().map(|p| p.state);
+    check(NAME, if first == Some(State::Open) { Mark::Good } else { Mark::Unknown }, list.join(", "))
+}

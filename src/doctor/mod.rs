@@ -1,0 +1,156 @@
+//! The doctor: a fixed, gentle course of workloads for one minute, and what it says of any device.
+//!
+//! [`plan`] makes the phases for the engine and [`Triage`] leaves out those that would only do harm once a device
+//! has stopped serving; the findings are made by the same rules as for any run. [`Doctor::examination`] reads the
+//! outcome as checks in plain words. Knows no report and no page.
+//!
+//! # The course
+//! 1. `requests`: eight HEADs a second, for latency, clean closes, and sockets that are not given back.
+//! 2. `late`: requests a moment after the handshake, for programs that close before they have read.
+//! 3. `persistent`: many requests on one connection.
+//! 4. `stream`: payload in the device's own protocol, where it has it, for programs that stop reading.
+//! 5. `crowd`: more connections at once than a small device holds.
+//! 6. `reset`: connections that the host resets, for sockets forgotten after an error.
+//! 7. `silent`: connections that fall silent, to the device's limit, and whether it takes them back.
+//! 8. `hold`: where the host may not fall silent, connections held open and idle instead.
+//! 9. `ports`: which of the known ports take connections.
+//!
+//! What does harm comes late: a device that leaks a socket with each reset has been asked everything else before.
+
+mod checks;
+mod deeds;
+mod hold;
+mod phase;
+mod ports;
+mod triage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnose::Examination;
+use crate::engine::{Outcome, PlannedPhase, StartRule};
+use crate::event::Endpoints;
+use crate::workload::{ParamError, Workload, kind};
+
+use hold::{Hold, HoldNotes};
+use phase::Limited;
+use ports::{PortNotes, Ports};
+pub use triage::Triage;
+
+/// The length that is meant when none is given.
+pub const USUAL: Duration = Duration::from_secs(60);
+
+/// The shortest length in which everything but slow reclaims can be looked at.
+pub const SHORTEST: Duration = Duration::from_secs(20);
+
+/// Names of the phases: what reports and gates call them.
+pub mod names {
+    /// Steady requests, a connection each.
+    pub const REQUESTS: &str = "requests";
+    /// Requests that come late.
+    pub const LATE: &str = "late";
+    /// Many requests on a connection.
+    pub const PERSISTENT: &str = "persistent";
+    /// Payload in the device's own protocol.
+    pub const STREAM: &str = "stream";
+    /// Many connections at once.
+    pub const CROWD: &str = "crowd";
+    /// Connections that the host resets.
+    pub const RESET: &str = "reset";
+    /// Connections that fall silent.
+    pub const SILENT: &str = "silent";
+    /// Connections held open and idle.
+    pub const HOLD: &str = "hold";
+    /// Known ports.
+    pub const PORTS: &str = "ports";
+
+    /// All of them, in the order of the course.
+    pub const ALL: [&str; 9] = [REQUESTS, LATE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];
+}
+
+/// Most connections that are opened at once to find out how many the device holds.
+const MOST_HELD: u32 = 16;
+
+/// Time within which a device with keep-alive of 10 s and three probes 3 s apart has its sockets back.
+const RECLAIM: Duration = Duration::from_secs(20);
+
+/// What the course takes besides waiting for reclaimed sockets.
+const BESIDE_RECLAIM: Duration = Duration::from_secs(30);
+
+/// A doctor with a plan.
+pub struct Doctor {
+    ports: Arc<PortNotes>,
+    hold: Arc<HoldNotes>,
+}
+
+/// Makes the phases of an examination of about `length` (at least [`SHORTEST`]).
+///
+/// # Errors
+/// [`ParamError`] where a workload does not take the course's settings.
+pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<PlannedPhase>), ParamError> {
+    let length = length.max(SHORTEST);
+    let reclaim =
+        length.saturating_sub(BESIDE_RECLAIM).clamp(Duration::from_secs(5), Duration::from_secs(30));
+    let (ports, hold) = (Arc::<PortNotes>::default(), Arc::<HoldNotes>::default());
+    let silent = format!(
+        "connections = {MOST_HELD}\nfull_after = 2\nbaseline = \"2s\"\nwatch_reclaim = \"{}ms\"\n\
+         expect_reclaim = \"{}s\"\ntimeout_connect = \"1s\"\ntimeout_read = \"1s\"",
+        reclaim.as_millis(),
+        RECLAIM.as_secs()
+    );
+    let mut phases = vec![
+        step(names::REQUESTS, 12, made("head", REQUESTS)?),
+        step(names::LATE, 6, made("head", LATE)?),
+        step(names::PERSISTENT, 8, made("rw", PERSISTENT)?),
+    ];
+    if endpoints.framed.is_some() {
+        phases.push(step(names::STREAM, 8, made("rw", STREAM)?));
+    }
+    phases.extend([
+        step(names::CROWD, 12, made("head", CROWD)?),
+        step(names::RESET, 8, made("head", RESET)?),
+        // It ends by itself: the search for the limit, the watch, and ten seconds for the device to come back.
+        step(names::SILENT, reclaim.as_secs() + 60, made("half-open", &silent)?),
+        step(names::HOLD, 40, Box::new(Hold::new(Arc::clone(&hold), MOST_HELD, length / 5))),
+        step(names::PORTS, 5, Box::new(Ports::new(Arc::clone(&ports)))),
+    ]);
+    Ok((Doctor { ports, hold }, phases))
+}
+
+const REQUESTS: &str = "rate = \"8/s\"\nduration = \"8s\"\nconnections = 4\ntimeout_connect = \"3s\"\n\
+                        timeout_read = \"8s\"";
+const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeout_connect = \"2s\"\n\
+                    timeout_read = \"2s\"";
+const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"HEAD\"\ncount = 20\nconnections = 1\n\
+                          timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
+const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = \"16KiB\"\n\
+                      timeout_connect = \"2s\"\ntimeout_read = \"3s\"\ntimeout_write = \"3s\"";
+const CROWD: &str = "count = 36\nduration = \"8s\"\nconnections = 12\ntimeout_connect = \"3s\"\n\
+                     timeout_read = \"10s\"";
+const RESET: &str = "close = \"rst\"\ncount = 12\nduration = \"8s\"\ntimeout_connect = \"1s\"\n\
+                     timeout_read = \"1s\"";
+
+fn made(name: &str, settings: &str) -> Result<Box<dyn Workload>, ParamError> {
+    let wrong = |what: String| ParamError::Value { key: name.to_owned(), what };
+    let table = settings.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    let kind = kind(name).ok_or_else(|| wrong("no such workload".into()))?;
+    (kind.build)(&table)
+}
+
+/// A phase that ends after so many seconds, whatever it is waiting for.
+fn step(name: &str, limit_s: u64, workload: Box<dyn Workload>) -> PlannedPhase {
+    let workload = Limited { inner: workload, limit: Duration::from_secs(limit_s) };
+    PlannedPhase { name: name.to_owned(), start: StartRule::AfterPrevious, workload: Box::new(workload) }
+}
+
+impl Doctor {
+    /// What was seen, and what was done to the device for it.
+    #[must_use]
+    pub fn examination(&self, outcome: &Outcome) -> Examination {
+        let (ports, hold) = (self.ports.seen(), self.hold.seen());
+        Examination {
+            checks: checks::of(outcome, &ports, hold.as_ref()),
+            done: deeds::of(outcome, &ports, hold.as_ref()),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A doctor's page: what is wrong with the device, what was looked at, and what was done to it.
+
+use super::{LABEL, broke, title};
+use crate::diagnose::{Deeds, Examination, Mark, Severity};
+use crate::report::human::{bytes, things};
+use crate::report::style::{Glyphs, Style, Tone};
+use crate::report::{CaptureStatus, Report, ThresholdRow, ThresholdStatus};
+
+/// Width of a check's name with its mark.
+const NAME: usize = LABEL + 7;
+
+pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, style: Style) {
+    gates(out, r, style);
+    if r.findings.is_empty() {
+        title(out, "Nothing is wrong, as far as was seen", style);
+        let looked = match r.capture.status {
+            CaptureStatus::Complete => {
+                format!("{} looked at, no finding", things(r.capture.packets.unwrap_or(0), "packet"))
+            }
+            _ => {
+                let reason = r.capture.reason.as_deref().unwrap_or("nobody asked for it");
+                format!("no finding; the packets were not all looked at: {reason}")
+            }
+        };
+        style.wrapped(out, "  ", 2, &looked);
+    } else {
+        title(out, "Findings, the most harmful first", style);
+        for severity in [Severity::Error, Severity::Warning, Severity::Info] {
+            for finding in r.findings.iter().filter(|finding| finding.severity == severity) {
+                broke::finding(out, finding, style);
+            }
+        }
+    }
+    title(out, "What was looked at", style);
+    for check in &examination.checks {
+        let (sign, tone) = sign(check.mark, style.glyphs);
+        let head = format!("  {} {:<width$}", style.paint(tone, sign), check.name, width = NAME - 4);
+        style.wrapped(out, &head, NAME, &check.seen);
+    }
+    title(out, "What was done to the device", style);
+    style.wrapped(out, "  ", 2, &deeds(&examination.done));
+}
+
+/// The gates that somebody set; the usual one says no more than the findings do.
+fn gates(out: &mut String, r: &Report, style: Style) {
+    let usual = |t: &ThresholdRow| t.expr == crate::report::thresholds::DEFAULT_GATE;
+    if r.thresholds.iter().any(|t| !usual(t) || t.status == ThresholdStatus::Inconclusive) {
+        super::gates(out, r, style);
+    }
+}
+
+const fn sign(mark: Mark, glyphs: Glyphs) -> (&'static str, Tone) {
+    match (mark, glyphs) {
+        (Mark::Good, Glyphs::Unicode) => ("\u{2713}", Tone::Good),
+        (Mark::Good, Glyphs::Ascii) => ("+", Tone::Good),
+        (Mark::Bad, Glyphs::Unicode) => ("\u{2717}", Tone::Bad),
+        (Mark::Bad, Glyphs::Ascii) => ("x", Tone::Bad),
+        (Mark::Unknown, _) => ("?", Tone::Doubt),
+    }
+}
+
+fn deeds(done: &Deeds) -> String {
+    let mut list = vec![
+        format!(
+            "{} tried, up to {} at once",
+            things(done.connections, "connection"),
+            done.connections_at_once
+        ),
+        things(done.requests, "request"),
+        format!("{} sent and {} received", bytes(done.bytes_sent as f64), bytes(done.bytes_received as f64)),
+    ];
+    if done.silenced > 0 {
+        list.push(format!("the host fell silent on {}", things(done.silenced, "connection")));
+    }
+    if done.resets > 0 {
+        list.push(format!("{} ended by a RST of the host's", things(done.resets, "connection")));
+    }
+    if done.datagrams > 0 {
+        list.push(format!("{} for ping and telemetry", things(done.datagrams, "datagram")));
+    }
+    list.join("; ")
+}
