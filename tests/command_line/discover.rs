@@ -10,7 +10,7 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::common::apart::{OWN_NETWORK, apart, ip};
-use crate::common::{espstress_with, failure};
+use crate::common::{espstress, espstress_with, failure, skipped};
 
 /// Of the interface that the responders are on.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -126,6 +126,34 @@ fn a_board_is_found_with_what_it_says_of_itself() {
         });
         assert!(told, "no table has the board's line");
     });
+}
+
+#[test]
+fn a_twin_on_the_boards_stack_is_found() {
+    // In the twin's own network, by a shell; a loaded machine may need more than one search.
+    let search = "\"$0\" discover --json --timeout 2s > heard.json || exit 9";
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8; do {search}; grep -q '\"persona\": \"hoarder\"' heard.json && break; done; cat heard.json"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_espstress");
+    let output = espstress()
+        .current_dir(&folder)
+        .args(["twin", "--stack", "smoltcp", "--persona", "hoarder", "--", "sh", "-c", &script, program])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(3) && (said.contains("namespace") || said.contains("tun")) {
+        return skipped("twin", &said);
+    }
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let heard: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+    let found = device(&heard, "espstress-twin").unwrap_or_else(|| panic!("{heard:#}"));
+    assert_eq!(found["addresses"], serde_json::json!(["192.168.4.91"]));
+    assert_eq!((&found["stack"], &found["persona"]), (&"smoltcp".into(), &"hoarder".into()));
+    assert_eq!(found["firmware"], env!("CARGO_PKG_VERSION"));
+    assert!(found["capacity"].as_u64() > Some(1), "{found:#}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use espstress_device::Service;
-use espstress_device::conformance::TOKEN;
+use espstress_device::conformance::{TOKEN, withstands_noise};
 use support::{Build, Host};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,62 +51,11 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// xorshift64, for bytes that are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| u8::try_from(self.below(256)).expect("below 256")).collect()
-    }
-}
-
 #[test]
-fn random_bytes_on_every_port_leave_it_serving() {
-    const SEED: u64 = 0x00C0_FFEE_D00D;
-    let mut random = Random(SEED);
+fn noise_on_every_port_stops_changes_and_costs_nothing() {
+    // Memory that is not given back is told when the process ends, by the leak sanitizer.
     let host = Host::start(Build::Sanitized, &["--token", TOKEN]);
-    let beginnings: [&[u8]; 5] =
-        [b"", b"GET / HTTP/1.1\r\n", b"POST /control HTTP/1.1\r\n", b"{", b"telemetry "];
-    let datagrams = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
-    for round in 0..160 {
-        let service = Service::TCP[round % Service::TCP_COUNT];
-        let mut bytes = beginnings[random.below(beginnings.len())].to_vec();
-        let len = random.below(4_000);
-        bytes.extend(random.bytes(len));
-        let mut stream = connect(&host, service);
-        // Pieces, resets in the middle and half-closes are part of the game; what the device does with them is not.
-        for piece in bytes.chunks(1 + random.below(700)) {
-            if stream.write_all(piece).is_err() {
-                break;
-            }
-        }
-        if random.below(2) == 0 {
-            let _ = stream.shutdown(std::net::Shutdown::Write);
-            let mut answer = Vec::new();
-            if let Err(error) = stream.read_to_end(&mut answer) {
-                assert_eq!(
-                    error.kind(),
-                    ErrorKind::ConnectionReset,
-                    "{service}, round {round}, seed {SEED:#x}"
-                );
-            }
-        }
-        let len = random.below(80);
-        let _ = datagrams.send_to(&random.bytes(len), host.address(Service::Telemetry));
-    }
-    let answer = head(&host);
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}, seed {SEED:#x}");
-    eventually("the end of every connection", || {
-        let services = host.telemetry()["services"].clone();
-        services.as_object().is_some_and(|all| all.values().all(|service| service["open"] == 0))
-    });
+    withstands_noise(&host.device(), 0x00C0_FFEE_D00D).expect("the device as it was");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use espstress_device::telemetry::Stack;
 
 use crate::device::{Board, Device};
 use crate::slot::Buffers;
-use crate::{OTHER_SOCKETS, SMOLTCP_VERSION, mdns};
+use crate::{OTHER_SOCKETS, SMOLTCP_VERSION};
 
 /// Sockets of the pool, as on the boards.
 pub const POOL: usize = 12;
@@ -79,7 +79,7 @@ pub async fn live<B: Board, T>(
     tasks.spawn(device.answer_telemetry(stack)).detach();
     tasks.spawn(device.obey()).detach();
     tasks.spawn(device.dial(stack, &mut dial)).detach();
-    tasks.spawn(mdns::announce(stack, place.name, &[("http", "80")])).detach();
+    tasks.spawn(device.announce(stack, place.name, "host")).detach();
     // After those that listen, so that they do before the first frame is looked at.
     tasks.spawn(async move { runner.run().await }).detach();
     let beside = tasks.spawn(beside);

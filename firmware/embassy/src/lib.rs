@@ -30,6 +30,7 @@
 #[cfg(any(feature = "host", test))]
 extern crate std;
 
+mod announce;
 mod device;
 mod dial;
 #[cfg(feature = "host")]

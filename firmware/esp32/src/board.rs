@@ -7,7 +7,7 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use espstress_device::telemetry::{DisconnectReason, PowerSave, ResetReason, Stack, Wifi};
 use espstress_device::{Config, DeviceWish, Readings};
-use espstress_embassy::Board;
+use espstress_embassy::{Board, SMOLTCP_VERSION};
 
 use crate::{heap, retained};
 
@@ -25,9 +25,6 @@ pub(crate) const CHIP: &str = if cfg!(feature = "esp32c3") {
 } else {
     "ESP32"
 };
-
-/// The network stack's name.
-pub(crate) const STACK: &str = "smoltcp";
 
 /// Options of the stack that matter for what is seen on the wire.
 const OPTIONS: [(&str, &str); 6] = [
@@ -95,7 +92,7 @@ impl Board for Chip {
             }),
             sockets: None,
             tcp: None,
-            stack: Stack { name: STACK, version: "0.13.1" },
+            stack: Stack { name: "smoltcp", version: SMOLTCP_VERSION },
             options: &options,
         })
     }

@@ -28,7 +28,6 @@ mod wifi;
 use core::fmt::Write;
 
 use embassy_executor::Spawner;
-use embassy_futures::select::select;
 use embassy_net::{DhcpConfig, Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use esp_backtrace as _;
@@ -40,7 +39,7 @@ use esp_println::println;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
 use espstress_device::text::{Text, Token};
 use espstress_device::{Config, Services};
-use espstress_embassy::{Buffers, Device, OTHER_SOCKETS, mdns};
+use espstress_embassy::{Buffers, Device, OTHER_SOCKETS};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::board::Chip;
@@ -59,9 +58,6 @@ const TX: usize = 2_920;
 
 /// Silence of the main loop after which the chip is reset.
 const WATCHDOG: esp_hal::time::Duration = esp_hal::time::Duration::from_secs(8);
-
-/// How often the announcement is compared with the persona in force.
-const PERSONA_LOOK: Duration = Duration::from_secs(1);
 
 type Board = Device<Chip, POOL_LEN>;
 
@@ -175,37 +171,9 @@ async fn dial(device: &'static Board, stack: Stack<'static>, buffers: &'static m
     device.dial(stack, buffers).await;
 }
 
-/// Announces the device, and anew when its persona is another one.
 #[embassy_executor::task]
 async fn announce(device: &'static Board, stack: Stack<'static>, name: &'static str) {
-    let mut capacity = heapless::String::<5>::new();
-    // Sixteen bits have five digits.
-    let _ = write!(capacity, "{}", device.with(|program, _| program.config().capacity()));
-    loop {
-        let persona = device.with(|program, _| program.persona().name());
-        let txt = [
-            ("stack", board::STACK),
-            ("persona", persona),
-            ("capacity", &capacity),
-            ("firmware", env!("CARGO_PKG_VERSION")),
-            ("chip", board::CHIP),
-            ("http", "80"),
-            ("telemetry", "7008"),
-            ("raw", "8080"),
-            ("line", "8123"),
-        ];
-        let announced = async {
-            mdns::announce(stack, name, &txt).await;
-            // No socket for it: the device does without.
-            core::future::pending::<()>().await;
-        };
-        let changed = async {
-            while device.with(|program, _| program.persona().name()) == persona {
-                Timer::after(PERSONA_LOOK).await;
-            }
-        };
-        select(announced, changed).await;
-    }
+    device.announce(stack, name, board::CHIP).await;
 }
 
 #[embassy_executor::task]
