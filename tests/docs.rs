@@ -1,5 +1,8 @@
 //! The documents say what the program says: each name has its row, each named file is there.
 
+#[path = "docs/ci.rs"]
+mod ci;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -186,7 +186,7 @@ def targets(costs, paced, memory):
         rows.append(["CPU with capture and all rules below oha's", f"{x:.2f} x" if looked else "no complete capture",
                      x < 1 if looked else None])
     for name, peaks in memory.items():
-        if name in FLAT_FROM:
+        if max(peaks) > FLAT_FROM.get(name, max(peaks)):
             few, many = FLAT_FROM[name], max(peaks)
             low, high = peaks[few], peaks[many]
             rows.append([f"memory flat from {few:,} to {many:,} connections: {name}", f"{(high - low) / 1024:+.1f} MiB",

@@ -51,9 +51,10 @@ PERSONAS = {
                         ["head", "twin", "-c", "4", "-n", "40", "--request-delay", "300ms"]),
     "serial": Case("one client at a time, no time-out", ["half-open", "twin"]),
     "no-keepalive": Case("never notices a vanished peer", ["half-open", "twin"]),
-    "leaky": Case("forgets to close after an error", ["head", "twin", "-c", "4", "-n", "60", "--close", "rst"]),
+    "leaky": Case("forgets to close after an error", ["head", "twin", "-n", "20", "--close", "rst", "--timeout-connect", "1s"]),
     "hoarder": Case("keeps 256 bytes of every request", PACED),
-    "slow-accept": Case("accepts one connection a second", ["head", "twin", "-c", "30", "-n", "120"], 120, 30),
+    "slow-accept": Case("accepts one connection a second", ["head", "twin", "-c", "16", "-n", "32", "--timeout-connect", "3500ms",
+                                                               "--timeout-read", "20s"], 32, 16),
     "deaf": Case("stops reading in mid-stream", ["rw", "twin", "--size", "16KiB", "-n", "20"]),
     "half-closer": Case("never closes after the peer's FIN", ["head", "twin", "-c", "4", "-n", "60"], 60),
     "frozen": Case("the application hangs, the stack lives", ["head", "twin", "-c", "4", "-n", "20"], 20),
@@ -123,7 +124,7 @@ def ask_peer(name, program, persona, folder):
     lines = told(name, text)
     shown = [Path(words[0]).name, *words[1:]]
     return {"line": " ".join(quoted(word) for word in shown).replace(str(folder) + "/", ""), "lines": few(lines),
-            "short": short(name, lines), "status": code}
+            "short": "no figure" if code is None else short(name, lines), "status": code}
 
 
 def few(lines):

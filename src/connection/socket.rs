@@ -116,11 +116,14 @@ impl Connector {
             Err(error) => return Err(at_connect(error)),
         }
         let stream = TcpStream::from_std(socket.into()).map_err(at_connect)?;
-        match timeout(self.timeouts.connect, stream.writable()).await {
+        let ready = match timeout(self.timeouts.connect, stream.ready(Interest::WRITABLE)).await {
             Err(_) => return Err(Failure::ConnectTimeout),
             Ok(ready) => ready.map_err(at_connect)?,
-        }
-        if let Some(error) = stream.take_error().map_err(at_connect)? {
+        };
+        // A connection that failed is writable too, and closed for writing: only then is there an error to ask for.
+        if ready.is_write_closed()
+            && let Some(error) = stream.take_error().map_err(at_connect)?
+        {
             return Err(at_connect(error));
         }
         let connection = Connection {
