@@ -54,8 +54,8 @@ fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
     (heap.free_min < threshold(&heap)).then_some(heap)
 }
 
-/// A workload whose connections end in RSTs for want of memory. A program that hangs resets nothing; one that has
-/// no socket left still answers telemetry; sockets that are kept are another cause.
+/// A workload whose connections fail for want of memory. A program that hangs resets nothing, and its heap does not
+/// go down before; one that has no socket left still answers telemetry; sockets that are kept are another cause.
 fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
     let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
@@ -64,11 +64,20 @@ fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     if !silent || socket_exhaustion::slots_are_kept(e) {
         return None;
     }
-    signs::exchanges(e).find(|w| {
-        let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
-        let others = w.failures.of_device().saturating_sub(resets);
-        w.succeeded > 0 && signs::stays_failed(w) && resets >= FEW && resets > others
-    })
+    let fell = signs::telemetry(e)
+        .and_then(|t| t.heap)
+        .is_some_and(|heap| heap.free_last.saturating_mul(4) <= heap.free_first);
+    signs::exchanges(e).find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w)))
+}
+
+/// Whether its failures are RSTs, most of them.
+fn in_resets(w: &WorkloadEvidence) -> bool {
+    let resets = resets(w);
+    resets >= FEW && resets > w.failures.of_device().saturating_sub(resets)
+}
+
+fn resets(w: &WorkloadEvidence) -> u64 {
+    w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w))
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -80,7 +89,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    let resets = resets(w);
     let mut evidence = vec![format!(
         "{}: {} succeeded, then {} met a RST and {} failed otherwise",
         w.name,
@@ -105,9 +114,9 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
         id: FindingId::HeapLow,
         severity: Severity::Error,
         statement: format!(
-            "The device ran out of memory, as it looks from outside: after {} it answers connections with RSTs and \
-             telemetry not at all, and ping goes on.",
-            things(w.succeeded, "exchange")
+            "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping goes on.",
+            things(w.succeeded, "exchange"),
+            if in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" }
         ),
         evidence,
         cause: cause.into(),
