@@ -64,10 +64,20 @@ fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     if !silent || socket_exhaustion::slots_are_kept(e) {
         return None;
     }
-    let fell = signs::telemetry(e)
-        .and_then(|t| t.heap)
-        .is_some_and(|heap| heap.free_last.saturating_mul(4) <= heap.free_first);
-    signs::exchanges(e).find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w)))
+    let heap = signs::telemetry(e).and_then(|t| t.heap);
+    let fell = heap.is_some_and(|heap| heap.free_last.saturating_mul(4) <= heap.free_first);
+    let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
+    signs::exchanges(e)
+        .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w) || filled(w)))
+}
+
+/// Whether control blocks in TIME_WAIT must have taken most of the heap, where the device closes first and keeps them
+/// all (lwIP's take 160 to 230 bytes, by word size).
+fn time_wait_fills(e: &Evidence<'_>, w: &WorkloadEvidence, free: u64) -> bool {
+    const BLOCK: u64 = 160;
+    let kept_for = e.device.msl_ms.unwrap_or(60_000).saturating_mul(2 * 1_000_000);
+    let took = w.last_success_ns.unwrap_or(w.end_ns).saturating_sub(w.start_ns);
+    w.close == ClosePolicy::Wait && took < kept_for && w.succeeded.saturating_mul(BLOCK) >= free / 5 * 3
 }
 
 /// Whether its failures are RSTs, most of them.
