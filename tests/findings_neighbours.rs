@@ -562,6 +562,21 @@ fn what_made_outages_left_without_a_first_answer_is_no_hang() {
 }
 
 #[test]
+fn what_made_outages_cost_the_workloads_beside_them_is_held_against_nobody() {
+    let made = outage(89);
+    let paced = fails_beside(head(8_974), &[(Failure::ConnectTimeout, 26)]);
+    let paced = WorkloadEvidence { at_once: 2, ..paced };
+    let standing = fails_beside(rw(8_937), &[(Failure::ReadTimeout, 63)]);
+    let standing = WorkloadEvidence { at_once: 2, ..standing };
+    let case = Case::clean(paced).with(|e| {
+        let probe = || Measured::Value(probe_through(&made));
+        e.probes = ProbesEvidence { icmp: probe(), tcp: probe(), telemetry: probe() };
+        e.workloads.extend([standing, made.clone()]);
+    });
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
 fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
     let case = Case::clean(head(300)).telemetry(|t| {
         t.heap = t.heap.map(|h| HeapEvidence { free_min: 300, ..h });

@@ -15,6 +15,11 @@ fn a_robust_device_comes_through_twenty_outages_of_a_tenth_to_ten_seconds() {
     let mut outages = 0;
     for report in &reports {
         says(report, &[]);
+        let sum = report.workloads[0].outage_summary.as_ref().expect("a summary");
+        println!("to the device {:?}\nfrom the device {:?}", sum.to_device, sum.to_host);
+        assert!(sum.messages_balance && sum.contradictions == 0 && sum.sessions_forgotten == 0, "{sum:?}");
+        assert_eq!((sum.unrecovered, sum.to_device.duplicates, sum.to_host.duplicates), (0, 0, 0), "{sum:?}");
+        assert!(sum.to_device.acknowledged > 0 && sum.to_host.acknowledged > 0, "{sum:?}");
         let rows = report.workloads[0].outages.as_deref().unwrap_or_default();
         for row in rows {
             outages += 1;

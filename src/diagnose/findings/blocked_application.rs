@@ -123,8 +123,7 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     };
     let unanswered = signs::unanswered(w);
     let share = if lossy_link::loses(e) { w.attempts / 100 } else { 0 };
-    // Each outage that was made may meet every connection while it waits for its first answer.
-    let met = w.outages.as_ref().map_or(0, |o| o.made.saturating_mul(u64::from(w.at_once)));
+    let met = signs::met_outages(e, w);
     let connects = signs::not_connected(w) == 0 || signs::stays_failed(w);
     standing && connects && unanswered.saturating_sub(met) >= UNANSWERED.max(share)
 }
