@@ -554,6 +554,20 @@ fn as_many_time_waits_as_the_heap_holds_are_want_of_memory_without_a_single_rese
 }
 
 #[test]
+fn a_heap_that_falls_until_telemetry_is_silent_runs_out_and_one_that_stood_does_not() {
+    let with = |last| {
+        let case = Case::clean(dies_after(head(0), 93, &[(Failure::ReadTimeout, 10)]));
+        let case = case.anomaly(AnomalyId::HalfClosedLinger, 10).telemetry(|t| {
+            t.requests = 10;
+            t.heap = t.heap.map(|h| HeapEvidence { free_last: last, free_min: last, per_second: None, ..h });
+        });
+        case.with(|e| e.probes.telemetry = Measured::Value(silent_from(6 * S)))
+    };
+    assert_eq!(with(25_000).ids(), [FindingId::HeapLow]);
+    assert_eq!(with(84_000).ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
 fn what_made_outages_left_without_a_first_answer_is_no_hang() {
     let w = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 5)]) };
     assert_eq!(Case::clean(w.clone()).ids(), []);

@@ -60,15 +60,27 @@ fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
     let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
     // Its time-out is the longer one: at the end of a run the last questions may still be open.
-    let silent = signs::open_silence(telemetry).is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
+    let silence = signs::open_silence(telemetry);
+    let silent = silence.is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
     if !silent || socket_exhaustion::slots_are_kept(e) {
         return None;
     }
     let heap = signs::telemetry(e).and_then(|t| t.heap);
-    let fell = heap.is_some_and(|heap| heap.free_last.saturating_mul(4) <= heap.free_first);
+    let until = silence.map_or(e.duration_ns, |silence| silence.from_ns);
+    let fell = heap.is_some_and(|heap| fell_to_nothing(&heap, until, e.duration_ns));
     let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
     signs::exchanges(e)
         .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w) || filled(w)))
+}
+
+/// Whether the heap was down to a quarter when it was last told, or to half and at its pace had nothing left at the
+/// end of the run.
+fn fell_to_nothing(heap: &HeapEvidence, told_until: u64, end: u64) -> bool {
+    let lost = u128::from(heap.free_first.saturating_sub(heap.free_last));
+    let silent_for = u128::from(end.saturating_sub(told_until));
+    let gone = u128::from(heap.free_last) * u128::from(told_until) <= lost * silent_for;
+    let down_to = |part: u64| heap.free_last.saturating_mul(part) <= heap.free_first;
+    down_to(4) || (down_to(2) && gone)
 }
 
 /// Whether control blocks in TIME_WAIT must have taken most of the heap, where the device closes first and keeps them
