@@ -9,7 +9,7 @@
 //!
 //! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third of it or later (of
 //! several intervals, of which probes a second apart meet few places, a fifth). One or two answers that something else
-//! held up must not hide it: up to 4 intervals, nine in ten at 70 (of one 78) to 105 % of them and a median at no more
+//! held up must not hide it: up to 4 intervals, nine in ten at 63 (of one 75) to 105 % of them and a median at no more
 //! than 72 % are enough. (Jitter of up to 40 ms each way puts nine in ten within 55 ms.)
 
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity};
@@ -76,7 +76,7 @@ const fn least_median(intervals: u64) -> f64 {
 /// The same for nine in ten. Probes a second apart meet several intervals in a
 /// few places only; of a single one, jitter of the path reaches more than two thirds by chance.
 const fn least_of_nine(intervals: u64) -> f64 {
-    if intervals == 1 { 0.78 } else { 0.7 }
+    if intervals == 1 { 0.75 } else { 0.63 }
 }
 
 /// What shows it: a name, the latencies, and the beacon intervals that they spread over.
