@@ -542,6 +542,55 @@ fn sockets_that_were_filled_before_the_first_account_are_kept_all_the_same() {
 }
 
 #[test]
+fn as_many_time_waits_as_the_heap_holds_are_want_of_memory_without_a_single_reset() {
+    let failures = [(Failure::ReadTimeout, 8), (Failure::ConnectTimeout, 5)];
+    let w = WorkloadEvidence { close: ClosePolicy::Wait, ..dies_after(head(0), 455, &failures) };
+    let silent = |e: &mut Evidence<'static>| e.probes.telemetry = Measured::Value(silent_from(S));
+    let case = Case::clean(w.clone()).anomaly(AnomalyId::HalfClosedLinger, 8).with(silent);
+    assert_eq!(case.ids(), [FindingId::HeapLow]);
+    let host_closes = WorkloadEvidence { close: ClosePolicy::Fin, ..w };
+    let case = Case::clean(host_closes).anomaly(AnomalyId::HalfClosedLinger, 8).with(silent);
+    assert_eq!(case.ids(), [FindingId::BlockedApplication], "the host keeps TIME_WAIT then");
+}
+
+#[test]
+fn a_heap_that_falls_until_telemetry_is_silent_runs_out_and_one_that_stood_does_not() {
+    let with = |last| {
+        let case = Case::clean(dies_after(head(0), 93, &[(Failure::ReadTimeout, 10)]));
+        let case = case.anomaly(AnomalyId::HalfClosedLinger, 10).telemetry(|t| {
+            t.requests = 10;
+            t.heap = t.heap.map(|h| HeapEvidence { free_last: last, free_min: last, per_second: None, ..h });
+        });
+        case.with(|e| e.probes.telemetry = Measured::Value(silent_from(6 * S)))
+    };
+    assert_eq!(with(25_000).ids(), [FindingId::HeapLow]);
+    assert_eq!(with(84_000).ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
+fn what_made_outages_left_without_a_first_answer_is_no_hang() {
+    let w = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 5)]) };
+    assert_eq!(Case::clean(w.clone()).ids(), []);
+    let more = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 8)]) };
+    assert_eq!(Case::clean(more).ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
+fn what_made_outages_cost_the_workloads_beside_them_is_held_against_nobody() {
+    let made = outage(89);
+    let paced = fails_beside(head(8_974), &[(Failure::ConnectTimeout, 26)]);
+    let paced = WorkloadEvidence { at_once: 2, ..paced };
+    let standing = fails_beside(rw(8_937), &[(Failure::ReadTimeout, 63)]);
+    let standing = WorkloadEvidence { at_once: 2, ..standing };
+    let case = Case::clean(paced).with(|e| {
+        let probe = || Measured::Value(probe_through(&made));
+        e.probes = ProbesEvidence { icmp: probe(), tcp: probe(), telemetry: probe() };
+        e.workloads.extend([standing, made.clone()]);
+    });
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
 fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
     let case = Case::clean(head(300)).telemetry(|t| {
         t.heap = t.heap.map(|h| HeapEvidence { free_min: 300, ..h });

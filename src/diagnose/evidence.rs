@@ -400,7 +400,7 @@ pub struct HeapEvidence {
     pub free_first: u64,
     /// Free at the reading in the middle of the run; `None` where there are too few.
     pub free_middle: Option<u64>,
-    /// Free at the last reading, after the watch.
+    /// Free at the last reading; of a run with outages, at the last one that was not within or right after one.
     pub free_last: u64,
     /// Least free reading during the run.
     pub free_min: u64,

@@ -61,7 +61,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
                 tcp: probe(&probes.tcp),
                 telemetry: probe(&probes.telemetry),
             };
-            evidence.telemetry = telemetry(probes, requests, made);
+            evidence.telemetry = telemetry(probes, requests, made, &outage_spells(run.workloads));
         }
     }
     evidence
@@ -249,7 +249,25 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
     }
 }
 
-fn telemetry(probes: &ProbeOutcome, requests: u64, made: u64) -> Measured<TelemetryEvidence> {
+/// When connections held what an outage kept from being acknowledged: from its start until a while after its end,
+/// nanoseconds. lwIP's repetitions are seconds apart then.
+fn outage_spells(workloads: &[WorkloadOutcome]) -> Vec<(u64, u64)> {
+    const AFTER: u64 = 6_000_000_000;
+    let rows = workloads.iter().filter_map(|w| w.stats.outage.as_deref()).flat_map(|o| o.rows.iter());
+    rows.filter_map(|row| {
+        let start = row.made_start_ns.or(row.seen_start_ns)?;
+        let end = row.end_ns().max(row.recovered_ns).unwrap_or(u64::MAX);
+        Some((start, end.saturating_add(AFTER)))
+    })
+    .collect()
+}
+
+fn telemetry(
+    probes: &ProbeOutcome,
+    requests: u64,
+    made: u64,
+    outages: &[(u64, u64)],
+) -> Measured<TelemetryEvidence> {
     let device = &probes.device;
     if device.samples == 0 {
         let reason = match &probes.telemetry {
@@ -266,7 +284,7 @@ fn telemetry(probes: &ProbeOutcome, requests: u64, made: u64) -> Measured<Teleme
             .iter()
             .map(|r| RestartEvidence { at_ns: r.noticed_ns, reason: r.reset_reason.clone() })
             .collect(),
-        heap: heap(device, requests),
+        heap: heap(device, requests, outages),
         sockets: sockets(device),
         time_wait: time_wait(device),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
@@ -277,9 +295,14 @@ fn telemetry(probes: &ProbeOutcome, requests: u64, made: u64) -> Measured<Teleme
     })
 }
 
-fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
+fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
     let free = device.readings.get(&Reading::HeapFree)?;
     let rows = device.rows();
+    let in_outage = |at: u64| outages.iter().any(|(from, to)| (*from..=*to).contains(&at));
+    // What unacknowledged data holds comes back: the last reading of a calm moment counts.
+    let calm = rows.iter().rev().filter(|row| !in_outage(row.at_ns));
+    let calm = calm.filter_map(|row| row.telemetry.heap_free_bytes).next();
+    let last = if outages.is_empty() { free.last? as u64 } else { calm.unwrap_or(free.first? as u64) };
     let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
     let slope = free.estimate();
     let span_s = match (rows.first(), rows.last()) {
@@ -298,7 +321,7 @@ fn heap(device: &DeviceSeries, requests: u64) -> Option<HeapEvidence> {
     Some(HeapEvidence {
         free_first: free.first? as u64,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
-        free_last: free.last? as u64,
+        free_last: last,
         free_min: lowest(device).map_or(free.min?, |lowest| lowest.min(free.min.unwrap_or(lowest))) as u64,
         total: device.last.as_ref().and_then(|sample| sample.telemetry.heap_total_bytes),
         largest_block_min: device

@@ -238,7 +238,7 @@ impl Observer {
     }
 
     fn begin(&mut self, s: &Segment, from: Direction, at: i64, sink: &mut impl FnMut(Occurrence)) -> u32 {
-        if let Some((slot, why)) = self.table.victim() {
+        if let Some((slot, why)) = self.table.victim(at) {
             match why {
                 Evicted::Settled => self.summary.evicted_settled += 1,
                 Evicted::Live => self.summary.evicted_live += 1,
@@ -246,7 +246,7 @@ impl Observer {
             self.end_of(slot, Obstacle::Evicted, sink);
         }
         let flow = self.fresh(s, from, at);
-        self.table.insert(flow)
+        self.table.insert(flow, at)
     }
 
     fn fresh(&mut self, s: &Segment, from: Direction, at: i64) -> Flow {

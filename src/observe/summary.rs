@@ -63,7 +63,7 @@ pub struct WireSummary {
     pub mid_stream: u64,
     /// Segments that belonged to no connection that is known.
     pub strays: u64,
-    /// Connections that had ended and were forgotten to make room.
+    /// Connections that had ended and were forgotten, to make room or after five minutes.
     pub evicted_settled: u64,
     /// Connections that had not ended and were forgotten to make room: what came of them is not judged.
     pub evicted_live: u64,

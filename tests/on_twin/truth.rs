@@ -58,7 +58,8 @@ fn memory_that_is_kept_of_every_request_leaks() {
 
 #[test]
 fn memory_that_is_kept_for_long_enough_runs_low_and_is_still_a_leak() {
-    let Some(report) = on_twin("head twin --persona hoarder:bytes=1KiB -n 106 --rate 14/s") else { return };
+    let load = "head twin --persona hoarder:bytes=1KiB -n 130 --rate 16/s";
+    let Some(report) = on_twin(&format!("{load} {IMPATIENT}")) else { return };
     let said = said(&report);
     assert!(
         said.contains(&FindingId::HeapLeak) && said.contains(&FindingId::HeapLow),

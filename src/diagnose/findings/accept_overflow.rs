@@ -44,14 +44,15 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    w.at_once >= 2 && w.succeeded > 0 && signs::unanswered(w) >= FEW && signs::taken_late(e)
+    let unanswered = signs::unanswered(w).saturating_sub(signs::met_outages(e, w));
+    w.at_once >= 2 && w.succeeded > 0 && unanswered >= FEW && signs::taken_late(e)
 }
 
 fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if taken_late(e, w) {
         return true;
     }
-    let timeouts = w.failures.get(Failure::ConnectTimeout);
+    let timeouts = w.failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
     let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };

@@ -123,8 +123,9 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     };
     let unanswered = signs::unanswered(w);
     let share = if lossy_link::loses(e) { w.attempts / 100 } else { 0 };
+    let met = signs::met_outages(e, w);
     let connects = signs::not_connected(w) == 0 || signs::stays_failed(w);
-    standing && connects && unanswered >= UNANSWERED.max(share)
+    standing && connects && unanswered.saturating_sub(met) >= UNANSWERED.max(share)
 }
 
 fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {

@@ -54,21 +54,52 @@ fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
     (heap.free_min < threshold(&heap)).then_some(heap)
 }
 
-/// A workload whose connections end in RSTs for want of memory. A program that hangs resets nothing; one that has
-/// no socket left still answers telemetry; sockets that are kept are another cause.
+/// A workload whose connections fail for want of memory. A program that hangs resets nothing, and its heap does not
+/// go down before; one that has no socket left still answers telemetry; sockets that are kept are another cause.
 fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
     let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
     // Its time-out is the longer one: at the end of a run the last questions may still be open.
-    let silent = signs::open_silence(telemetry).is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
+    let silence = signs::open_silence(telemetry);
+    let silent = silence.is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
     if !silent || socket_exhaustion::slots_are_kept(e) {
         return None;
     }
-    signs::exchanges(e).find(|w| {
-        let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
-        let others = w.failures.of_device().saturating_sub(resets);
-        w.succeeded > 0 && signs::stays_failed(w) && resets >= FEW && resets > others
-    })
+    let heap = signs::telemetry(e).and_then(|t| t.heap);
+    let until = silence.map_or(e.duration_ns, |silence| silence.from_ns);
+    let fell = heap.is_some_and(|heap| fell_to_nothing(&heap, until, e.duration_ns));
+    let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
+    signs::exchanges(e)
+        .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w) || filled(w)))
+}
+
+/// Whether the heap was down to a quarter when it was last told, or to half and at its pace had nothing left at the
+/// end of the run.
+fn fell_to_nothing(heap: &HeapEvidence, told_until: u64, end: u64) -> bool {
+    let lost = u128::from(heap.free_first.saturating_sub(heap.free_last));
+    let silent_for = u128::from(end.saturating_sub(told_until));
+    let gone = u128::from(heap.free_last) * u128::from(told_until) <= lost * silent_for;
+    let down_to = |part: u64| heap.free_last.saturating_mul(part) <= heap.free_first;
+    down_to(4) || (down_to(2) && gone)
+}
+
+/// Whether control blocks in TIME_WAIT must have taken most of the heap, where the device closes first and keeps them
+/// all (lwIP's take 160 to 230 bytes, by word size).
+fn time_wait_fills(e: &Evidence<'_>, w: &WorkloadEvidence, free: u64) -> bool {
+    const BLOCK: u64 = 160;
+    let kept_for = e.device.msl_ms.unwrap_or(60_000).saturating_mul(2 * 1_000_000);
+    let took = w.last_success_ns.unwrap_or(w.end_ns).saturating_sub(w.start_ns);
+    w.close == ClosePolicy::Wait && took < kept_for && w.succeeded.saturating_mul(BLOCK) >= free / 5 * 3
+}
+
+/// Whether its failures are RSTs, most of them.
+fn in_resets(w: &WorkloadEvidence) -> bool {
+    let resets = resets(w);
+    resets >= FEW && resets > w.failures.of_device().saturating_sub(resets)
+}
+
+fn resets(w: &WorkloadEvidence) -> u64 {
+    w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w))
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -80,7 +111,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    let resets = resets(w);
     let mut evidence = vec![format!(
         "{}: {} succeeded, then {} met a RST and {} failed otherwise",
         w.name,
@@ -105,9 +136,9 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
         id: FindingId::HeapLow,
         severity: Severity::Error,
         statement: format!(
-            "The device ran out of memory, as it looks from outside: after {} it answers connections with RSTs and \
-             telemetry not at all, and ping goes on.",
-            things(w.succeeded, "exchange")
+            "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping goes on.",
+            things(w.succeeded, "exchange"),
+            if in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" }
         ),
         evidence,
         cause: cause.into(),

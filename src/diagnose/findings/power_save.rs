@@ -7,10 +7,10 @@
 //! tail: the median near the least); `lossy_link` (a lost frame is not late, and a late one makes the host
 //! repeat, which is no loss); a slow program (ping is fast).
 //!
-//! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third to two thirds of it,
-//! or nine in ten at its end, where questions follow answers and so start at a beacon themselves. One or two answers
-//! that something else held up must not hide it: up to 4 intervals, nine in ten at 70 (of one 78) to 105 % of them and
-//! a median at 30 to 70 % are enough. (Jitter of up to 40 ms each way puts nine in ten within 55 ms.)
+//! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third of it or later (of
+//! several intervals, of which probes a second apart meet few places, a fifth). One or two answers that something else
+//! held up must not hide it: up to 4 intervals, nine in ten at 63 (of one 75) to 105 % of them and a median at no more
+//! than 72 % are enough. (Jitter of up to 40 ms each way puts nine in ten within 55 ms.)
 
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity};
 use super::text::{things, time};
@@ -50,7 +50,7 @@ fn by_spread(q: &Quantiles) -> Option<u64> {
     let exact = spread.abs_diff(n.saturating_mul(BEACON));
     let even = {
         let median = q.p50_ns.saturating_sub(q.min_ns);
-        median >= spread / 3
+        median as f64 >= spread as f64 * least_median(n)
     };
     let full = q.p90_ns.saturating_sub(q.min_ns) as f64 >= spread as f64 * least_of_nine(n);
     let fits = (1..=LONGEST).contains(&n) && exact <= n * BEACON / 100 * 12;
@@ -63,14 +63,20 @@ fn by_nine_in_ten(q: &Quantiles) -> Option<u64> {
     let (median, nine) = (beyond(q.p50_ns), beyond(q.p90_ns));
     (1..=BY_NINE_IN_TEN).find(|whole| {
         let n = *whole as f64;
-        (least_of_nine(*whole) * n..=1.05 * n).contains(&nine) && (0.3 * n..=0.7 * n).contains(&median)
+        (least_of_nine(*whole) * n..=1.05 * n).contains(&nine)
+            && (least_median(*whole) * n..=0.72 * n).contains(&median)
     })
 }
 
-/// The least share of the intervals that nine in ten answers reach. Probes a second apart meet several intervals in a
+/// The least share of the intervals that half of the answers reach.
+const fn least_median(intervals: u64) -> f64 {
+    if intervals == 1 { 0.33 } else { 0.22 }
+}
+
+/// The same for nine in ten. Probes a second apart meet several intervals in a
 /// few places only; of a single one, jitter of the path reaches more than two thirds by chance.
 const fn least_of_nine(intervals: u64) -> f64 {
-    if intervals == 1 { 0.78 } else { 0.7 }
+    if intervals == 1 { 0.75 } else { 0.63 }
 }
 
 /// What shows it: a name, the latencies, and the beacon intervals that they spread over.

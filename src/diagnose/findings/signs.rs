@@ -75,6 +75,12 @@ pub(super) fn unanswered(w: &WorkloadEvidence) -> u64 {
     sum(w, &[Failure::ReadTimeout, Failure::WriteTimeout])
 }
 
+/// Attempts of a workload that outages made by this run may have cost: each of them every connection once.
+pub(super) fn met_outages(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    let made = e.workloads.iter().filter_map(|w| w.outages.as_ref()).map(|o| o.made);
+    made.fold(0, u64::saturating_add).saturating_mul(u64::from(w.at_once))
+}
+
 /// Whether the device came to what the host had given up on: of the connections that got no answer in time, most
 /// ended in order, so that its program works, only later. One that hangs never closes them.
 pub(super) fn taken_late(e: &Evidence<'_>) -> bool {

@@ -16,6 +16,10 @@ pub(crate) enum Evicted {
     Live,
 }
 
+/// How long a connection that has ended is remembered, nanoseconds: longer than TIME_WAIT (RFC 9293, 3.4.1: twice an
+/// MSL of two minutes), after which its place is used again. A table of a steady load does not grow.
+const REMEMBERED: i64 = 300 * SECOND;
+
 /// Connections by their ends, never more than a set number. The hash is seeded: who sends the packets cannot
 /// choose ends that collide.
 #[derive(Debug)]
@@ -65,18 +69,23 @@ impl Table {
         self.chains.len(Chain::Live)
     }
 
-    /// The connection that the next [`Table::insert`] will push out, and why that one.
-    pub(crate) fn victim(&self) -> Option<(u32, Evicted)> {
+    /// The connection that the next [`Table::insert`] at this time will push out, and why that one.
+    pub(crate) fn victim(&self, at: i64) -> Option<(u32, Evicted)> {
+        let settled = self.chains.first(Chain::Settled);
         if self.flows.len() < self.limit {
-            return None;
+            let over = |slot: &u32| {
+                let ended = self.flow(*slot).ended;
+                ended.is_some_and(|(ended, _)| at.saturating_sub(ended) > REMEMBERED)
+            };
+            return settled.filter(over).map(|slot| (slot, Evicted::Settled));
         }
-        let settled = self.chains.first(Chain::Settled).map(|s| (s, Evicted::Settled));
+        let settled = settled.map(|slot| (slot, Evicted::Settled));
         settled.or_else(|| self.chains.first(Chain::Live).map(|s| (s, Evicted::Live)))
     }
 
     /// Takes in a connection that is not there yet, in place of [`Table::victim`].
-    pub(crate) fn insert(&mut self, flow: Flow) -> u32 {
-        let slot = if let Some((slot, _)) = self.victim() {
+    pub(crate) fn insert(&mut self, flow: Flow, at: i64) -> u32 {
+        let slot = if let Some((slot, _)) = self.victim(at) {
             self.leave(slot);
             let old = self.flows[slot as usize].key;
             self.index.remove(&old);

@@ -109,6 +109,19 @@ fn the_table_keeps_its_size_and_says_what_it_forgot() {
 }
 
 #[test]
+fn a_steady_load_for_hours_needs_no_more_room_than_for_minutes() {
+    let mut c = conv();
+    for port in 0..50 {
+        c = c.then_on(1_000 + port).served().closed().wait_ms(30_000);
+    }
+    let (ids, summary) = observe(&c, guessed(), None);
+    assert_eq!(ids, []);
+    assert_eq!(summary.connections, 50);
+    assert!((35..=40).contains(&summary.evicted_settled), "five minutes are ten of them: {summary:?}");
+    assert_eq!(summary.evicted_live, 0);
+}
+
+#[test]
 fn an_example_shows_the_packets_around_it() {
     let (seen, _) = Look::for_ms(100).at(&conv().served().device_rst());
     let words: Vec<_> = seen[0].packets.iter().map(|p| (p.number, p.summary.as_str())).collect();

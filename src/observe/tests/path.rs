@@ -124,3 +124,13 @@ fn the_figures_say_what_each_direction_suffered() {
     assert_eq!((summary.from_device.data_segments, summary.from_host.data_segments), (3, 2));
     assert_eq!(summary.rtt.unwrap().min_ns, 1_000_000);
 }
+
+#[test]
+fn a_repetition_that_is_acknowledged_at_once_and_with_nothing_else_met_what_had_arrived() {
+    let repeated = || conv().served().request(100).wait_ms(210).again(FromHost);
+    let early = |c: &Conv| Look::for_ms(500).at(c).1.from_host.repeated_early;
+    assert_eq!(early(&repeated().device_ack()), 1);
+    assert_eq!(early(&repeated().wait_ms(150).device_ack()), 0, "a delayed acknowledgement");
+    assert_eq!(early(&repeated().response(100)), 0, "an answer");
+    assert_eq!(early(&conv().served().request(100).wait_ms(210).device_ack()), 0, "nothing was repeated");
+}
