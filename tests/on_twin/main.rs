@@ -12,6 +12,7 @@ mod outages;
 mod program;
 mod reclaim;
 mod scenarios;
+mod smoltcp;
 mod truth;
 
 use common::{espstress, skipped, valid_report};

@@ -111,7 +111,9 @@ fn noise_on_every_port_costs_smoltcp_no_memory(network: &PrivateNetwork) -> Outc
 fn noise(twin: &Twin) -> Outcome {
     for seed in [0xC0FF_EE01, 0xC0FF_EE02] {
         let fault = conformance::withstands_noise(&device(twin), seed);
-        fault.map_err(|fault| format!("{fault}; {}", twin.ended().map_or("alive".into(), |end| end.to_string())))?;
+        fault.map_err(|fault| {
+            format!("{fault}; {}", twin.ended().map_or("alive".into(), |end| end.to_string()))
+        })?;
     }
     assert!(twin.ended().is_none());
     assert_eq!(twin.restarts(), 0);
