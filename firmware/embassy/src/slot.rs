@@ -29,9 +29,6 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// How long smoltcp keeps TIME_WAIT.
 const TIME_WAIT: Duration = Duration::from_secs(10);
 
-/// How long smoltcp may hold an ACK back, and some more.
-const ACK_DELAY: Duration = Duration::from_millis(12);
-
 /// How often a connection that waits for admission is looked at: nothing wakes its task when it ends.
 const WAITING_CHECK: Duration = Duration::from_millis(250);
 
@@ -233,8 +230,6 @@ impl<B: Board, const N: usize> Device<B, N> {
     /// Stays in TIME_WAIT until that is over or the socket is needed.
     async fn linger(&self, slot: usize, socket: &TcpSocket<'_>) {
         let since = Clock::now();
-        // Given to another connection now, it would never acknowledge the peer's FIN.
-        Timer::after(ACK_DELAY).await;
         self.set_role(slot, Role::Lingering(since));
         while matches!(self.role(slot), Role::Lingering(_)) && socket.state() == State::TimeWait {
             let over = Timer::at(since + TIME_WAIT);
