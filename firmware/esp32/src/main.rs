@@ -102,8 +102,12 @@ async fn main(spawner: Spawner) -> ! {
 
     let seed = u64::from(Rng::new().random()) << 32 | u64::from(Rng::new().random());
     let resources = RESOURCES.init(StackResources::new());
-    let (stack, runner) =
-        embassy_net::new(Turns::new(interface), embassy_net::Config::dhcpv4(DhcpConfig::default()), resources, seed);
+    let (stack, runner) = embassy_net::new(
+        Turns::new(interface),
+        embassy_net::Config::dhcpv4(DhcpConfig::default()),
+        resources,
+        seed,
+    );
     start(&spawner, device, stack, runner, name);
 
     #[cfg(any(feature = "esp32c3", feature = "esp32c6", feature = "esp32s3"))]
