@@ -23,7 +23,6 @@ const SOURCES: &[&str] = &[
     "core/pbuf.c",
     "core/stats.c",
     "core/sys.c",
-    "core/tcp_in.c",
     "core/tcp_out.c",
     "core/udp.c",
     "core/raw.c",
@@ -85,6 +84,14 @@ const EDITS: &[Edit] = &[
         file: "api/api_msg.c",
         old: "LWIP_ASSERT(\"netconn marked closed\", conn->flags & NETCONN_FLAG_MBOXINVALID);",
         new: "conn->flags |= NETCONN_FLAG_MBOXINVALID;",
+    },
+    // A socket that was shut down for writing, and then for reading by its peer's FIN, is still to be closed: it has to
+    // hear that its control block is gone, or it frees it again. ESP-IDF's lwIP has been corrected as well
+    // (espressif/esp-idf issue 2931).
+    Edit {
+        file: "core/tcp_in.c",
+        old: "if (!(pcb->flags & TF_RXCLOSED)) {\n      /* Connection closed although",
+        new: "{\n      /* Connection closed although",
     },
     Edit {
         file: "include/lwip/priv/tcp_priv.h",

@@ -13,6 +13,7 @@ mod outages;
 mod program;
 mod reclaim;
 mod scenarios;
+mod smoltcp;
 mod truth;
 
 use common::{espstress, skipped, valid_report};

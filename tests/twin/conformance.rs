@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use espstress::target::network::{MAX_TWINS, PrivateNetwork};
 use espstress::target::twin::{OptionSet, StackKind, Twin, TwinSpec};
@@ -29,7 +30,9 @@ pub(crate) const ALL: &[Case] = cases![
 const STACKS: [StackKind; 2] = [StackKind::Lwip, StackKind::Smoltcp];
 
 fn spec(stack: StackKind) -> TwinSpec {
-    TwinSpec { stack, token: Some(TOKEN.to_owned()), ..TwinSpec::default() }
+    // Shorter than a check waits for one answer.
+    let boot_time = Duration::from_millis(50);
+    TwinSpec { stack, token: Some(TOKEN.to_owned()), boot_time, ..TwinSpec::default() }
 }
 
 fn device(twin: &Twin) -> Device {
@@ -107,7 +110,10 @@ fn noise_on_every_port_costs_smoltcp_no_memory(network: &PrivateNetwork) -> Outc
 
 fn noise(twin: &Twin) -> Outcome {
     for seed in [0xC0FF_EE01, 0xC0FF_EE02] {
-        conformance::withstands_noise(&device(twin), seed)?;
+        let fault = conformance::withstands_noise(&device(twin), seed);
+        fault.map_err(|fault| {
+            format!("{fault}; {}", twin.ended().map_or("alive".into(), |end| end.to_string()))
+        })?;
     }
     assert!(twin.ended().is_none());
     assert_eq!(twin.restarts(), 0);
@@ -116,8 +122,7 @@ fn noise(twin: &Twin) -> Outcome {
 
 fn a_persona_set_by_control_outlives_a_restart_with_its_parameters(network: &PrivateNetwork) -> Outcome {
     for (stack, index) in STACKS.into_iter().zip(0..) {
-        let boot_time = std::time::Duration::from_millis(50);
-        let twin = Twin::start(TwinSpec { index, boot_time, ..spec(stack) }, network)?;
+        let twin = Twin::start(TwinSpec { index, ..spec(stack) }, network)?;
         let answer = client::control(&twin, TOKEN, r#"{"persona":"hoarder:bytes=100","reboot":true}"#)?;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         until("restarted", PATIENCE, || twin.restarts() == 1)?;

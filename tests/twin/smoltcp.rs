@@ -42,13 +42,13 @@ fn a_twin_on_smoltcp_serves_within_a_second_of_its_start(network: &PrivateNetwor
         "{}",
         ready.stack
     );
-    assert_eq!((ready.sockets, ready.capacity, ready.backlog), (13, 4, 0));
+    assert_eq!((ready.sockets, ready.capacity, ready.backlog), (13, 5, 0));
     assert_eq!(ready.options["BACKLOG"], "none");
     assert!(ready.no_effect.iter().any(|option| option.key == "CONFIG_LWIP_TCP_MSL"));
     let telemetry = client::telemetry(&twin)?;
     assert_eq!(telemetry["stack"]["name"], "smoltcp");
     assert_eq!(telemetry["heap"]["total_bytes"], 113_840);
-    assert_eq!(telemetry["capacity"], 4);
+    assert_eq!(telemetry["capacity"], 5);
     assert_eq!(telemetry["options_left_out"], 0);
     Ok(())
 }

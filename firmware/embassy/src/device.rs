@@ -144,10 +144,11 @@ impl<B: Board, const N: usize> Device<B, N> {
         })
     }
 
-    /// Sockets in use, one listener a service and the one for telemetry included, and those there are.
+    /// Sockets in use, one listener a service and the one for telemetry included, and those there are. One in TIME_WAIT
+    /// is not in use: it gives way, as in stacks where it is no socket any more.
     fn sockets(&self) -> SocketUse {
         let roles = || self.roles.iter().map(Cell::get);
-        let busy = roles().filter(|role| !matches!(role, Role::Free | Role::Listening(_))).count();
+        let busy = roles().filter(|role| matches!(role, Role::Busy | Role::Leaked)).count();
         let services = self.program.borrow().services();
         let listening = |&service: &Service| roles().any(|role| role == Role::Listening(service));
         let own =
@@ -169,7 +170,7 @@ impl<B: Board, const N: usize> Device<B, N> {
         let services = self.program.borrow().services();
         loop {
             let roles: [Role; N] = core::array::from_fn(|at| self.roles[at].get());
-            let Some((slot, service)) = slots::next_move(&roles, services) else {
+            let Some((slot, service)) = slots::next_move(&roles, services, Clock::now()) else {
                 return;
             };
             self.roles[slot].set(Role::Listening(service));

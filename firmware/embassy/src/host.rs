@@ -14,13 +14,11 @@ use espstress_device::telemetry::Stack;
 
 use crate::device::{Board, Device};
 use crate::slot::Buffers;
+use crate::turns::Turns;
 use crate::{OTHER_SOCKETS, SMOLTCP_VERSION};
 
 /// Sockets of the pool, as on the boards.
 pub const POOL: usize = 12;
-
-/// Sockets that such a device states: what a pool of this size can hold at once while as many again arrive.
-pub const SOCKETS: u16 = 9;
 
 /// Receive and send buffer of a socket in bytes, as on the boards.
 const RX: usize = 5_760;
@@ -59,7 +57,7 @@ pub struct Place<'a> {
 /// Every socket is gone afterwards, without goodbye.
 pub async fn live<B: Board, T>(
     device: &Device<B, POOL>,
-    mut driver: impl Driver,
+    driver: impl Driver,
     place: Place<'_>,
     beside: impl Future<Output = T>,
 ) -> T {
@@ -71,7 +69,7 @@ pub async fn live<B: Board, T>(
         gateway: place.gateway,
         dns_servers: Default::default(),
     });
-    let (stack, mut runner) = embassy_net::new(&mut driver, network, &mut resources, place.seed);
+    let (stack, mut runner) = embassy_net::new(Turns::new(driver), network, &mut resources, place.seed);
     let tasks = LocalExecutor::new();
     for (slot, buffers) in pool.iter_mut().enumerate() {
         tasks.spawn(device.serve(slot, stack, buffers)).detach();

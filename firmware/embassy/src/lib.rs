@@ -8,6 +8,8 @@
 //! where is decided anew with each change ([`slots`]). A connection whose handshake is done waits in its socket until
 //! the program admits it, which is what a backlog would have held.
 //!
+//! //! The next SYN has to find that done: [`turns::Turns`] around the driver sees to it.
+//!
 //! | task | does |
 //! |---|---|
 //! | [`Device::serve`] | one socket of the pool: listens, serves, closes, listens again |
@@ -44,6 +46,7 @@ mod socket;
 #[cfg(feature = "tap")]
 pub mod tap;
 mod telemetry;
+pub mod turns;
 
 pub use device::{Board, Device};
 pub use embassy_net::driver;

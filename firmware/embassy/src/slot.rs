@@ -78,9 +78,12 @@ impl<B: Board, const N: usize> Device<B, N> {
             let mut socket = buffers.socket(stack);
             let armed = self.arm(&mut socket);
             if let Heard::Nothing = self.listen(slot, service, &mut socket).await {
+                drop(socket);
+                if self.role(slot) == Role::Busy {
+                    self.set_role(slot, Role::Free);
+                }
                 continue;
             }
-            self.set_role(slot, Role::Busy);
             if self.admitted(slot, service, &socket).await {
                 let mut connection = self.with(|program, now| program.open(service, now));
                 let how = self.converse(&mut socket, &mut connection, armed).await;
@@ -101,16 +104,23 @@ impl<B: Board, const N: usize> Device<B, N> {
         // Starts listening; that it waits as well is not needed.
         let _ = poll_once(socket.accept(service.port()));
         loop {
-            let settled =
-                until(socket, |socket| !matches!(socket.state(), State::Listen | State::SynReceived));
-            let call = select(settled, self.called(slot)).await;
+            let before = socket.state();
+            let changed = until(socket, |socket| socket.state() != before);
+            let call = select(changed, self.called(slot)).await;
             match (call, socket.state()) {
-                (Either::First(()), State::Closed) => return Heard::Nothing,
-                (Either::First(()), _) => return Heard::Connection,
-                (Either::Second(()), _) if self.role(slot) == Role::Listening(service) => {}
-                (Either::Second(()), State::Listen) => return Heard::Nothing,
-                // A handshake is under way: it is too late to listen elsewhere.
-                (Either::Second(()), _) => self.set_role(slot, Role::Busy),
+                (Either::Second(()), State::Listen) if self.role(slot) != Role::Listening(service) => {
+                    return Heard::Nothing;
+                }
+                (Either::Second(()), State::Listen) => {}
+                // The peer has reset its own handshake: smoltcp listens on, and so does this socket.
+                (Either::First(()), State::Listen) => self.set_role(slot, Role::Listening(service)),
+                (_, State::Closed) => return Heard::Nothing,
+                // No listener any more, whoever called: another one has to take its place before the next SYN.
+                (_, State::SynReceived) => self.set_role(slot, Role::Busy),
+                _ => {
+                    self.set_role(slot, Role::Busy);
+                    return Heard::Connection;
+                }
             }
         }
     }

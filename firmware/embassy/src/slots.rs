@@ -4,7 +4,7 @@
 //! had, and HTTP some more than the others, because storms go there: connections that arrive faster than the tasks have
 //! their turn need a listener each.
 
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
 use espstress_device::{Service, Services};
 
 /// What a socket of the pool is at.
@@ -25,12 +25,16 @@ pub enum Role {
 /// Listeners below which a service takes sockets out of TIME_WAIT.
 const ENOUGH: usize = 2;
 
+/// How long smoltcp may hold back the ACK of the peer's FIN, and some more. A socket that is taken before that leaves the
+/// peer to send its FIN again, to nobody.
+const ACK_DELAY: Duration = Duration::from_millis(12);
+
 /// Listeners that HTTP has beyond the others', when there are that many.
 const HTTP_MORE: usize = 4;
 
 /// The next change to make: which socket is to listen for which service. `None` when all is well.
 #[must_use]
-pub fn next_move(roles: &[Role], services: Services) -> Option<(usize, Service)> {
+pub fn next_move(roles: &[Role], services: Services, now: Instant) -> Option<(usize, Service)> {
     let listeners = |service| roles.iter().filter(|&&role| role == Role::Listening(service)).count();
     let weight = |service| listeners(service) + if service == Service::Http { 0 } else { HTTP_MORE };
     let on = || Service::TCP.into_iter().filter(|&service| services.contains(service));
@@ -38,26 +42,31 @@ pub fn next_move(roles: &[Role], services: Services) -> Option<(usize, Service)>
     if let Some(free) = roles.iter().position(|&role| role == Role::Free) {
         return Some((free, needy));
     }
-    if listeners(needy) < ENOUGH
-        && let Some(oldest) = oldest_lingering(roles)
-    {
+    let has = listeners(needy);
+    let (ended, oldest) = oldest_lingering(roles).unzip();
+    let acknowledged = ended.is_some_and(|since| since + ACK_DELAY <= now);
+    if let Some(oldest) = oldest.filter(|_| has < ENOUGH && acknowledged) {
         return Some((oldest, needy));
     }
-    let donor = on().filter(|&service| listeners(service) > 1).max_by_key(|&service| weight(service))?;
+    let donor = on().filter(|&service| listeners(service) > 1).max_by_key(|&service| weight(service));
+    let Some(donor) = donor else {
+        // No listener at all is worse than a FIN that is sent twice.
+        return oldest.filter(|_| has == 0).map(|oldest| (oldest, needy));
+    };
     let gap = weight(donor).saturating_sub(weight(needy));
-    if gap < 2 && listeners(needy) > 0 {
+    if gap < 2 && has > 0 {
         return None;
     }
     let given = roles.iter().rposition(|&role| role == Role::Listening(donor))?;
     Some((given, needy))
 }
 
-fn oldest_lingering(roles: &[Role]) -> Option<usize> {
+fn oldest_lingering(roles: &[Role]) -> Option<(Instant, usize)> {
     let lingering = roles.iter().enumerate().filter_map(|(at, role)| match role {
         Role::Lingering(since) => Some((*since, at)),
         _ => None,
     });
-    lingering.min().map(|(_, at)| at)
+    lingering.min()
 }
 
 #[cfg(test)]
@@ -67,7 +76,7 @@ mod tests {
     /// Makes moves until there are none, and says who listens: HTTP, framed, raw, line.
     fn settle(roles: &mut [Role], services: Services) -> [usize; 4] {
         let mut moves = 0;
-        while let Some((at, service)) = next_move(roles, services) {
+        while let Some((at, service)) = next_move(roles, services, Instant::from_secs(10)) {
             roles[at] = Role::Listening(service);
             moves += 1;
             assert!(moves < 100, "it never settles: {roles:?}");
@@ -104,8 +113,18 @@ mod tests {
         let ago = |secs| Role::Lingering(Instant::from_secs(secs));
         let listening = Role::Listening(Service::Raw);
         let raw = Services::NONE.with(Service::Raw);
-        assert_eq!(next_move(&[ago(9), listening, ago(3)], raw), Some((2, Service::Raw)));
-        assert_eq!(next_move(&[ago(9), listening, listening], raw), None);
+        let next = |roles: &[Role], secs| next_move(roles, raw, Instant::from_secs(secs));
+        assert_eq!(next(&[ago(9), listening, ago(3)], 10), Some((2, Service::Raw)));
+        assert_eq!(next(&[ago(9), listening, listening], 10), None);
+    }
+
+    #[test]
+    fn a_time_wait_that_has_not_acknowledged_its_peer_goes_only_when_nothing_listens() {
+        let just_now = Role::Lingering(Instant::from_secs(3));
+        let raw = Services::NONE.with(Service::Raw);
+        let next = |roles: &[Role]| next_move(roles, raw, Instant::from_secs(3));
+        assert_eq!(next(&[just_now, Role::Listening(Service::Raw)]), None);
+        assert_eq!(next(&[just_now, Role::Busy]), Some((0, Service::Raw)));
     }
 
     #[test]

@@ -39,6 +39,7 @@ use esp_println::println;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
 use espstress_device::text::{Text, Token};
 use espstress_device::{Config, Services};
+use espstress_embassy::turns::Turns;
 use espstress_embassy::{Buffers, Device, OTHER_SOCKETS};
 use static_cell::{ConstStaticCell, StaticCell};
 
@@ -97,8 +98,12 @@ async fn main(spawner: Spawner) -> ! {
 
     let seed = u64::from(Rng::new().random()) << 32 | u64::from(Rng::new().random());
     let resources = RESOURCES.init(StackResources::new());
-    let (stack, runner) =
-        embassy_net::new(interface, embassy_net::Config::dhcpv4(DhcpConfig::default()), resources, seed);
+    let (stack, runner) = embassy_net::new(
+        Turns::new(interface),
+        embassy_net::Config::dhcpv4(DhcpConfig::default()),
+        resources,
+        seed,
+    );
     start(&spawner, device, stack, runner, name);
 
     #[cfg(any(feature = "esp32c3", feature = "esp32c6", feature = "esp32s3"))]
@@ -118,7 +123,7 @@ fn start(
     spawner: &Spawner,
     device: &'static Board,
     stack: Stack<'static>,
-    runner: Runner<'static, Interface>,
+    runner: Runner<'static, Turns<Interface>>,
     name: &'static str,
 ) {
     const ONCE: &str = "each task is spawned once";
@@ -142,7 +147,7 @@ async fn feed(mut watchdog: Rwdt) -> ! {
 }
 
 #[embassy_executor::task]
-async fn run_stack(mut runner: Runner<'static, Interface>) -> ! {
+async fn run_stack(mut runner: Runner<'static, Turns<Interface>>) -> ! {
     runner.run().await
 }
 

@@ -25,7 +25,6 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     if !heap::create(life.setup.heap_bytes) {
         return Err(ChildError::Heap(life.setup.heap_bytes));
     }
-    let life = Life { device: Config { sockets: host::SOCKETS, ..life.device }, ..life };
     let setup = &life.setup;
     let bell = Arc::new(Bell::default());
     let (inbox, radio) = radio(Arc::clone(&life.air), setup.mac);
