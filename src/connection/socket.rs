@@ -263,9 +263,11 @@ impl Connection {
                     return Ok(Turn::Wrote(n));
                 }
             }
+            // A reset that comes between the two calls meets the bytes that wait to be sent.
+            let step = if out.is_empty() { Step::Read } else { Step::Write };
             let result = self.stream().and_then(|stream| stream.try_read(buffer));
             if let Some(n) =
-                unless_blocked(result).map_err(|error| self.ended_by(failure_of(Step::Read, &error)))?
+                unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?
             {
                 self.note_read(n);
                 return Ok(Turn::Read(n));
