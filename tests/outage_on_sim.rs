@@ -173,9 +173,25 @@ fn a_script_that_fails_is_no_outage() {
 #[test]
 fn a_link_that_cannot_be_cut_is_said_to_be_missing() {
     let sim = Sim::start(SimConfig::default()).unwrap();
-    let stats = run(&sim, "by = 'link'\ncycles = 1", "20500-20599");
+    let stats = run(&sim, "by = 'link'\ncycles = 1", "20500-20579");
     let reason = stats.outage.as_deref().unwrap().unavailable.clone().unwrap();
     assert!(reason.contains("--by"), "{reason}");
+}
+
+#[test]
+fn a_service_that_speaks_something_else_has_no_outages() {
+    let sim = Sim::start(SimConfig::default()).unwrap();
+    let other = Endpoints { framed: None, telemetry: None, ..endpoints(&sim) };
+    let settings =
+        "by = 'none'\nduration = '60s'\nheartbeat = '100ms'\npeer_timeout = '300ms'\nconnections = 1";
+    let mut outcome = engine::run(plan(other, None, settings, "20580-20599"), &mut |_: &Event| {}).unwrap();
+    let stats = outcome.workloads.remove(0).stats;
+    let outage = stats.outage.as_deref().unwrap();
+    assert!(
+        outage.unavailable.as_ref().unwrap().contains("does not speak the framed protocol"),
+        "{outage:?}"
+    );
+    assert_eq!((outage.natural, outage.made), (0, 0));
 }
 
 #[test]

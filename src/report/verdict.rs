@@ -127,5 +127,9 @@ mod tests {
         assert_eq!(r.verdict, Verdict::Inconclusive);
         let line = verdict_line(&r);
         assert!(line.starts_with("inconclusive: ") && line.contains("CAP_NET_ADMIN"), "{line}");
+        let mut r = report(4, 0);
+        r.workloads[0].refused = Some("vanishing needs CAP_NET_ADMIN".to_owned());
+        let line = verdict_line(&judged(r));
+        assert!(line.starts_with("inconclusive: ") && line.contains("vanishing"), "{line}");
     }
 }

@@ -61,6 +61,9 @@ pub struct Workload {
     pub half_open: Option<HalfOpenFigures>,
     /// `rw` with the protocol `raw`: the summary as the MicroPython pair's client computes it; null otherwise.
     pub raw_summary: Option<RawSummary>,
+    /// What the system did not allow it to do; null where it was allowed everything.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// Application bytes of a workload.
@@ -221,6 +224,7 @@ impl Workload {
             outage_summary: stats.outage.as_deref().map(OutageSummary::from),
             half_open: stats.half_open.as_deref().map(|h| HalfOpenFigures::from_stats(h, full_after)),
             raw_summary: stats.raw.as_deref().map(|tally| RawSummary::new(tally, wall_s)),
+            refused: stats.refused.clone(),
         }
     }
 
@@ -228,7 +232,8 @@ impl Workload {
     #[must_use]
     pub fn not_done(&self) -> Option<String> {
         let outages = self.outage_summary.as_ref().and_then(OutageSummary::not_done);
-        outages.or_else(|| self.half_open.as_ref()?.unavailable.clone())
+        let half_open = || self.half_open.as_ref()?.unavailable.clone();
+        outages.or_else(half_open).or_else(|| self.refused.clone())
     }
 
     /// The latency that matters most: the main phase's, or else the first measured one's.

@@ -34,6 +34,8 @@ pub struct WorkloadStats {
     pub reconnects: u64,
     /// Attempts whose start was put off beyond its interval because all connections were busy.
     pub late_starts: u64,
+    /// What the system did not allow it to do, in words.
+    pub refused: Option<String>,
     /// What outages did; `None` for a workload that has none.
     pub outage: Option<Box<OutageStats>>,
     /// What silenced connections did; `None` for a workload that has none.
@@ -66,6 +68,7 @@ impl WorkloadStats {
             port_waits: 0,
             reconnects: 0,
             late_starts: 0,
+            refused: None,
             outage: None,
             half_open: None,
             raw: None,
@@ -110,6 +113,17 @@ impl Recorder {
             Err(failure) => self.stats.failures.count(failure),
         }
         self.stats.series.current().attempt(outcome);
+    }
+
+    /// The system did not allow what the workload is for.
+    pub fn refused(&mut self, why: impl FnOnce() -> String) {
+        self.stats.refused.get_or_insert_with(why);
+    }
+
+    /// The failures so far, by name.
+    #[must_use]
+    pub const fn failures(&self) -> &FailureCounts {
+        &self.stats.failures
     }
 
     /// A latency of a closed loop, nanoseconds.

@@ -287,6 +287,7 @@ impl Storm {
             Close::Vanish => {
                 if let Err(error) = connection.vanish() {
                     self.context.notice(error.to_string());
+                    self.context.recorder.borrow_mut().refused(|| error.to_string());
                 }
                 return sample;
             }

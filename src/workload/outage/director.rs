@@ -90,12 +90,8 @@ impl Director {
 
     /// Directs until the cycles are done, the time is over or the run is stopped.
     pub(super) async fn run(mut self) {
-        let start = Instant::now();
-        while self.shared.lanes_up() < self.lanes() && start.elapsed() < FIRST_CONNECTIONS {
-            if self.is_over() {
-                return;
-            }
-            self.shared.changed_until(Instant::now() + LOOK).await;
+        if !self.is_answered().await {
+            return;
         }
         let mut last_start = Instant::now();
         let mut cycles = 0;
@@ -124,6 +120,24 @@ impl Director {
             }
             self.idle().await;
         }
+    }
+
+    /// Waits for the first connections. Without one answer there is nothing that an outage could be seen by, and a
+    /// silence says nothing of the link.
+    async fn is_answered(&self) -> bool {
+        let start = Instant::now();
+        while self.shared.lanes_up() < self.lanes() {
+            let waited = start.elapsed();
+            let answered = self.shared.was_answered();
+            if self.is_over() || waited >= self.schedule.recover_limit {
+                return answered;
+            }
+            if waited >= FIRST_CONNECTIONS && (answered || self.shared.is_misunderstood()) {
+                return answered;
+            }
+            self.shared.changed_until(Instant::now() + LOOK).await;
+        }
+        true
     }
 
     fn lanes(&self) -> u32 {

@@ -132,11 +132,23 @@ impl Outage {
         ends.send_replace(true);
         join_all(&mut channels).await;
         aside.abort_all();
-        if let Some(reason) = shared.denied.borrow().clone() {
+        if let Some(reason) = shared.denied.borrow().clone().or_else(|| unanswered(&shared)) {
             context.recorder.borrow_mut().outage().unavailable = Some(reason.clone());
             context.notice(format!("no outages: {reason}"));
         }
     }
+}
+
+/// Why there was nothing to watch.
+fn unanswered(shared: &Shared) -> Option<String> {
+    let misunderstood = shared.is_misunderstood();
+    (!shared.was_answered()).then(|| {
+        if misunderstood {
+            "what answers on that port does not speak the framed protocol of the device program".to_owned()
+        } else {
+            "no heartbeat was ever answered".to_owned()
+        }
+    })
 }
 
 /// A task that panicked has taken its connection with it; the panic goes on here.

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::hearing::Hearing;
 use crate::connection::{Connection, Connector};
-use crate::event::{AwayCause, Intent, Telemetry};
+use crate::event::{AwayCause, Failure, Intent, Telemetry};
 use crate::stats::MessageLedger;
 use crate::workload::context::Context;
 
@@ -123,6 +123,16 @@ impl Shared {
             away: Cell::new(None),
             denied: RefCell::new(None),
         }
+    }
+
+    /// Whether a session ever stood, or a message was ever acknowledged.
+    pub(super) fn was_answered(&self) -> bool {
+        self.lanes.borrow().iter().any(|lane| lane.up || lane.last_acked.is_some())
+    }
+
+    /// Whether what came back was none of this protocol.
+    pub(super) fn is_misunderstood(&self) -> bool {
+        self.context.recorder.borrow().failures().get(Failure::BadResponse) > 0
     }
 
     /// What is intended with a connection that is opened now.
