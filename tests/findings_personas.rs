@@ -345,6 +345,9 @@ fn a_heap_full_of_time_wait_is_low_and_no_leak() {
         assert_eq!(case.ids(), [FindingId::HeapLow], "{:#?}", case.findings());
     }
     assert!(case.findings()[0].cause.contains("TIME_WAIT"));
+    assert_eq!(case.findings()[0].severity, Severity::Error, "requests failed for want of it");
+    let bearable = case.telemetry(|t| t.heap = t.heap.map(|h| HeapEvidence { free_min: 6_000, ..h }));
+    assert_eq!(bearable.findings()[0].severity, Severity::Warning);
 }
 
 #[test]

@@ -146,6 +146,12 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
     }
 }
 
+/// Whether next to nothing was left, and requests failed in that run: less than a segment with its headers.
+fn broke(e: &Evidence<'_>, heap: &HeapEvidence) -> bool {
+    const SEGMENT: u64 = 1_600;
+    heap.free_min < SEGMENT && signs::exchanges(e).any(|w| w.failures.of_device() > 0)
+}
+
 fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
     let of = heap.total.map_or_else(String::new, |total| {
         format!(" of {} ({})", bytes(total), percent(heap.free_min, total))
@@ -170,7 +176,7 @@ fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
     };
     Finding {
         id: FindingId::HeapLow,
-        severity: if starved(e).is_some() { Severity::Error } else { Severity::Warning },
+        severity: if starved(e).is_some() || broke(e, heap) { Severity::Error } else { Severity::Warning },
         statement: format!("The device's free heap went down to {}{of}.", bytes(heap.free_min)),
         evidence,
         cause: cause.into(),
