@@ -16,7 +16,7 @@ use crate::diagnose::HostEvidence;
 use crate::event::{Event, IntentBook, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use crate::stats::{ProbeOutcome, Recorder};
-use crate::workload::{Context, OutageMaker, Stop};
+use crate::workload::{Context, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -137,6 +137,7 @@ impl Shared {
             capacity: plan.device.capacity,
             open: Rc::clone(&self.open),
             outage_maker: outage_maker(plan),
+            silencer: silencer(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),
             notices: Rc::clone(&self.notices),
             late_connects: Rc::clone(&self.late_connects),
@@ -152,6 +153,17 @@ fn outage_maker(plan: &Plan) -> Option<Rc<dyn OutageMaker>> {
 
 #[cfg(not(target_os = "linux"))]
 fn outage_maker(_: &Plan) -> Option<Rc<dyn OutageMaker>> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn silencer(plan: &Plan) -> Option<Rc<dyn Silencer>> {
+    let twin = plan.twin.as_ref()?;
+    Some(Rc::new(super::twin_link::TwinLink(Arc::clone(twin))))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn silencer(_: &Plan) -> Option<Rc<dyn Silencer>> {
     None
 }
 

@@ -7,7 +7,7 @@ use super::plan::{LinkCause, LinkSpell};
 use crate::clock::Clock;
 use crate::target::twin::link::OutageCause;
 use crate::target::twin::{OutageRecord, Twin};
-use crate::workload::{Made, MakeError, Making, OutageMaker, Stop};
+use crate::workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
 
 /// How long the twin may take to say that an outage has begun.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +44,17 @@ impl OutageMaker for TwinLink {
             }
             Ok(Made { start, end: start + length })
         })
+    }
+}
+
+impl Silencer for TwinLink {
+    fn silence(&self, port: u16) -> Result<(), String> {
+        self.0.silence(port).map_err(|error| error.to_string())
+    }
+
+    fn hear(&self, port: u16) {
+        // A twin that has ended carries nothing any more.
+        let _ = self.0.hear(port);
     }
 }
 

@@ -55,6 +55,18 @@ impl Stop {
     }
 }
 
+/// A modelled link that can fall silent on one connection of the host's alone.
+pub trait Silencer: std::fmt::Debug {
+    /// No segment from or to this local TCP port passes from now on, but for the device's RSTs.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn silence(&self, port: u16) -> Result<(), String>;
+
+    /// They pass again.
+    fn hear(&self, port: u16);
+}
+
 /// What a workload runs with. Cheap to clone; lives on one thread.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -82,6 +94,8 @@ pub struct Context {
     pub open: Rc<Cell<u32>>,
     /// Cuts the device's link, where the target has a link that can be cut.
     pub outage_maker: Option<Rc<dyn OutageMaker>>,
+    /// Falls silent on single connections, where the target has a link that can do that.
+    pub silencer: Option<Rc<dyn Silencer>>,
     /// The token of the device's control service, where it is known.
     pub control_token: Option<Rc<str>>,
     /// Connections of the run that opened far later than their own round trip.

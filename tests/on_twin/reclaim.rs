@@ -11,22 +11,22 @@ const BEYOND: f64 = 1.1;
 const BEFORE: f64 = 0.1;
 
 #[test]
-fn sockets_come_back_after_idle_time_and_interval_times_count() {
-    let settings = [(2, 1, 3), (4, 2, 2), (10, 3, 3)];
-    let runs = settings.map(|(idle, interval, count)| {
+fn sockets_come_back_after_idle_time_and_interval_times_count_whatever_made_the_silence() {
+    let settings = [(2, 1, 3, "filter"), (2, 1, 3, "link"), (4, 2, 2, "filter"), (10, 3, 3, "filter")];
+    let runs = settings.map(|(idle, interval, count, by)| {
         let time = idle + interval * count;
         format!(
-            "half-open twin -c 5 --persona robust:idle={idle}s,interval={interval}s,count={count} --baseline 1s \
-             --expect-reclaim {}s --watch-reclaim {}s",
+            "half-open twin --by {by} -c 5 --persona robust:idle={idle}s,interval={interval}s,count={count} \
+             --baseline 1s --expect-reclaim {}s --watch-reclaim {}s",
             time + 1,
             time + 6
         )
     });
     let Some(reports) = on_twins(runs.each_ref().map(String::as_str)) else { return };
-    for ((idle, interval, count), report) in settings.into_iter().zip(&reports) {
+    for ((idle, interval, count, by), report) in settings.into_iter().zip(&reports) {
         let time = f64::from(idle + interval * count);
         let figures = report.workloads[0].half_open.as_ref().expect("a half-open section");
-        println!("{idle} s + {count} x {interval} s: {figures:?}");
+        println!("{idle} s + {count} x {interval} s, by {by}: {figures:?}");
         assert_eq!(figures.silenced, 5);
         let allowed = time - BEFORE..=time + BEYOND;
         for reclaimed in [figures.first_reclaimed_s, figures.all_reclaimed_s] {

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::control::Reporter;
 use crate::link::{Direction, Link, LinkEvent, LinkSpec, OutageCause, Passage, PowerSave};
 use crate::protocol::{Frames, Report};
+use crate::silence::Silences;
 
 /// A full Ethernet frame and some more, so that an oversized one is seen as such.
 const FRAME_ROOM: usize = 2_048;
@@ -46,6 +47,7 @@ impl Station for Stack {
 
 struct Guarded {
     link: Link,
+    silences: Silences,
     origin_ns: u64,
     /// Until when the thread sleeps; an earlier frame has to wake it.
     sleeps_until_ns: u64,
@@ -73,7 +75,12 @@ impl Air {
         reporter: Arc<Reporter>,
     ) -> io::Result<Self> {
         Ok(Self {
-            guarded: Mutex::new(Guarded { link, origin_ns, sleeps_until_ns: 0 }),
+            guarded: Mutex::new(Guarded {
+                link,
+                silences: Silences::default(),
+                origin_ns,
+                sleeps_until_ns: 0,
+            }),
             wire,
             wake: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             reporter,
@@ -130,6 +137,16 @@ impl Air {
         self.wake();
     }
 
+    /// Carries nothing of that port of the host any more, but for RSTs to it; a restart of the twin forgets it.
+    pub(crate) fn silence(&self, port: u16) {
+        self.lock().silences.begin(port);
+    }
+
+    /// Carries it again.
+    pub(crate) fn hear(&self, port: u16) {
+        self.lock().silences.end(port);
+    }
+
     /// What became of the frames.
     pub(crate) fn frames(&self) -> Frames {
         let guarded = self.lock();
@@ -159,6 +176,9 @@ impl Air {
     /// Takes a frame of the device, in its stack's thread.
     pub(crate) fn take_out(&self, frame: &[u8]) {
         let mut guarded = self.lock();
+        if guarded.silences.hold_back(Direction::ToHost, frame) {
+            return;
+        }
         if guarded.link.push(Direction::ToHost, frame, clock::now_ns()) == Passage::Through {
             // Under the lock, so that no frame overtakes one that the other thread is writing.
             self.to_host(frame);
@@ -264,7 +284,12 @@ impl Air {
                 Err(error) => return Err(error.into()),
             };
             let frame = &frame[..len];
-            let passage = self.lock().link.push(Direction::ToDevice, frame, clock::now_ns());
+            let mut guarded = self.lock();
+            if guarded.silences.hold_back(Direction::ToDevice, frame) {
+                continue;
+            }
+            let passage = guarded.link.push(Direction::ToDevice, frame, clock::now_ns());
+            drop(guarded);
             if passage == Passage::Through {
                 self.to_device(station, frame);
             }

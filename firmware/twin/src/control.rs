@@ -76,6 +76,14 @@ pub(crate) fn serve(
                 air.start_outage(length_ns);
                 Outcome::Done
             }
+            Ask::Silence(port) => {
+                air.silence(port);
+                Outcome::Done
+            }
+            Ask::Hear(port) => {
+                air.hear(port);
+                Outcome::Done
+            }
             Ask::Persona(text) => match text.parse::<Persona>() {
                 Ok(persona) => {
                     // The device's thread answers; it is gone only when the process ends.

@@ -12,6 +12,7 @@
 //! bell        wakes that life from another thread
 //! radio       frames between the link and smoltcp
 //! air         the link model at work between TAP device and stack
+//! silence     connections that it carries no more
 //! control     the process's end of the control channel
 //! ```
 //!
@@ -43,6 +44,8 @@ mod on_lwip;
 mod on_smoltcp;
 #[cfg(target_os = "linux")]
 mod radio;
+#[cfg(target_os = "linux")]
+mod silence;
 #[cfg(target_os = "linux")]
 mod sockets;
 

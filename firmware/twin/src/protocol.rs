@@ -24,6 +24,10 @@ pub enum Ask {
     Link(String),
     /// Take the link down for so many nanoseconds.
     Outage(u64),
+    /// Carry no segment of this TCP port of the host any more, but for RSTs to it.
+    Silence(u16),
+    /// Carry them again.
+    Hear(u16),
     /// Behave like this persona, in its own grammar.
     Persona(String),
     /// What became of the frames.

@@ -136,6 +136,23 @@ impl Twin {
         self.channel.ask(Ask::Outage(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))).map(drop)
     }
 
+    /// Carries no segment of that TCP port of the host any more, but for RSTs to it: the host falls silent on that
+    /// connection alone. A restart of the twin ends it.
+    ///
+    /// # Errors
+    /// The twin has ended or does not answer.
+    pub fn silence(&self, port: u16) -> Result<(), TwinError> {
+        self.channel.ask(Ask::Silence(port)).map(drop)
+    }
+
+    /// Ends [`Twin::silence`].
+    ///
+    /// # Errors
+    /// The twin has ended or does not answer.
+    pub fn hear(&self, port: u16) -> Result<(), TwinError> {
+        self.channel.ask(Ask::Hear(port)).map(drop)
+    }
+
     /// Changes its link from now on.
     ///
     /// # Errors

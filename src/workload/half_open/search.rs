@@ -1,13 +1,14 @@
 //! Opens connections and falls silent on them until the device takes no more.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::client::head;
-use super::settings::Params;
+use super::settings::{By, Params};
 use crate::connection::{Connection, Connector, Refused};
 use crate::event::{Failure, Intent};
 use crate::stats::{HalfOpenStats, LimitReached, OpenFailure, Stage};
-use crate::workload::context::{Context, Held};
+use crate::workload::context::{Context, Held, Silencer};
 
 /// Once a connection was not served, further ones are asked only for so long: they wait in a backlog.
 const UNSERVED_LIMIT: Duration = Duration::from_millis(300);
@@ -19,6 +20,7 @@ pub(super) struct Silent {
     pub(super) stage: Stage,
     pub(super) since: Instant,
     pub(super) held: Held,
+    pub(super) mute: Mute,
 }
 
 /// What the search found.
@@ -60,7 +62,7 @@ pub(super) async fn search(
                 found.limit = LimitReached::Stopped;
                 break;
             }
-            step = one_more(context, &connector, request, number) => step,
+            step = one_more(context, &connector, params.by, request, number) => step,
         };
         match step {
             Step::Denied(reason) => {
@@ -102,7 +104,13 @@ fn note(context: &Context, connection: u32, met: Failure) {
     }
 }
 
-async fn one_more(context: &Context, connector: &Connector, request: &[u8], number: u32) -> Step {
+async fn one_more(
+    context: &Context,
+    connector: &Connector,
+    by: Option<By>,
+    request: &[u8],
+    number: u32,
+) -> Step {
     let intent = context.intent(Intent::Plain);
     let held = context.hold_one();
     let mut connection = match connector.open(intent).await {
@@ -119,8 +127,40 @@ async fn one_more(context: &Context, connector: &Connector, request: &[u8], numb
         Err(failure) => return Step::Failed(failure),
     };
     context.book.note(connection.port(), context.id, Intent::Silenced);
-    match connection.silence_but_for_resets() {
-        Ok(()) => Step::Silent(Silent { number, connection, stage, since: Instant::now(), held }),
-        Err(error) => Step::Denied(error.to_string()),
+    match muted(context, &mut connection, by) {
+        Ok(mute) => Step::Silent(Silent { number, connection, stage, since: Instant::now(), held, mute }),
+        Err(reason) => Step::Denied(reason),
+    }
+}
+
+/// What keeps a connection silent.
+pub(super) enum Mute {
+    /// A filter on its socket.
+    Filter,
+    /// The link.
+    Link(Rc<dyn Silencer>),
+}
+
+impl Mute {
+    /// Lets a connection's last word through.
+    pub(super) fn end(&self, port: u16) {
+        match self {
+            // A filter drops what comes in; a RST goes out all the same.
+            Self::Filter => {}
+            Self::Link(silencer) => silencer.hear(port),
+        }
+    }
+}
+
+/// Falls silent on a connection by the means that was asked for, or by the first that can be had.
+fn muted(context: &Context, connection: &mut Connection, by: Option<By>) -> Result<Mute, String> {
+    let port = connection.port();
+    let mut filter = || connection.silence_but_for_resets().map(|()| Mute::Filter).map_err(|e| e.to_string());
+    let link = |silencer: &Rc<dyn Silencer>| silencer.silence(port).map(|()| Mute::Link(Rc::clone(silencer)));
+    match (by, &context.silencer) {
+        (Some(By::Filter), _) | (None, None) => filter(),
+        (Some(By::Link), Some(silencer)) => link(silencer),
+        (Some(By::Link), None) => Err("--by link needs a target whose link can be cut: `twin`".to_owned()),
+        (None, Some(silencer)) => filter().or_else(|_| link(silencer)),
     }
 }

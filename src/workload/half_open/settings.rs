@@ -1,10 +1,20 @@
 //! The options of `half-open`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Span;
 use crate::connection::Timeouts;
+
+/// By what means the host falls silent on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum By {
+    /// A filter on the host's socket (needs CAP_NET_ADMIN)
+    Filter,
+    /// The link carries nothing of it any more (twin)
+    Link,
+}
 
 /// The options of `half-open`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -12,6 +22,11 @@ pub(super) struct Params {
     /// Most connections to fall silent on
     #[arg(short, long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) connections: u32,
+
+    /// What makes a connection silent; filter where it is permitted, else link where the target has one that can
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<By>,
 
     /// Connections in a row that get nowhere before the device counts as full
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -262,7 +262,7 @@ enum Held {
 
 /// Waits for the device's RST on a silent connection, and lets it go when told to.
 async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiver<Held>) {
-    let Silent { mut connection, held: counted, .. } = silent;
+    let Silent { mut connection, held: counted, mute, .. } = silent;
     let mut counted = Some(counted);
     let mut scratch = [0; 64];
     loop {
@@ -280,6 +280,8 @@ async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiv
                     if let Some(reclaim) = reclaims.borrow_mut().get_mut(place) {
                         *reclaim = Some((Instant::now(), ReclaimEvidence::Reset));
                     }
+                    // Another connection may have the port next.
+                    mute.end(connection.port());
                     return;
                 }
                 Ok(1..) | Err(Failure::ReadTimeout) => {}
@@ -288,7 +290,8 @@ async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiv
         }
     }
     drop(counted);
-    // A RST is sent whatever the filter drops; the device gets its socket back at once.
+    // The device gets its socket back at once.
+    mute.end(connection.port());
     connection.reset_on_close();
 }
 
