@@ -447,13 +447,16 @@ fn requests_that_wait_in_a_backlog_are_repeated_early_and_not_lost() {
 
 #[test]
 fn one_way_messages_that_are_repeated_early_are_not_lost() {
-    let to_device =
-        PathSide { data_segments: 117, retransmissions: 27, repeated_early: 26, ..Default::default() };
-    let case = Case::clean(outage(0)).with(|e| {
-        e.probes.icmp = Measured::Value(probe(10));
-        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
-    });
-    assert_eq!(case.ids(), []);
+    // The second is from a machine that was busy: some were acknowledged a little later than at once.
+    for (retransmissions, repeated_early) in [(27, 26), (12, 9)] {
+        let to_device =
+            PathSide { data_segments: 117, retransmissions, repeated_early, ..Default::default() };
+        let case = Case::clean(outage(0)).with(|e| {
+            e.probes.icmp = Measured::Value(probe(10));
+            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+        });
+        assert_eq!(case.ids(), []);
+    }
 }
 
 #[test]

@@ -61,7 +61,8 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
                 tcp: probe(&probes.tcp),
                 telemetry: probe(&probes.telemetry),
             };
-            evidence.telemetry = telemetry(probes, requests, made, &outage_spells(run.workloads));
+            let spells = outage_spells(run.workloads);
+            evidence.telemetry = telemetry(probes, requests, made, &spells, last_close(run.workloads));
         }
     }
     evidence
@@ -267,6 +268,7 @@ fn telemetry(
     requests: u64,
     made: u64,
     outages: &[(u64, u64)],
+    closed_ns: u64,
 ) -> Measured<TelemetryEvidence> {
     let device = &probes.device;
     if device.samples == 0 {
@@ -285,7 +287,7 @@ fn telemetry(
             .map(|r| RestartEvidence { at_ns: r.noticed_ns, reason: r.reset_reason.clone() })
             .collect(),
         heap: heap(device, requests, outages),
-        sockets: sockets(device),
+        sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
         wifi_disconnects_made: made,
@@ -342,7 +344,15 @@ fn lowest(device: &DeviceSeries) -> Option<f64> {
     (min < first).then_some(min)
 }
 
-fn sockets(device: &DeviceSeries) -> Option<SocketsEvidence> {
+/// When the last workload had closed what it opened, of those that close.
+fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
+    let closing = workloads.iter().filter(|w| matches!(w.kind, "head" | "rw"));
+    closing.map(|w| w.stats.end_ns).max().unwrap_or(0)
+}
+
+/// Nothing is said of sockets where the last account is older than the last close: what was open then may be closed.
+fn sockets(device: &DeviceSeries, closed_ns: u64) -> Option<SocketsEvidence> {
+    device.last.as_ref().filter(|sample| sample.at_ns >= closed_ns)?;
     let (first, most, last) = counts(device.readings.get(&Reading::SocketsUsed)?)?;
     let limit = device.last.as_ref().and_then(|sample| sample.telemetry.sockets_limit);
     Some(SocketsEvidence { first, most, last, limit })

@@ -14,7 +14,9 @@
 //! Thresholds: 1 % of at least 50 segments, 1.5 % of at least 50 pings, three losses of either: what a good link
 //! keeps to. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
 
-use super::super::{Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind};
+use super::super::{
+    Evidence, Finding, FindingId, PathEvidence, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
+};
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
 use crate::event::{AnomalyClass, AnomalyId};
@@ -94,7 +96,7 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
         return [from]
             .into_iter()
             .find(|l| believed(l))
-            .or_else(|| Some(to).filter(|l| believed(l) && !device_does_not_take(e)));
+            .or_else(|| Some(to).filter(|l| believed(l) && !delayed(l, &path) && !device_does_not_take(e)));
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
     let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);
@@ -108,6 +110,12 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
     });
     let tcp = Loss { of: "exchanges, as the host's TCP tells", lost, whole };
     (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole >= SEGMENTS).then_some(tcp)
+}
+
+/// Most repetitions were of what had arrived, as delayed acknowledgements make them: the others may only have been
+/// acknowledged a little later. A path that loses them loses about as many acknowledgements as segments.
+const fn delayed(to_device: &Loss, path: &PathEvidence) -> bool {
+    to_device.lost.saturating_mul(2) <= path.to_device.repeated_early
 }
 
 /// What was sent arrived, and the device did not take it.
