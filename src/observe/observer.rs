@@ -331,7 +331,13 @@ impl Observer {
     /// takes no more leaves it unanswered as well.
     const fn path(&self) -> PathIs {
         let seen = &self.summary.from_device;
-        if seen.late_fills + seen.retransmissions > 0 { PathIs::Losing } else { PathIs::Whole }
+        if seen.late_fills + seen.retransmissions > 0 {
+            PathIs::Losing
+        } else if self.summary.from_host.retransmissions > 0 {
+            PathIs::Repeating
+        } else {
+            PathIs::Whole
+        }
     }
 
     fn keep_alive(&mut self, slot: u32, at: i64) {

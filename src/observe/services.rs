@@ -45,8 +45,10 @@ struct Silence {
 /// Whether the path has been seen to lose segments of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathIs {
-    /// Nothing of the device's was missing.
+    /// Nothing was missing.
     Whole,
+    /// The host sent payload again. It does so as well to a device that does not read; a lost SYN is explained.
+    Repeating,
     /// Something was sent again or came late.
     Losing,
 }
@@ -76,7 +78,8 @@ impl Silence {
 
     fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
         for mut occurrence in self.held.drain(..) {
-            if path == PathIs::Losing {
+            let syn = occurrence.id == AnomalyId::SynUnanswered;
+            if path == PathIs::Losing || (path == PathIs::Repeating && syn) {
                 occurrence.class = AnomalyClass::Path;
                 occurrence.remark = Some(LOST);
             }

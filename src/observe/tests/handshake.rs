@@ -131,3 +131,9 @@ fn a_syn_unanswered_twice_is_the_paths_where_the_path_loses_segments() {
     assert_eq!(syn.class, AnomalyClass::Path);
     assert_eq!(faults(&unanswered_twice(conv()), 6_000), [AnomalyId::SynUnanswered]);
 }
+
+#[test]
+fn a_syn_unanswered_twice_is_the_paths_where_the_host_had_to_send_payload_again() {
+    let c = conv().established().request(63).wait_ms(300).again(FromHost).response(17).ack().closed();
+    assert_eq!(faults(&unanswered_twice(c.then_on(50_001)), 6_000), []);
+}
