@@ -222,6 +222,7 @@ impl Dice {
                 dropped: self.n(),
                 reason: None,
             },
+            quiet: self.maybe(|d| d.many(|d| Quiet { from_ns: d.n(), to_ns: d.n() })),
             path: self.maybe(|d| PathEvidence { to_device: d.side(), from_device: d.side() }),
             probes: ProbesEvidence { icmp: self.probe(), tcp: self.probe(), telemetry: self.probe() },
             telemetry: self.telemetry(),

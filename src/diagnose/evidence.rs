@@ -53,6 +53,9 @@ pub struct Evidence<'a> {
     pub capture: CaptureEvidence,
     /// What the packets say of the path; `None` without a capture.
     pub path: Option<PathEvidence>,
+    /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
+    /// without a capture.
+    pub quiet: Option<Vec<Quiet>>,
     /// The probes beside the workloads.
     pub probes: ProbesEvidence,
     /// What the device said of itself.
@@ -357,6 +360,15 @@ pub struct Silence {
     pub to_ns: Option<u64>,
     /// Probes lost in it.
     pub lost: u64,
+}
+
+/// A time in which no packet came from the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quiet {
+    /// The last packet before it.
+    pub from_ns: u64,
+    /// The first packet after it; `u64::MAX` when none came until the end of the run.
+    pub to_ns: u64,
 }
 
 /// What the device said of itself over the run.

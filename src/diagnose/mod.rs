@@ -13,7 +13,7 @@ pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Led
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
     HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence,
-    PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Recovery, RestartEvidence, Silence, Slope,
+    PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Silence, Slope,
     SocketsEvidence, SocketsHeld, Stalls, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
     WorkloadKind,
 };

@@ -5,11 +5,11 @@ use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
     self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     HalfOpenEvidence, HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
-    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Recovery, RestartEvidence, Slope,
-    SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence,
+    Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
     WorkloadKind,
 };
-use crate::observe::PathFigures;
+use crate::observe::{PathFigures, QuietSpell};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
     ProbeStats, Reading, Stage, Trend,
@@ -17,6 +17,8 @@ use crate::stats::{
 
 /// What a run left to be judged.
 pub(super) struct Measurements<'a> {
+    /// When it started, nanoseconds since the Unix epoch.
+    pub(super) start_unix_ns: i64,
     pub(super) duration_ns: u64,
     pub(super) workloads: &'a [WorkloadOutcome],
     pub(super) packets: &'a Packets,
@@ -44,6 +46,8 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.anomalies = &seen.anomalies;
         evidence.resets = seen.resets;
         evidence.not_judged = &seen.summary.not_judged;
+        evidence.quiet =
+            Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),
             from_device: side(&seen.summary.from_device),
@@ -68,15 +72,20 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     evidence
 }
 
-/// `None` for what is no workload of the registry: it asks for nothing that would say how the device serves.
+/// By the name in the registry. `None` for what is not in it: that asks for nothing that would say how the device
+/// serves.
+fn kind(of: &WorkloadOutcome) -> Option<WorkloadKind> {
+    match of.kind {
+        "head" => Some(WorkloadKind::Head),
+        "rw" => Some(WorkloadKind::Rw),
+        "outage" => Some(WorkloadKind::Outage),
+        "half-open" => Some(WorkloadKind::HalfOpen),
+        _ => None,
+    }
+}
+
 fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEvidence> {
-    let kind = match of.kind {
-        "head" => WorkloadKind::Head,
-        "rw" => WorkloadKind::Rw,
-        "outage" => WorkloadKind::Outage,
-        "half-open" => WorkloadKind::HalfOpen,
-        _ => return None,
-    };
+    let kind = kind(of)?;
     let stats = &of.stats;
     let failed = |row: &&stats::Row| row.failures.of_device() > 0;
     let rows = stats.series.rows();
@@ -234,6 +243,15 @@ const fn side(of: &PathFigures) -> PathSide {
     }
 }
 
+/// From wall time to the run's own.
+fn quiet(of: &QuietSpell, start_unix_ns: i64) -> Quiet {
+    let since_start = |unix_ns: i64| u64::try_from(unix_ns.saturating_sub(start_unix_ns)).unwrap_or(0);
+    Quiet {
+        from_ns: since_start(of.from_ns),
+        to_ns: if of.to_ns == i64::MAX { u64::MAX } else { since_start(of.to_ns) },
+    }
+}
+
 fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
     match of {
         ProbeStats::Unavailable { reason } => Measured::Unavailable { reason: reason.clone() },
@@ -346,7 +364,7 @@ fn lowest(device: &DeviceSeries) -> Option<f64> {
 
 /// When the last workload had closed what it opened, of those that close.
 fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
-    let closing = workloads.iter().filter(|w| matches!(w.kind, "head" | "rw"));
+    let closing = workloads.iter().filter(|w| matches!(kind(w), Some(WorkloadKind::Head | WorkloadKind::Rw)));
     closing.map(|w| w.stats.end_ns).max().unwrap_or(0)
 }
 

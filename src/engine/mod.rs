@@ -96,6 +96,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended == Ended::Interrupted });
     let measured = evidence::Measurements {
+        start_unix_ns: clock.start_unix_ns(),
         duration_ns,
         workloads: &workloads,
         packets: &packets,

@@ -9,6 +9,7 @@ use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, Flow, FlowKey, Kind, MILLISECOND, Place, SECOND, Stage, Table,
     after, distance,
 };
+use super::quiet::Quiet;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
 use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
@@ -56,6 +57,7 @@ pub struct Observer {
     deadlines: Deadlines,
     table: Table,
     services: Services,
+    quiet: Quiet,
     examples: Examples,
     summary: WireSummary,
     unjudged: Unjudged,
@@ -75,6 +77,7 @@ impl Observer {
             deadlines: Deadlines { syn: config.syn_deadline_ns, zero_window: SECOND, linger: 5 * SECOND },
             table: Table::new(config.connections),
             services: Services::default(),
+            quiet: Quiet::default(),
             examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
@@ -161,6 +164,7 @@ impl Observer {
         self.services.finish(path, sink);
         self.summary.not_judged = self.unjudged.list();
         self.summary.rtt = self.rtt.figures();
+        self.summary.quiet = self.quiet.finish();
         self.summary
     }
 
@@ -189,6 +193,9 @@ impl Observer {
             None if self.table.flow(slot).device_end == source => Direction::FromDevice,
             None => Direction::FromHost,
         };
+        if from == Direction::FromDevice {
+            self.quiet.heard(at);
+        }
         self.judge(slot, segment, from, at, sink);
     }
 

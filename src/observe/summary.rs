@@ -48,6 +48,15 @@ pub struct KeepAliveFigures {
     pub idle_ns: Option<i64>,
 }
 
+/// A time in which no segment came from the device, half a second or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuietSpell {
+    /// The segment before it, nanoseconds since the Unix epoch; `i64::MIN` before the first one.
+    pub from_ns: i64,
+    /// The segment after it; `i64::MAX` after the last one.
+    pub to_ns: i64,
+}
+
 /// Figures of a whole capture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSummary {
@@ -83,6 +92,8 @@ pub struct WireSummary {
     pub from_host: PathFigures,
     /// SYNs of the host that were sent again.
     pub syn_repetitions: u64,
+    /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.
+    pub quiet: Vec<QuietSpell>,
 }
 
 impl WireSummary {

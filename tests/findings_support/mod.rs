@@ -70,7 +70,7 @@ impl Case {
     pub(crate) fn no_capture(mut self, status: CaptureState) -> Self {
         self.rows.clear();
         self.evidence.resets = ResetCauses::default();
-        self.evidence.path = None;
+        (self.evidence.path, self.evidence.quiet) = (None, None);
         let reason = (status == CaptureState::Denied).then(|| "needs CAP_NET_RAW".to_owned());
         self.evidence.capture = CaptureEvidence { status, reason, ..Default::default() };
         self

@@ -57,8 +57,6 @@ fn a_robust_device_within_its_capacity_is_charged_with_nothing() {
 
 #[test]
 fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
-    // Losses in a row may look like a short outage as well; of the device nothing is said in any run.
-    let mut named = 0;
     for seeds in [[1, 2], [3, 4]] {
         println!("seeds {seeds:?}");
         let run = |load: &str, seed: i32| format!("{load} --link lossy --seed {seed}");
@@ -67,13 +65,9 @@ fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
         let Some(reports) = on_twins([&a, &b, &c, &d]) else { return };
         for report in &reports {
             assert_eq!(of_class(report, AnomalyClass::Device), Vec::<String>::new(), "seed {}", report.seed);
-            let said: Vec<_> = report.findings.iter().map(|found| found.id).collect();
-            let of_the_path = [FindingId::LossyLink, FindingId::LinkOutages, FindingId::HostLimited];
-            assert!(said.iter().all(|id| of_the_path.contains(id)), "seed {}: {said:?}", report.seed);
-            named += u32::from(said.contains(&FindingId::LossyLink));
+            says(report, &[FindingId::LossyLink]);
         }
     }
-    assert!(named >= 6, "named in {named} of 8 runs");
 }
 
 #[test]

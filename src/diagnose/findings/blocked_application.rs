@@ -135,6 +135,10 @@ fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if resets > unanswered || accept_overflow::taken_late(e, w) {
         return false;
     }
+    // The last answers of a run may be lost in all their repetitions.
+    if unanswered < UNANSWERED && lossy_link::loses(e) {
+        return false;
+    }
     // More than were under way: handshakes completed after the last answer.
     let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
     signs::ends_service(e, w) && unanswered > 0 && alive

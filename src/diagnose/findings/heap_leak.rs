@@ -6,14 +6,14 @@
 //! Neighbours: noise (the interval holds zero); memory in use while under load (it comes back after the watch);
 //! a start-up that settles (nothing more goes in the second half); TIME_WAIT, which comes back after 2 x MSL: what
 //! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
-//! is said; sockets that are held, which another finding says.
+//! is said; sockets that are held, which another finding says; segments that a losing path has not acknowledged.
 //!
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
 
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope, WorkloadKind};
 use super::text::{bytes, rate, things};
-use super::{FindingEntry, Trouble, signs};
+use super::{FindingEntry, Trouble, lossy_link, signs};
 
 /// Least loss in all, bytes.
 const LOST: u64 = 2_048;
@@ -62,6 +62,8 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
             let counted = telemetry.is_some_and(|t| t.sockets.is_some());
             if reset && counted { sockets.max(1) } else { u64::from(e.device.capacity.unwrap_or(10)) }
         }
+        // What a losing path has not acknowledged is kept, to be sent again.
+        _ if lossy_link::loses(e) => sockets.max(signs::at_once(e)),
         _ => sockets,
     };
     lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))

@@ -1,12 +1,13 @@
 //! `link_outages`: the link was away for a time, and came back, and nobody here made it so.
 //!
-//! Evidence: spells in which no ping and no telemetry was answered; outages that an outage workload saw and did
+//! Evidence: spells in which no ping and no telemetry was answered and no packet came; outages that an outage workload saw and did
 //! not make; disconnections that the device counted and the run did not ask for.
 //!
 //! Neighbours: outages that were made; a restart; a program that hangs (ping goes on all the while).
 //! A link that is away at the end is `device_unreachable`.
 //!
-//! Threshold: two probes of each kind lost in a row, which single losses do not do to both kinds at once.
+//! Threshold: two probes of each kind lost in a row, which single losses seldom do to both kinds at once: then the
+//! packets beside them, where there is a capture, show that the device was there.
 
 use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Severity};
 use super::text::{things, time};

@@ -75,10 +75,7 @@ pub fn findings(e: &Evidence<'_>) -> Vec<Finding> {
     found.extend(abortive_close::find(e));
     found.extend(fin_wait_timeout::find(e));
     found.extend(timewait::find(e));
-    // What a losing path has not acknowledged stays in the heap, to be sent again.
-    if !lossy_link::loses(e) {
-        found.extend(heap_leak::find(e, trouble));
-    }
+    found.extend(heap_leak::find(e, trouble));
     found.extend(heap_low::find(e));
     found.extend(power_save::find(e));
     found.extend(link_outages::find(e, trouble));
@@ -114,10 +111,7 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     if device_unreachable::happened(e) {
         return Some(Trouble::Unreachable);
     }
-    // One or two answers may be lost in all their repetitions where the path loses segments.
-    let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
-    let lost = (1..=2).contains(&unanswered) && lossy_link::loses(e);
-    if let Some(proof) = blocked_application::proof(e).filter(|_| !lost) {
+    if let Some(proof) = blocked_application::proof(e) {
         return Some(Trouble::Blocked(proof));
     }
     if let Some(proof) = half_open::proof(e) {

@@ -193,8 +193,8 @@ pub(super) fn telemetry<'a>(e: &'a Evidence<'_>) -> Option<&'a TelemetryEvidence
     e.telemetry.value().filter(|t| t.samples > 0)
 }
 
-/// Spells in which no kind of datagram probe was answered, that ended, and that neither this run nor a restart
-/// made.
+/// Spells in which no kind of datagram probe was answered and no packet came, that ended, and that neither this run
+/// nor a restart made.
 pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
     let kinds: Vec<&ProbeEvidence> = [&e.probes.icmp, &e.probes.telemetry]
         .into_iter()
@@ -207,9 +207,20 @@ pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .iter()
         .filter(|s| s.to_ns.is_some())
         .filter(|s| others.iter().all(|p| p.silences.iter().any(|o| overlap(s, o))))
-        .filter(|s| !explained(e, s.from_ns, s.to_ns))
+        .filter(|s| !explained(e, s.from_ns, s.to_ns) && !heard_in(e, s))
         .copied()
         .collect()
+}
+
+/// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.
+fn heard_in(e: &Evidence<'_>, silence: &Silence) -> bool {
+    // Between a probe and the packets beside it, on a machine that may be busy.
+    const SLACK: u64 = SECOND / 4;
+    let (Some(quiet), Some(to)) = (&e.quiet, silence.to_ns) else { return false };
+    // The link may have come back right after the last probe that was lost: a probe's interval before the answer.
+    let each = to.saturating_sub(silence.from_ns) / silence.lost.max(1);
+    let (from, to) = (silence.from_ns.saturating_add(SLACK), to.saturating_sub(each).saturating_sub(SLACK));
+    from < to && !quiet.iter().any(|q| q.from_ns <= from && q.to_ns >= to)
 }
 
 fn overlap(a: &Silence, b: &Silence) -> bool {

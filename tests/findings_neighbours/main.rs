@@ -1,6 +1,8 @@
 //! Findings that look alike are told apart, and near misses have none.
 
+#[path = "../findings_support/mod.rs"]
 mod findings_support;
+mod path;
 
 use espstress::diagnose::*;
 use espstress::event::{AnomalyClass, AnomalyId, Failure, NotJudged};
@@ -260,65 +262,6 @@ fn long_busy_and_slow_paths_are_no_power_save() {
 }
 
 #[test]
-fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives() {
-    let case = Case::clean(rw(2_000)).with(|e| {
-        let to_device = PathSide { data_segments: 2_000, retransmissions: 400, ..Default::default() };
-        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
-    });
-    assert_eq!(case.ids(), []);
-}
-
-#[test]
-fn spells_without_an_answer_are_outages_and_no_scattered_loss() {
-    let away = || ProbeEvidence {
-        answered: 52,
-        silences: vec![
-            Silence { from_ns: 8 * S, to_ns: Some(12 * S), lost: 4 },
-            Silence { from_ns: 20 * S, to_ns: Some(24 * S), lost: 4 },
-        ],
-        ..probe(60)
-    };
-    let case = Case::clean(rw(2_000)).with(|e| {
-        e.probes.icmp = Measured::Value(away());
-        e.probes.tcp = Measured::Value(away());
-        e.probes.telemetry = Measured::Value(away());
-    });
-    case.always(&[FindingId::LinkOutages]);
-    assert_eq!(case.findings()[0].severity, Severity::Warning);
-}
-
-#[test]
-fn an_outage_while_ping_goes_on_is_not_the_links() {
-    let natural = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        seen_start_ns: Some(9 * S),
-        seen_length_ns: Some(8 * S),
-        recovery: Recovery::After(S),
-        ..Default::default()
-    };
-    let with = |rows: Vec<OutageRowEvidence>| {
-        let mut w = outage(0);
-        w.outages = Some(OutageEvidence { natural: rows.len() as u64, rows, ..Default::default() });
-        Case::clean(w)
-    };
-    assert_eq!(with(vec![natural]).ids(), []);
-    let unasked = with(vec![natural]).no_icmp().no_telemetry();
-    assert_eq!(unasked.ids(), [FindingId::LinkOutages]);
-}
-
-#[test]
-fn disconnections_that_the_run_asked_for_are_not_the_links() {
-    let case = |made| {
-        Case::clean(rw(100)).telemetry(|t| {
-            (t.wifi_disconnects, t.wifi_disconnects_made) = (Some(3), made);
-            t.wifi_last_reason = Some("BEACON_TIMEOUT".into());
-        })
-    };
-    assert_eq!(case(3).ids(), []);
-    assert_eq!(case(1).ids(), [FindingId::LinkOutages]);
-}
-
-#[test]
 fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
     let case = |recovery| {
         let mut w = outage(1);
@@ -431,49 +374,6 @@ fn clients_that_give_up_before_the_queue_reaches_them_meet_an_overflow_and_no_ha
     let unknown = NotJudged { id: AnomalyId::HalfClosedLinger, reason: "too short".into(), connections: 12 };
     let unknown: &'static [NotJudged] = vec![unknown].leak();
     assert_eq!(case.with(|e| e.not_judged = unknown).ids(), [FindingId::BlockedApplication]);
-}
-
-#[test]
-fn requests_that_wait_in_a_backlog_are_repeated_early_and_not_lost() {
-    let w = WorkloadEvidence { at_once: 5, ..dies_after(head(0), 7, &[(Failure::ReadTimeout, 13)]) };
-    let case = Case::clean(w).with(|e| {
-        e.probes = ProbesEvidence::default();
-        let to_device =
-            PathSide { data_segments: 37, retransmissions: 17, repeated_early: 17, ..Default::default() };
-        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
-    });
-    assert_eq!(case.ids(), [FindingId::AcceptOverflow]);
-}
-
-#[test]
-fn one_way_messages_that_are_repeated_early_are_not_lost() {
-    // The second is from a machine that was busy: some were acknowledged a little later than at once.
-    for (retransmissions, repeated_early) in [(27, 26), (12, 9)] {
-        let to_device =
-            PathSide { data_segments: 117, retransmissions, repeated_early, ..Default::default() };
-        let case = Case::clean(outage(0)).with(|e| {
-            e.probes.icmp = Measured::Value(probe(10));
-            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
-        });
-        assert_eq!(case.ids(), []);
-    }
-}
-
-#[test]
-fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
-    let with = |segments, repeated| {
-        Case::clean(head(20)).with(|e| {
-            e.probes.icmp = Measured::Value(probe(2));
-            let to_device =
-                PathSide { data_segments: segments, retransmissions: repeated, ..Default::default() };
-            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
-        })
-    };
-    assert_eq!(with(20, 4).ids(), []);
-    let small = with(80, 4);
-    assert_eq!(small.ids(), [FindingId::LossyLink]);
-    assert!(!small.findings()[0].statement.contains('%'), "{}", small.findings()[0].statement);
-    assert!(with(400, 20).findings()[0].statement.contains("5.0 %"));
 }
 
 #[test]

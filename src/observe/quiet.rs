@@ -1,0 +1,81 @@
+//! When nothing came from the device: what tells a link that was away from a probe that lost its answer.
+
+use super::summary::QuietSpell;
+
+/// Shorter pauses are told by nobody: probes are further apart.
+const LEAST: i64 = 500_000_000;
+
+/// Spells kept at most.
+const MOST: usize = 1_024;
+
+/// Pauses between the segments from the device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Quiet {
+    spells: Vec<QuietSpell>,
+    last: Option<i64>,
+}
+
+impl Quiet {
+    /// A segment came from the device at `at`, nanoseconds since the Unix epoch.
+    pub(super) fn heard(&mut self, at: i64) {
+        let from_ns = self.last.unwrap_or(i64::MIN);
+        self.last = Some(at);
+        if at.saturating_sub(from_ns) < LEAST {
+            return;
+        }
+        if self.spells.len() == MOST {
+            self.forget();
+        }
+        self.spells.push(QuietSpell { from_ns, to_ns: at });
+    }
+
+    /// Makes the older half one spell: nothing is claimed to have been heard in it.
+    fn forget(&mut self) {
+        let older = ..MOST / 2;
+        let (from_ns, to_ns) = (self.spells[0].from_ns, self.spells[MOST / 2 - 1].to_ns);
+        self.spells.drain(older);
+        self.spells.insert(0, QuietSpell { from_ns, to_ns });
+    }
+
+    /// All of them, the time before the first segment and after the last one included.
+    pub(super) fn finish(mut self) -> Vec<QuietSpell> {
+        self.spells.push(QuietSpell { from_ns: self.last.unwrap_or(i64::MIN), to_ns: i64::MAX });
+        self.spells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn heard(at: impl IntoIterator<Item = i64>) -> Vec<(i64, i64)> {
+        let mut quiet = Quiet::default();
+        at.into_iter().for_each(|at| quiet.heard(at));
+        quiet.finish().iter().map(|s| (s.from_ns, s.to_ns)).collect()
+    }
+
+    #[test]
+    fn a_pause_of_half_a_second_is_a_spell_and_a_shorter_one_is_none() {
+        let spells = heard([S, S + LEAST - 1, 3 * S, 3 * S + LEAST]);
+        let between = [(S + LEAST - 1, 3 * S), (3 * S, 3 * S + LEAST)];
+        assert_eq!(spells, [(i64::MIN, S), between[0], between[1], (3 * S + LEAST, i64::MAX)]);
+    }
+
+    #[test]
+    fn a_device_that_was_never_heard_was_quiet_all_the_time() {
+        assert_eq!(heard([]), [(i64::MIN, i64::MAX)]);
+    }
+
+    #[test]
+    fn spells_that_are_forgotten_leave_no_time_in_which_the_device_would_have_been_heard() {
+        let spells = heard((0..5_000).map(|n| n * S));
+        assert!(spells.len() <= MOST + 1, "{}", spells.len());
+        assert!(
+            spells.windows(2).all(|pair| pair[0].1 == pair[1].0),
+            "no gap between spells that follow each other"
+        );
+        assert_eq!((spells[0].0, spells.last().unwrap().1), (i64::MIN, i64::MAX));
+    }
+}

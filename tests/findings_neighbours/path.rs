@@ -1,0 +1,172 @@
+//! What the path does: single losses, outages, repetitions, each told from the others and from the device.
+
+use espstress::diagnose::*;
+use espstress::event::{AnomalyClass, AnomalyId, Failure};
+
+use crate::findings_support::*;
+
+#[test]
+fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives() {
+    let case = Case::clean(rw(2_000)).with(|e| {
+        let to_device = PathSide { data_segments: 2_000, retransmissions: 400, ..Default::default() };
+        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+    });
+    assert_eq!(case.ids(), []);
+}
+
+#[test]
+fn spells_without_an_answer_are_outages_and_no_scattered_loss() {
+    let away = || ProbeEvidence {
+        answered: 52,
+        silences: vec![
+            Silence { from_ns: 8 * S, to_ns: Some(12 * S), lost: 4 },
+            Silence { from_ns: 20 * S, to_ns: Some(24 * S), lost: 4 },
+        ],
+        ..probe(60)
+    };
+    let case = Case::clean(rw(2_000)).with(|e| {
+        e.probes.icmp = Measured::Value(away());
+        e.probes.tcp = Measured::Value(away());
+        e.probes.telemetry = Measured::Value(away());
+    });
+    case.always(&[FindingId::LinkOutages]);
+    assert_eq!(case.findings()[0].severity, Severity::Warning);
+}
+
+#[test]
+fn probes_that_are_lost_in_a_row_while_packets_come_are_no_outage() {
+    let unlucky = |lost: u64| {
+        let silences = vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }];
+        let probe = || ProbeEvidence { answered: 60 - lost, silences: silences.clone(), ..probe(60) };
+        Case::clean(rw(2_000)).with(|e| {
+            e.probes.icmp = Measured::Value(probe());
+            e.probes.telemetry = Measured::Value(probe());
+        })
+    };
+    let quiet = |spells: &[(u64, u64)]| {
+        let spells = spells.iter().map(|&(from, to)| Quiet { from_ns: from * MS, to_ns: to * MS });
+        Some(spells.collect())
+    };
+    let beside = |lost, spells: &[(u64, u64)]| unlucky(lost).with(|e| e.quiet = quiet(spells)).ids();
+    for lost in [2, 4] {
+        assert_eq!(beside(lost, &[]), [], "packets came all the time");
+        assert_eq!(beside(lost, &[(6_000, 7_500), (8_700, 9_200)]), [], "pauses here and there are none");
+        let end = (8 + lost) * 1_000;
+        assert_eq!(
+            beside(lost, &[(7_900, end - 900)]),
+            [FindingId::LinkOutages],
+            "back before the next probe"
+        );
+        assert_eq!(beside(lost, &[(0, 40_000)]), [FindingId::LinkOutages], "nobody said anything at all");
+        assert_eq!(unlucky(lost).no_capture(CaptureState::Off).ids(), [FindingId::LinkOutages]);
+    }
+}
+
+#[test]
+fn an_outage_while_ping_goes_on_is_not_the_links() {
+    let natural = OutageRowEvidence {
+        cause: OutageCause::Natural,
+        seen_start_ns: Some(9 * S),
+        seen_length_ns: Some(8 * S),
+        recovery: Recovery::After(S),
+        ..Default::default()
+    };
+    let with = |rows: Vec<OutageRowEvidence>| {
+        let mut w = outage(0);
+        w.outages = Some(OutageEvidence { natural: rows.len() as u64, rows, ..Default::default() });
+        Case::clean(w)
+    };
+    assert_eq!(with(vec![natural]).ids(), []);
+    let unasked = with(vec![natural]).no_icmp().no_telemetry();
+    assert_eq!(unasked.ids(), [FindingId::LinkOutages]);
+}
+
+#[test]
+fn disconnections_that_the_run_asked_for_are_not_the_links() {
+    let case = |made| {
+        Case::clean(rw(100)).telemetry(|t| {
+            (t.wifi_disconnects, t.wifi_disconnects_made) = (Some(3), made);
+            t.wifi_last_reason = Some("BEACON_TIMEOUT".into());
+        })
+    };
+    assert_eq!(case(3).ids(), []);
+    assert_eq!(case(1).ids(), [FindingId::LinkOutages]);
+}
+
+#[test]
+fn requests_that_wait_in_a_backlog_are_repeated_early_and_not_lost() {
+    let w = WorkloadEvidence { at_once: 5, ..dies_after(head(0), 7, &[(Failure::ReadTimeout, 13)]) };
+    let case = Case::clean(w).with(|e| {
+        e.probes = ProbesEvidence::default();
+        let to_device =
+            PathSide { data_segments: 37, retransmissions: 17, repeated_early: 17, ..Default::default() };
+        e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+    });
+    assert_eq!(case.ids(), [FindingId::AcceptOverflow]);
+}
+
+#[test]
+fn one_way_messages_that_are_repeated_early_are_not_lost() {
+    // The second is from a machine that was busy: some were acknowledged a little later than at once.
+    for (retransmissions, repeated_early) in [(27, 26), (12, 9)] {
+        let to_device =
+            PathSide { data_segments: 117, retransmissions, repeated_early, ..Default::default() };
+        let case = Case::clean(outage(0)).with(|e| {
+            e.probes.icmp = Measured::Value(probe(10));
+            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+        });
+        assert_eq!(case.ids(), []);
+    }
+}
+
+#[test]
+fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
+    let with = |segments, repeated| {
+        Case::clean(head(20)).with(|e| {
+            e.probes.icmp = Measured::Value(probe(2));
+            let to_device =
+                PathSide { data_segments: segments, retransmissions: repeated, ..Default::default() };
+            e.path = e.path.map(|p| PathEvidence { to_device, ..p });
+        })
+    };
+    assert_eq!(with(20, 4).ids(), []);
+    let small = with(80, 4);
+    assert_eq!(small.ids(), [FindingId::LossyLink]);
+    assert!(!small.findings()[0].statement.contains('%'), "{}", small.findings()[0].statement);
+    assert!(with(400, 20).findings()[0].statement.contains("5.0 %"));
+}
+
+/// On a path that loses five of a hundred segments.
+fn losing(case: Case) -> Case {
+    let to_device = PathSide { data_segments: 600, retransmissions: 30, ..Default::default() };
+    case.with(|e| e.path = e.path.map(|p| PathEvidence { to_device, ..p })).with(|e| {
+        e.probes.icmp = Measured::Value(ProbeEvidence { answered: 57, ..probe(60) });
+    })
+}
+
+#[test]
+fn the_last_answer_of_a_run_may_be_lost_on_a_losing_path() {
+    let last = |failures| Case::clean(dies_after(head(0), 299, &[(Failure::ReadTimeout, failures)]));
+    assert!(!losing(last(1)).ids().contains(&FindingId::BlockedApplication));
+    let hung = last(20).anomaly(AnomalyId::HalfClosedLinger, 20);
+    assert!(losing(hung).ids().contains(&FindingId::BlockedApplication));
+}
+
+#[test]
+fn what_a_losing_path_has_not_acknowledged_is_no_leak_and_a_leak_is_still_found_there() {
+    let lost = |bytes: u64| {
+        Case::clean(head(2_000)).telemetry(|t| {
+            t.requests = 2_000;
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_last: h.free_first - bytes,
+                free_middle: Some(h.free_first - bytes / 2),
+                free_min: h.free_first - bytes,
+                per_request: Some(Slope { mean: -12.0, low: -13.0, high: -11.0 }),
+                ..h
+            });
+        })
+    };
+    assert!(lost(10_000).ids().contains(&FindingId::HeapLeak));
+    assert!(!losing(lost(10_000)).ids().contains(&FindingId::HeapLeak));
+    assert!(losing(lost(88_000)).ids().contains(&FindingId::HeapLeak));
+}
