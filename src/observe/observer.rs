@@ -6,8 +6,8 @@ use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
-    Acks, Chain, End, Ending, Evicted, Facts, Flow, FlowKey, Kind, MILLISECOND, Place, SECOND, Stage, Table,
-    after, distance,
+    Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
+    SECOND, Stage, Table, after, distance,
 };
 use super::quiet::Quiet;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
@@ -64,6 +64,8 @@ pub struct Observer {
     rtt: RttSum,
     now: i64,
     gaps: u32,
+    /// FINs of the device that came again because the acknowledgement was lost.
+    fins_again: u64,
     /// Until when the connections that ended may still be answered, nanoseconds.
     grace_until: i64,
 }
@@ -84,6 +86,7 @@ impl Observer {
             rtt: RttSum::default(),
             now: i64::MIN,
             gaps: 0,
+            fins_again: 0,
             grace_until: i64::MIN,
         }
     }
@@ -296,6 +299,9 @@ impl Observer {
         });
         self.count(s, from, facts.kind, facts.place, slot);
         self.count_early(s, &facts, slot);
+        if from == Direction::FromDevice && facts.fin == FinCopy::Again(Repetition::BackOff) {
+            self.fins_again += 1;
+        }
         if facts.kind == Kind::KeepAlive && from == Direction::FromDevice {
             self.keep_alive(slot, at);
         }
@@ -315,7 +321,8 @@ impl Observer {
             self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
         }
         if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
-            self.services.answered(end, sink);
+            let path = self.path();
+            self.services.answered(end, at, path, sink);
         }
         if closed {
             let path = self.path();
@@ -338,7 +345,7 @@ impl Observer {
     /// takes no more leaves it unanswered as well.
     const fn path(&self) -> PathIs {
         let seen = &self.summary.from_device;
-        if seen.late_fills + seen.retransmissions > 0 {
+        if seen.late_fills + seen.retransmissions + self.fins_again > 0 {
             PathIs::Losing
         } else if self.summary.from_host.retransmissions > 0 {
             PathIs::Repeating

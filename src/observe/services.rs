@@ -1,6 +1,7 @@
 //! What one connection alone cannot tell, service by service.
 //!
-//! A SYN sent once that went unanswered is the path's when it is alone, the device's when three in a row met it. A
+//! A SYN sent once that went unanswered is the path's when it is alone, the device's when three in a row met it, by
+//! the order in which they were sent: it is the deadline that tells of them, and answers may come before it. A
 //! silence of the device (no answer to a SYN sent again, no FIN, no window, no acknowledgement) may be a run of lost
 //! segments where the path loses some: it is the device's when three met it before fifty others have ended as they
 //! should.
@@ -30,6 +31,10 @@ const SERVICES: usize = 64;
 struct Service {
     end: End,
     row: u32,
+    /// When the last one of the row was sent, nanoseconds since the Unix epoch.
+    last_of_row: i64,
+    /// When a SYN was last answered.
+    answered_at: i64,
     held: Vec<Occurrence>,
     silences: [Silence; SILENCES.len()],
 }
@@ -47,7 +52,8 @@ struct Silence {
 pub(super) enum PathIs {
     /// Nothing was missing.
     Whole,
-    /// The host sent payload again. It does so as well to a device that does not read; a lost SYN is explained.
+    /// The host sent payload again. It does so as well to a device that does not read; a lost SYN and a lost FIN are
+    /// explained.
     Repeating,
     /// Something was sent again or came late.
     Losing,
@@ -78,8 +84,8 @@ impl Silence {
 
     fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
         for mut occurrence in self.held.drain(..) {
-            let syn = occurrence.id == AnomalyId::SynUnanswered;
-            if path == PathIs::Losing || (path == PathIs::Repeating && syn) {
+            let alone = matches!(occurrence.id, AnomalyId::SynUnanswered | AnomalyId::HalfClosedLinger);
+            if path == PathIs::Losing || (path == PathIs::Repeating && alone) {
                 occurrence.class = AnomalyClass::Path;
                 occurrence.remark = Some(LOST);
             }
@@ -97,12 +103,11 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// A SYN to `end` was answered.
-    pub(super) fn answered(&mut self, end: End, sink: &mut impl FnMut(Occurrence)) {
-        if let Some(service) = self.list.iter_mut().find(|s| s.end == end) {
-            service.row = 0;
-            service.held.drain(..).for_each(sink);
-        }
+    /// A SYN to `end` was answered, at `at` nanoseconds since the Unix epoch.
+    pub(super) fn answered(&mut self, end: End, at: i64, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
+        let service = self.service(end, path, sink);
+        service.answered_at = at;
+        service.end_row(sink);
     }
 
     /// A SYN to `end` was not answered by the deadline.
@@ -114,6 +119,10 @@ impl Services {
         sink: &mut impl FnMut(Occurrence),
     ) {
         let service = self.service(end, path, sink);
+        if service.answered_at > service.last_of_row && service.answered_at <= occurrence.at_ns {
+            service.end_row(sink);
+        }
+        service.last_of_row = service.last_of_row.max(occurrence.at_ns);
         service.row = service.row.saturating_add(1);
         if service.row >= ROW {
             for mut held in service.held.drain(..) {
@@ -155,7 +164,7 @@ impl Services {
 
     fn service(&mut self, end: End, path: PathIs, sink: &mut impl FnMut(Occurrence)) -> &mut Service {
         let at = self.list.iter().position(|s| s.end == end).unwrap_or_else(|| {
-            let new = Service { end, row: 0, held: Vec::new(), silences: Default::default() };
+            let new = Service::new(end);
             if self.list.len() < SERVICES {
                 self.list.push(new);
                 return self.list.len() - 1;
@@ -178,6 +187,16 @@ impl Services {
 }
 
 impl Service {
+    fn new(end: End) -> Self {
+        let (last_of_row, answered_at) = (i64::MIN, i64::MIN);
+        Self { end, row: 0, last_of_row, answered_at, held: Vec::new(), silences: Default::default() }
+    }
+
+    fn end_row(&mut self, sink: &mut impl FnMut(Occurrence)) {
+        self.row = 0;
+        self.held.drain(..).for_each(sink);
+    }
+
     fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
         self.held.drain(..).for_each(&mut *sink);
         self.silences.iter_mut().for_each(|silence| silence.release(path, sink));

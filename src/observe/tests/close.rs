@@ -176,6 +176,14 @@ fn one_silence_after_the_hosts_fin_is_the_paths_where_the_path_loses_segments() 
 }
 
 #[test]
+fn the_devices_fin_that_comes_again_shows_that_the_path_loses_acknowledgements() {
+    let c = conv().served().closed().wait_ms(1_500).again(FromDevice);
+    let (seen, _) = Look::for_ms(6_000).at(&lingering(c, 50_001));
+    let linger = seen.iter().find(|o| o.id == AnomalyId::HalfClosedLinger).unwrap();
+    assert_eq!(linger.class, AnomalyClass::Path);
+}
+
+#[test]
 fn three_silences_after_the_hosts_fin_are_the_devices_on_any_path() {
     let c = (50_001..=50_003).fold(on_a_losing_path(conv()), lingering);
     assert_eq!(faults(&c, 6_000), [AnomalyId::HalfClosedLinger; 3]);

@@ -57,6 +57,17 @@ fn an_answer_in_between_interrupts_the_row() {
 }
 
 #[test]
+fn a_row_is_told_by_when_its_syns_were_sent_and_not_by_their_deadlines() {
+    let three = conv().syn().then_on(40_001).syn().then_on(40_002).syn();
+    let answered = three.then_on(40_003).established();
+    let one_more = answered.wait_ms(100).then_on(40_004).syn();
+    let classes: Vec<_> = told(&one_more, 6_000).into_iter().map(|(_, class)| class).collect();
+    let row = [AnomalyClass::Device; 3];
+    assert_eq!(classes[..3], row, "three in a row, of which nobody told before the answer");
+    assert_eq!(classes[3..], [AnomalyClass::Path], "the one after it is alone");
+}
+
+#[test]
 fn a_syn_answered_on_its_repetition_is_well() {
     healthy(6_000, |c| unanswered_twice(c).syn_ack().ack());
 }
