@@ -425,6 +425,35 @@ fn resets_while_telemetry_is_silent_and_ping_goes_on_are_want_of_memory() {
 }
 
 #[test]
+fn what_a_device_without_memory_does_not_acknowledge_says_nothing_of_its_program() {
+    let failures = [(Failure::ReadReset, 90), (Failure::ConnectReset, 86), (Failure::ReadTimeout, 9)];
+    let w = WorkloadEvidence { close: ClosePolicy::Wait, ..dies_after(head(0), 467, &failures) };
+    let case = Case::clean(w).anomaly(AnomalyId::NoAckToData, 1).anomaly(AnomalyId::HalfClosedLinger, 8);
+    let starved = case.clone().with(|e| e.probes.telemetry = Measured::Value(silent_from(S)));
+    assert_eq!(starved.ids(), [FindingId::HeapLow], "{:#?}", starved.findings());
+    assert!(case.ids().contains(&FindingId::BlockedApplication), "with memory it does");
+}
+
+#[test]
+fn a_device_whose_heap_was_full_before_ping_ended_ran_out_of_memory_and_one_whose_heap_stood_is_gone() {
+    let silent = |last: u64| {
+        let w = dies_after(head(0), 450, &[(Failure::ReadTimeout, 8), (Failure::ConnectTimeout, 30)]);
+        let case = Case::clean(w).telemetry(|t| {
+            t.heap = t.heap.map(|h| HeapEvidence { free_last: last, free_min: last, per_second: None, ..h });
+        });
+        case.with(|e| {
+            e.probes.telemetry = Measured::Value(silent_from(6 * S));
+            e.probes.icmp = Measured::Value(silent_from(8 * S));
+            e.probes.tcp = Measured::Value(silent_from(7 * S));
+        })
+    };
+    let found = silent(20_000).findings();
+    assert_eq!(silent(20_000).ids(), [FindingId::HeapLeak, FindingId::HeapLow], "{found:#?}");
+    assert!(found[1].statement.contains("ping ended as well"), "{found:#?}");
+    assert_eq!(silent(95_000).ids(), [FindingId::DeviceUnreachable]);
+}
+
+#[test]
 fn connections_that_were_open_when_a_program_hung_are_no_sockets_that_it_keeps() {
     let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 7)];
     let case = Case::clean(dies_after(head(0), 20, &lost));

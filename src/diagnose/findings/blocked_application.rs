@@ -2,8 +2,8 @@
 //! answers ping or SYN. The program hangs, or serves one client only, or stopped reading.
 //!
 //! Evidence, any of these:
-//! - the packets show a window shut for more than a second, or payload that is never acknowledged, while
-//!   exchanges time out: the program does not read;
+//! - the packets show a window shut for more than a second, or payload that is never acknowledged though there is
+//!   memory for it, while exchanges time out: the program does not read;
 //! - nothing was ever served although connections stood, or although ping works;
 //! - standing connections stop being answered;
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
@@ -86,7 +86,8 @@ fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
     let shut = signs::of_device(e, AnomalyId::ZeroWindowStall).count;
     let unread = signs::of_device(e, AnomalyId::NoAckToData).count;
     let timed_out = signs::exchanges(e).any(|w| signs::unanswered(w) > 0);
-    timed_out && (shut > 0 || (unread > 0 && !link_explains))
+    // Without memory a segment is dropped as it comes in, whatever the program does.
+    timed_out && (shut > 0 || (unread > 0 && !link_explains && !heap_low::happened(e)))
 }
 
 fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {

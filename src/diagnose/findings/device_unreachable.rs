@@ -4,14 +4,14 @@
 //! either; or every SYN was refused; or ping and telemetry went silent in the run and stayed so.
 //!
 //! Neighbours: a full backlog also leaves SYNs unanswered, but ping goes on; an outage that this run made, or
-//! that ended, is no absence.
+//! that ended, is no absence; a device that ran out of memory before answers nothing either.
 //!
 //! Threshold: five seconds of silence to the end, so that one lost probe at the end is not taken for it.
 
 use super::super::{Evidence, Finding, FindingId, Severity, Silence};
-use super::FindingEntry;
 use super::signs::{self, SECOND, Stack};
 use super::text::{things, time};
+use super::{FindingEntry, heap_low};
 use crate::event::Failure;
 
 const GONE: u64 = 5 * SECOND;
@@ -61,7 +61,8 @@ fn how(e: &Evidence<'_>) -> Option<How> {
         .filter_map(signs::open_silence)
         .min_by_key(|s| s.from_ns)?;
     let long = e.duration_ns.saturating_sub(silence.from_ns) >= GONE;
-    (long && !signs::explained(e, silence.from_ns, None)).then_some(How::Gone(*silence))
+    let explained = signs::explained(e, silence.from_ns, None) || heap_low::starves(e);
+    (long && !explained).then_some(How::Gone(*silence))
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {

@@ -1,7 +1,8 @@
 //! `heap_low`: the device nearly ran out of memory during the run.
 //!
 //! Evidence: telemetry's least free heap during the run. Or want of memory as it looks from outside: connections
-//! are answered by RSTs for good, and telemetry, which needs memory for its answer, is silent while ping goes on.
+//! are answered by RSTs for good, and telemetry, which needs memory for its answer, is silent while ping goes on. An
+//! answer to ping takes memory as well: where the heap is known to have gone, a silent ping is explained by it.
 //!
 //! Neighbours: `heap_leak` says why it fell; this says how near the end was. A large heap in small pieces is no
 //! finding by itself, but is told.
@@ -57,7 +58,7 @@ fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
 /// A workload whose connections fail for want of memory. A program that hangs resets nothing, and its heap does not
 /// go down before; one that has no socket left still answers telemetry; sockets that are kept are another cause.
 fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
-    let ping = e.probes.icmp.value().filter(|p| p.answered > 0 && signs::open_silence(p).is_none())?;
+    let ping = e.probes.icmp.value().filter(|p| p.answered > 0)?;
     let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
     // Its time-out is the longer one: at the end of a run the last questions may still be open.
     let silence = signs::open_silence(telemetry);
@@ -69,8 +70,18 @@ fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     let until = silence.map_or(e.duration_ns, |silence| silence.from_ns);
     let fell = heap.is_some_and(|heap| fell_to_nothing(&heap, until, e.duration_ns));
     let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
+    let refuses = |w| in_resets(w) && ping_goes_on(e);
     signs::exchanges(e)
-        .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || in_resets(w) || filled(w)))
+        .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || filled(w) || refuses(w)))
+}
+
+fn ping_goes_on(e: &Evidence<'_>) -> bool {
+    e.probes.icmp.value().is_some_and(|p| p.answered > 0 && signs::open_silence(p).is_none())
+}
+
+/// Whether want of memory shows from outside: it explains any silence.
+pub(super) fn starves(e: &Evidence<'_>) -> bool {
+    starved(e).is_some()
 }
 
 /// Whether the heap was down to a quarter when it was last told, or to half and at its pace had nothing left at the
@@ -136,9 +147,10 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
         id: FindingId::HeapLow,
         severity: Severity::Error,
         statement: format!(
-            "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping goes on.",
+            "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping {}.",
             things(w.succeeded, "exchange"),
-            if in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" }
+            if in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" },
+            if ping_goes_on(e) { "goes on" } else { "ended as well" }
         ),
         evidence,
         cause: cause.into(),
