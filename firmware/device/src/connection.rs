@@ -236,7 +236,7 @@ impl Connection {
 
     fn advance(&mut self, program: &mut Program, now: Instant) -> Next {
         self.deadline = None;
-        if program.is_hung() && self.phase != Phase::Closed {
+        if program.hangs(now) && self.phase != Phase::Closed {
             self.deadline = Some(now + HOLD_CHECK);
             return Next::Hold;
         }

@@ -163,6 +163,18 @@ impl Program {
         self.hung == Hung::Yes
     }
 
+    /// Whether it hangs, or would if it were asked what it wants: the carrier asks only between its rounds, and one of
+    /// them may hold many requests.
+    pub(crate) fn hangs(&self, now: Instant) -> bool {
+        let due = match self.persona.habits().lifetime {
+            Lifetime::HangsAfter { uptime, requests } => {
+                self.uptime(now) >= uptime && self.served >= requests
+            }
+            Lifetime::Forever | Lifetime::RestartsEvery(_) => false,
+        };
+        self.is_hung() || due
+    }
+
     /// Connections open and forgotten, and the sockets under the services.
     #[must_use]
     pub fn sockets(&self) -> SocketUse {
@@ -197,7 +209,7 @@ impl Program {
     #[must_use]
     pub fn admit(&self, service: Service, now: Instant) -> Admission {
         let never = Admission::NotNow { retry_at: None };
-        if self.is_hung() || !self.config.services.contains(service) || self.free_slots() == 0 {
+        if self.hangs(now) || !self.config.services.contains(service) || self.free_slots() == 0 {
             return never;
         }
         match self.persona.habits().accepting {
@@ -277,9 +289,7 @@ impl Program {
             Lifetime::RestartsEvery(period) if self.uptime(now) >= period => {
                 return Some(DeviceWish::Restart(ResetReason::Panic));
             }
-            Lifetime::HangsAfter { uptime, requests }
-                if self.hung == Hung::No && self.uptime(now) >= uptime && self.served >= requests =>
-            {
+            Lifetime::HangsAfter { .. } if self.hung == Hung::No && self.hangs(now) => {
                 self.hung = Hung::Yes;
                 return Some(DeviceWish::Hang);
             }

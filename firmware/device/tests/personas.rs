@@ -159,6 +159,17 @@ fn frozen_hangs_when_both_its_time_and_its_requests_are_over() {
 }
 
 #[test]
+fn frozen_serves_no_request_too_many_to_connections_that_are_ready_in_the_same_round() {
+    let mut bench = Bench::with_persona("frozen:requests=1");
+    let (mut first, mut second) = (bench.open(Service::Http), bench.open(Service::Http));
+    bench.say(&mut first, HEAD);
+    assert!(!first.take_sent().is_empty());
+    assert_eq!(bench.say(&mut second, HEAD), Waits::Holding, "nobody asked for a wish in between");
+    assert!(second.sent.is_empty());
+    assert_eq!(bench.wishes(), [DeviceWish::Hang]);
+}
+
+#[test]
 fn rebooting_restarts_on_time_and_counts_its_starts() {
     let mut bench = Bench::with_persona("rebooting:every=3s");
     assert_eq!(bench.program.next_wish_at(), Some(Instant::from_millis(3_000)));
