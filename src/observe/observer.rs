@@ -345,7 +345,10 @@ impl Observer {
     /// takes no more leaves it unanswered as well.
     const fn path(&self) -> PathIs {
         let seen = &self.summary.from_device;
-        if seen.late_fills + seen.retransmissions + self.fins_again > 0 {
+        let signs = seen.late_fills + seen.retransmissions + self.fins_again;
+        if signs >= 3 {
+            PathIs::LosingOften
+        } else if signs > 0 {
             PathIs::Losing
         } else if self.summary.from_host.retransmissions > 0 {
             PathIs::Repeating

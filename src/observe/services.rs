@@ -55,8 +55,22 @@ pub(super) enum PathIs {
     /// The host sent payload again. It does so as well to a device that does not read; a lost SYN and a lost FIN are
     /// explained.
     Repeating,
-    /// Something was sent again or came late.
+    /// Something of the device's was sent again or came late, once or twice. A device that drops segments misses the
+    /// acknowledgements in them and repeats as well (lwIP `tcp_input`, `refused_data`).
     Losing,
+    /// Three times and more.
+    LosingOften,
+}
+
+impl PathIs {
+    /// Whether lost segments may be all there is to an occurrence of the kind.
+    fn explains(self, id: AnomalyId) -> bool {
+        match id {
+            // Four copies of a segment, or a window and the answers to all probes for it, have to be lost.
+            AnomalyId::NoAckToData | AnomalyId::ZeroWindowStall => self == Self::LosingOften,
+            _ => self != Self::Whole,
+        }
+    }
 }
 
 impl Silence {
@@ -84,8 +98,7 @@ impl Silence {
 
     fn release(&mut self, path: PathIs, sink: &mut impl FnMut(Occurrence)) {
         for mut occurrence in self.held.drain(..) {
-            let alone = matches!(occurrence.id, AnomalyId::SynUnanswered | AnomalyId::HalfClosedLinger);
-            if path == PathIs::Losing || (path == PathIs::Repeating && alone) {
+            if path.explains(occurrence.id) {
                 occurrence.class = AnomalyClass::Path;
                 occurrence.remark = Some(LOST);
             }

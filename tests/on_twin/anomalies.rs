@@ -87,8 +87,16 @@ fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets
 
 #[test]
 fn a_device_that_stops_reading_drops_small_segments() {
-    let arguments = "rw twin -c 1 -n 200 --size 200 --window 64 --persona deaf --timeout-read 8s";
-    let Some(report) = on_twin(arguments) else { return };
-    assert!(charged_in(&report, "rw", AnomalyId::NoAckToData) >= 1, "{:?}", report.anomalies);
-    says(&report, &[FindingId::BlockedApplication]);
+    // Where the host's system makes few large segments of many small messages, the window shuts before the mailbox
+    // is full.
+    let run = "rw twin -c 1 -n 200 --size 200 --window 64 --persona deaf --timeout-read 8s";
+    let Some(reports) = on_twins([run; 3]) else { return };
+    let signs = [AnomalyId::NoAckToData, AnomalyId::ZeroWindowStall];
+    let dropped = reports.iter().map(|report| {
+        let [dropped, shut] = signs.map(|id| charged_in(report, "rw", id));
+        assert!(dropped + shut >= 1, "{:?}", of_class(report, AnomalyClass::Device));
+        says(report, &[FindingId::BlockedApplication]);
+        dropped
+    });
+    assert!(dropped.sum::<u64>() >= 1);
 }
