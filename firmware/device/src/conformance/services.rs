@@ -1,5 +1,6 @@
 //! What every service does on a `robust` device.
 
+use core::ops::RangeInclusive;
 use std::format;
 use std::string::ToString;
 use std::thread;
@@ -9,7 +10,7 @@ use std::vec::Vec;
 
 use super::client::{Client, Ending, datagram, number, request, telemetry};
 use super::{Check, Device, Fault, TOKEN, checks, ensure};
-use crate::framed::{ErrorCode, HEADER_LEN, Kind, Report, Subscribe, fill_payload};
+use crate::framed::{ErrorCode, HEADER_LEN, Kind, MOST_UNACKNOWLEDGED, Report, Subscribe, fill_payload};
 use crate::http::{GREETING, body_byte};
 use crate::raw::FILLER_LEN;
 use crate::service::Service;
@@ -37,6 +38,7 @@ pub const SERVICE_CHECKS: &[Check] = checks![
     a_damaged_frame_gets_an_error_and_a_clean_end,
     heartbeats_are_acknowledged_and_counted_once,
     the_devices_heartbeats_go_on_in_the_next_connection,
+    heartbeats_without_acknowledgements_end_at_the_bound_and_go_on_with_them,
     raw_sends_lists_and_filler_and_closes_first,
     line_sends_objects_back,
     line_keeps_alive_and_notices_a_silent_peer,
@@ -393,6 +395,46 @@ fn the_devices_heartbeats_go_on_in_the_next_connection(device: &Device) -> Resul
     ensure!(known.sent >= 3 && known.acked == 2, "{known:?}");
     let (header, _) = client.frame()?;
     ensure!(header.sequence > known.sent, "{header:?} after {known:?}");
+    Ok(())
+}
+
+fn heartbeats_without_acknowledgements_end_at_the_bound_and_go_on_with_them(
+    device: &Device,
+) -> Result<(), Fault> {
+    let subscribe = Subscribe { session: 0xC0FF_EE03, interval_ms: 20 };
+    let mut client = Client::connect(device, Service::Framed)?;
+    client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
+    report(&mut client)?;
+    let mut expect = |client: &mut Client, numbers: RangeInclusive<u32>| -> Result<(), Fault> {
+        for number in numbers {
+            let (header, _) = client.frame()?;
+            ensure!((header.kind, header.sequence) == (Kind::Heartbeat, number), "{header:?} for {number}");
+        }
+        Ok(())
+    };
+    expect(&mut client, 1..=MOST_UNACKNOWLEDGED)?;
+    // Many intervals later the report is the next that comes, and what was not sent is in no count.
+    thread::sleep(Duration::from_millis(400));
+    client.send_frame(Kind::ReportRequest, 0, b"")?;
+    let (header, _) = client.frame()?;
+    ensure!(header.kind == Kind::Report, "{header:?} beyond {MOST_UNACKNOWLEDGED}");
+    // A late Ack for the last of them stands for all: those before it may be lost.
+    let mut sent = MOST_UNACKNOWLEDGED;
+    client.send_frame(Kind::Ack, sent, b"")?;
+    expect(&mut client, sent + 1..=sent + MOST_UNACKNOWLEDGED)?;
+    sent += MOST_UNACKNOWLEDGED;
+    // And acknowledged one by one they come for as long as one likes.
+    for number in sent + 1 - MOST_UNACKNOWLEDGED..=sent + 3 * MOST_UNACKNOWLEDGED {
+        client.send_frame(Kind::Ack, number, b"")?;
+        expect(&mut client, number + MOST_UNACKNOWLEDGED..=number + MOST_UNACKNOWLEDGED)?;
+    }
+    let last = sent + 4 * MOST_UNACKNOWLEDGED;
+    thread::sleep(Duration::from_millis(100));
+    client.send_frame(Kind::ReportRequest, 0, b"")?;
+    let (header, payload) = client.frame()?;
+    ensure!(header.kind == Kind::Report, "{header:?} beyond {last}");
+    let known = Report::decode(&payload).ok_or("a report of the wrong length")?;
+    ensure!((known.sent, known.acked) == (last, 1 + 4 * MOST_UNACKNOWLEDGED), "{known:?}");
     Ok(())
 }
 
