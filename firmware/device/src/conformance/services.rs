@@ -398,43 +398,50 @@ fn the_devices_heartbeats_go_on_in_the_next_connection(device: &Device) -> Resul
     Ok(())
 }
 
+/// These heartbeats come next, one after the other.
+fn expect_beats(client: &mut Client, numbers: RangeInclusive<u32>) -> Result<(), Fault> {
+    for number in numbers {
+        let (header, _) = client.frame()?;
+        ensure!((header.kind, header.sequence) == (Kind::Heartbeat, number), "{header:?} for beat {number}");
+    }
+    Ok(())
+}
+
+/// The next that comes is the report, however long the device has had time for heartbeats.
+fn report_alone(client: &mut Client) -> Result<Report, Fault> {
+    thread::sleep(Duration::from_millis(300));
+    client.send_frame(Kind::ReportRequest, 0, b"")?;
+    let (header, payload) = client.frame()?;
+    ensure!(header.kind == Kind::Report, "{header:?} beyond the bound");
+    Report::decode(&payload).ok_or_else(|| "a report of the wrong length".into())
+}
+
 fn heartbeats_without_acknowledgements_end_at_the_bound_and_go_on_with_them(
     device: &Device,
 ) -> Result<(), Fault> {
+    const MOST: u32 = MOST_UNACKNOWLEDGED;
     let subscribe = Subscribe { session: 0xC0FF_EE03, interval_ms: 20 };
     let mut client = Client::connect(device, Service::Framed)?;
     client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
     report(&mut client)?;
-    let mut expect = |client: &mut Client, numbers: RangeInclusive<u32>| -> Result<(), Fault> {
-        for number in numbers {
-            let (header, _) = client.frame()?;
-            ensure!((header.kind, header.sequence) == (Kind::Heartbeat, number), "{header:?} for {number}");
-        }
-        Ok(())
-    };
-    expect(&mut client, 1..=MOST_UNACKNOWLEDGED)?;
-    // Many intervals later the report is the next that comes, and what was not sent is in no count.
-    thread::sleep(Duration::from_millis(400));
-    client.send_frame(Kind::ReportRequest, 0, b"")?;
-    let (header, _) = client.frame()?;
-    ensure!(header.kind == Kind::Report, "{header:?} beyond {MOST_UNACKNOWLEDGED}");
+    expect_beats(&mut client, 1..=MOST)?;
+    let known = report_alone(&mut client)?;
+    ensure!((known.sent, known.acked) == (MOST, 0), "what was not sent counts: {known:?}");
     // A late Ack for the last of them stands for all: those before it may be lost.
-    let mut sent = MOST_UNACKNOWLEDGED;
-    client.send_frame(Kind::Ack, sent, b"")?;
-    expect(&mut client, sent + 1..=sent + MOST_UNACKNOWLEDGED)?;
-    sent += MOST_UNACKNOWLEDGED;
-    // And acknowledged one by one they come for as long as one likes.
-    for number in sent + 1 - MOST_UNACKNOWLEDGED..=sent + 3 * MOST_UNACKNOWLEDGED {
+    client.send_frame(Kind::Ack, MOST, b"")?;
+    expect_beats(&mut client, MOST + 1..=2 * MOST)?;
+    // Acknowledged one by one they come for as long as one likes.
+    for number in MOST + 1..=4 * MOST {
         client.send_frame(Kind::Ack, number, b"")?;
-        expect(&mut client, number + MOST_UNACKNOWLEDGED..=number + MOST_UNACKNOWLEDGED)?;
+        expect_beats(&mut client, number + MOST..=number + MOST)?;
     }
-    let last = sent + 4 * MOST_UNACKNOWLEDGED;
-    thread::sleep(Duration::from_millis(100));
-    client.send_frame(Kind::ReportRequest, 0, b"")?;
-    let (header, payload) = client.frame()?;
-    ensure!(header.kind == Kind::Report, "{header:?} beyond {last}");
-    let known = Report::decode(&payload).ok_or("a report of the wrong length")?;
-    ensure!((known.sent, known.acked) == (last, 1 + 4 * MOST_UNACKNOWLEDGED), "{known:?}");
+    let known = report_alone(&mut client)?;
+    ensure!((known.sent, known.acked) == (5 * MOST, 1 + 3 * MOST), "{known:?}");
+    // A new subscription waits for nothing of the old one.
+    client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
+    report(&mut client)?;
+    expect_beats(&mut client, 5 * MOST + 1..=6 * MOST)?;
+    ensure!(report_alone(&mut client)?.sent == 6 * MOST, "beyond the bound");
     Ok(())
 }
 
