@@ -17,7 +17,7 @@
 //! | `Echo` | host | anything | `EchoReply`: same sequence, length, checksum and payload |
 //! | `Heartbeat` | both | up to [`MAX_HEARTBEAT`] bytes, ignored | `Ack` with the same sequence number |
 //! | `Ack` | both | none | none |
-//! | `Subscribe` | host | [`Subscribe`] | `Report`; then the device sends a `Heartbeat` each interval |
+//! | `Subscribe` | host | [`Subscribe`] | `Report`; then the device sends a `Heartbeat` each interval, see below |
 //! | `ReportRequest` | host | none | `Report` of the connection's session |
 //! | `Report` | device | [`Report`] | none |
 //! | `Error` | device | none | none; the device closes |
@@ -31,6 +31,15 @@
 //! subscribes with the same number and learns from the `Report` what the device had sent and seen. Numbers in a
 //! session start at 1 and are never reused; the device does not repeat a lost heartbeat, so `sent - acked` is what
 //! was lost or is under way.
+//!
+//! At most [`MOST_UNACKNOWLEDGED`] of the device's heartbeats are under way at once, so that a link that is away
+//! does not fill its memory: a stack keeps what is sent until the peer's has it, and each small segment in a buffer
+//! of its own (of 1.6 KB on lwIP). Under way are those above the highest number acknowledged, counted from the last
+//! `Subscribe` on. As TCP keeps the order, an `Ack` also stands for all before it here, and one that never comes
+//! holds nothing up for good; [`Report::acked`] counts those that came. A heartbeat that falls due above the bound
+//! waits for an `Ack` or a `Subscribe`, however late; those that would have followed it meanwhile are not sent, take
+//! no number and are in no count. The bound is in heartbeats and not in time: an interval shorter than an eighth of
+//! the time to the `Ack` comes to a slower pace.
 
 /// First bytes of every header.
 pub const MAGIC: [u8; 4] = *b"ESF1";
@@ -43,6 +52,9 @@ pub const MAX_PAYLOAD: u32 = 64 * 1024;
 
 /// Longest payload of a `Heartbeat` in bytes.
 pub const MAX_HEARTBEAT: u32 = 256;
+
+/// Heartbeats of the device that may wait for their `Ack` at once; above it the device sends none.
+pub const MOST_UNACKNOWLEDGED: u32 = 8;
 
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

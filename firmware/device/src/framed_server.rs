@@ -8,6 +8,7 @@ use crate::framed::{
 };
 use crate::program::Program;
 use crate::protocol::{Io, Step};
+use crate::sessions::Sending;
 use crate::time::Instant;
 
 /// Free output that any message but an echo's payload fits into.
@@ -34,8 +35,24 @@ enum Phase {
 #[derive(Clone, Copy)]
 struct Session {
     number: u32,
-    /// Time between the device's heartbeats and when the next one is due; none without heartbeats.
-    beat: Option<(Duration, Instant)>,
+    /// None without heartbeats.
+    beat: Option<Beat>,
+}
+
+/// The device's heartbeats on a connection.
+#[derive(Clone, Copy)]
+struct Beat {
+    interval: Duration,
+    next: Next,
+}
+
+/// When the next heartbeat is to go out.
+#[derive(Clone, Copy)]
+enum Next {
+    /// Then.
+    At(Instant),
+    /// It was due, but too many wait for their Ack: with the next one.
+    WithAck,
 }
 
 impl Framed {
@@ -67,26 +84,31 @@ impl Framed {
     fn wait(&self) -> Step {
         Step::Read {
             at_most: usize::MAX,
-            wake: self.session.and_then(|session| session.beat).map(|(_, due)| due),
+            wake: match self.session.and_then(|session| session.beat) {
+                Some(Beat { next: Next::At(due), .. }) => Some(due),
+                Some(Beat { next: Next::WithAck, .. }) | None => None,
+            },
         }
     }
 
-    /// Sends the device's own heartbeat when one is due. Missed ones are not made up for: a burst after an outage
-    /// would say nothing about the link.
+    /// Sends the device's own heartbeat when one is due and not too many wait for their Ack. Missed ones are not made
+    /// up for: a burst after an outage would say nothing about the link.
     fn beat(&mut self, io: &mut Io<'_>, program: &mut Program, now: Instant) {
-        let Some(Session { number, beat: Some((interval, due)) }) = &mut self.session else {
+        let Some(Session { number, beat: Some(beat) }) = &mut self.session else {
             return;
         };
-        if now < *due {
-            return;
+        match beat.next {
+            Next::At(due) if now >= due => {}
+            Next::At(_) | Next::WithAck => return,
         }
         match program.sessions.send(*number, io.number) {
-            Some(sequence) => {
-                *due = now + *interval;
+            Sending::Number(sequence) => {
+                beat.next = Next::At(now + beat.interval);
                 send(io, Header::new(Kind::Heartbeat, sequence, b""), b"");
             }
+            Sending::Waits => beat.next = Next::WithAck,
             // A newer connection has taken the session over.
-            None => self.session = None,
+            Sending::Over => self.session = None,
         }
     }
 
@@ -171,8 +193,11 @@ impl Framed {
                 program.count_served(io.service);
             }
             (Kind::Ack, _) => {
-                if let Some(session) = self.session {
+                if let Some(session) = &mut self.session {
                     program.sessions.acked(session.number, io.number, sequence);
+                    if let Some(Beat { next: next @ Next::WithAck, .. }) = &mut session.beat {
+                        *next = Next::At(now);
+                    }
                 }
             }
             (Kind::ReportRequest, _) => self.report(io, program, sequence),
@@ -182,7 +207,7 @@ impl Framed {
                 program.sessions.subscribe(wanted.session, io.number);
                 self.session = Some(Session {
                     number: wanted.session,
-                    beat: (!interval.is_zero()).then(|| (interval, now + interval)),
+                    beat: (!interval.is_zero()).then(|| Beat { interval, next: Next::At(now + interval) }),
                 });
                 self.report(io, program, sequence);
             }

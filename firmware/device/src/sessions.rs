@@ -1,6 +1,6 @@
 //! Heartbeat sessions of the framed protocol: what was sent, acknowledged and seen, across connections.
 
-use crate::framed::Report;
+use crate::framed::{MOST_UNACKNOWLEDGED, Report};
 
 /// Sessions kept at once; a further one takes the place of the one unused for longest.
 const SESSIONS: usize = 8;
@@ -39,9 +39,23 @@ struct Session {
     owner: u32,
     used: u64,
     sent: u32,
+    /// No heartbeat up to this number is waited for any more: the highest acknowledged, or the last one sent before
+    /// the subscription.
+    settled: u32,
     acked: Seen,
     received: Seen,
     duplicates: u32,
+}
+
+/// What comes of a heartbeat that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sending {
+    /// Send it under this number; it counts as sent.
+    Number(u32),
+    /// As many as may be are under way: none before an acknowledgement.
+    Waits,
+    /// The connection has no session any more, or the session has no further number.
+    Over,
 }
 
 /// All sessions of a device.
@@ -68,22 +82,33 @@ impl Sessions {
             owner,
             used: 0,
             sent: 0,
+            settled: 0,
             acked: Seen::default(),
             received: Seen::default(),
             duplicates: 0,
         };
         let mut session = if known.is_some() { self.table[place].unwrap_or(fresh) } else { fresh };
         session.owner = owner;
+        session.settled = session.sent;
         session.used = self.uses;
         self.table[place] = Some(session);
         session.report()
     }
 
-    /// The number of the next heartbeat, counted as sent; `None` when the connection has no session any more.
-    pub(crate) fn send(&mut self, number: u32, owner: u32) -> Option<u32> {
-        let session = self.owned(number, owner)?;
-        session.sent = session.sent.checked_add(1)?;
-        Some(session.sent)
+    /// The next heartbeat of the session.
+    pub(crate) fn send(&mut self, number: u32, owner: u32) -> Sending {
+        let Some(session) = self.owned(number, owner) else {
+            return Sending::Over;
+        };
+        // `settled` is never above `sent`.
+        if session.sent - session.settled >= MOST_UNACKNOWLEDGED {
+            return Sending::Waits;
+        }
+        let Some(next) = session.sent.checked_add(1) else {
+            return Sending::Over;
+        };
+        session.sent = next;
+        Sending::Number(next)
     }
 
     /// Notes an acknowledgement from the host.
@@ -92,6 +117,7 @@ impl Sessions {
             && sequence <= session.sent
         {
             session.acked.note(sequence);
+            session.settled = session.settled.max(sequence);
         }
     }
 
@@ -135,12 +161,12 @@ mod tests {
     fn a_session_survives_its_connection() {
         let mut sessions = Sessions::new();
         sessions.subscribe(7, 1);
-        assert_eq!(sessions.send(7, 1), Some(1));
+        assert_eq!(sessions.send(7, 1), Sending::Number(1));
         sessions.received(7, 1, 1);
         let report = sessions.subscribe(7, 2);
         assert_eq!((report.sent, report.acked, report.received), (1, 0, 1));
-        assert_eq!(sessions.send(7, 1), None, "the old connection has lost it");
-        assert_eq!(sessions.send(7, 2), Some(2));
+        assert_eq!(sessions.send(7, 1), Sending::Over, "the old connection has lost it");
+        assert_eq!(sessions.send(7, 2), Sending::Number(2));
     }
 
     #[test]
@@ -163,6 +189,41 @@ mod tests {
         sessions.acked(1, 1, 1);
         sessions.acked(1, 1, 9);
         assert_eq!(sessions.report(1, 1).unwrap().acked, 1);
+    }
+
+    /// How many heartbeats go out now.
+    fn send_all(sessions: &mut Sessions) -> usize {
+        let sends = core::iter::repeat_with(|| sessions.send(1, 1)).take(100);
+        sends.take_while(|sending| *sending != Sending::Waits).count()
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_goes_out_up_to_the_bound_and_each_acknowledgement_makes_room() {
+        let mut sessions = Sessions::new();
+        sessions.subscribe(1, 1);
+        assert_eq!(send_all(&mut sessions), MOST_UNACKNOWLEDGED as usize);
+        sessions.acked(1, 1, 1);
+        assert_eq!(send_all(&mut sessions), 1);
+        // Of an Ack that did not come, the next one tells as well, and it may still come.
+        sessions.acked(1, 1, 4);
+        sessions.acked(1, 1, 3);
+        assert_eq!(send_all(&mut sessions), 3);
+        assert_eq!(sessions.report(1, 1).unwrap().acked, 3);
+        for never_or_long_ago in [0, 1, 1_000] {
+            sessions.acked(1, 1, never_or_long_ago);
+        }
+        assert_eq!(send_all(&mut sessions), 0);
+        let report = sessions.report(1, 1).unwrap();
+        assert_eq!((report.sent, report.acked), (MOST_UNACKNOWLEDGED + 4, 3));
+    }
+
+    #[test]
+    fn a_new_subscription_waits_for_nothing_of_the_old_one() {
+        let mut sessions = Sessions::new();
+        sessions.subscribe(1, 1);
+        send_all(&mut sessions);
+        assert_eq!(sessions.subscribe(1, 1).sent, MOST_UNACKNOWLEDGED);
+        assert_eq!(send_all(&mut sessions), MOST_UNACKNOWLEDGED as usize);
     }
 
     #[test]

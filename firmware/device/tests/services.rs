@@ -5,13 +5,13 @@ mod support;
 use std::time::Duration;
 
 use espstress_device::config::{Host, LineTimes};
-use espstress_device::framed::{Header, Kind, MAX_PAYLOAD, Subscribe};
+use espstress_device::framed::{HEADER_LEN, Header, Kind, MAX_PAYLOAD, MOST_UNACKNOWLEDGED, Subscribe};
 use espstress_device::telemetry::{
     DisconnectReason, Heap, MAX_LEN, PowerSave, Readings, ResetReason, SocketUse, Stack, TcpUse, Wifi,
 };
 use espstress_device::text::{Text, Token};
 use espstress_device::{CloseHow, Config, DeviceWish, ErrorKind, Instant, Service};
-use support::{Bench, HEAD, Waits};
+use support::{Bench, HEAD, Waits, Wire};
 
 fn with_token() -> Bench {
     Bench::new(Config { token: Token::new("secret").unwrap(), ..Config::default() })
@@ -104,37 +104,74 @@ fn a_frame_above_the_limit_is_refused_before_its_payload() {
     assert!(wire.shut);
 }
 
-#[test]
-fn the_devices_heartbeats_come_at_their_interval() {
-    let mut bench = Bench::new(Config::default());
+/// A connection whose heartbeats come every so many milliseconds.
+fn beating(bench: &mut Bench, interval_ms: u32) -> Wire {
     let mut wire = bench.open(Service::Framed);
-    let subscribe = Subscribe { session: 5, interval_ms: 100 }.encode();
+    let subscribe = Subscribe { session: 5, interval_ms }.encode();
     let mut message = Header::new(Kind::Subscribe, 1, &subscribe).encode().to_vec();
     message.extend(subscribe);
     bench.say(&mut wire, message);
     wire.take_sent();
-    for number in 1..=10 {
+    wire
+}
+
+fn acknowledge(bench: &mut Bench, wire: &mut Wire, number: u32) {
+    bench.say(wire, Header::new(Kind::Ack, number, b"").encode());
+}
+
+/// The numbers of the heartbeats that came since the last look, and nothing else came.
+fn beats(wire: &mut Wire) -> Vec<u32> {
+    let sent = wire.take_sent();
+    let headers = sent.chunks(HEADER_LEN).map(|bytes| Header::decode(bytes.try_into().unwrap()).unwrap());
+    headers.inspect(|header| assert_eq!(header.kind, Kind::Heartbeat)).map(|header| header.sequence).collect()
+}
+
+#[test]
+fn the_devices_heartbeats_come_at_their_interval() {
+    let mut bench = Bench::new(Config::default());
+    let mut wire = beating(&mut bench, 100);
+    for number in 1..=100 {
         let due = wire.connection.deadline().expect("a heartbeat is to come");
-        assert_eq!(due, Instant::from_millis(100 * number));
+        assert_eq!(due, Instant::from_millis(100 * u64::from(number)));
         bench.now = due;
         bench.run(&mut wire);
-        let sent: [u8; 20] = wire.take_sent().try_into().expect("one header");
-        let beat = Header::decode(&sent).unwrap();
-        assert_eq!((beat.kind, u64::from(beat.sequence)), (Kind::Heartbeat, number));
+        assert_eq!(beats(&mut wire), [number]);
+        acknowledge(&mut bench, &mut wire, number);
+        assert!(beats(&mut wire).is_empty(), "more than was due");
+    }
+}
+
+#[test]
+fn heartbeats_that_nobody_acknowledges_end_at_the_bound_and_go_on_at_their_interval_with_an_ack() {
+    let mut bench = Bench::new(Config::default());
+    let mut wire = beating(&mut bench, 100);
+    let mut came = Vec::new();
+    for _ in 0..100 {
+        bench.pass(Duration::from_millis(100));
+        bench.run(&mut wire);
+        came.extend(beats(&mut wire));
+    }
+    assert_eq!(came, (1..=MOST_UNACKNOWLEDGED).collect::<Vec<_>>());
+    assert!(wire.connection.deadline().is_none_or(|deadline| deadline > bench.now), "spins");
+    // One that was waiting goes out at once, and none for those that would have followed it.
+    acknowledge(&mut bench, &mut wire, 1);
+    assert_eq!(beats(&mut wire), [MOST_UNACKNOWLEDGED + 1]);
+    acknowledge(&mut bench, &mut wire, MOST_UNACKNOWLEDGED);
+    assert!(beats(&mut wire).is_empty(), "more than was due");
+    for number in MOST_UNACKNOWLEDGED + 2..=2 * MOST_UNACKNOWLEDGED {
+        bench.pass(Duration::from_millis(100));
+        bench.run(&mut wire);
+        assert_eq!(beats(&mut wire), [number]);
     }
 }
 
 #[test]
 fn a_heartbeat_that_is_due_during_an_echo_waits_without_spinning() {
     let mut bench = Bench::new(Config::default());
-    let mut wire = bench.open(Service::Framed);
-    let subscribe = Subscribe { session: 5, interval_ms: 100 }.encode();
-    let mut message = Header::new(Kind::Subscribe, 1, &subscribe).encode().to_vec();
-    message.extend(subscribe);
+    let mut wire = beating(&mut bench, 100);
     let mut echo = Header::new(Kind::Echo, 2, b"");
     echo.length = 10;
-    message.extend(echo.encode());
-    bench.say(&mut wire, message);
+    bench.say(&mut wire, echo.encode());
     bench.pass(Duration::from_secs(1));
     bench.run(&mut wire);
     assert!(wire.connection.deadline().is_none_or(|deadline| deadline > bench.now));

@@ -1,5 +1,6 @@
 //! What every service does on a `robust` device.
 
+use core::ops::RangeInclusive;
 use std::format;
 use std::string::ToString;
 use std::thread;
@@ -9,7 +10,7 @@ use std::vec::Vec;
 
 use super::client::{Client, Ending, datagram, number, request, telemetry};
 use super::{Check, Device, Fault, TOKEN, checks, ensure};
-use crate::framed::{ErrorCode, HEADER_LEN, Kind, Report, Subscribe, fill_payload};
+use crate::framed::{ErrorCode, HEADER_LEN, Kind, MOST_UNACKNOWLEDGED, Report, Subscribe, fill_payload};
 use crate::http::{GREETING, body_byte};
 use crate::raw::FILLER_LEN;
 use crate::service::Service;
@@ -37,6 +38,7 @@ pub const SERVICE_CHECKS: &[Check] = checks![
     a_damaged_frame_gets_an_error_and_a_clean_end,
     heartbeats_are_acknowledged_and_counted_once,
     the_devices_heartbeats_go_on_in_the_next_connection,
+    heartbeats_without_acknowledgements_end_at_the_bound_and_go_on_with_them,
     raw_sends_lists_and_filler_and_closes_first,
     line_sends_objects_back,
     line_keeps_alive_and_notices_a_silent_peer,
@@ -393,6 +395,53 @@ fn the_devices_heartbeats_go_on_in_the_next_connection(device: &Device) -> Resul
     ensure!(known.sent >= 3 && known.acked == 2, "{known:?}");
     let (header, _) = client.frame()?;
     ensure!(header.sequence > known.sent, "{header:?} after {known:?}");
+    Ok(())
+}
+
+/// These heartbeats come next, one after the other.
+fn expect_beats(client: &mut Client, numbers: RangeInclusive<u32>) -> Result<(), Fault> {
+    for number in numbers {
+        let (header, _) = client.frame()?;
+        ensure!((header.kind, header.sequence) == (Kind::Heartbeat, number), "{header:?} for beat {number}");
+    }
+    Ok(())
+}
+
+/// The next that comes is the report, however long the device has had time for heartbeats.
+fn report_alone(client: &mut Client) -> Result<Report, Fault> {
+    thread::sleep(Duration::from_millis(300));
+    client.send_frame(Kind::ReportRequest, 0, b"")?;
+    let (header, payload) = client.frame()?;
+    ensure!(header.kind == Kind::Report, "{header:?} beyond the bound");
+    Report::decode(&payload).ok_or_else(|| "a report of the wrong length".into())
+}
+
+fn heartbeats_without_acknowledgements_end_at_the_bound_and_go_on_with_them(
+    device: &Device,
+) -> Result<(), Fault> {
+    const MOST: u32 = MOST_UNACKNOWLEDGED;
+    let subscribe = Subscribe { session: 0xC0FF_EE03, interval_ms: 20 };
+    let mut client = Client::connect(device, Service::Framed)?;
+    client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
+    report(&mut client)?;
+    expect_beats(&mut client, 1..=MOST)?;
+    let known = report_alone(&mut client)?;
+    ensure!((known.sent, known.acked) == (MOST, 0), "what was not sent counts: {known:?}");
+    // A late Ack for the last of them stands for all: those before it may be lost.
+    client.send_frame(Kind::Ack, MOST, b"")?;
+    expect_beats(&mut client, MOST + 1..=2 * MOST)?;
+    // Acknowledged one by one they come for as long as one likes.
+    for number in MOST + 1..=4 * MOST {
+        client.send_frame(Kind::Ack, number, b"")?;
+        expect_beats(&mut client, number + MOST..=number + MOST)?;
+    }
+    let known = report_alone(&mut client)?;
+    ensure!((known.sent, known.acked) == (5 * MOST, 1 + 3 * MOST), "{known:?}");
+    // A new subscription waits for nothing of the old one.
+    client.send_frame(Kind::Subscribe, 0, &subscribe.encode())?;
+    report(&mut client)?;
+    expect_beats(&mut client, 5 * MOST + 1..=6 * MOST)?;
+    ensure!(report_alone(&mut client)?.sent == 6 * MOST, "beyond the bound");
     Ok(())
 }
 
