@@ -29,6 +29,29 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
+/// A process that may not attach filters: root's children without CAP_NET_ADMIN, as an ordinary user's are.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refused_filter_is_told_once() {
+    let arguments = "outage sim --by filter --cycles 1 --outage 300ms --every 500ms --heartbeat 100ms -c 2 \
+                     --no-capture --no-gate";
+    let output = Command::new("setpriv")
+        .args(["--inh-caps", "-net_admin", "--bounding-set", "-net_admin"])
+        .arg(env!("CARGO_BIN_EXE_espstress"))
+        .args(arguments.split_whitespace())
+        .output();
+    let output = match output {
+        Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("setpriv:") => output,
+        Ok(output) => return skipped("setpriv", &String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return skipped("setpriv", &error.to_string()),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: no outage")).collect();
+    // Some kernels let anybody attach one: then there is nothing to tell.
+    assert!(notes.len() <= 1, "{said}");
+    assert!(notes.is_empty() || notes[0].contains("CAP_NET_ADMIN"), "{said}");
+}
+
 /// Interrupts a run in its middle; its status and its report.
 fn ended_by(name: &str) -> (Option<i32>, Report) {
     let (target, hears) = heard_server();

@@ -3,7 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,20 @@ heartbeat = "200ms"
 peer_timeout = "500ms"
 stable = "300ms"
 duration = "DURATION"
+"#;
+
+/// Connections that fall silent on a device that never notices.
+const SILENT: &str = r#"
+name = "logged"
+
+[[phase]]
+name = "silent"
+kind = "half-open"
+connections = 3
+baseline = "300ms"
+expect_reclaim = "1s"
+watch_reclaim = "2500ms"
+client_interval = "200ms"
 "#;
 
 /// How often a run is killed; `scripts/acceptance-soak` asks for more.
@@ -179,6 +193,64 @@ fn killed(arguments: &[String], log: &Path, after: Duration) -> Result<(), Strin
     Ok(())
 }
 
+/// What a kill left behind.
+struct Left {
+    _folder: tempfile::TempDir,
+    log: PathBuf,
+    report: Report,
+}
+
+/// A run of ten minutes, killed so long after its first line, and the report of its log.
+fn left(text: &str, target: &str, seed: u64, after: Duration) -> Result<Left, String> {
+    println!("seed {seed}, killed after {after:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("run.log");
+    let scenario = scenario(folder.path(), text, "10m");
+    killed(&arguments(&scenario, target, &log.display().to_string(), seed), &log, after)?;
+    let report = report(&log);
+    assert!(report.interrupted, "a run without an end was interrupted");
+    Ok(Left { _folder: folder, log, report })
+}
+
+/// A run that came to its end: its report, and its log.
+struct Whole {
+    _folder: tempfile::TempDir,
+    log: PathBuf,
+    written: Report,
+}
+
+impl Whole {
+    /// Runs the program with these arguments, a log and a report file.
+    fn run(arguments: &[String], log: &str, folder: tempfile::TempDir) -> Self {
+        let json = folder.path().join("report.json");
+        let output = espstress().args(arguments).arg("-o").arg(&json).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let written = valid_report(&std::fs::read(&json).unwrap());
+        Self { _folder: folder, log: log.into(), written }
+    }
+
+    fn scenario(text: &str, duration: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("run.log").display().to_string();
+        let mut arguments = arguments(&scenario(folder.path(), text, duration), "sim", &log, 7);
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        Self::run(&arguments, &log, folder)
+    }
+
+    /// The report of the log as it was before the first line with `marker`.
+    fn cut_before(&self, marker: &str) -> Report {
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        let at = text.find(marker).unwrap_or_else(|| panic!("no {marker} in {text}"));
+        let line = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
+        let cut = self.log.with_extension("cut");
+        std::fs::write(&cut, &text[..line]).unwrap();
+        report(&cut)
+    }
+}
+
+/// How a log's last line begins.
+const END: &str = "{\"event\":\"end\"";
+
 #[test]
 fn a_run_that_is_killed_leaves_every_completed_interval_behind() {
     let seed = u64::from(std::process::id());
@@ -187,16 +259,10 @@ fn a_run_that_is_killed_leaves_every_completed_interval_behind() {
     let mut told = 0;
     for kill in 0..kills(6) {
         let after = moments.next(1_000, 4_000);
-        println!("kill {kill} after {after:?}");
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("run.log");
-        let scenario = scenario(dir.path(), SCENARIO, "10m");
-        killed(&arguments(&scenario, "sim", &log.display().to_string(), seed + kill), &log, after).unwrap();
-        let report = report(&log);
-        assert!(report.interrupted, "a run without an end was interrupted");
+        let Left { log, report, .. } = &left(SCENARIO, "sim", seed + kill, after).unwrap();
         assert_eq!(report.seed, seed + kill);
         assert_eq!(report.scenario["name"], "logged");
-        told += assert_holds_every_interval(&report, &log);
+        told += assert_holds_every_interval(report, log);
     }
     assert!(told > 0, "no kill came after a first interval");
 }
@@ -210,19 +276,15 @@ fn a_soak_that_is_killed_leaves_every_completed_interval_and_outage_behind() {
     let (mut told, mut cut) = (0, 0);
     for kill in 0..kills(3) {
         let after = moments.next(2_000, 7_000);
-        println!("kill {kill} after {after:?}");
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("run.log");
-        let scenario = scenario(dir.path(), SOAK, "10m");
-        let arguments = arguments(&scenario, "twin", &log.display().to_string(), seed + kill);
-        if let Err(said) = killed(&arguments, &log, after) {
-            assert!(said.contains("namespace") || said.contains("tun"), "{said}");
-            return common::skipped("twin", &said);
-        }
-        let report = report(&log);
-        assert!(report.interrupted, "a run without an end was interrupted");
-        told += assert_holds_every_interval(&report, &log);
-        let written = outages(&log);
+        let Left { log, report, .. } = &match left(SOAK, "twin", seed + kill, after) {
+            Ok(left) => left,
+            Err(said) => {
+                assert!(said.contains("namespace") || said.contains("tun"), "{said}");
+                return common::skipped("twin", &said);
+            }
+        };
+        told += assert_holds_every_interval(report, log);
+        let written = outages(log);
         let workload = report.workload("cut").map(|w| w.outages.clone().unwrap_or_default());
         let rows = workload.unwrap_or_default();
         assert_eq!(rows.len(), written.len());
@@ -237,24 +299,12 @@ fn a_soak_that_is_killed_leaves_every_completed_interval_and_outage_behind() {
 
 #[test]
 fn the_log_of_a_whole_run_gives_the_very_report() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, json) = (dir.path().join("run.log"), dir.path().join("report.json"));
-    let scenario = scenario(dir.path(), SCENARIO, "2500ms");
-    let output = espstress()
-        .args(arguments(&scenario, "sim", &log.display().to_string(), 7))
-        .arg("-o")
-        .arg(&json)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let written = valid_report(&std::fs::read(&json).unwrap());
-    assert_eq!(report(&log), written);
+    let whole = Whole::scenario(SCENARIO, "2500ms", &[]);
+    let (log, written) = (&whole.log, &whole.written);
+    assert_eq!(report(log), *written);
 
     // The same without its end: what the intervals say is what was measured.
-    let text = std::fs::read_to_string(&log).unwrap();
-    let cut = text.find("{\"event\":\"end\"").expect("an end line");
-    std::fs::write(&log, &text[..cut]).unwrap();
-    let rebuilt = report(&log);
+    let rebuilt = whole.cut_before(END);
     assert!(rebuilt.interrupted && !written.interrupted);
     assert_eq!(rebuilt.target, written.target);
     assert_eq!(rebuilt.workloads.len(), 2);
@@ -265,7 +315,58 @@ fn the_log_of_a_whole_run_gives_the_very_report() {
         let (a, b) = (&rebuilt.latency[&phase], &written.latency[&phase]);
         assert_eq!((a.count, a.p50_us, a.p99_us), (b.count, b.p50_us, b.p99_us));
     }
-    assert!(assert_holds_every_interval(&rebuilt, &log) >= 4);
+    assert!(assert_holds_every_interval(&rebuilt, log) >= 4);
+}
+
+#[test]
+fn what_silent_connections_did_is_in_a_log_without_an_end_as_in_the_report() {
+    let whole = Whole::scenario(SILENT, "", &["--no-gate", "--persona", "no-keepalive"]);
+    let live = whole.written.workload("silent").unwrap().half_open.as_ref();
+    let live = live.expect("a section");
+    if let Some(reason) = &live.unavailable {
+        return common::skipped("silence", reason);
+    }
+    assert_eq!((live.silenced, live.never_reclaimed, live.incomplete.as_deref()), (3, 3, None));
+    let half_open = |report: Report| report.workload("silent").and_then(|w| w.half_open.clone());
+    assert_eq!(half_open(whole.cut_before(END)).as_ref(), Some(live));
+
+    // Cut off while they were silent: each is known, and nobody says that this was all.
+    let cut = whole.cut_before("\"course\":\"ended\"");
+    let text = espstress::report::to_json(&cut);
+    let cut = half_open(cut).expect("a section");
+    assert_eq!(cut.connections, live.connections, "{text}");
+    assert_eq!((cut.silenced, cut.served, cut.never_reclaimed), (3, live.served, 3));
+    assert_eq!((cut.first_reclaimed_s, cut.all_reclaimed_s), (None, None));
+    assert!(cut.watched_s <= live.watched_s, "{text}");
+    assert!(cut.exhausted != Some(false) || live.exhausted == Some(false), "{text}");
+    assert!(cut.incomplete.expect("a reason").contains("the log ends while"), "{text}");
+}
+
+#[test]
+fn what_a_doctor_has_seen_is_in_its_log_after_each_workload() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("run.log").display().to_string();
+    let arguments = ["doctor", "sim", "--no-capture", "--no-gate", "-q", "--duration", "20s", "--log", &log];
+    let whole = Whole::run(&arguments.map(str::to_owned), &log, folder);
+    let live = whole.written.examination.as_ref().expect("an examination");
+    assert_eq!(live.incomplete, None);
+    let rebuilt = whole.cut_before(END).examination.expect("an examination");
+    assert_eq!(rebuilt.done, live.done);
+    let of_packets = ["clean close", "TCP keep-alive"];
+    for (rebuilt, live) in rebuilt.checks.iter().zip(&live.checks) {
+        assert_eq!((&rebuilt.name, rebuilt.mark), (&live.name, live.mark));
+        assert!(rebuilt.seen == live.seen || of_packets.contains(&&*live.name), "{rebuilt:?}, {live:?}");
+    }
+    assert_eq!(rebuilt.checks.len(), live.checks.len());
+    assert!(rebuilt.incomplete.expect("a reason").contains("after `ports`"));
+
+    // Cut off in its middle: what had been looked at by then, and that this is not all.
+    let early = whole.cut_before("{\"event\":\"phase_start\",\"data\":{\"workload\":\"crowd\"");
+    let early = early.examination.expect("an examination");
+    let has = |name: &str| early.checks.iter().any(|check| check.name == name);
+    assert!(has("HTTP") && has("late request") && !has("many at once"), "{:?}", early.checks);
+    assert!(early.done.requests < live.done.requests);
+    assert!(early.incomplete.as_deref().is_some_and(|reason| reason.contains("after `")), "{early:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::run::Prepared;
 use super::{Exit, Failed};
 use crate::cli::DoctorArgs;
 use crate::clock::Span;
-use crate::doctor::{self, Triage, names};
+use crate::doctor::{self, names};
 use crate::engine::Probing;
 use crate::scenario::Scenario;
 
@@ -21,7 +21,8 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     let names = |_: &Scenario| Ok(names::ALL.map(str::to_owned).to_vec());
     let ready = Prepared::new(scenario, &args.common, names)?.bring_up()?;
     let (doctor, phases) = doctor::plan(&ready.device.endpoints, length).map_err(Failed::usage)?;
-    ready.carry_out(phases, Box::new(Triage), Probing::Sparing, |outcome, report| {
+    let course = Box::new(doctor.clone());
+    ready.carry_out(phases, course, Probing::Sparing, |outcome, report| {
         report.examination = Some(doctor.examination(outcome));
     })
 }

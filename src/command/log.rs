@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::event::{Event, EventSink, PhaseProgress};
+use crate::event::{Event, EventSink, PhaseProgress, SectionCourse};
 use crate::report::{
-    AnomalyLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine, PhaseStart, Report,
+    AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
+    PhaseStart, Report, SilencedConnection, SilencedLine,
 };
 use crate::stats::Latency;
 
@@ -132,6 +134,10 @@ struct Writer {
     workloads: BTreeMap<String, Workload>,
     /// The workloads' starts, told again in each file.
     began: Vec<PhaseStart>,
+    /// Sections that are whole, told again in each file: one a workload that has one.
+    sections: Vec<LogLine>,
+    /// The last word of an examination, told again in each file.
+    examined: Option<LogLine>,
     remarks: mpsc::Sender<String>,
     trouble: Trouble,
 }
@@ -152,8 +158,17 @@ struct Workload {
 
 impl Writer {
     fn new(files: Files, start: LogStart, remarks: mpsc::Sender<String>) -> Self {
-        let (workloads, began, trouble) = (BTreeMap::new(), Vec::new(), Trouble::None);
-        Self { files, start, clock: Clock::start(), workloads, began, remarks, trouble }
+        Self {
+            files,
+            start,
+            clock: Clock::start(),
+            workloads: BTreeMap::new(),
+            began: Vec::new(),
+            sections: Vec::new(),
+            examined: None,
+            remarks,
+            trouble: Trouble::None,
+        }
     }
 
     fn run(&mut self, incoming: &Receiver<Message>) {
@@ -209,6 +224,27 @@ impl Writer {
             Event::Outage { workload, outage } => {
                 LogLine::Outage(Box::new(OutageLine::new(workload, &outage)))
             }
+            Event::Silenced { workload, connections } => {
+                let connections = connections.iter().map(SilencedConnection::from).collect();
+                LogLine::Silenced(SilencedLine { workload, connections })
+            }
+            Event::HalfOpen { workload, at_ns, course, section } => {
+                let announced = self.start.workloads.iter().find(|announced| announced.name == workload);
+                let Some(params) = announced.map(|announced| &announced.params) else { return };
+                let line = HalfOpenLine::new(workload, seconds(at_ns), course, &section, params);
+                let line = LogLine::HalfOpen(Box::new(line));
+                if course == SectionCourse::Ended {
+                    self.sections.push(line.clone());
+                }
+                line
+            }
+            Event::Examined { workload, examination } => {
+                let examination = Arc::unwrap_or_clone(examination);
+                let line = ExaminedLine { workload, at_s: self.now_s(), examination };
+                let line = LogLine::Examined(Box::new(line));
+                self.examined = Some(line.clone());
+                line
+            }
             _ => return,
         };
         self.write(&line);
@@ -249,6 +285,9 @@ impl Writer {
                 let mut head = LogLine::Start(Box::new(self.start.clone())).to_text();
                 for began in &self.began {
                     head.push_str(&LogLine::PhaseStart(began.clone()).to_text());
+                }
+                for section in self.sections.iter().chain(&self.examined) {
+                    head.push_str(&section.to_text());
                 }
                 self.files.write(head.as_bytes())?;
             }

@@ -168,3 +168,40 @@ fn the_log_says_when_it_names_no_more_anomalies() {
     let rebuilt = read_log(&path).unwrap();
     assert!(rebuilt.remarks.iter().any(|remark| remark.contains("only a part")), "{:?}", rebuilt.remarks);
 }
+
+#[test]
+fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
+    use crate::event::{Examination, HalfOpen, SilencedConnection, Stage};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, Limits { bytes: 6_000, files: 2 });
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    let mut section = HalfOpen { watched_ns: 30 * S, ..HalfOpen::default() };
+    section.fell_silent(SilencedConnection {
+        connection: 1,
+        port: 40_000,
+        stage: Stage::Served,
+        silent_ns: S,
+        reclaimed_after_ns: None,
+        evidence: None,
+    });
+    section.before.attempts = 3;
+    section.before.latency = [(1_000_000, 2), (5_000_000, 1)].into();
+    let (workload, course) = ("storm".to_owned(), SectionCourse::Ended);
+    writer.event(Event::HalfOpen { workload, at_ns: 31 * S, course, section: Arc::new(section) });
+    let mut examination = Examination::default();
+    examination.done.requests = 7;
+    writer.event(Event::Examined { workload: "storm".into(), examination: Arc::new(examination) });
+    seconds_of(&mut writer, &mut recorder, 32..=200);
+
+    let rebuilt = read_log(&path).unwrap();
+    assert!(rebuilt.remarks.iter().any(|r| r.contains("oldest part is gone")), "{:?}", rebuilt.remarks);
+    let half_open = rebuilt.report.workload("storm").unwrap().half_open.as_ref().unwrap();
+    assert_eq!((half_open.silenced, half_open.watched_s, &half_open.incomplete), (1, 30.0, &None));
+    let before = half_open.before.as_ref().unwrap();
+    assert_eq!((before.attempts, before.latency.count), (3, 3));
+    let examination = rebuilt.report.examination.unwrap();
+    assert_eq!(examination.done.requests, 7);
+    assert!(examination.incomplete.is_some(), "nobody knows what came after it");
+}

@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on: bars on a terminal, a line every few seconds elsewhere, nothing when
+//! What a person sees while a run goes on: bars on a terminal, lines that become rarer elsewhere, nothing when
 //! asked to be quiet. On standard error, so that standard output stays what was asked for.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::event::{Event, EventSink, Expected, PhaseProgress};
 
-/// Seconds between two lines where there is no terminal.
-const LINE_EVERY_NS: u64 = 5_000_000_000;
+/// Nanoseconds between two lines about a workload where there is no terminal, by how long it has been running: so
+/// that a run of a minute shows that it goes on and a run of two weeks leaves a log that can be read.
+const fn line_every_ns(running_ns: u64) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    match running_ns / SECOND {
+        0..60 => 5 * SECOND,
+        60..600 => 30 * SECOND,
+        // Build servers take ten minutes without a word for a job that hangs.
+        _ => 300 * SECOND,
+    }
+}
 
 /// How much to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +107,33 @@ impl EventSink for Bars {
     }
 }
 
-/// A line every few seconds.
+/// A line every few seconds, then every few minutes.
 #[derive(Default)]
 struct Lines {
-    last_ns: BTreeMap<String, u64>,
+    workloads: BTreeMap<String, Spoken>,
+}
+
+/// When there was something to say of a workload, nanoseconds since the start of the run.
+#[derive(Clone, Copy)]
+struct Spoken {
+    first_ns: u64,
+    last_ns: u64,
+}
+
+impl Lines {
+    /// Whether a line about `workload` is due at `at_ns`; if so it counts as said.
+    fn is_due(&mut self, workload: &str, at_ns: u64) -> bool {
+        let Some(spoken) = self.workloads.get_mut(workload) else {
+            self.workloads.insert(workload.to_owned(), Spoken { first_ns: at_ns, last_ns: at_ns });
+            return false;
+        };
+        let due =
+            at_ns.saturating_sub(spoken.last_ns) >= line_every_ns(at_ns.saturating_sub(spoken.first_ns));
+        if due {
+            spoken.last_ns = at_ns;
+        }
+        due
+    }
 }
 
 impl EventSink for Lines {
@@ -109,12 +141,8 @@ impl EventSink for Lines {
         match event {
             Event::RunStarted { scenario, target, seed } => say(&started(scenario, target, *seed)),
             Event::Notice { text } => say(&format!("note: {text}")),
-            Event::Interval { workload, at_ns, progress } => {
-                let last = self.last_ns.entry(workload.clone()).or_insert(*at_ns);
-                if at_ns.saturating_sub(*last) >= LINE_EVERY_NS {
-                    *last = *at_ns;
-                    say(&format!("{:7.0} s  {workload}: {}", *at_ns as f64 / 1e9, words(progress)));
-                }
+            Event::Interval { workload, at_ns, progress } if self.is_due(workload, *at_ns) => {
+                say(&format!("{:7.0} s  {workload}: {}", *at_ns as f64 / 1e9, words(progress)));
             }
             Event::PhaseEnded { workload, progress, .. } => say(&format!("{workload}: {}", words(progress))),
             Event::Watching { at_most_ns } => {
@@ -149,4 +177,40 @@ fn words(progress: &PhaseProgress) -> String {
         words.push_str(&format!(", {} open", progress.open));
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds at which a line is said in a workload that tells its progress once a second.
+    fn lines(seconds: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+        let mut lines = Lines::default();
+        seconds.filter(|s| lines.is_due("w", s * 1_000_000_000)).collect()
+    }
+
+    #[test]
+    fn a_run_of_a_minute_has_a_line_every_five_seconds() {
+        assert_eq!(lines(1..=50), [6, 11, 16, 21, 26, 31, 36, 41, 46]);
+    }
+
+    #[test]
+    fn lines_become_rarer_as_a_run_goes_on() {
+        let all = lines(0..=24 * 3_600);
+        let between = |from: u64, to: u64| all.iter().filter(|s| (from + 1..=to).contains(*s)).count();
+        assert_eq!(between(0, 60), 11, "every 5 s");
+        assert_eq!(between(60, 600), 18, "every 30 s");
+        assert_eq!(between(600, 24 * 3_600), 286, "every five minutes");
+    }
+
+    #[test]
+    fn each_workload_has_lines_of_its_own() {
+        let mut lines = Lines::default();
+        let said = |lines: &mut Lines, workload, s: u64| lines.is_due(workload, s * 1_000_000_000);
+        assert!(!said(&mut lines, "long", 0));
+        assert!(said(&mut lines, "long", 7_000));
+        assert!(!said(&mut lines, "short", 7_001), "it has just begun");
+        assert!(said(&mut lines, "short", 7_006));
+        assert!(!said(&mut lines, "long", 7_007));
+    }
 }

@@ -5,10 +5,10 @@
 
 mod anomalies;
 mod evidence;
-mod examination;
 mod finding;
 mod findings;
 
+pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Ledger, ResetCauses};
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
@@ -17,7 +17,6 @@ pub use evidence::{
     SocketsEvidence, SocketsHeld, Stalls, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
     WorkloadKind,
 };
-pub use examination::{Check, Deeds, Examination, Mark};
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;
 pub use findings::{FindingEntry, finding_catalogue, findings};

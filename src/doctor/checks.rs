@@ -1,11 +1,12 @@
 //! The checks: one line each, in plain words with its figure.
 
 use super::hold::HoldSeen;
+use super::measured::Measured;
 use super::names;
 use super::ports::{PortSeen, State};
 use crate::diagnose::words::{bytes, things, time};
 use crate::diagnose::{Check, FindingId, Mark};
-use crate::engine::{Outcome, Packets, Seen, WorkloadOutcome};
+use crate::engine::{Packets, Seen, WorkloadOutcome};
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
 use crate::stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
 
@@ -13,8 +14,8 @@ use crate::stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, Prob
 /// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
 const USUAL_KEEP_IDLE_S: u64 = 7_200;
 
-pub(super) fn of(outcome: &Outcome, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
-    let look = Look { outcome, hold };
+pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
+    let look = Look { measured, hold };
     let mut checks = vec![look.reachable(), look.ping(), look.tcp(), look.http(), look.power_save()];
     checks.push(look.clean_close());
     checks.extend(look.late_request());
@@ -39,13 +40,13 @@ const fn good_if(holds: bool) -> Mark {
 }
 
 struct Look<'a> {
-    outcome: &'a Outcome,
+    measured: &'a Measured<'a>,
     hold: Option<&'a HoldSeen>,
 }
 
 impl<'a> Look<'a> {
     fn phase(&self, name: &str) -> Option<&'a WorkloadOutcome> {
-        self.outcome.workloads.iter().find(|w| w.name == name)
+        self.measured.workloads.iter().find(|w| w.name == name)
     }
 
     /// A phase in which something was tried.
@@ -58,7 +59,7 @@ impl<'a> Look<'a> {
     }
 
     fn probes(&self) -> [(&'static str, Option<&'a ProbeStats>); 3] {
-        let probes = self.outcome.probes.as_ref();
+        let probes = self.measured.probes;
         [
             ("ping", probes.map(|p| &p.icmp)),
             ("TCP connect", probes.map(|p| &p.tcp)),
@@ -67,14 +68,22 @@ impl<'a> Look<'a> {
     }
 
     fn packets(&self) -> Option<&'a Seen> {
-        match &self.outcome.packets {
-            Packets::Seen(seen) => Some(seen),
-            Packets::Denied(_) | Packets::Off => None,
+        match self.measured.packets {
+            Some(Packets::Seen(seen)) => Some(seen),
+            Some(Packets::Denied(_) | Packets::Off) | None => None,
+        }
+    }
+
+    /// Why nothing is said of the packets.
+    const fn no_packets(&self) -> &'static str {
+        match self.measured.packets {
+            None => "the packets are judged at the end",
+            Some(_) => "the packets were not looked at",
         }
     }
 
     fn found(&self, id: FindingId) -> Option<&'a crate::diagnose::Finding> {
-        self.outcome.findings.iter().find(|finding| finding.id == id)
+        self.measured.findings.iter().find(|finding| finding.id == id)
     }
 
     fn answered(&self, kind: usize) -> bool {
@@ -82,7 +91,7 @@ impl<'a> Look<'a> {
     }
 
     fn reachable(&self) -> Check {
-        let served = self.outcome.workloads.iter().any(|w| w.stats.succeeded > 0 && w.name != names::PORTS);
+        let served = self.measured.workloads.iter().any(|w| w.stats.succeeded > 0 && w.name != names::PORTS);
         let by: Vec<&str> = [
             (self.answered(0), "ping"),
             (self.answered(1), "TCP"),
@@ -183,7 +192,7 @@ impl<'a> Look<'a> {
         let Some(seen) = self.packets() else {
             let mark =
                 if ended(Ending::Reset) + ended(Ending::NotEnded) > 0 { Mark::Bad } else { Mark::Unknown };
-            return check(NAME, mark, format!("{sockets}; the packets were not looked at"));
+            return check(NAME, mark, format!("{sockets}; {}", self.no_packets()));
         };
         let ours = |workload: Option<&str>| phases.iter().any(|w| Some(w.name.as_str()) == workload);
         let mut bad: Vec<(AnomalyId, u64)> = Vec::new();
@@ -334,7 +343,7 @@ impl<'a> Look<'a> {
         const NAME: &str = "TCP keep-alive";
         let idle_ns = self.half_open().map(|h| h.watched_ns).max(self.hold.map(|hold| hold.idle_ns));
         let Some(seen) = self.packets() else {
-            return check(NAME, Mark::Unknown, "the packets were not looked at");
+            return check(NAME, Mark::Unknown, self.no_packets());
         };
         let figures = seen.summary.keep_alive;
         if figures.probes > 0 {
@@ -362,7 +371,7 @@ impl<'a> Look<'a> {
 
     fn telemetry(&self) -> Check {
         const NAME: &str = "telemetry";
-        let Some(probes) = &self.outcome.probes else {
+        let Some(probes) = self.measured.probes else {
             return check(NAME, Mark::Unknown, "probes were switched off");
         };
         let device = &probes.device;

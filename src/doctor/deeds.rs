@@ -1,15 +1,16 @@
 //! What was done to the device.
 
 use super::hold::HoldSeen;
+use super::measured::Measured;
 use super::names;
 use super::ports::PortSeen;
 use crate::diagnose::Deeds;
-use crate::engine::{Outcome, Packets, WorkloadOutcome};
+use crate::engine::{Packets, WorkloadOutcome};
 use crate::stats::{Phase, ProbeStats};
 
-pub(super) fn of(outcome: &Outcome, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Deeds {
+pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Deeds {
     let mut done = Deeds::default();
-    for workload in &outcome.workloads {
+    for workload in measured.workloads {
         let stats = &workload.stats;
         done.connections += connections(workload);
         done.connections_at_once = done.connections_at_once.max(u64::from(workload.at_once));
@@ -33,14 +34,14 @@ pub(super) fn of(outcome: &Outcome, ports: &[PortSeen], hold: Option<&HoldSeen>)
     if let Some(hold) = hold {
         done.connections_at_once = done.connections_at_once.max(u64::from(hold.held) + 1);
     }
-    debug_assert!(done.connections >= ports.len() as u64 || outcome.workloads.is_empty());
-    if let Some(probes) = &outcome.probes {
+    debug_assert!(done.connections >= ports.len() as u64 || measured.workloads.is_empty());
+    if let Some(probes) = measured.probes {
         let sent = |stats: &ProbeStats| stats.measured().map_or(0, |stats| stats.sent);
         done.connections += sent(&probes.tcp);
         done.datagrams = sent(&probes.icmp) + sent(&probes.telemetry);
     }
     // The packets count what no program counts: payload of probes, and what was sent again.
-    if let Packets::Seen(seen) = &outcome.packets
+    if let Some(Packets::Seen(seen)) = measured.packets
         && seen.failure.is_none()
     {
         done.bytes_sent = done.bytes_sent.max(seen.summary.from_host.bytes);

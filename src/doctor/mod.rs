@@ -1,7 +1,7 @@
 //! The doctor: a fixed, gentle course of workloads for one minute, and what it says of any device.
 //!
-//! [`plan`] makes the phases for the engine and [`Triage`] leaves out those that would only do harm once a device
-//! has stopped serving; the findings are made by the same rules as for any run. [`Doctor::examination`] reads the
+//! [`plan`] makes the phases for the engine and the doctor's course leaves out those that would only do harm once a
+//! device has stopped serving; the findings are made by the same rules as for any run. [`Doctor::examination`] reads the
 //! outcome as checks in plain words. Knows no report and no page.
 //!
 //! # The course
@@ -20,6 +20,7 @@
 mod checks;
 mod deeds;
 mod hold;
+mod measured;
 mod phase;
 mod ports;
 mod triage;
@@ -28,14 +29,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnose::Examination;
-use crate::engine::{Outcome, PlannedPhase, StartRule};
+use crate::engine::{Course, Outcome, PlannedPhase, StartRule, WorkloadOutcome};
 use crate::event::Endpoints;
+use crate::stats::ProbeOutcome;
 use crate::workload::{ParamError, Workload, kind};
 
 use hold::{Hold, HoldNotes};
+use measured::Measured;
 use phase::Limited;
 use ports::{PortNotes, Ports};
-pub use triage::Triage;
+use triage::Triage;
 
 /// The length that is meant when none is given.
 pub const USUAL: Duration = Duration::from_secs(60);
@@ -77,7 +80,8 @@ const RECLAIM: Duration = Duration::from_secs(20);
 /// What the course takes besides waiting for reclaimed sockets.
 const BESIDE_RECLAIM: Duration = Duration::from_secs(30);
 
-/// A doctor with a plan.
+/// A doctor with a plan. A copy attends the run as its [`Course`] and says after each workload what is known by then.
+#[derive(Clone)]
 pub struct Doctor {
     ports: Arc<PortNotes>,
     hold: Arc<HoldNotes>,
@@ -147,10 +151,29 @@ impl Doctor {
     /// What was seen, and what was done to the device for it.
     #[must_use]
     pub fn examination(&self, outcome: &Outcome) -> Examination {
+        self.examine(&Measured::all(outcome))
+    }
+
+    fn examine(&self, measured: &Measured<'_>) -> Examination {
         let (ports, hold) = (self.ports.seen(), self.hold.seen());
         Examination {
-            checks: checks::of(outcome, &ports, hold.as_ref()),
-            done: deeds::of(outcome, &ports, hold.as_ref()),
+            checks: checks::of(measured, &ports, hold.as_ref()),
+            done: deeds::of(measured, &ports, hold.as_ref()),
+            incomplete: None,
         }
+    }
+}
+
+impl Course for Doctor {
+    fn wants(&mut self, next: &PlannedPhase, so_far: &[WorkloadOutcome]) -> bool {
+        Triage.wants(next, so_far)
+    }
+
+    fn ended(
+        &mut self,
+        so_far: &[WorkloadOutcome],
+        probes: &dyn Fn() -> Option<ProbeOutcome>,
+    ) -> Option<Examination> {
+        Some(self.examine(&Measured::so_far(so_far, probes().as_ref())))
     }
 }

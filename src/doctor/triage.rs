@@ -1,6 +1,6 @@
 //! Which phases are still of use, given what the earlier ones came to.
 
-use crate::engine::{Course, PlannedPhase, WorkloadOutcome};
+use crate::engine::{PlannedPhase, WorkloadOutcome};
 use crate::stats::LimitReached;
 
 use super::names;
@@ -10,7 +10,7 @@ use super::names;
 /// A device that has stopped serving is asked no further requests; one that serves slowly, or only some, is asked
 /// what many at once do to it and nothing else. Its ports are looked at in any case.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Triage;
+pub(super) struct Triage;
 
 /// How the device has been serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,9 @@ enum Service {
     Ended,
 }
 
-impl Course for Triage {
-    fn wants(&mut self, next: &PlannedPhase, so_far: &[WorkloadOutcome]) -> bool {
+impl Triage {
+    /// Whether `next` is still of use after what `so_far` came to.
+    pub(super) fn wants(self, next: &PlannedPhase, so_far: &[WorkloadOutcome]) -> bool {
         match next.name.as_str() {
             names::REQUESTS | names::PORTS => true,
             names::HOLD => so_far.iter().any(silence_was_refused),

@@ -13,10 +13,10 @@ use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::PortPool;
 use crate::diagnose::HostEvidence;
-use crate::event::{Event, IntentBook, WorkloadId};
+use crate::event::{Event, IntentBook, SectionCourse, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use crate::stats::{ProbeOutcome, Recorder};
-use crate::workload::{Context, OutageMaker, Silencer, Stop};
+use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub(super) fn execute(
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports.range(), plan.seed))),
         book,
         open: Rc::new(Cell::new(0)),
-        notices: Rc::new(RefCell::new(Vec::new())),
+        notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
         clock,
         stop,
@@ -83,6 +83,11 @@ pub(super) fn execute(
                 continue;
             }
             outcomes.extend(run_group(&group, contexts, &shared, events).await);
+            let probes = || prober.as_ref().map(Prober::so_far);
+            if let (Some(examination), Some(last)) = (course.ended(&outcomes, &probes), outcomes.last()) {
+                let examination = Arc::new(examination);
+                tell(events, Event::Examined { workload: last.name.clone(), examination });
+            }
         }
         let host = machine.host(shared.late_connects.get());
         Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
@@ -95,7 +100,7 @@ struct Shared {
     ports: Rc<RefCell<PortPool>>,
     book: Arc<IntentBook>,
     open: Rc<Cell<u32>>,
-    notices: Rc<RefCell<Vec<String>>>,
+    notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
     clock: Clock,
     stop: Stop,
@@ -205,7 +210,7 @@ async fn run_group(
         }
     }
     let now = shared.clock.now_ns();
-    for notice in shared.notices.borrow_mut().drain(..) {
+    for notice in shared.notices.borrow_mut().take() {
         tell(events, Event::Notice { text: notice });
     }
     let each = group.iter().zip(&contexts).zip(&ends);
@@ -213,6 +218,7 @@ async fn run_group(
         tell_outages(events, phase, context);
         let progress = context.recorder.borrow().progress();
         let at_ns = end.get().unwrap_or(now);
+        tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
         tell(events, Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });
         let recorder = context.recorder.replace(Recorder::new(now, phase.workload.main_phase()));
         WorkloadOutcome {
@@ -233,14 +239,17 @@ fn tick(
     shared: &Shared,
     events: &Sender<Event>,
 ) {
-    for notice in shared.notices.borrow_mut().drain(..) {
+    for notice in shared.notices.borrow_mut().take() {
         tell(events, Event::Notice { text: notice });
     }
     let at_ns = shared.clock.now_ns();
     for ((phase, context), end) in group.iter().zip(contexts).zip(ends) {
-        if end.get().is_none() {
+        if let Some(at_ns) = end.get() {
+            tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
+        } else {
             let progress = context.recorder.borrow_mut().roll(at_ns);
             tell_outages(events, phase, context);
+            tell_half_open(events, phase, context, SectionCourse::UnderWay, at_ns);
             tell(events, Event::Interval { workload: phase.name.clone(), at_ns, progress });
         }
     }
@@ -249,6 +258,25 @@ fn tick(
 fn tell_outages(events: &Sender<Event>, phase: &PlannedPhase, context: &Context) {
     for outage in context.recorder.borrow_mut().new_outages() {
         tell(events, Event::Outage { workload: phase.name.clone(), outage });
+    }
+}
+
+/// What silenced connections came to since the last time.
+fn tell_half_open(
+    events: &Sender<Event>,
+    phase: &PlannedPhase,
+    context: &Context,
+    course: SectionCourse,
+    at_ns: u64,
+) {
+    let Some(news) = context.recorder.borrow_mut().half_open_news(course, at_ns) else { return };
+    let workload = || phase.name.clone();
+    if !news.connections.is_empty() {
+        tell(events, Event::Silenced { workload: workload(), connections: news.connections });
+    }
+    if let Some(section) = news.section {
+        let section = Arc::new(section);
+        tell(events, Event::HalfOpen { workload: workload(), at_ns, course, section });
     }
 }
 

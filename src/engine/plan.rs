@@ -10,7 +10,7 @@ use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
 use crate::diagnose::{AnomalyRow, Finding, ResetCauses};
-use crate::event::Endpoints;
+use crate::event::{Endpoints, Examination};
 use crate::observe::WireSummary;
 use crate::stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -40,6 +40,16 @@ pub struct PlannedPhase {
 pub trait Course: Send {
     /// Whether `next` should run, given what the phases before it came to.
     fn wants(&mut self, next: &PlannedPhase, so_far: &[WorkloadOutcome]) -> bool;
+
+    /// What the workloads that have ended come to in plain words, `probes` being what the probes beside them have
+    /// seen; `None` where nobody examines anything.
+    fn ended(
+        &mut self,
+        _so_far: &[WorkloadOutcome],
+        _probes: &dyn Fn() -> Option<ProbeOutcome>,
+    ) -> Option<Examination> {
+        None
+    }
 }
 
 /// Every phase runs.

@@ -8,7 +8,9 @@ mod anomaly;
 mod away;
 mod ending;
 mod endpoints;
+mod examination;
 mod failure;
+mod half_open;
 mod intent;
 mod ledger;
 mod outage;
@@ -22,10 +24,15 @@ pub use anomaly::{
 pub use away::{AwayCause, AwaySpell};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
+pub use examination::{Check, Deeds, Examination, Mark};
 pub use failure::{Failure, FailureCounts};
+pub use half_open::{
+    Availability, Exhaustion, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded,
+    SilencedConnection, SocketsUsed, Spell, Stage,
+};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use outage::{OutageOrigin, OutageProgress, OutageRow};
-pub use run::{Event, EventSink, Expected, PhaseProgress};
+pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

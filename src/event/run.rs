@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{FailureCounts, Occurrence, OutageProgress, OutageRow};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Recorded, SilencedConnection,
+};
 
 /// How far a phase has come; a plain copy, taken a few times a second.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +38,7 @@ pub struct PhaseProgress {
     pub p99_ns: Option<u64>,
     /// The main phase's latencies of the last interval: nanoseconds, and how many of them. Shared, since several
     /// reporters may keep it.
-    pub latencies: Arc<[(u64, u64)]>,
+    pub latencies: Recorded,
     /// What outages have come to; `None` for a workload that has none.
     pub outages: Option<OutageProgress>,
 }
@@ -92,6 +96,31 @@ pub enum Event {
         /// What of it is known.
         outage: OutageRow,
     },
+    /// The host fell silent on connections, or what became of them is known.
+    Silenced {
+        /// Its name in the scenario.
+        workload: String,
+        /// Those of which something is new, in the order of opening.
+        connections: Vec<SilencedConnection>,
+    },
+    /// What silenced connections have come to, now and then while they are watched and once at the end.
+    HalfOpen {
+        /// Its name in the scenario.
+        workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// Whether it may change.
+        course: SectionCourse,
+        /// Everything that is known, shared because several reporters may keep it.
+        section: Arc<HalfOpen<Recorded>>,
+    },
+    /// What an examination has come to, after each of its workloads.
+    Examined {
+        /// The workload that has just ended.
+        workload: String,
+        /// What is known by now, shared because several reporters may keep it.
+        examination: Arc<Examination>,
+    },
     /// A workload ended.
     PhaseEnded {
         /// Its name in the scenario.
@@ -111,6 +140,16 @@ pub enum Event {
         /// By Ctrl-C.
         interrupted: bool,
     },
+}
+
+/// Whether a part of a report is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SectionCourse {
+    /// It may change.
+    UnderWay,
+    /// It is what it will be.
+    Ended,
 }
 
 /// How much a workload is going to do, for a progress bar.

@@ -191,6 +191,17 @@ impl Prober {
         self.device.borrow().last.clone()
     }
 
+    /// What the probes have seen so far.
+    #[must_use]
+    pub fn so_far(&self) -> ProbeOutcome {
+        ProbeOutcome {
+            icmp: self.icmp.borrow().clone(),
+            tcp: self.tcp.borrow().clone(),
+            telemetry: self.telemetry.borrow().clone(),
+            device: self.device.borrow().clone(),
+        }
+    }
+
     /// Ends the probes. Those under way are counted nowhere.
     #[must_use]
     pub fn stop(mut self) -> ProbeOutcome {

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::cut_off::{self, Silenced};
 use super::log_lines::{
-    AnomalyLine, CUT, CaptureAsked, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart, Totals,
+    AnomalyLine, CUT, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogLine, LogStart, OutageLine,
+    PhaseStart, SilencedLine, Totals,
 };
 use super::thresholds::Gates;
 use super::{Capture, LatencyFigures, OutageRow, OutageSummary, Report, SCHEMA_VERSION, Workload};
@@ -15,10 +17,10 @@ use crate::event::{AnomalyId, FailureCounts, OutageProgress};
 use crate::stats::{Latency, Row, WorkloadStats};
 
 /// Counts beyond this are no counts: a damaged line is known by them.
-const MOST: u64 = 1 << 40;
+pub(super) const MOST: u64 = 1 << 40;
 
 /// Times beyond this (30 years in seconds) are no times.
-const LATEST_S: f64 = 1e9;
+pub(super) const LATEST_S: f64 = 1e9;
 
 /// Damaged lines that are told one by one; further ones are only counted.
 const TOLD: u64 = 10;
@@ -112,6 +114,7 @@ struct Builder {
     anomalies: BTreeMap<(AnomalyId, Option<String>), AnomalyRow>,
     end: Option<Report>,
     no_packets: Option<String>,
+    examined: Option<ExaminedLine>,
     last_s: f64,
     damaged: u64,
     remarks: Vec<String>,
@@ -123,6 +126,7 @@ struct Gathered {
     main: Latency,
     seen: Totals,
     outages: Vec<OutageRow>,
+    silenced: Silenced,
 }
 
 impl Gathered {
@@ -132,6 +136,7 @@ impl Gathered {
             main: Latency::default(),
             seen: Totals::default(),
             outages: Vec::new(),
+            silenced: Silenced::default(),
         }
     }
 }
@@ -176,6 +181,9 @@ impl Builder {
             LogLine::PhaseEnd(line) => self.interval(*line, Last::Yes),
             LogLine::Anomaly(line) => self.anomaly(*line),
             LogLine::Outage(line) => self.outage(*line),
+            LogLine::Silenced(line) => self.silenced(line),
+            LogLine::HalfOpen(line) => self.half_open(*line),
+            LogLine::Examined(line) => self.examined(*line),
             LogLine::Notice(notice) => {
                 if notice.text.starts_with(CUT) {
                     self.remarks.push(
@@ -307,6 +315,34 @@ impl Builder {
         true
     }
 
+    fn silenced(&mut self, line: SilencedLine) -> bool {
+        let first = line.connections.iter().map(|c| c.silent_s).reduce(f64::min).unwrap_or(0.0);
+        if !line.is_sane() {
+            return false;
+        }
+        let Some(gathered) = self.workload(&line.workload, first) else { return false };
+        gathered.silenced.connections(line);
+        true
+    }
+
+    fn half_open(&mut self, line: HalfOpenLine) -> bool {
+        if !line.is_sane() {
+            return false;
+        }
+        self.last_s = self.last_s.max(line.at_s);
+        let Some(gathered) = self.workload(&line.workload, line.at_s) else { return false };
+        gathered.silenced.section(line);
+        true
+    }
+
+    fn examined(&mut self, line: ExaminedLine) -> bool {
+        let sane = self.is_time(line.at_s) && self.start.is_some();
+        if sane {
+            self.examined = Some(line);
+        }
+        sane
+    }
+
     fn finish(mut self) -> Result<Rebuilt, LogError> {
         let start = self.start.take().ok_or(LogError::NoStart)?;
         if start.schema_version != SCHEMA_VERSION {
@@ -330,12 +366,15 @@ impl Builder {
         report.interrupted = true;
         report.duration_s = self.last_s;
         report.capture = capture(start.capture, self.no_packets);
+        report.examination = self.examined.map(cut_off::examination);
         report.anomalies = self.anomalies.into_values().collect();
         for announced in start.workloads {
-            let Some(gathered) = self.workloads.remove(&announced.name) else { continue };
+            let Some(mut gathered) = self.workloads.remove(&announced.name) else { continue };
+            let half_open = std::mem::take(&mut gathered.silenced).rebuilt();
             let stats = gathered.stats(announced.main_phase);
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
+            workload.half_open = half_open;
             if let Some(progress) = stats.2 {
                 workload.outage_summary = Some(OutageSummary::rebuilt(&progress, &stats.1));
                 workload.outages = Some(stats.1);

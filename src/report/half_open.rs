@@ -73,6 +73,9 @@ pub struct HalfOpenFigures {
     pub expected_reclaim_s: Option<f64>,
     /// Time for which the device was watched after the exhaustion, seconds.
     pub watched_s: f64,
+    /// Why this is not complete, as after a power cut; null when the workload came to its end.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }
 
 /// How a well-behaved client fared.
@@ -183,6 +186,7 @@ impl HalfOpenFigures {
             sockets: of.sockets_used.as_ref().map(SocketsUsed::from),
             expected_reclaim_s: Some(seconds(of.expected_reclaim_ns)),
             watched_s: seconds(of.watched_ns),
+            incomplete: None,
         }
     }
 

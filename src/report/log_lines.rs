@@ -3,11 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::workload::Failures;
-use super::{Host, LatencyFigures, Report, SCHEMA_VERSION, Target, Tool, Verdict};
+use super::workload::{Failures, full_after};
+use super::{
+    HalfOpenFigures, Host, LatencyFigures, Report, SCHEMA_VERSION, SilencedConnection, Target, Tool, Verdict,
+};
 use crate::diagnose::ExamplePacket;
 use crate::event::{
-    AnomalyClass, AnomalyId, Direction, Occurrence, OutageProgress, OutageRow, PhaseProgress,
+    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, Occurrence, OutageProgress, OutageRow,
+    PhaseProgress, Recorded, SectionCourse,
 };
 use crate::stats::{Latency, Phase};
 
@@ -25,6 +28,12 @@ pub enum LogLine {
     Anomaly(Box<AnomalyLine>),
     /// A workload's connections have been through an outage.
     Outage(Box<OutageLine>),
+    /// The host fell silent on connections, or what became of them is known.
+    Silenced(SilencedLine),
+    /// What silenced connections have come to.
+    HalfOpen(Box<HalfOpenLine>),
+    /// What an examination has come to.
+    Examined(Box<ExaminedLine>),
     /// A remark for people.
     Notice(NoticeLine),
     /// A workload ended; the rest since its last interval.
@@ -319,6 +328,62 @@ impl OutageLine {
     pub fn new(workload: String, o: &OutageRow) -> Self {
         Self { workload, outage: o.into() }
     }
+}
+
+/// Connections on which the host fell silent; a later line about one of them replaces what an earlier one says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SilencedLine {
+    /// Which workload.
+    pub workload: String,
+    /// Those of which something is new, in the order of opening.
+    pub connections: Vec<SilencedConnection>,
+}
+
+/// What silenced connections have come to: a line when something is decided, every ten seconds, and at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HalfOpenLine {
+    /// Which workload.
+    pub workload: String,
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+    /// Whether it may change.
+    pub course: SectionCourse,
+    /// The report's section; without its `connections` while it may change, those have lines of their own.
+    pub half_open: HalfOpenFigures,
+}
+
+impl HalfOpenLine {
+    /// What is known at `at_s`; `params` are the workload's.
+    #[must_use]
+    pub fn new(
+        workload: String,
+        at_s: f64,
+        course: SectionCourse,
+        section: &HalfOpen<Recorded>,
+        params: &serde_json::Value,
+    ) -> Self {
+        let stats = section.with_latencies(|recorded| {
+            let mut latency = Latency::default();
+            recorded.iter().for_each(|(ns, count)| latency.record_n(*ns, *count));
+            latency
+        });
+        let mut half_open = HalfOpenFigures::from_stats(&stats, full_after(params));
+        if course == SectionCourse::UnderWay {
+            half_open.connections.clear();
+        }
+        Self { workload, at_s, course, half_open }
+    }
+}
+
+/// What an examination has come to after one of its workloads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExaminedLine {
+    /// The workload that had just ended.
+    pub workload: String,
+    /// When, seconds since the start of the run.
+    pub at_s: f64,
+    /// The report's section, as far as it is known.
+    pub examination: Examination,
 }
 
 /// The run is over.

@@ -3,6 +3,7 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only room that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod cut_off;
 mod distribution;
 mod file;
 mod format;
@@ -31,8 +32,8 @@ pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnecti
 pub(crate) use human::figure as human_figure;
 pub use latency::LatencyFigures;
 pub use log_lines::{
-    Announced, AnomalyLine, CaptureAsked, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, Totals, anomalies_cut,
+    Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
+    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut,
 };
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,

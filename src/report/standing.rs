@@ -2,7 +2,7 @@
 
 use super::human::{count, percent, positive, things, time_s};
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
-use crate::event::MessageLedger;
+use crate::event::{LimitReached, MessageLedger};
 
 /// Spells without service that are told one by one.
 const SPELLS: usize = 5;
@@ -196,6 +196,9 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let rule = h.limit_rule.as_ref().map_or(String::new(), |rule| format!(" ({rule})"));
     list.push(match h.capacity {
         Some(n) => format!("the device held {} at once{rule}", count(n)),
+        None if h.limit == LimitReached::NotSearched => {
+            "the search for its limit did not come to its end".to_owned()
+        }
         None => format!("its limit was not reached{rule}"),
     });
     list.extend(h.availability().map(|a| format!("others got through {} of the time", percent(a))));
@@ -205,6 +208,9 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
         (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
     });
     say("half-open", list.join("; "));
+    if let Some(reason) = &h.incomplete {
+        say("incomplete", reason.clone());
+    }
     if let Some(s) = &h.sockets {
         let limit = s.limit.map_or(String::new(), |n| format!(" of {}", count(n)));
         let (before, most, end) = (count(s.before), count(s.most), count(s.at_end));

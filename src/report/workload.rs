@@ -188,7 +188,7 @@ impl Workload {
         params: serde_json::Value,
         stats: &WorkloadStats,
     ) -> Self {
-        let full_after = params.get("full_after").and_then(serde_json::Value::as_u64);
+        let full_after = full_after(&params);
         let wall_s = seconds(stats.wall_ns());
         let per_second = |n: u64| finite(n as f64 / wall_s);
         let tried = stats.attempts.saturating_sub(stats.failures.of_host());
@@ -267,6 +267,11 @@ fn series_row(row: &Row) -> SeriesRow {
         latency_mean_us: row.latency_mean_ns().map(|ns| ns as f64 / 1e3),
         latency_max_us: (row.latency_count > 0).then(|| row.latency_max_ns as f64 / 1e3),
     }
+}
+
+/// Failures in a row after which a half-open workload with these `params` takes the device for full.
+pub(super) fn full_after(params: &serde_json::Value) -> Option<u64> {
+    params.get("full_after").and_then(serde_json::Value::as_u64)
 }
 
 /// Nanoseconds as seconds.

@@ -3,7 +3,7 @@
 //! Knows nothing of sockets, workloads or reports. Times are nanoseconds; `report` turns them into the units
 //! of its field names.
 
-mod half_open;
+mod half_open_news;
 mod latency;
 mod outage;
 mod probe;
@@ -14,11 +14,11 @@ pub mod significance;
 mod tcp;
 mod trend;
 
-pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
-pub use half_open::{
-    Availability, Exhaustion, HalfOpenStats, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection,
-    SocketsUsed, Spell, Stage,
+pub use crate::event::{
+    Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
+pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
+pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{
     ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats, RecoveryRule,
@@ -32,3 +32,9 @@ pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};
 pub use tcp::TcpTotals;
 pub use trend::{Trend, TrendEstimate};
+
+/// What connections that fall silent did to the device, as it is measured.
+pub type HalfOpenStats = crate::event::HalfOpen<Latency>;
+
+/// How a well-behaved client fared, as it is measured.
+pub type Availability = crate::event::Availability<Latency>;

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals};
-use crate::event::{Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, TcpSample};
+use super::half_open_news::Told;
+use super::{
+    HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals,
+};
+use crate::event::{
+    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, SectionCourse, TcpSample,
+};
 
 /// The whole of what one workload measured.
 #[derive(Clone, Debug)]
@@ -95,6 +100,8 @@ pub struct Recorder {
     open: u32,
     /// Outages that were told to the reporters.
     outages_told: u64,
+    /// What of silenced connections was told to them.
+    half_open_told: Told,
 }
 
 impl Recorder {
@@ -102,7 +109,8 @@ impl Recorder {
     #[must_use]
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
-        Self { stats, main_phase, recent: Latency::default(), open: 0, outages_told: 0 }
+        let (recent, half_open_told) = (Latency::default(), Told::default());
+        Self { stats, main_phase, recent, open: 0, outages_told: 0, half_open_told }
     }
 
     /// One attempt has ended.
@@ -264,6 +272,12 @@ impl Recorder {
         self.outages_told = all;
         let known = (outages.rows.len() as u64).saturating_sub(new);
         outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).copied().collect()
+    }
+
+    /// What is new about silenced connections since it was last asked for; `None` for a workload that has none.
+    pub fn half_open_news(&mut self, course: SectionCourse, now_ns: u64) -> Option<HalfOpenNews> {
+        let half_open = self.stats.half_open.as_deref()?;
+        Some(self.half_open_told.news(half_open, course, now_ns))
     }
 
     /// Ends the recording.

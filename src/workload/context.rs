@@ -101,7 +101,7 @@ pub struct Context {
     /// Connections of the run that opened far later than their own round trip.
     pub late_connects: Rc<Cell<u64>>,
     /// Remarks for the person who waits.
-    pub notices: Rc<RefCell<Vec<String>>>,
+    pub notices: Rc<RefCell<Notices>>,
 }
 
 impl Context {
@@ -141,16 +141,39 @@ impl Context {
 
     /// Says something to the person who waits, once for each text.
     pub fn notice(&self, text: String) {
-        let mut notices = self.notices.borrow_mut();
-        if !notices.contains(&text) {
-            notices.push(text);
-        }
+        self.notices.borrow_mut().say(text);
     }
 
     /// Nanoseconds from `from` until now.
     #[must_use]
     pub fn since_ns(&self, from: Instant) -> u64 {
         crate::clock::nanos(from.elapsed())
+    }
+}
+
+/// Remarks for the person who waits, each text once in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Notices {
+    waiting: Vec<String>,
+    told: Vec<String>,
+}
+
+impl Notices {
+    /// Different texts that are told at most: a workload that finds ever new words fills no log.
+    const MOST: usize = 64;
+
+    /// Says something, unless it was said before.
+    pub fn say(&mut self, text: String) {
+        let said = self.told.contains(&text) || self.waiting.contains(&text);
+        if !said && self.told.len() + self.waiting.len() < Self::MOST {
+            self.waiting.push(text);
+        }
+    }
+
+    /// What has not been told yet; from now on it is.
+    pub fn take(&mut self) -> Vec<String> {
+        self.told.extend_from_slice(&self.waiting);
+        std::mem::take(&mut self.waiting)
     }
 }
 
@@ -165,5 +188,29 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.recorder.borrow_mut().closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remark_is_told_once_in_a_run_however_often_it_is_made() {
+        let mut notices = Notices::default();
+        notices.say("a".into());
+        notices.say("a".into());
+        assert_eq!(notices.take(), ["a"]);
+        notices.say("a".into());
+        notices.say("b".into());
+        assert_eq!(notices.take(), ["b"]);
+        assert!(notices.take().is_empty());
+    }
+
+    #[test]
+    fn remarks_have_an_end() {
+        let mut notices = Notices::default();
+        let told: usize = (0..1_000).map(|n| (notices.say(n.to_string()), notices.take().len()).1).sum();
+        assert_eq!(told, Notices::MOST);
     }
 }

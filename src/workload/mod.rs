@@ -13,7 +13,7 @@ mod pacer;
 mod registry;
 mod rw;
 
-pub use context::{Context, Silencer, Stop, StopSource};
+pub use context::{Context, Notices, Silencer, Stop, StopSource};
 pub use load::{Load, Outcome, Start, Worker};
 pub use outage::{Made, MakeError, Making, OutageMaker};
 pub use pacer::Pacer;

@@ -37,6 +37,9 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
         let head = format!("  {} {:<width$}", style.paint(tone, sign), check.name, width = NAME - 4);
         style.wrapped(out, &head, NAME, &check.seen);
     }
+    if let Some(reason) = &examination.incomplete {
+        style.wrapped(out, "  ", 2, reason);
+    }
     title(out, "What was done to the device", style);
     style.wrapped(out, "  ", 2, &deeds(&examination.done));
 }

@@ -138,7 +138,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     let half_open = |f: fn(&crate::report::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open
     {
         Some(h) if h.unavailable.is_some() => Reading::Missing(h.unavailable.clone().unwrap_or_default()),
-        Some(h) => or_missing(f(h), missing),
+        Some(h) => or_missing(f(h), h.incomplete.as_deref().unwrap_or(missing)),
         None => Reading::Missing(NO_HALF_OPEN.into()),
     };
     match f {
@@ -185,7 +185,8 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         }
         W::HalfOpenCapacity => half_open(|h| h.capacity.map(count), "the device's limit was not reached"),
         W::HalfOpenAvailability => {
-            half_open(super::super::HalfOpenFigures::availability, "the device was not exhausted")
+            // A share of what was cut off is no share of the whole.
+            half_open(|h| h.availability().filter(|_| h.incomplete.is_none()), "the device was not exhausted")
         }
         W::HalfOpenFirstReclaimed => reclaimed(w, |h| h.first_reclaimed_s),
         W::HalfOpenAllReclaimed => reclaimed(w, |h| h.all_reclaimed_s),

@@ -1,6 +1,6 @@
 //! The well-behaved client: one request a second on a connection of its own, closed in order.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::connection::http::{Expects, Progress, Response};
 use crate::connection::{Connection, Connector, HostClosed, Refused, Timeouts};
 use crate::event::{Failure, Intent};
-use crate::stats::{Availability, HalfOpenStats, Phase, Spell};
+use crate::stats::{HalfOpenStats, Phase, Spell};
 use crate::workload::context::Context;
 
 /// Requests under way at once; a further one is left out.
@@ -42,7 +42,6 @@ pub(super) struct Client {
     served_again: Cell<Option<Instant>>,
     last_served: Cell<Option<Instant>>,
     pub(super) changed: Notify,
-    scratch: RefCell<[Availability; 4]>,
 }
 
 impl Client {
@@ -57,7 +56,6 @@ impl Client {
             served_again: Cell::new(None),
             last_served: Cell::new(None),
             changed: Notify::new(),
-            scratch: RefCell::default(),
         }
     }
 
@@ -83,11 +81,6 @@ impl Client {
     /// When a request was last served.
     pub(super) fn last_served(&self) -> Option<Instant> {
         self.last_served.get()
-    }
-
-    /// How it fared in a period.
-    pub(super) fn availability(&self, period: Period) -> Availability {
-        self.scratch.borrow()[period as usize].clone()
     }
 
     /// Asks once each interval until it is dropped.
@@ -127,8 +120,14 @@ impl Client {
         }
         let now = Instant::now();
         self.note_spell(start, now, result);
-        let mut scratch = self.scratch.borrow_mut();
-        let availability = &mut scratch[period as usize];
+        let mut recorder = self.context.recorder.borrow_mut();
+        let half_open = recorder.half_open();
+        let availability = match period {
+            Period::Before => &mut half_open.before,
+            Period::Filling => &mut half_open.filling,
+            Period::During => &mut half_open.during,
+            Period::After => &mut half_open.after,
+        };
         availability.attempts += 1;
         match result {
             Ok(()) => {
@@ -147,8 +146,6 @@ impl Client {
                 }
             }
         }
-        drop(scratch);
-        let mut recorder = self.context.recorder.borrow_mut();
         recorder.attempt(result);
         if result.is_ok() {
             recorder.latency(Phase::Total, self.context.since_ns(start));

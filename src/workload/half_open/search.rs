@@ -7,7 +7,7 @@ use super::client::head;
 use super::settings::{By, Params};
 use crate::connection::{Connection, Connector, Refused};
 use crate::event::{Failure, Intent};
-use crate::stats::{HalfOpenStats, LimitReached, OpenFailure, Stage};
+use crate::stats::{HalfOpenStats, LimitReached, OpenFailure, SilencedConnection, Stage};
 use crate::workload::context::{Context, Held, Silencer};
 
 /// Once a connection was not served, further ones are asked only for so long: they wait in a backlog.
@@ -15,7 +15,6 @@ const UNSERVED_LIMIT: Duration = Duration::from_millis(300);
 
 /// A connection on which the host is silent.
 pub(super) struct Silent {
-    pub(super) number: u32,
     pub(super) connection: Connection,
     pub(super) stage: Stage,
     pub(super) since: Instant,
@@ -62,7 +61,7 @@ pub(super) async fn search(
                 found.limit = LimitReached::Stopped;
                 break;
             }
-            step = one_more(context, &connector, params.by, request, number) => step,
+            step = one_more(context, &connector, params.by, request) => step,
         };
         match step {
             Step::Denied(reason) => {
@@ -75,6 +74,14 @@ pub(super) async fn search(
                     read_limit = read_limit.min(UNSERVED_LIMIT);
                     note(context, number, Failure::ReadTimeout);
                 }
+                context.recorder.borrow_mut().half_open().fell_silent(SilencedConnection {
+                    connection: number,
+                    port: silent.connection.port(),
+                    stage: silent.stage,
+                    silent_ns: context.clock.at_ns(silent.since),
+                    reclaimed_after_ns: None,
+                    evidence: None,
+                });
                 found.silent.push(silent);
             }
             Step::Failed(failure) if failure.is_host() => {
@@ -104,13 +111,7 @@ fn note(context: &Context, connection: u32, met: Failure) {
     }
 }
 
-async fn one_more(
-    context: &Context,
-    connector: &Connector,
-    by: Option<By>,
-    request: &[u8],
-    number: u32,
-) -> Step {
+async fn one_more(context: &Context, connector: &Connector, by: Option<By>, request: &[u8]) -> Step {
     let intent = context.intent(Intent::Plain);
     let held = context.hold_one();
     let mut connection = match connector.open(intent).await {
@@ -128,7 +129,7 @@ async fn one_more(
     };
     context.book.note(connection.port(), context.id, Intent::Silenced);
     match muted(context, &mut connection, by) {
-        Ok(mute) => Step::Silent(Silent { number, connection, stage, since: Instant::now(), held, mute }),
+        Ok(mute) => Step::Silent(Silent { connection, stage, since: Instant::now(), held, mute }),
         Err(reason) => Step::Denied(reason),
     }
 }

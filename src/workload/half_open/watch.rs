@@ -15,7 +15,7 @@ use super::search::{Found, Silent, search};
 use super::settings::Params;
 use crate::clock::nanos;
 use crate::event::{Failure, Telemetry};
-use crate::stats::{Exhaustion, LimitReached, ReclaimEvidence, SilencedConnection, SocketsUsed, Stage};
+use crate::stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, SocketsUsed, Stage};
 use crate::workload::context::Context;
 
 /// Margin on the expected reclaim before a refusal counts against the device.
@@ -88,6 +88,7 @@ impl Watch<'_> {
             }
             self.until_reclaimed(last, until, &reclaims, &release).await;
             self.note_watched(last, &reclaims);
+            self.note_exhaustion();
             let left = reclaims.borrow().iter().any(Option::is_none);
             let let_go = Instant::now();
             release.send_replace(Held::LetGo);
@@ -97,44 +98,19 @@ impl Watch<'_> {
                 self.after_release(let_go).await;
             }
         }
-        let mut recorder = self.context.recorder.borrow_mut();
-        let stats = recorder.half_open();
-        stats.before = self.client.availability(Period::Before);
-        stats.filling = self.client.availability(Period::Filling);
-        stats.during = self.client.availability(Period::During);
-        stats.after = self.client.availability(Period::After);
     }
 
     fn note_found(&self, found: &Found) {
-        let clock = self.context.clock;
-        let count = |stage: Stage| {
-            u32::try_from(found.silent.iter().filter(|silent| silent.stage == stage).count())
-                .unwrap_or(u32::MAX)
-        };
         let mut recorder = self.context.recorder.borrow_mut();
         let stats = recorder.half_open();
         if let Some(reason) = &found.denied {
+            forget_silenced(stats);
             stats.unavailable = Some(reason.clone());
             drop(recorder);
             self.context.notice(format!("nothing measured: {reason}"));
             return;
         }
         stats.limit = found.limit;
-        stats.served = count(Stage::Served);
-        stats.unserved = count(Stage::Unserved);
-        stats.silent_since_ns = found.silent.iter().map(|silent| clock.at_ns(silent.since)).max();
-        stats.connections = found
-            .silent
-            .iter()
-            .map(|silent| SilencedConnection {
-                connection: silent.number,
-                port: silent.connection.port(),
-                stage: silent.stage,
-                silent_ns: clock.at_ns(silent.since),
-                reclaimed_after_ns: None,
-                evidence: None,
-            })
-            .collect();
         if found.silent.is_empty() && found.limit != LimitReached::Stopped {
             let met = stats.failures.first().map_or("nothing", |failure| failure.met.name());
             let reason = format!("no connection could be held: the first one met {met}");
@@ -162,6 +138,7 @@ impl Watch<'_> {
                 release.send_replace(Held::Forgotten);
             }
             self.by_telemetry(reclaims, now);
+            self.note_watched(last, reclaims);
             let all = reclaims.borrow().iter().all(Option::is_some);
             let served = !self.client.was_refused() || self.client.served_again().is_some();
             if all && served {
@@ -202,29 +179,39 @@ impl Watch<'_> {
         }
     }
 
+    /// What has become of the silent connections so far, and of the client that they keep out.
     fn note_watched(&self, last: Instant, reclaims: &Reclaims) {
         let clock = self.context.clock;
         let reclaims = reclaims.borrow();
         let mut recorder = self.context.recorder.borrow_mut();
         let stats = recorder.half_open();
         stats.watched_ns = nanos(last.elapsed());
-        stats.exhausted = if self.client.was_refused() { Exhaustion::Yes } else { Exhaustion::No };
+        if self.client.was_refused() {
+            stats.exhausted = Exhaustion::Yes;
+        }
         stats.served_again_ns =
             self.client.served_again().map(|at| nanos(at.saturating_duration_since(last)));
         for (connection, reclaim) in stats.connections.iter_mut().zip(reclaims.iter()) {
-            let Some((at, evidence)) = reclaim else {
-                stats.never_reclaimed += 1;
+            let Some((at, evidence)) = reclaim.filter(|_| connection.reclaimed_after_ns.is_none()) else {
                 continue;
             };
-            let after = clock.at_ns(*at).saturating_sub(connection.silent_ns);
+            let after = clock.at_ns(at).saturating_sub(connection.silent_ns);
             connection.reclaimed_after_ns = Some(after);
-            connection.evidence = Some(*evidence);
+            connection.evidence = Some(evidence);
+            stats.never_reclaimed = stats.never_reclaimed.saturating_sub(1);
             stats.reclaim.record(after);
-            if !stats.evidence.contains(evidence) {
-                stats.evidence.push(*evidence);
+            if !stats.evidence.contains(&evidence) {
+                stats.evidence.push(evidence);
             }
         }
         stats.sockets_used = self.sockets.used();
+    }
+
+    /// The watch is over: a client that was never refused was served throughout.
+    fn note_exhaustion(&self) {
+        if !self.client.was_refused() {
+            self.context.recorder.borrow_mut().half_open().exhausted = Exhaustion::No;
+        }
     }
 
     async fn after_release(&self, let_go: Instant) {
@@ -244,6 +231,13 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// Where the host may not fall silent nothing was measured, also where a connection or two were silent before.
+fn forget_silenced(stats: &mut HalfOpenStats) {
+    stats.connections.clear();
+    (stats.served, stats.unserved, stats.never_reclaimed) = (0, 0, 0);
+    stats.silent_since_ns = None;
 }
 
 /// Place by place, when the device gave a connection up and how that is known.

@@ -288,7 +288,10 @@ impl Director {
         let failure =
             MakeFailure { at_ns: context.clock.now_ns(), what, exit_status: error.exit_status(), message };
         context.recorder.borrow_mut().outage().make_failed(failure);
-        context.notice(format!("no outage: {error}"));
+        // What makes every outage impossible is said by the workload, once.
+        if self.shared.denied.borrow().is_none() {
+            context.notice(format!("no outage: {error}"));
+        }
     }
 
     async fn wait_until(&mut self, at: Instant) {

@@ -57,4 +57,7 @@ pub struct Examination {
     pub checks: Vec<Check>,
     /// What was done to the device for it.
     pub done: Deeds,
+    /// Why it is not complete; null when it came to its end.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }

@@ -1,14 +1,19 @@
 //! What connections that fall silent did to the device, and what it did about them.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
-use crate::event::FailureCounts;
+use super::{Failure, FailureCounts};
 
-/// The result of a half-open workload. Bounded by the number of connections it may open.
+/// Latencies that were recorded: nanoseconds, and how many of them. Shared, since several reporters may keep it.
+pub type Recorded = Arc<[(u64, u64)]>;
+
+/// The result of a half-open workload. Bounded by the number of connections it may open. `L` is how latencies are
+/// kept: as a histogram where they are measured, as [`Recorded`] where they are told.
 #[derive(Clone, Debug, Default)]
-pub struct HalfOpenStats {
+pub struct HalfOpen<L> {
     /// Why nothing was measured, in one sentence; `None` when it was.
     pub unavailable: Option<String>,
     /// Connections that answered a request before the host fell silent on them: the capacity that was found.
@@ -17,7 +22,7 @@ pub struct HalfOpenStats {
     pub unserved: u32,
     /// What ended the search for the limit.
     pub limit: LimitReached,
-    /// The first connections that met anything but service, in order; at most [`HalfOpenStats::MOST_FAILURES`].
+    /// The first connections that met anything but service, in order; at most [`HalfOpen::MOST_FAILURES`].
     pub failures: Vec<OpenFailure>,
     /// When the last connection fell silent, nanoseconds since the start of the run.
     pub silent_since_ns: Option<u64>,
@@ -26,13 +31,13 @@ pub struct HalfOpenStats {
     /// The time within which the device is expected to take a socket back (its keep-alive settings), nanoseconds.
     pub expected_reclaim_ns: u64,
     /// The well-behaved client before any connection was silent.
-    pub before: Availability,
+    pub before: Availability<L>,
     /// The same while connections were opened and fell silent.
-    pub filling: Availability,
+    pub filling: Availability<L>,
     /// The same from the last silence until the device served it again, or until the end of the watch.
-    pub during: Availability,
+    pub during: Availability<L>,
     /// The same after the device served it again.
-    pub after: Availability,
+    pub after: Availability<L>,
     /// From the last silence until the well-behaved client was served again while every connection was still
     /// silent, nanoseconds. `None` when that did not happen, or when it was never refused.
     pub served_again_ns: Option<u64>,
@@ -41,7 +46,7 @@ pub struct HalfOpenStats {
     /// One entry a silenced connection, in the order of opening.
     pub connections: Vec<SilencedConnection>,
     /// From a connection's silence until its reclaim, for those that were seen to be reclaimed.
-    pub reclaim: Latency,
+    pub reclaim: L,
     /// Silenced connections that were not seen to be reclaimed in the watched time.
     pub never_reclaimed: u32,
     /// What the reclaim times rest on.
@@ -51,16 +56,55 @@ pub struct HalfOpenStats {
     /// From the host's resets of what was left until the well-behaved client was served, nanoseconds; `None`
     /// when nothing was left, or the device did not come back.
     pub served_after_release_ns: Option<u64>,
-    /// Spells in which the well-behaved client was not served; the first [`HalfOpenStats::MOST_SPELLS`].
+    /// Spells in which the well-behaved client was not served; the first [`HalfOpen::MOST_SPELLS`].
     pub spells: Vec<Spell>,
 }
 
-impl HalfOpenStats {
-    /// Most entries of [`HalfOpenStats::failures`].
+impl<L> HalfOpen<L> {
+    /// Most entries of [`HalfOpen::failures`].
     pub const MOST_FAILURES: usize = 64;
 
-    /// Most entries of [`HalfOpenStats::spells`].
+    /// Most entries of [`HalfOpen::spells`].
     pub const MOST_SPELLS: usize = 64;
+
+    /// The host has fallen silent on one more connection.
+    pub fn fell_silent(&mut self, connection: SilencedConnection) {
+        match connection.stage {
+            Stage::Served => self.served += 1,
+            Stage::Unserved => self.unserved += 1,
+        }
+        self.silent_since_ns = self.silent_since_ns.max(Some(connection.silent_ns));
+        self.never_reclaimed += 1;
+        self.connections.push(connection);
+    }
+
+    /// The same with latencies kept in another way.
+    #[must_use]
+    pub fn with_latencies<M>(&self, keep: impl Fn(&L) -> M) -> HalfOpen<M> {
+        HalfOpen {
+            unavailable: self.unavailable.clone(),
+            served: self.served,
+            unserved: self.unserved,
+            limit: self.limit,
+            failures: self.failures.clone(),
+            silent_since_ns: self.silent_since_ns,
+            watched_ns: self.watched_ns,
+            expected_reclaim_ns: self.expected_reclaim_ns,
+            before: self.before.with_latency(&keep),
+            filling: self.filling.with_latency(&keep),
+            during: self.during.with_latency(&keep),
+            after: self.after.with_latency(&keep),
+            served_again_ns: self.served_again_ns,
+            exhausted: self.exhausted,
+            connections: self.connections.clone(),
+            reclaim: keep(&self.reclaim),
+            never_reclaimed: self.never_reclaimed,
+            evidence: self.evidence.clone(),
+            sockets_used: self.sockets_used,
+            served_after_release_ns: self.served_after_release_ns,
+            spells: self.spells.clone(),
+        }
+    }
 }
 
 /// A spell in which no request of the well-behaved client was served. Nanoseconds since the start of the run.
@@ -123,7 +167,7 @@ pub struct OpenFailure {
     /// Its number in the order of opening, from 1.
     pub connection: u32,
     /// What it met.
-    pub met: crate::event::Failure,
+    pub met: Failure,
     /// When, nanoseconds since the start of the run.
     pub at_ns: u64,
 }
@@ -180,7 +224,7 @@ impl ReclaimEvidence {
 
 /// How a well-behaved client fared.
 #[derive(Clone, Debug, Default)]
-pub struct Availability {
+pub struct Availability<L> {
     /// Its requests, each on a connection of its own.
     pub attempts: u64,
     /// Those answered.
@@ -188,10 +232,19 @@ pub struct Availability {
     /// The others by name.
     pub failures: FailureCounts,
     /// From the start of an attempt to the whole answer.
-    pub latency: Latency,
+    pub latency: L,
 }
 
-impl Availability {
+impl<L> Availability<L> {
+    fn with_latency<M>(&self, keep: impl Fn(&L) -> M) -> Availability<M> {
+        Availability {
+            attempts: self.attempts,
+            served: self.served,
+            failures: self.failures.clone(),
+            latency: keep(&self.latency),
+        }
+    }
+
     /// Answered requests of a hundred; `None` when there was none.
     #[must_use]
     pub fn percent(&self) -> Option<f64> {

@@ -1,0 +1,34 @@
+//! What there is to examine: all of a run that is over, or what the workloads that have ended came to.
+
+use crate::diagnose::Finding;
+use crate::engine::{Outcome, Packets, WorkloadOutcome};
+use crate::stats::ProbeOutcome;
+
+/// What was measured.
+pub(super) struct Measured<'a> {
+    /// Workload by workload.
+    pub(super) workloads: &'a [WorkloadOutcome],
+    /// The probes beside them; `None` where they were switched off.
+    pub(super) probes: Option<&'a ProbeOutcome>,
+    /// What the packets showed; `None` while a run goes on.
+    pub(super) packets: Option<&'a Packets>,
+    /// What it means, as far as anybody has thought about it.
+    pub(super) findings: &'a [Finding],
+}
+
+impl<'a> Measured<'a> {
+    /// All of a run that is over.
+    pub(super) fn all(outcome: &'a Outcome) -> Self {
+        Self {
+            workloads: &outcome.workloads,
+            probes: outcome.probes.as_ref(),
+            packets: Some(&outcome.packets),
+            findings: &outcome.findings,
+        }
+    }
+
+    /// What is known of a run that goes on.
+    pub(super) const fn so_far(workloads: &'a [WorkloadOutcome], probes: Option<&'a ProbeOutcome>) -> Self {
+        Self { workloads, probes, packets: None, findings: &[] }
+    }
+}
