@@ -1,50 +1,24 @@
 //! The half-open workload against the device program on the host's own stack. What the host's stack does not show
 //! is left to the twin: the limit on control blocks, and what lwIP sends.
 
-use std::time::Duration;
+mod common;
 
-use espstress::engine::{
-    self, Capturing, DeviceFacts, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
-};
+use espstress::engine::{self, DeviceFacts, Plan};
 use espstress::event::{Endpoints, Event, Failure};
 use espstress::stats::{Exhaustion, HalfOpenStats, ReclaimEvidence};
 use espstress::target::sim::{Sim, SimConfig};
-use espstress::workload;
 use espstress_device::Service;
 
 /// Runs half-open; `None`, said aloud, where this machine does not let a host fall silent.
 fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
     let sim = Sim::start(SimConfig { persona: persona.parse().unwrap(), ..SimConfig::default() }).unwrap();
-    let table: toml::Table = settings.parse().unwrap();
-    let kind = workload::kind("half-open").unwrap();
-    let phase = PlannedPhase {
-        name: "half-open".into(),
-        start: StartRule::AfterPrevious,
-        workload: (kind.build)(&table).unwrap(),
-    };
     let http = sim.address(Service::Http);
     let telemetry = sim.addresses().get(Service::Telemetry);
+    let endpoints = Endpoints { telemetry, ..Endpoints::only(http) };
     let plan = Plan {
-        scenario: "test".into(),
-        target: "sim".into(),
-        endpoints: Endpoints { telemetry, ..Endpoints::only(http) },
         device: DeviceFacts { capacity: Some(sim.capacity().into()), ..DeviceFacts::default() },
-        phases: vec![phase],
-        course: Box::new(engine::EveryPhase),
-        ports: Ports::Restricted(ports.parse().unwrap()),
-        source: None,
         seed: 3,
-        watch: WatchPlan {
-            capturing: Capturing::Off,
-            interface: None,
-            pcap: None,
-            after: Duration::ZERO,
-            syn_deadline: Duration::from_secs(5),
-        },
-        probing: Probing::Off,
-        #[cfg(target_os = "linux")]
-        twin: None,
-        control_token: None,
+        ..common::plan("half-open", settings, endpoints, ports.parse().unwrap())
     };
     let mut outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
     let stats = *outcome.workloads.remove(0).stats.half_open.unwrap();

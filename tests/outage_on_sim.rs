@@ -1,5 +1,7 @@
 //! The outage workload against the device program on the host's own stack.
 
+mod common;
+
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,9 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::engine::{
-    self, Capturing, DeviceFacts, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
-};
+use espstress::engine::{self, DeviceFacts, Plan, PlannedPhase, StartRule};
 use espstress::event::{Endpoints, Event, Expected};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
@@ -31,34 +31,10 @@ fn endpoints(sim: &Sim) -> Endpoints {
 }
 
 fn plan(endpoints: Endpoints, capacity: Option<u32>, settings: &str, ports: &str) -> Plan {
-    let table: toml::Table = settings.parse().unwrap();
-    let kind = workload::kind("outage").unwrap();
-    let phase = PlannedPhase {
-        name: "outage".into(),
-        start: StartRule::AfterPrevious,
-        workload: (kind.build)(&table).unwrap(),
-    };
     Plan {
-        scenario: "test".into(),
-        target: "sim".into(),
-        endpoints,
         device: DeviceFacts { capacity, ..DeviceFacts::default() },
-        phases: vec![phase],
-        course: Box::new(engine::EveryPhase),
-        ports: Ports::Restricted(ports.parse().unwrap()),
-        source: None,
         seed: 7,
-        watch: WatchPlan {
-            capturing: Capturing::Off,
-            interface: None,
-            pcap: None,
-            after: Duration::ZERO,
-            syn_deadline: Duration::from_secs(5),
-        },
-        probing: Probing::Off,
-        #[cfg(target_os = "linux")]
-        twin: None,
-        control_token: None,
+        ..common::plan("outage", settings, endpoints, ports.parse().unwrap())
     }
 }
 

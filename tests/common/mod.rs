@@ -75,9 +75,15 @@ pub fn run_at(kind: &str, settings: &str, endpoints: Endpoints) -> Outcome {
 
 /// The same with source ports of the test's own.
 pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) -> Outcome {
+    engine::run(plan(kind, settings, endpoints, ports), &mut |_: &espstress::event::Event| {}).unwrap()
+}
+
+/// One workload of `kind` with TOML `settings` from source ports of its own: no packets, no probes, nothing known of
+/// the device.
+pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) -> Plan {
     let table = settings.parse().unwrap();
     let workload = (espstress::workload::kind(kind).unwrap().build)(&table).unwrap();
-    let plan = Plan {
+    Plan {
         scenario: "test".into(),
         target: endpoints.http.to_string(),
         endpoints,
@@ -98,8 +104,7 @@ pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRan
         #[cfg(target_os = "linux")]
         twin: None,
         control_token: None,
-    };
-    engine::run(plan, &mut |_: &espstress::event::Event| {}).unwrap()
+    }
 }
 
 /// The program.
