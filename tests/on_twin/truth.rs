@@ -74,7 +74,7 @@ fn one_accept_a_second_is_an_overflow_however_long_clients_wait() {
     let Some(reports) = on_twins([
         "head twin --persona slow-accept -c 12 -n 24 --timeout-read 20s",
         "head twin --persona slow-accept -c 12 -n 24 --timeout-read 2s",
-        "head twin --persona slow-accept -c 5 -n 15 --no-probes",
+        "head twin --persona slow-accept -c 5 -n 15 --timeout-read 3s --no-probes",
     ]) else {
         return;
     };

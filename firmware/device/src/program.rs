@@ -92,6 +92,7 @@ pub struct Program {
     hung: Hung,
     next_accept: Instant,
     served: u32,
+    /// Requests of which something is still to be kept.
     to_hoard: u32,
     hoarded: u64,
     turn: Option<u32>,
@@ -147,6 +148,7 @@ impl Program {
     /// Changes the persona: for new connections at once, for those that hold or wait for ever within a second.
     pub fn set_persona(&mut self, persona: Persona) {
         self.persona = persona;
+        self.to_hoard = 0;
         self.generation = self.generation.wrapping_add(1);
         self.hung = Hung::No;
     }
@@ -280,8 +282,10 @@ impl Program {
 
     /// The next thing the device as a whole wants, if any is due.
     pub fn poll_wish(&mut self, now: Instant) -> Option<DeviceWish> {
-        if self.to_hoard > 0 {
-            let bytes = core::mem::take(&mut self.to_hoard);
+        // Of each request by itself: there may be memory for that where there is none for all at once.
+        if let Some(left) = self.to_hoard.checked_sub(1) {
+            self.to_hoard = left;
+            let bytes = self.persona.habits().hoards;
             self.hoarded = self.hoarded.saturating_add(bytes.into());
             return Some(DeviceWish::Hoard(bytes));
         }
@@ -363,7 +367,9 @@ impl Program {
 
     pub(crate) fn count_served(&mut self, service: Service) {
         self.served = self.served.saturating_add(1);
-        self.to_hoard = self.to_hoard.saturating_add(self.persona.habits().hoards);
+        if self.persona.habits().hoards > 0 {
+            self.to_hoard = self.to_hoard.saturating_add(1);
+        }
         if let Some(counters) = self.counters.get_mut(service.index()) {
             counters.served = counters.served.saturating_add(1);
         }

@@ -108,7 +108,7 @@ fn hoarder_wants_256_bytes_for_each_request() {
     let mut bench = Bench::with_persona("hoarder");
     let mut wire = bench.open(Service::Http);
     bench.say(&mut wire, HEAD.repeat(3));
-    assert_eq!(bench.wishes(), [DeviceWish::Hoard(768)]);
+    assert_eq!(bench.wishes(), [DeviceWish::Hoard(256); 3], "each by itself");
     assert_eq!(bench.wishes(), []);
 }
 
