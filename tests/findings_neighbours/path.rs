@@ -63,6 +63,28 @@ fn probes_that_are_lost_in_a_row_while_packets_come_are_no_outage() {
 }
 
 #[test]
+fn two_probes_lost_in_a_row_are_chance_on_a_losing_path_and_an_outage_elsewhere() {
+    let found = |lost: u64, repeated: u64| {
+        let silences = vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }];
+        let probe = || ProbeEvidence { answered: 60 - lost, silences: silences.clone(), ..probe(60) };
+        let to_device =
+            PathSide { data_segments: 600 + repeated, retransmissions: repeated, ..Default::default() };
+        let case = Case::clean(rw(600)).with(|e| {
+            e.probes.icmp = Measured::Value(probe());
+            e.probes.telemetry = Measured::Value(probe());
+            e.path = e.path.map(|p| PathEvidence {
+                to_device,
+                from_device: PathSide { data_segments: 600, ..p.from_device },
+            });
+        });
+        case.ids()
+    };
+    assert_eq!(found(2, 30), [FindingId::LossyLink], "losses before and after it as well");
+    assert_eq!(found(2, 12), [FindingId::LinkOutages], "no more repetitions than it makes itself");
+    assert_eq!(found(3, 30), [FindingId::LinkOutages], "three seconds are no chance");
+}
+
+#[test]
 fn an_outage_while_ping_goes_on_is_not_the_links() {
     let natural = OutageRowEvidence {
         cause: OutageCause::Natural,

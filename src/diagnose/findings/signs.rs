@@ -4,6 +4,7 @@ use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
     WorkloadEvidence, WorkloadKind,
 };
+use super::lossy_link;
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -202,20 +203,25 @@ pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .filter(|p| p.answered > 0)
         .collect();
     let Some((first, others)) = kinds.split_first() else { return Vec::new() };
-    first
+    let mut found: Vec<Silence> = first
         .silences
         .iter()
         .filter(|s| s.to_ns.is_some())
         .filter(|s| others.iter().all(|p| p.silences.iter().any(|o| overlap(s, o))))
         .filter(|s| !explained(e, s.from_ns, s.to_ns) && !heard_in(e, s))
         .copied()
-        .collect()
+        .collect();
+    // Probes of two kinds go out together, and losses come in runs: two seconds of it are still chance.
+    if lossy_link::loses_beside(e, found.len() as u64) {
+        found.retain(|s| s.lost > 2);
+    }
+    found
 }
 
 /// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.
 fn heard_in(e: &Evidence<'_>, silence: &Silence) -> bool {
     // Between a probe and the packets beside it, on a machine that may be busy.
-    const SLACK: u64 = SECOND / 4;
+    const SLACK: u64 = SECOND / 10;
     let (Some(quiet), Some(to)) = (&e.quiet, silence.to_ns) else { return false };
     // The link may have come back right after the last probe that was lost: a probe's interval before the answer.
     let each = to.saturating_sub(silence.from_ns) / silence.lost.max(1);

@@ -7,6 +7,8 @@ use super::{Obstacle, Ruling, Scene, Verdict};
 
 /// Repetitions of a FIN that lost acknowledgements may explain.
 const LOST_ACKS: u16 = 3;
+/// In so long lwIP repeats a segment as often (`tcp_backoff`: 1.5, 3 and 6 s), and a little more, nanoseconds.
+const LOST_ACKS_LAST: i64 = 15 * SECOND;
 /// RSTs of C that the path may have lost before the device is said not to heed them.
 const LOST_RESETS: u16 = 3;
 
@@ -106,7 +108,7 @@ pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Opti
 /// acknowledged or a RST. Each segment counts, so that first, last and count say how long it went on.
 ///
 /// Not this: the ACK that answers a C segment; a connection that never ended, as one from which C vanished.
-/// `path`: a RST that answers a repetition of C's; T's FIN again after its back-off, as long as lost
+/// `path`: a RST that answers a repetition of C's; T's payload or FIN again after its back-off, as long as lost
 /// acknowledgements explain it. `provoked`: C ended it with a RST that T may not have received.
 pub(super) fn post_run_chatter(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
@@ -132,6 +134,12 @@ pub(super) fn post_run_chatter(scene: &Scene<'_>) -> Option<Ruling> {
             }
             (Ending::Closed, FinCopy::Again(Repetition::BackOff | Repetition::Unacknowledged))
                 if flow.device.fin.is_some_and(|f| f.copies <= LOST_ACKS) =>
+            {
+                AnomalyClass::Path
+            }
+            (Ending::Closed, FinCopy::None)
+                if scene.facts.place == Place::Seen
+                    && scene.facts.at.saturating_sub(ended_at) <= LOST_ACKS_LAST =>
             {
                 AnomalyClass::Path
             }

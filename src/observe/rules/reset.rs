@@ -12,11 +12,14 @@ const UNNOTICED: i64 = 200_000;
 /// Names the first RST that T sends on a connection; the first of these that fits.
 ///
 /// `late_rst`: both FINs had been acknowledged. Not this, but `path`: the answer to a C segment that was a
-/// duplicate of one already seen, which T no longer has a connection for.
+/// duplicate of one already seen, or that acknowledged T's FIN once more because that came twice: T no longer has
+/// a connection for it.
 ///
 /// `rst_after_fin`: T had sent its FIN: it closed while C was not done, or gave up waiting for C's FIN (lwIP
 /// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `provoked`: T
-/// closed after having been idle, and C's next request crossed that FIN.
+/// closed after having been idle, and C's next request crossed that FIN. `path`: C had to send its FIN again,
+/// because it or its acknowledgement was lost, and T has ended TIME-WAIT meanwhile (ESP-IDF recycles it at
+/// `LWIP_MAX_ACTIVE_TCP`).
 ///
 /// `abortive_close`: T had sent payload, and no FIN (RFC 9293, 3.10.4; lwIP `tcp_close_shutdown`: unread data
 /// makes a close a RST). `provoked`: C had let keep-alive probes go unanswered.
@@ -47,7 +50,7 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     };
     let excuse = match id {
         AnomalyId::LateRst => late_excuse(scene),
-        AnomalyId::RstAfterFin => crossing_excuse(scene),
+        AnomalyId::RstAfterFin => crossing_excuse(scene).or_else(|| repeated_fin_excuse(scene)),
         _ => None,
     };
     let verdict = scene.of_device(id);
@@ -67,6 +70,12 @@ fn late_excuse(scene: &Scene<'_>) -> Excuse {
     if flow.host_repeated {
         return Some((AnomalyClass::Path, "answers a duplicate of a segment that the host had sent before"));
     }
+    if flow.device.fin.is_some_and(|fin| fin.copies > 1) {
+        return Some((
+            AnomalyClass::Path,
+            "answers an acknowledgement of the device's FIN, which came twice",
+        ));
+    }
     // A path that copies packets copies C's last ACK as well, behind the point of capture.
     let since_host = flow.host.last_at.map_or(i64::MAX, |t| scene.facts.at.saturating_sub(t));
     let answers_last = flow.host.ack == Some(scene.segment.seq) && since_host <= flow.grace();
@@ -84,6 +93,14 @@ fn crossing_excuse(scene: &Scene<'_>) -> Excuse {
         && flow.host.isn.is_none_or(|isn| after(fin.ack, isn.wrapping_add(1)));
     (fin.after_idle && served && crossed)
         .then_some((AnomalyClass::Provoked, "the host's next request crossed the device's idle close"))
+}
+
+fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {
+    let acknowledges = scene.segment.flags.has(Flags::ACK).then_some(scene.segment.ack);
+    let fin = scene.flow.host.fin.filter(|fin| fin.copies > 1)?;
+    // What the RST acknowledges is the segment that it answers.
+    (acknowledges.is_none_or(|ack| ack == fin.seq.wrapping_add(1)))
+        .then_some((AnomalyClass::Path, "answers a FIN that the host sent again: it or its answer was lost"))
 }
 
 /// `rst_storm`: T sends three RSTs or more on one connection; told once, at the third.

@@ -6,7 +6,7 @@ use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire::{Flags, Link};
 
-use super::support::{Conv, DEVICE, FIN_ACK, Look, MS, conv, exactly, faults, healthy, told};
+use super::support::{Conv, DEVICE, FIN_ACK, Look, MS, PSH_ACK, conv, exactly, faults, healthy, told};
 
 use Direction::{FromDevice, FromHost};
 
@@ -53,6 +53,16 @@ fn the_ack_of_a_segment_that_the_host_repeats_is_not() {
 #[test]
 fn a_fin_again_because_the_last_ack_was_lost_is_not_the_devices() {
     healthy(500, |c| c.served().fin().device_ack().device_fin().ack().wait_ms(1_500).again(FromDevice).ack());
+}
+
+#[test]
+fn payload_again_because_the_last_acks_were_lost_is_not_the_devices_and_payload_again_and_again_is() {
+    let again = |after_ms: i64| {
+        let c = conv().served().fin().device_ack().device_fin().ack().wait_ms(after_ms);
+        faults(&c.send_odd(FromDevice, PSH_ACK, 17, |s| s.seq = s.seq.wrapping_sub(18)).ack(), 500)
+    };
+    assert_eq!(again(1_200), []);
+    assert_eq!(again(20_000), [AnomalyId::PostRunChatter]);
 }
 
 #[test]

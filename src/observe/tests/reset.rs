@@ -116,6 +116,22 @@ fn a_reset_that_answers_a_repeated_segment_is_the_paths() {
 }
 
 #[test]
+fn a_reset_that_answers_the_acknowledgement_of_a_fin_that_came_twice_is_the_paths() {
+    let c = conv().served().fin().device_fin().ack().wait_ms(1_500).again(FromDevice).ack().device_rst();
+    assert!(faults(&c, 500).is_empty(), "{:?}", told(&c, 500));
+    assert!(told(&c, 500).contains(&(AnomalyId::LateRst, Path)), "{:?}", told(&c, 500));
+}
+
+#[test]
+fn a_reset_that_answers_a_fin_sent_again_is_the_paths_and_one_that_answers_the_first_is_not() {
+    let closing = || conv().served().device_fin().ack().fin();
+    assert_eq!(told(&closing().device_rst(), 500), [(AnomalyId::RstAfterFin, Device)]);
+    let again = closing().wait_ms(220).again(FromHost).device_rst();
+    assert!(told(&again, 500).contains(&(AnomalyId::RstAfterFin, Path)), "{:?}", told(&again, 500));
+    assert_eq!(faults(&again, 500), []);
+}
+
+#[test]
 fn a_late_reset_on_a_path_that_copies_packets_is_the_paths() {
     let c = conv().established().request(63).response(17).copied(FromDevice).ack().closed().device_rst();
     assert_eq!(faults(&c, 500), []);
