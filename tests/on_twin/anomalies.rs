@@ -87,16 +87,17 @@ fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets
 
 #[test]
 fn a_device_that_stops_reading_drops_small_segments() {
-    // Where the host's system makes few large segments of many small messages, the window shuts before the mailbox
-    // is full.
+    // Seldom it does not show: where the host's system makes few large segments of many small messages, the window
+    // shuts before the mailbox is full, and what is repeated late is not repeated three times until the read time-out.
     let run = "rw twin -c 1 -n 200 --size 200 --window 64 --persona deaf --timeout-read 8s";
     let Some(reports) = on_twins([run; 3]) else { return };
-    let signs = [AnomalyId::NoAckToData, AnomalyId::ZeroWindowStall];
-    let dropped = reports.iter().map(|report| {
-        let [dropped, shut] = signs.map(|id| charged_in(report, "rw", id));
-        assert!(dropped + shut >= 1, "{:?}", of_class(report, AnomalyClass::Device));
+    let mut dropped = 0;
+    for report in &reports {
+        let charged = charged_in(report, "rw", AnomalyId::NoAckToData);
+        let path = of_class(report, AnomalyClass::Path);
+        println!("{charged} charged, of the path {path:?}, not judged {:?}", report.not_judged);
         says(report, &[FindingId::BlockedApplication]);
-        dropped
-    });
-    assert!(dropped.sum::<u64>() >= 1);
+        dropped += charged;
+    }
+    assert!(dropped >= 1);
 }
