@@ -83,13 +83,13 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::RstAfterFin,
         "T sent its FIN, then a RST before the connection was closed both ways",
-        "C's next request crosses T's close of an idle connection",
+        "C's next request crosses T's close of an idle connection; an answer to a FIN that C sent again",
         Needs::Packet,
     ),
     entry(
         AnomalyId::LateRst,
         "T sends a RST after both FINs were acknowledged",
-        "an answer to a duplicate of a segment that C had sent before",
+        "an answer to a duplicate of a segment that C had sent before, or to the ACK of a FIN that came twice",
         Needs::Packet,
     ),
     entry(
