@@ -1,7 +1,7 @@
 //! `link_outages`: the link was away for a time, and came back, and nobody here made it so.
 //!
-//! Evidence: spells in which no ping and no telemetry was answered and no packet came; outages that an outage workload saw and did
-//! not make; disconnections that the device counted and the run did not ask for.
+//! Evidence: spells in which no ping and no telemetry was answered and no packet came; outages that an outage
+//! workload saw and did not make; disconnections that the device counted and the run did not ask for.
 //!
 //! Neighbours: outages that were made; a restart; a program that hangs (ping goes on all the while).
 //! A link that is away at the end is `device_unreachable`.

@@ -129,18 +129,6 @@ fn device_does_not_take(e: &Evidence<'_>) -> bool {
         || (!signs::captured(e) && signs::exchanges(e).any(|w| w.failures.of_device() > 0))
 }
 
-/// Whether the packets show more losses than `outages` of a second or two explain: in each of them every connection
-/// sends its segment three times again (200, 400 and 800 ms).
-pub(super) fn loses_beside(e: &Evidence<'_>, outages: u64) -> bool {
-    e.path.is_some_and(|path| {
-        let repeated = path.to_device.retransmissions.saturating_sub(path.to_device.repeated_early);
-        let lost = repeated.saturating_add(path.from_device.late_fills);
-        let whole = path.to_device.data_segments.saturating_add(path.from_device.data_segments);
-        let explained = outages.saturating_mul(3).saturating_mul(signs::at_once(e));
-        whole >= SEGMENTS && lost.saturating_mul(100) >= whole && lost > explained
-    })
-}
-
 /// Whether the path is known to lose single segments.
 pub(super) fn loses(e: &Evidence<'_>) -> bool {
     loss(e).is_some()

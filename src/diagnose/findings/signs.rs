@@ -4,7 +4,6 @@ use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
     WorkloadEvidence, WorkloadKind,
 };
-use super::lossy_link;
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -212,10 +211,24 @@ pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .copied()
         .collect();
     // Probes of two kinds go out together, and losses come in runs: two seconds of it are still chance.
-    if lossy_link::loses_beside(e, found.len() as u64) {
+    if loses_beside(e, found.len() as u64) {
         found.retain(|s| s.lost > 2);
     }
     found
+}
+
+/// Whether the packets show more losses than `outages` of a second or two explain: in each of them every connection
+/// sends its segment three times again (200, 400 and 800 ms).
+fn loses_beside(e: &Evidence<'_>, outages: u64) -> bool {
+    /// Fewer show no share.
+    const SEGMENTS: u64 = 50;
+    e.path.is_some_and(|path| {
+        let repeated = path.to_device.retransmissions.saturating_sub(path.to_device.repeated_early);
+        let lost = repeated.saturating_add(path.from_device.late_fills);
+        let whole = path.to_device.data_segments.saturating_add(path.from_device.data_segments);
+        let explained = outages.saturating_mul(3).saturating_mul(at_once(e));
+        whole >= SEGMENTS && lost.saturating_mul(100) >= whole && lost > explained
+    })
 }
 
 /// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.
