@@ -41,6 +41,8 @@ pub(super) struct Client {
     refused: Cell<bool>,
     served_again: Cell<Option<Instant>>,
     last_served: Cell<Option<Instant>>,
+    started: Cell<u64>,
+    ended: Cell<u64>,
     pub(super) changed: Notify,
 }
 
@@ -55,6 +57,8 @@ impl Client {
             refused: Cell::new(false),
             served_again: Cell::new(None),
             last_served: Cell::new(None),
+            started: Cell::new(0),
+            ended: Cell::new(0),
             changed: Notify::new(),
         }
     }
@@ -81,6 +85,13 @@ impl Client {
     /// When a request was last served.
     pub(super) fn last_served(&self) -> Option<Instant> {
         self.last_served.get()
+    }
+
+    /// How many requests there have been, when none is under way and none of their connections open. Between two
+    /// moments of the same number there was none.
+    pub(super) fn at_rest(&self) -> Option<u64> {
+        let started = self.started.get();
+        (started == self.ended.get()).then_some(started)
     }
 
     /// Asks once each interval until it is dropped.
@@ -111,7 +122,9 @@ impl Client {
     async fn attempt(&self) {
         let start = Instant::now();
         let period = self.period.get();
+        self.started.update(|n| n + 1);
         let result = self.ask(start).await;
+        self.ended.update(|n| n + 1);
         if let Err(failure) = result
             && failure.is_host()
         {

@@ -3,6 +3,7 @@
 mod client;
 mod search;
 mod settings;
+mod sockets;
 mod watch;
 
 use std::future::Future;

@@ -1,21 +1,19 @@
 //! The course of the workload: a quiet beginning, the search for the limit, the watch, and letting go.
 
-use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use espstress_device::telemetry::{MAX_LEN, REQUEST};
-use tokio::net::UdpSocket;
 use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinSet;
 
 use super::client::{Client, Period};
 use super::search::{Found, Silent, search};
 use super::settings::Params;
+use super::sockets::{self, Sockets};
 use crate::clock::nanos;
-use crate::event::{Failure, Telemetry};
-use crate::stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, SocketsUsed, Stage};
+use crate::event::Failure;
+use crate::stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 use crate::workload::context::Context;
 
 /// Margin on the expected reclaim before a refusal counts against the device.
@@ -27,8 +25,8 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// Longest wait for service after the host has let go.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Time between questions to the device's telemetry.
-const TELEMETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the first silence waits for that count, where the device gives one.
+const BASELINE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the workload.
 pub(super) async fn run(context: Context, params: &Params) {
@@ -44,9 +42,13 @@ pub(super) async fn run(context: Context, params: &Params) {
     let mut aside = JoinSet::new();
     aside.spawn_local(Rc::clone(&client).run(params.client_interval.0));
     if let Some(telemetry) = context.endpoints.telemetry {
-        aside.spawn_local(Rc::clone(&sockets).watch(telemetry, context.source));
+        aside.spawn_local(Rc::clone(&sockets).watch(telemetry, context.source, Rc::clone(&client)));
     }
     pause(&context, params.baseline.0).await;
+    let give_up = Instant::now() + BASELINE_LIMIT;
+    while sockets.expects_more() && Instant::now() < give_up && !context.stop.is_stopping() {
+        pause(&context, sockets::BASELINE_INTERVAL).await;
+    }
     client.enter(Period::Filling);
     sockets.filling();
     // Until all is told apart, a refusal is the host's doing.
@@ -80,6 +82,7 @@ impl Watch<'_> {
             let until = last + self.params.expect_reclaim.0 + MARGIN;
             self.client.provoked_until(until);
             self.client.enter(Period::During);
+            self.sockets.all_silent();
             let reclaims = Rc::new(RefCell::new(vec![None; found.silent.len()]));
             let (release, released) = channel(Held::Silent);
             let mut tasks = JoinSet::new();
@@ -154,7 +157,7 @@ impl Watch<'_> {
                 biased;
                 () = stop.stopped() => {}
                 () = self.client.changed.notified() => {}
-                () = tokio::time::sleep(TELEMETRY_INTERVAL / 2) => {}
+                () = tokio::time::sleep(sockets::INTERVAL / 2) => {}
             }
         }
     }
@@ -287,72 +290,4 @@ async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiv
     // The device gets its socket back at once.
     mute.end(connection.port());
     connection.reset_on_close();
-}
-
-/// The device's own account of its sockets.
-#[derive(Debug, Default)]
-struct Sockets {
-    before: Cell<Option<u32>>,
-    most: Cell<u32>,
-    now: Cell<Option<u32>>,
-    /// The smaller of the last two accounts counts: the client's own connection comes and goes.
-    previous: Cell<Option<u32>>,
-    limit: Cell<Option<u32>>,
-    filling: Cell<bool>,
-}
-
-impl Sockets {
-    fn filling(&self) {
-        self.filling.set(true);
-    }
-
-    fn take(&self, telemetry: &Telemetry) {
-        let Some(used) = telemetry.sockets_used else { return };
-        self.limit.set(telemetry.sockets_limit);
-        if self.filling.get() {
-            self.most.set(self.most.get().max(used));
-            self.previous.set(self.now.get());
-            self.now.set(Some(used));
-        } else {
-            self.before.set(Some(self.before.get().map_or(used, |before| before.min(used))));
-        }
-    }
-
-    /// Sockets in use beyond those before the first silence, as two accounts in a row agree on.
-    fn beyond_before(&self) -> Option<u32> {
-        let used = self.now.get()?.max(self.previous.get()?);
-        Some(used.saturating_sub(self.before.get()?))
-    }
-
-    fn used(&self) -> Option<SocketsUsed> {
-        Some(SocketsUsed {
-            before: self.before.get()?,
-            most: self.most.get(),
-            at_end: self.now.get()?,
-            limit: self.limit.get(),
-        })
-    }
-
-    async fn watch(self: Rc<Self>, target: SocketAddr, source: Option<IpAddr>) {
-        let any: IpAddr = match target {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let Ok(socket) = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await else { return };
-        if socket.connect(target).await.is_err() {
-            return;
-        }
-        let mut buffer = vec![0; MAX_LEN + 1];
-        loop {
-            // What cannot be sent is not answered.
-            let _ = socket.send(REQUEST.as_bytes()).await;
-            let next = tokio::time::Instant::now() + TELEMETRY_INTERVAL;
-            while let Ok(received) = tokio::time::timeout_at(next, socket.recv(&mut buffer)).await {
-                let Ok(length) = received else { continue };
-                if let Some(telemetry) = Telemetry::parse(buffer.get(..length).unwrap_or_default()) {
-                    self.take(&telemetry);
-                }
-            }
-        }
-    }
 }
