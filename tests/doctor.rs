@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{espstress, skipped, valid_report};
@@ -21,13 +22,16 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address of the host's own on which no other test listens: a port that is free now may be another's soon.
+fn own_address() -> SocketAddr {
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, high | 128, low, GIVEN.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
 }
 
 /// Starts a server and waits until it takes connections; `None`, and said, where there is no such program.
-fn serve(program: &str, port: u16, configure: impl FnOnce(&mut Command)) -> Option<Server> {
+fn serve(program: &str, address: SocketAddr, configure: impl FnOnce(&mut Command)) -> Option<Server> {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     configure(&mut command);
@@ -39,29 +43,30 @@ fn serve(program: &str, port: u16, configure: impl FnOnce(&mut Command)) -> Opti
         }
     };
     let give_up = Instant::now() + Duration::from_secs(60);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while TcpStream::connect(address).is_err() {
         assert!(Instant::now() < give_up, "{program} does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
     Some(server)
 }
 
-fn nginx(folder: &Path, port: u16) -> Option<Server> {
+fn nginx(folder: &Path, address: SocketAddr) -> Option<Server> {
     let text = format!(
         "daemon off; master_process off; worker_processes 1; pid pid; error_log stderr;\n\
          events {{ worker_connections 256; }}\n\
          http {{ access_log off; client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c;\n\
-         uwsgi_temp_path d; scgi_temp_path e; server {{ listen 127.0.0.1:{port}; return 200 'hello'; }} }}\n"
+         uwsgi_temp_path d; scgi_temp_path e; server {{ listen {address}; return 200 'hello'; }} }}\n"
     );
     std::fs::write(folder.join("nginx.conf"), text).unwrap();
-    serve("nginx", port, |command| {
+    serve("nginx", address, |command| {
         command.arg("-p").arg(folder).args(["-c", "nginx.conf", "-e", "stderr"]);
     })
 }
 
-fn http_server(folder: &Path, port: u16) -> Option<Server> {
-    serve("python3", port, |command| {
-        command.current_dir(folder).args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"]);
+fn http_server(folder: &Path, address: SocketAddr) -> Option<Server> {
+    serve("python3", address, |command| {
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        command.current_dir(folder).args(["-m", "http.server", &port, "--bind", &ip]);
     })
 }
 
@@ -85,9 +90,9 @@ fn healthy(report: &Report) {
 
 #[test]
 fn nginx_has_no_finding() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let Some(_server) = nginx(folder.path(), port) else { return };
-    let (report, status) = examined(&format!("127.0.0.1:{port}"), "20s");
+    let (folder, address) = (tempfile::tempdir().unwrap(), own_address());
+    let Some(_server) = nginx(folder.path(), address) else { return };
+    let (report, status) = examined(&address.to_string(), "20s");
     healthy(&report);
     assert_eq!(status, Some(0));
     assert!(report.workload("requests").unwrap().succeeded >= 32);
@@ -95,16 +100,16 @@ fn nginx_has_no_finding() {
 
 #[test]
 fn pythons_http_server_has_no_finding() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let Some(_server) = http_server(folder.path(), port) else { return };
-    let (report, status) = examined(&format!("127.0.0.1:{port}"), "20s");
+    let (folder, address) = (tempfile::tempdir().unwrap(), own_address());
+    let Some(_server) = http_server(folder.path(), address) else { return };
+    let (report, status) = examined(&address.to_string(), "20s");
     healthy(&report);
     assert_eq!(status, Some(0));
 }
 
 #[test]
 fn an_address_where_nothing_listens_is_a_finding_and_not_an_empty_page() {
-    let (report, status) = examined(&format!("127.0.0.1:{}", free_port()), "20s");
+    let (report, status) = examined(&own_address().to_string(), "20s");
     let found: Vec<FindingId> = report.findings.iter().map(|finding| finding.id).collect();
     assert!(found.contains(&FindingId::DeviceUnreachable), "{found:?}");
     assert_eq!(status, Some(1));

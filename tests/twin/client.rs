@@ -9,7 +9,7 @@ use espstress::target::twin::Twin;
 use espstress_device::Service;
 use serde_json::Value;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nHost: twin\r\n\r\n";
 

@@ -4,11 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::client::until;
+use crate::client::{PATIENCE, until};
 use crate::runner::{HOLD, case_command, judge, skip};
 
 /// A case of the outside.
@@ -49,7 +48,7 @@ fn a_twin_ends_with_a_killed_parent() -> Result<(), Failed> {
     assert_eq!(interfaces(), before, "untouched while it runs");
     parent.kill()?;
     parent.wait()?;
-    let gone = until("the twin is gone", Duration::from_secs(2), || !runs(&process));
+    let gone = until("the twin is gone", PATIENCE, || !runs(&process));
     println!("gone after {:?}", gone.map_err(|error| error.to_string())?);
     assert_eq!(interfaces(), before, "and after it was killed");
     Ok(())
