@@ -273,8 +273,10 @@ fn a_soak_that_is_killed_leaves_every_completed_interval_and_outage_behind() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
     let mut moments = Moments::new(seed);
-    let (mut told, mut cut) = (0, 0);
-    for kill in 0..kills(3) {
+    let (mut told, mut cut, mut kill) = (0, 0, 0);
+    // Further ones, should all have come before the first outage was over.
+    while kill < kills(3) || (cut == 0 && kill < kills(3) + 20) {
+        kill += 1;
         let after = moments.next(2_000, 7_000);
         let Left { log, report, .. } = &match left(SOAK, "twin", seed + kill, after) {
             Ok(left) => left,

@@ -1,7 +1,8 @@
 //! `discover`, among responders in a network of each test's own: multicast never leaves it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use edge_mdns::domain::base::Ttl;
 use edge_mdns::host::{Host, Service, ServiceAnswers};
@@ -31,6 +32,17 @@ fn with_an_interface() {
     ip("link set far addrgenmode none up");
     ip("address add 10.77.0.1/24 dev mdns0");
     ip("link set mdns0 up");
+    // The kernel tells of the carrier a while after it is there.
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !running("mdns0") {
+        assert!(Instant::now() < give_up, "mdns0 is not up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn running(interface: &str) -> bool {
+    let shown = Command::new("ip").args(["link", "show", interface]).output().unwrap();
+    String::from_utf8_lossy(&shown.stdout).contains("state UP")
 }
 
 /// Answers what comes with what `device` makes of it, until the test's process ends.
