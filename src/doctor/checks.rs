@@ -138,10 +138,12 @@ impl<'a> Look<'a> {
         let check = self.probe(1);
         // The device was filled on purpose: what was refused then says nothing.
         let filled = self.half_open().is_some_and(|h| h.exhausted == Exhaustion::Yes);
-        match check.mark {
-            Mark::Bad if filled && self.answered(1) => Check { mark: Mark::Good, ..check },
-            _ => check,
+        let missed = self.probes()[1].1.and_then(ProbeStats::measured).is_some_and(|p| p.answered < p.sent);
+        if filled && missed && self.answered(1) {
+            let seen = format!("{}; for a while the device was kept full on purpose", check.seen);
+            return Check { mark: Mark::Good, seen, ..check };
         }
+        check
     }
 
     fn http(&self) -> Check {

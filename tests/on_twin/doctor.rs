@@ -53,6 +53,11 @@ fn a_robust_device_is_healthy_and_every_check_says_so() {
     }
     assert_ne!(mark(&examination, "power save"), Some(Mark::Bad));
     assert!(examination.done.silenced >= 5, "{:?}", examination.done);
+    let connects = examination.checks.iter().find(|check| check.name == "TCP connect").unwrap();
+    assert!(
+        connects.seen.contains("full on purpose"),
+        "what it refused while full is explained: {connects:?}"
+    );
 }
 
 #[test]
