@@ -241,6 +241,9 @@ fn frozen_is_blocked_in_any_workload() {
         h.sockets = Some(SocketsHeld { before: 5, most: 5, at_end: 5 });
     });
     Case::clean(WorkloadEvidence { succeeded: 0, ..w }).always(&[FindingId::BlockedApplication]);
+    // The queue was full before any connection could be held.
+    let none_held = WorkloadEvidence { succeeded: 0, half_open: None, ..half_open() };
+    Case::clean(none_held).always(&[FindingId::BlockedApplication]);
     let w = dies_after(outage(0), 0, &[(Failure::ReadTimeout, 12)]);
     Case::clean(w).always(&[FindingId::BlockedApplication]);
 }

@@ -94,14 +94,23 @@ fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
     let made_for_one = e.device.capacity == Some(1) && h.served == 1;
     let others_wait = h.unserved > 0 || signs::stack(e) == Stack::Answers;
     let shut_out = h.during.attempts > 0 && h.during.served == 0 && h.served_again_ns.is_none();
+    if h.served == 0 && turned_away_before(h) {
+        return false;
+    }
     h.silenced > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out
 }
 
+/// The well-behaved client was not served before the first silence: nobody kept it out.
+const fn turned_away_before(h: &HalfOpenEvidence) -> bool {
+    h.before.attempts > 0 && h.before.served == 0
+}
+
 fn never_served(e: &Evidence<'_>) -> bool {
+    // Silent connections keep others out: there only a client counts that was not served without them.
     let unanswered = e
         .workloads
         .iter()
-        .filter(|w| w.kind != WorkloadKind::HalfOpen)
+        .filter(|w| w.kind != WorkloadKind::HalfOpen || w.half_open.as_ref().is_none_or(turned_away_before))
         .fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
     unanswered > 0 && !signs::ever_served(e)
 }

@@ -46,7 +46,9 @@ pub(super) async fn run(context: Context, params: &Params) {
     }
     pause(&context, params.baseline.0).await;
     let give_up = Instant::now() + BASELINE_LIMIT;
-    while sockets.expects_more() && Instant::now() < give_up && !context.stop.is_stopping() {
+    // A client that is never served is never at rest either.
+    let wanted = || sockets.expects_more() && client.last_served().is_some();
+    while wanted() && Instant::now() < give_up && !context.stop.is_stopping() {
         pause(&context, sockets::BASELINE_INTERVAL).await;
     }
     client.enter(Period::Filling);
