@@ -237,6 +237,7 @@ impl Dice {
                 cpu_busy: self.maybe(Self::float),
                 slow_connects: self.maybe(Self::n),
                 stalls: self.maybe(|d| Stalls { count: d.n(), longest_ns: d.n(), total_ns: d.n() }),
+                stood_still: self.many(|d| StoodStill { from_ns: d.n(), to_ns: d.n() }),
             },
             ..Evidence::default()
         };

@@ -477,7 +477,7 @@ pub struct DeviceEvidence {
 }
 
 /// How the testing machine fared.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostEvidence {
     /// Share of one processor that the program's own threads used while workloads ran, 0 to 1 (the busiest
     /// thread); `None` where it was not measured.
@@ -487,6 +487,17 @@ pub struct HostEvidence {
     pub slow_connects: Option<u64>,
     /// Times that the program's own clock found it asleep when it wanted to run; `None` where not looked at.
     pub stalls: Option<Stalls>,
+    /// Of those the longest, each of 200 ms and more, in the order of time.
+    pub stood_still: Vec<StoodStill>,
+}
+
+/// A time in which the program could not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoodStill {
+    /// When it wanted to.
+    pub from_ns: u64,
+    /// When it did.
+    pub to_ns: u64,
 }
 
 /// Times that the program could not run when it wanted to.

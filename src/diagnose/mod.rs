@@ -14,8 +14,8 @@ pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
     HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence,
     PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Silence, Slope,
-    SocketsEvidence, SocketsHeld, Stalls, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
-    WorkloadKind,
+    SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
+    WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;

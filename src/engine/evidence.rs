@@ -39,7 +39,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         workloads: run.workloads.iter().filter_map(|w| workload(w, run.local_ports)).collect(),
         capture: capture(run.packets),
         device: device(run.device),
-        host: run.host,
+        host: run.host.clone(),
         ..Evidence::default()
     };
     if let Packets::Seen(seen) = run.packets {

@@ -57,7 +57,7 @@ pub(super) fn execute(
     let plan = &*plan;
     let local = LocalSet::new();
     let loaded = local.block_on(&runtime, async {
-        let machine = Stalls::watch();
+        let machine = Stalls::watch(clock);
         let prober = shared.prober(plan);
         let mut outcomes = Vec::new();
         let mut next_id: u16 = 0;

@@ -34,6 +34,43 @@ fn spells_without_an_answer_are_outages_and_no_scattered_loss() {
 }
 
 #[test]
+fn what_a_machine_that_stood_still_did_not_hear_is_no_outage() {
+    let away = |lost| ProbeEvidence {
+        answered: 60 - lost,
+        silences: vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }],
+        ..probe(60)
+    };
+    let still = |from: u64, to: u64| StoodStill { from_ns: from * MS, to_ns: to * MS };
+    let case = |spells: &[StoodStill]| {
+        Case::clean(rw(2_000)).with(|e| {
+            e.probes.icmp = Measured::Value(away(4));
+            e.probes.telemetry = Measured::Value(away(4));
+            e.host.stood_still = spells.to_vec();
+        })
+    };
+    assert_eq!(case(&[still(8_100, 11_700)]).ids(), []);
+    assert_eq!(case(&[still(8_100, 9_300), still(9_900, 11_000)]).ids(), [], "half of it, in two pieces");
+    assert_eq!(
+        case(&[still(8_100, 9_300)]).ids(),
+        [FindingId::LinkOutages],
+        "the rest was not the machine's"
+    );
+    assert_eq!(case(&[still(2_000, 7_900), still(13_000, 19_000)]).ids(), [FindingId::LinkOutages]);
+    let natural = OutageRowEvidence {
+        cause: OutageCause::Natural,
+        seen_start_ns: Some(9 * S),
+        seen_length_ns: Some(3 * S),
+        recovery: Recovery::After(S),
+        ..Default::default()
+    };
+    let mut w = outage(0);
+    w.outages = Some(OutageEvidence { natural: 1, rows: vec![natural], ..Default::default() });
+    let seen = Case::clean(w).no_icmp().no_telemetry();
+    assert_eq!(seen.ids(), [FindingId::LinkOutages]);
+    assert_eq!(seen.with(|e| e.host.stood_still = vec![still(9_000, 12_100)]).ids(), []);
+}
+
+#[test]
 fn probes_that_are_lost_in_a_row_while_packets_come_are_no_outage() {
     let unlucky = |lost: u64| {
         let silences = vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }];

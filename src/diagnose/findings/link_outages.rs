@@ -3,7 +3,8 @@
 //! Evidence: spells in which no ping and no telemetry was answered and no packet came; outages that an outage
 //! workload saw and did not make; disconnections that the device counted and the run did not ask for.
 //!
-//! Neighbours: outages that were made; a restart; a program that hangs (ping goes on all the while).
+//! Neighbours: outages that were made; a restart; a program that hangs (ping goes on all the while); a testing machine
+//! that stood still for half of the time or more.
 //! A link that is away at the end is `device_unreachable`.
 //!
 //! Threshold: two probes of each kind lost in a row, which single losses seldom do to both kinds at once: then the
@@ -39,7 +40,7 @@ fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
                 !long_enough
                     || p.silences.iter().any(|s| s.from_ns <= end && s.to_ns.is_none_or(|to| to >= start))
             });
-            silent && !signs::explained(e, start, Some(end))
+            silent && !signs::explained(e, start, Some(end)) && !signs::host_stood_still(e, start, Some(end))
         })
         .copied()
         .collect()

@@ -193,9 +193,27 @@ pub(super) fn telemetry<'a>(e: &'a Evidence<'_>) -> Option<&'a TelemetryEvidence
     e.telemetry.value().filter(|t| t.samples > 0)
 }
 
-/// Spells in which no kind of datagram probe was answered and no packet came, that ended, and that neither this run
-/// nor a restart made.
+/// Spells in which no kind of datagram probe was answered and no packet came, that ended, and that neither this run,
+/// nor a restart, nor a machine that stood still made.
 pub(super) fn natural_silences(e: &Evidence<'_>) -> Vec<Silence> {
+    let mut found = unmade_silences(e);
+    found.retain(|s| !host_stood_still(e, s.from_ns, s.to_ns));
+    found
+}
+
+/// Whether the testing machine stood still for half of a time or more: what was not heard in it says nothing of the
+/// device or its link.
+pub(super) fn host_stood_still(e: &Evidence<'_>, from_ns: u64, to_ns: Option<u64>) -> bool {
+    let Some(to_ns) = to_ns else { return false };
+    let still = e.host.stood_still.iter().fold(0_u64, |sum, spell| {
+        let common = spell.to_ns.min(to_ns).saturating_sub(spell.from_ns.max(from_ns));
+        sum.saturating_add(common)
+    });
+    still > 0 && still >= to_ns.saturating_sub(from_ns) / 2
+}
+
+/// The same, whoever it was that did not hear the device.
+fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
     let kinds: Vec<&ProbeEvidence> = [&e.probes.icmp, &e.probes.telemetry]
         .into_iter()
         .filter_map(|kind| kind.value())
@@ -266,9 +284,10 @@ pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
     made || restarted
 }
 
-/// Whether the link itself was away for a time that nobody here made.
+/// Whether there was a time, made by nobody here, in which the device could not be reached, be it for its link or for
+/// this machine: it excuses what failed.
 pub(super) fn link_was_away(e: &Evidence<'_>) -> bool {
-    !natural_silences(e).is_empty()
+    !unmade_silences(e).is_empty()
 }
 
 /// Whether the packets were looked at, at least most of them.
