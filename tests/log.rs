@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{espstress, valid_report};
-use espstress::report::{IntervalLine, LogLine, OutageLine, Report};
+use espstress::report::{IntervalLine, LogLine, OutageLine, ProbedLine, Report, Verdict};
 
 /// A paced and a standing workload side by side, with failures of both.
 const SCENARIO: &str = r#"
@@ -141,16 +141,47 @@ fn assert_holds_every_interval(report: &Report, log: &Path) -> usize {
     intervals.values().map(Vec::len).sum()
 }
 
-/// The whole lines of a log that are outages.
-fn outages(log: &Path) -> Vec<OutageLine> {
+/// What `pick` takes from the whole lines of a log.
+fn told<T>(log: &Path, pick: fn(LogLine) -> Option<T>) -> Vec<T> {
     let text = std::fs::read_to_string(log).unwrap();
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines
-        .filter_map(|line| match serde_json::from_str(line).unwrap() {
-            LogLine::Outage(line) => Some(*line),
-            _ => None,
-        })
-        .collect()
+    lines.filter_map(|line| pick(serde_json::from_str(line).unwrap())).collect()
+}
+
+fn outages(log: &Path) -> Vec<OutageLine> {
+    told(log, |line| if let LogLine::Outage(line) = line { Some(*line) } else { None })
+}
+
+fn probed(log: &Path) -> Vec<ProbedLine> {
+    told(log, |line| if let LogLine::Probed(line) = line { Some(*line) } else { None })
+}
+
+/// What is rebuilt of probes and telemetry is what the last line about them says, and is not said to be all; how many
+/// seconds of the run it covers.
+fn assert_holds_the_probes(report: &Report, log: &Path) -> f64 {
+    let lines = probed(log);
+    let Some(last) = lines.last() else {
+        assert!(report.probes.is_empty() && report.telemetry.is_none());
+        return 0.0;
+    };
+    assert_eq!(report.probes.len(), last.probes.len());
+    for (row, told) in report.probes.iter().zip(&last.probes) {
+        assert_eq!((row.kind, row.sent, row.lost), (told.kind, told.sent, told.lost));
+        assert_eq!(row.latency.count, row.sent - row.lost, "{row:?}");
+        // About one a second, and some more where the machine made them late.
+        assert!((row.sent as f64) < last.at_s + 2.0, "{row:?} in {} s", last.at_s);
+        assert!(row.incomplete.as_ref().is_some_and(|reason| reason.contains("the log ends")), "{row:?}");
+    }
+    let (telemetry, told) = (report.telemetry.as_ref(), last.telemetry.as_ref());
+    assert_eq!(telemetry.map(|t| (t.samples, t.reboots)), told.map(|t| (t.samples, t.reboots)));
+    if let Some(telemetry) = telemetry {
+        assert!(telemetry.incomplete.is_some());
+        let newest = telemetry.series.last().unwrap();
+        for (reading, value) in &newest.readings {
+            assert_eq!(telemetry.summary[reading].last, *value, "{reading:?}");
+        }
+    }
+    last.at_s
 }
 
 /// Moments to kill at, repeatable by their seed.
@@ -256,15 +287,18 @@ fn a_run_that_is_killed_leaves_every_completed_interval_behind() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
     let mut moments = Moments::new(seed);
-    let mut told = 0;
+    let (mut told, mut probed_s) = (0, 0.0);
     for kill in 0..kills(6) {
         let after = moments.next(1_000, 4_000);
         let Left { log, report, .. } = &left(SCENARIO, "sim", seed + kill, after).unwrap();
         assert_eq!(report.seed, seed + kill);
         assert_eq!(report.scenario["name"], "logged");
         told += assert_holds_every_interval(report, log);
+        probed_s += assert_holds_the_probes(report, log);
+        assert_eq!(report.verdict, Verdict::Inconclusive, "nobody knows the findings of the rest");
+        assert!(report.findings_incomplete.is_some());
     }
-    assert!(told > 0, "no kill came after a first interval");
+    assert!(told > 0 && probed_s > 0.0, "no kill came after a first interval");
 }
 
 #[test]
@@ -286,6 +320,7 @@ fn a_soak_that_is_killed_leaves_every_completed_interval_and_outage_behind() {
             }
         };
         told += assert_holds_every_interval(report, log);
+        assert_holds_the_probes(report, log);
         let written = outages(log);
         let workload = report.workload("cut").map(|w| w.outages.clone().unwrap_or_default());
         let rows = workload.unwrap_or_default();
@@ -318,6 +353,38 @@ fn the_log_of_a_whole_run_gives_the_very_report() {
         assert_eq!((a.count, a.p50_us, a.p99_us), (b.count, b.p50_us, b.p99_us));
     }
     assert!(assert_holds_every_interval(&rebuilt, log) >= 4);
+}
+
+#[test]
+fn what_probes_and_the_device_told_is_in_a_log_without_an_end_as_in_the_report() {
+    let whole = Whole::scenario(SCENARIO, "12s", &["--persona", "rebooting:every=4s", "--no-gate"]);
+    let live = &whole.written;
+    let rebuilt = whole.cut_before(END);
+    assert_eq!(rebuilt.probes.len(), live.probes.len());
+    for (rebuilt, live) in rebuilt.probes.iter().zip(&live.probes) {
+        assert_eq!((rebuilt.kind, rebuilt.sent, rebuilt.lost), (live.kind, live.sent, live.lost));
+        assert_eq!((rebuilt.longest_gap_s, &rebuilt.latency), (live.longest_gap_s, &live.latency));
+        assert!(rebuilt.incomplete.is_some() && live.incomplete.is_none());
+    }
+    let (rebuilt_telemetry, telemetry) =
+        (rebuilt.telemetry.as_ref().unwrap(), live.telemetry.as_ref().unwrap());
+    assert_eq!((rebuilt_telemetry.samples, rebuilt_telemetry.lost), (telemetry.samples, telemetry.lost));
+    assert_eq!(rebuilt_telemetry.reboots, telemetry.reboots);
+    assert_eq!(rebuilt_telemetry.reset_reasons, telemetry.reset_reasons);
+    assert_eq!(rebuilt_telemetry.summary, telemetry.summary);
+    let restarts =
+        |report: &Report| report.findings.iter().find(|f| f.id.name() == "device_rebooted").cloned();
+    assert!(telemetry.reboots > Some(0), "{telemetry:?}");
+    assert_eq!(restarts(&rebuilt), restarts(live), "what telemetry proves needs no end of the run");
+    assert!(restarts(live).is_some() && live.findings_incomplete.is_none());
+    assert!(rebuilt.findings_incomplete.as_ref().is_some_and(|reason| reason.contains("only restarts")));
+
+    // Cut off in its middle: what was known by then, a restart as soon as it was noticed.
+    let lines = probed(&whole.log);
+    let restarts = lines.iter().filter_map(|line| line.telemetry.as_ref()).flat_map(|t| &t.restarts).count();
+    assert_eq!(Some(restarts as u64), telemetry.reboots);
+    let early = whole.cut_before("\"restarts\":[{");
+    assert!(early.telemetry.is_none_or(|t| t.reboots == Some(0)) && early.findings.is_empty());
 }
 
 #[test]

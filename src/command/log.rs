@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::event::{Event, EventSink, PhaseProgress, SectionCourse};
+use crate::event::{Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use crate::report::{
     AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, Report, SilencedConnection, SilencedLine,
+    PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine,
 };
 use crate::stats::Latency;
 
@@ -33,7 +33,7 @@ struct Limits {
     files: u32,
 }
 
-/// A quarter of a gigabyte: two weeks of three workloads.
+/// A quarter of a gigabyte: a day and a half of three workloads second by second; sums are those of the whole run.
 const LIMITS: Limits = Limits { bytes: 64 << 20, files: 4 };
 
 /// The display, and a log beside it where one is asked for.
@@ -138,6 +138,8 @@ struct Writer {
     sections: Vec<LogLine>,
     /// The last word of an examination, told again in each file.
     examined: Option<LogLine>,
+    /// What of the probes is in the log, told again in each file.
+    probed: ProbedSoFar,
     remarks: mpsc::Sender<String>,
     trouble: Trouble,
 }
@@ -166,6 +168,7 @@ impl Writer {
             began: Vec::new(),
             sections: Vec::new(),
             examined: None,
+            probed: ProbedSoFar::default(),
             remarks,
             trouble: Trouble::None,
         }
@@ -245,6 +248,7 @@ impl Writer {
                 self.examined = Some(line.clone());
                 line
             }
+            Event::Probed { at_ns, probed } => return self.probed(seconds(at_ns), &probed),
             _ => return,
         };
         self.write(&line);
@@ -271,6 +275,14 @@ impl Writer {
         self.workloads.insert(name, workload);
     }
 
+    /// What the probes came to since the last line that could be written.
+    fn probed(&mut self, at_s: f64, probed: &Probed) {
+        let news = self.probed.news(at_s, probed);
+        if self.write(&LogLine::Probed(Box::new(news.clone()))) == Written::Yes {
+            self.probed.take(news);
+        }
+    }
+
     fn end(&mut self, report: Report) {
         let end = LogEnd { duration_s: report.duration_s, verdict: report.verdict, report };
         self.write(&LogLine::End(Box::new(end)));
@@ -286,7 +298,8 @@ impl Writer {
                 for began in &self.began {
                     head.push_str(&LogLine::PhaseStart(began.clone()).to_text());
                 }
-                for section in self.sections.iter().chain(&self.examined) {
+                let probed = self.probed.whole().map(|line| LogLine::Probed(Box::new(line)));
+                for section in self.sections.iter().chain(&self.examined).chain(&probed) {
                     head.push_str(&section.to_text());
                 }
                 self.files.write(head.as_bytes())?;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::event::{Expected, Failure};
+use crate::event::{DeviceSample, Expected, Failure, Telemetry};
 use crate::report::{Announced, Target, TargetKind, read_log};
-use crate::stats::{Phase, Recorder};
+use crate::stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
 
 const S: u64 = 1_000_000_000;
 
@@ -204,4 +204,69 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
     let examination = rebuilt.report.examination.unwrap();
     assert_eq!(examination.done.requests, 7);
     assert!(examination.incomplete.is_some(), "nobody knows what came after it");
+}
+
+/// A ping and an answer of the device each second, told to the writer; a restart at second 30.
+fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceSeries) {
+    let mut ping = ProbeKindStats::new("test", 0, S, 2 * S);
+    let (mut device, mut news) = (DeviceSeries::default(), ProbeNews::default());
+    let none = ProbeStats::Unavailable { reason: "test".into() };
+    for second in 1..=seconds {
+        if second % 10 == 7 {
+            ping.loss(second * S);
+        } else {
+            ping.answer(second * S, second * 100_000);
+        }
+        let telemetry = Telemetry {
+            boot_count: Some(if second < 30 { 1 } else { 2 }),
+            reset_reason: Some("TASK_WDT".into()),
+            heap_free_bytes: Some(60_000 + second),
+            ..Telemetry::default()
+        };
+        device.take(DeviceSample { at_ns: second * S, telemetry });
+        let measured = ProbeStats::Measured(Box::new(ping.clone()));
+        let kinds = [&measured, &none, &none];
+        if let Some(probed) = news.due(kinds, &device, SectionCourse::UnderWay, second * S) {
+            writer.event(Event::Probed { at_ns: second * S, probed: Arc::new(probed) });
+        }
+    }
+    (ping, device)
+}
+
+#[test]
+fn what_probes_came_to_outlives_the_files_it_was_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, Limits { bytes: 20_000, files: 2 });
+    begin(&mut writer);
+    let (ping, device) = probed_seconds(&mut writer, 600);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    let rebuilt = read_log(&path).unwrap();
+    assert!(rebuilt.remarks.iter().any(|r| r.contains("oldest part is gone")), "{:?}", rebuilt.remarks);
+    let row = &rebuilt.report.probes[0];
+    assert_eq!((row.sent, row.lost), (ping.sent, ping.sent - ping.answered));
+    assert_eq!(row.latency.histogram().unwrap(), *ping.latency.histogram());
+    let telemetry = rebuilt.report.telemetry.unwrap();
+    assert_eq!((telemetry.samples, telemetry.reboots), (device.samples, Some(1)));
+    assert_eq!(telemetry.reset_reasons, ["TASK_WDT"], "of a restart that no file tells as it happened");
+    let heap = &telemetry.summary[&crate::report::Reading::HeapFreeBytes];
+    assert_eq!((heap.first, heap.last), (60_001.0, 60_600.0));
+    assert!(telemetry.series[0].at_s < 2.0, "the series is told again as well");
+}
+
+#[test]
+fn what_probes_came_to_while_the_disk_was_full_is_told_by_the_next_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, LIMITS);
+    begin(&mut writer);
+    let good = std::mem::replace(&mut writer.files.file, File::open(&path).unwrap());
+    probed_seconds(&mut writer, 40);
+    writer.files.file = good;
+    assert!(read_log(&path).unwrap().report.probes.is_empty());
+    // The same run once more: what was told before is in no file.
+    let (ping, _) = probed_seconds(&mut writer, 40);
+    let rebuilt = read_log(&path).unwrap();
+    assert_eq!(rebuilt.report.probes[0].latency.count, ping.answered);
+    assert_eq!(rebuilt.report.telemetry.unwrap().reset_reasons.len(), 1);
 }

@@ -1,9 +1,9 @@
 //! What probes and telemetry came to, as sections of the report.
 
 use crate::report::{
-    LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
+    LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use crate::stats::{self, DeviceSeries, ProbeOutcome, ProbeStats, Trend};
+use crate::stats::{DeviceSeries, ProbeOutcome, ProbeStats};
 
 /// Fills the report's sections.
 pub(super) fn fill(report: &mut Report, probes: &ProbeOutcome) {
@@ -25,6 +25,7 @@ fn row(kind: ProbeKind, stats: &ProbeStats) -> Option<ProbeRow> {
         lost: stats.sent - stats.answered,
         longest_gap_s: stats.longest_gap_ns.map(|ns| ns as f64 / 1e9),
         latency: LatencyFigures::from_latency(&stats.latency),
+        incomplete: None,
     })
 }
 
@@ -42,46 +43,9 @@ fn telemetry(device: &DeviceSeries, lost: u64) -> TelemetrySummary {
         summary: device
             .readings
             .iter()
-            .filter_map(|(one, trend)| Some((reading(*one), summary(trend)?)))
+            .filter_map(|(one, trend)| Some(((*one).into(), ReadingSummary::from(trend.progress()?))))
             .collect(),
-        series: device.rows().iter().map(telemetry_row).collect(),
-    }
-}
-
-fn telemetry_row(sample: &crate::event::DeviceSample) -> TelemetryRow {
-    let readings = stats::Reading::ALL.into_iter();
-    TelemetryRow {
-        at_s: sample.at_ns as f64 / 1e9,
-        readings: readings.filter_map(|one| Some((reading(one), one.of(&sample.telemetry)?))).collect(),
-    }
-}
-
-fn summary(trend: &Trend) -> Option<ReadingSummary> {
-    const HOUR: f64 = 3_600.0;
-    let slope = trend.estimate();
-    Some(ReadingSummary {
-        first: trend.first?,
-        last: trend.last?,
-        min: trend.min?,
-        max: trend.max?,
-        mean: trend.mean,
-        slope_per_hour: slope.map(|s| s.per_second * HOUR),
-        slope_low_per_hour: slope.map(|s| s.low_per_second * HOUR),
-        slope_high_per_hour: slope.map(|s| s.high_per_second * HOUR),
-    })
-}
-
-const fn reading(of: stats::Reading) -> Reading {
-    match of {
-        stats::Reading::HeapFree => Reading::HeapFreeBytes,
-        stats::Reading::HeapMinFree => Reading::HeapMinFreeBytes,
-        stats::Reading::HeapLargestBlock => Reading::HeapLargestBlockBytes,
-        stats::Reading::SocketsUsed => Reading::SocketsUsed,
-        stats::Reading::Rssi => Reading::WifiRssiDbm,
-        stats::Reading::Disconnects => Reading::WifiDisconnects,
-        stats::Reading::TimeWait => Reading::TcpTimeWait,
-        stats::Reading::Established => Reading::TcpEstablished,
-        stats::Reading::CloseWait => Reading::TcpCloseWait,
-        stats::Reading::FinWait => Reading::TcpFinWait,
+        series: device.rows().iter().map(TelemetryRow::from).collect(),
+        incomplete: None,
     }
 }

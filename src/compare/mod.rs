@@ -205,8 +205,11 @@ fn findings(base: &Report, new: &Report) -> (Vec<FindingId>, Vec<FindingId>) {
     let ids = |r: &Report| -> BTreeSet<FindingId> {
         r.findings.iter().filter(|f| f.severity != Severity::Info).map(|f| f.id).collect()
     };
-    let (base, new) = (ids(base), ids(new));
-    (new.difference(&base).copied().collect(), base.difference(&new).copied().collect())
+    let (in_base, in_new) = (ids(base), ids(new));
+    // Where not all were looked for, the absence of one means nothing.
+    let judged = new.findings_incomplete.is_none();
+    let lost = in_base.difference(&in_new).filter(|_| judged).copied().collect();
+    (in_new.difference(&in_base).copied().collect(), lost)
 }
 
 fn decide(

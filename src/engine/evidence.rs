@@ -72,20 +72,8 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     evidence
 }
 
-/// By the name in the registry. `None` for what is not in it: that asks for nothing that would say how the device
-/// serves.
-fn kind(of: &WorkloadOutcome) -> Option<WorkloadKind> {
-    match of.kind {
-        "head" => Some(WorkloadKind::Head),
-        "rw" => Some(WorkloadKind::Rw),
-        "outage" => Some(WorkloadKind::Outage),
-        "half-open" => Some(WorkloadKind::HalfOpen),
-        _ => None,
-    }
-}
-
 fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEvidence> {
-    let kind = kind(of)?;
+    let kind = WorkloadKind::named(of.kind)?;
     let stats = &of.stats;
     let failed = |row: &&stats::Row| row.failures.of_device() > 0;
     let rows = stats.series.rows();
@@ -108,7 +96,7 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEv
         failures_near_successes: near_successes(rows),
         endings: stats.endings,
         at_once: of.at_once,
-        close: close_policy(&of.settings),
+        close: ClosePolicy::of_settings(&of.settings),
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
         tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
@@ -130,22 +118,6 @@ fn near_successes(rows: &[stats::Row]) -> u64 {
     let served = |at: usize| rows.get(at).is_some_and(|row| row.succeeded > 0);
     let near = |at: usize| served(at) || served(at + 1) || at.checked_sub(1).is_some_and(served);
     rows.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, row)| row.failures.of_device()).sum()
-}
-
-/// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its own:
-/// there the device always closes first.
-fn close_policy(settings: &serde_json::Value) -> ClosePolicy {
-    let text = |key: &str| settings.get(key).and_then(serde_json::Value::as_str);
-    if text("protocol") == Some("raw") {
-        return ClosePolicy::Wait;
-    }
-    match text("close") {
-        Some("wait") => ClosePolicy::Wait,
-        Some("rst") => ClosePolicy::Rst,
-        Some("half") => ClosePolicy::Half,
-        Some("vanish") => ClosePolicy::Vanish,
-        _ => ClosePolicy::Fin,
-    }
 }
 
 fn quantiles(latency: &Latency) -> Option<Quantiles> {
@@ -364,7 +336,9 @@ fn lowest(device: &DeviceSeries) -> Option<f64> {
 
 /// When the last workload had closed what it opened, of those that close.
 fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
-    let closing = workloads.iter().filter(|w| matches!(kind(w), Some(WorkloadKind::Head | WorkloadKind::Rw)));
+    let closing = workloads
+        .iter()
+        .filter(|w| matches!(WorkloadKind::named(w.kind), Some(WorkloadKind::Head | WorkloadKind::Rw)));
     closing.map(|w| w.stats.end_ns).max().unwrap_or(0)
 }
 
@@ -400,14 +374,6 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_closes_first_is_told_by_the_policy_or_by_the_protocol() {
-        let told = |settings: serde_json::Value| close_policy(&settings);
-        assert_eq!(told(serde_json::json!({ "close": "wait" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "raw" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "framed" })), ClosePolicy::Fin);
-    }
 
     const S: u64 = 1_000_000_000;
 

@@ -82,7 +82,7 @@ pub(super) fn execute(
             if group.is_empty() {
                 continue;
             }
-            outcomes.extend(run_group(&group, contexts, &shared, events).await);
+            outcomes.extend(run_group(&group, contexts, &shared, prober.as_ref(), events).await);
             let probes = || prober.as_ref().map(Prober::so_far);
             if let (Some(examination), Some(last)) = (course.ended(&outcomes, &probes), outcomes.last()) {
                 let examination = Arc::new(examination);
@@ -177,6 +177,7 @@ async fn run_group(
     group: &[&PlannedPhase],
     contexts: Vec<Context>,
     shared: &Shared,
+    prober: Option<&Prober>,
     events: &Sender<Event>,
 ) -> Vec<WorkloadOutcome> {
     for phase in group {
@@ -206,13 +207,17 @@ async fn run_group(
             biased;
             () = &mut all => break,
             () = &mut cut => break,
-            _ = interval.tick() => tick(group, &contexts, &ends, shared, events),
+            _ = interval.tick() => {
+                tick(group, &contexts, &ends, shared, events);
+                tell_probes(events, prober, SectionCourse::UnderWay, shared.clock.now_ns());
+            }
         }
     }
     let now = shared.clock.now_ns();
     for notice in shared.notices.borrow_mut().take() {
         tell(events, Event::Notice { text: notice });
     }
+    tell_probes(events, prober, SectionCourse::Ended, now);
     let each = group.iter().zip(&contexts).zip(&ends);
     each.map(|((phase, context), end)| {
         tell_outages(events, phase, context);
@@ -278,6 +283,12 @@ fn tell_half_open(
         let section = Arc::new(section);
         tell(events, Event::HalfOpen { workload: workload(), at_ns, course, section });
     }
+}
+
+/// What the probes have come to, where it is time to tell it.
+fn tell_probes(events: &Sender<Event>, prober: Option<&Prober>, course: SectionCourse, at_ns: u64) {
+    let Some(probed) = prober.and_then(|prober| prober.news(course, at_ns)) else { return };
+    tell(events, Event::Probed { at_ns, probed: Arc::new(probed) });
 }
 
 /// Tells the dispatcher; one that cannot keep up misses a line of progress rather than holding up the load.

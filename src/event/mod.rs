@@ -14,6 +14,8 @@ mod half_open;
 mod intent;
 mod ledger;
 mod outage;
+mod probed;
+mod reading;
 mod run;
 mod tcp;
 mod telemetry;
@@ -33,6 +35,8 @@ pub use half_open::{
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use outage::{OutageOrigin, OutageProgress, OutageRow};
+pub use probed::{DeviceProgress, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress};
+pub use reading::Reading;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Recorded, SilencedConnection,
+    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Probed, Recorded,
+    SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -120,6 +121,13 @@ pub enum Event {
         workload: String,
         /// What is known by now, shared because several reporters may keep it.
         examination: Arc<Examination>,
+    },
+    /// What the probes have come to: as soon as something is decided, else every ten seconds, and when workloads end.
+    Probed {
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// Everything since the start of the run, shared because several reporters may keep it.
+        probed: Arc<Probed>,
     },
     /// A workload ended.
     PhaseEnded {

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, nanos};
 use crate::connection::{Connector, PortPool, PortRange, Timeouts};
-use crate::event::{DeviceSample, Intent, IntentBook, WorkloadId};
-use crate::stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+use crate::event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
+use crate::stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
 /// What to probe, and how often. An interval of `None` switches that probe off.
 #[derive(Clone, Debug)]
@@ -141,6 +141,7 @@ pub struct Prober {
     tcp: Shared<ProbeStats>,
     telemetry: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    news: RefCell<ProbeNews>,
 }
 
 impl Prober {
@@ -182,7 +183,7 @@ impl Prober {
                 ));
             }
         }
-        Self { tasks, icmp, tcp, telemetry, device }
+        Self { tasks, icmp, tcp, telemetry, device, news: RefCell::default() }
     }
 
     /// The last that the device said of itself.
@@ -200,6 +201,13 @@ impl Prober {
             telemetry: self.telemetry.borrow().clone(),
             device: self.device.borrow().clone(),
         }
+    }
+
+    /// What there is to tell of them at `now_ns`, nanoseconds since the start of the run; `None` while it is not time.
+    #[must_use]
+    pub fn news(&self, course: SectionCourse, now_ns: u64) -> Option<Probed> {
+        let (icmp, tcp, telemetry) = (self.icmp.borrow(), self.tcp.borrow(), self.telemetry.borrow());
+        self.news.borrow_mut().due([&*icmp, &*tcp, &*telemetry], &self.device.borrow(), course, now_ns)
     }
 
     /// Ends the probes. Those under way are counted nowhere.

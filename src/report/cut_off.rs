@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::log_lines::{ExaminedLine, HalfOpenLine, SilencedLine};
-use super::{Availability, HalfOpenFigures, SilencedConnection};
+use super::log_lines::{CaptureAsked, ExaminedLine, HalfOpenLine, SilencedLine};
+use super::{Availability, Capture, CaptureStatus, HalfOpenFigures, SilencedConnection};
 use crate::event::{Examination, LimitReached, SectionCourse, Stage};
+
+/// What a run that cannot look at packets says of it, by its beginning.
+pub(super) const NO_PACKETS: &str = "packets are not looked at: ";
 
 /// What the lines told of the connections that one workload silenced.
 #[derive(Default)]
@@ -72,6 +75,26 @@ pub(super) fn examination(line: ExaminedLine) -> Examination {
         line.workload, line.at_s
     ));
     Examination { incomplete, ..line.examination }
+}
+
+/// What can be said of the packets of a run whose end is not known.
+pub(super) fn capture(asked: CaptureAsked, refused: Option<String>) -> Capture {
+    match (asked, refused) {
+        (CaptureAsked::Off, _) => Capture::off(None),
+        (CaptureAsked::On, Some(text)) => {
+            Capture::denied(text.strip_prefix(NO_PACKETS).unwrap_or(&text).to_owned())
+        }
+        (CaptureAsked::On, None) => Capture {
+            status: CaptureStatus::Dropped,
+            packets: None,
+            dropped: None,
+            reason: Some(
+                "rebuilt from the log of a run without an end: it names the anomalies that were told by then, at \
+                 most 1000, and no count of packets"
+                    .into(),
+            ),
+        },
+    }
 }
 
 impl SilencedLine {

@@ -6,12 +6,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::cut_off::{self, Silenced};
+use super::found;
 use super::log_lines::{
-    AnomalyLine, CUT, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogLine, LogStart, OutageLine,
-    PhaseStart, SilencedLine, Totals,
+    AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart,
+    SilencedLine, Totals,
 };
 use super::thresholds::Gates;
-use super::{Capture, LatencyFigures, OutageRow, OutageSummary, Report, SCHEMA_VERSION, Workload};
+use super::{
+    LatencyFigures, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report, SCHEMA_VERSION, Workload,
+};
 use crate::diagnose::{AnomalyRow, Example};
 use crate::event::{AnomalyId, FailureCounts, OutageProgress};
 use crate::stats::{Latency, Row, WorkloadStats};
@@ -27,9 +30,6 @@ const TOLD: u64 = 10;
 
 /// Examples kept of one anomaly.
 const EXAMPLES: usize = 5;
-
-/// What a run that cannot look at packets says of it, by its beginning.
-const NO_PACKETS: &str = "packets are not looked at: ";
 
 /// Why no report comes out of a log.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,7 @@ struct Builder {
     end: Option<Report>,
     no_packets: Option<String>,
     examined: Option<ExaminedLine>,
+    probed: ProbedSoFar,
     last_s: f64,
     damaged: u64,
     remarks: Vec<String>,
@@ -184,6 +185,7 @@ impl Builder {
             LogLine::Silenced(line) => self.silenced(line),
             LogLine::HalfOpen(line) => self.half_open(*line),
             LogLine::Examined(line) => self.examined(*line),
+            LogLine::Probed(line) => self.probed(*line),
             LogLine::Notice(notice) => {
                 if notice.text.starts_with(CUT) {
                     self.remarks.push(
@@ -191,7 +193,7 @@ impl Builder {
                             .into(),
                     );
                 }
-                if notice.text.starts_with(NO_PACKETS) {
+                if notice.text.starts_with(cut_off::NO_PACKETS) {
                     self.no_packets = Some(notice.text);
                 }
                 true
@@ -343,6 +345,15 @@ impl Builder {
         sane
     }
 
+    fn probed(&mut self, line: ProbedLine) -> bool {
+        let sane = line.is_sane() && self.start.is_some();
+        if sane {
+            self.last_s = self.last_s.max(line.at_s);
+            self.probed.take(line);
+        }
+        sane
+    }
+
     fn finish(mut self) -> Result<Rebuilt, LogError> {
         let start = self.start.take().ok_or(LogError::NoStart)?;
         if start.schema_version != SCHEMA_VERSION {
@@ -356,7 +367,7 @@ impl Builder {
         }
         self.remarks.push(
             "the run has no end in its log: rebuilt up to the last interval, with the latencies of each workload's \
-             main phase; other phases, probes, telemetry, findings and what the packets showed in sum are not in a log"
+             main phase; other phases, what the packets showed in sum, and most findings are not in a log"
                 .into(),
         );
         let mut report = Report::new(start.target, start.scenario, start.seed, 0);
@@ -365,8 +376,9 @@ impl Builder {
         report.host = start.host;
         report.interrupted = true;
         report.duration_s = self.last_s;
-        report.capture = capture(start.capture, self.no_packets);
+        report.capture = cut_off::capture(start.capture, self.no_packets);
         report.examination = self.examined.map(cut_off::examination);
+        self.probed.fill(&mut report);
         report.anomalies = self.anomalies.into_values().collect();
         for announced in start.workloads {
             let Some(mut gathered) = self.workloads.remove(&announced.name) else { continue };
@@ -381,6 +393,7 @@ impl Builder {
             }
             report.workloads.push(workload);
         }
+        found::fill(&mut report, &self.probed);
         report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {
@@ -440,25 +453,6 @@ impl IntervalLine {
         counts.into_iter().all(|n| n <= MOST)
             && bytes.into_iter().all(|n| n <= MOST << 16)
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
-    }
-}
-
-fn capture(asked: CaptureAsked, refused: Option<String>) -> Capture {
-    match (asked, refused) {
-        (CaptureAsked::Off, _) => Capture::off(None),
-        (CaptureAsked::On, Some(text)) => {
-            Capture::denied(text.strip_prefix(NO_PACKETS).unwrap_or(&text).to_owned())
-        }
-        (CaptureAsked::On, None) => Capture {
-            status: super::CaptureStatus::Dropped,
-            packets: None,
-            dropped: None,
-            reason: Some(
-                "rebuilt from the log of a run without an end: it names the anomalies that were told by then, at \
-                 most 1000, and no count of packets"
-                    .into(),
-            ),
-        },
     }
 }
 

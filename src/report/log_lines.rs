@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::{Failures, full_after};
 use super::{
-    HalfOpenFigures, Host, LatencyFigures, Report, SCHEMA_VERSION, SilencedConnection, Target, Tool, Verdict,
+    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
+    Tool, Verdict,
 };
 use crate::diagnose::ExamplePacket;
 use crate::event::{
@@ -34,6 +35,8 @@ pub enum LogLine {
     HalfOpen(Box<HalfOpenLine>),
     /// What an examination has come to.
     Examined(Box<ExaminedLine>),
+    /// What probes and telemetry have come to.
+    Probed(Box<ProbedLine>),
     /// A remark for people.
     Notice(NoticeLine),
     /// A workload ended; the rest since its last interval.

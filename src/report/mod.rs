@@ -7,6 +7,7 @@ mod cut_off;
 mod distribution;
 mod file;
 mod format;
+mod found;
 mod from_log;
 mod half_open;
 mod human;
@@ -14,6 +15,7 @@ mod latency;
 mod log_lines;
 mod model;
 mod outages;
+mod probed;
 mod raw;
 mod sections;
 mod standing;
@@ -43,6 +45,7 @@ pub use outages::{
     ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,
     OutageRow, OutageSummary, OutageTime, RecoveryTimes,
 };
+pub use probed::{Covers, DeviceRestart, ProbeSilence, ProbedDevice, ProbedKind, ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
 pub use style::{Colour, Detail, Glyphs, Style};

@@ -54,6 +54,10 @@ pub struct Report {
     pub link_outages: Option<LinkOutages>,
     /// What it means.
     pub findings: Vec<Finding>,
+    /// Why findings may be missing, as after a power cut: then the absence of one means nothing; null when all were
+    /// looked for.
+    #[serde(default)]
+    pub findings_incomplete: Option<String>,
     /// What a doctor looked at and did; null for any other run.
     pub examination: Option<Examination>,
     /// The gates and how each was judged; empty when the run had none.
@@ -89,6 +93,7 @@ impl Report {
             probes: Vec::new(),
             link_outages: None,
             findings: Vec::new(),
+            findings_incomplete: None,
             examination: None,
             thresholds: Vec::new(),
             verdict: Verdict::Pass,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LatencyFigures;
+use crate::event;
 
 /// How a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,9 @@ pub struct ProbeRow {
     pub longest_gap_s: Option<f64>,
     /// Latency of the answers.
     pub latency: LatencyFigures,
+    /// Why this is not complete, as after a power cut; null when the run came to its end.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }
 
 impl ProbeRow {
@@ -133,6 +137,23 @@ impl Reading {
     }
 }
 
+impl From<event::Reading> for Reading {
+    fn from(of: event::Reading) -> Self {
+        match of {
+            event::Reading::HeapFree => Self::HeapFreeBytes,
+            event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
+            event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
+            event::Reading::SocketsUsed => Self::SocketsUsed,
+            event::Reading::Rssi => Self::WifiRssiDbm,
+            event::Reading::Disconnects => Self::WifiDisconnects,
+            event::Reading::TimeWait => Self::TcpTimeWait,
+            event::Reading::Established => Self::TcpEstablished,
+            event::Reading::CloseWait => Self::TcpCloseWait,
+            event::Reading::FinWait => Self::TcpFinWait,
+        }
+    }
+}
+
 /// How one reading went over the run, in the unit that its name carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +176,22 @@ pub struct ReadingSummary {
     pub slope_high_per_hour: Option<f64>,
 }
 
+impl From<event::ReadingProgress> for ReadingSummary {
+    fn from(of: event::ReadingProgress) -> Self {
+        const HOUR: f64 = 3_600.0;
+        Self {
+            first: of.first,
+            last: of.last,
+            min: of.min,
+            max: of.max,
+            mean: of.mean,
+            slope_per_hour: of.slope.map(|slope| slope.per_second * HOUR),
+            slope_low_per_hour: of.slope.map(|slope| slope.low_per_second * HOUR),
+            slope_high_per_hour: of.slope.map(|slope| slope.high_per_second * HOUR),
+        }
+    }
+}
+
 /// One row of the telemetry series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -163,6 +200,16 @@ pub struct TelemetryRow {
     pub at_s: f64,
     /// The readings that the device could make.
     pub readings: BTreeMap<Reading, f64>,
+}
+
+impl From<&event::DeviceSample> for TelemetryRow {
+    fn from(of: &event::DeviceSample) -> Self {
+        let readings = event::Reading::ALL.into_iter();
+        Self {
+            at_s: of.at_ns as f64 / 1e9,
+            readings: readings.filter_map(|one| Some((one.into(), one.of(&of.telemetry)?))).collect(),
+        }
+    }
 }
 
 /// What the device said of itself during the run.
@@ -187,4 +234,7 @@ pub struct TelemetrySummary {
     pub summary: BTreeMap<Reading, ReadingSummary>,
     /// The readings themselves, thinned to fewer than 2,000 rows.
     pub series: Vec<TelemetryRow>,
+    /// Why this is not complete, as after a power cut; null when the run came to its end.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }

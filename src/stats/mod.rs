@@ -7,6 +7,7 @@ mod half_open_news;
 mod latency;
 mod outage;
 mod probe;
+mod probe_news;
 mod raw;
 mod recorder;
 mod series;
@@ -18,15 +19,15 @@ pub use crate::event::{
     Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
 pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
+pub use crate::event::{Reading, Restart, Silence};
 pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{
     ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats, RecoveryRule,
 };
 
-pub use probe::{
-    DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats, Reading, Restart, Silence,
-};
+pub use probe::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats};
+pub use probe_news::ProbeNews;
 pub use raw::{RawTally, Times};
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};

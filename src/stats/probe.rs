@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Latency, Trend};
-use crate::event::{DeviceSample, FailureCounts, Telemetry};
+use crate::event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
 
 /// What the probes of a run came to.
 #[derive(Clone, Debug)]
@@ -73,17 +73,6 @@ pub struct ProbeKindStats {
     pub latency: Latency,
     /// Bounded series.
     pub series: ProbeSeries,
-}
-
-/// A spell in which every probe of a kind was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silence {
-    /// When the first lost one was sent, nanoseconds since the start of the run.
-    pub from_ns: u64,
-    /// When the next one was answered; `None` when none was yet.
-    pub to_ns: Option<u64>,
-    /// Probes lost in it.
-    pub lost: u64,
 }
 
 /// Whether a time without answers is over.
@@ -251,95 +240,6 @@ impl ProbeSeries {
     pub fn rows(&self) -> &[ProbeRow] {
         &self.rows
     }
-}
-
-/// A number that the device tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reading {
-    /// Heap free, bytes.
-    HeapFree,
-    /// Least heap that was ever free, bytes.
-    HeapMinFree,
-    /// Largest block that could be had, bytes.
-    HeapLargestBlock,
-    /// Sockets in use.
-    SocketsUsed,
-    /// Signal strength, dBm.
-    Rssi,
-    /// Disconnections from the access point since start.
-    Disconnects,
-    /// Control blocks in TIME_WAIT.
-    TimeWait,
-    /// TCP connections established.
-    Established,
-    /// TCP connections that the peer alone has closed.
-    CloseWait,
-    /// TCP connections that the device has closed and that are not over.
-    FinWait,
-}
-
-impl Reading {
-    /// Every reading.
-    pub const ALL: [Self; 10] = [
-        Self::HeapFree,
-        Self::HeapMinFree,
-        Self::HeapLargestBlock,
-        Self::SocketsUsed,
-        Self::Rssi,
-        Self::Disconnects,
-        Self::TimeWait,
-        Self::Established,
-        Self::CloseWait,
-        Self::FinWait,
-    ];
-
-    /// The name in reports, unit included.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::HeapFree => "heap_free_bytes",
-            Self::HeapMinFree => "heap_min_free_bytes",
-            Self::HeapLargestBlock => "heap_largest_block_bytes",
-            Self::SocketsUsed => "sockets_used",
-            Self::Rssi => "wifi_rssi_dbm",
-            Self::Disconnects => "wifi_disconnects",
-            Self::TimeWait => "tcp_time_wait",
-            Self::Established => "tcp_established",
-            Self::CloseWait => "tcp_close_wait",
-            Self::FinWait => "tcp_fin_wait",
-        }
-    }
-
-    /// Its value in a telemetry; `None` where the device does not have it.
-    #[must_use]
-    pub fn of(self, telemetry: &Telemetry) -> Option<f64> {
-        match self {
-            Self::HeapFree => telemetry.heap_free_bytes.map(|n| n as f64),
-            Self::HeapMinFree => telemetry.heap_min_free_bytes.map(|n| n as f64),
-            Self::HeapLargestBlock => telemetry.heap_largest_block_bytes.map(|n| n as f64),
-            Self::SocketsUsed => telemetry.sockets_used.map(f64::from),
-            Self::Rssi => telemetry.wifi_rssi_dbm.map(f64::from),
-            Self::Disconnects => telemetry.wifi_disconnects.map(|n| n as f64),
-            Self::TimeWait => telemetry.tcp_time_wait.map(f64::from),
-            Self::Established => telemetry.tcp_established.map(f64::from),
-            Self::CloseWait => telemetry.tcp_close_wait.map(f64::from),
-            Self::FinWait => telemetry.tcp_fin_wait.map(f64::from),
-        }
-    }
-}
-
-/// A restart of the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restart {
-    /// When it was noticed, nanoseconds since the start of the run.
-    pub noticed_ns: u64,
-    /// When the device started by its own uptime, nanoseconds since the start of the run; 0 for one that was
-    /// before it.
-    pub started_ns: u64,
-    /// Why, by ESP-IDF's name.
-    pub reset_reason: Option<String>,
-    /// The device's count of starts, this one included.
-    pub boot_count: Option<u32>,
 }
 
 /// What the device said of itself over a run.

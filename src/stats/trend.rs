@@ -4,6 +4,8 @@
 //! start of the device, with one slope for all starts. Neighbouring batches that resemble each other carry less
 //! than their number says, so the interval is widened by the correlation that the residuals show.
 
+use crate::event::{ReadingProgress, SlopeProgress};
+
 /// A reading over time.
 #[derive(Clone, Debug, Default)]
 pub struct Trend {
@@ -126,6 +128,18 @@ impl Trend {
         let surplus = halved.len().saturating_sub(Self::MOST * 3 / 4);
         halved.drain(..surplus);
         self.batches = halved;
+    }
+
+    /// How the reading went so far; `None` without a value.
+    #[must_use]
+    pub fn progress(&self) -> Option<ReadingProgress> {
+        let slope = self.estimate().map(|slope| SlopeProgress {
+            per_second: slope.per_second,
+            low_per_second: slope.low_per_second,
+            high_per_second: slope.high_per_second,
+        });
+        let (first, last) = (self.first?, self.last?);
+        Some(ReadingProgress { first, last, min: self.min?, max: self.max?, mean: self.mean, slope })
     }
 
     /// The slope; `None` while there is too little to state an interval.

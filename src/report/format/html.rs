@@ -79,6 +79,9 @@ fn gates(out: &mut String, r: &Report) {
 }
 
 fn findings(out: &mut String, r: &Report) {
+    if let Some(reason) = &r.findings_incomplete {
+        let _ = writeln!(out, "<p class=\"doubt\">Findings: {}.</p>", escape(reason));
+    }
     if r.findings.is_empty() {
         return;
     }

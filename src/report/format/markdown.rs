@@ -70,6 +70,9 @@ fn gates(out: &mut String, r: &Report) {
 }
 
 fn findings(out: &mut String, r: &Report) {
+    if let Some(reason) = &r.findings_incomplete {
+        let _ = writeln!(out, "\nFindings: {}.", plain(reason));
+    }
     for f in &r.findings {
         let severity = format!("{:?}", f.severity).to_lowercase();
         let _ = writeln!(out, "\n### {severity}: {} ({})\n", plain(&f.statement), f.id.name());

@@ -30,6 +30,9 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
         }
         packets(out, r, of_device.is_empty(), style);
     }
+    if let Some(reason) = &r.findings_incomplete {
+        style.wrapped(out, &style.paint(Tone::Doubt, &label("findings")), LABEL, reason);
+    }
     folded(out, r, AnomalyClass::Path, "path", style);
     folded(out, r, AnomalyClass::Provoked, "provoked", style);
     not_judged(out, r, style);
@@ -46,13 +49,15 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     let broken = r.verdict == Verdict::Fail;
     let gates = if broken { "the gates above; " } else { "" };
     let judged = if r.not_judged.is_empty() { "" } else { ", as far as it could be judged" };
-    let text = if r.capture.is_complete() {
+    let text = if r.findings_incomplete.is_some() {
+        format!("{gates}no failure")
+    } else if r.capture.is_complete() {
         let packets = things(r.capture.packets.unwrap_or(0), "packet");
         format!("{gates}no failure, no finding, and no anomaly of the device in {packets}{judged}")
     } else {
         format!("{gates}no failure and no finding")
     };
-    let done = r.workloads.iter().all(|w| w.not_done().is_none());
+    let done = r.findings_incomplete.is_none() && r.workloads.iter().all(|w| w.not_done().is_none());
     let heading = match (broken, r.capture.is_complete() && done) {
         (true, _) => "What broke",
         (false, true) => "Nothing broke",

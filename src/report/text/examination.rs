@@ -11,7 +11,10 @@ const NAME: usize = LABEL + 7;
 
 pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, style: Style) {
     gates(out, r, style);
-    if r.findings.is_empty() {
+    if let Some(reason) = &r.findings_incomplete {
+        title(out, "Findings were not all looked for", style);
+        style.wrapped(out, "  ", 2, reason);
+    } else if r.findings.is_empty() {
         title(out, "Nothing is wrong, as far as was seen", style);
         let looked = match r.capture.status {
             CaptureStatus::Complete => {
@@ -23,7 +26,8 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
             }
         };
         style.wrapped(out, "  ", 2, &looked);
-    } else {
+    }
+    if !r.findings.is_empty() {
         title(out, "Findings, the most harmful first", style);
         for severity in [Severity::Error, Severity::Warning, Severity::Info] {
             for finding in r.findings.iter().filter(|finding| finding.severity == severity) {

@@ -247,6 +247,11 @@ pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
     if let Some(t) = &r.telemetry {
         telemetry(out, t, style);
     }
+    // The probes are cut off together, and told in one line.
+    let cut = r.probes.iter().map(|p| &p.incomplete).chain(r.telemetry.iter().map(|t| &t.incomplete));
+    if let Some(reason) = cut.flatten().next() {
+        line(out, "incomplete", reason, style);
+    }
 }
 
 fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {

@@ -15,6 +15,8 @@ enum Reading {
     WithRemark(f64, String),
     /// It is at least this: not everything was looked at.
     AtLeast(f64, String),
+    /// It is at most this: not everything was looked at.
+    AtMost(f64, String),
     /// Measured, but not to be relied on.
     Doubtful(f64, String),
     /// Not measured.
@@ -42,6 +44,10 @@ pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
             (Some(v), status, (status == Pass).then_some(remark))
         }
         Reading::AtLeast(v, reason) => match at_least(t.op(), v, bound) {
+            Inconclusive => (Some(v), Inconclusive, Some(reason)),
+            sure => (Some(v), sure, None),
+        },
+        Reading::AtMost(v, reason) => match at_least(t.op().mirrored(), -v, -bound) {
             Inconclusive => (Some(v), Inconclusive, Some(reason)),
             sure => (Some(v), sure, None),
         },
@@ -81,6 +87,9 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
             if let Some(w) = report.workloads.iter().find_map(|w| Some((&w.name, w.not_done()?))) {
                 return Reading::AtLeast(n, format!("{} could not do its job: {}", w.0, w.1));
             }
+            if let Some(why) = &report.findings_incomplete {
+                return Reading::AtLeast(n, why.clone());
+            }
             match packets_missing(report) {
                 Some(why) => Reading::WithRemark(
                     n,
@@ -95,27 +104,41 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
         Figure::TelemetrySamples => telemetry(report, |t| Some(count(t.samples))),
         Figure::TelemetryLost => telemetry(report, |t| Some(count(t.lost))),
         Figure::TelemetryReboots => telemetry(report, |t| t.reboots.map(count)),
-        Figure::Reading(reading, trend) => telemetry(report, |t| {
-            let s = t.summary.get(&reading)?;
-            match trend {
-                Trend::First => Some(s.first),
-                Trend::Last => Some(s.last),
-                Trend::Min => Some(s.min),
-                Trend::Max => Some(s.max),
-                Trend::Mean => s.mean,
-                Trend::Slope => s.slope_per_hour,
+        Figure::Reading(reading, trend) => {
+            let value = telemetry(report, |t| {
+                let s = t.summary.get(&reading)?;
+                match trend {
+                    Trend::First => Some(s.first),
+                    Trend::Last => Some(s.last),
+                    Trend::Min => Some(s.min),
+                    Trend::Max => Some(s.max),
+                    Trend::Mean => s.mean,
+                    Trend::Slope => s.slope_per_hour,
+                }
+            });
+            match (value, trend) {
+                // What it was at first, nothing that came later could change.
+                (Reading::AtLeast(v, _), Trend::First) => Reading::Sure(v),
+                (Reading::AtLeast(v, why), Trend::Min) => Reading::AtMost(v, why),
+                (Reading::AtLeast(v, why), Trend::Last | Trend::Mean | Trend::Slope) => {
+                    Reading::Doubtful(v, why)
+                }
+                (value, _) => value,
             }
-        }),
+        }
         Figure::Probe(kind, f) => {
             let Some(row) = report.probes.iter().find(|p| p.kind == kind) else {
                 return Reading::Missing(format!("no {} probe was sent", kind.name()));
             };
+            let so_far = |value| so_far(value, row.incomplete.as_ref());
             match f {
-                ProbeFigure::Sent => Reading::Sure(count(row.sent)),
-                ProbeFigure::Lost => Reading::Sure(count(row.lost)),
-                ProbeFigure::Loss => or_missing(row.loss_ratio(), "no probe was sent"),
-                ProbeFigure::LongestGap => Reading::Sure(row.longest_gap_s.unwrap_or(0.0) * 1e6),
-                ProbeFigure::Latency(stat) => latency(&row.latency, stat),
+                ProbeFigure::Sent => so_far(count(row.sent)),
+                ProbeFigure::Lost => so_far(count(row.lost)),
+                ProbeFigure::LongestGap => so_far(row.longest_gap_s.unwrap_or(0.0) * 1e6),
+                ProbeFigure::Loss => {
+                    doubtful(or_missing(row.loss_ratio(), "no probe was sent"), row.incomplete.as_ref())
+                }
+                ProbeFigure::Latency(stat) => doubtful(latency(&row.latency, stat), row.incomplete.as_ref()),
             }
         }
     }
@@ -269,6 +292,9 @@ fn anomalies(which: Anomalies, workload: Option<&str>, report: &Report) -> Readi
 
 fn finding(id: FindingId, report: &Report) -> Reading {
     let n = report.findings.iter().filter(|f| f.id == id).count() as f64;
+    if let Some(why) = &report.findings_incomplete {
+        return Reading::AtLeast(n, why.clone());
+    }
     // These are concluded from packets alone.
     let rests_on_packets = matches!(
         id,
@@ -300,8 +326,24 @@ fn packets_missing(report: &Report) -> Option<String> {
 
 fn telemetry(report: &Report, f: impl Fn(&crate::report::TelemetrySummary) -> Option<f64>) -> Reading {
     match &report.telemetry {
-        Some(t) => or_missing(f(t), "the device does not tell it, or too rarely"),
+        Some(t) => match or_missing(f(t), "the device does not tell it, or too rarely") {
+            Reading::Sure(v) => so_far(v, t.incomplete.as_ref()),
+            other => other,
+        },
         None => Reading::Missing("the device told nothing of itself".into()),
+    }
+}
+
+/// A figure that can only have grown after what is known, where that is not all.
+fn so_far(value: f64, incomplete: Option<&String>) -> Reading {
+    incomplete.map_or(Reading::Sure(value), |why| Reading::AtLeast(value, why.clone()))
+}
+
+/// A figure that may have become anything after what is known, where that is not all.
+fn doubtful(reading: Reading, incomplete: Option<&String>) -> Reading {
+    match (reading, incomplete) {
+        (Reading::Sure(v), Some(why)) => Reading::Doubtful(v, why.clone()),
+        (reading, _) => reading,
     }
 }
 
@@ -440,5 +482,67 @@ mod tests {
         assert_eq!(r.verdict.exit().code(), 0);
         assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
         assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
+    }
+
+    #[test]
+    fn where_findings_were_not_all_looked_for_the_absence_of_one_passes_nothing() {
+        let mut r = report();
+        r.findings_incomplete = Some("the log ends before the run did".into());
+        for expr in ["findings.error == 0", "findings.heap_leak == 0"] {
+            let row = row(&r, expr);
+            assert_eq!((row.status, row.value), (Inconclusive, Some(0.0)), "{expr}");
+        }
+        Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
+        assert_eq!(r.verdict.exit().code(), 4);
+    }
+
+    #[test]
+    fn of_figures_that_were_cut_off_only_what_cannot_change_is_judged() {
+        use crate::report::{ProbeKind, ProbeRow, ReadingSummary, TelemetrySummary};
+        let incomplete = Some("the log ends".to_owned());
+        let mut r = report();
+        let latency = LatencyFigures::default();
+        let (kind, longest_gap_s) = (ProbeKind::Icmp, Some(3.0));
+        r.probes = vec![ProbeRow {
+            kind,
+            sent: 10,
+            lost: 2,
+            longest_gap_s,
+            latency,
+            incomplete: incomplete.clone(),
+        }];
+        let heap = ReadingSummary {
+            first: 50.0,
+            last: 30.0,
+            min: 20.0,
+            max: 50.0,
+            mean: Some(40.0),
+            slope_per_hour: None,
+            slope_low_per_hour: None,
+            slope_high_per_hour: None,
+        };
+        let summary = [(crate::report::Reading::HeapFreeBytes, heap)].into();
+        r.telemetry = Some(TelemetrySummary {
+            samples: 10,
+            reboots: Some(1),
+            summary,
+            incomplete,
+            ..TelemetrySummary::default()
+        });
+        for (expr, status) in [
+            ("probes.icmp.lost <= 2", Inconclusive),
+            ("probes.icmp.lost == 0", Fail),
+            ("probes.icmp.longest_gap < 2s", Fail),
+            ("probes.icmp.loss < 50%", Inconclusive),
+            ("telemetry.reboots == 0", Fail),
+            ("telemetry.reboots < 3", Inconclusive),
+            ("telemetry.heap_free.first > 40B", Pass),
+            ("telemetry.heap_free.min > 10B", Inconclusive),
+            ("telemetry.heap_free.min > 20B", Fail),
+            ("telemetry.heap_free.last > 10B", Inconclusive),
+            ("telemetry.heap_free.max < 40B", Fail),
+        ] {
+            assert_eq!(row(&r, expr).status, status, "{expr}");
+        }
     }
 }

@@ -39,6 +39,18 @@ impl Op {
         }
     }
 
+    /// The operator that holds of the values with their signs changed.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::AtMost => Self::AtLeast,
+            Self::Greater => Self::Less,
+            Self::AtLeast => Self::AtMost,
+            same => same,
+        }
+    }
+
     /// Whether `value OP bound` holds. Values that differ in the tenth digit only are equal: 99.9 % is 0.999.
     #[must_use]
     pub fn holds(self, value: f64, bound: f64) -> bool {

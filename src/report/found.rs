@@ -1,0 +1,140 @@
+//! Findings of a run whose log has no end: only those that follow from what the device said of itself, and only where
+//! neither packets nor the end of the run could have said otherwise. A silence of the probes is not among them: without
+//! the packets nobody can tell a link that was away from a device, or a host, that was late.
+
+use super::{DeviceRestart, ProbedSoFar, Reading, Report, TelemetrySummary, Workload};
+use crate::diagnose::{
+    ClosePolicy, Evidence, FindingId, HeapEvidence, Measured, RestartEvidence, Slope, SocketsEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind, findings,
+};
+use crate::event::FailureCounts;
+
+/// Fills in what can be said, and that it is not all.
+pub(super) fn fill(report: &mut Report, told: &ProbedSoFar) {
+    let mut looked = Vec::new();
+    if let Some(telemetry) = &report.telemetry {
+        if telemetry.reboots.is_some() {
+            looked.push((FindingId::DeviceRebooted, "restarts"));
+        }
+        if telemetry.summary.contains_key(&Reading::HeapFreeBytes) {
+            looked.push((FindingId::HeapLow, "a heap that runs low"));
+        }
+        if leak_shows(report, telemetry) {
+            looked.push((FindingId::HeapLeak, "a heap that leaks"));
+        }
+        if told.wifi_disconnects().is_some() && nobody_cuts(report) {
+            looked.push((FindingId::LinkOutages, "disconnections that the device counts"));
+        }
+        let mut found = findings(&evidence(report, telemetry, told));
+        found.retain(|f| looked.iter().any(|(id, _)| *id == f.id));
+        report.findings = found;
+    }
+    let names: Vec<&str> = looked.into_iter().map(|(_, name)| name).collect();
+    let looked = match names.split_last() {
+        None => "no finding was looked for".to_owned(),
+        Some((last, [])) => format!("of all findings only {last} could be looked for, up to its end"),
+        Some((last, names)) => {
+            format!("of all findings only {} and {last} could be looked for, up to its end", names.join(", "))
+        }
+    };
+    report.findings_incomplete = Some(format!("the log ends before the run did: {looked}"));
+}
+
+/// No outage of the link or silence is the run's own doing.
+fn nobody_cuts(report: &Report) -> bool {
+    report.workloads.iter().all(|w| {
+        let kind = WorkloadKind::named(&w.kind);
+        matches!(kind, Some(WorkloadKind::Head | WorkloadKind::Rw))
+            && ClosePolicy::of_settings(&w.params) != ClosePolicy::Vanish
+    })
+}
+
+/// Whether a loss of memory can be told from memory in use: the heap falls beyond doubt, over a time that has a
+/// middle, the sockets in use are known, and neither an outage nor a losing path keeps data waiting.
+fn leak_shows(report: &Report, telemetry: &TelemetrySummary) -> bool {
+    let falls = telemetry.summary.get(&Reading::HeapFreeBytes).and_then(|heap| heap.slope_high_per_hour);
+    falls.is_some_and(|high| high < 0.0)
+        && telemetry.series.len() >= 3
+        && telemetry.summary.contains_key(&Reading::SocketsUsed)
+        && nobody_cuts(report)
+        && report.probes.iter().all(|p| p.lost.saturating_mul(100) < p.sent)
+}
+
+/// What the findings are made from: nothing that packets or probes would have to confirm.
+fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -> Evidence<'static> {
+    let restart =
+        |r: &DeviceRestart| RestartEvidence { at_ns: nanos(r.at_s), reason: r.reset_reason.clone() };
+    Evidence {
+        duration_ns: nanos(report.duration_s),
+        workloads: report.workloads.iter().filter_map(workload).collect(),
+        telemetry: Measured::Value(TelemetryEvidence {
+            samples: telemetry.samples,
+            restarts: told.restarts().map(restart).collect(),
+            heap: heap(telemetry),
+            sockets: counts(telemetry, Reading::SocketsUsed).map(|(first, most, last)| {
+                let limit = telemetry.sockets_limit.and_then(|n| u32::try_from(n).ok());
+                SocketsEvidence { first, most, last, limit }
+            }),
+            time_wait: counts(telemetry, Reading::TcpTimeWait).map(|(first, most, last)| TimeWaitEvidence {
+                first,
+                most,
+                last,
+            }),
+            wifi_disconnects: told.wifi_disconnects(),
+            wifi_last_reason: telemetry.wifi_last_reason.clone(),
+            requests: report.workloads.iter().map(|w| w.succeeded).fold(0, u64::saturating_add),
+            ..TelemetryEvidence::default()
+        }),
+        ..Evidence::default()
+    }
+}
+
+fn workload(of: &Workload) -> Option<WorkloadEvidence> {
+    let mut failures = FailureCounts::default();
+    of.failures.iter().for_each(|(failure, n)| failures.add(failure, n));
+    Some(WorkloadEvidence {
+        name: of.name.clone(),
+        kind: WorkloadKind::named(&of.kind)?,
+        start_ns: nanos(of.start_s),
+        end_ns: nanos(of.start_s + of.duration_s),
+        attempts: of.attempts,
+        succeeded: of.succeeded,
+        failures,
+        close: ClosePolicy::of_settings(&of.params),
+        ..WorkloadEvidence::default()
+    })
+}
+
+fn heap(telemetry: &TelemetrySummary) -> Option<HeapEvidence> {
+    let free = telemetry.summary.get(&Reading::HeapFreeBytes)?;
+    // Between two readings there may have been less than either shows, which the device's own account tells.
+    let ever = telemetry.summary.get(&Reading::HeapMinFreeBytes).filter(|ever| ever.min < ever.first);
+    let rows = &telemetry.series;
+    let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
+    let slope = match (free.slope_per_hour, free.slope_low_per_hour, free.slope_high_per_hour) {
+        (Some(mean), Some(low), Some(high)) => Some([mean, low, high].map(|per_hour| per_hour / 3_600.0)),
+        _ => None,
+    };
+    let bytes = |value: f64| value as u64;
+    Some(HeapEvidence {
+        free_first: bytes(free.first),
+        free_middle: middle.and_then(|row| row.readings.get(&Reading::HeapFreeBytes)).copied().map(bytes),
+        free_last: bytes(free.last),
+        free_min: bytes(ever.map_or(free.min, |ever| ever.min.min(free.min))),
+        total: telemetry.heap_total_bytes,
+        largest_block_min: telemetry.summary.get(&Reading::HeapLargestBlockBytes).map(|b| bytes(b.min)),
+        per_second: slope.map(|[mean, low, high]| Slope { mean, low, high }),
+        per_request: None,
+    })
+}
+
+/// First, most and last of a reading that counts things.
+fn counts(telemetry: &TelemetrySummary, reading: Reading) -> Option<(u32, u32, u32)> {
+    let went = telemetry.summary.get(&reading)?;
+    Some((went.first as u32, went.max as u32, went.last as u32))
+}
+
+/// Seconds as nanoseconds; what is beyond them stays at the ends.
+fn nanos(s: f64) -> u64 {
+    (s * 1e9).round() as u64
+}
