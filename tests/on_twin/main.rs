@@ -14,7 +14,10 @@ mod program;
 mod reclaim;
 mod scenarios;
 mod smoltcp;
+mod standstill;
 mod truth;
+
+use std::process::Output;
 
 use common::{espstress, skipped, valid_report};
 use espstress::diagnose::FindingId;
@@ -26,7 +29,12 @@ use espstress::report::{CaptureStatus, Report};
 fn on_twin(arguments: &str) -> Option<Report> {
     let mut command = espstress();
     command.args(arguments.split_whitespace()).args(["--json", "-q", "--no-gate"]);
-    let output = command.output().unwrap();
+    report_of(arguments, &command.output().unwrap())
+}
+
+/// The report of a run that is over, read back; `None` as above.
+#[track_caller]
+fn report_of(arguments: &str, output: &Output) -> Option<Report> {
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(3) && (said.contains("namespace") || said.contains("tun")) {
         skipped("twin", &said);
