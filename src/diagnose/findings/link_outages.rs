@@ -19,7 +19,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     severity: Severity::Warning,
     meaning: "the link went away and came back by itself",
     needs: "ping or telemetry, or an outage workload, or the device's own count of disconnections",
-    neighbours: "outages that the run made; restarts; a program that hangs while ping goes on",
+    neighbours: "outages that the run made; restarts; a program that hangs while ping goes on; a testing machine \
+                 that stood still",
     change: "look at signal strength, channel and access point; keep the program reconnecting on \
              WIFI_EVENT_STA_DISCONNECTED",
 };
