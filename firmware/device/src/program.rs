@@ -90,7 +90,8 @@ pub struct Program {
     pub(crate) dialler: Dialler,
     pending: heapless::Vec<(Instant, DeviceWish), PENDING>,
     hung: Hung,
-    next_accept: Instant,
+    /// Of each service: what takes its time for one keeps no other waiting.
+    next_accept: [Instant; Service::TCP_COUNT],
     served: u32,
     /// Requests of which something is still to be kept.
     to_hoard: u32,
@@ -119,7 +120,7 @@ impl Program {
             sessions: Sessions::new(),
             pending: heapless::Vec::new(),
             hung: Hung::No,
-            next_accept: now,
+            next_accept: [now; Service::TCP_COUNT],
             served: 0,
             to_hoard: 0,
             hoarded: 0,
@@ -216,10 +217,10 @@ impl Program {
         }
         match self.persona.habits().accepting {
             Accepting::WhileSlotFree => Admission::Accept,
-            Accepting::OneEach(_) if now < self.next_accept => {
-                Admission::NotNow { retry_at: Some(self.next_accept) }
-            }
-            Accepting::OneEach(_) => Admission::Accept,
+            Accepting::OneEach(_) => match self.next_accept.get(service.index()) {
+                Some(&at) if now < at => Admission::NotNow { retry_at: Some(at) },
+                _ => Admission::Accept,
+            },
             Accepting::OneAtATime if self.open_connections() > 0 => never,
             Accepting::OneAtATime => Admission::Accept,
         }
@@ -231,8 +232,10 @@ impl Program {
     /// A persona that serves one at a time then lets the connection wait.
     #[must_use]
     pub fn open(&mut self, service: Service, now: Instant) -> Connection {
-        if let Accepting::OneEach(pause) = self.persona.habits().accepting {
-            self.next_accept = now + pause;
+        if let (Accepting::OneEach(pause), Some(next)) =
+            (self.persona.habits().accepting, self.next_accept.get_mut(service.index()))
+        {
+            *next = now + pause;
         }
         let number = self.take_number();
         if let Some(counters) = self.counters.get_mut(service.index()) {

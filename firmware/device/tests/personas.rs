@@ -113,12 +113,13 @@ fn hoarder_wants_256_bytes_for_each_request() {
 }
 
 #[test]
-fn slow_accept_takes_one_connection_a_second() {
+fn slow_accept_takes_one_connection_a_second_of_each_service() {
     let mut bench = Bench::with_persona("slow-accept");
     assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
     let _first = bench.open(Service::Http);
     let retry_at = Some(Instant::from_millis(1_000));
     assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::NotNow { retry_at });
+    assert_eq!(bench.program.admit(Service::Framed, bench.now), Admission::Accept, "nobody came to this one");
     bench.pass(SECOND);
     assert_eq!(bench.program.admit(Service::Http, bench.now), Admission::Accept);
 }
