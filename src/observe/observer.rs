@@ -7,7 +7,7 @@ use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Stage, Table, after, distance,
+    SECOND, Stage, Table, after, before, distance,
 };
 use super::quiet::Quiet;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
@@ -398,12 +398,18 @@ impl Observer {
     }
 
     /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
-    /// that is delayed, or that comes with an answer, says nothing.
+    /// that is delayed, or that comes with an answer, says nothing; nor does one for the host's FIN, which is
+    /// acknowledged at once (lwIP `tcp_receive`: `tcp_ack_now`), unless it shows that an answer is on its way.
     fn count_early(&mut self, s: &Segment, facts: &Facts, slot: u32) {
         if facts.from != Direction::FromDevice || !facts.bare_ack || facts.acks != Acks::More {
             return;
         }
         let flow = self.table.flow(slot);
+        let fin = flow.host.fin.is_some_and(|fin| !before(s.ack, fin.end()));
+        let answered = flow.device.space.next().is_some_and(|next| after(s.seq, next));
+        if fin && !answered {
+            return;
+        }
         let at_once = flow.rtt_min.saturating_add(AT_ONCE);
         let early = flow.host.repeated.is_some_and(|repeated| {
             repeated.times == 1
