@@ -10,6 +10,7 @@ use super::flow::{
     SECOND, Stage, Table, after, before, distance,
 };
 use super::quiet::Quiet;
+use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
 use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
@@ -58,6 +59,7 @@ pub struct Observer {
     table: Table,
     services: Services,
     quiet: Quiet,
+    resets: Resets,
     examples: Examples,
     summary: WireSummary,
     unjudged: Unjudged,
@@ -80,6 +82,7 @@ impl Observer {
             table: Table::new(config.connections),
             services: Services::default(),
             quiet: Quiet::default(),
+            resets: Resets::default(),
             examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
@@ -168,6 +171,7 @@ impl Observer {
         self.summary.not_judged = self.unjudged.list();
         self.summary.rtt = self.rtt.figures();
         self.summary.quiet = self.quiet.finish();
+        self.summary.resets = self.resets.figures();
         self.summary
     }
 
@@ -289,6 +293,7 @@ impl Observer {
         let flow = self.table.flow(slot);
         let opened = flow.host_opens();
         let was_missing = flow.missing;
+        let was_open = flow.ended.is_none();
         let old_rtt = flow.timed;
         let scene = Scene { flow, segment: s, facts: &facts, gaps: self.gaps, path };
         rules::on_segment(&scene, |ruling| {
@@ -317,6 +322,9 @@ impl Observer {
             self.summary.incomplete += 1;
         }
         let (end, closed) = (flow.device_end, flow.ended == Some((at, Ending::Closed)));
+        if was_open && matches!(flow.ended, Some((_, Ending::Reset(Direction::FromHost)))) {
+            self.resets.sent();
+        }
         if flow.ended.is_some_and(|(ended, _)| ended == at) {
             self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
         }
@@ -447,6 +455,11 @@ impl Observer {
                 flow.tell(verdict.id);
                 let end = flow.device_end;
                 let occurrence = self.examples.occurrence(flow, &verdict);
+                if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
+                    (flow.ended, shows_lost_reset(&occurrence))
+                {
+                    self.resets.lost(reset_at, occurrence.at_ns);
+                }
                 let path = self.path();
                 if verdict.id == AnomalyId::SynUnanswered {
                     self.services.unanswered(end, occurrence, path, sink);
@@ -458,6 +471,11 @@ impl Observer {
             }
         }
     }
+}
+
+/// Whether it is the first sign that the device has not received the RST by which the host ended the connection.
+fn shows_lost_reset(o: &Occurrence) -> bool {
+    o.id == AnomalyId::PostRunChatter && o.class == AnomalyClass::Provoked && o.nth == 1
 }
 
 /// How many examples are still wanted, by id and class.

@@ -151,6 +151,14 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
             path.from_device.data_segments,
             path.to_device.out_of_order.saturating_add(path.from_device.out_of_order)
         ));
+        if path.resets.lost > 0 {
+            evidence.push(format!(
+                "of {} that the host reset, the device still held {} long after, {} at once: their RSTs were lost",
+                things(path.resets.sent, "connection"),
+                path.resets.lost,
+                path.resets.lost_at_once
+            ));
+        }
     }
     let bad = loss.lost.saturating_mul(20) >= loss.whole;
     Some(Finding {

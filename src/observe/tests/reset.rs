@@ -185,3 +185,19 @@ fn a_reset_on_a_connection_that_began_before_the_capture_is_not_invented_a_name(
     assert_eq!(seen, []);
     assert_eq!(summary.not_judged[0].id, AnomalyId::RstAfterHandshake);
 }
+
+#[test]
+fn what_the_device_sends_long_after_the_hosts_reset_shows_that_this_was_lost() {
+    let figures = |c: &Conv| {
+        let resets = Look::for_ms(500).at(c).1.resets;
+        (resets.sent, resets.lost, resets.lost_at_once)
+    };
+    let probe = |c: Conv| c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    let reset = |port| conv().then_on(port).served().rst();
+    assert_eq!(figures(&reset(1).wait_ms(10_000)), (1, 0, 0));
+    assert_eq!(figures(&probe(reset(1).wait_ms(300))), (1, 0, 0), "it was on its way");
+    assert_eq!(figures(&probe(reset(1).wait_ms(10_000))), (1, 1, 1));
+    assert_eq!(figures(&probe(probe(reset(1).wait_ms(10_000)).rst().wait_ms(3_000))), (1, 1, 1), "told once");
+    assert_eq!(figures(&reset(1).wait_ms(1_500).again(FromDevice)), (1, 1, 1), "a repeated answer as well");
+    assert_eq!(figures(&conv().served().closed().wait_ms(5_000).again(FromDevice)), (0, 0, 0));
+}
