@@ -167,7 +167,9 @@ impl Observer {
             self.end_of(slot, Obstacle::WatchTooShort, sink);
         }
         let path = self.path();
-        self.services.finish(path, sink);
+        let resets = &mut self.resets;
+        self.services.finish(path, &mut |o| resets.doubt(o, path.loses(), sink));
+        self.resets.settle(i64::MAX, sink);
         self.summary.not_judged = self.unjudged.list();
         self.summary.rtt = self.rtt.figures();
         self.summary.quiet = self.quiet.finish();
@@ -330,11 +332,13 @@ impl Observer {
         }
         if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
             let path = self.path();
-            self.services.answered(end, at, path, sink);
+            let resets = &mut self.resets;
+            self.services.answered(end, at, path, &mut |o| resets.doubt(o, path.loses(), sink));
         }
         if closed {
             let path = self.path();
-            self.services.orderly(end, path, sink);
+            let resets = &mut self.resets;
+            self.services.orderly(end, path, &mut |o| resets.doubt(o, path.loses(), sink));
         }
         for ruling in said.into_iter().flatten() {
             self.rule(slot, ruling, sink);
@@ -461,6 +465,8 @@ impl Observer {
                     self.resets.lost(reset_at, occurrence.at_ns);
                 }
                 let path = self.path();
+                let resets = &mut self.resets;
+                let sink = &mut |o| resets.doubt(o, path.loses(), sink);
                 if verdict.id == AnomalyId::SynUnanswered {
                     self.services.unanswered(end, occurrence, path, sink);
                 } else if Services::weighs(&occurrence) {
