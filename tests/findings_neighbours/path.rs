@@ -190,6 +190,17 @@ fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
         })
     };
     assert_eq!(with(20, 4).ids(), []);
+    // A link that loses one in two hundred.
+    assert_eq!(with(200, 3).ids(), []);
+    assert_eq!(with(200, 4).ids(), [FindingId::LossyLink]);
+    let each_way = |lost: u64| {
+        with(300, lost).with(|e| {
+            let from_device = PathSide { data_segments: 300, late_fills: lost, ..Default::default() };
+            e.path = e.path.map(|p| PathEvidence { from_device, ..p });
+        })
+    };
+    assert_eq!(each_way(3).ids(), []);
+    assert_eq!(each_way(4).ids(), [FindingId::LossyLink], "eight of six hundred");
     let small = with(80, 4);
     assert_eq!(small.ids(), [FindingId::LossyLink]);
     assert!(!small.findings()[0].statement.contains('%'), "{}", small.findings()[0].statement);
