@@ -50,6 +50,7 @@ fn a_robust_device_has_no_finding_through_a_hundred_outages() {
             e.path = Some(PathEvidence {
                 to_device: PathSide { data_segments: 9_000, retransmissions: 400, ..Default::default() },
                 from_device: PathSide { data_segments: 9_000, late_fills: 300, ..Default::default() },
+                ..Default::default()
             });
         })
         .row(row(AnomalyId::NoAckToData, AnomalyClass::Provoked, 80, Some("outage")))
@@ -404,6 +405,7 @@ fn a_lossy_link_is_said_alone_and_is_no_error() {
         e.path = Some(PathEvidence {
             to_device: PathSide { data_segments: 2_000, retransmissions: 64, ..Default::default() },
             from_device: PathSide { data_segments: 2_000, late_fills: 50, ..Default::default() },
+            ..Default::default()
         });
         e.workloads[0].tcp =
             Some(TcpEvidence { connections: 2_000, retransmissions: 120, rtt_mean_ns: None });

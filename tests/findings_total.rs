@@ -223,7 +223,11 @@ impl Dice {
                 reason: None,
             },
             quiet: self.maybe(|d| d.many(|d| Quiet { from_ns: d.n(), to_ns: d.n() })),
-            path: self.maybe(|d| PathEvidence { to_device: d.side(), from_device: d.side() }),
+            path: self.maybe(|d| PathEvidence {
+                to_device: d.side(),
+                from_device: d.side(),
+                resets: HostResets { sent: d.n(), lost: d.n(), lost_at_once: d.n() },
+            }),
             probes: ProbesEvidence { icmp: self.probe(), tcp: self.probe(), telemetry: self.probe() },
             telemetry: self.telemetry(),
             device: DeviceEvidence {

@@ -140,16 +140,17 @@ impl Ledger {
             Intentions::Of(book) => book.look_up(o.connection.host.port()),
             Intentions::Unknown => None,
         };
-        let class = match (o.class, entry, intentions) {
-            (AnomalyClass::Device, Some(e), _) if excuses(e.intent, o.id) => AnomalyClass::Provoked,
-            (AnomalyClass::Device, _, Intentions::Of(book)) => without_link(book, o).unwrap_or(o.class),
-            (class, ..) => class,
+        let class = match (entry, intentions) {
+            _ if !asks_intention(o) => o.class,
+            (Some(e), _) if excuses(e.intent, o.id) => AnomalyClass::Provoked,
+            (_, Intentions::Of(book)) => without_link(book, o).unwrap_or(o.class),
+            _ => o.class,
         };
         let workload = entry.map(|e| e.workload);
         if class == AnomalyClass::Device {
             self.count_reset(o);
         }
-        let example = || self.example(o, intentions);
+        let example = || self.example(o, class, intentions);
         let key = RowKey { id: o.id, class, direction: o.direction, workload };
         let until = o.at_ns.saturating_add(o.lasted_ns);
         let wants = self.rows.get(&key).is_none_or(|r| r.examples.len() < EXAMPLES);
@@ -219,15 +220,17 @@ impl Ledger {
         unix_ns.saturating_sub(self.start_unix_ns) as f64 / 1e9
     }
 
-    fn example(&self, o: &Occurrence, intentions: Intentions<'_>) -> Example {
+    fn example(&self, o: &Occurrence, class: AnomalyClass, intentions: Intentions<'_>) -> Example {
         let unknown = matches!(intentions, Intentions::Unknown) && o.class == AnomalyClass::Device;
         let doubt = if unknown { may_have_been_provoked(o) } else { None };
+        // What the path may have done is no remark on what the run did.
+        let remark = o.remark.filter(|_| class == o.class || o.class != AnomalyClass::Path);
         Example {
             host: o.connection.host.to_string(),
             device: o.connection.device.to_string(),
             at_s: self.seconds(o.at_ns),
             lasted_s: (o.lasted_ns > 0).then(|| o.lasted_ns as f64 / 1e9),
-            remark: o.remark.or(doubt).map(str::to_owned),
+            remark: remark.or(doubt).map(str::to_owned),
             packets: o
                 .packets
                 .iter()
@@ -239,6 +242,20 @@ impl Ledger {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Whether what the run intended may say more of an occurrence than the packets did.
+///
+/// A silence is the path's where a lost segment *may* be all there is to it. What the workload expects beats that.
+const fn asks_intention(o: &Occurrence) -> bool {
+    use AnomalyId as A;
+    let silence =
+        matches!(o.id, A::SynUnanswered | A::HalfClosedLinger | A::ZeroWindowStall | A::NoAckToData);
+    match o.class {
+        AnomalyClass::Device => true,
+        AnomalyClass::Path => silence,
+        AnomalyClass::Provoked => false,
     }
 }
 
@@ -343,10 +360,14 @@ mod tests {
         Ledger::new(START, vec!["first".into(), "second".into()])
     }
 
-    fn classed(intent: Intent, id: AnomalyId) -> AnomalyClass {
+    fn classed_from(class: AnomalyClass, intent: Intent, id: AnomalyId) -> AnomalyClass {
         let book = IntentBook::default();
         book.note(40_000, WorkloadId(1), intent);
-        ledger().take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book)).class
+        ledger().take(&occurrence(id, class), Intentions::Of(&book)).class
+    }
+
+    fn classed(intent: Intent, id: AnomalyId) -> AnomalyClass {
+        classed_from(AnomalyClass::Device, intent, id)
     }
 
     #[test]
@@ -440,6 +461,41 @@ mod tests {
         let o = occurrence(AnomalyId::Retransmission, AnomalyClass::Path);
         let classed = l.take(&o, Intentions::Of(&book));
         assert_eq!(classed, Classed { class: AnomalyClass::Path, workload: Some("probe") });
+    }
+
+    #[test]
+    fn a_silence_that_was_asked_for_is_provoked_also_where_the_path_may_have_lost_something() {
+        let path = |intent, id| classed_from(AnomalyClass::Path, intent, id);
+        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
+        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::HalfClosedLinger), AnomalyClass::Provoked);
+        assert_eq!(path(Intent::Silenced, AnomalyId::NoAckToData), AnomalyClass::Provoked);
+        assert_eq!(path(Intent::Plain, AnomalyId::SynUnanswered), AnomalyClass::Path);
+        assert_eq!(path(Intent::Vanished, AnomalyId::SynUnanswered), AnomalyClass::Path);
+        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::ZeroWindowStall), AnomalyClass::Path);
+        assert_eq!(path(Intent::Silenced, AnomalyId::DuplicateAck), AnomalyClass::Path);
+    }
+
+    #[test]
+    fn a_silence_that_was_asked_for_has_no_remark_on_the_path() {
+        let book = IntentBook::default();
+        let mut l = ledger();
+        let mut o = occurrence(AnomalyId::SynUnanswered, AnomalyClass::Path);
+        o.remark = Some("the path may have lost it");
+        for intent in [Intent::Plain, Intent::BeyondCapacity] {
+            book.note(40_000, WorkloadId(1), intent);
+            l.take(&o, Intentions::Of(&book));
+        }
+        let remarks: Vec<_> =
+            l.rows().iter().map(|row| (row.class, row.examples[0].remark.is_some())).collect();
+        assert_eq!(remarks, [(AnomalyClass::Path, true), (AnomalyClass::Provoked, false)]);
+    }
+
+    #[test]
+    fn a_lone_syn_into_an_outage_that_was_made_is_the_runs_doing() {
+        let book = IntentBook::default();
+        let o = occurrence(AnomalyId::SynUnanswered, AnomalyClass::Path);
+        book.link_goes_away(AwayCause::Made, o.at_ns - SECOND);
+        assert_eq!(ledger().take(&o, Intentions::Of(&book)).class, AnomalyClass::Provoked);
     }
 
     #[test]

@@ -344,6 +344,19 @@ pub struct PathEvidence {
     pub to_device: PathSide,
     /// From the device to the host.
     pub from_device: PathSide,
+    /// Connections that the host reset.
+    pub resets: HostResets,
+}
+
+/// Connections that the host ended by a RST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostResets {
+    /// How many.
+    pub sent: u64,
+    /// Of those, the ones that the device still held long after: the RST was lost.
+    pub lost: u64,
+    /// The most of these at once.
+    pub lost_at_once: u64,
 }
 
 /// One direction of the path.

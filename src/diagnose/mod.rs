@@ -12,10 +12,10 @@ pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Ledger, ResetCauses};
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
-    HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence,
-    PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Silence, Slope,
-    SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
-    WorkloadEvidence, WorkloadKind,
+    HeapEvidence, HostEvidence, HostResets, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
+    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence,
+    Silence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence,
+    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;

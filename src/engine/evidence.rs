@@ -4,12 +4,12 @@
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
     self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HostEvidence, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
-    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence,
-    Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
-    WorkloadKind,
+    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, Measured, OutageCause, OutageEvidence,
+    OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
+    RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
+    WorkloadEvidence, WorkloadKind,
 };
-use crate::observe::{PathFigures, QuietSpell};
+use crate::observe::{PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
     ProbeStats, Reading, Stage, Trend,
@@ -51,6 +51,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),
             from_device: side(&seen.summary.from_device),
+            resets: resets(&seen.summary.resets),
         });
     }
     match run.probes {
@@ -213,6 +214,10 @@ const fn side(of: &PathFigures) -> PathSide {
         late_fills: of.late_fills,
         out_of_order: of.out_of_order,
     }
+}
+
+const fn resets(of: &ResetFigures) -> HostResets {
+    HostResets { sent: of.sent, lost: of.lost, lost_at_once: of.lost_at_once }
 }
 
 /// From wall time to the run's own.

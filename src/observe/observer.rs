@@ -7,9 +7,10 @@ use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Stage, Table, after, distance,
+    SECOND, Stage, Table, after, before, distance,
 };
 use super::quiet::Quiet;
+use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
 use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
@@ -58,6 +59,7 @@ pub struct Observer {
     table: Table,
     services: Services,
     quiet: Quiet,
+    resets: Resets,
     examples: Examples,
     summary: WireSummary,
     unjudged: Unjudged,
@@ -80,6 +82,7 @@ impl Observer {
             table: Table::new(config.connections),
             services: Services::default(),
             quiet: Quiet::default(),
+            resets: Resets::default(),
             examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
@@ -164,10 +167,13 @@ impl Observer {
             self.end_of(slot, Obstacle::WatchTooShort, sink);
         }
         let path = self.path();
-        self.services.finish(path, sink);
+        let resets = &mut self.resets;
+        self.services.finish(path, &mut |o| resets.doubt(o, path.loses(), sink));
+        self.resets.settle(i64::MAX, sink);
         self.summary.not_judged = self.unjudged.list();
         self.summary.rtt = self.rtt.figures();
         self.summary.quiet = self.quiet.finish();
+        self.summary.resets = self.resets.figures();
         self.summary
     }
 
@@ -289,6 +295,7 @@ impl Observer {
         let flow = self.table.flow(slot);
         let opened = flow.host_opens();
         let was_missing = flow.missing;
+        let was_open = flow.ended.is_none();
         let old_rtt = flow.timed;
         let scene = Scene { flow, segment: s, facts: &facts, gaps: self.gaps, path };
         rules::on_segment(&scene, |ruling| {
@@ -317,16 +324,21 @@ impl Observer {
             self.summary.incomplete += 1;
         }
         let (end, closed) = (flow.device_end, flow.ended == Some((at, Ending::Closed)));
+        if was_open && matches!(flow.ended, Some((_, Ending::Reset(Direction::FromHost)))) {
+            self.resets.sent();
+        }
         if flow.ended.is_some_and(|(ended, _)| ended == at) {
             self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
         }
         if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
             let path = self.path();
-            self.services.answered(end, at, path, sink);
+            let resets = &mut self.resets;
+            self.services.answered(end, at, path, &mut |o| resets.doubt(o, path.loses(), sink));
         }
         if closed {
             let path = self.path();
-            self.services.orderly(end, path, sink);
+            let resets = &mut self.resets;
+            self.services.orderly(end, path, &mut |o| resets.doubt(o, path.loses(), sink));
         }
         for ruling in said.into_iter().flatten() {
             self.rule(slot, ruling, sink);
@@ -398,12 +410,18 @@ impl Observer {
     }
 
     /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
-    /// that is delayed, or that comes with an answer, says nothing.
+    /// that is delayed, or that comes with an answer, says nothing; nor does one for the host's FIN, which is
+    /// acknowledged at once (lwIP `tcp_receive`: `tcp_ack_now`), unless it shows that an answer is on its way.
     fn count_early(&mut self, s: &Segment, facts: &Facts, slot: u32) {
         if facts.from != Direction::FromDevice || !facts.bare_ack || facts.acks != Acks::More {
             return;
         }
         let flow = self.table.flow(slot);
+        let fin = flow.host.fin.is_some_and(|fin| !before(s.ack, fin.end()));
+        let answered = flow.device.space.next().is_some_and(|next| after(s.seq, next));
+        if fin && !answered {
+            return;
+        }
         let at_once = flow.rtt_min.saturating_add(AT_ONCE);
         let early = flow.host.repeated.is_some_and(|repeated| {
             repeated.times == 1
@@ -441,7 +459,14 @@ impl Observer {
                 flow.tell(verdict.id);
                 let end = flow.device_end;
                 let occurrence = self.examples.occurrence(flow, &verdict);
+                if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
+                    (flow.ended, shows_lost_reset(&occurrence))
+                {
+                    self.resets.lost(reset_at, occurrence.at_ns);
+                }
                 let path = self.path();
+                let resets = &mut self.resets;
+                let sink = &mut |o| resets.doubt(o, path.loses(), sink);
                 if verdict.id == AnomalyId::SynUnanswered {
                     self.services.unanswered(end, occurrence, path, sink);
                 } else if Services::weighs(&occurrence) {
@@ -452,6 +477,11 @@ impl Observer {
             }
         }
     }
+}
+
+/// Whether it is the first sign that the device has not received the RST by which the host ended the connection.
+fn shows_lost_reset(o: &Occurrence) -> bool {
+    o.id == AnomalyId::PostRunChatter && o.class == AnomalyClass::Provoked && o.nth == 1
 }
 
 /// How many examples are still wanted, by id and class.

@@ -63,6 +63,11 @@ pub(super) enum PathIs {
 }
 
 impl PathIs {
+    /// Whether the device's own segments show it to lose some.
+    pub(super) const fn loses(self) -> bool {
+        matches!(self, Self::Losing | Self::LosingOften)
+    }
+
     /// Whether lost segments may be all there is to an occurrence of the kind.
     fn explains(self, id: AnomalyId) -> bool {
         match id {

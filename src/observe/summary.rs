@@ -48,6 +48,17 @@ pub struct KeepAliveFigures {
     pub idle_ns: Option<i64>,
 }
 
+/// Connections that the host ended by a RST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetFigures {
+    /// How many.
+    pub sent: u64,
+    /// Of those, the ones that the device still held long after: the RST was lost.
+    pub lost: u64,
+    /// The most of these at once.
+    pub lost_at_once: u64,
+}
+
 /// A time in which no segment came from the device, half a second or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuietSpell {
@@ -86,6 +97,8 @@ pub struct WireSummary {
     pub rtt: Option<RttFigures>,
     /// Keep-alive probes of the device's.
     pub keep_alive: KeepAliveFigures,
+    /// Connections that the host reset.
+    pub resets: ResetFigures,
     /// What came from the device.
     pub from_device: PathFigures,
     /// What came from the host.

@@ -112,6 +112,7 @@ fn two_probes_lost_in_a_row_are_chance_on_a_losing_path_and_an_outage_elsewhere(
             e.path = e.path.map(|p| PathEvidence {
                 to_device,
                 from_device: PathSide { data_segments: 600, ..p.from_device },
+                ..p
             });
         });
         case.ids()
@@ -189,6 +190,17 @@ fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
         })
     };
     assert_eq!(with(20, 4).ids(), []);
+    // A link that loses one in two hundred.
+    assert_eq!(with(200, 3).ids(), []);
+    assert_eq!(with(200, 4).ids(), [FindingId::LossyLink]);
+    let each_way = |lost: u64| {
+        with(300, lost).with(|e| {
+            let from_device = PathSide { data_segments: 300, late_fills: lost, ..Default::default() };
+            e.path = e.path.map(|p| PathEvidence { from_device, ..p });
+        })
+    };
+    assert_eq!(each_way(3).ids(), []);
+    assert_eq!(each_way(4).ids(), [FindingId::LossyLink], "eight of six hundred");
     let small = with(80, 4);
     assert_eq!(small.ids(), [FindingId::LossyLink]);
     assert!(!small.findings()[0].statement.contains('%'), "{}", small.findings()[0].statement);
@@ -228,4 +240,53 @@ fn what_a_losing_path_has_not_acknowledged_is_no_leak_and_a_leak_is_still_found_
     assert!(lost(10_000).ids().contains(&FindingId::HeapLeak));
     assert!(!losing(lost(10_000)).ids().contains(&FindingId::HeapLeak));
     assert!(losing(lost(88_000)).ids().contains(&FindingId::HeapLeak));
+}
+
+/// The host closes by RST, and the device has shown that it did not receive some of them.
+fn resets_lost(case: Case, lost: u64, lost_at_once: u64) -> Case {
+    case.with(|e| {
+        let sent = e.workloads.iter().map(|w| w.attempts).sum();
+        e.workloads.iter_mut().for_each(|w| w.close = ClosePolicy::Rst);
+        e.path = e.path.map(|p| PathEvidence { resets: HostResets { sent, lost, lost_at_once }, ..p });
+    })
+}
+
+#[test]
+fn slots_that_lost_resets_hold_are_the_paths_doing_and_not_the_devices() {
+    let timed_out = [(Failure::ConnectTimeout, 6), (Failure::ReadTimeout, 4)];
+    let case = || Case::clean(WorkloadEvidence { at_once: 5, ..fails_beside(head(290), &timed_out) });
+    let held = |lost_at_once| losing(resets_lost(case(), 12, lost_at_once)).ids();
+    assert_eq!(held(5), [FindingId::LossyLink]);
+    assert_eq!(held(3), [FindingId::LossyLink], "most of five slots");
+    assert_eq!(held(2), [FindingId::AcceptOverflow, FindingId::LossyLink], "there was room for others");
+    let unknown = losing(resets_lost(case(), 12, 3)).with(|e| e.device.capacity = None);
+    assert_eq!(unknown.ids(), [FindingId::LossyLink]);
+    assert_eq!(resets_lost(case(), 12, 5).ids(), [FindingId::AcceptOverflow], "nothing else was lost");
+    let heedless = losing(resets_lost(case(), 200, 5)).ids();
+    assert!(heedless.contains(&FindingId::AcceptOverflow), "a device that heeds no RST: {heedless:?}");
+}
+
+#[test]
+fn a_run_that_ends_while_lost_resets_hold_the_slots_shows_no_end_of_service() {
+    for failure in [Failure::ConnectTimeout, Failure::ReadTimeout] {
+        let case = Case::clean(dies_after(WorkloadEvidence { at_once: 5, ..head(0) }, 295, &[(failure, 5)]));
+        let case = losing(resets_lost(case, 9, 5)).telemetry(|t| {
+            t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) });
+        });
+        assert_eq!(case.ids(), [FindingId::LossyLink], "{failure:?}");
+    }
+}
+
+#[test]
+fn sockets_that_are_left_at_the_end_of_a_run_are_lost_resets_where_they_are_a_few_of_many() {
+    let left = |served| {
+        let one_by_one = WorkloadEvidence { at_once: 1, ..head(served) };
+        let case = losing(resets_lost(Case::clean(one_by_one), 1, 1));
+        case.telemetry(|t| t.sockets = Some(SocketsEvidence { first: 5, most: 9, last: 9, limit: Some(10) }))
+    };
+    assert_eq!(left(300).ids(), [FindingId::LossyLink]);
+    let ids = left(5).ids();
+    assert!(ids.contains(&FindingId::SocketExhaustion), "most of those that were served: {ids:?}");
+    let by_fin = left(300).with(|e| e.workloads[0].close = ClosePolicy::Fin).ids();
+    assert!(by_fin.contains(&FindingId::SocketExhaustion), "a lost FIN is sent again: {by_fin:?}");
 }

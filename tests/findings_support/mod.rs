@@ -24,6 +24,7 @@ impl Case {
             path: Some(PathEvidence {
                 to_device: PathSide { data_segments: 2_000, ..PathSide::default() },
                 from_device: PathSide { data_segments: 2_000, ..PathSide::default() },
+                ..PathEvidence::default()
             }),
             probes: ProbesEvidence {
                 icmp: Measured::Value(probe(60)),

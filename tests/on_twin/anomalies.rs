@@ -72,6 +72,18 @@ fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
 }
 
 #[test]
+fn resets_that_a_lossy_link_loses_and_repetitions_with_a_fin_are_its_fault_alone() {
+    let runs =
+        ["rst", "half"].map(|close| format!("head twin -c 5 -n 300 --close {close} --link lossy --seed 4"));
+    let Some(reports) = on_twins(runs.each_ref().map(String::as_str)) else { return };
+    for (run, report) in runs.iter().zip(&reports) {
+        println!("{run}");
+        assert_eq!(of_class(report, AnomalyClass::Device), Vec::<String>::new());
+        says(report, &[FindingId::LossyLink]);
+    }
+}
+
+#[test]
 fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets_for() {
     // With ten sockets so many at once are beyond what the device states, and expected; with forty they are not.
     let folder = tempfile::tempdir().unwrap();

@@ -6,8 +6,9 @@
 //! the device comes to after all, as their orderly ends show.
 //!
 //! Neighbours: `socket_exhaustion`, `half_open_not_reclaimed`, `blocked_application` do not recover.
-//! `timewait_port_reuse` and want of memory also leave SYNs unanswered: they are looked at before. A link that is
-//! away: failures without successes beside them.
+//! `timewait_port_reuse` and want of memory also leave SYNs unanswered, and so do connections whose RST a losing path
+//! kept from the device (`lost_resets`): they are looked at before. A link that is away: failures without successes
+//! beside them.
 //!
 //! Severity: a warning where more connections were opened than the device says it holds, unless fewer of them waited
 //! for long as well.
@@ -29,7 +30,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     severity: Severity::Error,
     meaning: "new connections come faster than the device accepts them; those that it holds are served",
     needs: "several connections at once, and failures to connect beside exchanges that succeed",
-    neighbours: "faults that do not recover; TIME_WAIT; want of memory; a link that was away",
+    neighbours: "faults that do not recover; TIME_WAIT; want of memory; RSTs lost on the way; a link that was away",
     change: "accept in a task of its own, as long as sockets are free; listen(s, 6) with a backlog no longer than \
              the accept mailbox; CONFIG_LWIP_MAX_SOCKETS for more at once",
 };

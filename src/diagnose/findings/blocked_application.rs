@@ -12,7 +12,8 @@
 //! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an
 //! answer. There the program serves several at once, and what is missing is a socket: two or more connections
 //! were served before. `accept_overflow`: service goes on all the time, or the packets show that the device came to
-//! the connections after the host had given them up. A link that was away: ping was, too.
+//! the connections after the host had given them up. A link that was away: ping was, too. RSTs that a losing path
+//! kept from the device: the connections that it still holds were served.
 //!
 //! Thresholds: three exchanges without an answer, and one in a hundred where the link loses segments, because
 //! a few losses in a row use up a read time-out.
@@ -22,7 +23,7 @@ use super::super::{
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things};
-use super::{FindingEntry, accept_overflow, half_open, heap_low, lossy_link, socket_exhaustion};
+use super::{FindingEntry, accept_overflow, half_open, heap_low, lossy_link, lost_resets, socket_exhaustion};
 use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
@@ -73,7 +74,7 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if no_handshake(e) {
         return Some(Proof::NoHandshake);
     }
-    if heap_low::happened(e) || socket_exhaustion::slots_are_kept(e) {
+    if heap_low::happened(e) || socket_exhaustion::slots_are_kept(e) || lost_resets::fill_the_device(e) {
         return None;
     }
     if e.workloads.iter().any(|w| standing_unanswered(e, w)) {

@@ -66,6 +66,8 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
         _ if lossy_link::loses(e) => sockets.max(signs::at_once(e)),
         _ => sockets,
     };
+    // Connections that the host has reset, and whose RST was lost, are held as well, whatever the program does.
+    let held = held.max(e.path.map_or(0, |path| path.resets.lost_at_once));
     lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
         .saturating_sub(held.saturating_mul(CONNECTION))
 }

@@ -11,8 +11,8 @@
 //!
 //! Severity: information, because it is no fault of the device; a warning from 5 %, where TCP no longer hides it.
 //!
-//! Thresholds: 1 % of at least 50 segments, 1.5 % of at least 50 pings, three losses of either: what a good link
-//! keeps to. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
+//! Thresholds: 1 % of at least 50 segments and two more, 1.5 % of at least 50 pings, three losses of either: what a good
+//! link keeps to. One that loses 0.5 % reaches the two more by chance in one of fifty runs of any length. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
 
 use super::super::{
     Evidence, Finding, FindingId, PathEvidence, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
@@ -22,6 +22,7 @@ use super::{FindingEntry, Trouble, power_save, signs, timewait};
 use crate::event::{AnomalyClass, AnomalyId};
 
 const FEW: u64 = 3;
+const CHANCE: u64 = 2;
 const PINGS: u64 = 50;
 const SEGMENTS: u64 = 50;
 /// Least sample whose share is worth a figure in percent.
@@ -79,8 +80,10 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
             p.lost == 0 && share.lost.saturating_mul(p.whole) >= share.whole.saturating_mul(FEW)
         })
     };
-    let percent_lost =
-        |l: &Loss| l.whole >= SEGMENTS && l.lost >= FEW && l.lost.saturating_mul(100) >= l.whole;
+    let percent_lost = |l: &Loss| {
+        let beyond = l.lost.saturating_sub(CHANCE);
+        l.whole >= SEGMENTS && l.lost >= FEW && beyond.saturating_mul(100) >= l.whole
+    };
     if let Some(path) = e.path {
         let from = Loss {
             of: "segments from the device",
@@ -93,10 +96,17 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
             whole: path.to_device.data_segments.saturating_sub(path.to_device.repeated_early),
         };
         let believed = |l: &Loss| percent_lost(l) && !contradicted(*l) && !power_save::happened(e);
-        return [from]
-            .into_iter()
-            .find(|l| believed(l))
-            .or_else(|| Some(to).filter(|l| believed(l) && !delayed(l, &path) && !device_does_not_take(e)));
+        if believed(&from) {
+            return Some(from);
+        }
+        // Too few each way may be enough together.
+        let both = Loss {
+            of: "segments",
+            lost: from.lost.saturating_add(to.lost),
+            whole: from.whole.saturating_add(to.whole),
+        };
+        let arrived = delayed(&to, &path) || device_does_not_take(e);
+        return [to, both].into_iter().find(|l| believed(l) && !arrived);
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
     let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);
@@ -151,6 +161,14 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
             path.from_device.data_segments,
             path.to_device.out_of_order.saturating_add(path.from_device.out_of_order)
         ));
+        if path.resets.lost > 0 {
+            evidence.push(format!(
+                "of {} that the host reset, the device still held {} long after, {} at once: their RSTs were lost",
+                things(path.resets.sent, "connection"),
+                path.resets.lost,
+                path.resets.lost_at_once
+            ));
+        }
     }
     let bad = loss.lost.saturating_mul(20) >= loss.whole;
     Some(Finding {

@@ -17,6 +17,7 @@ mod heap_low;
 mod host_limited;
 mod link_outages;
 mod lossy_link;
+mod lost_resets;
 mod power_save;
 mod signs;
 mod slow_recovery;
@@ -117,8 +118,8 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     if let Some(proof) = half_open::proof(e) {
         return Some(Trouble::HalfOpen(proof));
     }
-    // What TIME_WAIT or want of memory explains needs no other explanation.
-    let explained = timewait::happened(e) || heap_low::happened(e);
+    // What TIME_WAIT, want of memory or lost RSTs explain needs no other explanation.
+    let explained = timewait::happened(e) || heap_low::happened(e) || lost_resets::fill_the_device(e);
     if socket_exhaustion::happened(e) || (!explained && socket_exhaustion::refuses_for_good(e)) {
         return Some(Trouble::Exhausted);
     }

@@ -12,15 +12,16 @@
 //!
 //! Neighbours: `blocked_application` also leaves connections without a FIN, but those that were not answered:
 //! more must linger than went unanswered. `half_open_not_reclaimed`: the host had fallen silent. Sockets of
-//! connections that are still open, or in TIME_WAIT, are not kept: the last reading is after the watch.
+//! connections that are still open, or in TIME_WAIT, are not kept: the last reading is after the watch. Nor are
+//! those, a few of all that were served, whose RST a losing path kept from the device.
 //!
 //! Thresholds: three connections, so that one that is closed late does not count; 32 served, three times the
 //! sockets of a usual build, where only the count of successes tells.
 
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence};
-use super::FindingEntry;
 use super::signs::{self, Stack};
 use super::text::things;
+use super::{FindingEntry, lost_resets};
 use crate::event::{AnomalyId, Ending};
 
 const KEPT: u64 = 3;
@@ -74,7 +75,8 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let kept = u64::from(sockets.last.saturating_sub(first));
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
     let sockets = SocketsEvidence { first, ..sockets };
-    ((kept >= KEPT || (full && kept > 0)) && more_than_open(e, kept)).then_some(sockets)
+    let many = kept >= KEPT || (full && kept > 0);
+    (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
 }
 
 /// Without any other evidence: a host that resets, and a handful of successes.

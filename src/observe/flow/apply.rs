@@ -124,8 +124,9 @@ impl Flow {
         let (at, from) = (facts.at, facts.from);
         let (own, other) = self.halves_mut(from);
         if s.space() == 0 {
-            // A bare ACK shows how far its sender has come, except that an old one may be late.
-            if own.space.next().is_none() {
+            // A bare ACK shows how far its sender has come (RFC 9293, 3.10.7.4: SEG.SEQ is SND.NXT), also past what
+            // was lost on the way here; an old one may be late.
+            if own.space.next().is_none_or(|next| after(s.seq, next)) {
                 own.space.claim(s.seq, s.seq, at);
             }
             return;

@@ -53,7 +53,7 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::SynUnanswered,
         "C's SYN has no answer by the deadline; T's doing when it was sent twice or when three connections in a row meet it",
-        "one SYN lost by the path; a SYN answered on its repetition; one or two where the path loses segments",
+        "one SYN lost by the path; a SYN answered on its repetition; one or two where the path loses segments; while T holds three connections or more whose RST the path lost",
         Needs::Watch(5 * SECOND),
     ),
     entry(

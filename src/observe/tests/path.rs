@@ -3,7 +3,9 @@
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::wire::Flags;
 
-use super::support::{Conv, Look, PSH_ACK, conv, numberings, told};
+use super::support::{Conv, FIN_ACK, Look, PSH_ACK, Seg, conv, ids, numberings, told};
+
+const FIN_PSH_ACK: Flags = FIN_ACK.and(Flags::PSH);
 
 use AnomalyClass::Path;
 use Direction::{FromDevice, FromHost};
@@ -133,4 +135,42 @@ fn a_repetition_that_is_acknowledged_at_once_and_with_nothing_else_met_what_had_
     assert_eq!(early(&repeated().wait_ms(150).device_ack()), 0, "a delayed acknowledgement");
     assert_eq!(early(&repeated().response(100)), 0, "an answer");
     assert_eq!(early(&conv().served().request(100).wait_ms(210).device_ack()), 0, "nothing was repeated");
+}
+
+#[test]
+fn the_acknowledgement_of_a_fin_does_not_say_that_a_repetition_met_what_had_arrived() {
+    let early = |c: &Conv| Look::for_ms(500).at(c).1.from_host.repeated_early;
+    // The host's system puts the FIN that it had sent behind the request into the same segment.
+    let again = |s: &mut Seg| s.seq = s.seq.wrapping_sub(101);
+    let repeated =
+        || conv().served().request(100).fin().wait_ms(210).send_odd(FromHost, FIN_PSH_ACK, 100, again);
+    assert_eq!(early(&repeated().device_ack()), 0, "FINs are acknowledged at once");
+    let answer_lost = repeated().response(90).lost().device_ack();
+    assert_eq!(early(&answer_lost), 1, "its number shows that the request had been answered");
+}
+
+#[test]
+fn an_ack_that_is_ahead_of_what_came_shows_that_payload_before_it_was_lost() {
+    let lost =
+        |c: Conv| c.served().request(100).response(90).lost().wait_ms(210).again(FromHost).device_ack();
+    let filled = |c: Conv, ms: i64| {
+        c.wait_ms(ms).send_odd(FromDevice, PSH_ACK, 90, |s| s.seq = s.seq.wrapping_sub(90)).ack()
+    };
+    let figures = |c: &Conv| {
+        let from = Look::for_ms(500).at(c).1.from_device;
+        (from.late_fills, from.out_of_order)
+    };
+    for start in numberings() {
+        assert_eq!(figures(&filled(lost(start.clone()), 1_000)), (1, 0));
+        assert_eq!(figures(&filled(lost(start), 1)), (0, 1), "overtaken by the ACK");
+    }
+}
+
+#[test]
+fn an_ack_behind_a_lost_fin_shows_no_lost_payload() {
+    let c = conv().served().fin().device_ack().device_fin().lost().wait_ms(300).again(FromHost).device_ack();
+    let c = c.wait_ms(1_000).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).ack();
+    let (seen, summary) = Look::for_ms(2_000).at(&c);
+    assert_eq!(ids(&seen), []);
+    assert_eq!((summary.from_device.late_fills, summary.incomplete), (0, 0));
 }

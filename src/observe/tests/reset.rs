@@ -185,3 +185,48 @@ fn a_reset_on_a_connection_that_began_before_the_capture_is_not_invented_a_name(
     assert_eq!(seen, []);
     assert_eq!(summary.not_judged[0].id, AnomalyId::RstAfterHandshake);
 }
+
+#[test]
+fn what_the_device_sends_long_after_the_hosts_reset_shows_that_this_was_lost() {
+    let figures = |c: &Conv| {
+        let resets = Look::for_ms(500).at(c).1.resets;
+        (resets.sent, resets.lost, resets.lost_at_once)
+    };
+    let probe = |c: Conv| c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    let reset = |port| conv().then_on(port).served().rst();
+    assert_eq!(figures(&reset(1).wait_ms(10_000)), (1, 0, 0));
+    assert_eq!(figures(&probe(reset(1).wait_ms(300))), (1, 0, 0), "it was on its way");
+    assert_eq!(figures(&probe(reset(1).wait_ms(10_000))), (1, 1, 1));
+    assert_eq!(figures(&probe(probe(reset(1).wait_ms(10_000)).rst().wait_ms(3_000))), (1, 1, 1), "told once");
+    assert_eq!(figures(&reset(1).wait_ms(1_500).again(FromDevice)), (1, 1, 1), "a repeated answer as well");
+    assert_eq!(figures(&conv().served().closed().wait_ms(5_000).again(FromDevice)), (0, 0, 0));
+}
+
+/// Three SYNs in a row that nobody answers, after so many connections whose RST was lost. How many count against the
+/// device where it shows what it held, or where it does not: on a losing path the third of a row does.
+fn accusations_beside_lost_resets(connections: u16, shown: bool) -> usize {
+    // The path loses segments of the device.
+    let mut c = conv().served().response(100).ack().wait_ms(300).again(FromDevice);
+    let mut probes = Vec::new();
+    for port in 1..=connections {
+        c = c.then_on(port).served().rst();
+        probes.extend(device_probes(c.clone().wait_ms(10_000)).packets.pop());
+    }
+    for port in 97..=99 {
+        c = c.then_on(port).syn().wait_ms(1_000).again(FromHost);
+    }
+    let mut packets = c.packets.clone();
+    packets.extend(probes.into_iter().filter(|_| shown));
+    let (seen, _) = Look::for_ms(8_000).at(&c.of(packets));
+    let syns = || seen.iter().filter(|o| o.id == AnomalyId::SynUnanswered);
+    assert_eq!(syns().count(), 3);
+    syns().filter(|o| o.class == Device).count()
+}
+
+#[test]
+fn a_syn_is_not_the_devices_to_answer_while_it_holds_what_lost_resets_left_there() {
+    assert_eq!(accusations_beside_lost_resets(3, true), 0);
+    assert_eq!(accusations_beside_lost_resets(2, true), 1, "two do not fill it");
+    assert_eq!(accusations_beside_lost_resets(3, false), 1, "it did not hold them");
+    assert_eq!(accusations_beside_lost_resets(0, true), 1, "there were none");
+}

@@ -1,0 +1,114 @@
+//! RSTs of the host that the device did not receive: a RST is never sent again, so that the device goes on holding
+//! the connection, until its own repetitions or keep-alive probes meet the host's next RST.
+//!
+//! A SYN that goes unanswered while it holds several of them is the path's doing as well. That is known only when the
+//! device has shown that it held them, which is later than the SYN's own deadline.
+
+use crate::event::{AnomalyClass, AnomalyId, Occurrence};
+
+use super::flow::SECOND;
+use super::summary::ResetFigures;
+
+/// Connections remembered for how many there were at once; more than a device has.
+const REMEMBERED: usize = 32;
+
+/// So many held at once explain a SYN without an answer.
+const SEVERAL: usize = 3;
+
+/// Until then a device has probed what it holds: ten seconds and three, as the keep-alive of most is set, and again.
+const PROBED: i64 = 30 * SECOND;
+
+/// SYNs in doubt at once; further ones are the device's.
+const DOUBTFUL: usize = 64;
+
+const FULL: &str = "the device held connections whose RST the path had lost";
+
+/// Counts them.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    figures: ResetFigures,
+    /// From the RST to the first sign that the device still held the connection, nanoseconds since the Unix epoch.
+    held: [Option<(i64, i64)>; REMEMBERED],
+    next: usize,
+    /// Unanswered SYNs that would be the device's doing.
+    doubtful: Vec<Occurrence>,
+}
+
+impl Resets {
+    /// Holds back an accusation that lost RSTs may explain on a path that loses segments; passes on everything else.
+    pub(super) fn doubt(&mut self, o: Occurrence, path_loses: bool, sink: &mut impl FnMut(Occurrence)) {
+        let accuses = o.id == AnomalyId::SynUnanswered && o.class == AnomalyClass::Device;
+        if !accuses || !path_loses || self.figures.sent == 0 {
+            return sink(o);
+        }
+        self.settle(o.at_ns.saturating_sub(PROBED), sink);
+        if self.doubtful.len() < DOUBTFUL {
+            self.doubtful.push(o);
+        } else {
+            sink(o);
+        }
+    }
+
+    /// Decides on what was sent up to `until`, nanoseconds since the Unix epoch.
+    pub(super) fn settle(&mut self, until: i64, sink: &mut impl FnMut(Occurrence)) {
+        let held = self.held;
+        for mut o in self.doubtful.extract_if(.., |o| o.at_ns <= until) {
+            let end = o.at_ns.saturating_add(o.lasted_ns);
+            if held.iter().flatten().filter(|(from, until)| *from < end && o.at_ns < *until).count()
+                >= SEVERAL
+            {
+                (o.class, o.remark) = (AnomalyClass::Path, Some(FULL));
+            }
+            sink(o);
+        }
+    }
+
+    /// The host has ended a connection by a RST.
+    pub(super) const fn sent(&mut self) {
+        self.figures.sent += 1;
+    }
+
+    /// The device shows at `until` that it still holds a connection that the host reset at `from`.
+    pub(super) fn lost(&mut self, from: i64, until: i64) {
+        self.figures.lost += 1;
+        self.held[self.next] = Some((from, until));
+        self.next = (self.next + 1) % REMEMBERED;
+        let spells = || self.held.iter().flatten();
+        // The most at once are there as one of them begins; of the others' beginnings only those in this spell are new.
+        let at = |time: i64| spells().filter(|(from, until)| (*from..*until).contains(&time)).count();
+        let begin = spells().map(|(begin, _)| *begin).filter(|begin| (from..until).contains(begin));
+        let most = begin.map(at).max().unwrap_or(0);
+        self.figures.lost_at_once = self.figures.lost_at_once.max(most as u64);
+    }
+
+    pub(super) const fn figures(&self) -> ResetFigures {
+        self.figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn lost(spells: impl IntoIterator<Item = (i64, i64)>) -> (u64, u64) {
+        let mut resets = Resets::default();
+        spells.into_iter().for_each(|(from, until)| resets.lost(from * S, until * S));
+        (resets.figures().lost, resets.figures().lost_at_once)
+    }
+
+    #[test]
+    fn the_most_at_once_are_those_whose_times_overlap_in_whatever_order_they_end() {
+        assert_eq!(lost([]), (0, 0));
+        assert_eq!(lost([(0, 10), (10, 20), (20, 30)]), (3, 1), "one after the other");
+        assert_eq!(lost([(3, 4), (0, 10), (1, 11), (2, 12)]), (4, 4));
+        assert_eq!(lost([(0, 10), (1, 11), (10, 20), (12, 22)]), (4, 2));
+    }
+
+    #[test]
+    fn those_of_long_ago_are_forgotten_and_counted() {
+        assert_eq!(lost((0..1_000).map(|n| (n, n + 5))), (1_000, 5));
+        assert_eq!(lost((0..1_000).map(|n| (n, n + 5_000))), (1_000, REMEMBERED as u64));
+    }
+}
