@@ -29,6 +29,17 @@ pub(super) enum Period {
     After,
 }
 
+impl Period {
+    /// Where an attempt counts that began in this period and ended so in `end`: an answer that came only once the host
+    /// had let go was not given while the connections were silent; a failure was.
+    fn of_attempt(self, end: Self, result: Result<(), Failure>) -> Self {
+        match (self, end, result) {
+            (Self::During, Self::After, Ok(())) => Self::After,
+            _ => self,
+        }
+    }
+}
+
 /// What the client saw, and what it is told.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -135,6 +146,7 @@ impl Client {
         self.note_spell(start, now, result);
         let mut recorder = self.context.recorder.borrow_mut();
         let half_open = recorder.half_open();
+        let period = period.of_attempt(self.period.get(), result);
         let availability = match period {
             Period::Before => &mut half_open.before,
             Period::Filling => &mut half_open.filling,
@@ -222,5 +234,19 @@ pub(super) async fn head(
         if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_came_after_the_host_let_go_is_none_of_the_silence() {
+        let failed = Err(Failure::ConnectTimeout);
+        assert_eq!(Period::During.of_attempt(Period::After, Ok(())), Period::After);
+        assert_eq!(Period::During.of_attempt(Period::After, failed), Period::During);
+        assert_eq!(Period::During.of_attempt(Period::During, Ok(())), Period::During);
+        assert_eq!(Period::Filling.of_attempt(Period::During, Ok(())), Period::Filling);
     }
 }

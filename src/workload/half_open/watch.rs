@@ -96,10 +96,11 @@ impl Watch<'_> {
             self.note_exhaustion();
             let left = reclaims.borrow().iter().any(Option::is_none);
             let let_go = Instant::now();
+            // What is served from here on is no longer served beside silent connections.
+            self.client.enter(Period::After);
             release.send_replace(Held::LetGo);
             while tasks.join_next().await.is_some() {}
             if left && !self.context.stop.is_stopping() {
-                self.client.enter(Period::After);
                 self.after_release(let_go).await;
             }
         }
