@@ -196,6 +196,7 @@ impl Dice {
                 most: d.small(),
                 last: d.small(),
             }),
+            closing: self.maybe(Self::small),
             wifi_disconnects: self.maybe(Self::n),
             wifi_disconnects_made: self.n(),
             wifi_last_reason: None,

@@ -431,6 +431,9 @@ pub struct TelemetryEvidence {
     pub sockets: Option<SocketsEvidence>,
     /// Most control blocks in TIME_WAIT, and the first and last count; `None` where the stack does not tell.
     pub time_wait: Option<TimeWaitEvidence>,
+    /// Connections that the program has closed and that were not over at the last reading: they are in no socket's
+    /// count; `None` where the stack does not tell.
+    pub closing: Option<u32>,
     /// Disconnections from the access point during the run; `None` where the device does not tell.
     pub wifi_disconnects: Option<u64>,
     /// Of those, the ones that the run asked for.

@@ -284,6 +284,7 @@ fn telemetry(
         heap: heap(device, requests, outages),
         sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
+        closing: device.readings.get(&Reading::FinWait).and_then(counts).map(|(_, _, last)| last),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
         wifi_disconnects_made: made,
         wifi_last_reason: last.and_then(|t| t.wifi_last_reason.clone()),

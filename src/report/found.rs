@@ -80,6 +80,7 @@ fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -
                 most,
                 last,
             }),
+            closing: counts(telemetry, Reading::TcpFinWait).map(|(_, _, last)| last),
             wifi_disconnects: told.wifi_disconnects(),
             wifi_last_reason: telemetry.wifi_last_reason.clone(),
             requests: report.workloads.iter().map(|w| w.succeeded).fold(0, u64::saturating_add),

@@ -201,6 +201,27 @@ fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
 }
 
 #[test]
+fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
+    let slope = Some(Slope { mean: -11.6, low: -21.3, high: -2.0 });
+    let case = |closing| {
+        Case::clean(head(200)).telemetry(|t| {
+            t.closing = closing;
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_first: 109_968,
+                free_middle: Some(109_800),
+                free_last: 106_848,
+                free_min: 105_400,
+                per_request: slope,
+                ..h
+            });
+        })
+    };
+    assert_eq!(case(Some(2)).ids(), []);
+    assert_eq!(case(Some(0)).ids(), [FindingId::HeapLeak]);
+    assert_eq!(case(None).ids(), [FindingId::HeapLeak], "nothing says that there were any");
+}
+
+#[test]
 fn a_short_run_after_which_much_is_missing_leaks_without_a_slope() {
     let case = Case::clean(head(300)).telemetry(|t| {
         t.requests = 300;

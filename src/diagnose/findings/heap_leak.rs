@@ -6,7 +6,8 @@
 //! Neighbours: noise (the interval holds zero); memory in use while under load (it comes back after the watch);
 //! a start-up that settles (nothing more goes in the second half); TIME_WAIT, which comes back after 2 x MSL: what
 //! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
-//! is said; sockets that are held, which another finding says; segments that a losing path has not acknowledged.
+//! is said; sockets that are held, which another finding says; segments that a losing path has not acknowledged;
+//! connections that the program has closed and whose peer has not let go of them yet.
 //!
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
@@ -25,6 +26,9 @@ const PER_REQUEST: f64 = 4.0;
 const REQUESTS: u64 = 50;
 /// A control block in TIME_WAIT with what the allocator adds, bytes (lwIP's is 160 to 230, by word size).
 const TIME_WAIT_BLOCK: u64 = 320;
+/// What a connection that the program has closed may hold: a send buffer (`CONFIG_LWIP_TCP_SND_BUF_DEFAULT`) and its
+/// control block, bytes.
+const CLOSING: u64 = 6 * 1024;
 /// What a connection may hold: a window, a send buffer and its control structures, bytes.
 const CONNECTION: u64 = 12 * 1024;
 
@@ -68,7 +72,9 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
     };
     // Connections that the host has reset, and whose RST was lost, are held as well, whatever the program does.
     let held = held.max(e.path.map_or(0, |path| path.resets.lost_at_once));
+    let closing = telemetry.and_then(|t| t.closing).map_or(0, u64::from);
     lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
+        .saturating_sub(closing.saturating_mul(CLOSING))
         .saturating_sub(held.saturating_mul(CONNECTION))
 }
 
