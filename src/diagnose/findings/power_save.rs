@@ -5,7 +5,7 @@
 //!
 //! Neighbours: a long path (the least is long as well, and the spread small); a busy link (a short spread, or a
 //! tail: the median near the least); `lossy_link` (a lost frame is not late, and a late one makes the host
-//! repeat, which is no loss); a slow program (ping is fast).
+//! repeat, which is no loss); a slow program (ping is fast). A device that says that it does not sleep does not.
 //!
 //! Thresholds: 20 answers; a spread within 12 % of a multiple from 1 to 10; a median at a third of it or later (of
 //! several intervals, of which probes a second apart meet few places, a fifth). One or two answers that something else
@@ -81,6 +81,10 @@ const fn least_of_nine(intervals: u64) -> f64 {
 
 /// What shows it: a name, the latencies, and the beacon intervals that they spread over.
 fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
+    // Whoever does not sleep misses no frame: then the path is what spreads them.
+    if mode(e) == Some("NONE") {
+        return None;
+    }
     // The first kind that was measured decides: what ping does not show is no power save.
     let probes =
         [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
@@ -89,6 +93,11 @@ fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
     let connects = signs::exchanges(e).filter_map(|w| Some(("connect of the workload", w.connect?)));
     let (name, q) = probes.chain(connects).find(|(_, q)| q.count >= ANSWERS)?;
     beacons(&q).map(|n| (name, q, n))
+}
+
+/// What the device says of its power save, by ESP-IDF's name without the prefix.
+fn mode<'a>(e: &'a Evidence<'_>) -> Option<&'a str> {
+    signs::telemetry(e).and_then(|t| t.power_save.as_deref())
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -108,7 +117,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         ),
         format!("the spread is about {} of 102.4 ms", things(n, "beacon interval")),
     ];
-    if let Some(mode) = signs::telemetry(e).and_then(|t| t.power_save.as_deref()) {
+    if let Some(mode) = mode(e) {
         evidence.push(format!("the device says that its power-save mode is {mode}"));
     }
     let mode = if n == 1 { "MIN_MODEM, ESP-IDF's default" } else { "MAX_MODEM, or a DTIM period above 1" };
