@@ -1,19 +1,12 @@
 use super::*;
 use crate::event::{DeviceSample, Expected, Failure, Telemetry};
-use crate::report::{Announced, Target, TargetKind, read_log};
+use crate::report::read_log;
 use crate::stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
 
 const S: u64 = 1_000_000_000;
 
 fn start() -> LogStart {
-    let announced = Announced {
-        name: "storm".into(),
-        kind: "head".into(),
-        params: serde_json::json!({}),
-        main_phase: Phase::Total,
-    };
-    let target = Target::new("127.0.0.1:80", TargetKind::Sim);
-    LogStart { workloads: vec![announced], ..LogStart::new(target, serde_json::json!({"name": "t"}), 7) }
+    LogStart::of_one("storm", "head", Phase::Total)
 }
 
 fn writer(path: &Path, limits: Limits) -> (Writer, Receiver<String>) {

@@ -465,20 +465,12 @@ fn nanos(s: f64) -> u64 {
 mod tests {
     use super::*;
     use crate::event;
-    use crate::report::{Announced, NoticeLine, Target, TargetKind, anomalies_cut};
+    use crate::report::{NoticeLine, anomalies_cut};
     use crate::stats::Phase;
     use proptest::prelude::*;
 
     fn start() -> LogStart {
-        let announced = Announced {
-            name: "rw".into(),
-            kind: "rw".into(),
-            params: serde_json::json!({}),
-            main_phase: Phase::RoundTrip,
-        };
-        let target = Target::new("127.0.0.1:80", TargetKind::Sim);
-        let mut start =
-            LogStart { workloads: vec![announced], ..LogStart::new(target, serde_json::json!({}), 7) };
+        let mut start = LogStart::of_one("rw", "rw", Phase::RoundTrip);
         start.started(0);
         start
     }

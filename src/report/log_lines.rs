@@ -119,6 +119,17 @@ impl LogStart {
     }
 }
 
+#[cfg(test)]
+impl LogStart {
+    /// The start of a run of one workload, for tests of what follows it.
+    pub(crate) fn of_one(name: &str, kind: &str, main_phase: Phase) -> Self {
+        let params = serde_json::json!({});
+        let announced = Announced { name: name.into(), kind: kind.into(), params, main_phase };
+        let target = Target::new("127.0.0.1:80", super::TargetKind::Sim);
+        Self { workloads: vec![announced], ..Self::new(target, serde_json::json!({ "name": "t" }), 7) }
+    }
+}
+
 /// A workload that is to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announced {

@@ -1,9 +1,6 @@
 use super::*;
 use crate::event::{DeviceSample, SectionCourse, Telemetry};
-use crate::report::{
-    Announced, LogLine, LogStart, PhaseStart, Rebuilt, Target, TargetKind, ThresholdStatus, Verdict,
-    read_log_lines,
-};
+use crate::report::{LogLine, LogStart, PhaseStart, Rebuilt, ThresholdStatus, Verdict, read_log_lines};
 use crate::stats::{Phase, ProbeNews, ProbeStats};
 use proptest::prelude::*;
 
@@ -19,18 +16,8 @@ struct Run {
 }
 
 fn start() -> LogStart {
-    let announced = Announced {
-        name: "storm".into(),
-        kind: "head".into(),
-        params: serde_json::json!({}),
-        main_phase: Phase::Total,
-    };
-    let target = Target::new("127.0.0.1:80", TargetKind::Sim);
-    let mut start = LogStart {
-        workloads: vec![announced],
-        thresholds: Some(Vec::new()),
-        ..LogStart::new(target, serde_json::json!({}), 7)
-    };
+    let thresholds = Some(Vec::new());
+    let mut start = LogStart { thresholds, ..LogStart::of_one("storm", "head", Phase::Total) };
     start.started(0);
     start
 }
