@@ -2,6 +2,8 @@
 
 mod report_support;
 
+use std::sync::LazyLock;
+
 use espstress::compare::{Comparison, Decision, FindingRow, Named, Options, Refused, Row, compare, page};
 use espstress::diagnose::{Finding, FindingId, Severity};
 use espstress::event::Failure;
@@ -20,7 +22,8 @@ fn against(base: &[Report], new: &[Report]) -> Result<Comparison, Refused> {
 
 fn with(base: &[Report], new: &[Report], options: &Options) -> Result<Comparison, Refused> {
     let names: Vec<String> = (1..=base.len().max(new.len())).map(|n| format!("{n}.json")).collect();
-    let named = |group: &[Report]| -> Vec<(String, Report)> { names.iter().cloned().zip(group.to_vec()).collect() };
+    let named =
+        |group: &[Report]| -> Vec<(String, Report)> { names.iter().cloned().zip(group.to_vec()).collect() };
     let (base, new) = (named(base), named(new));
     let group = |of: &'static str, group: &[(String, Report)]| -> Vec<(String, Report)> {
         group.iter().map(|(name, report)| (format!("{of}/{name}"), report.clone())).collect()
@@ -63,16 +66,24 @@ struct Bench {
 }
 
 impl Bench {
+    /// As the twin behind a link with a delay: what the machine does hardly shows.
     const TWIN: Self =
-        Self { median_ns: 2e7, scatter: 0.01, busy_one_in: 6, lost: 0.0, stall_one_in: 10, attempts: 400 };
+        Self { median_ns: 2e7, scatter: 0.01, busy_one_in: 30, lost: 0.0, stall_one_in: 20, attempts: 300 };
+    /// As the twin without a delay on a machine that builds something else.
+    const BUSY: Self = Self { scatter: 0.05, busy_one_in: 4, stall_one_in: 6, attempts: 120, ..Self::TWIN };
 
     fn run(&self, seed: u64) -> Report {
+        static BARE: LazyLock<Report> = LazyLock::new(|| {
+            let mut bare = make::clean();
+            bare.workloads.clear();
+            bare
+        });
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut even = move || (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let normal = |even: &mut dyn FnMut() -> f64| (0..12).map(|_| even()).sum::<f64>() - 6.0;
-        let one_in = |even: &mut dyn FnMut() -> f64, n: u64| n > 0 && even() * (n as f64) < 1.0;
-        let mut pace = (self.scatter * normal(&mut even)).exp();
-        if one_in(&mut even, self.busy_one_in) {
+        let one_in = |even: f64, n: u64| n > 0 && even * (n as f64) < 1.0;
+        let normal = (0..12).map(|_| even()).sum::<f64>() - 6.0;
+        let mut pace = (self.scatter * normal).exp();
+        if one_in(even(), self.busy_one_in) {
             pace *= 1.5;
         }
         let mut w = Recorder::new(0, Phase::Total);
@@ -83,15 +94,15 @@ impl Bench {
             }
             w.attempt(Ok(()));
             let tail = if even() < 0.02 { 3.0 } else { 1.0 };
-            w.latency(Phase::Total, (self.median_ns * pace * tail * (0.1 * normal(&mut even)).exp()) as u64);
+            w.latency(Phase::Total, (self.median_ns * pace * tail * (0.8 + 0.4 * even())) as u64);
         }
-        if one_in(&mut even, self.stall_one_in) {
+        if one_in(even(), self.stall_one_in) {
             (0..8).for_each(|_| w.attempt(Err(Failure::ReadTimeout)));
         }
-        let mut r = make::clean();
-        let wall = (S as f64 * pace) as u64;
+        let mut r = BARE.clone();
         let params = json!({ "connections": 8, "close": "fin" });
-        r.workloads = vec![Workload::from_stats("head", "head", params, &w.finish(wall))];
+        let stats = w.finish((S as f64 * pace) as u64);
+        r.workloads = vec![Workload::from_stats("head", "head", params, &stats)];
         r.seed = seed;
         r
     }
@@ -112,12 +123,29 @@ fn words(base: Bench, new: Bench, runs: u64, pairs: u64) -> [usize; 4] {
     said
 }
 
+#[track_caller]
+fn cries_no_wolf(runs: u64, pairs: u64) {
+    let [worse, better, ..] = words(Bench::BUSY, Bench::BUSY, runs, pairs);
+    // The promise of 2 % for both words is 4 of 200; twice that would be chance once in 25 such tests.
+    assert!(
+        worse <= pairs as usize / 40 && worse + better <= pairs as usize / 25,
+        "{worse}, {better} of {pairs}"
+    );
+}
+
 #[test]
-fn unchanged_groups_are_called_worse_or_better_in_one_pair_of_fifty_at_most() {
-    for runs in [3, 5, 8] {
-        let [worse, better, ..] = words(Bench::TWIN, Bench::TWIN, runs, 200);
-        assert!(worse <= 5 && worse + better <= 8, "{runs} runs: {worse} worse, {better} better of 200");
-    }
+fn of_two_hundred_unchanged_pairs_of_three_runs_five_at_most_are_called_worse() {
+    cries_no_wolf(3, 200);
+}
+
+#[test]
+fn of_two_hundred_unchanged_pairs_of_five_runs_five_at_most_are_called_worse() {
+    cries_no_wolf(5, 200);
+}
+
+#[test]
+fn of_eighty_unchanged_pairs_of_eight_runs_two_at_most_are_called_worse() {
+    cries_no_wolf(8, 80);
 }
 
 #[test]
@@ -209,7 +237,7 @@ fn a_regression_fails_only_beyond_the_limit_and_with_confidence() {
         (c.decision, row(&c, "latency.total.p50").decision)
     };
     assert_eq!(said(1.0), (Decision::Same, Decision::Same));
-    assert_eq!(said(1.05), (Decision::Same, Decision::Same));
+    assert_eq!(said(1.03), (Decision::Same, Decision::Same));
     assert_eq!(said(1.1), (Decision::CantTell, Decision::CantTell));
     assert_eq!(said(1.3), (Decision::Worse, Decision::Worse));
     assert_eq!(said(0.7), (Decision::Better, Decision::Better));

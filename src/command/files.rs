@@ -54,10 +54,10 @@ fn named(group: &[(String, Report)]) -> Vec<Named<'_>> {
 
 /// `espstress compare`.
 pub(super) fn compare(args: &CompareArgs) -> Result<Exit, Failed> {
-    let (base, new) = args.reports.split_first().map_or_else(
-        || (&args.base[..], &args.new[..]),
-        |(base, new)| (std::slice::from_ref(base), new),
-    );
+    let (base, new) = args
+        .reports
+        .split_first()
+        .map_or_else(|| (&args.base[..], &args.new[..]), |(base, new)| (std::slice::from_ref(base), new));
     let read_all = |paths: &[PathBuf]| -> Result<Vec<(String, Report)>, Failed> {
         paths.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect()
     };

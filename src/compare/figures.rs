@@ -134,7 +134,9 @@ impl Runs<'_> {
             let one = |run: usize| {
                 let Some(h) = &histograms[run] else { return Err("not measured in every run") };
                 if limited[run] {
-                    return Err("the testing machine, not the device, set the pace of some runs (host_limited)");
+                    return Err(
+                        "the testing machine, not the device, set the pace of some runs (host_limited)",
+                    );
                 }
                 if h.len() < takes {
                     return Err("too few latencies in some runs");

@@ -65,7 +65,8 @@ fn row(groups: Groups<'_>, id: FindingId, severity: Severity) -> FindingRow {
     let blind = packets(groups.base) != packets(groups.new);
     let looked =
         |r: &Report| has(r) || (r.findings_incomplete.is_none() && !(blind && !r.capture.is_complete()));
-    let count = |runs: &[&Report], what: &dyn Fn(&Report) -> bool| runs.iter().filter(|r| what(r)).count() as u64;
+    let count =
+        |runs: &[&Report], what: &dyn Fn(&Report) -> bool| runs.iter().filter(|r| what(r)).count() as u64;
     let (base, base_of) = (count(groups.base, &has), count(groups.base, &looked));
     let (new, new_of) = (count(groups.new, &has), count(groups.new, &looked));
     let decision = decide(base, base_of, new, new_of);

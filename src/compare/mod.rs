@@ -212,8 +212,7 @@ pub fn compare(base: &[Named<'_>], new: &[Named<'_>], options: &Options) -> Resu
     comparable::check(base, new)?;
     let (base_reports, new_reports) = (reports(base), reports(new));
     let groups = Groups { base: &base_reports, new: &new_reports };
-    let names: Vec<String> =
-        groups.base.iter().flat_map(|r| &r.workloads).map(|w| w.name.clone()).collect();
+    let names: Vec<String> = groups.base.iter().flat_map(|r| &r.workloads).map(|w| w.name.clone()).collect();
     let mut seen = BTreeSet::new();
     let figures: Vec<(String, Vec<Figure>)> = names
         .into_iter()
@@ -306,7 +305,12 @@ fn unmeasured(figure: &Figure, scale: Scale) -> Row {
     }
 }
 
-fn timing(figure: &Figure, more_is_better: bool, tested: Option<permutation::Tested>, options: &Options) -> Row {
+fn timing(
+    figure: &Figure,
+    more_is_better: bool,
+    tested: Option<permutation::Tested>,
+    options: &Options,
+) -> Row {
     let row = unmeasured(figure, Scale::Ratio);
     let Some(tested) = tested else { return row };
     let shift = tested.shift;
@@ -329,15 +333,17 @@ fn timing(figure: &Figure, more_is_better: bool, tested: Option<permutation::Tes
     let beyond = if options.fail_on_regression.is_some() { margin } else { 0.0 };
     let decision = if low >= -margin && high <= margin {
         Decision::Same
-    } else if low > beyond {
+    } else if low > beyond && tested.ordered {
         Decision::Worse
-    } else if high < 0.0 {
+    } else if high < 0.0 && tested.ordered {
         Decision::Better
     } else {
         Decision::CantTell
     };
     let reason = (decision == Decision::CantTell).then(|| {
-        if low > 0.0 {
+        if (low > beyond || high < 0.0) && !tested.ordered {
+            "the runs of the two sides lie among each other".to_owned()
+        } else if low > 0.0 {
             format!("worse, but not certainly by more than {}", percent(tolerance))
         } else {
             figure.missing.map_or_else(|| "the runs lie too far apart".to_owned(), str::to_owned)
@@ -347,7 +353,7 @@ fn timing(figure: &Figure, more_is_better: bool, tested: Option<permutation::Tes
     let visible = half + SEEN_Z * shift.error;
     Row {
         // A gate on regressions waits only for those that can't be ruled out.
-        key: row.key && !(options.fail_on_regression.is_some() && high <= margin),
+        key: row.key && !(decision == Decision::CantTell && beyond > 0.0 && high <= margin),
         low: finite((shift.estimate - half).exp()),
         high: finite((shift.estimate + half).exp()),
         p: Some(tested.p),

@@ -14,20 +14,24 @@
 //! "step-down maxT").
 //!
 //! Where there are too few runs for a permutation to be that rare, Student's distribution and Holm's procedure without
-//! the dependence take its place, at a stricter level, since they presume that runs scatter normally.
+//! the dependence take its place; they presume that runs scatter normally.
+//!
+//! Neither presumption holds on a machine that is busy at times, where the runs lie in two heaps. So a difference has to
+//! be in the order of the runs as well: the rank-sum test, which presumes nothing, has to find it unlikely, and where
+//! there are too few runs for that no base run may lie among the new ones.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::stats::significance::{p_of_z, rank_sum_of_samples};
+
 /// Labellings that are drawn where there are more of them.
 pub(super) const DRAWS: usize = 4_000;
-/// Share of the level that Student's distribution is given: runs on a busy machine scatter in two heaps rather than
-/// normally, and three of them then lie close together more often than it knows of. (Of 200 pairs of three twin runs
-/// under load, 9 were called changed at the whole level of 2 %.)
-const STUDENT_SHARE: f64 = 0.5;
 /// Fewest runs of a group of which the ends are left out.
 const TRIM_FROM: usize = 5;
+/// Probability by the order of the runs below which a difference can be one.
+const ORDER: f64 = 0.02;
 /// Scatter of a run's figure that is allowed for in any case: histograms have three significant figures, and two runs
 /// that agree to the digit by luck are no proof of a device without scatter.
 const FLOOR: f64 = 0.003;
@@ -73,6 +77,8 @@ pub(super) struct Tested {
     pub(super) critical: Option<f64>,
     /// Probability of such a difference if there were none, adjusted for the number of figures.
     pub(super) p: f64,
+    /// Whether the runs lie in an order that chance hardly makes.
+    pub(super) ordered: bool,
 }
 
 /// Tests all figures together, `bases` of the runs being the base's, so that a difference is seen in any of them with
@@ -87,16 +93,28 @@ pub(super) fn test(
     let mut room = Room::default();
     let seen: Vec<bool> = (0..runs).map(|run| run >= bases).collect();
     let shifts: Vec<Option<Shift>> = figures.iter().map(|logs| room.shift(&sorted(logs), &seen)).collect();
+    let ordered: Vec<bool> = figures.iter().map(|logs| ordered(logs, bases)).collect();
     let labellings = labellings(bases, runs, seed);
     // What was seen is one of them.
     let allowed = (level * (labellings.len() + 1) as f64) as usize;
     if allowed >= 1 {
         let centred = figures.iter().zip(&shifts).map(|(logs, shift)| sorted(&centred(logs, *shift, bases)));
-        let tested = permuted(&centred.collect::<Vec<_>>(), &shifts, &labellings, allowed);
+        let tested = permuted(&centred.collect::<Vec<_>>(), &shifts, &ordered, &labellings, allowed);
         (Critical::Permutations(labellings.len()), tested)
     } else {
-        (Critical::Student, student(&shifts, level * STUDENT_SHARE))
+        (Critical::Student, student(&shifts, &ordered, level))
     }
+}
+
+fn ordered(logs: &Logs, bases: usize) -> bool {
+    let of = |part: &[Option<f64>]| part.iter().flatten().copied().collect::<Vec<f64>>();
+    let (base, new) = (of(&logs[..bases]), of(&logs[bases..]));
+    let ends = |xs: &[f64]| {
+        xs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)))
+    };
+    let (base_ends, new_ends) = (ends(&base), ends(&new));
+    let apart = base_ends.1 < new_ends.0 || new_ends.1 < base_ends.0;
+    apart || rank_sum_of_samples(&base, &new).is_some_and(|z| p_of_z(z) <= ORDER)
 }
 
 /// Each run's distance from the mean of its group.
@@ -205,6 +223,7 @@ fn ways(bases: usize, runs: usize) -> Option<usize> {
 fn permuted(
     centred: &[Vec<(f64, usize)>],
     shifts: &[Option<Shift>],
+    ordered: &[bool],
     labellings: &[Vec<bool>],
     allowed: usize,
 ) -> Vec<Option<Tested>> {
@@ -238,13 +257,13 @@ fn permuted(
         }
         let Some(shift) = shifts[*figure] else { continue };
         let critical = (shift.freedom > 0).then_some(critical);
-        tested[*figure] = Some(Tested { shift, critical, p: p_before });
+        tested[*figure] = Some(Tested { shift, critical, p: p_before, ordered: ordered[*figure] });
     }
     tested
 }
 
 /// Holm's procedure over Student's distribution.
-fn student(shifts: &[Option<Shift>], level: f64) -> Vec<Option<Tested>> {
+fn student(shifts: &[Option<Shift>], ordered: &[bool], level: f64) -> Vec<Option<Tested>> {
     let of = |freedom: usize| StudentsT::new(0.0, 1.0, freedom as f64).ok();
     let p = |s: Shift| of(s.freedom).map_or(1.0, |t| 2.0 * t.sf(s.statistic()));
     let mut order: Vec<(usize, f64)> =
@@ -257,7 +276,8 @@ fn student(shifts: &[Option<Shift>], level: f64) -> Vec<Option<Tested>> {
         let Some(shift) = shifts[figure] else { continue };
         p_before = p_before.max((p * left as f64).min(1.0));
         let critical = of(shift.freedom).map(|t| t.inverse_cdf(1.0 - level / (2.0 * left as f64)));
-        tested[figure] = Some(Tested { shift, critical: critical.filter(|c| c.is_finite()), p: p_before });
+        let critical = critical.filter(|c| c.is_finite());
+        tested[figure] = Some(Tested { shift, critical, p: p_before, ordered: ordered[figure] });
         going_on &= p_before <= level;
         if going_on {
             left -= 1;
