@@ -31,7 +31,9 @@ pub fn page(c: &Comparison, style: &Style) -> String {
     }
     for w in &c.workloads {
         let mut table = vec![cells([&w.name, "base", "new", "change", "interval", "visible", ""])];
-        table.extend(w.rows.iter().map(line));
+        // Phases that hardly occur, as connecting does on standing connections; the reason is told below.
+        let shown = w.rows.iter().filter(|r| r.key || r.base.or(r.new).is_some());
+        table.extend(shown.map(line));
         out.push('\n');
         aligned(&mut out, &table, *style);
         for (reason, figures) in reasons(&w.rows) {
