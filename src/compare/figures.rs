@@ -293,11 +293,28 @@ fn tried(w: &Workload) -> u64 {
 
 /// Responses by status code; `None` in reports that don't count them.
 fn responses(w: &Workload) -> Option<BTreeMap<String, u64>> {
-    // Read by name: reports of earlier versions don't have it.
-    let value = serde_json::to_value(w).ok()?;
-    serde_json::from_value(value.get("responses")?.clone()).ok()
+    codes(&serde_json::to_value(w).ok()?)
+}
+
+/// By name, since not every version of the report has them.
+fn codes(workload: &serde_json::Value) -> Option<BTreeMap<String, u64>> {
+    serde_json::from_value(workload.get("responses")?.clone()).ok()
 }
 
 fn log(value: f64) -> Option<f64> {
     (value > 0.0 && value.is_finite()).then(|| value.ln())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn status_codes_are_read_where_a_report_has_them() {
+        let codes = |w| super::codes(&w).map(|codes| codes.into_iter().collect::<Vec<_>>());
+        let counted = json!({ "name": "head", "responses": { "200": 490, "503": 10 } });
+        assert_eq!(codes(counted), Some(vec![("200".to_owned(), 490), ("503".to_owned(), 10)]));
+        assert_eq!(codes(json!({ "responses": null })), None);
+        assert_eq!(codes(json!({})), None);
+    }
 }

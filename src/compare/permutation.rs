@@ -288,3 +288,80 @@ fn student(shifts: &[Option<Shift>], ordered: &[bool], level: f64) -> Vec<Option
     }
     tested
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs(values: &[f64]) -> Logs {
+        values.iter().map(|x| Some(x.ln())).collect()
+    }
+
+    #[test]
+    fn every_labelling_is_made_once() {
+        let all = labellings(2, 5, 1);
+        assert_eq!(all.len(), 10);
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), 10);
+        assert!(all.iter().all(|l| l.iter().filter(|new| **new).count() == 3));
+        assert_eq!(labellings(12, 24, 1).len(), DRAWS);
+    }
+
+    #[test]
+    fn the_trimmed_mean_and_its_winsorised_squares_are_the_textbooks() {
+        // 1 to 10 without two at each end; winsorised 3 3 3 4 5 6 7 8 8 8.
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        let t = Trimmed::of(&values).unwrap();
+        assert_eq!((t.kept, t.mean), (6, 5.5));
+        assert!((t.squares - 42.5).abs() < 1e-9, "{}", t.squares);
+        assert_eq!(Trimmed::of(&[1.0, 2.0, 9.0]).unwrap().mean, 4.0);
+    }
+
+    #[test]
+    fn five_slower_runs_are_told_from_five_others_and_one_busy_run_changes_nothing() {
+        let mut runs = vec![100.0, 101.0, 99.0, 100.5, 99.5, 110.0, 111.0, 109.0, 110.5, 109.5];
+        for busy in [None, Some(160.0)] {
+            if let Some(busy) = busy {
+                runs[9] = busy;
+            }
+            let (how, tested) = test(&[logs(&runs)], 5, 10, 0.01, 1);
+            assert_eq!(how, Critical::Permutations(252));
+            let t = tested[0].unwrap();
+            assert!(t.ordered && t.shift.statistic() > t.critical.unwrap(), "{t:?}");
+            assert!((1.09..1.12).contains(&t.shift.estimate.exp()), "{t:?}");
+        }
+    }
+
+    #[test]
+    fn a_busy_base_run_above_the_new_ones_leaves_it_open() {
+        let runs = [100.0, 101.0, 99.0, 100.5, 160.0, 110.0, 111.0, 109.0, 110.5, 109.5];
+        let (_, tested) = test(&[logs(&runs)], 5, 10, 0.01, 1);
+        assert!(!tested[0].unwrap().ordered);
+    }
+
+    #[test]
+    fn a_single_pair_has_no_critical_value() {
+        let (how, tested) = test(&[logs(&[100.0, 900.0])], 1, 2, 0.01, 1);
+        assert_eq!((how, tested[0].unwrap().critical), (Critical::Student, None));
+    }
+
+    #[test]
+    fn more_figures_ask_for_more() {
+        let real = logs(&[100.0, 101.0, 99.0, 103.0, 104.0, 102.0]);
+        let noise =
+            |k: usize| (0..k).map(|i| logs(&[90.0, 110.0 + i as f64, 100.0, 95.0, 105.0, 99.0])).collect();
+        let critical = |k: usize| {
+            let mut figures: Vec<Logs> = noise(k);
+            figures.push(real.clone());
+            test(&figures, 3, 6, 0.01, 1).1[k].unwrap().critical.unwrap()
+        };
+        assert!(critical(0) < critical(1) && critical(1) < critical(20));
+    }
+
+    #[test]
+    fn a_figure_that_one_group_has_not_measured_is_left_out_of_the_test() {
+        let missing = vec![Some(1.0), Some(1.1), None, None];
+        let (_, tested) = test(&[missing, logs(&[1.0, 2.0, 3.0, 4.0])], 2, 4, 0.01, 1);
+        assert!(tested[0].is_none() && tested[1].is_some());
+    }
+}

@@ -195,3 +195,59 @@ fn visible(base: Count, of: u64, level: f64) -> Option<f64> {
     }
     Some(high - share)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(events: &[u64], of: u64) -> Group {
+        Group { runs: events.iter().map(|n| Count::new(*n, of)).collect(), intervals: Vec::new() }
+    }
+
+    fn counts(base: &[u64], new: &[u64], of: u64) -> Counts {
+        Counts { base: group(base, of), new: group(new, of), connections: 4 }
+    }
+
+    #[test]
+    fn newcombes_interval_is_the_papers() {
+        // Newcombe 1998, table II, method 10: 56 of 70 and 48 of 80.
+        let (low, high) = newcombe(Count::new(48, 80), Count::new(56, 70), 1.959_964);
+        assert!((low - 0.0524).abs() < 1e-4 && (high - 0.3339).abs() < 1e-4, "{low} {high}");
+    }
+
+    #[test]
+    fn failures_that_come_singly_count_as_they_are_and_a_burst_counts_as_one() {
+        assert_eq!(burst(&counts(&[0; 5], &[0; 5], 500)), 1.0);
+        assert_eq!(burst(&counts(&[0; 5], &[5, 4, 6, 5, 5], 500)), 1.0);
+        let by = burst(&counts(&[0; 5], &[16, 0, 0, 0, 0], 500));
+        assert!((15.0..17.0).contains(&by), "{by}");
+        // Two runs don't show it: as many as there are connections may have failed together.
+        assert_eq!(burst(&counts(&[0; 2], &[4, 4], 500)), 4.0);
+    }
+
+    #[test]
+    fn one_in_a_hundred_is_found_and_as_many_in_one_burst_are_not() {
+        let spread = counts(&[0; 5], &[5, 4, 6, 5, 5], 500);
+        let burst = counts(&[0; 5], &[25, 0, 0, 0, 0], 500);
+        let tested = test(&[spread, burst], 0.01);
+        let (spread, burst) = (tested[0].unwrap(), tested[1].unwrap());
+        assert!(spread.real && spread.low > 0.0, "{spread:?}");
+        assert!(!burst.real && burst.low < 0.0, "{burst:?}");
+    }
+
+    #[test]
+    fn the_smallest_visible_share_is_seen_nine_times_of_ten_by_count() {
+        let tested = test(&[counts(&[0; 4], &[0; 4], 500)], 0.01)[0].unwrap();
+        let visible = tested.visible.unwrap();
+        // Eight of 2,000 are the fewest that Fisher's test takes for more than none at 1 %.
+        assert!(p_of_counts(0, 2_000, 8, 2_000) < 0.01 && p_of_counts(0, 2_000, 7, 2_000) > 0.01);
+        let seen = Binomial::new(visible, 2_000).unwrap().sf(7);
+        assert!((seen - SEEN).abs() < 1e-6, "{seen}");
+        assert!(tested.high < 0.01, "so few would show one in a hundred: {tested:?}");
+    }
+
+    #[test]
+    fn a_side_without_attempts_is_not_tested() {
+        assert_eq!(test(&[counts(&[], &[1], 10)], 0.01), [None]);
+    }
+}
