@@ -64,8 +64,10 @@ pub enum Other {
   espstress compare --base a1.json a2.json --new b1.json b2.json --fail-on-regression 10%
   espstress compare before.json after.json        a single pair: failures and findings, no latencies
 
-Run each side at least 5 times, in turns (base, new, new, base, ...). Two runs of the same program differ, so only
-repeats show whether a latency has changed. The status is 0 for same or better, 1 for worse, 4 for can't tell.")]
+Run each side at least 5 times, in turns (base, new, new, base, ...). Two runs of the same program
+differ, so only repeats show whether a latency has changed.
+
+The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
     /// Show a report in another format
     #[command(after_help = "Examples:

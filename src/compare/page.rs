@@ -55,7 +55,7 @@ fn legend(c: &Comparison) -> [String; 3] {
     [
         format!(
             "* key figure: the verdict waits for it. visible: the smallest change for the worse that would have been seen, \
-             nine times of ten. same: the interval is within {margin}, of a share within {} points.{beyond}",
+             nine times of ten. same: the interval is within {margin}, of a share within {} pt.{beyond}",
             c.share_tolerance * 100.0
         ),
         format!(
