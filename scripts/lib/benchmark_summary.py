@@ -56,7 +56,7 @@ def value(row, side):
         return "-"
     if row["unit"] == "ratio":
         return f"{number * 100:.4g} %"
-    return f"{number:,.4g} {row['unit']}"
+    return f"{number:,.0f} {row['unit']}" if number >= 1000 else f"{number:.4g} {row['unit']}"
 
 
 def change(row):
