@@ -24,9 +24,9 @@ fn seconds_of(writer: &mut Writer, recorder: &mut Recorder, seconds: std::ops::R
     for second in seconds {
         for attempt in 0..10 {
             if attempt % 4 == 3 {
-                recorder.attempt(Err(Failure::ConnectTimeout));
+                recorder.attempt(second * S - 1, second * S, Err(Failure::ConnectTimeout));
             } else {
-                recorder.attempt(Ok(()));
+                recorder.attempt(second * S - 1, second * S, Ok(()));
                 recorder.latency(Phase::Total, (second + attempt) * 1_000_000);
             }
         }

@@ -301,6 +301,7 @@ mod tests {
             nth: 1,
             answers: None,
             after_fin_ns: None,
+            request: None,
             lasted_ns: 0,
             packets: Vec::new(),
             remark: None,

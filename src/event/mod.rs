@@ -20,6 +20,7 @@ mod run;
 mod tcp;
 mod telemetry;
 
+pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
 };

@@ -515,6 +515,7 @@ impl Examples {
             nth,
             answers: v.answers,
             after_fin_ns: v.after_fin,
+            request: v.request,
             lasted_ns: v.lasted,
             packets,
             remark: v.remark,

@@ -96,7 +96,7 @@ mod tests {
         let mut r = Report::new(target, serde_json::json!({}), 1, 0);
         let mut recorder = Recorder::new(0, Phase::Total);
         (0..10)
-            .for_each(|i| recorder.attempt(if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) }));
+            .for_each(|i| recorder.attempt(0, 1, if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) }));
         let params = serde_json::json!({ "connections": connections });
         r.workloads.push(Workload::from_stats("head", "head", params, &recorder.finish(1_000_000_000)));
         r

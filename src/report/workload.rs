@@ -289,10 +289,10 @@ mod tests {
     #[test]
     fn the_hosts_own_failures_do_not_lower_the_success_rate() {
         let mut r = Recorder::new(0, Phase::Total);
-        (0..8).for_each(|_| r.attempt(Ok(())));
-        r.attempt(Err(Failure::ConnectTimeout));
-        r.attempt(Err(Failure::ConnectTimeout));
-        (0..10).for_each(|_| r.attempt(Err(Failure::HostOutOfPorts)));
+        (0..8).for_each(|_| r.attempt(0, 1, Ok(())));
+        r.attempt(0, 1, Err(Failure::ConnectTimeout));
+        r.attempt(0, 1, Err(Failure::ConnectTimeout));
+        (0..10).for_each(|_| r.attempt(0, 1, Err(Failure::HostOutOfPorts)));
         let w = Workload::from_stats("head", "head", serde_json::json!({}), &r.finish(2 * S));
         assert_eq!(w.success_rate, Some(0.8));
         assert_eq!(w.attempts_per_s, Some(10.0));

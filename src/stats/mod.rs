@@ -3,6 +3,7 @@
 //! Knows nothing of sockets, workloads or reports. Times are nanoseconds; `report` turns them into the units
 //! of its field names.
 
+mod episodes;
 mod half_open_news;
 mod latency;
 mod outage;
@@ -20,6 +21,7 @@ pub use crate::event::{
 };
 pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
 pub use crate::event::{Reading, Restart, Silence};
+pub use episodes::{Episode, Episodes};
 pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
 use super::{
-    HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals,
+    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals,
 };
 use crate::event::{
     Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, SectionCourse, TcpSample,
@@ -31,6 +31,8 @@ pub struct WorkloadStats {
     pub tcp: TcpTotals,
     /// One row a second, or coarser.
     pub series: Series,
+    /// When attempts succeeded and when they failed.
+    pub episodes: Episodes,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// How often a closed loop waited for a free source port.
@@ -69,6 +71,7 @@ impl WorkloadStats {
             goodput_bytes: 0,
             tcp: TcpTotals::default(),
             series: Series::new(start_ns),
+            episodes: Episodes::default(),
             endings: EndingCounts::default(),
             port_waits: 0,
             reconnects: 0,
@@ -113,8 +116,9 @@ impl Recorder {
         Self { stats, main_phase, recent, open: 0, outages_told: 0, half_open_told }
     }
 
-    /// One attempt has ended.
-    pub fn attempt(&mut self, outcome: Result<(), Failure>) {
+    /// One attempt has ended. It began and ended at these times, nanoseconds since the start of the run.
+    pub fn attempt(&mut self, from_ns: u64, to_ns: u64, outcome: Result<(), Failure>) {
+        self.stats.episodes.attempt(from_ns, to_ns, outcome);
         self.stats.attempts += 1;
         match outcome {
             Ok(()) => self.stats.succeeded += 1,

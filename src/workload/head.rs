@@ -196,7 +196,7 @@ impl Worker for Storm {
             Ok(connection) => connection,
             Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
             Err(Refused::Failure(failure)) => {
-                self.context.recorder.borrow_mut().attempt(Err(failure));
+                self.context.attempted(start.actual, Err(failure));
                 return Outcome::Failed;
             }
         };
@@ -206,7 +206,7 @@ impl Worker for Storm {
             self.record_total(start);
         }
         // Counted before the close: a success is a success whatever the connection's end is like.
-        self.context.recorder.borrow_mut().attempt(exchanged);
+        self.context.attempted(start.actual, exchanged);
         let tcp = match exchanged {
             Ok(()) => self.end(connection).await,
             Err(_) => connection.tcp_sample(),

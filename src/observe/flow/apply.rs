@@ -195,6 +195,9 @@ impl Flow {
             let missing = {
                 let (own, other) = self.halves_mut(facts.from);
                 own.ack = Some(s.ack);
+                if other.payload_at.is_some() {
+                    other.payload_acked_at = Some(facts.at);
+                }
                 if other.repeated.is_some_and(|r| after(s.ack, r.seq)) {
                     other.repeated = None;
                 }

@@ -20,7 +20,7 @@ mod path;
 mod reset;
 mod stall;
 
-use crate::event::{AnomalyClass, AnomalyId, Answered, Direction};
+use crate::event::{AnomalyClass, AnomalyId, Answered, Direction, RequestFate};
 use crate::wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
@@ -37,6 +37,7 @@ pub(crate) struct Verdict {
     pub(crate) lasted: i64,
     pub(crate) answers: Option<Answered>,
     pub(crate) after_fin: Option<i64>,
+    pub(crate) request: Option<RequestFate>,
     pub(crate) remark: Option<&'static str>,
 }
 
@@ -131,8 +132,26 @@ impl Scene<'_> {
             lasted: 0,
             answers: self.answers().filter(|_| from_device),
             after_fin: fin.map(|f| self.facts.at.saturating_sub(f.first_at)),
+            request: from_device.then(|| self.request_fate()),
             remark: None,
         }
+    }
+
+    /// How far the host's request has come as this segment of the device's arrives.
+    fn request_fate(&self) -> RequestFate {
+        let host = &self.flow.host;
+        if host.payload_at.is_none() {
+            return RequestFate::NotSent;
+        }
+        let covers = |ack: Option<u32>| {
+            host.space.next().zip(ack).is_some_and(|(next, ack)| !super::flow::before(ack, next))
+        };
+        if covers(self.flow.device.ack) {
+            let since = host.payload_acked_at.map_or(0, |at| self.facts.at.saturating_sub(at));
+            return RequestFate::Acknowledged(since);
+        }
+        let says = self.segment.flags.has(Flags::ACK).then_some(self.segment.ack);
+        if covers(says) { RequestFate::Acknowledged(0) } else { RequestFate::Unacknowledged }
     }
 
     /// What the device's segment answers. A RST for data names the end of that data in its ack (RFC 9293, 3.10.7.1),

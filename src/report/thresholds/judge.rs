@@ -368,7 +368,7 @@ mod tests {
     fn report() -> Report {
         let mut r = Recorder::new(0, Phase::Total);
         for ms in 1..=200 {
-            r.attempt(Ok(()));
+            r.attempt(0, 1, Ok(()));
             r.latency(Phase::Total, ms * 1_000_000);
         }
         let stats = r.finish(2_000_000_000);

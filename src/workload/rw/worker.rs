@@ -138,7 +138,8 @@ impl Channel {
         }
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
-        recorder.attempt(Ok(()));
+        let clock = self.context.clock;
+        recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Ok(()));
         recorder.goodput(payload);
         match start.kind {
             LoopKind::Closed => recorder.latency(Phase::RoundTrip, actual),
@@ -157,8 +158,9 @@ impl Channel {
             self.context.recorder.borrow_mut().tcp(sample);
         }
         let mut recorder = self.context.recorder.borrow_mut();
-        for _ in self.in_flight.drain(..) {
-            recorder.attempt(Err(failure));
+        let clock = self.context.clock;
+        for (_, start) in self.in_flight.drain(..) {
+            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(failure));
             if let Codec::Raw(raw) = &self.codec {
                 raw.failed(failure, recorder.raw());
             }
@@ -233,10 +235,9 @@ impl Worker for Channel {
                 Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
                 Err(Refused::Failure(failure)) => {
                     self.had_failed = true;
-                    let mut recorder = self.context.recorder.borrow_mut();
-                    recorder.attempt(Err(failure));
+                    self.context.attempted(start.actual, Err(failure));
                     if matches!(self.codec, Codec::Raw(_)) {
-                        recorder.raw().connect_failed();
+                        self.context.recorder.borrow_mut().raw().connect_failed();
                     }
                     return Outcome::Failed;
                 }
