@@ -168,6 +168,8 @@ fn hoarder_leaks_heap() {
             free_min: 17_000,
             total: Some(113_840),
             largest_block_min: Some(9_000),
+            first: InUse::default(),
+            last: InUse::default(),
             per_second: Some(Slope { mean: -2_600.0, low: -2_700.0, high: -2_500.0 }),
             per_request: Some(Slope { mean: -258.0, low: -264.0, high: -252.0 }),
         });

@@ -30,6 +30,14 @@ impl Dice {
         if self.next().is_multiple_of(9) { u32::MAX } else { (self.next() % 20) as u32 }
     }
 
+    fn in_use(&mut self) -> InUse {
+        InUse {
+            sockets: self.maybe(Self::small),
+            time_wait: self.maybe(Self::small),
+            closing: self.maybe(Self::small),
+        }
+    }
+
     fn yes(&mut self) -> bool {
         self.next().is_multiple_of(2)
     }
@@ -179,6 +187,8 @@ impl Dice {
                 free_first: d.n(),
                 free_middle: d.maybe(Self::n),
                 free_last: d.n(),
+                first: d.in_use(),
+                last: d.in_use(),
                 free_min: d.n(),
                 total: d.maybe(Self::n),
                 largest_block_min: d.maybe(Self::n),
@@ -196,7 +206,6 @@ impl Dice {
                 most: d.small(),
                 last: d.small(),
             }),
-            closing: self.maybe(Self::small),
             wifi_disconnects: self.maybe(Self::n),
             wifi_disconnects_made: self.n(),
             wifi_last_reason: None,

@@ -23,6 +23,7 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
         .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
     report.findings.clone_from(&outcome.findings);
+    report.account.clone_from(&outcome.account.rows);
     packets(&mut report, &outcome.packets);
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);

@@ -216,7 +216,7 @@ fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceS
             heap_free_bytes: Some(60_000 + second),
             ..Telemetry::default()
         };
-        device.take(DeviceSample { at_ns: second * S, telemetry });
+        device.take(DeviceSample { asked_ns: second * S, at_ns: second * S, telemetry });
         let measured = ProbeStats::Measured(Box::new(ping.clone()));
         let kinds = [&measured, &none, &none];
         if let Some(probed) = news.due(kinds, &device, SectionCourse::UnderWay, second * S) {

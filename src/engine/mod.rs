@@ -105,7 +105,8 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         local_ports,
         host,
     };
-    let findings = crate::diagnose::findings(&evidence::of(&measured));
+    let crate::diagnose::Diagnosis { findings, account } =
+        crate::diagnose::diagnose(&evidence::of(&measured));
     let ended = run.ended;
     Ok(Outcome {
         clock,
@@ -115,6 +116,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         workloads,
         packets,
         findings,
+        account,
         link_outages: link.outages(),
         probes,
     })

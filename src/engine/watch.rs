@@ -223,6 +223,7 @@ impl Watcher {
             pcap_failure,
             anomalies: notes.ledger.rows(),
             resets: notes.ledger.reset_causes(),
+            unserved: notes.ledger.unserved(),
             untold: notes.untold,
             summary,
         }

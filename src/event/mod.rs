@@ -8,6 +8,7 @@ mod anomaly;
 mod away;
 mod ending;
 mod endpoints;
+mod episode;
 mod examination;
 mod failure;
 mod half_open;
@@ -27,6 +28,7 @@ pub use anomaly::{
 pub use away::{AwayCause, AwaySpell};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
+pub use episode::Episode;
 pub use examination::{Check, Deeds, Examination, Mark};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{

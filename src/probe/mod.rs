@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, nanos};
@@ -141,6 +142,9 @@ pub struct Prober {
     tcp: Shared<ProbeStats>,
     telemetry: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    /// Asks for telemetry out of turn.
+    ask: Rc<Notify>,
+    clock: Clock,
     news: RefCell<ProbeNews>,
 }
 
@@ -153,6 +157,7 @@ impl Prober {
     pub fn start(config: &ProbeConfig, context: &ProbeContext) -> Self {
         let mut tasks = JoinSet::new();
         let device = Shared::<DeviceSeries>::default();
+        let ask = Rc::<Notify>::default();
         let icmp = unavailable("switched off");
         if let Some(interval) = config.icmp_interval {
             tasks.spawn_local(icmp::run(config.clone(), interval, context.clock, Rc::clone(&icmp)));
@@ -168,7 +173,16 @@ impl Prober {
             (Some(interval), TelemetrySource::Udp(target)) => {
                 let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
                 let config = config.clone();
-                tasks.spawn_local(telemetry::by_udp(config, target, interval, context.clock, stats, device));
+                let (config, ask) = (config, Rc::clone(&ask));
+                tasks.spawn_local(telemetry::by_udp(
+                    config,
+                    target,
+                    interval,
+                    context.clock,
+                    stats,
+                    device,
+                    ask,
+                ));
             }
             (Some(interval), TelemetrySource::Http(target)) => {
                 let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
@@ -180,16 +194,32 @@ impl Prober {
                     context.clone(),
                     stats,
                     device,
+                    Rc::clone(&ask),
                 ));
             }
         }
-        Self { tasks, icmp, tcp, telemetry, device, news: RefCell::default() }
+        Self { tasks, icmp, tcp, telemetry, device, ask, clock: context.clock, news: RefCell::default() }
     }
 
     /// The last that the device said of itself.
     #[must_use]
     pub fn latest(&self) -> Option<DeviceSample> {
         self.device.borrow().last.clone()
+    }
+
+    /// Reads telemetry once more, after everything that the run opened is closed: until the device has let go of the
+    /// connections as well, by its own account, for `limit` at most. Nothing is waited for where it never answered.
+    pub async fn last_reading(&self, limit: Duration) {
+        /// Between two questions: a connection takes a few round trips to end.
+        const AGAIN: Duration = Duration::from_millis(100);
+        if self.device.borrow().samples == 0 {
+            return;
+        }
+        let (closed_ns, end) = (self.clock.now_ns(), tokio::time::Instant::now() + limit);
+        while !self.device.borrow().is_at_rest(closed_ns) && tokio::time::Instant::now() < end {
+            self.ask.notify_one();
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// What the probes have seen so far.

@@ -38,8 +38,8 @@ pub use log_lines::{
     LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut,
 };
 pub use model::{
-    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
-    TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION,
+    Service, Target, TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub use outages::{
     ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,

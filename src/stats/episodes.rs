@@ -3,56 +3,7 @@
 //! Kept apart from the series, whose rows get longer as a run does. What happens often and changes little is
 //! merged first, so that the beginning of a hang or the length of an outage stays sharp in a run of weeks.
 
-use crate::event::{Failure, FailureCounts};
-
-/// Attempts in a row with the same kind of outcome; merged ones hold both kinds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Episode {
-    /// When the first of its attempts began, nanoseconds since the start of the run.
-    pub from_ns: u64,
-    /// When the last of them ended, nanoseconds since the start of the run.
-    pub to_ns: u64,
-    /// Attempts that ended in it.
-    pub attempts: u64,
-    /// Successes among them.
-    pub succeeded: u64,
-    /// The others by name.
-    pub failures: FailureCounts,
-}
-
-impl Episode {
-    fn of(from_ns: u64, to_ns: u64, outcome: Result<(), Failure>) -> Self {
-        let mut episode = Self { from_ns, to_ns, ..Self::default() };
-        episode.count(outcome);
-        episode
-    }
-
-    fn count(&mut self, outcome: Result<(), Failure>) {
-        self.attempts += 1;
-        match outcome {
-            Ok(()) => self.succeeded += 1,
-            Err(failure) => self.failures.count(failure),
-        }
-    }
-
-    /// Whether all of its attempts succeeded, or none did; `None` where it holds both.
-    #[must_use]
-    pub const fn uniform(&self) -> Option<bool> {
-        match self.succeeded {
-            0 => Some(false),
-            n if n == self.attempts => Some(true),
-            _ => None,
-        }
-    }
-
-    fn absorb(&mut self, next: &Self) {
-        self.from_ns = self.from_ns.min(next.from_ns);
-        self.to_ns = self.to_ns.max(next.to_ns);
-        self.attempts += next.attempts;
-        self.succeeded += next.succeeded;
-        self.failures.merge(&next.failures);
-    }
-}
+use crate::event::{Episode, Failure};
 
 /// The episodes of a workload.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +52,8 @@ impl Episodes {
     /// Merges the pairs of neighbours that lose the least by it, until a quarter is free again.
     fn coarsen(&mut self) {
         let old = self.rows.len().saturating_sub(Self::LATEST);
-        let mut costs: Vec<u64> = self.rows[..old].chunks_exact(2).map(|pair| cost(&pair[0], &pair[1])).collect();
+        let mut costs: Vec<u64> =
+            self.rows[..old].chunks_exact(2).map(|pair| cost(&pair[0], &pair[1])).collect();
         let wanted = (Self::MOST / 4).min(costs.len().saturating_sub(1));
         costs.select_nth_unstable(wanted);
         let limit = costs.get(wanted).copied().unwrap_or(u64::MAX);
@@ -155,7 +107,8 @@ mod tests {
         (0..1_000).for_each(|n| episodes.attempt(n * S, n * S + 5, Ok(())));
         episodes.attempt(1_000 * S, 1_005 * S, Err(Failure::ReadTimeout));
         episodes.attempt(1_006 * S, 1_006 * S + 1, Ok(()));
-        let spans: Vec<_> = episodes.rows().iter().map(|e| (e.from_ns / S, e.to_ns / S, e.attempts)).collect();
+        let spans: Vec<_> =
+            episodes.rows().iter().map(|e| (e.from_ns / S, e.to_ns / S, e.attempts)).collect();
         assert_eq!(spans, [(0, 999, 1_000), (1_000, 1_005, 1), (1_006, 1_006, 1)]);
     }
 

@@ -16,12 +16,13 @@ pub mod significance;
 mod tcp;
 mod trend;
 
+pub use crate::event::Episode;
 pub use crate::event::{
     Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
 pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
 pub use crate::event::{Reading, Restart, Silence};
-pub use episodes::{Episode, Episodes};
+pub use episodes::Episodes;
 pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{

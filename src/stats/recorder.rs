@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
 use super::{
-    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals,
+    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series,
+    TcpTotals,
 };
 use crate::event::{
     Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, SectionCourse, TcpSample,

@@ -205,13 +205,13 @@ fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
     let slope = Some(Slope { mean: -11.6, low: -21.3, high: -2.0 });
     let case = |closing| {
         Case::clean(head(200)).telemetry(|t| {
-            t.closing = closing;
             t.heap = t.heap.map(|h| HeapEvidence {
                 free_first: 109_968,
                 free_middle: Some(109_800),
                 free_last: 106_848,
                 free_min: 105_400,
                 per_request: slope,
+                last: InUse { closing, ..h.last },
                 ..h
             });
         })

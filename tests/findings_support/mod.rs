@@ -176,6 +176,8 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
             free_first: 96_000,
             free_middle: Some(91_000),
             free_last: 95_600,
+            first: InUse { sockets: Some(5), ..InUse::default() },
+            last: InUse { sockets: Some(5), ..InUse::default() },
             free_min: 70_000,
             total: Some(113_840),
             largest_block_min: Some(60_000),

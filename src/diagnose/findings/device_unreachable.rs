@@ -78,6 +78,16 @@ fn ended(e: &Evidence<'_>) -> Option<u64> {
         .find_map(|w| w.first_failure_ns)
 }
 
+/// Since when it is gone, where it was there before.
+pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {
+    match how(e) {
+        Some(How::Gone(silence)) => Some(silence.from_ns),
+        Some(How::Ended(at)) => Some(at),
+        Some(How::Never | How::Refused) => None,
+        None => ended(e),
+    }
+}
+
 pub(super) fn service_ended(e: &Evidence<'_>) -> bool {
     ended(e).is_some()
 }

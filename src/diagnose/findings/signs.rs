@@ -213,7 +213,7 @@ pub(super) fn host_stood_still(e: &Evidence<'_>, from_ns: u64, to_ns: Option<u64
 }
 
 /// The same, whoever it was that did not hear the device.
-fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
+pub(super) fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
     let kinds: Vec<&ProbeEvidence> = [&e.probes.icmp, &e.probes.telemetry]
         .into_iter()
         .filter_map(|kind| kind.value())

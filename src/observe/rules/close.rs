@@ -100,7 +100,7 @@ pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Opti
         lasted: deadline.saturating_sub(since),
         answers: flow.host_last,
         after_fin: None,
-            request: None,
+        request: None,
         remark: shut.then_some("the host kept its window shut"),
     })
 }

@@ -19,7 +19,7 @@ pub(super) fn zero_window_stall(flow: &Flow, since: i64, deadline: i64) -> Optio
         lasted: deadline.saturating_sub(since).max(SECOND),
         answers: flow.host_last,
         after_fin: None,
-            request: None,
+        request: None,
         remark: None,
     })
 }
@@ -46,7 +46,7 @@ pub(super) fn no_ack_to_data(flow: &Flow) -> Option<Ruling> {
         lasted: repeated.last_at.saturating_sub(repeated.third_at),
         answers: None,
         after_fin: None,
-            request: None,
+        request: None,
         remark,
     }))
 }

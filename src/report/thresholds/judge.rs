@@ -2,7 +2,7 @@
 
 use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
 use super::{Op, Threshold};
-use crate::diagnose::FindingId;
+use crate::diagnose::{Accounted, FindingId};
 use crate::event::{AnomalyClass, AnomalyId};
 use crate::report::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
 
@@ -89,6 +89,9 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
             }
             if let Some(why) = &report.findings_incomplete {
                 return Reading::AtLeast(n, why.clone());
+            }
+            if let Some(why) = unexplained(report) {
+                return Reading::AtLeast(n, why);
             }
             match packets_missing(report) {
                 Some(why) => Reading::WithRemark(
@@ -288,6 +291,21 @@ fn anomalies(which: Anomalies, workload: Option<&str>, report: &Report) -> Readi
         .map(|row| format!("{} was not judged: {}", row.id.name(), row.reason))
         .collect();
     if open.is_empty() { Reading::Sure(n) } else { Reading::AtLeast(n, open.join("; ")) }
+}
+
+/// Why the absence of findings is no clean bill: failures that none of them explains, or a doctor's cross that none does.
+fn unexplained(report: &Report) -> Option<String> {
+    let rest: u64 = report
+        .account
+        .iter()
+        .filter(|row| row.accounted == Accounted::Unexplained)
+        .map(|row| row.attempts)
+        .sum();
+    if rest > 0 {
+        return Some(format!("no finding explains {rest} of the failed attempts"));
+    }
+    let cross = report.unexplained_cross()?;
+    Some(format!("no finding explains what the doctor saw of \"{}\": {}", cross.name, cross.seen))
 }
 
 fn finding(id: FindingId, report: &Report) -> Reading {
