@@ -3,7 +3,7 @@
 mod findings_support;
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Ending, Failure};
+use espstress::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure};
 use findings_support::row;
 use proptest::prelude::*;
 
@@ -137,6 +137,7 @@ impl Dice {
             end_ns: self.n(),
             attempts: self.n(),
             succeeded: self.n(),
+            episodes: self.many(Self::episode),
             first_failure_ns: self.maybe(Self::n),
             last_success_ns: self.maybe(Self::n),
             failures_beside_successes: self.n(),
@@ -173,6 +174,15 @@ impl Dice {
             w.endings.count(ending);
         }
         w
+    }
+
+    fn episode(&mut self) -> Episode {
+        let mut episode = Episode { from_ns: self.n(), to_ns: self.n(), ..Episode::default() };
+        for _ in 0..self.next() % 3 {
+            let failure = self.of(&Failure::ALL);
+            episode.failures.add(failure, self.n() / 512);
+        }
+        episode
     }
 
     fn telemetry(&mut self) -> Measured<TelemetryEvidence> {

@@ -148,8 +148,9 @@ fn note(
         first_s: from,
         last_s: to,
     });
-    row.attempts += n;
-    *row.failures.entry(failure).or_default() += n;
+    row.attempts = row.attempts.saturating_add(n);
+    let named = row.failures.entry(failure).or_default();
+    *named = named.saturating_add(n);
     row.first_s = row.first_s.min(from);
     row.last_s = row.last_s.max(to);
 }

@@ -20,8 +20,8 @@ pub const OLDEST_SCHEMA_VERSION: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Version of this format: 1.
-    #[schemars(range(min = 1, max = 1))]
+    /// Version of this format: 2. Version 1 is still read: what it lacks is empty.
+    #[schemars(range(min = 1, max = 2))]
     pub schema_version: u64,
     /// What made the report.
     pub tool: Tool,

@@ -64,6 +64,13 @@ impl Case {
     pub(crate) fn telemetry(mut self, change: impl FnOnce(&mut TelemetryEvidence)) -> Self {
         if let Measured::Value(t) = &mut self.evidence.telemetry {
             change(t);
+            // Heap and counts are of the same answers.
+            if let Some(heap) = &mut t.heap {
+                let (sockets, blocks) = (t.sockets, t.time_wait);
+                (heap.first.sockets, heap.last.sockets) = (sockets.map(|s| s.first), sockets.map(|s| s.last));
+                (heap.first.time_wait, heap.last.time_wait) =
+                    (blocks.map(|b| b.first), blocks.map(|b| b.last));
+            }
         }
         self
     }

@@ -35,12 +35,25 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              the accept mailbox; CONFIG_LWIP_MAX_SOCKETS for more at once",
 };
 
+/// Connections of a workload that ended before an answer.
+fn cut(w: &WorkloadEvidence) -> u64 {
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    w.failures.get(Failure::EofBeforeResponse).saturating_add(resets)
+}
+
+/// Whether more than one exchange was under way at a time on average (Little's law: rate times latency). Without that no
+/// queue is too full, and what cuts connections is something else.
+fn crowded(w: &WorkloadEvidence) -> bool {
+    let Some(main) = w.main else { return true };
+    let under_way = u128::from(w.attempts) * u128::from(main.p50_ns);
+    under_way >= u128::from(w.end_ns.saturating_sub(w.start_ns))
+}
+
 /// Connections that ended before an answer, as far as that shows a refused accept.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
-    let eof = w.failures.get(Failure::EofBeforeResponse);
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
-    if at_accept || eof > 0 { eof.saturating_add(resets) } else { 0 }
+    let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
+    if shows && crowded(w) { cut(w) } else { 0 }
 }
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
