@@ -138,10 +138,6 @@ impl Dice {
             attempts: self.n(),
             succeeded: self.n(),
             episodes: self.many(Self::episode),
-            first_failure_ns: self.maybe(Self::n),
-            last_success_ns: self.maybe(Self::n),
-            failures_beside_successes: self.n(),
-            failures_near_successes: self.n(),
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),
@@ -178,6 +174,7 @@ impl Dice {
 
     fn episode(&mut self) -> Episode {
         let mut episode = Episode { from_ns: self.n(), to_ns: self.n(), ..Episode::default() };
+        episode.succeeded = self.n() % 2;
         for _ in 0..self.next() % 3 {
             let failure = self.of(&Failure::ALL);
             episode.failures.add(failure, self.n() / 512);

@@ -9,13 +9,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::intervals::Intervals;
 use super::{ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
 use crate::event::{Episode, Failure};
 
-mod intervals;
 mod scope;
-
-use intervals::Intervals;
 
 /// Who or what answers for failed attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

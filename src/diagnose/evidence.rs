@@ -151,14 +151,6 @@ pub struct WorkloadEvidence {
     pub episodes: Vec<Episode>,
     /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.
     pub unserved: Option<Unserved>,
-    /// Start of the first row of the series that holds a failure of the device's or the path's.
-    pub first_failure_ns: Option<u64>,
-    /// Start of the last row of the series that holds a success.
-    pub last_success_ns: Option<u64>,
-    /// Failures of the device's or the path's in rows of the series that hold a success as well.
-    pub failures_beside_successes: u64,
-    /// Failures of the device's or the path's in such rows and in those right before or after one.
-    pub failures_near_successes: u64,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// Connections that it may have open at once.

@@ -8,6 +8,7 @@ mod anomalies;
 mod evidence;
 mod finding;
 mod findings;
+mod intervals;
 
 pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};

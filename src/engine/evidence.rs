@@ -77,8 +77,6 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
 fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvidence> {
     let kind = WorkloadKind::named(of.kind)?;
     let stats = &of.stats;
-    let failed = |row: &&stats::Row| row.failures.of_device() > 0;
-    let rows = stats.series.rows();
     let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
     Some(WorkloadEvidence {
         name: of.name.clone(),
@@ -93,14 +91,6 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
             Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),
             Packets::Denied(_) | Packets::Off => None,
         },
-        first_failure_ns: rows.iter().find(failed).map(|row| row.start_ns),
-        last_success_ns: rows.iter().rev().find(|row| row.succeeded > 0).map(|row| row.start_ns),
-        failures_beside_successes: rows
-            .iter()
-            .filter(|row| row.succeeded > 0)
-            .map(|row| row.failures.of_device())
-            .sum(),
-        failures_near_successes: near_successes(rows),
         endings: stats.endings,
         at_once: of.at_once,
         close: ClosePolicy::of_settings(&of.settings),
@@ -117,14 +107,6 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
         outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
     })
-}
-
-/// Failures in rows that hold a success or lie next to one that does: connections that start together also fail
-/// together, so that those that are served meanwhile may stand in the next row.
-fn near_successes(rows: &[stats::Row]) -> u64 {
-    let served = |at: usize| rows.get(at).is_some_and(|row| row.succeeded > 0);
-    let near = |at: usize| served(at) || served(at + 1) || at.checked_sub(1).is_some_and(served);
-    rows.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, row)| row.failures.of_device()).sum()
 }
 
 fn quantiles(latency: &Latency) -> Option<Quantiles> {

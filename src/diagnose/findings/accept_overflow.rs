@@ -66,23 +66,17 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if taken_late(e, w) {
         return true;
     }
-    let timeouts = w.failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
+    let failures = signs::unexcused(e, w);
+    let timeouts = failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
     let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
-    let near = w.failures_near_successes.max(w.failures_beside_successes);
-    let beside = near.saturating_mul(2) >= w.failures.of_device();
-    w.at_once >= 2
-        && w.succeeded > 0
-        && (enough || dropped >= share)
-        && beside
-        && signs::served_after_failure(w)
+    let beside = signs::near_successes(w).saturating_mul(2) >= w.failures.of_device();
+    w.at_once >= 2 && w.succeeded > 0 && (enough || dropped >= share) && beside && signs::recovered(w) > 0
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    signs::stack(e) != Stack::Silent
-        && !signs::link_was_away(e)
-        && signs::exchanges(e).any(|w| overflows(e, w))
+    signs::stack(e) != Stack::Silent && signs::exchanges(e).any(|w| overflows(e, w))
 }
 
 /// A workload within what the device says it holds whose exchanges waited for long: for being accepted, since ping

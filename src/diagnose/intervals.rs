@@ -1,8 +1,7 @@
 //! Times in which failures say nothing of the device: typed intervals that excuse what overlaps them.
 
-use super::super::findings::silences;
-use super::super::{Evidence, OutageCause, Recovery};
-use super::Excuse;
+use super::findings::silences;
+use super::{Evidence, Excuse, OutageCause, Recovery};
 use crate::event::Episode;
 
 const SECOND: u64 = 1_000_000_000;
