@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, nanos};
 use crate::connection::{Connector, PortPool, PortRange, Timeouts};
@@ -142,6 +142,8 @@ pub struct Prober {
     tcp: Shared<ProbeStats>,
     telemetry: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    /// Ping and TCP connect: they end before telemetry does.
+    others: Vec<AbortHandle>,
     /// Asks for telemetry out of turn.
     ask: Rc<Notify>,
     clock: Clock,
@@ -155,16 +157,26 @@ impl Prober {
     /// Outside of a `LocalSet`.
     #[must_use]
     pub fn start(config: &ProbeConfig, context: &ProbeContext) -> Self {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut others) = (JoinSet::new(), Vec::new());
         let device = Shared::<DeviceSeries>::default();
         let ask = Rc::<Notify>::default();
         let icmp = unavailable("switched off");
         if let Some(interval) = config.icmp_interval {
-            tasks.spawn_local(icmp::run(config.clone(), interval, context.clock, Rc::clone(&icmp)));
+            others.push(tasks.spawn_local(icmp::run(
+                config.clone(),
+                interval,
+                context.clock,
+                Rc::clone(&icmp),
+            )));
         }
         let tcp = unavailable("switched off");
         if let Some(interval) = config.tcp_interval {
-            tasks.spawn_local(tcp::run(config.clone(), interval, context.clone(), Rc::clone(&tcp)));
+            others.push(tasks.spawn_local(tcp::run(
+                config.clone(),
+                interval,
+                context.clone(),
+                Rc::clone(&tcp),
+            )));
         }
         let telemetry = unavailable("switched off");
         match (config.telemetry_interval, config.telemetry) {
@@ -198,7 +210,17 @@ impl Prober {
                 ));
             }
         }
-        Self { tasks, icmp, tcp, telemetry, device, ask, clock: context.clock, news: RefCell::default() }
+        Self {
+            tasks,
+            others,
+            icmp,
+            tcp,
+            telemetry,
+            device,
+            ask,
+            clock: context.clock,
+            news: RefCell::default(),
+        }
     }
 
     /// The last that the device said of itself.
@@ -215,6 +237,8 @@ impl Prober {
         if self.device.borrow().samples == 0 {
             return;
         }
+        // What they would open now is no longer beside any workload.
+        self.others.iter().for_each(AbortHandle::abort);
         let (closed_ns, end) = (self.clock.now_ns(), tokio::time::Instant::now() + limit);
         while !self.device.borrow().is_at_rest(closed_ns) && tokio::time::Instant::now() < end {
             self.ask.notify_one();

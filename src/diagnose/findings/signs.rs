@@ -170,8 +170,11 @@ pub(super) fn last_success_ns(w: &WorkloadEvidence) -> Option<u64> {
 /// The end of a workload's service, where no later workload of its kind was served either.
 pub(super) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
     let end = service_end(e, w)?;
+    // Of one workload the order of ends tells: what failed last may have begun before the last success.
     let served_later = |other: &WorkloadEvidence| {
-        other.kind == w.kind && last_success_ns(other).is_some_and(|at| at > end.from_ns)
+        !std::ptr::eq(other, w)
+            && other.kind == w.kind
+            && last_success_ns(other).is_some_and(|at| at > end.from_ns)
     };
     (!exchanges(e).any(served_later)).then_some(end)
 }
