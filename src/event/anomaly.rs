@@ -180,7 +180,7 @@ pub struct Occurrence {
     pub direction: Direction,
     /// When, nanoseconds since the Unix epoch, of the telling segment (or of the deadline that passed).
     pub at_ns: i64,
-    /// How manyth of this id and class on this connection, from 1: a connection counts once, at 1.
+    /// How manyth of this id, class and direction on this connection, from 1: a connection counts once, at 1.
     pub nth: u32,
     /// The host's last segment before a telling segment of the device's; `None` where there was none, or
     /// where the host sent the telling one.

@@ -32,6 +32,7 @@ pub use format::{Format, Options, RenderError, UnknownFormat, render};
 pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
 pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
 pub(crate) use human::figure as human_figure;
+pub(crate) use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,

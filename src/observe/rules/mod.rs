@@ -41,10 +41,20 @@ pub(crate) struct Verdict {
     pub(crate) remark: Option<&'static str>,
 }
 
+/// Where the packets come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A run that is going on.
+    #[default]
+    Run,
+    /// A file.
+    File,
+}
+
 /// Why a rule could not be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Obstacle {
-    /// The watch ended before the deadline.
+    /// The watch, or the capture file, ended before the deadline.
     WatchTooShort,
     /// The connection began before the capture.
     BeganBefore,
@@ -59,14 +69,17 @@ impl Obstacle {
         [Self::WatchTooShort, Self::BeganBefore, Self::PacketsMissing, Self::Evicted];
 
     /// In words, with what would have helped.
-    pub(crate) const fn in_words(self) -> &'static str {
-        match self {
-            Self::WatchTooShort => {
+    pub(crate) const fn in_words(self, source: Source) -> &'static str {
+        match (self, source) {
+            (Self::WatchTooShort, Source::Run) => {
                 "the watch ended before the time that this needs had passed; a longer --watch would tell"
             }
-            Self::BeganBefore => "the connection began before the capture did",
-            Self::PacketsMissing => "packets of the connection are missing from the capture",
-            Self::Evicted => "more connections were open at once than are followed",
+            (Self::WatchTooShort, Source::File) => {
+                "the capture ends before the time that this needs has passed"
+            }
+            (Self::BeganBefore, _) => "the connection began before the capture did",
+            (Self::PacketsMissing, _) => "packets of the connection are missing from the capture",
+            (Self::Evicted, _) => "more connections were open at once than are followed",
         }
     }
 }
@@ -254,15 +267,24 @@ pub(crate) fn after_host_segment(scene: &Scene<'_>) -> Option<Ruling> {
 pub(crate) fn on_deadline(flow: &Flow, chain: Chain, since: i64, deadline: i64, gaps: u32) -> Option<Ruling> {
     let verdict = match chain {
         Chain::Syn => handshake::syn_unanswered(flow, deadline),
-        Chain::Window => stall::zero_window_stall(flow, since, deadline),
-        Chain::Linger => close::half_closed_linger(flow, since, deadline),
-        Chain::Live | Chain::Settled => None,
+        Chain::Linger => Some(close::half_closed_linger(flow, since, deadline)),
+        Chain::Window | Chain::Live | Chain::Settled => None,
     }?;
-    Some(if flow.incomplete(gaps) {
+    Some(unless_missing(flow, verdict, gaps))
+}
+
+/// The device's window, shut since `since` and for longer than its deadline, is open again at `until`, or the
+/// connection has ended, or the capture has.
+pub(crate) fn on_stall(flow: &Flow, since: i64, until: i64, gaps: u32) -> Ruling {
+    unless_missing(flow, stall::zero_window_stall(flow, since, until), gaps)
+}
+
+fn unless_missing(flow: &Flow, verdict: Verdict, gaps: u32) -> Ruling {
+    if flow.incomplete(gaps) {
         Ruling::CannotTell(verdict.id, Obstacle::PacketsMissing)
     } else {
         Ruling::Fires(verdict)
-    })
+    }
 }
 
 /// Nothing more will come of this connection: asks the rules that judge by that, and those whose deadline
