@@ -276,6 +276,8 @@ fn preflight(device: &Device) -> Result<(), Failed> {
     let limit = std::time::Duration::from_secs(5);
     match std::net::TcpStream::connect_timeout(&address, limit) {
         Ok(_) => Ok(()),
+        // It took the connection and reset it before this look at it: it is there, and the run shows what it does.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Err(Failed::environment(format!(
                 "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT)"

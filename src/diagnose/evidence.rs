@@ -3,7 +3,7 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
-use crate::event::{EndingCounts, Episode, FailureCounts, NotJudged};
+use crate::event::{EndingCounts, Episode, FailureCounts, NotJudged, Responses};
 
 use super::{AnomalyRow, ResetCauses, Unserved};
 
@@ -147,6 +147,8 @@ pub struct WorkloadEvidence {
     pub succeeded: u64,
     /// The others by name. For `HalfOpen` only the section below counts.
     pub failures: FailureCounts,
+    /// HTTP status codes of complete responses.
+    pub responses: Responses,
     /// When attempts succeeded and when they failed.
     pub episodes: Vec<Episode>,
     /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.

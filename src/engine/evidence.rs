@@ -86,6 +86,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         attempts: stats.attempts,
         succeeded: stats.succeeded,
         failures: stats.failures.clone(),
+        responses: stats.responses.clone(),
         episodes: stats.episodes.rows().to_vec(),
         unserved: match run.packets {
             Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),

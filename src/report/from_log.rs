@@ -423,6 +423,9 @@ impl Gathered {
         stats.succeeded = self.seen.succeeded;
         stats.failures = FailureCounts::default();
         self.seen.failures.iter().for_each(|(failure, n)| stats.failures.add(failure, n));
+        for (code, n) in &self.seen.responses {
+            stats.responses.add(code.parse().unwrap_or(0), *n);
+        }
         stats.bytes_sent = self.seen.sent_bytes;
         stats.bytes_received = self.seen.received_bytes;
         stats.goodput_bytes = self.seen.goodput_bytes;
@@ -456,6 +459,7 @@ impl IntervalLine {
         counts.into_iter().all(|n| n <= MOST)
             && bytes.into_iter().all(|n| n <= MOST << 16)
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
+            && t.responses.values().all(|n| *n <= MOST)
     }
 }
 

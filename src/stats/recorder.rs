@@ -8,7 +8,8 @@ use super::{
     TcpTotals,
 };
 use crate::event::{
-    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, SectionCourse, TcpSample,
+    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, Responses, SectionCourse,
+    TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -32,6 +33,8 @@ pub struct WorkloadStats {
     pub tcp: TcpTotals,
     /// One row a second, or coarser.
     pub series: Series,
+    /// HTTP status codes of complete responses.
+    pub responses: Responses,
     /// When attempts succeeded and when they failed.
     pub episodes: Episodes,
     /// How connections ended whose exchange went well and whose end the host waited for.
@@ -72,6 +75,7 @@ impl WorkloadStats {
             goodput_bytes: 0,
             tcp: TcpTotals::default(),
             series: Series::new(start_ns),
+            responses: Responses::default(),
             episodes: Episodes::default(),
             endings: EndingCounts::default(),
             port_waits: 0,
@@ -126,6 +130,11 @@ impl Recorder {
             Err(failure) => self.stats.failures.count(failure),
         }
         self.stats.series.current().attempt(outcome);
+    }
+
+    /// A complete HTTP response came.
+    pub fn response(&mut self, status: u16) {
+        self.stats.responses.count(status);
     }
 
     /// The system did not allow what the workload is for.
@@ -255,6 +264,7 @@ impl Recorder {
             attempts: self.stats.attempts,
             succeeded: self.stats.succeeded,
             failures: self.stats.failures.clone(),
+            responses: self.stats.responses.clone(),
             bytes_sent: self.stats.bytes_sent,
             bytes_received: self.stats.bytes_received,
             goodput_bytes: self.stats.goodput_bytes,

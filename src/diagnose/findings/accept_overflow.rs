@@ -53,7 +53,9 @@ fn crowded(w: &WorkloadEvidence) -> bool {
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
     let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
-    if shows && crowded(w) { cut(w) } else { 0 }
+    // What meets clients that come one after the other as well has another cause.
+    let anyway = signs::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
+    if shows && crowded(w) && !anyway { cut(w) } else { 0 }
 }
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.

@@ -95,6 +95,11 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
     {
         return format!("{share} connections were {how} by the device {when}.");
     }
+    if failure == Failure::BadStatus {
+        let codes: Vec<String> =
+            w.responses.iter().filter(|(c, _)| *c >= 500).map(|(c, _)| c.to_string()).collect();
+        return format!("{share} requests were answered with status {}.", codes.join(", "));
+    }
     let what = match failure {
         Failure::ConnectTimeout => "connections were not accepted in time: no SYN-ACK came",
         Failure::ConnectRefused => "connections were refused: a RST answered the SYN",
@@ -111,6 +116,7 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::EofBeforeResponse => "connections were closed by the device before any byte of a response",
         Failure::TruncatedResponse => "responses ended in the middle: the device closed the connection",
         Failure::BadResponse => "responses were not what the protocol allows",
+        Failure::BadStatus => "responses had a status that says that the server failed (5xx)",
         Failure::CorruptPayload => "responses carried the wrong payload",
         Failure::HostOutOfPorts | Failure::HostOutOfFiles | Failure::HostOther => {
             "attempts failed on this machine"
@@ -152,6 +158,10 @@ const fn advice(failure: Failure) -> (&'static str, &'static str) {
         Failure::BadResponse | Failure::CorruptPayload => (
             "the port speaks another protocol, or the program writes its answer wrongly",
             "look at the bytes (--pcap, then Follow TCP Stream in Wireshark); check the port",
+        ),
+        Failure::BadStatus => (
+            "the server's handler failed, or it has no room for the request",
+            "look at what the device logs for this path; try another with --path",
         ),
         Failure::ConnectRefused => (
             "nothing listens at that port at that time",

@@ -213,13 +213,13 @@ impl Flow {
         if facts.acks == Acks::Nothing {
             return;
         }
+        if facts.acks == Acks::More && facts.from == Direction::FromDevice && self.host.payload_at.is_some() {
+            self.request_acked_at = Some(facts.at);
+        }
         if facts.acks == Acks::More {
             let missing = {
                 let (own, other) = self.halves_mut(facts.from);
                 own.ack = Some(s.ack);
-                if other.payload_at.is_some() {
-                    other.payload_acked_at = Some(facts.at);
-                }
                 if other.repeated.is_some_and(|r| after(s.ack, r.seq)) {
                     other.repeated = None;
                 }

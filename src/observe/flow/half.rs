@@ -63,8 +63,6 @@ pub(crate) struct Half {
     pub(crate) fin: Option<Fin>,
     /// When its last payload came.
     pub(crate) payload_at: Option<i64>,
-    /// When the other side last acknowledged more of its payload.
-    pub(crate) payload_acked_at: Option<i64>,
     /// When its last segment came.
     pub(crate) last_at: Option<i64>,
     /// Its payload that is sent again.

@@ -115,6 +115,8 @@ pub(crate) struct Flow {
     pub(crate) stalled_since: Option<i64>,
     /// Whether the host has repeated itself since the connection ended.
     pub(crate) host_repeated: bool,
+    /// When the device last acknowledged more of the host's payload.
+    pub(crate) request_acked_at: Option<i64>,
     /// When the device's last superfluous segment after both FINs came, unanswered so far.
     pub(crate) duel_pending: Option<i64>,
     /// How many were answered.
@@ -162,6 +164,7 @@ impl Flow {
             device_sent: Sent::default(),
             stalled_since: None,
             host_repeated: false,
+            request_acked_at: None,
             duel_pending: None,
             duels: 0,
             syn_wait: Wait::Off,

@@ -182,6 +182,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::PortWaits => Reading::Sure(count(w.port_waits)),
         W::Reconnects => Reading::Sure(count(w.reconnects)),
         W::LateStarts => Reading::Sure(count(w.late_starts)),
+        W::Response(code) => Reading::Sure(count(w.responses.get(&code.to_string()).copied().unwrap_or(0))),
         W::Failure(f) => Reading::Sure(count(w.failures.get(f))),
         W::Latency(phase, start, stat) => match (w.latency.get(&phase), start) {
             (None, _) => Reading::Missing(format!("the workload measured no {} latency", phase.name())),

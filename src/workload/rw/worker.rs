@@ -139,6 +139,12 @@ impl Channel {
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
         let clock = self.context.clock;
+        let status = self.codec.status();
+        status.into_iter().for_each(|status| recorder.response(status));
+        if status.is_some_and(is_server_error) {
+            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(Failure::BadStatus));
+            return;
+        }
         recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Ok(()));
         recorder.goodput(payload);
         match start.kind {
@@ -225,6 +231,11 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// A status that says that the server failed (RFC 9110, 15.6).
+const fn is_server_error(status: u16) -> bool {
+    status >= 500
 }
 
 impl Worker for Channel {
