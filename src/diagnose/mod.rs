@@ -9,6 +9,7 @@ mod evidence;
 mod finding;
 mod findings;
 mod intervals;
+mod needs;
 
 pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};
@@ -25,3 +26,4 @@ pub use evidence::{
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
+pub use needs::Need;

@@ -1,6 +1,7 @@
 //! One gate judged on one report.
 
 use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
+use super::needs;
 use super::{Op, Threshold};
 use crate::diagnose::{Accounted, FindingId};
 use crate::event::{AnomalyClass, AnomalyId};
@@ -90,7 +91,7 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
             if let Some(why) = &report.findings_incomplete {
                 return Reading::AtLeast(n, why.clone());
             }
-            if let Some(why) = unexplained(report) {
+            if let Some(why) = needs::nothing_tested(report).or_else(|| unexplained(report)) {
                 return Reading::AtLeast(n, why);
             }
             match packets_missing(report) {
@@ -314,22 +315,14 @@ fn finding(id: FindingId, report: &Report) -> Reading {
     if let Some(why) = &report.findings_incomplete {
         return Reading::AtLeast(n, why.clone());
     }
-    // These are concluded from packets alone.
-    let rests_on_packets = matches!(
-        id,
-        FindingId::AbortiveClose
-            | FindingId::TimewaitPortReuse
-            | FindingId::FinWaitTimeout
-            | FindingId::LossyLink
-    );
-    match packets_missing(report) {
-        Some(why) if rests_on_packets => Reading::AtLeast(n, why),
-        _ => Reading::Sure(n),
+    match id.needs().iter().find_map(|need| needs::unmet(*need, report)) {
+        Some(why) => Reading::AtLeast(n, why),
+        None => Reading::Sure(n),
     }
 }
 
 /// Why nothing may be concluded from what the packets did not show; `None` when all were looked at.
-fn packets_missing(report: &Report) -> Option<String> {
+pub(super) fn packets_missing(report: &Report) -> Option<String> {
     if report.capture.is_complete() {
         return None;
     }
