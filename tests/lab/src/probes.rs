@@ -1,0 +1,188 @@
+//! The probes beside the load, once a second each: ping, TCP connect, telemetry by datagram.
+
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+
+use espstress::event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
+use espstress::stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::State;
+
+use crate::host::{Host, Incoming};
+use crate::load::Shared;
+
+const SECOND: u64 = 1_000_000_000;
+const INTERVAL: u64 = SECOND;
+const LIMIT: u64 = 2 * SECOND;
+
+/// Longest wait for the device's FIN.
+const CLOSE_LIMIT: u64 = SECOND;
+
+/// Connections under way at once; a further one is left out.
+const MOST_UNDER_WAY: usize = 8;
+
+/// Questions that have not been answered: number, when, and whether it counts as lost.
+#[derive(Default)]
+struct Pending(VecDeque<(u32, u64, bool)>);
+
+impl Pending {
+    fn answer(&mut self, number: u32, now: u64, stats: &mut ProbeKindStats) -> bool {
+        let Some(at) = self.0.iter().position(|&(asked, ..)| asked == number) else { return false };
+        match self.0.remove(at) {
+            Some((_, _, true)) => stats.late += 1,
+            Some((_, since, false)) => stats.answer(now, now - since),
+            None => return false,
+        }
+        true
+    }
+
+    fn expire(&mut self, now: u64, stats: &mut ProbeKindStats) {
+        for (_, since, lost) in &mut self.0 {
+            if !*lost && now - *since >= LIMIT {
+                *lost = true;
+                stats.loss(now);
+            }
+        }
+        while self.0.len() > 64 {
+            self.0.pop_front();
+        }
+    }
+
+    fn next_ns(&self) -> Option<u64> {
+        self.0.iter().filter(|(.., lost)| !lost).map(|(_, since, _)| since + LIMIT).min()
+    }
+}
+
+/// One TCP probe under way.
+#[derive(Clone, Copy)]
+enum Connect {
+    Opening { handle: SocketHandle, since: u64 },
+    Closing { handle: SocketHandle, deadline: u64 },
+}
+
+/// The probes.
+pub struct Probes {
+    http: SocketAddrV4,
+    telemetry_at: SocketAddrV4,
+    tick_ns: u64,
+    number: u32,
+    icmp: ProbeKindStats,
+    tcp: ProbeKindStats,
+    telemetry: ProbeKindStats,
+    device: DeviceSeries,
+    pings: Pending,
+    questions: Pending,
+    connects: Vec<Connect>,
+}
+
+impl Probes {
+    /// From 0 on.
+    pub fn new(http: SocketAddrV4, telemetry_at: SocketAddrV4) -> Self {
+        let stats = |by| ProbeKindStats::new(by, 0, INTERVAL, LIMIT);
+        Self {
+            http,
+            telemetry_at,
+            tick_ns: 0,
+            number: 0,
+            icmp: stats("icmp datagram socket"),
+            tcp: stats("tcp connect"),
+            telemetry: stats("udp"),
+            device: DeviceSeries::default(),
+            pings: Pending::default(),
+            questions: Pending::default(),
+            connects: Vec::new(),
+        }
+    }
+
+    /// When they want to be asked again without anything coming in.
+    pub fn next_ns(&self) -> u64 {
+        let connects = self.connects.iter().map(|connect| match connect {
+            Connect::Opening { since, .. } => since + LIMIT,
+            Connect::Closing { deadline, .. } => *deadline,
+        });
+        let pending = [self.pings.next_ns(), self.questions.next_ns()].into_iter().flatten();
+        connects.chain(pending).chain([self.tick_ns]).min().unwrap_or(self.tick_ns)
+    }
+
+    /// Does what can be done now.
+    pub fn step(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
+        for number in host.pongs() {
+            self.pings.answer(number.into(), now, &mut self.icmp);
+        }
+        while let Some(bytes) = host.datagram() {
+            let Some(telemetry) = Telemetry::parse(&bytes) else {
+                self.device.unreadable += 1;
+                continue;
+            };
+            let number = telemetry.request.unwrap_or(0);
+            if self.questions.answer(number, now, &mut self.telemetry) {
+                self.device.take(DeviceSample { at_ns: now, telemetry });
+            }
+        }
+        self.pings.expire(now, &mut self.icmp);
+        self.questions.expire(now, &mut self.telemetry);
+        self.follow(host, now);
+        if now >= self.tick_ns {
+            self.ask(host, shared, now);
+            self.tick_ns += INTERVAL;
+        }
+    }
+
+    fn ask(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
+        self.number = (self.number + 1) & 0xffff;
+        host.ping(*self.http.ip(), self.number as u16);
+        self.pings.0.push_back((self.number, now, false));
+        host.send_datagram(self.telemetry_at, format!("telemetry {}", self.number).as_bytes());
+        self.questions.0.push_back((self.number, now, false));
+        if self.connects.len() < MOST_UNDER_WAY {
+            let (handle, _) = shared.open(host, self.http, WorkloadId::PROBE, Intent::Plain);
+            self.connects.push(Connect::Opening { handle, since: now });
+        }
+    }
+
+    fn follow(&mut self, host: &mut Host, now: u64) {
+        let Self { connects, tcp, .. } = self;
+        connects.retain_mut(|connect| {
+            if let Connect::Opening { handle, since } = *connect {
+                let failure = match host.state(handle) {
+                    State::SynSent | State::SynReceived if now < since + LIMIT => return true,
+                    State::SynSent | State::SynReceived => Some(Failure::ConnectTimeout),
+                    State::Closed => Some(Failure::ConnectRefused),
+                    _ => None,
+                };
+                if let Some(failure) = failure {
+                    tcp.failures.count(failure);
+                    tcp.loss(now);
+                    host.close(handle);
+                    return false;
+                }
+                tcp.answer(now, now - since);
+                host.shut_down(handle);
+                *connect = Connect::Closing { handle, deadline: now + CLOSE_LIMIT };
+            }
+            let Connect::Closing { handle, deadline } = *connect else { return true };
+            match host.read(handle, &mut [0; 64]) {
+                Incoming::Nothing | Incoming::Bytes(_) if now < deadline => true,
+                _ => {
+                    host.close(handle);
+                    false
+                }
+            }
+        });
+    }
+
+    /// Ends them; those under way are counted nowhere.
+    pub fn stop(self, host: &mut Host) -> ProbeOutcome {
+        for connect in self.connects {
+            let (Connect::Opening { handle, .. } | Connect::Closing { handle, .. }) = connect;
+            host.close(handle);
+        }
+        let measured = |stats| ProbeStats::Measured(Box::new(stats));
+        ProbeOutcome {
+            icmp: measured(self.icmp),
+            tcp: measured(self.tcp),
+            telemetry: measured(self.telemetry),
+            device: self.device,
+        }
+    }
+}
