@@ -48,7 +48,7 @@ struct Closing {
 }
 
 /// Everything of a device that lives below its program.
-pub struct Board {
+pub(crate) struct Board {
     stack: Stack,
     /// Virtual time, nanoseconds.
     now_ns: u64,
@@ -70,7 +70,7 @@ pub struct Board {
 
 impl Board {
     /// A device that starts now.
-    pub fn start(address: Ipv4Addr, seed: u64, now_ns: u64, power_save: PowerSave) -> Self {
+    pub(crate) fn start(address: Ipv4Addr, seed: u64, now_ns: u64, power_save: PowerSave) -> Self {
         let mut stack = Stack::new(address, seed, now_ns);
         let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 6_000]);
         let mut socket = udp::Socket::new(buffer(), buffer());
@@ -98,7 +98,7 @@ impl Board {
     }
 
     /// The station has lost its access point.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         /// `WIFI_REASON_BEACON_TIMEOUT`
         const BEACON_TIMEOUT: DisconnectReason = DisconnectReason(200);
         self.wifi.disconnects += 1;
@@ -106,7 +106,7 @@ impl Board {
     }
 
     /// Takes a packet that has arrived.
-    pub fn take(&mut self, packet: Vec<u8>, now_ns: u64) {
+    pub(crate) fn take(&mut self, packet: Vec<u8>, now_ns: u64) {
         self.now_ns = now_ns;
         self.weigh();
         if self.heap.is_full(packet.len()) || self.drops_syn(&packet) {
@@ -117,17 +117,17 @@ impl Board {
     }
 
     /// Time goes on.
-    pub fn at(&mut self, now_ns: u64) {
+    pub(crate) fn at(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 
     /// Whether the program should be asked again before time goes on.
-    pub fn is_restless(&self) -> bool {
+    pub(crate) fn is_restless(&self) -> bool {
         self.any_ready || self.until.is_some_and(|until| until <= self.clock())
     }
 
     /// Sends what there is to send, and tidies up.
-    pub fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         let now_ns = self.now_ns;
         self.stack.send(now_ns);
         for handle in std::mem::take(&mut self.doomed) {
@@ -160,7 +160,7 @@ impl Board {
     }
 
     /// The next packet that leaves; there is none when no memory is left to build it.
-    pub fn outgoing(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn outgoing(&mut self) -> Option<Vec<u8>> {
         while let Some(packet) = self.stack.outgoing() {
             if !self.heap.is_full(packet.len()) {
                 return Some(packet);
@@ -170,7 +170,7 @@ impl Board {
     }
 
     /// When something happens here without anything coming in.
-    pub fn next_ns(&mut self) -> Option<u64> {
+    pub(crate) fn next_ns(&mut self) -> Option<u64> {
         let asked = self.until.map(|until| {
             let at_ns = self.origin_ns.saturating_add(until.as_micros().saturating_mul(1_000));
             at_ns.max(self.now_ns + 1_000)
@@ -186,7 +186,8 @@ impl Board {
         self.stack.sockets.get_mut(handle)
     }
 
-    /// A SYN that finds no room in the backlog is not answered.
+    /// A SYN that finds no room in the backlog is not answered. One that comes again belongs to the connection that it
+    /// began, whose own timer repeats the answer; smoltcp would give it to the next listener.
     fn drops_syn(&mut self, packet: &[u8]) -> bool {
         let Some(segment) = packet::segment(packet).filter(|s| s.syn && !s.ack) else { return false };
         let Some(service) = Service::TCP.into_iter().find(|s| s.port() == segment.to.port()) else {
@@ -197,10 +198,10 @@ impl Board {
             socket.local_endpoint().is_some_and(|end| end.port == segment.to.port())
                 && socket.remote_endpoint().is_some_and(|end| end.port == segment.from.port())
         });
-        let listens = self.waiting[service as usize].iter().any(|&handle| {
-            self.stack.sockets.get::<tcp::Socket<'_>>(handle).state() == tcp::State::Listen
-        });
-        !known && !listens
+        let listens = self.waiting[service as usize]
+            .iter()
+            .any(|&handle| self.stack.sockets.get::<tcp::Socket<'_>>(handle).state() == tcp::State::Listen);
+        known || !listens
     }
 
     /// One socket listens for each service as long as its backlog has room.
@@ -255,10 +256,9 @@ impl Board {
             match socket.state() {
                 tcp::State::Established => sums.established += 1,
                 tcp::State::CloseWait => sums.close_wait += 1,
-                tcp::State::FinWait1
-                | tcp::State::FinWait2
-                | tcp::State::Closing
-                | tcp::State::LastAck => sums.fin_wait += 1,
+                tcp::State::FinWait1 | tcp::State::FinWait2 | tcp::State::Closing | tcp::State::LastAck => {
+                    sums.fin_wait += 1
+                }
                 tcp::State::TimeWait => sums.time_wait += 1,
                 tcp::State::Listen | tcp::State::Closed | tcp::State::SynSent | tcp::State::SynReceived => {}
             }
@@ -278,9 +278,7 @@ impl Board {
         let ready = |ready: bool| if ready { Readiness::Ready } else { Readiness::Idle };
         match source {
             Source::Empty | Source::Dialling(_) => Readiness::Idle,
-            Source::Telemetry => {
-                ready(self.stack.sockets.get::<udp::Socket<'_>>(self.telemetry).can_recv())
-            }
+            Source::Telemetry => ready(self.stack.sockets.get::<udp::Socket<'_>>(self.telemetry).can_recv()),
             Source::Listener(_) if interest == Interest::Nothing => Readiness::Idle,
             Source::Listener(service) => ready(self.acceptable(service).is_some()),
             Source::Stream(id) => {
@@ -301,7 +299,7 @@ impl Board {
 }
 
 /// The board under the program's loop.
-pub struct BoardSockets(pub Rc<RefCell<Board>>);
+pub(crate) struct BoardSockets(pub(crate) Rc<RefCell<Board>>);
 
 impl Sockets for BoardSockets {
     type Id = usize;

@@ -12,20 +12,20 @@ const TOTAL: u64 = 113_840;
 const BASE: u64 = 14_000;
 
 /// A socket that is open or waits for its peer: control block, netconn, mailbox.
-pub const SOCKET: u64 = 620;
+pub(crate) const SOCKET: u64 = 620;
 
 /// A control block in TIME_WAIT.
-pub const TIME_WAIT: u64 = 184;
+pub(crate) const TIME_WAIT: u64 = 184;
 
 /// The head of a packet buffer.
-pub const BUFFER: u64 = 76;
+pub(crate) const BUFFER: u64 = 76;
 
 /// Below this nothing can be received or sent.
 const FLOOR: u64 = 1_700;
 
 /// A heap.
 #[derive(Clone, Copy, Debug)]
-pub struct Heap {
+pub(crate) struct Heap {
     hoarded: u64,
     in_use: u64,
     least: u64,
@@ -39,13 +39,13 @@ impl Default for Heap {
 
 impl Heap {
     /// What sockets and buffers take now.
-    pub fn set_in_use(&mut self, bytes: u64) {
+    pub(crate) fn set_in_use(&mut self, bytes: u64) {
         self.in_use = bytes;
         self.least = self.least.min(self.free());
     }
 
     /// Takes a block for good, where there is one.
-    pub fn hoard(&mut self, bytes: u64) {
+    pub(crate) fn hoard(&mut self, bytes: u64) {
         if self.free() > bytes + 8 {
             self.hoarded += bytes + 8;
             self.least = self.least.min(self.free());
@@ -53,7 +53,7 @@ impl Heap {
     }
 
     /// Whether a packet of that length finds no room.
-    pub fn is_full(&self, length: usize) -> bool {
+    pub(crate) fn is_full(&self, length: usize) -> bool {
         self.free() < FLOOR + length as u64
     }
 
@@ -62,7 +62,7 @@ impl Heap {
     }
 
     /// What the device says of it.
-    pub fn reading(&self) -> Reading {
+    pub(crate) fn reading(&self) -> Reading {
         let bytes = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Reading {
             free: bytes(self.free()),

@@ -40,7 +40,7 @@ struct Count {
 }
 
 /// The host's end.
-pub struct Host {
+pub(crate) struct Host {
     stack: Stack,
     address: Ipv4Addr,
     now_ns: u64,
@@ -57,7 +57,7 @@ pub struct Host {
 
 impl Host {
     /// A host.
-    pub fn new(address: Ipv4Addr, seed: u64) -> Self {
+    pub(crate) fn new(address: Ipv4Addr, seed: u64) -> Self {
         let mut stack = Stack::new(address, seed, 0);
         let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 16_384]);
         let mut socket = udp::Socket::new(buffer(), buffer());
@@ -79,12 +79,12 @@ impl Host {
     }
 
     /// Time goes on.
-    pub fn at(&mut self, now_ns: u64) {
+    pub(crate) fn at(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 
     /// Takes a packet that has arrived.
-    pub fn take(&mut self, packet: Vec<u8>) {
+    pub(crate) fn take(&mut self, packet: Vec<u8>) {
         if let Some(number) = packet::pong(&packet) {
             self.pongs.push(number);
             return;
@@ -106,7 +106,7 @@ impl Host {
     }
 
     /// Sends what there is to send, and tidies up.
-    pub fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         let now_ns = self.now_ns;
         self.stack.send(now_ns);
         let Self { orphans, stack, time_wait, .. } = self;
@@ -141,7 +141,7 @@ impl Host {
     }
 
     /// The next packet that leaves.
-    pub fn outgoing(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn outgoing(&mut self) -> Option<Vec<u8>> {
         let packet = self.by_hand.pop().or_else(|| self.stack.outgoing())?;
         if let Some(segment) = packet::segment(&packet) {
             self.note_outgoing(&segment);
@@ -150,7 +150,7 @@ impl Host {
     }
 
     /// When something happens here without anything coming in.
-    pub fn next_ns(&mut self) -> Option<u64> {
+    pub(crate) fn next_ns(&mut self) -> Option<u64> {
         self.stack.next_ns(self.now_ns)
     }
 
@@ -183,7 +183,7 @@ impl Host {
     }
 
     /// Begins a connection from a local port.
-    pub fn connect(&mut self, port: u16, to: SocketAddrV4) -> SocketHandle {
+    pub(crate) fn connect(&mut self, port: u16, to: SocketAddrV4) -> SocketHandle {
         let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
@@ -195,17 +195,17 @@ impl Host {
     }
 
     /// Where a connection stands.
-    pub fn state(&self, handle: SocketHandle) -> tcp::State {
+    pub(crate) fn state(&self, handle: SocketHandle) -> tcp::State {
         self.stack.sockets.get::<tcp::Socket<'_>>(handle).state()
     }
 
     /// Hands bytes over; how many were taken.
-    pub fn write(&mut self, handle: SocketHandle, bytes: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, handle: SocketHandle, bytes: &[u8]) -> usize {
         self.tcp(handle).send_slice(bytes).unwrap_or(0)
     }
 
     /// Takes what has come.
-    pub fn read(&mut self, handle: SocketHandle, space: &mut [u8]) -> Incoming {
+    pub(crate) fn read(&mut self, handle: SocketHandle, space: &mut [u8]) -> Incoming {
         let socket = self.tcp(handle);
         match socket.recv_slice(space) {
             Ok(n) if n > 0 => Incoming::Bytes(n),
@@ -220,12 +220,12 @@ impl Host {
     }
 
     /// Shuts down writing.
-    pub fn shut_down(&mut self, handle: SocketHandle) {
+    pub(crate) fn shut_down(&mut self, handle: SocketHandle) {
         self.tcp(handle).close();
     }
 
     /// The program lets go of the connection.
-    pub fn close(&mut self, handle: SocketHandle) {
+    pub(crate) fn close(&mut self, handle: SocketHandle) {
         let now_ns = self.now_ns;
         let socket = self.tcp(handle);
         match socket.state() {
@@ -241,13 +241,13 @@ impl Host {
     }
 
     /// The program resets the connection.
-    pub fn reset(&mut self, handle: SocketHandle) {
+    pub(crate) fn reset(&mut self, handle: SocketHandle) {
         self.tcp(handle).abort();
         self.orphans.push((handle, self.now_ns));
     }
 
     /// The host is gone from the connection, without a word.
-    pub fn vanish(&mut self, handle: SocketHandle) {
+    pub(crate) fn vanish(&mut self, handle: SocketHandle) {
         if let Some(end) = self.tcp(handle).local_endpoint() {
             self.vanished.insert(end.port);
         }
@@ -255,7 +255,7 @@ impl Host {
     }
 
     /// What Linux would say of the connection in TCP_INFO.
-    pub fn sample(&self, port: u16) -> Option<TcpSample> {
+    pub(crate) fn sample(&self, port: u16) -> Option<TcpSample> {
         let count = self.counts.get(&port)?;
         Some(TcpSample {
             rtt_us: u32::try_from(count.rtt_ns? / 1_000).unwrap_or(u32::MAX),
@@ -265,18 +265,18 @@ impl Host {
     }
 
     /// Sends an echo request.
-    pub fn ping(&mut self, to: Ipv4Addr, number: u16) {
+    pub(crate) fn ping(&mut self, to: Ipv4Addr, number: u16) {
         let ping = packet::ping(self.address, to, number);
         self.by_hand.push(ping);
     }
 
     /// The echo replies that have come.
-    pub fn pongs(&mut self) -> Vec<u16> {
+    pub(crate) fn pongs(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.pongs)
     }
 
     /// Sends a datagram.
-    pub fn send_datagram(&mut self, to: SocketAddrV4, bytes: &[u8]) {
+    pub(crate) fn send_datagram(&mut self, to: SocketAddrV4, bytes: &[u8]) {
         let handle = self.datagrams;
         let socket: &mut udp::Socket<'_> = self.stack.sockets.get_mut(handle);
         // Its buffer holds a dozen of them.
@@ -284,7 +284,7 @@ impl Host {
     }
 
     /// The next datagram that has come.
-    pub fn datagram(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn datagram(&mut self) -> Option<Vec<u8>> {
         let handle = self.datagrams;
         let socket: &mut udp::Socket<'_> = self.stack.sockets.get_mut(handle);
         socket.recv().ok().map(|(bytes, _)| bytes.to_vec())
@@ -293,7 +293,7 @@ impl Host {
 
 /// What reading came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// So many bytes.
     Bytes(usize),
     /// Nothing yet.

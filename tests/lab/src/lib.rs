@@ -12,6 +12,7 @@
 //! No clock is read and nothing sleeps: a run is a function of its setup, seed included. The device program, the link
 //! model, the rules on packets, the statistics and the judge are the ones of live runs.
 
+pub mod case;
 mod chance;
 mod device;
 mod heap;
@@ -20,4 +21,5 @@ pub mod load;
 mod packet;
 mod probes;
 mod stack;
+pub mod tally;
 pub mod world;

@@ -102,7 +102,7 @@ impl Load {
 
 /// Local ports, each used once.
 #[derive(Debug)]
-pub struct Ports {
+pub(crate) struct Ports {
     next: u16,
 }
 
@@ -121,7 +121,7 @@ impl Ports {
 }
 
 /// What all lanes and probes have in common.
-pub struct Shared {
+pub(crate) struct Shared {
     /// Where intentions are noted.
     pub book: Arc<IntentBook>,
     /// Connections that the load holds open.
@@ -251,11 +251,20 @@ enum Phase {
     Paused(u64),
     /// Has an attempt, and waits for its time.
     Planned,
-    Connecting { deadline: u64 },
+    Connecting {
+        deadline: u64,
+    },
     /// Between handshake and request.
     Delayed(u64),
-    Exchanging { deadline: u64, asked: u64, heard: bool },
-    Draining { since: u64, deadline: u64 },
+    Exchanging {
+        deadline: u64,
+        asked: u64,
+        heard: bool,
+    },
+    Draining {
+        since: u64,
+        deadline: u64,
+    },
     Over,
 }
 
@@ -290,12 +299,13 @@ impl Schedule {
             }
             None => now,
         };
-        (at < self.end_ns).then_some(at)
+        // What is late when time is up is not begun.
+        (at < self.end_ns && now < self.end_ns).then_some(at)
     }
 }
 
 /// A workload under way.
-pub struct Workload {
+pub(crate) struct Workload {
     load: Load,
     to: SocketAddrV4,
     lanes: Vec<Lane>,

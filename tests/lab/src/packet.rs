@@ -4,34 +4,33 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber,
 };
 
 /// What is looked at of a TCP segment.
 #[derive(Clone, Copy, Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// Sender.
-    pub from: SocketAddrV4,
+    pub(crate) from: SocketAddrV4,
     /// Receiver.
-    pub to: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
     /// Sequence number.
-    pub sequence: u32,
+    pub(crate) sequence: u32,
     /// Acknowledgement number.
-    pub acknowledges: u32,
+    pub(crate) acknowledges: u32,
     /// Sequence space that it takes.
-    pub length: u32,
+    pub(crate) length: u32,
     /// SYN.
-    pub syn: bool,
+    pub(crate) syn: bool,
     /// ACK.
-    pub ack: bool,
-    /// FIN.
-    pub fin: bool,
+    pub(crate) ack: bool,
     /// RST.
-    pub rst: bool,
+    pub(crate) rst: bool,
 }
 
 /// The TCP segment in an IPv4 packet.
-pub fn segment(packet: &[u8]) -> Option<Segment> {
+pub(crate) fn segment(packet: &[u8]) -> Option<Segment> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let (source, destination) = (ip.src_addr(), ip.dst_addr());
     if ip.next_header() != IpProtocol::Tcp {
@@ -46,13 +45,12 @@ pub fn segment(packet: &[u8]) -> Option<Segment> {
         length: tcp.segment_len() as u32,
         syn: tcp.syn(),
         ack: tcp.ack(),
-        fin: tcp.fin(),
         rst: tcp.rst(),
     })
 }
 
 /// An echo request.
-pub fn ping(from: Ipv4Addr, to: Ipv4Addr, number: u16) -> Vec<u8> {
+pub(crate) fn ping(from: Ipv4Addr, to: Ipv4Addr, number: u16) -> Vec<u8> {
     let echo = Icmpv4Repr::EchoRequest { ident: 7, seq_no: number, data: b"espstress" };
     let checksums = ChecksumCapabilities::default();
     let mut bytes = ip(from, to, IpProtocol::Icmp, echo.buffer_len());
@@ -62,7 +60,7 @@ pub fn ping(from: Ipv4Addr, to: Ipv4Addr, number: u16) -> Vec<u8> {
 }
 
 /// The number of an echo reply.
-pub fn pong(packet: &[u8]) -> Option<u16> {
+pub(crate) fn pong(packet: &[u8]) -> Option<u16> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     if ip.next_header() != IpProtocol::Icmp {
         return None;
@@ -75,7 +73,7 @@ pub fn pong(packet: &[u8]) -> Option<u16> {
 }
 
 /// The acknowledgement that a host in TIME_WAIT answers a repeated segment with.
-pub fn time_wait_ack(of: &Segment) -> Vec<u8> {
+pub(crate) fn time_wait_ack(of: &Segment) -> Vec<u8> {
     let tcp = TcpRepr {
         src_port: of.to.port(),
         dst_port: of.from.port(),
@@ -104,8 +102,7 @@ pub fn time_wait_ack(of: &Segment) -> Vec<u8> {
 
 /// An IPv4 packet with room for its payload.
 fn ip(from: Ipv4Addr, to: Ipv4Addr, protocol: IpProtocol, payload_len: usize) -> Vec<u8> {
-    let head =
-        Ipv4Repr { src_addr: from, dst_addr: to, next_header: protocol, payload_len, hop_limit: 64 };
+    let head = Ipv4Repr { src_addr: from, dst_addr: to, next_header: protocol, payload_len, hop_limit: 64 };
     let mut bytes = vec![0; head.buffer_len() + payload_len];
     head.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[..]), &ChecksumCapabilities::default());
     bytes

@@ -61,9 +61,9 @@ enum Connect {
 }
 
 /// The probes.
-pub struct Probes {
+pub(crate) struct Probes {
     http: SocketAddrV4,
-    telemetry_at: SocketAddrV4,
+    telemetry_at: Option<SocketAddrV4>,
     tick_ns: u64,
     number: u32,
     icmp: ProbeKindStats,
@@ -76,8 +76,8 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// From 0 on.
-    pub fn new(http: SocketAddrV4, telemetry_at: SocketAddrV4) -> Self {
+    /// From 0 on; without an address for it, there is no telemetry.
+    pub(crate) fn new(http: SocketAddrV4, telemetry_at: Option<SocketAddrV4>) -> Self {
         let stats = |by| ProbeKindStats::new(by, 0, INTERVAL, LIMIT);
         Self {
             http,
@@ -95,7 +95,7 @@ impl Probes {
     }
 
     /// When they want to be asked again without anything coming in.
-    pub fn next_ns(&self) -> u64 {
+    pub(crate) fn next_ns(&self) -> u64 {
         let connects = self.connects.iter().map(|connect| match connect {
             Connect::Opening { since, .. } => since + LIMIT,
             Connect::Closing { deadline, .. } => *deadline,
@@ -105,7 +105,7 @@ impl Probes {
     }
 
     /// Does what can be done now.
-    pub fn step(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
+    pub(crate) fn step(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
         for number in host.pongs() {
             self.pings.answer(number.into(), now, &mut self.icmp);
         }
@@ -132,8 +132,10 @@ impl Probes {
         self.number = (self.number + 1) & 0xffff;
         host.ping(*self.http.ip(), self.number as u16);
         self.pings.0.push_back((self.number, now, false));
-        host.send_datagram(self.telemetry_at, format!("telemetry {}", self.number).as_bytes());
-        self.questions.0.push_back((self.number, now, false));
+        if let Some(at) = self.telemetry_at {
+            host.send_datagram(at, format!("telemetry {}", self.number).as_bytes());
+            self.questions.0.push_back((self.number, now, false));
+        }
         if self.connects.len() < MOST_UNDER_WAY {
             let (handle, _) = shared.open(host, self.http, WorkloadId::PROBE, Intent::Plain);
             self.connects.push(Connect::Opening { handle, since: now });
@@ -172,7 +174,7 @@ impl Probes {
     }
 
     /// Ends them; those under way are counted nowhere.
-    pub fn stop(self, host: &mut Host) -> ProbeOutcome {
+    pub(crate) fn stop(self, host: &mut Host) -> ProbeOutcome {
         for connect in self.connects {
             let (Connect::Opening { handle, .. } | Connect::Closing { handle, .. }) = connect;
             host.close(handle);
@@ -181,7 +183,10 @@ impl Probes {
         ProbeOutcome {
             icmp: measured(self.icmp),
             tcp: measured(self.tcp),
-            telemetry: measured(self.telemetry),
+            telemetry: match self.telemetry_at {
+                Some(_) => measured(self.telemetry),
+                None => ProbeStats::Unavailable { reason: "the device has none".to_owned() },
+            },
             device: self.device,
         }
     }

@@ -9,10 +9,10 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 
 /// Bytes of an IP packet at most: Ethernet's, and Wi-Fi's behind it.
-pub const MTU: usize = 1_500;
+pub(crate) const MTU: usize = 1_500;
 
 /// Nanoseconds of virtual time, in smoltcp's microseconds.
-pub fn instant(ns: u64) -> Instant {
+pub(crate) fn instant(ns: u64) -> Instant {
     Instant::from_micros(i64::try_from(ns / 1_000).unwrap_or(i64::MAX))
 }
 
@@ -63,16 +63,16 @@ impl phy::Device for Port {
 }
 
 /// An interface and its sockets.
-pub struct Stack {
+pub(crate) struct Stack {
     interface: Interface,
     port: Port,
     /// Its sockets.
-    pub sockets: SocketSet<'static>,
+    pub(crate) sockets: SocketSet<'static>,
 }
 
 impl Stack {
     /// An interface with one address, on a network without a router.
-    pub fn new(address: Ipv4Addr, seed: u64, now_ns: u64) -> Self {
+    pub(crate) fn new(address: Ipv4Addr, seed: u64, now_ns: u64) -> Self {
         let mut port = Port::default();
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
@@ -85,30 +85,31 @@ impl Stack {
     }
 
     /// The interface's context, to connect with.
-    pub fn parts(&mut self) -> (&mut Interface, &mut SocketSet<'static>) {
+    pub(crate) fn parts(&mut self) -> (&mut Interface, &mut SocketSet<'static>) {
         (&mut self.interface, &mut self.sockets)
     }
 
     /// Takes one packet in.
-    pub fn take(&mut self, packet: Vec<u8>, now_ns: u64) {
+    pub(crate) fn take(&mut self, packet: Vec<u8>, now_ns: u64) {
         self.port.incoming = Some(packet);
         let Self { interface, port, sockets } = self;
-        while interface.poll_ingress_single(instant(now_ns), port, sockets) != PollIngressSingleResult::None {}
+        while interface.poll_ingress_single(instant(now_ns), port, sockets) != PollIngressSingleResult::None {
+        }
     }
 
     /// Lets its sockets send what they have to.
-    pub fn send(&mut self, now_ns: u64) {
+    pub(crate) fn send(&mut self, now_ns: u64) {
         let Self { interface, port, sockets } = self;
         while interface.poll_egress(instant(now_ns), port, sockets) == PollResult::SocketStateChanged {}
     }
 
     /// The next packet that it sends.
-    pub fn outgoing(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn outgoing(&mut self) -> Option<Vec<u8>> {
         self.port.outgoing.pop_front()
     }
 
     /// When its sockets want to be asked again without anything coming in; always later than now.
-    pub fn next_ns(&mut self, now_ns: u64) -> Option<u64> {
+    pub(crate) fn next_ns(&mut self, now_ns: u64) -> Option<u64> {
         let at = self.interface.poll_at(instant(now_ns), &self.sockets)?;
         let at_ns = u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1_000);
         Some(at_ns.max(now_ns + 1_000))

@@ -17,6 +17,7 @@ use espstress_device::telemetry::PowerSave;
 use espstress_device::{Config, Persona, Program, Service};
 use espstress_twin::link::{self, Direction, Link, LinkEvent, LinkSpec, Passage};
 
+use crate::case::Tells;
 use crate::chance::{Chance, Purpose};
 use crate::device::{Board, BoardSockets};
 use crate::host::Host;
@@ -65,6 +66,8 @@ pub struct Setup {
     pub link: LinkSpec,
     /// The load.
     pub load: Load,
+    /// Whether the device tells of itself.
+    pub tells: Tells,
 }
 
 /// What came of it.
@@ -86,8 +89,8 @@ pub struct Run {
     pub served_with_fault: u64,
     /// Restarts of the device.
     pub restarts: u64,
-    /// Outages of the link.
-    pub outages: u64,
+    /// Outages of the link, from when to when, nanoseconds.
+    pub outages: Vec<(u64, u64)>,
 }
 
 /// Runs and judges.
@@ -132,7 +135,7 @@ struct World {
     troubles: u64,
     served_with_fault: u64,
     restarts: u64,
-    outages: u64,
+    outages: Vec<(u64, u64)>,
 }
 
 /// The services at the device's own ports.
@@ -153,7 +156,7 @@ fn at(service: Service) -> SocketAddrV4 {
 
 impl World {
     fn new(setup: &Setup, config: &Config) -> Self {
-        let Setup { seed, load, .. } = *setup;
+        let Setup { seed, load, tells, .. } = *setup;
         let mut stacks = Chance::new(seed, Purpose::Stacks);
         let mut chance = Chance::new(seed, Purpose::Processor);
         let book = Arc::new(IntentBook::default());
@@ -182,12 +185,15 @@ impl World {
             shared: Shared {
                 book,
                 open: 0,
-                capacity: Some(config.capacity().into()),
+                capacity: (tells == Tells::All).then(|| config.capacity().into()),
                 ports: Ports::from(32_768 + stacks.between(0, 20_000) as u16),
             },
             workload: Some(Workload::new(load, at(service))),
             outcome: None,
-            probes: Some(Probes::new(at(Service::Http), at(Service::Telemetry))),
+            probes: Some(Probes::new(
+                at(Service::Http),
+                (tells == Tells::All).then(|| at(Service::Telemetry)),
+            )),
             probed: None,
             link: Link::new(setup.link.clone(), Chance::new(seed, Purpose::Link).any(), 0),
             sight: Some(sight),
@@ -206,7 +212,7 @@ impl World {
             troubles: 0,
             served_with_fault: 0,
             restarts: 0,
-            outages: 0,
+            outages: Vec::new(),
         }
     }
 
@@ -258,9 +264,16 @@ impl World {
             }
         }
         while let Some(event) = self.link.poll_event() {
-            if let LinkEvent::Down { .. } = event {
-                self.outages += 1;
-                self.board.borrow_mut().disconnected();
+            match event {
+                LinkEvent::Down { at_ns, .. } => {
+                    self.outages.push((at_ns, u64::MAX));
+                    self.board.borrow_mut().disconnected();
+                }
+                LinkEvent::Up { at_ns } => {
+                    if let Some((_, end)) = self.outages.last_mut() {
+                        *end = at_ns;
+                    }
+                }
             }
         }
     }
@@ -429,7 +442,7 @@ impl World {
             duration_ns: self.now,
             workloads,
             packets,
-            probes: self.probed.unwrap_or_else(|| Probes::new(at(Service::Http), at(Service::Http)).stop(&mut self.host)),
+            probes: self.probed.unwrap_or_else(|| Probes::new(at(Service::Http), None).stop(&mut self.host)),
             troubles: self.troubles,
             served_with_fault: self.served_with_fault,
             restarts: self.restarts,
