@@ -289,20 +289,29 @@ pub enum Half {
     HeldOut,
 }
 
-/// Places of a cell's runs.
-const PLACES: u64 = 10_000;
+/// Bits of a seed below its cell's.
+const BELOW: u32 = 16;
 
-/// The seed of a cell's `n`th run.
-pub const fn seed(cell: usize, n: u64, half: Half) -> u64 {
-    (cell as u64 * PLACES + n) * 2 + half as u64
+/// The number of a cell, by its name: it stays what it is when the tables grow.
+fn number(cell: &Cell) -> u64 {
+    // FNV-1a, folded to 32 bits; that no two cells share a number is tested.
+    let hash = cell.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash ^ hash >> 32) & 0xffff_ffff
 }
 
 /// The cell of a seed.
-pub const fn cell_of(seed: u64) -> usize {
-    (seed / 2 / PLACES) as usize
+pub fn cell_of(seed: u64) -> Option<Cell> {
+    cells().into_iter().find(|cell| number(cell) == seed >> BELOW)
 }
 
 impl Cell {
+    /// The seed of its `n`th run, of fewer than 32,768 in each half.
+    pub fn seed(&self, n: u64, half: Half) -> u64 {
+        number(self) << BELOW | (n << 1 & 0xfffe) | half as u64
+    }
+
     /// What is run under a seed.
     pub fn setup(&self, seed: u64) -> Setup {
         let mut chance = Chance::new(seed, Purpose::Case);
@@ -389,5 +398,23 @@ impl Verdict {
     /// A fault that showed itself and was not named.
     pub const fn is_miss(&self) -> bool {
         !self.right_said && self.shown >= Self::ENOUGH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_names_its_cell() {
+        let cells = cells();
+        let numbers: BTreeSet<u64> = cells.iter().map(number).collect();
+        assert_eq!(numbers.len(), cells.len());
+        let cell = cells[cells.len() / 2];
+        let seed = cell.seed(5, Half::HeldOut);
+        assert_eq!(cell_of(seed).map(|found| found.to_string()), Some(cell.to_string()));
+        assert!(seed % 2 == 1 && cell.seed(5, Half::Training) % 2 == 0);
     }
 }

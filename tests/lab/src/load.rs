@@ -108,12 +108,12 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// From a port on.
-    pub const fn from(next: u16) -> Self {
+    pub(crate) const fn from(next: u16) -> Self {
         Self { next }
     }
 
     /// Another one.
-    pub const fn take(&mut self) -> u16 {
+    pub(crate) const fn take(&mut self) -> u16 {
         let port = self.next;
         self.next = if port == u16::MAX { 32_768 } else { port + 1 };
         port
@@ -123,13 +123,13 @@ impl Ports {
 /// What all lanes and probes have in common.
 pub(crate) struct Shared {
     /// Where intentions are noted.
-    pub book: Arc<IntentBook>,
+    pub(crate) book: Arc<IntentBook>,
     /// Connections that the load holds open.
-    pub open: u32,
+    pub(crate) open: u32,
     /// How many the device says it holds.
-    pub capacity: Option<u32>,
+    pub(crate) capacity: Option<u32>,
     /// Local ports.
-    pub ports: Ports,
+    pub(crate) ports: Ports,
 }
 
 impl Shared {
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     /// Begins a connection, its intention noted.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         host: &mut Host,
         to: SocketAddrV4,
@@ -314,12 +314,12 @@ pub(crate) struct Workload {
     buffer: Vec<u8>,
     ended_ns: Option<u64>,
     /// Attempts that failed, connections that were reset or left open: how often a fault can have shown.
-    pub troubles: u64,
+    pub(crate) troubles: u64,
 }
 
 impl Workload {
     /// Begins at 0.
-    pub fn new(load: Load, to: SocketAddrV4) -> Self {
+    pub(crate) fn new(load: Load, to: SocketAddrV4) -> Self {
         let lane = |n: u32| Lane {
             phase: Phase::Free,
             link: None,
@@ -344,22 +344,22 @@ impl Workload {
     }
 
     /// When it ended.
-    pub const fn ended_ns(&self) -> Option<u64> {
+    pub(crate) const fn ended_ns(&self) -> Option<u64> {
         self.ended_ns
     }
 
     /// The recorder.
-    pub const fn recorder(&mut self) -> &mut Recorder {
+    pub(crate) const fn recorder(&mut self) -> &mut Recorder {
         &mut self.recorder
     }
 
     /// What it measured.
-    pub fn finish(self) -> Recorder {
+    pub(crate) fn finish(self) -> Recorder {
         self.recorder
     }
 
     /// When it wants to be asked again without anything coming in.
-    pub fn next_ns(&self) -> Option<u64> {
+    pub(crate) fn next_ns(&self) -> Option<u64> {
         let at = |lane: &Lane| match lane.phase {
             Phase::Paused(at) | Phase::Delayed(at) => Some(at),
             Phase::Planned => Some(lane.intended),
@@ -372,7 +372,7 @@ impl Workload {
     }
 
     /// Does what can be done now.
-    pub fn step(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
+    pub(crate) fn step(&mut self, host: &mut Host, shared: &mut Shared, now: u64) {
         for at in 0..self.lanes.len() {
             while self.lane(at, host, shared, now) {}
         }

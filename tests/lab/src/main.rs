@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 
 use espstress::engine::Packets;
-use espstress_lab::case::{Half, cell_of, cells, seed};
+use espstress_lab::case::{Half, cell_of, cells};
 use espstress_lab::tally::{Judged, Tally};
 use espstress_lab::world;
 
@@ -41,11 +41,11 @@ fn matrix(options: &[&str]) -> ExitCode {
         }
     }
     let mut tally = Tally::default();
-    for (number, cell) in cells().into_iter().enumerate() {
+    for cell in cells() {
         let runs = if cell.truth.right.is_none() { healthy } else { faults };
         for n in 0..runs {
             for half in [Half::Training, Half::HeldOut] {
-                let seed = seed(number, n, half);
+                let seed = cell.seed(n, half);
                 let run = world::run(&cell.setup(seed));
                 tally.0.push(Judged { cell, seed, half, verdict: cell.verdict(&run) });
             }
@@ -62,7 +62,7 @@ fn matrix(options: &[&str]) -> ExitCode {
 }
 
 fn replay(seed: u64) -> ExitCode {
-    let Some(cell) = cells().get(cell_of(seed)).copied() else { return usage() };
+    let Some(cell) = cell_of(seed) else { return usage() };
     let setup = cell.setup(seed);
     let run = world::run(&setup);
     println!("{cell}");
