@@ -340,6 +340,7 @@ impl Cell {
                 duration_ns: self.length_ns,
             },
             tells: self.tells,
+            keeps: false,
         }
     }
 
@@ -350,7 +351,8 @@ impl Cell {
             Some(FindingId::AbortiveClose) => run.served_with_fault,
             // Thirty requests of 256 bytes are what one connection holds anyway.
             Some(FindingId::HeapLeak) => run.served_with_fault / 30,
-            Some(FindingId::DeviceRebooted) => run.restarts * 10,
+            // The device counts them itself.
+            Some(FindingId::DeviceRebooted) if self.tells == Tells::All => run.restarts * Verdict::ENOUGH,
             Some(_) => run.troubles,
         }
     }

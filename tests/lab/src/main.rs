@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lab matrix [--healthy N] [--faults N] [--misjudged FILE]   the matrix as Markdown, N runs a cell and half
-//! lab replay SEED                                            one run, with all that was seen
+//! lab replay SEED [FILE]                                     one run, with all that was seen, and its packets in FILE
 //! ```
 
 use std::process::ExitCode;
@@ -10,23 +10,24 @@ use std::process::ExitCode;
 use espstress::engine::Packets;
 use espstress_lab::case::{Half, cell_of, cells};
 use espstress_lab::tally::{Judged, Tally};
-use espstress_lab::world;
+use espstress_lab::world::{self, Setup};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["matrix", options @ ..] => matrix(options),
-        ["replay", seed] => match seed.parse() {
-            Ok(seed) => replay(seed),
-            Err(_) => usage(),
+        ["replay", seed, file @ ..] => match (seed.parse(), file) {
+            (Ok(seed), []) => replay(seed, None),
+            (Ok(seed), [file]) => replay(seed, Some(file)),
+            _ => usage(),
         },
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: lab matrix [--healthy N] [--faults N] [--misjudged FILE] | lab replay SEED");
+    eprintln!("usage: lab matrix [--healthy N] [--faults N] [--misjudged FILE] | lab replay SEED [FILE]");
     ExitCode::from(2)
 }
 
@@ -61,10 +62,29 @@ fn matrix(options: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn replay(seed: u64) -> ExitCode {
+/// Packets as a classic capture file: IPv4 without a link layer, nanoseconds.
+fn pcap(packets: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let head = [0xa1b2_3c4d_u32, 2 | 4 << 16, 0, 0, 65_535, 101];
+    let mut bytes: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for (at_ns, packet) in packets {
+        let length = packet.len() as u32;
+        let head = [(at_ns / 1_000_000_000) as u32, (at_ns % 1_000_000_000) as u32, length, length];
+        bytes.extend(head.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend_from_slice(packet);
+    }
+    bytes
+}
+
+fn replay(seed: u64, file: Option<&str>) -> ExitCode {
     let Some(cell) = cell_of(seed) else { return usage() };
-    let setup = cell.setup(seed);
+    let setup = Setup { keeps: file.is_some(), ..cell.setup(seed) };
     let run = world::run(&setup);
+    if let Some(file) = file
+        && let Err(error) = std::fs::write(file, pcap(&run.kept))
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::FAILURE;
+    }
     println!("{cell}");
     for switch in &setup.personas {
         println!("  at {:.1} s: {}", switch.at_ns as f64 / 1e9, switch.persona);

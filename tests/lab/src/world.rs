@@ -38,7 +38,7 @@ const START_UNIX_NS: i64 = 1_760_000_000_000_000_000;
 const HOST_TAKES: u64 = 20 * US;
 
 /// How long a device is away when it restarts: bootloader, association, address.
-const BOOT: u64 = 900 * MS;
+const BOOT: std::ops::Range<u64> = 700 * MS..3_000 * MS;
 
 /// How long `run` listens after the last close, unless all connections are over before.
 const WATCH: u64 = 6 * SECOND;
@@ -68,6 +68,8 @@ pub struct Setup {
     pub load: Load,
     /// Whether the device tells of itself.
     pub tells: Tells,
+    /// Whether the packets are kept.
+    pub keeps: bool,
 }
 
 /// What came of it.
@@ -91,6 +93,8 @@ pub struct Run {
     pub restarts: u64,
     /// Outages of the link, from when to when, nanoseconds.
     pub outages: Vec<(u64, u64)>,
+    /// The packets as the host saw them, where they were to be kept: nanoseconds since the start, and bytes.
+    pub kept: Vec<(u64, Vec<u8>)>,
 }
 
 /// Runs and judges.
@@ -136,6 +140,7 @@ struct World {
     served_with_fault: u64,
     restarts: u64,
     outages: Vec<(u64, u64)>,
+    kept: Option<Vec<(u64, Vec<u8>)>>,
 }
 
 /// The services at the device's own ports.
@@ -213,6 +218,7 @@ impl World {
             served_with_fault: 0,
             restarts: 0,
             outages: Vec::new(),
+            kept: setup.keeps.then(Vec::new),
         }
     }
 
@@ -248,7 +254,7 @@ impl World {
     /// The device is off, and everything it knew is gone.
     fn restart(&mut self) {
         self.restarts += 1;
-        self.off_until = self.now + BOOT;
+        self.off_until = self.now + self.chance.between(BOOT.start, BOOT.end);
         self.device_queue.clear();
         let seed = self.seed ^ self.restarts << 32;
         *self.board.borrow_mut() = Board::start(DEVICE, seed, self.off_until, self.power_save);
@@ -295,6 +301,9 @@ impl World {
 
     /// The host's capture.
     fn see(&mut self, frame: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.push((self.now, frame.to_vec()));
+        }
         if let Some(sight) = &mut self.sight {
             sight.frame(unix(self.now), LinkType::Raw, frame, frame.len(), &mut ());
         }
@@ -447,6 +456,7 @@ impl World {
             served_with_fault: self.served_with_fault,
             restarts: self.restarts,
             outages: self.outages,
+            kept: self.kept.unwrap_or_default(),
         }
     }
 }
