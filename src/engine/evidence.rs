@@ -17,18 +17,24 @@ use crate::stats::{
 };
 
 /// What a run left to be judged.
-pub(super) struct Measurements<'a> {
+#[derive(Debug)]
+pub struct Measurements<'a> {
     /// When it started, nanoseconds since the Unix epoch.
-    pub(super) start_unix_ns: i64,
-    pub(super) duration_ns: u64,
-    pub(super) workloads: &'a [WorkloadOutcome],
-    pub(super) packets: &'a Packets,
-    pub(super) probes: Option<&'a ProbeOutcome>,
-    pub(super) device: &'a DeviceFacts,
+    pub start_unix_ns: i64,
+    /// Its length, nanoseconds.
+    pub duration_ns: u64,
+    /// What the workloads came to, in the order of the plan.
+    pub workloads: &'a [WorkloadOutcome],
+    /// What the packets showed.
+    pub packets: &'a Packets,
+    /// What the probes saw; `None` where there were none.
+    pub probes: Option<&'a ProbeOutcome>,
+    /// What was known of the device before.
+    pub device: &'a DeviceFacts,
     /// Source ports that the user restricted the run to.
-    pub(super) local_ports: Option<u32>,
+    pub local_ports: Option<u32>,
     /// How this machine fared.
-    pub(super) host: HostEvidence,
+    pub host: HostEvidence,
 }
 
 /// The evidence of a run.
