@@ -89,15 +89,15 @@ impl Bench {
         let mut w = Recorder::new(0, Phase::Total);
         for _ in 0..self.attempts {
             if even() < self.lost {
-                w.attempt(Err(Failure::ConnectTimeout));
+                w.attempt(0, S, Err(Failure::ConnectTimeout));
                 continue;
             }
-            w.attempt(Ok(()));
+            w.attempt(0, S, Ok(()));
             let tail = if even() < 0.02 { 3.0 } else { 1.0 };
             w.latency(Phase::Total, (self.median_ns * pace * tail * (0.8 + 0.4 * even())) as u64);
         }
         if one_in(even(), self.stall_one_in) {
-            (0..8).for_each(|_| w.attempt(Err(Failure::ReadTimeout)));
+            (0..8).for_each(|_| w.attempt(0, S, Err(Failure::ReadTimeout)));
         }
         let mut r = BARE.clone();
         let params = json!({ "connections": 8, "close": "fin" });
@@ -275,6 +275,30 @@ fn anomalies_are_judged_only_where_both_sides_looked() {
     let c = against(&[base], &[make::broken()]).unwrap();
     assert_eq!(row(&c, "anomalies.abortive_close").decision, Decision::CantTell);
     assert!(row(&c, "anomalies.abortive_close").reason.as_deref().unwrap().contains("looked at"));
+}
+
+#[test]
+fn a_status_code_that_comes_more_often_is_worse_and_reports_without_codes_are_not_judged() {
+    let answered = |codes: &[(&str, u64)], first_seed: u64| {
+        let mut runs = Bench::TWIN.runs(first_seed, 5);
+        for r in &mut runs {
+            r.workloads[0].responses = codes.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect();
+        }
+        runs
+    };
+    let (good, none) = (answered(&[("200", 300)], 1), answered(&[], 1));
+    let unavailable = answered(&[("200", 297), ("503", 3)], 50);
+    let c = against(&good, &unavailable).unwrap();
+    for figure in ["responses.200", "responses.503"] {
+        assert_eq!(row(&c, figure).decision, Decision::Worse, "{figure}");
+    }
+    assert_eq!(row(&c, "responses.200").new, Some(0.99));
+    assert_eq!(c.decision, Decision::Worse);
+    let back = against(&unavailable, &good).unwrap();
+    assert_eq!(row(&back, "responses.503").decision, Decision::Better);
+    let c = against(&none, &unavailable).unwrap();
+    assert_eq!(row(&c, "responses.503").decision, Decision::CantTell);
+    assert_ne!(c.decision, Decision::Worse);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Named;
 use super::figures::Groups;
 use crate::diagnose::FindingId;
-use crate::report::{Report, human_things as things};
+use crate::report::{Report, things};
 
 /// Parameters that say how much was done or from where, not what was done: these may differ.
 const FREE: [&str; 6] = ["count", "seed", "source", "local_ports", "watch", "name"];

@@ -1,6 +1,6 @@
 //! What is compared of a workload: its figures, run by run, and which of them decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::comparable::host_limited;
 use super::permutation::Logs;
@@ -215,17 +215,16 @@ impl Runs<'_> {
 
     /// HTTP status codes, each as a share of all responses: fewer of 2xx are worse, more of any other.
     fn responses(&self) -> Vec<Figure> {
-        let by_run: Vec<Option<BTreeMap<String, u64>>> =
-            self.groups.of(|r| r.workload(self.name).and_then(responses));
-        let codes: BTreeSet<&String> = by_run.iter().flatten().flat_map(BTreeMap::keys).collect();
+        let codes: BTreeSet<&String> = self.workloads().flat_map(|w| w.responses.keys()).collect();
         let figure = |code: &String| {
             let good = code.starts_with('2');
-            let count = |run: usize| {
-                let codes = by_run[run].as_ref()?;
-                let (n, all) = (codes.get(code).copied().unwrap_or(0), codes.values().sum::<u64>());
+            // Earlier versions' reports have none: then the runs have no responses to take a share of.
+            let count = |_: &Report, w: &Workload| {
+                let (n, all) =
+                    (w.responses.get(code).copied().unwrap_or(0), w.responses.values().sum::<u64>());
                 Some(Count::new(if good { all - n } else { n }, all))
             };
-            share(format!("responses.{code}"), self.counts_by(count, |_| Vec::new()), good)
+            share(format!("responses.{code}"), self.counts(count, |_| Vec::new()), good)
         };
         codes.into_iter().map(figure).collect()
     }
@@ -256,18 +255,9 @@ impl Runs<'_> {
         count: impl Fn(&Report, &Workload) -> Option<Count>,
         intervals: impl Fn(&Workload) -> Vec<Count>,
     ) -> Counts {
-        let runs: Vec<&Report> = self.groups.all().collect();
-        self.counts_by(|run| count(runs[run], runs[run].workload(self.name)?), intervals)
-    }
-
-    fn counts_by(
-        &self,
-        count: impl Fn(usize) -> Option<Count>,
-        intervals: impl Fn(&Workload) -> Vec<Count>,
-    ) -> Counts {
-        let bases = self.groups.base.len();
-        let group = |from: usize, reports: &[&Report]| {
-            let runs: Vec<Count> = (from..from + reports.len()).filter_map(&count).collect();
+        let group = |reports: &[&Report]| {
+            let of = |r: &&Report| r.workload(self.name).and_then(|w| count(r, w));
+            let runs: Vec<Count> = reports.iter().filter_map(of).collect();
             let single = reports.first().filter(|_| reports.len() == 1);
             let rows = single.and_then(|r| r.workload(self.name)).map(&intervals).unwrap_or_default();
             let enough = rows.iter().filter(|c| c.of > 0).count() >= FEWEST_INTERVALS;
@@ -275,8 +265,8 @@ impl Runs<'_> {
         };
         let connections = self.workloads().filter_map(|w| w.params.get("connections")?.as_u64()).max();
         Counts {
-            base: group(0, self.groups.base),
-            new: group(bases, self.groups.new),
+            base: group(self.groups.base),
+            new: group(self.groups.new),
             connections: connections.unwrap_or(1),
         }
     }
@@ -291,30 +281,6 @@ fn tried(w: &Workload) -> u64 {
     w.attempts.saturating_sub(w.failures.of_host())
 }
 
-/// Responses by status code; `None` in reports that don't count them.
-fn responses(w: &Workload) -> Option<BTreeMap<String, u64>> {
-    codes(&serde_json::to_value(w).ok()?)
-}
-
-/// By name, since not every version of the report has them.
-fn codes(workload: &serde_json::Value) -> Option<BTreeMap<String, u64>> {
-    serde_json::from_value(workload.get("responses")?.clone()).ok()
-}
-
 fn log(value: f64) -> Option<f64> {
     (value > 0.0 && value.is_finite()).then(|| value.ln())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    #[test]
-    fn status_codes_are_read_where_a_report_has_them() {
-        let codes = |w| super::codes(&w).map(|codes| codes.into_iter().collect::<Vec<_>>());
-        let counted = json!({ "name": "head", "responses": { "200": 490, "503": 10 } });
-        assert_eq!(codes(counted), Some(vec![("200".to_owned(), 490), ("503".to_owned(), 10)]));
-        assert_eq!(codes(json!({ "responses": null })), None);
-        assert_eq!(codes(json!({})), None);
-    }
 }

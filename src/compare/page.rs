@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Comparison, Decision, FindingRow, Row, Scale, percent};
 use crate::diagnose::Severity;
-use crate::report::{Style, human_figure, human_things as things};
+use crate::report::{Style, human_figure, things};
 
 /// The page: every figure, with its interval and the smallest difference that would have been seen.
 #[must_use]

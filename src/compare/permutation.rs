@@ -4,7 +4,7 @@
 //! air was), so they say how exact the figure of that run is and nothing of how far the next run will lie from it.
 //!
 //! The figure of a run enters as its logarithm, so that differences are ratios. Of each group the trimmed mean is
-//! taken, in groups of five runs and more without the fifth at each end: one run that met a busy moment moves nothing.
+//! taken, in groups of five runs and more without the quarter at each end: one run that met a busy moment moves nothing.
 //! The difference is held against its winsorised standard error (Yuen 1974). How great that quotient gets by chance
 //! comes from the runs: their distances from the mean of their own group are dealt out to the two groups anew, in all
 //! ways or in [`DRAWS`] drawn ones. (Dealing out the figures themselves would not do: a trimmed mean does not notice
@@ -165,7 +165,7 @@ struct Trimmed {
 impl Trimmed {
     fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
-        let cut = if n >= TRIM_FROM { n / 5 } else { 0 };
+        let cut = if n >= TRIM_FROM { n / 4 } else { 0 };
         let kept = values.get(cut..n - cut).filter(|kept| !kept.is_empty())?;
         let (first, last) = (*kept.first()?, *kept.last()?);
         let mean = kept.iter().sum::<f64>() / kept.len() as f64;
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_trimmed_mean_and_its_winsorised_squares_are_the_textbooks() {
-        // 1 to 10 without two at each end; winsorised 3 3 3 4 5 6 7 8 8 8.
+        // 1 to 10 without two at each end (a quarter, rounded down); winsorised 3 3 3 4 5 6 7 8 8 8.
         let values: Vec<f64> = (1..=10).map(f64::from).collect();
         let t = Trimmed::of(&values).unwrap();
         assert_eq!((t.kept, t.mean), (6, 5.5));

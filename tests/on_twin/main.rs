@@ -6,6 +6,7 @@ mod common;
 
 mod anomalies;
 mod doctor;
+mod healthy;
 mod load;
 mod many_outages;
 mod options;

@@ -10,6 +10,7 @@ mod notes;
 mod seq;
 mod space;
 mod table;
+mod trail;
 
 use crate::event::{AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, PacketNote};
 
@@ -21,6 +22,7 @@ pub(crate) use notes::Notes;
 pub(crate) use seq::{after, before, distance};
 pub(crate) use space::Place;
 pub(crate) use table::{Evicted, Table};
+pub(crate) use trail::{Acked, Sent};
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -105,8 +107,16 @@ pub(crate) struct Flow {
     pub(crate) timed: Option<(u32, i64)>,
     /// The host's last segment.
     pub(crate) host_last: Option<Answered>,
+    /// What the host acknowledged lately.
+    pub(crate) host_acked: Acked,
+    /// When the device's payload came.
+    pub(crate) device_sent: Sent,
+    /// Since when the device's window has been shut for so long that it is a stall.
+    pub(crate) stalled_since: Option<i64>,
     /// Whether the host has repeated itself since the connection ended.
     pub(crate) host_repeated: bool,
+    /// When the device last acknowledged more of the host's payload.
+    pub(crate) request_acked_at: Option<i64>,
     /// When the device's last superfluous segment after both FINs came, unanswered so far.
     pub(crate) duel_pending: Option<i64>,
     /// How many were answered.
@@ -122,8 +132,8 @@ pub(crate) struct Flow {
     pub(crate) in_settled: bool,
     /// Rules that fired or were given up, one bit each; only for those that speak once.
     pub(crate) told: u32,
-    /// Occurrences by id and class.
-    counts: [[u16; 3]; AnomalyId::ALL.len()],
+    /// Occurrences by id, class and direction.
+    counts: [[[u8; 2]; 3]; AnomalyId::ALL.len()],
     pub(crate) notes: Notes,
 }
 
@@ -150,7 +160,11 @@ impl Flow {
             rtt_min: 0,
             timed: None,
             host_last: None,
+            host_acked: Acked::default(),
+            device_sent: Sent::default(),
+            stalled_since: None,
             host_repeated: false,
+            request_acked_at: None,
             duel_pending: None,
             duels: 0,
             syn_wait: Wait::Off,
@@ -160,7 +174,7 @@ impl Flow {
             touched_at: at,
             in_settled: false,
             told: 0,
-            counts: [[0; 3]; AnomalyId::ALL.len()],
+            counts: [[[0; 2]; 3]; AnomalyId::ALL.len()],
             notes: Notes::default(),
         }
     }
@@ -278,14 +292,18 @@ impl Flow {
             .collect()
     }
 
-    /// Adds one occurrence and says how manyth of its id and class it is.
-    pub(crate) fn count(&mut self, id: AnomalyId, class: AnomalyClass) -> u32 {
-        let counts = &mut self.counts[id as usize];
-        let n = match class {
-            AnomalyClass::Device => &mut counts[0],
-            AnomalyClass::Path => &mut counts[1],
-            AnomalyClass::Provoked => &mut counts[2],
+    /// Adds one occurrence and says how manyth of its id, class and direction it is; no more than 255.
+    pub(crate) fn count(&mut self, id: AnomalyId, class: AnomalyClass, from: Direction) -> u32 {
+        let class = match class {
+            AnomalyClass::Device => 0,
+            AnomalyClass::Path => 1,
+            AnomalyClass::Provoked => 2,
         };
+        let direction = match from {
+            Direction::FromDevice => 0,
+            Direction::FromHost => 1,
+        };
+        let n = &mut self.counts[id as usize][class][direction];
         *n = n.saturating_add(1);
         u32::from(*n)
     }
@@ -308,10 +326,10 @@ impl Flow {
     /// What the connection leaves behind for the next on the same 4-tuple.
     pub(crate) fn as_previous(&self) -> Previous {
         match self.ended {
+            // A SYN that came to nothing leaves what was there before it.
+            _ if self.stage == Stage::Opening => self.previous,
             Some((_, Ending::Closed)) => self.first_fin.map_or(Previous::Live, Previous::ClosedFirstBy),
             Some((_, Ending::Reset(_))) => Previous::Reset,
-            // A SYN that came to nothing leaves what was there before it.
-            None if self.stage == Stage::Opening => self.previous,
             None => Previous::Live,
         }
     }
@@ -323,6 +341,6 @@ mod tests {
 
     #[test]
     fn a_connection_takes_little_room() {
-        assert!(size_of::<Flow>() <= 1_280, "{} bytes", size_of::<Flow>());
+        assert!(size_of::<Flow>() <= 1_408, "{} bytes", size_of::<Flow>());
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn syn_unanswered(flow: &Flow, deadline: i64) -> Option<Verdict> {
         lasted: deadline.saturating_sub(flow.opened_at),
         answers: None,
         after_fin: None,
+        request: None,
         remark: None,
     })
 }
