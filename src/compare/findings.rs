@@ -64,7 +64,7 @@ fn row(groups: Groups<'_>, id: FindingId, severity: Severity) -> FindingRow {
     // where none were seen.
     let blind = packets(groups.base) != packets(groups.new);
     let looked =
-        |r: &Report| has(r) || (r.findings_incomplete.is_none() && !(blind && !r.capture.is_complete()));
+        |r: &Report| has(r) || (r.findings_incomplete.is_none() && (!blind || r.capture.is_complete()));
     let count =
         |runs: &[&Report], what: &dyn Fn(&Report) -> bool| runs.iter().filter(|r| what(r)).count() as u64;
     let (base, base_of) = (count(groups.base, &has), count(groups.base, &looked));
