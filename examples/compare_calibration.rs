@@ -72,7 +72,7 @@ fn calibrate(asked: &Asked) -> Result<bool, String> {
         return Ok(shown("worse in truth", &said, true));
     }
     if asked.derived {
-        let slower = pairs(asked, &mut random, &base, |rest, _| rest.iter().map(|r| slower(r)).collect())?;
+        let slower = pairs(asked, &mut random, &base, |rest, _| rest.iter().map(slower).collect())?;
         let losing = pairs(asked, &mut random, &base, |rest, random| {
             rest.iter().map(|r| losing(r, random)).collect()
         })?;
@@ -149,7 +149,7 @@ fn slower(report: &Report) -> Report {
 fn losing(report: &Report, random: &mut Xoshiro256PlusPlus) -> Report {
     let mut report = report.clone();
     for w in &mut report.workloads {
-        let lost = (0..w.succeeded).filter(|_| random.next_u64() % 100 == 0).count() as u64;
+        let lost = (0..w.succeeded).filter(|_| random.next_u64().is_multiple_of(100)).count() as u64;
         w.succeeded -= lost;
         *w.failures.0.entry(Failure::ConnectTimeout).or_default() += lost;
     }
