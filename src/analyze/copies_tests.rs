@@ -115,7 +115,8 @@ fn packets_of_others_that_were_captured_once_stay() {
     let mut packets = exchange(400, 2, 0);
     for i in 0..200 {
         let mut one = segment(i % 2 == 0, 9_000 + i, 0);
-        (one.source, one.destination) = ((u128::from(i % 2) + 50).into(), (u128::from((i + 1) % 2) + 50).into());
+        (one.source, one.destination) =
+            ((u128::from(i % 2) + 50).into(), (u128::from((i + 1) % 2) + 50).into());
         packets.push((i64::from(i) * 20 * MS + 3, one));
     }
     packets.sort_by_key(|(at, _)| *at);

@@ -23,8 +23,8 @@ use crate::observe::file::{End, OpenError, Reader};
 use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
 use crate::wire::{NotSegment, decode};
 
-pub use clock::ClockStep;
 use clock::Clock;
+pub use clock::ClockStep;
 use copies::{Copies, Frame};
 
 /// What an analysis is to know beforehand.

@@ -121,7 +121,8 @@ fn remarks(analysis: &Analysis) -> Vec<String> {
     if let Some(dropped) = analysis.dropped.filter(|n| *n > 0) {
         lines.push(format!("The file says that {} not captured.", were(dropped, "packet")));
     } else if wire.gaps > 0 {
-        lines.push(format!("The file says in {} that packets were not captured.", things(wire.gaps, "place")));
+        lines
+            .push(format!("The file says in {} that packets were not captured.", things(wire.gaps, "place")));
     }
     if analysis.unknown_link > 0 {
         let kind = analysis.unknown_link_type.map_or_else(String::new, |n| format!(" (LINKTYPE {n})"));
@@ -140,22 +141,26 @@ fn remarks(analysis: &Analysis) -> Vec<String> {
         lines.push(format!("Of {} a fragment is missing.", things(wire.fragments_missing, "IP packet")));
     }
     if analysis.copies > 0 {
-        lines.push(format!("{} captured more than once; the copies were left out.", were(analysis.copies, "packet")));
+        lines.push(format!(
+            "{} captured more than once; the copies were left out.",
+            were(analysis.copies, "packet")
+        ));
     }
     if let Some((step, steps)) = analysis.clock_steps {
         let seconds = step.back_ns as f64 / 1e9;
-        let more = if steps > 1 { format!(", and {} more", things(steps - 1, "time")) } else { String::new() };
+        let more =
+            if steps > 1 { format!(", and {} more", things(steps - 1, "time")) } else { String::new() };
         let packet = step.packet;
         lines.push(format!(
             "The capture's clock was set back by {seconds:.3} s before packet {packet}{more}; times go on without the step."
         ));
     }
-    let halves = [
-        (wire.host_half_only, "The device's"),
-        (wire.device_half_only, "The client's"),
-    ];
+    let halves = [(wire.host_half_only, "The device's"), (wire.device_half_only, "The client's")];
     for (n, missing) in halves.into_iter().filter(|(n, _)| *n > 0) {
-        lines.push(format!("{missing} packets are missing on {}: only one direction was captured.", things(n, "connection")));
+        lines.push(format!(
+            "{missing} packets are missing on {}: only one direction was captured.",
+            things(n, "connection")
+        ));
     }
     let others = wire.incomplete.saturating_sub(wire.host_half_only + wire.device_half_only);
     if others > 0 {

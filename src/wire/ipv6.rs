@@ -94,7 +94,11 @@ impl<'a> Ipv6<'a> {
                         part = Some(here);
                     }
                     if here.start != 0 {
-                        return Some(Transport { protocol: byte(self.bytes, offset), offset: offset + 8, part });
+                        return Some(Transport {
+                            protocol: byte(self.bytes, offset),
+                            offset: offset + 8,
+                            part,
+                        });
                     }
                     8
                 }
@@ -124,7 +128,10 @@ mod tests {
         let mut rest = vec![60, 0, 0, 0, 0, 0, 0, 0];
         rest.extend_from_slice(&[6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let bytes = header(0, &rest);
-        assert_eq!(Ipv6::new(&bytes).unwrap().transport(), Some(Transport { protocol: 6, offset: 64, part: None }));
+        assert_eq!(
+            Ipv6::new(&bytes).unwrap().transport(),
+            Some(Transport { protocol: 6, offset: 64, part: None })
+        );
     }
 
     #[test]

@@ -97,7 +97,11 @@ fn every_link_is_read() {
         ("NFLOG of a big-endian machine", Link::Nflog, big),
         ("LLC", Link::Llc, with(&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &ip)),
         ("MPLS", Link::Mpls, with(&[0, 1, 1, 64], &ip)),
-        ("cooked PPPoE", Link::LinuxSll, with(&[0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x64, 0x11, 0, 0, 1, 0, 42, 0, 0x21], &ip)),
+        (
+            "cooked PPPoE",
+            Link::LinuxSll,
+            with(&[0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x64, 0x11, 0, 0, 1, 0, 42, 0, 0x21], &ip),
+        ),
     ] {
         holds_tcp(what, link, &frame);
     }
@@ -117,17 +121,35 @@ fn tunnels_are_followed_down_to_the_innermost_packet() {
         ("PPTP", ipv4(47, &with(&[0x30, 1, 0x88, 0x0b, 0, 44, 0, 1, 0, 0, 0, 1, 0xff, 3, 0, 0x21], &ip))),
         ("ERSPAN I", ipv4(47, &with(&[0, 0, 0x88, 0xbe], &frame))),
         ("ERSPAN II", ipv4(47, &with(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, 0, 1, 0, 0, 0, 0], &frame))),
-        ("ERSPAN III", ipv4(47, &with(&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], &frame))),
+        (
+            "ERSPAN III",
+            ipv4(
+                47,
+                &with(&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], &frame),
+            ),
+        ),
         ("VXLAN", udp(4789, &with(&[8, 0, 0, 0, 0, 0, 7, 0], &frame))),
         ("VXLAN on Linux's old port", udp(8472, &with(&[8, 0, 0, 0, 0, 0, 7, 0], &frame))),
         ("Geneve", udp(6081, &with(&[0, 0, 0x65, 0x58, 0, 0, 7, 0], &frame))),
-        ("Geneve with an option", udp(6081, &with(&[2, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 1, 1, 1, 0, 0, 0, 0], &frame))),
+        (
+            "Geneve with an option",
+            udp(6081, &with(&[2, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 1, 1, 1, 0, 0, 0, 0], &frame)),
+        ),
         ("GTP-U", udp(2152, &with(&[0x30, 255, 0, 40, 0, 0, 0, 1], &ip))),
-        ("GTP-U with an extension", udp(2152, &with(&[0x34, 255, 0, 48, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 1, 0], &ip))),
+        (
+            "GTP-U with an extension",
+            udp(2152, &with(&[0x34, 255, 0, 48, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 1, 0], &ip)),
+        ),
         ("TZSP", udp(37_008, &with(&[1, 0, 0, 1, 10, 1, 0x80, 0, 1], &frame))),
         ("MPLS in UDP", udp(6635, &with(&[0, 1, 1, 64], &ip))),
-        ("authentication header", ipv4(51, &with(&[4, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &ip))),
-        ("VXLAN in GRE", ipv4(47, &with(&[0, 0, 8, 0], &udp(4789, &with(&[8, 0, 0, 0, 0, 0, 7, 0], &frame))))),
+        (
+            "authentication header",
+            ipv4(51, &with(&[4, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &ip)),
+        ),
+        (
+            "VXLAN in GRE",
+            ipv4(47, &with(&[0, 0, 8, 0], &udp(4789, &with(&[8, 0, 0, 0, 0, 0, 7, 0], &frame)))),
+        ),
     ] {
         holds_tcp(what, Link::Raw, &packet);
     }

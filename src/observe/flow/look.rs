@@ -128,7 +128,8 @@ impl Flow {
     fn is_spurious(&self, s: &Segment, at: i64) -> bool {
         let end = s.seq.wrapping_add(s.payload);
         let acknowledged = self.host.ack.is_some_and(|ack| !before(ack, end));
-        let soon = self.device_sent.when(s.seq, end).is_some_and(|sent| at.saturating_sub(sent) < self.rtt_min);
+        let soon =
+            self.device_sent.when(s.seq, end).is_some_and(|sent| at.saturating_sub(sent) < self.rtt_min);
         // The sender's own doing is certain where its packet is another than the first one.
         acknowledged && soon && !self.is_path_copy(s, Direction::FromDevice) && self.notes.holds_another(s)
     }

@@ -8,7 +8,8 @@ use super::{Ruling, Scene, Verdict};
 /// The least time within which a segment that was overtaken comes, nanoseconds.
 const OVERTAKEN: i64 = 3 * MILLISECOND;
 
-const SPURIOUS: Option<&str> = Some("spurious: sent again sooner than a round trip, and it had been acknowledged");
+const SPURIOUS: Option<&str> =
+    Some("spurious: sent again sooner than a round trip, and it had been acknowledged");
 
 /// `retransmission`: payload in sequence space that was seen before, or payload that fills a hole later
 /// than a mere overtaking does: its first copy was lost before the point of capture.

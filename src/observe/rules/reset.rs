@@ -110,7 +110,8 @@ pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     let copied = flow.is_path_copy(scene.segment, Direction::FromDevice);
     let due = if flow.stage == Stage::Opening { flow.syns.saturating_sub(1) } else { 0 };
-    (!copied && flow.device.resets == due.saturating_add(2)).then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
+    (!copied && flow.device.resets == due.saturating_add(2))
+        .then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
 }
 
 /// `rst_bad_seq`: T's RST is neither at what C acknowledged last (RFC 9293, 3.5.2: a RST takes its number
