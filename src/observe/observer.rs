@@ -247,6 +247,7 @@ impl Observer {
             None => Direction::FromHost,
         };
         if from == Direction::FromDevice {
+            self.summary.device_packets += 1;
             self.quiet.heard(at);
         }
         self.judge(slot, segment, from, at, sink);

@@ -218,6 +218,7 @@ fn a_fin_that_acknowledges_the_other_after_both_closed_at_once_is_well() {
 
 #[test]
 fn the_same_fin_once_more_is_none_of_that() {
-    let c = closed_at_once_with_fins(conv()).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    let c =
+        closed_at_once_with_fins(conv()).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
     assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Device)]);
 }

@@ -191,7 +191,10 @@ fn a_device_that_dials_from_the_ports_of_a_connection_that_the_host_still_holds_
     for watch in [100, 9_000] {
         let (seen, summary) = Look::mirrored(watch).at(&redialled(conv()));
         let [one] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!((one.id, one.class, one.direction), (AnomalyId::DialCollision, AnomalyClass::Device, FromDevice));
+        assert_eq!(
+            (one.id, one.class, one.direction),
+            (AnomalyId::DialCollision, AnomalyClass::Device, FromDevice)
+        );
         assert_eq!((one.remark, summary.connections), (None, 2));
     }
 }

@@ -181,10 +181,7 @@ fn a_connection_counts_once_for_each_direction_of_an_anomaly() {
     });
     let (seen, _) = Look::for_ms(100).at(&c);
     let rows: Vec<_> = seen.iter().map(|o| (o.id, o.direction, o.nth)).collect();
-    assert_eq!(rows, [
-        (AnomalyId::Retransmission, FromDevice, 1),
-        (AnomalyId::Retransmission, FromHost, 1),
-    ]);
+    assert_eq!(rows, [(AnomalyId::Retransmission, FromDevice, 1), (AnomalyId::Retransmission, FromHost, 1),]);
 }
 
 #[test]
@@ -218,7 +215,9 @@ fn a_broker_is_the_host_of_the_device_that_dials_it() {
         let mut frame = seg.frame();
         let port = if seg.from == FromHost { 22 } else { 20 };
         frame[port..port + 2].copy_from_slice(&1883_u16.to_be_bytes());
-        observer.frame(*at, Link::Raw, &frame, 40 + usize::from(seg.len), &mut |o| seen.push((o.id, o.direction)));
+        observer.frame(*at, Link::Raw, &frame, 40 + usize::from(seg.len), &mut |o| {
+            seen.push((o.id, o.direction))
+        });
     }
     assert_eq!(seen, [(AnomalyId::AbortiveClose, FromDevice)]);
 }

@@ -133,6 +133,10 @@ fn a_stall_has_its_whole_length_however_it_ends() {
         seen[0].lasted_ns / 1_000_000
     };
     assert_eq!(lasted(&shut(conv()), 23_000), 23_000, "at the end of the capture");
-    assert_eq!(lasted(&shut(conv()).wait_ms(23_000).device_window(5_744).device_ack(), 10), 23_000, "it opens");
+    assert_eq!(
+        lasted(&shut(conv()).wait_ms(23_000).device_window(5_744).device_ack(), 10),
+        23_000,
+        "it opens"
+    );
     assert_eq!(lasted(&shut(conv()).wait_ms(23_000).rst(), 10), 23_000, "the host gives up");
 }
