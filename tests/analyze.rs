@@ -146,7 +146,7 @@ fn a_capture_of_nothing_that_can_be_judged_is_inconclusive_and_says_why() {
     inconclusive("the file has no packets", &pcap(101, &[]), &[]);
     inconclusive("the file has no TCP packets", &pcap(1, &wrapped(&good, |ip| ethernet(0x0806, ip))), &[]);
     inconclusive("the file has no TCP packets", &pcap(101, &wrapped(&good, |ip| udp(53, ip))), &[]);
-    inconclusive("an encrypted tunnel", &pcap(101, &wrapped(&good, |ip| ipv4(50, ip))), &[]);
+    inconclusive("an encrypted link or tunnel", &pcap(101, &wrapped(&good, |ip| ipv4(50, ip))), &[]);
     inconclusive("LINKTYPE 189", &pcap(189, &good), &[]);
 }
 
@@ -252,6 +252,31 @@ fn a_capture_in_which_everything_is_twice_is_judged_once() {
     let rows = report["anomalies"].as_array().unwrap();
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!((&rows[0]["id"], &rows[0]["count"]), (&"abortive_close".into(), &5.into()));
+}
+
+#[test]
+fn frames_of_a_radio_are_read_and_each_counts_once_however_often_it_was_heard() {
+    let radio = |flags: u8, ip: &[u8]| {
+        let radiotap = [0, 0, 9, 0, 2, 0, 0, 0, 0];
+        let header = [&[0x08, flags][..], &[0; 22], &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0]].concat();
+        [&radiotap, &header[..], ip].concat()
+    };
+    let (up, down, retry) = (1, 2, 8);
+    let heard = |packets: &[Packet]| {
+        let all = packets.iter().enumerate().flat_map(|(i, (at, ip))| {
+            let again = if i % 3 == 0 { vec![(at + 200, radio(up | retry, ip))] } else { Vec::new() };
+            let first = vec![(*at, radio(up, ip))];
+            [first, again, vec![(at + 400, radio(down, ip))]].concat()
+        });
+        pcap(127, &all.collect::<Vec<_>>())
+    };
+    let good = story(5, Ends::Well);
+    healthy("heard twice and more", &heard(&good));
+    assert_eq!(json(&heard(&good))["packets_captured_again"], 50 + 17);
+    healthy("heard once", &pcap(127, &wrapped(&good, |ip| radio(down, ip))));
+    let row = &json(&heard(&story(5, Ends::Aborted)))["anomalies"][0];
+    assert_eq!((&row["id"], &row["count"]), (&"abortive_close".into(), &5.into()));
+    inconclusive("an encrypted link", &pcap(127, &wrapped(&good, |ip| radio(up | 0x40, ip))), &[]);
 }
 
 #[test]
