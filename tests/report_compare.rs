@@ -355,7 +355,7 @@ fn other_work_is_refused_with_all_that_differs() {
     let mut other = base.clone();
     other.target.kind = espstress::report::TargetKind::Twin;
     other.workloads[0].params = json!({ "connections": 16, "count": 9, "close": "fin", "rate_per_s": 10 });
-    let e = against(&[base.clone()], &[other]).unwrap_err().to_string();
+    let e = against(std::slice::from_ref(&base), &[other]).unwrap_err().to_string();
     for word in [
         "base/1.json",
         "new/1.json",
@@ -373,7 +373,7 @@ fn other_work_is_refused_with_all_that_differs() {
 #[test]
 fn the_same_run_twice_is_no_repeat() {
     let run = Bench::TWIN.run(1);
-    let e = against(&[run.clone(), run.clone()], &[run.clone()]).unwrap_err().to_string();
+    let e = against(&[run.clone(), run.clone()], std::slice::from_ref(&run)).unwrap_err().to_string();
     assert!(e.contains("base/1.json and base/2.json are reports of the same run"), "{e}");
     assert!(matches!(against(&[], &[run]), Err(Refused::NoReport)));
 }
