@@ -26,20 +26,31 @@ pub fn said(arguments: &str, more: &[&str]) -> Said {
     let kept = folder.path().join("report.json");
     let mut command: Command = espstress();
     command.args(arguments.split_whitespace()).args(more).arg("--output").arg(&kept);
+    let streams = ["page", "progress"].map(|name| folder.path().join(name));
+    let [page, progress] = streams.each_ref().map(|file| File::create(file).unwrap());
     let start = Instant::now();
-    let output = command.output().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(page).stderr(progress).spawn().unwrap();
+    let status = ended(&mut child, start);
     let took = start.elapsed();
-    let progress = String::from_utf8_lossy(&output.stderr).into_owned();
-    let json =
-        std::fs::read(&kept).unwrap_or_else(|error| panic!("{arguments} {more:?}: {error}: {progress}"));
-    Said {
-        report: valid_report(&json),
-        page: String::from_utf8_lossy(&output.stdout).into_owned(),
-        took,
-        command: format!("espstress {arguments} {}", more.join(" ")),
-        progress,
-        status: output.status.code(),
+    let [page, progress] =
+        streams.map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned());
+    let command = format!("espstress {arguments} {}", more.join(" "));
+    let status = status.unwrap_or_else(|| panic!("{command}: not over after {took:?}\n{progress}{page}"));
+    let json = std::fs::read(&kept).unwrap_or_else(|error| panic!("{command}: {error}: {progress}"));
+    Said { report: valid_report(&json), page, took, command, progress, status: status.code() }
+}
+
+/// A run's status; `None` where it had to be killed, so that a run that never ends is one test's failure.
+fn ended(child: &mut Child, start: Instant) -> Option<ExitStatus> {
+    while start.elapsed() < Duration::from_secs(150) {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
 }
 
 impl Said {
