@@ -33,7 +33,7 @@ fn transaction(recorder: &mut Recorder, ns: u64) {
     recorder.latency(Phase::FirstByte, ns / 2);
     recorder.bytes(0, 100);
     recorder.latency(Phase::Total, ns);
-    recorder.attempt(Ok(()));
+    recorder.attempt(0, 1, Ok(()));
     recorder.latency(Phase::Close, ns / 8);
     recorder.closed();
 }

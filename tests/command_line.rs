@@ -29,22 +29,62 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
+/// Runs the program as an ordinary user's child: without CAP_NET_ADMIN. `None`, and a line that says why, where this
+/// machine has no way to do that.
+#[cfg(target_os = "linux")]
+fn without_net_admin(arguments: &str) -> Option<std::process::Output> {
+    let output = Command::new("setpriv")
+        .args(["--inh-caps", "-net_admin", "--bounding-set", "-net_admin"])
+        .arg(env!("CARGO_BIN_EXE_espstress"))
+        .args(arguments.split_whitespace())
+        .output();
+    match output {
+        Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("setpriv:") => Some(output),
+        Ok(output) => {
+            skipped("setpriv", &String::from_utf8_lossy(&output.stderr));
+            None
+        }
+        Err(error) => {
+            skipped("setpriv", &error.to_string());
+            None
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_gate_on_silent_peers_is_open_where_nobody_could_fall_silent() {
+    let gate = "findings.half_open_not_reclaimed==0";
+    let Some(output) =
+        without_net_admin(&format!("half-open sim --baseline 500ms --no-capture --threshold {gate}"))
+    else {
+        return;
+    };
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{page}");
+    assert!(page.starts_with("INCONCLUSIVE") && page.contains("CAP_NET_ADMIN"), "{page}");
+}
+
+#[test]
+fn a_run_that_tests_nothing_does_not_pass() {
+    let run = |arguments: &str| espstress().args(arguments.split_whitespace()).output().unwrap();
+    let none = run("head sim --no-capture -d 0s");
+    let page = String::from_utf8_lossy(&none.stdout);
+    assert_eq!(none.status.code(), Some(4), "{page}");
+    assert!(page.contains("nothing was tested"), "{page}");
+    let elsewhere = run("head sim --no-capture -n 5 --source 192.0.2.77");
+    let said = String::from_utf8_lossy(&elsewhere.stderr);
+    assert_eq!(elsewhere.status.code(), Some(2), "{said}");
+    assert!(said.contains("not an address of this machine") && said.contains("127.0.0.1"), "{said}");
+}
+
 /// A process that may not attach filters: root's children without CAP_NET_ADMIN, as an ordinary user's are.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_refused_filter_is_told_once() {
     let arguments = "outage sim --by filter --cycles 1 --outage 300ms --every 500ms --heartbeat 100ms -c 2 \
                      --no-capture --no-gate";
-    let output = Command::new("setpriv")
-        .args(["--inh-caps", "-net_admin", "--bounding-set", "-net_admin"])
-        .arg(env!("CARGO_BIN_EXE_espstress"))
-        .args(arguments.split_whitespace())
-        .output();
-    let output = match output {
-        Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("setpriv:") => output,
-        Ok(output) => return skipped("setpriv", &String::from_utf8_lossy(&output.stderr)),
-        Err(error) => return skipped("setpriv", &error.to_string()),
-    };
+    let Some(output) = without_net_admin(arguments) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: no outage")).collect();
     // Some kernels let anybody attach one: then there is nothing to tell.
@@ -176,6 +216,37 @@ fn a_quiet_run_prints_one_line_with_the_verdict_and_its_reason() {
     let output = espstress_with("head sim -n 5 -q --no-capture --no-probes");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "pass: `findings.error == 0` holds\n");
+}
+
+#[test]
+fn a_comparison_that_cant_tell_ends_with_four_and_says_how_to_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<String> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| {
+            let file = folder.path().join(format!("{name}.json")).display().to_string();
+            let run = format!("head sim -n 20 -q --no-capture --no-probes --watch 10ms -o {file}");
+            assert!(espstress_with(&run).status.success());
+            file
+        })
+        .collect();
+    let (a, b, c) = (&files[0], &files[1], &files[2]);
+    for arguments in [format!("{a} {b}"), format!("{a} {b} {c}"), format!("--base {a} --new {b} {c}")] {
+        let output = espstress_with(&format!("compare {arguments}"));
+        let page = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{arguments}: {page}");
+        assert!(page.starts_with("CAN'T TELL") && page.contains("at least 5 times"), "{page}");
+    }
+    let output = espstress_with(&format!("compare --json --fail-on-regression 25% --base {a} --new {b}"));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (json["decision"].as_str(), json["fail_on_regression"].as_f64()),
+        (Some("cant_tell"), Some(0.25))
+    );
+    refused(&format!("compare {a}"), 2, &["2 values"]);
+    refused(&format!("compare --base {a}"), 2, &["--new"]);
+    refused(&format!("compare --tolerance none {a} {b}"), 2, &["as 10%"]);
+    refused(&format!("compare --base {a} {a} --new {b}"), 2, &["the same run"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod findings_support;
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Ending, Failure};
+use espstress::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure};
 use findings_support::row;
 use proptest::prelude::*;
 
@@ -28,6 +28,14 @@ impl Dice {
 
     fn small(&mut self) -> u32 {
         if self.next().is_multiple_of(9) { u32::MAX } else { (self.next() % 20) as u32 }
+    }
+
+    fn in_use(&mut self) -> InUse {
+        InUse {
+            sockets: self.maybe(Self::small),
+            time_wait: self.maybe(Self::small),
+            closing: self.maybe(Self::small),
+        }
     }
 
     fn yes(&mut self) -> bool {
@@ -129,10 +137,7 @@ impl Dice {
             end_ns: self.n(),
             attempts: self.n(),
             succeeded: self.n(),
-            first_failure_ns: self.maybe(Self::n),
-            last_success_ns: self.maybe(Self::n),
-            failures_beside_successes: self.n(),
-            failures_near_successes: self.n(),
+            episodes: self.many(Self::episode),
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),
@@ -167,6 +172,16 @@ impl Dice {
         w
     }
 
+    fn episode(&mut self) -> Episode {
+        let mut episode = Episode { from_ns: self.n(), to_ns: self.n(), ..Episode::default() };
+        episode.succeeded = self.n() % 2;
+        for _ in 0..self.next() % 3 {
+            let failure = self.of(&Failure::ALL);
+            episode.failures.add(failure, self.n() / 512);
+        }
+        episode
+    }
+
     fn telemetry(&mut self) -> Measured<TelemetryEvidence> {
         if self.yes() {
             return Measured::default();
@@ -179,6 +194,8 @@ impl Dice {
                 free_first: d.n(),
                 free_middle: d.maybe(Self::n),
                 free_last: d.n(),
+                first: d.in_use(),
+                last: d.in_use(),
                 free_min: d.n(),
                 total: d.maybe(Self::n),
                 largest_block_min: d.maybe(Self::n),
@@ -196,7 +213,6 @@ impl Dice {
                 most: d.small(),
                 last: d.small(),
             }),
-            closing: self.maybe(Self::small),
             wifi_disconnects: self.maybe(Self::n),
             wifi_disconnects_made: self.n(),
             wifi_last_reason: None,

@@ -6,15 +6,26 @@
 //! A file that ends in the middle of a packet, or is damaged, is analysed up to there, and
 //! [`Analysis::end`] says so. Where the file admits that packets are missing, the rules that this could fool
 //! are not judged for the connections that were open then.
+//!
+//! What a capture may do to its packets is undone first: [`clock`] makes time run forwards, [`copies`] leaves out
+//! packets that were captured more than once.
+
+mod clock;
+mod copies;
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::nanos;
 use crate::diagnose::{AnomalyRow, Intentions, Ledger, ResetCauses};
-use crate::event::Occurrence;
+use crate::event::{AnomalyClass, NotJudged, Occurrence};
 use crate::observe::file::{End, OpenError, Reader};
-use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, WireSummary};
+use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
+use crate::wire::{NotSegment, decode};
+
+use clock::Clock;
+pub use clock::ClockStep;
+use copies::{Copies, Frame};
 
 /// What an analysis is to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +64,10 @@ pub struct Analysis {
     pub unknown_link: u64,
     /// One LINKTYPE number of those.
     pub unknown_link_type: Option<u16>,
+    /// Packets that the capture held more than once, and that were looked at once.
+    pub copies: u64,
+    /// Where the capture's clock was first set back, and how often it was.
+    pub clock_steps: Option<(ClockStep, u64)>,
     /// Connections of the device.
     pub connections: u64,
     /// Time of the first packet, nanoseconds since the Unix epoch; 0 where there is none.
@@ -72,16 +87,26 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Whether the absence of an anomaly means anything: the file was read to its end, admits no drops, and
-    /// every packet could be looked at.
+    /// Whether the absence of an anomaly means anything: there was something to look at, the file was read to its end,
+    /// no packet is known to be missing, and every one could be looked at.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.end.is_complete()
+        self.saw_anything()
+            && self.end.is_complete()
             && self.dropped.unwrap_or(0) == 0
             && self.wire.gaps == 0
             && self.wire.damaged == 0
+            && self.wire.unread == 0
+            && self.wire.incomplete == 0
+            && self.wire.fragments_missing == 0
             && self.wire.evicted_live == 0
             && self.unknown_link == 0
+    }
+
+    /// Whether there was a TCP packet of the device.
+    #[must_use]
+    pub const fn saw_anything(&self) -> bool {
+        self.wire.tcp_packets > 0
     }
 }
 
@@ -120,48 +145,66 @@ pub fn analyze_records(
     let mut observer = Observer::new(ObserverConfig {
         device: config.device.clone(),
         syn_deadline_ns: i64::try_from(nanos(config.connect_timeout)).unwrap_or(i64::MAX),
+        source: Source::File,
         ..ObserverConfig::default()
     });
     let mut ledger: Option<Ledger> = None;
-    let (mut start_ns, mut last_ns) = (0, 0);
+    let mut clock = Clock::default();
+    let mut copies = Copies::new();
+    let mut start_ns = 0;
     let (mut unknown_link, mut unknown_link_type) = (0, None);
-    while let Some(record) = reader.next_record() {
-        let ledger = ledger.get_or_insert_with(|| {
-            start_ns = record.at_ns;
-            Ledger::new(start_ns, Vec::new())
-        });
-        last_ns = record.at_ns.max(last_ns);
-        if record.dropped_before > 0 {
+    let mut look = |frame: &Frame, ledger: &mut Ledger, observer: &mut Observer| {
+        if frame.gap {
             observer.gap();
         }
-        let (link, bytes) = match Link::from_link_type(record.link.into()) {
-            Some(link) => (link, record.bytes),
+        observer.decoded(frame.at_ns, frame.number, &frame.decoded, &mut |occurrence| {
+            ledger.take(&occurrence, Intentions::Unknown);
+            each(frame.number, &occurrence);
+        });
+    };
+    while let Some(record) = reader.next_record() {
+        let at_ns = clock.at(record.at_ns, record.number);
+        let ledger = ledger.get_or_insert_with(|| {
+            start_ns = at_ns;
+            Ledger::new(start_ns, Vec::new())
+        });
+        let decoded = match Link::from_link_type(record.link.into()) {
+            Some(link) => decode(link, record.bytes, record.original_len as usize),
             None => {
                 unknown_link += 1;
                 unknown_link_type = Some(record.link);
                 // Nothing to look at, but the observer's numbers stay the file's.
-                (Link::Raw, &[][..])
+                Err(NotSegment::Other)
             }
         };
-        observer.frame(record.at_ns, link, bytes, record.original_len as usize, &mut |occurrence| {
-            ledger.take(&occurrence, Intentions::Unknown);
-            each(record.number, &occurrence);
-        });
+        let frame = Frame { at_ns, number: record.number, gap: record.dropped_before > 0, decoded };
+        copies.take(frame, |frame| look(frame, ledger, &mut observer));
     }
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
-    let wire = observer.finish(last_ns, &mut |occurrence| {
+    copies.release(&mut |frame| look(frame, &mut ledger, &mut observer));
+    let mut wire = observer.finish(clock.last(), &mut |occurrence| {
         ledger.take(&occurrence, Intentions::Unknown);
         each(packets, &occurrence);
     });
+    let mut anomalies = ledger.rows();
+    if wire.device_packets == 0 && wire.host_half_only > 0 {
+        // Whatever seems to have stayed unanswered may have been answered.
+        for row in anomalies.extract_if(.., |row| row.class == AnomalyClass::Device) {
+            let reason = "the capture has none of the device's packets".to_owned();
+            wire.not_judged.push(NotJudged { id: row.id, reason, connections: row.connections });
+        }
+    }
     Analysis {
         packets,
         unknown_link,
         unknown_link_type,
+        copies: copies.dropped(),
+        clock_steps: clock.steps(),
         connections: wire.connections,
         start_ns,
-        duration_ns: last_ns.saturating_sub(start_ns).max(0) as u64,
-        anomalies: ledger.rows(),
+        duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,
+        anomalies,
         resets: ledger.reset_causes(),
         wire,
         dropped: reader.dropped(),

@@ -9,6 +9,7 @@ use crate::cli::AnalyzeArgs;
 use crate::diagnose::AnomalyRow;
 use crate::event::{AnomalyClass, Direction};
 use crate::observe::DeviceEnds;
+use crate::report::things;
 
 /// `espstress analyze`.
 pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
@@ -32,6 +33,7 @@ fn of_class(analysis: &Analysis, class: AnomalyClass) -> impl Iterator<Item = &A
 }
 
 fn json(name: &str, analysis: &Analysis) -> String {
+    let wire = &analysis.wire;
     let value = serde_json::json!({
         "file": name,
         "complete": analysis.is_complete(),
@@ -39,10 +41,18 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "packets": analysis.packets,
         "packets_dropped": analysis.dropped,
         "packets_of_unknown_link": analysis.unknown_link,
+        "packets_not_read": wire.unread,
+        "packets_damaged": wire.damaged,
+        "packets_captured_again": analysis.copies,
+        "tcp_packets": wire.tcp_packets,
+        "tcp_packets_of_others": wire.tcp_of_others,
+        "fragments_missing": wire.fragments_missing,
+        "clock_steps": analysis.clock_steps.map_or(0, |(_, steps)| steps),
         "connections": analysis.connections,
+        "connections_with_packets_missing": wire.incomplete,
         "duration_s": analysis.duration_ns as f64 / 1e9,
         "anomalies": analysis.anomalies,
-        "not_judged": analysis.wire.not_judged,
+        "not_judged": wire.not_judged,
     });
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
@@ -54,22 +64,16 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
     let seconds = analysis.duration_ns as f64 / 1e9;
     let _ = writeln!(
         text,
-        "{name}: {} packets, {} connections in {seconds:.3} s",
-        analysis.packets, analysis.connections
+        "{name}: {}, {} in {seconds:.3} s",
+        things(analysis.packets, "packet"),
+        things(analysis.connections, "connection")
     );
-    if !analysis.end.is_complete() {
-        let _ = writeln!(text, "the file is {}; what comes before was analysed", analysis.end);
+    for line in remarks(analysis) {
+        let _ = writeln!(text, "{line}");
     }
-    if let Some(dropped) = analysis.dropped.filter(|n| *n > 0) {
-        let _ = writeln!(text, "the file says that {dropped} packets were not captured");
-    }
-    if analysis.unknown_link > 0 {
-        let kind = analysis.unknown_link_type.map_or_else(String::new, |n| format!(" (LINKTYPE {n})"));
-        let _ = writeln!(
-            text,
-            "{} packets have a link layer that is not known here{kind}",
-            analysis.unknown_link
-        );
+    if !analysis.saw_anything() {
+        let _ = writeln!(text, "\nNothing was judged: {}", nothing(analysis, args));
+        return text;
     }
     let titles = [
         (AnomalyClass::Device, "\nAnomalies of the device"),
@@ -97,9 +101,9 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
         for rule in &analysis.wire.not_judged {
             let _ = writeln!(
                 text,
-                "  {:<20} on {} connections: {}",
+                "  {:<20} on {}: {}",
                 rule.id.name(),
-                rule.connections,
+                things(rule.connections, "connection"),
                 rule.reason
             );
         }
@@ -107,13 +111,92 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
     text
 }
 
+/// What is to be known of the capture before its anomalies.
+fn remarks(analysis: &Analysis) -> Vec<String> {
+    let wire = &analysis.wire;
+    let mut lines = Vec::new();
+    if !analysis.end.is_complete() {
+        lines.push(format!("The file is {}; what comes before was analysed.", analysis.end));
+    }
+    if let Some(dropped) = analysis.dropped.filter(|n| *n > 0) {
+        lines.push(format!("The file says that {} not captured.", were(dropped, "packet")));
+    } else if wire.gaps > 0 {
+        lines
+            .push(format!("The file says in {} that packets were not captured.", things(wire.gaps, "place")));
+    }
+    if analysis.unknown_link > 0 {
+        let kind = analysis.unknown_link_type.map_or_else(String::new, |n| format!(" (LINKTYPE {n})"));
+        let verb = if analysis.unknown_link == 1 { "has" } else { "have" };
+        let packets = things(analysis.unknown_link, "packet");
+        lines.push(format!("{packets} {verb} a link layer that espstress doesn't read{kind}."));
+    }
+    if let Some(kind) = wire.unread_kind {
+        let packets = things(wire.unread, "packet");
+        lines.push(format!("{packets} of {} could not be read.", kind.in_words()));
+    }
+    if wire.damaged > 0 {
+        lines.push(format!("{} with headers that are cut or wrong.", things(wire.damaged, "packet")));
+    }
+    if wire.fragments_missing > 0 {
+        lines.push(format!("Of {} a fragment is missing.", things(wire.fragments_missing, "IP packet")));
+    }
+    if analysis.copies > 0 {
+        lines.push(format!(
+            "{} captured more than once; the copies were left out.",
+            were(analysis.copies, "packet")
+        ));
+    }
+    if let Some((step, steps)) = analysis.clock_steps {
+        let seconds = step.back_ns as f64 / 1e9;
+        let more =
+            if steps > 1 { format!(", and {} more", things(steps - 1, "time")) } else { String::new() };
+        let packet = step.packet;
+        lines.push(format!(
+            "The capture's clock was set back by {seconds:.3} s before packet {packet}{more}; times go on without the step."
+        ));
+    }
+    let halves = [(wire.host_half_only, "The device's"), (wire.device_half_only, "The client's")];
+    for (n, missing) in halves.into_iter().filter(|(n, _)| *n > 0) {
+        lines.push(format!(
+            "{missing} packets are missing on {}: only one direction was captured.",
+            things(n, "connection")
+        ));
+    }
+    let others = wire.incomplete.saturating_sub(wire.host_half_only + wire.device_half_only);
+    if others > 0 {
+        lines.push(format!("Packets of {} are missing from the capture.", things(others, "connection")));
+    }
+    lines
+}
+
+/// Why there was nothing to judge, with what would help.
+fn nothing(analysis: &Analysis, args: &AnalyzeArgs) -> String {
+    let wire = &analysis.wire;
+    match (args.target, wire.other_device) {
+        _ if analysis.packets == 0 => "the file has no packets.".to_owned(),
+        (Some(target), Some(other)) => format!(
+            "no TCP packet is from or to {target}. There are TCP packets of {other}: try -t {}.",
+            other.ip()
+        ),
+        _ if wire.unread + analysis.unknown_link + wire.damaged == 0 => {
+            "the file has no TCP packets.".to_owned()
+        }
+        _ => "no TCP packet could be read.".to_owned(),
+    }
+}
+
+/// `1 packet was`, `2 packets were`.
+fn were(n: u64, one: &str) -> String {
+    format!("{} {}", things(n, one), if n == 1 { "was" } else { "were" })
+}
+
 fn one(text: &mut String, row: &AnomalyRow, verbose: bool) {
     let _ = writeln!(
         text,
-        "  {:<20} {} on {} connections, {:.3} s to {:.3} s",
+        "  {:<20} {} on {}, {:.3} s to {:.3} s",
         row.id.name(),
         row.count,
-        row.connections,
+        things(row.connections, "connection"),
         row.first_s,
         row.last_s
     );

@@ -22,7 +22,9 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
         .iter()
         .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
+    report.findings_incomplete = cut_short(outcome);
     report.findings.clone_from(&outcome.findings);
+    report.account.clone_from(&outcome.account.rows);
     packets(&mut report, &outcome.packets);
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
@@ -31,6 +33,15 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
     report.note_remarks();
     usage(&mut report);
     report
+}
+
+/// Why findings may be missing from a run that was ended early: what only its end would have shown. A storm shows what it
+/// showed until then; connections that fell silent have to be watched to the end.
+fn cut_short(outcome: &Outcome) -> Option<String> {
+    let early = outcome.ended != Ended::Completed;
+    let watches = outcome.workloads.iter().find(|w| w.kind == "half-open");
+    let w = watches.filter(|_| early)?;
+    Some(format!("the run was ended before {} had watched its silent connections to the end", w.name))
 }
 
 /// Outages of a modelled link, as it tells them.

@@ -5,7 +5,7 @@ use super::{Exit, Failed};
 use crate::cli::DoctorArgs;
 use crate::clock::Span;
 use crate::doctor::{self, names};
-use crate::engine::Probing;
+use crate::engine::{Ended, Probing};
 use crate::scenario::Scenario;
 
 /// `espstress doctor`.
@@ -24,5 +24,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     let course = Box::new(doctor.clone());
     ready.carry_out(phases, course, Probing::Sparing, |outcome, report| {
         report.examination = Some(doctor.examination(outcome));
+        if outcome.ended != Ended::Completed {
+            let reason = "the examination was ended before its last step";
+            report.findings_incomplete.get_or_insert_with(|| reason.to_owned());
+        }
     })
 }

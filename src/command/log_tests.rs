@@ -24,9 +24,9 @@ fn seconds_of(writer: &mut Writer, recorder: &mut Recorder, seconds: std::ops::R
     for second in seconds {
         for attempt in 0..10 {
             if attempt % 4 == 3 {
-                recorder.attempt(Err(Failure::ConnectTimeout));
+                recorder.attempt(second * S - 1, second * S, Err(Failure::ConnectTimeout));
             } else {
-                recorder.attempt(Ok(()));
+                recorder.attempt(second * S - 1, second * S, Ok(()));
                 recorder.latency(Phase::Total, (second + attempt) * 1_000_000);
             }
         }
@@ -216,7 +216,7 @@ fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceS
             heap_free_bytes: Some(60_000 + second),
             ..Telemetry::default()
         };
-        device.take(DeviceSample { at_ns: second * S, telemetry });
+        device.take(DeviceSample { asked_ns: second * S, at_ns: second * S, telemetry });
         let measured = ProbeStats::Measured(Box::new(ping.clone()));
         let kinds = [&measured, &none, &none];
         if let Some(probed) = news.due(kinds, &device, SectionCourse::UnderWay, second * S) {

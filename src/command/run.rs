@@ -81,6 +81,8 @@ pub(super) struct Ready<'a> {
     prepared: Prepared<'a>,
     pub(super) device: Device,
     sink: Box<dyn EventSink>,
+    /// Why the device is another than the usual one.
+    instead: Option<String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -109,10 +111,16 @@ impl<'a> Prepared<'a> {
         let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed)?;
         raise_file_limit();
-        if let Some(reason) = instead_of_twin {
-            sink.event(&Event::Notice { text: format!("the target is sim: {reason}") });
+        source_is_here(self.common.source)?;
+        let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
+        if let Some(text) = &instead {
+            // Another target than the usual one is said in any case: what follows is about another stack.
+            if self.common.quiet {
+                eprintln!("note: {text}");
+            }
+            sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, sink })
+        Ok(Ready { prepared: self, device, sink, instead })
     }
 }
 
@@ -125,7 +133,8 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Exit, Failed> {
-        let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink } = self;
+        let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink, instead } =
+            self;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
             capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
@@ -165,6 +174,7 @@ impl Ready<'_> {
         let log = sink.into_log();
         let mut report = assemble::report(&outcome, &device, echo, seed);
         drop(device);
+        report.remarks.extend(instead);
         add(&outcome, &mut report);
         if let Some(gates) = &gates {
             gates.judge(&mut report);
@@ -266,6 +276,22 @@ fn placed(key: &str, text: Option<&str>, place: Option<&Place>, why: &dyn std::f
     }
 }
 
+/// Whether connections can come from the address that was asked for.
+fn source_is_here(source: Option<std::net::IpAddr>) -> Result<(), Failed> {
+    let Some(source) = source else { return Ok(()) };
+    let Err(error) = std::net::UdpSocket::bind((source, 0)) else { return Ok(()) };
+    let mut here: Vec<String> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|interface| interface.ip().to_string())
+        .collect();
+    here.dedup();
+    let here = if here.is_empty() { "none is up".to_owned() } else { here.join(", ") };
+    Err(Failed::usage(format!(
+        "--source {source}: not an address of this machine here ({error}); there are: {here}"
+    )))
+}
+
 /// One look whether anything is there at all, before figures are made of its absence.
 fn preflight(device: &Device) -> Result<(), Failed> {
     use crate::target::DeviceKind;
@@ -276,6 +302,8 @@ fn preflight(device: &Device) -> Result<(), Failed> {
     let limit = std::time::Duration::from_secs(5);
     match std::net::TcpStream::connect_timeout(&address, limit) {
         Ok(_) => Ok(()),
+        // It took the connection and reset it before this look at it: it is there, and the run shows what it does.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Err(Failed::environment(format!(
                 "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT)"

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
-    AnomalyClass, AnomalyId, Answered, AwayCause, Direction, Intent, IntentBook, Occurrence, WorkloadId,
+    AnomalyClass, AnomalyId, Answered, AwayCause, Direction, Intent, IntentBook, Occurrence, RequestFate,
+    WorkloadId,
 };
 
 /// All occurrences of one anomaly, of one class, in one workload.
@@ -76,6 +77,45 @@ pub struct ResetCauses {
     pub answering_late_close: u64,
 }
 
+/// Connections of a workload that the device ended before any byte of a response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unserved {
+    /// By a RST.
+    pub reset: CutRequests,
+    /// By a FIN.
+    pub closed: CutRequests,
+}
+
+/// How far the requests of such connections had come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutRequests {
+    /// The host had sent no request.
+    pub not_sent: u64,
+    /// The device had not acknowledged it.
+    pub unacknowledged: u64,
+    /// The device had acknowledged it.
+    pub acknowledged: u64,
+    /// The shortest time from that to the end, nanoseconds; `None` where none was acknowledged.
+    pub least_ns: Option<u64>,
+    /// The longest.
+    pub most_ns: Option<u64>,
+}
+
+impl CutRequests {
+    fn count(&mut self, fate: RequestFate) {
+        match fate {
+            RequestFate::NotSent => self.not_sent += 1,
+            RequestFate::Unacknowledged => self.unacknowledged += 1,
+            RequestFate::Acknowledged(after) => {
+                let after = u64::try_from(after).unwrap_or(0);
+                self.acknowledged += 1;
+                self.least_ns = Some(self.least_ns.map_or(after, |least| least.min(after)));
+                self.most_ns = Some(self.most_ns.map_or(after, |most| most.max(after)));
+            }
+        }
+    }
+}
+
 /// What became of one occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classed<'a> {
@@ -122,6 +162,7 @@ pub struct Ledger {
     workloads: Vec<String>,
     rows: BTreeMap<RowKey, Row>,
     resets: ResetCauses,
+    unserved: BTreeMap<WorkloadId, Unserved>,
 }
 
 impl Ledger {
@@ -130,7 +171,7 @@ impl Ledger {
     #[must_use]
     pub const fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
         let resets = ResetCauses { answering_payload: 0, answering_late_close: 0 };
-        Self { start_unix_ns, workloads, rows: BTreeMap::new(), resets }
+        Self { start_unix_ns, workloads, rows: BTreeMap::new(), resets, unserved: BTreeMap::new() }
     }
 
     /// Classes and counts one occurrence. Call it soon after the occurrence: a later connection on the same
@@ -149,6 +190,14 @@ impl Ledger {
         let workload = entry.map(|e| e.workload);
         if class == AnomalyClass::Device {
             self.count_reset(o);
+        }
+        if let (Some(fate), Some(entry)) = (o.request, entry) {
+            let unserved = self.unserved.entry(entry.workload).or_default();
+            match o.id {
+                AnomalyId::RstAfterHandshake => unserved.reset.count(fate),
+                AnomalyId::ClosedUnserved => unserved.closed.count(fate),
+                _ => {}
+            }
         }
         let example = || self.example(o, class, intentions);
         let key = RowKey { id: o.id, class, direction: o.direction, workload };
@@ -193,6 +242,12 @@ impl Ledger {
     #[must_use]
     pub const fn reset_causes(&self) -> ResetCauses {
         self.resets
+    }
+
+    /// Connections that the device ended before any byte of a response, by workload.
+    #[must_use]
+    pub fn unserved(&self) -> BTreeMap<String, Unserved> {
+        self.unserved.iter().filter_map(|(id, u)| Some((self.name(*id)?.to_owned(), *u))).collect()
     }
 
     fn count_reset(&mut self, o: &Occurrence) {
@@ -350,6 +405,7 @@ mod tests {
             nth: 1,
             answers: None,
             after_fin_ns: None,
+            request: None,
             lasted_ns: 0,
             packets: Vec::new(),
             remark: None,

@@ -3,9 +3,9 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
-use crate::event::{EndingCounts, FailureCounts, NotJudged};
+use crate::event::{EndingCounts, Episode, FailureCounts, NotJudged, Responses};
 
-use super::{AnomalyRow, ResetCauses};
+use super::{AnomalyRow, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,14 +147,12 @@ pub struct WorkloadEvidence {
     pub succeeded: u64,
     /// The others by name. For `HalfOpen` only the section below counts.
     pub failures: FailureCounts,
-    /// Start of the first row of the series that holds a failure of the device's or the path's.
-    pub first_failure_ns: Option<u64>,
-    /// Start of the last row of the series that holds a success.
-    pub last_success_ns: Option<u64>,
-    /// Failures of the device's or the path's in rows of the series that hold a success as well.
-    pub failures_beside_successes: u64,
-    /// Failures of the device's or the path's in such rows and in those right before or after one.
-    pub failures_near_successes: u64,
+    /// HTTP status codes of complete responses.
+    pub responses: Responses,
+    /// When attempts succeeded and when they failed.
+    pub episodes: Vec<Episode>,
+    /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.
+    pub unserved: Option<Unserved>,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// Connections that it may have open at once.
@@ -431,9 +429,6 @@ pub struct TelemetryEvidence {
     pub sockets: Option<SocketsEvidence>,
     /// Most control blocks in TIME_WAIT, and the first and last count; `None` where the stack does not tell.
     pub time_wait: Option<TimeWaitEvidence>,
-    /// Connections that the program has closed and that were not over at the last reading: they are in no socket's
-    /// count; `None` where the stack does not tell.
-    pub closing: Option<u32>,
     /// Disconnections from the access point during the run; `None` where the device does not tell.
     pub wifi_disconnects: Option<u64>,
     /// Of those, the ones that the run asked for.
@@ -455,6 +450,18 @@ pub struct RestartEvidence {
     pub reason: Option<String>,
 }
 
+/// What connections held at one reading of the heap: heap and counts of the same answer, never of two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Sockets in use, listeners included; `None` where the device does not tell.
+    pub sockets: Option<u32>,
+    /// Control blocks in TIME_WAIT; `None` where the stack does not tell.
+    pub time_wait: Option<u32>,
+    /// Connections that the program has closed and that were not over: they are in no socket's count; `None` where
+    /// the stack does not tell.
+    pub closing: Option<u32>,
+}
+
 /// The device's heap, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HeapEvidence {
@@ -464,6 +471,10 @@ pub struct HeapEvidence {
     pub free_middle: Option<u64>,
     /// Free at the last reading; of a run with outages, at the last one that was not within or right after one.
     pub free_last: u64,
+    /// What connections held at the first reading.
+    pub first: InUse,
+    /// What connections held at the last reading, the one of `free_last`.
+    pub last: InUse,
     /// Least free reading during the run.
     pub free_min: u64,
     /// Heap in all; `None` where the device does not tell.

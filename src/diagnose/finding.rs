@@ -37,11 +37,12 @@ pub enum FindingId {
     LossyLink,
     HostLimited,
     CaptureIncomplete,
+    UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -59,6 +60,7 @@ impl FindingId {
         Self::LossyLink,
         Self::HostLimited,
         Self::CaptureIncomplete,
+        Self::UnexplainedFailures,
     ];
 
     /// The name in reports and threshold expressions.
@@ -82,6 +84,7 @@ impl FindingId {
             Self::LossyLink => "lossy_link",
             Self::HostLimited => "host_limited",
             Self::CaptureIncomplete => "capture_incomplete",
+            Self::UnexplainedFailures => "unexplained_failures",
         }
     }
 }

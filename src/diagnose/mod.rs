@@ -3,20 +3,27 @@
 //!
 //! Pure: takes values of `event` and plain figures, returns values; reads no clock, opens nothing.
 
+mod account;
 mod anomalies;
 mod evidence;
 mod finding;
 mod findings;
+mod intervals;
+mod needs;
 
 pub use crate::event::{Check, Deeds, Examination, Mark};
-pub use anomalies::{AnomalyRow, Classed, Example, ExamplePacket, Intentions, Ledger, ResetCauses};
+pub use account::{Account, AccountRow, Accounted, Excuse};
+pub use anomalies::{
+    AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, ResetCauses, Unserved,
+};
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
-    HeapEvidence, HostEvidence, HostResets, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
+    HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
     PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence,
     Silence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence,
     TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;
-pub use findings::{FindingEntry, finding_catalogue, findings};
+pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
+pub use needs::Need;

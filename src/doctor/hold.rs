@@ -111,12 +111,10 @@ impl Hold {
 async fn ask(context: &Context, intent: Intent) -> Result<Connection, Failure> {
     let start = Instant::now();
     let result = attempt(context, intent).await;
-    let mut recorder = context.recorder.borrow_mut();
-    recorder.attempt(result.as_ref().map(|_| ()).map_err(|failure| *failure));
+    context.attempted(start, result.as_ref().map(|_| ()).map_err(|failure| *failure));
     if result.is_ok() {
-        recorder.latency(Phase::Total, context.since_ns(start));
+        context.recorder.borrow_mut().latency(Phase::Total, context.since_ns(start));
     }
-    drop(recorder);
     result
 }
 

@@ -132,7 +132,7 @@ async fn knock(context: &Context, address: SocketAddr) -> State {
     match opened {
         Ok(mut connection) => {
             let took = context.since_ns(start);
-            context.recorder.borrow_mut().attempt(Ok(()));
+            context.attempted(start, Ok(()));
             context.recorder.borrow_mut().latency(Phase::Connect, took);
             if connection.shut_down_writing().is_ok() {
                 connection.drain(&mut [0; 256], Duration::from_millis(500), HostClosed::First).await;
@@ -140,7 +140,7 @@ async fn knock(context: &Context, address: SocketAddr) -> State {
             State::Open
         }
         Err(Refused::Failure(failure)) => {
-            context.recorder.borrow_mut().attempt(Err(failure));
+            context.attempted(start, Err(failure));
             match failure {
                 Failure::ConnectRefused | Failure::ConnectReset => State::Closed,
                 failure if failure.is_host() => State::NotAsked,

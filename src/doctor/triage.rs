@@ -86,10 +86,11 @@ mod tests {
         let mut recorder = Recorder::new(0, Phase::Total);
         for (at, (served, failed, ns)) in rows.iter().enumerate() {
             for _ in 0..*served {
-                recorder.attempt(Ok(()));
+                recorder.attempt(at as u64 * SECOND, at as u64 * SECOND + ns, Ok(()));
                 recorder.latency(Phase::Total, *ns);
             }
-            (0..*failed).for_each(|_| recorder.attempt(Err(Failure::ReadTimeout)));
+            let end = (at as u64 + 1) * SECOND;
+            (0..*failed).for_each(|_| recorder.attempt(end - 1, end, Err(Failure::ReadTimeout)));
             let _ = recorder.roll((at as u64 + 1) * SECOND);
         }
         let requests = WorkloadOutcome {

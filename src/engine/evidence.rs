@@ -4,11 +4,12 @@
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
     self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, Measured, OutageCause, OutageEvidence,
+    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
     OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
     RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
     WorkloadEvidence, WorkloadKind,
 };
+use crate::event::DeviceSample;
 use crate::observe::{PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
@@ -16,18 +17,24 @@ use crate::stats::{
 };
 
 /// What a run left to be judged.
-pub(super) struct Measurements<'a> {
+#[derive(Debug)]
+pub struct Measurements<'a> {
     /// When it started, nanoseconds since the Unix epoch.
-    pub(super) start_unix_ns: i64,
-    pub(super) duration_ns: u64,
-    pub(super) workloads: &'a [WorkloadOutcome],
-    pub(super) packets: &'a Packets,
-    pub(super) probes: Option<&'a ProbeOutcome>,
-    pub(super) device: &'a DeviceFacts,
+    pub start_unix_ns: i64,
+    /// Its length, nanoseconds.
+    pub duration_ns: u64,
+    /// What the workloads came to, in the order of the plan.
+    pub workloads: &'a [WorkloadOutcome],
+    /// What the packets showed.
+    pub packets: &'a Packets,
+    /// What the probes saw; `None` where there were none.
+    pub probes: Option<&'a ProbeOutcome>,
+    /// What was known of the device before.
+    pub device: &'a DeviceFacts,
     /// Source ports that the user restricted the run to.
-    pub(super) local_ports: Option<u32>,
+    pub local_ports: Option<u32>,
     /// How this machine fared.
-    pub(super) host: HostEvidence,
+    pub host: HostEvidence,
 }
 
 /// The evidence of a run.
@@ -36,7 +43,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     let made = run.workloads.iter().filter_map(|w| w.stats.outage.as_deref()).map(|o| o.made).sum();
     let mut evidence = Evidence {
         duration_ns: run.duration_ns,
-        workloads: run.workloads.iter().filter_map(|w| workload(w, run.local_ports)).collect(),
+        workloads: run.workloads.iter().filter_map(|w| workload(w, run)).collect(),
         capture: capture(run.packets),
         device: device(run.device),
         host: run.host.clone(),
@@ -73,11 +80,9 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     evidence
 }
 
-fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEvidence> {
+fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvidence> {
     let kind = WorkloadKind::named(of.kind)?;
     let stats = &of.stats;
-    let failed = |row: &&stats::Row| row.failures.of_device() > 0;
-    let rows = stats.series.rows();
     let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
     Some(WorkloadEvidence {
         name: of.name.clone(),
@@ -87,14 +92,12 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEv
         attempts: stats.attempts,
         succeeded: stats.succeeded,
         failures: stats.failures.clone(),
-        first_failure_ns: rows.iter().find(failed).map(|row| row.start_ns),
-        last_success_ns: rows.iter().rev().find(|row| row.succeeded > 0).map(|row| row.start_ns),
-        failures_beside_successes: rows
-            .iter()
-            .filter(|row| row.succeeded > 0)
-            .map(|row| row.failures.of_device())
-            .sum(),
-        failures_near_successes: near_successes(rows),
+        responses: stats.responses.clone(),
+        episodes: stats.episodes.rows().to_vec(),
+        unserved: match run.packets {
+            Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),
+            Packets::Denied(_) | Packets::Off => None,
+        },
         endings: stats.endings,
         at_once: of.at_once,
         close: ClosePolicy::of_settings(&of.settings),
@@ -107,18 +110,10 @@ fn workload(of: &WorkloadOutcome, local_ports: Option<u32>) -> Option<WorkloadEv
         }),
         port_waits: stats.port_waits,
         late_starts: stats.late_starts,
-        local_ports,
+        local_ports: run.local_ports,
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
         outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
     })
-}
-
-/// Failures in rows that hold a success or lie next to one that does: connections that start together also fail
-/// together, so that those that are served meanwhile may stand in the next row.
-fn near_successes(rows: &[stats::Row]) -> u64 {
-    let served = |at: usize| rows.get(at).is_some_and(|row| row.succeeded > 0);
-    let near = |at: usize| served(at) || served(at + 1) || at.checked_sub(1).is_some_and(served);
-    rows.iter().enumerate().filter(|(at, _)| near(*at)).map(|(_, row)| row.failures.of_device()).sum()
 }
 
 fn quantiles(latency: &Latency) -> Option<Quantiles> {
@@ -284,7 +279,6 @@ fn telemetry(
         heap: heap(device, requests, outages),
         sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
-        closing: device.readings.get(&Reading::FinWait).and_then(counts).map(|(_, _, last)| last),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
         wifi_disconnects_made: made,
         wifi_last_reason: last.and_then(|t| t.wifi_last_reason.clone()),
@@ -298,15 +292,12 @@ fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<
     let rows = device.rows();
     let in_outage = |at: u64| outages.iter().any(|(from, to)| (*from..=*to).contains(&at));
     // What unacknowledged data holds comes back: the last reading of a calm moment counts.
-    let calm = rows.iter().rev().filter(|row| !in_outage(row.at_ns));
-    let calm = calm.filter_map(|row| row.telemetry.heap_free_bytes).next();
-    let last = if outages.is_empty() { free.last? as u64 } else { calm.unwrap_or(free.first? as u64) };
+    let calm = device.last.iter().chain(rows.iter().rev()).find(|row| !in_outage(row.at_ns));
+    let (first, last) = (device.first.as_ref()?, calm.or(device.first.as_ref())?);
     let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
     let slope = free.estimate();
-    let span_s = match (rows.first(), rows.last()) {
-        (Some(first), Some(last)) => (last.at_ns - first.at_ns) as f64 / 1e9,
-        _ => 0.0,
-    };
+    let told = device.first.as_ref().zip(device.last.as_ref());
+    let span_s = told.map_or(0.0, |(first, last)| last.at_ns.saturating_sub(first.at_ns) as f64 / 1e9);
     let per_second =
         slope.map(|s| Slope { mean: s.per_second, low: s.low_per_second, high: s.high_per_second });
     // Requests are spread over the readings as evenly as the run allows.
@@ -317,9 +308,11 @@ fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<
         high: s.high * seconds,
     });
     Some(HeapEvidence {
-        free_first: free.first? as u64,
+        free_first: first.telemetry.heap_free_bytes?,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
-        free_last: last,
+        free_last: last.telemetry.heap_free_bytes?,
+        first: in_use(first),
+        last: in_use(last),
         free_min: lowest(device).map_or(free.min?, |lowest| lowest.min(free.min.unwrap_or(lowest))) as u64,
         total: device.last.as_ref().and_then(|sample| sample.telemetry.heap_total_bytes),
         largest_block_min: device
@@ -330,6 +323,12 @@ fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<
         per_second,
         per_request,
     })
+}
+
+/// What connections held, by one answer.
+const fn in_use(sample: &DeviceSample) -> InUse {
+    let told = &sample.telemetry;
+    InUse { sockets: told.sockets_used, time_wait: told.tcp_time_wait, closing: told.tcp_fin_wait }
 }
 
 /// The least heap by the device's own account, where that went down during the run: between two readings there may
@@ -350,7 +349,7 @@ fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
 
 /// Nothing is said of sockets where the last account is older than the last close: what was open then may be closed.
 fn sockets(device: &DeviceSeries, closed_ns: u64) -> Option<SocketsEvidence> {
-    device.last.as_ref().filter(|sample| sample.at_ns >= closed_ns)?;
+    device.last.as_ref().filter(|sample| sample.asked_ns >= closed_ns)?;
     let (first, most, last) = counts(device.readings.get(&Reading::SocketsUsed)?)?;
     let limit = device.last.as_ref().and_then(|sample| sample.telemetry.sockets_limit);
     Some(SocketsEvidence { first, most, last, limit })

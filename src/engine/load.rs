@@ -21,6 +21,10 @@ use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long the device may take to let go of connections that were closed, as its telemetry shows it. Two round trips
+/// through a power-saving link are well within it.
+const LAST_READING: Duration = Duration::from_secs(2);
+
 /// How often progress is told.
 const INTERVAL: Duration = Duration::from_millis(1_000);
 
@@ -88,6 +92,10 @@ pub(super) fn execute(
                 let examination = Arc::new(examination);
                 tell(events, Event::Examined { workload: last.name.clone(), examination });
             }
+        }
+        if let Some(prober) = &prober {
+            let limit = if shared.stop.is_stopping() { LAST_READING / 10 } else { LAST_READING };
+            prober.last_reading(limit).await;
         }
         let host = machine.host(shared.late_connects.get());
         Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }

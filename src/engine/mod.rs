@@ -8,15 +8,18 @@ mod evidence;
 mod link;
 mod load;
 mod plan;
+mod sight;
 mod stalls;
 #[cfg(target_os = "linux")]
 mod twin_link;
 mod watch;
 
+pub use evidence::Measurements;
 pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkCause, LinkSpell, Outcome, Packets, Plan,
     PlannedPhase, Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
+pub use sight::{Sight, Surroundings};
 pub use watch::WatchPlan;
 
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::diagnose::Diagnosis;
 use crate::event::{Event, EventSink, IntentBook};
 use crate::workload::StopSource;
 
@@ -105,7 +109,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         local_ports,
         host,
     };
-    let findings = crate::diagnose::findings(&evidence::of(&measured));
+    let Diagnosis { findings, account } = judge(&measured);
     let ended = run.ended;
     Ok(Outcome {
         clock,
@@ -115,9 +119,16 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         workloads,
         packets,
         findings,
+        account,
         link_outages: link.outages(),
         probes,
     })
+}
+
+/// What the measurements of a run mean: the same for a live run and for one in a laboratory.
+#[must_use]
+pub fn judge(measured: &Measurements<'_>) -> Diagnosis {
+    crate::diagnose::diagnose(&evidence::of(measured))
 }
 
 /// How often the dispatcher looks whether a thread has ended.

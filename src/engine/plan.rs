@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
-use crate::diagnose::{AnomalyRow, Finding, ResetCauses};
+use crate::diagnose::{Account, AnomalyRow, Finding, ResetCauses, Unserved};
 use crate::event::{Endpoints, Examination};
 use crate::observe::WireSummary;
 use crate::stats::{ProbeOutcome, WorkloadStats};
@@ -158,6 +158,8 @@ pub struct Seen {
     pub anomalies: Vec<AnomalyRow>,
     /// What the device's RSTs answered.
     pub resets: ResetCauses,
+    /// Connections that the device ended before any byte of a response, by workload.
+    pub unserved: BTreeMap<String, Unserved>,
     /// Anomalies of the device that are in the counts and were not told one by one.
     pub untold: u64,
     /// Everything else.
@@ -238,6 +240,8 @@ pub struct Outcome {
     pub packets: Packets,
     /// What it means.
     pub findings: Vec<Finding>,
+    /// Who answers for each failed attempt.
+    pub account: Account,
     /// What a modelled link says of its own outages; `None` on a real one.
     pub link_outages: Option<Vec<LinkSpell>>,
     /// The probes; `None` when there were none.

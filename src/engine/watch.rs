@@ -1,8 +1,6 @@
-//! The packets beside a run: a thread of its own reads the capture, runs the rules, and lets each occurrence
-//! meet the intention of its connection.
+//! The packets beside a run: a thread of its own reads the capture and shows it to the run's [`Sight`].
 
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -12,14 +10,14 @@ use tokio::sync::mpsc::Sender;
 
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
+use super::sight::{Sight, Surroundings};
 use crate::clock::Clock;
-use crate::diagnose::{Intentions, Ledger};
-use crate::event::{AnomalyClass, Endpoints, Event, Intent, IntentBook, Occurrence};
+use crate::diagnose::Classed;
+use crate::event::{AnomalyClass, AwaySpell, Endpoints, Event, IntentBook, Occurrence};
 use crate::observe::capture::{
     Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
 };
 use crate::observe::file::{Writer, WriterConfig};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire;
 
 /// How long one look at the ring waits: the thread's other duties have to be done that often.
@@ -52,15 +50,13 @@ pub(super) struct Watch {
 /// What the thread needs.
 struct Watcher {
     capture: Capture,
-    observer: Observer,
+    sight: Sight,
     notes: Notes,
     gaps: u64,
 }
 
 /// Where occurrences go.
 struct Notes {
-    ledger: Ledger,
-    book: Arc<IntentBook>,
     writer: Option<Writer>,
     events: Sender<Event>,
     told: u32,
@@ -91,9 +87,8 @@ pub(super) fn start(
         return Err(Packets::Off);
     }
     let ip = endpoints.http.ip();
-    let ports = endpoints.tcp_ports();
     let config = CaptureConfig {
-        ports: Ports::Only(ports.clone()),
+        ports: Ports::Only(endpoints.tcp_ports()),
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
         ..CaptureConfig::of([ip])
@@ -108,16 +103,9 @@ pub(super) fn start(
         Writer::create(path, &config)
     });
     let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
-    let ends: Vec<(IpAddr, Option<u16>)> = ports.into_iter().map(|port| (ip, Some(port))).collect();
-    let observer = Observer::new(ObserverConfig {
-        device: DeviceEnds::Known(ends),
-        syn_deadline_ns: i64::try_from(plan.syn_deadline.as_nanos()).unwrap_or(i64::MAX),
-        ..ObserverConfig::default()
-    });
-    let ledger = Ledger::new(clock.start_unix_ns(), workloads);
-    let notes =
-        Notes { ledger, book, writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
-    let watcher = Watcher { capture, observer, notes, gaps: 0 };
+    let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book);
+    let notes = Notes { writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
+    let watcher = Watcher { capture, sight, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("capture".into())
@@ -167,7 +155,7 @@ impl Watcher {
                 break;
             }
             let Some(deadline) = deadline else { continue };
-            if Instant::now() >= deadline || self.is_settled() {
+            if Instant::now() >= deadline || self.sight.is_settled(complete_until()) {
                 break;
             }
         }
@@ -175,40 +163,29 @@ impl Watcher {
     }
 
     fn look(&mut self) -> io::Result<()> {
-        let Self { capture, observer, notes, gaps } = self;
+        let Self { capture, sight, notes, gaps } = self;
         capture.next_batch(LOOK, |frame| {
             notes.packet(&frame);
-            let (at_ns, length) = (frame.at_ns, frame.original_len as usize);
-            observer.frame(at_ns, link_of(&frame), frame.bytes, length, &mut |o| notes.take(at_ns, o));
+            let length = frame.original_len as usize;
+            sight.frame(frame.at_ns, link_of(&frame), frame.bytes, length, notes);
         })?;
         let counts = capture.stats();
         // What passed while the interface was down and came back may be missing as well.
         let missing = counts.dropped + counts.interface_downs;
         if missing > *gaps {
             *gaps = missing;
-            observer.gap();
+            sight.gap();
         }
-        let seen_until = complete_until();
-        observer.advance(seen_until, &mut |o| notes.take(seen_until, o));
+        sight.advance(complete_until(), notes);
         if let Some(writer) = &mut notes.writer {
             writer.batch_done();
         }
         Ok(())
     }
 
-    /// Whether every connection that may still say something has said it.
-    fn is_settled(&self) -> bool {
-        let book = &self.notes.book;
-        self.observer.settled(complete_until(), |connection| {
-            let entry = book.look_up(connection.host.port());
-            entry.is_some_and(|e| !matches!(e.intent, Intent::Vanished | Intent::Silenced))
-        })
-    }
-
     fn finish(self, failure: Option<String>) -> Seen {
-        let Self { mut capture, observer, mut notes, .. } = self;
-        let end_ns = unix_ns(SystemTime::now());
-        let summary = observer.finish(end_ns, &mut |o| notes.take(end_ns, o));
+        let Self { mut capture, sight, mut notes, .. } = self;
+        let seen = sight.finish(unix_ns(SystemTime::now()), &mut notes);
         let stats = capture.stats();
         let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
         let pcap_failure = written.and_then(|report| {
@@ -216,16 +193,7 @@ impl Watcher {
                 (report.missed > 0).then(|| format!("{} packets are not in the file", report.missed));
             report.failure.map(|error| error.to_string()).or(missed)
         });
-        Seen {
-            packets: notes.packets,
-            dropped: stats.dropped,
-            failure,
-            pcap_failure,
-            anomalies: notes.ledger.rows(),
-            resets: notes.ledger.reset_causes(),
-            untold: notes.untold,
-            summary,
-        }
+        Seen { dropped: stats.dropped, failure, pcap_failure, untold: notes.untold, ..seen }
     }
 }
 
@@ -236,15 +204,15 @@ impl Notes {
             writer.packet(self.packets, frame);
         }
     }
+}
 
-    /// One occurrence: classed and counted, noted in the packet file, told to the reporters.
-    fn take(&mut self, at_ns: i64, occurrence: Occurrence) {
-        if occurrence.class == AnomalyClass::Device
-            && let Some(spells) = self.link.news()
-        {
-            self.book.link_says(spells);
-        }
-        let classed = self.ledger.take(&occurrence, Intentions::Of(&self.book));
+impl Surroundings for Notes {
+    fn link_news(&mut self) -> Option<Vec<AwaySpell>> {
+        self.link.news()
+    }
+
+    /// Notes an occurrence in the packet file and tells the reporters.
+    fn heard(&mut self, at_ns: i64, occurrence: Occurrence, classed: Classed<'_>) {
         if let Some(writer) = &mut self.writer {
             writer.evidence(self.packets, at_ns, &occurrence);
         }
@@ -301,6 +269,7 @@ mod tests {
             nth: 1,
             answers: None,
             after_fin_ns: None,
+            request: None,
             lasted_ns: 0,
             packets: Vec::new(),
             remark: None,
@@ -312,8 +281,6 @@ mod tests {
         let clock = Clock::start();
         let (events, mut told) = tokio::sync::mpsc::channel(4_096);
         let mut notes = Notes {
-            ledger: Ledger::new(clock.start_unix_ns(), Vec::new()),
-            book: Arc::default(),
             writer: None,
             events,
             told: 0,
@@ -322,7 +289,8 @@ mod tests {
             packets: 0,
             link: Link::real(clock),
         };
-        (0..i64::from(EVENTS) + 5).for_each(|n| notes.take(n, occurrence(n)));
+        let classed = Classed { class: AnomalyClass::Device, workload: None };
+        (0..i64::from(EVENTS) + 5).for_each(|n| notes.heard(n, occurrence(n), classed));
         let mut events = Vec::new();
         while let Ok(event) = told.try_recv() {
             events.push(event);
@@ -330,6 +298,5 @@ mod tests {
         let cuts =
             events.iter().filter(|event| matches!(event, Event::AnomaliesCut { told: EVENTS })).count();
         assert_eq!((events.len(), cuts, notes.untold), (EVENTS as usize + 1, 1, 5));
-        assert_eq!(notes.ledger.rows()[0].count, u64::from(EVENTS) + 5);
     }
 }

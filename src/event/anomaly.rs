@@ -14,6 +14,7 @@ pub enum AnomalyId {
     SynRefused,
     SynUnanswered,
     TimewaitCollision,
+    DialCollision,
     RstAfterHandshake,
     ClosedUnserved,
     AbortiveClose,
@@ -36,10 +37,11 @@ pub enum AnomalyId {
 
 impl AnomalyId {
     /// Every id, in the order of reports.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SynRefused,
         Self::SynUnanswered,
         Self::TimewaitCollision,
+        Self::DialCollision,
         Self::RstAfterHandshake,
         Self::ClosedUnserved,
         Self::AbortiveClose,
@@ -67,6 +69,7 @@ impl AnomalyId {
             Self::SynRefused => "syn_refused",
             Self::SynUnanswered => "syn_unanswered",
             Self::TimewaitCollision => "timewait_collision",
+            Self::DialCollision => "dial_collision",
             Self::RstAfterHandshake => "rst_after_handshake",
             Self::ClosedUnserved => "closed_unserved",
             Self::AbortiveClose => "abortive_close",
@@ -142,6 +145,17 @@ pub enum Answered {
     Reset,
 }
 
+/// How far the host's request had come when the device ended the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestFate {
+    /// The host had sent no payload.
+    NotSent,
+    /// It had, and the device had not acknowledged it.
+    Unacknowledged,
+    /// The device acknowledged it so long before, nanoseconds.
+    Acknowledged(i64),
+}
+
 /// One packet that is part of the evidence: enough to find it again in the capture and to read it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketNote {
@@ -169,13 +183,15 @@ pub struct Occurrence {
     pub direction: Direction,
     /// When, nanoseconds since the Unix epoch, of the telling segment (or of the deadline that passed).
     pub at_ns: i64,
-    /// How manyth of this id and class on this connection, from 1: a connection counts once, at 1.
+    /// How manyth of this id, class and direction on this connection, from 1: a connection counts once, at 1.
     pub nth: u32,
     /// The host's last segment before a telling segment of the device's; `None` where there was none, or
     /// where the host sent the telling one.
     pub answers: Option<Answered>,
     /// Time from the device's own FIN to `at_ns`, nanoseconds; `None` where it had sent none.
     pub after_fin_ns: Option<i64>,
+    /// What had become of the host's request; `None` where the telling segment is not the device's.
+    pub request: Option<RequestFate>,
     /// How far the thing went on from `at_ns`, nanoseconds; 0 for an instant.
     pub lasted_ns: i64,
     /// The few packets that show it; filled only while examples of this id are still wanted.

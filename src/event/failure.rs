@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt did not succeed. The first twelve are the device's or the path's; the `Host*` ones are
+/// Why an attempt did not succeed. The first thirteen are the device's or the path's; the `Host*` ones are
 /// the limits of the machine that runs the test and are never counted against the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +30,8 @@ pub enum Failure {
     TruncatedResponse,
     /// The response was not one that the protocol allows.
     BadResponse,
+    /// The response's status says that the server failed (5xx; RFC 9110, 15.6), or is not one that was asked for.
+    BadStatus,
     /// The payload that came back is not the one that was asked for.
     CorruptPayload,
     /// The host has no free source port left (EADDRNOTAVAIL).
@@ -42,7 +44,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in the order of reports.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ConnectTimeout,
         Self::ConnectRefused,
         Self::ConnectReset,
@@ -54,6 +56,7 @@ impl Failure {
         Self::EofBeforeResponse,
         Self::TruncatedResponse,
         Self::BadResponse,
+        Self::BadStatus,
         Self::CorruptPayload,
         Self::HostOutOfPorts,
         Self::HostOutOfFiles,
@@ -75,6 +78,7 @@ impl Failure {
             Self::EofBeforeResponse => "eof_before_response",
             Self::TruncatedResponse => "truncated_response",
             Self::BadResponse => "bad_response",
+            Self::BadStatus => "bad_status",
             Self::CorruptPayload => "corrupt_payload",
             Self::HostOutOfPorts => "host_out_of_ports",
             Self::HostOutOfFiles => "host_out_of_files",

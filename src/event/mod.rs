@@ -8,6 +8,7 @@ mod anomaly;
 mod away;
 mod ending;
 mod endpoints;
+mod episode;
 mod examination;
 mod failure;
 mod half_open;
@@ -16,16 +17,19 @@ mod ledger;
 mod outage;
 mod probed;
 mod reading;
+mod responses;
 mod run;
 mod tcp;
 mod telemetry;
 
+pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
 };
 pub use away::{AwayCause, AwaySpell};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
+pub use episode::Episode;
 pub use examination::{Check, Deeds, Examination, Mark};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{
@@ -37,6 +41,7 @@ pub use ledger::MessageLedger;
 pub use outage::{OutageOrigin, OutageProgress, OutageRow};
 pub use probed::{DeviceProgress, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress};
 pub use reading::Reading;
+pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Probed, Recorded,
+    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Probed, Recorded, Responses,
     SilencedConnection,
 };
 
@@ -19,6 +19,8 @@ pub struct PhaseProgress {
     pub succeeded: u64,
     /// The others, by name.
     pub failures: FailureCounts,
+    /// HTTP status codes of complete responses so far.
+    pub responses: Responses,
     /// Application bytes sent to the device.
     pub bytes_sent: u64,
     /// Application bytes received from it.

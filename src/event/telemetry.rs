@@ -205,7 +205,10 @@ impl Wire {
 /// A telemetry reading with the time it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceSample {
-    /// Since the start of the run, nanoseconds on the monotonic clock.
+    /// When it was asked for, nanoseconds since the start of the run on the monotonic clock; what the device did
+    /// before that is in it.
+    pub asked_ns: u64,
+    /// When the answer came, nanoseconds since the start of the run.
     pub at_ns: u64,
     /// The reading.
     pub telemetry: Telemetry,

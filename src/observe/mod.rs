@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod file;
 mod flow;
+mod fragments;
 mod observer;
 mod quiet;
 mod resets;
@@ -18,5 +19,5 @@ mod tests;
 
 pub use crate::wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig};
-pub use rules::{CatalogueEntry, Needs, catalogue};
+pub use rules::{CatalogueEntry, Needs, Source, catalogue};
 pub use summary::{KeepAliveFigures, PathFigures, QuietSpell, ResetFigures, RttFigures, WireSummary};

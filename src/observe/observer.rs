@@ -7,11 +7,12 @@ use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Stage, Table, after, before, distance,
+    SECOND, Stage, Table, Wait, after, before, distance,
 };
+use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
-use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Verdict};
+use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source, Verdict};
 use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
 
@@ -25,7 +26,7 @@ pub enum DeviceEnds {
     /// By address, and by port where one is given; what touches none of them is left out.
     Known(Vec<(IpAddr, Option<u16>)>),
     /// The device is the side that was connected to; where the beginning is not captured, the side with
-    /// the lower port.
+    /// the lower port. An MQTT broker is the host.
     Guessed,
 }
 
@@ -40,11 +41,19 @@ pub struct ObserverConfig {
     pub syn_deadline_ns: i64,
     /// Examples with their packets for each anomaly and class.
     pub examples: u32,
+    /// Where the packets come from.
+    pub source: Source,
 }
 
 impl Default for ObserverConfig {
     fn default() -> Self {
-        Self { device: DeviceEnds::Guessed, connections: 65_536, syn_deadline_ns: 5 * SECOND, examples: 40 }
+        Self {
+            device: DeviceEnds::Guessed,
+            connections: 65_536,
+            syn_deadline_ns: 5 * SECOND,
+            examples: 40,
+            source: Source::Run,
+        }
     }
 }
 
@@ -63,6 +72,8 @@ pub struct Observer {
     examples: Examples,
     summary: WireSummary,
     unjudged: Unjudged,
+    source: Source,
+    fragments: Fragments,
     rtt: RttSum,
     now: i64,
     gaps: u32,
@@ -86,6 +97,8 @@ impl Observer {
             examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
+            source: config.source,
+            fragments: Fragments::default(),
             rtt: RttSum::default(),
             now: i64::MIN,
             gaps: 0,
@@ -104,11 +117,32 @@ impl Observer {
         original_len: usize,
         sink: &mut impl FnMut(Occurrence),
     ) {
-        self.summary.packets += 1;
-        match wire::decode(link, captured, original_len) {
-            Ok(segment) => self.segment(at_ns, &segment, sink),
+        let number = self.summary.packets + 1;
+        self.decoded(at_ns, number, &wire::decode(link, captured, original_len), sink);
+    }
+
+    /// The same for a frame that was taken apart already; `number` is its place in the capture, from 1.
+    pub fn decoded(
+        &mut self,
+        at_ns: i64,
+        number: u64,
+        decoded: &Result<Segment, NotSegment>,
+        sink: &mut impl FnMut(Occurrence),
+    ) {
+        self.summary.packets = number;
+        match decoded {
+            Ok(segment) => self.segment(at_ns, segment, sink),
             Err(NotSegment::Damaged) => self.summary.damaged += 1,
             Err(NotSegment::Other) => {}
+            Err(NotSegment::Unread(what)) => {
+                self.summary.unread += 1;
+                self.summary.unread_kind.get_or_insert(*what);
+            }
+            Err(NotSegment::Fragment(part)) => {
+                if let Some(segment) = self.fragments.take(part, at_ns) {
+                    self.segment(at_ns, &segment, sink);
+                }
+            }
         }
     }
 
@@ -120,6 +154,10 @@ impl Observer {
                 let deadline = since.saturating_add(self.deadlines.of(chain));
                 if deadline > self.now {
                     break;
+                }
+                if chain == Chain::Window {
+                    // Told when it is over, with its length.
+                    self.table.flow_mut(slot).stalled_since = Some(since);
                 }
                 let ruling = rules::on_deadline(self.table.flow(slot), chain, since, deadline, self.gaps);
                 self.table.flow_mut(slot).waited(chain);
@@ -170,10 +208,11 @@ impl Observer {
         let resets = &mut self.resets;
         self.services.finish(path, &mut |o| resets.doubt(o, path.loses(), sink));
         self.resets.settle(i64::MAX, sink);
-        self.summary.not_judged = self.unjudged.list();
+        self.summary.not_judged = self.unjudged.list(self.source);
         self.summary.rtt = self.rtt.figures();
         self.summary.quiet = self.quiet.finish();
         self.summary.resets = self.resets.figures();
+        self.summary.fragments_missing = self.fragments.missing();
         self.summary
     }
 
@@ -182,7 +221,12 @@ impl Observer {
         self.advance(at_ns, sink);
         let at = self.now;
         let (source, destination) = (End::source(segment), End::destination(segment));
-        let Some(known) = self.sides(source, destination) else { return };
+        let Some(known) = self.sides(source, destination) else {
+            self.summary.tcp_of_others += 1;
+            let device = if guess(segment) == Direction::FromHost { destination } else { source };
+            self.summary.other_device.get_or_insert_with(|| device.socket());
+            return;
+        };
         self.summary.tcp_packets += 1;
         let key = FlowKey::new(source, destination);
         let found = self.table.find(&key);
@@ -203,6 +247,7 @@ impl Observer {
             None => Direction::FromHost,
         };
         if from == Direction::FromDevice {
+            self.summary.device_packets += 1;
             self.quiet.heard(at);
         }
         self.judge(slot, segment, from, at, sink);
@@ -239,7 +284,7 @@ impl Observer {
             // A lone RST says nothing about a connection of which nothing else is known.
             return (!s.flags.has(Flags::RST)).then(|| self.begin(s, from, at, sink));
         };
-        match belongs(self.table.flow(slot), s, from) {
+        match belongs(self.table.flow(slot), s, from, at) {
             Belongs::Here => Some(slot),
             Belongs::Nowhere => None,
             Belongs::ToNew => {
@@ -304,7 +349,7 @@ impl Observer {
                 n += 1;
             }
         });
-        self.count(s, from, facts.kind, facts.place, slot);
+        self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
         if from == Direction::FromDevice && facts.fin == FinCopy::Again(Repetition::BackOff) {
             self.fins_again += 1;
@@ -324,6 +369,7 @@ impl Observer {
             self.summary.incomplete += 1;
         }
         let (end, closed) = (flow.device_end, flow.ended == Some((at, Ending::Closed)));
+        let stalled = if flow.window_wait == Wait::Off { flow.stalled_since } else { None };
         if was_open && matches!(flow.ended, Some((_, Ending::Reset(Direction::FromHost)))) {
             self.resets.sent();
         }
@@ -342,6 +388,9 @@ impl Observer {
         }
         for ruling in said.into_iter().flatten() {
             self.rule(slot, ruling, sink);
+        }
+        if stalled.is_some() {
+            self.stall(slot, at, sink);
         }
         if from == Direction::FromHost {
             let flow = self.table.flow(slot);
@@ -383,7 +432,8 @@ impl Observer {
         }
     }
 
-    fn count(&mut self, s: &Segment, from: Direction, kind: Kind, place: Place, slot: u32) {
+    fn count(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        let Facts { from, kind, place, .. } = *facts;
         let flow = self.table.flow(slot);
         if kind == Kind::Syn && from == Direction::FromHost && flow.syns > 0 {
             self.summary.syn_repetitions += 1;
@@ -398,6 +448,7 @@ impl Observer {
         figures.data_segments += 1;
         figures.bytes += u64::from(s.payload);
         match place {
+            Place::Seen if facts.spurious => figures.spurious += 1,
             Place::Seen if flow.is_path_copy(s, from) => {
                 figures.path_copies += 1;
                 figures.retransmissions += 1;
@@ -431,8 +482,25 @@ impl Observer {
         self.summary.from_host.repeated_early += u64::from(early);
     }
 
+    /// A stall of the device's is over, or nothing more will be seen of it.
+    fn stall(&mut self, slot: u32, at: i64, sink: &mut impl FnMut(Occurrence)) {
+        if let Some(since) = self.table.flow_mut(slot).stalled_since.take() {
+            let ruling = rules::on_stall(self.table.flow(slot), since, at, self.gaps);
+            self.rule(slot, ruling, sink);
+        }
+    }
+
     /// Nothing more will come of the connection in `slot`.
     fn end_of(&mut self, slot: u32, why: Obstacle, sink: &mut impl FnMut(Occurrence)) {
+        self.stall(slot, self.now, sink);
+        let flow = self.table.flow(slot);
+        if flow.missing {
+            match (flow.host.last_at, flow.device.last_at) {
+                (Some(_), None) => self.summary.host_half_only += 1,
+                (None, Some(_)) => self.summary.device_half_only += 1,
+                _ => {}
+            }
+        }
         let mut said: [Option<Ruling>; 4] = [None; 4];
         let mut n = 0;
         rules::on_end(self.table.flow(slot), self.gaps, why, |ruling| {
@@ -493,7 +561,7 @@ struct Examples {
 
 impl Examples {
     fn occurrence(&mut self, flow: &mut Flow, v: &Verdict) -> Occurrence {
-        let nth = flow.count(v.id, v.class);
+        let nth = flow.count(v.id, v.class, v.direction);
         let class = match v.class {
             AnomalyClass::Device => 0,
             AnomalyClass::Path => 1,
@@ -515,6 +583,7 @@ impl Examples {
             nth,
             answers: v.answers,
             after_fin_ns: v.after_fin,
+            request: v.request,
             lasted_ns: v.lasted,
             packets,
             remark: v.remark,
@@ -529,7 +598,7 @@ enum Belongs {
 }
 
 /// Whether a segment belongs to the connection that is known between its ends.
-fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
+fn belongs(flow: &Flow, s: &Segment, from: Direction, at: i64) -> Belongs {
     if s.flags.has(Flags::RST) {
         // In SYN-SENT a RST that does not acknowledge the SYN is an older connection's.
         let old = flow.host_opens()
@@ -539,6 +608,10 @@ fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
     }
     let own = flow.half(from);
     if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
+        // Windows and lwIP try again with the same number after a refusal: that is a new attempt.
+        if (flow.stage == Stage::Opening && flow.ended.is_some()) || flow.dials_again(from, at) {
+            return Belongs::ToNew;
+        }
         let answers = flow.stage == Stage::Opening && flow.opener != Some(from);
         return if own.isn == Some(s.seq) || answers { Belongs::Here } else { Belongs::ToNew };
     }
@@ -561,12 +634,19 @@ fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
     if far && flow.ended.is_some() { Belongs::ToNew } else { Belongs::Here }
 }
 
+/// Ports of MQTT brokers, which devices dial.
+const BROKERS: [u16; 2] = [1883, 8883];
+
 /// Who sends, where only the segment tells.
 fn guess(s: &Segment) -> Direction {
-    let host_sends = match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
+    let host_sends = match (BROKERS.contains(&s.source_port), BROKERS.contains(&s.destination_port)) {
         (true, false) => true,
-        (true, true) => false,
-        (false, _) => s.source_port >= s.destination_port,
+        (false, true) => false,
+        _ => match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
+            (true, false) => true,
+            (true, true) => false,
+            (false, _) => s.source_port >= s.destination_port,
+        },
     };
     if host_sends { Direction::FromHost } else { Direction::FromDevice }
 }

@@ -1,8 +1,11 @@
 //! What remains of a capture when it is over.
 
-use crate::event::{AnomalyId, NotJudged};
+use std::net::SocketAddr;
 
-use super::rules::Obstacle;
+use crate::event::{AnomalyId, NotJudged};
+use crate::wire::Unread;
+
+use super::rules::{Obstacle, Source};
 
 /// One direction's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +16,10 @@ pub struct PathFigures {
     pub bytes: u64,
     /// Segments that repeated payload seen before.
     pub retransmissions: u64,
-    /// Of those, repetitions of payload that had arrived: the other side acknowledged at once and with nothing
+    /// Segments that repeated payload sooner than a round trip although it had arrived and was acknowledged; not among
+    /// the retransmissions, since they show nothing of the path.
+    pub spurious: u64,
+    /// Of the retransmissions, repetitions of payload that had arrived: the other side acknowledged at once and with nothing
     /// else, as a stack does that has the bytes already (RFC 9293, 3.10.7.4). A sender whose time-out is
     /// shorter than the receiver's delay of acknowledgements repeats so on a perfect path.
     pub repeated_early: u64,
@@ -75,8 +81,20 @@ pub struct WireSummary {
     pub packets: u64,
     /// Of those, TCP segments to or from the device.
     pub tcp_packets: u64,
+    /// Of those, the ones that the device sent.
+    pub device_packets: u64,
     /// Frames whose headers were cut or contradict themselves.
     pub damaged: u64,
+    /// Frames in which TCP may be, and which are not read.
+    pub unread: u64,
+    /// What the first of those was.
+    pub unread_kind: Option<Unread>,
+    /// TCP segments of which neither end is the device.
+    pub tcp_of_others: u64,
+    /// The end of the first of those that looks like a device.
+    pub other_device: Option<SocketAddr>,
+    /// Packets that came in parts, one of which is missing.
+    pub fragments_missing: u64,
     /// Connections seen.
     pub connections: u64,
     /// Of those, without their beginning.
@@ -91,6 +109,10 @@ pub struct WireSummary {
     pub gaps: u64,
     /// Connections of which packets were missing.
     pub incomplete: u64,
+    /// Of those, the ones of which only the host's packets are there.
+    pub host_half_only: u64,
+    /// Likewise only the device's.
+    pub device_half_only: u64,
     /// Rules that could not be judged.
     pub not_judged: Vec<NotJudged>,
     /// Round trips; `None` where none could be measured.
@@ -166,13 +188,13 @@ impl Unjudged {
         self.0[id as usize][why as usize] += 1;
     }
 
-    pub(super) fn list(&self) -> Vec<NotJudged> {
+    pub(super) fn list(&self, source: Source) -> Vec<NotJudged> {
         let mut list = Vec::new();
         for id in AnomalyId::ALL {
             for why in Obstacle::ALL {
                 let connections = self.0[id as usize][why as usize];
                 if connections > 0 {
-                    list.push(NotJudged { id, reason: why.in_words().to_owned(), connections });
+                    list.push(NotJudged { id, reason: why.in_words(source).to_owned(), connections });
                 }
             }
         }

@@ -14,7 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, nanos};
 use crate::connection::{Connector, PortPool, PortRange, Timeouts};
@@ -141,6 +142,11 @@ pub struct Prober {
     tcp: Shared<ProbeStats>,
     telemetry: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    /// Ping and TCP connect: they end before telemetry does.
+    others: Vec<AbortHandle>,
+    /// Asks for telemetry out of turn.
+    ask: Rc<Notify>,
+    clock: Clock,
     news: RefCell<ProbeNews>,
 }
 
@@ -151,15 +157,26 @@ impl Prober {
     /// Outside of a `LocalSet`.
     #[must_use]
     pub fn start(config: &ProbeConfig, context: &ProbeContext) -> Self {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut others) = (JoinSet::new(), Vec::new());
         let device = Shared::<DeviceSeries>::default();
+        let ask = Rc::<Notify>::default();
         let icmp = unavailable("switched off");
         if let Some(interval) = config.icmp_interval {
-            tasks.spawn_local(icmp::run(config.clone(), interval, context.clock, Rc::clone(&icmp)));
+            others.push(tasks.spawn_local(icmp::run(
+                config.clone(),
+                interval,
+                context.clock,
+                Rc::clone(&icmp),
+            )));
         }
         let tcp = unavailable("switched off");
         if let Some(interval) = config.tcp_interval {
-            tasks.spawn_local(tcp::run(config.clone(), interval, context.clone(), Rc::clone(&tcp)));
+            others.push(tasks.spawn_local(tcp::run(
+                config.clone(),
+                interval,
+                context.clone(),
+                Rc::clone(&tcp),
+            )));
         }
         let telemetry = unavailable("switched off");
         match (config.telemetry_interval, config.telemetry) {
@@ -168,7 +185,16 @@ impl Prober {
             (Some(interval), TelemetrySource::Udp(target)) => {
                 let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
                 let config = config.clone();
-                tasks.spawn_local(telemetry::by_udp(config, target, interval, context.clock, stats, device));
+                let (config, ask) = (config, Rc::clone(&ask));
+                tasks.spawn_local(telemetry::by_udp(
+                    config,
+                    target,
+                    interval,
+                    context.clock,
+                    stats,
+                    device,
+                    ask,
+                ));
             }
             (Some(interval), TelemetrySource::Http(target)) => {
                 let (stats, device) = (Rc::clone(&telemetry), Rc::clone(&device));
@@ -180,16 +206,44 @@ impl Prober {
                     context.clone(),
                     stats,
                     device,
+                    Rc::clone(&ask),
                 ));
             }
         }
-        Self { tasks, icmp, tcp, telemetry, device, news: RefCell::default() }
+        Self {
+            tasks,
+            others,
+            icmp,
+            tcp,
+            telemetry,
+            device,
+            ask,
+            clock: context.clock,
+            news: RefCell::default(),
+        }
     }
 
     /// The last that the device said of itself.
     #[must_use]
     pub fn latest(&self) -> Option<DeviceSample> {
         self.device.borrow().last.clone()
+    }
+
+    /// Reads telemetry once more, after everything that the run opened is closed: until the device has let go of the
+    /// connections as well, by its own account, for `limit` at most. Nothing is waited for where it never answered.
+    pub async fn last_reading(&self, limit: Duration) {
+        /// Between two questions: a connection takes a few round trips to end.
+        const AGAIN: Duration = Duration::from_millis(100);
+        if self.device.borrow().samples == 0 {
+            return;
+        }
+        // What they would open now is no longer beside any workload.
+        self.others.iter().for_each(AbortHandle::abort);
+        let (closed_ns, end) = (self.clock.now_ns(), tokio::time::Instant::now() + limit);
+        while !self.device.borrow().is_at_rest(closed_ns) && tokio::time::Instant::now() < end {
+            self.ask.notify_one();
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// What the probes have seen so far.

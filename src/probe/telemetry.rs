@@ -1,10 +1,13 @@
 //! The device's telemetry: asked for by a datagram, or over HTTP where there is nothing else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use espstress_device::telemetry::{MAX_LEN, REQUEST};
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tokio::time::Interval;
 
 use super::pending::{Answer, Pending};
 use super::{ProbeConfig, ProbeContext, Shared, begin, no, with};
@@ -25,6 +28,7 @@ pub(super) async fn by_udp(
     clock: Clock,
     stats: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    ask: Rc<Notify>,
 ) {
     let any: IpAddr = match target {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -50,7 +54,7 @@ pub(super) async fn by_udp(
     loop {
         let expiry = pending.next_expiry(config.timeout).unwrap_or_else(|| Instant::now() + interval);
         tokio::select! {
-            _ = tick.tick() => {
+            () = due(&mut tick, &ask) => {
                 let number = pending.ask(Instant::now());
                 let request = format!("{REQUEST} {number}");
                 // A refused datagram before this one comes back here as an error: it is asked all the same.
@@ -70,12 +74,20 @@ pub(super) async fn by_udp(
                 };
                 // A device that does not repeat the number answers the oldest question.
                 let number = telemetry.request;
-                match pending.answer(now, |asked| number.is_none_or(|number| number == asked)) {
-                    Answer::InTime(took) => with(&stats, |stats| stats.answer(clock.at_ns(now), nanos(took))),
-                    Answer::Late => with(&stats, |stats| stats.late += 1),
+                let at_ns = clock.at_ns(now);
+                let asked_ns = match pending.answer(now, |asked| number.is_none_or(|number| number == asked)) {
+                    Answer::InTime(took) => {
+                        with(&stats, |stats| stats.answer(at_ns, nanos(took)));
+                        at_ns.saturating_sub(nanos(took))
+                    }
+                    // Its question is forgotten: as old as any that is.
+                    Answer::Late => {
+                        with(&stats, |stats| stats.late += 1);
+                        0
+                    }
                     Answer::Stranger => continue,
-                }
-                device.borrow_mut().take(DeviceSample { at_ns: clock.at_ns(now), telemetry });
+                };
+                device.borrow_mut().take(DeviceSample { asked_ns, at_ns, telemetry });
             }
             () = tokio::time::sleep_until(expiry.into()) => {
                 let now = Instant::now();
@@ -87,6 +99,14 @@ pub(super) async fn by_udp(
     }
 }
 
+/// It is time to ask: by the interval, or because somebody wants to know now.
+async fn due(tick: &mut Interval, ask: &Notify) {
+    tokio::select! {
+        _ = tick.tick() => {}
+        () = ask.notified() => {}
+    }
+}
+
 /// Asks over HTTP until it is dropped, or until the device says that it has no telemetry.
 pub(super) async fn by_http(
     config: ProbeConfig,
@@ -95,6 +115,7 @@ pub(super) async fn by_http(
     context: ProbeContext,
     stats: Shared<ProbeStats>,
     device: Shared<DeviceSeries>,
+    ask: Rc<Notify>,
 ) {
     let clock = context.clock;
     let connector = context.connector(target, &config);
@@ -103,7 +124,7 @@ pub(super) async fn by_http(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut bytes = Vec::new();
     loop {
-        tick.tick().await;
+        due(&mut tick, &ask).await;
         let start = Instant::now();
         let result = get(&connector, context.intent(), &mut bytes).await;
         let (at_ns, took) = (clock.now_ns(), nanos(start.elapsed()));
@@ -111,7 +132,8 @@ pub(super) async fn by_http(
             Ok((200, body)) => match Telemetry::parse(bytes.get(body..).unwrap_or_default()) {
                 Some(telemetry) => {
                     with(&stats, |stats| stats.answer(at_ns, took));
-                    device.borrow_mut().take(DeviceSample { at_ns, telemetry });
+                    let asked_ns = clock.at_ns(start);
+                    device.borrow_mut().take(DeviceSample { asked_ns, at_ns, telemetry });
                 }
                 None => device.borrow_mut().unreadable += 1,
             },

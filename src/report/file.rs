@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Report, SCHEMA_VERSION};
+use super::{OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION};
 
 /// Why a report could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum ReadError {
     },
     /// A report of another version of the format.
     #[error(
-        "{name}: a report of schema_version {found}; this program reads schema_version {SCHEMA_VERSION}: \
+        "{name}: a report of schema_version {found}; this program reads schema_version {OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}: \
          use the espstress that wrote it, or make the report again"
     )]
     Version {
@@ -113,7 +113,7 @@ pub fn from_json(name: &str, text: &str) -> Result<Report, ReadError> {
     let Some(found) = value.get("schema_version") else {
         return Err(ReadError::NotReport { name, detail: "it has no schema_version".into() });
     };
-    if found.as_u64() != Some(SCHEMA_VERSION) {
+    if !found.as_u64().is_some_and(|v| (OLDEST_SCHEMA_VERSION..=SCHEMA_VERSION).contains(&v)) {
         return Err(ReadError::Version { name, found: found.clone() });
     }
     // From the text again, not from the value: only then does an error know its line.
@@ -262,9 +262,9 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_by_its_number() {
-        let text = to_json(&report()).replace("\"schema_version\": 1", "\"schema_version\": 2");
+        let text = to_json(&report()).replace("\"schema_version\": 2", "\"schema_version\": 3");
         let e = from_json("new.json", &text).unwrap_err().to_string();
-        assert!(e.contains("new.json") && e.contains("schema_version 2"), "{e}");
+        assert!(e.contains("new.json") && e.contains("schema_version 3"), "{e}");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! neither packets nor the end of the run could have said otherwise. A silence of the probes is not among them: without
 //! the packets nobody can tell a link that was away from a device, or a host, that was late.
 
-use super::{DeviceRestart, ProbedSoFar, Reading, Report, TelemetrySummary, Workload};
+use super::{DeviceRestart, ProbedSoFar, Reading, ReadingSummary, Report, TelemetrySummary, Workload};
 use crate::diagnose::{
-    ClosePolicy, Evidence, FindingId, HeapEvidence, Measured, RestartEvidence, Slope, SocketsEvidence,
+    ClosePolicy, Evidence, FindingId, HeapEvidence, InUse, Measured, RestartEvidence, Slope, SocketsEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind, findings,
 };
 use crate::event::FailureCounts;
@@ -80,7 +80,6 @@ fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -
                 most,
                 last,
             }),
-            closing: counts(telemetry, Reading::TcpFinWait).map(|(_, _, last)| last),
             wifi_disconnects: told.wifi_disconnects(),
             wifi_last_reason: telemetry.wifi_last_reason.clone(),
             requests: report.workloads.iter().map(|w| w.succeeded).fold(0, u64::saturating_add),
@@ -121,12 +120,24 @@ fn heap(telemetry: &TelemetrySummary) -> Option<HeapEvidence> {
         free_first: bytes(free.first),
         free_middle: middle.and_then(|row| row.readings.get(&Reading::HeapFreeBytes)).copied().map(bytes),
         free_last: bytes(free.last),
+        first: in_use(telemetry, |went| went.first),
+        last: in_use(telemetry, |went| went.last),
         free_min: bytes(ever.map_or(free.min, |ever| ever.min.min(free.min))),
         total: telemetry.heap_total_bytes,
         largest_block_min: telemetry.summary.get(&Reading::HeapLargestBlockBytes).map(|b| bytes(b.min)),
         per_second: slope.map(|[mean, low, high]| Slope { mean, low, high }),
         per_request: None,
     })
+}
+
+/// What connections held when the heap was first or last told: the log has all numbers of an answer together.
+fn in_use(telemetry: &TelemetrySummary, of: impl Fn(&ReadingSummary) -> f64) -> InUse {
+    let count = |reading| telemetry.summary.get(&reading).map(|went| of(went) as u32);
+    InUse {
+        sockets: count(Reading::SocketsUsed),
+        time_wait: count(Reading::TcpTimeWait),
+        closing: count(Reading::TcpFinWait),
+    }
 }
 
 /// First, most and last of a reading that counts things.

@@ -13,7 +13,8 @@ use super::log_lines::{
 };
 use super::thresholds::Gates;
 use super::{
-    LatencyFigures, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report, SCHEMA_VERSION, Workload,
+    LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report,
+    SCHEMA_VERSION, Workload,
 };
 use crate::diagnose::{AnomalyRow, Example};
 use crate::event::{AnomalyId, FailureCounts, OutageProgress};
@@ -46,7 +47,9 @@ pub enum LogError {
     #[error("a log without a readable start line: what was run is not known")]
     NoStart,
     /// A log of another version.
-    #[error("a log of schema_version {0}; this program reads schema_version {SCHEMA_VERSION}")]
+    #[error(
+        "a log of schema_version {0}; this program reads schema_version {OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}"
+    )]
     Version(u64),
 }
 
@@ -356,7 +359,7 @@ impl Builder {
 
     fn finish(mut self) -> Result<Rebuilt, LogError> {
         let start = self.start.take().ok_or(LogError::NoStart)?;
-        if start.schema_version != SCHEMA_VERSION {
+        if !(OLDEST_SCHEMA_VERSION..=SCHEMA_VERSION).contains(&start.schema_version) {
             return Err(LogError::Version(start.schema_version));
         }
         if self.damaged > TOLD {
@@ -420,6 +423,9 @@ impl Gathered {
         stats.succeeded = self.seen.succeeded;
         stats.failures = FailureCounts::default();
         self.seen.failures.iter().for_each(|(failure, n)| stats.failures.add(failure, n));
+        for (code, n) in &self.seen.responses {
+            stats.responses.add(code.parse().unwrap_or(0), *n);
+        }
         stats.bytes_sent = self.seen.sent_bytes;
         stats.bytes_received = self.seen.received_bytes;
         stats.goodput_bytes = self.seen.goodput_bytes;
@@ -453,6 +459,7 @@ impl IntervalLine {
         counts.into_iter().all(|n| n <= MOST)
             && bytes.into_iter().all(|n| n <= MOST << 16)
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
+            && t.responses.values().all(|n| *n <= MOST)
     }
 }
 

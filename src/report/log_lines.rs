@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::workload::{Failures, full_after};
+use super::workload::{Failures, StatusCounts, full_after, status_counts};
 use super::{
     HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
     Tool, Verdict,
@@ -237,6 +237,9 @@ pub struct Totals {
     pub succeeded: u64,
     /// Failures among them, only the names that occurred.
     pub failures: Failures,
+    /// HTTP status codes of complete responses.
+    #[serde(default, skip_serializing_if = "StatusCounts::is_empty")]
+    pub responses: StatusCounts,
     /// Application bytes sent.
     pub sent_bytes: u64,
     /// Application bytes received.
@@ -259,6 +262,7 @@ impl Totals {
             attempts: progress.attempts,
             succeeded: progress.succeeded,
             failures: Failures::occurred(&progress.failures),
+            responses: status_counts(&progress.responses),
             sent_bytes: progress.bytes_sent,
             received_bytes: progress.bytes_received,
             goodput_bytes: progress.goodput_bytes,

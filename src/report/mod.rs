@@ -32,14 +32,15 @@ pub use format::{Format, Options, RenderError, UnknownFormat, render};
 pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
 pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
 pub(crate) use human::figure as human_figure;
+pub(crate) use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
     LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut,
 };
 pub use model::{
-    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, SCHEMA_VERSION, Service, Target,
-    TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION,
+    Service, Target, TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub use outages::{
     ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,

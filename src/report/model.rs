@@ -7,18 +7,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
-use crate::diagnose::{AnomalyRow, Examination, Finding};
+use crate::diagnose::{AccountRow, AnomalyRow, Examination, Finding};
 use crate::event::{AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 2;
+
+/// The oldest version that is still read: what it lacks is empty.
+pub const OLDEST_SCHEMA_VERSION: u64 = 1;
 
 /// What one run of espstress did, measured, saw and concluded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Version of this format: 1.
-    #[schemars(range(min = 1, max = 1))]
+    /// Version of this format: 2. Version 1 is still read: what it lacks is empty.
+    #[schemars(range(min = 1, max = 2))]
     pub schema_version: u64,
     /// What made the report.
     pub tool: Tool,
@@ -54,6 +57,9 @@ pub struct Report {
     pub link_outages: Option<LinkOutages>,
     /// What it means.
     pub findings: Vec<Finding>,
+    /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained.
+    #[serde(default)]
+    pub account: Vec<AccountRow>,
     /// Why findings may be missing, as after a power cut: then the absence of one means nothing; null when all were
     /// looked for.
     #[serde(default)]
@@ -93,6 +99,7 @@ impl Report {
             probes: Vec::new(),
             link_outages: None,
             findings: Vec::new(),
+            account: Vec::new(),
             findings_incomplete: None,
             examination: None,
             thresholds: Vec::new(),

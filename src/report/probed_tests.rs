@@ -36,7 +36,7 @@ impl Run {
     /// A second in which the device answers.
     fn answer(&mut self, second: u64, telemetry: Telemetry) {
         self.stats.answer(second * S, second * 1_000_000);
-        self.device.take(DeviceSample { at_ns: second * S, telemetry });
+        self.device.take(DeviceSample { asked_ns: second * S, at_ns: second * S, telemetry });
         self.tell(second, SectionCourse::UnderWay);
     }
 

@@ -1,5 +1,7 @@
 //! The verdict in one line, and the remarks that go with it.
 
+use crate::diagnose::{Check, Mark, Severity};
+
 use super::human::{count, found};
 use super::{Report, ThresholdStatus, Verdict, Workload};
 
@@ -53,6 +55,14 @@ fn listed(r: &Report, status: ThresholdStatus) -> String {
 }
 
 impl Report {
+    /// A doctor's check that went badly while no finding says why.
+    #[must_use]
+    pub fn unexplained_cross(&self) -> Option<&Check> {
+        let told = self.findings.iter().any(|f| f.severity != Severity::Info);
+        let checks = &self.examination.as_ref()?.checks;
+        checks.iter().find(|check| check.mark == Mark::Bad && !told)
+    }
+
     /// Writes down what the verdict leaves open, and what it does not count against the device.
     pub fn note_remarks(&mut self) {
         let capacity = self.target.capacity;
@@ -95,8 +105,9 @@ mod tests {
         target.capacity = Some(5);
         let mut r = Report::new(target, serde_json::json!({}), 1, 0);
         let mut recorder = Recorder::new(0, Phase::Total);
-        (0..10)
-            .for_each(|i| recorder.attempt(if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) }));
+        (0..10).for_each(|i| {
+            recorder.attempt(0, 1, if i < failed { Err(Failure::ConnectTimeout) } else { Ok(()) })
+        });
         let params = serde_json::json!({ "connections": connections });
         r.workloads.push(Workload::from_stats("head", "head", params, &recorder.finish(1_000_000_000)));
         r

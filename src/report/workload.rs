@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
-use crate::event::{Failure, FailureCounts};
+use crate::event::{Failure, FailureCounts, Responses};
 use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
 
 /// What one workload measured.
@@ -31,6 +31,9 @@ pub struct Workload {
     pub succeeded: u64,
     /// Failures by name, every name listed.
     pub failures: Failures,
+    /// HTTP status codes of complete responses, with how often each came; empty where no HTTP was spoken.
+    #[serde(default)]
+    pub responses: StatusCounts,
     /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
     pub success_rate: Option<f64>,
     /// Attempts ended per second of wall clock.
@@ -64,6 +67,14 @@ pub struct Workload {
     /// What the system did not allow it to do; null where it was allowed everything.
     #[serde(default)]
     pub refused: Option<String>,
+}
+
+/// How often each HTTP status code came, by its three digits.
+pub(super) type StatusCounts = BTreeMap<String, u64>;
+
+/// Status codes as reports have them.
+pub(super) fn status_counts(responses: &Responses) -> StatusCounts {
+    responses.iter().map(|(code, n)| (code.to_string(), n)).collect()
 }
 
 /// Application bytes of a workload.
@@ -201,6 +212,7 @@ impl Workload {
             attempts: stats.attempts,
             succeeded: stats.succeeded,
             failures: Failures::complete(&stats.failures),
+            responses: status_counts(&stats.responses),
             success_rate: (tried > 0).then(|| stats.succeeded as f64 / tried as f64),
             attempts_per_s: per_second(stats.attempts),
             latency: stats
@@ -289,10 +301,10 @@ mod tests {
     #[test]
     fn the_hosts_own_failures_do_not_lower_the_success_rate() {
         let mut r = Recorder::new(0, Phase::Total);
-        (0..8).for_each(|_| r.attempt(Ok(())));
-        r.attempt(Err(Failure::ConnectTimeout));
-        r.attempt(Err(Failure::ConnectTimeout));
-        (0..10).for_each(|_| r.attempt(Err(Failure::HostOutOfPorts)));
+        (0..8).for_each(|_| r.attempt(0, 1, Ok(())));
+        r.attempt(0, 1, Err(Failure::ConnectTimeout));
+        r.attempt(0, 1, Err(Failure::ConnectTimeout));
+        (0..10).for_each(|_| r.attempt(0, 1, Err(Failure::HostOutOfPorts)));
         let w = Workload::from_stats("head", "head", serde_json::json!({}), &r.finish(2 * S));
         assert_eq!(w.success_rate, Some(0.8));
         assert_eq!(w.attempts_per_s, Some(10.0));

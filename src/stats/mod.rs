@@ -3,6 +3,7 @@
 //! Knows nothing of sockets, workloads or reports. Times are nanoseconds; `report` turns them into the units
 //! of its field names.
 
+mod episodes;
 mod half_open_news;
 mod latency;
 mod outage;
@@ -15,11 +16,13 @@ pub mod significance;
 mod tcp;
 mod trend;
 
+pub use crate::event::Episode;
 pub use crate::event::{
     Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
 pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
 pub use crate::event::{Reading, Restart, Silence};
+pub use episodes::Episodes;
 pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{

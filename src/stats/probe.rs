@@ -308,6 +308,15 @@ impl DeviceSeries {
         self.last = Some(sample);
     }
 
+    /// Whether its last answer was asked for at `since_ns` or later and shows no more connections than the least so far.
+    #[must_use]
+    pub fn is_at_rest(&self, since_ns: u64) -> bool {
+        let Some(last) = self.last.as_ref().filter(|last| last.asked_ns >= since_ns) else { return false };
+        let least = self.readings.get(&Reading::SocketsUsed).and_then(|trend| trend.min);
+        let open = last.telemetry.sockets_used.zip(least).is_some_and(|(now, least)| f64::from(now) > least);
+        !open && last.telemetry.tcp_fin_wait.unwrap_or(0) == 0
+    }
+
     /// A restart shows in the device's own count of starts, or in an uptime that went back, or that is younger
     /// than the time since the last answer.
     fn is_restart(last: &DeviceSample, now: &DeviceSample) -> bool {
@@ -417,7 +426,7 @@ mod tests {
             heap_free_bytes: Some(50_000),
             ..Telemetry::default()
         };
-        DeviceSample { at_ns: at_s * S, telemetry }
+        DeviceSample { asked_ns: at_s * S, at_ns: at_s * S, telemetry }
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn device_progress(of: &DeviceSeries) -> Option<DeviceProgress> {
     Some(DeviceProgress {
         samples: of.samples,
         disconnects: telemetry.wifi_disconnects.map(|_| of.disconnects.values().sum()),
-        newest: DeviceSample { at_ns: newest.at_ns, telemetry },
+        newest: DeviceSample { telemetry, ..*newest },
         restart_count: of.restart_count,
         restarts: of.restarts.clone(),
         readings: readings.collect(),
@@ -120,7 +120,7 @@ mod tests {
                 heap_free_bytes: Some(50_000 + second),
                 ..Telemetry::default()
             };
-            self.device.take(DeviceSample { at_ns: second * S, telemetry });
+            self.device.take(DeviceSample { asked_ns: second * S, at_ns: second * S, telemetry });
         }
 
         fn told(&mut self, course: SectionCourse, second: u64) -> Option<Probed> {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
 use super::{
-    HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series, TcpTotals,
+    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series,
+    TcpTotals,
 };
 use crate::event::{
-    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, SectionCourse, TcpSample,
+    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, Responses, SectionCourse,
+    TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -31,6 +33,10 @@ pub struct WorkloadStats {
     pub tcp: TcpTotals,
     /// One row a second, or coarser.
     pub series: Series,
+    /// HTTP status codes of complete responses.
+    pub responses: Responses,
+    /// When attempts succeeded and when they failed.
+    pub episodes: Episodes,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// How often a closed loop waited for a free source port.
@@ -69,6 +75,8 @@ impl WorkloadStats {
             goodput_bytes: 0,
             tcp: TcpTotals::default(),
             series: Series::new(start_ns),
+            responses: Responses::default(),
+            episodes: Episodes::default(),
             endings: EndingCounts::default(),
             port_waits: 0,
             reconnects: 0,
@@ -113,14 +121,20 @@ impl Recorder {
         Self { stats, main_phase, recent, open: 0, outages_told: 0, half_open_told }
     }
 
-    /// One attempt has ended.
-    pub fn attempt(&mut self, outcome: Result<(), Failure>) {
+    /// One attempt has ended. It began and ended at these times, nanoseconds since the start of the run.
+    pub fn attempt(&mut self, from_ns: u64, to_ns: u64, outcome: Result<(), Failure>) {
+        self.stats.episodes.attempt(from_ns, to_ns, outcome);
         self.stats.attempts += 1;
         match outcome {
             Ok(()) => self.stats.succeeded += 1,
             Err(failure) => self.stats.failures.count(failure),
         }
         self.stats.series.current().attempt(outcome);
+    }
+
+    /// A complete HTTP response came.
+    pub fn response(&mut self, status: u16) {
+        self.stats.responses.count(status);
     }
 
     /// The system did not allow what the workload is for.
@@ -250,6 +264,7 @@ impl Recorder {
             attempts: self.stats.attempts,
             succeeded: self.stats.succeeded,
             failures: self.stats.failures.clone(),
+            responses: self.stats.responses.clone(),
             bytes_sent: self.stats.bytes_sent,
             bytes_received: self.stats.bytes_received,
             goodput_bytes: self.stats.goodput_bytes,

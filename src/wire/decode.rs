@@ -2,9 +2,14 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Flags, Ipv4, Ipv6, Link, NetworkKind, Tcp, TcpOption};
+use super::ipv6::Part;
+use super::{Flags, Ipv4, Ipv6, Link, Network, NetworkKind, Tcp, TcpOption, layers};
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+const AUTHENTICATION: u8 = 51;
+/// Packets within packets that are followed.
+const TUNNELS_AT_MOST: usize = 8;
 
 /// What of a TCP segment is looked at: a plain copy, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +34,13 @@ pub struct Segment {
     pub payload: u32,
     /// Identification of the IPv4 packet; `None` where it says nothing (IPv6, or 0).
     pub ip_id: Option<u16>,
+    /// Checksum as captured; a sender's own capture has it before the network card fills it in.
+    pub checksum: u16,
     /// Window shift, on a SYN that offers it.
     pub window_scale: Option<u8>,
+    /// Whether the radio frame says that it may have been heard before: it is sent again, or passed on by the access
+    /// point.
+    pub heard_again: bool,
 }
 
 impl Segment {
@@ -62,46 +72,188 @@ impl Segment {
 /// Why a frame holds no TCP segment to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSegment {
-    /// No IP, or an IP that carries something else; also any fragment but the first.
+    /// No IP, or an IP that carries something else.
     Other,
     /// Headers that were cut off by the capture, or whose lengths contradict each other.
     Damaged,
+    /// Something in which TCP may be, and which is not read here.
+    Unread(Unread),
+    /// A part of an IP packet with TCP.
+    Fragment(Fragment),
 }
 
-/// Takes a frame apart. `captured` may be cut (a snapshot length); `original_len` is the frame's length on
-/// the wire, from which a packet with no length of its own (segmentation offload) has its payload's length.
+/// What is not read here although TCP may be inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread {
+    /// Encrypted: IPsec, MACsec, PPP encryption, 802.11.
+    Encrypted,
+    /// Compressed headers or payload of PPP.
+    Compressed,
+    /// GRE of a kind that is not known.
+    Gre,
+    /// L2TP.
+    L2tp,
+    /// A network service header.
+    ServiceHeader,
+    /// Frames of a mesh network.
+    Mesh,
+    /// Frames that a remote sniffer sent on, of a kind that is not known.
+    Sniffer,
+    /// Several packets in one 802.11 frame (A-MSDU).
+    Aggregated,
+    /// A packet of a tunnel that was cut into fragments: all but the first.
+    TunnelFragment,
+    /// More layers in each other than are followed.
+    TooDeep,
+}
+
+impl Unread {
+    /// In words, after "packets of".
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Encrypted => "an encrypted link or tunnel",
+            Self::Compressed => "a compressed PPP link",
+            Self::Gre => "a GRE tunnel of unknown kind",
+            Self::L2tp => "an L2TP tunnel",
+            Self::ServiceHeader => "a service function chain (NSH)",
+            Self::Mesh => "a batman-adv mesh",
+            Self::Sniffer => "a remote sniffer (TZSP) of unknown kind",
+            Self::Aggregated => "aggregated 802.11 frames (A-MSDU)",
+            Self::TunnelFragment => "a fragmented tunnel",
+            Self::TooDeep => "tunnels nested too deeply",
+        }
+    }
+}
+
+/// A part of an IP packet that was cut up on its way (RFC 791, 3.2; RFC 8200, 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Sender, an IPv4 address in its mapped form.
+    pub source: Ipv6Addr,
+    /// Receiver, likewise.
+    pub destination: Ipv6Addr,
+    /// What all parts of the packet have in common.
+    pub id: u32,
+    /// Where its bytes belong in the packet's payload.
+    pub start: u32,
+    /// How many there are.
+    pub length: u32,
+    /// Whether others follow behind it.
+    pub more: bool,
+    /// In the first part, the segment as far as this part goes.
+    pub segment: Option<Segment>,
+}
+
+/// The IP header that a segment has been looked for in.
+struct Packet<'a> {
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    /// IPv4 identification.
+    id: Option<u16>,
+    protocol: u8,
+    /// Where in the frame its payload begins.
+    at: usize,
+    payload: &'a [u8],
+    /// Length of the payload on the wire.
+    length: usize,
+    part: Option<Part>,
+}
+
+/// Takes a frame apart, through tunnels down to the innermost packet. `captured` may be cut (a snapshot length);
+/// `original_len` is the frame's length on the wire, from which a packet with no length of its own (segmentation
+/// offload) has its payload's length.
 ///
 /// # Errors
-/// Says whether the frame is none of ours, or damaged.
+/// Says whether the frame is none of ours, damaged, a fragment, or something that is not read here.
 pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segment, NotSegment> {
-    let network = link.network(captured).ok_or(NotSegment::Other)?;
-    let packet = captured.get(network.offset..).ok_or(NotSegment::Damaged)?;
-    let on_wire = original_len.max(captured.len()).saturating_sub(network.offset);
-    let (source, destination, ip_id, transport, length) = match network.kind {
-        NetworkKind::Ipv4 => {
-            let ip = Ipv4::new(packet).ok_or(NotSegment::Damaged)?;
-            if ip.protocol() != TCP || ip.fragment_offset() != 0 {
-                return Err(NotSegment::Other);
+    let mut network = link.network(captured)?;
+    let mut on_wire = original_len.max(captured.len());
+    for _ in 0..TUNNELS_AT_MOST {
+        let packet = packet(network, captured, on_wire)?;
+        if packet.protocol == TCP {
+            return match packet.part {
+                None => {
+                    let segment = segment(&packet)?;
+                    Ok(Segment { heard_again: link.may_be_heard_again(captured), ..segment })
+                }
+                Some(part) => Err(fragment(&packet, part)),
+            };
+        }
+        match packet.part {
+            Some(part) if part.start != 0 => {
+                let tunnel = layers::through(&[], packet.protocol, 0).is_some();
+                let udp = packet.protocol == UDP;
+                let unread = NotSegment::Unread(Unread::TunnelFragment);
+                return Err(if tunnel && !udp { unread } else { NotSegment::Other });
             }
+            // The inner packet goes on in the fragments that follow.
+            Some(_) => on_wire = usize::MAX,
+            None => {}
+        }
+        network = layers::through(captured, packet.protocol, packet.at).unwrap_or(Err(NotSegment::Other))?;
+    }
+    Err(NotSegment::Unread(Unread::TooDeep))
+}
+
+/// The packet whose header `network` names.
+fn packet(network: Network, captured: &[u8], on_wire: usize) -> Result<Packet<'_>, NotSegment> {
+    let bytes = captured.get(network.offset..).ok_or(NotSegment::Damaged)?;
+    let on_wire = on_wire.saturating_sub(network.offset);
+    match network.kind {
+        NetworkKind::Ipv4 => {
+            let ip = Ipv4::new(bytes).ok_or(NotSegment::Damaged)?;
+            let (start, more) = (u32::from(ip.fragment_offset()) * 8, ip.more_fragments());
+            let part = (start != 0 || more).then(|| Part { id: u32::from(ip.id()), start, more });
             let total = if ip.total_len() == 0 { on_wire } else { ip.total_len() };
-            let length = within(total, on_wire)?.checked_sub(ip.header_len()).ok_or(NotSegment::Damaged)?;
-            let id = Some(ip.id()).filter(|&id| id != 0);
-            (ip.source().to_ipv6_mapped(), ip.destination().to_ipv6_mapped(), id, ip.payload(), length)
+            let (mut protocol, mut header) = (ip.protocol(), ip.header_len());
+            if protocol == AUTHENTICATION && start == 0 {
+                (protocol, header) =
+                    layers::behind_authentication(bytes, header).ok_or(NotSegment::Damaged)?;
+            }
+            // Only TCP's own lengths are needed, and only there a contradiction is damage.
+            let length = match within(total, on_wire) {
+                Ok(total) => total.checked_sub(header).ok_or(NotSegment::Damaged)?,
+                Err(damage) if protocol == TCP => return Err(damage),
+                Err(_) => 0,
+            };
+            Ok(Packet {
+                source: ip.source().to_ipv6_mapped(),
+                destination: ip.destination().to_ipv6_mapped(),
+                id: Some(ip.id()).filter(|&id| id != 0),
+                protocol,
+                at: network.offset + header,
+                payload: bytes.get(header..).unwrap_or_default(),
+                length,
+                part,
+            })
         }
         NetworkKind::Ipv6 => {
-            let ip = Ipv6::new(packet).ok_or(NotSegment::Damaged)?;
+            let ip = Ipv6::new(bytes).ok_or(NotSegment::Damaged)?;
             let transport = ip.transport().ok_or(NotSegment::Other)?;
-            if transport.protocol != TCP {
-                return Err(NotSegment::Other);
-            }
             let total = if ip.payload_len() == 0 { on_wire } else { ip.payload_len() + Ipv6::HEADER_LEN };
-            let length = within(total, on_wire)?.checked_sub(transport.offset).ok_or(NotSegment::Damaged)?;
-            let bytes = packet.get(transport.offset..).ok_or(NotSegment::Damaged)?;
-            (ip.source(), ip.destination(), None, bytes, length)
+            let length = match within(total, on_wire) {
+                Ok(total) => total.checked_sub(transport.offset).ok_or(NotSegment::Damaged)?,
+                Err(damage) if transport.protocol == TCP => return Err(damage),
+                Err(_) => 0,
+            };
+            Ok(Packet {
+                source: ip.source(),
+                destination: ip.destination(),
+                id: None,
+                protocol: transport.protocol,
+                at: network.offset + transport.offset,
+                payload: bytes.get(transport.offset..).unwrap_or_default(),
+                length,
+                part: transport.part,
+            })
         }
-    };
-    let tcp = Tcp::new(transport).ok_or(NotSegment::Damaged)?;
-    let payload = length.checked_sub(tcp.header_len()).ok_or(NotSegment::Damaged)?;
+    }
+}
+
+fn segment(packet: &Packet<'_>) -> Result<Segment, NotSegment> {
+    let tcp = Tcp::new(packet.payload).ok_or(NotSegment::Damaged)?;
+    let payload = packet.length.checked_sub(tcp.header_len()).ok_or(NotSegment::Damaged)?;
     let flags = tcp.flags();
     let window_scale = if flags.has(Flags::SYN) {
         tcp.options().find_map(|o| match o {
@@ -113,8 +265,8 @@ pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segmen
         None
     };
     Ok(Segment {
-        source,
-        destination,
+        source: packet.source,
+        destination: packet.destination,
         source_port: tcp.source_port(),
         destination_port: tcp.destination_port(),
         seq: tcp.seq(),
@@ -122,9 +274,27 @@ pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segmen
         flags,
         window: tcp.window(),
         payload: u32::try_from(payload).map_err(|_| NotSegment::Damaged)?,
-        ip_id,
+        ip_id: packet.id,
+        checksum: tcp.checksum(),
         window_scale,
+        heard_again: false,
     })
+}
+
+fn fragment(packet: &Packet<'_>, part: Part) -> NotSegment {
+    let Part { id, start, more } = part;
+    let Ok(length) = u32::try_from(packet.length) else { return NotSegment::Damaged };
+    let segment = if start == 0 {
+        // A first part without the TCP header whole is made by nobody who means well (RFC 1858, 3).
+        match segment(packet) {
+            Ok(segment) => Some(segment),
+            Err(why) => return why,
+        }
+    } else {
+        None
+    };
+    let (source, destination) = (packet.source, packet.destination);
+    NotSegment::Fragment(Fragment { source, destination, id, start, length, more, segment })
 }
 
 /// A packet cannot be longer than the frame that held it.
@@ -182,10 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn later_fragments_are_not_tcp() {
-        let mut p = ipv4(50, 10);
-        p[7] = 4;
-        assert_eq!(decode(Link::Raw, &p, 50), Err(NotSegment::Other));
+    fn fragments_say_where_they_belong_and_the_first_has_the_segment() {
+        let mut p = ipv4(64, 24);
+        p[6] = 0x20;
+        let Err(NotSegment::Fragment(first)) = decode(Link::Raw, &p, 64) else { panic!("a fragment") };
+        assert_eq!((first.id, first.start, first.length, first.more), (7, 0, 44, true));
+        assert_eq!(first.segment.map(|s| s.payload), Some(24));
+        p[6..8].copy_from_slice(&[0, 4]);
+        let Err(NotSegment::Fragment(last)) = decode(Link::Raw, &p, 64) else { panic!("a fragment") };
+        assert_eq!((last.start, last.length, last.more, last.segment), (32, 44, false, None));
     }
 
     #[test]

@@ -46,6 +46,12 @@ impl<'a> Ipv4<'a> {
         be16(self.bytes, 6) & 0x1fff
     }
 
+    /// Whether fragments follow behind this one.
+    #[must_use]
+    pub fn more_fragments(&self) -> bool {
+        be16(self.bytes, 6) & 0x2000 != 0
+    }
+
     /// Number of the protocol of the payload.
     #[must_use]
     pub fn protocol(&self) -> u8 {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::bytes::{be16, byte};
+use super::bytes::{be16, be32, byte};
 
 /// Enough for every packet that routers let pass; more is not followed.
 const EXTENSIONS_AT_MOST: usize = 12;
@@ -20,6 +20,19 @@ pub(super) struct Transport {
     pub(super) protocol: u8,
     /// Length of all headers before it, the fixed one included, bytes.
     pub(super) offset: usize,
+    /// Where it is only a part of a packet.
+    pub(super) part: Option<Part>,
+}
+
+/// A fragment's place in its packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// What the fragments of one packet have in common.
+    pub(super) id: u32,
+    /// Where its payload belongs, bytes.
+    pub(super) start: u32,
+    /// Whether others follow behind it.
+    pub(super) more: bool,
 }
 
 impl<'a> Ipv6<'a> {
@@ -56,11 +69,12 @@ impl<'a> Ipv6<'a> {
         Ipv6Addr::from_bits(u128::from_be_bytes(bytes))
     }
 
-    /// Steps over the extension headers; `None` where they are cut, endless, or those of a fragment that is
-    /// not the first.
+    /// Steps over the extension headers; `None` where they are cut or endless. In a fragment that is not the first,
+    /// what follows the fragment header is no header.
     pub(super) fn transport(&self) -> Option<Transport> {
         let mut protocol = byte(self.bytes, 6);
         let mut offset = Self::HEADER_LEN;
+        let mut part = None;
         for _ in 0..EXTENSIONS_AT_MOST {
             let length = match protocol {
                 // Hop-by-hop, routing, destination options, mobility, HIP, shim6: units of 8 after the first.
@@ -68,13 +82,27 @@ impl<'a> Ipv6<'a> {
                 // Authentication: units of 4, two of them not counted.
                 51 => (usize::from(*self.bytes.get(offset + 1)?) + 2) * 4,
                 44 => {
-                    self.bytes.get(offset + 3)?;
-                    if be16(self.bytes, offset + 2) >> 3 != 0 {
-                        return None;
+                    self.bytes.get(offset + 7)?;
+                    let place = be16(self.bytes, offset + 2);
+                    let here = Part {
+                        id: be32(self.bytes, offset + 4),
+                        start: u32::from(place & !7),
+                        more: place & 1 == 1,
+                    };
+                    // A packet that says to be the only fragment of itself is whole (RFC 6946).
+                    if here.start != 0 || here.more {
+                        part = Some(here);
+                    }
+                    if here.start != 0 {
+                        return Some(Transport {
+                            protocol: byte(self.bytes, offset),
+                            offset: offset + 8,
+                            part,
+                        });
                     }
                     8
                 }
-                _ => return Some(Transport { protocol, offset }),
+                _ => return Some(Transport { protocol, offset, part }),
             };
             protocol = *self.bytes.get(offset)?;
             offset += length;
@@ -100,15 +128,21 @@ mod tests {
         let mut rest = vec![60, 0, 0, 0, 0, 0, 0, 0];
         rest.extend_from_slice(&[6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let bytes = header(0, &rest);
-        assert_eq!(Ipv6::new(&bytes).unwrap().transport(), Some(Transport { protocol: 6, offset: 64 }));
+        assert_eq!(
+            Ipv6::new(&bytes).unwrap().transport(),
+            Some(Transport { protocol: 6, offset: 64, part: None })
+        );
     }
 
     #[test]
-    fn only_the_first_fragment_holds_a_transport_header() {
-        let first = header(44, &[6, 0, 0, 1, 0, 0, 0, 0]);
-        let later = header(44, &[6, 0, 0, 9, 0, 0, 0, 0]);
-        assert_eq!(Ipv6::new(&first).unwrap().transport(), Some(Transport { protocol: 6, offset: 48 }));
-        assert_eq!(Ipv6::new(&later).unwrap().transport(), None);
+    fn a_fragment_header_tells_the_place_in_the_packet() {
+        let of = |rest: &[u8]| Ipv6::new(&header(44, rest)).unwrap().transport();
+        let part = |start, more| Some(Part { id: 7, start, more });
+        let at = |part| Some(Transport { protocol: 6, offset: 48, part });
+        assert_eq!(of(&[6, 0, 0, 1, 0, 0, 0, 7]), at(part(0, true)));
+        assert_eq!(of(&[6, 0, 0, 8, 0, 0, 0, 7]), at(part(8, false)));
+        assert_eq!(of(&[6, 0, 0, 0, 0, 0, 0, 7]), at(None));
+        assert_eq!(of(&[6, 0, 0, 0, 0, 0, 0]), None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Link layers: what lies before the IP header.
+//! Link layers: how the frames of a capture begin.
 
-use super::bytes::{be16, byte};
+use super::layers::{self, Layer};
+use super::wifi;
 
 /// How frames of a capture begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
-    /// Ethernet II, with any number of VLAN tags up to four (802.1Q, 802.1ad).
+    /// Ethernet II and 802.3, with whatever [`layers`](super::layers) steps over: VLAN tags, PPPoE, MPLS, LLC.
     Ethernet,
     /// No link layer: the IP header comes first (TUN devices, cooked sockets).
     Raw,
@@ -16,6 +17,26 @@ pub enum Link {
     /// BSD loopback: four bytes of address family in the byte order of the capturing machine, or, for
     /// OpenBSD's `LOOP`, in network order.
     Null,
+    /// PPP, with or without the address and control bytes of HDLC (RFC 1661, RFC 1662).
+    Ppp,
+    /// PPP behind a byte that says who sent it (`LINKTYPE_PPP_PPPD`).
+    PppWithDirection,
+    /// A PPPoE session without its Ethernet header (RFC 2516).
+    PppEther,
+    /// Cisco HDLC: address, control, Ethernet type.
+    CiscoHdlc,
+    /// SLIP (RFC 1055), as a rule behind 16 bytes of libpcap's own.
+    Slip,
+    /// The netfilter log: attributes, of which one is the packet (`LINKTYPE_NFLOG`).
+    Nflog,
+    /// 802.2 LLC and SNAP without anything before it (`LINKTYPE_ATM_RFC1483`).
+    Llc,
+    /// An MPLS label stack.
+    Mpls,
+    /// 802.11 as a sniffer hears it.
+    Wifi,
+    /// The same behind a radiotap header.
+    Radiotap,
 }
 
 /// Which IP the link layer announced.
@@ -36,20 +57,48 @@ pub struct Network {
     pub offset: usize,
 }
 
-const TAGS_AT_MOST: usize = 4;
-
 impl Link {
+    /// Every link that is read.
+    pub const ALL: [Self; 15] = [
+        Self::Ethernet,
+        Self::Raw,
+        Self::LinuxSll,
+        Self::LinuxSll2,
+        Self::Null,
+        Self::Ppp,
+        Self::PppWithDirection,
+        Self::PppEther,
+        Self::CiscoHdlc,
+        Self::Slip,
+        Self::Nflog,
+        Self::Llc,
+        Self::Mpls,
+        Self::Wifi,
+        Self::Radiotap,
+    ];
+
     /// From the link type of a pcap header, a pcapng interface block or libpcap's `datalink()`; `None` for
     /// one that is not read here.
     #[must_use]
     pub const fn from_link_type(link_type: u32) -> Option<Self> {
-        // 12 and 14 are DLT_RAW of BSDs, 101 LINKTYPE_RAW, 228 and 229 IPv4 and IPv6 alone.
+        // 12 and 14 are DLT_RAW of BSDs, 101 LINKTYPE_RAW, 228 and 229 IPv4 and IPv6 alone; 50 is PPP that may be
+        // Cisco HDLC, which PPP's reader tells apart.
         Some(match link_type {
             1 => Self::Ethernet,
             12 | 14 | 101 | 228 | 229 => Self::Raw,
             113 => Self::LinuxSll,
             276 => Self::LinuxSll2,
             0 | 108 => Self::Null,
+            9 | 50 => Self::Ppp,
+            166 | 204 => Self::PppWithDirection,
+            51 => Self::PppEther,
+            104 => Self::CiscoHdlc,
+            8 => Self::Slip,
+            239 => Self::Nflog,
+            100 => Self::Llc,
+            219 => Self::Mpls,
+            105 => Self::Wifi,
+            127 => Self::Radiotap,
             _ => return None,
         })
     }
@@ -63,63 +112,57 @@ impl Link {
             Self::LinuxSll => 113,
             Self::LinuxSll2 => 276,
             Self::Null => 0,
+            Self::Ppp => 9,
+            Self::PppWithDirection => 166,
+            Self::PppEther => 51,
+            Self::CiscoHdlc => 104,
+            Self::Slip => 8,
+            Self::Nflog => 239,
+            Self::Llc => 100,
+            Self::Mpls => 219,
+            Self::Wifi => 105,
+            Self::Radiotap => 127,
         }
     }
 
-    /// Finds the IP header; `None` when the frame is too short or carries something else.
-    #[must_use]
-    pub fn network(self, frame: &[u8]) -> Option<Network> {
+    /// What a frame of this link begins with.
+    const fn first_layer(self) -> (Layer, usize) {
         match self {
-            Self::Ethernet => by_ethertype(frame, 12),
-            Self::LinuxSll => by_ethertype(frame, 14),
-            Self::LinuxSll2 => {
-                let network = tagged(frame, be16(frame, 0), 20)?;
-                (frame.len() >= network.offset).then_some(network)
-            }
-            Self::Null => by_version(frame, 4),
-            Self::Raw => by_version(frame, 0),
+            Self::Ethernet => (Layer::Ethernet, 0),
+            Self::Raw => (Layer::Ip, 0),
+            Self::LinuxSll => (Layer::Cooked, 14),
+            Self::LinuxSll2 => (Layer::Cooked2, 0),
+            Self::Null => (Layer::Ip, 4),
+            Self::Ppp => (Layer::Ppp, 0),
+            Self::PppWithDirection => (Layer::Ppp, 1),
+            Self::PppEther => (Layer::Pppoe, 0),
+            Self::CiscoHdlc => (Layer::EtherType, 2),
+            Self::Slip => (Layer::Slip, 0),
+            Self::Nflog => (Layer::Nflog, 0),
+            Self::Llc => (Layer::Llc, 0),
+            Self::Mpls => (Layer::Mpls, 0),
+            Self::Wifi => (Layer::Wifi, 0),
+            Self::Radiotap => (Layer::Radiotap, 0),
         }
     }
-}
 
-/// The two bytes at `at` are the type of what follows them.
-fn by_ethertype(frame: &[u8], at: usize) -> Option<Network> {
-    if frame.len() < at + 2 {
-        return None;
+    /// Whether a frame says itself that it may have been heard before: 802.11 repeats and relays.
+    pub(super) fn may_be_heard_again(self, frame: &[u8]) -> bool {
+        match self {
+            Self::Wifi => wifi::may_be_heard_again(frame, false),
+            Self::Radiotap => wifi::may_be_heard_again(frame, true),
+            _ => false,
+        }
     }
-    tagged(frame, be16(frame, at), at + 2)
-}
 
-/// Steps over VLAN tags: each is two bytes of tag and two of the next type.
-fn tagged(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<Network> {
-    for _ in 0..=TAGS_AT_MOST {
-        let kind = match ethertype {
-            0x0800 => NetworkKind::Ipv4,
-            0x86dd => NetworkKind::Ipv6,
-            0x8100 | 0x88a8 | 0x9100 if frame.len() >= offset + 4 => {
-                ethertype = be16(frame, offset + 2);
-                offset += 4;
-                continue;
-            }
-            _ => return None,
-        };
-        return Some(Network { kind, offset });
+    /// Finds the IP header.
+    ///
+    /// # Errors
+    /// Says what there is instead.
+    pub(super) fn network(self, frame: &[u8]) -> Result<Network, super::NotSegment> {
+        let (layer, offset) = self.first_layer();
+        layers::network(frame, layer, offset)
     }
-    None
-}
-
-/// The address family in front has one value for IPv4 and four for IPv6, in either byte order; the version
-/// in the IP header itself has one.
-fn by_version(frame: &[u8], offset: usize) -> Option<Network> {
-    if frame.len() <= offset {
-        return None;
-    }
-    let kind = match byte(frame, offset) >> 4 {
-        4 => NetworkKind::Ipv4,
-        6 => NetworkKind::Ipv6,
-        _ => return None,
-    };
-    Some(Network { kind, offset })
 }
 
 #[cfg(test)]
@@ -127,7 +170,7 @@ mod tests {
     use super::*;
 
     fn found(link: Link, frame: &[u8]) -> Option<(NetworkKind, usize)> {
-        link.network(frame).map(|n| (n.kind, n.offset))
+        link.network(frame).ok().map(|n| (n.kind, n.offset))
     }
 
     #[test]
@@ -170,9 +213,9 @@ mod tests {
 
     #[test]
     fn a_link_keeps_its_number() {
-        for link in [Link::Ethernet, Link::Raw, Link::LinuxSll, Link::LinuxSll2, Link::Null] {
+        for link in Link::ALL {
             assert_eq!(Link::from_link_type(link.link_type()), Some(link));
         }
-        assert_eq!(Link::from_link_type(127), None);
+        assert_eq!(Link::from_link_type(189), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Packets as they lie in memory: checked, borrowed views of link layers, IPv4, IPv6 and TCP, and
+//! Packets as they lie in memory: checked, borrowed views of link layers, tunnels, IPv4, IPv6 and TCP, and
 //! [`decode`], which takes a captured frame to the one [`Segment`] the rest of the program looks at.
 //!
 //! Every view checks its lengths once, when it is made; its accessors cannot fail. Nothing here allocates,
@@ -9,10 +9,12 @@ mod bytes;
 mod decode;
 mod ipv4;
 mod ipv6;
+mod layers;
 mod link;
 mod tcp;
+mod wifi;
 
-pub use decode::{NotSegment, Segment, decode};
+pub use decode::{Fragment, NotSegment, Segment, Unread, decode};
 pub use ipv4::Ipv4;
 pub use ipv6::Ipv6;
 pub use link::{Link, Network, NetworkKind};

@@ -115,6 +115,12 @@ impl<'a> Tcp<'a> {
         be16(self.bytes, 14)
     }
 
+    /// Checksum.
+    #[must_use]
+    pub fn checksum(&self) -> u16 {
+        be16(self.bytes, 16)
+    }
+
     /// The options that were captured.
     #[must_use]
     pub fn options(&self) -> TcpOptions<'a> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::outage::OutageMaker;
 use crate::clock::Clock;
 use crate::connection::{Connector, PortPool, Timeouts};
-use crate::event::{Endpoints, Intent, IntentBook, WorkloadId};
+use crate::event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
 use crate::stats::Recorder;
 
 /// Asks the workloads of a run to end: keeps the right to say so.
@@ -142,6 +142,12 @@ impl Context {
     /// Says something to the person who waits, once for each text.
     pub fn notice(&self, text: String) {
         self.notices.borrow_mut().say(text);
+    }
+
+    /// Records an attempt that began at `from` and ends now.
+    pub fn attempted(&self, from: Instant, outcome: Result<(), Failure>) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.attempt(self.clock.at_ns(from), self.clock.now_ns(), outcome);
     }
 
     /// Nanoseconds from `from` until now.

@@ -196,17 +196,18 @@ impl Worker for Storm {
             Ok(connection) => connection,
             Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
             Err(Refused::Failure(failure)) => {
-                self.context.recorder.borrow_mut().attempt(Err(failure));
+                self.context.attempted(start.actual, Err(failure));
                 return Outcome::Failed;
             }
         };
         self.record(Phase::Connect, start.actual);
         let exchanged = self.exchange(&mut connection).await;
-        if exchanged.is_ok() {
+        let outcome = exchanged.and_then(|()| self.judge_status());
+        if outcome.is_ok() {
             self.record_total(start);
         }
         // Counted before the close: a success is a success whatever the connection's end is like.
-        self.context.recorder.borrow_mut().attempt(exchanged);
+        self.context.attempted(start.actual, outcome);
         let tcp = match exchanged {
             Ok(()) => self.end(connection).await,
             Err(_) => connection.tcp_sample(),
@@ -215,7 +216,7 @@ impl Worker for Storm {
             self.context.recorder.borrow_mut().tcp(sample);
         }
         drop(held);
-        if exchanged.is_ok() { Outcome::GoOn } else { Outcome::Failed }
+        if outcome.is_ok() { Outcome::GoOn } else { Outcome::Failed }
     }
 }
 
@@ -234,6 +235,13 @@ impl Storm {
                 recorder.latency_pair(Phase::Total, self.context.since_ns(start.intended), actual);
             }
         }
+    }
+
+    /// Counts the status of a whole response; 5xx says that the server failed (RFC 9110, 15.6).
+    fn judge_status(&self) -> Result<(), Failure> {
+        let status = self.response.status();
+        self.context.recorder.borrow_mut().response(status);
+        if status >= 500 { Err(Failure::BadStatus) } else { Ok(()) }
     }
 
     /// Request and response.

@@ -224,7 +224,7 @@ impl Schedule {
 
 async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context: Context) {
     let Ok(mut timer) = Timer::new() else {
-        context.recorder.borrow_mut().attempt(Err(Failure::HostOutOfFiles));
+        context.attempted(Instant::now(), Err(Failure::HostOutOfFiles));
         return;
     };
     let mut stop = context.stop.clone();
@@ -260,7 +260,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
                     }
                 }
                 Outcome::PortsUntil(_) => {
-                    context.recorder.borrow_mut().attempt(Err(Failure::HostOutOfPorts));
+                    context.attempted(actual, Err(Failure::HostOutOfPorts));
                     break Some(Outcome::Failed);
                 }
                 ended => break Some(ended),

@@ -5,7 +5,7 @@ mod findings_support;
 mod path;
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Failure, NotJudged};
+use espstress::event::{AnomalyClass, AnomalyId, Failure, FailureCounts, NotJudged};
 use findings_support::*;
 
 #[test]
@@ -106,7 +106,7 @@ fn accepting_without_a_free_socket_is_an_overflow() {
 #[test]
 fn one_connection_at_a_time_cannot_overflow() {
     let w = fails_beside(WorkloadEvidence { at_once: 1, ..head(500) }, &[(Failure::ConnectTimeout, 4)]);
-    assert_eq!(Case::clean(w).ids(), []);
+    assert_eq!(Case::clean(w).ids(), [FindingId::UnexplainedFailures]);
 }
 
 #[test]
@@ -205,13 +205,13 @@ fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
     let slope = Some(Slope { mean: -11.6, low: -21.3, high: -2.0 });
     let case = |closing| {
         Case::clean(head(200)).telemetry(|t| {
-            t.closing = closing;
             t.heap = t.heap.map(|h| HeapEvidence {
                 free_first: 109_968,
                 free_middle: Some(109_800),
                 free_last: 106_848,
                 free_min: 105_400,
                 per_request: slope,
+                last: InUse { closing, ..h.last },
                 ..h
             });
         })
@@ -357,10 +357,16 @@ fn the_most_harmful_comes_first() {
 fn failures_while_nothing_succeeds_are_no_overflow() {
     let nobody = || Measured::Unavailable { reason: "off".to_owned() };
     let mut w = fails_beside(head(2_000), &[(Failure::ConnectTimeout, 8)]);
-    w.failures_beside_successes = 1;
+    let failures = std::mem::take(&mut w.episodes[0].failures);
+    w.episodes = vec![
+        episode(0, 9, 1_000, &FailureCounts::default()),
+        episode(11, 14, 0, &failures),
+        episode(16, 29, 1_000, &FailureCounts::default()),
+    ];
     let case = Case::clean(w)
         .with(|e| e.probes = ProbesEvidence { icmp: nobody(), tcp: nobody(), telemetry: nobody() });
-    assert_eq!(case.ids(), [], "a link that was away does that as well");
+    assert_eq!(case.ids(), [FindingId::UnexplainedFailures], "a link that was away does that as well");
+    assert_eq!(case.findings()[0].severity, Severity::Warning);
 }
 
 #[test]
@@ -527,7 +533,10 @@ fn a_heap_that_falls_until_telemetry_is_silent_runs_out_and_one_that_stood_does_
 fn what_made_outages_left_without_a_first_answer_is_no_hang() {
     let w = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 5)]) };
     assert_eq!(Case::clean(w.clone()).ids(), []);
-    let more = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 8)]) };
+    let mut more = WorkloadEvidence { at_once: 1, ..fails_beside(outage(5), &[(Failure::ReadTimeout, 8)]) };
+    let served = FailureCounts::default();
+    more.episodes =
+        vec![episode(0, 4, 900, &served), episode(20, 22, 0, &more.failures), episode(24, 29, 900, &served)];
     assert_eq!(Case::clean(more).ids(), [FindingId::BlockedApplication]);
 }
 
@@ -577,12 +586,17 @@ fn service_that_a_later_workload_had_did_not_end_for_good() {
     assert_eq!(Case::clean(dead.clone()).ids(), [FindingId::BlockedApplication]);
     let later = WorkloadEvidence { name: "later".into(), start_ns: 31 * S, ..head(60) };
     let case = Case::clean(dead).with(|e| e.workloads.push(later));
-    assert_eq!(case.ids(), []);
+    assert_eq!(case.ids(), [FindingId::UnexplainedFailures]);
 }
 
 #[test]
 fn sockets_kept_are_held_against_what_was_open_as_service_ended_and_not_against_an_earlier_crowd() {
-    let crowd = WorkloadEvidence { name: "crowd".into(), at_once: 12, last_success_ns: Some(S), ..head(36) };
+    let crowd = WorkloadEvidence {
+        name: "crowd".into(),
+        at_once: 12,
+        episodes: vec![episode(0, 1, 36, &FailureCounts::default())],
+        ..head(36)
+    };
     let failures = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 2)];
     let resets = WorkloadEvidence { close: ClosePolicy::Rst, at_once: 1, ..head(12) };
     let resets = dies_after(resets, 5, &failures);
@@ -595,8 +609,7 @@ fn sockets_kept_are_held_against_what_was_open_as_service_ended_and_not_against_
 #[test]
 fn connections_that_fail_together_right_before_others_are_served_are_an_overflow() {
     let mut w = fails_beside(WorkloadEvidence { at_once: 12, ..head(6) }, &[(Failure::ConnectTimeout, 21)]);
-    w.failures_beside_successes = 0;
-    w.failures_near_successes = 21;
+    w.episodes = vec![episode(0, 1, 0, &w.failures), episode(1, 2, 6, &FailureCounts::default())];
     let found = Case::clean(w).findings();
     assert_eq!(found.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::AcceptOverflow]);
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Direction, Ending, Failure};
+use espstress::event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
@@ -64,6 +64,13 @@ impl Case {
     pub(crate) fn telemetry(mut self, change: impl FnOnce(&mut TelemetryEvidence)) -> Self {
         if let Measured::Value(t) = &mut self.evidence.telemetry {
             change(t);
+            // Heap and counts are of the same answers.
+            if let Some(heap) = &mut t.heap {
+                let (sockets, blocks) = (t.sockets, t.time_wait);
+                (heap.first.sockets, heap.last.sockets) = (sockets.map(|s| s.first), sockets.map(|s| s.last));
+                (heap.first.time_wait, heap.last.time_wait) =
+                    (blocks.map(|b| b.first), blocks.map(|b| b.last));
+            }
         }
         self
     }
@@ -119,14 +126,15 @@ impl Case {
         }
     }
 
-    /// In these views the findings are these; in the others, none of another cause.
+    /// In these views the findings are these; in the others, none of another cause: failures may be unexplained there.
     pub(crate) fn seen_in(&self, telling: &[&str], ids: &[FindingId]) {
         for (view, case) in self.views() {
             let found = case.ids();
             if telling.contains(&view) {
                 assert_eq!(found, ids, "{view}: {:#?}", case.findings());
             } else {
-                assert!(found.iter().all(|id| ids.contains(id)), "{view}: {:#?}", case.findings());
+                let allowed = |id| ids.contains(id) || *id == FindingId::UnexplainedFailures;
+                assert!(found.iter().all(allowed), "{view}: {:#?}", case.findings());
             }
         }
     }
@@ -176,6 +184,8 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
             free_first: 96_000,
             free_middle: Some(91_000),
             free_last: 95_600,
+            first: InUse { sockets: Some(5), ..InUse::default() },
+            last: InUse { sockets: Some(5), ..InUse::default() },
             free_min: 70_000,
             total: Some(113_840),
             largest_block_min: Some(60_000),
@@ -199,7 +209,7 @@ pub(crate) fn workload(name: &str, kind: WorkloadKind, attempts: u64) -> Workloa
         end_ns: 30 * S,
         attempts,
         succeeded: attempts,
-        last_success_ns: Some(29 * S),
+        episodes: vec![episode(0, 29, attempts, &FailureCounts::default())],
         at_once: 4,
         tcp: Some(TcpEvidence { connections: attempts, retransmissions: 0, rtt_mean_ns: Some(2 * MS) }),
         ..WorkloadEvidence::default()
@@ -226,6 +236,12 @@ pub(crate) fn ended(w: &mut WorkloadEvidence, ending: Ending, n: u64) {
     }
 }
 
+/// From one second to another.
+pub(crate) fn episode(from: u64, to: u64, succeeded: u64, failures: &FailureCounts) -> Episode {
+    let attempts = succeeded + failures.of_device();
+    Episode { from_ns: from * S, to_ns: to * S, attempts, succeeded, failures: failures.clone() }
+}
+
 /// Served so many, then failed so for good.
 pub(crate) fn dies_after(
     mut w: WorkloadEvidence,
@@ -235,9 +251,8 @@ pub(crate) fn dies_after(
     fail(&mut w, failures);
     w.succeeded = succeeded;
     w.attempts = succeeded + w.failures.of_device();
-    w.last_success_ns = (succeeded > 0).then_some(0);
-    w.first_failure_ns = Some(5 * S);
-    w.failures_beside_successes = 0;
+    w.episodes = vec![episode(0, 5, succeeded, &FailureCounts::default()), episode(5, 30, 0, &w.failures)];
+    w.episodes.retain(|episode| episode.attempts > 0);
     if w.kind == WorkloadKind::Head {
         ended(&mut w, Ending::Fin, succeeded);
     }
@@ -249,8 +264,7 @@ pub(crate) fn fails_beside(mut w: WorkloadEvidence, failures: &[(Failure, u64)])
     fail(&mut w, failures);
     let failed = w.failures.of_device();
     w.attempts = w.succeeded + failed;
-    w.first_failure_ns = Some(5 * S);
-    w.failures_beside_successes = failed;
+    w.episodes = vec![episode(0, 29, w.succeeded, &w.failures)];
     w
 }
 
@@ -279,6 +293,7 @@ pub(crate) fn half_open() -> WorkloadEvidence {
     let mut w = workload("half-open", WorkloadKind::HalfOpen, 0);
     fail(&mut w, &[(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 14)]);
     (w.attempts, w.succeeded) = (40, 20);
+    w.episodes = vec![episode(0, 5, 20, &FailureCounts::default()), episode(5, 30, 0, &w.failures)];
     WorkloadEvidence { at_once: 1, close: ClosePolicy::Vanish, half_open: Some(section), ..w }
 }
 

@@ -51,7 +51,7 @@ fn spread(mid_ns: u64, i: u64) -> u64 {
 pub fn head(n: u64, mid_ns: u64, failures: &[(Failure, u64)]) -> Workload {
     let mut r = Recorder::new(0, Phase::Total);
     for i in 0..n {
-        r.attempt(Ok(()));
+        r.attempt(0, 1, Ok(()));
         r.latency(Phase::Connect, spread(mid_ns / 4, i));
         r.latency(Phase::FirstByte, spread(mid_ns / 3, i + 1));
         r.latency(Phase::Total, spread(mid_ns, i + 2));
@@ -63,7 +63,7 @@ pub fn head(n: u64, mid_ns: u64, failures: &[(Failure, u64)]) -> Workload {
         }
     }
     for (failure, count) in failures {
-        (0..*count).for_each(|_| r.attempt(Err(*failure)));
+        (0..*count).for_each(|_| r.attempt(0, 1, Err(*failure)));
     }
     let params = json!({ "connections": 4, "count": 2000, "close": "fin", "interval_ms": null });
     Workload::from_stats("head", "head", params, &r.finish(3 * S))
@@ -76,7 +76,7 @@ pub fn clean() -> Report {
     r.workloads.push(head(2_000, 300_000, &[]));
     let mut rw = Recorder::new(3 * S, Phase::RoundTrip);
     for i in 0..500 {
-        rw.attempt(Ok(()));
+        rw.attempt(0, 1, Ok(()));
         rw.latency(Phase::RoundTrip, spread(200_000, i));
         rw.bytes(1_060, 1_060);
         rw.goodput(1_024);
@@ -175,7 +175,7 @@ pub fn open_loop() -> Report {
         let service = spread(300_000, i);
         // The device stops at attempt 2,000 for a second; what was to start meanwhile waits.
         let waited = if (2_000..3_000).contains(&i) { (3_000 - i) * 1_000_000 } else { 0 };
-        rec.attempt(Ok(()));
+        rec.attempt(0, 1, Ok(()));
         rec.latency_pair(Phase::Total, service + waited, service);
         if i % 100 == 99 {
             rec.roll(i * 1_000_000);
@@ -194,7 +194,7 @@ pub fn outages() -> Report {
     r.capture = Capture::seen(3_100, 0);
     let mut outage = Recorder::new(0, Phase::Heartbeat);
     for i in 0..60 {
-        outage.attempt(Ok(()));
+        outage.attempt(0, 1, Ok(()));
         outage.latency(Phase::Heartbeat, spread(3_000_000, i));
     }
     let ledger = |sent, lost| MessageLedger {
@@ -233,7 +233,7 @@ pub fn outages() -> Report {
     r.workloads.push(Workload::from_stats("outage", "outage", params, &outage.finish(90 * S)));
     let mut silent = Recorder::new(90 * S, Phase::Total);
     for i in 0..20 {
-        silent.attempt(Ok(()));
+        silent.attempt(0, 1, Ok(()));
         silent.latency(Phase::Total, spread(2_000_000, i));
     }
     let stats = silent.half_open();

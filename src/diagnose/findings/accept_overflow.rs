@@ -35,12 +35,27 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              the accept mailbox; CONFIG_LWIP_MAX_SOCKETS for more at once",
 };
 
+/// Connections of a workload that ended before an answer.
+fn cut(w: &WorkloadEvidence) -> u64 {
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    w.failures.get(Failure::EofBeforeResponse).saturating_add(resets)
+}
+
+/// Whether more than one exchange was under way at a time on average (Little's law: rate times latency). Without that no
+/// queue is too full, and what cuts connections is something else.
+fn crowded(w: &WorkloadEvidence) -> bool {
+    let Some(main) = w.main else { return true };
+    let under_way = u128::from(w.attempts) * u128::from(main.p50_ns);
+    under_way >= u128::from(w.end_ns.saturating_sub(w.start_ns))
+}
+
 /// Connections that ended before an answer, as far as that shows a refused accept.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
-    let eof = w.failures.get(Failure::EofBeforeResponse);
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
-    if at_accept || eof > 0 { eof.saturating_add(resets) } else { 0 }
+    let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
+    // What meets clients that come one after the other as well has another cause.
+    let anyway = signs::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
+    if shows && crowded(w) && !anyway { cut(w) } else { 0 }
 }
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
@@ -53,23 +68,17 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if taken_late(e, w) {
         return true;
     }
-    let timeouts = w.failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
+    let failures = signs::unexcused(e, w);
+    let timeouts = failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
     let dropped = dropped(e, w);
     let share = (w.attempts / 50).max(FEW);
     let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
-    let near = w.failures_near_successes.max(w.failures_beside_successes);
-    let beside = near.saturating_mul(2) >= w.failures.of_device();
-    w.at_once >= 2
-        && w.succeeded > 0
-        && (enough || dropped >= share)
-        && beside
-        && signs::served_after_failure(w)
+    let beside = signs::near_successes(w).saturating_mul(2) >= w.failures.of_device();
+    w.at_once >= 2 && w.succeeded > 0 && (enough || dropped >= share) && beside && signs::recovered(w) > 0
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    signs::stack(e) != Stack::Silent
-        && !signs::link_was_away(e)
-        && signs::exchanges(e).any(|w| overflows(e, w))
+    signs::stack(e) != Stack::Silent && signs::exchanges(e).any(|w| overflows(e, w))
 }
 
 /// A workload within what the device says it holds whose exchanges waited for long: for being accepted, since ping

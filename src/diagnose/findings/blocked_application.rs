@@ -58,7 +58,7 @@ pub(super) enum Proof {
 }
 
 pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
-    let link_explains = signs::link_was_away(e) || signs::stack(e) == Stack::Silent;
+    let link_explains = signs::stack(e) == Stack::Silent;
     if reads_no_more(e, link_explains) {
         return Some(Proof::NotReading);
     }
@@ -112,13 +112,13 @@ fn never_served(e: &Evidence<'_>) -> bool {
         .workloads
         .iter()
         .filter(|w| w.kind != WorkloadKind::HalfOpen || w.half_open.as_ref().is_none_or(turned_away_before))
-        .fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
+        .fold(0_u64, |n, w| n.saturating_add(signs::count(&signs::unexcused(e, w), &signs::SILENT)));
     unanswered > 0 && !signs::ever_served(e)
 }
 
 /// lwIP drops SYNs without a word while the backlog is full of connections that nobody accepts.
 fn no_handshake(e: &Evidence<'_>) -> bool {
-    let timeouts = |w: &WorkloadEvidence| w.failures.get(Failure::ConnectTimeout);
+    let timeouts = |w: &WorkloadEvidence| signs::unexcused(e, w).get(Failure::ConnectTimeout);
     let tried = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(timeouts(w)));
     tried >= UNANSWERED && !signs::ever_served(e) && signs::stack(e) == Stack::Answers
 }
@@ -132,17 +132,19 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         }
         WorkloadKind::Head | WorkloadKind::HalfOpen => false,
     };
-    let unanswered = signs::unanswered(w);
+    let unanswered = signs::count(&signs::unexcused(e, w), &signs::SILENT);
     let share = if lossy_link::loses(e) { w.attempts / 100 } else { 0 };
     let met = signs::met_outages(e, w);
-    let connects = signs::not_connected(w) == 0 || signs::stays_failed(w);
+    let connects = signs::not_connected(w) == 0 || signs::service_end(e, w).is_some();
     standing && connects && unanswered.saturating_sub(met) >= UNANSWERED.max(share)
 }
 
 fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let unanswered = signs::unanswered(w);
+    let Some(end) = signs::ends_service(e, w) else { return false };
+    let unanswered = signs::count(&end.failures, &signs::SILENT);
     // A hanging program resets nothing, and never ends what its clients gave up on.
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    let resets =
+        signs::count(&end.failures, &[Failure::ConnectReset, Failure::ReadReset, Failure::WriteReset]);
     if resets > unanswered || accept_overflow::taken_late(e, w) {
         return false;
     }
@@ -152,7 +154,7 @@ fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     }
     // More than were under way: handshakes completed after the last answer.
     let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
-    signs::ends_service(e, w) && unanswered > 0 && alive
+    unanswered > 0 && alive
 }
 
 pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

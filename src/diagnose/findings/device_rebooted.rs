@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
-use super::signs::{exchanges, reset_in_exchange, served_after_failure, telemetry};
+use super::signs::{exchanges, recovered, reset_in_exchange, telemetry};
 use super::text::{things, time};
 use crate::event::Ending;
 
@@ -43,10 +43,7 @@ pub(super) fn forgotten(e: &Evidence<'_>) -> u64 {
         .filter(|w| {
             let cut = reset_in_exchange(w);
             let habit = w.endings.get(Ending::Reset) > 0;
-            cut >= 2
-                && !habit
-                && w.succeeded >= cut.saturating_mul(SERVED_FOR_EACH_CUT)
-                && served_after_failure(w)
+            cut >= 2 && !habit && w.succeeded >= cut.saturating_mul(SERVED_FOR_EACH_CUT) && recovered(w) > 0
         })
         .map(reset_in_exchange)
         .fold(0, u64::saturating_add)

@@ -73,9 +73,20 @@ pub(super) fn happened(e: &Evidence<'_>) -> bool {
 /// another cause goes before it.
 fn ended(e: &Evidence<'_>) -> Option<u64> {
     signs::exchanges(e)
-        .filter(|w| signs::stack(e) == Stack::Unknown && signs::ends_service(e, w))
-        .filter(|w| w.end_ns.saturating_sub(w.first_failure_ns.unwrap_or(w.end_ns)) >= GONE)
-        .find_map(|w| w.first_failure_ns)
+        .filter(|_| signs::stack(e) == Stack::Unknown)
+        .filter_map(|w| Some((w, signs::ends_service(e, w)?)))
+        .find(|(w, end)| w.end_ns.saturating_sub(end.from_ns) >= GONE)
+        .map(|(_, end)| end.from_ns)
+}
+
+/// Since when it is gone, where it was there before.
+pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {
+    match how(e) {
+        Some(How::Gone(silence)) => Some(silence.from_ns),
+        Some(How::Ended(at)) => Some(at),
+        Some(How::Never | How::Refused) => None,
+        None => ended(e),
+    }
 }
 
 pub(super) fn service_ended(e: &Evidence<'_>) -> bool {

@@ -63,13 +63,16 @@ fn held_by_count(h: &HalfOpenEvidence) -> bool {
     h.served > 0 && h.reclaimed == 0 && held && watched_enough(h) && !one_at_a_time
 }
 
+/// How long nobody has been served at the end of a workload.
+fn failing_for(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    signs::service_end(e, w).map_or(0, |end| w.end_ns.saturating_sub(end.from_ns))
+}
+
 /// A workload of plain exchanges that vanishes from each.
 fn vanished(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let failing_for = w.first_failure_ns.map_or(0, |first| w.end_ns.saturating_sub(first));
     w.close == ClosePolicy::Vanish
         && w.succeeded > 0
-        && signs::stays_failed(w)
-        && failing_for >= WITHOUT_RECLAIM
+        && failing_for(e, w) >= WITHOUT_RECLAIM
         && signs::stack(e) != Stack::Silent
 }
 
@@ -99,7 +102,7 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                 ));
             }
         } else if vanished(e, w) {
-            let failing = w.first_failure_ns.map_or(0, |first| w.end_ns.saturating_sub(first));
+            let failing = failing_for(e, w);
             held = held.max(w.succeeded.min(u64::from(u16::MAX)));
             watched = watched.max(failing);
             evidence.push(format!(

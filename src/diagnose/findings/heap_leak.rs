@@ -12,7 +12,9 @@
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
 
-use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, Slope, WorkloadKind};
+use super::super::{
+    ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, InUse, Severity, Slope, WorkloadKind,
+};
 use super::text::{bytes, rate, things};
 use super::{FindingEntry, Trouble, lossy_link, signs};
 
@@ -51,9 +53,13 @@ fn falls(slope: Option<Slope>) -> Option<Slope> {
 /// Memory that is missing at the end and that neither TIME_WAIT nor held connections explain, bytes.
 fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u64 {
     let lost = heap.free_first.saturating_sub(heap.free_last);
-    let telemetry = signs::telemetry(e);
-    let blocks = telemetry.and_then(|t| t.time_wait).map_or(0, |t| u64::from(t.last.saturating_sub(t.first)));
-    let sockets = telemetry.and_then(|t| t.sockets).map_or(0, |s| u64::from(s.last.saturating_sub(s.first)));
+    let more = |of: fn(&InUse) -> Option<u32>| {
+        of(&heap.first).zip(of(&heap.last)).map(|(first, last)| u64::from(last.saturating_sub(first)))
+    };
+    let blocks = more(|held| held.time_wait).unwrap_or(0);
+    let sockets = more(|held| held.sockets);
+    let counted = sockets.is_some();
+    let sockets = sockets.unwrap_or(0);
     let held = match trouble {
         Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
             sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
@@ -63,7 +69,6 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
         _ if e.workloads.len() != signs::exchanges(e).count() => {
             // The host resets what fell silent before a half-open workload ends; what vanished is in no socket's count.
             let reset = e.workloads.iter().all(|w| w.kind == WorkloadKind::HalfOpen || signs::is_exchange(w));
-            let counted = telemetry.is_some_and(|t| t.sockets.is_some());
             if reset && counted { sockets.max(1) } else { u64::from(e.device.capacity.unwrap_or(10)) }
         }
         // What a losing path has not acknowledged is kept, to be sent again.
@@ -72,7 +77,7 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
     };
     // Connections that the host has reset, and whose RST was lost, are held as well, whatever the program does.
     let held = held.max(e.path.map_or(0, |path| path.resets.lost_at_once));
-    let closing = telemetry.and_then(|t| t.closing).map_or(0, u64::from);
+    let closing = heap.last.closing.map_or(0, u64::from);
     lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
         .saturating_sub(closing.saturating_mul(CLOSING))
         .saturating_sub(held.saturating_mul(CONNECTION))

@@ -72,7 +72,7 @@ fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
     let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
     let refuses = |w| in_resets(w) && ping_goes_on(e);
     signs::exchanges(e)
-        .find(|w| w.succeeded > 0 && signs::stays_failed(w) && (fell || filled(w) || refuses(w)))
+        .find(|w| w.succeeded > 0 && signs::service_end(e, w).is_some() && (fell || filled(w) || refuses(w)))
 }
 
 fn ping_goes_on(e: &Evidence<'_>) -> bool {
@@ -99,7 +99,7 @@ fn fell_to_nothing(heap: &HeapEvidence, told_until: u64, end: u64) -> bool {
 fn time_wait_fills(e: &Evidence<'_>, w: &WorkloadEvidence, free: u64) -> bool {
     const BLOCK: u64 = 160;
     let kept_for = e.device.msl_ms.unwrap_or(60_000).saturating_mul(2 * 1_000_000);
-    let took = w.last_success_ns.unwrap_or(w.end_ns).saturating_sub(w.start_ns);
+    let took = signs::last_success_ns(w).unwrap_or(w.end_ns).saturating_sub(w.start_ns);
     w.close == ClosePolicy::Wait && took < kept_for && w.succeeded.saturating_mul(BLOCK) >= free / 5 * 3
 }
 

@@ -59,7 +59,9 @@ fn cut(e: &Evidence<'_>) -> bool {
     let silenced = e.workloads.iter().any(|w| {
         w.kind == WorkloadKind::HalfOpen || w.outages.as_ref().is_some_and(|o| o.made > 0 || o.natural > 0)
     });
-    silenced || signs::link_was_away(e) || !signs::telemetry(e).is_none_or(|t| t.restarts.is_empty())
+    silenced
+        || !signs::unmade_silences(e).is_empty()
+        || !signs::telemetry(e).is_none_or(|t| t.restarts.is_empty())
 }
 
 fn loss(e: &Evidence<'_>) -> Option<Loss> {

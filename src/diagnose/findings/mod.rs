@@ -24,8 +24,10 @@ mod slow_recovery;
 mod socket_exhaustion;
 pub(crate) mod text;
 mod timewait;
+mod unexplained;
 
-use super::{Evidence, Finding, FindingId, Severity};
+use super::account::account;
+use super::{Account, Evidence, Finding, FindingId, Severity, Silence};
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 17] {
+pub const fn finding_catalogue() -> [FindingEntry; 18] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -65,12 +67,28 @@ pub const fn finding_catalogue() -> [FindingEntry; 17] {
         lossy_link::ENTRY,
         host_limited::ENTRY,
         capture_incomplete::ENTRY,
+        unexplained::ENTRY,
     ]
 }
 
-/// What the run means, the most harmful first. Empty for a clean device on a clean link within its capacity.
+/// What a run means, and who answers for each of its failures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Diagnosis {
+    /// The most harmful first. Empty for a clean device on a clean link within its capacity.
+    pub findings: Vec<Finding>,
+    /// Every failed attempt, in exactly one row.
+    pub account: Account,
+}
+
+/// What the run means, without the account.
 #[must_use]
 pub fn findings(e: &Evidence<'_>) -> Vec<Finding> {
+    diagnose(e).findings
+}
+
+/// What the run means.
+#[must_use]
+pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     let trouble = trouble(e);
     let mut found: Vec<Finding> = Vec::new();
     found.extend(abortive_close::find(e));
@@ -86,7 +104,20 @@ pub fn findings(e: &Evidence<'_>) -> Vec<Finding> {
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
     found.sort_by_key(|f| (f.severity, f.id));
-    found
+    let account = account(e, &found);
+    found.extend(unexplained::find(e, &account));
+    found.sort_by_key(|f| (f.severity, f.id));
+    Diagnosis { findings: found, account }
+}
+
+/// Times in which the link was away, or this machine did not hear it, and that the run did not make.
+pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
+    signs::unmade_silences(e)
+}
+
+/// Since when the device is gone, where it was there before.
+pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
+    device_unreachable::since(e)
 }
 
 /// Why a device does not serve: neighbours that look alike from outside.

@@ -1,10 +1,11 @@
 //! Small facts that several findings ask for.
 
+use super::super::intervals::Intervals;
 use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
     WorkloadEvidence, WorkloadKind,
 };
-use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
+use crate::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure, FailureCounts};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -59,20 +60,12 @@ pub(super) fn of_device_in_exchanges(e: &Evidence<'_>, id: AnomalyId) -> Tally {
 
 /// The handshake did not come about.
 pub(super) fn not_connected(w: &WorkloadEvidence) -> u64 {
-    sum(
-        w,
-        &[
-            Failure::ConnectTimeout,
-            Failure::ConnectRefused,
-            Failure::ConnectReset,
-            Failure::ConnectUnreachable,
-        ],
-    )
+    sum(w, &CONNECT)
 }
 
 /// The connection stood and no answer came.
 pub(super) fn unanswered(w: &WorkloadEvidence) -> u64 {
-    sum(w, &[Failure::ReadTimeout, Failure::WriteTimeout])
+    sum(w, &SILENT)
 }
 
 /// Attempts of a workload that outages made by this run may have cost: each of them every connection once.
@@ -104,32 +97,86 @@ pub(super) fn reset_in_exchange(w: &WorkloadEvidence) -> u64 {
 }
 
 fn sum(w: &WorkloadEvidence, names: &[Failure]) -> u64 {
-    names.iter().fold(0, |n, f| n.saturating_add(w.failures.get(*f)))
+    count(&w.failures, names)
 }
 
-/// Whether there was a success after the first failure.
-pub(super) fn served_after_failure(w: &WorkloadEvidence) -> bool {
-    match (w.last_success_ns, w.first_failure_ns) {
-        (Some(success), Some(failure)) => success > failure,
-        (Some(_), None) => true,
-        (None, _) => false,
+/// The sum of some failures.
+pub(super) fn count(failures: &FailureCounts, names: &[Failure]) -> u64 {
+    names.iter().fold(0, |n, f| n.saturating_add(failures.get(*f)))
+}
+
+/// No connection came about.
+pub(super) const CONNECT: [Failure; 4] =
+    [Failure::ConnectTimeout, Failure::ConnectRefused, Failure::ConnectReset, Failure::ConnectUnreachable];
+
+/// A connection stood and no answer came.
+pub(super) const SILENT: [Failure; 2] = [Failure::ReadTimeout, Failure::WriteTimeout];
+
+/// The end of a workload's service: what failed after its last success, less what intervals excuse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServiceEnd {
+    /// When the first of these attempts began.
+    pub(super) from_ns: u64,
+    /// When the last of them ended.
+    pub(super) to_ns: u64,
+    /// Them by name.
+    pub(super) failures: FailureCounts,
+}
+
+/// The end of a workload's service; `None` where its last word is a success, or only what intervals excuse.
+pub(super) fn service_end(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
+    let intervals = Intervals::of(e);
+    let tail = w.episodes.iter().rev().take_while(|episode| episode.succeeded == 0);
+    let mut end: Option<ServiceEnd> = None;
+    for episode in tail.filter(|t| t.failures.of_device() > 0 && intervals.excuse(t).is_none()) {
+        let end = end.get_or_insert_with(|| ServiceEnd { from_ns: u64::MAX, ..ServiceEnd::default() });
+        end.from_ns = end.from_ns.min(episode.from_ns);
+        end.to_ns = end.to_ns.max(episode.to_ns);
+        end.failures.merge(&episode.failures);
     }
+    end
 }
 
-/// Whether it failed and never succeeded again. A failure in the same row of the series as the last success
-/// shows no end of service.
-pub(super) fn stays_failed(w: &WorkloadEvidence) -> bool {
-    w.failures.of_device() > w.failures_beside_successes && !served_after_failure(w)
+/// A workload's failures that no interval excuses.
+pub(super) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts {
+    let intervals = Intervals::of(e);
+    let mut failures = FailureCounts::default();
+    w.episodes.iter().filter(|t| intervals.excuse(t).is_none()).for_each(|t| failures.merge(&t.failures));
+    failures
 }
 
-/// Whether service ended with a workload: it failed and never succeeded again, and no later workload of its kind
-/// was served either.
-pub(super) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let failed = w.first_failure_ns.unwrap_or(w.start_ns);
-    let served_later = |other: &WorkloadEvidence| {
-        other.kind == w.kind && other.last_success_ns.is_some_and(|success| success > failed)
+/// Failures that successes follow.
+pub(super) fn recovered(w: &WorkloadEvidence) -> u64 {
+    let last = w.episodes.iter().rposition(|episode| episode.succeeded > 0);
+    let before = last.map_or(&[][..], |last| w.episodes.get(..=last).unwrap_or_default());
+    before.iter().fold(0, |n, t| n.saturating_add(t.failures.of_device()))
+}
+
+/// Failures within a second of a success: connections that start together also fail together.
+pub(super) fn near_successes(w: &WorkloadEvidence) -> u64 {
+    let served = |t: &Episode| {
+        let (from, to) = (t.from_ns.saturating_sub(SECOND), t.to_ns.saturating_add(SECOND));
+        w.episodes.iter().any(|other| other.succeeded > 0 && other.from_ns <= to && from <= other.to_ns)
     };
-    stays_failed(w) && !exchanges(e).any(served_later)
+    let near = w.episodes.iter().filter(|t| t.failures.of_device() > 0 && served(t));
+    near.fold(0, |n, t| n.saturating_add(t.failures.of_device()))
+}
+
+/// When the last success of a workload ended.
+pub(super) fn last_success_ns(w: &WorkloadEvidence) -> Option<u64> {
+    w.episodes.iter().filter(|t| t.succeeded > 0).map(|t| t.to_ns).max()
+}
+
+/// The end of a workload's service, where no later workload of its kind was served either.
+pub(super) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
+    let end = service_end(e, w)?;
+    // Of one workload the order of ends tells: what failed last may have begun before the last success.
+    let served_later = |other: &WorkloadEvidence| {
+        !std::ptr::eq(other, w)
+            && other.kind == w.kind
+            && last_success_ns(other).is_some_and(|at| at > end.from_ns)
+    };
+    (!exchanges(e).any(served_later)).then_some(end)
 }
 
 /// Whether any exchange of the run succeeded.
@@ -213,7 +260,7 @@ pub(super) fn host_stood_still(e: &Evidence<'_>, from_ns: u64, to_ns: Option<u64
 }
 
 /// The same, whoever it was that did not hear the device.
-fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
+pub(super) fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
     let kinds: Vec<&ProbeEvidence> = [&e.probes.icmp, &e.probes.telemetry]
         .into_iter()
         .filter_map(|kind| kind.value())
@@ -282,12 +329,6 @@ pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
     });
     let restarted = telemetry(e).is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
     made || restarted
-}
-
-/// Whether there was a time, made by nobody here, in which the device could not be reached, be it for its link or for
-/// this machine: it excuses what failed.
-pub(super) fn link_was_away(e: &Evidence<'_>) -> bool {
-    !unmade_silences(e).is_empty()
 }
 
 /// Whether the packets were looked at, at least most of them.

@@ -49,7 +49,7 @@ fn lingering(e: &Evidence<'_>) -> u64 {
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let at_the_end =
-        signs::exchanges(e).filter(|w| signs::ends_service(e, w)).map(|w| u64::from(w.at_once) + 1);
+        signs::exchanges(e).filter(|w| signs::ends_service(e, w).is_some()).map(|w| u64::from(w.at_once) + 1);
     let open = at_the_end.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }
@@ -86,7 +86,7 @@ fn only_a_handful(e: &Evidence<'_>) -> bool {
             w.close == ClosePolicy::Rst
                 && (1..=HANDFUL).contains(&w.succeeded)
                 && w.attempts > w.succeeded
-                && signs::ends_service(e, w)
+                && signs::ends_service(e, w).is_some()
         })
 }
 
@@ -95,7 +95,7 @@ pub(super) fn slots_are_kept(e: &Evidence<'_>) -> bool {
 }
 
 fn new_ones_fail(e: &Evidence<'_>) -> bool {
-    signs::exchanges(e).any(|w| signs::ends_service(e, w))
+    signs::exchanges(e).any(|w| signs::ends_service(e, w).is_some())
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
@@ -108,9 +108,10 @@ pub(super) fn refuses_for_good(e: &Evidence<'_>) -> bool {
     signs::stack(e) == Stack::Answers
         && signs::exchanges(e).any(|w| {
             w.succeeded > 0
-                && signs::ends_service(e, w)
-                && signs::not_connected(w) >= KEPT
-                && signs::unanswered(w) == 0
+                && signs::ends_service(e, w).is_some_and(|end| {
+                    signs::count(&end.failures, &signs::CONNECT) >= KEPT
+                        && signs::count(&end.failures, &signs::SILENT) == 0
+                })
         })
 }
 
@@ -137,7 +138,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             s.first, s.last
         ));
     }
-    for w in signs::exchanges(e).filter(|w| signs::ends_service(e, w)) {
+    for w in signs::exchanges(e).filter(|w| signs::ends_service(e, w).is_some()) {
         evidence.push(format!(
             "{}: {} succeeded, then none any more: {} failed to connect, {} got no answer",
             w.name,
@@ -155,7 +156,8 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
         let sentence = "The device does not give back the sockets of closed connections; it has not run out of them yet.";
         (Severity::Warning, sentence.to_owned())
     };
-    let after_reset = signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && signs::ends_service(e, w));
+    let after_reset =
+        signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && signs::ends_service(e, w).is_some());
     let (cause, change) = if after_reset {
         (
             "the program forgets to close a socket after an error, here the peer's RST",

@@ -19,6 +19,9 @@ impl Flow {
     /// Takes the segment in; `facts` are those of [`Flow::look`] for this segment and state.
     pub(crate) fn apply(&mut self, s: &Segment, facts: &Facts, number: u64) {
         let from = facts.from;
+        if facts.from == Direction::FromDevice {
+            self.device_sent.prompt = self.is_prompt(facts.at);
+        }
         match facts.kind {
             Kind::Foreign => self.apply_foreign(facts),
             Kind::Reset => self.apply_reset(s, facts),
@@ -35,14 +38,29 @@ impl Flow {
         }
         if from == Direction::FromHost {
             self.host_last = Some(answered(s));
+            if s.flags.has(Flags::ACK) {
+                self.host_acked.note(s.ack, facts.at);
+            }
         }
         self.notes.keep(Note::new(s, from, facts.at, number));
         self.settle(facts);
         self.set_waits(facts);
     }
 
+    /// Whether a segment of the device's that comes at `at` was not held up: it follows another such closely, or the
+    /// host's last segment after about a round trip.
+    fn is_prompt(&self, at: i64) -> bool {
+        let since = |last: Option<i64>| last.map_or(i64::MAX, |last| at.saturating_sub(last));
+        let usual = self.rtt_min..=self.rtt.saturating_mul(3) / 2 + IDLE;
+        (self.device_sent.prompt && since(self.device.last_at) <= IDLE)
+            || (self.host.repeats == 0 && usual.contains(&since(self.host.last_at)))
+    }
+
     /// In SYN-SENT an ACK of something else answers the SYN all the same (RFC 9293, 3.10.7.3).
     fn apply_foreign(&mut self, facts: &Facts) {
+        if self.device_opens() && facts.from == Direction::FromHost && facts.bare_ack {
+            self.host_acked_dial.get_or_insert(facts.at);
+        }
         if self.host_opens() && facts.from == Direction::FromDevice && facts.bare_ack {
             self.stray_acks = self.stray_acks.saturating_add(1);
             self.syn_wait = Wait::Off;
@@ -146,6 +164,13 @@ impl Flow {
             }
         }
         own.space.claim(s.seq, s.end(), at);
+        if from == Direction::FromDevice
+            && s.payload > 0
+            && facts.place == Place::Next
+            && self.device_sent.prompt
+        {
+            self.device_sent.note(s.seq, s.seq.wrapping_add(s.payload), at);
+        }
         if from == Direction::FromHost {
             if repeated {
                 self.timed = None;
@@ -190,6 +215,9 @@ impl Flow {
     fn take_ack(&mut self, s: &Segment, facts: &Facts) {
         if facts.acks == Acks::Nothing {
             return;
+        }
+        if facts.acks == Acks::More && facts.from == Direction::FromDevice && self.host.payload_at.is_some() {
+            self.request_acked_at = Some(facts.at);
         }
         if facts.acks == Acks::More {
             let missing = {

@@ -66,6 +66,9 @@ pub(crate) enum Repetition {
     TooSoon,
     /// It was acknowledged, and the sender shows that it has received that.
     Delivered,
+    /// Both sides closed at once, and this copy is the acknowledgement of the other side's FIN: BSD's stacks send
+    /// their FIN along with it.
+    Closing,
 }
 
 /// The shortest retransmission time-out in use: Linux's is 200 ms (`TCP_RTO_MIN`), lwIP's 500 ms and more;
@@ -83,6 +86,9 @@ pub(crate) struct Facts {
     pub(crate) fin: FinCopy,
     /// No payload, SYN, FIN or RST.
     pub(crate) bare_ack: bool,
+    /// Payload of the device's sent again sooner than a round trip, although its first copy came and was
+    /// acknowledged: no time-out may be that short (RFC 6298, 2).
+    pub(crate) spurious: bool,
 }
 
 impl Flow {
@@ -115,12 +121,25 @@ impl Flow {
         };
         let others = Flags::SYN.and(Flags::FIN).and(Flags::RST);
         let bare_ack = s.flags.has(Flags::ACK) && s.flags.0 & others.0 == 0 && s.payload == 0;
-        Facts { at, from, kind, place, acks, fin, bare_ack }
+        let spurious = place == Place::Seen && from == Direction::FromDevice && self.is_spurious(s, at);
+        Facts { at, from, kind, place, acks, fin, bare_ack, spurious }
+    }
+
+    fn is_spurious(&self, s: &Segment, at: i64) -> bool {
+        let end = s.seq.wrapping_add(s.payload);
+        let acknowledged = self.host.ack.is_some_and(|ack| !before(ack, end));
+        let soon =
+            self.device_sent.when(s.seq, end).is_some_and(|sent| at.saturating_sub(sent) < self.rtt_min);
+        // The sender's own doing is certain where its packet is another than the first one.
+        acknowledged && soon && !self.is_path_copy(s, Direction::FromDevice) && self.notes.holds_another(s)
     }
 
     fn repetition(&self, s: &Segment, from: Direction, fin: &Fin, at: i64) -> Repetition {
         if self.is_path_copy(s, from) {
             return Repetition::PathCopy;
+        }
+        if self.closes_at_once(s, from, fin) {
+            return Repetition::Closing;
         }
         if fin.proof.is_some_and(|end| s.flags.has(Flags::ACK) && !before(s.ack, end)) {
             return Repetition::Delivered;
@@ -134,6 +153,20 @@ impl Flow {
             Some(_) if paced && interval >= SHORTEST_BACK_OFF => Repetition::BackOff,
             _ => Repetition::TooSoon,
         }
+    }
+
+    /// Simultaneous close (RFC 9293, 3.6, case 3): the FINs crossed, and `s` is the first to acknowledge the other's.
+    fn closes_at_once(&self, s: &Segment, from: Direction, fin: &Fin) -> bool {
+        let (own, other) = match from {
+            Direction::FromDevice => (&self.device, &self.host),
+            Direction::FromHost => (&self.host, &self.device),
+        };
+        other.fin.is_some_and(|others| {
+            before(others.ack, fin.end())
+                && before(fin.ack, others.end())
+                && !before(s.ack, others.end())
+                && own.ack.is_none_or(|ack| before(ack, others.end()))
+        })
     }
 
     fn kind(&self, s: &Segment, own: &Half, other: &Half) -> Kind {

@@ -10,6 +10,7 @@ mod notes;
 mod seq;
 mod space;
 mod table;
+mod trail;
 
 use crate::event::{AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, PacketNote};
 
@@ -21,6 +22,7 @@ pub(crate) use notes::Notes;
 pub(crate) use seq::{after, before, distance};
 pub(crate) use space::Place;
 pub(crate) use table::{Evicted, Table};
+pub(crate) use trail::{Acked, Sent};
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -90,6 +92,8 @@ pub(crate) struct Flow {
     pub(crate) syns: u16,
     /// How often a SYN was answered by an ACK that was none for it.
     pub(crate) stray_acks: u16,
+    /// When the host first answered the device's SYN by an ACK that was none for it.
+    pub(crate) host_acked_dial: Option<i64>,
     /// Whose FIN was first.
     pub(crate) first_fin: Option<Direction>,
     /// When and how it ended.
@@ -105,8 +109,16 @@ pub(crate) struct Flow {
     pub(crate) timed: Option<(u32, i64)>,
     /// The host's last segment.
     pub(crate) host_last: Option<Answered>,
+    /// What the host acknowledged lately.
+    pub(crate) host_acked: Acked,
+    /// When the device's payload came.
+    pub(crate) device_sent: Sent,
+    /// Since when the device's window has been shut for so long that it is a stall.
+    pub(crate) stalled_since: Option<i64>,
     /// Whether the host has repeated itself since the connection ended.
     pub(crate) host_repeated: bool,
+    /// When the device last acknowledged more of the host's payload.
+    pub(crate) request_acked_at: Option<i64>,
     /// When the device's last superfluous segment after both FINs came, unanswered so far.
     pub(crate) duel_pending: Option<i64>,
     /// How many were answered.
@@ -122,8 +134,8 @@ pub(crate) struct Flow {
     pub(crate) in_settled: bool,
     /// Rules that fired or were given up, one bit each; only for those that speak once.
     pub(crate) told: u32,
-    /// Occurrences by id and class.
-    counts: [[u16; 3]; AnomalyId::ALL.len()],
+    /// Occurrences by id, class and direction.
+    counts: [[[u8; 2]; 3]; AnomalyId::ALL.len()],
     pub(crate) notes: Notes,
 }
 
@@ -142,6 +154,7 @@ impl Flow {
             opened_at: at,
             syns: 0,
             stray_acks: 0,
+            host_acked_dial: None,
             first_fin: None,
             ended: None,
             missing: false,
@@ -150,7 +163,11 @@ impl Flow {
             rtt_min: 0,
             timed: None,
             host_last: None,
+            host_acked: Acked::default(),
+            device_sent: Sent::default(),
+            stalled_since: None,
             host_repeated: false,
+            request_acked_at: None,
             duel_pending: None,
             duels: 0,
             syn_wait: Wait::Off,
@@ -160,7 +177,7 @@ impl Flow {
             touched_at: at,
             in_settled: false,
             told: 0,
-            counts: [[0; 3]; AnomalyId::ALL.len()],
+            counts: [[[0; 2]; 3]; AnomalyId::ALL.len()],
             notes: Notes::default(),
         }
     }
@@ -217,6 +234,21 @@ impl Flow {
     /// Whether the host's SYN still waits for its SYN-ACK.
     pub(crate) fn host_opens(&self) -> bool {
         self.stage == Stage::Opening && self.opener == Some(Direction::FromHost)
+    }
+
+    /// Whether the device's SYN still waits for its SYN-ACK.
+    pub(crate) fn device_opens(&self) -> bool {
+        self.stage == Stage::Opening && self.opener == Some(Direction::FromDevice)
+    }
+
+    /// Whether a SYN of the device's with the number of the one that opened this connection opens another: one that is
+    /// sent again was not answered, and this side has sent payload since.
+    pub(crate) fn dials_again(&self, from: Direction, at: i64) -> bool {
+        from == Direction::FromDevice
+            && self.opener == Some(from)
+            && self.stage == Stage::Open
+            && (self.device.payload_at.is_some() || self.ended.is_some())
+            && self.device.last_at.is_some_and(|last| at.saturating_sub(last) > 100 * MILLISECOND)
     }
 
     /// Whether the device has sent payload, by its sequence numbers and not by what the capture holds;
@@ -278,14 +310,18 @@ impl Flow {
             .collect()
     }
 
-    /// Adds one occurrence and says how manyth of its id and class it is.
-    pub(crate) fn count(&mut self, id: AnomalyId, class: AnomalyClass) -> u32 {
-        let counts = &mut self.counts[id as usize];
-        let n = match class {
-            AnomalyClass::Device => &mut counts[0],
-            AnomalyClass::Path => &mut counts[1],
-            AnomalyClass::Provoked => &mut counts[2],
+    /// Adds one occurrence and says how manyth of its id, class and direction it is; no more than 255.
+    pub(crate) fn count(&mut self, id: AnomalyId, class: AnomalyClass, from: Direction) -> u32 {
+        let class = match class {
+            AnomalyClass::Device => 0,
+            AnomalyClass::Path => 1,
+            AnomalyClass::Provoked => 2,
         };
+        let direction = match from {
+            Direction::FromDevice => 0,
+            Direction::FromHost => 1,
+        };
+        let n = &mut self.counts[id as usize][class][direction];
         *n = n.saturating_add(1);
         u32::from(*n)
     }
@@ -308,10 +344,10 @@ impl Flow {
     /// What the connection leaves behind for the next on the same 4-tuple.
     pub(crate) fn as_previous(&self) -> Previous {
         match self.ended {
+            // A SYN that came to nothing leaves what was there before it.
+            _ if self.stage == Stage::Opening => self.previous,
             Some((_, Ending::Closed)) => self.first_fin.map_or(Previous::Live, Previous::ClosedFirstBy),
             Some((_, Ending::Reset(_))) => Previous::Reset,
-            // A SYN that came to nothing leaves what was there before it.
-            None if self.stage == Stage::Opening => self.previous,
             None => Previous::Live,
         }
     }
@@ -323,6 +359,6 @@ mod tests {
 
     #[test]
     fn a_connection_takes_little_room() {
-        assert!(size_of::<Flow>() <= 1_280, "{} bytes", size_of::<Flow>());
+        assert!(size_of::<Flow>() <= 1_408, "{} bytes", size_of::<Flow>());
     }
 }

@@ -3,6 +3,8 @@
 use crate::event::{Direction, PacketNote};
 use crate::wire::{Flags, Segment};
 
+use super::seq::distance;
+
 /// How many are kept.
 pub(crate) const NOTES: usize = 6;
 
@@ -78,6 +80,19 @@ impl Notes {
             *place = Some(note);
         }
         self.next = (self.next + 1) % NOTES as u8;
+    }
+
+    /// Whether one of them, from the device, has the payload of `s` and is certainly another packet: its
+    /// identification differs, or, where there is none, its headers do.
+    pub(crate) fn holds_another(&self, s: &Segment) -> bool {
+        let first = self.iter().find(|n| {
+            let (start, end) = (distance(s.seq, n.seq), distance(n.seq.wrapping_add(n.payload), s.seq));
+            n.from == Direction::FromDevice && start >= 0 && i64::from(end) >= i64::from(s.payload)
+        });
+        first.is_some_and(|n| match (n.ip_id, s.ip_id) {
+            (Some(first), Some(again)) => first != again,
+            _ => (n.ack, n.window, n.flags, n.payload) != (s.ack, s.window, s.flags, s.payload),
+        })
     }
 
     /// All that are kept, the oldest first.

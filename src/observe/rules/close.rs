@@ -16,10 +16,11 @@ const LOST_RESETS: u16 = 3;
 /// application closed what it had accepted, or the netconn for it could not be had).
 ///
 /// Judged by sequence numbers: T's FIN is the first number behind its SYN.
-/// Not this: C had sent its FIN or a RST.
+/// Not this: C had sent its FIN or a RST; T had opened the connection itself.
 pub(super) fn closed_unserved(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    if scene.facts.fin != FinCopy::First || flow.host.fin.is_some() || flow.ended.is_some() {
+    let dialled = flow.opener == Some(Direction::FromDevice);
+    if scene.facts.fin != FinCopy::First || flow.host.fin.is_some() || flow.ended.is_some() || dialled {
         return None;
     }
     let Some(isn) = flow.device.isn else {
@@ -43,7 +44,8 @@ pub(super) fn closed_unserved(scene: &Scene<'_>) -> Option<Ruling> {
 /// `fin_retransmission`: the same FIN of T again.
 ///
 /// `path`: C has not acknowledged it, or could have lost its acknowledgement to the path and T waited for
-/// its back-off (RFC 6298, 5) before each repetition. `device`: it shows by what it acknowledges that it has
+/// its back-off (RFC 6298, 5) before each repetition. Not this: after both closed at once, the FIN that acknowledges
+/// C's. `device`: it shows by what it acknowledges that it has
 /// C's acknowledgement, or it does not wait.
 pub(super) fn fin_retransmission(scene: &Scene<'_>) -> Option<Ruling> {
     let FinCopy::Again(why) = scene.facts.fin else { return None };
@@ -56,6 +58,7 @@ pub(super) fn fin_retransmission(scene: &Scene<'_>) -> Option<Ruling> {
             None => path("the host had not acknowledged it, or only just"),
         },
         Repetition::BackOff => path("the host's acknowledgement may have been lost"),
+        Repetition::Closing => return None,
         Repetition::TooSoon => return Some(scene.unless_incomplete(scene.of_device(id))),
         Repetition::Delivered => scene.of_device(id),
     };
@@ -90,9 +93,9 @@ pub(super) fn data_after_fin(scene: &Scene<'_>) -> Option<Ruling> {
 ///
 /// Not this: a download that goes on after C's half-close: each payload starts the wait anew. `provoked`: C
 /// keeps its window shut, so that T cannot go on.
-pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Option<Verdict> {
+pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Verdict {
     let shut = flow.host.window == 0;
-    Some(Verdict {
+    Verdict {
         id: AnomalyId::HalfClosedLinger,
         class: if shut { AnomalyClass::Provoked } else { AnomalyClass::Device },
         direction: Direction::FromDevice,
@@ -100,8 +103,9 @@ pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Opti
         lasted: deadline.saturating_sub(since),
         answers: flow.host_last,
         after_fin: None,
+        request: None,
         remark: shut.then_some("the host kept its window shut"),
-    })
+    }
 }
 
 /// `post_run_chatter`: a T segment later than max(1 s, four round trips) after the connection had both FINs

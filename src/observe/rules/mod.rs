@@ -20,7 +20,7 @@ mod path;
 mod reset;
 mod stall;
 
-use crate::event::{AnomalyClass, AnomalyId, Answered, Direction};
+use crate::event::{AnomalyClass, AnomalyId, Answered, Direction, RequestFate};
 use crate::wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
@@ -37,13 +37,24 @@ pub(crate) struct Verdict {
     pub(crate) lasted: i64,
     pub(crate) answers: Option<Answered>,
     pub(crate) after_fin: Option<i64>,
+    pub(crate) request: Option<RequestFate>,
     pub(crate) remark: Option<&'static str>,
+}
+
+/// Where the packets come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A run that is going on.
+    #[default]
+    Run,
+    /// A file.
+    File,
 }
 
 /// Why a rule could not be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Obstacle {
-    /// The watch ended before the deadline.
+    /// The watch, or the capture file, ended before the deadline.
     WatchTooShort,
     /// The connection began before the capture.
     BeganBefore,
@@ -58,14 +69,17 @@ impl Obstacle {
         [Self::WatchTooShort, Self::BeganBefore, Self::PacketsMissing, Self::Evicted];
 
     /// In words, with what would have helped.
-    pub(crate) const fn in_words(self) -> &'static str {
-        match self {
-            Self::WatchTooShort => {
+    pub(crate) const fn in_words(self, source: Source) -> &'static str {
+        match (self, source) {
+            (Self::WatchTooShort, Source::Run) => {
                 "the watch ended before the time that this needs had passed; a longer --watch would tell"
             }
-            Self::BeganBefore => "the connection began before the capture did",
-            Self::PacketsMissing => "packets of the connection are missing from the capture",
-            Self::Evicted => "more connections were open at once than are followed",
+            (Self::WatchTooShort, Source::File) => {
+                "the capture ends before the time that this needs has passed"
+            }
+            (Self::BeganBefore, _) => "the connection began before the capture did",
+            (Self::PacketsMissing, _) => "packets of the connection are missing from the capture",
+            (Self::Evicted, _) => "more connections were open at once than are followed",
         }
     }
 }
@@ -131,8 +145,26 @@ impl Scene<'_> {
             lasted: 0,
             answers: self.answers().filter(|_| from_device),
             after_fin: fin.map(|f| self.facts.at.saturating_sub(f.first_at)),
+            request: from_device.then(|| self.request_fate()),
             remark: None,
         }
+    }
+
+    /// How far the host's request has come as this segment of the device's arrives.
+    fn request_fate(&self) -> RequestFate {
+        let host = &self.flow.host;
+        if host.payload_at.is_none() {
+            return RequestFate::NotSent;
+        }
+        let covers = |ack: Option<u32>| {
+            host.space.next().zip(ack).is_some_and(|(next, ack)| !super::flow::before(ack, next))
+        };
+        if covers(self.flow.device.ack) {
+            let since = self.flow.request_acked_at.map_or(0, |at| self.facts.at.saturating_sub(at));
+            return RequestFate::Acknowledged(since);
+        }
+        let says = self.segment.flags.has(Flags::ACK).then_some(self.segment.ack);
+        if covers(says) { RequestFate::Acknowledged(0) } else { RequestFate::Unacknowledged }
     }
 
     /// What the device's segment answers. A RST for data names the end of that data in its ack (RFC 9293, 3.10.7.1),
@@ -198,8 +230,9 @@ const ON_DEVICE_RESET: [SegmentRule; 5] = [
     reset::rst_bad_seq,
     close::post_run_chatter,
 ];
-const ON_DEVICE_SEGMENT: [SegmentRule; 9] = [
+const ON_DEVICE_SEGMENT: [SegmentRule; 10] = [
     handshake::timewait_collision,
+    handshake::dial_collision,
     handshake::challenge_ack,
     close::closed_unserved,
     close::fin_retransmission,
@@ -235,15 +268,24 @@ pub(crate) fn after_host_segment(scene: &Scene<'_>) -> Option<Ruling> {
 pub(crate) fn on_deadline(flow: &Flow, chain: Chain, since: i64, deadline: i64, gaps: u32) -> Option<Ruling> {
     let verdict = match chain {
         Chain::Syn => handshake::syn_unanswered(flow, deadline),
-        Chain::Window => stall::zero_window_stall(flow, since, deadline),
-        Chain::Linger => close::half_closed_linger(flow, since, deadline),
-        Chain::Live | Chain::Settled => None,
+        Chain::Linger => Some(close::half_closed_linger(flow, since, deadline)),
+        Chain::Window | Chain::Live | Chain::Settled => None,
     }?;
-    Some(if flow.incomplete(gaps) {
+    Some(unless_missing(flow, verdict, gaps))
+}
+
+/// The device's window, shut since `since` and for longer than its deadline, is open again at `until`, or the
+/// connection has ended, or the capture has.
+pub(crate) fn on_stall(flow: &Flow, since: i64, until: i64, gaps: u32) -> Ruling {
+    unless_missing(flow, stall::zero_window_stall(flow, since, until), gaps)
+}
+
+fn unless_missing(flow: &Flow, verdict: Verdict, gaps: u32) -> Ruling {
+    if flow.incomplete(gaps) {
         Ruling::CannotTell(verdict.id, Obstacle::PacketsMissing)
     } else {
         Ruling::Fires(verdict)
-    })
+    }
 }
 
 /// Nothing more will come of this connection: asks the rules that judge by that, and those whose deadline

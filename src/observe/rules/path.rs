@@ -8,11 +8,21 @@ use super::{Ruling, Scene, Verdict};
 /// The least time within which a segment that was overtaken comes, nanoseconds.
 const OVERTAKEN: i64 = 3 * MILLISECOND;
 
+const SPURIOUS: Option<&str> =
+    Some("spurious: sent again sooner than a round trip, and it had been acknowledged");
+
 /// `retransmission`: payload in sequence space that was seen before, or payload that fills a hole later
 /// than a mere overtaking does: its first copy was lost before the point of capture.
 ///
+/// `device`: T repeats sooner than a round trip what C has acknowledged (RFC 6298, 2: a time-out is longer than a
+/// round trip), and the path did not copy it. Wireshark calls it a spurious retransmission.
+///
 /// Not this: keep-alive and window probes, a SYN or FIN alone.
 pub(super) fn retransmission(scene: &Scene<'_>) -> Option<Ruling> {
+    if scene.facts.spurious {
+        let verdict = scene.of_device(AnomalyId::Retransmission);
+        return Some(scene.unless_incomplete(Verdict { remark: verdict.remark.or(SPURIOUS), ..verdict }));
+    }
     let remark = match scene.facts.place {
         Place::Seen => None,
         Place::Fills(age) if age > overtaking(scene) => {

@@ -105,17 +105,19 @@ fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {
 
 /// `rst_storm`: T sends three RSTs or more on one connection; told once, at the third.
 ///
-/// Not this: copies that the path made of one RST.
+/// Not this: copies that the path made of one RST; one for each copy of a SYN that is refused.
 pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     let copied = flow.is_path_copy(scene.segment, Direction::FromDevice);
-    (!copied && flow.device.resets == 2).then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
+    let due = if flow.stage == Stage::Opening { flow.syns.saturating_sub(1) } else { 0 };
+    (!copied && flow.device.resets == due.saturating_add(2))
+        .then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
 }
 
 /// `rst_bad_seq`: T's RST is neither at what C acknowledged last (RFC 9293, 3.5.2: a RST takes its number
 /// from the segment that it answers) nor at the end of what T has sent. C cannot accept it (RFC 5961, 3.2).
 ///
-/// Not this: a RST that answers a SYN; one that answers a C segment sent just before the last; one beyond
+/// Not this: a RST that answers a SYN; one that answers a C segment sent before the last; one beyond
 /// what T was seen to send on a path that loses packets, which is `path`.
 pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
@@ -125,8 +127,7 @@ pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     }
     let (next, acked) = (flow.device.space.next(), flow.host.ack);
     let known = next.or(acked)?;
-    let answers_recent =
-        flow.notes.iter().any(|n| n.from == Direction::FromHost && n.flags.has(Flags::ACK) && n.ack == seq);
+    let answers_recent = flow.host_acked.may_have_sent(seq, scene.facts.at, flow.grace());
     // T's FIN, not yet acknowledged, may or may not be counted.
     let at_fin = flow.device.fin.is_some_and(|f| f.seq == seq);
     if next == Some(seq) || acked == Some(seq) || answers_recent || at_fin {

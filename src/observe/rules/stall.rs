@@ -2,25 +2,26 @@
 
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 
-use super::super::flow::{Ending, Flow, SECOND};
+use super::super::flow::{Ending, Flow};
 use super::{Obstacle, Ruling, Verdict};
 
 /// `zero_window_stall`: T advertises a window of 0 and no other for more than 1 s: its application does not
-/// read.
+/// read. Told with its length, when the window is open again or nothing more comes.
 ///
 /// Not this: the window of a RST or a SYN; a window that no longer matters, because T has acknowledged C's
 /// FIN or the connection has ended.
-pub(super) fn zero_window_stall(flow: &Flow, since: i64, deadline: i64) -> Option<Verdict> {
-    Some(Verdict {
+pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict {
+    Verdict {
         id: AnomalyId::ZeroWindowStall,
         class: AnomalyClass::Device,
         direction: Direction::FromDevice,
         at: since,
-        lasted: deadline.saturating_sub(since).max(SECOND),
+        lasted: until.saturating_sub(since),
         answers: flow.host_last,
         after_fin: None,
+        request: None,
         remark: None,
-    })
+    }
 }
 
 /// `no_ack_to_data`: C sent the same payload three times again or more, and T never acknowledged it, nor
@@ -45,6 +46,7 @@ pub(super) fn no_ack_to_data(flow: &Flow) -> Option<Ruling> {
         lasted: repeated.last_at.saturating_sub(repeated.third_at),
         answers: None,
         after_fin: None,
+        request: None,
         remark,
     }))
 }

@@ -228,6 +228,13 @@ fn workload(out: &mut String, w: &Workload) {
         out.push_str("</table>\n");
     }
     outages(out, w);
+    if !w.responses.is_empty() {
+        out.push_str("<table>\n<tr><th>HTTP status</th><th>responses</th></tr>\n");
+        for (code, n) in &w.responses {
+            let _ = writeln!(out, "<tr><td>{code}</td><td class=\"n\">{}</td></tr>", count(*n));
+        }
+        out.push_str("</table>\n");
+    }
     let failures: Vec<_> = w.failures.iter().collect();
     if !failures.is_empty() {
         out.push_str("<table>\n<tr><th>failure</th><th>count</th></tr>\n");

@@ -137,6 +137,10 @@ fn workload(out: &mut String, w: &Workload) {
         let names: Vec<_> = w.failures.iter().filter(|(f, _)| keep(*f)).collect();
         names.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect::<Vec<_>>().join(", ")
     };
+    if !w.responses.is_empty() {
+        let codes: Vec<_> = w.responses.iter().map(|(code, n)| format!("{code} {}", count(*n))).collect();
+        let _ = writeln!(out, "\nHTTP status codes: {}.", codes.join(", "));
+    }
     if w.failures.of_device() > 0 {
         let _ = writeln!(out, "\nFailures: {}.", list(|f| !f.is_host()));
     }

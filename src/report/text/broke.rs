@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{LABEL, label, title};
-use crate::diagnose::{AnomalyRow, Finding, Severity};
+use crate::diagnose::{Accounted, AnomalyRow, Finding, Severity};
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::report::human::{count, things, time_s};
 use crate::report::style::{Detail, Style, Tone};
@@ -24,6 +24,7 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
         if failed > 0 {
             let attempts: u64 = r.workloads.iter().map(|w| w.attempts).sum();
             let _ = writeln!(out, "{}{} of {} attempts", label("failed"), count(failed), count(attempts));
+            account(out, r, style);
         }
         if !of_device.is_empty() {
             anomalies(out, &of_device, style);
@@ -42,6 +43,43 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
         for note in notes {
             finding(out, note, style);
         }
+    }
+}
+
+/// Who answers for the failures, a line each.
+fn account(out: &mut String, r: &Report, style: Style) {
+    for row in r.account.iter().filter(|row| row.by.as_deref() != Some("host")) {
+        let (tone, by) = match row.accounted {
+            Accounted::Explained => {
+                (Tone::Quiet, format!("explained by {}", row.by.as_deref().unwrap_or("a finding")))
+            }
+            Accounted::Excused => (Tone::Quiet, format!("excused: {}", excuse(row.by.as_deref()))),
+            Accounted::Unexplained => (Tone::Bad, "not explained".to_owned()),
+        };
+        let names: Vec<String> =
+            row.failures.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect();
+        let text = format!(
+            "{} {by} ({}), {}, {} to {}",
+            count(row.attempts),
+            names.join(", "),
+            row.workload,
+            time_s(row.first_s),
+            time_s(row.last_s)
+        );
+        style.wrapped(out, &style.paint(tone, &label("")), LABEL, &text);
+    }
+}
+
+fn excuse(by: Option<&str>) -> &'static str {
+    match by {
+        Some("host") => "the limits of this machine",
+        Some("host_stood_still") => "this machine stood still",
+        Some("outage_made") => "an outage that the test made",
+        Some("link_away") => "the link was away",
+        Some("restarting") => "the device was restarting",
+        Some("provoked") => "the test provoked it",
+        Some("beyond_capacity") => "more connections at once than the device states that it holds",
+        _ => "not told",
     }
 }
 

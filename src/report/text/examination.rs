@@ -14,7 +14,10 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
     if let Some(reason) = &r.findings_incomplete {
         title(out, "Findings were not all looked for", style);
         style.wrapped(out, "  ", 2, reason);
-    } else if r.findings.is_empty() {
+    } else if r.unexplained_cross().is_some() {
+        title(out, "Something is wrong, and no finding says what", style);
+        style.wrapped(out, "  ", 2, "look at the crosses below; -v shows more, --pcap keeps the packets");
+    } else if r.findings.iter().all(|f| f.severity == Severity::Info) {
         title(out, "Nothing is wrong, as far as was seen", style);
         let looked = match r.capture.status {
             CaptureStatus::Complete => {

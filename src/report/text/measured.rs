@@ -20,6 +20,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
         parameters(out, &w.params, style);
     }
     latencies(out, w, style);
+    if !w.responses.is_empty() {
+        line(out, "responses", &responses(w), style);
+    }
     failures(out, &w.failures, style);
     if w.bytes.sent + w.bytes.received > 0 {
         let mut list = vec![
@@ -102,6 +105,11 @@ fn parameters(out: &mut String, params: &serde_json::Value, style: Style) {
     if !list.is_empty() {
         line(out, "parameters", &list.join(" "), style);
     }
+}
+
+/// Status codes with how often each came.
+fn responses(w: &Workload) -> String {
+    w.responses.iter().map(|(code, n)| format!("{code} {}", count(*n))).collect::<Vec<_>>().join(", ")
 }
 
 fn failures(out: &mut String, failures: &Failures, style: Style) {

@@ -76,6 +76,7 @@ pub(super) enum WorkloadFigure {
     Reconnects,
     LateStarts,
     Failure(Failure),
+    Response(u16),
     Latency(Phase, Start, Stat),
     TcpRetransmissions,
     TcpLost,
@@ -195,6 +196,9 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         plain.into_iter().map(|(name, f, unit)| entry(name, Figure::Workload(f), unit)).collect();
     for f in Failure::ALL {
         all.push(entry(format!("failures.{}", f.name()), Figure::Workload(W::Failure(f)), Count));
+    }
+    for code in 100..=599 {
+        all.push(entry(format!("responses.{code}"), Figure::Workload(W::Response(code)), Count));
     }
     for phase in Phase::ALL {
         for (word, start) in [("", Start::Intended), (".uncorrected", Start::Actual)] {

@@ -1,8 +1,9 @@
 //! One gate judged on one report.
 
 use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
+use super::needs;
 use super::{Op, Threshold};
-use crate::diagnose::FindingId;
+use crate::diagnose::{Accounted, FindingId};
 use crate::event::{AnomalyClass, AnomalyId};
 use crate::report::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
 
@@ -89,6 +90,9 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
             }
             if let Some(why) = &report.findings_incomplete {
                 return Reading::AtLeast(n, why.clone());
+            }
+            if let Some(why) = needs::nothing_tested(report).or_else(|| unexplained(report)) {
+                return Reading::AtLeast(n, why);
             }
             match packets_missing(report) {
                 Some(why) => Reading::WithRemark(
@@ -179,6 +183,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::PortWaits => Reading::Sure(count(w.port_waits)),
         W::Reconnects => Reading::Sure(count(w.reconnects)),
         W::LateStarts => Reading::Sure(count(w.late_starts)),
+        W::Response(code) => Reading::Sure(count(w.responses.get(&code.to_string()).copied().unwrap_or(0))),
         W::Failure(f) => Reading::Sure(count(w.failures.get(f))),
         W::Latency(phase, start, stat) => match (w.latency.get(&phase), start) {
             (None, _) => Reading::Missing(format!("the workload measured no {} latency", phase.name())),
@@ -290,27 +295,34 @@ fn anomalies(which: Anomalies, workload: Option<&str>, report: &Report) -> Readi
     if open.is_empty() { Reading::Sure(n) } else { Reading::AtLeast(n, open.join("; ")) }
 }
 
+/// Why the absence of findings is no clean bill: failures that none of them explains, or a doctor's cross that none does.
+fn unexplained(report: &Report) -> Option<String> {
+    let rest: u64 = report
+        .account
+        .iter()
+        .filter(|row| row.accounted == Accounted::Unexplained)
+        .map(|row| row.attempts)
+        .sum();
+    if rest > 0 {
+        return Some(format!("no finding explains {rest} of the failed attempts"));
+    }
+    let cross = report.unexplained_cross()?;
+    Some(format!("no finding explains what the doctor saw of \"{}\": {}", cross.name, cross.seen))
+}
+
 fn finding(id: FindingId, report: &Report) -> Reading {
     let n = report.findings.iter().filter(|f| f.id == id).count() as f64;
     if let Some(why) = &report.findings_incomplete {
         return Reading::AtLeast(n, why.clone());
     }
-    // These are concluded from packets alone.
-    let rests_on_packets = matches!(
-        id,
-        FindingId::AbortiveClose
-            | FindingId::TimewaitPortReuse
-            | FindingId::FinWaitTimeout
-            | FindingId::LossyLink
-    );
-    match packets_missing(report) {
-        Some(why) if rests_on_packets => Reading::AtLeast(n, why),
-        _ => Reading::Sure(n),
+    match id.needs().iter().find_map(|need| needs::unmet(*need, report)) {
+        Some(why) => Reading::AtLeast(n, why),
+        None => Reading::Sure(n),
     }
 }
 
 /// Why nothing may be concluded from what the packets did not show; `None` when all were looked at.
-fn packets_missing(report: &Report) -> Option<String> {
+pub(super) fn packets_missing(report: &Report) -> Option<String> {
     if report.capture.is_complete() {
         return None;
     }
@@ -368,7 +380,7 @@ mod tests {
     fn report() -> Report {
         let mut r = Recorder::new(0, Phase::Total);
         for ms in 1..=200 {
-            r.attempt(Ok(()));
+            r.attempt(0, 1, Ok(()));
             r.latency(Phase::Total, ms * 1_000_000);
         }
         let stats = r.finish(2_000_000_000);

@@ -12,6 +12,7 @@
 mod catalogue;
 mod figure;
 mod judge;
+mod needs;
 mod parse;
 
 pub use catalogue::catalogue;

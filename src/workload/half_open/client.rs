@@ -139,7 +139,7 @@ impl Client {
         if let Err(failure) = result
             && failure.is_host()
         {
-            self.context.recorder.borrow_mut().attempt(Err(failure));
+            self.context.attempted(start, Err(failure));
             return;
         }
         let now = Instant::now();
@@ -171,7 +171,8 @@ impl Client {
                 }
             }
         }
-        recorder.attempt(result);
+        let clock = self.context.clock;
+        recorder.attempt(clock.at_ns(start), clock.at_ns(now), result);
         if result.is_ok() {
             recorder.latency(Phase::Total, self.context.since_ns(start));
         }

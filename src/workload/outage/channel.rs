@@ -156,20 +156,21 @@ impl Channel {
                 Err(at.saturating_duration_since(Instant::now()))
             }
             Err(Refused::Failure(failure)) => {
-                self.not_opened(failure);
+                self.not_opened(from, failure);
                 Err(Duration::ZERO)
             }
         }
     }
 
-    fn not_opened(&self, failure: Failure) {
+    fn not_opened(&self, from: Instant, failure: Failure) {
         let mut recorder = self.shared.context.recorder.borrow_mut();
         if self.ever_up {
             recorder.outage().fates.reconnect_failures.count(failure);
         }
         // What fails while an outage lasts says nothing about the device.
         if !self.shared.expected.get() {
-            recorder.attempt(Err(failure));
+            drop(recorder);
+            self.shared.context.attempted(from, Err(failure));
         }
     }
 
@@ -366,10 +367,10 @@ impl Channel {
             }
             Message::Ack(number) => match self.sends.acked(number, now, self.shared.rule.late_after) {
                 Acked::First(took) => {
-                    let mut recorder = self.shared.context.recorder.borrow_mut();
-                    recorder.attempt(Ok(()));
-                    recorder.latency(Phase::Heartbeat, crate::clock::nanos(took));
-                    drop(recorder);
+                    let context = &self.shared.context;
+                    let from = now.checked_sub(took).unwrap_or(now);
+                    context.attempted(from, Ok(()));
+                    context.recorder.borrow_mut().latency(Phase::Heartbeat, crate::clock::nanos(took));
                     self.shared.update(self.lane, |lane| lane.last_acked = Some(now));
                 }
                 Acked::Again => {}
@@ -434,6 +435,7 @@ impl Channel {
             lane.up = false;
             lane.port = None;
         });
+        let clock = self.shared.context.clock;
         let mut recorder = self.shared.context.recorder.borrow_mut();
         let fates = &mut recorder.outage().fates;
         fates.given_up_by_silence += u64::from(ended == Ended::Silence);
@@ -443,13 +445,13 @@ impl Channel {
         };
         if !was_up {
             drop(recorder);
-            self.not_opened(failure);
+            self.not_opened(self.heard, failure);
             return;
         }
         if !self.shared.expected.get() {
             fates.died_outside += 1;
             for _ in 0..waiting.max(1) {
-                recorder.attempt(Err(failure));
+                recorder.attempt(clock.at_ns(self.heard), clock.now_ns(), Err(failure));
             }
             self.shared.trouble.notify_one();
         }

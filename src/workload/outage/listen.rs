@@ -147,7 +147,8 @@ impl Table {
         device.connected = true;
         device.stats.connections += 1;
         let mut recorder = self.context.recorder.borrow_mut();
-        recorder.attempt(Ok(()));
+        let at_ns = self.context.clock.at_ns(now);
+        recorder.attempt(at_ns, at_ns, Ok(()));
         if returned {
             recorder.reconnected();
             recorder.outage().fates.reconnected += 1;
@@ -199,7 +200,7 @@ impl Table {
             }
         }
         if let Left::Failed(failure) = left {
-            recorder.attempt(Err(failure));
+            recorder.attempt(clock.at_ns(device.heard), clock.at_ns(now), Err(failure));
         }
         drop(recorder);
         drop(devices);

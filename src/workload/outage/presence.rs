@@ -80,7 +80,8 @@ async fn window_changes(shared: &Rc<Shared>, window: bool) {
 }
 
 fn note(shared: &Rc<Shared>, device: &mut DeviceSeries, telemetry: Telemetry, now: Instant) {
-    device.take(DeviceSample { at_ns: shared.context.clock.at_ns(now), telemetry });
+    let at_ns = shared.context.clock.at_ns(now);
+    device.take(DeviceSample { asked_ns: at_ns, at_ns, telemetry });
     let mut recorder = shared.context.recorder.borrow_mut();
     let stats = recorder.outage();
     stats.device_restarts = device.restart_count;

@@ -74,6 +74,14 @@ impl Codec {
         }
     }
 
+    /// HTTP status of the last answer; `None` for other protocols.
+    pub(super) const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Http(p) => Some(p.status()),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+        }
+    }
+
     /// Whether the connection may be asked again after the last answer.
     pub(super) const fn persistent(&self) -> bool {
         match self {

@@ -77,6 +77,7 @@ impl Raw {
             Failure::EofBeforeResponse
             | Failure::TruncatedResponse
             | Failure::BadResponse
+            | Failure::BadStatus
             | Failure::CorruptPayload => self.answered(tally),
             _ => tally.read_errors += 1,
         }

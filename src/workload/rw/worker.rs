@@ -138,7 +138,14 @@ impl Channel {
         }
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
-        recorder.attempt(Ok(()));
+        let clock = self.context.clock;
+        let status = self.codec.status();
+        status.into_iter().for_each(|status| recorder.response(status));
+        if status.is_some_and(is_server_error) {
+            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(Failure::BadStatus));
+            return;
+        }
+        recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Ok(()));
         recorder.goodput(payload);
         match start.kind {
             LoopKind::Closed => recorder.latency(Phase::RoundTrip, actual),
@@ -157,8 +164,9 @@ impl Channel {
             self.context.recorder.borrow_mut().tcp(sample);
         }
         let mut recorder = self.context.recorder.borrow_mut();
-        for _ in self.in_flight.drain(..) {
-            recorder.attempt(Err(failure));
+        let clock = self.context.clock;
+        for (_, start) in self.in_flight.drain(..) {
+            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(failure));
             if let Codec::Raw(raw) = &self.codec {
                 raw.failed(failure, recorder.raw());
             }
@@ -225,6 +233,11 @@ impl Channel {
     }
 }
 
+/// A status that says that the server failed (RFC 9110, 15.6).
+const fn is_server_error(status: u16) -> bool {
+    status >= 500
+}
+
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
         if self.link.is_none() {
@@ -233,10 +246,9 @@ impl Worker for Channel {
                 Err(Refused::PortsUntil(at)) => return Outcome::PortsUntil(at),
                 Err(Refused::Failure(failure)) => {
                     self.had_failed = true;
-                    let mut recorder = self.context.recorder.borrow_mut();
-                    recorder.attempt(Err(failure));
+                    self.context.attempted(start.actual, Err(failure));
                     if matches!(self.codec, Codec::Raw(_)) {
-                        recorder.raw().connect_failed();
+                        self.context.recorder.borrow_mut().raw().connect_failed();
                     }
                     return Outcome::Failed;
                 }

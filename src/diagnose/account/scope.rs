@@ -1,0 +1,85 @@
+//! Which failures each finding explains: the kinds that its fault produces at the client's socket.
+
+use super::super::findings::{gone_since, silences};
+use super::super::{Evidence, FindingId, WorkloadEvidence};
+use crate::event::{Episode, Failure};
+
+use Failure as F;
+
+/// No connection came about.
+const CONNECT: [Failure; 4] = [F::ConnectTimeout, F::ConnectRefused, F::ConnectReset, F::ConnectUnreachable];
+/// A connection stood, and nothing came in time.
+const SILENT: [Failure; 2] = [F::ReadTimeout, F::WriteTimeout];
+/// The device ended the connection by a RST.
+const RESET: [Failure; 3] = [F::ReadReset, F::WriteReset, F::ConnectReset];
+/// The device ended the connection by a FIN.
+const CLOSED: [Failure; 2] = [F::EofBeforeResponse, F::TruncatedResponse];
+
+/// What a device without a free socket or slot does to new connections.
+pub(super) const WANT_OF_ROOM: [Failure; 9] = [
+    F::ConnectTimeout,
+    F::ConnectRefused,
+    F::ConnectReset,
+    F::ConnectUnreachable,
+    F::ReadTimeout,
+    F::WriteTimeout,
+    F::ReadReset,
+    F::WriteReset,
+    F::EofBeforeResponse,
+];
+
+/// Whether a fault explains a failure of this kind at this time.
+pub(super) fn explains(e: &Evidence<'_>, id: FindingId, failure: Failure, at: &Episode) -> bool {
+    let any = |sets: &[&[Failure]]| sets.iter().any(|set| set.contains(&failure));
+    match id {
+        FindingId::SocketExhaustion
+        | FindingId::HalfOpenNotReclaimed
+        | FindingId::AcceptOverflow
+        | FindingId::HeapLow => any(&[&CONNECT, &SILENT, &RESET, &CLOSED]),
+        FindingId::BlockedApplication => any(&[&CONNECT, &SILENT, &RESET]),
+        FindingId::DeviceUnreachable => {
+            any(&[&CONNECT, &SILENT, &RESET]) && gone_since(e).is_none_or(|since| at.to_ns >= since)
+        }
+        // Proven restarts have a time, and the intervals excuse what met it; suspected ones have none.
+        FindingId::DeviceRebooted => {
+            e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&[&RESET, &CLOSED])
+        }
+        FindingId::AbortiveClose => any(&[&RESET, &[F::TruncatedResponse]]),
+        FindingId::TimewaitPortReuse => any(&[&CONNECT]),
+        FindingId::FinWaitTimeout => any(&[&RESET]),
+        FindingId::PowerSaveLatency | FindingId::SlowRecovery | FindingId::LossyLink => {
+            any(&[&SILENT, &[F::ConnectTimeout]])
+        }
+        // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
+        FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::HeapLeak
+        | FindingId::HostLimited
+        | FindingId::CaptureIncomplete
+        | FindingId::UnexplainedFailures => false,
+    }
+}
+
+/// How many failures a finding may explain at most.
+#[derive(Debug)]
+pub(super) struct Limits {
+    by_loss: u64,
+}
+
+impl Limits {
+    pub(super) fn of(w: &WorkloadEvidence) -> Self {
+        // A time-out of some seconds takes four or more losses in a row: at one loss in five that is less than one
+        // attempt in two hundred, with bursts ten times as often.
+        const LEAST: u64 = 3;
+        Self { by_loss: (w.attempts / 20).max(LEAST) }
+    }
+
+    /// How many of `n` further failures this finding explains.
+    pub(super) fn take(&mut self, id: FindingId, n: u64) -> u64 {
+        if id != FindingId::LossyLink {
+            return n;
+        }
+        let part = n.min(self.by_loss);
+        self.by_loss -= part;
+        part
+    }
+}

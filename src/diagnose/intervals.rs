@@ -1,0 +1,54 @@
+//! Times in which failures say nothing of the device: typed intervals that excuse what overlaps them.
+
+use super::findings::silences;
+use super::{Evidence, Excuse, OutageCause, Recovery};
+use crate::event::Episode;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// What was under way when an interval ended is still settled after it: TCP repeats at doubling distances (RFC 6298,
+/// 5.5), and probes that tell of the interval are a second apart.
+const SETTLES: u64 = SECOND;
+/// A device that restarts answers nothing for so long at most before its telemetry shows it: the program starts, joins
+/// its network and gets an address.
+const STARTS: u64 = 15 * SECOND;
+
+/// The intervals of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Intervals(Vec<(Excuse, u64, u64)>);
+
+impl Intervals {
+    pub(super) fn of(e: &Evidence<'_>) -> Self {
+        let mut all = Vec::new();
+        all.extend(e.host.stood_still.iter().map(|s| (Excuse::HostStoodStill, s.from_ns, s.to_ns)));
+        for row in e.workloads.iter().filter_map(|w| w.outages.as_ref()).flat_map(|o| &o.rows) {
+            let excuse = match row.cause {
+                OutageCause::Made => Excuse::OutageMade,
+                OutageCause::Natural => Excuse::LinkAway,
+            };
+            let Some(start) = row.seen_start_ns.or(row.planned_start_ns) else { continue };
+            let start = row.planned_start_ns.map_or(start, |planned| planned.min(start));
+            let length = row.seen_length_ns.max(row.planned_length_ns);
+            let end = length.map_or(u64::MAX, |length| start.saturating_add(length));
+            let end = match row.recovery {
+                Recovery::After(took) => end.saturating_add(took),
+                Recovery::NotWithin(_) | Recovery::CutOff => end,
+            };
+            all.push((excuse, start, end));
+        }
+        all.extend(silences(e).iter().filter_map(|s| Some((Excuse::LinkAway, s.from_ns, s.to_ns?))));
+        if let Some(telemetry) = e.telemetry.value() {
+            let around = |at: u64| (Excuse::Restarting, at.saturating_sub(STARTS), at.saturating_add(SECOND));
+            all.extend(telemetry.restarts.iter().map(|r| around(r.at_ns)));
+        }
+        Self(all)
+    }
+
+    /// What excuses failures of these times.
+    pub(super) fn excuse(&self, episode: &Episode) -> Option<Excuse> {
+        let overlaps = |from: u64, to: u64| {
+            episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
+        };
+        self.0.iter().find(|(_, from, to)| overlaps(*from, *to)).map(|(excuse, ..)| *excuse)
+    }
+}

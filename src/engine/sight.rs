@@ -1,0 +1,130 @@
+//! Packets on their way to what a run is judged by: followed, ruled on, and classed by what was intended.
+//!
+//! Time is an argument: a live run hands in what the capture gives, a laboratory what its own clock says.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::Seen;
+use crate::diagnose::{Classed, Intentions, Ledger};
+use crate::event::{AnomalyClass, AwaySpell, Endpoints, Intent, IntentBook, Occurrence};
+use crate::observe::{DeviceEnds, Observer, ObserverConfig};
+use crate::wire;
+
+/// What surrounds the packets: hears of each occurrence, and knows the link where it is a modelled one.
+pub trait Surroundings {
+    /// What a modelled link says of its outages, where there is news; asked before an occurrence that would count
+    /// against the device is classed.
+    fn link_news(&mut self) -> Option<Vec<AwaySpell>> {
+        None
+    }
+
+    /// One occurrence, as it was classed.
+    fn heard(&mut self, _at_ns: i64, _occurrence: Occurrence, _classed: Classed<'_>) {}
+}
+
+/// Nobody listens, and the link is a real one.
+impl Surroundings for () {}
+
+/// What a run's packets come to.
+///
+/// Call [`frame`](Self::frame) for each frame in the order of capture, [`gap`](Self::gap) where some are missing,
+/// [`advance`](Self::advance) as time passes, and [`finish`](Self::finish) once. All times are nanoseconds since the
+/// Unix epoch.
+#[derive(Debug)]
+pub struct Sight {
+    observer: Observer,
+    ledger: Ledger,
+    book: Arc<IntentBook>,
+}
+
+impl Sight {
+    /// Of the packets of a device; `workloads` are the names by their ids, `syn_deadline` is how long a SYN may go
+    /// unanswered.
+    #[must_use]
+    pub fn new(
+        endpoints: &Endpoints,
+        syn_deadline: Duration,
+        start_unix_ns: i64,
+        workloads: Vec<String>,
+        book: Arc<IntentBook>,
+    ) -> Self {
+        let ip = endpoints.http.ip();
+        let ports = endpoints.tcp_ports().into_iter();
+        let ends: Vec<(IpAddr, Option<u16>)> = ports.map(|port| (ip, Some(port))).collect();
+        let observer = Observer::new(ObserverConfig {
+            device: DeviceEnds::Known(ends),
+            syn_deadline_ns: i64::try_from(syn_deadline.as_nanos()).unwrap_or(i64::MAX),
+            ..ObserverConfig::default()
+        });
+        Self { observer, ledger: Ledger::new(start_unix_ns, workloads), book }
+    }
+
+    /// Looks at one frame; `captured` may be cut to the headers.
+    pub fn frame(
+        &mut self,
+        at_ns: i64,
+        link: wire::Link,
+        captured: &[u8],
+        original_len: usize,
+        around: &mut impl Surroundings,
+    ) {
+        let Self { observer, ledger, book } = self;
+        observer.frame(at_ns, link, captured, original_len, &mut |o| class(ledger, book, at_ns, o, around));
+    }
+
+    /// The capture missed frames here.
+    pub fn gap(&mut self) {
+        self.observer.gap();
+    }
+
+    /// Every frame up to this moment has been looked at.
+    pub fn advance(&mut self, until_ns: i64, around: &mut impl Surroundings) {
+        let Self { observer, ledger, book } = self;
+        observer.advance(until_ns, &mut |o| class(ledger, book, until_ns, o, around));
+    }
+
+    /// Whether every connection that may still say something has said it.
+    #[must_use]
+    pub fn is_settled(&self, now_ns: i64) -> bool {
+        self.observer.settled(now_ns, |connection| {
+            let entry = self.book.look_up(connection.host.port());
+            entry.is_some_and(|e| !matches!(e.intent, Intent::Vanished | Intent::Silenced))
+        })
+    }
+
+    /// What was seen, of a watch that ended then and missed nothing.
+    pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Seen {
+        let Self { observer, mut ledger, book } = self;
+        let packets = observer.packets();
+        let summary = observer.finish(end_ns, &mut |o| class(&mut ledger, &book, end_ns, o, around));
+        Seen {
+            packets,
+            dropped: 0,
+            failure: None,
+            pcap_failure: None,
+            anomalies: ledger.rows(),
+            resets: ledger.reset_causes(),
+            unserved: ledger.unserved(),
+            untold: 0,
+            summary,
+        }
+    }
+}
+
+fn class(
+    ledger: &mut Ledger,
+    book: &IntentBook,
+    at_ns: i64,
+    occurrence: Occurrence,
+    around: &mut impl Surroundings,
+) {
+    if occurrence.class == AnomalyClass::Device
+        && let Some(spells) = around.link_news()
+    {
+        book.link_says(spells);
+    }
+    let classed = ledger.take(&occurrence, Intentions::Of(book));
+    around.heard(at_ns, occurrence, classed);
+}

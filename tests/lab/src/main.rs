@@ -1,0 +1,124 @@
+//! The laboratory's command line.
+//!
+//! ```text
+//! lab matrix [--healthy N] [--faults N] [--misjudged FILE]   the matrix as Markdown, N runs a cell and half
+//! lab replay SEED [FILE]                                     one run, with all that was seen, and its packets in FILE
+//! ```
+
+use std::process::ExitCode;
+
+use espstress::engine::Packets;
+use espstress_lab::case::{Half, cell_of, cells};
+use espstress_lab::tally::{Judged, Tally};
+use espstress_lab::world::{self, Setup};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["matrix", options @ ..] => matrix(options),
+        ["replay", seed, file @ ..] => match (seed.parse(), file) {
+            (Ok(seed), []) => replay(seed, None),
+            (Ok(seed), [file]) => replay(seed, Some(file)),
+            _ => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: lab matrix [--healthy N] [--faults N] [--misjudged FILE] | lab replay SEED [FILE]");
+    ExitCode::from(2)
+}
+
+fn matrix(options: &[&str]) -> ExitCode {
+    let (mut healthy, mut faults, mut misjudged) = (4, 1, None);
+    for pair in options.chunks(2) {
+        match *pair {
+            ["--healthy", n] => healthy = n.parse().unwrap_or(healthy),
+            ["--faults", n] => faults = n.parse().unwrap_or(faults),
+            ["--misjudged", file] => misjudged = Some(file),
+            _ => return usage(),
+        }
+    }
+    let mut tally = Tally::default();
+    for cell in cells() {
+        let runs = if cell.truth.right.is_none() { healthy } else { faults };
+        for n in 0..runs {
+            for half in [Half::Training, Half::HeldOut] {
+                let seed = cell.seed(n, half);
+                let run = world::run(&cell.setup(seed));
+                tally.0.push(Judged { cell, seed, half, verdict: cell.verdict(&run) });
+            }
+        }
+    }
+    println!("{}", tally.markdown());
+    if let Some(file) = misjudged
+        && let Err(error) = std::fs::write(file, tally.misjudged())
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Packets as a classic capture file: IPv4 without a link layer, nanoseconds.
+fn pcap(packets: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let head = [0xa1b2_3c4d_u32, 2 | 4 << 16, 0, 0, 65_535, 101];
+    let mut bytes: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for (at_ns, packet) in packets {
+        let length = packet.len() as u32;
+        let head = [(at_ns / 1_000_000_000) as u32, (at_ns % 1_000_000_000) as u32, length, length];
+        bytes.extend(head.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend_from_slice(packet);
+    }
+    bytes
+}
+
+fn replay(seed: u64, file: Option<&str>) -> ExitCode {
+    let Some(cell) = cell_of(seed) else { return usage() };
+    let setup = Setup { keeps: file.is_some(), ..cell.setup(seed) };
+    let run = world::run(&setup);
+    if let Some(file) = file
+        && let Err(error) = std::fs::write(file, pcap(&run.kept))
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!("{cell}");
+    for switch in &setup.personas {
+        println!("  at {:.1} s: {}", switch.at_ns as f64 / 1e9, switch.persona);
+    }
+    for (start, end) in &run.outages {
+        println!("  link away: {:.1} s to {:.1} s", *start as f64 / 1e9, *end as f64 / 1e9);
+    }
+    println!("  {:.1} s, {} restarts", run.duration_ns as f64 / 1e9, run.restarts);
+    for workload in &run.workloads {
+        let stats = &workload.stats;
+        let failures: Vec<_> = stats.failures.iter().filter(|(_, n)| *n > 0).collect();
+        println!("  {}: {} of {}, {failures:?}", workload.name, stats.succeeded, stats.attempts);
+        println!("  endings (fin, reset, not ended): {:?}", stats.endings);
+    }
+    let probes = [("ping", &run.probes.icmp), ("tcp", &run.probes.tcp), ("telemetry", &run.probes.telemetry)];
+    for (name, stats) in probes {
+        match stats.measured() {
+            Some(stats) => println!("  {name}: {} of {} answered", stats.answered, stats.sent),
+            None => println!("  {name}: none"),
+        }
+    }
+    if let Packets::Seen(seen) = &run.packets {
+        println!("  {} packets", seen.packets);
+        for row in &seen.anomalies {
+            println!(
+                "    {:?} {:?} {:?}: {} on {} connections, {:.1} to {:.1} s",
+                row.id, row.class, row.direction, row.count, row.connections, row.first_s, row.last_s
+            );
+        }
+    }
+    for finding in &run.findings {
+        println!("  {:?} {}: {}", finding.severity, finding.id.name(), finding.statement);
+        finding.evidence.iter().for_each(|line| println!("      {line}"));
+    }
+    println!("{:?}", cell.verdict(&run));
+    ExitCode::SUCCESS
+}
