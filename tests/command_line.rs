@@ -72,10 +72,47 @@ fn a_run_that_tests_nothing_does_not_pass() {
     let page = String::from_utf8_lossy(&none.stdout);
     assert_eq!(none.status.code(), Some(4), "{page}");
     assert!(page.contains("nothing was tested"), "{page}");
+    let gated = run("head sim --no-capture -d 0s --json --threshold head.failed==0");
+    let report = valid_report(&gated.stdout);
+    assert_eq!((gated.status.code(), report.verdict), (Some(4), Verdict::Inconclusive));
+    assert_eq!(report.verdict_reasons, ["head made no attempt: nothing was tested"]);
     let elsewhere = run("head sim --no-capture -n 5 --source 192.0.2.77");
     let said = String::from_utf8_lossy(&elsewhere.stderr);
     assert_eq!(elsewhere.status.code(), Some(2), "{said}");
     assert!(said.contains("not an address of this machine") && said.contains("127.0.0.1"), "{said}");
+}
+
+/// A run of `arguments` on the sim that is sent SIGTERM after `after`; its status and its report.
+fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let mut child = espstress()
+        .args(arguments.split_whitespace())
+        .args(["--no-capture", "-q", "-o"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(after);
+    signal(&child, "TERM");
+    let status = child.wait().unwrap();
+    (status.code(), valid_report(&std::fs::read(file).unwrap()))
+}
+
+#[test]
+fn what_is_ended_before_it_has_seen_what_it_judges_does_not_pass() {
+    for (arguments, reason) in [
+        ("doctor sim", "ended before its last step"),
+        ("doctor sim --threshold requests.failed==0", "ended before its last step"),
+        ("half-open sim --baseline 20s", "the run was ended before half-open"),
+        ("outage sim --every 20s", "it ended before its first outage"),
+    ] {
+        let (status, report) = terminated(arguments, Duration::from_secs(3));
+        assert_eq!((status, report.verdict), (Some(4), Verdict::Inconclusive), "{arguments}");
+        let reasons = report.verdict_reasons.join("; ");
+        assert!(reasons.contains(reason), "{arguments}: {reasons}");
+    }
 }
 
 /// A process that may not attach filters: root's children without CAP_NET_ADMIN, as an ordinary user's are.

@@ -11,7 +11,13 @@ use crate::scenario::Scenario;
 use crate::target::{Device, DeviceKind};
 
 /// The report of a run, all but its gates.
-pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::Value, seed: u64) -> Report {
+pub(super) fn report(
+    outcome: &Outcome,
+    device: &Device,
+    planned: &[String],
+    scenario: serde_json::Value,
+    seed: u64,
+) -> Report {
     let start = outcome.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     let start_unix_ns = i64::try_from(start.as_nanos()).unwrap_or(i64::MAX);
     let mut report = Report::new(target(device), scenario, seed, start_unix_ns);
@@ -22,7 +28,7 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
         .iter()
         .map(|w| Workload::from_stats(w.name.clone(), w.kind, w.settings.clone(), &w.stats))
         .collect();
-    report.findings_incomplete = cut_short(outcome);
+    report.findings_incomplete = cut_short(outcome, planned);
     report.findings.clone_from(&outcome.findings);
     report.account.clone_from(&outcome.account.rows);
     packets(&mut report, &outcome.packets);
@@ -36,12 +42,18 @@ pub(super) fn report(outcome: &Outcome, device: &Device, scenario: serde_json::V
 }
 
 /// Why findings may be missing from a run that was ended early: what only its end would have shown. A storm shows what it
-/// showed until then; connections that fell silent have to be watched to the end.
-fn cut_short(outcome: &Outcome) -> Option<String> {
-    let early = outcome.ended != Ended::Completed;
-    let watches = outcome.workloads.iter().find(|w| w.kind == "half-open");
-    let w = watches.filter(|_| early)?;
-    Some(format!("the run was ended before {} had watched its silent connections to the end", w.name))
+/// showed until then; connections that fell silent have to be watched to the end, and a workload that did not begin shows
+/// nothing. Which of a doctor's steps are left out is the doctor's to say.
+fn cut_short(outcome: &Outcome, planned: &[String]) -> Option<String> {
+    if outcome.ended == Ended::Completed {
+        return None;
+    }
+    if let Some(w) = outcome.workloads.iter().find(|w| w.kind == "half-open") {
+        let what = "had watched its silent connections to the end";
+        return Some(format!("the run was ended before {} {what}", w.name));
+    }
+    let left = planned.iter().find(|name| outcome.workloads.iter().all(|w| w.name != **name))?;
+    Some(format!("the run was ended before {left} began"))
 }
 
 /// Outages of a modelled link, as it tells them.

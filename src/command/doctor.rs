@@ -26,7 +26,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
         report.examination = Some(doctor.examination(outcome));
         if outcome.ended != Ended::Completed {
             let reason = "the examination was ended before its last step";
-            report.findings_incomplete.get_or_insert_with(|| reason.to_owned());
+            report.findings_incomplete = Some(reason.to_owned());
         }
     })
 }

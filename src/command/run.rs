@@ -145,6 +145,7 @@ impl Ready<'_> {
         };
         let echo = echo(&scenario, &phases, seed);
         let judged = gates.is_some().then_some(&scenario);
+        let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
         let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
         let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
         let plan = Plan {
@@ -172,7 +173,7 @@ impl Ready<'_> {
             RunError::Runtime(_) => Failed::environment(error),
         })?;
         let log = sink.into_log();
-        let mut report = assemble::report(&outcome, &device, echo, seed);
+        let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
         add(&outcome, &mut report);

@@ -3,6 +3,11 @@
 
 use super::FindingId;
 
+/// Fewest answers of a probe over which power save shows.
+pub(super) const ANSWERS: u64 = 20;
+/// Fewest readings of the heap for a trend with a confidence interval.
+const READINGS: u64 = 5;
+
 /// Something that a run has to have done or seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Need {
@@ -12,9 +17,16 @@ pub enum Need {
     Packets,
     /// Ping or telemetry was answered, so that the device's absence can be told from its program's.
     Probes,
-    /// The device's telemetry.
-    Telemetry,
-    /// The host fell silent on connections: a `half-open` workload, or `head --close vanish`.
+    /// So many answers of one kind of probe, or so many connections.
+    Answers(u64),
+    /// The device's telemetry tells its restarts.
+    Restarts,
+    /// The device's telemetry tells its free heap.
+    Heap,
+    /// So many readings of the free heap: a trend of fewer has no confidence.
+    HeapReadings(u64),
+    /// The host fell silent on connections, a `half-open` workload or `head --close vanish`, and watched them for as
+    /// long as the device may take.
     Silence,
     /// An `outage` workload.
     Outages,
@@ -34,10 +46,26 @@ impl FindingId {
             | Self::BlockedApplication
             | Self::DeviceUnreachable
             | Self::UnexplainedFailures => &[Need::Attempts],
-            Self::DeviceRebooted | Self::HeapLeak | Self::HeapLow => &[Need::Telemetry],
-            Self::PowerSaveLatency | Self::LinkOutages => &[Need::Probes],
+            Self::DeviceRebooted => &[Need::Restarts],
+            Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
+            Self::HeapLow => &[Need::Heap],
+            Self::PowerSaveLatency => &[Need::Answers(ANSWERS)],
+            Self::LinkOutages => &[Need::Probes],
             Self::SlowRecovery => &[Need::Outages],
             Self::HostLimited | Self::CaptureIncomplete => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_about_the_device_needs_something() {
+        let about_the_run = [FindingId::HostLimited, FindingId::CaptureIncomplete];
+        for id in FindingId::ALL {
+            assert_eq!(id.needs().is_empty(), about_the_run.contains(&id), "{}", id.name());
         }
     }
 }

@@ -190,6 +190,14 @@ impl HalfOpenFigures {
         }
     }
 
+    /// Whether a connection was opened, or tried to be.
+    pub(super) fn asked(&self) -> bool {
+        let client = [&self.before, &self.filling, &self.during, &self.after];
+        self.silenced > 0
+            || !self.failures.is_empty()
+            || client.into_iter().flatten().any(|availability| availability.attempts > 0)
+    }
+
     /// Share of the well-behaved client's attempts that succeeded during exhaustion, 0 to 1.
     #[must_use]
     pub fn availability(&self) -> Option<f64> {

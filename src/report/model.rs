@@ -70,6 +70,10 @@ pub struct Report {
     pub thresholds: Vec<ThresholdRow>,
     /// All gates together.
     pub verdict: Verdict,
+    /// Why the verdict is not `pass`, a sentence each: gates that are broken or could not be judged, and what the run
+    /// did not test; empty for `pass` and without gates.
+    #[serde(default)]
+    pub verdict_reasons: Vec<String>,
     /// What the verdict leaves open or does not count against the device, a sentence each.
     #[serde(default)]
     pub remarks: Vec<String>,
@@ -104,6 +108,7 @@ impl Report {
             examination: None,
             thresholds: Vec::new(),
             verdict: Verdict::Pass,
+            verdict_reasons: Vec::new(),
             remarks: Vec::new(),
         }
     }

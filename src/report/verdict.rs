@@ -3,7 +3,7 @@
 use crate::diagnose::{Check, Mark, Severity};
 
 use super::human::{count, found};
-use super::{Report, ThresholdStatus, Verdict, Workload};
+use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 
 /// The verdict and its reason, in one line without an end.
 #[must_use]
@@ -11,8 +11,8 @@ pub fn verdict_line(r: &Report) -> String {
     let (word, reason) = match r.verdict {
         _ if r.thresholds.is_empty() => ("done", "no gate was asked for".to_owned()),
         Verdict::Pass => ("pass", holds(r)),
-        Verdict::Fail => ("fail", listed(r, ThresholdStatus::Fail)),
-        Verdict::Inconclusive => ("inconclusive", listed(r, ThresholdStatus::Inconclusive)),
+        Verdict::Fail => ("fail", first_of(&r.verdict_reasons)),
+        Verdict::Inconclusive => ("inconclusive", first_of(&r.verdict_reasons)),
     };
     let mut line = format!("{word}: {reason}");
     for remark in r.remarks.iter().filter(|remark| !reason.contains(remark.as_str())) {
@@ -32,26 +32,53 @@ fn holds(r: &Report) -> String {
     }
 }
 
-/// The gates of a status: the first with what was found, and how many more.
-fn listed(r: &Report, status: ThresholdStatus) -> String {
-    let mut rows = r.thresholds.iter().filter(|row| row.status == status);
-    let Some(first) = rows.next() else { return "a gate".into() };
-    let more = rows.count();
-    let mut text = match (status, &first.reason) {
-        (ThresholdStatus::Fail, _) => format!("`{}` is broken, found {}", first.expr, found(first)),
-        (_, Some(reason)) => format!("`{}` cannot be judged: {reason}", first.expr),
-        (_, None) => format!("`{}` cannot be judged", first.expr),
-    };
-    if status == ThresholdStatus::Fail && first.expr.starts_with("findings.") {
-        let ids: Vec<&str> = r.findings.iter().map(|finding| finding.id.name()).collect();
-        if !ids.is_empty() {
-            text.push_str(&format!(" ({})", ids.join(", ")));
+/// The first reason, and how many more there are.
+fn first_of(reasons: &[String]) -> String {
+    match reasons {
+        [] => "a gate".to_owned(),
+        [one] => one.clone(),
+        [first, more @ ..] => format!("{first}, and {} more", more.len()),
+    }
+}
+
+/// What a gate says, where it doesn't hold.
+fn said_by(row: &ThresholdRow, r: &Report) -> Option<String> {
+    match (row.status, &row.reason) {
+        (ThresholdStatus::Pass, _) => None,
+        (ThresholdStatus::Inconclusive, Some(reason)) => {
+            Some(format!("`{}` cannot be judged: {reason}", row.expr))
+        }
+        (ThresholdStatus::Inconclusive, None) => Some(format!("`{}` cannot be judged", row.expr)),
+        (ThresholdStatus::Fail, _) => {
+            let mut text = format!("`{}` is broken, found {}", row.expr, found(row));
+            let ids: Vec<&str> = r.findings.iter().map(|finding| finding.id.name()).collect();
+            if row.expr.starts_with("findings.") && !ids.is_empty() {
+                text.push_str(&format!(" ({})", ids.join(", ")));
+            }
+            Some(text)
         }
     }
-    if more > 0 {
-        text.push_str(&format!(", and {more} more"));
+}
+
+/// What the gates come to together with what the run could not do, and why: a run that tested nothing, or that ended
+/// before it had seen what it judges, passes no gate.
+pub(super) fn conclude(r: &Report) -> (Verdict, Vec<String>) {
+    let verdict = Verdict::of(&r.thresholds);
+    let says = |status| r.thresholds.iter().filter(move |row| row.status == status);
+    let mut reasons: Vec<String> = match verdict {
+        Verdict::Fail => says(ThresholdStatus::Fail).filter_map(|row| said_by(row, r)).collect(),
+        Verdict::Pass | Verdict::Inconclusive => {
+            says(ThresholdStatus::Inconclusive).filter_map(|row| said_by(row, r)).collect()
+        }
+    };
+    if verdict == Verdict::Fail || r.thresholds.is_empty() {
+        return (verdict, reasons);
     }
-    text
+    let open = [r.untested(), r.ended_early()];
+    let open: Vec<String> =
+        open.into_iter().flatten().filter(|why| !reasons.iter().any(|said| said.contains(why))).collect();
+    reasons.extend(open);
+    (if reasons.is_empty() { Verdict::Pass } else { Verdict::Inconclusive }, reasons)
 }
 
 impl Report {
@@ -63,12 +90,40 @@ impl Report {
         checks.iter().find(|check| check.mark == Mark::Bad && !told)
     }
 
+    /// Why the run tested nothing of what a workload of it is for; `None` when each did something.
+    #[must_use]
+    pub fn untested(&self) -> Option<String> {
+        // A doctor leaves out steps that would do harm, and ends those that take too long.
+        if self.examination.is_some() && self.workloads.iter().any(Workload::asked) {
+            return None;
+        }
+        let Some(w) = self.workloads.iter().find(|w| !w.asked()) else {
+            let none = || "the run made no attempt: nothing was tested".to_owned();
+            return self.workloads.is_empty().then(none);
+        };
+        Some(match w.not_done() {
+            Some(why) => format!("{} could not do its job: {why}", w.name),
+            None if w.attempts > 0 => {
+                format!("this machine prevented every attempt of {}: nothing was tested", w.name)
+            }
+            None => format!("{} made no attempt: nothing was tested", w.name),
+        })
+    }
+
+    /// Why a run that only its end can judge, as a doctor's, was not judged to the end.
+    fn ended_early(&self) -> Option<String> {
+        let by_its_end = self.examination.is_some() || self.workloads.iter().any(|w| w.half_open.is_some());
+        self.findings_incomplete.clone().filter(|_| by_its_end)
+    }
+
     /// Writes down what the verdict leaves open, and what it does not count against the device.
     pub fn note_remarks(&mut self) {
         let capacity = self.target.capacity;
         let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity)]);
         let remarks: Vec<String> = remarks.flatten().collect();
         self.remarks.extend(remarks);
+        let untested = self.untested().filter(|why| !self.remarks.contains(why));
+        self.remarks.extend(untested);
     }
 }
 
@@ -164,6 +219,50 @@ mod tests {
         assert_eq!(judged(r.clone()).verdict, Verdict::Inconclusive);
         (r.account[0].accounted, r.account[0].by) = (Accounted::Excused, Some("link_away".into()));
         assert_eq!(judged(r).verdict, Verdict::Pass);
+    }
+
+    fn of(kind: &str, attempts: usize, failure: Option<Failure>) -> Workload {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        (0..attempts).for_each(|_| recorder.attempt(0, 1, failure.map_or(Ok(()), Err)));
+        Workload::from_stats(kind, kind, serde_json::json!({}), &recorder.finish(1_000_000_000))
+    }
+
+    #[test]
+    fn a_workload_without_an_attempt_leaves_the_verdict_open_whatever_the_gates_are() {
+        for gates in [&[][..], &["head.failed == 0"], &["rw.failed == 0", "capture.dropped == 0"]] {
+            let mut r = report(4, 0);
+            r.capture = crate::report::Capture::seen(100, 0);
+            r.workloads.push(of("rw", 0, None));
+            r.note_remarks();
+            Gates::from_expressions(gates).unwrap().judge(&mut r);
+            assert_eq!(r.verdict, Verdict::Inconclusive, "{gates:?}");
+            let line = verdict_line(&r);
+            assert!(line.contains("rw made no attempt: nothing was tested"), "{line}");
+            assert_eq!(line.matches("rw made no attempt").count(), 1, "{line}");
+            assert!(r.verdict_reasons[0].contains("rw made no attempt"), "{:?}", r.verdict_reasons);
+        }
+        let mut r = report(4, 0);
+        r.workloads.push(of("rw", 9, Some(Failure::HostOutOfFiles)));
+        let r = judged(r);
+        assert!(r.verdict_reasons[0].contains("this machine prevented every attempt of rw"));
+    }
+
+    #[test]
+    fn a_broken_gate_breaks_a_run_in_which_another_workload_did_nothing() {
+        let mut r = report(4, 8);
+        r.workloads.push(of("rw", 0, None));
+        Gates::from_expressions(&["head.failed == 0"]).unwrap().judge(&mut r);
+        assert_eq!((r.verdict, r.verdict_reasons.len()), (Verdict::Fail, 1));
+    }
+
+    #[test]
+    fn an_examination_that_was_cut_off_passes_no_gate() {
+        let mut r = report(4, 0);
+        r.examination = Some(Examination::default());
+        r.findings_incomplete = Some("the examination was ended before its last step".into());
+        Gates::from_expressions(&["head.failed == 0"]).unwrap().judge(&mut r);
+        assert_eq!(r.verdict, Verdict::Inconclusive);
+        assert_eq!(r.verdict_reasons, ["the examination was ended before its last step"]);
     }
 
     #[test]

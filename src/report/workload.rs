@@ -240,12 +240,26 @@ impl Workload {
         }
     }
 
+    /// Whether it asked the device for anything, this machine's own failures left out.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.attempts > self.failures.of_host() || self.half_open.as_ref().is_some_and(|h| h.asked())
+    }
+
     /// Why the workload could not do what it is for; `None` when it could.
     #[must_use]
     pub fn not_done(&self) -> Option<String> {
-        let outages = self.outage_summary.as_ref().and_then(OutageSummary::not_done);
+        let outages = self.outage_summary.as_ref().and_then(|o| o.not_done().or_else(|| self.none_made(o)));
         let half_open = || self.half_open.as_ref()?.unavailable.clone();
         outages.or_else(half_open).or_else(|| self.refused.clone())
+    }
+
+    /// Outages were to be made, and the workload ended before the first one.
+    fn none_made(&self, outages: &OutageSummary) -> Option<String> {
+        let waits = self.params.get("by").and_then(serde_json::Value::as_str) == Some("none")
+            || self.params.get("listen").is_some();
+        (!waits && self.kind == "outage" && outages.made + outages.make_failures == 0)
+            .then(|| "it ended before its first outage".to_owned())
     }
 
     /// The latency that matters most: the main phase's, or else the first measured one's.

@@ -12,13 +12,13 @@
 //! held up must not hide it: up to 4 intervals, nine in ten at 63 (of one 75) to 105 % of them and a median at no more
 //! than 72 % are enough. (Jitter of up to 40 ms each way puts nine in ten within 55 ms.)
 
+use super::super::needs::ANSWERS;
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity};
 use super::text::{things, time};
 use super::{FindingEntry, signs};
 
 /// 100 time units of 1,024 us (IEEE 802.11), the usual beacon interval, nanoseconds.
 const BEACON: u64 = 102_400_000;
-const ANSWERS: u64 = 20;
 /// Listen intervals beyond this are not in use.
 const LONGEST: u64 = 10;
 

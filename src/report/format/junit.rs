@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 
 use super::escape;
 use crate::report::human::found;
-use crate::report::{Report, Style, ThresholdStatus, text};
+use crate::report::{Report, Style, ThresholdStatus, Verdict, text};
 
 pub(super) fn render(report: &Report) -> String {
     let with = |status| report.thresholds.iter().filter(|t| t.status == status).count();
-    let (failures, errors) = (with(ThresholdStatus::Fail), with(ThresholdStatus::Inconclusive));
-    let counts = format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\"", report.thresholds.len());
+    let (failures, mut errors) = (with(ThresholdStatus::Fail), with(ThresholdStatus::Inconclusive));
+    // Every gate holds, and the run has not tested what it was to test.
+    let open = errors == 0 && report.verdict == Verdict::Inconclusive;
+    errors += usize::from(open);
+    let tests = report.thresholds.len() + usize::from(open);
+    let counts = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"");
     let name = report.scenario.get("name").and_then(serde_json::Value::as_str).unwrap_or("run");
     let suite = escape(&format!("espstress.{name}"));
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -37,6 +41,13 @@ pub(super) fn render(report: &Report) -> String {
             ThresholdStatus::Inconclusive => "error",
         };
         let _ = writeln!(out, ">\n      <{element} message=\"{}\"/>\n    </testcase>", escape(&message));
+    }
+    if open {
+        let message = escape(&report.verdict_reasons.join("; "));
+        let _ = writeln!(
+            out,
+            "    <testcase classname=\"{suite}\" name=\"verdict\" time=\"0\">\n      <error message=\"{message}\"/>\n    </testcase>"
+        );
     }
     let page = escape(&text::page(report, &Style::default()));
     let _ = writeln!(out, "    <system-out>{page}</system-out>\n  </testsuite>\n</testsuites>");

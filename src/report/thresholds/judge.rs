@@ -91,7 +91,7 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
             if let Some(why) = &report.findings_incomplete {
                 return Reading::AtLeast(n, why.clone());
             }
-            if let Some(why) = needs::nothing_tested(report).or_else(|| unexplained(report)) {
+            if let Some(why) = report.untested().or_else(|| unexplained(report)) {
                 return Reading::AtLeast(n, why);
             }
             match packets_missing(report) {

@@ -19,7 +19,7 @@ pub use catalogue::catalogue;
 pub use figure::{CheckError, RESERVED, check_names};
 pub use parse::{Op, ParseError, Threshold};
 
-use super::{Report, Verdict};
+use super::Report;
 
 /// The gate that stands when none is given.
 pub const DEFAULT_GATE: &str = "findings.error == 0";
@@ -63,6 +63,6 @@ impl Gates {
     /// Judges every gate on the report and writes the result, and the verdict, into it.
     pub fn judge(&self, report: &mut Report) {
         report.thresholds = self.0.iter().map(|t| judge::judge(t, report)).collect();
-        report.verdict = Verdict::of(&report.thresholds);
+        (report.verdict, report.verdict_reasons) = super::verdict::conclude(report);
     }
 }

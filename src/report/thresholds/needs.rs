@@ -1,34 +1,57 @@
 //! Whether a report has what a finding needs to be judged.
 
 use crate::diagnose::Need;
-use crate::report::{Report, Workload};
+use crate::report::{Reading, Report, TelemetrySummary, Workload};
+use crate::stats::Phase;
 
 /// Why a need was not met; `None` where it was.
 pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
     match need {
-        Need::Attempts => nothing_tested(report),
+        Need::Attempts => report.untested(),
         Need::Packets => super::judge::packets_missing(report),
         Need::Probes => {
             let answered = report.probes.iter().any(|probe| probe.sent > probe.lost);
             (!answered).then(|| "neither ping nor telemetry was answered".to_owned())
         }
-        Need::Telemetry => report.telemetry.is_none().then(|| "the device told nothing of itself".to_owned()),
-        Need::Silence => done_by(report, silences, "no workload fell silent on the device"),
+        Need::Answers(least) => {
+            let connects =
+                report.workloads.iter().filter_map(|w| Some(w.latency.get(&Phase::Connect)?.count));
+            let most = report.probes.iter().map(|p| p.latency.count).chain(connects).max().unwrap_or(0);
+            (most < least).then(|| format!("too few answers to probes: {most} of the {least} that it takes"))
+        }
+        Need::Restarts => told(report, |t| t.reboots.is_some(), "the device does not tell its restarts"),
+        Need::Heap => told(report, tells_heap, "the device does not tell its free heap"),
+        Need::HeapReadings(least) => {
+            let samples = report.telemetry.as_ref().map_or(0, |t| t.samples);
+            (samples < least)
+                .then(|| format!("too few readings of the heap: {samples} of the {least} that it takes"))
+        }
+        Need::Silence => done_by(report, silences, "no workload fell silent on the device")
+            .or_else(|| report.workloads.iter().find_map(watched_too_briefly)),
         Need::Outages => done_by(report, |w| w.outage_summary.is_some(), "no workload went through outages"),
     }
 }
 
-/// Why no workload of the run tested anything; `None` where one did.
-pub(super) fn nothing_tested(report: &Report) -> Option<String> {
-    let asked = |w: &Workload| w.attempts > w.failures.of_host() || w.half_open.is_some();
-    if report.workloads.iter().any(asked) {
-        return None;
+fn told(report: &Report, tells: impl Fn(&TelemetrySummary) -> bool, not: &str) -> Option<String> {
+    match &report.telemetry {
+        None => Some("the device told nothing of itself".to_owned()),
+        Some(telemetry) => (!tells(telemetry)).then(|| not.to_owned()),
     }
-    let prevented = report.workloads.iter().any(|w| w.attempts > 0);
-    Some(if prevented {
-        "this machine prevented every attempt: nothing was tested".to_owned()
-    } else {
-        "the run made no attempt: nothing was tested".to_owned()
+}
+
+fn tells_heap(telemetry: &TelemetrySummary) -> bool {
+    telemetry.summary.contains_key(&Reading::HeapFreeBytes)
+}
+
+/// Why a device that gave nothing back cannot be said to keep it: its time was not over.
+fn watched_too_briefly(w: &Workload) -> Option<String> {
+    let h = w.half_open.as_ref()?;
+    let expected = h.expected_reclaim_s?;
+    (h.never_reclaimed > 0 && h.watched_s < expected).then(|| {
+        format!(
+            "{} watched its silent connections for {:.1} s of the {expected} s that the device may take",
+            w.name, h.watched_s
+        )
     })
 }
 
@@ -46,4 +69,132 @@ fn done_by(report: &Report, kind: impl Fn(&Workload) -> bool, none: &str) -> Opt
         }
     }
     Some(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Threshold, judge::judge};
+    use super::*;
+    use crate::diagnose::FindingId;
+    use crate::report::{
+        Capture, HalfOpenFigures, LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Target, TargetKind,
+        ThresholdStatus,
+    };
+    use crate::stats::Recorder;
+
+    /// A run whose gates on every finding can be judged.
+    fn complete() -> Report {
+        let target = Target::new("127.0.0.1", TargetKind::Sim);
+        let mut report = Report::new(target, serde_json::json!({}), 1, 0);
+        let mut recorder = Recorder::new(0, Phase::Total);
+        recorder.attempt(0, 1, Ok(()));
+        let stats = recorder.finish(1_000_000_000);
+        let mut workload = Workload::from_stats("half-open", "half-open", serde_json::json!({}), &stats);
+        workload.half_open = Some(HalfOpenFigures {
+            silenced: 5,
+            expected_reclaim_s: Some(20.0),
+            watched_s: 21.0,
+            never_reclaimed: 1,
+            ..HalfOpenFigures::default()
+        });
+        workload.outage_summary = Some(crate::report::OutageSummary::default());
+        report.workloads.push(workload);
+        report.capture = Capture::seen(1_000, 0);
+        report.probes.push(ProbeRow {
+            kind: ProbeKind::Icmp,
+            sent: 30,
+            lost: 0,
+            longest_gap_s: None,
+            latency: LatencyFigures { count: 30, ..LatencyFigures::default() },
+            incomplete: None,
+        });
+        let heap = ReadingSummary {
+            first: 50.0,
+            last: 50.0,
+            min: 50.0,
+            max: 50.0,
+            mean: Some(50.0),
+            slope_per_hour: None,
+            slope_low_per_hour: None,
+            slope_high_per_hour: None,
+        };
+        report.telemetry = Some(TelemetrySummary {
+            samples: 30,
+            reboots: Some(0),
+            summary: [(Reading::HeapFreeBytes, heap)].into(),
+            ..TelemetrySummary::default()
+        });
+        report
+    }
+
+    fn status(report: &Report, id: FindingId) -> ThresholdStatus {
+        let gate = Threshold::parse(&format!("findings.{} == 0", id.name())).unwrap();
+        let row = judge(&gate, report);
+        assert_eq!(row.reason.is_some(), row.status == ThresholdStatus::Inconclusive, "{row:?}");
+        row.status
+    }
+
+    type Spoil = fn(&mut Report);
+
+    #[test]
+    fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
+        let spoilt: [(&str, Spoil, fn(Need) -> bool); 8] = [
+            ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
+            ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
+            ("few answers", |r| r.probes[0].latency.count = 19, |n| matches!(n, Need::Answers(_))),
+            (
+                "no telemetry",
+                |r| r.telemetry = None,
+                |n| matches!(n, Need::Restarts | Need::Heap | Need::HeapReadings(_)),
+            ),
+            (
+                "few readings",
+                |r| r.telemetry.as_mut().unwrap().samples = 2,
+                |n| matches!(n, Need::HeapReadings(_)),
+            ),
+            (
+                "silence refused",
+                |r| r.workloads[0].half_open.as_mut().unwrap().unavailable = Some("EPERM".into()),
+                |n| matches!(n, Need::Silence | Need::Outages),
+            ),
+            (
+                "watched too briefly",
+                |r| r.workloads[0].half_open.as_mut().unwrap().watched_s = 3.0,
+                |n| n == Need::Silence,
+            ),
+            (
+                "nothing but a storm",
+                |r| (r.workloads[0].half_open, r.workloads[0].outage_summary) = (None, None),
+                |n| matches!(n, Need::Silence | Need::Outages),
+            ),
+        ];
+        for id in FindingId::ALL {
+            assert_eq!(status(&complete(), id), ThresholdStatus::Pass, "{}", id.name());
+            for (what, spoil, concerns) in spoilt {
+                let mut report = complete();
+                spoil(&mut report);
+                let open = id.needs().iter().any(|need| concerns(*need));
+                let expected = if open { ThresholdStatus::Inconclusive } else { ThresholdStatus::Pass };
+                assert_eq!(status(&report, id), expected, "{} with {what}", id.name());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_found_breaks_its_gate_whatever_is_missing() {
+        let mut report = complete();
+        report.capture = Capture::off(None);
+        report.findings.push(crate::diagnose::Finding {
+            id: FindingId::AbortiveClose,
+            severity: crate::diagnose::Severity::Error,
+            statement: String::new(),
+            evidence: Vec::new(),
+            cause: String::new(),
+            change: String::new(),
+        });
+        assert_eq!(
+            judge(&Threshold::parse("findings.abortive_close == 0").unwrap(), &report).status,
+            ThresholdStatus::Fail
+        );
+    }
 }
