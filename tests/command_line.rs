@@ -66,6 +66,17 @@ fn a_gate_on_silent_peers_is_open_where_nobody_could_fall_silent() {
 }
 
 #[test]
+fn listening_needs_no_device_and_says_where_it_listens() {
+    let output = espstress().args(["outage", "--listen", "0", "-d", "1s"]).output().unwrap();
+    let (said, page) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(4), "{said}{page}");
+    assert!(said.contains("waiting for devices to dial ") && said.contains("127.0.0.1:"), "{said}");
+    assert!(page.starts_with("INCONCLUSIVE") && page.contains("no device dialled in to port "), "{page}");
+    refused("outage", 2, &["TARGET"]);
+    refused("run quick -t dials-in", 2, &["outage", "--listen"]);
+}
+
+#[test]
 fn a_run_that_tests_nothing_does_not_pass() {
     let run = |arguments: &str| espstress().args(arguments.split_whitespace()).output().unwrap();
     let none = run("head sim --no-capture -d 0s");

@@ -103,6 +103,7 @@ impl Dice {
             planned_start_ns: self.maybe(Self::n),
             planned_length_ns: self.maybe(Self::n),
             seen_start_ns: self.maybe(Self::n),
+            device: None,
             seen_length_ns: self.maybe(Self::n),
             recovery: self.of(&[Recovery::After(took), Recovery::NotWithin(took), Recovery::CutOff]),
         }

@@ -8,10 +8,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::engine::{self, DeviceFacts, Plan, PlannedPhase, StartRule};
+use espstress::engine::{self, DeviceFacts, Outcome, Plan, PlannedPhase, StartRule};
 use espstress::event::{Endpoints, Event, Expected};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
@@ -196,12 +197,10 @@ fn idle_spells_end_with_every_connection_alive() {
     assert_eq!((outage.idle.spells, outage.idle.lived, outage.idle.died), (1, 2, 0), "{outage:?}");
 }
 
-#[test]
-fn four_devices_dial_in_and_each_keeps_its_own_ledger() {
+/// A host that listens, and the port that a device has to dial.
+fn listening(settings: &str, plan: impl FnOnce(&str) -> Plan) -> (JoinHandle<Outcome>, u16) {
     let (ports, port) = mpsc::channel();
-    let settings = "listen = 0\nduration = '6s'\npeer_timeout = '600ms'\ndata_interval = '200ms'";
-    let nobody = Endpoints::only("127.0.0.1:9".parse().unwrap());
-    let plan = plan(nobody, None, settings, "20800-20899");
+    let plan = plan(&format!("listen = 0\n{settings}"));
     let host = std::thread::spawn(move || {
         let mut sink = |event: &Event| {
             if let Event::Notice { text } = event
@@ -213,6 +212,152 @@ fn four_devices_dial_in_and_each_keeps_its_own_ledger() {
         engine::run(plan, &mut sink).unwrap()
     });
     let port = port.recv_timeout(Duration::from_secs(10)).unwrap();
+    (host, port)
+}
+
+/// A plan against a device of which nothing is known.
+fn of_nobody(settings: &str) -> Plan {
+    plan(Endpoints::only("127.0.0.1:9".parse().unwrap()), None, settings, "20800-20899")
+}
+
+/// The outages of a run that listened.
+fn listened(host: JoinHandle<Outcome>) -> (OutageStats, Vec<Finding>) {
+    let mut outcome = host.join().unwrap();
+    let stats = outcome.workloads.remove(0).stats;
+    (*stats.outage.unwrap(), outcome.findings)
+}
+
+/// A device that dials with its number and sends `lines` lines of data, one every 50 ms, or until the host closes.
+fn dialler(port: u16, lines: u32) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"1\n").unwrap();
+    for n in 1..=lines {
+        // The host has closed: its run is over.
+        if stream.write_all(format!("[{n},0]\n").as_bytes()).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stream
+}
+
+#[test]
+fn where_no_device_dials_in_there_is_nothing_to_judge() {
+    let (host, port) = listening("duration = '1s'", of_nobody);
+    let (outage, findings) = listened(host);
+    assert_eq!(outage.unavailable, Some(format!("no device dialled in to port {port}")));
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn a_client_that_is_none_of_these_devices_is_turned_away_with_what_it_said() {
+    let (host, port) = listening("duration = '2s'", of_nobody);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let (outage, _) = listened(host);
+    let reason = outage.unavailable.unwrap();
+    assert!(reason.contains("1 turned away") && reason.contains("\"GET / HTTP/1.1\""), "{reason}");
+    assert_eq!(outage.turned_away, 1);
+}
+
+#[test]
+fn a_device_that_leaves_for_good_is_gone_whether_it_closes_or_falls_silent() {
+    let settings = "duration = '13s'\npeer_timeout = '300ms'\nstable = '600ms'\ndata_interval = '1s'";
+    let both = [true, false].map(|closes| {
+        let (host, port) = listening(settings, of_nobody);
+        let stream = dialler(port, 10);
+        (closes, host, if closes { None } else { Some(stream) })
+    });
+    for (closes, host, _silent) in both {
+        let (outage, findings) = listened(host);
+        let gone: Vec<_> = findings.iter().map(|f| (f.id, f.severity)).collect();
+        assert!(gone.contains(&(FindingId::DeviceUnreachable, Severity::Error)), "{closes}: {findings:?}");
+        let device = &outage.dialled[0];
+        assert!(device.away_since_ns.is_some() && device.connections == 1, "{device:?}");
+        assert_eq!((device.to_host.acknowledged, device.to_host.lost), (10, 0), "{device:?}");
+        assert_eq!((outage.natural, outage.unrecovered), (1, 1), "{outage:?}");
+        assert!(outage.to_device.balances() && outage.to_host == device.to_host, "{outage:?}");
+    }
+}
+
+#[test]
+fn a_device_that_closes_and_dials_again_has_had_no_outage() {
+    let (host, port) = listening("duration = '3s'\npeer_timeout = '1s'", of_nobody);
+    drop(dialler(port, 2));
+    let stream = dialler(port, 400);
+    let (outage, findings) = listened(host);
+    drop(stream);
+    let device = &outage.dialled[0];
+    assert_eq!((device.connections, device.closed_by_device, device.outages), (2, 1, 0), "{device:?}");
+    assert_eq!((outage.natural, outage.unrecovered, device.away_since_ns), (0, 0, None), "{outage:?}");
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn without_telemetry_nobody_knows_when_an_outage_ended_and_how_long_the_recovery_took() {
+    let settings = "duration = '5s'\npeer_timeout = '300ms'\ncycles = 1000";
+    let (host, port) = listening(settings, of_nobody);
+    let silent = dialler(port, 4);
+    std::thread::sleep(Duration::from_millis(1_200));
+    let back = dialler(port, 400);
+    let (outage, _) = listened(host);
+    drop((silent, back));
+    let row = rows(&outage)[0];
+    assert_eq!((row.recovery_ns(), row.length_seen_ns(), row.device), (None, None, Some(1)), "{row:?}");
+    assert!(row.recovered_ns > row.host_noticed_ns && row.first_data_ns > row.recovered_ns, "{row:?}");
+    assert_eq!((outage.natural, outage.unrecovered, outage.fates.reconnected), (1, 0, 1), "{outage:?}");
+}
+
+/// Asks the device to leave its network for a while.
+fn leaves(http: SocketAddr, outage_ms: u64) {
+    let body = format!("{{\"outage_ms\":{outage_ms}}}");
+    let mut stream = TcpStream::connect(http).unwrap();
+    let request = format!(
+        "POST /control HTTP/1.1\r\nHost: {http}\r\nAuthorization: Bearer secret\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+#[test]
+fn with_telemetry_the_recovery_of_a_device_that_dials_in_is_counted_from_the_end_of_the_outage() {
+    // The device has to be there before the port is known that it dials: a port that is free now.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let line = LineTimes { timeout: Duration::from_millis(600), data_interval: Duration::from_millis(200) };
+    let config = SimConfig {
+        line,
+        token: Some("secret".into()),
+        dial: Some(("127.0.0.1".to_owned(), port)),
+        ..SimConfig::default()
+    };
+    let sim = Sim::start(config).unwrap();
+    let settings =
+        format!("listen = {port}\nduration = '12s'\npeer_timeout = '600ms'\ndata_interval = '200ms'");
+    let plan = plan(endpoints(&sim), None, &settings, "21500-21599");
+    let host = std::thread::spawn(move || engine::run(plan, &mut |_: &Event| {}).unwrap());
+    std::thread::sleep(Duration::from_secs(4));
+    leaves(sim.address(Service::Http), 1_500);
+    let (outage, _) = listened(host);
+    let rows = rows(&outage);
+    assert_eq!((rows.len(), outage.unrecovered), (1, 0), "{outage:?}");
+    // Seen to last from the last byte before it, at most a keep-alive earlier, to the first answer after it.
+    let seen = rows[0].length_seen_ns().unwrap();
+    assert!((1_400_000_000..2_600_000_000).contains(&seen), "{:?}", rows[0]);
+    // The device noticed at about the same time as the host and keeps quiet for twice the time-out.
+    let recovery = rows[0].recovery_ns().unwrap();
+    assert!(recovery > 0 && recovery < 4_000_000_000, "{:?}", rows[0]);
+    assert!(outage.to_device.balances() && outage.to_host.balances(), "{outage:?}");
+    assert!(outage.to_device.acknowledged > 10 && outage.dialled[0].connections == 2, "{outage:?}");
+}
+
+#[test]
+fn four_devices_dial_in_and_each_keeps_its_own_ledger() {
+    let (host, port) =
+        listening("duration = '6s'\npeer_timeout = '600ms'\ndata_interval = '200ms'", of_nobody);
     let line = LineTimes { timeout: Duration::from_millis(600), data_interval: Duration::from_millis(200) };
     let sims: Vec<Sim> = (1..=4)
         .map(|number| {

@@ -230,6 +230,10 @@ pub struct TwinArgs {
     #[command(flatten)]
     pub device: DeviceOptions,
 
+    /// Let the device program dial this port, of the twin's host unless an address is given, and speak the line protocol
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    pub dial: Option<String>,
+
     /// Seed of the link and of the stack's random numbers
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -63,7 +63,12 @@ pub fn command(workloads: &[WorkloadFlags], load_flags: fn(Command) -> Command) 
 
 fn workload_command(workload: &WorkloadFlags) -> Command {
     let (about, examples) = workload_help(workload.name);
-    let target = clap::Arg::new("target").value_name("TARGET").required(true).help(TARGET_HELP);
+    let target = clap::Arg::new("target").value_name("TARGET").help(TARGET_HELP);
+    // A device that dials in needs no address.
+    let target = match workload.name {
+        "outage" => target.required_unless_present("listen"),
+        _ => target.required(true),
+    };
     let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
     let own = (workload.flags)(own.next_help_heading("Workload"));
     Common::augment_args(own.next_help_heading("Run")).about(about)
@@ -88,7 +93,9 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
         ),
         "outage" => (
             "Idle connections and outages",
-            "Examples:\n  espstress outage twin --by link --cycles 20\n  espstress outage 192.168.4.1 --by device",
+            "Examples:\n  espstress outage twin --by link --cycles 20\n  espstress outage 192.168.4.1 --by device\n  \
+             espstress outage --listen 8123 -d 10m           a device that dials this port; its address is not needed\n  \
+             espstress outage 192.168.4.1 --listen 8123      the same, with ping and packets",
         ),
         "half-open" => (
             "Connections whose peer vanishes, to exhaustion and back",

@@ -127,7 +127,7 @@ pub(super) fn log_start(
 
 fn target(device: &Device) -> Target {
     let kind = match device.kind {
-        DeviceKind::Address => TargetKind::Device,
+        DeviceKind::Address | DeviceKind::DialsIn => TargetKind::Device,
         DeviceKind::Twin => TargetKind::Twin,
         DeviceKind::Sim => TargetKind::Sim,
     };
@@ -144,7 +144,14 @@ fn target(device: &Device) -> Target {
         .filter_map(|(name, address)| Some(service(name, Transport::Tcp, address?.port())))
         .collect();
     services.extend(endpoints.telemetry.map(|address| service("telemetry", Transport::Udp, address.port())));
-    let mut target = Target::new(endpoints.http.to_string(), kind);
+    let address = match device.kind {
+        DeviceKind::DialsIn => {
+            services.clear();
+            device.spec.to_string()
+        }
+        _ => endpoints.http.to_string(),
+    };
+    let mut target = Target::new(address, kind);
     target.stack.clone_from(&device.stack);
     target.options.clone_from(&device.options);
     target.options_without_effect.clone_from(&device.options_without_effect);

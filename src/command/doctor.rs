@@ -19,7 +19,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     scenario.phases.clear();
     scenario.target = Some(args.target.clone());
     let names = |_: &Scenario| Ok(names::ALL.map(str::to_owned).to_vec());
-    let ready = Prepared::new(scenario, &args.common, names)?.bring_up()?;
+    let ready = Prepared::new(scenario, &args.common, names)?.bring_up(None)?;
     let (doctor, phases) = doctor::plan(&ready.device.endpoints, length).map_err(Failed::usage)?;
     let course = Box::new(doctor.clone());
     ready.carry_out(phases, course, Probing::Sparing, |outcome, report| {

@@ -20,7 +20,7 @@ use crate::report::{self, Report, Verdict};
 use crate::scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use crate::target::twin::TwinError;
-use crate::target::{Device, DeviceSetup, PublicAddresses, Spec, TargetError};
+use crate::target::{Device, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -44,10 +44,16 @@ pub(super) fn one(
     matches: &clap::ArgMatches,
 ) -> Result<Exit, Failed> {
     let mut scenario = Scenario::of_one(kind);
-    scenario.target = Some(target.to_owned());
+    // Only a workload that waits for devices may be without one.
+    let target = if target.is_empty() { Spec::DialsIn.to_string() } else { target.to_owned() };
+    scenario.target = Some(target);
     let typed = crate::workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
     go(scenario, &Typed(typed), common)
 }
+
+/// Why packets of a device that dials in are not looked at.
+const NOWHERE: &str =
+    "without the device's address nobody knows on which interface its packets pass: give it before --listen";
 
 /// How long to listen after the last close, by default.
 const WATCH: Duration = Duration::from_secs(6);
@@ -59,12 +65,27 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
     })?;
     let phases = settings::workloads(&prepared.scenario, typed)?;
-    let mut run = prepared.bring_up()?;
-    preflight(&run.device)?;
+    let listening = |phase: &PlannedPhase| phase.workload.listens_on();
+    let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
+    let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
+    let only_listens = phases.iter().all(|phase| listening(phase).is_some());
+    if !only_listens {
+        if run.device.kind == DeviceKind::DialsIn {
+            return Err(Failed::usage(
+                "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
+            ));
+        }
+        preflight(&run.device)?;
+    }
     for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
         run.sink.event(&Event::Notice { text });
     }
-    run.carry_out(phases, Box::new(EveryPhase), Probing::On, |_, _| {})
+    let probing = match run.device.kind {
+        DeviceKind::DialsIn => Probing::Off,
+        DeviceKind::Address if only_listens => Probing::WithoutConnect,
+        _ => Probing::On,
+    };
+    run.carry_out(phases, Box::new(EveryPhase), probing, |_, _| {})
 }
 
 /// A run of which all is known but the device.
@@ -106,10 +127,10 @@ impl<'a> Prepared<'a> {
         Ok(Self { scenario, common, gates, ports, seed })
     }
 
-    /// Finds or starts the device.
-    pub(super) fn bring_up(self) -> Result<Ready<'a>, Failed> {
+    /// Finds or starts the device; one that is ours to start dials as it is told.
+    pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
         let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-        let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed)?;
+        let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial)?;
         raise_file_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
@@ -135,9 +156,10 @@ impl Ready<'_> {
     ) -> Result<Exit, Failed> {
         let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink, instead } =
             self;
+        let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
-            capturing: if common.no_capture { Capturing::Off } else { Capturing::On },
+            capturing: if common.no_capture || nowhere { Capturing::Off } else { Capturing::On },
             interface: device.interface.clone(),
             pcap: common.pcap.clone(),
             after: scenario.watch.map_or(WATCH, |span| span.0),
@@ -176,6 +198,9 @@ impl Ready<'_> {
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
+        if nowhere {
+            report.capture = report::Capture::off(Some(NOWHERE.to_owned()));
+        }
         add(&outcome, &mut report);
         if let Some(gates) = &gates {
             gates.judge(&mut report);
@@ -226,7 +251,12 @@ fn writable(path: &Path) -> Result<(), Failed> {
     report::check_writable(path).map_err(Failed::usage)
 }
 
-fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, Option<String>), Failed> {
+fn bring_up(
+    scenario: &Scenario,
+    common: &Common,
+    seed: u64,
+    dial: Option<DialOut>,
+) -> Result<(Device, Option<String>), Failed> {
     let typed: Option<Spec> = scenario.target.as_deref().map(str::parse).transpose().map_err(|error| {
         let text = scenario.target.as_deref();
         Failed::usage(placed("target", text, scenario.target_place.as_ref(), &error))
@@ -239,6 +269,7 @@ fn bring_up(scenario: &Scenario, common: &Common, seed: u64) -> Result<(Device, 
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
         stack: scenario.stack.clone(),
+        dial,
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
     };
@@ -295,7 +326,6 @@ fn source_is_here(source: Option<std::net::IpAddr>) -> Result<(), Failed> {
 
 /// One look whether anything is there at all, before figures are made of its absence.
 fn preflight(device: &Device) -> Result<(), Failed> {
-    use crate::target::DeviceKind;
     if device.kind != DeviceKind::Address {
         return Ok(());
     }
@@ -351,7 +381,10 @@ fn raise_file_limit() {
 }
 
 fn describe(device: &Device) -> String {
-    format!("{} at {}", device.spec, device.endpoints.http)
+    match device.kind {
+        DeviceKind::DialsIn => "a device that dials in".to_owned(),
+        _ => format!("{} at {}", device.spec, device.endpoints.http),
+    }
 }
 
 /// The scenario as it was run: what was given and what came from defaults.

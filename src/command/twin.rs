@@ -10,12 +10,15 @@ use crate::target::{Device, DeviceSetup, PublicAddresses, Spec};
 /// `espstress twin`.
 pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
     let seed = args.seed.unwrap_or_else(super::run::random_seed);
+    let dial = args.dial.as_deref().map(str::parse).transpose();
+    let dial = dial.map_err(|why: &str| Failed::usage(format!("--dial: {why}")))?;
     let setup = DeviceSetup {
         spec: Spec::Twin(args.options.as_str().into()),
         persona: args.device.persona.clone(),
         link: args.device.link.clone(),
         heap: args.device.heap.map(|size| size.0),
         stack: args.device.stack.clone(),
+        dial,
         seed,
         public: PublicAddresses::Refused,
     };

@@ -284,6 +284,8 @@ pub enum OutageCause {
 pub struct OutageRowEvidence {
     /// Who made it.
     pub cause: OutageCause,
+    /// The number of the device that had dialled in; `None` where the host dials.
+    pub device: Option<u8>,
     /// When it was to start; `None` for a natural one.
     pub planned_start_ns: Option<u64>,
     /// How long it was to last; `None` for a natural one.
@@ -303,6 +305,8 @@ pub enum Recovery {
     After(u64),
     /// Not within the time that was given for it, which was so long.
     NotWithin(u64),
+    /// The device had dialled in, and for so long, until the run ended, it did not do so again.
+    NotBack(u64),
     /// The run ended first: nothing can be said.
     #[default]
     CutOff,

@@ -32,7 +32,7 @@ impl Intervals {
             let end = length.map_or(u64::MAX, |length| start.saturating_add(length));
             let end = match row.recovery {
                 Recovery::After(took) => end.saturating_add(took),
-                Recovery::NotWithin(_) | Recovery::CutOff => end,
+                Recovery::NotWithin(_) | Recovery::NotBack(_) | Recovery::CutOff => end,
             };
             all.push((excuse, start, end));
         }

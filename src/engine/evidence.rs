@@ -112,7 +112,11 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         late_starts: stats.late_starts,
         local_ports: run.local_ports,
         half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
-        outages: stats.outage.as_deref().filter(|o| o.unavailable.is_none()).map(outages),
+        outages: stats
+            .outage
+            .as_deref()
+            .filter(|o| o.unavailable.is_none())
+            .map(|o| outages(o, stats.end_ns)),
     })
 }
 
@@ -147,17 +151,17 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
     }
 }
 
-fn outages(of: &OutageStats) -> OutageEvidence {
+fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
     OutageEvidence {
         made: of.made,
         natural: of.natural,
         messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
-        rows: of.rows.iter().map(|row| outage(row, of.rule.quiet_ns)).collect(),
+        rows: of.rows.iter().map(|row| outage(row, of.rule.quiet_ns, end_ns)).collect(),
     }
 }
 
-fn outage(of: &stats::OutageRow, quiet_ns: u64) -> OutageRowEvidence {
+fn outage(of: &stats::OutageRow, quiet_ns: u64, end_ns: u64) -> OutageRowEvidence {
     let recovery = match (of.recovery_ns(), of.gave_up_ns, of.end_ns()) {
         (Some(took), _, _) => Recovery::After(took),
         // As long as the host itself kept quiet, nothing could come back. An outage without an end is none that
@@ -165,8 +169,15 @@ fn outage(of: &stats::OutageRow, quiet_ns: u64) -> OutageRowEvidence {
         (None, Some(gave_up), Some(end)) if gave_up.saturating_sub(end) > quiet_ns => {
             Recovery::NotWithin(gave_up.saturating_sub(end))
         }
-        _ => Recovery::CutOff,
+        _ => match (of.device, of.recovered_ns, of.seen_start_ns) {
+            // A device that dials in is away until it dials in, whatever the link does.
+            (Some(_), None, Some(start)) => Recovery::NotBack(end_ns.saturating_sub(start)),
+            _ => Recovery::CutOff,
+        },
     };
+    // Where nobody saw the end, it was over at the latest when the device was back.
+    let back = of.recovered_ns.filter(|_| of.device.is_some());
+    let until_back = || back.zip(of.seen_start_ns).map(|(back, start)| back.saturating_sub(start));
     OutageRowEvidence {
         cause: match of.origin {
             OutageOrigin::Made => OutageCause::Made,
@@ -175,7 +186,8 @@ fn outage(of: &stats::OutageRow, quiet_ns: u64) -> OutageRowEvidence {
         planned_start_ns: of.planned_start_ns,
         planned_length_ns: of.planned_length_ns,
         seen_start_ns: of.seen_start_ns,
-        seen_length_ns: of.length_seen_ns(),
+        device: of.device,
+        seen_length_ns: of.length_seen_ns().or_else(until_back),
         recovery,
     }
 }
@@ -386,7 +398,7 @@ mod tests {
         let mut row = stats::OutageRow::new(1, OutageOrigin::Made);
         (row.made_start_ns, row.made_end_ns) = (Some(S), Some(3 * S));
         change(&mut row);
-        outage(&row, 5 * S).recovery
+        outage(&row, 5 * S, 90 * S).recovery
     }
 
     #[test]
@@ -394,6 +406,23 @@ mod tests {
         assert_eq!(recovery(|row| row.recovered_ns = Some(4 * S)), Recovery::After(S));
         assert_eq!(recovery(|row| row.gave_up_ns = Some(63 * S)), Recovery::NotWithin(60 * S));
         assert_eq!(recovery(|_| ()), Recovery::CutOff);
+    }
+
+    #[test]
+    fn a_device_that_dials_in_is_away_until_it_dials_in() {
+        let dialled = |change: fn(&mut stats::OutageRow)| {
+            let mut row = stats::OutageRow::new(1, OutageOrigin::Natural);
+            (row.device, row.seen_start_ns) = (Some(1), Some(10 * S));
+            change(&mut row);
+            outage(&row, 3 * S, 40 * S)
+        };
+        assert_eq!(dialled(|_| ()).recovery, Recovery::NotBack(30 * S));
+        // Its telemetry answers again, and it does not dial.
+        assert_eq!(dialled(|row| row.seen_end_ns = Some(12 * S)).recovery, Recovery::NotBack(30 * S));
+        let measured = dialled(|row| (row.seen_end_ns, row.recovered_ns) = (Some(12 * S), Some(16 * S)));
+        assert_eq!((measured.recovery, measured.seen_length_ns), (Recovery::After(4 * S), Some(2 * S)));
+        let unseen = dialled(|row| row.recovered_ns = Some(16 * S));
+        assert_eq!((unseen.recovery, unseen.seen_length_ns), (Recovery::CutOff, Some(6 * S)));
     }
 
     #[test]

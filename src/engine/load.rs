@@ -122,8 +122,10 @@ impl Shared {
         let telemetry = plan.endpoints.telemetry.map_or(TelemetrySource::None, TelemetrySource::Udp);
         let http = plan.endpoints.http;
         let mut config = ProbeConfig { source: plan.source, ..ProbeConfig::new(http.ip(), http, telemetry) };
-        if plan.probing == Probing::Sparing {
-            config.tcp_interval = Some(Duration::from_secs(3));
+        match plan.probing {
+            Probing::Sparing => config.tcp_interval = Some(Duration::from_secs(3)),
+            Probing::WithoutConnect => config.tcp_interval = None,
+            Probing::On | Probing::Off => {}
         }
         let context = ProbeContext {
             clock: self.clock,

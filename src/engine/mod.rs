@@ -60,6 +60,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let watch = watch::start(
         &plan.watch,
         &plan.endpoints,
+        plan.phases.iter().find_map(|phase| phase.workload.listens_on()).filter(|port| *port > 0),
         names,
         Arc::clone(&book),
         clock,

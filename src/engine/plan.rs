@@ -100,6 +100,8 @@ pub enum Probing {
     On,
     /// The same, but TCP connect every third second: a device that accepts slowly has its queue for others.
     Sparing,
+    /// Ping and telemetry alone: of a device that dials in nobody knows whether it listens anywhere.
+    WithoutConnect,
     /// None.
     Off,
 }

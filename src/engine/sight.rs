@@ -61,6 +61,15 @@ impl Sight {
         Self { observer, ledger: Ledger::new(start_unix_ns, workloads), book }
     }
 
+    /// The device dials this port of the host's as well.
+    #[must_use]
+    pub fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
+        if let Some(port) = port {
+            self.observer.device_dials(port);
+        }
+        self
+    }
+
     /// Looks at one frame; `captured` may be cut to the headers.
     pub fn frame(
         &mut self,

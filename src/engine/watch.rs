@@ -73,10 +73,12 @@ enum Cut {
     Told,
 }
 
-/// Opens the capture, or says why there is none.
+/// Opens the capture, or says why there is none. `dialled` is a port of this machine's that the device dials.
+#[expect(clippy::too_many_arguments, reason = "the one place where all of them meet")]
 pub(super) fn start(
     plan: &WatchPlan,
     endpoints: &Endpoints,
+    dialled: Option<u16>,
     workloads: Vec<String>,
     book: Arc<IntentBook>,
     clock: Clock,
@@ -89,6 +91,7 @@ pub(super) fn start(
     let ip = endpoints.http.ip();
     let config = CaptureConfig {
         ports: Ports::Only(endpoints.tcp_ports()),
+        dialled,
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
         ..CaptureConfig::of([ip])
@@ -103,7 +106,8 @@ pub(super) fn start(
         Writer::create(path, &config)
     });
     let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
-    let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book);
+    let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book)
+        .of_a_device_that_dials(dialled);
     let notes = Notes { writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
     let watcher = Watcher { capture, sight, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();

@@ -64,6 +64,8 @@ impl Default for ObserverConfig {
 #[derive(Debug)]
 pub struct Observer {
     device: DeviceEnds,
+    /// A port of the host's that the device dials.
+    dialled: Option<u16>,
     deadlines: Deadlines,
     table: Table,
     services: Services,
@@ -89,6 +91,7 @@ impl Observer {
     pub fn new(config: ObserverConfig) -> Self {
         Self {
             device: config.device,
+            dialled: None,
             deadlines: Deadlines { syn: config.syn_deadline_ns, zero_window: SECOND, linger: 5 * SECOND },
             table: Table::new(config.connections),
             services: Services::default(),
@@ -105,6 +108,11 @@ impl Observer {
             fins_again: 0,
             grace_until: i64::MIN,
         }
+    }
+
+    /// A device whose addresses are known dials this port of the host's: such connections are its own as well.
+    pub fn device_dials(&mut self, port: u16) {
+        self.dialled = Some(port);
     }
 
     /// Looks at one frame. `captured` may be cut to the headers; `original_len` is its length on the wire.
@@ -261,6 +269,15 @@ impl Observer {
             let socket = end.socket();
             ends.iter().any(|&(ip, port)| ip == socket.ip() && port.is_none_or(|p| p == socket.port()))
         };
+        if let Some(port) = self.dialled {
+            let is_device = |end: End| ends.iter().any(|&(ip, _)| ip == end.socket().ip());
+            // On the host's own address the port alone tells them apart.
+            match (source.socket().port() == port, destination.socket().port() == port) {
+                (false, true) if is_device(source) => return Some(Some(Direction::FromDevice)),
+                (true, false) if is_device(destination) => return Some(Some(Direction::FromHost)),
+                _ => {}
+            }
+        }
         match (fits(source), fits(destination)) {
             (true, false) => Some(Some(Direction::FromDevice)),
             (false, true) => Some(Some(Direction::FromHost)),

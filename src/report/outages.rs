@@ -38,8 +38,11 @@ pub struct OutageRow {
     pub device_noticed_s: Option<f64>,
     /// When the first message was acknowledged again, seconds; null when none was within the watched time.
     pub data_again_s: Option<f64>,
+    /// When every connection stood again, seconds; null when that did not come about.
+    #[serde(default)]
+    pub back_s: Option<f64>,
     /// From the end of the outage until every connection stood again and had an answer, seconds; null when that
-    /// did not come about.
+    /// did not come about, and where it is not known when the outage ended.
     pub recovery_s: Option<f64>,
     /// For how long after the end of the outage recovery was waited for in vain, seconds; null when it came
     /// about, or when the run ended first.
@@ -65,6 +68,13 @@ pub struct OutageRow {
     pub device_half_open_sockets: Option<u64>,
 }
 
+impl OutageRow {
+    /// Whether every connection stood again. Reports from before `back_s` have the time that it took alone.
+    pub(super) const fn is_back(&self) -> bool {
+        self.back_s.is_some() || self.recovery_s.is_some()
+    }
+}
+
 impl From<&event::OutageRow> for OutageRow {
     fn from(of: &event::OutageRow) -> Self {
         let at = |ns: Option<u64>| ns.map(seconds);
@@ -82,6 +92,7 @@ impl From<&event::OutageRow> for OutageRow {
             host_noticed_s: at(of.host_noticed_ns),
             device_noticed_s: at(of.device_noticed_ns),
             data_again_s: at(of.first_data_ns),
+            back_s: at(of.recovered_ns),
             recovery_s: at(of.recovery_ns()),
             gave_up_after_s: at(after_end(of.gave_up_ns)),
             messages_acknowledged: of.to_device.acknowledged + of.to_device.late,
@@ -246,6 +257,10 @@ pub struct DialledDevice {
     pub to_host: MessageLedger,
     /// Longest time without a byte from it, seconds.
     pub longest_silence_s: f64,
+    /// Since when it was away when the workload ended, seconds since the start of the run; null where a connection of
+    /// it stood then.
+    #[serde(default)]
+    pub away_since_s: Option<f64>,
 }
 
 impl From<&OutageStats> for OutageSummary {
@@ -314,7 +329,7 @@ impl OutageSummary {
         Self {
             made: of.made,
             natural: of.natural,
-            unrecovered: rows.iter().filter(|row| row.recovery_s.is_none()).count() as u64,
+            unrecovered: rows.iter().filter(|row| !row.is_back()).count() as u64,
             rows_left_out: (of.made + of.natural).saturating_sub(rows.len() as u64),
             make_failures: of.make_failures,
             to_device: of.to_device,
@@ -383,6 +398,7 @@ impl From<&stats::DialledDevice> for DialledDevice {
             to_device: of.to_device,
             to_host: of.to_host,
             longest_silence_s: seconds(of.longest_silence_ns),
+            away_since_s: of.away_since_ns.map(seconds),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Workload {
 
 fn outages(say: &mut impl FnMut(&str, String), sum: &OutageSummary, rows: &[OutageRow]) {
     match &sum.unavailable {
-        Some(reason) => say("outages", format!("none could be made: {reason}")),
+        Some(reason) => say("outages", format!("none: {reason}")),
         None => say("outages", in_sum(rows, sum.made + sum.natural).join(", ")),
     }
     if sum.make_failures > 0 {
@@ -48,8 +48,10 @@ fn outages(say: &mut impl FnMut(&str, String), sum: &OutageSummary, rows: &[Outa
         say("idle", format!("{}, {lived} lived{died}", things(idle.spells, "spell")));
     }
     for device in &sum.dialled {
+        let since = |s| format!("; away since {} until the end", time_s(s));
+        let away = device.away_since_s.map_or_else(String::new, since);
         let text = format!(
-            "{}, {}; lines to it: {}; from it: {}; longest silence {}",
+            "{}, {}; lines to it: {}; from it: {}; longest silence {}{away}",
             things(device.connections, "connection"),
             things(device.outages, "outage"),
             ledger(&device.to_device),
@@ -74,10 +76,10 @@ fn in_sum(rows: &[OutageRow], all: u64) -> Vec<String> {
         };
         list.push(format!("every connection stood again {span} after the end"));
     }
-    list.extend(
-        positive(rows.iter().filter(|r| r.recovery_s.is_none()).count() as u64, "outage")
-            .map(|s| format!("{s} without recovery in the watched time")),
-    );
+    let never = rows.iter().filter(|r| !r.is_back()).count() as u64;
+    let unseen = rows.iter().filter(|r| r.is_back() && r.recovery_s.is_none()).count() as u64;
+    list.extend(positive(never, "outage").map(|s| format!("{s} without recovery in the watched time")));
+    list.extend(positive(unseen, "outage").map(|s| format!("{s} of which nobody saw the end")));
     list
 }
 

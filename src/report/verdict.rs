@@ -74,9 +74,8 @@ pub(super) fn conclude(r: &Report) -> (Verdict, Vec<String>) {
     if verdict == Verdict::Fail || r.thresholds.is_empty() {
         return (verdict, reasons);
     }
-    let open = [r.untested(), r.ended_early()];
-    let open: Vec<String> =
-        open.into_iter().flatten().filter(|why| !reasons.iter().any(|said| said.contains(why))).collect();
+    let open = r.left_open().filter(|why| !reasons.iter().any(|said| said.contains(why)));
+    let open: Vec<String> = open.collect();
     reasons.extend(open);
     (if reasons.is_empty() { Verdict::Pass } else { Verdict::Inconclusive }, reasons)
 }
@@ -116,14 +115,37 @@ impl Report {
         self.findings_incomplete.clone().filter(|_| by_its_end)
     }
 
+    /// What the run did not see that it was to see, whatever its gates are.
+    pub(super) fn left_open(&self) -> impl Iterator<Item = String> {
+        [self.untested(), self.ended_early(), self.not_back()].into_iter().flatten()
+    }
+
+    /// A device that had dialled in and was away at the end, where no finding says that it is gone.
+    fn not_back(&self) -> Option<String> {
+        if self.findings.iter().any(|f| f.severity == Severity::Error) {
+            return None;
+        }
+        self.workloads.iter().find_map(|w| {
+            let mut devices = w.outage_summary.as_ref()?.dialled.iter();
+            let (id, since) = devices.find_map(|d| Some((d.id, d.away_since_s?)))?;
+            let name = &w.name;
+            Some(format!(
+                "device {id} was away when {name} ended, since {since:.1} s: too short to say that it does not come back"
+            ))
+        })
+    }
+
     /// Writes down what the verdict leaves open, and what it does not count against the device.
     pub fn note_remarks(&mut self) {
         let capacity = self.target.capacity;
         let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity)]);
         let remarks: Vec<String> = remarks.flatten().collect();
         self.remarks.extend(remarks);
-        let untested = self.untested().filter(|why| !self.remarks.contains(why));
-        self.remarks.extend(untested);
+        for why in [self.untested(), self.not_back()].into_iter().flatten() {
+            if !self.remarks.contains(&why) {
+                self.remarks.push(why);
+            }
+        }
     }
 }
 
@@ -253,6 +275,27 @@ mod tests {
         r.workloads.push(of("rw", 0, None));
         Gates::from_expressions(&["head.failed == 0"]).unwrap().judge(&mut r);
         assert_eq!((r.verdict, r.verdict_reasons.len()), (Verdict::Fail, 1));
+    }
+
+    #[test]
+    fn a_device_that_is_away_at_the_end_leaves_the_verdict_open_until_a_finding_says_that_it_is_gone() {
+        use crate::diagnose::{Finding, FindingId};
+        let mut r = report(4, 0);
+        let away = crate::report::DialledDevice { id: 2, away_since_s: Some(7.25), ..Default::default() };
+        r.workloads[0].outage_summary =
+            Some(OutageSummary { dialled: vec![away], ..OutageSummary::default() });
+        let open = judged(r.clone());
+        assert_eq!(open.verdict, Verdict::Inconclusive);
+        assert!(verdict_line(&open).contains("device 2 was away when head ended, since 7.2 s"));
+        r.findings.push(Finding {
+            id: FindingId::DeviceUnreachable,
+            severity: Severity::Error,
+            statement: String::new(),
+            evidence: Vec::new(),
+            cause: String::new(),
+            change: String::new(),
+        });
+        assert_eq!(judged(r).verdict, Verdict::Fail);
     }
 
     #[test]

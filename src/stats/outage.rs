@@ -141,6 +141,9 @@ pub struct DialledDevice {
     pub to_host: MessageLedger,
     /// The longest time without a byte from it, nanoseconds.
     pub longest_silence_ns: u64,
+    /// Since when it was away when the workload ended, nanoseconds since the start of the run; `None` where a
+    /// connection of it stood then.
+    pub away_since_ns: Option<u64>,
 }
 
 /// Single outages: the first [`OutageRows::FIRST`] and the last as many; those between are only in the sums.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::sim::{Sim, SimConfig};
 use super::spec::{Spec, TwinOptions, TwinStack};
 #[cfg(target_os = "linux")]
 use super::{
-    network::{NetworkError, PrivateNetwork},
+    network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
     twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
 use crate::event::Endpoints;
@@ -28,6 +28,28 @@ pub enum DeviceKind {
     Twin,
     /// The device program on the host's stack.
     Sim,
+    /// Nowhere that is known: it dials in.
+    DialsIn,
+}
+
+/// A host that the device program dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialOut {
+    /// Its address; this machine's, as the device sees it, where none is given.
+    pub host: Option<Ipv4Addr>,
+    /// Its TCP port.
+    pub port: u16,
+}
+
+impl std::str::FromStr for DialOut {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "give PORT or ADDRESS:PORT, as 8123 or 192.168.4.1:8123";
+        let (host, port) = text.rsplit_once(':').map_or((None, text), |(host, port)| (Some(host), port));
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or(FORM)?;
+        Ok(Self { host: host.map(str::parse).transpose().map_err(|_| FORM)?, port })
+    }
 }
 
 /// How to bring a target up.
@@ -43,6 +65,8 @@ pub struct DeviceSetup {
     pub heap: Option<u64>,
     /// The twin's stack; lwIP unless said otherwise.
     pub stack: Option<String>,
+    /// The host that the device program dials, if any.
+    pub dial: Option<DialOut>,
     /// Of everything random in the twin.
     pub seed: u64,
     /// Whether a public address may be used.
@@ -190,6 +214,7 @@ impl Device {
         match &setup.spec {
             Spec::Address { host, port } => Self::find(setup, host, *port),
             Spec::Sim => Self::start_sim(setup),
+            Spec::DialsIn => Self::dials_in(setup),
             #[cfg(target_os = "linux")]
             Spec::Twin(options) => Self::start_twin(setup, options),
             #[cfg(not(target_os = "linux"))]
@@ -241,6 +266,7 @@ impl Device {
                 .map_or(usual.heap_bytes, |heap| usize::try_from(heap).unwrap_or(usize::MAX)),
             seed: setup.seed,
             token: Some(control_token(setup.seed)),
+            dial: setup.dial.map(|dial| (dial.host.unwrap_or(HOST_ADDRESS), dial.port)),
             ..TwinSpec::default()
         };
         spec.check()?;
@@ -301,14 +327,7 @@ impl Device {
     }
 
     fn find(setup: &DeviceSetup, host: &str, port: Option<u16>) -> Result<Self, TargetError> {
-        let refuse = |option| TargetError::NotForThis {
-            option,
-            kinds: "twin and sim",
-            target: setup.spec.to_string(),
-        };
-        if setup.persona.is_some() {
-            return Err(refuse("--persona"));
-        }
+        refuse_persona(setup)?;
         refuse_twin_options(setup)?;
         let http = resolve(host, port.unwrap_or(80), setup.public)?;
         let endpoints = match port {
@@ -317,9 +336,21 @@ impl Device {
             None if speaks_our_telemetry(http) => ours_at(http),
             None => Endpoints::only(http),
         };
-        Ok(Self {
+        Ok(Self::elsewhere(setup, DeviceKind::Address, endpoints))
+    }
+
+    /// A device that nobody has to find: it dials in.
+    fn dials_in(setup: &DeviceSetup) -> Result<Self, TargetError> {
+        refuse_persona(setup)?;
+        refuse_twin_options(setup)?;
+        let nowhere = Endpoints::only(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        Ok(Self::elsewhere(setup, DeviceKind::DialsIn, nowhere))
+    }
+
+    fn elsewhere(setup: &DeviceSetup, kind: DeviceKind, endpoints: Endpoints) -> Self {
+        Self {
             endpoints,
-            kind: DeviceKind::Address,
+            kind,
             spec: setup.spec.clone(),
             capacity: None,
             persona: None,
@@ -330,14 +361,16 @@ impl Device {
             control_token: None,
             interface: None,
             running: Running::Elsewhere,
-        })
+        }
     }
 
     fn start_sim(setup: &DeviceSetup) -> Result<Self, TargetError> {
         refuse_twin_options(setup)?;
         let persona = setup.persona.as_deref().map_or(Ok(Persona::default()), str::parse);
         let persona = persona.map_err(TargetError::Persona)?;
-        let sim = Sim::start(SimConfig { persona, ..SimConfig::default() }).map_err(TargetError::Sim)?;
+        let host = |dial: DialOut| (dial.host.unwrap_or(Ipv4Addr::LOCALHOST).to_string(), dial.port);
+        let config = SimConfig { persona, dial: setup.dial.map(host), ..SimConfig::default() };
+        let sim = Sim::start(config).map_err(TargetError::Sim)?;
         let addresses = sim.addresses();
         let endpoints = Endpoints {
             http: sim.address(Service::Http),
@@ -360,6 +393,18 @@ impl Device {
             interface: None,
             running: Running::Sim { _sim: sim },
         })
+    }
+}
+
+/// Refuses a persona where the device program is not ours to start.
+fn refuse_persona(setup: &DeviceSetup) -> Result<(), TargetError> {
+    match setup.persona {
+        Some(_) => Err(TargetError::NotForThis {
+            option: "--persona",
+            kinds: "twin and sim",
+            target: setup.spec.to_string(),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -426,4 +471,19 @@ fn speaks_our_telemetry(http: SocketAddr) -> bool {
         Ok(false)
     };
     ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_to_dial_is_a_port_with_or_without_an_address() {
+        assert_eq!("8123".parse(), Ok(DialOut { host: None, port: 8_123 }));
+        let host = Some(Ipv4Addr::new(192, 168, 4, 1));
+        assert_eq!("192.168.4.1:81".parse(), Ok(DialOut { host, port: 81 }));
+        for bad in ["", "0", "host:80", "192.168.4.1", "192.168.4.1:", ":80"] {
+            assert!(bad.parse::<DialOut>().is_err(), "{bad}");
+        }
+    }
 }

@@ -14,5 +14,5 @@ mod spec;
 pub mod twin;
 
 pub use address::{AddressError, PublicAddresses, is_public, resolve};
-pub use device::{Device, DeviceKind, DeviceSetup, TargetError};
+pub use device::{Device, DeviceKind, DeviceSetup, DialOut, TargetError};
 pub use spec::{Spec, SpecError, TwinOptions, TwinStack};

@@ -65,6 +65,8 @@ pub enum Spec {
     Twin(TwinOptions),
     /// The device program on this host's own TCP stack.
     Sim,
+    /// A device of which nothing is known but that it dials in.
+    DialsIn,
     /// A device on the network.
     Address {
         /// Name or address, without brackets.
@@ -77,7 +79,7 @@ pub enum Spec {
 /// A target that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is no target: {what} (an address or name with optional :PORT or http://, twin, twin:std, twin:expr, twin:FILE, or sim)"
+    "`{given}` is no target: {what} (an address or name with optional :PORT or http://, twin, twin:std, twin:expr, twin:FILE, sim, or dials-in)"
 )]
 pub struct SpecError {
     given: String,
@@ -92,6 +94,7 @@ impl FromStr for Spec {
         match s {
             "" => return Err(error("it is empty")),
             "sim" => return Ok(Self::Sim),
+            "dials-in" => return Ok(Self::DialsIn),
             "twin" => return Ok(Self::Twin(TwinOptions::Current)),
             _ => {}
         }
@@ -135,6 +138,7 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sim => f.write_str("sim"),
+            Self::DialsIn => f.write_str("dials-in"),
             Self::Twin(TwinOptions::Current) => f.write_str("twin"),
             Self::Twin(TwinOptions::Std) => f.write_str("twin:std"),
             Self::Twin(TwinOptions::Expr) => f.write_str("twin:expr"),
@@ -169,6 +173,7 @@ mod tests {
     #[test]
     fn twins_and_sim_are_told_from_names() {
         assert_eq!("sim".parse(), Ok(Spec::Sim));
+        assert_eq!("dials-in".parse(), Ok(Spec::DialsIn));
         assert_eq!("twin:expr".parse(), Ok(Spec::Twin(TwinOptions::Expr)));
         assert_eq!("twin:my/sdkconfig".parse(), Ok(Spec::Twin(TwinOptions::File("my/sdkconfig".into()))));
     }

@@ -40,6 +40,11 @@ pub trait Workload: Send {
     /// How long it waits for a connection.
     fn connect_timeout(&self) -> Duration;
 
+    /// The TCP port of this machine on which it waits for devices that dial in; `None` where it dials itself.
+    fn listens_on(&self) -> Option<u16> {
+        None
+    }
+
     /// Runs it to its end.
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }

@@ -301,6 +301,39 @@ fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
     assert_eq!(case(Recovery::NotWithin(60 * S)), [(FindingId::SlowRecovery, Severity::Error)]);
 }
 
+/// A device that had dialled in and was away for `away` seconds when the run of 60 s ended.
+fn dialled_and_away(away: u64) -> Case {
+    let mut w = outage(1);
+    let outages = w.outages.as_mut().unwrap();
+    (outages.made, outages.natural, outages.quiet_ns) = (0, 1, 3 * S);
+    outages.rows[0] = OutageRowEvidence {
+        cause: OutageCause::Natural,
+        device: Some(1),
+        seen_start_ns: Some((60 - away) * S),
+        recovery: Recovery::NotBack(away * S),
+        ..Default::default()
+    };
+    Case::clean(w)
+}
+
+#[test]
+fn a_device_that_does_not_dial_in_again_is_gone_once_it_had_its_time() {
+    fn none<T>() -> Measured<T> {
+        Measured::Unavailable { reason: "switched off".into() }
+    }
+    let unasked = |away| {
+        let probes = ProbesEvidence { icmp: none(), tcp: none(), telemetry: none() };
+        dialled_and_away(away).with(|e| (e.probes, e.telemetry) = (probes, none())).ids()
+    };
+    // Three seconds of quiet, and ten for the recovery.
+    assert_eq!(unasked(12), []);
+    assert_eq!(unasked(13), [FindingId::DeviceUnreachable]);
+    // Its stack answers: its program does not dial.
+    let case = dialled_and_away(30);
+    let found: Vec<_> = case.findings().iter().map(|f| (f.id, f.severity)).collect();
+    assert_eq!(found, [(FindingId::SlowRecovery, Severity::Error)]);
+}
+
 #[test]
 fn the_hosts_own_limits_are_a_warning_about_the_host() {
     let mut short = head(1_000);

@@ -322,6 +322,7 @@ pub(crate) fn outage(number: u64) -> WorkloadEvidence {
             cause: OutageCause::Made,
             planned_start_ns: Some(n * 30 * S + 5 * S),
             planned_length_ns: Some(n % 100 * S / 10 + S / 10),
+            device: None,
             seen_start_ns: Some(n * 30 * S + 5 * S + 20 * MS),
             seen_length_ns: Some(n % 100 * S / 10 + S / 10),
             recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },

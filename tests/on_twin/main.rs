@@ -5,6 +5,7 @@
 mod common;
 
 mod anomalies;
+mod dial_in;
 mod doctor;
 mod healthy;
 mod load;

@@ -1,7 +1,8 @@
 //! `device_unreachable`: nothing answers, or nothing any more; or nobody listens at the port.
 //!
 //! Evidence: no exchange ever succeeded and every attempt failed to connect, while no probe was answered
-//! either; or every SYN was refused; or ping and telemetry went silent in the run and stayed so.
+//! either; or every SYN was refused; or ping and telemetry went silent in the run and stayed so; or a device that
+//! dials in did not do so again, and nothing else of it answers.
 //!
 //! Neighbours: a full backlog also leaves SYNs unanswered, but ping goes on; an outage that this run made, or
 //! that ended, is no absence; a device that ran out of memory before answers nothing either.
@@ -34,6 +35,8 @@ enum How {
     Refused,
     /// It fell silent.
     Gone(Silence),
+    /// It had dialled in under this number, was silent since then, and did not do so again.
+    NotBack(u8, u64),
     /// Its service ended, and nobody asked whether the rest of it is still there.
     Ended(u64),
 }
@@ -50,6 +53,11 @@ fn how(e: &Evidence<'_>) -> Option<How> {
     let stack = signs::stack(e);
     if never_served && unconnected == failed && stack != Stack::Answers {
         return Some(How::Never);
+    }
+    if let Some((number, since, _)) = signs::gone_dialler(e)
+        && stack != Stack::Answers
+    {
+        return Some(How::NotBack(number, since));
     }
     if stack != Stack::Silent {
         return None;
@@ -83,7 +91,7 @@ fn ended(e: &Evidence<'_>) -> Option<u64> {
 pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {
     match how(e) {
         Some(How::Gone(silence)) => Some(silence.from_ns),
-        Some(How::Ended(at)) => Some(at),
+        Some(How::NotBack(_, at) | How::Ended(at)) => Some(at),
         Some(How::Never | How::Refused) => None,
         None => ended(e),
     }
@@ -108,6 +116,13 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             )
         })
         .collect();
+    if let Some((number, since, took)) = signs::gone_dialler(e) {
+        evidence.push(format!(
+            "device {number}: not connected from {} on, for {} until the end of the run",
+            time(since),
+            time(took)
+        ));
+    }
     for (name, kind) in
         [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
     {
@@ -126,6 +141,12 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             "it crashed, lost its network and does not rejoin it, or was switched off",
             "call esp_wifi_connect() again on WIFI_EVENT_STA_DISCONNECTED, each time; and let a watchdog restart \
              a device that has been without network for long",
+        ),
+        Some(How::NotBack(number, at)) => (
+            format!("Device {number}, which dials in, was gone at {} and did not dial in again.", time(at)),
+            "it crashed, lost its network and does not rejoin it, does not dial again, or was switched off",
+            "dial again after each loss, however connect() fails; call esp_wifi_connect() again on \
+             WIFI_EVENT_STA_DISCONNECTED, each time; let a watchdog restart a device without network",
         ),
         Some(How::Ended(at)) => (
             format!("The device stopped serving at {} and did not take it up again.", time(at)),

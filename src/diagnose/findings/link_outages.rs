@@ -10,7 +10,7 @@
 //! Threshold: two probes of each kind lost in a row, which single losses seldom do to both kinds at once: then the
 //! packets beside them, where there is a capture, show that the device was there.
 
-use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Severity};
+use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Recovery, Severity};
 use super::text::{things, time};
 use super::{FindingEntry, Trouble, device_rebooted, signs};
 
@@ -33,6 +33,8 @@ fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
         .filter_map(|w| w.outages.as_ref())
         .flat_map(|o| &o.rows)
         .filter(|row| row.cause == OutageCause::Natural)
+        // A device that does not dial in again is another matter.
+        .filter(|row| !matches!(row.recovery, Recovery::NotBack(_)))
         .filter(|row| {
             let Some(start) = row.seen_start_ns else { return true };
             let end = start.saturating_add(row.seen_length_ns.unwrap_or(u64::MAX));

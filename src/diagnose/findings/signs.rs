@@ -2,8 +2,8 @@
 
 use super::super::intervals::Intervals;
 use super::super::{
-    AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Silence, TelemetryEvidence,
-    WorkloadEvidence, WorkloadKind,
+    AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
+    TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure, FailureCounts};
 
@@ -221,6 +221,21 @@ pub(super) fn stack(e: &Evidence<'_>) -> Stack {
     let mut datagrams = kinds[..2].iter().filter_map(|kind| kind.value()).filter(|p| p.sent > 2);
     if datagrams.any(|p| p.answered > 0 || !connected) { Stack::Silent } else { Stack::Unknown }
 }
+
+/// A device that had dialled in and is gone: its number, since when, and for how long. It keeps quiet after a loss for
+/// as long as the recovery rule says, and then has as long as any recovery may take.
+pub(super) fn gone_dialler(e: &Evidence<'_>) -> Option<(u8, u64, u64)> {
+    let outages = e.workloads.iter().filter_map(|w| w.outages.as_ref());
+    let rows = outages.flat_map(|o| o.rows.iter().map(move |row| (row, o.quiet_ns)));
+    rows.filter_map(|(row, quiet)| {
+        let Recovery::NotBack(took) = row.recovery else { return None };
+        (took >= quiet.saturating_add(RECOVERY)).then_some((row.device?, row.seen_start_ns?, took))
+    })
+    .min_by_key(|(_, since, _)| *since)
+}
+
+/// What a recovery may take beside the deliberate quiet: two connect time-outs of 5 s.
+pub(super) const RECOVERY: u64 = 10 * SECOND;
 
 /// The silence that lasted until the end of the run.
 pub(super) fn open_silence(p: &ProbeEvidence) -> Option<&Silence> {

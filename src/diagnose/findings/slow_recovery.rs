@@ -10,11 +10,9 @@
 //! Severity: an error where an outage was never recovered from in the time given for it.
 
 use super::super::{Evidence, Finding, FindingId, OutageRowEvidence, Recovery, Severity};
-use super::signs::SECOND;
+use super::signs::RECOVERY;
 use super::text::{things, time};
 use super::{FindingEntry, Trouble};
-
-const TWO_CONNECTS: u64 = 10 * SECOND;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::SlowRecovery,
@@ -27,10 +25,14 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// How long recovery took beyond what was to be expected; `None` where it was in time.
 fn excess(row: &OutageRowEvidence, quiet: u64) -> Option<u64> {
-    let (Recovery::After(took) | Recovery::NotWithin(took)) = row.recovery else { return None };
+    let took = match row.recovery {
+        Recovery::After(took) | Recovery::NotWithin(took) => took,
+        Recovery::NotBack(took) if took >= quiet.saturating_add(RECOVERY) => took,
+        Recovery::NotBack(_) | Recovery::CutOff => return None,
+    };
     let length = row.seen_length_ns.or(row.planned_length_ns).unwrap_or(0);
-    let expected = quiet.saturating_add(length).saturating_add(TWO_CONNECTS);
-    let never = matches!(row.recovery, Recovery::NotWithin(_));
+    let expected = quiet.saturating_add(length).saturating_add(RECOVERY);
+    let never = matches!(row.recovery, Recovery::NotWithin(_) | Recovery::NotBack(_));
     (never || took > expected).then_some(took.saturating_sub(quiet))
 }
 
@@ -50,7 +52,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         judged += u64::from(row.recovery != Recovery::CutOff);
         let Some(took) = excess(row, quiet) else { continue };
         let fate = match row.recovery {
-            Recovery::NotWithin(_) => {
+            Recovery::NotWithin(_) | Recovery::NotBack(_) => {
                 never += 1;
                 format!("not recovered within {}", time(took))
             }

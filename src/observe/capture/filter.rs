@@ -68,6 +68,8 @@ pub struct Selection<'a> {
     pub devices: &'a [IpAddr],
     /// Device's ports.
     pub ports: &'a Ports,
+    /// A port of this machine's that the device dials, from ports of its own that nobody knows before.
+    pub dialled: Option<u16>,
     /// ICMP errors.
     pub icmp: IcmpErrors,
     /// How packets begin.
@@ -123,6 +125,8 @@ const ICMPV6: u32 = 58;
 /// Hop-by-hop, routing, fragment, destination options.
 const IPV6_EXTENSIONS: [u32; 4] = [0, 43, 44, 60];
 const IPV6_HEADER: u32 = 40;
+/// Offsets of the two ports in a TCP header add up to this (RFC 9293, 3.1).
+const OTHER_PORT: u32 = 2;
 
 /// Builds the program.
 ///
@@ -263,6 +267,10 @@ fn ipv4_part(
                 for port in ports {
                     asm.jump_if(JEQ_K, u32::from(*port), accept);
                 }
+                if let Some(dialled) = selection.dialled {
+                    asm.emit(LD_H_IND, OTHER_PORT - port_at);
+                    asm.jump_if(JEQ_K, u32::from(dialled), accept);
+                }
                 asm.emit(LDX_MEM, 0);
             }
         }
@@ -324,6 +332,10 @@ fn ipv6_part(
                 asm.emit(LD_H_IND, IPV6_HEADER + port_at);
                 for port in ports {
                     asm.jump_if(JEQ_K, u32::from(*port), accept);
+                }
+                if let Some(dialled) = selection.dialled {
+                    asm.emit(LD_H_IND, IPV6_HEADER + OTHER_PORT - port_at);
+                    asm.jump_if(JEQ_K, u32::from(dialled), accept);
                 }
             }
         }

@@ -48,7 +48,15 @@ fn addresses() -> Vec<IpAddr> {
 }
 
 fn selection<'a>(devices: &'a [IpAddr], ports: &'a Ports, link: LinkHeader) -> Selection<'a> {
-    Selection { devices, ports, icmp: IcmpErrors::Keep, link, outgoing: OutgoingCopy::Keep, snap_length: 160 }
+    Selection {
+        devices,
+        ports,
+        dialled: None,
+        icmp: IcmpErrors::Keep,
+        link,
+        outgoing: OutgoingCopy::Keep,
+        snap_length: 160,
+    }
 }
 
 /// An IP packet with 20 bytes of transport; `options` are words of IPv4 options.
@@ -104,6 +112,34 @@ fn the_devices_tcp_is_kept_in_both_directions_with_any_link_header() {
                     assert_eq!(run(&link, &ethernet(&p, tags), true), 160, "{tags} tags");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn what_the_device_dials_is_kept_whatever_its_own_port() {
+    let devices = addresses();
+    let ports = Ports::Only(vec![80]);
+    for link in [LinkHeader::None, LinkHeader::Ethernet] {
+        let dialled = Selection { dialled: Some(8_123), ..selection(&devices, &ports, link) };
+        let program = program(&dialled).unwrap();
+        for (host, device, other) in
+            [("192.168.4.1", "192.168.4.91", "192.168.4.92"), ("fd00::1", "fd00::91", "fd00::92")]
+        {
+            let [host, device, other] = [host, device, other].map(|a| a.parse().unwrap());
+            let kept = |from, to, ports| {
+                let p = packet(from, to, 6, ports, 3);
+                match link {
+                    LinkHeader::None => run(&program, &p, false),
+                    LinkHeader::Ethernet => run(&program, &ethernet(&p, 0), true),
+                }
+            };
+            assert_eq!(kept(device, host, (50_001, 8_123)), 160, "the device dials");
+            assert_eq!(kept(host, device, (8_123, 50_001)), 160, "and is answered");
+            assert_eq!(kept(host, device, (40_000, 80)), 160, "its own service as ever");
+            assert_eq!(kept(device, host, (50_001, 8_124)), 0, "another port");
+            assert_eq!(kept(host, device, (50_001, 8_123)), 0, "the host dials the device's 8123");
+            assert_eq!(kept(other, host, (50_001, 8_123)), 0, "another device");
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct CaptureConfig {
     pub devices: Vec<IpAddr>,
     /// The device's TCP ports.
     pub ports: Ports,
+    /// A TCP port of this machine's that the device dials.
+    pub dialled: Option<u16>,
     /// How much of each packet to keep.
     pub keep: Keep,
     /// Whether ICMP errors about packets to the device are wanted, too.
@@ -79,6 +81,7 @@ impl CaptureConfig {
         Self {
             devices: devices.into_iter().collect(),
             ports: Ports::Any,
+            dialled: None,
             keep: Keep::Headers,
             icmp: IcmpErrors::Ignore,
             ring_bytes: DEFAULT_RING_BYTES,

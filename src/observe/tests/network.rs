@@ -6,7 +6,7 @@ use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire::Link;
 
-use super::support::{Conv, DEVICE, Look, MS, Seg, conv, faults, told};
+use super::support::{Conv, DEVICE, HOST, Look, MS, Seg, conv, faults, told};
 
 use Direction::{FromDevice, FromHost};
 
@@ -45,6 +45,26 @@ fn traffic_of_others_is_left_out() {
     let (ids, summary) = observe(&conv().served().device_rst(), ObserverConfig { device, ..guessed() }, None);
     assert_eq!(ids, []);
     assert_eq!((summary.tcp_packets, summary.connections), (0, 0));
+}
+
+#[test]
+fn a_device_that_dials_the_host_is_the_device_on_its_own_port() {
+    // Told the other way round: the host's end of the story is the device, which dials the other's port 80.
+    let device = DeviceEnds::Known(vec![(IpAddr::V4(HOST), Some(7_007))]);
+    let story = conv().served().closed();
+    let at = |dials: Option<u16>| {
+        let mut observer = Observer::new(ObserverConfig { device: device.clone(), ..guessed() });
+        if let Some(port) = dials {
+            observer.device_dials(port);
+        }
+        for (at, seg) in &story.packets {
+            observer.frame(*at, Link::Raw, &seg.frame(), 40 + usize::from(seg.len), &mut |_| ());
+        }
+        observer.finish(story.packets.last().unwrap().0 + 10_000 * MS, &mut |_| ())
+    };
+    assert_eq!(at(None).connections, 0, "none of its services");
+    assert_eq!((at(Some(80)).connections, at(Some(81)).connections), (1, 0));
+    assert!(at(Some(80)).device_packets > 0);
 }
 
 #[test]

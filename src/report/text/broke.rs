@@ -95,7 +95,8 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     } else {
         format!("{gates}no failure and no finding")
     };
-    let done = r.findings_incomplete.is_none() && r.workloads.iter().all(|w| w.not_done().is_none());
+    let able = r.workloads.iter().all(|w| w.not_done().is_none());
+    let done = r.findings_incomplete.is_none() && able && r.left_open().next().is_none();
     let heading = match (broken, r.capture.is_complete() && done) {
         (true, _) => "What broke",
         (false, true) => "Nothing broke",

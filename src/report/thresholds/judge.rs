@@ -203,7 +203,11 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::OutageLongestRecovery => match &w.outages {
             Some(rows) if rows.iter().any(|r| r.recovery_s.is_none()) => Reading::AtLeast(
                 rows.iter().filter_map(|r| r.recovery_s).fold(0.0, f64::max) * 1e6,
-                "an outage was not recovered from within the watched time".into(),
+                if rows.iter().all(crate::report::OutageRow::is_back) {
+                    "the end of an outage is not known: only the device's telemetry tells it".into()
+                } else {
+                    "an outage was not recovered from within the watched time".into()
+                },
             ),
             _ => outages(&|rows| rows.iter().filter_map(|r| r.recovery_s).reduce(f64::max).map(|s| s * 1e6)),
         },

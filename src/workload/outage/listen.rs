@@ -1,93 +1,160 @@
-//! The host's side of the line protocol, for devices that dial in with their number.
+//! Waits for devices that dial in with their number and speak the line protocol (see `talk`), and keeps account of
+//! where each of them is: connected, away, or back.
 //!
-//! The first line is the number; an empty line is a keep-alive, sent at two thirds of the time-out; data is a JSON
-//! array each interval, each way. Nothing is acknowledged, but a device whose data tells how many lines it has sent
-//! and received, as `[sent,received,...]`, lets the ledger be kept.
+//! A device is away from its last byte on, where it fell silent or its connection broke, or from the moment it closed
+//! its connection. One that closes and dials again has had no outage. When an outage ends is known only where the
+//! device's telemetry tells that it can be heard again; its dialling is when it has recovered, and not when the outage
+//! ended.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use espstress_device::line::{self, KEEP_ALIVE, MAX_LINE};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::join_all;
 use super::settings::Params;
+use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
+use super::{join_all, presence};
 use crate::clock::nanos;
-use crate::event::Failure;
+use crate::event::{AwayCause, Intent};
 use crate::stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
-use crate::workload::context::{Context, Stop};
+use crate::workload::context::{Context, Stop, StopSource};
 
 /// Devices at once: the protocol's numbers are 1 to 4.
 const MOST_DEVICES: u8 = 4;
-
-/// Longest wait for the line with the number.
-const NUMBER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Dialled connections at once, those without a number included.
 const MOST_CONNECTIONS: usize = 16;
 
 /// What all connections share.
-struct Table {
+pub(super) struct Table {
     context: Context,
-    timeout: Duration,
-    data_interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) data_interval: Duration,
     devices: RefCell<BTreeMap<u8, Device>>,
-    outages: RefCell<u64>,
+    outages: Cell<u64>,
+    /// What the last connection that was turned away began with.
+    turned_away: RefCell<Option<String>>,
+    /// Somebody is away since now.
+    pub(super) somebody_left: Notify,
 }
 
 /// A device, over all its connections.
-struct Device {
-    stats: DialledDevice,
-    /// Whether a connection of it stands.
-    connected: bool,
+pub(super) struct Device {
+    pub(super) stats: DialledDevice,
+    /// Where it dials from.
+    ip: IpAddr,
+    place: Place,
     heard: Instant,
-    /// An outage that has not ended yet.
-    outage: Option<OutageRow>,
+    /// The ledgers of the connection that stands, as they are contained in the sums.
+    counted: (MessageLedger, MessageLedger),
+}
+
+/// Where a device is.
+enum Place {
+    /// A connection of it stands.
+    Connected,
+    /// The same, and since its last outage no line of data has come.
+    Back(OutageRow),
+    /// It closed its connection.
+    Left,
+    /// It fell silent, or its connection broke.
+    Away(Away),
+}
+
+/// An outage that goes on.
+struct Away {
+    row: OutageRow,
+    /// The number under which the link is noted as away.
+    noted: Option<u64>,
 }
 
 /// Waits for devices until the time is over.
 pub(super) async fn serve(context: &Context, params: &Params, port: u16) {
-    let address = SocketAddr::new(context.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port);
+    let address = SocketAddr::new(context.source.unwrap_or_else(|| any(context.endpoints.http.ip())), port);
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) => {
-            let reason = format!("cannot listen on {address}: {error}");
-            context.notice(reason.clone());
-            context.recorder.borrow_mut().outage().unavailable = Some(reason);
-            return;
-        }
+        Err(error) => return unavailable(context, format!("cannot listen on {address}: {error}")),
     };
     let bound = listener.local_addr().unwrap_or(address);
-    context.notice(format!("waiting for devices to dial {bound}"));
-    let schedule = params.schedule(super::By::None);
-    let deadline = schedule.duration.and_then(|length| Instant::now().checked_add(length));
+    // Every connection that is dialled has this port at its end.
+    context.book.note(bound.port(), context.id, Intent::Plain);
+    context.notice(format!("waiting for devices to dial {}", places(bound)));
     let table = Rc::new(Table {
         context: context.clone(),
         timeout: params.peer_timeout.0,
         data_interval: params.data_interval.0,
         devices: RefCell::default(),
-        outages: RefCell::new(0),
+        outages: Cell::new(0),
+        turned_away: RefCell::default(),
+        somebody_left: Notify::new(),
     });
-    let mut stop = context.stop.clone();
+    let mut aside = JoinSet::new();
+    if let Some(telemetry) = context.endpoints.telemetry {
+        aside.spawn_local(presence::await_return(Rc::clone(&table), telemetry, context.source));
+    }
+    accept(&table, &listener, params).await;
+    aside.abort_all();
+    table.finish();
+    if let Some(reason) = table.nobody(bound) {
+        unavailable(context, reason);
+    }
+}
+
+fn unavailable(context: &Context, reason: String) {
+    context.notice(reason.clone());
+    context.recorder.borrow_mut().outage().unavailable = Some(reason);
+}
+
+/// Every address of the family of `peer`.
+const fn any(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// What a device may dial: each address of this machine, with the port.
+fn places(bound: SocketAddr) -> String {
+    if !bound.ip().is_unspecified() {
+        return bound.to_string();
+    }
+    let mut addresses: Vec<SocketAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|interface| SocketAddr::new(interface.ip(), bound.port()))
+        .filter(|address| address.is_ipv4() || bound.is_ipv6())
+        .collect();
+    addresses.sort_by_key(|address| address.ip().is_loopback());
+    addresses.dedup();
+    if addresses.is_empty() {
+        return bound.to_string();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Takes connections until the time is over, the outages are there, or the run is stopped.
+async fn accept(table: &Rc<Table>, listener: &TcpListener, params: &Params) {
+    let schedule = params.schedule(super::By::None);
+    let deadline = schedule.duration.and_then(|length| Instant::now().checked_add(length));
+    let mut stop = table.context.stop.clone();
     let mut tasks = JoinSet::new();
-    let ends = crate::workload::context::StopSource::default();
-    loop {
+    let ends = StopSource::default();
+    while schedule.cycles.is_none_or(|most| table.outages.get() < most) {
         let until = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
         tokio::select! {
             biased;
             () = stop.stopped() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if tasks.len() < MOST_CONNECTIONS => {
-                    let table = Rc::clone(&table);
-                    let stop = ends.listener();
-                    tasks.spawn_local(async move { table.greet(stream, stop).await });
+                Ok((stream, peer)) if tasks.len() < MOST_CONNECTIONS => {
+                    let (table, stop) = (Rc::clone(table), ends.listener());
+                    tasks.spawn_local(async move { table.greet(stream, peer.ip(), stop).await });
                 }
-                Ok(_) => context.recorder.borrow_mut().outage().turned_away += 1,
+                Ok(_) => table.turn_away("too many connections at once".into()),
                 // Out of descriptors: the next attempt must not spin.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
@@ -98,67 +165,75 @@ pub(super) async fn serve(context: &Context, params: &Params, port: u16) {
                 }
             }
         }
-        if schedule.cycles.is_some_and(|most| *table.outages.borrow() >= most) {
-            break;
-        }
     }
     ends.stop();
     join_all(&mut tasks).await;
-    table.finish();
 }
 
 impl Table {
     /// Takes the number and then the device.
-    async fn greet(self: Rc<Self>, stream: TcpStream, mut stop: Stop) {
+    async fn greet(self: Rc<Self>, stream: TcpStream, ip: IpAddr, mut stop: Stop) {
         let mut talk = Talk::new(stream);
-        let number = tokio::select! {
+        let first = tokio::select! {
             biased;
             () = stop.stopped() => return,
-            number = tokio::time::timeout(NUMBER_LIMIT, talk.number()) => number.ok().flatten(),
+            first = tokio::time::timeout(NUMBER_LIMIT, talk.first()) => first.unwrap_or(First::Nothing),
         };
-        let Some(id) = number.filter(|id| (1..=MOST_DEVICES).contains(id)) else {
-            self.context.recorder.borrow_mut().outage().turned_away += 1;
-            return;
+        let id = match first {
+            First::Number(id) if (1..=MOST_DEVICES).contains(&id) => id,
+            First::Number(id) => return self.turn_away(format!("its first line was {id}")),
+            First::Other(line) => {
+                return self.turn_away(format!("its first line was \"{}\"", shown(&line)));
+            }
+            First::Nothing => return self.turn_away("it sent no line".into()),
         };
-        if !self.enter(id) {
-            self.context.recorder.borrow_mut().outage().turned_away += 1;
-            return;
+        if !self.enter(id, ip) {
+            return self.turn_away(format!("a connection with the number {id} stands already"));
         }
         let held = self.context.hold_one();
         let left = talk.follow(&self, id, stop).await;
         drop(held);
+        if left == Left::Silent {
+            talk.forget();
+        }
         self.leave(id, &talk, left);
     }
 
+    fn turn_away(&self, why: String) {
+        self.context.recorder.borrow_mut().outage().turned_away += 1;
+        *self.turned_away.borrow_mut() = Some(why);
+    }
+
     /// Notes a new connection; `false` when one of the same number stands.
-    fn enter(&self, id: u8) -> bool {
+    fn enter(&self, id: u8, ip: IpAddr) -> bool {
         let now = Instant::now();
+        let at_ns = self.context.clock.at_ns(now);
         let mut devices = self.devices.borrow_mut();
         let device = devices.entry(id).or_insert_with(|| Device {
             stats: DialledDevice { id, ..DialledDevice::default() },
-            connected: false,
+            ip,
+            place: Place::Left,
             heard: now,
-            outage: None,
+            counted: (MessageLedger::NONE, MessageLedger::NONE),
         });
-        if device.connected {
-            return false;
-        }
-        let returned = device.stats.connections > 0;
-        device.connected = true;
-        device.stats.connections += 1;
+        let before = match &device.place {
+            Place::Connected | Place::Back(_) => return false,
+            Place::Left | Place::Away(_) => std::mem::replace(&mut device.place, Place::Connected),
+        };
         let mut recorder = self.context.recorder.borrow_mut();
-        let at_ns = self.context.clock.at_ns(now);
         recorder.attempt(at_ns, at_ns, Ok(()));
-        if returned {
+        if device.stats.connections > 0 {
             recorder.reconnected();
             recorder.outage().fates.reconnected += 1;
         }
         drop(recorder);
-        if let Some(mut row) = device.outage.take() {
-            let at = self.context.clock.at_ns(now);
-            (row.seen_end_ns, row.recovered_ns) = (Some(at), Some(at));
-            row.first_data_ns = Some(at);
-            self.context.recorder.borrow_mut().outage().ended(row);
+        device.stats.connections += 1;
+        (device.ip, device.counted) = (ip, (MessageLedger::NONE, MessageLedger::NONE));
+        if let Place::Away(Away { mut row, noted }) = before {
+            // Without telemetry nobody saw when the outage ended: the recovery stays unknown, and is not 0.
+            row.recovered_ns = Some(at_ns);
+            self.link_is_back(noted, row.seen_end_ns.unwrap_or(at_ns));
+            device.place = Place::Back(row);
         }
         device.heard = now;
         drop(devices);
@@ -169,34 +244,40 @@ impl Table {
     /// Notes the end of a connection.
     fn leave(&self, id: u8, talk: &Talk, left: Left) {
         let now = Instant::now();
+        self.count(id, talk.ledgers(left));
+        let clock = self.context.clock;
         let mut devices = self.devices.borrow_mut();
         let Some(device) = devices.get_mut(&id) else { return };
-        device.connected = false;
-        let (to_device, to_host) = talk.close(left);
-        device.stats.to_device.merge(&to_device);
-        device.stats.to_host.merge(&to_host);
-        let clock = self.context.clock;
         let mut recorder = self.context.recorder.borrow_mut();
         let stats = recorder.outage();
-        stats.to_device.merge(&to_device);
-        stats.to_host.merge(&to_host);
+        // An outage after which no data came before the next one, or before the end.
+        if let Place::Back(row) = std::mem::replace(&mut device.place, Place::Left) {
+            stats.ended(row);
+        }
         match left {
-            Left::Stopped => {}
+            Left::Stopped => device.place = Place::Connected,
             Left::Closed => {
                 device.stats.closed_by_device += 1;
                 stats.fates.died_outside += 1;
+                device.heard = now;
             }
             Left::Silent | Left::Failed(_) => {
+                let silent = left == Left::Silent;
                 device.stats.outages += 1;
-                stats.fates.given_up_by_silence += u64::from(left == Left::Silent);
-                *self.outages.borrow_mut() += 1;
-                let mut row = OutageRow::new(*self.outages.borrow(), OutageOrigin::Natural);
-                row.device = Some(id);
-                row.seen_start_ns = Some(clock.at_ns(device.heard));
+                let silence = nanos(now.saturating_duration_since(device.heard));
+                device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
+                stats.fates.given_up_by_silence += u64::from(silent);
+                let mut row = self.row(id, clock.at_ns(device.heard));
                 row.host_noticed_ns = Some(clock.at_ns(now));
                 row.died = 1;
-                (row.to_device, row.to_host) = (to_device, to_host);
-                device.outage = Some(row);
+                // Under way at its start, as far as the host can know.
+                let open = talk.ledgers(left).0.unknown;
+                row.to_device = MessageLedger { sent: open, unknown: open, ..MessageLedger::NONE };
+                let noted = silent.then(|| {
+                    let from_ns = self.unix_ns(clock.at_ns(device.heard));
+                    self.context.book.link_goes_away(AwayCause::Natural, from_ns)
+                });
+                device.place = Place::Away(Away { row, noted });
             }
         }
         if let Left::Failed(failure) = left {
@@ -205,11 +286,93 @@ impl Table {
         drop(recorder);
         drop(devices);
         self.show();
+        self.somebody_left.notify_waiters();
     }
 
-    fn with(&self, id: u8, change: impl FnOnce(&mut Device)) {
+    fn row(&self, id: u8, from_ns: u64) -> OutageRow {
+        self.outages.set(self.outages.get() + 1);
+        let mut row = OutageRow::new(self.outages.get(), OutageOrigin::Natural);
+        (row.device, row.seen_start_ns) = (Some(id), Some(from_ns));
+        row
+    }
+
+    fn link_is_back(&self, noted: Option<u64>, at_ns: u64) {
+        if let Some(number) = noted {
+            self.context.book.link_is_back(number, self.unix_ns(at_ns));
+        }
+    }
+
+    fn unix_ns(&self, at_ns: u64) -> i64 {
+        self.context.clock.start_unix_ns().saturating_add(i64::try_from(at_ns).unwrap_or(i64::MAX))
+    }
+
+    /// Bytes have come from a device.
+    pub(super) fn heard(&self, id: u8, now: Instant, bytes: u64) {
+        self.with(id, |device| {
+            let silence = nanos(now.saturating_duration_since(device.heard));
+            device.heard = now;
+            device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
+        });
+        self.context.recorder.borrow_mut().bytes(0, bytes);
+    }
+
+    /// Bytes have gone to a device.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.context.recorder.borrow_mut().bytes(bytes, 0);
+    }
+
+    /// A line of data has come: an outage before it is over in every respect.
+    pub(super) fn data(&self, id: u8, now: Instant) {
+        let at_ns = self.context.clock.at_ns(now);
+        self.with(id, |device| match std::mem::replace(&mut device.place, Place::Connected) {
+            Place::Back(mut row) => {
+                row.first_data_ns = Some(at_ns);
+                self.context.recorder.borrow_mut().outage().ended(row);
+            }
+            other => device.place = other,
+        });
+    }
+
+    /// Takes the ledgers of a device's connection into the sums.
+    pub(super) fn count(&self, id: u8, now: (MessageLedger, MessageLedger)) {
+        self.with(id, |device| {
+            let before = std::mem::replace(&mut device.counted, now);
+            let mut recorder = self.context.recorder.borrow_mut();
+            let stats = recorder.outage();
+            for (sum, before, now) in [
+                (&mut device.stats.to_device, &before.0, &now.0),
+                (&mut device.stats.to_host, &before.1, &now.1),
+                (&mut stats.to_device, &before.0, &now.0),
+                (&mut stats.to_host, &before.1, &now.1),
+            ] {
+                sum.exchange(before, now);
+            }
+        });
+    }
+
+    pub(super) fn with(&self, id: u8, change: impl FnOnce(&mut Device)) {
         if let Some(device) = self.devices.borrow_mut().get_mut(&id) {
             change(device);
+        }
+    }
+
+    /// Whether somebody is away who dials from `ip`, and of whom nothing has been heard yet.
+    pub(super) fn misses(&self, ip: IpAddr) -> bool {
+        self.devices.borrow().values().any(|device| {
+            device.ip == ip && matches!(&device.place, Place::Away(away) if away.row.seen_end_ns.is_none())
+        })
+    }
+
+    /// The telemetry of the device at `ip` was answered: what kept it away is over.
+    pub(super) fn answered(&self, ip: IpAddr, now: Instant) {
+        let at_ns = self.context.clock.at_ns(now);
+        for device in self.devices.borrow_mut().values_mut().filter(|device| device.ip == ip) {
+            if let Place::Away(Away { row, noted }) = &mut device.place
+                && row.seen_end_ns.is_none()
+            {
+                row.seen_end_ns = Some(at_ns);
+                self.link_is_back(noted.take(), at_ns);
+            }
         }
     }
 
@@ -220,180 +383,40 @@ impl Table {
         recorder.outage().dialled = devices.values().map(|device| device.stats.clone()).collect();
     }
 
-    /// Outages that nobody came back from.
+    /// Outages that nobody came back from, and devices that left for good.
     fn finish(&self) {
-        for device in self.devices.borrow_mut().values_mut() {
-            if let Some(row) = device.outage.take() {
-                self.context.recorder.borrow_mut().outage().ended(row);
+        let now = Instant::now();
+        let clock = self.context.clock;
+        for (id, device) in self.devices.borrow_mut().iter_mut() {
+            let row = match std::mem::replace(&mut device.place, Place::Connected) {
+                Place::Connected => continue,
+                Place::Back(row) => row,
+                Place::Left => self.row(*id, clock.at_ns(device.heard)),
+                Place::Away(away) => away.row,
+            };
+            if row.recovered_ns.is_none() {
+                device.stats.away_since_ns = row.seen_start_ns;
+                let silence = nanos(now.saturating_duration_since(device.heard));
+                device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
             }
+            self.context.recorder.borrow_mut().outage().ended(row);
         }
         self.show();
     }
-}
 
-/// Why a connection was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Stopped,
-    Closed,
-    Silent,
-    Failed(Failure),
-}
-
-/// One dialled connection.
-struct Talk {
-    stream: TcpStream,
-    have: Vec<u8>,
-    /// Lines of data to the device, from the device, and what its own data last said of both.
-    sent: u64,
-    received: u64,
-    device_sent: Option<u64>,
-    device_received: Option<u64>,
-    repeated: u64,
-}
-
-impl Talk {
-    fn new(stream: TcpStream) -> Self {
-        // Lines are short and on their own: waiting to join them would only look like a slow link.
-        let _ = stream.set_nodelay(true);
-        Self {
-            stream,
-            have: Vec::with_capacity(1_024),
-            sent: 0,
-            received: 0,
-            device_sent: None,
-            device_received: None,
-            repeated: 0,
+    /// Why there was nothing to watch.
+    fn nobody(&self, bound: SocketAddr) -> Option<String> {
+        if !self.devices.borrow().is_empty() {
+            return None;
         }
-    }
-
-    /// The line with the number.
-    async fn number(&mut self) -> Option<u8> {
-        loop {
-            if let Some(line) = self.line() {
-                match line::classify(&line) {
-                    line::Line::Id(id) => return Some(id),
-                    line::Line::KeepAlive => continue,
-                    line::Line::Object | line::Line::Data => return None,
-                }
-            }
-            if self.have.len() > 64 || self.stream.read_buf(&mut self.have).await.ok()? == 0 {
-                return None;
-            }
-        }
-    }
-
-    /// The next whole line, without its end.
-    fn line(&mut self) -> Option<Vec<u8>> {
-        let end = self.have.iter().position(|byte| *byte == b'\n')?;
-        let mut line: Vec<u8> = self.have.drain(..=end).collect();
-        line.pop();
-        Some(line)
-    }
-
-    /// Keeps the protocol until the connection ends.
-    async fn follow(&mut self, table: &Table, id: u8, mut stop: Stop) -> Left {
-        // Two thirds of the time-out, as the other side.
-        let keep_alive = table.timeout * 2 / 3;
-        let mut heard = Instant::now();
-        let mut said = heard;
-        let mut next_data = heard + table.data_interval;
-        table.with(id, |device| device.heard = heard);
-        loop {
-            while let Some(line) = self.line() {
-                self.take(&line, table, id);
-            }
-            if self.have.len() > MAX_LINE {
-                return Left::Failed(Failure::BadResponse);
-            }
-            let next = next_data.min(said + keep_alive).min(heard + table.timeout);
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return Left::Stopped,
-                read = self.stream.read_buf(&mut self.have) => match read {
-                    Ok(0) => return Left::Closed,
-                    Ok(n) => {
-                        let now = Instant::now();
-                        let silence = nanos(now - heard);
-                        heard = now;
-                        table.with(id, |device| {
-                            device.heard = now;
-                            device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
-                        });
-                        table.context.recorder.borrow_mut().bytes(0, n as u64);
-                    }
-                    Err(_) => return Left::Failed(Failure::ReadReset),
-                },
-                () = tokio::time::sleep_until(next.into()) => {
-                    let now = Instant::now();
-                    if now >= heard + table.timeout {
-                        return Left::Silent;
-                    }
-                    let line = if now >= next_data {
-                        next_data = now + table.data_interval;
-                        self.sent += 1;
-                        format!("[{},{}]\n", self.sent, self.received).into_bytes()
-                    } else if now >= said + keep_alive {
-                        table.with(id, |device| device.stats.keep_alives_sent += 1);
-                        KEEP_ALIVE.to_vec()
-                    } else {
-                        continue;
-                    };
-                    said = now;
-                    let write = tokio::time::timeout(table.timeout, self.stream.write_all(&line));
-                    match write.await {
-                        Ok(Ok(())) => table.context.recorder.borrow_mut().bytes(line.len() as u64, 0),
-                        Ok(Err(_)) => return Left::Failed(Failure::WriteReset),
-                        Err(_) => return Left::Silent,
-                    }
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, line: &[u8], table: &Table, id: u8) {
-        match line::classify(line) {
-            line::Line::KeepAlive => table.with(id, |device| device.stats.keep_alives_received += 1),
-            line::Line::Id(_) => {}
-            line::Line::Object | line::Line::Data => {
-                self.received += 1;
-                self.read_counts(line);
-            }
-        }
-    }
-
-    /// `[sent,received,...]`: the device's own counts, for a device that numbers its lines from 1.
-    fn read_counts(&mut self, line: &[u8]) {
-        let values: Option<Vec<serde_json::Value>> = serde_json::from_slice(line).ok();
-        let count =
-            |place: usize| values.as_ref().and_then(|v| v.get(place)).and_then(serde_json::Value::as_u64);
-        let (Some(sent), Some(received)) = (count(0), count(1)) else { return };
-        match self.device_sent {
-            // The first line decides whether these numbers are counts: this connection's first line is number 1.
-            None if sent != self.received || received > self.sent => return,
-            Some(before) if sent <= before => self.repeated += 1,
-            None | Some(_) => {}
-        }
-        self.device_sent = Some(self.device_sent.unwrap_or(0).max(sent));
-        self.device_received = Some(received.min(self.sent));
-    }
-
-    /// The ledgers of this connection, to the device and from it.
-    fn close(&self, left: Left) -> (MessageLedger, MessageLedger) {
-        let acknowledged = self.device_received.unwrap_or(0);
-        let open = self.sent - acknowledged;
-        let (in_flight, unknown) = if left == Left::Stopped { (open, 0) } else { (0, open) };
-        let to_device =
-            MessageLedger { sent: self.sent, acknowledged, in_flight, unknown, ..MessageLedger::default() };
-        let arrived = self.received - self.repeated;
-        let sent = self.device_sent.unwrap_or(arrived).max(arrived);
-        let to_host = MessageLedger {
-            sent,
-            acknowledged: arrived,
-            lost: sent - arrived,
-            duplicates: self.repeated,
-            ..MessageLedger::default()
-        };
-        (to_device, to_host)
+        let turned_away = self.context.recorder.borrow_mut().outage().turned_away;
+        let port = bound.port();
+        Some(match &*self.turned_away.borrow() {
+            None => format!("no device dialled in to port {port}"),
+            Some(last) => format!(
+                "no device dialled in to port {port} with a number from 1 to {MOST_DEVICES} as its first line: \
+                 {turned_away} turned away, of the last {last}"
+            ),
+        })
     }
 }

@@ -9,6 +9,7 @@ mod maker;
 mod presence;
 mod settings;
 mod shared;
+mod talk;
 mod wire;
 
 pub use maker::{Made, MakeError, Making, OutageMaker};
@@ -196,6 +197,10 @@ impl Workload for Outage {
 
     fn connect_timeout(&self) -> std::time::Duration {
         self.params.timeouts().connect
+    }
+
+    fn listens_on(&self) -> Option<u16> {
+        self.params.listen
     }
 
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use espstress_device::telemetry::{MAX_LEN, REQUEST};
 use tokio::net::UdpSocket;
 
+use super::listen::Table;
 use super::shared::Shared;
 use crate::event::{DeviceSample, Telemetry};
 use crate::stats::{DeviceSeries, Reading};
@@ -30,15 +31,7 @@ pub(super) enum Meaning {
 
 /// Asks and listens until it is dropped.
 pub(super) async fn watch(shared: Rc<Shared>, target: SocketAddr, meaning: Meaning) {
-    let any: IpAddr = match target {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = shared.context.source.unwrap_or(any);
-    let Ok(socket) = UdpSocket::bind(SocketAddr::new(source, 0)).await else { return };
-    if socket.connect(target).await.is_err() {
-        return;
-    }
+    let Some(socket) = socket_to(target, shared.context.source).await else { return };
     let mut buffer = vec![0; MAX_LEN + 1];
     let mut next = Instant::now();
     let mut device = DeviceSeries::default();
@@ -70,6 +63,43 @@ pub(super) async fn watch(shared: Rc<Shared>, target: SocketAddr, meaning: Meani
             () = window_changes(&shared, window) => {}
         }
     }
+}
+
+/// Asks, while a device is away that dials in from there, until it answers: what kept it away is over then.
+pub(super) async fn await_return(table: Rc<Table>, target: SocketAddr, source: Option<IpAddr>) {
+    let Some(socket) = socket_to(target, source).await else { return };
+    let mut buffer = vec![0; MAX_LEN + 1];
+    loop {
+        if !table.misses(target.ip()) {
+            table.somebody_left.notified().await;
+            // What came too late for the last time says nothing of this one.
+            while socket.try_recv(&mut buffer).is_ok() {}
+            continue;
+        }
+        // What cannot be sent is not answered.
+        let _ = socket.send(REQUEST.as_bytes()).await;
+        match tokio::time::timeout(OFTEN, socket.recv(&mut buffer)).await {
+            Ok(Ok(length)) => {
+                let answer = buffer.get(..length).unwrap_or_default();
+                if Telemetry::parse(answer).is_some() {
+                    table.answered(target.ip(), Instant::now());
+                }
+            }
+            // A refused port comes back at once.
+            Ok(Err(_)) => tokio::time::sleep(OFTEN).await,
+            Err(_) => {}
+        }
+    }
+}
+
+async fn socket_to(target: SocketAddr, source: Option<IpAddr>) -> Option<UdpSocket> {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await.ok()?;
+    socket.connect(target).await.ok()?;
+    Some(socket)
 }
 
 /// Returns when an outage begins or ends.

@@ -63,6 +63,7 @@ impl Capture {
         let program = filter::program(&Selection {
             devices: &config.devices,
             ports: &config.ports,
+            dialled: config.dialled,
             icmp: config.icmp,
             link: header,
             outgoing: if loops { OutgoingCopy::Reject } else { OutgoingCopy::Keep },
