@@ -135,10 +135,11 @@ mod tests {
     }
 
     type Spoil = fn(&mut Report);
+    type Concerns = fn(Need) -> bool;
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, fn(Need) -> bool); 8] = [
+        let spoilt: [(&str, Spoil, Concerns); 8] = [
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
             ("few answers", |r| r.probes[0].latency.count = 19, |n| matches!(n, Need::Answers(_))),
