@@ -432,6 +432,10 @@ impl Gathered {
         stats.port_waits = self.seen.port_waits;
         stats.reconnects = self.seen.reconnects;
         stats.late_starts = self.seen.late_starts;
+        stats.late_starts_dropped = self.seen.late_starts_dropped;
+        stats.first_status = self.seen.first_status;
+        stats.idle_closes = self.seen.idle_closes;
+        stats.malformed = std::mem::take(&mut self.seen.malformed);
         stats.main_phase = Some(main);
         if self.main.count() > 0 {
             stats.latency.entry(main).or_default().corrected = self.main;
@@ -453,6 +457,8 @@ impl IntervalLine {
             t.port_waits,
             t.reconnects,
             t.late_starts,
+            t.late_starts_dropped,
+            t.idle_closes.map_or(0, |closes| closes.count),
         ];
         // Bytes of a fortnight at full rate are more than attempts can ever be.
         let bytes = [t.sent_bytes, t.received_bytes, t.goodput_bytes];
@@ -460,6 +466,7 @@ impl IntervalLine {
             && bytes.into_iter().all(|n| n <= MOST << 16)
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
             && t.responses.values().all(|n| *n <= MOST)
+            && t.malformed.iter().all(|(_, seen)| seen.count <= MOST)
     }
 }
 
