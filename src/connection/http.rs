@@ -63,6 +63,8 @@ pub struct Response {
     unbounded: bool,
     /// Size of the chunk that is being read.
     chunk: u64,
+    /// Of the response before, which is complete: Content-Length and body bytes.
+    before: (Option<u64>, u64),
     /// Whether a response to HEAD has promised a body on this connection: what comes in its place may be one.
     promised_to_head: bool,
     /// What was found wrong and has not been asked for.
@@ -83,6 +85,7 @@ impl Response {
             declared: None,
             unbounded: false,
             chunk: 0,
+            before: (None, 0),
             promised_to_head: false,
             fault: None,
         }
@@ -90,12 +93,14 @@ impl Response {
 
     /// Begins the first response of a new connection, keeping the memory.
     pub fn start(&mut self) {
-        self.promised_to_head = false;
         self.follow();
+        self.promised_to_head = false;
+        self.before = (None, 0);
     }
 
     /// Begins the next response on the same connection, keeping the memory.
     pub fn follow(&mut self) {
+        self.before = (self.declared, self.body_bytes);
         self.head.clear();
         self.framing = None;
         self.status = 0;
@@ -118,7 +123,12 @@ impl Response {
 
     fn bad_head(&mut self, detail: &'static str) -> Failure {
         if self.promised_to_head {
-            self.note(HttpFault::BodyAfterHead, None, None, "a body came where the next response should have begun");
+            self.note(
+                HttpFault::BodyAfterHead,
+                None,
+                None,
+                "a body came where the next response should have begun",
+            );
         } else {
             self.note(HttpFault::BadHead, None, None, detail);
         }
@@ -222,8 +232,11 @@ impl Response {
         let (mut content_length, mut chunked) = (None, false);
         for header in response.headers.iter() {
             if header.name.eq_ignore_ascii_case("content-length") {
-                let number = std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse::<u64>().ok());
-                let Some(number) = number else { return Err(self.bad_head("Content-Length is not a number")) };
+                let number =
+                    std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse::<u64>().ok());
+                let Some(number) = number else {
+                    return Err(self.bad_head("Content-Length is not a number"));
+                };
                 // RFC 9112, 6.3: values that differ cannot be told apart.
                 if content_length.is_some_and(|known| known != number) {
                     return Err(self.bad_head("two Content-Length fields that differ"));
@@ -356,8 +369,10 @@ impl Response {
         if self.expects == Expects::HeadOnly {
             self.note(HttpFault::BodyAfterHead, None, Some(bytes), "a body follows the head");
         } else {
-            let received = self.body_bytes.saturating_add(bytes);
-            self.note(HttpFault::Overlong, self.declared, Some(received), "bytes follow the end of the response");
+            let (promised, body) =
+                if self.head_is_in() { (self.declared, self.body_bytes) } else { self.before };
+            let received = body.saturating_add(bytes);
+            self.note(HttpFault::Overlong, promised, Some(received), "bytes follow the end of the response");
         }
     }
 
@@ -434,7 +449,9 @@ impl Chunk {
             (Self::TrailerLf { line: 0 }, b'\n') => return Ok(Step::End),
             (Self::TrailerLf { .. }, b'\n') => Self::Trailer { line: 0 },
             (Self::Size { digits: 0, .. }, _) => return Err("a chunk's size is not a hexadecimal number"),
-            (Self::Size { .. } | Self::Blank { .. }, _) => return Err("a chunk's size is not followed by CRLF"),
+            (Self::Size { .. } | Self::Blank { .. }, _) => {
+                return Err("a chunk's size is not followed by CRLF");
+            }
             (Self::SizeLf { .. }, _) => return Err("a chunk's size is not followed by CRLF"),
             (Self::DataCr | Self::DataLf, _) => return Err("no CRLF where the chunk should end by its size"),
             (Self::TrailerLf { .. }, _) => return Err("a trailer line is not ended by CRLF"),

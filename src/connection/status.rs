@@ -99,7 +99,9 @@ mod tests {
         assert_eq!(expected.to_string(), "200,204,3xx");
         let allowed: Vec<u16> = (100..600).filter(|code| expected.allows(*code)).collect();
         assert_eq!(allowed.len(), 102);
-        assert!(expected.allows(204) && expected.allows(399) && !expected.allows(201) && !expected.allows(400));
+        assert!(
+            expected.allows(204) && expected.allows(399) && !expected.allows(201) && !expected.allows(400)
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow, Probed, Recorded, Responses,
-    SilencedConnection,
+    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow,
+    Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.

@@ -544,6 +544,28 @@ mod tests {
     }
 
     #[test]
+    fn what_http_responses_were_like_is_rebuilt() {
+        let mut last = interval(0.0, 9);
+        last.total.responses.insert("503".into(), 2);
+        last.total.first_status = Some(405);
+        last.total.late_starts_dropped = 7;
+        let closes = event::IdleCloses { count: 3, min_us: 2_000_000, median_us: 2_500_000 };
+        last.total.idle_closes = Some(closes);
+        last.total.malformed.count(event::FaultSeen {
+            fault: event::HttpFault::Truncated,
+            promised: Some(1_306),
+            received: Some(1_305),
+            detail: "then FIN",
+        });
+        let lines = [LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(last.clone()))];
+        let rebuilt = read_log_lines("x", log(&lines).as_bytes()).unwrap();
+        let workload = rebuilt.report.workload("rw").unwrap();
+        assert_eq!(workload.responses.get("503"), Some(&2));
+        assert_eq!((workload.first_status, workload.late_starts_dropped), (Some(405), 7));
+        assert_eq!((workload.idle_closes, &workload.malformed), (Some(closes), &last.total.malformed));
+    }
+
+    #[test]
     fn a_log_without_a_start_says_so() {
         let text = log(&[LogLine::Interval(Box::new(interval(0.0, 5)))]);
         assert!(matches!(read_log_lines("x", text.as_bytes()), Err(LogError::NoStart)));

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::diagnose::ExamplePacket;
 use crate::event::{
-    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow,
-    PhaseProgress, Recorded, SectionCourse,
+    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
+    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
 };
 use crate::stats::{Latency, Phase};
 

@@ -8,8 +8,8 @@ use super::{
     TcpTotals,
 };
 use crate::event::{
-    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow, PhaseProgress, Responses, SectionCourse,
-    TcpSample,
+    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
+    PhaseProgress, Responses, SectionCourse, TcpSample,
 };
 
 /// The whole of what one workload measured.

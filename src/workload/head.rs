@@ -310,7 +310,11 @@ impl Storm {
             let n = connection.read(&mut self.buffer, limits.read).await?;
             if n == 0 {
                 // Where the host asks for a close, a response that ends with the connection is as good as any.
-                if self.close == Close::Wait { self.response.eof()? } else { self.response.end()? }
+                if self.close == Close::Wait {
+                    self.response.eof()?
+                } else {
+                    self.response.end()?
+                }
                 break;
             }
             if std::mem::take(&mut first) {
@@ -370,8 +374,7 @@ impl Storm {
         let limit = self.connector.timeouts.read;
         let patience = self.patience.get();
         let asked = Instant::now();
-        let (ending, bytes) =
-            connection.drain_counting(&mut self.buffer, patience, HostClosed::NotYet).await;
+        let (ending, bytes) = connection.drain_counting(&mut self.buffer, patience, HostClosed::NotYet).await;
         if bytes > 0 {
             self.response.unasked(bytes);
         }

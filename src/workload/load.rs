@@ -33,7 +33,8 @@ pub struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub successes: Option<u64>,
 
-    /// How long to go on; 10s when neither this nor --count nor --successes is given
+    /// How long to go on; 10s when neither this nor --count nor --successes is given. No attempt starts later; one that is
+    /// under way then gets its time-out, but at most 5s, and 2s where a response is still coming
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
@@ -270,12 +271,7 @@ async fn time_up(end: Option<Instant>, wait: Duration, receiving: &Cell<bool>) {
     }
 }
 
-async fn work<W: Worker>(
-    mut worker: W,
-    schedule: Rc<RefCell<Schedule>>,
-    wait: Duration,
-    context: Context,
-) {
+async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: Duration, context: Context) {
     let Ok(mut timer) = Timer::new() else {
         context.attempted(Instant::now(), Err(Failure::HostOutOfFiles));
         return;

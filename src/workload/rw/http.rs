@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::codec::Fed;
-use crate::connection::http::{Expects, Progress, Response};
 use crate::connection::ExpectedStatus;
+use crate::connection::http::{Expects, Progress, Response};
 use crate::event::{Failure, FaultSeen};
 
 /// One connection's requests and responses.

@@ -208,8 +208,13 @@ impl Channel {
         }
         let limit = self.connector.timeouts.read;
         let closing = Instant::now();
-        let ending = connection.drain(&mut self.buffer, limit, HostClosed::First).await;
-        self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
+        let (ending, bytes) = connection.drain_counting(&mut self.buffer, limit, HostClosed::First).await;
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.ended(ending, self.context.since_ns(closing));
+        if let Some(http) = self.codec.http().filter(|_| bytes > 0) {
+            http.unasked(bytes);
+            http.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
+        }
     }
 
     /// Whether the connection is to serve no further request: its share is sent, or the peer will close it.
