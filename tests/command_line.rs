@@ -219,6 +219,37 @@ fn a_quiet_run_prints_one_line_with_the_verdict_and_its_reason() {
 }
 
 #[test]
+fn a_comparison_that_cant_tell_ends_with_four_and_says_how_to_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<String> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| {
+            let file = folder.path().join(format!("{name}.json")).display().to_string();
+            let run = format!("head sim -n 20 -q --no-capture --no-probes --watch 10ms -o {file}");
+            assert!(espstress_with(&run).status.success());
+            file
+        })
+        .collect();
+    let (a, b, c) = (&files[0], &files[1], &files[2]);
+    for arguments in [format!("{a} {b}"), format!("{a} {b} {c}"), format!("--base {a} --new {b} {c}")] {
+        let output = espstress_with(&format!("compare {arguments}"));
+        let page = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{arguments}: {page}");
+        assert!(page.starts_with("CAN'T TELL") && page.contains("at least 5 times"), "{page}");
+    }
+    let output = espstress_with(&format!("compare --json --fail-on-regression 25% --base {a} --new {b}"));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (json["decision"].as_str(), json["fail_on_regression"].as_f64()),
+        (Some("cant_tell"), Some(0.25))
+    );
+    refused(&format!("compare {a}"), 2, &["2 values"]);
+    refused(&format!("compare --base {a}"), 2, &["--new"]);
+    refused(&format!("compare --tolerance none {a} {b}"), 2, &["as 10%"]);
+    refused(&format!("compare --base {a} {a} --new {b}"), 2, &["the same run"]);
+}
+
+#[test]
 fn a_name_that_does_not_resolve_is_the_environments() {
     refused("head no-such-device.invalid -n 1", 3, &["no-such-device.invalid"]);
 }

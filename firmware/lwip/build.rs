@@ -5,6 +5,7 @@
 //! A few files need an edit where an option is a variable here; they are compiled from edited copies in
 //! the output folder, and the build fails if the text to be replaced is not there exactly once.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,6 @@ const SOURCES: &[&str] = &[
     "core/pbuf.c",
     "core/stats.c",
     "core/sys.c",
-    "core/tcp_out.c",
     "core/udp.c",
     "core/raw.c",
     "core/dns.c",
@@ -92,6 +92,17 @@ const EDITS: &[Edit] = &[
         file: "core/tcp_in.c",
         old: "if (!(pcb->flags & TF_RXCLOSED)) {\n      /* Connection closed although",
         new: "{\n      /* Connection closed although",
+    },
+    // Without the option no scale is offered, and one that is offered is left alone, as in a build without it.
+    Edit {
+        file: "core/tcp_in.c",
+        old: "if ((flags & TCP_SYN) && !(pcb->flags & TF_WND_SCALE)) {",
+        new: "if (esl_opt_wnd_scale && (flags & TCP_SYN) && !(pcb->flags & TF_WND_SCALE)) {",
+    },
+    Edit {
+        file: "core/tcp_out.c",
+        old: "if ((pcb->state != SYN_RCVD) || (pcb->flags & TF_WND_SCALE)) {",
+        new: "if (esl_opt_wnd_scale && ((pcb->state != SYN_RCVD) || (pcb->flags & TF_WND_SCALE))) {",
     },
     Edit {
         file: "include/lwip/priv/tcp_priv.h",
@@ -171,25 +182,25 @@ fn existing(path: PathBuf) -> PathBuf {
 
 /// Writes the edited copies and returns those that are to be compiled.
 fn write_edited_copies(lwip: &Path, out: &Path) -> Vec<PathBuf> {
-    let mut sources = Vec::new();
+    let mut texts = BTreeMap::new();
     for edit in EDITS {
-        let original = existing(lwip.join(edit.file));
-        // The package has some files with carriage returns.
-        let text = fs::read_to_string(&original)
-            .unwrap_or_else(|e| panic!("{}: {e}", original.display()))
-            .replace("\r\n", "\n");
-        assert_eq!(
-            text.matches(edit.old).count(),
-            1,
-            "{}: expected exactly once: {}",
-            original.display(),
-            edit.old
-        );
-        let copy = out.join("edited").join(edit.file);
+        let text = texts.entry(edit.file).or_insert_with(|| {
+            let original = existing(lwip.join(edit.file));
+            // The package has some files with carriage returns.
+            fs::read_to_string(&original)
+                .unwrap_or_else(|e| panic!("{}: {e}", original.display()))
+                .replace("\r\n", "\n")
+        });
+        assert_eq!(text.matches(edit.old).count(), 1, "{}: expected exactly once: {}", edit.file, edit.old);
+        *text = text.replace(edit.old, edit.new);
+    }
+    let mut sources = Vec::new();
+    for (file, text) in texts {
+        let copy = out.join("edited").join(file);
         fs::create_dir_all(copy.parent().expect("a file has a folder"))
-            .and_then(|()| fs::write(&copy, text.replace(edit.old, edit.new)))
+            .and_then(|()| fs::write(&copy, text))
             .unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
-        if edit.file.ends_with(".c") {
+        if file.ends_with(".c") {
             sources.push(copy);
         }
     }

@@ -7,6 +7,9 @@
 //! between two addresses where, each way, four of five packets have one. How many copies a packet has is counted, and
 //! no more than that are left out: two duplicate ACKs that were each captured twice stay two.
 //!
+//! A radio says it itself: a frame that is marked as sent again, or that the access point passes on, is a copy when the
+//! same packet was heard at most 100 ms before.
+//!
 //! The first packets are held back until that can be told.
 
 use std::collections::HashMap;
@@ -17,6 +20,8 @@ use crate::wire::{NotSegment, Segment};
 
 /// Copies come within this time, nanoseconds.
 const SOON: i64 = 5_000_000;
+/// A radio's copies come within this time, nanoseconds; far less than any time-out of TCP's.
+const SOON_ON_AIR: i64 = 100_000_000;
 /// Packets that are held back at the beginning.
 const HELD: usize = 256;
 /// Places for recent packets; a power of two, many more than come within [`SOON`].
@@ -90,7 +95,9 @@ impl Copies {
     pub(super) fn release(&mut self, next: &mut impl FnMut(&Frame)) {
         let Some(held) = self.held.take() else { return };
         for frame in &held {
-            if let Ok(segment) = &frame.decoded {
+            if let Ok(segment) = &frame.decoded
+                && !segment.heard_again
+            {
                 let copy = self.recent.is_copy(segment, frame.at_ns, u8::MAX);
                 self.seen_one |= copy;
                 self.count(segment, copy);
@@ -106,7 +113,14 @@ impl Copies {
     }
 
     fn pass(&mut self, frame: &Frame, count: Count, next: &mut impl FnMut(&Frame)) {
-        if let Ok(segment) = &frame.decoded {
+        if let Ok(segment) = &frame.decoded
+            && segment.heard_again
+        {
+            if self.recent.was_heard(segment, frame.at_ns) {
+                self.dropped += 1;
+                return;
+            }
+        } else if let Ok(segment) = &frame.decoded {
             let copies = if self.seen_one { self.copies(segment) } else { 0 };
             let copy = self.recent.is_copy(segment, frame.at_ns, copies.max(1));
             self.seen_one |= copy;
@@ -186,6 +200,17 @@ struct Place {
 impl Recent {
     fn new() -> Self {
         Self(Box::new([Place { mark: 0, at: i64::MIN, copies: 0 }; RECENT]))
+    }
+
+    /// Whether the same packet was heard a moment ago; if not, it is remembered.
+    fn was_heard(&mut self, s: &Segment, at: i64) -> bool {
+        let mark = mark(s);
+        let place = &mut self.0[mark as usize % RECENT];
+        let heard = place.mark == mark && at.saturating_sub(place.at) <= SOON_ON_AIR;
+        if !heard {
+            *place = Place { mark, at, copies: 0 };
+        }
+        heard
     }
 
     /// Whether `s` is a copy of a recent packet that has fewer than `most`; if not, it is remembered.

@@ -21,6 +21,7 @@ fn segment(from_device: bool, seq: u32, ip_id: u16) -> Segment {
         ip_id: Some(ip_id).filter(|id| *id != 0),
         checksum: seq as u16,
         window_scale: None,
+        heard_again: false,
     }
 }
 

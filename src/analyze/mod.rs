@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::clock::nanos;
 use crate::diagnose::{AnomalyRow, Intentions, Ledger, ResetCauses};
-use crate::event::Occurrence;
+use crate::event::{AnomalyClass, NotJudged, Occurrence};
 use crate::observe::file::{End, OpenError, Reader};
 use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
 use crate::wire::{NotSegment, decode};
@@ -183,10 +183,18 @@ pub fn analyze_records(
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
     copies.release(&mut |frame| look(frame, &mut ledger, &mut observer));
-    let wire = observer.finish(clock.last(), &mut |occurrence| {
+    let mut wire = observer.finish(clock.last(), &mut |occurrence| {
         ledger.take(&occurrence, Intentions::Unknown);
         each(packets, &occurrence);
     });
+    let mut anomalies = ledger.rows();
+    if wire.device_packets == 0 && wire.host_half_only > 0 {
+        // Whatever seems to have stayed unanswered may have been answered.
+        for row in anomalies.extract_if(.., |row| row.class == AnomalyClass::Device) {
+            let reason = "the capture has none of the device's packets".to_owned();
+            wire.not_judged.push(NotJudged { id: row.id, reason, connections: row.connections });
+        }
+    }
     Analysis {
         packets,
         unknown_link,
@@ -196,7 +204,7 @@ pub fn analyze_records(
         connections: wire.connections,
         start_ns,
         duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,
-        anomalies: ledger.rows(),
+        anomalies,
         resets: ledger.reset_causes(),
         wire,
         dropped: reader.dropped(),

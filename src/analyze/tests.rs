@@ -155,10 +155,10 @@ fn only_the_devices_connections_are_looked_at_where_it_is_named() {
 
 #[test]
 fn a_link_layer_that_is_not_known_is_told_and_never_called_clean() {
-    let mut file = File::new(105); // IEEE 802.11
+    let mut file = File::new(189); // USB
     file.plain(0, 40_000);
     let analysis = file.analyze(&AnalyzeConfig::default());
-    assert_eq!((analysis.unknown_link, analysis.unknown_link_type), (7, Some(105)));
+    assert_eq!((analysis.unknown_link, analysis.unknown_link_type), (7, Some(189)));
     assert!(!analysis.is_complete());
 }
 

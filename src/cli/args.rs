@@ -58,10 +58,16 @@ pub enum Other {
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
-    /// Compare reports: a base and one or more new ones
+    /// Compare reports: repeated runs of a base and of what is new
     #[command(after_help = "Examples:
-  espstress compare before.json after.json
-  espstress compare --json base.json run1.json run2.json")]
+  espstress compare --base before-*.json --new after-*.json
+  espstress compare --base a1.json a2.json --new b1.json b2.json --fail-on-regression 10%
+  espstress compare before.json after.json        a single pair: failures and findings, no latencies
+
+Run each side at least 5 times, in turns (base, new, new, base, ...). Two runs of the same program
+differ, so only repeats show whether a latency has changed.
+
+The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
     /// Show a report in another format
     #[command(after_help = "Examples:
@@ -271,18 +277,41 @@ pub struct DoctorArgs {
 
 /// `compare`.
 #[derive(Args, Debug)]
+#[command(override_usage = "espstress compare [OPTIONS] --base <BASE>... --new <NEW>...
+       espstress compare [OPTIONS] <BASE> <NEW>...")]
 pub struct CompareArgs {
-    /// The report to compare with
-    #[arg(value_name = "BASE")]
-    pub base: PathBuf,
+    /// The report to compare with, then the new ones
+    #[arg(value_name = "REPORT", required_unless_present = "base", conflicts_with_all = ["base", "new"], num_args = 2..)]
+    pub reports: Vec<PathBuf>,
 
-    /// The new reports
-    #[arg(value_name = "NEW", required = true)]
+    /// Reports of repeated runs to compare with
+    #[arg(long, value_name = "BASE", num_args = 1.., requires = "new")]
+    pub base: Vec<PathBuf>,
+
+    /// Reports of repeated runs of what is new
+    #[arg(long, value_name = "NEW", num_args = 1.., requires = "base")]
     pub new: Vec<PathBuf>,
+
+    /// Latencies and rates are worse only if they are so by more than this, with confidence, as 10%
+    #[arg(long, value_name = "PERCENT", value_parser = percentage)]
+    pub fail_on_regression: Option<f64>,
+
+    /// Latencies and rates within this of the base's count as the same
+    #[arg(long, value_name = "PERCENT", value_parser = percentage, default_value = "10%", conflicts_with = "fail_on_regression")]
+    pub tolerance: f64,
 
     /// JSON on standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
+}
+
+/// A percentage above 0, with or without its sign, as a share.
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 1_000.0 => Ok(percent / 100.0),
+        _ => Err("give a percentage above 0, as 10%".into()),
+    }
 }
 
 /// A report's format.

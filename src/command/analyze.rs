@@ -178,8 +178,8 @@ fn nothing(analysis: &Analysis, args: &AnalyzeArgs) -> String {
             "no TCP packet is from or to {target}. There are TCP packets of {other}: try -t {}.",
             other.ip()
         ),
-        (Some(target), None) if wire.unread + analysis.unknown_link + wire.damaged == 0 => {
-            format!("no TCP packet is from or to {target}, or of any other address.")
+        _ if wire.unread + analysis.unknown_link + wire.damaged == 0 => {
+            "the file has no TCP packets.".to_owned()
         }
         _ => "no TCP packet could be read.".to_owned(),
     }

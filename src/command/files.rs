@@ -1,7 +1,7 @@
 //! Commands on reports that exist.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::output::{self, style};
 use super::{Exit, Failed};
@@ -48,15 +48,26 @@ const fn format(name: FormatName) -> Format {
     }
 }
 
+fn named(group: &[(String, Report)]) -> Vec<Named<'_>> {
+    group.iter().map(|(name, report)| Named { name, report }).collect()
+}
+
 /// `espstress compare`.
 pub(super) fn compare(args: &CompareArgs) -> Result<Exit, Failed> {
-    let base = read(&args.base)?;
-    let new: Vec<Report> = args.new.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    let name = |path: &Path| path.display().to_string();
-    let (base_name, names) = (name(&args.base), args.new.iter().map(|path| name(path)).collect::<Vec<_>>());
-    let named: Vec<Named<'_>> = names.iter().zip(&new).map(|(name, report)| Named { name, report }).collect();
-    let base = Named { name: &base_name, report: &base };
-    let comparison = compare::compare(base, &named, &compare::Options::default()).map_err(Failed::usage)?;
+    let (base, new) = args
+        .reports
+        .split_first()
+        .map_or_else(|| (&args.base[..], &args.new[..]), |(base, new)| (std::slice::from_ref(base), new));
+    let read_all = |paths: &[PathBuf]| -> Result<Vec<(String, Report)>, Failed> {
+        paths.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect()
+    };
+    let (base, new) = (read_all(base)?, read_all(new)?);
+    let options = compare::Options {
+        tolerance: args.tolerance,
+        fail_on_regression: args.fail_on_regression,
+        ..compare::Options::default()
+    };
+    let comparison = compare::compare(&named(&base), &named(&new), &options).map_err(Failed::usage)?;
     let text =
         if args.json { comparison.to_json() } else { compare::page(&comparison, &style(Detail::Page)) };
     output::print(&text).map_err(Failed::environment)?;

@@ -1,12 +1,13 @@
-//! Whether two reports are of the same work, and what else differs between them.
+//! Whether reports are of the same work, and what else differs between them.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::Named;
+use super::figures::Groups;
 use crate::diagnose::FindingId;
-use crate::report::Report;
+use crate::report::{Report, things};
 
 /// Parameters that say how much was done or from where, not what was done: these may differ.
 const FREE: [&str; 6] = ["count", "seed", "source", "local_ports", "watch", "name"];
@@ -17,18 +18,51 @@ fn is_free(key: &str) -> bool {
 
 /// Why reports were not compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{new} cannot be compared with {base}: {}", differences.join("; "))]
-pub struct Refused {
-    /// The base's name.
-    pub base: String,
-    /// The new report's name.
-    pub new: String,
-    /// What differs, each in words.
-    pub differences: Vec<String>,
+pub enum Refused {
+    /// They are of different work.
+    #[error("{new} cannot be compared with {base}: {}", differences.join("; "))]
+    OtherWork {
+        /// A report's name.
+        base: String,
+        /// The name of the one that differs from it.
+        new: String,
+        /// What differs, each in words.
+        differences: Vec<String>,
+    },
+    /// A group holds the same run twice.
+    #[error("{one} and {other} are reports of the same run; each repeat has to be a run of its own")]
+    SameRun {
+        /// A report's name.
+        one: String,
+        /// The other's.
+        other: String,
+    },
+    /// A group is empty.
+    #[error("give at least one report for each side")]
+    NoReport,
 }
 
-/// Refuses a new report that other work made.
-pub(super) fn check(base: Named<'_>, new: Named<'_>) -> Result<(), Refused> {
+/// Refuses groups that cannot be held against each other.
+pub(super) fn check(base: &[Named<'_>], new: &[Named<'_>]) -> Result<(), Refused> {
+    let (Some(first), false) = (base.first(), new.is_empty()) else { return Err(Refused::NoReport) };
+    for other in base.iter().skip(1).chain(new) {
+        same_work(*first, *other)?;
+    }
+    for group in [base, new] {
+        for (i, one) in group.iter().enumerate() {
+            let same = |other: &&Named<'_>| {
+                one.report.started_at == other.report.started_at && one.report.seed == other.report.seed
+            };
+            if let Some(other) = group[i + 1..].iter().find(same) {
+                return Err(Refused::SameRun { one: one.name.into(), other: other.name.into() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a report that other work made.
+fn same_work(base: Named<'_>, new: Named<'_>) -> Result<(), Refused> {
     let mut differences = Vec::new();
     let (b, n) = (base.report, new.report);
     if b.target.kind != n.target.kind {
@@ -53,7 +87,7 @@ pub(super) fn check(base: Named<'_>, new: Named<'_>) -> Result<(), Refused> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Refused { base: base.name.to_owned(), new: new.name.to_owned(), differences })
+    Err(Refused::OtherWork { base: base.name.to_owned(), new: new.name.to_owned(), differences })
 }
 
 fn keys<'a>(a: &'a Value, b: &'a Value) -> BTreeSet<&'a String> {
@@ -69,40 +103,61 @@ fn words(value: Option<&Value>) -> String {
 }
 
 /// What else differs: the things that a change of figures may come from.
-pub(super) fn notes(base: &Report, new: &Report) -> Vec<String> {
+pub(super) fn notes(groups: Groups<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut note = |what: &str, b: &str, n: &str| {
-        if b != n {
-            notes.push(format!("{what}: {b} -> {n}"));
+    let mut note = |what: &str, of: &dyn Fn(&Report) -> String| {
+        let values = |runs: &[&Report]| runs.iter().map(|r| of(r)).collect::<BTreeSet<_>>();
+        let (base, new) = (values(groups.base), values(groups.new));
+        if base != new {
+            let joined = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join(" or ");
+            notes.push(format!("{what}: {} -> {}", joined(base), joined(new)));
+        } else if base.len() > 1 {
+            notes.push(format!("{what}: not the same in all runs of a group"));
         }
     };
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-    let (b, n) = (&base.target, &new.target);
-    note("firmware", &or_none(&b.firmware), &or_none(&n.firmware));
-    note("stack", &or_none(&b.stack), &or_none(&n.stack));
-    note("persona", &or_none(&b.persona), &or_none(&n.persona));
-    note("link", &or_none(&b.link), &or_none(&n.link));
-    let options: BTreeSet<_> = b.options.keys().chain(n.options.keys()).collect();
-    let none = "none".to_owned();
+    note("firmware", &|r| or_none(&r.target.firmware));
+    note("stack", &|r| or_none(&r.target.stack));
+    note("persona", &|r| or_none(&r.target.persona));
+    note("link", &|r| or_none(&r.target.link));
+    let options: BTreeSet<&String> = groups.all().flat_map(|r| r.target.options.keys()).collect();
     for key in options {
-        note(key, b.options.get(key).unwrap_or(&none), n.options.get(key).unwrap_or(&none));
+        note(key, &|r| r.target.options.get(key).cloned().unwrap_or_else(|| "none".into()));
     }
-    note("host kernel", &or_none(&base.host.kernel), &or_none(&new.host.kernel));
-    let cpus = |r: &Report| r.host.cpus.map_or("unknown".into(), |n| n.to_string());
-    note("host cpus", &cpus(base), &cpus(new));
-    note("espstress", &base.tool.version, &new.tool.version);
-    note("capture", base.capture.status.name(), new.capture.status.name());
-    for (r, name) in [(base, "the base"), (new, "the new run")] {
-        if r.interrupted {
-            notes.push(format!("{name} was interrupted"));
-        }
-        if host_limited(r) {
-            notes.push(format!(
-                "{name} was limited by its host: its latencies and rates are not the device's"
-            ));
-        }
+    note("host kernel", &|r| or_none(&r.host.kernel));
+    note("host cpus", &|r| r.host.cpus.map_or("unknown".into(), |n| n.to_string()));
+    note("espstress", &|r| r.tool.version.clone());
+    note("capture", &|r| r.capture.status.name().into());
+    for (runs, name) in [(groups.base, "base"), (groups.new, "new")] {
+        let mut count = |what: &str, is: &dyn Fn(&Report) -> bool| {
+            let n = runs.iter().filter(|r| is(r)).count();
+            if n > 0 {
+                notes.push(format!("{n} of {} {what}", things(runs.len() as u64, &format!("{name} run"))));
+            }
+        };
+        count("interrupted", &|r| r.interrupted);
+        count("limited by the testing machine: timings left out", &host_limited);
+    }
+    if groups.all().count() > 2 && apart(groups) {
+        notes.push(
+            "the groups ran one after the other: if the testing machine or the network changed between them, that looks \
+             like a change of the device; interleave the runs to rule it out"
+                .into(),
+        );
     }
     notes
+}
+
+/// Whether one group had ended before the other began. RFC 3339 in UTC sorts as text.
+fn apart(groups: Groups<'_>) -> bool {
+    let ends = |runs: &[&Report]| {
+        let times = || runs.iter().map(|r| r.started_at.clone());
+        Some((times().min()?, times().max()?))
+    };
+    match (ends(groups.base), ends(groups.new)) {
+        (Some(base), Some(new)) => base.1 < new.0 || new.1 < base.0,
+        _ => false,
+    }
 }
 
 /// Whether the testing machine, not the device, set the figures.

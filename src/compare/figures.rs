@@ -1,139 +1,279 @@
-//! The figures of one workload side by side, each with its own test.
+//! What is compared of a workload: its figures, run by run, and which of them decide.
 
 use std::collections::BTreeSet;
 
 use super::comparable::host_limited;
-use super::{Cell, Judgement, Options, Row};
+use super::permutation::Logs;
+use super::shares::{Count, Counts, Group};
 use crate::event::{AnomalyClass, AnomalyId, Failure};
-use crate::report::{LatencyFigures, Report, SeriesRow, Unit, Workload};
-use crate::stats::significance::{
-    p_of_counts, p_of_z, quantile_interval, rank_sum_of_histograms, rank_sum_of_samples,
-};
+use crate::report::{Report, Unit, Workload};
+use crate::stats::Phase;
 
-/// Chance that a difference taken for real is none.
-const LEVEL: f64 = 0.01;
-/// The same for an interval, in standard errors.
-const LEVEL_Z: f64 = 2.576;
-/// Fewest intervals of a series that a rate is judged by.
-const FEWEST_INTERVALS: usize = 8;
+/// Fewest attempts of a group that show, without a failure and beside a dozen other shares, that one in a hundred
+/// would have been seen.
+pub(super) const FEWEST_ATTEMPTS: u64 = 1_200;
+/// Fewest intervals of a single run that tell how its failures come.
+const FEWEST_INTERVALS: usize = 5;
+/// Quantiles that are compared, with the latencies of a run that each takes, as gates do.
+const QUANTILES: [(&str, f64, u64); 3] = [("p50", 0.5, 10), ("p90", 0.9, 20), ("p99", 0.99, 100)];
+/// Kinds of workload whose failures are made by the test: what becomes of their attempts is no measure.
+const PROVOKING: [&str; 2] = ["outage", "half_open"];
 
-/// Which way a figure is better.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Better {
-    Smaller,
-    Bigger,
+/// One figure of all runs.
+pub(super) struct Figure {
+    /// Its name, as in threshold expressions where there is one.
+    pub(super) name: String,
+    pub(super) unit: Unit,
+    /// Whether the verdict waits for it.
+    pub(super) key: bool,
+    pub(super) data: Data,
+    /// Why a run has no value of it, where some have none.
+    pub(super) missing: Option<&'static str>,
 }
 
-/// What the test of a difference came to.
-enum Test {
-    Real,
-    Chance,
-    Unknown(String),
+/// What a figure is made of.
+pub(super) enum Data {
+    /// A value of each run.
+    Timing {
+        /// Logarithms, in the order of the runs.
+        logs: Logs,
+        /// Whether more is better.
+        more_is_better: bool,
+    },
+    /// Events of each run.
+    Share {
+        /// Those that should be fewer.
+        bad: Counts,
+        /// Whether the share of the others is what is shown.
+        shows_good: bool,
+    },
 }
 
-impl Test {
-    fn of_p(p: f64) -> Self {
-        if p < LEVEL { Self::Real } else { Self::Chance }
+/// The two groups of runs.
+#[derive(Clone, Copy)]
+pub(super) struct Groups<'a> {
+    pub(super) base: &'a [&'a Report],
+    pub(super) new: &'a [&'a Report],
+}
+
+impl<'a> Groups<'a> {
+    /// All runs, the base's first.
+    pub(super) fn all(self) -> impl Iterator<Item = &'a Report> + Clone {
+        self.base.iter().chain(self.new).copied()
+    }
+
+    fn of<T>(self, each: impl Fn(&'a Report) -> T) -> Vec<T> {
+        self.all().map(each).collect()
     }
 }
 
-/// Every figure of `w` that either side measured.
-pub(super) fn rows(base: &Report, w: &Workload, new: &[&Report], options: &Options) -> Vec<Row> {
-    let table = Table { base, w, new, options };
-    let mut rows = Vec::new();
-    for phase in w.latency.keys() {
-        for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-            let figure = format!("latency.{}.{name}", phase.name());
-            rows.push(table.timing(
-                figure,
-                Unit::Us,
-                Better::Smaller,
-                |w| {
-                    let l = w.latency.get(phase)?;
-                    l.quantile_us(q)
-                },
-                |a, b| match (a.latency.get(phase), b.latency.get(phase)) {
-                    (Some(a), Some(b)) => quantiles(a, b, q),
-                    _ => Test::Unknown("not measured".into()),
-                },
-            ));
+/// Every figure of the workload `name` that a run of either group has.
+pub(super) fn of_workload(groups: Groups<'_>, name: &str) -> Vec<Figure> {
+    let runs: Vec<(&Report, &Workload)> =
+        groups.all().filter_map(|r| r.workload(name).map(|w| (r, w))).collect();
+    let Some((_, first)) = runs.first().copied() else { return Vec::new() };
+    let provoking = PROVOKING.contains(&first.kind.as_str());
+    let all = Runs { groups, name, runs: &runs };
+    let mut figures = vec![all.success_rate(!provoking)];
+    figures.extend(all.latencies(!provoking));
+    figures.extend(all.rates());
+    figures.extend(all.failures());
+    figures.extend(all.responses());
+    figures.extend(all.anomalies());
+    figures
+}
+
+/// The runs of one workload.
+struct Runs<'a> {
+    groups: Groups<'a>,
+    name: &'a str,
+    runs: &'a [(&'a Report, &'a Workload)],
+}
+
+impl Runs<'_> {
+    fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.runs.iter().map(|(_, w)| *w)
+    }
+
+    fn success_rate(&self, key: bool) -> Figure {
+        let bad = |w: &Workload| tried(w).saturating_sub(w.succeeded);
+        let intervals = |w: &Workload| {
+            let rows = w.series.iter().map(|row| {
+                let of = row.attempts.saturating_sub(row.failures.of_host());
+                Count::new(of.saturating_sub(row.succeeded), of)
+            });
+            rows.collect()
+        };
+        let bad = self.counts(|_, w| Some(Count::new(bad(w), tried(w))), intervals);
+        // A workload of few attempts is judged, and can be worse; that it is the same it could never show.
+        let key = key && bad.fewest() >= FEWEST_ATTEMPTS;
+        Figure {
+            name: "success_rate".into(),
+            unit: Unit::Ratio,
+            key,
+            data: Data::Share { bad, shows_good: true },
+            missing: None,
         }
-        let figure = format!("latency.{}.mean", phase.name());
-        rows.push(table.timing(
-            figure,
-            Unit::Us,
-            Better::Smaller,
-            |w| w.latency.get(phase)?.mean_us,
-            |a, b| match (a.latency.get(phase), b.latency.get(phase)) {
-                (Some(a), Some(b)) => means(a, b),
-                _ => Test::Unknown("not measured".into()),
-            },
-        ));
     }
-    rows.push(table.timing(
-        "rate".into(),
-        Unit::PerS,
-        Better::Bigger,
-        |w| w.attempts_per_s,
-        |a, b| rates(a, b, |row| row.attempts),
-    ));
-    if w.bytes.goodput > 0 {
-        rows.push(table.timing(
-            "goodput".into(),
-            Unit::BytesPerS,
-            Better::Bigger,
-            |w| w.goodput_bytes_per_s,
-            |a, b| rates(a, b, |row| row.bytes),
-        ));
+
+    fn latencies(&self, key: bool) -> Vec<Figure> {
+        let phases: BTreeSet<Phase> = self.workloads().flat_map(|w| w.latency.keys().copied()).collect();
+        let main = self.workloads().find_map(|w| w.main_latency().map(|(phase, _)| phase));
+        phases.into_iter().flat_map(|phase| self.distribution(phase, key && main == Some(phase))).collect()
     }
-    rows.push(table.row(
-        "success_rate".into(),
-        Unit::Ratio,
-        Better::Bigger,
-        |_, w| w.success_rate,
-        |a, b| Test::of_p(p_of_counts(a.1.succeeded, tried(a.1), b.1.succeeded, tried(b.1))),
-    ));
-    let names = new.iter().filter_map(|r| r.workload(&w.name)).chain([w]).flat_map(|w| w.failures.iter());
-    let names: BTreeSet<Failure> = names.map(|(f, _)| f).filter(|f| !f.is_host()).collect();
-    for f in names {
-        let share = |_: &Report, w: &Workload| share(w.failures.get(f), tried(w));
-        rows.push(table.row(
-            format!("failures.{}", f.name()),
-            Unit::Ratio,
-            Better::Smaller,
-            share,
-            |a, b| Test::of_p(p_of_counts(a.1.failures.get(f), tried(a.1), b.1.failures.get(f), tried(b.1))),
-        ));
+
+    /// Quantiles of a phase, and its geometric mean, into which the whole distribution goes.
+    fn distribution(&self, phase: Phase, key: bool) -> Vec<Figure> {
+        let histograms = self.groups.of(|r| {
+            let latency = r.workload(self.name)?.latency.get(&phase)?;
+            latency.histogram().filter(|h| !h.is_empty())
+        });
+        let limited = self.groups.of(host_limited);
+        let figure = |stat: &str, key: bool, takes: u64, value: &dyn Fn(usize) -> Option<f64>| {
+            let mut missing = None;
+            let one = |run: usize| {
+                let Some(h) = &histograms[run] else { return Err("not measured in every run") };
+                if limited[run] {
+                    return Err(
+                        "the testing machine, not the device, set the pace of some runs (host_limited)",
+                    );
+                }
+                if h.len() < takes {
+                    return Err("too few latencies in some runs");
+                }
+                value(run).ok_or("not measured in every run")
+            };
+            let logs = (0..histograms.len()).map(|run| one(run).map_err(|why| missing = Some(why)).ok());
+            let logs = logs.collect();
+            Figure {
+                name: format!("latency.{}.{stat}", phase.name()),
+                unit: Unit::Us,
+                key,
+                data: Data::Timing { logs, more_is_better: false },
+                missing,
+            }
+        };
+        let mut figures: Vec<Figure> = QUANTILES
+            .into_iter()
+            .map(|(stat, q, takes)| {
+                let value = |run: usize| {
+                    let ns = histograms[run].as_ref()?.value_at_quantile(q);
+                    log(ns as f64 / 1e3)
+                };
+                figure(stat, key && stat == "p50", takes, &value)
+            })
+            .collect();
+        let geometric = |run: usize| {
+            let h = histograms[run].as_ref()?;
+            let sum: f64 = h
+                .iter_recorded()
+                .map(|v| (v.value_iterated_to().max(1) as f64 / 1e3).ln() * v.count_at_value() as f64)
+                .sum();
+            Some(sum / h.len() as f64)
+        };
+        figures.push(figure("geometric_mean", false, 10, &geometric));
+        figures
     }
-    rows.extend(anomalies(&table));
-    rows
+
+    fn rates(&self) -> Vec<Figure> {
+        // In an open loop the rate was set, not measured.
+        if self.workloads().any(|w| w.latency.values().any(|l| l.uncorrected.is_some())) {
+            return Vec::new();
+        }
+        let mut figures = vec![self.rate("rate", Unit::PerS, |w| w.attempts_per_s)];
+        if self.workloads().any(|w| w.bytes.goodput > 0) {
+            figures.push(self.rate("goodput", Unit::BytesPerS, |w| w.goodput_bytes_per_s));
+        }
+        figures
+    }
+
+    fn rate(&self, name: &str, unit: Unit, value: impl Fn(&Workload) -> Option<f64>) -> Figure {
+        let logs = self.groups.of(|r| r.workload(self.name).filter(|_| !host_limited(r)).and_then(&value));
+        let logs: Logs = logs.into_iter().map(|value| log(value?)).collect();
+        let missing = logs.contains(&None).then_some("not measured in every run");
+        Figure {
+            name: name.into(),
+            unit,
+            key: false,
+            data: Data::Timing { logs, more_is_better: true },
+            missing,
+        }
+    }
+
+    fn failures(&self) -> Vec<Figure> {
+        let names = self.workloads().flat_map(|w| w.failures.iter().map(|(f, _)| f));
+        let names: BTreeSet<Failure> = names.filter(|f| !f.is_host()).collect();
+        let figure = |f: Failure| {
+            let intervals = |w: &Workload| {
+                w.series.iter().map(|row| Count::new(row.failures.get(f), row.attempts)).collect()
+            };
+            let bad = self.counts(|_, w| Some(Count::new(w.failures.get(f), tried(w))), intervals);
+            share(format!("failures.{}", f.name()), bad, false)
+        };
+        names.into_iter().map(figure).collect()
+    }
+
+    /// HTTP status codes, each as a share of all responses: fewer of 2xx are worse, more of any other.
+    fn responses(&self) -> Vec<Figure> {
+        let codes: BTreeSet<&String> = self.workloads().flat_map(|w| w.responses.keys()).collect();
+        let figure = |code: &String| {
+            let good = code.starts_with('2');
+            // Earlier versions' reports have none: then the runs have no responses to take a share of.
+            let count = |_: &Report, w: &Workload| {
+                let (n, all) =
+                    (w.responses.get(code).copied().unwrap_or(0), w.responses.values().sum::<u64>());
+                Some(Count::new(if good { all - n } else { n }, all))
+            };
+            share(format!("responses.{code}"), self.counts(count, |_| Vec::new()), good)
+        };
+        codes.into_iter().map(figure).collect()
+    }
+
+    fn anomalies(&self) -> Vec<Figure> {
+        let of_workload = |r: &Report| -> Vec<(AnomalyId, u64)> {
+            let rows = r.anomalies.iter().filter(|a| a.class == AnomalyClass::Device);
+            let rows = rows.filter(|a| a.workload.as_deref() == Some(self.name));
+            rows.map(|a| (a.id, a.connections)).collect()
+        };
+        let ids: BTreeSet<AnomalyId> = self.groups.all().flat_map(of_workload).map(|(id, _)| id).collect();
+        let figure = |id: AnomalyId| {
+            let count = |r: &Report, w: &Workload| {
+                let n = of_workload(r).iter().filter(|a| a.0 == id).map(|a| a.1).sum::<u64>();
+                r.capture.is_complete().then(|| Count::new(n, w.attempts.max(n)))
+            };
+            let looked = self.groups.all().all(|r| r.capture.is_complete());
+            let mut figure =
+                share(format!("anomalies.{}", id.name()), self.counts(count, |_| Vec::new()), false);
+            figure.missing = (!looked).then_some("the packets of some runs were not all looked at");
+            figure
+        };
+        ids.into_iter().map(figure).collect()
+    }
+
+    fn counts(
+        &self,
+        count: impl Fn(&Report, &Workload) -> Option<Count>,
+        intervals: impl Fn(&Workload) -> Vec<Count>,
+    ) -> Counts {
+        let group = |reports: &[&Report]| {
+            let of = |r: &&Report| r.workload(self.name).and_then(|w| count(r, w));
+            let runs: Vec<Count> = reports.iter().filter_map(of).collect();
+            let single = reports.first().filter(|_| reports.len() == 1);
+            let rows = single.and_then(|r| r.workload(self.name)).map(&intervals).unwrap_or_default();
+            let enough = rows.iter().filter(|c| c.of > 0).count() >= FEWEST_INTERVALS;
+            Group { runs, intervals: if enough { rows } else { Vec::new() } }
+        };
+        let connections = self.workloads().filter_map(|w| w.params.get("connections")?.as_u64()).max();
+        Counts {
+            base: group(self.groups.base),
+            new: group(self.groups.new),
+            connections: connections.unwrap_or(1),
+        }
+    }
 }
 
-fn anomalies(table: &Table<'_>) -> Vec<Row> {
-    let name = table.w.name.clone();
-    let counted = |r: &Report| -> Vec<(AnomalyId, u64)> {
-        let rows = r.anomalies.iter().filter(|a| a.class == AnomalyClass::Device);
-        let rows = rows.filter(|a| a.workload.as_deref() == Some(name.as_str()));
-        rows.map(|a| (a.id, a.connections)).collect()
-    };
-    let all = table.new.iter().copied().chain([table.base]).flat_map(&counted);
-    let ids: BTreeSet<AnomalyId> = all.map(|(id, _)| id).collect();
-    let of = |r: &Report, id: AnomalyId| counted(r).iter().filter(|a| a.0 == id).map(|a| a.1).sum::<u64>();
-    ids.into_iter()
-        .map(|id| {
-            let value = |r: &Report, w: &Workload| {
-                let n = of(r, id);
-                (n > 0 || r.capture.is_complete()).then(|| share(n, w.attempts.max(n))).flatten()
-            };
-            table.row(format!("anomalies.{}", id.name()), Unit::Ratio, Better::Smaller, value, |a, b| {
-                if !(a.0.capture.is_complete() && b.0.capture.is_complete()) {
-                    return Test::Unknown("the packets of one side were not all looked at".into());
-                }
-                let (k1, k2) = (of(a.0, id), of(b.0, id));
-                Test::of_p(p_of_counts(k1, a.1.attempts.max(k1), k2, b.1.attempts.max(k2)))
-            })
-        })
-        .collect()
+fn share(name: String, bad: Counts, shows_good: bool) -> Figure {
+    Figure { name, unit: Unit::Ratio, key: false, data: Data::Share { bad, shows_good }, missing: None }
 }
 
 /// Attempts that the host itself did not prevent.
@@ -141,124 +281,6 @@ fn tried(w: &Workload) -> u64 {
     w.attempts.saturating_sub(w.failures.of_host())
 }
 
-fn share(n: u64, of: u64) -> Option<f64> {
-    (of > 0).then(|| n as f64 / of as f64)
-}
-
-/// The sides of a comparison, for one workload.
-struct Table<'a> {
-    base: &'a Report,
-    w: &'a Workload,
-    new: &'a [&'a Report],
-    options: &'a Options,
-}
-
-impl Table<'_> {
-    /// A row of a figure that the host can spoil: not judged where one side was limited by its host.
-    fn timing(
-        &self,
-        figure: String,
-        unit: Unit,
-        better: Better,
-        value: impl Fn(&Workload) -> Option<f64>,
-        test: impl Fn(&Workload, &Workload) -> Test,
-    ) -> Row {
-        self.row(
-            figure,
-            unit,
-            better,
-            |_, w| value(w),
-            |a, b| {
-                if host_limited(a.0) || host_limited(b.0) {
-                    return Test::Unknown("one side was limited by its host".into());
-                }
-                test(a.1, b.1)
-            },
-        )
-    }
-
-    fn row(
-        &self,
-        figure: String,
-        unit: Unit,
-        better: Better,
-        value: impl Fn(&Report, &Workload) -> Option<f64>,
-        test: impl Fn((&Report, &Workload), (&Report, &Workload)) -> Test,
-    ) -> Row {
-        let base = value(self.base, self.w);
-        let cells = self.new.iter().map(|r| {
-            let Some(w) = r.workload(&self.w.name) else {
-                return unknown(None, "the report has no such workload".into());
-            };
-            match (base, value(r, w)) {
-                (Some(b), Some(n)) => self.cell(b, n, better, test((self.base, self.w), (r, w))),
-                (_, n) => unknown(n, "not measured on both sides".into()),
-            }
-        });
-        Row { figure, unit, base, new: cells.collect() }
-    }
-
-    fn cell(&self, base: f64, new: f64, better: Better, test: Test) -> Cell {
-        let change = (new - base) / base;
-        let change_percent = change.is_finite().then_some(change * 100.0);
-        let judgement = match test {
-            Test::Unknown(reason) => return Cell { change_percent, ..unknown(Some(new), reason) },
-            Test::Chance => Judgement::Chance,
-            // From nothing to something has no percentage and is beyond any tolerance.
-            Test::Real if change.is_finite() && change.abs() <= self.options.tolerance => Judgement::Slight,
-            Test::Real if new == base => Judgement::Chance,
-            Test::Real if (new < base) == (better == Better::Smaller) => Judgement::Better,
-            Test::Real => Judgement::Worse,
-        };
-        Cell { value: Some(new), change_percent, judgement, reason: None }
-    }
-}
-
-const fn unknown(value: Option<f64>, reason: String) -> Cell {
-    Cell { value, change_percent: None, judgement: Judgement::Unknown, reason: Some(reason) }
-}
-
-/// A quantile differs for real when the intervals in which it lies do not meet.
-fn quantiles(a: &LatencyFigures, b: &LatencyFigures, q: f64) -> Test {
-    let interval = |l: &LatencyFigures| quantile_interval(&l.histogram()?, q, LEVEL_Z);
-    match (interval(a), interval(b)) {
-        (Some(a), Some(b)) if a.1 < b.0 || b.1 < a.0 => Test::Real,
-        (Some(_), Some(_)) => Test::Chance,
-        _ => Test::Unknown("too few samples".into()),
-    }
-}
-
-/// A mean differs for real when one side's latencies tend to be greater, and in the mean's direction.
-fn means(a: &LatencyFigures, b: &LatencyFigures) -> Test {
-    let (Some(ha), Some(hb)) = (a.histogram(), b.histogram()) else {
-        return Test::Unknown("not measured".into());
-    };
-    if ha.len().min(hb.len()) < 30 {
-        return Test::Unknown("too few samples".into());
-    }
-    let Some(z) = rank_sum_of_histograms(&ha, &hb) else { return Test::Chance };
-    let same_way = (hb.mean() > ha.mean()) == (z > 0.0);
-    if same_way { Test::of_p(p_of_z(z)) } else { Test::Chance }
-}
-
-/// A rate differs for real when its intervals' rates do. In an open loop the rate was set, not measured.
-fn rates(a: &Workload, b: &Workload, of: fn(&SeriesRow) -> u64) -> Test {
-    let open = |w: &Workload| w.latency.values().any(|l| l.uncorrected.is_some());
-    if open(a) || open(b) {
-        return Test::Chance;
-    }
-    let samples = |w: &Workload| -> Vec<f64> {
-        // The last, shorter row is none of the equal ones.
-        let full = w.series.iter().map(|r| r.length_s).fold(0.0, f64::max) * 0.9;
-        w.series
-            .iter()
-            .filter(|r| r.length_s >= full && full > 0.0)
-            .map(|r| of(r) as f64 / r.length_s)
-            .collect()
-    };
-    let (a, b) = (samples(a), samples(b));
-    if a.len().min(b.len()) < FEWEST_INTERVALS {
-        return Test::Unknown(format!("too short: a rate takes {FEWEST_INTERVALS} intervals on both sides"));
-    }
-    rank_sum_of_samples(&a, &b).map_or(Test::Chance, |z| Test::of_p(p_of_z(z)))
+fn log(value: f64) -> Option<f64> {
+    (value > 0.0 && value.is_finite()).then(|| value.ln())
 }

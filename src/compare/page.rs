@@ -1,100 +1,154 @@
-//! The comparison as a page: decision first, then what may explain it, then a table a workload.
+//! The comparison as a page: the verdict first, then what may explain it, findings, and a table a workload.
 
 use std::fmt::Write as _;
 
-use super::{Cell, Comparison, Decision, Judgement, Row};
-use crate::report::{Colour, Detail, Style, human_figure};
+use super::{Comparison, Decision, FindingRow, Row, Scale, percent};
+use crate::diagnose::Severity;
+use crate::report::{Style, human_figure, things};
 
-/// The page. Figures that differ by chance only are left out unless the style asks for evidence.
+/// The page: every figure, with its interval and the smallest difference that would have been seen.
 #[must_use]
 pub fn page(c: &Comparison, style: &Style) -> String {
     let mut out = String::new();
-    for column in &c.new {
-        let (word, code) = match column.decision {
-            Decision::Regression => ("WORSE", "1;31"),
-            Decision::Better => ("BETTER", "1;32"),
-            Decision::Same => ("SAME", "1;32"),
-            Decision::Undecided => ("UNDECIDED", "1;33"),
-        };
-        let _ = writeln!(out, "{}  {} against {}", paint(*style, code, word), column.name, c.base);
-        for note in &column.notes {
-            let _ = writeln!(out, "  {note}");
-        }
-        let names =
-            |ids: &[crate::diagnose::FindingId]| ids.iter().map(|i| i.name()).collect::<Vec<_>>().join(", ");
-        if !column.findings_gained.is_empty() {
-            let _ = writeln!(out, "  found now, not before: {}", names(&column.findings_gained));
-        }
-        if !column.findings_lost.is_empty() {
-            let _ = writeln!(out, "  found before, not now: {}", names(&column.findings_lost));
-        }
-    }
-    for w in &c.workloads {
-        let rows: Vec<_> =
-            w.rows.iter().filter(|r| style.detail == Detail::Evidence || r.new.iter().any(telling)).collect();
-        let left_out = w.rows.len() - rows.len();
-        let mut table = vec![vec![w.name.clone(), "base".to_owned()]];
-        table[0].extend(c.new.iter().flat_map(|n| [n.name.clone(), String::new(), String::new()]));
-        for r in &rows {
-            let mut line = vec![format!("  {}", r.figure), words(r.base, r.unit)];
-            line.extend(r.new.iter().flat_map(|cell| {
-                let change = cell.change_percent.map_or_else(String::new, |p| format!("{p:+.1} %"));
-                [words(cell.value, r.unit), change, judgement(cell).to_owned()]
-            }));
-            table.push(line);
-        }
-        out.push('\n');
-        aligned(&mut out, &table, *style);
-        for (reason, figures) in reasons(&rows) {
-            let _ = writeln!(out, "  not judged: {}: {reason}", figures.join(", "));
-        }
-        if left_out > 0 {
-            let _ = writeln!(out, "  {left_out} more figures differ by no more than chance");
-        }
-    }
-    let percent = c.tolerance * 100.0;
+    let runs = |names: &[String], side: &str| things(names.len() as u64, &format!("{side} run"));
+    let word = c.decision.words().to_uppercase();
     let _ = writeln!(
         out,
-        "\nworse, better: real (99 %) and by more than {percent} %; slight: real, within that; chance: no more than chance"
+        "{}  {} against {}",
+        paint(*style, code(c.decision), &word),
+        runs(&c.new, "new"),
+        runs(&c.base, "base")
     );
+    style.wrapped(&mut out, "  ", 2, &c.because);
+    for note in &c.notes {
+        style.wrapped(&mut out, "  ", 2, note);
+    }
+    if !c.findings.is_empty() {
+        let mut table = vec![cells(["findings", "base", "new", ""])];
+        table.extend(c.findings.iter().map(finding));
+        out.push('\n');
+        aligned(&mut out, &table, *style);
+    }
+    for w in &c.workloads {
+        let mut table = vec![cells([&w.name, "base", "new", "change", "interval", "visible", ""])];
+        // Phases that hardly occur, as connecting does on standing connections; the reason is told below.
+        let shown = w.rows.iter().filter(|r| r.key || r.base.or(r.new).is_some());
+        table.extend(shown.map(line));
+        out.push('\n');
+        aligned(&mut out, &table, *style);
+        for (reason, figures) in reasons(&w.rows) {
+            style.wrapped(&mut out, "  ", 4, &format!("can't tell {}: {reason}", figures.join(", ")));
+        }
+    }
+    out.push('\n');
+    for line in legend(c) {
+        style.wrapped(&mut out, "", 0, &line);
+    }
     out
 }
 
-/// Why figures could not be judged: each reason once, with the figures that it concerns.
-fn reasons<'a>(rows: &[&'a Row]) -> Vec<(&'a str, Vec<&'a str>)> {
+fn legend(c: &Comparison) -> [String; 3] {
+    let beyond = c.fail_on_regression.map_or_else(String::new, |limit| {
+        format!(" Latencies and rates are worse only by more than {}.", percent(limit))
+    });
+    let margin = percent(c.fail_on_regression.unwrap_or(c.tolerance));
+    [
+        format!(
+            "* key figure: the verdict waits for it. visible: the smallest change for the worse that would have been seen, \
+             nine times of ten. same: the interval is within {margin}, of a share within {} pt.{beyond}",
+            c.share_tolerance * 100.0
+        ),
+        format!(
+            "Two groups of the same thing are called changed in {} of comparisons at most.",
+            percent(c.level)
+        ),
+        format!("Latencies and rates: {}. Shares: {}.", c.method.timings, c.method.shares),
+    ]
+}
+
+fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).into()
+}
+
+fn finding(f: &FindingRow) -> Vec<String> {
+    let severity = if f.severity == Severity::Error { "error" } else { "warning" };
+    let runs = |n: u64, of: u64| format!("{n} of {of}");
+    vec![
+        format!("  {severity} {}", f.id.name()),
+        runs(f.base, f.base_of),
+        runs(f.new, f.new_of),
+        f.decision.words().to_owned(),
+    ]
+}
+
+fn line(r: &Row) -> Vec<String> {
+    let value = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| human_figure(v, r.unit));
+    let none = || "-".to_owned();
+    let (change, interval, visible) = match r.scale {
+        Scale::Ratio => (
+            r.ratio.map_or_else(none, |ratio| format!("x {}", times(ratio))),
+            r.low.zip(r.high).map_or_else(none, |(low, high)| format!("{} to {}", times(low), times(high))),
+            r.smallest_visible.map_or_else(none, |v| format!("{} %", rounded(v * 100.0))),
+        ),
+        Scale::Difference => (
+            r.base.zip(r.new).map_or_else(none, |(base, new)| points(new - base)),
+            r.low.zip(r.high).map_or_else(none, |(low, high)| format!("{} to {}", points(low), points(high))),
+            r.smallest_visible.map_or_else(none, |v| format!("{} pt", rounded(v * 100.0))),
+        ),
+    };
+    let star = if r.key { "*" } else { " " };
+    vec![
+        format!("{star} {}", r.figure),
+        value(r.base),
+        value(r.new),
+        change,
+        interval,
+        visible,
+        r.decision.words().to_owned(),
+    ]
+}
+
+/// A ratio; beyond a thousand nobody reads its digits.
+fn times(ratio: f64) -> String {
+    if ratio >= 1_000.0 {
+        "over 1000".into()
+    } else if ratio >= 10.0 {
+        format!("{ratio:.0}")
+    } else {
+        format!("{ratio:.3}")
+    }
+}
+
+/// A difference of shares in percentage points.
+fn points(difference: f64) -> String {
+    let points = difference * 100.0;
+    if points == 0.0 { "0 pt".into() } else { format!("{points:+.2} pt") }
+}
+
+fn rounded(percent: f64) -> String {
+    if percent >= 100_000.0 {
+        "over 100000".into()
+    } else if percent.abs() >= 10.0 {
+        format!("{percent:.0}")
+    } else {
+        format!("{percent:.2}")
+    }
+}
+
+/// Why figures can't be told: each reason once, with the figures that it concerns.
+fn reasons(rows: &[Row]) -> Vec<(&str, Vec<&str>)> {
     let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
     for row in rows {
-        for reason in row.new.iter().filter_map(|cell| cell.reason.as_deref()) {
-            let known = all.iter_mut().find(|(known, _)| *known == reason);
-            match known {
-                Some((_, figures)) if figures.last() == Some(&row.figure.as_str()) => {}
-                Some((_, figures)) => figures.push(&row.figure),
-                None => all.push((reason, vec![&row.figure])),
-            }
+        let Some(reason) = row.reason.as_deref() else { continue };
+        match all.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, figures)) => figures.push(&row.figure),
+            None => all.push((reason, vec![&row.figure])),
         }
     }
     all
 }
 
-const fn telling(cell: &Cell) -> bool {
-    !matches!(cell.judgement, Judgement::Chance)
-}
-
-fn words(value: Option<f64>, unit: crate::report::Unit) -> String {
-    value.map_or_else(|| "-".into(), |v| human_figure(v, unit))
-}
-
-const fn judgement(cell: &Cell) -> &'static str {
-    match cell.judgement {
-        Judgement::Worse => "worse",
-        Judgement::Better => "better",
-        Judgement::Slight => "slight",
-        Judgement::Chance => "chance",
-        Judgement::Unknown => "not judged",
-    }
-}
-
-/// Columns in line: names and judgements to the left, figures to the right.
+/// Columns in line: the first and the last to the left, figures to the right.
 fn aligned(out: &mut String, table: &[Vec<String>], style: Style) {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
@@ -103,26 +157,32 @@ fn aligned(out: &mut String, table: &[Vec<String>], style: Style) {
     for row in table {
         let mut line = String::new();
         for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let left = i == 0 || (i > 1 && (i - 2) % 3 == 2);
             if i > 0 {
                 line.push_str("  ");
             }
+            let left = i == 0 || i + 1 == columns;
             let padded = if left { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
-            line.push_str(&match cell.as_str() {
-                "worse" => paint(style, "1;31", &padded),
-                "better" => paint(style, "1;32", &padded),
-                "not judged" => paint(style, "2", &padded),
-                _ => padded,
-            });
+            let decision = [Decision::Worse, Decision::Better, Decision::CantTell]
+                .into_iter()
+                .find(|d| i + 1 == columns && d.words() == cell);
+            line.push_str(&decision.map_or_else(|| padded.clone(), |d| paint(style, code(d), &padded)));
         }
         out.push_str(line.trim_end());
         out.push('\n');
     }
 }
 
+const fn code(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Worse => "1;31",
+        Decision::Better | Decision::Same => "1;32",
+        Decision::CantTell => "1;33",
+    }
+}
+
 fn paint(style: Style, code: &str, text: &str) -> String {
     match style.colour {
-        Colour::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
-        Colour::Plain => text.to_owned(),
+        crate::report::Colour::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        crate::report::Colour::Plain => text.to_owned(),
     }
 }

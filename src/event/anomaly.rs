@@ -14,6 +14,7 @@ pub enum AnomalyId {
     SynRefused,
     SynUnanswered,
     TimewaitCollision,
+    DialCollision,
     RstAfterHandshake,
     ClosedUnserved,
     AbortiveClose,
@@ -36,10 +37,11 @@ pub enum AnomalyId {
 
 impl AnomalyId {
     /// Every id, in the order of reports.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SynRefused,
         Self::SynUnanswered,
         Self::TimewaitCollision,
+        Self::DialCollision,
         Self::RstAfterHandshake,
         Self::ClosedUnserved,
         Self::AbortiveClose,
@@ -67,6 +69,7 @@ impl AnomalyId {
             Self::SynRefused => "syn_refused",
             Self::SynUnanswered => "syn_unanswered",
             Self::TimewaitCollision => "timewait_collision",
+            Self::DialCollision => "dial_collision",
             Self::RstAfterHandshake => "rst_after_handshake",
             Self::ClosedUnserved => "closed_unserved",
             Self::AbortiveClose => "abortive_close",

@@ -26,7 +26,7 @@ pub enum DeviceEnds {
     /// By address, and by port where one is given; what touches none of them is left out.
     Known(Vec<(IpAddr, Option<u16>)>),
     /// The device is the side that was connected to; where the beginning is not captured, the side with
-    /// the lower port.
+    /// the lower port. An MQTT broker is the host.
     Guessed,
 }
 
@@ -247,6 +247,7 @@ impl Observer {
             None => Direction::FromHost,
         };
         if from == Direction::FromDevice {
+            self.summary.device_packets += 1;
             self.quiet.heard(at);
         }
         self.judge(slot, segment, from, at, sink);
@@ -283,7 +284,7 @@ impl Observer {
             // A lone RST says nothing about a connection of which nothing else is known.
             return (!s.flags.has(Flags::RST)).then(|| self.begin(s, from, at, sink));
         };
-        match belongs(self.table.flow(slot), s, from) {
+        match belongs(self.table.flow(slot), s, from, at) {
             Belongs::Here => Some(slot),
             Belongs::Nowhere => None,
             Belongs::ToNew => {
@@ -597,7 +598,7 @@ enum Belongs {
 }
 
 /// Whether a segment belongs to the connection that is known between its ends.
-fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
+fn belongs(flow: &Flow, s: &Segment, from: Direction, at: i64) -> Belongs {
     if s.flags.has(Flags::RST) {
         // In SYN-SENT a RST that does not acknowledge the SYN is an older connection's.
         let old = flow.host_opens()
@@ -608,7 +609,7 @@ fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
     let own = flow.half(from);
     if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
         // Windows and lwIP try again with the same number after a refusal: that is a new attempt.
-        if flow.stage == Stage::Opening && flow.ended.is_some() {
+        if (flow.stage == Stage::Opening && flow.ended.is_some()) || flow.dials_again(from, at) {
             return Belongs::ToNew;
         }
         let answers = flow.stage == Stage::Opening && flow.opener != Some(from);
@@ -633,12 +634,19 @@ fn belongs(flow: &Flow, s: &Segment, from: Direction) -> Belongs {
     if far && flow.ended.is_some() { Belongs::ToNew } else { Belongs::Here }
 }
 
+/// Ports of MQTT brokers, which devices dial.
+const BROKERS: [u16; 2] = [1883, 8883];
+
 /// Who sends, where only the segment tells.
 fn guess(s: &Segment) -> Direction {
-    let host_sends = match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
+    let host_sends = match (BROKERS.contains(&s.source_port), BROKERS.contains(&s.destination_port)) {
         (true, false) => true,
-        (true, true) => false,
-        (false, _) => s.source_port >= s.destination_port,
+        (false, true) => false,
+        _ => match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
+            (true, false) => true,
+            (true, true) => false,
+            (false, _) => s.source_port >= s.destination_port,
+        },
     };
     if host_sends { Direction::FromHost } else { Direction::FromDevice }
 }

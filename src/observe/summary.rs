@@ -81,6 +81,8 @@ pub struct WireSummary {
     pub packets: u64,
     /// Of those, TCP segments to or from the device.
     pub tcp_packets: u64,
+    /// Of those, the ones that the device sent.
+    pub device_packets: u64,
     /// Frames whose headers were cut or contradict themselves.
     pub damaged: u64,
     /// Frames in which TCP may be, and which are not read.

@@ -95,7 +95,9 @@ fn beyond(w: &Workload, capacity: Option<u64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::{AccountRow, Accounted, Examination};
     use crate::event::Failure;
+    use crate::report::style::Style;
     use crate::report::thresholds::Gates;
     use crate::report::{OutageSummary, Target, TargetKind};
     use crate::stats::{Phase, Recorder};
@@ -127,6 +129,41 @@ mod tests {
         for within in [report(4, 8), report(16, 2)] {
             assert!(!verdict_line(&judged(within)).contains("capacity"));
         }
+    }
+
+    #[test]
+    fn a_doctors_cross_that_no_finding_explains_leaves_the_verdict_open() {
+        let check = |mark| Check { name: "HTTP".into(), mark, seen: "0 of 64 requests answered".into() };
+        let examined = |mark| {
+            let mut r = report(4, 0);
+            r.examination = Some(Examination { checks: vec![check(mark)], ..Examination::default() });
+            judged(r)
+        };
+        let crossed = examined(Mark::Bad);
+        assert_eq!(crossed.verdict, Verdict::Inconclusive);
+        let page = crate::report::text::page(&crossed, &Style::default());
+        assert!(page.contains("Something is wrong, and no finding says what"), "{page}");
+        assert!(!page.contains("Nothing is wrong"), "{page}");
+        let well = examined(Mark::Good);
+        assert_eq!(well.verdict, Verdict::Pass);
+        assert!(crate::report::text::page(&well, &Style::default()).contains("Nothing is wrong"));
+    }
+
+    #[test]
+    fn failures_that_nothing_explains_leave_the_usual_gate_open() {
+        let mut r = report(4, 2);
+        r.account.push(AccountRow {
+            workload: "head".into(),
+            accounted: Accounted::Unexplained,
+            by: None,
+            attempts: 2,
+            failures: [(Failure::ConnectTimeout, 2)].into(),
+            first_s: 0.0,
+            last_s: 1.0,
+        });
+        assert_eq!(judged(r.clone()).verdict, Verdict::Inconclusive);
+        (r.account[0].accounted, r.account[0].by) = (Accounted::Excused, Some("link_away".into()));
+        assert_eq!(judged(r).verdict, Verdict::Pass);
     }
 
     #[test]

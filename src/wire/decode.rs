@@ -38,6 +38,9 @@ pub struct Segment {
     pub checksum: u16,
     /// Window shift, on a SYN that offers it.
     pub window_scale: Option<u8>,
+    /// Whether the radio frame says that it may have been heard before: it is sent again, or passed on by the access
+    /// point.
+    pub heard_again: bool,
 }
 
 impl Segment {
@@ -82,7 +85,7 @@ pub enum NotSegment {
 /// What is not read here although TCP may be inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unread {
-    /// Encrypted: IPsec, MACsec, PPP encryption.
+    /// Encrypted: IPsec, MACsec, PPP encryption, 802.11.
     Encrypted,
     /// Compressed headers or payload of PPP.
     Compressed,
@@ -96,6 +99,8 @@ pub enum Unread {
     Mesh,
     /// Frames that a remote sniffer sent on, of a kind that is not known.
     Sniffer,
+    /// Several packets in one 802.11 frame (A-MSDU).
+    Aggregated,
     /// A packet of a tunnel that was cut into fragments: all but the first.
     TunnelFragment,
     /// More layers in each other than are followed.
@@ -107,13 +112,14 @@ impl Unread {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Encrypted => "an encrypted tunnel",
+            Self::Encrypted => "an encrypted link or tunnel",
             Self::Compressed => "a compressed PPP link",
             Self::Gre => "a GRE tunnel of unknown kind",
             Self::L2tp => "an L2TP tunnel",
             Self::ServiceHeader => "a service function chain (NSH)",
             Self::Mesh => "a batman-adv mesh",
             Self::Sniffer => "a remote sniffer (TZSP) of unknown kind",
+            Self::Aggregated => "aggregated 802.11 frames (A-MSDU)",
             Self::TunnelFragment => "a fragmented tunnel",
             Self::TooDeep => "tunnels nested too deeply",
         }
@@ -167,7 +173,10 @@ pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segmen
         let packet = packet(network, captured, on_wire)?;
         if packet.protocol == TCP {
             return match packet.part {
-                None => segment(&packet),
+                None => {
+                    let segment = segment(&packet)?;
+                    Ok(Segment { heard_again: link.may_be_heard_again(captured), ..segment })
+                }
                 Some(part) => Err(fragment(&packet, part)),
             };
         }
@@ -268,6 +277,7 @@ fn segment(packet: &Packet<'_>) -> Result<Segment, NotSegment> {
         ip_id: packet.id,
         checksum: tcp.checksum(),
         window_scale,
+        heard_again: false,
     })
 }
 

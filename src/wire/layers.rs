@@ -3,12 +3,12 @@
 //! Formats, and where they are defined: VLAN tags (802.1Q, 802.1ad, 802.1ah), MACsec that is not encrypted
 //! (802.1AE), LLC and SNAP (802.2, RFC 1042), PPP (RFC 1661), PPPoE (RFC 2516), MPLS (RFC 3032) and Ethernet over it
 //! (RFC 4448), IP in IP (RFC 2003, RFC 4213), GRE (RFC 2784, RFC 2890), ERSPAN, VXLAN (RFC 7348), Geneve (RFC 8926),
-//! GTP-U (3GPP TS 29.281), TZSP, the netfilter log, SLIP.
+//! GTP-U (3GPP TS 29.281), TZSP, the netfilter log, SLIP, 802.11.
 //!
 //! Every step moves on in the frame or ends the walk, and the number of steps is bounded: any bytes give a result.
 
 use super::bytes::{be16, byte};
-use super::{Network, NetworkKind, NotSegment, Unread};
+use super::{Network, NetworkKind, NotSegment, Unread, wifi};
 
 /// More layers than any network stacks.
 const STEPS_AT_MOST: usize = 24;
@@ -36,6 +36,10 @@ pub(super) enum Layer {
     Slip,
     /// The netfilter log.
     Nflog,
+    /// An 802.11 frame.
+    Wifi,
+    /// The same behind a radiotap header; both are the beginning of a frame.
+    Radiotap,
     /// An IP header, of the version that it says.
     Ip,
     /// An IP header of the version that was announced.
@@ -47,7 +51,7 @@ pub(super) enum Layer {
 }
 
 /// One step: the next layer and where it begins.
-type Step = Result<(Layer, usize), NotSegment>;
+pub(super) type Step = Result<(Layer, usize), NotSegment>;
 
 /// Walks from `layer` at `offset` to an IP header.
 pub(super) fn network(frame: &[u8], layer: Layer, offset: usize) -> Result<Network, NotSegment> {
@@ -67,6 +71,8 @@ pub(super) fn network(frame: &[u8], layer: Layer, offset: usize) -> Result<Netwo
             Layer::Mpls => mpls(frame, at)?,
             Layer::Slip => slip(frame, at),
             Layer::Nflog => nflog(frame, at)?,
+            Layer::Wifi => wifi::data(frame, false)?,
+            Layer::Radiotap => wifi::data(frame, true)?,
             Layer::Gre => gre(frame, at)?,
             Layer::Udp => udp(frame, at)?,
         };

@@ -34,6 +34,14 @@ fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     ipv4(17, &[&header, payload].concat())
 }
 
+/// An 802.11 header of a frame of that kind, and SNAP for IPv4 behind it.
+fn wifi(control: u8, flags: u8, length: usize) -> Vec<u8> {
+    let mut header = vec![0; length];
+    header[..2].copy_from_slice(&[control, flags]);
+    header.extend([0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+    header
+}
+
 fn read(link: Link, frame: &[u8]) -> Result<Segment, NotSegment> {
     decode(link, frame, frame.len())
 }
@@ -41,6 +49,7 @@ fn read(link: Link, frame: &[u8]) -> Result<Segment, NotSegment> {
 /// What comes out of `frame` is the segment of [`tcp`], and every way to cut the frame is survived.
 fn holds_tcp(what: &str, link: Link, frame: &[u8]) {
     let segment = read(link, frame).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    let segment = Segment { heard_again: false, ..segment };
     let expected = decode(Link::Raw, &tcp(), 40).unwrap();
     assert_eq!(segment, expected, "{what}");
     for n in 0..frame.len() {
@@ -191,6 +200,25 @@ fn what_may_hold_tcp_and_is_not_read_is_told_apart_from_what_holds_none() {
     ] {
         assert_eq!(read(Link::Ethernet, &ethernet(kind, &payload)), expected, "{kind:x}");
     }
+}
+
+#[test]
+fn frames_of_a_radio_that_hold_no_packet_or_none_that_can_be_read() {
+    let read = |control, flags, length| read(Link::Wifi, &with(&wifi(control, flags, length), &tcp()));
+    let segment = |flags| read(0x08, flags, 24).map(|s| s.heard_again);
+    assert_eq!((segment(0x01), segment(0x09), segment(0x02)), (Ok(false), Ok(true), Ok(true)));
+    assert_eq!(read(0x08, 0x41, 24), Err(NotSegment::Unread(Unread::Encrypted)));
+    for no_data in [0x80, 0x48, 0xc8, 0xd4] {
+        assert_eq!(read(no_data, 0x01, 24), Err(NotSegment::Other), "{no_data:x}");
+    }
+    let mut aggregated = with(&wifi(0x88, 0x01, 26), &tcp());
+    aggregated[24] = 0x80;
+    assert_eq!(
+        decode(Link::Wifi, &aggregated, aggregated.len()),
+        Err(NotSegment::Unread(Unread::Aggregated))
+    );
+    let bad_check_sequence = with(&with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x40], &wifi(0x08, 1, 24)), &tcp());
+    assert_eq!(decode(Link::Radiotap, &bad_check_sequence, 200), Err(NotSegment::Other));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Link layers: how the frames of a capture begin.
 
 use super::layers::{self, Layer};
+use super::wifi;
 
 /// How frames of a capture begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +33,10 @@ pub enum Link {
     Llc,
     /// An MPLS label stack.
     Mpls,
+    /// 802.11 as a sniffer hears it.
+    Wifi,
+    /// The same behind a radiotap header.
+    Radiotap,
 }
 
 /// Which IP the link layer announced.
@@ -54,7 +59,7 @@ pub struct Network {
 
 impl Link {
     /// Every link that is read.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Ethernet,
         Self::Raw,
         Self::LinuxSll,
@@ -68,6 +73,8 @@ impl Link {
         Self::Nflog,
         Self::Llc,
         Self::Mpls,
+        Self::Wifi,
+        Self::Radiotap,
     ];
 
     /// From the link type of a pcap header, a pcapng interface block or libpcap's `datalink()`; `None` for
@@ -90,6 +97,8 @@ impl Link {
             239 => Self::Nflog,
             100 => Self::Llc,
             219 => Self::Mpls,
+            105 => Self::Wifi,
+            127 => Self::Radiotap,
             _ => return None,
         })
     }
@@ -111,6 +120,8 @@ impl Link {
             Self::Nflog => 239,
             Self::Llc => 100,
             Self::Mpls => 219,
+            Self::Wifi => 105,
+            Self::Radiotap => 127,
         }
     }
 
@@ -130,6 +141,17 @@ impl Link {
             Self::Nflog => (Layer::Nflog, 0),
             Self::Llc => (Layer::Llc, 0),
             Self::Mpls => (Layer::Mpls, 0),
+            Self::Wifi => (Layer::Wifi, 0),
+            Self::Radiotap => (Layer::Radiotap, 0),
+        }
+    }
+
+    /// Whether a frame says itself that it may have been heard before: 802.11 repeats and relays.
+    pub(super) fn may_be_heard_again(self, frame: &[u8]) -> bool {
+        match self {
+            Self::Wifi => wifi::may_be_heard_again(frame, false),
+            Self::Radiotap => wifi::may_be_heard_again(frame, true),
+            _ => false,
         }
     }
 
@@ -194,6 +216,6 @@ mod tests {
         for link in Link::ALL {
             assert_eq!(Link::from_link_type(link.link_type()), Some(link));
         }
-        assert_eq!(Link::from_link_type(127), None);
+        assert_eq!(Link::from_link_type(189), None);
     }
 }

@@ -12,6 +12,7 @@ mod ipv6;
 mod layers;
 mod link;
 mod tcp;
+mod wifi;
 
 pub use decode::{Fragment, NotSegment, Segment, Unread, decode};
 pub use ipv4::Ipv4;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod apart;
+pub mod programs;
+pub mod said;
 pub mod scripted;
 
 use std::io::{Read, Write};

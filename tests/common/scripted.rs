@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// An address of the host's own on which no other test listens, with a port that no client is given in between: they come
 /// from above 32768.
 pub fn own_address() -> SocketAddr {
@@ -20,13 +22,24 @@ pub fn own_address() -> SocketAddr {
 /// A server on an address of its own: `script` gets each connection, on a thread of its own. It listens until the test's
 /// process ends.
 pub fn scripted(script: impl Fn(Peer) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind(own_address()).unwrap();
-    let address = listener.local_addr().unwrap();
     let script = Arc::new(script);
+    serial(128, move |peer| {
+        let script = Arc::clone(&script);
+        std::thread::spawn(move || script(peer));
+    })
+}
+
+/// The same by one thread alone, which accepts the next connection when `script` returns; the listening socket has a
+/// backlog of so many.
+pub fn serial(backlog: i32, mut script: impl FnMut(Peer) + Send + 'static) -> SocketAddr {
+    let address = own_address();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(backlog).unwrap();
     std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let script = Arc::clone(&script);
-            std::thread::spawn(move || script(Peer { stream, unread: Vec::new() }));
+        for stream in TcpListener::from(socket).incoming().flatten() {
+            script(Peer { stream, unread: Vec::new() });
         }
     });
     address
@@ -93,9 +106,20 @@ impl Peer {
         Some(got)
     }
 
+    /// Reads byte by byte until this one, or the client's FIN.
+    pub fn receive_up_to(&mut self, last: u8) {
+        let mut one = [0];
+        while self.stream.read(&mut one).is_ok_and(|got| got == 1) && one != [last] {}
+    }
+
     /// What came and was not taken as a request.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
+    }
+
+    /// The same socket once more, to end it from elsewhere.
+    pub fn handle(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 
     /// How long one read waits from now on.

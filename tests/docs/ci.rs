@@ -67,14 +67,57 @@ fn a_benchmark_keeps_its_reports_their_medians_and_a_summary() {
 #[test]
 fn a_benchmark_worse_than_its_baseline_is_status_one_and_says_what_is_worse() {
     let folder = tempfile::tempdir().unwrap();
-    let few = "-n 12 --repeat 1 --no-capture --no-gate --baseline-if-any base";
+    let few = "--repeat 3 --no-capture --no-gate --timeout-read 200ms --timeout-connect 200ms --baseline-if-any base";
     let Some(first) = benchmark(folder.path(), &format!("{few} --keep base")) else { return };
     ended_with(&first, 0);
     let second = benchmark(folder.path(), &format!("{few} --keep new --persona frozen")).unwrap();
     ended_with(&second, 1);
-    let summary = std::fs::read_to_string(folder.path().join("new/summary.md")).unwrap();
-    assert!(summary.contains("| worse | `head.success_rate` |"), "{summary}");
-    assert!(folder.path().join("new/compare-1.json").exists());
+    let kept = folder.path().join("new");
+    let summary = std::fs::read_to_string(kept.join("summary.md")).unwrap();
+    assert!(summary.contains("| **worse** | `head.success_rate` |"), "{summary}");
+    assert_eq!(json(&kept.join("compare.json"))["decision"], "worse");
+    // Stored runs are not interleaved with the new ones, and the page says what that means.
+    assert!(std::fs::read_to_string(kept.join("compare.txt")).unwrap().contains("one after the other"));
+}
+
+#[test]
+fn a_benchmark_runs_base_and_new_in_turns_and_cant_tell_from_a_few_attempts() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = format!("--base-program {}", env!("CARGO_BIN_EXE_espstress"));
+    let Some(output) =
+        benchmark(folder.path(), &format!("--repeat 2 --no-capture --no-gate --keep kept {base}"))
+    else {
+        return;
+    };
+    // 240 attempts without a failure don't show one in a hundred, and two runs no latency.
+    ended_with(&output, 4);
+    let kept = folder.path().join("kept");
+    let mut runs: Vec<(String, &str)> = ["base-1", "run-1", "run-2", "base-2"]
+        .into_iter()
+        .map(|name| {
+            (json(&kept.join(format!("{name}.json")))["started_at"].as_str().unwrap().to_owned(), name)
+        })
+        .collect();
+    runs.sort();
+    let order: Vec<&str> = runs.iter().map(|(_, name)| *name).collect();
+    assert_eq!(order, ["base-1", "run-1", "run-2", "base-2"]);
+    let summary = std::fs::read_to_string(kept.join("summary.md")).unwrap();
+    assert!(summary.contains("can't tell: "), "{summary}");
+    assert!(!std::fs::read_to_string(kept.join("compare.txt")).unwrap().contains("one after the other"));
+}
+
+#[test]
+fn a_benchmark_whose_base_cant_be_built_takes_the_baseline_or_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = "--repeat 1 --no-capture --no-gate";
+    let Some(first) = benchmark(folder.path(), &format!("{few} --keep base")) else { return };
+    ended_with(&first, 0);
+    let base = "--base-ref no-such-commit";
+    let stored = benchmark(folder.path(), &format!("{few} {base} --baseline base --keep new")).unwrap();
+    ended_with(&stored, 4);
+    let message = String::from_utf8_lossy(&stored.stderr);
+    assert!(message.contains("no-such-commit can't be built: comparing with"), "{message}");
+    ended_with(&benchmark(folder.path(), &format!("{few} {base} --keep new")).unwrap(), 3);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::scripted::{Peer, scripted};
-use crate::runs::{Kind, run};
+use crate::runs::{Kind, fails_with, run};
 
 /// What each run has to say. What is at fault may get a name of its own: here is the one place for it.
 const fn expected(fault: Fault, _kind: Kind) -> &'static str {
@@ -75,8 +75,8 @@ impl Fault {
     }
 
     fn judge(self, kind: Kind) -> Result<(), String> {
-        let said = run(kind, self.server()).fails_with(expected(self, kind));
-        said.map_err(|wrong| format!("{self:?}: {wrong}"))
+        fails_with(&run(kind, self.server()), expected(self, kind))
+            .map_err(|wrong| format!("{self:?}: {wrong}"))
     }
 }
 

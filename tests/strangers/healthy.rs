@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::common::programs::{Server, busybox_httpd, http_server, lighttpd, nginx, node};
 use crate::common::scripted::scripted;
-use crate::programs::{Server, busybox_httpd, http_server, lighttpd, nginx, node};
-use crate::runs::{Kind, run};
+use crate::runs::{self, Kind, run};
 
 #[track_caller]
 fn passes(server: SocketAddr) {
     for kind in [Kind::Head, Kind::Rw] {
-        run(kind, server).passes().unwrap_or_else(|wrong| panic!("{wrong}"));
+        runs::passes(&run(kind, server)).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
 
@@ -90,8 +90,9 @@ fn the_doctor_finds_nothing_wrong_with_any_of_them() {
     let there = programs.iter().filter_map(|(name, server)| Some((*name, server.as_ref()?.address)));
     let all: Vec<_> = there.chain([("counting", counting())]).collect();
     let wrong: Vec<String> = std::thread::scope(|scope| {
-        let each =
-            all.iter().map(|&(name, server)| (name, scope.spawn(move || run(Kind::Doctor, server).passes())));
+        let each = all
+            .iter()
+            .map(|&(name, server)| (name, scope.spawn(move || runs::passes(&run(Kind::Doctor, server)))));
         let under_way: Vec<_> = each.collect();
         let ended = under_way.into_iter().filter_map(|(name, one)| Some((name, one.join().unwrap().err()?)));
         ended.map(|(name, wrong)| format!("{name}: {wrong}")).collect()

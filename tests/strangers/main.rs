@@ -5,5 +5,4 @@ mod common;
 
 mod faulty;
 mod healthy;
-mod programs;
 mod runs;

@@ -9,6 +9,8 @@ extern unsigned int esl_opt_max_sockets;
 extern unsigned int esl_opt_tcp_mss;
 extern unsigned int esl_opt_tcp_wnd;
 extern unsigned int esl_opt_tcp_snd_buf;
+extern unsigned int esl_opt_wnd_scale; /* 0 or 1 */
+extern unsigned int esl_opt_tcp_rcv_scale; /* 0 without scaling */
 extern unsigned int esl_opt_tcp_maxrtx;
 extern unsigned int esl_opt_tcp_synmaxrtx;
 extern unsigned int esl_opt_tcp_msl;

@@ -65,7 +65,8 @@ void esl_heap_free(void *mem);
 #define LWIP_TCP_KEEPALIVE              1
 #define LWIP_TCP_TIMESTAMPS             0
 #define LWIP_TCP_SACK_OUT               0
-#define LWIP_WND_SCALE                  0
+/* Compiled in; whether it is offered and taken is an option (see build.rs). */
+#define LWIP_WND_SCALE                  1
 #define TCP_QUEUE_OOSEQ                 1
 #define LWIP_RANDOMIZE_INITIAL_LOCAL_PORTS 1
 
@@ -73,12 +74,14 @@ void esl_heap_free(void *mem);
 #define TCP_MSS                         1440
 #define TCP_WND                         5760
 #define TCP_SND_BUF                     5760
+#define TCP_RCV_SCALE                   0
 #define TCP_MAXRTX                      12
 #define TCP_SYNMAXRTX                   12
 #else
 #define TCP_MSS                         esl_opt_tcp_mss
 #define TCP_WND                         esl_opt_tcp_wnd
 #define TCP_SND_BUF                     esl_opt_tcp_snd_buf
+#define TCP_RCV_SCALE                   esl_opt_tcp_rcv_scale
 #define TCP_MAXRTX                      esl_opt_tcp_maxrtx
 #define TCP_SYNMAXRTX                   esl_opt_tcp_synmaxrtx
 #endif

@@ -11,7 +11,7 @@
 
 struct esl_start {
   uint32_t max_sockets, max_active_tcp, max_listening_tcp; /* control block limits: 0 is none */
-  uint32_t tcp_mss, tcp_wnd, tcp_snd_buf, tcp_maxrtx, tcp_synmaxrtx;
+  uint32_t tcp_mss, tcp_wnd, tcp_snd_buf, wnd_scale, tcp_rcv_scale, tcp_maxrtx, tcp_synmaxrtx;
   uint32_t tcp_msl, tcp_tmr_interval, tcp_rto_time, tcp_fin_wait_timeout;
   uint32_t tcp_recvmbox, udp_recvmbox, tcp_acceptmbox, tcpip_recvmbox;
   uint32_t ip, netmask, gateway;

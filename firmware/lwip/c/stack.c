@@ -23,6 +23,8 @@ unsigned int esl_opt_max_sockets;
 unsigned int esl_opt_tcp_mss;
 unsigned int esl_opt_tcp_wnd;
 unsigned int esl_opt_tcp_snd_buf;
+unsigned int esl_opt_wnd_scale;
+unsigned int esl_opt_tcp_rcv_scale;
 unsigned int esl_opt_tcp_maxrtx;
 unsigned int esl_opt_tcp_synmaxrtx;
 unsigned int esl_opt_tcp_msl;
@@ -97,6 +99,8 @@ static void take_options(const struct esl_start *s) {
   esl_opt_tcp_mss = s->tcp_mss;
   esl_opt_tcp_wnd = s->tcp_wnd;
   esl_opt_tcp_snd_buf = s->tcp_snd_buf;
+  esl_opt_wnd_scale = s->wnd_scale;
+  esl_opt_tcp_rcv_scale = s->tcp_rcv_scale;
   esl_opt_tcp_maxrtx = s->tcp_maxrtx;
   esl_opt_tcp_synmaxrtx = s->tcp_synmaxrtx;
   esl_opt_tcp_msl = s->tcp_msl;

@@ -17,6 +17,8 @@ pub(crate) struct Start {
     pub(crate) tcp_mss: u32,
     pub(crate) tcp_wnd: u32,
     pub(crate) tcp_snd_buf: u32,
+    pub(crate) wnd_scale: u32,
+    pub(crate) tcp_rcv_scale: u32,
     pub(crate) tcp_maxrtx: u32,
     pub(crate) tcp_synmaxrtx: u32,
     pub(crate) tcp_msl: u32,

@@ -45,16 +45,22 @@ pub struct Options {
     /// Maximum segment size announced and used, in bytes. 536 to 1460.
     pub tcp_mss: u32,
     /// Interval of the fast TCP timer in milliseconds; the slow one, which all TCP time-outs are
-    /// counted in, is twice that. 10 to 10,000.
+    /// counted in, is twice that. 1 to 60,000.
     pub tcp_tmr_interval: u32,
-    /// Maximum segment lifetime in milliseconds; `TIME_WAIT` lasts twice that. 100 to 600,000.
+    /// Maximum segment lifetime in milliseconds; `TIME_WAIT` lasts twice that. 1 to 1,000,000,000.
     pub tcp_msl: u32,
-    /// How long a connection may stay in `FIN_WAIT_2`, in milliseconds. 100 to 600,000.
+    /// How long a connection may stay in `FIN_WAIT_2`, in milliseconds. 1 to 1,000,000,000.
     pub tcp_fin_wait_timeout: u32,
-    /// Send buffer of a connection in bytes. 2,440 to 65,535 and at least two segments.
+    /// Send buffer of a connection in bytes. 2,440 to 65,535, with window scaling to 1,024,000, and at least two
+    /// segments.
     pub tcp_snd_buf: u32,
-    /// Receive window of a connection in bytes. 2,440 to 65,535 and at least one segment.
+    /// Receive window of a connection in bytes. 2,440 to 65,535, with window scaling to 65,535 shifted left by
+    /// `tcp_rcv_scale` and at most 1,024,000, and at least one segment.
     pub tcp_wnd: u32,
+    /// Whether windows are scaled where the peer offers it (RFC 7323).
+    pub wnd_scale: bool,
+    /// How far the windows announced are shifted, with window scaling. 0 to 14.
+    pub tcp_rcv_scale: u32,
     /// Segments that wait to be received on a connection. 1 to 1024.
     pub tcp_recvmbox_size: u32,
     /// Connections that wait to be accepted on a listener. 1 to 255.
@@ -63,7 +69,7 @@ pub struct Options {
     pub udp_recvmbox_size: u32,
     /// Messages that wait for the tcpip thread: received frames and calls of the program. 4 to 1024.
     pub tcpip_recvmbox_size: u32,
-    /// Initial retransmission time-out in milliseconds. 100 to 60,000.
+    /// Initial retransmission time-out in milliseconds. 1 to 1,000,000, and at most 32,767 intervals of the slow TCP timer.
     pub tcp_rto_time: u32,
     /// Whether the program may set `SO_LINGER`.
     pub so_linger: SocketOption,
@@ -94,17 +100,21 @@ pub(crate) const NUMBERS: &[Number] = numbers! {
     "TCP_MAXRTX" tcp_maxrtx 1 12
     "TCP_SYNMAXRTX" tcp_synmaxrtx 1 12
     "TCP_MSS" tcp_mss 536 1460
-    "TCP_TMR_INTERVAL" tcp_tmr_interval 10 10000
-    "TCP_MSL" tcp_msl 100 600000
-    "TCP_FIN_WAIT_TIMEOUT" tcp_fin_wait_timeout 100 600000
-    "TCP_SND_BUF_DEFAULT" tcp_snd_buf 2440 65535
-    "TCP_WND_DEFAULT" tcp_wnd 2440 65535
+    "TCP_TMR_INTERVAL" tcp_tmr_interval 1 60000
+    "TCP_MSL" tcp_msl 1 1000000000
+    "TCP_FIN_WAIT_TIMEOUT" tcp_fin_wait_timeout 1 1000000000
+    "TCP_SND_BUF_DEFAULT" tcp_snd_buf 2440 1024000
+    "TCP_WND_DEFAULT" tcp_wnd 2440 1024000
+    "TCP_RCV_SCALE" tcp_rcv_scale 0 14
     "TCP_RECVMBOX_SIZE" tcp_recvmbox_size 1 1024
     "TCP_ACCEPTMBOX_SIZE" tcp_acceptmbox_size 1 255
     "UDP_RECVMBOX_SIZE" udp_recvmbox_size 1 1024
     "TCPIP_RECVMBOX_SIZE" tcpip_recvmbox_size 4 1024
-    "TCP_RTO_TIME" tcp_rto_time 100 60000
+    "TCP_RTO_TIME" tcp_rto_time 1 1000000
 };
+
+/// The largest window without scaling, bytes.
+const UNSCALED: u32 = 65_535;
 
 /// An option outside of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +144,8 @@ impl Options {
             tcp_fin_wait_timeout: 20_000,
             tcp_snd_buf: 5_760,
             tcp_wnd: 5_760,
+            wnd_scale: false,
+            tcp_rcv_scale: 0,
             tcp_recvmbox_size: 6,
             tcp_acceptmbox_size: 6,
             udp_recvmbox_size: 6,
@@ -144,7 +156,7 @@ impl Options {
         }
     }
 
-    /// The defaults of ESP-IDF 5.0, which a file of that version is read against.
+    /// The defaults of ESP-IDF 5.0, which a file of that version or of an older one is read against.
     pub(crate) const fn idf_5_0() -> Self {
         let mut options = Self::current();
         options.pcb_limits = PcbLimits::NotEnforced;
@@ -168,14 +180,39 @@ impl Options {
                 });
             }
         }
+        let refused = |option, value, allowed: String| Err(OptionError { option, value, allowed });
         if self.tcp_snd_buf < 2 * self.tcp_mss {
-            return Err(OptionError {
-                option: "TCP_SND_BUF_DEFAULT",
-                value: self.tcp_snd_buf,
-                allowed: format!("twice TCP_MSS, {}, to 65535", 2 * self.tcp_mss),
-            });
+            let allowed = format!("twice TCP_MSS, {}, to {}", 2 * self.tcp_mss, self.largest_buffer());
+            return refused("TCP_SND_BUF_DEFAULT", self.tcp_snd_buf, allowed);
+        }
+        if self.tcp_snd_buf > self.largest_buffer() {
+            let allowed = format!("2440 to {UNSCALED}, or more with CONFIG_LWIP_WND_SCALE=y");
+            return refused("TCP_SND_BUF_DEFAULT", self.tcp_snd_buf, allowed);
+        }
+        // lwIP's init.c does not compile otherwise.
+        let largest = if self.wnd_scale { UNSCALED << self.tcp_rcv_scale } else { UNSCALED };
+        if self.tcp_wnd > largest {
+            let more = if self.wnd_scale {
+                "a greater CONFIG_LWIP_TCP_RCV_SCALE"
+            } else {
+                "CONFIG_LWIP_WND_SCALE=y"
+            };
+            return refused(
+                "TCP_WND_DEFAULT",
+                self.tcp_wnd,
+                format!("2440 to {largest}, or more with {more}"),
+            );
+        }
+        // lwIP counts it in slow ticks, 16 bits with a sign.
+        if self.tcp_rto_time / (2 * self.tcp_tmr_interval) > i16::MAX.unsigned_abs().into() {
+            let allowed = "at most 65,534 times CONFIG_LWIP_TCP_TMR_INTERVAL".to_owned();
+            return refused("TCP_RTO_TIME", self.tcp_rto_time, allowed);
         }
         Ok(())
+    }
+
+    const fn largest_buffer(&self) -> u32 {
+        if self.wnd_scale { 1_024_000 } else { UNSCALED }
     }
 
     /// All options as name and value, in the words of an sdkconfig (`y` and `n` for switches), for
@@ -184,6 +221,7 @@ impl Options {
         let switch = |on: bool| if on { "y" } else { "n" }.to_owned();
         let mut all: Vec<_> =
             NUMBERS.iter().map(|n| (format!("CONFIG_LWIP_{}", n.key), (n.get)(self).to_string())).collect();
+        all.push(("CONFIG_LWIP_WND_SCALE".to_owned(), switch(self.wnd_scale)));
         all.push(("CONFIG_LWIP_SO_LINGER".to_owned(), switch(self.so_linger == SocketOption::Allowed)));
         all.push(("CONFIG_LWIP_SO_REUSE".to_owned(), switch(self.so_reuse == SocketOption::Allowed)));
         all.push((crate::sdkconfig::ENFORCED_KEY.to_owned(), switch(self.pcb_limits == PcbLimits::Enforced)));
@@ -213,13 +251,26 @@ mod tests {
     #[test]
     fn every_number_refuses_what_is_just_outside_its_range() {
         for number in NUMBERS {
-            for value in [number.min - 1, number.max + 1] {
+            for value in number.min.checked_sub(1).into_iter().chain([number.max + 1]) {
                 let mut options = Options::current();
                 (number.set)(&mut options, value);
                 let error = options.check().expect_err(number.key);
                 assert_eq!((error.option, error.value), (number.key, value));
             }
         }
+    }
+
+    #[test]
+    fn windows_above_65535_need_scaling_that_is_enough_for_them() {
+        let of = |tcp_wnd, wnd_scale, tcp_rcv_scale| {
+            Options { tcp_wnd, wnd_scale, tcp_rcv_scale, ..Options::current() }.check().map_err(|e| e.option)
+        };
+        assert_eq!(of(65_535, false, 0), Ok(()));
+        assert_eq!(of(65_536, false, 0), Err("TCP_WND_DEFAULT"));
+        assert_eq!(of(524_280, true, 3), Ok(()));
+        assert_eq!(of(524_281, true, 3), Err("TCP_WND_DEFAULT"));
+        let snd_buf = |wnd_scale| Options { tcp_snd_buf: 200_000, wnd_scale, ..Options::current() }.check();
+        assert!(snd_buf(true).is_ok() && snd_buf(false).is_err());
     }
 
     #[test]

@@ -205,6 +205,8 @@ fn start_values(config: &StackConfig) -> ffi::Start {
         tcp_mss: o.tcp_mss,
         tcp_wnd: o.tcp_wnd,
         tcp_snd_buf: o.tcp_snd_buf,
+        wnd_scale: o.wnd_scale.into(),
+        tcp_rcv_scale: if o.wnd_scale { o.tcp_rcv_scale } else { 0 },
         tcp_maxrtx: o.tcp_maxrtx,
         tcp_synmaxrtx: o.tcp_synmaxrtx,
         tcp_msl: o.tcp_msl,

@@ -154,6 +154,7 @@ isolated!(a_connection_can_be_made_from_the_device, Process, {
         flags: SYN | ACK,
         window: 64_000,
         mss: Some(1_460),
+        scale: None,
         payload: Vec::new(),
     };
     wire.send(&answer);
@@ -179,6 +180,7 @@ isolated!(a_refused_connection_is_named, Process, {
         flags: RST | ACK,
         window: 0,
         mss: None,
+        scale: None,
         payload: Vec::new(),
     });
     let mut entries = [PollEntry::new(&stream, Interest::Writable)];

@@ -32,6 +32,25 @@ isolated!(the_current_options_announce_their_mss_and_window, Process, {
     assert_eq!((syn_ack.mss, syn_ack.window), (Some(1_440), 5_760));
 });
 
+isolated!(with_window_scaling_windows_are_larger_than_sixteen_bits, Process, {
+    let scaled = Options { wnd_scale: true, tcp_rcv_scale: 3, tcp_wnd: 524_280, ..quick() };
+    let wire = Wire::with(scaled);
+    let listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
+    let mut conn = wire.connect(4000, 7);
+    assert_eq!((conn.syn_ack.scale, conn.syn_ack.window), (Some(3), 65_535));
+    let (_stream, _) = listener.accept().expect("a connection");
+    wire.send_data(&mut conn, &[1; 800]);
+    let (_, ack) = wire.next(PATIENCE, |s| s.to == conn.port && s.ack == conn.seq).expect("an ACK");
+    assert_eq!(u32::from(ack.window) << 3, 524_280 - 800);
+});
+
+isolated!(without_window_scaling_the_offer_is_left_alone, Process, {
+    let wire = Wire::with(quick());
+    let _listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
+    let syn_ack = wire.connect(4000, 7).syn_ack;
+    assert_eq!((syn_ack.scale, syn_ack.window), (None, 5_760));
+});
+
 isolated!(tcp_mss_bounds_the_segments_sent, Process, {
     let wire = Wire::with(Options { tcp_mss: 700, ..quick() });
     let listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");

@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use espstress_lwip::sdkconfig::{Parsed, SdkconfigError};
+use espstress_lwip::sdkconfig::{self, Parsed, SdkconfigError};
 use espstress_lwip::{Options, heap};
 use serde::{Deserialize, Serialize};
 
@@ -134,15 +134,18 @@ impl OptionSet {
     /// Lines keep their numbers.
     #[must_use]
     pub fn file(name: &str, text: &str) -> Self {
-        let concerns = |line: &str| ["LWIP", "ESPSTRESS_", "IDF"].iter().any(|word| line.contains(word));
-        let text = text.lines().map(|line| if concerns(line) { line } else { "" }).fold(
-            String::new(),
-            |mut kept, line| {
+        // In what is no sdkconfig at all the first line is kept for the error that names it.
+        let settings = text.lines().any(sdkconfig::is_setting);
+        let odd = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        let first_odd = if settings { None } else { text.lines().position(odd) };
+        let mut kept = String::new();
+        for (number, line) in text.lines().enumerate() {
+            if sdkconfig::concerns(line) || first_odd == Some(number) {
                 kept.push_str(line);
-                kept.push('\n');
-                kept
-            },
-        );
+            }
+            kept.push('\n');
+        }
+        let text = kept;
         Self::File { name: name.to_owned(), text }
     }
 
@@ -173,6 +176,13 @@ mod tests {
         assert_eq!((error.file.as_str(), error.line), ("my.sdkconfig", 3));
         let OptionSet::File { text, .. } = set else { panic!("a file") };
         assert!(!text.contains("CONFIG_X") && text.contains("5.0.4"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_sdkconfig_is_refused_with_its_first_line() {
+        let error = OptionSet::file("README.md", "\nHello.\nWorld.\n").resolve().expect_err("a text");
+        assert_eq!((error.line, error.what.as_str()), (2, "`Hello.` sets nothing"));
+        assert!(OptionSet::file("defaults", "CONFIG_X=y\n").resolve().is_ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 pub(super) const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 pub(super) const OPTION_IFDROP: u16 = 5;
+const OPTION_OSDROP: u16 = 7;
 pub(super) const OPTION_DROP_COUNT: u16 = 4;
 
 /// A block with nothing in it: type, length, length.
@@ -186,14 +187,21 @@ impl Pcapng {
                 let interface = self.order.u16(block, 8).ok_or(Damage::BlockContent)?;
                 let (high, low, captured, original_len) = (word(12)?, word(16)?, word(20)?, word(24)?);
                 let interface = usize::from(interface);
-                self.packet(block, interface, (high, low), ENHANCED_HEADER, captured, original_len).map(Some)
+                let mut found =
+                    self.packet(block, interface, (high, low), ENHANCED_HEADER, captured, original_len)?;
+                // All ones where the number is not known.
+                let drops = self.order.u16(block, 10).filter(|n| *n != u16::MAX);
+                found.dropped_before = drops.unwrap_or(0).into();
+                Ok(Some(found))
             }
             INTERFACE => self.interface(&block[..body_end]).map(|()| None),
             STATISTICS => {
                 let interface = word(8)? as usize;
-                let drop = options(self.order, block.get(20..body_end).unwrap_or_default()).find_map(
-                    |(code, value)| (code == OPTION_IFDROP).then(|| self.order.u64(value, 0)).flatten(),
-                );
+                // What the interface dropped may count what the system dropped as well.
+                let drop = options(self.order, block.get(20..body_end).unwrap_or_default())
+                    .filter(|(code, _)| matches!(*code, OPTION_IFDROP | OPTION_OSDROP))
+                    .filter_map(|(_, value)| self.order.u64(value, 0))
+                    .max();
                 if let (Some(interface), Some(drop)) = (self.interfaces.get_mut(interface), drop) {
                     interface.dropped = drop; // a running total
                 }

@@ -58,6 +58,9 @@ impl Flow {
 
     /// In SYN-SENT an ACK of something else answers the SYN all the same (RFC 9293, 3.10.7.3).
     fn apply_foreign(&mut self, facts: &Facts) {
+        if self.device_opens() && facts.from == Direction::FromHost && facts.bare_ack {
+            self.host_acked_dial.get_or_insert(facts.at);
+        }
         if self.host_opens() && facts.from == Direction::FromDevice && facts.bare_ack {
             self.stray_acks = self.stray_acks.saturating_add(1);
             self.syn_wait = Wait::Off;

@@ -92,6 +92,8 @@ pub(crate) struct Flow {
     pub(crate) syns: u16,
     /// How often a SYN was answered by an ACK that was none for it.
     pub(crate) stray_acks: u16,
+    /// When the host first answered the device's SYN by an ACK that was none for it.
+    pub(crate) host_acked_dial: Option<i64>,
     /// Whose FIN was first.
     pub(crate) first_fin: Option<Direction>,
     /// When and how it ended.
@@ -152,6 +154,7 @@ impl Flow {
             opened_at: at,
             syns: 0,
             stray_acks: 0,
+            host_acked_dial: None,
             first_fin: None,
             ended: None,
             missing: false,
@@ -231,6 +234,21 @@ impl Flow {
     /// Whether the host's SYN still waits for its SYN-ACK.
     pub(crate) fn host_opens(&self) -> bool {
         self.stage == Stage::Opening && self.opener == Some(Direction::FromHost)
+    }
+
+    /// Whether the device's SYN still waits for its SYN-ACK.
+    pub(crate) fn device_opens(&self) -> bool {
+        self.stage == Stage::Opening && self.opener == Some(Direction::FromDevice)
+    }
+
+    /// Whether a SYN of the device's with the number of the one that opened this connection opens another: one that is
+    /// sent again was not answered, and this side has sent payload since.
+    pub(crate) fn dials_again(&self, from: Direction, at: i64) -> bool {
+        from == Direction::FromDevice
+            && self.opener == Some(from)
+            && self.stage == Stage::Open
+            && (self.device.payload_at.is_some() || self.ended.is_some())
+            && self.device.last_at.is_some_and(|last| at.saturating_sub(last) > 100 * MILLISECOND)
     }
 
     /// Whether the device has sent payload, by its sequence numbers and not by what the capture holds;

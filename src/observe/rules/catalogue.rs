@@ -43,7 +43,7 @@ const fn entry(
     CatalogueEntry { id, definition, looks_like, needs }
 }
 
-const CATALOGUE: [CatalogueEntry; 21] = [
+const CATALOGUE: [CatalogueEntry; 22] = [
     entry(
         AnomalyId::SynRefused,
         "T answers C's SYN with a RST",
@@ -63,6 +63,12 @@ const CATALOGUE: [CatalogueEntry; 21] = [
         Needs::Packet,
     ),
     entry(
+        AnomalyId::DialCollision,
+        "T dials C from the ports of a connection that C still holds, and repeats its SYN instead of resetting that: T has restarted, or forgot it",
+        "T answers C's ACK of the old connection with a RST and then gets through",
+        Needs::Packet,
+    ),
+    entry(
         AnomalyId::RstAfterHandshake,
         "T resets a connection on which it had sent neither payload nor FIN",
         "T gives up on a silent C after keep-alive probes",
@@ -71,7 +77,7 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::ClosedUnserved,
         "T sends its FIN before any payload, C not having sent one",
-        "T's FIN in answer to C's",
+        "T's FIN in answer to C's; T's FIN on a connection that it dialled itself",
         Needs::Packet,
     ),
     entry(
@@ -95,7 +101,7 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::RstStorm,
         "T sends three RSTs or more on one connection",
-        "one RST copied by the path",
+        "one RST copied by the path; one for each copy of a SYN that is refused",
         Needs::Packet,
     ),
     entry(
@@ -107,7 +113,7 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     entry(
         AnomalyId::FinRetransmission,
         "T sends the same FIN again",
-        "C's acknowledgement was lost: one repetition for each back-off is the path's",
+        "C's acknowledgement was lost: one repetition for each back-off is the path's; the acknowledgement of C's FIN after both closed at once",
         Needs::Packet,
     ),
     entry(
@@ -148,8 +154,8 @@ const CATALOGUE: [CatalogueEntry; 21] = [
     ),
     entry(
         AnomalyId::Retransmission,
-        "payload is sent again, either way",
-        "keep-alive and window probes, SYN, FIN",
+        "payload is sent again, either way; T's doing when it comes sooner than a round trip after a copy that C acknowledged",
+        "keep-alive and window probes, SYN, FIN; a copy that the path made",
         Needs::Packet,
     ),
     entry(

@@ -16,10 +16,11 @@ const LOST_RESETS: u16 = 3;
 /// application closed what it had accepted, or the netconn for it could not be had).
 ///
 /// Judged by sequence numbers: T's FIN is the first number behind its SYN.
-/// Not this: C had sent its FIN or a RST.
+/// Not this: C had sent its FIN or a RST; T had opened the connection itself.
 pub(super) fn closed_unserved(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    if scene.facts.fin != FinCopy::First || flow.host.fin.is_some() || flow.ended.is_some() {
+    let dialled = flow.opener == Some(Direction::FromDevice);
+    if scene.facts.fin != FinCopy::First || flow.host.fin.is_some() || flow.ended.is_some() || dialled {
         return None;
     }
     let Some(isn) = flow.device.isn else {

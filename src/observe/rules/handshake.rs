@@ -3,8 +3,11 @@
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::wire::Flags;
 
-use super::super::flow::{Flow, Kind, Previous, Stage, after, before};
+use super::super::flow::{Flow, Kind, MILLISECOND, Previous, Stage, after, before};
 use super::{Ruling, Scene, Verdict};
+
+/// What comes within this time of a segment may have been on its way before, nanoseconds.
+const AT_ONCE: i64 = 100 * MILLISECOND;
 
 /// `syn_refused`: T's RST answers C's SYN (RFC 9293, 3.10.7.1): it acknowledges the SYN, and no SYN-ACK has
 /// come. lwIP sends it where nobody listens, `src/core/tcp_in.c`, `tcp_input`.
@@ -68,6 +71,25 @@ pub(super) fn timewait_collision(scene: &Scene<'_>) -> Option<Ruling> {
     };
     let verdict = Verdict { remark, ..scene.verdict(AnomalyId::TimewaitCollision, AnomalyClass::Device) };
     Some(Ruling::Fires(verdict))
+}
+
+/// `dial_collision`: T dials C with the ports of a connection that C still holds. C answers the SYN with an ACK of that
+/// connection (RFC 9293, 3.10.7.4; RFC 5961, 4); T must answer with a RST, after which its SYN gets through (RFC 9293,
+/// 3.10.7.3; lwIP `tcp_process`, `SYN_SENT`), but sends the SYN again. Told once.
+///
+/// Not this: a SYN that was on its way when C's ACK was sent.
+pub(super) fn dial_collision(scene: &Scene<'_>) -> Option<Ruling> {
+    let flow = scene.flow;
+    let refused_for = flow.host_acked_dial.map_or(0, |at| scene.facts.at.saturating_sub(at));
+    let repeats = scene.device_sends(Kind::Syn) && flow.device_opens();
+    if !repeats || refused_for <= flow.rtt_min.max(AT_ONCE) || flow.has_told(AnomalyId::DialCollision) {
+        return None;
+    }
+    let remark = match flow.previous {
+        Previous::Live => None,
+        _ => Some("suspected: the connection that the host holds began before the capture"),
+    };
+    Some(Ruling::Fires(Verdict { remark, ..scene.verdict(AnomalyId::DialCollision, AnomalyClass::Device) }))
 }
 
 /// `challenge_ack`: T's bare ACK in direct answer to C's SYN, or to C's RST inside the window but not at the

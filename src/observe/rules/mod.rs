@@ -230,8 +230,9 @@ const ON_DEVICE_RESET: [SegmentRule; 5] = [
     reset::rst_bad_seq,
     close::post_run_chatter,
 ];
-const ON_DEVICE_SEGMENT: [SegmentRule; 9] = [
+const ON_DEVICE_SEGMENT: [SegmentRule; 10] = [
     handshake::timewait_collision,
+    handshake::dial_collision,
     handshake::challenge_ack,
     close::closed_unserved,
     close::fin_retransmission,

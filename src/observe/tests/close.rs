@@ -198,3 +198,27 @@ fn silences_with_fifty_orderly_closes_between_them_are_the_paths_one_by_one() {
     }
     assert_eq!(faults(&c, 6_000), []);
 }
+
+/// Both close at once, and each sends its FIN again with the acknowledgement of the other's.
+fn closed_at_once_with_fins(c: Conv) -> Conv {
+    c.served()
+        .send(FromHost, FIN_ACK, 0)
+        .send(FromDevice, FIN_ACK, 0)
+        .packets_changed(|s| s.ack = s.ack.wrapping_sub(1))
+        .send_odd(FromHost, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1))
+        .send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1))
+        .ack()
+}
+
+#[test]
+fn a_fin_that_acknowledges_the_other_after_both_closed_at_once_is_well() {
+    healthy(6_000, closed_at_once_with_fins);
+    assert_eq!(told(&closed_at_once_with_fins(conv()), 6_000), []);
+}
+
+#[test]
+fn the_same_fin_once_more_is_none_of_that() {
+    let c =
+        closed_at_once_with_fins(conv()).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Device)]);
+}

@@ -121,3 +121,17 @@ fn a_device_heard_late_on_a_reused_port_is_not_chatter_of_the_connection_before(
     let c = conv().served().closed().wait_ms(5_000).reopened().served().closed();
     assert_eq!(faults(&c, 500), []);
 }
+
+#[test]
+fn the_reason_that_a_rule_was_not_judged_names_the_watch_of_a_run_and_the_end_of_a_file() {
+    use crate::observe::{Observer, ObserverConfig, Source};
+    use crate::wire::Link;
+    let reason = |source| {
+        let mut observer = Observer::new(ObserverConfig { source, ..ObserverConfig::default() });
+        let (at, seg) = conv().syn().packets[0];
+        observer.frame(at, Link::Raw, &seg.frame(), 40, &mut |_| {});
+        observer.finish(at, &mut |_| {}).not_judged[0].reason.clone()
+    };
+    assert!(reason(Source::Run).contains("--watch"));
+    assert!(!reason(Source::File).contains("watch"), "{}", reason(Source::File));
+}

@@ -148,3 +148,70 @@ fn a_syn_unanswered_twice_is_the_paths_where_the_host_had_to_send_payload_again(
     let c = conv().established().request(63).wait_ms(300).again(FromHost).response(17).ack().closed();
     assert_eq!(faults(&unanswered_twice(c.then_on(50_001)), 6_000), []);
 }
+
+#[test]
+fn a_syn_after_a_refusal_begins_a_connection_of_its_own_also_with_the_same_number() {
+    let again = refused(conv()).wait_ms(500).again(FromHost).syn_ack().ack();
+    let served = again.request(63).device_ack().response(17).ack();
+    let (seen, summary) = Look::for_ms(4_000).at(&served.clone().wait_ms(3_000).device_rst());
+    let kinds: Vec<_> = seen.iter().map(|o| o.id).collect();
+    assert_eq!((kinds, summary.connections), (vec![AnomalyId::SynRefused, AnomalyId::AbortiveClose], 2));
+    assert_eq!(told(&served.wait_ms(3_000).closed(), 4_000).len(), 1, "the refusal alone");
+}
+
+#[test]
+fn a_client_that_tries_three_times_is_refused_three_times_and_meets_no_storm() {
+    let again = |c: Conv| c.wait_ms(500).again(FromHost).again(FromDevice);
+    let (seen, summary) = Look::for_ms(4_000).at(&again(again(refused(conv()))));
+    assert!(seen.iter().all(|o| o.id == AnomalyId::SynRefused && o.nth == 1), "{seen:?}");
+    assert_eq!((seen.len(), summary.connections), (3, 3));
+}
+
+#[test]
+fn one_refusal_for_each_copy_of_a_syn_is_no_storm_and_more_are() {
+    let three = conv().syn().wait_ms(1_000).again(FromHost).wait_ms(2_000).again(FromHost);
+    let refusal = |c: Conv| c.send_odd(FromDevice, RST_ACK, 0, |s| s.seq = 0);
+    let answered = refusal(refusal(refusal(three)));
+    assert_eq!(faults(&answered, 500), [AnomalyId::SynRefused]);
+    let many = refusal(refusal(answered));
+    assert_eq!(faults(&many, 500), [AnomalyId::SynRefused, AnomalyId::RstStorm]);
+}
+
+/// The device dials: the host of the story is the device. It has restarted and dials again from the same port, with
+/// the same number; the other side holds the old connection and says so.
+fn redialled(c: Conv) -> Conv {
+    let first = c.clone().syn().packets[0].1;
+    let c = c.served().wait_ms(3_000);
+    let syn = |c: Conv| c.send_odd(FromHost, Flags::SYN, 0, |s| s.seq = first.seq);
+    syn(syn(c).device_ack().wait_ms(1_000)).device_ack()
+}
+
+#[test]
+fn a_device_that_dials_from_the_ports_of_a_connection_that_the_host_still_holds_is_told() {
+    for watch in [100, 9_000] {
+        let (seen, summary) = Look::mirrored(watch).at(&redialled(conv()));
+        let [one] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!(
+            (one.id, one.class, one.direction),
+            (AnomalyId::DialCollision, AnomalyClass::Device, FromDevice)
+        );
+        assert_eq!((one.remark, summary.connections), (None, 2));
+    }
+}
+
+#[test]
+fn a_device_that_resets_what_it_has_forgotten_and_dials_again_is_well() {
+    let first = conv().syn().packets[0].1;
+    let syn = |c: Conv| c.send_odd(FromHost, Flags::SYN, 0, |s| s.seq = first.seq);
+    let c = syn(conv().served().wait_ms(3_000)).device_ack();
+    let acked = c.packets.last().unwrap().1.ack;
+    let c = syn(c.send_odd(FromHost, Flags::RST, 0, |s| s.seq = acked).wait_ms(5));
+    let (seen, _) = Look::mirrored(5_000).at(&c);
+    assert_eq!(seen, []);
+}
+
+#[test]
+fn a_device_that_dials_and_closes_without_a_word_serves_nobody_and_owes_nothing() {
+    let (seen, _) = Look::mirrored(10_000).at(&conv().established().fin().device_ack().device_fin().ack());
+    assert_eq!(seen, []);
+}

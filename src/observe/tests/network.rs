@@ -8,6 +8,8 @@ use crate::wire::Link;
 
 use super::support::{Conv, DEVICE, Look, MS, Seg, conv, faults, told};
 
+use Direction::{FromDevice, FromHost};
+
 fn observe(
     c: &Conv,
     config: ObserverConfig,
@@ -169,4 +171,53 @@ fn where_the_ends_are_guessed_a_connection_the_other_way_turns_them_round() {
     let (ids, summary) = observe(&c, guessed(), None);
     assert_eq!(ids, [AnomalyId::AbortiveClose]);
     assert_eq!((summary.connections, summary.mid_stream), (2, 1));
+}
+
+#[test]
+fn a_connection_counts_once_for_each_direction_of_an_anomaly() {
+    let c = conv().served().response(100).ack().wait_ms(300).again(FromDevice);
+    let c = c.request(100).device_ack().wait_ms(300).send_odd(FromHost, crate::wire::Flags(0x18), 100, |s| {
+        s.seq = s.seq.wrapping_sub(100);
+    });
+    let (seen, _) = Look::for_ms(100).at(&c);
+    let rows: Vec<_> = seen.iter().map(|o| (o.id, o.direction, o.nth)).collect();
+    assert_eq!(rows, [(AnomalyId::Retransmission, FromDevice, 1), (AnomalyId::Retransmission, FromHost, 1),]);
+}
+
+#[test]
+fn a_healthy_capture_of_which_one_half_is_missing_says_so() {
+    for half in [FromHost, FromDevice] {
+        let mut c = conv().served().served_again().closed();
+        c.packets.retain(|(_, s)| s.from == half);
+        let (seen, summary) = Look::for_ms(10_000).at(&c);
+        assert!(seen.iter().all(|o| o.class != AnomalyClass::Device), "{seen:?}");
+        let halves = (summary.host_half_only, summary.device_half_only);
+        assert_eq!(halves, if half == FromHost { (1, 0) } else { (0, 1) });
+        assert_eq!(summary.incomplete, 1);
+    }
+}
+
+#[test]
+fn a_fin_that_the_capture_missed_leaves_its_rule_unjudged() {
+    let mut c = conv().served().closed();
+    let fin = c.packets.iter().position(|(_, s)| s.from == FromDevice && s.flags.0 & 1 == 1).unwrap();
+    c.packets.remove(fin);
+    let (seen, summary) = Look::for_ms(10_000).at(&c);
+    assert_eq!(seen, []);
+    assert_eq!((summary.not_judged[0].id, summary.incomplete), (AnomalyId::HalfClosedLinger, 1));
+}
+
+#[test]
+fn a_broker_is_the_host_of_the_device_that_dials_it() {
+    let mut observer = Observer::new(guessed());
+    let mut seen = Vec::new();
+    for (at, seg) in &conv().served().rst().packets {
+        let mut frame = seg.frame();
+        let port = if seg.from == FromHost { 22 } else { 20 };
+        frame[port..port + 2].copy_from_slice(&1883_u16.to_be_bytes());
+        observer.frame(*at, Link::Raw, &frame, 40 + usize::from(seg.len), &mut |o| {
+            seen.push((o.id, o.direction))
+        });
+    }
+    assert_eq!(seen, [(AnomalyId::AbortiveClose, FromDevice)]);
 }

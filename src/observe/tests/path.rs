@@ -1,4 +1,4 @@
-//! `retransmission`, `duplicate_ack`, `out_of_order`: both directions, never the device's.
+//! `retransmission`, `duplicate_ack`, `out_of_order`: both directions, the device's only where no link explains it.
 
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::wire::Flags;
@@ -173,4 +173,35 @@ fn an_ack_behind_a_lost_fin_shows_no_lost_payload() {
     let (seen, summary) = Look::for_ms(2_000).at(&c);
     assert_eq!(ids(&seen), []);
     assert_eq!((summary.from_device.late_fills, summary.incomplete), (0, 0));
+}
+
+/// A round trip is 40 ms, and a response is there and acknowledged.
+fn answered_at_40_ms(c: Conv) -> Conv {
+    c.syn().wait_ms(40).syn_ack().ack().request(63).wait_ms(40).device_ack().response(17).ack()
+}
+
+#[test]
+fn payload_again_sooner_than_a_round_trip_although_acknowledged_is_the_devices() {
+    for start in numberings() {
+        let c = answered_at_40_ms(start).wait_ms(20).again(FromDevice);
+        let (seen, summary) = Look::for_ms(500).at(&c);
+        assert_eq!(ids(&seen), [(AnomalyId::Retransmission, AnomalyClass::Device)]);
+        assert!(seen[0].remark.is_some_and(|r| r.starts_with("spurious")));
+        assert_eq!((summary.from_device.spurious, summary.from_device.retransmissions), (1, 0));
+        let (mirrored, _) = Look::mirrored(500).at(&c);
+        assert!(mirrored.iter().all(|o| o.class == Path), "{mirrored:#?}");
+    }
+}
+
+#[test]
+fn payload_again_that_a_link_may_explain_is_the_paths() {
+    let path = |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, Path)], "{what}");
+    path("later than a round trip", answered_at_40_ms(conv()).wait_ms(60).again(FromDevice));
+    path("the path copied it", answered_at_40_ms(conv()).wait_ms(20).copied(FromDevice));
+    let asked = conv().syn().wait_ms(40).syn_ack().ack().request(63).wait_ms(40).device_ack();
+    path("not acknowledged", asked.clone().response(17).wait_ms(20).again(FromDevice));
+    path("held up with its first copy", asked.wait_ms(2_000).response(17).ack().again(FromDevice));
+    let no_id = |c: Conv| c.packets_changed(|s| s.ip_id = 0);
+    let response = no_id(answered_at_40_ms(conv()).response(17)).ack().wait_ms(20);
+    path("no identification, and the same in everything", response.copied(FromDevice));
 }

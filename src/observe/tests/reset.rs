@@ -230,3 +230,30 @@ fn a_syn_is_not_the_devices_to_answer_while_it_holds_what_lost_resets_left_there
     assert_eq!(accusations_beside_lost_resets(3, false), 1, "it did not hold them");
     assert_eq!(accusations_beside_lost_resets(0, true), 1, "there were none");
 }
+
+/// Requests and responses, one after the other without waiting, then the device's close.
+fn busy(c: Conv, exchanges: u16) -> (Conv, Vec<u32>) {
+    let mut c = c.established().request(10).device_ack();
+    let mut acks = Vec::new();
+    for _ in 0..exchanges {
+        c = c.response(10).request(5);
+        acks.extend(c.packets.last().map(|(_, s)| s.ack));
+    }
+    (c.device_fin(), acks)
+}
+
+#[test]
+fn resets_that_answer_segments_sent_before_the_last_have_their_numbers_however_many_they_are() {
+    for exchanges in [1, 8, 14, 40] {
+        let (c, acks) = busy(conv(), exchanges);
+        let c = acks.iter().fold(c, |c, ack| c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = *ack));
+        assert!(!faults(&c, 500).contains(&AnomalyId::RstBadSeq), "{exchanges}");
+    }
+}
+
+#[test]
+fn a_number_that_the_host_never_acknowledged_is_bad_also_among_those_that_it_did() {
+    let (c, acks) = busy(conv(), 8);
+    let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = acks[3] + 3);
+    assert!(faults(&c, 500).contains(&AnomalyId::RstBadSeq));
+}

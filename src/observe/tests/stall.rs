@@ -123,3 +123,20 @@ fn a_window_shut_again_is_a_second_stall() {
     let c = c.request(100).device_window(0).device_ack();
     assert_eq!(faults(&c, 2_000), [AnomalyId::ZeroWindowStall; 2]);
 }
+
+#[test]
+fn a_stall_has_its_whole_length_however_it_ends() {
+    let lasted = |c: &Conv, watch| {
+        let (seen, _) = Look::for_ms(watch).at(c);
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!((seen[0].id, seen[0].class), (AnomalyId::ZeroWindowStall, AnomalyClass::Device));
+        seen[0].lasted_ns / 1_000_000
+    };
+    assert_eq!(lasted(&shut(conv()), 23_000), 23_000, "at the end of the capture");
+    assert_eq!(
+        lasted(&shut(conv()).wait_ms(23_000).device_window(5_744).device_ack(), 10),
+        23_000,
+        "it opens"
+    );
+    assert_eq!(lasted(&shut(conv()).wait_ms(23_000).rst(), 10), 23_000, "the host gives up");
+}

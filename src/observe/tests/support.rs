@@ -94,6 +94,14 @@ impl Conv {
         Self { packets, ..self }
     }
 
+    /// The last packet is another.
+    pub(super) fn packets_changed(mut self, change: impl Fn(&mut Seg)) -> Self {
+        if let Some((_, seg)) = self.packets.last_mut() {
+            change(seg);
+        }
+        self
+    }
+
     pub(super) fn wait_ms(self, ms: i64) -> Self {
         Self { now: self.now + (ms - 1) * MS, ..self }
     }

@@ -1,12 +1,12 @@
 //! The host's TCP: smoltcp where it does as Linux does, and by hand where it does not.
 //!
-//! As on Linux: a closed connection goes on without its program, and bytes that come for it are answered with RST; a
-//! close with unread bytes is a RST; TIME_WAIT lasts a minute and acknowledges what is repeated; a connection that
-//! nobody knows is answered with RST; a SYN is repeated after 1, 2 and 4 s; acknowledgements wait up to 40 ms.
-//! Otherwise than on Linux: the shortest retransmission time-out is 1 s (RFC 6298, 2.4), not 200 ms; there is neither
-//! tail loss probe nor SACK on the sending side; there is no ARP, so nothing is ever unreachable.
+//! As on Linux: the shortest retransmission time-out is 200 ms; a SYN is repeated after 1, 2 and 4 s; a closed connection
+//! goes on without its program, and bytes that come for it are answered with RST; a close with unread bytes is a RST;
+//! TIME_WAIT lasts a minute and acknowledges what is repeated; a connection that nobody knows is answered with RST;
+//! acknowledgements wait up to 40 ms. Otherwise than on Linux: there is no tail loss probe, and the longest time-out is
+//! 12 s; there is no ARP, so nothing is ever unreachable.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use espstress::event::TcpSample;
@@ -29,6 +29,20 @@ const BUFFER: usize = 65_535;
 /// Linux's TCP_DELACK_MIN.
 const ACK_DELAY_MS: u64 = 40;
 
+/// smoltcp's shortest time-out is 1 s and cannot be set: its clock goes so much faster that this is Linux's
+/// TCP_RTO_MIN.
+const PACE: u64 = 5;
+
+/// A SYN that has not been answered.
+#[derive(Debug)]
+struct Syn {
+    packet: Vec<u8>,
+    /// When it is sent again.
+    at_ns: u64,
+    /// What is waited after that.
+    wait_ns: u64,
+}
+
 /// What is counted of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -50,6 +64,7 @@ pub(crate) struct Host {
     /// Nothing that comes for these is heard.
     vanished: HashSet<u16>,
     counts: HashMap<u16, Count>,
+    syns: BTreeMap<u16, Syn>,
     datagrams: SocketHandle,
     pongs: Vec<u16>,
     by_hand: Vec<Vec<u8>>,
@@ -72,6 +87,7 @@ impl Host {
             time_wait: HashMap::new(),
             vanished: HashSet::new(),
             counts: HashMap::new(),
+            syns: BTreeMap::new(),
             datagrams,
             pongs: Vec::new(),
             by_hand: Vec::new(),
@@ -100,15 +116,20 @@ impl Host {
                 }
                 return;
             }
+            self.syns.remove(&port);
             self.note_incoming(&segment);
         }
-        self.stack.take(packet, self.now_ns);
+        self.stack.take(packet, self.now_ns * PACE);
     }
 
     /// Sends what there is to send, and tidies up.
     pub(crate) fn send(&mut self) {
         let now_ns = self.now_ns;
-        self.stack.send(now_ns);
+        for syn in self.syns.values_mut().filter(|syn| syn.at_ns <= now_ns) {
+            (syn.at_ns, syn.wait_ns) = (now_ns + syn.wait_ns, syn.wait_ns * 2);
+            self.by_hand.push(syn.packet.clone());
+        }
+        self.stack.send(now_ns * PACE);
         let Self { orphans, stack, time_wait, .. } = self;
         let mut aborted = false;
         for (handle, _) in orphans.iter() {
@@ -119,7 +140,7 @@ impl Host {
             }
         }
         if aborted {
-            stack.send(now_ns);
+            stack.send(now_ns * PACE);
         }
         orphans.retain(|&(handle, until_ns)| {
             let socket: &mut tcp::Socket<'_> = stack.sockets.get_mut(handle);
@@ -142,7 +163,20 @@ impl Host {
 
     /// The next packet that leaves.
     pub(crate) fn outgoing(&mut self) -> Option<Vec<u8>> {
-        let packet = self.by_hand.pop().or_else(|| self.stack.outgoing())?;
+        let packet = loop {
+            if let Some(packet) = self.by_hand.pop() {
+                break packet;
+            }
+            let packet = self.stack.outgoing()?;
+            let syn = packet::segment(&packet).filter(|segment| segment.syn && !segment.ack);
+            let Some(syn) = syn else { break packet };
+            // The first one is its; when it comes again is Linux's business.
+            if self.counts.get(&syn.from.port()).is_none_or(|count| count.sent_to.is_none()) {
+                let at_ns = self.now_ns + SECOND;
+                self.syns.insert(syn.from.port(), Syn { packet: packet.clone(), at_ns, wait_ns: 2 * SECOND });
+                break packet;
+            }
+        };
         if let Some(segment) = packet::segment(&packet) {
             self.note_outgoing(&segment);
         }
@@ -151,7 +185,9 @@ impl Host {
 
     /// When something happens here without anything coming in.
     pub(crate) fn next_ns(&mut self) -> Option<u64> {
-        self.stack.next_ns(self.now_ns)
+        let stack = self.stack.next_ns(self.now_ns * PACE).map(|at_ns| at_ns.div_ceil(PACE));
+        let syns = self.syns.values().map(|syn| syn.at_ns);
+        syns.chain(stack).min()
     }
 
     fn note_outgoing(&mut self, segment: &Segment) {
@@ -187,7 +223,7 @@ impl Host {
         let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
-        socket.set_ack_delay(Some(Duration::from_millis(ACK_DELAY_MS)));
+        socket.set_ack_delay(Some(Duration::from_millis(ACK_DELAY_MS * PACE)));
         let (interface, sockets) = self.stack.parts();
         // Ports are not 0 and the socket is fresh.
         let _ = socket.connect(interface.context(), (*to.ip(), to.port()), (self.address, port));
@@ -231,6 +267,9 @@ impl Host {
         match socket.state() {
             // What the peer answers later meets nobody.
             tcp::State::SynSent => {
+                if let Some(end) = socket.local_endpoint() {
+                    self.syns.remove(&end.port);
+                }
                 self.stack.sockets.remove(handle);
                 return;
             }

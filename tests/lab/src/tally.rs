@@ -103,6 +103,20 @@ impl Tally {
         self.share(|run| in_half(run, half), |run| !run.verdict.false_words.is_empty())
     }
 
+    /// The targets that the held-out half misses, in words.
+    #[must_use]
+    pub fn broken_targets(&self) -> Vec<String> {
+        let targets = [
+            ("false errors on healthy devices", 0.2, self.false_errors_of_healthy(Some(Half::HeldOut))),
+            ("faults missed that showed themselves", 1.0, self.missed(Some(Half::HeldOut))),
+        ];
+        let above = |(what, most, share): (&str, f64, Share)| {
+            let percent = 100.0 * share.hits as f64 / share.of.max(1) as f64;
+            (percent > most).then(|| format!("{what}: {}, more than {most} %", share.text()))
+        };
+        targets.into_iter().filter_map(above).collect()
+    }
+
     /// The report as Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
@@ -118,6 +132,7 @@ impl Tally {
         row("fault shown on ten connections, missed", "at most 1 %", &|h| self.missed(Some(h)));
         row("faulty device, false error beside it", "", &|h| self.false_errors_beside_faults(Some(h)));
         row("any run, any unfounded finding", "", &|h| self.false_words(Some(h)));
+        let _ = writeln!(out, "\n{} runs; in brackets the 95 % confidence interval (Wilson).", self.0.len());
         self.by_device(&mut out);
         let onset = |run: &Judged| format!("{:?}", run.cell.onset).to_lowercase();
         let link = |run: &Judged| run.cell.link.to_owned();

@@ -101,8 +101,8 @@ pub struct Run {
 
 /// Runs and judges.
 pub fn run(setup: &Setup) -> Run {
-    let mut config = Config::default();
-    config.persona = setup.personas.first().map_or(Persona::ROBUST, |switch| switch.persona);
+    let persona = setup.personas.first().map_or(Persona::ROBUST, |switch| switch.persona);
+    let config = Config { persona, ..Config::default() };
     let mut world = World::new(setup, &config);
     let mut next = Some(config);
     while let Some(config) = next {
@@ -232,9 +232,8 @@ impl World {
         let program = Program::new(config, espstress_device::Instant::ZERO);
         let mut carrier = Carrier::new(program, sockets, &mut entries);
         loop {
-            while self.switches.front().is_some_and(|switch| switch.at_ns <= self.now) {
-                let switch = self.switches.pop_front();
-                switch.map(|switch| carrier.program().set_persona(switch.persona));
+            while let Some(switch) = self.switches.pop_front_if(|switch| switch.at_ns <= self.now) {
+                carrier.program().set_persona(switch.persona);
             }
             self.deliver();
             if self.now >= self.off_until
@@ -245,7 +244,6 @@ impl World {
                 return Some(next);
             }
             self.host();
-            // What the two had for each other passes at once where nothing is in its way.
             if self.is_over() {
                 return None;
             }
@@ -267,8 +265,8 @@ impl World {
         while let Some((direction, frame)) = self.link.poll(self.now) {
             let frame = frame.to_vec();
             match direction {
-                Direction::ToDevice => self.to_device(frame),
-                Direction::ToHost => self.to_host(frame),
+                Direction::ToDevice => self.reach_device(frame),
+                Direction::ToHost => self.reach_host(frame),
             }
         }
         while let Some(event) = self.link.poll_event() {
@@ -286,7 +284,7 @@ impl World {
         }
     }
 
-    fn to_device(&mut self, frame: Vec<u8>) {
+    fn reach_device(&mut self, frame: Vec<u8>) {
         if self.now < self.off_until {
             return;
         }
@@ -296,7 +294,7 @@ impl World {
         self.device_queue.push_back((ready, frame));
     }
 
-    fn to_host(&mut self, frame: Vec<u8>) {
+    fn reach_host(&mut self, frame: Vec<u8>) {
         self.see(&frame);
         self.host_queue.push_back((self.now + HOST_TAKES, frame));
     }
@@ -320,10 +318,8 @@ impl World {
         const TURNS: usize = 200;
         let before = served(carrier);
         self.board.borrow_mut().at(self.now);
-        while self.device_queue.front().is_some_and(|&(at, _)| at <= self.now) {
-            if let Some((_, frame)) = self.device_queue.pop_front() {
-                self.board.borrow_mut().take(frame, self.now);
-            }
+        while let Some((_, frame)) = self.device_queue.pop_front_if(|(at, _)| *at <= self.now) {
+            self.board.borrow_mut().take(frame, self.now);
         }
         for _ in 0..TURNS {
             if let Turn::Restart(reason) = carrier.turn() {
@@ -339,24 +335,22 @@ impl World {
         loop {
             self.board.borrow_mut().send();
             let Some(frame) = self.board.borrow_mut().outgoing() else { break };
-            self.from_device(frame);
+            self.leave_device(frame);
         }
         None
     }
 
-    fn from_device(&mut self, frame: Vec<u8>) {
+    fn leave_device(&mut self, frame: Vec<u8>) {
         if self.link.push(Direction::ToHost, &frame, self.now) == Passage::Through {
-            self.to_host(frame);
+            self.reach_host(frame);
         }
     }
 
     /// The host does what it can.
     fn host(&mut self) {
         self.host.at(self.now);
-        while self.host_queue.front().is_some_and(|&(at, _)| at <= self.now) {
-            if let Some((_, frame)) = self.host_queue.pop_front() {
-                self.host.take(frame);
-            }
+        while let Some((_, frame)) = self.host_queue.pop_front_if(|(at, _)| *at <= self.now) {
+            self.host.take(frame);
         }
         if let Some(workload) = &mut self.workload {
             workload.step(&mut self.host, &mut self.shared, self.now);
@@ -373,7 +367,7 @@ impl World {
         while let Some(frame) = self.host.outgoing() {
             self.see(&frame);
             if self.link.push(Direction::ToDevice, &frame, self.now) == Passage::Through {
-                self.to_device(frame);
+                self.reach_device(frame);
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Segment {
     pub(crate) flags: u8,
     pub(crate) window: u16,
     pub(crate) mss: Option<u16>,
+    /// Window shift offered.
+    pub(crate) scale: Option<u8>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -68,12 +70,14 @@ pub(crate) fn tcp(to_mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr, segment: &Segme
     body.extend(segment.to.to_be_bytes());
     body.extend(segment.seq.to_be_bytes());
     body.extend(segment.ack.to_be_bytes());
-    let options = segment.mss.map(|mss| [2, 4, (mss >> 8) as u8, mss as u8]);
-    body.push(if options.is_some() { 6 << 4 } else { 5 << 4 });
+    let mss = segment.mss.map(|mss| [2, 4, (mss >> 8) as u8, mss as u8]);
+    let scale = segment.scale.map(|scale| [1, 3, 3, scale]);
+    let options: Vec<u8> = [mss, scale].into_iter().flatten().flatten().collect();
+    body.push((5 + options.len() as u8 / 4) << 4);
     body.push(segment.flags);
     body.extend(segment.window.to_be_bytes());
     body.extend([0; 4]);
-    body.extend(options.iter().flatten());
+    body.extend(&options);
     body.extend(&segment.payload);
     let sum = checksum(&[&pseudo_header(from, to, 6, body.len()), &body]).to_be_bytes();
     body[16..18].copy_from_slice(&sum);
@@ -132,7 +136,7 @@ pub(crate) fn parse_tcp(frame: &[u8]) -> Option<Segment> {
     let long = |at: usize| u32::from_be_bytes([body[at], body[at + 1], body[at + 2], body[at + 3]]);
     let header = usize::from(body.get(12)? >> 4) * 4;
     let mut options = body.get(20..header)?;
-    let mut mss = None;
+    let (mut mss, mut scale) = (None, None);
     while let [kind, rest @ ..] = options {
         options = match (kind, rest) {
             (0, _) => &[],
@@ -141,6 +145,11 @@ pub(crate) fn parse_tcp(frame: &[u8]) -> Option<Segment> {
                 mss = Some(u16::from_be_bytes([*high, *low]));
                 rest
             }
+            (3, [3, shift, rest @ ..]) => {
+                scale = Some(*shift);
+                rest
+            }
+            // The length counts its own two bytes, of which `rest` has one.
             (_, [len, ..]) => options.get(usize::from(*len).max(2)..)?,
             _ => &[],
         };
@@ -153,6 +162,7 @@ pub(crate) fn parse_tcp(frame: &[u8]) -> Option<Segment> {
         flags: body[13],
         window: word(14),
         mss,
+        scale,
         payload: body[header..].to_vec(),
     })
 }

@@ -120,6 +120,7 @@ impl Wire {
             flags: SYN,
             window: 64_000,
             mss: Some(1_460),
+            scale: Some(7),
             payload: Vec::new(),
         };
         // A stack without room drops it, and leaves it unanswered.
@@ -180,6 +181,7 @@ impl Conn {
             flags,
             window: 64_000,
             mss: None,
+            scale: None,
             payload: payload.to_vec(),
         }
     }

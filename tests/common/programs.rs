@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::scripted::own_address;
-use crate::common::skipped;
+use super::scripted::own_address;
+use super::skipped;
 
 /// A server that is ended with the test, however the test ends.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
@@ -64,7 +64,7 @@ fn serve(program: &str, configure: impl FnOnce(&mut Command, &Path, SocketAddr))
 }
 
 /// nginx, with these words in its `http` block.
-pub(crate) fn nginx(more: &str) -> Option<Server> {
+pub fn nginx(more: &str) -> Option<Server> {
     serve("nginx", |command, folder, address| {
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid pid; error_log stderr;\n\
@@ -79,7 +79,7 @@ pub(crate) fn nginx(more: &str) -> Option<Server> {
     })
 }
 
-pub(crate) fn lighttpd() -> Option<Server> {
+pub fn lighttpd() -> Option<Server> {
     serve("lighttpd", |command, folder, address| {
         let text = format!(
             "server.bind = \"{}\"\nserver.port = {}\nserver.document-root = \"{}\"\n\
@@ -93,14 +93,14 @@ pub(crate) fn lighttpd() -> Option<Server> {
     })
 }
 
-pub(crate) fn busybox_httpd() -> Option<Server> {
+pub fn busybox_httpd() -> Option<Server> {
     serve("busybox", |command, folder, address| {
         command.args(["httpd", "-f", "-p", &address.to_string(), "-h"]).arg(folder);
     })
 }
 
 /// Python's http.server, which speaks HTTP/1.0 unless told otherwise.
-pub(crate) fn http_server(protocol: &str) -> Option<Server> {
+pub fn http_server(protocol: &str) -> Option<Server> {
     serve("python3", |command, _, address| {
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         command.args(["-m", "http.server", &port, "--bind", &ip]);
@@ -110,7 +110,7 @@ pub(crate) fn http_server(protocol: &str) -> Option<Server> {
     })
 }
 
-pub(crate) fn node() -> Option<Server> {
+pub fn node() -> Option<Server> {
     serve("node", |command, _, address| {
         let script = format!(
             "require('http').createServer((request, response) => response.end('hello\\n')).listen({}, '{}')",
@@ -118,5 +118,15 @@ pub(crate) fn node() -> Option<Server> {
             address.ip()
         );
         command.args(["-e", &script]);
+    })
+}
+
+/// A script of Python's, with its address, its port and these words as arguments.
+pub fn python(script: &str, more: &[&str]) -> Option<Server> {
+    serve("python3", |command, folder, address| {
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        let file = folder.join("script.py");
+        std::fs::write(&file, script).unwrap();
+        command.arg(file).args([&ip, &port]).args(more);
     })
 }
