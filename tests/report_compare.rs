@@ -332,7 +332,7 @@ fn a_warning_is_told_and_decides_nothing() {
 }
 
 #[test]
-fn latencies_of_a_limited_host_are_not_judged() {
+fn latencies_of_a_host_that_limits_one_side_are_not_judged() {
     let mut slow = Bench { median_ns: 4e7, ..Bench::TWIN }.runs(50, 5);
     for r in &mut slow {
         r.findings.push(finding(FindingId::HostLimited, Severity::Warning));
@@ -342,6 +342,26 @@ fn latencies_of_a_limited_host_are_not_judged() {
     assert_eq!(p50.decision, Decision::CantTell);
     assert!(p50.reason.as_deref().unwrap().contains("host_limited"), "{p50:?}");
     assert_eq!(c.decision, Decision::CantTell);
+}
+
+#[test]
+fn a_host_that_limits_both_sides_alike_is_scatter_between_runs_if_they_ran_in_turns() {
+    let limited = |mut runs: Vec<Report>, minute: usize| {
+        for (i, r) in runs.iter_mut().enumerate() {
+            r.started_at = format!("2026-01-01T10:{:02}:00.000Z", minute + 2 * i);
+            if i % 2 == 0 {
+                r.findings.push(finding(FindingId::HostLimited, Severity::Warning));
+            }
+        }
+        runs
+    };
+    let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
+    let base = limited(calm.runs(1, 8), 0);
+    let c = against(&base, &limited(calm.runs(50, 8), 1)).unwrap();
+    assert_eq!(row(&c, "latency.total.p50").decision, Decision::Same);
+    assert!(c.notes.iter().any(|n| n.contains("4 of 8 base runs limited") && n.contains("kept")), "{c:?}");
+    let c = against(&base, &limited(calm.runs(50, 8), 30)).unwrap();
+    assert!(c.notes.iter().any(|n| n.contains("left out")), "{c:?}");
 }
 
 #[test]
