@@ -68,7 +68,8 @@ impl Intervals {
 const fn produces(excuse: Excuse, failure: Failure) -> bool {
     use Failure as F;
     let late = matches!(failure, F::ConnectTimeout | F::ReadTimeout | F::WriteTimeout);
-    let lost = late || matches!(failure, F::ConnectUnreachable | F::ConnectReset | F::ReadReset | F::WriteReset);
+    let lost =
+        late || matches!(failure, F::ConnectUnreachable | F::ConnectReset | F::ReadReset | F::WriteReset);
     match excuse {
         Excuse::HostStoodStill => late,
         Excuse::OutageMade | Excuse::LinkAway => lost,
