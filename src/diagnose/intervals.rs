@@ -49,7 +49,15 @@ impl Intervals {
         let overlaps = |from: u64, to: u64| {
             episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
         };
-        let excuses = |excuse: Excuse, from, to| overlaps(from, to) && produces(excuse, failure);
+        // A stall has to be long enough to have made these attempts late.
+        let stalls = |from: u64, to: u64| {
+            let common = to.min(episode.to_ns).saturating_sub(from.max(episode.from_ns));
+            common.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns)
+        };
+        let excuses = |excuse: Excuse, from, to| {
+            let fits = if excuse == Excuse::HostStoodStill { stalls(from, to) } else { overlaps(from, to) };
+            fits && produces(excuse, failure)
+        };
         self.0.iter().find(|(excuse, from, to)| excuses(*excuse, *from, *to)).map(|(excuse, ..)| *excuse)
     }
 
