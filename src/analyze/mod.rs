@@ -178,7 +178,7 @@ pub fn analyze_records(
             }
         };
         let frame = Frame { at_ns, number: record.number, gap: record.dropped_before > 0, decoded };
-        copies.take(frame, |frame| look(frame, ledger, &mut observer));
+        copies.take(&frame, |frame| look(frame, ledger, &mut observer));
     }
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
