@@ -127,7 +127,7 @@ impl Response {
                 HttpFault::BodyAfterHead,
                 None,
                 None,
-                "a body came where the next response should have begun",
+                "a body after HEAD came where the next response should have begun",
             );
         } else {
             self.note(HttpFault::BadHead, None, None, detail);
@@ -367,7 +367,7 @@ impl Response {
     /// Bytes followed the end of the response that nobody had asked for.
     pub fn unasked(&mut self, bytes: u64) {
         if self.expects == Expects::HeadOnly {
-            self.note(HttpFault::BodyAfterHead, None, Some(bytes), "a body follows the head");
+            self.note(HttpFault::BodyAfterHead, None, Some(bytes), "a body follows the response to HEAD");
         } else {
             let (promised, body) =
                 if self.head_is_in() { (self.declared, self.body_bytes) } else { self.before };
@@ -378,7 +378,7 @@ impl Response {
 
     /// The time was up while the response was still coming.
     pub fn endless(&mut self) {
-        let detail = "still coming when the time was up";
+        let detail = "a response without an end: still coming when the time was up";
         self.note(HttpFault::Endless, self.declared, Some(self.body_bytes), detail);
     }
 

@@ -159,7 +159,7 @@ impl Workload for Head {
                 Expects::Body
             };
             let connector = context.connector(target, self.params.load.timeouts());
-            let patience = Rc::new(Cell::new(connector.timeouts.read));
+            let patience = Rc::new(Cell::new(connector.timeouts.read.min(FIRST_PATIENCE)));
             let expected = self.params.expect_status.clone().map(Rc::new);
             self.params
                 .load
@@ -180,6 +180,10 @@ impl Workload for Head {
         })
     }
 }
+
+/// How long a device of which nothing is known is waited for: a FIN that was lost once comes again within that (lwIP's
+/// first time-out is 1.5 s). One that has closed before is waited for as long as for a response.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a device that has ignored `Connection: close` every time is still waited for: it may yet honour it.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
