@@ -1,7 +1,5 @@
 //! What a segment changes.
 
-use std::num::NonZeroI64;
-
 use crate::event::{Answered, Direction};
 use crate::wire::{Flags, Segment};
 
@@ -219,7 +217,7 @@ impl Flow {
             return;
         }
         if facts.acks == Acks::More && facts.from == Direction::FromDevice && self.host.payload_at.is_some() {
-            self.request_acked_at = NonZeroI64::new(facts.at);
+            self.request_acked_at = Some(facts.at);
         }
         if facts.acks == Acks::More {
             let missing = {

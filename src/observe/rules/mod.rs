@@ -160,7 +160,7 @@ impl Scene<'_> {
             host.space.next().zip(ack).is_some_and(|(next, ack)| !super::flow::before(ack, next))
         };
         if covers(self.flow.device.ack) {
-            let since = self.flow.request_acked_at.map_or(0, |at| self.facts.at.saturating_sub(at.get()));
+            let since = self.flow.request_acked_at.map_or(0, |at| self.facts.at.saturating_sub(at));
             return RequestFate::Acknowledged(since);
         }
         let says = self.segment.flags.has(Flags::ACK).then_some(self.segment.ack);
