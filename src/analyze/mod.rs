@@ -7,7 +7,7 @@
 //! [`Analysis::end`] says so. Where the file admits that packets are missing, the rules that this could fool
 //! are not judged for the connections that were open then.
 //!
-//! What a capture may do to its packets is undone first: [`clock`] makes time run forwards, [`copies`] leaves out
+//! What a capture may do to its packets is undone first: `clock` makes time run forwards, `copies` leaves out
 //! packets that were captured more than once.
 
 mod clock;

@@ -6,7 +6,7 @@ use super::wifi;
 /// How frames of a capture begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
-    /// Ethernet II and 802.3, with whatever [`layers`](super::layers) steps over: VLAN tags, PPPoE, MPLS, LLC.
+    /// Ethernet II and 802.3, with whatever `layers` steps over: VLAN tags, PPPoE, MPLS, LLC.
     Ethernet,
     /// No link layer: the IP header comes first (TUN devices, cooked sockets).
     Raw,
