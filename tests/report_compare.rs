@@ -66,9 +66,9 @@ struct Bench {
 }
 
 impl Bench {
-    /// As the twin behind a link with a delay: what the machine does hardly shows.
+    /// As the twin behind a link with a delay: what the machine does hardly shows (of 90 runs under load one stalled).
     const TWIN: Self =
-        Self { median_ns: 2e7, scatter: 0.01, busy_one_in: 30, lost: 0.0, stall_one_in: 20, attempts: 300 };
+        Self { median_ns: 2e7, scatter: 0.01, busy_one_in: 30, lost: 0.0, stall_one_in: 60, attempts: 300 };
     /// As the twin without a delay on a machine that builds something else.
     const BUSY: Self = Self { scatter: 0.05, busy_one_in: 4, stall_one_in: 6, attempts: 120, ..Self::TWIN };
 
@@ -144,22 +144,22 @@ fn of_two_hundred_unchanged_pairs_of_five_runs_five_at_most_are_called_worse() {
 }
 
 #[test]
-fn of_eighty_unchanged_pairs_of_eight_runs_two_at_most_are_called_worse() {
-    cries_no_wolf(8, 80);
+fn of_forty_unchanged_pairs_of_eight_runs_one_at_most_is_called_worse() {
+    cries_no_wolf(8, 40);
 }
 
 #[test]
 fn a_median_ten_percent_slower_is_found_nineteen_times_of_twenty() {
     let slow = Bench { median_ns: Bench::TWIN.median_ns * 1.1, ..Bench::TWIN };
-    let [worse, ..] = words(Bench::TWIN, slow, 8, 60);
-    assert!(worse >= 57, "{worse} of 60");
+    let [worse, ..] = words(Bench::TWIN, slow, 8, 40);
+    assert!(worse >= 38, "{worse} of 40");
 }
 
 #[test]
 fn one_lost_connection_in_a_hundred_is_found_nineteen_times_of_twenty() {
     let losing = Bench { lost: 0.01, ..Bench::TWIN };
-    let [worse, ..] = words(Bench::TWIN, losing, 8, 60);
-    assert!(worse >= 57, "{worse} of 60");
+    let [worse, ..] = words(Bench::TWIN, losing, 8, 40);
+    assert!(worse >= 38, "{worse} of 40");
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn a_warning_is_told_and_decides_nothing() {
 }
 
 #[test]
-fn latencies_of_a_limited_host_are_not_judged() {
+fn latencies_of_a_host_that_limits_one_side_are_not_judged() {
     let mut slow = Bench { median_ns: 4e7, ..Bench::TWIN }.runs(50, 5);
     for r in &mut slow {
         r.findings.push(finding(FindingId::HostLimited, Severity::Warning));
@@ -342,6 +342,26 @@ fn latencies_of_a_limited_host_are_not_judged() {
     assert_eq!(p50.decision, Decision::CantTell);
     assert!(p50.reason.as_deref().unwrap().contains("host_limited"), "{p50:?}");
     assert_eq!(c.decision, Decision::CantTell);
+}
+
+#[test]
+fn a_host_that_limits_both_sides_alike_is_scatter_between_runs_if_they_ran_in_turns() {
+    let limited = |mut runs: Vec<Report>, minute: usize| {
+        for (i, r) in runs.iter_mut().enumerate() {
+            r.started_at = format!("2026-01-01T10:{:02}:00.000Z", minute + 2 * i);
+            if i % 2 == 0 {
+                r.findings.push(finding(FindingId::HostLimited, Severity::Warning));
+            }
+        }
+        runs
+    };
+    let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
+    let base = limited(calm.runs(1, 8), 0);
+    let c = against(&base, &limited(calm.runs(50, 8), 1)).unwrap();
+    assert_eq!(row(&c, "latency.total.p50").decision, Decision::Same);
+    assert!(c.notes.iter().any(|n| n.contains("4 of 8 base runs limited") && n.contains("kept")), "{c:?}");
+    let c = against(&base, &limited(calm.runs(50, 8), 30)).unwrap();
+    assert!(c.notes.iter().any(|n| n.contains("left out")), "{c:?}");
 }
 
 #[test]

@@ -80,14 +80,15 @@ impl Copies {
     }
 
     /// Takes a frame, and gives on what is to be looked at.
-    pub(super) fn take(&mut self, frame: Frame, mut next: impl FnMut(&Frame)) {
+    #[inline]
+    pub(super) fn take(&mut self, frame: &Frame, mut next: impl FnMut(&Frame)) {
         match &mut self.held {
-            Some(held) if held.len() < HELD => held.push(frame),
+            None => self.pass(frame, Count::Now, &mut next),
+            Some(held) if held.len() < HELD => held.push(*frame),
             Some(_) => {
                 self.release(&mut next);
-                self.pass(&frame, Count::Now, &mut next);
+                self.pass(frame, Count::Now, &mut next);
             }
-            None => self.pass(&frame, Count::Now, &mut next),
         }
     }
 
@@ -228,18 +229,22 @@ impl Recent {
 }
 
 /// All of a segment in 64 bits.
+#[inline]
 fn mark(s: &Segment) -> u64 {
-    let mut mark = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut mix = |word: u64| mark = (mark.rotate_left(23) ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mix(u64::from(s.seq) << 32 | u64::from(s.ack));
-    mix(u64::from(s.source_port) << 48
+    let low = |address: std::net::Ipv6Addr| address.to_bits() as u64;
+    let numbers = u64::from(s.seq) << 32 | u64::from(s.ack);
+    let ports = u64::from(s.source_port) << 48
         | u64::from(s.destination_port) << 32
         | u64::from(s.checksum) << 16
-        | u64::from(s.window));
-    mix(u64::from(s.payload) << 32 | u64::from(s.flags.0) << 16 | u64::from(s.ip_id.unwrap_or(0)));
-    mix((s.source.to_bits() ^ s.destination.to_bits().rotate_left(64)) as u64);
-    mix(s.source.to_bits() as u64);
-    mark ^ mark >> 29
+        | u64::from(s.window);
+    let rest = u64::from(s.payload) << 32 | u64::from(s.flags.0) << 16 | u64::from(s.ip_id.unwrap_or(0));
+    let ends = low(s.source).rotate_left(32) ^ low(s.destination);
+    // Products of odd numbers, so that every bit counts and none waits for another.
+    let mark = numbers.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ ports.wrapping_mul(0xff51_afd7_ed55_8ccd)
+        ^ rest.wrapping_mul(0xc4ce_b9fe_1a85_ec53)
+        ^ ends.wrapping_mul(0x2545_f491_4f6c_dd1d);
+    mark ^ mark >> 32
 }
 
 #[cfg(test)]

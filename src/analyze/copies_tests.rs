@@ -31,7 +31,7 @@ fn looked_at(packets: &[(i64, Segment)]) -> (Vec<u64>, u64) {
     let mut numbers = Vec::new();
     for ((at_ns, segment), number) in packets.iter().zip(1..) {
         let frame = Frame { at_ns: *at_ns, number, gap: false, decoded: Ok(*segment) };
-        copies.take(frame, |f| numbers.push(f.number));
+        copies.take(&frame, |f| numbers.push(f.number));
     }
     copies.release(&mut |f| numbers.push(f.number));
     (numbers, copies.dropped())

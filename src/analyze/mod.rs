@@ -7,7 +7,7 @@
 //! [`Analysis::end`] says so. Where the file admits that packets are missing, the rules that this could fool
 //! are not judged for the connections that were open then.
 //!
-//! What a capture may do to its packets is undone first: [`clock`] makes time run forwards, [`copies`] leaves out
+//! What a capture may do to its packets is undone first: `clock` makes time run forwards, `copies` leaves out
 //! packets that were captured more than once.
 
 mod clock;
@@ -178,7 +178,7 @@ pub fn analyze_records(
             }
         };
         let frame = Frame { at_ns, number: record.number, gap: record.dropped_before > 0, decoded };
-        copies.take(frame, |frame| look(frame, ledger, &mut observer));
+        copies.take(&frame, |frame| look(frame, ledger, &mut observer));
     }
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));

@@ -250,7 +250,7 @@ pub struct AnalyzeArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The device's address; otherwise the side that was connected to
+    /// The device's address; otherwise the side that was connected to, or the client of an MQTT broker
     #[arg(short, long, value_name = "IP")]
     pub target: Option<IpAddr>,
 

@@ -8,6 +8,10 @@ use super::Named;
 use super::figures::Groups;
 use crate::diagnose::FindingId;
 use crate::report::{Report, things};
+use crate::stats::significance::p_of_counts;
+
+/// Probability below which two sides are not limited alike.
+const ALIKE: f64 = 0.1;
 
 /// Parameters that say how much was done or from where, not what was done: these may differ.
 const FREE: [&str; 6] = ["count", "seed", "source", "local_ports", "watch", "name"];
@@ -128,6 +132,7 @@ pub(super) fn notes(groups: Groups<'_>) -> Vec<String> {
     note("host cpus", &|r| r.host.cpus.map_or("unknown".into(), |n| n.to_string()));
     note("espstress", &|r| r.tool.version.clone());
     note("capture", &|r| r.capture.status.name().into());
+    let left_out = leaves_out_limited(groups);
     for (runs, name) in [(groups.base, "base"), (groups.new, "new")] {
         let mut count = |what: &str, is: &dyn Fn(&Report) -> bool| {
             let n = runs.iter().filter(|r| is(r)).count();
@@ -136,7 +141,8 @@ pub(super) fn notes(groups: Groups<'_>) -> Vec<String> {
             }
         };
         count("interrupted", &|r| r.interrupted);
-        count("limited by the testing machine: timings left out", &host_limited);
+        let what = if left_out { "timings left out" } else { "kept, since both sides were alike" };
+        count(&format!("limited by the testing machine: {what}"), &host_limited);
     }
     if groups.all().count() > 2 && apart(groups) {
         notes.push(
@@ -146,6 +152,14 @@ pub(super) fn notes(groups: Groups<'_>) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Whether the timings of runs that were limited by the testing machine are left out. Where the two sides ran in turns and
+/// are limited alike, that is scatter between runs like any other, and is allowed for as such.
+pub(super) fn leaves_out_limited(groups: Groups<'_>) -> bool {
+    let limited = |runs: &[&Report]| runs.iter().filter(|r| host_limited(r)).count() as u64;
+    let (base, new) = (limited(groups.base), limited(groups.new));
+    apart(groups) || p_of_counts(base, groups.base.len() as u64, new, groups.new.len() as u64) < ALIKE
 }
 
 /// Whether one group had ended before the other began. RFC 3339 in UTC sorts as text.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::comparable::host_limited;
+use super::comparable::{host_limited, leaves_out_limited};
 use super::permutation::Logs;
 use super::shares::{Count, Counts, Group};
 use crate::event::{AnomalyClass, AnomalyId, Failure};
@@ -73,7 +73,7 @@ pub(super) fn of_workload(groups: Groups<'_>, name: &str) -> Vec<Figure> {
         groups.all().filter_map(|r| r.workload(name).map(|w| (r, w))).collect();
     let Some((_, first)) = runs.first().copied() else { return Vec::new() };
     let provoking = PROVOKING.contains(&first.kind.as_str());
-    let all = Runs { groups, name, runs: &runs };
+    let all = Runs { groups, name, runs: &runs, leaves_out_limited: leaves_out_limited(groups) };
     let mut figures = vec![all.success_rate(!provoking)];
     figures.extend(all.latencies(!provoking));
     figures.extend(all.rates());
@@ -88,11 +88,17 @@ struct Runs<'a> {
     groups: Groups<'a>,
     name: &'a str,
     runs: &'a [(&'a Report, &'a Workload)],
+    leaves_out_limited: bool,
 }
 
 impl Runs<'_> {
     fn workloads(&self) -> impl Iterator<Item = &Workload> {
         self.runs.iter().map(|(_, w)| *w)
+    }
+
+    /// Whether the testing machine, not the device, set the timings of this run, and that matters.
+    fn left_out(&self, r: &Report) -> bool {
+        self.leaves_out_limited && host_limited(r)
     }
 
     fn success_rate(&self, key: bool) -> Figure {
@@ -128,7 +134,7 @@ impl Runs<'_> {
             let latency = r.workload(self.name)?.latency.get(&phase)?;
             latency.histogram().filter(|h| !h.is_empty())
         });
-        let limited = self.groups.of(host_limited);
+        let limited = self.groups.of(|r| self.left_out(r));
         let figure = |stat: &str, key: bool, takes: u64, value: &dyn Fn(usize) -> Option<f64>| {
             let mut missing = None;
             let one = |run: usize| {
@@ -188,7 +194,7 @@ impl Runs<'_> {
     }
 
     fn rate(&self, name: &str, unit: Unit, value: impl Fn(&Workload) -> Option<f64>) -> Figure {
-        let logs = self.groups.of(|r| r.workload(self.name).filter(|_| !host_limited(r)).and_then(&value));
+        let logs = self.groups.of(|r| r.workload(self.name).filter(|_| !self.left_out(r)).and_then(&value));
         let logs: Logs = logs.into_iter().map(|value| log(value?)).collect();
         let missing = logs.contains(&None).then_some("not measured in every run");
         Figure {

@@ -27,7 +27,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use crate::stats::significance::{p_of_z, rank_sum_of_samples};
 
 /// Labellings that are drawn where there are more of them.
-pub(super) const DRAWS: usize = 4_000;
+pub(super) const DRAWS: usize = 2_000;
 /// Fewest runs of a group of which the ends are left out.
 const TRIM_FROM: usize = 5;
 /// Share of the level that Student's distribution is given: three runs of a busy machine lie close together more often

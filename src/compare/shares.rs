@@ -109,7 +109,9 @@ pub(super) fn test(shares: &[Counts], level: f64) -> Vec<Option<Tested>> {
         // Counting by fewer rounds: the interval holds what was seen.
         let (low, high) = (low.min(new - base), high.max(new - base));
         let visible = visible(r.effective.0, r.effective.1.of, step);
-        tested[i] = Some(Tested { base, new, low, high, p: p_before, real: going_on, visible });
+        // The two tests are not the same one: a difference is one by both.
+        let real = going_on && (low > 0.0 || high < 0.0);
+        tested[i] = Some(Tested { base, new, low, high, p: p_before, real, visible });
         if going_on {
             left -= 1;
         }

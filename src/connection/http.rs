@@ -1,6 +1,6 @@
 //! Just enough HTTP/1.1 (RFC 9112) to know where a response ends and whether it is one.
 
-use crate::event::Failure;
+use crate::event::{Failure, FaultSeen, HttpFault};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub const HEAD_LIMIT: usize = 16 * 1024;
@@ -27,6 +27,7 @@ enum Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
     Size { so_far: u64, digits: u8 },
+    Blank { size: u64 },
     Extension { size: u64 },
     SizeLf { size: u64 },
     Data { left: u64 },
@@ -58,6 +59,16 @@ pub struct Response {
     persistent: bool,
     body_bytes: u64,
     declared: Option<u64>,
+    /// Whether the device means to keep the connection though nothing says where this response ends.
+    unbounded: bool,
+    /// Size of the chunk that is being read.
+    chunk: u64,
+    /// Of the response before, which is complete: Content-Length and body bytes.
+    before: (Option<u64>, u64),
+    /// Whether a response to HEAD has promised a body on this connection: what comes in its place may be one.
+    promised_to_head: bool,
+    /// What was found wrong and has not been asked for.
+    fault: Option<FaultSeen>,
 }
 
 impl Response {
@@ -72,16 +83,56 @@ impl Response {
             persistent: false,
             body_bytes: 0,
             declared: None,
+            unbounded: false,
+            chunk: 0,
+            before: (None, 0),
+            promised_to_head: false,
+            fault: None,
         }
     }
 
-    /// Begins a new response, keeping the memory.
+    /// Begins the first response of a new connection, keeping the memory.
     pub fn start(&mut self) {
+        self.follow();
+        self.promised_to_head = false;
+        self.before = (None, 0);
+    }
+
+    /// Begins the next response on the same connection, keeping the memory.
+    pub fn follow(&mut self) {
+        self.before = (self.declared, self.body_bytes);
         self.head.clear();
         self.framing = None;
         self.status = 0;
         self.body_bytes = 0;
         self.declared = None;
+        self.unbounded = false;
+        self.chunk = 0;
+    }
+
+    /// What was wrong with the response, once: asked for after a failure, and after a response that went well all
+    /// the same.
+    pub const fn take_fault(&mut self) -> Option<FaultSeen> {
+        self.fault.take()
+    }
+
+    /// The first thing that is wrong with a response is what is said of it.
+    fn note(&mut self, fault: HttpFault, promised: Option<u64>, received: Option<u64>, detail: &'static str) {
+        self.fault.get_or_insert(FaultSeen { fault, promised, received, detail });
+    }
+
+    fn bad_head(&mut self, detail: &'static str) -> Failure {
+        if self.promised_to_head {
+            self.note(
+                HttpFault::BodyAfterHead,
+                None,
+                None,
+                "a body after HEAD came where the next response should have begun",
+            );
+        } else {
+            self.note(HttpFault::BadHead, None, None, detail);
+        }
+        Failure::BadResponse
     }
 
     /// Whether the head is complete.
@@ -146,25 +197,51 @@ impl Response {
         self.body(bytes, used)
     }
 
-    const fn more_head(&self) -> Result<Progress, Failure> {
-        if self.head.len() > HEAD_LIMIT { Err(Failure::BadResponse) } else { Ok(Progress::More) }
+    fn more_head(&mut self) -> Result<Progress, Failure> {
+        if self.head.len() > HEAD_LIMIT {
+            return Err(self.bad_head("the head is longer than 16 KiB"));
+        }
+        Ok(Progress::More)
     }
 
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+        let mut start = 0;
+        loop {
+            let rest = bytes.get(start..).unwrap_or_default();
+            let Some(length) = self.parse_one(rest)? else { return Ok(None) };
+            start += length;
+            // An interim response is followed by the one that counts (RFC 9110, 15.2); after 101 it is no HTTP.
+            if !matches!(self.status, 100 | 102..=199) {
+                return Ok(Some(start));
+            }
+            self.framing = None;
+        }
+    }
+
+    fn parse_one(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
         let length = match response.parse(bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
-            Err(_) => return Err(Failure::BadResponse),
+            Err(error) => return Err(self.bad_head(what_is_wrong(error))),
         };
-        self.status = response.code.ok_or(Failure::BadResponse)?;
+        let Some(status) = response.code else { return Err(self.bad_head("no status code")) };
+        self.status = status;
         self.persistent = response.version == Some(1);
         let (mut content_length, mut chunked) = (None, false);
         for header in response.headers.iter() {
             if header.name.eq_ignore_ascii_case("content-length") {
-                let text = std::str::from_utf8(header.value).map_err(|_| Failure::BadResponse)?;
-                content_length = Some(text.trim().parse::<u64>().map_err(|_| Failure::BadResponse)?);
+                let number =
+                    std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse::<u64>().ok());
+                let Some(number) = number else {
+                    return Err(self.bad_head("Content-Length is not a number"));
+                };
+                // RFC 9112, 6.3: values that differ cannot be told apart.
+                if content_length.is_some_and(|known| known != number) {
+                    return Err(self.bad_head("two Content-Length fields that differ"));
+                }
+                content_length = Some(number);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
             } else if header.name.eq_ignore_ascii_case("connection") {
@@ -178,12 +255,15 @@ impl Response {
         }
         self.declared = content_length;
         let bodiless = self.expects == Expects::HeadOnly || matches!(self.status, 100..=199 | 204 | 304);
+        self.promised_to_head =
+            self.expects == Expects::HeadOnly && (chunked || content_length.is_some_and(|n| n > 0));
         self.framing = Some(match (bodiless, chunked, content_length) {
             (true, ..) => Framing::None,
             (_, true, _) => Framing::Chunked(Chunk::Size { so_far: 0, digits: 0 }),
             (.., Some(0)) => Framing::None,
             (.., Some(n)) => Framing::Length(n),
             (.., None) => {
+                self.unbounded = self.persistent;
                 self.persistent = false;
                 Framing::UntilEof
             }
@@ -207,12 +287,29 @@ impl Response {
                 Ok(if *left == 0 { Progress::Done { used: start + take as usize } } else { Progress::More })
             }
             Some(Framing::Chunked(chunk)) => {
+                let mut at = *chunk;
+                let mut padded = None;
                 for (i, &byte) in rest.iter().enumerate() {
-                    match chunk.next(byte)? {
-                        Step::On { payload } => self.body_bytes += payload,
-                        Step::End => return Ok(Progress::Done { used: start + i + 1 }),
+                    match at.next(byte) {
+                        Ok(Step::On { payload }) => self.body_bytes += payload,
+                        Ok(Step::Size(size)) => self.chunk = size,
+                        Ok(Step::PaddedSize(size)) => {
+                            self.chunk = size;
+                            padded.get_or_insert(size);
+                        }
+                        Ok(Step::End) => {
+                            self.note_padding(padded);
+                            return Ok(Progress::Done { used: start + i + 1 });
+                        }
+                        Err(detail) => {
+                            let size = matches!(at, Chunk::DataCr | Chunk::DataLf).then_some(self.chunk);
+                            self.note(HttpFault::BadChunk, size, None, detail);
+                            return Err(Failure::BadResponse);
+                        }
                     }
                 }
+                *chunk = at;
+                self.note_padding(padded);
                 Ok(Progress::More)
             }
         }
@@ -229,29 +326,120 @@ impl Response {
             _ => Err(Failure::TruncatedResponse),
         }
     }
+
+    /// As [`Response::eof`], and notes what is wrong with a response that ends there.
+    ///
+    /// # Errors
+    /// As [`Response::eof`].
+    pub fn end(&mut self) -> Result<(), Failure> {
+        let ended = self.eof();
+        match ended {
+            Ok(()) if self.unbounded => {
+                let detail = "only the end of the connection says where the response ends";
+                self.note(HttpFault::NoLength, None, Some(self.body_bytes), detail);
+            }
+            Err(Failure::TruncatedResponse) => self.cut_short("then FIN"),
+            _ => {}
+        }
+        ended
+    }
+
+    /// Nothing more came within the read time-out: notes what that says of the response.
+    pub fn stalled(&mut self) {
+        if self.framing == Some(Framing::UntilEof) {
+            let detail = "nothing says where the response ends, and the connection stays open";
+            self.note(HttpFault::NoLength, None, Some(self.body_bytes), detail);
+        } else if self.framing.is_some() {
+            self.cut_short("then nothing within the read time-out");
+        }
+    }
+
+    fn cut_short(&mut self, detail: &'static str) {
+        match self.framing {
+            Some(Framing::Chunked(_)) => {
+                self.note(HttpFault::Truncated, None, Some(self.body_bytes), "the last chunk did not come");
+            }
+            Some(_) => self.note(HttpFault::Truncated, self.declared, Some(self.body_bytes), detail),
+            None => self.note(HttpFault::Truncated, None, None, "the head did not end"),
+        }
+    }
+
+    /// Bytes followed the end of the response that nobody had asked for.
+    pub fn unasked(&mut self, bytes: u64) {
+        if self.expects == Expects::HeadOnly {
+            self.note(HttpFault::BodyAfterHead, None, Some(bytes), "a body follows the response to HEAD");
+        } else {
+            let (promised, body) =
+                if self.head_is_in() { (self.declared, self.body_bytes) } else { self.before };
+            let received = body.saturating_add(bytes);
+            self.note(HttpFault::Overlong, promised, Some(received), "bytes follow the end of the response");
+        }
+    }
+
+    /// The time was up while the response was still coming.
+    pub fn endless(&mut self) {
+        let detail = "a response without an end: still coming when the time was up";
+        self.note(HttpFault::Endless, self.declared, Some(self.body_bytes), detail);
+    }
+
+    /// A size field padded with blanks is read all the same, as most clients do; RFC 9112, 7.1 has no room for them.
+    fn note_padding(&mut self, size: Option<u64>) {
+        if size.is_some() {
+            self.note(HttpFault::BadChunk, size, size, "the chunk's size is padded with blanks");
+        }
+    }
+}
+
+/// What the parser of heads objects to.
+const fn what_is_wrong(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "a field name that is none",
+        httparse::Error::HeaderValue => "a field value that is none",
+        httparse::Error::NewLine => "a line end that is none",
+        httparse::Error::Status => "no status line",
+        httparse::Error::TooManyHeaders => "more than 64 fields",
+        httparse::Error::Version => "it does not begin with HTTP/1.0 or HTTP/1.1",
+        _ => "not what HTTP/1.1 allows",
+    }
 }
 
 enum Step {
     On { payload: u64 },
+    Size(u64),
+    PaddedSize(u64),
     End,
 }
 
 impl Chunk {
-    fn next(&mut self, byte: u8) -> Result<Step, Failure> {
-        let mut payload = 0;
+    fn next(&mut self, byte: u8) -> Result<Step, &'static str> {
+        let mut step = Step::On { payload: 0 };
         *self = match (*self, byte) {
             (Self::Size { so_far, digits }, _) if byte.is_ascii_hexdigit() && digits < 15 => {
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
                 Self::Size { so_far: so_far * 16 + u64::from(digit), digits: digits + 1 }
             }
-            (Self::Size { so_far, digits: 1.. }, b'\r') => Self::SizeLf { size: so_far },
-            (Self::Size { so_far, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension { size: so_far },
-            (Self::Extension { size }, b'\r') => Self::SizeLf { size },
+            (Self::Size { so_far, digits: 1.. }, b'\r') => {
+                step = Step::Size(so_far);
+                Self::SizeLf { size: so_far }
+            }
+            (Self::Size { so_far, digits: 1.. }, b';') => Self::Extension { size: so_far },
+            (Self::Size { so_far, digits: 1.. }, b' ' | b'\t') => Self::Blank { size: so_far },
+            // Blanks are allowed before an extension's semicolon, and nowhere else.
+            (Self::Blank { size }, b' ' | b'\t') => Self::Blank { size },
+            (Self::Blank { size }, b';') => Self::Extension { size },
+            (Self::Blank { size }, b'\r') => {
+                step = Step::PaddedSize(size);
+                Self::SizeLf { size }
+            }
+            (Self::Extension { size }, b'\r') => {
+                step = Step::Size(size);
+                Self::SizeLf { size }
+            }
             (Self::Extension { size }, _) => Self::Extension { size },
             (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { line: 0 },
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::Data { left }, _) => {
-                payload = 1;
+                step = Step::On { payload: 1 };
                 if left <= 1 { Self::DataCr } else { Self::Data { left: left - 1 } }
             }
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -260,9 +448,15 @@ impl Chunk {
             (Self::Trailer { line }, _) => Self::Trailer { line: line + 1 },
             (Self::TrailerLf { line: 0 }, b'\n') => return Ok(Step::End),
             (Self::TrailerLf { .. }, b'\n') => Self::Trailer { line: 0 },
-            _ => return Err(Failure::BadResponse),
+            (Self::Size { digits: 0, .. }, _) => return Err("a chunk's size is not a hexadecimal number"),
+            (Self::Size { .. } | Self::Blank { .. }, _) => {
+                return Err("a chunk's size is not followed by CRLF");
+            }
+            (Self::SizeLf { .. }, _) => return Err("a chunk's size is not followed by CRLF"),
+            (Self::DataCr | Self::DataLf, _) => return Err("no CRLF where the chunk should end by its size"),
+            (Self::TrailerLf { .. }, _) => return Err("a trailer line is not ended by CRLF"),
         };
-        Ok(Step::On { payload })
+        Ok(step)
     }
 }
 

@@ -8,8 +8,10 @@ pub mod http;
 mod ports;
 mod silence;
 mod socket;
+mod status;
 
 pub use endings::{Step, failure_of};
 pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
 pub use silence::{SilenceError, silence, silence_but_for_resets, unsilence, vanish};
-pub use socket::{Connection, Connector, HostClosed, Refused, Timeouts, Turn};
+pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};
+pub use status::{ExpectedStatus, StatusError};

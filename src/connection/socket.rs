@@ -333,8 +333,37 @@ impl Connection {
         }
     }
 
+    /// What an idle connection has come to, without waiting and without taking anything from it.
+    ///
+    /// A FIN that is there before a request is written ends the connection in order: whoever writes all the same meets
+    /// a RST (RFC 9112, 9.5: a client has to expect such a close at any time).
+    pub fn at_rest(&mut self) -> AtRest {
+        let mut bytes = [std::mem::MaybeUninit::uninit(); 2_048];
+        let Some(stream) = &self.stream else { return AtRest::Closed };
+        match SockRef::from(stream).peek(&mut bytes) {
+            Ok(0) => {
+                self.note_read(0);
+                AtRest::Closed
+            }
+            Ok(n) => AtRest::Unasked(n),
+            // Nothing is there; or a reset, which the next write meets and names.
+            Err(_) => AtRest::Quiet,
+        }
+    }
+
     /// Reads and forgets whatever comes until the peer ends the connection or the limit passes.
     pub async fn drain(&mut self, scratch: &mut [u8], limit: Duration, host_closed: HostClosed) -> Ending {
+        self.drain_counting(scratch, limit, host_closed).await.0
+    }
+
+    /// As [`Connection::drain`]; also how many bytes came.
+    pub async fn drain_counting(
+        &mut self,
+        scratch: &mut [u8],
+        limit: Duration,
+        host_closed: HostClosed,
+    ) -> (Ending, u64) {
+        let mut bytes = 0;
         let keep = self.release;
         let deadline = tokio::time::Instant::now() + limit;
         loop {
@@ -344,11 +373,11 @@ impl Connection {
                     if host_closed == HostClosed::First {
                         self.release = keep;
                     }
-                    return Ending::Fin;
+                    return (Ending::Fin, bytes);
                 }
-                Ok(_) => {}
-                Err(Failure::ReadReset) => return Ending::Reset,
-                Err(_) => return Ending::NotEnded,
+                Ok(n) => bytes += n as u64,
+                Err(Failure::ReadReset) => return (Ending::Reset, bytes),
+                Err(_) => return (Ending::NotEnded, bytes),
             }
         }
     }
@@ -412,6 +441,17 @@ impl Connection {
     pub fn tcp_sample(&self) -> Option<TcpSample> {
         tcp_info(self.stream.as_ref()?)
     }
+}
+
+/// What an idle connection has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRest {
+    /// Nothing has come.
+    Quiet,
+    /// The peer's FIN has come.
+    Closed,
+    /// At least so many bytes have come that nobody asked for.
+    Unasked(usize),
 }
 
 /// Who sent the first FIN of a drained connection.

@@ -170,7 +170,7 @@ fn split(
         return whole(By::Excuse(Excuse::Host));
     }
     let found = |id| findings.iter().any(|f| f.id == id);
-    if let Some(excuse) = intervals.excuse(episode) {
+    if let Some(excuse) = intervals.excuse(episode, failure) {
         let by = match excuse {
             Excuse::LinkAway if found(FindingId::LinkOutages) => By::Finding(FindingId::LinkOutages),
             Excuse::Restarting if found(FindingId::DeviceRebooted) => By::Finding(FindingId::DeviceRebooted),

@@ -3,7 +3,7 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
-use crate::event::{EndingCounts, Episode, FailureCounts, NotJudged, Responses};
+use crate::event::{EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, NotJudged, Responses};
 
 use super::{AnomalyRow, ResetCauses, Unserved};
 
@@ -149,6 +149,12 @@ pub struct WorkloadEvidence {
     pub failures: FailureCounts,
     /// HTTP status codes of complete responses.
     pub responses: Responses,
+    /// Status of the first complete HTTP response; `None` where there was none.
+    pub first_status: Option<u16>,
+    /// What was wrong with HTTP responses, by name, each with the first one's figures.
+    pub malformed: HttpFaults,
+    /// Idle persistent connections that the device closed; `None` where it closed none.
+    pub idle_closes: Option<IdleCloses>,
     /// When attempts succeeded and when they failed.
     pub episodes: Vec<Episode>,
     /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.

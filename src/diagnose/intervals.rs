@@ -2,7 +2,7 @@
 
 use super::findings::silences;
 use super::{Evidence, Excuse, OutageCause, Recovery};
-use crate::event::Episode;
+use crate::event::{Episode, Failure, FailureCounts};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -44,11 +44,46 @@ impl Intervals {
         Self(all)
     }
 
-    /// What excuses failures of these times.
-    pub(super) fn excuse(&self, episode: &Episode) -> Option<Excuse> {
+    /// What excuses a failure of this kind at these times.
+    pub(super) fn excuse(&self, episode: &Episode, failure: Failure) -> Option<Excuse> {
         let overlaps = |from: u64, to: u64| {
             episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
         };
-        self.0.iter().find(|(_, from, to)| overlaps(*from, *to)).map(|(excuse, ..)| *excuse)
+        // A stall has to be long enough to have made these attempts late.
+        let stalls = |from: u64, to: u64| {
+            let common = to.min(episode.to_ns).saturating_sub(from.max(episode.from_ns));
+            common.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns)
+        };
+        let excuses = |excuse: Excuse, from, to| {
+            let fits = if excuse == Excuse::HostStoodStill { stalls(from, to) } else { overlaps(from, to) };
+            fits && produces(excuse, failure)
+        };
+        self.0.iter().find(|(excuse, from, to)| excuses(*excuse, *from, *to)).map(|(excuse, ..)| *excuse)
+    }
+
+    /// An episode's failures that nothing excuses.
+    pub(super) fn left(&self, episode: &Episode) -> FailureCounts {
+        let mut left = FailureCounts::default();
+        let open = episode.failures.iter().filter(|(f, n)| *n > 0 && self.excuse(episode, *f).is_none());
+        open.for_each(|(failure, n)| left.add(failure, n));
+        left
+    }
+}
+
+/// Whether such an interval makes attempts fail in this way: a machine that stands still makes them late and changes no
+/// answer; a link that is away does no more than that, and what the device gave up meanwhile is reset; a device that
+/// restarts also refuses and cuts what was open. No interval writes a wrong answer.
+const fn produces(excuse: Excuse, failure: Failure) -> bool {
+    use Failure as F;
+    let late = matches!(failure, F::ConnectTimeout | F::ReadTimeout | F::WriteTimeout);
+    let lost =
+        late || matches!(failure, F::ConnectUnreachable | F::ConnectReset | F::ReadReset | F::WriteReset);
+    match excuse {
+        Excuse::HostStoodStill => late,
+        Excuse::OutageMade | Excuse::LinkAway => lost,
+        Excuse::Restarting => {
+            lost || matches!(failure, F::ConnectRefused | F::EofBeforeResponse | F::TruncatedResponse)
+        }
+        Excuse::Host | Excuse::Provoked | Excuse::BeyondCapacity => false,
     }
 }

@@ -187,7 +187,7 @@ impl<'a> Look<'a> {
         let sockets = format!(
             "{} served: {} ended by FIN, {} by RST, {} not ended",
             things(served, "connection"),
-            ended(Ending::Fin),
+            ended(Ending::Fin) + ended(Ending::CloseIgnored),
             ended(Ending::Reset),
             ended(Ending::NotEnded)
         );

@@ -93,6 +93,9 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         succeeded: stats.succeeded,
         failures: stats.failures.clone(),
         responses: stats.responses.clone(),
+        first_status: stats.first_status,
+        malformed: stats.malformed.clone(),
+        idle_closes: stats.idle_closes,
         episodes: stats.episodes.rows().to_vec(),
         unserved: match run.packets {
             Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),

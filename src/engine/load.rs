@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
-use super::plan::{EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
+use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::PortPool;
@@ -87,15 +87,14 @@ pub(super) fn execute(
                 continue;
             }
             outcomes.extend(run_group(&group, contexts, &shared, prober.as_ref(), events).await);
-            let probes = || prober.as_ref().map(Prober::so_far);
-            if let (Some(examination), Some(last)) = (course.ended(&outcomes, &probes), outcomes.last()) {
-                let examination = Arc::new(examination);
-                tell(events, Event::Examined { workload: last.name.clone(), examination });
-            }
+            tell_examination(events, course.as_mut(), &outcomes, || prober.as_ref().map(Prober::so_far));
         }
         if let Some(prober) = &prober {
             let limit = if shared.stop.is_stopping() { LAST_READING / 10 } else { LAST_READING };
             prober.last_reading(limit).await;
+            // The log has what the report will have.
+            tell_probes(events, Some(prober), SectionCourse::Ended, shared.clock.now_ns());
+            tell_examination(events, course.as_mut(), &outcomes, || Some(prober.so_far()));
         }
         let host = machine.host(shared.late_connects.get());
         Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
@@ -299,6 +298,19 @@ fn tell_half_open(
 fn tell_probes(events: &Sender<Event>, prober: Option<&Prober>, course: SectionCourse, at_ns: u64) {
     let Some(probed) = prober.and_then(|prober| prober.news(course, at_ns)) else { return };
     tell(events, Event::Probed { at_ns, probed: Arc::new(probed) });
+}
+
+/// What an examination has come to, where the course is one.
+fn tell_examination(
+    events: &Sender<Event>,
+    course: &mut dyn Course,
+    outcomes: &[WorkloadOutcome],
+    probes: impl Fn() -> Option<ProbeOutcome>,
+) {
+    if let (Some(examination), Some(last)) = (course.ended(outcomes, &probes), outcomes.last()) {
+        let examination = Arc::new(examination);
+        tell(events, Event::Examined { workload: last.name.clone(), examination });
+    }
 }
 
 /// Tells the dispatcher; one that cannot keep up misses a line of progress rather than holding up the load.

@@ -12,16 +12,18 @@ pub enum Ending {
     Reset,
     /// The device had not ended it within the read time-out.
     NotEnded,
+    /// The device had not ended it though it was asked to (`Connection: close`); it did once the host had closed.
+    CloseIgnored,
 }
 
 impl Ending {
     /// Every ending.
-    pub const ALL: [Self; 3] = [Self::Fin, Self::Reset, Self::NotEnded];
+    pub const ALL: [Self; 4] = [Self::Fin, Self::Reset, Self::NotEnded, Self::CloseIgnored];
 }
 
 /// A count for each [`Ending`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndingCounts([u64; 3]);
+pub struct EndingCounts([u64; 4]);
 
 impl EndingCounts {
     /// Adds one.

@@ -12,6 +12,7 @@ mod episode;
 mod examination;
 mod failure;
 mod half_open;
+mod http_fault;
 mod intent;
 mod ledger;
 mod outage;
@@ -36,6 +37,7 @@ pub use half_open::{
     Availability, Exhaustion, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded,
     SilencedConnection, SocketsUsed, Spell, Stage,
 };
+pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use outage::{OutageOrigin, OutageProgress, OutageRow};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, Occurrence, OutageProgress, OutageRow, Probed, Recorded, Responses,
-    SilencedConnection,
+    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow,
+    Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -21,6 +21,10 @@ pub struct PhaseProgress {
     pub failures: FailureCounts,
     /// HTTP status codes of complete responses so far.
     pub responses: Responses,
+    /// Status of the first complete HTTP response; `None` before it.
+    pub first_status: Option<u16>,
+    /// What was wrong with HTTP responses so far.
+    pub malformed: HttpFaults,
     /// Application bytes sent to the device.
     pub bytes_sent: u64,
     /// Application bytes received from it.
@@ -33,6 +37,10 @@ pub struct PhaseProgress {
     pub reconnects: u64,
     /// Attempts of an open loop that started late because every connection was busy.
     pub late_starts: u64,
+    /// Starts of an open loop that never took place: every connection was busy until the time was up.
+    pub late_starts_dropped: u64,
+    /// Idle connections that the device closed; `None` where it closed none.
+    pub idle_closes: Option<IdleCloses>,
     /// Connections open now.
     pub open: u32,
     /// p50 of the last interval, nanoseconds, where there was a transaction.

@@ -39,7 +39,7 @@ impl Fragments {
         let before = self.waiting.len();
         self.waiting.retain(|w| at.saturating_sub(w.since) <= PATIENCE);
         self.given_up += (before - self.waiting.len()) as u64;
-        let ends = (f.source, f.destination, f.id);
+        let ends = (f.segment.source, f.segment.destination, f.id);
         let index = self.waiting.iter().position(|w| w.ends == ends).unwrap_or_else(|| {
             if self.waiting.len() == WAITING {
                 self.waiting.remove(0);
@@ -69,7 +69,7 @@ impl Waiting {
         if !f.more {
             self.whole = f.start.checked_add(f.length);
         }
-        self.segment = self.segment.or(f.segment);
+        self.segment = self.segment.or(f.is_first().then_some(f.segment));
     }
 
     /// The segment with its whole payload, when the parts leave no hole.
@@ -101,7 +101,7 @@ mod tests {
         p[0] = 0x45;
         p[2..4].copy_from_slice(&(20 + length).to_be_bytes());
         p[4..6].copy_from_slice(&id.to_be_bytes());
-        p[6..8].copy_from_slice(&(start / 8 | if more { 0x2000 } else { 0 }).to_be_bytes());
+        p[6..8].copy_from_slice(&((start / 8) | if more { 0x2000 } else { 0 }).to_be_bytes());
         p[9] = 6;
         p[15] = 91;
         p[32] = 0x50;

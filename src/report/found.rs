@@ -100,6 +100,10 @@ fn workload(of: &Workload) -> Option<WorkloadEvidence> {
         attempts: of.attempts,
         succeeded: of.succeeded,
         failures,
+        first_status: of.first_status,
+        malformed: of.malformed.clone(),
+        idle_closes: of.idle_closes,
+        late_starts: of.late_starts,
         close: ClosePolicy::of_settings(&of.params),
         ..WorkloadEvidence::default()
     })

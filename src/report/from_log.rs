@@ -432,6 +432,10 @@ impl Gathered {
         stats.port_waits = self.seen.port_waits;
         stats.reconnects = self.seen.reconnects;
         stats.late_starts = self.seen.late_starts;
+        stats.late_starts_dropped = self.seen.late_starts_dropped;
+        stats.first_status = self.seen.first_status;
+        stats.idle_closes = self.seen.idle_closes;
+        stats.malformed = std::mem::take(&mut self.seen.malformed);
         stats.main_phase = Some(main);
         if self.main.count() > 0 {
             stats.latency.entry(main).or_default().corrected = self.main;
@@ -453,6 +457,8 @@ impl IntervalLine {
             t.port_waits,
             t.reconnects,
             t.late_starts,
+            t.late_starts_dropped,
+            t.idle_closes.map_or(0, |closes| closes.count),
         ];
         // Bytes of a fortnight at full rate are more than attempts can ever be.
         let bytes = [t.sent_bytes, t.received_bytes, t.goodput_bytes];
@@ -460,6 +466,7 @@ impl IntervalLine {
             && bytes.into_iter().all(|n| n <= MOST << 16)
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
             && t.responses.values().all(|n| *n <= MOST)
+            && t.malformed.iter().all(|(_, seen)| seen.count <= MOST)
     }
 }
 
@@ -534,6 +541,28 @@ mod tests {
         assert!(sum.messages_balance && sum.to_device == to_device);
         assert_eq!(workload.outages.as_ref().unwrap()[0].recovery_s, Some(1.0));
         assert!(rebuilt.remarks.iter().any(|r| r.contains("only a part")), "{:?}", rebuilt.remarks);
+    }
+
+    #[test]
+    fn what_http_responses_were_like_is_rebuilt() {
+        let mut last = interval(0.0, 9);
+        last.total.responses.insert("503".into(), 2);
+        last.total.first_status = Some(405);
+        last.total.late_starts_dropped = 7;
+        let closes = event::IdleCloses { count: 3, min_us: 2_000_000, median_us: 2_500_000 };
+        last.total.idle_closes = Some(closes);
+        last.total.malformed.count(event::FaultSeen {
+            fault: event::HttpFault::Truncated,
+            promised: Some(1_306),
+            received: Some(1_305),
+            detail: "then FIN",
+        });
+        let lines = [LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(last.clone()))];
+        let rebuilt = read_log_lines("x", log(&lines).as_bytes()).unwrap();
+        let workload = rebuilt.report.workload("rw").unwrap();
+        assert_eq!(workload.responses.get("503"), Some(&2));
+        assert_eq!((workload.first_status, workload.late_starts_dropped), (Some(405), 7));
+        assert_eq!((workload.idle_closes, &workload.malformed), (Some(closes), &last.total.malformed));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::diagnose::ExamplePacket;
 use crate::event::{
-    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, Occurrence, OutageProgress, OutageRow,
-    PhaseProgress, Recorded, SectionCourse,
+    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
+    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
 };
 use crate::stats::{Latency, Phase};
 
@@ -240,6 +240,12 @@ pub struct Totals {
     /// HTTP status codes of complete responses.
     #[serde(default, skip_serializing_if = "StatusCounts::is_empty")]
     pub responses: StatusCounts,
+    /// Status code of the first complete HTTP response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_status: Option<u16>,
+    /// What was wrong with HTTP responses.
+    #[serde(default, skip_serializing_if = "HttpFaults::is_empty")]
+    pub malformed: HttpFaults,
     /// Application bytes sent.
     pub sent_bytes: u64,
     /// Application bytes received.
@@ -252,6 +258,12 @@ pub struct Totals {
     pub reconnects: u64,
     /// Attempts that started late.
     pub late_starts: u64,
+    /// Starts that never took place.
+    #[serde(default)]
+    pub late_starts_dropped: u64,
+    /// Idle connections that the device closed; null where it closed none.
+    #[serde(default)]
+    pub idle_closes: Option<IdleCloses>,
     /// What outages came to; null for a workload that has none.
     pub outages: Option<OutageProgress>,
 }
@@ -263,12 +275,16 @@ impl Totals {
             succeeded: progress.succeeded,
             failures: Failures::occurred(&progress.failures),
             responses: status_counts(&progress.responses),
+            first_status: progress.first_status,
+            malformed: progress.malformed.clone(),
             sent_bytes: progress.bytes_sent,
             received_bytes: progress.bytes_received,
             goodput_bytes: progress.goodput_bytes,
             port_waits: progress.port_waits,
             reconnects: progress.reconnects,
             late_starts: progress.late_starts,
+            late_starts_dropped: progress.late_starts_dropped,
+            idle_closes: progress.idle_closes,
             outages: progress.outages,
         }
     }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
-use crate::event::{Failure, FailureCounts, Responses};
+use crate::event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
 use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
 
 /// What one workload measured.
@@ -34,6 +35,12 @@ pub struct Workload {
     /// HTTP status codes of complete responses, with how often each came; empty where no HTTP was spoken.
     #[serde(default)]
     pub responses: StatusCounts,
+    /// Status code of the first complete HTTP response; null where there was none.
+    #[serde(default)]
+    pub first_status: Option<u16>,
+    /// What was wrong with HTTP responses, only the names that occurred, each with the figures of the first one.
+    #[serde(default)]
+    pub malformed: HttpFaults,
     /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
     pub success_rate: Option<f64>,
     /// Attempts ended per second of wall clock.
@@ -54,6 +61,13 @@ pub struct Workload {
     pub reconnects: u64,
     /// Attempts of an open loop that started later than intended because every connection was busy.
     pub late_starts: u64,
+    /// Starts of an open loop that never took place: every connection was busy until the time was up.
+    #[serde(default)]
+    pub late_starts_dropped: u64,
+    /// Idle persistent connections that the device closed, noticed before the next request: no failures. Null where it
+    /// closed none.
+    #[serde(default)]
+    pub idle_closes: Option<IdleCloses>,
     /// One row a second, or coarser: always fewer than 2,000.
     pub series: Vec<SeriesRow>,
     /// The outages that it went through; null for a workload that looks for none.
@@ -213,6 +227,8 @@ impl Workload {
             succeeded: stats.succeeded,
             failures: Failures::complete(&stats.failures),
             responses: status_counts(&stats.responses),
+            first_status: stats.first_status,
+            malformed: stats.malformed.clone(),
             success_rate: (tried > 0).then(|| stats.succeeded as f64 / tried as f64),
             attempts_per_s: per_second(stats.attempts),
             latency: stats
@@ -231,6 +247,8 @@ impl Workload {
             port_waits: stats.port_waits,
             reconnects: stats.reconnects,
             late_starts: stats.late_starts,
+            late_starts_dropped: stats.late_starts_dropped,
+            idle_closes: stats.idle_closes,
             series: stats.series.rows().iter().map(series_row).collect(),
             outages: stats.outage.as_deref().map(|o| o.rows.iter().map(OutageRow::from).collect()),
             outage_summary: stats.outage.as_deref().map(OutageSummary::from),
@@ -262,6 +280,11 @@ impl Workload {
             .then(|| "it ended before its first outage".to_owned())
     }
 
+    /// What was wrong with HTTP responses, a line a fault.
+    pub(super) fn malformed_in_words(&self) -> impl Iterator<Item = String> + '_ {
+        self.malformed.iter().map(|(fault, seen)| malformed(fault, seen))
+    }
+
     /// The latency that matters most: the main phase's, or else the first measured one's.
     #[must_use]
     pub fn main_latency(&self) -> Option<(Phase, &LatencyFigures)> {
@@ -269,6 +292,20 @@ impl Workload {
         let phase = phase.or_else(|| self.latency.keys().next().copied())?;
         Some((phase, self.latency.get(&phase)?))
     }
+}
+
+/// One fault of HTTP responses in words, with the figures of the first one.
+fn malformed(fault: HttpFault, seen: &FaultCount) -> String {
+    let bytes = match (seen.promised_bytes, seen.received_bytes) {
+        (Some(promised), Some(sent)) => {
+            format!("promised {}, sent {}, ", things(promised, "byte"), things(sent, "byte"))
+        }
+        (Some(promised), None) => format!("promised {}, ", things(promised, "byte")),
+        (None, Some(sent)) => format!("{}, ", things(sent, "byte")),
+        (None, None) => String::new(),
+    };
+    let first = if seen.count > 1 { "; the first: " } else { ": " };
+    format!("{} {}{first}{bytes}{}", fault.name(), count(seen.count), seen.detail)
 }
 
 fn tcp(totals: &TcpTotals) -> Option<Tcp> {

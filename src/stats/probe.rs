@@ -46,6 +46,8 @@ impl ProbeStats {
 pub struct ProbeKindStats {
     /// The means, as `icmp datagram socket` or `udp`.
     pub by: &'static str,
+    /// When it began, nanoseconds since the start of the run.
+    start_ns: u64,
     /// Time between two probes, nanoseconds.
     pub interval_ns: u64,
     /// Time after which a probe counts as lost, nanoseconds.
@@ -67,6 +69,9 @@ pub struct ProbeKindStats {
     pub silences: Vec<Silence>,
     /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
     pub last_answer_ns: u64,
+    /// When the latest of the answered probes was sent, nanoseconds since the start of the run; before the first one, an
+    /// interval before the start.
+    last_answered_sent_ns: Option<u64>,
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
     pub failures: FailureCounts,
     /// From sending to the answer.
@@ -78,7 +83,7 @@ pub struct ProbeKindStats {
 /// Whether a time without answers is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SpellEnd {
-    Answered,
+    Answered { at_ns: u64 },
     GoesOn,
 }
 
@@ -91,6 +96,7 @@ impl ProbeKindStats {
     pub fn new(by: &'static str, start_ns: u64, interval_ns: u64, timeout_ns: u64) -> Self {
         Self {
             by,
+            start_ns,
             interval_ns,
             timeout_ns,
             sent: 0,
@@ -101,6 +107,7 @@ impl ProbeKindStats {
             longest_gap_ns: None,
             silences: Vec::new(),
             last_answer_ns: start_ns,
+            last_answered_sent_ns: None,
             failures: FailureCounts::default(),
             latency: Latency::default(),
             series: ProbeSeries::new(start_ns),
@@ -117,8 +124,10 @@ impl ProbeKindStats {
         row.answered += 1;
         row.latency_sum_ns += u128::from(latency_ns);
         row.latency_max_ns = row.latency_max_ns.max(latency_ns);
-        self.spell(at_ns, SpellEnd::Answered);
+        let sent_ns = at_ns.saturating_sub(latency_ns);
+        self.spell(sent_ns, SpellEnd::Answered { at_ns });
         self.last_answer_ns = self.last_answer_ns.max(at_ns);
+        self.last_answered_sent_ns = self.last_answered_sent_ns.max(Some(sent_ns));
     }
 
     /// A probe was not answered in time.
@@ -129,32 +138,37 @@ impl ProbeKindStats {
         self.spell(at_ns.saturating_sub(self.timeout_ns), SpellEnd::GoesOn);
     }
 
-    /// Notes the time without an answer up to `at_ns`, where at least one probe lies in it. Losses become known
-    /// later than the answers to the probes behind them, so that only the answers' times tell.
-    fn spell(&mut self, at_ns: u64, end: SpellEnd) {
-        let gap = at_ns.saturating_sub(self.last_answer_ns);
-        let lost = match end {
-            SpellEnd::Answered => (gap + self.interval_ns / 2) / self.interval_ns.max(1),
-            SpellEnd::GoesOn => (gap + self.interval_ns / 2) / self.interval_ns.max(1) + 1,
-        }
-        .saturating_sub(1);
+    /// Notes the time without an answer that a probe sent at `sent_ns` ends or prolongs. Losses become known later than
+    /// the answers to the probes behind them, so the times at which answered probes were sent tell how many are missing
+    /// between them: an answer that is merely late is no loss.
+    fn spell(&mut self, sent_ns: u64, end: SpellEnd) {
+        let since = match self.last_answered_sent_ns {
+            Some(last) => sent_ns.saturating_sub(last),
+            None => sent_ns.saturating_sub(self.start_ns) + self.interval_ns,
+        };
+        let sent = (since + self.interval_ns / 2) / self.interval_ns.max(1);
+        let (lost, until_ns) = match end {
+            SpellEnd::Answered { at_ns } => (sent.saturating_sub(1), at_ns),
+            SpellEnd::GoesOn => (sent, sent_ns),
+        };
         if lost == 0 {
             return;
         }
+        let gap = until_ns.saturating_sub(self.last_answer_ns);
         self.most_lost_in_a_row = self.most_lost_in_a_row.max(lost);
         self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
         if lost < 2 {
             return;
         }
         let to_ns = match end {
-            SpellEnd::Answered => Some(at_ns),
+            SpellEnd::Answered { at_ns } => Some(at_ns),
             SpellEnd::GoesOn => None,
         };
         if let Some(open) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
             (open.to_ns, open.lost) = (to_ns, lost);
         } else if self.silences.len() < Self::MOST_SILENCES {
-            let from_ns = self.last_answer_ns.saturating_add(self.interval_ns).min(at_ns);
-            self.silences.push(Silence { from_ns, to_ns, lost });
+            let first = self.last_answered_sent_ns.map_or(self.start_ns, |last| last + self.interval_ns);
+            self.silences.push(Silence { from_ns: first.min(until_ns), to_ns, lost });
         }
     }
 
@@ -409,6 +423,18 @@ mod tests {
         assert_eq!(stats.longest_gap_ns, Some(5 * S));
         let ends = stats.silences.iter().map(|s| (s.to_ns, s.lost)).collect::<Vec<_>>();
         assert_eq!(ends, [(Some(9 * S + S / 100), 4)]);
+    }
+
+    #[test]
+    fn answers_that_are_late_and_come_together_are_no_silence() {
+        let mut stats = ProbeKindStats::new("test", 0, S, 2 * S);
+        stats.answer(S / 100, S / 100);
+        // Neither machine ran for a while: three probes are answered at once, in time.
+        for sent in [1, 2, 3] {
+            stats.answer(3 * S + S / 10, 3 * S + S / 10 - sent * S);
+        }
+        assert_eq!((stats.most_lost_in_a_row, stats.longest_gap_ns), (0, None));
+        assert_eq!(stats.silences, []);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::{
     TcpTotals,
 };
 use crate::event::{
-    Ending, EndingCounts, Failure, FailureCounts, OutageRow, PhaseProgress, Responses, SectionCourse,
-    TcpSample,
+    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
+    PhaseProgress, Responses, SectionCourse, TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -35,6 +35,10 @@ pub struct WorkloadStats {
     pub series: Series,
     /// HTTP status codes of complete responses.
     pub responses: Responses,
+    /// Status of the first complete HTTP response.
+    pub first_status: Option<u16>,
+    /// What was wrong with HTTP responses.
+    pub malformed: HttpFaults,
     /// When attempts succeeded and when they failed.
     pub episodes: Episodes,
     /// How connections ended whose exchange went well and whose end the host waited for.
@@ -45,6 +49,10 @@ pub struct WorkloadStats {
     pub reconnects: u64,
     /// Attempts whose start was put off beyond its interval because all connections were busy.
     pub late_starts: u64,
+    /// Starts of an open loop that never took place: every connection was busy until the time was up.
+    pub late_starts_dropped: u64,
+    /// Idle connections that the device closed, noticed before the next request; `None` where it closed none.
+    pub idle_closes: Option<IdleCloses>,
     /// What the system did not allow it to do, in words.
     pub refused: Option<String>,
     /// What outages did; `None` for a workload that has none.
@@ -76,11 +84,15 @@ impl WorkloadStats {
             tcp: TcpTotals::default(),
             series: Series::new(start_ns),
             responses: Responses::default(),
+            first_status: None,
+            malformed: HttpFaults::default(),
             episodes: Episodes::default(),
             endings: EndingCounts::default(),
             port_waits: 0,
             reconnects: 0,
             late_starts: 0,
+            late_starts_dropped: 0,
+            idle_closes: None,
             refused: None,
             outage: None,
             half_open: None,
@@ -105,6 +117,8 @@ pub struct Recorder {
     main_phase: Phase,
     /// The main phase's latencies of the current interval, for the live display.
     recent: Latency,
+    /// How long connections had been idle that the device closed; made with the first one.
+    idle: Option<Box<Latency>>,
     open: u32,
     /// Outages that were told to the reporters.
     outages_told: u64,
@@ -118,7 +132,7 @@ impl Recorder {
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
         let (recent, half_open_told) = (Latency::default(), Told::default());
-        Self { stats, main_phase, recent, open: 0, outages_told: 0, half_open_told }
+        Self { stats, main_phase, recent, idle: None, open: 0, outages_told: 0, half_open_told }
     }
 
     /// One attempt has ended. It began and ended at these times, nanoseconds since the start of the run.
@@ -134,7 +148,25 @@ impl Recorder {
 
     /// A complete HTTP response came.
     pub fn response(&mut self, status: u16) {
+        self.stats.first_status.get_or_insert(status);
         self.stats.responses.count(status);
+    }
+
+    /// An HTTP response was at fault.
+    pub fn malformed(&mut self, seen: FaultSeen) {
+        self.stats.malformed.count(seen);
+    }
+
+    /// A connection was found closed by the device after it had been idle for `ns` nanoseconds.
+    pub fn idle_closed(&mut self, ns: u64) {
+        let idle = self.idle.get_or_insert_default();
+        idle.record(ns);
+        let least = self.stats.idle_closes.map_or(u64::MAX, |closes| closes.min_us);
+        self.stats.idle_closes = Some(IdleCloses {
+            count: idle.count(),
+            min_us: least.min(ns / 1_000),
+            median_us: idle.quantile_ns(0.5).unwrap_or(ns) / 1_000,
+        });
     }
 
     /// The system did not allow what the workload is for.
@@ -222,6 +254,11 @@ impl Recorder {
         self.stats.late_starts += 1;
     }
 
+    /// Starts of an open loop that will not take place.
+    pub const fn late_starts_dropped(&mut self, n: u64) {
+        self.stats.late_starts_dropped += n;
+    }
+
     /// The outages' part, made when it is first asked for.
     pub fn outage(&mut self) -> &mut OutageStats {
         self.stats.outage.get_or_insert_default()
@@ -265,12 +302,16 @@ impl Recorder {
             succeeded: self.stats.succeeded,
             failures: self.stats.failures.clone(),
             responses: self.stats.responses.clone(),
+            first_status: self.stats.first_status,
+            malformed: self.stats.malformed.clone(),
             bytes_sent: self.stats.bytes_sent,
             bytes_received: self.stats.bytes_received,
             goodput_bytes: self.stats.goodput_bytes,
             port_waits: self.stats.port_waits,
             reconnects: self.stats.reconnects,
             late_starts: self.stats.late_starts,
+            late_starts_dropped: self.stats.late_starts_dropped,
+            idle_closes: self.stats.idle_closes,
             open: self.open,
             p50_ns: self.recent.quantile_ns(0.5),
             p99_ns: self.recent.quantile_ns(0.99),

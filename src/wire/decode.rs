@@ -129,10 +129,8 @@ impl Unread {
 /// A part of an IP packet that was cut up on its way (RFC 791, 3.2; RFC 8200, 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Sender, an IPv4 address in its mapped form.
-    pub source: Ipv6Addr,
-    /// Receiver, likewise.
-    pub destination: Ipv6Addr,
+    /// In the first part, the segment as far as this part goes; of any other the addresses alone.
+    pub segment: Segment,
     /// What all parts of the packet have in common.
     pub id: u32,
     /// Where its bytes belong in the packet's payload.
@@ -141,8 +139,14 @@ pub struct Fragment {
     pub length: u32,
     /// Whether others follow behind it.
     pub more: bool,
-    /// In the first part, the segment as far as this part goes.
-    pub segment: Option<Segment>,
+}
+
+impl Fragment {
+    /// Whether it is the first part.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.start == 0
+    }
 }
 
 /// The IP header that a segment has been looked for in.
@@ -167,36 +171,53 @@ struct Packet<'a> {
 /// # Errors
 /// Says whether the frame is none of ours, damaged, a fragment, or something that is not read here.
 pub fn decode(link: Link, captured: &[u8], original_len: usize) -> Result<Segment, NotSegment> {
-    let mut network = link.network(captured)?;
-    let mut on_wire = original_len.max(captured.len());
-    for _ in 0..TUNNELS_AT_MOST {
-        let packet = packet(network, captured, on_wire)?;
-        if packet.protocol == TCP {
-            return match packet.part {
-                None => {
-                    let segment = segment(&packet)?;
-                    Ok(Segment { heard_again: link.may_be_heard_again(captured), ..segment })
-                }
-                Some(part) => Err(fragment(&packet, part)),
-            };
-        }
-        match packet.part {
-            Some(part) if part.start != 0 => {
-                let tunnel = layers::through(&[], packet.protocol, 0).is_some();
-                let udp = packet.protocol == UDP;
-                let unread = NotSegment::Unread(Unread::TunnelFragment);
-                return Err(if tunnel && !udp { unread } else { NotSegment::Other });
+    let network = link.network(captured)?;
+    let on_wire = original_len.max(captured.len());
+    let packet = packet(network, captured, on_wire)?;
+    if packet.protocol != TCP || packet.part.is_some() {
+        return inside(captured, on_wire, packet, link);
+    }
+    let segment = segment(&packet)?;
+    Ok(Segment { heard_again: link.may_be_heard_again(captured), ..segment })
+}
+
+/// What a packet that is no whole TCP segment may hold: a part of one, or a tunnel's packet.
+#[cold]
+fn inside<'a>(
+    captured: &'a [u8],
+    mut on_wire: usize,
+    mut outer: Packet<'a>,
+    link: Link,
+) -> Result<Segment, NotSegment> {
+    for _ in 1..TUNNELS_AT_MOST {
+        if let Some(part) = outer.part {
+            if outer.protocol == TCP {
+                return Err(fragment(&outer, part));
+            }
+            if part.start != 0 {
+                let tunnel = layers::through(&[], outer.protocol, 0).is_some() && outer.protocol != UDP;
+                return Err(if tunnel {
+                    NotSegment::Unread(Unread::TunnelFragment)
+                } else {
+                    NotSegment::Other
+                });
             }
             // The inner packet goes on in the fragments that follow.
-            Some(_) => on_wire = usize::MAX,
-            None => {}
+            on_wire = usize::MAX;
         }
-        network = layers::through(captured, packet.protocol, packet.at).unwrap_or(Err(NotSegment::Other))?;
+        let network =
+            layers::through(captured, outer.protocol, outer.at).unwrap_or(Err(NotSegment::Other))?;
+        outer = packet(network, captured, on_wire)?;
+        if outer.protocol == TCP && outer.part.is_none() {
+            let segment = segment(&outer)?;
+            return Ok(Segment { heard_again: link.may_be_heard_again(captured), ..segment });
+        }
     }
     Err(NotSegment::Unread(Unread::TooDeep))
 }
 
 /// The packet whose header `network` names.
+#[inline]
 fn packet(network: Network, captured: &[u8], on_wire: usize) -> Result<Packet<'_>, NotSegment> {
     let bytes = captured.get(network.offset..).ok_or(NotSegment::Damaged)?;
     let on_wire = on_wire.saturating_sub(network.offset);
@@ -251,6 +272,7 @@ fn packet(network: Network, captured: &[u8], on_wire: usize) -> Result<Packet<'_
     }
 }
 
+#[inline]
 fn segment(packet: &Packet<'_>) -> Result<Segment, NotSegment> {
     let tcp = Tcp::new(packet.payload).ok_or(NotSegment::Damaged)?;
     let payload = packet.length.checked_sub(tcp.header_len()).ok_or(NotSegment::Damaged)?;
@@ -281,20 +303,32 @@ fn segment(packet: &Packet<'_>) -> Result<Segment, NotSegment> {
     })
 }
 
+#[cold]
 fn fragment(packet: &Packet<'_>, part: Part) -> NotSegment {
     let Part { id, start, more } = part;
     let Ok(length) = u32::try_from(packet.length) else { return NotSegment::Damaged };
-    let segment = if start == 0 {
-        // A first part without the TCP header whole is made by nobody who means well (RFC 1858, 3).
-        match segment(packet) {
-            Ok(segment) => Some(segment),
-            Err(why) => return why,
-        }
-    } else {
-        None
-    };
-    let (source, destination) = (packet.source, packet.destination);
-    NotSegment::Fragment(Fragment { source, destination, id, start, length, more, segment })
+    // A first part without the TCP header whole is made by nobody who means well (RFC 1858, 3).
+    let segment = if start == 0 { segment(packet) } else { Ok(addresses_alone(packet)) };
+    segment
+        .map_or_else(|why| why, |segment| NotSegment::Fragment(Fragment { segment, id, start, length, more }))
+}
+
+const fn addresses_alone(packet: &Packet<'_>) -> Segment {
+    Segment {
+        source: packet.source,
+        destination: packet.destination,
+        source_port: 0,
+        destination_port: 0,
+        seq: 0,
+        ack: 0,
+        flags: Flags(0),
+        window: 0,
+        payload: 0,
+        ip_id: None,
+        checksum: 0,
+        window_scale: None,
+        heard_again: false,
+    }
 }
 
 /// A packet cannot be longer than the frame that held it.
@@ -357,10 +391,10 @@ mod tests {
         p[6] = 0x20;
         let Err(NotSegment::Fragment(first)) = decode(Link::Raw, &p, 64) else { panic!("a fragment") };
         assert_eq!((first.id, first.start, first.length, first.more), (7, 0, 44, true));
-        assert_eq!(first.segment.map(|s| s.payload), Some(24));
+        assert_eq!((first.is_first(), first.segment.payload), (true, 24));
         p[6..8].copy_from_slice(&[0, 4]);
         let Err(NotSegment::Fragment(last)) = decode(Link::Raw, &p, 64) else { panic!("a fragment") };
-        assert_eq!((last.start, last.length, last.more, last.segment), (32, 44, false, None));
+        assert_eq!((last.start, last.length, last.more, last.is_first()), (32, 44, false, false));
     }
 
     #[test]

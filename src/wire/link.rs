@@ -6,7 +6,7 @@ use super::wifi;
 /// How frames of a capture begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
-    /// Ethernet II and 802.3, with whatever [`layers`](super::layers) steps over: VLAN tags, PPPoE, MPLS, LLC.
+    /// Ethernet II and 802.3, with whatever `layers` steps over: VLAN tags, PPPoE, MPLS, LLC.
     Ethernet,
     /// No link layer: the IP header comes first (TUN devices, cooked sockets).
     Raw,
@@ -147,6 +147,7 @@ impl Link {
     }
 
     /// Whether a frame says itself that it may have been heard before: 802.11 repeats and relays.
+    #[inline]
     pub(super) fn may_be_heard_again(self, frame: &[u8]) -> bool {
         match self {
             Self::Wifi => wifi::may_be_heard_again(frame, false),
@@ -159,7 +160,12 @@ impl Link {
     ///
     /// # Errors
     /// Says what there is instead.
+    #[inline]
     pub(super) fn network(self, frame: &[u8]) -> Result<Network, super::NotSegment> {
+        // Nearly every frame.
+        if self == Self::Ethernet && frame.get(12..14) == Some(&[0x08, 0x00]) {
+            return Ok(Network { kind: NetworkKind::Ipv4, offset: 14 });
+        }
         let (layer, offset) = self.first_layer();
         layers::network(frame, layer, offset)
     }

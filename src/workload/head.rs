@@ -1,6 +1,7 @@
 //! `head`: a storm of short HTTP connections - connect, request, response, close - as a sensor's poller or a
 //! browser without persistence makes them.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,9 +15,9 @@ use super::load::{Load, LoopKind, Outcome, Start, Worker};
 use super::registry::{self, Kind, ParamError, Workload};
 use crate::clock::Span;
 use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connection, Connector, HostClosed, Refused};
+use crate::connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused};
 use crate::event::TcpSample;
-use crate::event::{Ending, Expected, Failure, Intent};
+use crate::event::{Ending, Expected, Failure, FaultSeen, HttpFault, Intent};
 use crate::stats::Phase;
 
 /// The registry's line.
@@ -34,7 +35,7 @@ pub(super) const KIND: Kind = Kind {
 enum Close {
     /// A FIN as soon as the response is in
     Fin,
-    /// Ask for `Connection: close` and let the device close first
+    /// Ask for `Connection: close` and let the device close first; the host closes where it doesn't
     Wait,
     /// A RST as soon as the response is in
     Rst,
@@ -63,6 +64,11 @@ struct Params {
     #[arg(long, value_name = "HEADER")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     header: Vec<String>,
+
+    /// Status codes that are right, as 200,204 or 2xx; any other is a failure (bad_status). By default only 5xx is one
+    #[arg(long, value_name = "CODES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect_status: Option<ExpectedStatus>,
 
     /// How the host ends each connection
     #[arg(long, value_enum, default_value_t = Close::Fin)]
@@ -153,6 +159,8 @@ impl Workload for Head {
                 Expects::Body
             };
             let connector = context.connector(target, self.params.load.timeouts());
+            let patience = Rc::new(Cell::new(connector.timeouts.read.min(FIRST_PATIENCE)));
+            let expected = self.params.expect_status.clone().map(Rc::new);
             self.params
                 .load
                 .drive(&context, |_| Storm {
@@ -161,7 +169,10 @@ impl Workload for Head {
                     request: Rc::clone(&request),
                     response: Response::new(expects),
                     buffer: vec![0; 16 * 1024].into(),
+                    receiving: Rc::default(),
+                    expected: expected.clone(),
                     close: self.params.close,
+                    patience: Rc::clone(&patience),
                     request_delay: self.params.request_delay.map(|span| span.0),
                     close_delay: self.params.close_delay.map(|span| span.0),
                 })
@@ -170,6 +181,17 @@ impl Workload for Head {
     }
 }
 
+/// How long a device of which nothing is known is waited for: a FIN that was lost once comes again within that (lwIP's
+/// first time-out is 1.5 s). One that has closed before is waited for as long as for a response.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a device that has ignored `Connection: close` every time is still waited for: it may yet honour it.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Said once of a device that does not close when it is asked to.
+const CLOSE_IGNORED: &str = "the device does not close after Connection: close; this host closes instead, after a wait \
+                             that becomes shorter";
+
 /// One of the storm's lanes: buffers are made once and used for each connection.
 struct Storm {
     context: Context,
@@ -177,7 +199,13 @@ struct Storm {
     request: Rc<[u8]>,
     response: Response,
     buffer: Box<[u8]>,
+    /// Whether a response is coming in.
+    receiving: Rc<Cell<bool>>,
+    expected: Option<Rc<ExpectedStatus>>,
     close: Close,
+    /// How long a device that was asked to close is waited for: less with each time that it did not, whichever lane
+    /// saw it.
+    patience: Rc<Cell<Duration>>,
     request_delay: Option<Duration>,
     close_delay: Option<Duration>,
 }
@@ -202,21 +230,42 @@ impl Worker for Storm {
         };
         self.record(Phase::Connect, start.actual);
         let exchanged = self.exchange(&mut connection).await;
+        self.receiving.set(false);
+        if exchanged == Err(Failure::ReadTimeout) {
+            self.response.stalled();
+        }
         let outcome = exchanged.and_then(|()| self.judge_status());
         if outcome.is_ok() {
             self.record_total(start);
         }
         // Counted before the close: a success is a success whatever the connection's end is like.
         self.context.attempted(start.actual, outcome);
-        let tcp = match exchanged {
+        let (tcp, waited) = match exchanged {
             Ok(()) => self.end(connection).await,
-            Err(_) => connection.tcp_sample(),
+            Err(_) => (connection.tcp_sample(), false),
         };
-        if let Some(sample) = tcp {
-            self.context.recorder.borrow_mut().tcp(sample);
-        }
+        let mut recorder = self.context.recorder.borrow_mut();
+        tcp.into_iter().for_each(|sample| recorder.tcp(sample));
+        self.response.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
+        drop(recorder);
         drop(held);
-        if outcome.is_ok() { Outcome::GoOn } else { Outcome::Failed }
+        match outcome {
+            Ok(()) if waited => Outcome::Waited,
+            Ok(()) => Outcome::GoOn,
+            Err(_) => Outcome::Failed,
+        }
+    }
+
+    fn receiving(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.receiving)
+    }
+
+    fn cut(&mut self) {
+        if self.receiving.replace(false) {
+            self.response.endless();
+        }
+        let mut recorder = self.context.recorder.borrow_mut();
+        self.response.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
     }
 }
 
@@ -237,11 +286,13 @@ impl Storm {
         }
     }
 
-    /// Counts the status of a whole response; 5xx says that the server failed (RFC 9110, 15.6).
+    /// Counts the status of a whole response; 5xx says that the server failed (RFC 9110, 15.6), where nothing else was
+    /// asked for.
     fn judge_status(&self) -> Result<(), Failure> {
         let status = self.response.status();
         self.context.recorder.borrow_mut().response(status);
-        if status >= 500 { Err(Failure::BadStatus) } else { Ok(()) }
+        let right = self.expected.as_ref().map_or(status < 500, |expected| expected.allows(status));
+        if right { Ok(()) } else { Err(Failure::BadStatus) }
     }
 
     /// Request and response.
@@ -262,7 +313,12 @@ impl Storm {
         loop {
             let n = connection.read(&mut self.buffer, limits.read).await?;
             if n == 0 {
-                self.response.eof()?;
+                // Where the host asks for a close, a response that ends with the connection is as good as any.
+                if self.close == Close::Wait {
+                    self.response.eof()?
+                } else {
+                    self.response.end()?
+                }
                 break;
             }
             if std::mem::take(&mut first) {
@@ -270,16 +326,20 @@ impl Storm {
             }
             self.context.recorder.borrow_mut().bytes(0, n as u64);
             let bytes = self.buffer.get(..n).unwrap_or_default();
-            if let Progress::Done { .. } = self.response.feed(bytes)? {
+            if let Progress::Done { used } = self.response.feed(bytes)? {
+                if used < n {
+                    self.response.unasked((n - used) as u64);
+                }
                 break;
             }
+            self.receiving.set(self.response.head_is_in());
         }
         self.context.recorder.borrow_mut().goodput(self.response.body_bytes());
         Ok(())
     }
 
-    /// Ends the connection by the policy.
-    async fn end(&mut self, mut connection: Connection) -> Option<TcpSample> {
+    /// Ends the connection by the policy; also whether the host waited for an end that the device left to it.
+    async fn end(&mut self, mut connection: Connection) -> (Option<TcpSample>, bool) {
         if let Some(delay) = self.close_delay {
             tokio::time::sleep(delay).await;
         }
@@ -287,25 +347,67 @@ impl Storm {
         let sample = connection.tcp_sample();
         let host_closed = match self.close {
             Close::Fin | Close::Half => HostClosed::First,
-            Close::Wait => HostClosed::NotYet,
+            Close::Wait => return (sample, self.wait_for_close(connection).await),
             Close::Rst => {
                 connection.reset_on_close();
-                return sample;
+                return (sample, false);
             }
             Close::Vanish => {
                 if let Err(error) = connection.vanish() {
                     self.context.notice(error.to_string());
                     self.context.recorder.borrow_mut().refused(|| error.to_string());
                 }
-                return sample;
+                return (sample, false);
             }
         };
-        let ending = if self.close == Close::Fin && connection.shut_down_writing().is_err() {
-            Ending::Reset
+        let (ending, bytes) = if self.close == Close::Fin && connection.shut_down_writing().is_err() {
+            (Ending::Reset, 0)
         } else {
-            connection.drain(&mut self.buffer, self.connector.timeouts.read, host_closed).await
+            connection.drain_counting(&mut self.buffer, self.connector.timeouts.read, host_closed).await
         };
+        if bytes > 0 {
+            self.response.unasked(bytes);
+        }
         self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
-        sample
+        (sample, false)
+    }
+
+    /// Lets the device close, which was asked to. One that keeps the connection open is waited for a little less each
+    /// time, and then the host closes: whether the device would have is known by then.
+    async fn wait_for_close(&mut self, mut connection: Connection) -> bool {
+        let limit = self.connector.timeouts.read;
+        let patience = self.patience.get();
+        let asked = Instant::now();
+        let (ending, bytes) = connection.drain_counting(&mut self.buffer, patience, HostClosed::NotYet).await;
+        if bytes > 0 {
+            self.response.unasked(bytes);
+        }
+        if ending != Ending::NotEnded {
+            if ending == Ending::Fin {
+                self.patience.set(limit);
+            }
+            self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(asked));
+            return false;
+        }
+        let closing = Instant::now();
+        let ending = match connection.shut_down_writing() {
+            Err(_) => Ending::Reset,
+            Ok(()) => match connection.drain(&mut self.buffer, limit, HostClosed::First).await {
+                Ending::Fin => Ending::CloseIgnored,
+                other => other,
+            },
+        };
+        if ending == Ending::CloseIgnored {
+            self.patience.set(patience.min((patience / 4).max(LEAST_PATIENCE)));
+            self.context.notice(CLOSE_IGNORED.into());
+            self.context.recorder.borrow_mut().malformed(FaultSeen {
+                fault: HttpFault::CloseIgnored,
+                promised: None,
+                received: None,
+                detail: "the connection stayed open until the host closed it",
+            });
+        }
+        self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
+        true
     }
 }

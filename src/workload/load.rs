@@ -1,7 +1,7 @@
 //! How much, how fast and how long: the load options that every workload shares, and the one loop that turns
 //! them into attempts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,8 @@ pub struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub successes: Option<u64>,
 
-    /// How long to go on; 10s when neither this nor --count nor --successes is given
+    /// How long to go on; 10s when neither this nor --count nor --successes is given. No attempt starts later; one that is
+    /// under way then gets its time-out, but at most 5s, and 2s where a response is still coming
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
@@ -95,6 +96,8 @@ pub enum Outcome {
     Failed,
     /// It did not begin: every source port is waiting; the first is free then.
     PortsUntil(Instant),
+    /// It went well, and then this host waited by its own choice: starts that fell due meanwhile are nobody's delay.
+    Waited,
 }
 
 /// Makes attempts, one after the other.
@@ -102,11 +105,25 @@ pub trait Worker {
     /// One attempt: the worker records it, outcome and all; the loop only paces.
     fn attempt(&mut self, start: Start) -> impl Future<Output = Outcome>;
 
+    /// Says whether an answer is coming in just now, for the loop to see while an attempt is under way.
+    fn receiving(&self) -> Rc<Cell<bool>> {
+        Rc::default()
+    }
+
+    /// The time is up and the attempt that was under way is given up: it counts as none.
+    fn cut(&mut self) {}
+
     /// The loop is over: end what stands.
     fn end(&mut self) -> impl Future<Output = ()> {
         std::future::ready(())
     }
 }
+
+/// How long after the end an attempt may go on whose answer is coming in.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long after the end an attempt may go on that waits: for its time-out, where that is shorter.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Longest pause of a closed loop after failures in a row: a dead device is not flooded.
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -175,10 +192,13 @@ impl Load {
             pause: self.pause_after_failure.map(|span| span.0),
             end: self.time_limit().and_then(|limit| now.checked_add(limit)),
             pacer: self.pace().map(|interval| Pacer::new(now, interval)),
+            dropped: 0,
         }));
+        let limits = self.timeouts();
+        let wait = limits.connect.max(limits.read).max(limits.write).clamp(DRAIN, LONGEST_WAIT);
         let mut tasks = tokio::task::JoinSet::new();
         for i in 0..self.at_once() {
-            tasks.spawn_local(work(worker(i), Rc::clone(&schedule), context.clone()));
+            tasks.spawn_local(work(worker(i), Rc::clone(&schedule), wait, context.clone()));
         }
         // A worker that panicked has taken its attempt with it; the panic goes on here.
         while let Some(ended) = tasks.join_next().await {
@@ -188,6 +208,7 @@ impl Load {
                 std::panic::resume_unwind(panic);
             }
         }
+        context.recorder.borrow_mut().late_starts_dropped(schedule.borrow().dropped);
     }
 }
 
@@ -200,12 +221,21 @@ struct Schedule {
     pause: Option<Duration>,
     end: Option<Instant>,
     pacer: Option<Pacer>,
+    /// Starts that fell due and will not take place.
+    dropped: u64,
 }
 
 impl Schedule {
     /// The next attempt's intended start after `succeeded` successes; `None` when there is to be no further one.
     fn next(&mut self, succeeded: u64) -> Option<(Instant, LoopKind)> {
         if self.left == Some(0) || self.goal.is_some_and(|goal| succeeded >= goal) {
+            return None;
+        }
+        if let Some(end) = self.end
+            && Instant::now() >= end
+        {
+            // What falls due before the end and has not begun by then does not begin at all.
+            self.drop_until(end);
             return None;
         }
         let next = match &mut self.pacer {
@@ -220,15 +250,36 @@ impl Schedule {
         }
         Some(next)
     }
+
+    /// Leaves out the starts that fall due before `at`.
+    fn drop_until(&mut self, at: Instant) {
+        let Some(pacer) = &mut self.pacer else { return };
+        let dropped = pacer.skip_until(at).min(self.left.unwrap_or(u64::MAX));
+        self.dropped += dropped;
+        if let Some(left) = &mut self.left {
+            *left -= dropped;
+        }
+    }
 }
 
-async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context: Context) {
+/// Returns when an attempt that is under way at `end` has to be given up; never where there is no end.
+async fn time_up(end: Option<Instant>, wait: Duration, receiving: &Cell<bool>) {
+    let Some(end) = end else { return std::future::pending().await };
+    tokio::time::sleep_until((end + DRAIN).into()).await;
+    if !receiving.get() {
+        tokio::time::sleep_until((end + wait).into()).await;
+    }
+}
+
+async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: Duration, context: Context) {
     let Ok(mut timer) = Timer::new() else {
         context.attempted(Instant::now(), Err(Failure::HostOutOfFiles));
         return;
     };
     let mut stop = context.stop.clone();
     let mut back_off = Duration::ZERO;
+    let (end, receiving) = (schedule.borrow().end, worker.receiving());
+    let mut time_up = std::pin::pin!(time_up(end, wait, &receiving));
     while !stop.is_stopping() {
         let succeeded = context.recorder.borrow().succeeded();
         let Some((intended, kind)) = schedule.borrow_mut().next(succeeded) else { break };
@@ -245,7 +296,16 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
         let outcome = loop {
             let actual = Instant::now();
             let intended = if kind == LoopKind::Open { intended } else { actual };
-            match worker.attempt(Start { intended, actual, kind }).await {
+            let attempted = tokio::select! {
+                biased;
+                ended = worker.attempt(Start { intended, actual, kind }) => Some(ended),
+                () = &mut time_up => None,
+            };
+            let Some(ended) = attempted else {
+                worker.cut();
+                break None;
+            };
+            match ended {
                 Outcome::PortsUntil(at) if kind == LoopKind::Closed => {
                     context.recorder.borrow_mut().port_wait();
                     let end = schedule.borrow().end.filter(|end| *end < at);
@@ -267,7 +327,10 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
             }
         };
         let Some(outcome) = outcome else { break };
-        if kind == LoopKind::Open || outcome == Outcome::GoOn {
+        if outcome == Outcome::Waited {
+            schedule.borrow_mut().drop_until(Instant::now());
+        }
+        if kind == LoopKind::Open || outcome != Outcome::Failed {
             back_off = Duration::ZERO;
             continue;
         }
@@ -281,5 +344,12 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, context
             _ = timer.sleep(back_off) => {}
         }
     }
-    worker.end().await;
+    match end {
+        // A FIN that does not come is waited for as long as an attempt would be, and no longer.
+        Some(end) => {
+            let limit = (end + wait).max(Instant::now() + LONGEST_BACK_OFF);
+            let _ = tokio::time::timeout_at(limit.into(), worker.end()).await;
+        }
+        None => worker.end().await,
+    }
 }

@@ -27,6 +27,18 @@ impl Pacer {
         self.start.checked_add(offset).unwrap_or(self.start)
     }
 
+    /// Passes over every start before `at`; how many there were.
+    pub fn skip_until(&mut self, at: Instant) -> u64 {
+        let first = match at.saturating_duration_since(self.start).as_nanos() {
+            0 => 0,
+            offset => offset.div_ceil(self.interval.as_nanos().max(1)),
+        };
+        let first = u64::try_from(first).unwrap_or(u64::MAX);
+        let skipped = first.saturating_sub(self.next);
+        self.next += skipped;
+        skipped
+    }
+
     /// Time between two starts.
     #[must_use]
     pub const fn interval(&self) -> Duration {
@@ -45,5 +57,18 @@ mod tests {
         let mut pacer = Pacer::new(start, interval);
         let last = (0..3_000_001).map(|_| pacer.advance()).last().unwrap();
         assert_eq!(last - start, Duration::from_nanos(333_333 * 3_000_000));
+    }
+
+    #[test]
+    fn starts_that_are_passed_over_are_counted_and_the_rest_keep_their_times() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let mut pacer = Pacer::new(start, ms(100));
+        assert_eq!(pacer.advance(), start);
+        assert_eq!(pacer.skip_until(start + ms(350)), 3);
+        assert_eq!(pacer.advance(), start + ms(400));
+        assert_eq!(pacer.skip_until(start + ms(400)), 0);
+        assert_eq!(pacer.skip_until(start + ms(500)), 0);
+        assert_eq!(pacer.skip_until(start + ms(501)), 1);
     }
 }

@@ -5,9 +5,7 @@
 mod common;
 
 mod connections;
-mod network;
 mod responses;
-mod timing;
 
 use std::net::SocketAddr;
 
@@ -22,5 +20,8 @@ fn run(arguments: &str, server: SocketAddr) -> Said {
 /// The shortest examination in which everything but slow reclaims is looked at.
 const DOCTOR: &str = "doctor --duration 20s";
 
-/// The shortest in which a device has time to take its sockets back.
-const LONG_DOCTOR: &str = "doctor --duration 52s";
+/// What responses with a status of 500 and above are called.
+const BAD_STATUS: &str = "unexplained_failures";
+
+/// What responses that end too early, or break their own framing, are called.
+const MALFORMED: &str = "unexplained_failures";

@@ -15,7 +15,13 @@ pub fn own_address() -> SocketAddr {
     static GIVEN: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, high | 128, low, GIVEN.fetch_add(1, Ordering::Relaxed));
-    let free = (9_000..10_000).find(|&port| TcpListener::bind((address, port)).is_ok());
+    // Bound and not listening: a process that another thread forks meanwhile holds a copy for a moment, which keeps
+    // nobody from listening there.
+    let free = (9_000..10_000).find(|&port| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from((address, port)).into()).is_ok()
+    });
     (address, free.expect("a free port of 127.0.0.0/8")).into()
 }
 

@@ -60,7 +60,8 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let unanswered = signs::unanswered(w).saturating_sub(signs::met_outages(e, w));
+    let left = signs::count(&signs::unexcused(e, w), &signs::SILENT);
+    let unanswered = left.saturating_sub(signs::met_outages(e, w));
     w.at_once >= 2 && w.succeeded > 0 && unanswered >= FEW && signs::taken_late(e)
 }
 

@@ -86,7 +86,8 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
     let shut = signs::of_device(e, AnomalyId::ZeroWindowStall).count;
     let unread = signs::of_device(e, AnomalyId::NoAckToData).count;
-    let timed_out = signs::exchanges(e).any(|w| signs::unanswered(w) > 0);
+    let left = |w: &WorkloadEvidence| signs::count(&signs::unexcused(e, w), &signs::SILENT);
+    let timed_out = signs::exchanges(e).any(|w| left(w) > 0);
     // Without memory a segment is dropped as it comes in, whatever the program does.
     timed_out && (shut > 0 || (unread > 0 && !link_explains && !heap_low::happened(e)))
 }

@@ -128,11 +128,11 @@ pub(super) fn service_end(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<Serv
     let intervals = Intervals::of(e);
     let tail = w.episodes.iter().rev().take_while(|episode| episode.succeeded == 0);
     let mut end: Option<ServiceEnd> = None;
-    for episode in tail.filter(|t| t.failures.of_device() > 0 && intervals.excuse(t).is_none()) {
+    for (episode, left) in tail.map(|t| (t, intervals.left(t))).filter(|(_, left)| left.of_device() > 0) {
         let end = end.get_or_insert_with(|| ServiceEnd { from_ns: u64::MAX, ..ServiceEnd::default() });
         end.from_ns = end.from_ns.min(episode.from_ns);
         end.to_ns = end.to_ns.max(episode.to_ns);
-        end.failures.merge(&episode.failures);
+        end.failures.merge(&left);
     }
     end
 }
@@ -141,7 +141,7 @@ pub(super) fn service_end(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<Serv
 pub(super) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts {
     let intervals = Intervals::of(e);
     let mut failures = FailureCounts::default();
-    w.episodes.iter().filter(|t| intervals.excuse(t).is_none()).for_each(|t| failures.merge(&t.failures));
+    w.episodes.iter().for_each(|t| failures.merge(&intervals.left(t)));
     failures
 }
 

@@ -235,6 +235,13 @@ fn workload(out: &mut String, w: &Workload) {
         }
         out.push_str("</table>\n");
     }
+    if !w.malformed.is_empty() {
+        out.push_str("<table>\n<tr><th>malformed responses</th></tr>\n");
+        for text in w.malformed_in_words() {
+            let _ = writeln!(out, "<tr><td>{}</td></tr>", escape(&text));
+        }
+        out.push_str("</table>\n");
+    }
     let failures: Vec<_> = w.failures.iter().collect();
     if !failures.is_empty() {
         out.push_str("<table>\n<tr><th>failure</th><th>count</th></tr>\n");

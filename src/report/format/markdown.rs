@@ -141,6 +141,9 @@ fn workload(out: &mut String, w: &Workload) {
         let codes: Vec<_> = w.responses.iter().map(|(code, n)| format!("{code} {}", count(*n))).collect();
         let _ = writeln!(out, "\nHTTP status codes: {}.", codes.join(", "));
     }
+    for text in w.malformed_in_words() {
+        let _ = writeln!(out, "\nMalformed responses: {text}.");
+    }
     if w.failures.of_device() > 0 {
         let _ = writeln!(out, "\nFailures: {}.", list(|f| !f.is_host()));
     }

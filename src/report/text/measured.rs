@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{LABEL, label, raw, title};
-use crate::event::Failure;
+use crate::event::{Failure, IdleCloses};
 use crate::report::distribution::Axis;
 use crate::report::human::{bytes, count, digits, figure, percent, positive, rate, things, time_s, time_us};
 use crate::report::style::{Detail, Glyphs, Style, Tone};
@@ -22,6 +22,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     latencies(out, w, style);
     if !w.responses.is_empty() {
         line(out, "responses", &responses(w), style);
+    }
+    for text in w.malformed_in_words() {
+        line(out, "malformed", &text, style);
     }
     failures(out, &w.failures, style);
     if w.bytes.sent + w.bytes.received > 0 {
@@ -51,6 +54,11 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
         positive(w.late_starts, "start")
             .map(|s| format!("{s} later than intended, every connection being busy")),
     );
+    also.extend(
+        positive(w.late_starts_dropped, "start")
+            .map(|s| format!("{s} never took place: every connection was busy until the time was up")),
+    );
+    also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
         line(out, "also", &also.join("; "), style);
     }
@@ -110,6 +118,15 @@ fn parameters(out: &mut String, params: &serde_json::Value, style: Style) {
 /// Status codes with how often each came.
 fn responses(w: &Workload) -> String {
     w.responses.iter().map(|(code, n)| format!("{code} {}", count(*n))).collect::<Vec<_>>().join(", ")
+}
+
+/// Idle connections that the device closed.
+fn idle_closes(closes: IdleCloses) -> String {
+    let (least, median) = (time_us(closes.min_us as f64), time_us(closes.median_us as f64));
+    format!(
+        "{} closed by the device (found after {least} at least, {median} in the median; not a failure)",
+        things(closes.count, "idle connection")
+    )
 }
 
 fn failures(out: &mut String, failures: &Failures, style: Style) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::figure::{CLASSES, STATS, allowed};
 use crate::diagnose::FindingId;
-use crate::event::{AnomalyId, Failure};
+use crate::event::{AnomalyId, Failure, HttpFault};
 use crate::report::{ProbeKind, Reading, Unit};
 use crate::stats::Phase;
 
@@ -30,6 +30,7 @@ pub fn catalogue() -> String {
     list("PHASE is one of", &mut Phase::ALL.iter().map(|p| p.name()));
     list("STAT is one of", &mut STATS.iter().map(|s| s.0));
     list("FAILURE is one of", &mut Failure::ALL.iter().map(|f| f.name()));
+    list("FAULT is one of", &mut HttpFault::ALL.iter().map(|f| f.name()));
     list("ANOMALY is one of", &mut AnomalyId::ALL.iter().map(|a| a.name()));
     list("CLASS is one of", &mut CLASSES.iter().map(|c| c.0));
     list("FINDING is one of", &mut FindingId::ALL.iter().map(|f| f.name()));
@@ -59,6 +60,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("W.host_failed", Unit::Count, "failures of the host's own"),
             ("W.failures.FAILURE", Unit::Count, "failures of one name"),
             ("W.responses.CODE", Unit::Count, "HTTP responses with one status code, as 200 or 503"),
+            ("W.malformed.FAULT", Unit::Count, "HTTP responses with one fault, as truncated or bad_chunk"),
             ("W.success_rate", Unit::Ratio, "successes among what the host did not prevent"),
             ("W.rate", Unit::PerS, "attempts by wall clock"),
             ("W.goodput", Unit::BytesPerS, "right payload by wall clock"),
@@ -71,6 +73,8 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("W.port_waits", Unit::Count, "waits for a free source port"),
             ("W.reconnects", Unit::Count, "connections opened again after a failure"),
             ("W.late_starts", Unit::Count, "open loop: starts that found every connection busy"),
+            ("W.late_starts_dropped", Unit::Count, "open loop: starts that never took place"),
+            ("W.idle_closes", Unit::Count, "idle connections that the device closed"),
             ("W.anomalies.ANOMALY", Unit::Count, "as below, on this workload's connections"),
             ("W.outages.count", Unit::Count, "outages seen"),
             ("W.outages.longest_recovery", Unit::Us, "longest time until data flowed again"),

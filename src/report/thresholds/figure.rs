@@ -2,7 +2,7 @@
 //! and the guess at what was meant.
 
 use crate::diagnose::{FindingId, Severity};
-use crate::event::{AnomalyClass, AnomalyId, Failure};
+use crate::event::{AnomalyClass, AnomalyId, Failure, HttpFault};
 use crate::report::{ProbeKind, Reading, Unit};
 use crate::stats::Phase;
 
@@ -75,6 +75,9 @@ pub(super) enum WorkloadFigure {
     PortWaits,
     Reconnects,
     LateStarts,
+    LateStartsDropped,
+    IdleCloses,
+    Malformed(HttpFault),
     Failure(Failure),
     Response(u16),
     Latency(Phase, Start, Stat),
@@ -178,6 +181,8 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         ("port_waits", W::PortWaits, Count),
         ("reconnects", W::Reconnects, Count),
         ("late_starts", W::LateStarts, Count),
+        ("late_starts_dropped", W::LateStartsDropped, Count),
+        ("idle_closes", W::IdleCloses, Count),
         ("tcp.retransmissions", W::TcpRetransmissions, Count),
         ("tcp.lost", W::TcpLost, Count),
         ("tcp.rtt_min", W::TcpRttMin, Us),
@@ -196,6 +201,9 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         plain.into_iter().map(|(name, f, unit)| entry(name, Figure::Workload(f), unit)).collect();
     for f in Failure::ALL {
         all.push(entry(format!("failures.{}", f.name()), Figure::Workload(W::Failure(f)), Count));
+    }
+    for fault in HttpFault::ALL {
+        all.push(entry(format!("malformed.{}", fault.name()), Figure::Workload(W::Malformed(fault)), Count));
     }
     for code in 100..=599 {
         all.push(entry(format!("responses.{code}"), Figure::Workload(W::Response(code)), Count));

@@ -183,6 +183,9 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::PortWaits => Reading::Sure(count(w.port_waits)),
         W::Reconnects => Reading::Sure(count(w.reconnects)),
         W::LateStarts => Reading::Sure(count(w.late_starts)),
+        W::LateStartsDropped => Reading::Sure(count(w.late_starts_dropped)),
+        W::IdleCloses => Reading::Sure(count(w.idle_closes.map_or(0, |closes| closes.count))),
+        W::Malformed(fault) => Reading::Sure(count(w.malformed.times(fault))),
         W::Response(code) => Reading::Sure(count(w.responses.get(&code.to_string()).copied().unwrap_or(0))),
         W::Failure(f) => Reading::Sure(count(w.failures.get(f))),
         W::Latency(phase, start, stat) => match (w.latency.get(&phase), start) {

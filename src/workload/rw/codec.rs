@@ -4,7 +4,7 @@ use super::framed::Framed;
 use super::http::Http;
 use super::line::Line;
 use super::raw::Raw;
-use crate::event::Failure;
+use crate::event::{Failure, FaultSeen};
 
 /// What the peer's bytes amounted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,30 @@ impl Codec {
             Self::Framed(p) => Err(p.eof()),
             Self::Raw(p) => p.eof(),
             Self::Line(p) => Err(p.eof()),
+        }
+    }
+
+    /// The HTTP part, where HTTP is spoken.
+    pub(super) const fn http(&mut self) -> Option<&mut Http> {
+        match self {
+            Self::Http(p) => Some(p),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+        }
+    }
+
+    /// What was wrong with an HTTP answer, once; `None` for other protocols.
+    pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
+        match self {
+            Self::Http(p) => p.take_fault(),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+        }
+    }
+
+    /// Whether the last answer's status is one that was asked for; there is none in other protocols.
+    pub(super) fn status_is_right(&self) -> bool {
+        match self {
+            Self::Http(p) => p.status_is_right(),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => true,
         }
     }
 

@@ -21,6 +21,7 @@ use super::context::Context;
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
 use crate::clock::Size;
+use crate::connection::ExpectedStatus;
 use crate::event::{Endpoints, Expected};
 use crate::stats::Phase;
 
@@ -79,6 +80,12 @@ struct Params {
     /// What to ask for (protocol http)
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: String,
+
+    /// Status codes that are right, as 200,204 or 2xx; any other is a failure (bad_status). By default only 5xx is one
+    /// (protocol http)
+    #[arg(long, value_name = "CODES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect_status: Option<ExpectedStatus>,
 }
 
 #[derive(Debug)]
@@ -131,7 +138,10 @@ impl ReadWrite {
     fn codec(&self, protocol: Protocol, target: SocketAddr) -> Codec {
         let size = self.params.size.0 as usize;
         match protocol {
-            Protocol::Http => Codec::Http(http::Http::new(&self.params.method, &self.params.path, target)),
+            Protocol::Http => {
+                let Params { method, path, expect_status, .. } = &self.params;
+                Codec::Http(http::Http::new(method, path, target, expect_status.clone()))
+            }
             Protocol::Framed => Codec::Framed(framed::Framed::new(size)),
             Protocol::Raw => Codec::Raw(raw::Raw::new(target)),
             Protocol::Line => Codec::Line(line::Line::new(size)),

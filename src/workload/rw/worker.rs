@@ -1,10 +1,12 @@
 //! One standing connection: requests out, as many in flight as the window allows, answers in.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::codec::{Codec, Fed};
-use crate::connection::{Connection, Connector, HostClosed, Refused, Turn};
+use crate::connection::{AtRest, Connection, Connector, HostClosed, Refused, Turn};
 use crate::event::{Failure, Intent};
 use crate::stats::Phase;
 use crate::workload::context::{Context, Held};
@@ -21,6 +23,8 @@ pub(super) struct Channel {
     link: Option<Link>,
     had_failed: bool,
     in_flight: VecDeque<(u32, Start)>,
+    /// Whether an answer is coming in.
+    receiving: Rc<Cell<bool>>,
     out: Vec<u8>,
     sent: usize,
     buffer: Box<[u8]>,
@@ -30,6 +34,8 @@ pub(super) struct Channel {
 struct Link {
     connection: Connection,
     answers: u64,
+    /// When the last answer was complete, or else the connection open.
+    since: Instant,
     _held: Held,
 }
 
@@ -52,6 +58,7 @@ impl Channel {
             link: None,
             had_failed: false,
             in_flight: VecDeque::with_capacity(window),
+            receiving: Rc::default(),
             out: Vec::with_capacity(4_096),
             sent: 0,
             buffer: vec![0; 16 * 1024].into(),
@@ -77,7 +84,7 @@ impl Channel {
         drop(recorder);
         self.out.clear();
         self.sent = 0;
-        self.link = Some(Link { connection, answers: 0, _held: held });
+        self.link = Some(Link { connection, answers: 0, since: Instant::now(), _held: held });
         Ok(())
     }
 
@@ -109,6 +116,7 @@ impl Channel {
                 self.answered(start, payload);
                 return self.answers_behind(used, received);
             }
+            self.receiving.set(self.codec.http().is_some_and(|http| http.receiving()));
         }
     }
 
@@ -117,6 +125,9 @@ impl Channel {
         while from < to {
             // An answer that nobody asked for is none.
             let Some((due, start)) = self.in_flight.front().copied() else {
+                if let Some(http) = self.codec.http() {
+                    http.unasked((to - from) as u64);
+                }
                 return Err(Failure::BadResponse);
             };
             let bytes = self.buffer.get(from..to).unwrap_or_default();
@@ -133,15 +144,18 @@ impl Channel {
 
     fn answered(&mut self, start: Start, payload: u64) {
         self.in_flight.pop_front();
+        self.receiving.set(false);
         if let Some(link) = &mut self.link {
             link.answers += 1;
+            link.since = Instant::now();
         }
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
         let clock = self.context.clock;
         let status = self.codec.status();
         status.into_iter().for_each(|status| recorder.response(status));
-        if status.is_some_and(is_server_error) {
+        self.codec.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
+        if !self.codec.status_is_right() {
             recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(Failure::BadStatus));
             return;
         }
@@ -160,6 +174,13 @@ impl Channel {
 
     /// The connection is lost: every request in flight has failed, by the same name.
     fn fail(&mut self, failure: Failure) {
+        self.receiving.set(false);
+        if let Some(http) = self.codec.http() {
+            if failure == Failure::ReadTimeout {
+                http.stalled();
+            }
+            http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
+        }
         if let Some(sample) = self.link.as_ref().and_then(|link| link.connection.tcp_sample()) {
             self.context.recorder.borrow_mut().tcp(sample);
         }
@@ -187,8 +208,13 @@ impl Channel {
         }
         let limit = self.connector.timeouts.read;
         let closing = Instant::now();
-        let ending = connection.drain(&mut self.buffer, limit, HostClosed::First).await;
-        self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
+        let (ending, bytes) = connection.drain_counting(&mut self.buffer, limit, HostClosed::First).await;
+        let mut recorder = self.context.recorder.borrow_mut();
+        recorder.ended(ending, self.context.since_ns(closing));
+        if let Some(http) = self.codec.http().filter(|_| bytes > 0) {
+            http.unasked(bytes);
+            http.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
+        }
     }
 
     /// Whether the connection is to serve no further request: its share is sent, or the peer will close it.
@@ -233,13 +259,39 @@ impl Channel {
     }
 }
 
-/// A status that says that the server failed (RFC 9110, 15.6).
-const fn is_server_error(status: u16) -> bool {
-    status >= 500
+impl Channel {
+    /// Looks at a connection on which nothing is under way before it is written to: a device may close one that is
+    /// idle, and a request that meets its FIN would be answered by a RST.
+    fn look(&mut self) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        let Some(link) = &mut self.link else { return };
+        match link.connection.at_rest() {
+            AtRest::Quiet => {}
+            AtRest::Closed => {
+                let idle_ns = self.context.since_ns(link.since);
+                let sample = link.connection.tcp_sample();
+                let mut recorder = self.context.recorder.borrow_mut();
+                sample.into_iter().for_each(|sample| recorder.tcp(sample));
+                recorder.idle_closed(idle_ns);
+                drop(recorder);
+                self.link = None;
+            }
+            AtRest::Unasked(bytes) => {
+                // In other protocols these bytes meet the next request, and its answer shows what they are.
+                if let Some(http) = self.codec.http() {
+                    http.unasked(bytes as u64);
+                    self.fail(Failure::BadResponse);
+                }
+            }
+        }
+    }
 }
 
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
+        self.look();
         if self.link.is_none() {
             match self.connect().await {
                 Ok(()) => {}
@@ -261,6 +313,22 @@ impl Worker for Channel {
                 Outcome::Failed
             }
         }
+    }
+
+    fn receiving(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.receiving)
+    }
+
+    fn cut(&mut self) {
+        let receiving = self.receiving.replace(false);
+        if let Some(http) = self.codec.http() {
+            if receiving {
+                http.endless();
+            }
+            http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
+        }
+        self.in_flight.clear();
+        self.link = None;
     }
 
     async fn end(&mut self) {

@@ -177,7 +177,8 @@ pub const TRUTHS: [Truth; 12] = [
     Truth {
         persona: "hoarder",
         right: Some(FindingId::HeapLeak),
-        also: &[FindingId::HeapLow],
+        // Without memory it answers nothing any more.
+        also: &[FindingId::HeapLow, FindingId::DeviceUnreachable],
         loads: &[HEAD_LOW, HEAD_HIGH, RW_LOW],
     },
     Truth {

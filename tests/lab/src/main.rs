@@ -1,9 +1,10 @@
 //! The laboratory's command line.
 //!
 //! ```text
-//! lab matrix [--healthy N] [--faults N] [--jobs N] [--misjudged FILE]
-//!                                                            the matrix as Markdown, N runs a cell and half; status 1
-//!                                                            where a target is missed in the half that is held out
+//! lab matrix [--healthy N] [--faults N] [--every K] [--jobs N] [--misjudged FILE]
+//!                                                            the matrix as Markdown, N runs a cell and half, of the
+//!                                                            cells with a fault only every Kth; status 1 where a
+//!                                                            target is missed in the half that is held out
 //! lab replay SEED [FILE]                                     one run, with all that was seen, and its packets in FILE
 //! ```
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: lab matrix [--healthy N] [--faults N] [--jobs N] [--misjudged FILE] | lab replay SEED [FILE]"
+        "usage: lab matrix [--healthy N] [--faults N] [--every K] [--jobs N] [--misjudged FILE] | lab replay SEED [FILE]"
     );
     ExitCode::from(2)
 }
@@ -42,15 +43,18 @@ struct Plan {
     healthy: u64,
     /// Of each with a fault.
     faults: u64,
+    /// Of the cells with a fault, every so-manieth.
+    every: usize,
     jobs: usize,
 }
 
 fn matrix(options: &[&str]) -> ExitCode {
-    let (mut plan, mut misjudged) = (Plan { healthy: 4, faults: 1, jobs: 1 }, None);
+    let (mut plan, mut misjudged) = (Plan { healthy: 4, faults: 1, every: 1, jobs: 1 }, None);
     for pair in options.chunks(2) {
         match *pair {
             ["--healthy", n] => plan.healthy = n.parse().unwrap_or(plan.healthy),
             ["--faults", n] => plan.faults = n.parse().unwrap_or(plan.faults),
+            ["--every", n] => plan.every = n.parse().unwrap_or(plan.every).max(1),
             ["--jobs", n] => plan.jobs = n.parse().unwrap_or(plan.jobs).max(1),
             ["--misjudged", file] => misjudged = Some(file),
             _ => return usage(),
@@ -75,7 +79,11 @@ fn run(plan: Plan) -> Tally {
     let part = |job: usize| {
         let mut judged = Vec::new();
         for (place, cell) in cells.iter().enumerate().filter(|(place, _)| place % plan.jobs == job) {
-            let runs = if cell.truth.right.is_none() { plan.healthy } else { plan.faults };
+            let runs = match cell.truth.right {
+                None => plan.healthy,
+                Some(_) if place % plan.every == 0 => plan.faults,
+                Some(_) => 0,
+            };
             for n in 0..runs {
                 for half in [Half::Training, Half::HeldOut] {
                     let seed = cell.seed(n, half);
