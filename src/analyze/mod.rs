@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::nanos;
-use crate::diagnose::{AnomalyRow, Intentions, Ledger, ResetCauses};
+use crate::diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, ResetCauses, Weather};
 use crate::event::{AnomalyClass, NotJudged, Occurrence};
 use crate::observe::file::{End, OpenError, Reader};
 use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
@@ -158,7 +158,7 @@ pub fn analyze_records(
             observer.gap();
         }
         observer.decoded(frame.at_ns, frame.number, &frame.decoded, &mut |occurrence| {
-            ledger.take(&occurrence, Intentions::Unknown);
+            ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
             each(frame.number, &occurrence);
         });
     };
@@ -184,10 +184,14 @@ pub fn analyze_records(
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
     copies.release(&mut |frame| look(frame, &mut ledger, &mut observer));
     let mut wire = observer.finish(clock.last(), &mut |occurrence| {
-        ledger.take(&occurrence, Intentions::Unknown);
+        ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
         each(packets, &occurrence);
     });
-    let mut anomalies = ledger.rows();
+    let quiet = wire.quiet.iter().map(|q| Absent { from_ns: q.from_ns, to_ns: q.to_ns }).collect();
+    let (windows, held) = (wire.windows.clone(), wire.held.clone());
+    let weather = Weather { windows, quiet, held, ..Weather::default() };
+    let Anomalies { rows: mut anomalies, not_judged } = ledger.anomalies(&weather);
+    wire.not_judged.extend(not_judged);
     if wire.device_packets == 0 && wire.host_half_only > 0 {
         // Whatever seems to have stayed unanswered may have been answered.
         for row in anomalies.extract_if(.., |row| row.class == AnomalyClass::Device) {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::silences::{Moment, Moments, Untold, Verdicts, Weather};
 use crate::event::{
-    AnomalyClass, AnomalyId, Answered, AwayCause, Direction, Intent, IntentBook, Occurrence, RequestFate,
-    WorkloadId,
+    AnomalyClass, AnomalyId, Answered, AwayCause, Direction, Intent, IntentBook, NotJudged, Occurrence,
+    RequestFate, WorkloadId,
 };
 
 /// All occurrences of one anomaly, of one class, in one workload.
@@ -75,6 +76,20 @@ pub struct ResetCauses {
     pub answering_payload: u64,
     /// `rst_after_fin` that answered the host's FIN or ACK a second or more after the device's own FIN.
     pub answering_late_close: u64,
+    /// RSTs of any kind on connections older than a time in which nothing came from the device, just after it: a stack
+    /// that started anew has forgotten them.
+    pub after_quiet: u64,
+    /// RSTs (`abortive_close`, `rst_after_fin`) on connections whose request had gone unanswered for a second or more.
+    pub unanswered: u64,
+}
+
+/// Connections of a workload on which the device acknowledged the host's FIN and sent nothing more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lingers {
+    /// Everything that was asked had been answered: the program keeps the socket.
+    pub answered: u64,
+    /// The last request had not been answered: the program may not have come to it.
+    pub unanswered: u64,
 }
 
 /// Connections of a workload that the device ended before any byte of a response.
@@ -136,12 +151,14 @@ pub enum Intentions<'a> {
 
 const EXAMPLES: usize = 5;
 const PROBE: &str = "probe";
+/// Of a silence that the path's losses explain.
+const LOST: &str = "the path loses segments: what was waited for may be among them";
 const SECOND: i64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct RowKey {
     id: AnomalyId,
-    class: AnomalyClass,
+    standing: Standing,
     direction: Direction,
     workload: Option<WorkloadId>,
 }
@@ -153,6 +170,37 @@ struct Row {
     first_ns: i64,
     last_ns: i64,
     examples: Vec<Example>,
+    /// Silences, moment by moment, as long as nobody has said whose doing they are.
+    moments: Moments,
+}
+
+/// What a capture's anomalies come to.
+#[derive(Clone, Debug, Default)]
+pub struct Anomalies {
+    /// In the order of [`AnomalyId::ALL`], then by class, direction and workload.
+    pub rows: Vec<AnomalyRow>,
+    /// What could not be told.
+    pub not_judged: Vec<NotJudged>,
+}
+
+/// Whose doing something is, as long as not everything is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Decided(AnomalyClass),
+    /// A silence: to be weighed against the path's losses.
+    Open,
+}
+
+impl Row {
+    /// Takes another part of the same row in.
+    fn absorb(&mut self, part: &Self) {
+        self.count = self.count.saturating_add(part.count);
+        self.connections = self.connections.saturating_add(part.connections);
+        self.first_ns = self.first_ns.min(part.first_ns);
+        self.last_ns = self.last_ns.max(part.last_ns);
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(part.examples.iter().take(room).cloned());
+    }
 }
 
 /// Takes every occurrence of a run, in any order; its size depends on the number of workloads only.
@@ -163,20 +211,33 @@ pub struct Ledger {
     rows: BTreeMap<RowKey, Row>,
     resets: ResetCauses,
     unserved: BTreeMap<WorkloadId, Unserved>,
+    lingers: BTreeMap<WorkloadId, Lingering>,
+}
+
+/// Lingering connections, moment by moment, by whether everything that was asked had been answered.
+#[derive(Clone, Debug, Default)]
+struct Lingering {
+    answered: Moments,
+    unanswered: Moments,
 }
 
 impl Ledger {
     /// `start_unix_ns` is the wall time from which seconds count (a run's start, a capture's first packet),
     /// `workloads` are the names by [`WorkloadId`].
     #[must_use]
-    pub const fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
-        let resets = ResetCauses { answering_payload: 0, answering_late_close: 0 };
-        Self { start_unix_ns, workloads, rows: BTreeMap::new(), resets, unserved: BTreeMap::new() }
+    pub fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
+        let resets =
+            ResetCauses { answering_payload: 0, answering_late_close: 0, after_quiet: 0, unanswered: 0 };
+        let (rows, unserved, lingers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { start_unix_ns, workloads, rows, resets, unserved, lingers }
     }
 
     /// Classes and counts one occurrence. Call it soon after the occurrence: a later connection on the same
     /// port has other intentions.
-    pub fn take(&mut self, o: &Occurrence, intentions: Intentions<'_>) -> Classed<'_> {
+    ///
+    /// A silence that no intention explains is weighed at the end, in [`anomalies`](Self::anomalies); until then it
+    /// counts as the weather so far would have it.
+    pub fn take(&mut self, o: &Occurrence, intentions: Intentions<'_>, so_far: &Weather) -> Classed<'_> {
         let entry = match intentions {
             Intentions::Of(book) => book.look_up(o.connection.host.port()),
             Intentions::Unknown => None,
@@ -191,6 +252,14 @@ impl Ledger {
         if class == AnomalyClass::Device {
             self.count_reset(o);
         }
+        if let (AnomalyId::HalfClosedLinger, AnomalyClass::Device, Some(entry), Some(copies)) =
+            (o.id, class, entry, o.copies)
+        {
+            let lingering = self.lingers.entry(entry.workload).or_default();
+            let of =
+                if o.unanswered_ns.is_none() { &mut lingering.answered } else { &mut lingering.unanswered };
+            of.add(Moment::new(o.at_ns, o.at_ns.saturating_add(o.lasted_ns), copies, o.nth == 1));
+        }
         if let (Some(fate), Some(entry)) = (o.request, entry) {
             let unserved = self.unserved.entry(entry.workload).or_default();
             match o.id {
@@ -200,7 +269,11 @@ impl Ledger {
             }
         }
         let example = || self.example(o, class, intentions);
-        let key = RowKey { id: o.id, class, direction: o.direction, workload };
+        let standing = match (class, o.copies) {
+            (AnomalyClass::Device, Some(_)) => Standing::Open,
+            _ => Standing::Decided(class),
+        };
+        let key = RowKey { id: o.id, standing, direction: o.direction, workload };
         let until = o.at_ns.saturating_add(o.lasted_ns);
         let wants = self.rows.get(&key).is_none_or(|r| r.examples.len() < EXAMPLES);
         let example = wants.then(example);
@@ -210,32 +283,97 @@ impl Ledger {
             first_ns: o.at_ns,
             last_ns: until,
             examples: Vec::new(),
+            moments: Moments::default(),
         });
         row.count += 1;
         row.connections += u64::from(o.nth == 1);
         row.first_ns = row.first_ns.min(o.at_ns);
         row.last_ns = row.last_ns.max(until);
         row.examples.extend(example);
+        let class = match (standing, o.copies) {
+            (Standing::Open, Some(copies)) => {
+                let moment = Moment::new(o.at_ns, until, copies, o.nth == 1);
+                row.moments.add(moment);
+                let whose = Verdicts::of(o.id, &self.moments_of(o.id), so_far).whose(&moment);
+                whose.unwrap_or(AnomalyClass::Path)
+            }
+            _ => class,
+        };
         Classed { class, workload: workload.and_then(|w| self.name(w)) }
     }
 
-    /// The rows, in the order of [`AnomalyId::ALL`], then by class, direction and workload.
+    /// What the anomalies come to, with silences weighed against everything that is known of the path.
     #[must_use]
-    pub fn rows(&self) -> Vec<AnomalyRow> {
-        self.rows
-            .iter()
-            .map(|(key, row)| AnomalyRow {
-                id: key.id,
-                class: key.class,
-                count: row.count,
-                connections: row.connections,
-                workload: key.workload.and_then(|w| self.name(w)).map(str::to_owned),
-                first_s: self.seconds(row.first_ns),
-                last_s: self.seconds(row.last_ns),
-                direction: key.direction,
-                examples: row.examples.clone(),
-            })
-            .collect()
+    pub fn anomalies(&self, weather: &Weather) -> Anomalies {
+        let mut rows: BTreeMap<(AnomalyId, AnomalyClass, Direction, Option<WorkloadId>), Row> = BTreeMap::new();
+        let mut untold: BTreeMap<(AnomalyId, Untold), u64> = BTreeMap::new();
+        for (key, row) in &self.rows {
+            let mut add = |class, part: Row| {
+                let place = rows.entry((key.id, class, key.direction, key.workload));
+                place.and_modify(|row| row.absorb(&part)).or_insert(part);
+            };
+            match key.standing {
+                Standing::Decided(class) => add(class, row.clone()),
+                Standing::Open => {
+                    let moments = self.moments_of(key.id);
+                    let verdicts = Verdicts::of(key.id, &moments, weather);
+                    for moment in row.moments.iter() {
+                        match verdicts.whose(moment) {
+                            Ok(class) => add(class, self.part(row, moment, class)),
+                            Err(why) => *untold.entry((key.id, why)).or_default() += moment.connections,
+                        }
+                    }
+                }
+            }
+        }
+        let rows = rows.into_iter().map(|((id, class, direction, workload), row)| AnomalyRow {
+            id,
+            class,
+            count: row.count,
+            connections: row.connections,
+            workload: workload.and_then(|w| self.name(w)).map(str::to_owned),
+            first_s: self.seconds(row.first_ns),
+            last_s: self.seconds(row.last_ns),
+            direction,
+            examples: row.examples,
+        });
+        let not_judged = untold.into_iter().filter(|(_, n)| *n > 0).map(|((id, why), connections)| NotJudged {
+            id,
+            reason: why.in_words().to_owned(),
+            connections,
+        });
+        Anomalies { rows: rows.collect(), not_judged: not_judged.collect() }
+    }
+
+    /// All silences of a kind that nothing else explains, whoever's connections they met.
+    fn moments_of(&self, id: AnomalyId) -> Moments {
+        let open = self.rows.iter().filter(|(key, _)| key.id == id && key.standing == Standing::Open);
+        let mut lists = open.map(|(_, row)| &row.moments);
+        let first = lists.next().cloned().unwrap_or_default();
+        lists.fold(first, |mut all, list| {
+            list.iter().for_each(|moment| all.add(*moment));
+            all
+        })
+    }
+
+    /// The part of a row that lies in one moment.
+    fn part(&self, row: &Row, moment: &Moment, class: AnomalyClass) -> Row {
+        let (from, to) = (self.seconds(moment.from_ns), self.seconds(moment.last_ns));
+        let here = row.examples.iter().filter(|e| e.at_s >= from && e.at_s <= to).cloned();
+        let examples = here.map(|mut example| {
+            if class == AnomalyClass::Path {
+                example.remark = Some(LOST.to_owned());
+            }
+            example
+        });
+        Row {
+            count: moment.count,
+            connections: moment.connections,
+            first_ns: moment.from_ns,
+            last_ns: moment.to_ns,
+            examples: examples.collect(),
+            moments: Moments::default(),
+        }
     }
 
     /// What the device's own RSTs answered.
@@ -250,7 +388,37 @@ impl Ledger {
         self.unserved.iter().filter_map(|(id, u)| Some((self.name(*id)?.to_owned(), *u))).collect()
     }
 
+    /// Connections that lingered after the host's FIN, by workload, those left out that the path explains.
+    #[must_use]
+    pub fn lingers(&self, weather: &Weather) -> BTreeMap<String, Lingers> {
+        let id = AnomalyId::HalfClosedLinger;
+        let all = self.moments_of(id);
+        let verdicts = Verdicts::of(id, &all, weather);
+        let of_device = |moments: &Moments| {
+            // What cannot be told alone may be told by what came of it.
+            let those = moments.iter().filter(|m| verdicts.whose(m) != Ok(AnomalyClass::Path));
+            those.fold(0_u64, |n, m| n.saturating_add(m.connections))
+        };
+        let named = |(id, l): (&WorkloadId, &Lingering)| {
+            let (answered, unanswered) = (of_device(&l.answered), of_device(&l.unanswered));
+            Some((self.name(*id)?.to_owned(), Lingers { answered, unanswered }))
+        };
+        self.lingers.iter().filter_map(named).collect()
+    }
+
     fn count_reset(&mut self, o: &Occurrence) {
+        let is_reset = matches!(
+            o.id,
+            AnomalyId::AbortiveClose | AnomalyId::RstAfterFin | AnomalyId::RstAfterHandshake
+        );
+        if is_reset && o.after_quiet {
+            self.resets.after_quiet += 1;
+            return;
+        }
+        if is_reset && o.unanswered_ns.is_some_and(|ns| ns >= SECOND) {
+            self.resets.unanswered += u64::from(o.id != AnomalyId::RstAfterHandshake);
+            return;
+        }
         match (o.id, o.answers) {
             (AnomalyId::AbortiveClose | AnomalyId::RstAfterFin, Some(Answered::Payload)) => {
                 self.resets.answering_payload += 1;
@@ -582,6 +750,6 @@ mod tests {
         l.take(&o, Intentions::Unknown);
         o.after_fin_ns = Some(SECOND / 10);
         l.take(&o, Intentions::Unknown);
-        assert_eq!(l.reset_causes(), ResetCauses { answering_payload: 1, answering_late_close: 1 });
+        assert_eq!(l.reset_causes(), ResetCauses { answering_payload: 1, answering_late_close: 1, ..ResetCauses::default() });
     }
 }

@@ -3,9 +3,11 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
-use crate::event::{EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, NotJudged, Responses};
+use crate::event::{
+    EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged, Responses,
+};
 
-use super::{AnomalyRow, ResetCauses, Unserved};
+use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,8 @@ pub struct Evidence<'a> {
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
+    /// The same of what the device's program sends: payload and FINs.
+    pub idle: Option<Vec<Quiet>>,
     /// The probes beside the workloads.
     pub probes: ProbesEvidence,
     /// What the device said of itself.
@@ -159,6 +163,8 @@ pub struct WorkloadEvidence {
     pub episodes: Vec<Episode>,
     /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.
     pub unserved: Option<Unserved>,
+    /// Connections that lingered after the host's FIN; `None` without a capture.
+    pub lingers: Option<Lingers>,
     /// How connections ended whose exchange went well and whose end the host waited for.
     pub endings: EndingCounts,
     /// Connections that it may have open at once.
@@ -354,6 +360,8 @@ pub struct PathEvidence {
     pub from_device: PathSide,
     /// Connections that the host reset.
     pub resets: HostResets,
+    /// Losses that the packets prove.
+    pub losses: Losses,
 }
 
 /// Connections that the host ended by a RST.

@@ -49,13 +49,23 @@ impl Intervals {
         let overlaps = |from: u64, to: u64| {
             episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
         };
+        // What had gone unanswered for a while before it began is not its doing.
+        let causes = |from: u64, to: u64| {
+            let common = to.min(episode.to_ns).saturating_sub(from.max(episode.from_ns));
+            let long = common.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns);
+            overlaps(from, to) && (long || episode.from_ns >= from.saturating_sub(SETTLES))
+        };
         // A stall has to be long enough to have made these attempts late.
         let stalls = |from: u64, to: u64| {
             let common = to.min(episode.to_ns).saturating_sub(from.max(episode.from_ns));
             common.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns)
         };
         let excuses = |excuse: Excuse, from, to| {
-            let fits = if excuse == Excuse::HostStoodStill { stalls(from, to) } else { overlaps(from, to) };
+            let fits = match excuse {
+                Excuse::HostStoodStill => stalls(from, to),
+                Excuse::LinkAway => causes(from, to),
+                _ => overlaps(from, to),
+            };
             fits && produces(excuse, failure)
         };
         self.0.iter().find(|(excuse, from, to)| excuses(*excuse, *from, *to)).map(|(excuse, ..)| *excuse)

@@ -5,16 +5,19 @@
 
 mod account;
 mod anomalies;
+mod bouts;
 mod evidence;
 mod finding;
 mod findings;
 mod intervals;
+mod loss;
 mod needs;
+mod silences;
 
 pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{
-    AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, ResetCauses, Unserved,
+    Anomalies, AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, Lingers, ResetCauses, Unserved,
 };
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
@@ -27,3 +30,4 @@ pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
 pub use needs::Need;
+pub use silences::{Absent, Untold, Weather, Whose};

@@ -9,7 +9,7 @@ use crate::diagnose::{
     RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
     WorkloadEvidence, WorkloadKind,
 };
-use crate::event::DeviceSample;
+use crate::event::{DeviceSample, Losses};
 use crate::observe::{PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
@@ -55,10 +55,13 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.not_judged = &seen.summary.not_judged;
         evidence.quiet =
             Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.idle =
+            Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),
             from_device: side(&seen.summary.from_device),
             resets: resets(&seen.summary.resets),
+            losses: seen.summary.windows.iter().fold(Losses::default(), |sum, w| sum.and(w.losses)),
         });
     }
     match run.probes {
@@ -99,6 +102,10 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         episodes: stats.episodes.rows().to_vec(),
         unserved: match run.packets {
             Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),
+            Packets::Denied(_) | Packets::Off => None,
+        },
+        lingers: match run.packets {
+            Packets::Seen(seen) => Some(seen.lingers.get(&of.name).copied().unwrap_or_default()),
             Packets::Denied(_) | Packets::Off => None,
         },
         endings: stats.endings,

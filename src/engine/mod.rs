@@ -13,6 +13,7 @@ mod stalls;
 #[cfg(target_os = "linux")]
 mod twin_link;
 mod watch;
+mod weigh;
 
 pub use evidence::Measurements;
 pub use plan::{
@@ -21,6 +22,7 @@ pub use plan::{
 };
 pub use sight::{Sight, Surroundings};
 pub use watch::WatchPlan;
+pub use weigh::Watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,7 +96,8 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
             watch.listen_until(Instant::now() + after);
             run.sink.event(&Event::Watching { at_most_ns: crate::clock::nanos(after) });
             run.until(&mut signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
-            Packets::Seen(Box::new(watch.join()))
+            let watched = watch.join();
+            Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
     let duration_ns = clock.now_ns();

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
-use crate::diagnose::{Account, AnomalyRow, Finding, ResetCauses, Unserved};
+use crate::diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
 use crate::event::{Endpoints, Examination};
 use crate::observe::WireSummary;
 use crate::stats::{ProbeOutcome, WorkloadStats};
@@ -162,6 +162,8 @@ pub struct Seen {
     pub resets: ResetCauses,
     /// Connections that the device ended before any byte of a response, by workload.
     pub unserved: BTreeMap<String, Unserved>,
+    /// Connections that lingered after the host's FIN, by workload.
+    pub lingers: BTreeMap<String, Lingers>,
     /// Anomalies of the device that are in the counts and were not told one by one.
     pub untold: u64,
     /// Everything else.

@@ -2,12 +2,14 @@
 //!
 //! Time is an argument: a live run hands in what the capture gives, a laboratory what its own clock says.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Seen;
-use crate::diagnose::{Classed, Intentions, Ledger};
+use super::weigh::Watched;
+use crate::diagnose::{Classed, Intentions, Ledger, Weather};
 use crate::event::{AnomalyClass, AwaySpell, Endpoints, Intent, IntentBook, Occurrence};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire;
@@ -37,6 +39,8 @@ pub struct Sight {
     observer: Observer,
     ledger: Ledger,
     book: Arc<IntentBook>,
+    /// The path as far as it is known, for what is told while the run goes on.
+    so_far: Weather,
 }
 
 impl Sight {
@@ -58,7 +62,7 @@ impl Sight {
             syn_deadline_ns: i64::try_from(syn_deadline.as_nanos()).unwrap_or(i64::MAX),
             ..ObserverConfig::default()
         });
-        Self { observer, ledger: Ledger::new(start_unix_ns, workloads), book }
+        Self { observer, ledger: Ledger::new(start_unix_ns, workloads), book, so_far: Weather::default() }
     }
 
     /// The device dials this port of the host's as well.
@@ -79,8 +83,9 @@ impl Sight {
         original_len: usize,
         around: &mut impl Surroundings,
     ) {
-        let Self { observer, ledger, book } = self;
-        observer.frame(at_ns, link, captured, original_len, &mut |o| class(ledger, book, at_ns, o, around));
+        let Self { observer, ledger, book, so_far } = self;
+        let class = &mut |o| class(ledger, book, so_far, at_ns, o, around);
+        observer.frame(at_ns, link, captured, original_len, class);
     }
 
     /// The capture missed frames here.
@@ -90,8 +95,10 @@ impl Sight {
 
     /// Every frame up to this moment has been looked at.
     pub fn advance(&mut self, until_ns: i64, around: &mut impl Surroundings) {
-        let Self { observer, ledger, book } = self;
-        observer.advance(until_ns, &mut |o| class(ledger, book, until_ns, o, around));
+        let Self { observer, ledger, book, so_far } = self;
+        so_far.windows.clear();
+        so_far.windows.push(observer.path());
+        observer.advance(until_ns, &mut |o| class(ledger, book, so_far, until_ns, o, around));
     }
 
     /// Whether every connection that may still say something has said it.
@@ -104,27 +111,31 @@ impl Sight {
     }
 
     /// What was seen, of a watch that ended then and missed nothing.
-    pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Seen {
-        let Self { observer, mut ledger, book } = self;
+    pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Watched {
+        let Self { observer, mut ledger, book, so_far } = self;
         let packets = observer.packets();
-        let summary = observer.finish(end_ns, &mut |o| class(&mut ledger, &book, end_ns, o, around));
-        Seen {
+        let class = &mut |o| class(&mut ledger, &book, &so_far, end_ns, o, around);
+        let summary = observer.finish(end_ns, class);
+        let seen = Seen {
             packets,
             dropped: 0,
             failure: None,
             pcap_failure: None,
-            anomalies: ledger.rows(),
+            anomalies: Vec::new(),
             resets: ledger.reset_causes(),
             unserved: ledger.unserved(),
+            lingers: BTreeMap::new(),
             untold: 0,
             summary,
-        }
+        };
+        Watched { seen, ledger }
     }
 }
 
 fn class(
     ledger: &mut Ledger,
     book: &IntentBook,
+    so_far: &Weather,
     at_ns: i64,
     occurrence: Occurrence,
     around: &mut impl Surroundings,
@@ -134,6 +145,6 @@ fn class(
     {
         book.link_says(spells);
     }
-    let classed = ledger.take(&occurrence, Intentions::Of(book));
+    let classed = ledger.take(&occurrence, Intentions::Of(book), so_far);
     around.heard(at_ns, occurrence, classed);
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::Sender;
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use super::sight::{Sight, Surroundings};
+use super::weigh::Watched;
 use crate::clock::Clock;
 use crate::diagnose::Classed;
 use crate::event::{AnomalyClass, AwaySpell, Endpoints, Event, IntentBook, Occurrence};
@@ -44,7 +45,7 @@ pub struct WatchPlan {
 /// A watch that is going on.
 pub(super) struct Watch {
     end: mpsc::Sender<Instant>,
-    thread: std::thread::JoinHandle<Seen>,
+    thread: std::thread::JoinHandle<Watched>,
 }
 
 /// What the thread needs.
@@ -135,16 +136,16 @@ impl Watch {
     }
 
     /// What was seen.
-    pub(super) fn join(self) -> Seen {
+    pub(super) fn join(self) -> Watched {
         match self.thread.join() {
-            Ok(seen) => seen,
+            Ok(watched) => watched,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }
 
 impl Watcher {
-    fn run(mut self, ending: &Receiver<Instant>) -> Seen {
+    fn run(mut self, ending: &Receiver<Instant>) -> Watched {
         let mut deadline: Option<Instant> = None;
         let mut failure = None;
         loop {
@@ -187,9 +188,9 @@ impl Watcher {
         Ok(())
     }
 
-    fn finish(self, failure: Option<String>) -> Seen {
+    fn finish(self, failure: Option<String>) -> Watched {
         let Self { mut capture, sight, mut notes, .. } = self;
-        let seen = sight.finish(unix_ns(SystemTime::now()), &mut notes);
+        let Watched { seen, ledger } = sight.finish(unix_ns(SystemTime::now()), &mut notes);
         let stats = capture.stats();
         let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
         let pcap_failure = written.and_then(|report| {
@@ -197,7 +198,8 @@ impl Watcher {
                 (report.missed > 0).then(|| format!("{} packets are not in the file", report.missed));
             report.failure.map(|error| error.to_string()).or(missed)
         });
-        Seen { dropped: stats.dropped, failure, pcap_failure, untold: notes.untold, ..seen }
+        let seen = Seen { dropped: stats.dropped, failure, pcap_failure, untold: notes.untold, ..seen };
+        Watched { seen, ledger }
     }
 }
 

@@ -192,6 +192,15 @@ pub struct Occurrence {
     pub after_fin_ns: Option<i64>,
     /// What had become of the host's request; `None` where the telling segment is not the device's.
     pub request: Option<RequestFate>,
+    /// For a silence, how many copies of one segment, or of the answers to it, would have to be lost for it; `None` where
+    /// the packets show more than silence.
+    pub copies: Option<u32>,
+    /// How long the host's last payload had gone without any of the device's after it, nanoseconds; `None` where the
+    /// device had answered, or was not asked.
+    pub unanswered_ns: Option<i64>,
+    /// Whether nothing at all had come from the device for half a second or more just before, and the connection is
+    /// older than that.
+    pub after_quiet: bool,
     /// How far the thing went on from `at_ns`, nanoseconds; 0 for an instant.
     pub lasted_ns: i64,
     /// The few packets that show it; filled only while examples of this id are still wanted.

@@ -12,8 +12,8 @@ mod observer;
 mod quiet;
 mod resets;
 mod rules;
-mod services;
 mod summary;
+mod windows;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence};
+use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow};
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
@@ -13,8 +13,8 @@ use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source, Verdict};
-use super::services::{PathIs, Services};
 use super::summary::{RttSum, Unjudged, WireSummary};
+use super::windows::Windows;
 
 /// A stack acknowledges what it has already within a round trip and so much more, also on a busy machine; delayed
 /// acknowledgements come at any time within 250 ms (lwIP: `TCP_FAST_INTERVAL`).
@@ -68,8 +68,10 @@ pub struct Observer {
     dialled: Option<u16>,
     deadlines: Deadlines,
     table: Table,
-    services: Services,
+    windows: Windows,
     quiet: Quiet,
+    /// The same of what the device's program sends.
+    program: Quiet,
     resets: Resets,
     examples: Examples,
     summary: WireSummary,
@@ -79,8 +81,6 @@ pub struct Observer {
     rtt: RttSum,
     now: i64,
     gaps: u32,
-    /// FINs of the device that came again because the acknowledgement was lost.
-    fins_again: u64,
     /// Until when the connections that ended may still be answered, nanoseconds.
     grace_until: i64,
 }
@@ -94,8 +94,9 @@ impl Observer {
             dialled: None,
             deadlines: Deadlines { syn: config.syn_deadline_ns, zero_window: SECOND, linger: 5 * SECOND },
             table: Table::new(config.connections),
-            services: Services::default(),
+            windows: Windows::default(),
             quiet: Quiet::default(),
+            program: Quiet::default(),
             resets: Resets::default(),
             examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
             summary: WireSummary::default(),
@@ -105,7 +106,6 @@ impl Observer {
             rtt: RttSum::default(),
             now: i64::MIN,
             gaps: 0,
-            fins_again: 0,
             grace_until: i64::MIN,
         }
     }
@@ -212,14 +212,13 @@ impl Observer {
         for slot in 0..self.table.len() {
             self.end_of(slot, Obstacle::WatchTooShort, sink);
         }
-        let path = self.path();
-        let resets = &mut self.resets;
-        self.services.finish(path, &mut |o| resets.doubt(o, path.loses(), sink));
-        self.resets.settle(i64::MAX, sink);
         self.summary.not_judged = self.unjudged.list(self.source);
         self.summary.rtt = self.rtt.figures();
         self.summary.quiet = self.quiet.finish();
+        self.summary.idle = self.program.finish();
         self.summary.resets = self.resets.figures();
+        self.summary.held = self.resets.held();
+        self.summary.windows = self.windows.finish();
         self.summary.fragments_missing = self.fragments.missing();
         self.summary
     }
@@ -257,6 +256,8 @@ impl Observer {
         if from == Direction::FromDevice {
             self.summary.device_packets += 1;
             self.quiet.heard(at);
+        } else if segment.payload > 0 || segment.flags.has(Flags::SYN) || segment.flags.has(Flags::FIN) {
+            self.quiet.asked(at);
         }
         self.judge(slot, segment, from, at, sink);
     }
@@ -355,7 +356,6 @@ impl Observer {
         let mut said: [Option<Ruling>; 8] = [None; 8];
         let mut n = 0;
         let flow = self.table.flow(slot);
-        let opened = flow.host_opens();
         let was_missing = flow.missing;
         let was_open = flow.ended.is_none();
         let old_rtt = flow.timed;
@@ -368,9 +368,7 @@ impl Observer {
         });
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
-        if from == Direction::FromDevice && facts.fin == FinCopy::Again(Repetition::BackOff) {
-            self.fins_again += 1;
-        }
+        self.weather(s, &facts, slot);
         if facts.kind == Kind::KeepAlive && from == Direction::FromDevice {
             self.keep_alive(slot, at);
         }
@@ -385,23 +383,12 @@ impl Observer {
         if flow.missing && !was_missing {
             self.summary.incomplete += 1;
         }
-        let (end, closed) = (flow.device_end, flow.ended == Some((at, Ending::Closed)));
         let stalled = if flow.window_wait == Wait::Off { flow.stalled_since } else { None };
         if was_open && matches!(flow.ended, Some((_, Ending::Reset(Direction::FromHost)))) {
             self.resets.sent();
         }
         if flow.ended.is_some_and(|(ended, _)| ended == at) {
             self.grace_until = self.grace_until.max(at.saturating_add(flow.grace()));
-        }
-        if opened && (!flow.host_opens() || flow.ended.is_some() || facts.kind == Kind::Foreign) {
-            let path = self.path();
-            let resets = &mut self.resets;
-            self.services.answered(end, at, path, &mut |o| resets.doubt(o, path.loses(), sink));
-        }
-        if closed {
-            let path = self.path();
-            let resets = &mut self.resets;
-            self.services.orderly(end, path, &mut |o| resets.doubt(o, path.loses(), sink));
         }
         for ruling in said.into_iter().flatten() {
             self.rule(slot, ruling, sink);
@@ -419,20 +406,58 @@ impl Observer {
         }
     }
 
-    /// What the device's own segments have shown of the path so far. A SYN sent again shows nothing: a device that
-    /// takes no more leaves it unanswered as well.
-    const fn path(&self) -> PathIs {
-        let seen = &self.summary.from_device;
-        let signs = seen.late_fills + seen.retransmissions + self.fins_again;
-        if signs >= 3 {
-            PathIs::LosingOften
-        } else if signs > 0 {
-            PathIs::Losing
-        } else if self.summary.from_host.retransmissions > 0 {
-            PathIs::Repeating
-        } else {
-            PathIs::Whole
+    /// What has been seen of the path so far.
+    #[must_use]
+    pub fn path(&self) -> PathWindow {
+        self.windows.sum()
+    }
+
+    /// What a segment shows of the path: that it was an occasion to be lost, or that something was.
+    ///
+    /// Only what came through later counts as lost: what never does may be the device's silence. A SYN that is answered
+    /// on its repetition shows nothing, because a device whose queue is full leaves it unanswered as well.
+    fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        let flow = self.table.flow(slot);
+        let window = self.windows.at(facts.at);
+        let host = facts.from == Direction::FromHost;
+        let new_payload = s.payload > 0 && matches!(facts.place, Place::Next | Place::Ahead);
+        let first_fin = facts.fin == FinCopy::First;
+        window.losses.segments += u64::from(new_payload) + u64::from(first_fin && s.payload == 0);
+        if host {
+            window.requests += u64::from(new_payload);
+            window.fins += u64::from(first_fin);
+            window.syns += u64::from(facts.kind == Kind::Syn && flow.syns == 0);
+            return;
         }
+        if new_payload || first_fin {
+            self.program.heard(facts.at);
+        }
+        let late = matches!(facts.place, Place::Fills(age) if age > flow.rtt_min.max(3 * MILLISECOND));
+        // The host had it and had said so: the answer was lost.
+        let had_it = |end: u32| flow.host.ack.is_some_and(|ack| !before(ack, end));
+        let unheard = facts.place == Place::Seen
+            && !facts.spurious
+            && !flow.is_path_copy(s, facts.from)
+            && had_it(s.end());
+        let fin_unheard = facts.fin == FinCopy::Again(Repetition::BackOff);
+        let mut lost = u64::from(late) + u64::from(unheard || fin_unheard);
+        let mut again = 0;
+        if facts.acks == Acks::More {
+            let first = flow.host.repeated.filter(|r| after(s.ack, r.seq) && !flow.host.probing);
+            // What was acknowledged at once after its first repetition had been there before, or may have been.
+            let early = |sent_at: i64| facts.at.saturating_sub(sent_at) <= flow.rtt_min.saturating_add(AT_ONCE);
+            if let Some(repeated) = first.filter(|r| r.times > 1 || !early(r.last_at)) {
+                lost += 1;
+                again += u64::from(repeated.times - 1);
+            }
+            let fin = flow.host.fin.filter(|fin| fin.copies > 1 && !before(s.ack, fin.end()));
+            if let Some(fin) = fin.filter(|fin| fin.acked_at.is_none()) {
+                lost += 1;
+                again += u64::from(fin.copies) - 2;
+            }
+        }
+        window.losses.lost += lost;
+        window.losses.again += again;
     }
 
     fn keep_alive(&mut self, slot: u32, at: i64) {
@@ -542,23 +567,14 @@ impl Observer {
             }
             Ruling::Fires(verdict) => {
                 flow.tell(verdict.id);
-                let end = flow.device_end;
-                let occurrence = self.examples.occurrence(flow, &verdict);
+                let after_quiet = self.quiet.just_ended(verdict.at, flow.opened_at);
+                let occurrence = self.examples.occurrence(flow, &verdict, after_quiet);
                 if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
                     (flow.ended, shows_lost_reset(&occurrence))
                 {
                     self.resets.lost(reset_at, occurrence.at_ns);
                 }
-                let path = self.path();
-                let resets = &mut self.resets;
-                let sink = &mut |o| resets.doubt(o, path.loses(), sink);
-                if verdict.id == AnomalyId::SynUnanswered {
-                    self.services.unanswered(end, occurrence, path, sink);
-                } else if Services::weighs(&occurrence) {
-                    self.services.silent(end, occurrence, path, sink);
-                } else {
-                    sink(occurrence);
-                }
+                sink(occurrence);
             }
         }
     }
@@ -577,7 +593,7 @@ struct Examples {
 }
 
 impl Examples {
-    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict) -> Occurrence {
+    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict, after_quiet: bool) -> Occurrence {
         let nth = flow.count(v.id, v.class, v.direction);
         let class = match v.class {
             AnomalyClass::Device => 0,
@@ -601,6 +617,9 @@ impl Examples {
             answers: v.answers,
             after_fin_ns: v.after_fin,
             request: v.request,
+            copies: v.copies,
+            unanswered_ns: flow.unanswered(v.at),
+            after_quiet,
             lasted_ns: v.lasted,
             packets,
             remark: v.remark,

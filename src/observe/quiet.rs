@@ -13,6 +13,10 @@ const MOST: usize = 1_024;
 pub(super) struct Quiet {
     spells: Vec<QuietSpell>,
     last: Option<i64>,
+    /// The host's first segment since then that wants an answer.
+    asked: Option<i64>,
+    /// The last time in which what the host sent went unanswered for so long, by anything at all.
+    absence: Option<(i64, i64)>,
 }
 
 impl Quiet {
@@ -20,6 +24,9 @@ impl Quiet {
     pub(super) fn heard(&mut self, at: i64) {
         let from_ns = self.last.unwrap_or(i64::MIN);
         self.last = Some(at);
+        if let Some(asked) = self.asked.take().filter(|asked| at.saturating_sub(*asked) >= LEAST) {
+            self.absence = Some((asked, at));
+        }
         if at.saturating_sub(from_ns) < LEAST {
             return;
         }
@@ -27,6 +34,21 @@ impl Quiet {
             self.forget();
         }
         self.spells.push(QuietSpell { from_ns, to_ns: at });
+    }
+
+    /// The host sent something that wants an answer at `at`, nanoseconds since the Unix epoch.
+    pub(super) fn asked(&mut self, at: i64) {
+        self.asked.get_or_insert(at);
+    }
+
+    /// Whether the device had not answered anything for half a second or more until `at`, or just before, and a
+    /// connection opened at `opened` is older than that. What the end of such a time brings about takes as long as a
+    /// repetition that was sent in it (RFC 6298, 5.5: twice the distance of the one before).
+    pub(super) fn just_ended(&self, at: i64, opened: i64) -> bool {
+        self.absence.is_some_and(|(from, to)| {
+            let length = to.saturating_sub(from);
+            opened <= from && at.saturating_sub(to) <= length.saturating_mul(2)
+        })
     }
 
     /// Makes the older half one spell: nothing is claimed to have been heard in it.

@@ -1,27 +1,10 @@
 //! RSTs of the host that the device did not receive: a RST is never sent again, so that the device goes on holding
 //! the connection, until its own repetitions or keep-alive probes meet the host's next RST.
-//!
-//! A SYN that goes unanswered while it holds several of them is the path's doing as well. That is known only when the
-//! device has shown that it held them, which is later than the SYN's own deadline.
 
-use crate::event::{AnomalyClass, AnomalyId, Occurrence};
-
-use super::flow::SECOND;
 use super::summary::ResetFigures;
 
 /// Connections remembered for how many there were at once; more than a device has.
 const REMEMBERED: usize = 32;
-
-/// So many held at once explain a SYN without an answer.
-const SEVERAL: usize = 3;
-
-/// Until then a device has probed what it holds: ten seconds and three, as the keep-alive of most is set, and again.
-const PROBED: i64 = 30 * SECOND;
-
-/// SYNs in doubt at once; further ones are the device's.
-const DOUBTFUL: usize = 64;
-
-const FULL: &str = "the device held connections whose RST the path had lost";
 
 /// Counts them.
 #[derive(Debug, Default)]
@@ -30,39 +13,9 @@ pub(super) struct Resets {
     /// From the RST to the first sign that the device still held the connection, nanoseconds since the Unix epoch.
     held: [Option<(i64, i64)>; REMEMBERED],
     next: usize,
-    /// Unanswered SYNs that would be the device's doing.
-    doubtful: Vec<Occurrence>,
 }
 
 impl Resets {
-    /// Holds back an accusation that lost RSTs may explain on a path that loses segments; passes on everything else.
-    pub(super) fn doubt(&mut self, o: Occurrence, path_loses: bool, sink: &mut impl FnMut(Occurrence)) {
-        let accuses = o.id == AnomalyId::SynUnanswered && o.class == AnomalyClass::Device;
-        if !accuses || !path_loses || self.figures.sent == 0 {
-            return sink(o);
-        }
-        self.settle(o.at_ns.saturating_sub(PROBED), sink);
-        if self.doubtful.len() < DOUBTFUL {
-            self.doubtful.push(o);
-        } else {
-            sink(o);
-        }
-    }
-
-    /// Decides on what was sent up to `until`, nanoseconds since the Unix epoch.
-    pub(super) fn settle(&mut self, until: i64, sink: &mut impl FnMut(Occurrence)) {
-        let held = self.held;
-        for mut o in self.doubtful.extract_if(.., |o| o.at_ns <= until) {
-            let end = o.at_ns.saturating_add(o.lasted_ns);
-            if held.iter().flatten().filter(|(from, until)| *from < end && o.at_ns < *until).count()
-                >= SEVERAL
-            {
-                (o.class, o.remark) = (AnomalyClass::Path, Some(FULL));
-            }
-            sink(o);
-        }
-    }
-
     /// The host has ended a connection by a RST.
     pub(super) const fn sent(&mut self) {
         self.figures.sent += 1;
@@ -79,6 +32,11 @@ impl Resets {
         let begin = spells().map(|(begin, _)| *begin).filter(|begin| (from..until).contains(begin));
         let most = begin.map(at).max().unwrap_or(0);
         self.figures.lost_at_once = self.figures.lost_at_once.max(most as u64);
+    }
+
+    /// Those that are remembered, in the order in which they were noticed.
+    pub(super) fn held(&self) -> Vec<(i64, i64)> {
+        self.held.iter().flatten().copied().collect()
     }
 
     pub(super) const fn figures(&self) -> ResetFigures {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::event::{AnomalyId, NotJudged};
+use crate::event::{AnomalyId, NotJudged, PathWindow};
 use crate::wire::Unread;
 
 use super::rules::{Obstacle, Source};
@@ -121,6 +121,11 @@ pub struct WireSummary {
     pub keep_alive: KeepAliveFigures,
     /// Connections that the host reset.
     pub resets: ResetFigures,
+    /// From the RST to the first sign that the device still held the connection, for those whose RST was lost, nanoseconds
+    /// since the Unix epoch; the last of them.
+    pub held: Vec<(i64, i64)>,
+    /// What the path did, window by window.
+    pub windows: Vec<PathWindow>,
     /// What came from the device.
     pub from_device: PathFigures,
     /// What came from the host.
@@ -129,6 +134,8 @@ pub struct WireSummary {
     pub syn_repetitions: u64,
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.
     pub quiet: Vec<QuietSpell>,
+    /// When the device's program sent nothing new, neither payload nor a FIN; as above.
+    pub idle: Vec<QuietSpell>,
 }
 
 impl WireSummary {

@@ -37,8 +37,10 @@ fn seen(e: &Evidence<'_>) -> Seen {
     let after_fin = signs::of_device(e, AnomalyId::RstAfterFin).count;
     let unserved = signs::of_device(e, AnomalyId::ClosedUnserved).count;
     let early = after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved);
+    // Of connections that nobody answered, or that a stack had forgotten: consequences of something else.
+    let of_others = e.resets.unanswered.saturating_add(e.resets.after_quiet);
     Seen {
-        unread: signs::of_device(e, AnomalyId::AbortiveClose).count,
+        unread: signs::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
         early: early.min(e.resets.answering_payload),
         sockets: signs::endings(e, Ending::Reset),
     }

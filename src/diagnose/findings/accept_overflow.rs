@@ -20,7 +20,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
-use super::{FindingEntry, lossy_link};
+use super::FindingEntry;
 use crate::event::{AnomalyId, Failure};
 
 const FEW: u64 = 3;
@@ -60,22 +60,23 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let left = signs::count(&signs::unexcused(e, w), &signs::SILENT);
-    let unanswered = left.saturating_sub(signs::met_outages(e, w));
-    w.at_once >= 2 && w.succeeded > 0 && unanswered >= FEW && signs::taken_late(e)
+    let unanswered = signs::count(&signs::while_serving(e, w), &signs::SILENT);
+    w.at_once >= 2 && w.succeeded > 0 && unanswered >= least(e, w) && signs::taken_late(e)
 }
 
 fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if taken_late(e, w) {
         return true;
     }
-    let failures = signs::unexcused(e, w);
-    let timeouts = failures.get(Failure::ConnectTimeout).saturating_sub(signs::met_outages(e, w));
-    let dropped = dropped(e, w);
-    let share = (w.attempts / 50).max(FEW);
-    let enough = if lossy_link::loses(e) { timeouts >= share } else { timeouts >= FEW };
-    let beside = signs::near_successes(w).saturating_mul(2) >= w.failures.of_device();
-    w.at_once >= 2 && w.succeeded > 0 && (enough || dropped >= share) && beside && signs::recovered(w) > 0
+    let beside = signs::while_serving(e, w);
+    let timeouts = beside.get(Failure::ConnectTimeout);
+    let dropped = dropped(e, w).min(beside.of_device());
+    w.at_once >= 2 && (timeouts >= least(e, w) || dropped >= (w.attempts / 50).max(FEW))
+}
+
+/// More than the path may have made.
+fn least(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    FEW.max(signs::by_loss(e, w.attempts) + 1)
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {

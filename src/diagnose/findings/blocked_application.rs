@@ -23,7 +23,8 @@ use super::super::{
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things};
-use super::{FindingEntry, accept_overflow, half_open, heap_low, lossy_link, lost_resets, socket_exhaustion};
+use super::super::bouts;
+use super::FindingEntry;
 use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
@@ -65,7 +66,7 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if e.workloads.iter().filter_map(|w| w.half_open.as_ref()).any(|h| one_client_only(e, h)) {
         return Some(Proof::OneClient);
     }
-    if link_explains || half_open::proof(e).is_some() {
+    if link_explains {
         return None;
     }
     if never_served(e) {
@@ -74,13 +75,10 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if no_handshake(e) {
         return Some(Proof::NoHandshake);
     }
-    if heap_low::happened(e) || socket_exhaustion::slots_are_kept(e) || lost_resets::fill_the_device(e) {
-        return None;
-    }
     if e.workloads.iter().any(|w| standing_unanswered(e, w)) {
         return Some(Proof::Standing);
     }
-    signs::exchanges(e).any(|w| hung(e, w)).then_some(Proof::Hung)
+    signs::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
 }
 
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
@@ -89,7 +87,7 @@ fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
     let left = |w: &WorkloadEvidence| signs::count(&signs::unexcused(e, w), &signs::SILENT);
     let timed_out = signs::exchanges(e).any(|w| left(w) > 0);
     // Without memory a segment is dropped as it comes in, whatever the program does.
-    timed_out && (shut > 0 || (unread > 0 && !link_explains && !heap_low::happened(e)))
+    timed_out && (shut > 0 || (unread > 0 && !link_explains))
 }
 
 fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
@@ -124,6 +122,7 @@ fn no_handshake(e: &Evidence<'_>) -> bool {
     tried >= UNANSWERED && !signs::ever_served(e) && signs::stack(e) == Stack::Answers
 }
 
+/// One connection stands and is not answered, while others are.
 fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let standing = match w.kind {
         WorkloadKind::Rw => true,
@@ -133,29 +132,17 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         }
         WorkloadKind::Head | WorkloadKind::HalfOpen => false,
     };
-    let unanswered = signs::count(&signs::unexcused(e, w), &signs::SILENT);
-    let share = if lossy_link::loses(e) { w.attempts / 100 } else { 0 };
-    let met = signs::met_outages(e, w);
-    let connects = signs::not_connected(w) == 0 || signs::service_end(e, w).is_some();
-    standing && connects && unanswered.saturating_sub(met) >= UNANSWERED.max(share)
+    let course = bouts::course(e, w);
+    let slow = course.bouts.iter().fold(signs::count(&course.beside, &signs::SILENT), |n, bout| {
+        // Without a success before or after it, a bout of a single connection says the same.
+        if w.kind == WorkloadKind::Outage { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
+    });
+    standing && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)
 }
 
-fn hung(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let Some(end) = signs::ends_service(e, w) else { return false };
-    let unanswered = signs::count(&end.failures, &signs::SILENT);
-    // A hanging program resets nothing, and never ends what its clients gave up on.
-    let resets =
-        signs::count(&end.failures, &[Failure::ConnectReset, Failure::ReadReset, Failure::WriteReset]);
-    if resets > unanswered || accept_overflow::taken_late(e, w) {
-        return false;
-    }
-    // The last answers of a run may be lost in all their repetitions.
-    if unanswered < UNANSWERED && lossy_link::loses(e) {
-        return false;
-    }
-    // More than were under way: handshakes completed after the last answer.
-    let alive = signs::stack(e) == Stack::Answers || unanswered > u64::from(w.at_once);
-    unanswered > 0 && alive
+/// A program that hangs serves nobody for a time, while the stack goes on.
+fn hangs(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    !signs::stuck(e, w).is_empty()
 }
 
 pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

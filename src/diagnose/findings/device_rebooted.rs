@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
-use super::signs::{exchanges, recovered, reset_in_exchange, telemetry};
+use super::signs::{self, exchanges, recovered, reset_in_exchange, telemetry};
 use super::text::{things, time};
-use crate::event::Ending;
+use crate::event::{AnomalyId, Ending};
 
 /// Exchanges that succeed for each that is cut, at least; fewer are a habit and no event.
 const SERVED_FOR_EACH_CUT: u64 = 20;
+
+/// First RSTs of connections that stood.
+const RESETS: [AnomalyId; 3] = [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstAfterHandshake];
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceRebooted,
@@ -38,6 +41,12 @@ pub(super) fn restarts(e: &Evidence<'_>) -> u64 {
 pub(super) fn forgotten(e: &Evidence<'_>) -> u64 {
     if telemetry(e).is_some() {
         return 0;
+    }
+    if signs::captured(e) {
+        // A device that resets by habit does so after silences as well.
+        let all = RESETS.into_iter().fold(0_u64, |n, id| n.saturating_add(signs::of_device(e, id).count));
+        let habit = all.saturating_sub(e.resets.after_quiet) > e.resets.after_quiet;
+        return if habit { 0 } else { e.resets.after_quiet };
     }
     exchanges(e)
         .filter(|w| {

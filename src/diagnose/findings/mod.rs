@@ -27,6 +27,7 @@ mod timewait;
 mod unexplained;
 
 use super::account::account;
+use blocked_application::Proof;
 use super::{Account, Evidence, Finding, FindingId, Severity, Silence};
 
 /// A finding explained, for the catalogue.
@@ -115,6 +116,11 @@ pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
     signs::unmade_silences(e)
 }
 
+/// When no kind of datagram probe was answered that is answered at other times; `None` where there is none.
+pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
+    signs::silent_probes(e)
+}
+
 /// Since when the device is gone, where it was there before.
 pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
     device_unreachable::since(e)
@@ -143,21 +149,32 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     if device_unreachable::happened(e) {
         return Some(Trouble::Unreachable);
     }
-    if let Some(proof) = blocked_application::proof(e) {
+    let blocked = blocked_application::proof(e);
+    // The packets, or a single client, show these without doubt.
+    if let Some(proof @ (Proof::NotReading | Proof::OneClient)) = blocked {
         return Some(Trouble::Blocked(proof));
     }
     if let Some(proof) = half_open::proof(e) {
         return Some(Trouble::HalfOpen(proof));
     }
-    // What TIME_WAIT, want of memory or lost RSTs explain needs no other explanation.
-    let explained = timewait::happened(e) || heap_low::happened(e) || lost_resets::fill_the_device(e);
-    if socket_exhaustion::happened(e) || (!explained && socket_exhaustion::refuses_for_good(e)) {
+    if let Some(proof @ (Proof::NeverServed | Proof::NoHandshake)) = blocked {
+        return Some(Trouble::Blocked(proof));
+    }
+    // Who kept a socket, a slot or memory explains that others got no answer.
+    if socket_exhaustion::happened(e) {
         return Some(Trouble::Exhausted);
     }
-    if !explained && accept_overflow::happened(e) {
+    // What TIME_WAIT, want of memory or lost RSTs explain needs no other explanation.
+    if timewait::happened(e) || heap_low::happened(e) || lost_resets::fill_the_device(e) {
+        return None;
+    }
+    if let Some(proof) = blocked {
+        return Some(Trouble::Blocked(proof));
+    }
+    if accept_overflow::happened(e) {
         return Some(Trouble::Overflow);
     }
-    (!explained && device_unreachable::service_ended(e)).then_some(Trouble::Unreachable)
+    device_unreachable::service_ended(e).then_some(Trouble::Unreachable)
 }
 
 impl Trouble {

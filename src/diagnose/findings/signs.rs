@@ -1,11 +1,13 @@
 //! Small facts that several findings ask for.
 
+use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
+use super::super::loss;
 use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
     TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
-use crate::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure, FailureCounts};
+use crate::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure, FailureCounts, Losses};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -254,6 +256,78 @@ pub(super) fn datagram_probe<'a>(e: &'a Evidence<'_>) -> Option<&'a ProbeEvidenc
 pub(super) fn telemetry<'a>(e: &'a Evidence<'_>) -> Option<&'a TelemetryEvidence> {
     e.telemetry.value().filter(|t| t.samples > 0)
 }
+
+/// When no kind of datagram probe was answered that is answered at other times; `None` where there is none.
+pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
+    let kinds = [&e.probes.icmp, &e.probes.telemetry].into_iter().filter_map(|kind| kind.value());
+    let mut answered = kinds.filter(|p| p.answered > 0).map(|p| &p.silences);
+    let first = answered.next()?.clone();
+    Some(answered.fold(first, |common, list| {
+        let meet = |a: &Silence| {
+            let a = *a;
+            list.iter().filter(move |b| overlap(&a, b)).map(move |b| Silence {
+                from_ns: a.from_ns.max(b.from_ns),
+                to_ns: a.to_ns.into_iter().chain(b.to_ns).min(),
+                lost: a.lost.min(b.lost),
+            })
+        };
+        common.iter().flat_map(meet).collect()
+    }))
+}
+
+/// The losses that are known: of the packets and of single probes; `None` where neither was looked at.
+pub(super) fn losses(e: &Evidence<'_>) -> Option<Losses> {
+    let probes = datagram_probe(e).map(|p| {
+        let spells = p.silences.iter().fold(0_u64, |n, s| n.saturating_add(s.lost));
+        let lost = p.sent.saturating_sub(p.answered).saturating_sub(spells);
+        Losses { segments: p.sent.saturating_sub(spells).saturating_mul(2), lost, again: 0 }
+    });
+    let known = e.path.map(|path| path.losses).into_iter().chain(probes);
+    known.reduce(Losses::and)
+}
+
+/// How many attempts the path may have made time out: so many copies, or answers to them, have to be lost in a row.
+pub(super) fn by_loss(e: &Evidence<'_>, attempts: u64) -> u64 {
+    losses(e).map_or(0, |losses| loss::at_most(attempts as f64 * loss::silence(losses, LOST_COPIES)))
+}
+
+/// Whether `n` attempts in a row that timed out, of so many attempts, are more than the path can have made.
+pub(super) fn beyond_loss(e: &Evidence<'_>, n: u64, attempts: u64) -> bool {
+    let chance = losses(e).map_or(0.0, |losses| loss::silence(losses, LOST_COPIES));
+    attempts as f64 * chance.powf(n as f64) <= loss::constants::DEVICE
+}
+
+/// Stretches in which nobody was served for want of an answer, while the device's stack was there: more than the path
+/// can have made.
+pub(super) fn stuck(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<Bout> {
+    const FEW: u64 = 3;
+    let at_once = u64::from(w.at_once.max(1));
+    let is_stuck = |bout: &Bout| {
+        let slow = bout.count(&SLOW).saturating_sub(met_outages(e, w));
+        let answers = bout.stack_answers(e);
+        // Without probes, attempts at the same time may have met the same burst of the path.
+        let alone = if answers.is_some() { slow } else { slow.div_ceil(at_once) };
+        let alive = answers.unwrap_or_else(|| bout.count(&SILENT) > at_once);
+        bout.is_slow() && slow >= FEW && alive && beyond_loss(e, alone, w.attempts)
+    };
+    let mut bouts = course(e, w).bouts;
+    bouts.retain(|bout| is_stuck(bout) && bout.program_is_idle(e) != Some(false));
+    bouts
+}
+
+/// Failures of a workload while its device's program was at work: beside successes, or while it came to clients that
+/// had given up.
+pub(super) fn while_serving(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts {
+    let course = course(e, w);
+    let mut failures = course.beside;
+    let late = course.bouts.iter().filter(|bout| bout.program_is_idle(e) == Some(false));
+    late.for_each(|bout| failures.merge(&bout.failures));
+    failures
+}
+
+/// Copies of a request, or of its answer, that have to be lost for a time-out of some seconds (lwIP repeats after 1.5, 3
+/// and 6 s, Linux after 0.2, 0.4, 0.8 and 1.6 s).
+const LOST_COPIES: u32 = 3;
 
 /// Spells in which no kind of datagram probe was answered and no packet came, that ended, and that neither this run,
 /// nor a restart, nor a machine that stood still made.

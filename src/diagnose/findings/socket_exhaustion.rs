@@ -6,7 +6,6 @@
 //! - the host's sockets: connections that went well and that the device never ended;
 //! - telemetry: more sockets in use after the last close than before the first connection;
 //! - with nothing of that at hand: the host closes by RST, a handful were served, and then none any more;
-//! - or, as the last guess: ping goes on, and after some successes no handshake completes any more.
 //!
 //! With failures that last it is an error; without them yet, a warning.
 //!
@@ -18,7 +17,7 @@
 //! Thresholds: three connections, so that one that is closed late does not count; 32 served, three times the
 //! sockets of a usual build, where only the count of successes tells.
 
-use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence};
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence, WorkloadEvidence};
 use super::signs::{self, Stack};
 use super::text::things;
 use super::{FindingEntry, lost_resets};
@@ -36,21 +35,18 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     change: "close() on every path, also when recv() returns 0 or an error; CONFIG_LWIP_MAX_SOCKETS only puts it off",
 };
 
-/// Served connections that linger after the host's FIN.
+/// Connections that linger after the host's FIN though everything was answered.
 fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
-    let linger = signs::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
-    let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
-    let kept = linger.saturating_sub(unanswered);
+    let kept = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
     if more_than_open(e, kept) { kept } else { 0 }
 }
 
 /// A hanging program keeps what it had open, which is at most the connections at once as it stopped serving.
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    let at_the_end =
-        signs::exchanges(e).filter(|w| signs::ends_service(e, w).is_some()).map(|w| u64::from(w.at_once) + 1);
-    let open = at_the_end.max().unwrap_or_else(|| signs::at_once(e));
+    let stuck = signs::exchanges(e).filter(|w| !signs::stuck(e, w).is_empty()).map(|w| u64::from(w.at_once) + 1);
+    let open = stuck.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }
 
@@ -79,40 +75,40 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
 }
 
-/// Without any other evidence: a host that resets, and a handful of successes.
+/// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more.
 fn only_a_handful(e: &Evidence<'_>) -> bool {
-    signs::telemetry(e).and_then(|t| t.sockets).is_none()
-        && signs::exchanges(e).any(|w| {
-            w.close == ClosePolicy::Rst
-                && (1..=HANDFUL).contains(&w.succeeded)
-                && w.attempts > w.succeeded
-                && signs::ends_service(e, w).is_some()
+    let handful = |w: &WorkloadEvidence| {
+        signs::stuck(e, w).first().is_some_and(|bout| {
+            let before = w.episodes.iter().filter(|t| t.from_ns < bout.from_ns);
+            let served = before.fold(0_u64, |n, t| n.saturating_add(t.succeeded));
+            (1..=HANDFUL).contains(&served)
         })
+    };
+    signs::telemetry(e).and_then(|t| t.sockets).is_none()
+        && signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst && handful(w))
+}
+
+/// All sockets were in use while nobody was served, though fewer connections were open at once.
+fn filled(e: &Evidence<'_>) -> bool {
+    let Some(sockets) = signs::telemetry(e).and_then(|t| t.sockets) else { return false };
+    let open = |w: &WorkloadEvidence| sockets.first.saturating_add(w.at_once).saturating_add(1);
+    sockets.limit.is_some_and(|limit| {
+        sockets.most.saturating_add(1) >= limit
+            && signs::exchanges(e).any(|w| open(w) < limit && !signs::stuck(e, w).is_empty())
+    })
 }
 
 pub(super) fn slots_are_kept(e: &Evidence<'_>) -> bool {
-    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some() || only_a_handful(e)
+    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some() || filled(e) || only_a_handful(e)
 }
 
 fn new_ones_fail(e: &Evidence<'_>) -> bool {
-    signs::exchanges(e).any(|w| signs::ends_service(e, w).is_some())
+    signs::exchanges(e).any(|w| signs::ends_service(e, w).is_some() || !signs::stuck(e, w).is_empty())
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some();
+    let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some() || filled(e);
     signs::ever_served(e) && (strong || (slots_are_kept(e) && new_ones_fail(e)))
-}
-
-/// Ping works and TCP is dead: new connections fail for good, none of them as a hanging program leaves them.
-pub(super) fn refuses_for_good(e: &Evidence<'_>) -> bool {
-    signs::stack(e) == Stack::Answers
-        && signs::exchanges(e).any(|w| {
-            w.succeeded > 0
-                && signs::ends_service(e, w).is_some_and(|end| {
-                    signs::count(&end.failures, &signs::CONNECT) >= KEPT
-                        && signs::count(&end.failures, &signs::SILENT) == 0
-                })
-        })
 }
 
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {

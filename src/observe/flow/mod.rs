@@ -266,6 +266,13 @@ impl Flow {
         Some(after(behind, first))
     }
 
+    /// How long the host's last payload has gone without any of the device's after it; `None` where the device has
+    /// answered, or was not asked.
+    pub(crate) fn unanswered(&self, at: i64) -> Option<i64> {
+        let asked = self.host.payload_at?;
+        self.device.payload_at.is_none_or(|answered| answered < asked).then(|| at.saturating_sub(asked))
+    }
+
     /// Whether the host has both sent something that wants an answer and let the device's own questions go
     /// unanswered: it has fallen silent.
     pub(crate) fn host_is_silent(&self, at: i64) -> bool {

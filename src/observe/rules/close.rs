@@ -9,6 +9,9 @@ use super::{Obstacle, Ruling, Scene, Verdict};
 const LOST_ACKS: u16 = 3;
 /// In so long lwIP repeats a segment as often (`tcp_backoff`: 1.5, 3 and 6 s), and a little more, nanoseconds.
 const LOST_ACKS_LAST: i64 = 15 * SECOND;
+/// FINs that a device sends within the deadline of `half_closed_linger`: one at once, one after lwIP's 1.5 s and one after
+/// 3 s more (`tcp_backoff`).
+const REPEATED_FINS: u32 = 3;
 /// RSTs of C that the path may have lost before the device is said not to heed them.
 const LOST_RESETS: u16 = 3;
 
@@ -104,6 +107,7 @@ pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Verd
         answers: flow.host_last,
         after_fin: None,
         request: None,
+        copies: Some(REPEATED_FINS),
         remark: shut.then_some("the host kept its window shut"),
     }
 }

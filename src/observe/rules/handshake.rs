@@ -23,22 +23,20 @@ pub(super) fn syn_refused(scene: &Scene<'_>) -> Option<Ruling> {
 
 /// `syn_unanswered`: no answer of any kind to C's SYN by the deadline.
 ///
-/// A SYN that was sent once may simply have been lost: `path`. Sent twice or more: `device`; the observer
-/// also counts it against the device when three connections in a row meet it. lwIP drops a SYN silently
-/// when the backlog is full or no control block is to be had (`tcp_listen_input`).
+/// lwIP drops a SYN silently when the backlog is full or no control block is to be had (`tcp_listen_input`).
 ///
 /// Not this: a SYN answered on its repetition within the deadline.
 pub(super) fn syn_unanswered(flow: &Flow, deadline: i64) -> Option<Verdict> {
-    let class = if flow.syns >= 2 { AnomalyClass::Device } else { AnomalyClass::Path };
     flow.host_opens().then_some(Verdict {
         id: AnomalyId::SynUnanswered,
-        class,
+        class: AnomalyClass::Device,
         direction: Direction::FromHost,
         at: flow.opened_at,
         lasted: deadline.saturating_sub(flow.opened_at),
         answers: None,
         after_fin: None,
         request: None,
+        copies: Some(u32::from(flow.syns).max(1)),
         remark: None,
     })
 }

@@ -38,6 +38,8 @@ pub(crate) struct Verdict {
     pub(crate) answers: Option<Answered>,
     pub(crate) after_fin: Option<i64>,
     pub(crate) request: Option<RequestFate>,
+    /// For a silence: how many copies would have to be lost for it.
+    pub(crate) copies: Option<u32>,
     pub(crate) remark: Option<&'static str>,
 }
 
@@ -146,6 +148,7 @@ impl Scene<'_> {
             answers: self.answers().filter(|_| from_device),
             after_fin: fin.map(|f| self.facts.at.saturating_sub(f.first_at)),
             request: from_device.then(|| self.request_fate()),
+            copies: None,
             remark: None,
         }
     }

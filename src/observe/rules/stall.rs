@@ -5,6 +5,10 @@ use crate::event::{AnomalyClass, AnomalyId, Direction};
 use super::super::flow::{Ending, Flow};
 use super::{Obstacle, Ruling, Verdict};
 
+/// What has to be lost for a window to look shut for a second: the update, and the answers to two probes (Linux probes
+/// after 200 and 600 ms).
+const WINDOW_ANSWERS: u32 = 3;
+
 /// `zero_window_stall`: T advertises a window of 0 and no other for more than 1 s: its application does not
 /// read. Told with its length, when the window is open again or nothing more comes.
 ///
@@ -20,6 +24,7 @@ pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict 
         answers: flow.host_last,
         after_fin: None,
         request: None,
+        copies: Some(WINDOW_ANSWERS),
         remark: None,
     }
 }
@@ -47,6 +52,7 @@ pub(super) fn no_ack_to_data(flow: &Flow) -> Option<Ruling> {
         answers: None,
         after_fin: None,
         request: None,
+        copies: Some(u32::from(repeated.times).saturating_add(1)),
         remark,
     }))
 }

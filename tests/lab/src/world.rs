@@ -427,7 +427,10 @@ impl World {
 
     fn finish(mut self) -> Run {
         let packets = match self.sight.take() {
-            Some(sight) => Packets::Seen(Box::new(sight.finish(unix(self.now), &mut ()))),
+            Some(sight) => {
+                let watched = sight.finish(unix(self.now), &mut ());
+                Packets::Seen(Box::new(watched.weighed(self.probed.as_ref(), START_UNIX_NS)))
+            },
             None => Packets::Off,
         };
         let workloads: Vec<WorkloadOutcome> = self.outcome.into_iter().collect();

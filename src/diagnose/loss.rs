@@ -1,0 +1,135 @@
+//! Loss as a rate with a bound, and what it can explain.
+//!
+//! The packets show how many segments were lost for certain, of how many that could have shown it. From that comes an
+//! upper bound of the rate (Clopper-Pearson, one-sided: Clopper and Pearson, Biometrika 26, 1934), and a bound of how
+//! often a copy is lost after the copy before it was: links lose in bursts (Gilbert, Bell System Technical Journal 39,
+//! 1960). A silence that needs k lost copies then has a chance, and n such silences among N occasions a Poisson tail.
+
+use statrs::distribution::{Beta, ContinuousCDF, DiscreteCDF, Poisson};
+
+use crate::event::{AnomalyClass, Losses};
+
+/// What makes the bounds and the verdicts; each has a test that moves it and sees a verdict change.
+pub(super) mod constants {
+    /// How sure the upper bound of a rate is. Of a thousand links as good as it says, one is worse.
+    pub(in crate::diagnose) const CONFIDENCE: f64 = 0.999;
+    /// What chance brings about so often or more is the path's doing (the design's figure).
+    pub(in crate::diagnose) const PATH: f64 = 1e-3;
+    /// What chance brings about so seldom or less is the device's doing (the design's figure).
+    pub(in crate::diagnose) const DEVICE: f64 = 1e-6;
+    /// Further losses of the next copy, and losses, that are assumed before any is seen: bursts of 1.3 frames on average,
+    /// between single losses and those of the link model `lossy` (1.5). What is seen soon outweighs it.
+    pub(in crate::diagnose) const AGAIN: (f64, f64) = (1.0, 4.0);
+}
+
+/// The highest rate of loss that fits, 0 to 1; 1 where nothing is known.
+pub(super) fn rate_bound(losses: Losses) -> f64 {
+    upper(losses.lost, losses.segments, constants::CONFIDENCE)
+}
+
+/// The chance that a copy is lost after the copy before it was, 0 to 1.
+fn again_share(losses: Losses) -> f64 {
+    let (again, lost) = constants::AGAIN;
+    let all = losses.lost.saturating_add(losses.again) as f64;
+    ((losses.again as f64 + again) / (all + lost)).max(rate_bound(losses)).min(1.0)
+}
+
+/// The chance, at most, that `copies` of a segment, or of the answers to it, are all lost.
+pub(super) fn silence(losses: Losses, copies: u32) -> f64 {
+    // Either the segment or its answer.
+    let first = (2.0 * rate_bound(losses)).min(1.0);
+    first * again_share(losses).powi(i32::try_from(copies.saturating_sub(1)).unwrap_or(i32::MAX))
+}
+
+/// The Clopper-Pearson upper bound of a share.
+fn upper(part: u64, whole: u64, confidence: f64) -> f64 {
+    if part >= whole {
+        return 1.0;
+    }
+    Beta::new(part as f64 + 1.0, (whole - part) as f64)
+        .map_or(1.0, |beta| beta.inverse_cdf(confidence).clamp(0.0, 1.0))
+}
+
+/// The chance of `n` events or more where `expected` are to come.
+pub(super) fn tail(n: u64, expected: f64) -> f64 {
+    let Some(before) = n.checked_sub(1) else { return 1.0 };
+    if expected <= 0.0 {
+        return 0.0;
+    }
+    Poisson::new(expected).map_or(1.0, |poisson| poisson.sf(before))
+}
+
+/// Whose doing `n` silences are where the path brings about `expected` at most; `None` where it cannot be told.
+pub(super) fn whose(n: u64, expected: f64) -> Option<AnomalyClass> {
+    whose_of_many(n, expected, 1)
+}
+
+/// The same of one of so many places that were looked at (Bonferroni).
+pub(super) fn whose_of_many(n: u64, expected: f64, places: usize) -> Option<AnomalyClass> {
+    let chance = tail(n, expected) * places.max(1) as f64;
+    if chance >= constants::PATH {
+        Some(AnomalyClass::Path)
+    } else if chance <= constants::DEVICE {
+        Some(AnomalyClass::Device)
+    } else {
+        None
+    }
+}
+
+/// How many silences the path may have brought about where it brings about `expected` at most.
+pub(super) fn at_most(expected: f64) -> u64 {
+    let mut n = 0;
+    while tail(n + 1, expected) >= constants::PATH && n < 1_000_000 {
+        // Far above the mean the tail falls fast, and far below it is 1: steps of the mean's root lose nothing.
+        n += 1 + if (n as f64) < expected { ((expected - n as f64) / 2.0) as u64 } else { 0 };
+    }
+    n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn losses(lost: u64, segments: u64) -> Losses {
+        Losses { segments, lost, again: 0 }
+    }
+
+    #[test]
+    fn the_bound_is_clopper_and_pearsons() {
+        // Without a loss it is 1 - (1 - confidence)^(1/n).
+        let bound = rate_bound(losses(0, 1_000));
+        assert!((bound - (1.0 - 0.001_f64.powf(0.001))).abs() < 1e-9, "{bound}");
+        assert!((rate_bound(losses(0, 0)) - 1.0).abs() < f64::EPSILON, "nothing is known");
+        assert!(rate_bound(losses(30, 1_000)) > 0.03 && rate_bound(losses(30, 1_000)) < 0.06);
+    }
+
+    #[test]
+    fn fifty_unanswered_syns_are_no_chance_where_one_segment_in_forty_thousand_was_lost() {
+        let path = losses(1, 39_751);
+        assert_eq!(whose(50, 5_000.0 * silence(path, 3)), Some(AnomalyClass::Device));
+        assert_eq!(whose(1, 5_000.0 * silence(path, 3)), Some(AnomalyClass::Path));
+    }
+
+    #[test]
+    fn a_link_that_loses_three_in_a_hundred_brings_about_some_silences() {
+        let path = Losses { segments: 2_000, lost: 60, again: 20 };
+        let expected = 500.0 * silence(path, 3);
+        assert_eq!(whose(5, expected), Some(AnomalyClass::Path));
+        assert_eq!(whose(60, expected), Some(AnomalyClass::Device));
+        assert!((5..60).contains(&at_most(expected)), "{}", at_most(expected));
+    }
+
+    #[test]
+    fn between_chance_and_certainty_nothing_is_said() {
+        assert_eq!(whose(2, 0.01), None);
+        assert_eq!(whose(1, 0.01), Some(AnomalyClass::Path));
+        assert_eq!(whose(4, 0.01), Some(AnomalyClass::Device));
+    }
+
+    #[test]
+    fn the_tail_is_poissons() {
+        assert!((tail(0, 0.0) - 1.0).abs() < f64::EPSILON && tail(1, 0.0) <= 0.0);
+        assert!((tail(1, 1.0) - (1.0 - (-1.0_f64).exp())).abs() < 1e-12);
+        assert_eq!(at_most(0.0), 0);
+    }
+}

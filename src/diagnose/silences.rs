@@ -1,0 +1,279 @@
+//! Whose doing silences are: answers that did not come, weighed against what the path was seen to lose.
+//!
+//! One silence alone may be a run of lost segments. How many such runs the path brings about is known from its rate of
+//! loss and from how often there was an occasion ([`loss`](super::loss)). What was silent at one moment counts once,
+//! however many connections it met: one burst of the path may be all there is to it.
+
+use crate::event::{AnomalyClass, AnomalyId, Losses, PathWindow};
+
+use super::loss;
+
+/// Silences that begin within this time of each other are one moment, nanoseconds: longer than a link's bursts, and
+/// as long as the shortest time without a packet that is told ([`Absent`]).
+const MOMENT: i64 = 500_000_000;
+
+/// Moments kept of one kind; when they are as many, each two become one entry.
+const MOST: usize = 512;
+
+/// Lost RSTs whose connections the device held at once: so many explain a SYN without an answer.
+const SEVERAL: usize = 3;
+
+/// What surrounds the silences of a capture. Times are nanoseconds since the Unix epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Weather {
+    /// What probes show of the path's losses, all over the run.
+    pub probes: Losses,
+    /// What the path did, window by window, in the order of time.
+    pub windows: Vec<PathWindow>,
+    /// When no packet came from the device: what was silent in one such time may have had one cause.
+    pub quiet: Vec<Absent>,
+    /// When the probes went unanswered as well, those that are answered at other times: the device, or its link, was
+    /// away.
+    pub absent: Vec<Absent>,
+    /// When the device held connections whose RST the path had lost.
+    pub held: Vec<(i64, i64)>,
+}
+
+/// A time in which nothing came from the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// The last sign of it before.
+    pub from_ns: i64,
+    /// The first sign of it after; `i64::MAX` where none came.
+    pub to_ns: i64,
+}
+
+/// Why nobody can tell whose doing something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Untold {
+    /// It is too often for the path and too seldom for certainty.
+    TooFew,
+    /// Nothing else came from the device then, and nothing came after it.
+    Absent,
+}
+
+impl Untold {
+    /// In words.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::TooFew => {
+                "the path's losses may have made these silences, or the device; more of them, or a path that loses less, \
+                 would tell"
+            }
+            Self::Absent => "nothing came from the device any more, so that nobody can tell it from its link",
+        }
+    }
+}
+
+/// Whose doing silences are.
+pub type Whose = Result<AnomalyClass, Untold>;
+
+/// One or more moments that follow each other, with no answer of the same kind known in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// When the first silence of it began.
+    pub(super) from_ns: i64,
+    /// When the last one of it began.
+    pub(super) last_ns: i64,
+    /// When the last one of it was told.
+    pub(super) to_ns: i64,
+    /// Silences in it.
+    pub(super) count: u64,
+    /// Connections that show them.
+    pub(super) connections: u64,
+    /// The fewest copies that had to be lost for one of them.
+    pub(super) copies: u32,
+    /// Moments in it.
+    moments: u64,
+}
+
+impl Moment {
+    pub(super) const fn new(from_ns: i64, to_ns: i64, copies: u32, is_first: bool) -> Self {
+        let connections = if is_first { 1 } else { 0 };
+        Self { from_ns, last_ns: from_ns, to_ns, count: 1, connections, copies, moments: 1 }
+    }
+
+    /// Takes the next one in; `moments` is how many both are together.
+    fn absorb(&mut self, next: &Self, moments: u64) {
+        self.from_ns = self.from_ns.min(next.from_ns);
+        self.last_ns = self.last_ns.max(next.last_ns);
+        self.to_ns = self.to_ns.max(next.to_ns);
+        self.count = self.count.saturating_add(next.count);
+        self.connections = self.connections.saturating_add(next.connections);
+        self.copies = self.copies.min(next.copies);
+        self.moments = moments;
+    }
+}
+
+/// Silences of one kind, moment by moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moments(Vec<Moment>);
+
+impl Moments {
+    /// Adds one silence. They come in the order in which they are told, which is not that in which they began.
+    pub(super) fn add(&mut self, new: Moment) {
+        let after = self.0.partition_point(|m| m.from_ns <= new.from_ns);
+        let near = |m: &Moment| {
+            new.from_ns >= m.from_ns.saturating_sub(MOMENT) && new.from_ns <= m.last_ns.saturating_add(MOMENT)
+        };
+        let beside = [after.checked_sub(1), Some(after)].into_iter().flatten();
+        for at in beside {
+            if let Some(moment) = self.0.get_mut(at).filter(|m| m.moments == 1 && near(m)) {
+                moment.absorb(&new, 1);
+                return;
+            }
+        }
+        if self.0.len() == MOST {
+            self.coarsen();
+        }
+        let after = self.0.partition_point(|m| m.from_ns <= new.from_ns);
+        self.0.insert(after, new);
+    }
+
+    fn coarsen(&mut self) {
+        let both = |a: &Moment, b: &Moment| {
+            let mut both = *a;
+            both.absorb(b, a.moments.saturating_add(b.moments));
+            both
+        };
+        self.0 = self.0.chunks(2).filter_map(|pair| Some(pair.get(1).map_or(*pair.first()?, |b| both(&pair[0], b)))).collect();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Moment> {
+        self.0.iter()
+    }
+}
+
+/// The verdict on silences of one kind.
+#[derive(Debug)]
+pub(super) struct Verdicts<'a> {
+    id: AnomalyId,
+    weather: &'a Weather,
+    /// By window: when it ends, and whose doing its silences are.
+    windows: Vec<(i64, Whose)>,
+    /// Of what lies in no window.
+    whole: Whose,
+}
+
+/// Windows in which the path lost more than it usually does, and how much it usually does.
+struct Usual {
+    losses: Losses,
+    bad: Vec<bool>,
+}
+
+impl Usual {
+    fn of(weather: &Weather) -> Self {
+        let windows = &weather.windows;
+        let all = windows.iter().fold(Losses::default(), |sum, w| sum.and(w.losses));
+        let share = all.lost as f64 / all.segments.max(1) as f64;
+        let is_bad = |w: &PathWindow| {
+            w.losses.lost > 2
+                && loss::tail(w.losses.lost, w.losses.segments as f64 * share) < loss::constants::PATH
+        };
+        let bad: Vec<bool> = windows.iter().map(is_bad).collect();
+        let good = windows.iter().zip(&bad).filter(|(_, bad)| !**bad);
+        Self { losses: good.fold(weather.probes, |sum, (w, _)| sum.and(w.losses)), bad }
+    }
+}
+
+fn occasions(id: AnomalyId, window: &PathWindow) -> u64 {
+    match id {
+        AnomalyId::SynUnanswered => window.syns,
+        AnomalyId::HalfClosedLinger => window.fins,
+        _ => window.requests,
+    }
+}
+
+impl<'a> Verdicts<'a> {
+    /// Weighs all silences of the kind that nothing else explains.
+    pub(super) fn of(id: AnomalyId, moments: &Moments, weather: &'a Weather) -> Self {
+        let usual = Usual::of(weather);
+        let open: Vec<&Moment> = moments.iter().filter(|m| elsewhere(id, m, weather).is_none()).collect();
+        let copies = open.iter().map(|m| m.copies).min().unwrap_or(1);
+        // For each window, its silences and how many are to be expected.
+        let mut rows: Vec<(u64, f64)> = Vec::with_capacity(weather.windows.len());
+        let mut rest = open.as_slice();
+        for (window, bad) in weather.windows.iter().zip(&usual.bad) {
+            let here = rest.partition_point(|m| m.from_ns < window.to_ns);
+            let (now, later) = rest.split_at(here);
+            rest = later;
+            let n = distinct(now, &weather.quiet);
+            let chance = loss::silence(if *bad { window.losses } else { usual.losses }, copies);
+            // What was silent was an occasion as well, also where its beginning was not captured.
+            rows.push((n, occasions(id, window).max(n) as f64 * chance));
+        }
+        let together = |of: bool| {
+            let chosen = rows.iter().zip(&usual.bad).filter(|(_, bad)| **bad == of);
+            chosen.fold((0_u64, 0.0_f64), |(n, x), ((m, y), _)| (n + m, x + y))
+        };
+        let (good, bad) = (together(false), together(true));
+        let tries = rows.iter().filter(|(n, _)| *n > 0).count();
+        let windows = weather.windows.iter().zip(&rows).zip(&usual.bad).map(|((window, row), is_bad)| {
+            let (all, losses) = if *is_bad { (bad, window.losses) } else { (good, usual.losses) };
+            // A path that was never seen to lose anything is not blamed.
+            let seen = |whose: Option<AnomalyClass>| {
+                whose.filter(|class| *class == AnomalyClass::Device || losses.lost > 0)
+            };
+            let (all, here) = (loss::whose(all.0, all.1), loss::whose_of_many(row.0, row.1, tries));
+            (window.to_ns, worse(seen(all), seen(here)))
+        });
+        let least = distinct(&open, &weather.quiet);
+        let whole = loss::whose(least, least as f64 * loss::silence(usual.losses, copies)).ok_or(Untold::TooFew);
+        Self { id, weather, windows: windows.collect(), whole }
+    }
+
+    /// Whose doing a moment is.
+    pub(super) fn whose(&self, moment: &Moment) -> Whose {
+        elsewhere(self.id, moment, self.weather).unwrap_or_else(|| {
+            let at = self.windows.partition_point(|(to, _)| *to <= moment.from_ns);
+            self.windows.get(at).map_or(self.whole, |(_, whose)| *whose)
+        })
+    }
+}
+
+/// What the whole says and what a window says: certainty of either counts, and else doubt.
+fn worse(whole: Option<AnomalyClass>, window: Option<AnomalyClass>) -> Whose {
+    let device = Some(AnomalyClass::Device);
+    if whole == device || window == device {
+        return Ok(AnomalyClass::Device);
+    }
+    whole.and(window).ok_or(Untold::TooFew)
+}
+
+/// What explains a moment, or hides its cause, without any weighing.
+fn elsewhere(id: AnomalyId, moment: &Moment, weather: &Weather) -> Option<Whose> {
+    let is_syn = id == AnomalyId::SynUnanswered;
+    let during = |(from, to): &&(i64, i64)| *from < moment.to_ns && moment.from_ns < *to;
+    if is_syn && weather.held.iter().filter(during).count() >= SEVERAL {
+        return Some(Ok(AnomalyClass::Path));
+    }
+    let within = |a: &&Absent| {
+        let whole = a.from_ns <= moment.from_ns && moment.to_ns <= a.to_ns;
+        // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5): of the three within five seconds
+        // all but one met it.
+        let most = is_syn && {
+            let sent = [0, 1, 3].map(|s| moment.from_ns.saturating_add(s * 1_000_000_000));
+            sent.iter().filter(|at| (a.from_ns..a.to_ns).contains(at)).count() >= 2
+        };
+        whole || most
+    };
+    weather.absent.iter().find(within).map(|absent| {
+        if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) }
+    })
+}
+
+/// How many moments there are, where those in one time without any packet of the device's are one.
+fn distinct(moments: &[&Moment], quiet: &[Absent]) -> u64 {
+    let spell = |m: &Moment| quiet.iter().position(|a| a.from_ns <= m.from_ns && m.from_ns < a.to_ns);
+    let mut n = 0_u64;
+    let mut before = None;
+    for moment in moments {
+        let here = spell(moment);
+        if here.is_none() || here != before {
+            n = n.saturating_add(moment.moments);
+        }
+        before = here;
+    }
+    n
+}

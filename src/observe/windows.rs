@@ -1,0 +1,76 @@
+//! Losses and occasions, window by window: what the path did at the time of a silence.
+
+use crate::event::PathWindow;
+
+use super::flow::SECOND;
+
+/// A window's length at first: some hundred segments of a run that is worth looking at.
+const LENGTH: i64 = 10 * SECOND;
+
+/// Windows kept; when they are as many, each two become one.
+const MOST: usize = 512;
+
+/// The windows of a capture.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    list: Vec<PathWindow>,
+    length: i64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { list: Vec::new(), length: LENGTH }
+    }
+}
+
+impl Windows {
+    /// The window of `at`, nanoseconds since the Unix epoch; times do not go back.
+    pub(super) fn at(&mut self, at: i64) -> &mut PathWindow {
+        if self.list.last().is_none_or(|last| at >= last.to_ns) {
+            if self.list.len() == MOST {
+                self.coarsen();
+            }
+            let from_ns = self.list.last().map_or(at, |last| {
+                let whole = at.saturating_sub(last.to_ns) / self.length;
+                last.to_ns.saturating_add(whole.saturating_mul(self.length))
+            });
+            let to_ns = from_ns.saturating_add(self.length);
+            self.list.push(PathWindow { from_ns, to_ns, ..PathWindow::default() });
+        }
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// Each two that follow each other become one.
+    fn coarsen(&mut self) {
+        self.length = self.length.saturating_mul(2);
+        let pairs = self.list.chunks(2).map(|pair| pair.iter().copied().reduce(PathWindow::and));
+        self.list = pairs.flatten().collect();
+    }
+
+    /// All of them together.
+    pub(super) fn sum(&self) -> PathWindow {
+        self.list.iter().copied().reduce(PathWindow::and).unwrap_or_default()
+    }
+
+    pub(super) fn finish(self) -> Vec<PathWindow> {
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_a_long_capture_stay_few_and_lose_nothing() {
+        let mut windows = Windows::default();
+        for n in 0..100_000 {
+            windows.at(n * 7 * SECOND).syns += 1;
+        }
+        assert_eq!(windows.sum().syns, 100_000);
+        let list = windows.finish();
+        assert!(list.len() <= MOST, "{}", list.len());
+        assert!(list.windows(2).all(|pair| pair[0].to_ns <= pair[1].from_ns));
+    }
+}
