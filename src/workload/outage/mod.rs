@@ -6,6 +6,7 @@ mod hearing;
 mod ledger;
 mod listen;
 mod maker;
+mod patience;
 mod presence;
 mod settings;
 mod shared;
