@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::engine::{self, DeviceFacts, Outcome, Plan, PlannedPhase, StartRule};
+use espstress::engine::{self, Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
 use espstress::event::{Endpoints, Event, Expected};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
@@ -422,6 +422,25 @@ fn a_device_that_was_not_heard_while_the_host_stood_still_is_not_gone() {
     let dialled = &outage.dialled[0];
     assert_eq!((outage.natural, dialled.connections, dialled.outages), (0, 1, 0), "{outage:?}");
     assert!(findings.iter().all(|finding| finding.id == FindingId::HostLimited), "{findings:?}");
+}
+
+#[test]
+fn the_first_connection_of_a_device_that_dials_in_is_captured_from_its_syn_on() {
+    let (host, port) = listening("duration = '2s'", |settings| {
+        let mut plan = of_nobody(settings);
+        plan.watch.capturing = Capturing::On;
+        plan
+    });
+    drop(dialler(port, 3));
+    let outcome = host.join().unwrap();
+    let seen = match outcome.packets {
+        Packets::Seen(seen) => seen,
+        Packets::Denied(reason) => return common::skipped("capture", &reason),
+        Packets::Off => panic!("it was asked for"),
+    };
+    let summary = &seen.summary;
+    assert_eq!((summary.connections, summary.mid_stream, summary.strays), (1, 0, 0), "{summary:?}");
+    assert!(summary.device_packets > 3, "{summary:?}");
 }
 
 #[test]

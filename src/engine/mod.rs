@@ -54,13 +54,17 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let book = Arc::new(IntentBook::default());
     let events = Backlog::default();
     let incoming = events.clone();
+    // Which port a device will dial is known before the capture is open, and nothing listens on it before.
+    let (source, peer) = (plan.source, plan.endpoints.http.ip());
+    let ports = plan.phases.iter_mut().filter_map(|phase| phase.workload.take_port(source, peer));
+    let ports: Vec<u16> = ports.collect();
     let names = plan.phases.iter().map(|phase| phase.name.clone()).collect();
     // The capture is open before the first SYN.
     let link = link::Link::of(&plan, clock);
     let watch = watch::start(
         &plan.watch,
         &plan.endpoints,
-        plan.phases.iter().find_map(|phase| phase.workload.listens_on()).filter(|port| *port > 0),
+        ports.first().copied(),
         names,
         Arc::clone(&book),
         clock,
