@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
-use crate::connection::PortPool;
+use crate::connection::{Occupancy, PortPool};
 use crate::diagnose::HostEvidence;
 use crate::event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
@@ -50,7 +50,7 @@ pub(super) fn execute(
     let shared = Shared {
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports.range(), plan.seed))),
         book,
-        open: Rc::new(Cell::new(0)),
+        occupancy: Rc::default(),
         notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
         clock,
@@ -107,7 +107,7 @@ pub(super) fn execute(
 struct Shared {
     ports: Rc<RefCell<PortPool>>,
     book: Arc<IntentBook>,
-    open: Rc<Cell<u32>>,
+    occupancy: Rc<Occupancy>,
     notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
     clock: Clock,
@@ -132,7 +132,7 @@ impl Shared {
             ports: Rc::new(RefCell::new(own_ports(plan.ports.range(), plan.seed))),
             book: Arc::clone(&self.book),
             capacity: plan.device.capacity,
-            open: Rc::clone(&self.open),
+            occupancy: Rc::clone(&self.occupancy),
         };
         Some(Prober::start(&config, &context))
     }
@@ -150,7 +150,7 @@ impl Shared {
             source: plan.source,
             seed: plan.seed.wrapping_add(u64::from(id.0)),
             capacity: plan.device.capacity,
-            open: Rc::clone(&self.open),
+            occupancy: Rc::clone(&self.occupancy),
             outage_maker: outage_maker(plan),
             silencer: silencer(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),
