@@ -93,20 +93,25 @@ fn a_run_that_tests_nothing_does_not_pass() {
     assert!(said.contains("not an address of this machine") && said.contains("127.0.0.1"), "{said}");
 }
 
-/// A run of `arguments` on the sim that is sent SIGTERM after `after`; its status and its report.
+/// A run of `arguments` that is sent SIGTERM so long after its start; its status and its report.
 fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
     let mut child = espstress()
         .args(arguments.split_whitespace())
-        .args(["--no-capture", "-q", "-o"])
+        .args(["--no-capture", "-o"])
         .arg(&file)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // The run has begun, and hears signals, once it says what it is.
+    let said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(said).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(", seed ")), "{arguments}: a first line");
     std::thread::sleep(after);
     signal(&child, "TERM");
+    lines.for_each(drop);
     let status = child.wait().unwrap();
     (status.code(), valid_report(&std::fs::read(file).unwrap()))
 }
@@ -502,9 +507,11 @@ fn heads_are_served_by_pythons_http_server() {
 #[test]
 fn heads_are_served_by_nginx() {
     let folder = tempfile::tempdir().unwrap();
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    drop(socket);
+    // Taken until the test is over: two sockets that both say SO_REUSEADDR may share a port of which one listens.
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    taken.set_reuse_address(true).unwrap();
+    taken.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = taken.local_addr().unwrap().as_socket().unwrap().port();
     let here = folder.path().display();
     let configuration = format!(
         "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;\n\

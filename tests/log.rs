@@ -460,3 +460,94 @@ fn a_log_in_a_folder_that_is_not_there_is_refused_before_the_run() {
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("/nonexistent/folder/run.log"), "{said}");
 }
+
+/// A disk that takes nothing more until somebody reads: a pipe that is full of empty lines.
+#[cfg(target_os = "linux")]
+struct FullPipe {
+    path: PathBuf,
+    both_ends: std::fs::File,
+}
+
+#[cfg(target_os = "linux")]
+impl FullPipe {
+    /// As much as a pipe holds (pipe(7)).
+    const HOLDS: usize = 65_536;
+
+    fn new(folder: &Path) -> Self {
+        let path = folder.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut both_ends = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut both_ends, &[b'\n'; Self::HOLDS]).unwrap();
+        Self { path, both_ends }
+    }
+
+    /// The lines, until the program has closed its end.
+    fn lines(self) -> impl Iterator<Item = String> {
+        let reader = std::fs::File::open(&self.path).unwrap();
+        let mut both_ends = Some(self.both_ends);
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(reader)).map(Result::unwrap);
+        // The program has its end once a line has come.
+        lines.filter(|line| !line.is_empty()).inspect(move |_| drop(both_ends.take()))
+    }
+}
+
+/// A program that ends with its test.
+#[cfg(target_os = "linux")]
+struct Running(std::process::Child);
+
+#[cfg(target_os = "linux")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_stands_still_costs_the_run_nothing_and_the_log_no_measurement() {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, log) = (dir.path().join("report.json"), dir.path().join("run.log"));
+    let pipe = FullPipe::new(dir.path());
+    let scenario = scenario(dir.path(), SCENARIO, "4s");
+    let mut arguments = arguments(&scenario, "sim", &pipe.path.display().to_string(), 7);
+    arguments.retain(|argument| argument != "--quiet");
+    let mut program = espstress();
+    program.args(arguments).arg("-o").arg(&json).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Running(program.spawn().unwrap());
+    // Both workloads come to their end though no line of the log has been taken.
+    let mut said = std::io::BufRead::lines(std::io::BufReader::new(child.0.stderr.take().unwrap()));
+    for name in ["paced: ", "standing: "] {
+        assert!(said.any(|line| line.unwrap().starts_with(name)), "{name}");
+    }
+    let lines: Vec<String> = pipe.lines().collect();
+    assert!(child.0.wait().unwrap().success());
+    std::fs::write(&log, lines.join("\n") + "\n").unwrap();
+    let written = valid_report(&std::fs::read(&json).unwrap());
+    assert_eq!(report(&log), written);
+    assert!(assert_holds_every_interval(&written, &log) >= 6, "three seconds of two workloads and more");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_with_a_slow_disk_that_is_killed_leaves_whatever_the_disk_has_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("run.log");
+    let pipe = FullPipe::new(dir.path());
+    let scenario = scenario(dir.path(), SCENARIO, "10m");
+    let arguments = arguments(&scenario, "sim", &pipe.path.display().to_string(), 7);
+    let child = Running(espstress().args(arguments).stdout(Stdio::null()).spawn().unwrap());
+    let mut lines = pipe.lines();
+    let mut taken = Vec::new();
+    while taken.iter().filter(|line: &&String| line.starts_with("{\"event\":\"interval\"")).count() < 6 {
+        taken.push(lines.next().unwrap());
+    }
+    drop(child);
+    taken.extend(lines);
+    // A line that the kill has cut off is no line.
+    taken.retain(|line| serde_json::from_str::<LogLine>(line).is_ok());
+    std::fs::write(&log, taken.join("\n") + "\n").unwrap();
+    let report = report(&log);
+    assert!(report.interrupted);
+    assert!(assert_holds_every_interval(&report, &log) >= 6);
+}

@@ -3,8 +3,8 @@
 mod common;
 
 use std::future::Future;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,13 +12,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::engine::{self, DeviceFacts, Outcome, Plan, PlannedPhase, StartRule};
+use espstress::engine::{self, Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
 use espstress::event::{Endpoints, Event, Expected};
 use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress::target::sim::{Sim, SimConfig};
 use espstress::workload::{self, Context, Workload};
 use espstress_device::Service;
 use espstress_device::config::LineTimes;
+use espstress_device::telemetry::{MAX_LEN, REQUEST};
 
 fn endpoints(sim: &Sim) -> Endpoints {
     let addresses = sim.addresses();
@@ -297,61 +298,149 @@ fn a_device_that_closes_and_dials_again_has_had_no_outage() {
 fn without_telemetry_nobody_knows_when_an_outage_ended_and_how_long_the_recovery_took() {
     let settings = "duration = '5s'\npeer_timeout = '300ms'\ncycles = 1000";
     let (host, port) = listening(settings, of_nobody);
-    let silent = dialler(port, 4);
-    std::thread::sleep(Duration::from_millis(1_200));
+    let mut silent = dialler(port, 4);
+    // Until the host has given it up: with a FIN, or with a RST, which is an error here.
+    while matches!(silent.read(&mut [0; 64]), Ok(1..)) {}
     let back = dialler(port, 400);
     let (outage, _) = listened(host);
-    drop((silent, back));
+    drop(back);
     let row = rows(&outage)[0];
     assert_eq!((row.recovery_ns(), row.length_seen_ns(), row.device), (None, None, Some(1)), "{row:?}");
     assert!(row.recovered_ns > row.host_noticed_ns && row.first_data_ns > row.recovered_ns, "{row:?}");
     assert_eq!((outage.natural, outage.unrecovered, outage.fates.reconnected), (1, 0, 1), "{outage:?}");
 }
 
-/// Asks the device to leave its network for a while.
-fn leaves(http: SocketAddr, outage_ms: u64) {
-    let body = format!("{{\"outage_ms\":{outage_ms}}}");
-    let mut stream = TcpStream::connect(http).unwrap();
-    let request = format!(
-        "POST /control HTTP/1.1\r\nHost: {http}\r\nAuthorization: Bearer secret\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+/// What a device answers to a question of telemetry.
+fn telemetry() -> Vec<u8> {
+    let sim = Sim::start(SimConfig::default()).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.send_to(REQUEST.as_bytes(), sim.address(Service::Telemetry)).unwrap();
+    let mut answer = vec![0; MAX_LEN];
+    let length = socket.recv(&mut answer).unwrap();
+    answer.truncate(length);
+    answer
+}
+
+/// A device that dials in and counts its lines of data, and those of its host.
+struct Counting {
+    stream: TcpStream,
+    lines: BufReader<TcpStream>,
+    sent: u32,
+    received: u32,
+}
+
+impl Counting {
+    fn dial(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"1\n").unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, lines, sent: 0, received: 0 }
+    }
+
+    /// Answers each line of data with one of its own until `most` have come; `false` once the host has hung up.
+    fn talk(&mut self, most: u32) -> bool {
+        let mut line = String::new();
+        while self.received < most {
+            line.clear();
+            match self.lines.read_line(&mut line) {
+                Ok(0) | Err(_) => return false,
+                Ok(_) if line == "\n" => continue,
+                Ok(_) => self.received += 1,
+            }
+            self.sent += 1;
+            if self.stream.write_all(format!("[{},{}]\n", self.sent, self.received).as_bytes()).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Says no more, and waits until the host has hung up.
+    fn fall_silent(mut self) {
+        while matches!(self.lines.read_line(&mut String::new()), Ok(1..)) {}
+    }
 }
 
 #[test]
 fn with_telemetry_the_recovery_of_a_device_that_dials_in_is_counted_from_the_end_of_the_outage() {
-    // The device has to be there before the port is known that it dials: a port that is free now.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let line = LineTimes { timeout: Duration::from_millis(600), data_interval: Duration::from_millis(200) };
-    let config = SimConfig {
-        line,
-        token: Some("secret".into()),
-        dial: Some(("127.0.0.1".to_owned(), port)),
-        ..SimConfig::default()
+    let (answer, socket) = (telemetry(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let endpoints = Endpoints {
+        telemetry: Some(socket.local_addr().unwrap()),
+        ..Endpoints::only("127.0.0.1:9".parse().unwrap())
     };
-    let sim = Sim::start(config).unwrap();
-    let settings =
-        format!("listen = {port}\nduration = '12s'\npeer_timeout = '600ms'\ndata_interval = '200ms'");
-    let plan = plan(endpoints(&sim), None, &settings, "21500-21599");
-    let host = std::thread::spawn(move || engine::run(plan, &mut |_: &Event| {}).unwrap());
-    std::thread::sleep(Duration::from_secs(4));
-    leaves(sim.address(Service::Http), 1_500);
+    let settings = "duration = '8s'\npeer_timeout = '600ms'\ndata_interval = '50ms'";
+    let (host, port) = listening(settings, |settings| plan(endpoints, None, settings, "20800-20899"));
+    let mut device = Counting::dial(port);
+    assert!(device.talk(12), "the host hung up on a device that talks");
+    device.fall_silent();
+    // It answers from now on; a host that has heard it asks no more.
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    while let Ok((_, asker)) = socket.recv_from(&mut [0; 64]) {
+        socket.send_to(&answer, asker).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    }
+    assert!(!Counting::dial(port).talk(u32::MAX), "until the run is over");
     let (outage, _) = listened(host);
     let rows = rows(&outage);
     assert_eq!((rows.len(), outage.unrecovered), (1, 0), "{outage:?}");
-    // Seen to last from the last byte before it, at most a keep-alive earlier, to the first answer after it.
     let seen = rows[0].length_seen_ns().unwrap();
-    assert!((1_400_000_000..2_600_000_000).contains(&seen), "{:?}", rows[0]);
-    // The device noticed at about the same time as the host and keeps quiet for twice the time-out.
-    let recovery = rows[0].recovery_ns().unwrap();
-    assert!(recovery > 0 && recovery < 4_000_000_000, "{:?}", rows[0]);
+    assert!(seen >= 600_000_000, "{:?}", rows[0]);
+    assert!(rows[0].recovery_ns() > Some(0), "{:?}", rows[0]);
     assert!(outage.to_device.balances() && outage.to_host.balances(), "{outage:?}");
     assert!(outage.to_device.acknowledged > 10 && outage.dialled[0].connections == 2, "{outage:?}");
+}
+
+#[test]
+fn a_device_that_was_not_heard_while_the_host_stood_still_is_not_gone() {
+    // Host and device are on one machine: nothing runs while it stands still.
+    let length = Duration::from_millis(1_000);
+    let hold_up = HoldUp::new(length);
+    hold_up.begin.store(false, Ordering::SeqCst);
+    let (begin, still) = (Arc::clone(&hold_up.begin), Arc::clone(&hold_up.still));
+    let (host, port) = listening("duration = '4s'\npeer_timeout = '600ms'", |settings| {
+        let mut plan = of_nobody(settings);
+        let start = StartRule::WithPrevious;
+        plan.phases.push(PlannedPhase { name: "hold-up".into(), start, workload: Box::new(hold_up) });
+        plan
+    });
+    let mut device = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    device.write_all(b"1\n").unwrap();
+    let mut n = 0;
+    loop {
+        if !still.load(Ordering::SeqCst) {
+            n += 1;
+            if device.write_all(format!("[{n},0]\n").as_bytes()).is_err() {
+                break;
+            }
+            begin.store(n > 3, Ordering::SeqCst);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (outage, findings) = listened(host);
+    let dialled = &outage.dialled[0];
+    assert_eq!((outage.natural, dialled.connections, dialled.outages), (0, 1, 0), "{outage:?}");
+    assert!(findings.iter().all(|finding| finding.id == FindingId::HostLimited), "{findings:?}");
+}
+
+#[test]
+fn the_first_connection_of_a_device_that_dials_in_is_captured_from_its_syn_on() {
+    let (host, port) = listening("duration = '2s'", |settings| {
+        let mut plan = of_nobody(settings);
+        plan.watch.capturing = Capturing::On;
+        plan
+    });
+    drop(dialler(port, 3));
+    let outcome = host.join().unwrap();
+    let seen = match outcome.packets {
+        Packets::Seen(seen) => seen,
+        Packets::Denied(reason) => return common::skipped("capture", &reason),
+        Packets::Off => panic!("it was asked for"),
+    };
+    let summary = &seen.summary;
+    assert_eq!((summary.connections, summary.mid_stream, summary.strays), (1, 0, 0), "{summary:?}");
+    assert!(summary.device_packets > 3, "{summary:?}");
 }
 
 #[test]
@@ -457,9 +546,21 @@ fn an_outage_from_which_not_every_connection_comes_back_in_time_is_an_error() {
     assert_eq!(slow.map(|finding| finding.severity), Some(Severity::Error), "{:?}", outcome.findings);
 }
 
-/// Holds the thread of the workloads up.
+/// Holds the thread of the workloads up for so long.
 #[derive(Debug)]
-struct HoldUp(Duration);
+struct HoldUp {
+    length: Duration,
+    /// It may begin.
+    begin: Arc<AtomicBool>,
+    /// It does so now.
+    still: Arc<AtomicBool>,
+}
+
+impl HoldUp {
+    fn new(length: Duration) -> Self {
+        Self { length, begin: Arc::new(AtomicBool::new(true)), still: Arc::default() }
+    }
+}
 
 impl Workload for HoldUp {
     fn kind(&self) -> &'static str {
@@ -486,7 +587,12 @@ impl Workload for HoldUp {
     fn run(&self, _: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            std::thread::sleep(self.0);
+            while !self.begin.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.still.store(true, Ordering::SeqCst);
+            std::thread::sleep(self.length);
+            self.still.store(false, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(100)).await;
         })
     }
@@ -500,7 +606,7 @@ fn held_up(sim: &Sim, length: Duration, ports: &str) -> Vec<Finding> {
     let phase = |name: &str, start, workload| PlannedPhase { name: name.into(), start, workload };
     plan.phases = vec![
         phase("head", StartRule::AfterPrevious, head),
-        phase("hold-up", StartRule::WithPrevious, Box::new(HoldUp(length))),
+        phase("hold-up", StartRule::WithPrevious, Box::new(HoldUp::new(length))),
     ];
     engine::run(plan, &mut |_: &Event| {}).unwrap().findings
 }

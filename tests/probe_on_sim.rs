@@ -1,6 +1,6 @@
 //! The probes against the device program on the host's own stack.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn probe(
         ports: Rc::new(RefCell::new(own_ports("32768-60999".parse().unwrap(), 5))),
         book: Arc::clone(&book),
         capacity: None,
-        open: Rc::new(Cell::new(0)),
+        occupancy: Rc::default(),
     };
     let every = Some(Duration::from_millis(50));
     let config = ProbeConfig {

@@ -56,6 +56,10 @@ impl Clock {
     }
 }
 
+/// A waking that is later than this is a stall of this machine: far above what a scheduler's time slices do to a
+/// machine in use.
+pub const STALL: Duration = Duration::from_millis(50);
+
 /// A duration in whole nanoseconds, saturating after 584 years.
 #[must_use]
 pub fn nanos(d: Duration) -> u64 {

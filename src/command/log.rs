@@ -1,28 +1,34 @@
 //! The log of a run: a line for everything that happens, written as it happens, so that a power cut leaves a
-//! report behind. A thread of its own writes, and a disk that is full or slow costs the run nothing.
+//! report behind. A thread of its own writes, and a disk that is full or slow costs the run nothing: what could not be
+//! written waits, joined with what comes later, and what is left out in the end is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::clock::Clock;
-use crate::event::{Event, EventSink, PhaseProgress, Probed, SectionCourse};
+use crate::event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use crate::report::{
     AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine,
+    PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine, lines_left_out, outages_left_out,
 };
 use crate::stats::Latency;
 
-/// Lines that may wait for a slow disk; with more the newest are left out.
-const WAITING: usize = 4_096;
+/// Lines that are kept for a disk that is full, beside those that add up; of more, the oldest are left out.
+const OWED: usize = 4_096;
+
+/// At the end of a run, how long a disk may take no line at all before the log is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often what was written is made to last through a power cut.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the end of a run looks whether the log is whole.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How large a log may grow.
 #[derive(Clone, Copy, Debug)]
@@ -85,52 +91,83 @@ pub(super) struct LogOpenError {
 
 /// A log that is being written.
 pub(super) struct Log {
-    lines: SyncSender<Message>,
+    events: Backlog,
+    /// Outages that had been left out before this log was told of them.
+    left_out: u64,
+    end: Sender<Box<Report>>,
     remarks: Receiver<String>,
-    thread: JoinHandle<()>,
-}
-
-/// What the writing thread gets.
-enum Message {
-    Event(Box<Event>),
-    End(Box<Report>),
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Log {
     fn open(path: &Path, start: LogStart) -> io::Result<Self> {
         let files = Files::open(path, LIMITS)?;
-        let (lines, incoming) = mpsc::sync_channel(WAITING);
+        let events = Backlog::default();
+        let (end, ends) = mpsc::channel();
         let (remarks_out, remarks) = mpsc::channel();
         let mut writer = Writer::new(files, start, remarks_out);
-        let thread = std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&incoming))?;
-        Ok(Self { lines, remarks, thread })
+        let incoming = events.clone();
+        let run = move || writer.run(&incoming, &ends);
+        let thread = Some(std::thread::Builder::new().name("log".into()).spawn(run)?);
+        Ok(Self { events, left_out: 0, end, remarks, thread })
     }
 
-    fn tell(&self, event: &Event) {
-        // A disk that stands still costs lines, never the run's time; totals are in every line.
-        let _ = self.lines.try_send(Message::Event(Box::new(event.clone())));
+    /// A disk that stands still costs detail, never the run's time.
+    fn tell(&mut self, event: &Event) {
+        if let Event::OutagesLeftOut { rows } = event {
+            self.left_out = *rows;
+        }
+        self.events.tell(event.clone());
     }
 
-    /// Writes the end and waits until it is on the disk.
-    pub(super) fn finish(self, report: &Report) {
-        let Self { lines, remarks, thread } = self;
+    /// What of the run is not in the log, where that is known before its end.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let rows = self.left_out + self.events.left_out();
+        (rows > 0).then(|| outages_left_out(rows))
+    }
+
+    /// Writes the end and waits until it is on the disk, as long as the disk takes anything.
+    pub(super) fn finish(mut self, report: &Report) {
         // A writer that is gone has nothing left to write.
-        let _ = lines.send(Message::End(Box::new(report.clone())));
-        drop(lines);
+        let _ = self.end.send(Box::new(report.clone()));
+        self.events.close();
+        let Some(thread) = self.thread.take() else { return };
+        let (mut taken, mut since) = (self.events.taken(), Instant::now());
+        while !thread.is_finished() {
+            std::thread::sleep(LOOK);
+            let now = self.events.taken();
+            if now != taken {
+                (taken, since) = (now, Instant::now());
+            }
+            if since.elapsed() >= PATIENCE {
+                let waited = PATIENCE.as_secs();
+                say(&format!("the log is not whole: it has taken no line for {waited} s and is given up"));
+                return;
+            }
+        }
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
         }
-        for text in remarks {
-            let _ = writeln!(io::stderr(), "note: {text}");
-        }
+        self.remarks.try_iter().for_each(|text| say(&text));
     }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.events.close();
+    }
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
 }
 
 /// Makes lines of events.
 struct Writer {
     files: Files,
     start: LogStart,
-    clock: Clock,
+    /// When the run started, nanoseconds since the Unix epoch.
+    start_unix_ns: i64,
     workloads: BTreeMap<String, Workload>,
     /// The workloads' starts, told again in each file.
     began: Vec<PhaseStart>,
@@ -140,7 +177,14 @@ struct Writer {
     examined: Option<LogLine>,
     /// What of the probes is in the log, told again in each file.
     probed: ProbedSoFar,
-    remarks: mpsc::Sender<String>,
+    /// Lines that could not be written yet and that no later line makes up for.
+    owed: VecDeque<LogLine>,
+    /// Of them, those that were given up.
+    left_out: u64,
+    left_out_told: u64,
+    /// The file has begun and lacks what each file begins with.
+    headless: bool,
+    remarks: Sender<String>,
     trouble: Trouble,
 }
 
@@ -159,53 +203,57 @@ struct Workload {
 }
 
 impl Writer {
-    fn new(files: Files, start: LogStart, remarks: mpsc::Sender<String>) -> Self {
+    fn new(files: Files, start: LogStart, remarks: Sender<String>) -> Self {
         Self {
             files,
             start,
-            clock: Clock::start(),
+            start_unix_ns: unix_now_ns(),
             workloads: BTreeMap::new(),
             began: Vec::new(),
             sections: Vec::new(),
             examined: None,
             probed: ProbedSoFar::default(),
+            owed: VecDeque::new(),
+            left_out: 0,
+            left_out_told: 0,
+            headless: false,
             remarks,
             trouble: Trouble::None,
         }
     }
 
-    fn run(&mut self, incoming: &Receiver<Message>) {
+    fn run(&mut self, incoming: &Backlog, end: &Receiver<Box<Report>>) {
         let mut synced = Instant::now();
-        loop {
-            match incoming.recv_timeout(SYNC_EVERY) {
-                Ok(Message::Event(event)) => self.event(*event),
-                Ok(Message::End(report)) => self.end(*report),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        while !incoming.is_over() {
+            if let Some(event) = incoming.next_within(SYNC_EVERY) {
+                self.event(event);
             }
             if synced.elapsed() >= SYNC_EVERY {
                 self.files.sync();
                 synced = Instant::now();
             }
         }
+        if let Ok(report) = end.try_recv() {
+            self.end(*report);
+        }
         self.files.sync();
     }
 
+    /// When a line is written that has no time of its own.
     fn now_s(&self) -> f64 {
-        seconds(self.clock.now_ns())
+        seconds(u64::try_from(unix_now_ns() - self.start_unix_ns).unwrap_or(0))
     }
 
     fn event(&mut self, event: Event) {
         let line = match event {
-            Event::RunStarted { .. } => {
-                self.clock = Clock::start();
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                self.start.started(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+            Event::RunStarted { start_unix_ns, .. } => {
+                self.start_unix_ns = start_unix_ns;
+                self.start.started(start_unix_ns);
                 LogLine::Start(Box::new(self.start.clone()))
             }
             Event::Notice { text } => LogLine::Notice(NoticeLine { at_s: self.now_s(), text }),
-            Event::PhaseStarted { workload, .. } => {
-                let at_s = self.now_s();
+            Event::PhaseStarted { workload, at_ns, .. } => {
+                let at_s = seconds(at_ns);
                 self.workloads.insert(workload.clone(), Workload::new(at_s));
                 let began = PhaseStart { workload, at_s };
                 self.began.push(began.clone());
@@ -218,11 +266,13 @@ impl Writer {
                 return self.progress(workload, seconds(at_ns), progress, LogLine::PhaseEnd);
             }
             Event::Anomaly { workload, occurrence } => {
-                let start_unix_ns = self.clock.start_unix_ns();
-                LogLine::Anomaly(Box::new(AnomalyLine::new(workload, &occurrence, start_unix_ns)))
+                LogLine::Anomaly(Box::new(AnomalyLine::new(workload, &occurrence, self.start_unix_ns)))
             }
             Event::AnomaliesCut { told } => {
                 LogLine::Notice(NoticeLine { at_s: self.now_s(), text: crate::report::anomalies_cut(told) })
+            }
+            Event::OutagesLeftOut { rows } => {
+                LogLine::Notice(NoticeLine { at_s: self.now_s(), text: outages_left_out(rows) })
             }
             Event::Outage { workload, outage } => {
                 LogLine::Outage(Box::new(OutageLine::new(workload, &outage)))
@@ -241,9 +291,9 @@ impl Writer {
                 }
                 line
             }
-            Event::Examined { workload, examination } => {
+            Event::Examined { workload, at_ns, examination } => {
                 let examination = Arc::unwrap_or_clone(examination);
-                let line = ExaminedLine { workload, at_s: self.now_s(), examination };
+                let line = ExaminedLine { workload, at_s: seconds(at_ns), examination };
                 let line = LogLine::Examined(Box::new(line));
                 self.examined = Some(line.clone());
                 line
@@ -251,7 +301,34 @@ impl Writer {
             Event::Probed { at_ns, probed } => return self.probed(seconds(at_ns), &probed),
             _ => return,
         };
-        self.write(&line);
+        self.keep(line);
+    }
+
+    /// Writes a line that nothing makes up for, or keeps it for when that is possible again.
+    fn keep(&mut self, line: LogLine) {
+        if self.write(&line) == Written::Yes {
+            return;
+        }
+        // What is superseded need not wait.
+        self.owed.retain(|owed| match (owed, &line) {
+            (LogLine::HalfOpen(owed), LogLine::HalfOpen(new)) => owed.workload != new.workload,
+            (LogLine::Examined(_), LogLine::Examined(_)) => false,
+            _ => true,
+        });
+        self.owed.push_back(line);
+        if self.owed.len() > OWED {
+            // Not the start, nor what tells of a workload: without them no other line means anything.
+            let single = |line: &LogLine| {
+                matches!(
+                    line,
+                    LogLine::Outage(_) | LogLine::Anomaly(_) | LogLine::Silenced(_) | LogLine::Notice(_)
+                )
+            };
+            if let Some(at) = self.owed.iter().position(single) {
+                self.owed.remove(at);
+                self.left_out += 1;
+            }
+        }
     }
 
     /// What a workload did since the last line that could be written.
@@ -267,7 +344,15 @@ impl Writer {
         let end_s = end_s.max(workload.since_s);
         let before = (workload.since_s, &workload.written);
         let interval = IntervalLine::between(name.clone(), before, (end_s, &progress), &workload.latencies);
-        if self.write(&line(Box::new(interval))) == Written::Yes {
+        let line = line(Box::new(interval));
+        // A workload's last line is made up for by no later one.
+        let done = if matches!(line, LogLine::PhaseEnd(_)) {
+            self.keep(line);
+            Written::Yes
+        } else {
+            self.write(&line)
+        };
+        if done == Written::Yes {
             workload.since_s = end_s;
             workload.written = progress;
             workload.latencies.clear();
@@ -288,24 +373,55 @@ impl Writer {
         self.write(&LogLine::End(Box::new(end)));
     }
 
+    /// Writes a line, and before it what is owed.
     fn write(&mut self, line: &LogLine) -> Written {
-        let text = line.to_text();
-        let written = self.files.make_room(text.len() as u64).and_then(|room| {
-            if room == Room::NewFile {
-                // Each file can be read without the ones before it.
-                self.start.part += 1;
-                let mut head = LogLine::Start(Box::new(self.start.clone())).to_text();
-                for began in &self.began {
-                    head.push_str(&LogLine::PhaseStart(began.clone()).to_text());
-                }
-                let probed = self.probed.whole().map(|line| LogLine::Probed(Box::new(line)));
-                for section in self.sections.iter().chain(&self.examined).chain(&probed) {
-                    head.push_str(&section.to_text());
-                }
-                self.files.write(head.as_bytes())?;
+        let written = self.pay().and_then(|()| self.put(line));
+        self.told(written)
+    }
+
+    /// Writes what is owed, in its order.
+    fn pay(&mut self) -> io::Result<()> {
+        while let Some(owed) = self.owed.pop_front() {
+            if let Err(error) = self.put(&owed) {
+                self.owed.push_front(owed);
+                return Err(error);
             }
-            self.files.write(text.as_bytes())
-        });
+        }
+        if self.left_out > self.left_out_told {
+            let text = lines_left_out(self.left_out);
+            self.put(&LogLine::Notice(NoticeLine { at_s: self.now_s(), text: text.clone() }))?;
+            self.remark(text);
+            self.left_out_told = self.left_out;
+        }
+        Ok(())
+    }
+
+    /// Writes one line where one can be written.
+    fn put(&mut self, line: &LogLine) -> io::Result<()> {
+        let text = line.to_text();
+        let room = self.files.make_room(text.len() as u64)?;
+        if room == Room::NewFile {
+            self.start.part += 1;
+            self.headless = true;
+        }
+        if self.headless {
+            // Each file can be read without the ones before it.
+            let mut head = LogLine::Start(Box::new(self.start.clone())).to_text();
+            for began in &self.began {
+                head.push_str(&LogLine::PhaseStart(began.clone()).to_text());
+            }
+            let probed = self.probed.whole().map(|line| LogLine::Probed(Box::new(line)));
+            for section in self.sections.iter().chain(&self.examined).chain(&probed) {
+                head.push_str(&section.to_text());
+            }
+            self.files.write(head.as_bytes())?;
+            self.headless = false;
+        }
+        self.files.write(text.as_bytes())
+    }
+
+    /// Tells when trouble begins and when it is over.
+    fn told(&mut self, written: io::Result<()>) -> Written {
         match written {
             Ok(()) => {
                 if self.trouble == Trouble::Told {
@@ -316,7 +432,7 @@ impl Writer {
             }
             Err(error) => {
                 if self.trouble == Trouble::None {
-                    self.remark(format!("the log cannot be written: {error}; the run goes on without it"));
+                    self.remark(format!("the log cannot be written: {error}; the run goes on, and what is missing is written when that is possible again"));
                 }
                 self.trouble = Trouble::Told;
                 Written::No
@@ -461,6 +577,11 @@ impl Files {
     fn sync(&self) {
         let _ = self.file.sync_data();
     }
+}
+
+fn unix_now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn seconds(ns: u64) -> f64 {

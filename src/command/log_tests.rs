@@ -15,8 +15,13 @@ fn writer(path: &Path, limits: Limits) -> (Writer, Receiver<String>) {
 }
 
 fn begin(writer: &mut Writer) {
-    writer.event(Event::RunStarted { scenario: "t".into(), target: "x".into(), seed: 7 });
-    writer.event(Event::PhaseStarted { workload: "storm".into(), expected: Expected::Open });
+    writer.event(Event::RunStarted {
+        scenario: "t".into(),
+        target: "x".into(),
+        seed: 7,
+        start_unix_ns: S as i64,
+    });
+    writer.event(Event::PhaseStarted { workload: "storm".into(), at_ns: 0, expected: Expected::Open });
 }
 
 /// Seconds of a workload that fails at every fourth attempt, each told to the writer.
@@ -185,7 +190,11 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
     writer.event(Event::HalfOpen { workload, at_ns: 31 * S, course, section: Arc::new(section) });
     let mut examination = Examination::default();
     examination.done.requests = 7;
-    writer.event(Event::Examined { workload: "storm".into(), examination: Arc::new(examination) });
+    writer.event(Event::Examined {
+        workload: "storm".into(),
+        at_ns: 31 * S,
+        examination: Arc::new(examination),
+    });
     seconds_of(&mut writer, &mut recorder, 32..=200);
 
     let rebuilt = read_log(&path).unwrap();
@@ -262,4 +271,79 @@ fn what_probes_came_to_while_the_disk_was_full_is_told_by_the_next_line() {
     let rebuilt = read_log(&path).unwrap();
     assert_eq!(rebuilt.report.probes[0].latency.count, ping.answered);
     assert_eq!(rebuilt.report.telemetry.unwrap().reset_reasons.len(), 1);
+}
+
+fn outage_event(number: u64) -> Event {
+    use crate::event::{OutageOrigin, OutageRow};
+    let mut outage = OutageRow::new(number, OutageOrigin::Natural);
+    outage.seen_start_ns = Some(number * S);
+    Event::Outage { workload: "storm".into(), outage }
+}
+
+#[test]
+fn what_happened_while_the_disk_was_full_is_written_when_there_is_room_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, remarks) = writer(&path, LIMITS);
+    let mut recorder = Recorder::new(0, Phase::Total);
+    let good = std::mem::replace(&mut writer.files.file, File::open(&path).unwrap());
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=3);
+    recorder.outage().natural = 20;
+    (1..=20).for_each(|number| writer.event(outage_event(number)));
+    let progress = recorder.roll(4 * S);
+    writer.event(Event::PhaseEnded { workload: "storm".into(), at_ns: 4 * S, progress });
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    writer.files.file = good;
+    writer.event(Event::Notice { text: "anything".into() });
+    let rebuilt = read_log(&path).unwrap();
+    let workload = rebuilt.report.workload("storm").unwrap();
+    assert_eq!((workload.attempts, workload.outages.as_ref().map(Vec::len)), (30, Some(20)));
+    assert_eq!(
+        workload.latency[&Phase::Total].count,
+        recorder.finish(4 * S).latency[&Phase::Total].corrected.count()
+    );
+    let told: Vec<String> = remarks.try_iter().collect();
+    assert!(told[0].contains("cannot be written") && told[1].contains("written again"), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn of_what_a_disk_was_full_for_too_long_to_take_the_number_is_in_the_log_and_its_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, LIMITS);
+    let good = std::mem::replace(&mut writer.files.file, File::open(&path).unwrap());
+    begin(&mut writer);
+    // The start and the workload's start are owed as well.
+    (1..=OWED as u64 + 5).for_each(|number| writer.event(outage_event(number)));
+    writer.files.file = good;
+    seconds_of(&mut writer, &mut Recorder::new(0, Phase::Total), 1..=1);
+    writer.event(Event::OutagesLeftOut { rows: 3 });
+    writer.event(Event::OutagesLeftOut { rows: 9 });
+    let rebuilt = read_log(&path).unwrap();
+    let said = |text: &str| rebuilt.remarks.iter().filter(|remark| remark.contains(text)).count();
+    assert_eq!(said("left out: 7 lines"), 1, "{:?}", rebuilt.remarks);
+    assert_eq!((said("left out: 3 outages"), said("left out: 9 outages")), (0, 1), "{:?}", rebuilt.remarks);
+    assert_eq!(rebuilt.report.workload("storm").unwrap().attempts, 10);
+}
+
+#[test]
+fn a_file_whose_head_met_a_full_disk_begins_with_it_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, _remarks) = writer(&path, Limits { bytes: 6_000, files: 2 });
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    let mut second = 1;
+    while !dir.path().join("log.1").exists() {
+        seconds_of(&mut writer, &mut recorder, second..=second);
+        second += 1;
+    }
+    // As if the first write to the new file had failed.
+    std::fs::write(&path, "").unwrap();
+    (writer.headless, writer.files.written) = (true, 0);
+    seconds_of(&mut writer, &mut recorder, second..=second + 2);
+    std::fs::remove_file(dir.path().join("log.1")).unwrap();
+    assert_eq!(read_log(&path).unwrap().report.workload("storm").unwrap().attempts, (second + 2) * 10);
 }

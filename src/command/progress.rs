@@ -79,13 +79,13 @@ impl Bars {
 impl EventSink for Bars {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { scenario, target, seed } => {
+            Event::RunStarted { scenario, target, seed, .. } => {
                 let _ = self.all.println(started(scenario, target, *seed));
             }
             Event::Notice { text } => {
                 let _ = self.all.println(format!("note: {text}"));
             }
-            Event::PhaseStarted { workload, expected } => self.add(workload, *expected),
+            Event::PhaseStarted { workload, expected, .. } => self.add(workload, *expected),
             Event::Interval { workload, progress, .. } => self.update(workload, progress),
             Event::PhaseEnded { workload, progress, .. } => {
                 self.update(workload, progress);
@@ -139,7 +139,7 @@ impl Lines {
 impl EventSink for Lines {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { scenario, target, seed } => say(&started(scenario, target, *seed)),
+            Event::RunStarted { scenario, target, seed, .. } => say(&started(scenario, target, *seed)),
             Event::Notice { text } => say(&format!("note: {text}")),
             Event::Interval { workload, at_ns, progress } if self.is_due(workload, *at_ns) => {
                 say(&format!("{:7.0} s  {workload}: {}", *at_ns as f64 / 1e9, words(progress)));

@@ -206,7 +206,7 @@ impl Ready<'_> {
             gates.judge(&mut report);
         }
         if let Some(log) = log {
-            report.remarks.extend(assemble::unnamed(&outcome));
+            report.remarks.extend(assemble::unnamed(&outcome).into_iter().chain(log.left_out()));
             log.finish(&report);
         }
         if let Some(path) = &common.output {

@@ -5,12 +5,14 @@
 
 mod endings;
 pub mod http;
+mod occupancy;
 mod ports;
 mod silence;
 mod socket;
 mod status;
 
 pub use endings::{Step, failure_of};
+pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
 pub use silence::{SilenceError, silence, silence_but_for_resets, unsilence, vanish};
 pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};

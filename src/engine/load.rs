@@ -5,15 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
 use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
-use crate::connection::PortPool;
+use crate::connection::{Occupancy, PortPool};
 use crate::diagnose::HostEvidence;
-use crate::event::{Event, IntentBook, SectionCourse, WorkloadId};
+use crate::event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use crate::stats::{ProbeOutcome, Recorder};
 use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
@@ -44,14 +43,14 @@ pub(super) fn execute(
     clock: Clock,
     book: Arc<IntentBook>,
     stop: Stop,
-    events: &Sender<Event>,
+    events: &Backlog,
 ) -> Result<Loaded, RunError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     let shared = Shared {
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports.range(), plan.seed))),
         book,
-        open: Rc::new(Cell::new(0)),
+        occupancy: Rc::default(),
         notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
         clock,
@@ -87,14 +86,16 @@ pub(super) fn execute(
                 continue;
             }
             outcomes.extend(run_group(&group, contexts, &shared, prober.as_ref(), events).await);
-            tell_examination(events, course.as_mut(), &outcomes, || prober.as_ref().map(Prober::so_far));
+            tell_examination(events, course.as_mut(), &outcomes, shared.clock, || {
+                prober.as_ref().map(Prober::so_far)
+            });
         }
         if let Some(prober) = &prober {
             let limit = if shared.stop.is_stopping() { LAST_READING / 10 } else { LAST_READING };
             prober.last_reading(limit).await;
             // The log has what the report will have.
             tell_probes(events, Some(prober), SectionCourse::Ended, shared.clock.now_ns());
-            tell_examination(events, course.as_mut(), &outcomes, || Some(prober.so_far()));
+            tell_examination(events, course.as_mut(), &outcomes, shared.clock, || Some(prober.so_far()));
         }
         let host = machine.host(shared.late_connects.get());
         Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
@@ -106,7 +107,7 @@ pub(super) fn execute(
 struct Shared {
     ports: Rc<RefCell<PortPool>>,
     book: Arc<IntentBook>,
-    open: Rc<Cell<u32>>,
+    occupancy: Rc<Occupancy>,
     notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
     clock: Clock,
@@ -131,7 +132,7 @@ impl Shared {
             ports: Rc::new(RefCell::new(own_ports(plan.ports.range(), plan.seed))),
             book: Arc::clone(&self.book),
             capacity: plan.device.capacity,
-            open: Rc::clone(&self.open),
+            occupancy: Rc::clone(&self.occupancy),
         };
         Some(Prober::start(&config, &context))
     }
@@ -149,7 +150,7 @@ impl Shared {
             source: plan.source,
             seed: plan.seed.wrapping_add(u64::from(id.0)),
             capacity: plan.device.capacity,
-            open: Rc::clone(&self.open),
+            occupancy: Rc::clone(&self.occupancy),
             outage_maker: outage_maker(plan),
             silencer: silencer(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),
@@ -187,13 +188,14 @@ async fn run_group(
     contexts: Vec<Context>,
     shared: &Shared,
     prober: Option<&Prober>,
-    events: &Sender<Event>,
+    events: &Backlog,
 ) -> Vec<WorkloadOutcome> {
     for phase in group {
-        tell(
-            events,
-            Event::PhaseStarted { workload: phase.name.clone(), expected: phase.workload.expected() },
-        );
+        events.tell(Event::PhaseStarted {
+            workload: phase.name.clone(),
+            at_ns: shared.clock.now_ns(),
+            expected: phase.workload.expected(),
+        });
     }
     let ends: Vec<Cell<Option<u64>>> = group.iter().map(|_| Cell::new(None)).collect();
     let all = async {
@@ -224,7 +226,7 @@ async fn run_group(
     }
     let now = shared.clock.now_ns();
     for notice in shared.notices.borrow_mut().take() {
-        tell(events, Event::Notice { text: notice });
+        events.tell(Event::Notice { text: notice });
     }
     tell_probes(events, prober, SectionCourse::Ended, now);
     let each = group.iter().zip(&contexts).zip(&ends);
@@ -233,7 +235,7 @@ async fn run_group(
         let progress = context.recorder.borrow().progress();
         let at_ns = end.get().unwrap_or(now);
         tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
-        tell(events, Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });
+        events.tell(Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });
         let recorder = context.recorder.replace(Recorder::new(now, phase.workload.main_phase()));
         WorkloadOutcome {
             name: phase.name.clone(),
@@ -251,10 +253,10 @@ fn tick(
     contexts: &[Context],
     ends: &[Cell<Option<u64>>],
     shared: &Shared,
-    events: &Sender<Event>,
+    events: &Backlog,
 ) {
     for notice in shared.notices.borrow_mut().take() {
-        tell(events, Event::Notice { text: notice });
+        events.tell(Event::Notice { text: notice });
     }
     let at_ns = shared.clock.now_ns();
     for ((phase, context), end) in group.iter().zip(contexts).zip(ends) {
@@ -264,20 +266,20 @@ fn tick(
             let progress = context.recorder.borrow_mut().roll(at_ns);
             tell_outages(events, phase, context);
             tell_half_open(events, phase, context, SectionCourse::UnderWay, at_ns);
-            tell(events, Event::Interval { workload: phase.name.clone(), at_ns, progress });
+            events.tell(Event::Interval { workload: phase.name.clone(), at_ns, progress });
         }
     }
 }
 
-fn tell_outages(events: &Sender<Event>, phase: &PlannedPhase, context: &Context) {
+fn tell_outages(events: &Backlog, phase: &PlannedPhase, context: &Context) {
     for outage in context.recorder.borrow_mut().new_outages() {
-        tell(events, Event::Outage { workload: phase.name.clone(), outage });
+        events.tell(Event::Outage { workload: phase.name.clone(), outage });
     }
 }
 
 /// What silenced connections came to since the last time.
 fn tell_half_open(
-    events: &Sender<Event>,
+    events: &Backlog,
     phase: &PlannedPhase,
     context: &Context,
     course: SectionCourse,
@@ -286,36 +288,32 @@ fn tell_half_open(
     let Some(news) = context.recorder.borrow_mut().half_open_news(course, at_ns) else { return };
     let workload = || phase.name.clone();
     if !news.connections.is_empty() {
-        tell(events, Event::Silenced { workload: workload(), connections: news.connections });
+        events.tell(Event::Silenced { workload: workload(), connections: news.connections });
     }
     if let Some(section) = news.section {
         let section = Arc::new(section);
-        tell(events, Event::HalfOpen { workload: workload(), at_ns, course, section });
+        events.tell(Event::HalfOpen { workload: workload(), at_ns, course, section });
     }
 }
 
 /// What the probes have come to, where it is time to tell it.
-fn tell_probes(events: &Sender<Event>, prober: Option<&Prober>, course: SectionCourse, at_ns: u64) {
+fn tell_probes(events: &Backlog, prober: Option<&Prober>, course: SectionCourse, at_ns: u64) {
     let Some(probed) = prober.and_then(|prober| prober.news(course, at_ns)) else { return };
-    tell(events, Event::Probed { at_ns, probed: Arc::new(probed) });
+    events.tell(Event::Probed { at_ns, probed: Arc::new(probed) });
 }
 
 /// What an examination has come to, where the course is one.
 fn tell_examination(
-    events: &Sender<Event>,
+    events: &Backlog,
     course: &mut dyn Course,
     outcomes: &[WorkloadOutcome],
+    clock: Clock,
     probes: impl Fn() -> Option<ProbeOutcome>,
 ) {
     if let (Some(examination), Some(last)) = (course.ended(outcomes, &probes), outcomes.last()) {
         let examination = Arc::new(examination);
-        tell(events, Event::Examined { workload: last.name.clone(), examination });
+        events.tell(Event::Examined { workload: last.name.clone(), at_ns: clock.now_ns(), examination });
     }
-}
-
-/// Tells the dispatcher; one that cannot keep up misses a line of progress rather than holding up the load.
-fn tell(events: &Sender<Event>, event: Event) {
-    let _ = events.try_send(event);
 }
 
 type Running<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;

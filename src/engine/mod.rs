@@ -27,11 +27,9 @@ pub use weigh::Watched;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-
 use crate::clock::Clock;
 use crate::diagnose::Diagnosis;
-use crate::event::{Event, EventSink, IntentBook};
+use crate::event::{Backlog, Event, EventSink, IntentBook};
 use crate::workload::StopSource;
 
 /// Runs `plan` to its end, telling `sink` about it.
@@ -52,17 +50,23 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         scenario: plan.scenario.clone(),
         target: plan.target.clone(),
         seed: plan.seed,
+        start_unix_ns: clock.start_unix_ns(),
     });
     let stop = StopSource::default();
     let book = Arc::new(IntentBook::default());
-    let (events, incoming) = mpsc::channel(1_024);
+    let events = Backlog::default();
+    let incoming = events.clone();
+    // Which port a device will dial is known before the capture is open, and nothing listens on it before.
+    let (source, peer) = (plan.source, plan.endpoints.http.ip());
+    let ports = plan.phases.iter_mut().filter_map(|phase| phase.workload.take_port(source, peer));
+    let ports: Vec<u16> = ports.collect();
     let names = plan.phases.iter().map(|phase| phase.name.clone()).collect();
     // The capture is open before the first SYN.
     let link = link::Link::of(&plan, clock);
     let watch = watch::start(
         &plan.watch,
         &plan.endpoints,
-        plan.phases.iter().find_map(|phase| phase.workload.listens_on()).filter(|port| *port > 0),
+        ports.first().copied(),
         names,
         Arc::clone(&book),
         clock,
@@ -141,7 +145,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The dispatcher at work.
 struct Running<'a> {
     sink: &'a mut dyn EventSink,
-    incoming: mpsc::Receiver<Event>,
+    incoming: Backlog,
     ended: Ended,
 }
 
@@ -156,7 +160,7 @@ impl Running<'_> {
         let mut look = tokio::time::interval(LOOK);
         while !over() {
             tokio::select! {
-                Some(event) = self.incoming.recv() => self.sink.event(&event),
+                event = self.incoming.next() => self.sink.event(&event),
                 _ = look.tick() => {}
                 signal = signals.next() => match (signal, self.ended) {
                     (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
@@ -178,7 +182,7 @@ impl Running<'_> {
 
     /// Passes on what is still under way.
     fn drain(&mut self) {
-        while let Ok(event) = self.incoming.try_recv() {
+        while let Some(event) = self.incoming.try_next() {
             self.sink.event(&event);
         }
     }

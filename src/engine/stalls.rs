@@ -8,14 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 
-use crate::clock::{Clock, nanos};
+use crate::clock::{Clock, STALL, nanos};
 use crate::diagnose::{HostEvidence, Stalls as Sums, StoodStill};
 
 /// How long the task sleeps.
 const STEP: Duration = Duration::from_millis(20);
-
-/// Lateness from here on is a stall: far above what a scheduler's time slices do to a machine in use.
-const STALL: Duration = Duration::from_millis(50);
 
 /// From here on it is remembered when it was: probes and heartbeats go unanswered in it.
 const LONG: Duration = Duration::from_millis(200);

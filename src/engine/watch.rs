@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc::Sender;
-
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use super::sight::{Sight, Surroundings};
 use super::weigh::Watched;
 use crate::clock::Clock;
 use crate::diagnose::Classed;
-use crate::event::{AnomalyClass, AwaySpell, Endpoints, Event, IntentBook, Occurrence};
+use crate::event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
 use crate::observe::capture::{
     Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
 };
@@ -59,19 +57,11 @@ struct Watcher {
 /// Where occurrences go.
 struct Notes {
     writer: Option<Writer>,
-    events: Sender<Event>,
+    events: Backlog,
     told: u32,
     untold: u64,
-    cut: Cut,
     packets: u64,
     link: Link,
-}
-
-/// Whether the reporters know that further anomalies are only counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Untold,
-    Told,
 }
 
 /// Opens the capture, or says why there is none. `dialled` is a port of this machine's that the device dials.
@@ -83,7 +73,7 @@ pub(super) fn start(
     workloads: Vec<String>,
     book: Arc<IntentBook>,
     clock: Clock,
-    events: Sender<Event>,
+    events: Backlog,
     link: Link,
 ) -> Result<Watch, Packets> {
     if plan.capturing == Capturing::Off {
@@ -109,7 +99,7 @@ pub(super) fn start(
     let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
     let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book)
         .of_a_device_that_dials(dialled);
-    let notes = Notes { writer, events, told: 0, untold: 0, cut: Cut::Untold, packets: 0, link };
+    let notes = Notes { writer, events, told: 0, untold: 0, packets: 0, link };
     let watcher = Watcher { capture, sight, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
@@ -227,17 +217,14 @@ impl Surroundings for Notes {
         }
         if self.told == EVENTS {
             self.untold += 1;
-            if self.cut == Cut::Untold && self.events.try_send(Event::AnomaliesCut { told: EVENTS }).is_ok() {
-                self.cut = Cut::Told;
+            if self.untold == 1 {
+                self.events.tell(Event::AnomaliesCut { told: EVENTS });
             }
             return;
         }
         let workload = classed.workload.map(str::to_owned);
-        // A dispatcher that cannot keep up misses a line of its log, not a count.
-        match self.events.try_send(Event::Anomaly { workload, occurrence: Arc::new(occurrence) }) {
-            Ok(()) => self.told += 1,
-            Err(_) => self.untold += 1,
-        }
+        self.events.tell(Event::Anomaly { workload, occurrence: Arc::new(occurrence) });
+        self.told += 1;
     }
 }
 
@@ -285,20 +272,14 @@ mod tests {
     #[test]
     fn anomalies_beyond_those_that_are_told_are_counted_and_that_is_told_once() {
         let clock = Clock::start();
-        let (events, mut told) = tokio::sync::mpsc::channel(4_096);
-        let mut notes = Notes {
-            writer: None,
-            events,
-            told: 0,
-            untold: 0,
-            cut: Cut::Untold,
-            packets: 0,
-            link: Link::real(clock),
-        };
+        let events = Backlog::default();
+        let told = events.clone();
+        let mut notes =
+            Notes { writer: None, events, told: 0, untold: 0, packets: 0, link: Link::real(clock) };
         let classed = Classed { class: AnomalyClass::Device, workload: None };
         (0..i64::from(EVENTS) + 5).for_each(|n| notes.heard(n, occurrence(n), classed));
         let mut events = Vec::new();
-        while let Ok(event) = told.try_recv() {
+        while let Some(event) = told.try_next() {
             events.push(event);
         }
         let cuts =

@@ -21,7 +21,8 @@ impl WorkloadId {
 pub enum Intent {
     /// Nothing that excuses the device: request, response, orderly close.
     Plain = 1,
-    /// More connections at once than the device says it can hold: a SYN may go unanswered.
+    /// More connections at once than the device says it can hold, those from which the host vanished a moment ago
+    /// included: a SYN may go unanswered.
     BeyondCapacity = 2,
     /// The host shut down writing and goes on reading.
     HalfClosed = 3,

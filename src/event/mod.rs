@@ -6,6 +6,7 @@
 
 mod anomaly;
 mod away;
+mod backlog;
 mod ending;
 mod endpoints;
 mod episode;
@@ -29,6 +30,7 @@ pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
 };
 pub use away::{AwayCause, AwaySpell};
+pub use backlog::Backlog;
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;

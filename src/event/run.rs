@@ -66,6 +66,8 @@ pub enum Event {
         target: String,
         /// The seed of everything random.
         seed: u64,
+        /// When, nanoseconds since the Unix epoch.
+        start_unix_ns: i64,
     },
     /// A remark for the person who waits, as `no capture: ...`.
     Notice {
@@ -76,6 +78,8 @@ pub enum Event {
     PhaseStarted {
         /// Its name in the scenario.
         workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
         /// How much it will do, where that is known: transactions, or nanoseconds of running.
         expected: Expected,
     },
@@ -107,6 +111,11 @@ pub enum Event {
         /// What of it is known.
         outage: OutageRow,
     },
+    /// So many outages in all were not told one by one: those who report could not keep up.
+    OutagesLeftOut {
+        /// How many.
+        rows: u64,
+    },
     /// The host fell silent on connections, or what became of them is known.
     Silenced {
         /// Its name in the scenario.
@@ -129,6 +138,8 @@ pub enum Event {
     Examined {
         /// The workload that has just ended.
         workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
         /// What is known by now, shared because several reporters may keep it.
         examination: Arc<Examination>,
     },

@@ -8,17 +8,17 @@ mod pending;
 mod tcp;
 mod telemetry;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, nanos};
-use crate::connection::{Connector, PortPool, PortRange, Timeouts};
+use crate::connection::{Connector, Occupancy, PortPool, PortRange, Timeouts};
 use crate::event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
 use crate::stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
@@ -83,8 +83,8 @@ pub struct ProbeContext {
     pub book: Arc<IntentBook>,
     /// How many connections the device says it holds at once.
     pub capacity: Option<u32>,
-    /// Connections that the workloads hold open.
-    pub open: Rc<Cell<u32>>,
+    /// What the device may hold of the workloads' connections.
+    pub occupancy: Rc<Occupancy>,
 }
 
 impl ProbeContext {
@@ -103,10 +103,7 @@ impl ProbeContext {
 
     /// A probe beyond what the device says it holds may go unanswered.
     fn intent(&self) -> Intent {
-        match self.capacity {
-            Some(capacity) if self.open.get() >= capacity => Intent::BeyondCapacity,
-            _ => Intent::Plain,
-        }
+        self.occupancy.intent(Intent::Plain, self.capacity, Instant::now())
     }
 }
 

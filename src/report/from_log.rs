@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::cut_off::{self, Silenced};
 use super::found;
 use super::log_lines::{
-    AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LogLine, LogStart, OutageLine, PhaseStart,
-    SilencedLine, Totals,
+    AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LEFT_OUT, LogLine, LogStart, OutageLine,
+    PhaseStart, SilencedLine, Totals,
 };
 use super::thresholds::Gates;
 use super::{
@@ -196,7 +196,9 @@ impl Builder {
                             .into(),
                     );
                 }
-                if notice.text.starts_with(cut_off::NO_PACKETS) {
+                if notice.text.starts_with(LEFT_OUT) {
+                    self.left_out(notice.text);
+                } else if notice.text.starts_with(cut_off::NO_PACKETS) {
                     self.no_packets = Some(notice.text);
                 }
                 true
@@ -206,6 +208,14 @@ impl Builder {
                 true
             }
         }
+    }
+
+    /// A later remark counts what an earlier one of its kind did as well.
+    fn left_out(&mut self, text: String) {
+        let kind = |text: &str| text.strip_prefix(LEFT_OUT)?.split(' ').nth(1).map(str::to_owned);
+        let which = kind(&text);
+        self.remarks.retain(|remark| !(remark.starts_with(LEFT_OUT) && kind(remark) == which));
+        self.remarks.push(text);
     }
 
     fn begin(&mut self, start: LogStart) -> bool {

@@ -161,6 +161,23 @@ pub fn anomalies_cut(told: u32) -> String {
 /// How that begins.
 pub(super) const CUT: &str = "no more than ";
 
+/// The remark on outages that are told no more, since the log's disk did not keep up.
+#[must_use]
+pub fn outages_left_out(rows: u64) -> String {
+    format!(
+        "{LEFT_OUT}{rows} outages are counted and not told one by one: the log could not be written in time"
+    )
+}
+
+/// The remark on lines that a disk without room took no more.
+#[must_use]
+pub fn lines_left_out(lines: u64) -> String {
+    format!("{LEFT_OUT}{lines} lines are not in the log: it could not be written for too long")
+}
+
+/// How those remarks begin.
+pub(super) const LEFT_OUT: &str = "left out: ";
+
 /// A remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoticeLine {

@@ -36,7 +36,8 @@ pub(crate) use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
-    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut,
+    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut, lines_left_out,
+    outages_left_out,
 };
 pub use model::{
     Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION,

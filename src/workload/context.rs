@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::outage::OutageMaker;
 use crate::clock::Clock;
-use crate::connection::{Connector, PortPool, Timeouts};
+use crate::connection::{Connector, Occupancy, PortPool, Timeouts};
 use crate::event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
 use crate::stats::Recorder;
 
@@ -90,8 +90,8 @@ pub struct Context {
     pub seed: u64,
     /// How many connections the device says it holds at once.
     pub capacity: Option<u32>,
-    /// Connections that all workloads of the run hold open or are opening.
-    pub open: Rc<Cell<u32>>,
+    /// What the device may hold of the connections of all workloads of the run.
+    pub occupancy: Rc<Occupancy>,
     /// Cuts the device's link, where the target has a link that can be cut.
     pub outage_maker: Option<Rc<dyn OutageMaker>>,
     /// Falls silent on single connections, where the target has a link that can do that.
@@ -123,20 +123,15 @@ impl Context {
     /// capacity that the device states, nothing else matters.
     #[must_use]
     pub fn intent(&self, planned: Intent) -> Intent {
-        match self.capacity {
-            Some(capacity) if self.open.get() >= capacity && planned == Intent::Plain => {
-                Intent::BeyondCapacity
-            }
-            _ => planned,
-        }
+        self.occupancy.intent(planned, self.capacity, Instant::now())
     }
 
     /// Counts one connection until the answer is dropped.
     #[must_use]
     pub fn hold_one(&self) -> Held {
-        self.open.set(self.open.get() + 1);
+        self.occupancy.enter();
         self.recorder.borrow_mut().opened();
-        Held { open: Rc::clone(&self.open), recorder: Rc::clone(&self.recorder) }
+        Held { occupancy: Rc::clone(&self.occupancy), recorder: Rc::clone(&self.recorder) }
     }
 
     /// Says something to the person who waits, once for each text.
@@ -146,6 +141,9 @@ impl Context {
 
     /// Records an attempt that began at `from` and ends now.
     pub fn attempted(&self, from: Instant, outcome: Result<(), Failure>) {
+        if outcome.is_ok() {
+            self.occupancy.served(self.capacity);
+        }
         let mut recorder = self.recorder.borrow_mut();
         recorder.attempt(self.clock.at_ns(from), self.clock.now_ns(), outcome);
     }
@@ -186,13 +184,13 @@ impl Notices {
 /// One open connection, counted.
 #[derive(Debug)]
 pub struct Held {
-    open: Rc<Cell<u32>>,
+    occupancy: Rc<Occupancy>,
     recorder: Rc<RefCell<Recorder>>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
+        self.occupancy.leave();
         self.recorder.borrow_mut().closed();
     }
 }

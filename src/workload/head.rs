@@ -353,9 +353,14 @@ impl Storm {
                 return (sample, false);
             }
             Close::Vanish => {
-                if let Err(error) = connection.vanish() {
-                    self.context.notice(error.to_string());
-                    self.context.recorder.borrow_mut().refused(|| error.to_string());
+                // It may have been opened beyond the device's capacity: that intention is replaced.
+                self.context.book.note(connection.port(), self.context.id, Intent::Vanished);
+                match connection.vanish() {
+                    Ok(()) => self.context.occupancy.vanish(closing),
+                    Err(error) => {
+                        self.context.notice(error.to_string());
+                        self.context.recorder.borrow_mut().refused(|| error.to_string());
+                    }
                 }
                 return (sample, false);
             }

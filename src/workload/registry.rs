@@ -4,6 +4,7 @@
 //! keys of a scenario, and the report echoes it. A key of a file is the flag's name with underscores.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -43,6 +44,13 @@ pub trait Workload: Send {
     /// The TCP port of this machine on which it waits for devices that dial in; `None` where it dials itself.
     fn listens_on(&self) -> Option<u16> {
         None
+    }
+
+    /// Takes that port, a free one where it is 0, on `source` or any address of the family of `peer`, and tells which it
+    /// is. It does not listen on it before it runs: whoever dials is refused until the capture is open.
+    fn take_port(&mut self, source: Option<IpAddr>, peer: IpAddr) -> Option<u16> {
+        let _ = (source, peer);
+        self.listens_on()
     }
 
     /// Runs it to its end.

@@ -3,7 +3,9 @@
 
 use espstress::diagnose::FindingId;
 use espstress::event::AnomalyClass;
+use espstress::observe::file::Reader;
 use espstress::report::Report;
+use espstress::wire;
 
 use super::{of_class, on_twin, said};
 
@@ -47,4 +49,26 @@ fn a_twin_that_dials_in_and_is_gone_for_good_fails() {
     assert_eq!(said(&report), [FindingId::DeviceUnreachable]);
     let sum = report.workloads[0].outage_summary.as_ref().unwrap();
     assert!(sum.dialled[0].away_since_s.is_some() && sum.unrecovered == 1, "{sum:?}");
+}
+
+#[test]
+fn every_connection_of_a_twin_that_dials_in_is_captured_from_its_syn_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let pcap = dir.path().join("packets.pcapng");
+    let arguments = format!("outage twin --listen 8123 -d 6s --no-probes --pcap {}", pcap.display());
+    let Some(report) = on_twin(&arguments) else { return };
+    let dialled = &report.workloads[0].outage_summary.as_ref().unwrap().dialled[0];
+    let mut packets = Reader::open(&pcap).unwrap();
+    let (mut syns, mut answers) = (0, 0);
+    while let Some(record) = packets.next_record() {
+        let Ok(segment) = wire::decode(wire::Link::Ethernet, record.bytes, record.bytes.len()) else {
+            continue;
+        };
+        if segment.flags.has(wire::Flags::SYN) {
+            syns += u64::from(segment.destination_port == 8_123);
+            answers += u64::from(segment.source_port == 8_123);
+        }
+    }
+    assert!(dialled.connections >= 1, "{dialled:?}");
+    assert_eq!((syns, answers), (dialled.connections, dialled.connections));
 }

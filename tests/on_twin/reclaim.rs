@@ -1,6 +1,8 @@
 //! When the device takes back the sockets of peers that vanished: its keep-alive, as the options of the socket have it.
 
-use super::{on_twins, says};
+use espstress::event::AnomalyClass;
+
+use super::{of_class, on_twin, on_twins, said, says};
 
 /// What reclaim may take beyond the keep-alive's own time, seconds. lwIP looks at it in `tcp_slowtmr`, each 500 ms,
 /// and acts on the first look after the time is over; the host's last ACK may come 40 ms after its silence. As much
@@ -35,4 +37,15 @@ fn sockets_come_back_after_idle_time_and_interval_times_count_whatever_made_the_
         }
         says(report, &[]);
     }
+}
+
+#[test]
+fn vanished_connections_that_a_robust_device_still_holds_are_room_that_the_run_has_taken() {
+    let Some(report) = on_twin("head twin --close vanish --rate 1/s -d 20s") else { return };
+    let w = &report.workloads[0];
+    // It was full: some had to wait until keep-alive had found out, and so had the probes.
+    assert!(w.attempts > w.succeeded && w.succeeded > 4, "{} of {}", w.succeeded, w.attempts);
+    assert!(!of_class(&report, AnomalyClass::Provoked).is_empty());
+    assert_eq!(of_class(&report, AnomalyClass::Device), Vec::<String>::new());
+    assert_eq!(said(&report), []);
 }

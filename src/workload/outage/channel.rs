@@ -7,6 +7,7 @@ use espstress_device::framed::{Kind, Subscribe};
 use tokio::sync::watch;
 
 use super::ledger::{Acked, Memory, ReceiveLedger, SendLedger};
+use super::patience::Silence;
 use super::shared::{Mode, Order, Shared};
 use super::wire::{self, Message, Reader};
 use crate::connection::{Connection, HostClosed, Refused, Turn};
@@ -67,7 +68,7 @@ pub(super) struct Channel {
     ever_up: bool,
     order: Order,
     next_beat: Instant,
-    heard: Instant,
+    silence: Silence,
     standing: Standing,
     /// Reports taken.
     reports: u64,
@@ -92,7 +93,7 @@ impl Channel {
             ever_up: false,
             order,
             next_beat: now,
-            heard: now,
+            silence: Silence::new(now),
             standing: Standing::Subscribing(now),
             reports: 0,
         }
@@ -191,7 +192,7 @@ impl Channel {
         self.reader.start();
         self.out.clear();
         self.sent = 0;
-        self.heard = now;
+        self.silence.heard(now);
         self.standing = Standing::Subscribing(now + self.shared.connector.timeouts.read);
         // An order that came meanwhile is taken at the first turn; a mute one must act on this connection as well.
         self.order = Order { mode: Mode::Beat, poke: orders.borrow().poke };
@@ -234,7 +235,7 @@ impl Channel {
                     }
                 }
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    if let Some(ended) = self.due() {
+                    if let Some(ended) = self.due(deadline) {
                         return ended;
                     }
                 }
@@ -253,16 +254,17 @@ impl Channel {
         if self.order.mode != Mode::Idle
             && let Some(silence) = self.shared.rule.silence
         {
-            deadline = deadline.min(self.heard + silence);
+            deadline = deadline.min(self.silence.ends(silence));
         }
         deadline
     }
 
     /// Does what the time asks for.
-    fn due(&mut self) -> Option<Ended> {
+    fn due(&mut self, wanted: Instant) -> Option<Ended> {
         let now = Instant::now();
-        let silence = self.shared.rule.silence;
-        if self.order.mode != Mode::Idle && silence.is_some_and(|silence| now >= self.heard + silence) {
+        self.silence.woke(wanted, now);
+        let limit = self.shared.rule.silence;
+        if self.order.mode != Mode::Idle && limit.is_some_and(|limit| now >= self.silence.ends(limit)) {
             self.shared.hearing.borrow_mut().noticed(now);
             return Some(Ended::Silence);
         }
@@ -319,7 +321,7 @@ impl Channel {
                 _ => {}
             }
             if before.mode == Mode::Idle || order.mode == Mode::Idle {
-                self.heard = now;
+                self.silence.heard(now);
                 self.subscribe();
             }
         }
@@ -340,7 +342,7 @@ impl Channel {
             Turn::Read(n) => n,
         };
         let now = Instant::now();
-        self.heard = now;
+        self.silence.heard(now);
         self.shared.hearing.borrow_mut().heard(now);
         self.shared.context.recorder.borrow_mut().bytes(0, received as u64);
         let mut reader = std::mem::take(&mut self.reader);
@@ -445,13 +447,13 @@ impl Channel {
         };
         if !was_up {
             drop(recorder);
-            self.not_opened(self.heard, failure);
+            self.not_opened(self.silence.last(), failure);
             return;
         }
         if !self.shared.expected.get() {
             fates.died_outside += 1;
             for _ in 0..waiting.max(1) {
-                recorder.attempt(clock.at_ns(self.heard), clock.now_ns(), Err(failure));
+                recorder.attempt(clock.at_ns(self.silence.last()), clock.now_ns(), Err(failure));
             }
             self.shared.trouble.notify_one();
         }

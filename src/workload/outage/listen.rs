@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::door::{Door, DoorError};
 use super::settings::Params;
 use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
@@ -74,13 +75,11 @@ struct Away {
 }
 
 /// Waits for devices until the time is over.
-pub(super) async fn serve(context: &Context, params: &Params, port: u16) {
-    let address = SocketAddr::new(context.source.unwrap_or_else(|| any(context.endpoints.http.ip())), port);
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => return unavailable(context, format!("cannot listen on {address}: {error}")),
+pub(super) async fn serve(context: &Context, params: &Params, door: Result<Door, DoorError>) {
+    let (listener, bound) = match door.and_then(Door::open) {
+        Ok(opened) => opened,
+        Err(error) => return unavailable(context, error.to_string()),
     };
-    let bound = listener.local_addr().unwrap_or(address);
     // Every connection that is dialled has this port at its end.
     context.book.note(bound.port(), context.id, Intent::Plain);
     context.notice(format!("waiting for devices to dial {}", places(bound)));
@@ -108,14 +107,6 @@ pub(super) async fn serve(context: &Context, params: &Params, port: u16) {
 fn unavailable(context: &Context, reason: String) {
     context.notice(reason.clone());
     context.recorder.borrow_mut().outage().unavailable = Some(reason);
-}
-
-/// Every address of the family of `peer`.
-const fn any(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    }
 }
 
 /// What a device may dial: each address of this machine, with the port.

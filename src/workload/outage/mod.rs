@@ -2,10 +2,12 @@
 
 mod channel;
 mod director;
+mod door;
 mod hearing;
 mod ledger;
 mod listen;
 mod maker;
+mod patience;
 mod presence;
 mod settings;
 mod shared;
@@ -15,11 +17,14 @@ mod wire;
 pub use maker::{Made, MakeError, Making, OutageMaker};
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 use self::channel::Channel;
 use self::director::{Director, Means};
+use self::door::Door;
 use self::maker::{CommandMaker, DeviceMaker};
 use self::presence::Meaning;
 use self::settings::{By, Params};
@@ -42,12 +47,14 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug)]
 struct Outage {
     params: Params,
+    /// The port for devices that dial in, taken and not listened on yet.
+    door: Mutex<Option<Door>>,
 }
 
 impl Outage {
     fn new(params: Params) -> Result<Self, ParamError> {
         params.check()?;
-        Ok(Self { params })
+        Ok(Self { params, door: Mutex::default() })
     }
 
     /// What was asked for, or the best that this target allows.
@@ -203,6 +210,15 @@ impl Workload for Outage {
         self.params.listen
     }
 
+    fn take_port(&mut self, source: Option<IpAddr>, peer: IpAddr) -> Option<u16> {
+        let port = self.params.listen?;
+        // What is refused here is refused again when the workload runs, and told there.
+        let door = Door::take(source, peer, port).ok();
+        let taken = door.as_ref().map_or(port, Door::port);
+        *self.door.get_mut().unwrap_or_else(PoisonError::into_inner) = door;
+        Some(taken)
+    }
+
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
             let rule = self.params.rule();
@@ -212,7 +228,12 @@ impl Workload for Outage {
                 quiet_ns: nanos(rule.quiet),
             };
             match self.params.listen {
-                Some(port) => listen::serve(&context, &self.params, port).await,
+                Some(port) => {
+                    let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let peer = context.endpoints.http.ip();
+                    let door = door.map_or_else(|| Door::take(context.source, peer, port), Ok);
+                    listen::serve(&context, &self.params, door).await;
+                }
                 None => self.hold(context).await,
             }
         })

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::listen::Table;
+use super::patience::Silence;
 use crate::event::Failure;
 use crate::stats::MessageLedger;
 use crate::workload::context::Stop;
@@ -96,9 +97,10 @@ impl Talk {
     pub(super) async fn follow(&mut self, table: &Table, id: u8, mut stop: Stop) -> Left {
         // Two thirds of the time-out, as the other side.
         let keep_alive = table.timeout * 2 / 3;
-        let mut heard = Instant::now();
-        let mut said = heard;
-        let mut next_data = heard + table.data_interval;
+        let start = Instant::now();
+        let mut silence = Silence::new(start);
+        let mut said = start;
+        let mut next_data = start + table.data_interval;
         loop {
             while let Some(line) = self.line() {
                 self.take(&line, table, id);
@@ -106,21 +108,23 @@ impl Talk {
             if self.have.len() > MAX_LINE {
                 return Left::Failed(Failure::BadResponse);
             }
-            let next = next_data.min(said + keep_alive).min(heard + table.timeout);
+            let next = next_data.min(said + keep_alive).min(silence.ends(table.timeout));
             tokio::select! {
                 biased;
                 () = stop.stopped() => return Left::Stopped,
                 read = self.stream.read_buf(&mut self.have) => match read {
                     Ok(0) => return Left::Closed,
                     Ok(n) => {
-                        heard = Instant::now();
-                        table.heard(id, heard, n as u64);
+                        let now = Instant::now();
+                        silence.heard(now);
+                        table.heard(id, now, n as u64);
                     }
                     Err(_) => return Left::Failed(Failure::ReadReset),
                 },
                 () = tokio::time::sleep_until(next.into()) => {
                     let now = Instant::now();
-                    if now >= heard + table.timeout {
+                    silence.woke(next, now);
+                    if now >= silence.ends(table.timeout) {
                         return Left::Silent;
                     }
                     let line = if now >= next_data {

@@ -1,0 +1,92 @@
+//! The port on which devices dial in: taken before the run's capture is open, so that the capture knows it, and opened
+//! after, so that no connection is older than the capture.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+/// A port that is taken, and on which nothing listens yet: whoever dials it is refused.
+#[derive(Debug)]
+pub(super) struct Door {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+/// Why devices cannot dial in.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub(super) struct DoorError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Door {
+    /// Takes `port`, a free one where it is 0, on `source` or any address of the family of `peer`.
+    pub(super) fn take(source: Option<IpAddr>, peer: IpAddr, port: u16) -> Result<Self, DoorError> {
+        let address = SocketAddr::new(source.unwrap_or_else(|| any(peer)), port);
+        let bind = || {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            // Connections of an earlier run may still be in TIME_WAIT.
+            #[cfg(unix)]
+            socket.set_reuse_address(true)?;
+            socket.bind(&address.into())?;
+            let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+            Ok(Self { socket, address: bound })
+        };
+        bind().map_err(|source| DoorError { address, source })
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Listens from now on, on this thread's runtime.
+    pub(super) fn open(self) -> Result<(TcpListener, SocketAddr), DoorError> {
+        let Self { socket, address } = self;
+        let open = || {
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket.into())
+        };
+        open().map(|listener| (listener, address)).map_err(|source| DoorError { address, source })
+    }
+}
+
+/// Every address of the family of `peer`.
+const fn any(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[tokio::test]
+    async fn whoever_dials_is_refused_until_the_door_is_open() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let door = Door::take(Some(here), here, 0).unwrap();
+        let address = SocketAddr::new(here, door.port());
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let (_listener, bound) = door.open().unwrap();
+        assert_eq!(bound, address);
+        TcpStream::connect(address).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_an_error_with_its_address() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let other = std::net::TcpListener::bind((here, 0)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        let error = Door::take(Some(here), here, port).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on 127.0.0.1:{port}: ")), "{error}");
+    }
+}
