@@ -76,9 +76,11 @@ pub struct ResetCauses {
     pub answering_payload: u64,
     /// `rst_after_fin` that answered the host's FIN or ACK a second or more after the device's own FIN.
     pub answering_late_close: u64,
-    /// RSTs of any kind on connections older than a time in which nothing came from the device, just after it: a stack
-    /// that started anew has forgotten them.
-    pub after_quiet: u64,
+    /// First RSTs of connections older than a time in which the device answered nothing, just after it: whatever that
+    /// was, they are its consequence.
+    pub after_absence: u64,
+    /// Of those, the ones that a stack sends that started anew and has forgotten the connection.
+    pub forgotten: u64,
     /// RSTs (`abortive_close`, `rst_after_fin`) on connections whose request had gone unanswered for a second or more.
     pub unanswered: u64,
 }
@@ -227,7 +229,7 @@ impl Ledger {
     #[must_use]
     pub fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
         let resets =
-            ResetCauses { answering_payload: 0, answering_late_close: 0, after_quiet: 0, unanswered: 0 };
+            ResetCauses { answering_payload: 0, answering_late_close: 0, after_absence: 0, forgotten: 0, unanswered: 0 };
         let (rows, unserved, lingers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { start_unix_ns, workloads, rows, resets, unserved, lingers }
     }
@@ -411,8 +413,9 @@ impl Ledger {
             o.id,
             AnomalyId::AbortiveClose | AnomalyId::RstAfterFin | AnomalyId::RstAfterHandshake
         );
-        if is_reset && o.after_quiet {
-            self.resets.after_quiet += 1;
+        if is_reset && o.after_absence {
+            self.resets.after_absence += 1;
+            self.resets.forgotten += u64::from(o.forgotten);
             return;
         }
         if is_reset && o.unanswered_ns.is_some_and(|ns| ns >= SECOND) {

@@ -19,6 +19,8 @@ pub(super) struct Bout {
     pub(super) to_ns: u64,
     /// Its failures that no interval excuses.
     pub(super) failures: FailureCounts,
+    /// The shortest wait in it: of the attempts that ended together in its quickest episode.
+    pub(super) wait_ns: u64,
     /// Whether nothing was served after it.
     pub(super) is_last: bool,
 }
@@ -49,11 +51,13 @@ pub(super) fn course(e: &Evidence<'_>, w: &WorkloadEvidence) -> Course {
                 _ if !is_dark => rest.push((episode, left)),
                 Some(bout) => {
                     bout.to_ns = bout.to_ns.max(episode.to_ns);
+                    bout.wait_ns = bout.wait_ns.min(episode.to_ns.saturating_sub(episode.from_ns));
                     bout.failures.merge(&left);
                 }
                 None => {
                     let (from_ns, to_ns) = (dark_from, episode.to_ns);
-                    bouts.push(Bout { from_ns, to_ns, failures: left, is_last: true });
+                    let wait_ns = to_ns.saturating_sub(episode.from_ns);
+                    bouts.push(Bout { from_ns, to_ns, failures: left, wait_ns, is_last: true });
                     going_on = true;
                 }
             }
@@ -89,14 +93,14 @@ impl Bout {
         self.count(&SLOW).saturating_mul(2) > self.failures.of_device()
     }
 
-    /// Whether the device's program sent nothing for most of it; `None` without a capture. One that is only slow comes to
-    /// its clients one by one, also to those that have given up.
+    /// Whether the device's program sent nothing for as long as its clients waited; `None` without a capture. One that is
+    /// only slow comes to its clients one by one, also to those that have given up.
     pub(super) fn program_is_idle(&self, e: &Evidence<'_>) -> Option<bool> {
-        let length = self.to_ns.saturating_sub(self.from_ns);
         e.idle.as_ref().map(|idle| {
             idle.iter().any(|q| {
                 let common = q.to_ns.min(self.to_ns).saturating_sub(q.from_ns.max(self.from_ns));
-                common.saturating_mul(2) >= length
+                // Between the program's last word and the first attempt that waits in vain.
+                common >= self.wait_ns / 10 * 9
             })
         })
     }

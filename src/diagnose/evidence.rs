@@ -58,7 +58,9 @@ pub struct Evidence<'a> {
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
-    /// The same of what the device's program sends: payload and FINs.
+    /// When the host asked and no packet came for a second or more; `None` without a capture.
+    pub absences: Option<Vec<Quiet>>,
+    /// The same as `quiet` of what the device's program sends: payload and FINs.
     pub idle: Option<Vec<Quiet>>,
     /// The probes beside the workloads.
     pub probes: ProbesEvidence,

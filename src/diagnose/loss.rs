@@ -17,6 +17,8 @@ pub(super) mod constants {
     pub(in crate::diagnose) const PATH: f64 = 1e-3;
     /// What chance brings about so seldom or less is the device's doing (the design's figure).
     pub(in crate::diagnose) const DEVICE: f64 = 1e-6;
+    /// What a good link loses at most: the link models `clean` and `home` stay below half of it.
+    pub(in crate::diagnose) const GOOD: f64 = 0.005;
     /// Further losses of the next copy, and losses, that are assumed before any is seen: bursts of 1.3 frames on average,
     /// between single losses and those of the link model `lossy` (1.5). What is seen soon outweighs it.
     pub(in crate::diagnose) const AGAIN: (f64, f64) = (1.0, 4.0);
@@ -39,6 +41,11 @@ pub(super) fn silence(losses: Losses, copies: u32) -> f64 {
     // Either the segment or its answer.
     let first = (2.0 * rate_bound(losses)).min(1.0);
     first * again_share(losses).powi(i32::try_from(copies.saturating_sub(1)).unwrap_or(i32::MAX))
+}
+
+/// Whether they are more than a good link has by chance.
+pub(super) fn is_bad(losses: Losses) -> bool {
+    tail(losses.lost, losses.segments as f64 * constants::GOOD) < constants::PATH
 }
 
 /// The Clopper-Pearson upper bound of a share.

@@ -55,6 +55,8 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.not_judged = &seen.summary.not_judged;
         evidence.quiet =
             Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.absences =
+            Some(seen.summary.absences.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.idle =
             Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.path = Some(PathEvidence {

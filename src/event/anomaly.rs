@@ -198,9 +198,12 @@ pub struct Occurrence {
     /// How long the host's last payload had gone without any of the device's after it, nanoseconds; `None` where the
     /// device had answered, or was not asked.
     pub unanswered_ns: Option<i64>,
-    /// Whether nothing at all had come from the device for half a second or more just before, and the connection is
-    /// older than that.
-    pub after_quiet: bool,
+    /// Whether the device had answered nothing at all for half a second or more just before, and the connection is older
+    /// than that.
+    pub after_absence: bool,
+    /// The same, where the host's part of the connection was still open, and what it last asked there fell into that time:
+    /// so a stack that started anew has forgotten it.
+    pub forgotten: bool,
     /// How far the thing went on from `at_ns`, nanoseconds; 0 for an instant.
     pub lasted_ns: i64,
     /// The few packets that show it; filled only while examples of this id are still wanted.

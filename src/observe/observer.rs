@@ -13,7 +13,7 @@ use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source, Verdict};
-use super::summary::{RttSum, Unjudged, WireSummary};
+use super::summary::{QuietSpell, RttSum, Unjudged, WireSummary};
 use super::windows::Windows;
 
 /// A stack acknowledges what it has already within a round trip and so much more, also on a busy machine; delayed
@@ -214,6 +214,7 @@ impl Observer {
         }
         self.summary.not_judged = self.unjudged.list(self.source);
         self.summary.rtt = self.rtt.figures();
+        self.summary.absences = self.quiet.absences();
         self.summary.quiet = self.quiet.finish();
         self.summary.idle = self.program.finish();
         self.summary.resets = self.resets.figures();
@@ -456,8 +457,10 @@ impl Observer {
                 again += u64::from(fin.copies) - 2;
             }
         }
-        window.losses.lost += lost;
-        window.losses.again += again;
+        if !self.quiet.was_away(facts.at) {
+            window.losses.lost += lost;
+            window.losses.again += again;
+        }
     }
 
     fn keep_alive(&mut self, slot: u32, at: i64) {
@@ -567,8 +570,8 @@ impl Observer {
             }
             Ruling::Fires(verdict) => {
                 flow.tell(verdict.id);
-                let after_quiet = self.quiet.just_ended(verdict.at, flow.opened_at);
-                let occurrence = self.examples.occurrence(flow, &verdict, after_quiet);
+                let absence = self.quiet.just_ended(verdict.at, flow.opened_at);
+                let occurrence = self.examples.occurrence(flow, &verdict, absence);
                 if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
                     (flow.ended, shows_lost_reset(&occurrence))
                 {
@@ -593,7 +596,7 @@ struct Examples {
 }
 
 impl Examples {
-    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict, after_quiet: bool) -> Occurrence {
+    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict, absence: Option<QuietSpell>) -> Occurrence {
         let nth = flow.count(v.id, v.class, v.direction);
         let class = match v.class {
             AnomalyClass::Device => 0,
@@ -619,7 +622,11 @@ impl Examples {
             request: v.request,
             copies: v.copies,
             unanswered_ns: flow.unanswered(v.at),
-            after_quiet,
+            after_absence: absence.is_some(),
+            forgotten: absence.is_some_and(|spell| {
+                let asked = flow.unanswered(v.at).map(|waited| v.at.saturating_sub(waited));
+                flow.host.fin.is_none() && asked.is_none_or(|asked| asked >= spell.from_ns)
+            }),
             lasted_ns: v.lasted,
             packets,
             remark: v.remark,

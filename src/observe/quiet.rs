@@ -5,6 +5,9 @@ use super::summary::QuietSpell;
 /// Shorter pauses are told by nobody: probes are further apart.
 const LEAST: i64 = 500_000_000;
 
+/// A device that answers nothing for so long is away, or its link is: a lost segment comes again sooner.
+const AWAY: i64 = 1_000_000_000;
+
 /// Spells kept at most.
 const MOST: usize = 1_024;
 
@@ -16,7 +19,9 @@ pub(super) struct Quiet {
     /// The host's first segment since then that wants an answer.
     asked: Option<i64>,
     /// The last time in which what the host sent went unanswered for so long, by anything at all.
-    absence: Option<(i64, i64)>,
+    absence: Option<QuietSpell>,
+    /// Those of [`AWAY`] and more, the last of them.
+    absences: Vec<QuietSpell>,
 }
 
 impl Quiet {
@@ -25,7 +30,14 @@ impl Quiet {
         let from_ns = self.last.unwrap_or(i64::MIN);
         self.last = Some(at);
         if let Some(asked) = self.asked.take().filter(|asked| at.saturating_sub(*asked) >= LEAST) {
-            self.absence = Some((asked, at));
+            let absence = QuietSpell { from_ns: asked, to_ns: at };
+            self.absence = Some(absence);
+            if at.saturating_sub(asked) >= AWAY {
+                if self.absences.len() == MOST {
+                    self.absences.drain(..MOST / 2);
+                }
+                self.absences.push(absence);
+            }
         }
         if at.saturating_sub(from_ns) < LEAST {
             return;
@@ -41,14 +53,28 @@ impl Quiet {
         self.asked.get_or_insert(at);
     }
 
-    /// Whether the device had not answered anything for half a second or more until `at`, or just before, and a
-    /// connection opened at `opened` is older than that. What the end of such a time brings about takes as long as a
-    /// repetition that was sent in it (RFC 6298, 5.5: twice the distance of the one before).
-    pub(super) fn just_ended(&self, at: i64, opened: i64) -> bool {
-        self.absence.is_some_and(|(from, to)| {
-            let length = to.saturating_sub(from);
-            opened <= from && at.saturating_sub(to) <= length.saturating_mul(2)
+    /// The time in which the device answered nothing, half a second or more, that was over at `at` or just before, where a
+    /// connection opened at `opened` is older. What the end of such a time brings about takes as long as a repetition
+    /// that was sent in it (RFC 6298, 5.5: twice the distance of the one before).
+    pub(super) fn just_ended(&self, at: i64, opened: i64) -> Option<QuietSpell> {
+        self.absence.filter(|spell| {
+            let length = spell.to_ns.saturating_sub(spell.from_ns);
+            opened <= spell.from_ns && at.saturating_sub(spell.to_ns) <= length.saturating_mul(2)
         })
+    }
+
+    /// Whether what comes at `at` was under way while nothing was answered for so long that the device, or its link, was
+    /// away: it says nothing of single losses.
+    pub(super) fn was_away(&self, at: i64) -> bool {
+        self.absence.is_some_and(|spell| {
+            let length = spell.to_ns.saturating_sub(spell.from_ns);
+            at.saturating_sub(spell.to_ns) <= length
+        })
+    }
+
+    /// The times in which the device answered nothing for a second or more.
+    pub(super) fn absences(&self) -> Vec<QuietSpell> {
+        self.absences.clone()
     }
 
     /// Makes the older half one spell: nothing is claimed to have been heard in it.

@@ -134,6 +134,8 @@ pub struct WireSummary {
     pub syn_repetitions: u64,
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.
     pub quiet: Vec<QuietSpell>,
+    /// When the host asked and the device answered nothing for a second or more; the last of them.
+    pub absences: Vec<QuietSpell>,
     /// When the device's program sent nothing new, neither payload nor a FIN; as above.
     pub idle: Vec<QuietSpell>,
 }

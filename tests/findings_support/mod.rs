@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts};
+use espstress::event::{
+    AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses,
+};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
@@ -13,6 +15,16 @@ pub(crate) const S: u64 = 1_000_000_000;
 pub(crate) struct Case {
     pub(crate) evidence: Evidence<'static>,
     pub(crate) rows: Vec<AnomalyRow>,
+}
+
+/// Losses as these figures have them.
+fn losses(path: &PathEvidence) -> Losses {
+    let (to, from) = (path.to_device, path.from_device);
+    Losses {
+        segments: (to.data_segments + from.data_segments).saturating_sub(to.repeated_early),
+        lost: to.retransmissions.saturating_sub(to.repeated_early) + from.late_fills,
+        again: 0,
+    }
 }
 
 impl Case {
@@ -101,7 +113,27 @@ impl Case {
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
-        findings(&Evidence { anomalies: &self.rows, ..self.evidence.clone() })
+        let mut evidence = Evidence { anomalies: &self.rows, ..self.evidence.clone() };
+        // What the packets behind these figures would say besides.
+        if let Some(path) = evidence.path.as_mut().filter(|path| path.losses == Losses::default()) {
+            path.losses = losses(path);
+        }
+        for w in evidence.workloads.iter_mut().filter(|w| w.lingers.is_none()) {
+            w.lingers = evidence.path.map(|_| self.lingers(w));
+        }
+        findings(&evidence)
+    }
+
+    /// Of the connections that linger, those that were not answered as well.
+    fn lingers(&self, w: &WorkloadEvidence) -> Lingers {
+        let rows = self.rows.iter().filter(|row| {
+            row.id == AnomalyId::HalfClosedLinger
+                && row.class == AnomalyClass::Device
+                && row.workload.as_deref() == Some(&w.name)
+        });
+        let all: u64 = rows.map(|row| row.connections).sum();
+        let silent = w.failures.get(Failure::ReadTimeout) + w.failures.get(Failure::WriteTimeout);
+        Lingers { answered: all.saturating_sub(silent), unanswered: all.min(silent) }
     }
 
     pub(crate) fn ids(&self) -> Vec<FindingId> {

@@ -12,7 +12,7 @@
 
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::text::{percent, things};
-use super::{FindingEntry, device_rebooted, signs};
+use super::{FindingEntry, device_rebooted, heap_low, signs};
 use crate::event::{AnomalyId, Ending};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -38,7 +38,7 @@ fn seen(e: &Evidence<'_>) -> Seen {
     let unserved = signs::of_device(e, AnomalyId::ClosedUnserved).count;
     let early = after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved);
     // Of connections that nobody answered, or that a stack had forgotten: consequences of something else.
-    let of_others = e.resets.unanswered.saturating_add(e.resets.after_quiet);
+    let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence);
     Seen {
         unread: signs::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
         early: early.min(e.resets.answering_payload),
@@ -60,7 +60,11 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    // Without memory a stack resets what it cannot go on with.
     let often = resets.saturating_mul(100) >= served;
+    if !often && heap_low::happened(e) {
+        return None;
+    }
     let mut evidence = Vec::new();
     if seen.unread > 0 {
         evidence.push(format!(

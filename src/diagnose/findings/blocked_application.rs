@@ -132,8 +132,11 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         }
         WorkloadKind::Head | WorkloadKind::HalfOpen => false,
     };
+    let beyond = e.device.capacity.is_some_and(|capacity| w.at_once > capacity);
     let course = bouts::course(e, w);
-    let slow = course.bouts.iter().fold(signs::count(&course.beside, &signs::SILENT), |n, bout| {
+    // Who is not accepted beside connections that stand waits for them to end.
+    let kinds: &[Failure] = if beyond { &signs::SILENT } else { &bouts::SLOW };
+    let slow = course.bouts.iter().fold(signs::count(&course.beside, kinds), |n, bout| {
         // Without a success before or after it, a bout of a single connection says the same.
         if w.kind == WorkloadKind::Outage { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
     });

@@ -45,8 +45,11 @@ pub(super) fn forgotten(e: &Evidence<'_>) -> u64 {
     if signs::captured(e) {
         // A device that resets by habit does so after silences as well.
         let all = RESETS.into_iter().fold(0_u64, |n, id| n.saturating_add(signs::of_device(e, id).count));
-        let habit = all.saturating_sub(e.resets.after_quiet) > e.resets.after_quiet;
-        return if habit { 0 } else { e.resets.after_quiet };
+        let habit = all.saturating_sub(e.resets.after_absence) > e.resets.after_absence;
+        // A device that restarts answers no probe meanwhile.
+        let probes = [&e.probes.icmp, &e.probes.tcp].into_iter().filter_map(|kind| kind.value());
+        let all_answered = signs::datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent);
+        return if habit || all_answered { 0 } else { e.resets.forgotten };
     }
     exchanges(e)
         .filter(|w| {

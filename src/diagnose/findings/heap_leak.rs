@@ -111,7 +111,10 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     let much = LOST_AT_ONCE.max(heap.total.unwrap_or(0) / 100 * 8);
     let at_once = telemetry.restarts.is_empty() && telemetry.requests >= REQUESTS && missing >= much;
     let steadily = slope.is_some() && goes_on && missing >= LOST;
-    if !(steadily || at_once) || may_be_time_wait(e, per_request) {
+    // Each start settles anew, which looks like a loss over its first requests: a leak that ends in restarts takes most
+    // of the heap before.
+    let settles = !telemetry.restarts.is_empty() && heap.free_min > heap.free_first / 2;
+    if settles || !(steadily || at_once) || may_be_time_wait(e, per_request) {
         return None;
     }
     let mut evidence = vec![format!(

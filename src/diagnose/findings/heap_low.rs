@@ -50,7 +50,7 @@ fn threshold(heap: &HeapEvidence) -> u64 {
     heap.total.map_or(8 * 1024, |total| total / 100 * 8).clamp(LEAST, MOST)
 }
 
-fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
+pub(super) fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
     let heap = signs::telemetry(e)?.heap?;
     (heap.free_min < threshold(&heap)).then_some(heap)
 }

@@ -63,6 +63,8 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     if outages == 0 {
         return None;
     }
+    // A device that restarts tells so.
+    let told = signs::telemetry(e).is_some();
     let mut evidence: Vec<String> = silences
         .iter()
         .take(5)
@@ -86,9 +88,22 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     Some(Finding {
         id: FindingId::LinkOutages,
         severity: Severity::Warning,
-        statement: format!("The link went away and came back: {} that nobody here made.", things(outages, "outage")),
+        statement: if told {
+            format!("The link went away and came back: {} that nobody here made.", things(outages, "outage"))
+        } else {
+            format!(
+                "The device, or its link, went away and came back: {} that nobody here made.",
+                things(outages, "outage")
+            )
+        },
         evidence,
-        cause: "radio: range, interference, roaming, or an access point that drops the station".into(),
+        cause: if told {
+            "radio: range, interference, roaming, or an access point that drops the station".into()
+        } else {
+            "radio: range, interference, roaming, or an access point that drops the station; or a restart of the \
+             device, which looks the same where it does not tell of itself"
+                .into()
+        },
         change: "compare signal strength (esp_wifi_sta_get_ap_info) and disconnect reasons; BEACON_TIMEOUT asks for a \
                  better signal: esp_wifi_set_inactive_time() bears longer gaps"
             .into(),

@@ -1,29 +1,31 @@
 //! `lossy_link`: the path loses segments here and there.
 //!
-//! Evidence, the best there is: pings (else telemetry) lost one by one; holes in the device's data that were filled
-//! late; segments that the host had to repeat.
+//! Evidence, the best there is: pings (else telemetry) lost one by one; segments that came through only when they were
+//! sent again, and whose first copy had not arrived; the host's own count of repetitions.
 //!
 //! Neighbours: an outage loses everything for a time; `power_save_latency` makes the host repeat what is only
-//! late; a program that does not read, a full backlog and TIME_WAIT leave segments unanswered that did arrive: then
-//! the host's repetitions say nothing. lwIP delays acknowledgements by up to 250 ms, so that one-way data, and
-//! requests that a program is slow to answer, are repeated on a perfect link: repetitions that met what had arrived
-//! do not count, and pings that all arrive outweigh the others.
+//! late; a program that does not read, a full backlog and TIME_WAIT leave segments unanswered that did arrive: what never
+//! comes through does not count. lwIP delays acknowledgements by up to 250 ms, so that one-way data, and requests that a
+//! program is slow to answer, are repeated on a perfect link: repetitions that met what had arrived do not count, and
+//! pings that all arrive outweigh the others. On a machine that stood still for a twentieth of the run nothing is said.
 //!
 //! Severity: information, because it is no fault of the device; a warning from 5 %, where TCP no longer hides it.
 //!
-//! Thresholds: 1 % of at least 50 segments and two more, 1.5 % of at least 50 pings, three losses of either: what a good
-//! link keeps to. One that loses 0.5 % reaches the two more by chance in one of fifty runs of any length. A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or ten.
+//! Threshold: more losses than a link that loses one in two hundred has by chance, once in a thousand runs
+//! (`loss::constants`). A percentage is given of 200 and more: of fewer, three losses may stand for one in a hundred or
+//! ten.
 
 use super::super::{
-    Evidence, Finding, FindingId, PathEvidence, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
+    Evidence, Finding, FindingId, loss, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
 };
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
-use crate::event::{AnomalyClass, AnomalyId};
+use crate::event::{AnomalyClass, AnomalyId, Losses};
 
 const FEW: u64 = 3;
-const CHANCE: u64 = 2;
-const PINGS: u64 = 50;
+/// Part of a run in which this machine stood still, from which on what seems lost may only have been late: a device on
+/// the same machine stood still as well.
+const STILL: u64 = 20;
 const SEGMENTS: u64 = 50;
 /// Least sample whose share is worth a figure in percent.
 const PERCENT: u64 = 200;
@@ -54,14 +56,12 @@ fn scattered(p: &ProbeEvidence) -> Loss {
     Loss { of: "pings or telemetry answers", lost, whole: p.sent.saturating_sub(spells) }
 }
 
-/// Whether something else made the host, or the path, lose what was sent.
+/// Whether this run, or this machine, lost what was sent.
 fn cut(e: &Evidence<'_>) -> bool {
-    let silenced = e.workloads.iter().any(|w| {
+    let still = e.host.stood_still.iter().fold(0_u64, |n, s| n.saturating_add(s.to_ns.saturating_sub(s.from_ns)));
+    e.workloads.iter().any(|w| {
         w.kind == WorkloadKind::HalfOpen || w.outages.as_ref().is_some_and(|o| o.made > 0 || o.natural > 0)
-    });
-    silenced
-        || !signs::unmade_silences(e).is_empty()
-        || !signs::telemetry(e).is_none_or(|t| t.restarts.is_empty())
+    }) || still.saturating_mul(STILL) >= e.duration_ns.max(1)
 }
 
 fn loss(e: &Evidence<'_>) -> Option<Loss> {
@@ -69,46 +69,22 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
         return None;
     }
     let probe = signs::datagram_probe(e).map(scattered);
+    // Each probe crosses the path twice.
+    let lost = |l: &Loss, ways: u64| Losses { segments: l.whole.saturating_mul(ways), lost: l.lost, again: 0 };
     if let Some(loss) = probe
-        && loss.whole >= PINGS
-        && loss.lost >= FEW
-        && loss.lost.saturating_mul(200) >= loss.whole.saturating_mul(3)
+        && loss::is_bad(lost(&loss, 2))
     {
         return Some(loss);
     }
-    let contradicted = |share: Loss| {
-        // So many probes would have been lost at that rate; with three or more expected, none is no chance.
-        probe.is_some_and(|p| {
-            p.lost == 0 && share.lost.saturating_mul(p.whole) >= share.whole.saturating_mul(FEW)
-        })
-    };
-    let percent_lost = |l: &Loss| {
-        let beyond = l.lost.saturating_sub(CHANCE);
-        l.whole >= SEGMENTS && l.lost >= FEW && beyond.saturating_mul(100) >= l.whole
-    };
     if let Some(path) = e.path {
-        let from = Loss {
-            of: "segments from the device",
-            lost: path.from_device.late_fills,
-            whole: path.from_device.data_segments,
-        };
-        let to = Loss {
-            of: "segments to the device",
-            lost: path.to_device.retransmissions.saturating_sub(path.to_device.repeated_early),
-            whole: path.to_device.data_segments.saturating_sub(path.to_device.repeated_early),
-        };
-        let believed = |l: &Loss| percent_lost(l) && !contradicted(*l) && !power_save::happened(e);
-        if believed(&from) {
-            return Some(from);
-        }
-        // Too few each way may be enough together.
-        let both = Loss {
-            of: "segments",
-            lost: from.lost.saturating_add(to.lost),
-            whole: from.whole.saturating_add(to.whole),
-        };
-        let arrived = delayed(&to, &path) || device_does_not_take(e);
-        return [to, both].into_iter().find(|l| believed(l) && !arrived);
+        let segments = Loss { of: "segments", lost: path.losses.lost, whole: path.losses.segments };
+        // So many probes would have been lost at that rate.
+        let contradicted = probe.is_some_and(|p| {
+            let expected = 2.0 * p.whole as f64 * segments.lost as f64 / segments.whole.max(1) as f64;
+            p.lost == 0 && (-expected).exp() < loss::constants::PATH
+        });
+        let believed = loss::is_bad(lost(&segments, 1)) && !contradicted && !power_save::happened(e);
+        return believed.then_some(segments);
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
     let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);
@@ -122,12 +98,6 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
     });
     let tcp = Loss { of: "exchanges, as the host's TCP tells", lost, whole };
     (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole >= SEGMENTS).then_some(tcp)
-}
-
-/// Most repetitions were of what had arrived, as delayed acknowledgements make them: the others may only have been
-/// acknowledged a little later. A path that loses them loses about as many acknowledgements as segments.
-const fn delayed(to_device: &Loss, path: &PathEvidence) -> bool {
-    to_device.lost.saturating_mul(2) <= path.to_device.repeated_early
 }
 
 /// What was sent arrived, and the device did not take it.

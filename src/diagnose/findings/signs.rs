@@ -3,11 +3,12 @@
 use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
 use super::super::loss;
+use super::heap_low;
 use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
     TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
-use crate::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure, FailureCounts, Losses};
+use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -152,16 +153,6 @@ pub(super) fn recovered(w: &WorkloadEvidence) -> u64 {
     let last = w.episodes.iter().rposition(|episode| episode.succeeded > 0);
     let before = last.map_or(&[][..], |last| w.episodes.get(..=last).unwrap_or_default());
     before.iter().fold(0, |n, t| n.saturating_add(t.failures.of_device()))
-}
-
-/// Failures within a second of a success: connections that start together also fail together.
-pub(super) fn near_successes(w: &WorkloadEvidence) -> u64 {
-    let served = |t: &Episode| {
-        let (from, to) = (t.from_ns.saturating_sub(SECOND), t.to_ns.saturating_add(SECOND));
-        w.episodes.iter().any(|other| other.succeeded > 0 && other.from_ns <= to && from <= other.to_ns)
-    };
-    let near = w.episodes.iter().filter(|t| t.failures.of_device() > 0 && served(t));
-    near.fold(0, |n, t| n.saturating_add(t.failures.of_device()))
 }
 
 /// When the last success of a workload ended.
@@ -364,25 +355,29 @@ pub(super) fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .filter(|s| !explained(e, s.from_ns, s.to_ns) && !heard_in(e, s))
         .copied()
         .collect();
-    // Probes of two kinds go out together, and losses come in runs: two seconds of it are still chance.
-    if loses_beside(e, found.len() as u64) {
-        found.retain(|s| s.lost > 2);
-    }
+    found.retain(|s| away_in(e, s) || !by_chance(e, s, &kinds));
     found
 }
 
-/// Whether the packets show more losses than `outages` of a second or two explain: in each of them every connection
-/// sends its segment three times again (200, 400 and 800 ms).
-fn loses_beside(e: &Evidence<'_>, outages: u64) -> bool {
-    /// Fewer show no share.
-    const SEGMENTS: u64 = 50;
-    e.path.is_some_and(|path| {
-        let repeated = path.to_device.retransmissions.saturating_sub(path.to_device.repeated_early);
-        let lost = repeated.saturating_add(path.from_device.late_fills);
-        let whole = path.to_device.data_segments.saturating_add(path.from_device.data_segments);
-        let explained = outages.saturating_mul(3).saturating_mul(at_once(e));
-        whole >= SEGMENTS && lost.saturating_mul(100) >= whole && lost > explained
+/// Whether the packets show that the device answered nothing in most of a silence.
+fn away_in(e: &Evidence<'_>, silence: &Silence) -> bool {
+    let length = silence.to_ns.unwrap_or(e.duration_ns).saturating_sub(silence.from_ns);
+    let to = silence.to_ns.unwrap_or(u64::MAX);
+    e.absences.as_ref().is_some_and(|absences| {
+        absences.iter().any(|a| {
+            let common = a.to_ns.min(to).saturating_sub(a.from_ns.max(silence.from_ns));
+            common.saturating_mul(2) >= length
+        })
     })
+}
+
+/// Whether the path may have lost so many probes of each kind in a row, one by one.
+fn by_chance(e: &Evidence<'_>, silence: &Silence, kinds: &[&ProbeEvidence]) -> bool {
+    let Some(losses) = losses(e).filter(|losses| losses.lost > 0) else { return false };
+    let sent = kinds.iter().map(|p| p.sent).max().unwrap_or(0) as f64;
+    let each = loss::silence(losses, 1);
+    let all = silence.lost.saturating_mul(kinds.len() as u64);
+    sent * each.powf(all as f64) >= loss::constants::PATH
 }
 
 /// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.
@@ -400,7 +395,8 @@ fn overlap(a: &Silence, b: &Silence) -> bool {
     a.from_ns <= b.to_ns.unwrap_or(u64::MAX) && b.from_ns <= a.to_ns.unwrap_or(u64::MAX)
 }
 
-/// Whether a spell without answers is an outage that was made, or a restart of the device.
+/// Whether a spell without answers is an outage that was made, a restart of the device, or its want of memory: an answer
+/// to ping takes some as well.
 pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
     // Probes are a second apart and their time-out is another; a restarted device needs some seconds to join
     // its network again.
@@ -417,7 +413,7 @@ pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
         near(start, start.saturating_add(length), PROBES)
     });
     let restarted = telemetry(e).is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
-    made || restarted
+    made || restarted || heap_low::low(e).is_some()
 }
 
 /// Whether the packets were looked at, at least most of them.

@@ -18,7 +18,7 @@
 //! sockets of a usual build, where only the count of successes tells.
 
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsEvidence, WorkloadEvidence};
-use super::signs::{self, Stack};
+use super::signs;
 use super::text::things;
 use super::{FindingEntry, lost_resets};
 use crate::event::{AnomalyId, Ending};
@@ -42,12 +42,18 @@ fn lingering(e: &Evidence<'_>) -> u64 {
     if more_than_open(e, kept) { kept } else { 0 }
 }
 
-/// A hanging program keeps what it had open, which is at most the connections at once as it stopped serving.
+/// A hanging program keeps what it had open and had answered: seldom most of the connections at once as it stopped
+/// serving, since an exchange takes longer than its end.
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    let stuck = signs::exchanges(e).filter(|w| !signs::stuck(e, w).is_empty()).map(|w| u64::from(w.at_once) + 1);
-    let open = stuck.max().unwrap_or_else(|| signs::at_once(e));
+    let stuck = signs::exchanges(e).filter(|w| !signs::stuck(e, w).is_empty()).map(|w| u64::from(w.at_once));
+    let open = stuck.max().map_or_else(|| signs::at_once(e), |at_once| (at_once * 3).div_ceil(4).max(2));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
+}
+
+/// Connections whose last request nobody answered: who hangs on them keeps their sockets.
+fn held_by_a_hang(e: &Evidence<'_>) -> u64 {
+    signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.unanswered)))
 }
 
 /// Connections that went well and were never ended by the device, where that is the rule.
@@ -68,7 +74,7 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let idle = sockets.limit.zip(e.device.capacity).map(|(limit, capacity)| limit.saturating_sub(capacity));
     let idle = idle.filter(|_| new_ones_fail(e));
     let first = idle.map_or(sockets.first, |idle| idle.min(sockets.first));
-    let kept = u64::from(sockets.last.saturating_sub(first));
+    let kept = u64::from(sockets.last.saturating_sub(first)).saturating_sub(held_by_a_hang(e));
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
     let sockets = SocketsEvidence { first, ..sockets };
     let many = kept >= KEPT || (full && kept > 0);
@@ -93,7 +99,8 @@ fn filled(e: &Evidence<'_>) -> bool {
     let Some(sockets) = signs::telemetry(e).and_then(|t| t.sockets) else { return false };
     let open = |w: &WorkloadEvidence| sockets.first.saturating_add(w.at_once).saturating_add(1);
     sockets.limit.is_some_and(|limit| {
-        sockets.most.saturating_add(1) >= limit
+        let held = u32::try_from(held_by_a_hang(e)).unwrap_or(u32::MAX);
+        sockets.most.saturating_sub(held).saturating_add(1) >= limit
             && signs::exchanges(e).any(|w| open(w) < limit && !signs::stuck(e, w).is_empty())
     })
 }

@@ -345,6 +345,21 @@ impl Cell {
         }
     }
 
+    /// What may be said in its place, because from outside nobody can tell them apart.
+    ///
+    /// A device that keeps the sockets of connections that the host reset, and one whose program hangs, leave the same
+    /// packets; only the device's own count of sockets differs. A restart that cuts no connection is a time without
+    /// answers.
+    fn looks_like(&self) -> &'static [FindingId] {
+        match (self.truth.right, self.tells) {
+            (Some(FindingId::SocketExhaustion), Tells::Nothing) if self.truth.persona == "leaky" => {
+                &[FindingId::BlockedApplication]
+            }
+            (Some(FindingId::DeviceRebooted), Tells::Nothing) => &[FindingId::LinkOutages],
+            _ => &[],
+        }
+    }
+
     /// On how many connections the fault has shown itself, near enough to tell ten from none.
     pub fn shown(&self, run: &Run) -> u64 {
         match self.truth.right {
@@ -366,13 +381,16 @@ impl Cell {
             Some(id) == self.truth.right
                 || self.truth.also.contains(&id)
                 || allowed_of_link(self.link).contains(&id)
+                || self.looks_like().contains(&id)
                 // What a fault does and nothing explains is said, never kept quiet.
                 || (self.truth.right.is_some() && id == FindingId::UnexplainedFailures)
         };
         let wrong = run.findings.iter().filter(|finding| !allowed(finding.id));
         let said: Vec<FindingId> = run.findings.iter().map(|finding| finding.id).collect();
         Verdict {
-            right_said: self.truth.right.is_none_or(|right| said.contains(&right)),
+            right_said: self.truth.right.is_none_or(|right| {
+                said.contains(&right) || self.looks_like().iter().any(|id| said.contains(id))
+            }),
             false_errors: wrong.clone().filter(|f| f.severity == Severity::Error).map(|f| f.id).collect(),
             false_words: wrong.map(|f| f.id).collect(),
             shown: self.shown(run),
