@@ -185,7 +185,7 @@ fn split(
     if silenced {
         return whole(By::Excuse(Excuse::Provoked));
     }
-    let explains = findings.iter().find(|f| scope::explains(e, f.id, failure, episode));
+    let explains = findings.iter().find(|f| scope::explains(e, w, f.id, failure, episode));
     if let Some(finding) = explains {
         let part = limits.take(finding.id, n);
         return [(By::Finding(finding.id), part), (By::Nothing, n - part)];

@@ -5,7 +5,7 @@
 
 use crate::event::{EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, NotJudged, Responses};
 
-use super::{AnomalyRow, ResetCauses, Unserved};
+use super::{AnomalyRow, Asks, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,8 @@ pub struct Evidence<'a> {
     pub capture: CaptureEvidence,
     /// What the packets say of the path; `None` without a capture.
     pub path: Option<PathEvidence>,
+    /// Small segments of the device's that waited for an acknowledgement; `None` without a capture.
+    pub ack_waits: Option<AckWaitsEvidence>,
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
@@ -163,6 +165,8 @@ pub struct WorkloadEvidence {
     pub endings: EndingCounts,
     /// Connections that it may have open at once.
     pub at_once: u32,
+    /// What it asks for.
+    pub asks: Asks,
     /// How it ends connections.
     pub close: ClosePolicy,
     /// Latency of `connect`, corrected.
@@ -354,6 +358,19 @@ pub struct PathEvidence {
     pub from_device: PathSide,
     /// Connections that the host reset.
     pub resets: HostResets,
+}
+
+/// Small segments of the device's that came late after a small one before them, in the same answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckWaitsEvidence {
+    /// Those that came right behind the host's delayed acknowledgement of the one before.
+    pub waited: u64,
+    /// How long after the one before, all of those together.
+    pub total_ns: u64,
+    /// The longest.
+    pub longest_ns: u64,
+    /// Those that came at another time.
+    pub otherwise: u64,
 }
 
 /// Connections that the host ended by a RST.

@@ -37,12 +37,18 @@ pub enum FindingId {
     LossyLink,
     HostLimited,
     CaptureIncomplete,
+    HttpErrors,
+    MalformedResponse,
+    ResetsRequests,
+    ClosesUnserved,
+    NagleDelay,
+    ClosesIdle,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -60,6 +66,12 @@ impl FindingId {
         Self::LossyLink,
         Self::HostLimited,
         Self::CaptureIncomplete,
+        Self::HttpErrors,
+        Self::MalformedResponse,
+        Self::ResetsRequests,
+        Self::ClosesUnserved,
+        Self::NagleDelay,
+        Self::ClosesIdle,
         Self::UnexplainedFailures,
     ];
 
@@ -84,6 +96,12 @@ impl FindingId {
             Self::LossyLink => "lossy_link",
             Self::HostLimited => "host_limited",
             Self::CaptureIncomplete => "capture_incomplete",
+            Self::HttpErrors => "http_errors",
+            Self::MalformedResponse => "malformed_response",
+            Self::ResetsRequests => "resets_requests",
+            Self::ClosesUnserved => "closes_unserved",
+            Self::NagleDelay => "nagle_delay",
+            Self::ClosesIdle => "closes_idle",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

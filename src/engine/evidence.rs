@@ -3,14 +3,14 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
-    self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
-    OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
-    RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
-    WorkloadEvidence, WorkloadKind,
+    self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
+    Evidence, HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause,
+    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
+    Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence,
+    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::DeviceSample;
-use crate::observe::{PathFigures, QuietSpell, ResetFigures};
+use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
     ProbeStats, Reading, Stage, Trend,
@@ -55,6 +55,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.not_judged = &seen.summary.not_judged;
         evidence.quiet =
             Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.ack_waits = Some(ack_waits(&seen.summary.ack_waits));
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),
             from_device: side(&seen.summary.from_device),
@@ -103,6 +104,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         },
         endings: stats.endings,
         at_once: of.at_once,
+        asks: Asks::of_settings(of.kind, &of.settings),
         close: ClosePolicy::of_settings(&of.settings),
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
@@ -223,6 +225,16 @@ const fn side(of: &PathFigures) -> PathSide {
         repeated_early: of.repeated_early,
         late_fills: of.late_fills,
         out_of_order: of.out_of_order,
+    }
+}
+
+fn ack_waits(of: &AckWaits) -> AckWaitsEvidence {
+    let ns = |ns: i64| u64::try_from(ns).unwrap_or(0);
+    AckWaitsEvidence {
+        waited: of.waited,
+        total_ns: ns(of.total_ns),
+        longest_ns: ns(of.longest_ns),
+        otherwise: of.otherwise,
     }
 }
 

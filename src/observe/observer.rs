@@ -7,7 +7,7 @@ use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Stage, Table, Wait, after, before, distance,
+    SECOND, Second, Stage, Table, Wait, after, before, distance,
 };
 use super::fragments::Fragments;
 use super::quiet::Quiet;
@@ -376,6 +376,11 @@ impl Observer {
         }
         let number = self.summary.packets;
         let flow = self.table.flow_mut(slot);
+        match flow.second(s, &facts) {
+            Some(Second::Waited(ns)) => self.summary.ack_waits.waited(ns),
+            Some(Second::Otherwise) => self.summary.ack_waits.otherwise += 1,
+            None => {}
+        }
         flow.apply(s, &facts, number);
         self.table.file(slot, at);
         let flow = self.table.flow(slot);

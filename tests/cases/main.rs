@@ -21,7 +21,7 @@ fn run(arguments: &str, server: SocketAddr) -> Said {
 const DOCTOR: &str = "doctor --duration 20s";
 
 /// What responses with a status of 500 and above are called.
-const BAD_STATUS: &str = "unexplained_failures";
+const BAD_STATUS: &str = "http_errors";
 
 /// What responses that end too early, or break their own framing, are called.
-const MALFORMED: &str = "unexplained_failures";
+const MALFORMED: &str = "malformed_response";

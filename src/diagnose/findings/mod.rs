@@ -8,6 +8,8 @@ mod abortive_close;
 mod accept_overflow;
 mod blocked_application;
 mod capture_incomplete;
+mod closes_idle;
+mod cut_requests;
 mod device_rebooted;
 mod device_unreachable;
 mod fin_wait_timeout;
@@ -15,10 +17,14 @@ mod half_open;
 mod heap_leak;
 mod heap_low;
 mod host_limited;
+mod http_errors;
 mod link_outages;
 mod lossy_link;
 mod lost_resets;
+mod malformed_response;
+mod nagle_delay;
 mod power_save;
+mod rest;
 mod signs;
 mod slow_recovery;
 mod socket_exhaustion;
@@ -27,7 +33,8 @@ mod timewait;
 mod unexplained;
 
 use super::account::account;
-use super::{Account, Evidence, Finding, FindingId, Severity, Silence};
+use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
+use crate::event::Failure;
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +55,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 18] {
+pub const fn finding_catalogue() -> [FindingEntry; 24] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -67,6 +74,12 @@ pub const fn finding_catalogue() -> [FindingEntry; 18] {
         lossy_link::ENTRY,
         host_limited::ENTRY,
         capture_incomplete::ENTRY,
+        http_errors::ENTRY,
+        malformed_response::ENTRY,
+        cut_requests::RESETS,
+        cut_requests::CLOSES,
+        nagle_delay::ENTRY,
+        closes_idle::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -101,8 +114,17 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(slow_recovery::find(e, trouble));
     found.extend(lossy_link::find(e, trouble));
     found.extend(host_limited::find(e));
+    found.extend(closes_idle::find(e));
+    found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
+    found.sort_by_key(|f| (f.severity, f.id));
+    // What these name is what all of the others leave.
+    let rest = account(e, &found);
+    found.extend(http_errors::find(e, &rest));
+    found.extend(malformed_response::find(e, &rest));
+    found.extend(cut_requests::resets(e, &rest));
+    found.extend(cut_requests::closes(e, &rest));
     found.sort_by_key(|f| (f.severity, f.id));
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
@@ -113,6 +135,11 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
 /// Times in which the link was away, or this machine did not hear it, and that the run did not make.
 pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
     signs::unmade_silences(e)
+}
+
+/// Whether a response that breaks HTTP ends in a failure of this kind.
+pub(super) fn malformed(w: &WorkloadEvidence, failure: Failure) -> bool {
+    malformed_response::fails_so(w, failure)
 }
 
 /// Since when the device is gone, where it was there before.

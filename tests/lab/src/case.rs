@@ -367,7 +367,13 @@ impl Cell {
                 || self.truth.also.contains(&id)
                 || allowed_of_link(self.link).contains(&id)
                 // What a fault does and nothing explains is said, never kept quiet.
-                || (self.truth.right.is_some() && id == FindingId::UnexplainedFailures)
+                || (self.truth.right.is_some()
+                    && matches!(
+                        id,
+                        FindingId::UnexplainedFailures
+                            | FindingId::ResetsRequests
+                            | FindingId::ClosesUnserved
+                    ))
         };
         let wrong = run.findings.iter().filter(|finding| !allowed(finding.id));
         let said: Vec<FindingId> = run.findings.iter().map(|finding| finding.id).collect();

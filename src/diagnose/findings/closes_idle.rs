@@ -1,0 +1,53 @@
+//! `closes_idle`: the device closes persistent connections that are idle, in order. That is a way of working, and many
+//! servers have it; clients have to be ready for it.
+//!
+//! Evidence: connections that the client found closed before its next request, each with the time since its last answer.
+//!
+//! Neighbours: a device that closes after each answer says so in its answer; one that closes while a request is under way
+//! fails it.
+//!
+//! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
+
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::{things, time};
+use super::{FindingEntry, signs};
+use crate::event::IdleCloses;
+
+const TWICE: u64 = 2;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::ClosesIdle,
+    severity: Severity::Info,
+    meaning: "the device closes persistent connections that are idle for a while",
+    needs: "persistent connections that are idle between requests (rw with an interval)",
+    neighbours: "a device that closes after each answer, or while a request is under way",
+    change: "nothing in the device; a client looks for a FIN before it writes to an idle connection, and opens another",
+};
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let seen: Vec<(&WorkloadEvidence, IdleCloses)> = signs::exchanges(e)
+        .filter_map(|w| Some((w, w.idle_closes?)))
+        .filter(|(_, idle)| idle.count >= TWICE)
+        .collect();
+    let least = seen.iter().map(|(_, idle)| idle.min_us).min()?;
+    let evidence = seen.iter().map(|(w, idle)| {
+        format!(
+            "{}: {} found closed before the next request, {} after the last answer in the median, {} at least",
+            w.name,
+            things(idle.count, "connection"),
+            time(idle.median_us.saturating_mul(1_000)),
+            time(idle.min_us.saturating_mul(1_000))
+        )
+    });
+    Some(Finding {
+        id: FindingId::ClosesIdle,
+        severity: Severity::Info,
+        statement: format!(
+            "The device closes idle connections after {} or sooner.",
+            time(least.saturating_mul(1_000))
+        ),
+        evidence: evidence.collect(),
+        cause: "a keep-alive time-out of the server's, so that idle clients do not keep its sockets".into(),
+        change: ENTRY.change.into(),
+    })
+}
