@@ -132,7 +132,7 @@ impl Dice {
     fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
-            other_protocol: None,
+            other_protocol: self.maybe(|_| "line".to_owned()),
             status_expected: self.yes(),
             window: self.small(),
         }

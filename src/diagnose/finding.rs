@@ -39,6 +39,9 @@ pub enum FindingId {
     CaptureIncomplete,
     HttpErrors,
     MalformedResponse,
+    HeadUnanswered,
+    OtherProtocol,
+    PipeliningLost,
     ResetsRequests,
     ClosesUnserved,
     NagleDelay,
@@ -48,7 +51,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -68,6 +71,9 @@ impl FindingId {
         Self::CaptureIncomplete,
         Self::HttpErrors,
         Self::MalformedResponse,
+        Self::HeadUnanswered,
+        Self::OtherProtocol,
+        Self::PipeliningLost,
         Self::ResetsRequests,
         Self::ClosesUnserved,
         Self::NagleDelay,
@@ -98,6 +104,9 @@ impl FindingId {
             Self::CaptureIncomplete => "capture_incomplete",
             Self::HttpErrors => "http_errors",
             Self::MalformedResponse => "malformed_response",
+            Self::HeadUnanswered => "head_unanswered",
+            Self::OtherProtocol => "other_protocol",
+            Self::PipeliningLost => "pipelining_lost",
             Self::ResetsRequests => "resets_requests",
             Self::ClosesUnserved => "closes_unserved",
             Self::NagleDelay => "nagle_delay",

@@ -49,6 +49,9 @@ impl FindingId {
             | Self::DeviceUnreachable
             | Self::HttpErrors
             | Self::MalformedResponse
+            | Self::HeadUnanswered
+            | Self::OtherProtocol
+            | Self::PipeliningLost
             | Self::ResetsRequests
             | Self::ClosesUnserved
             | Self::ClosesIdle

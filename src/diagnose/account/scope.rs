@@ -1,6 +1,6 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
-use super::super::findings::{gone_since, malformed, silences};
+use super::super::findings::{answers_otherwise, gone_since, silences};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use crate::event::{Episode, Failure};
 
@@ -59,7 +59,10 @@ pub(super) fn explains(
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
         FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
         FindingId::HttpErrors => failure == F::BadStatus,
-        FindingId::MalformedResponse => malformed(w, failure),
+        FindingId::MalformedResponse
+        | FindingId::HeadUnanswered
+        | FindingId::OtherProtocol
+        | FindingId::PipeliningLost => answers_otherwise(e, w, id, failure),
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak

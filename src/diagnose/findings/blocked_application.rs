@@ -23,7 +23,9 @@ use super::super::{
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things};
-use super::{FindingEntry, accept_overflow, half_open, heap_low, lossy_link, lost_resets, socket_exhaustion};
+use super::{
+    FindingEntry, accept_overflow, half_open, head_only, heap_low, lossy_link, lost_resets, socket_exhaustion,
+};
 use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
@@ -204,14 +206,15 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
     };
-    Finding {
+    let finding = Finding {
         id: FindingId::BlockedApplication,
         severity: Severity::Error,
         statement,
         evidence: evidence(e),
         cause: cause.into(),
         change: change.into(),
-    }
+    };
+    if proof == Proof::NeverServed { head_only::left_open(e, finding) } else { finding }
 }
 
 fn evidence(e: &Evidence<'_>) -> Vec<String> {

@@ -6,8 +6,8 @@
 //! response: there new requests get no answer at all, and here each gets its head and stops at the same place; a link that
 //! was away, which the account excuses.
 //!
-//! Severity: an error where it fails more than three requests and more than one in a hundred; a warning where fewer fail,
-//! or where clients may live with it and some do not; information where RFC 9112 allows it.
+//! Severity: an error where it fails more than three requests and more than one in a hundred, or where as many responses
+//! have bytes behind their end; a warning where fewer do, or where clients may live with it and some do not; information where RFC 9112 allows it.
 
 use super::super::account::Account;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
@@ -46,10 +46,12 @@ pub(super) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
 }
 
 /// How bad it is where it fails nothing.
-const fn severity_of(fault: HttpFault) -> Severity {
+fn severity_of(w: &WorkloadEvidence, fault: HttpFault) -> Severity {
     match fault {
-        // RFC 9112, 6.3 and 9.6: allowed, and a surprise to many.
-        HttpFault::NoLength | HttpFault::CloseIgnored => Severity::Info,
+        // This client leaves the connection; another takes these bytes for its next response (RFC 9112, 6.3).
+        HttpFault::Overlong if rest::is_much(w.malformed.times(fault), w.attempts) => Severity::Error,
+        // The body is ended by the connection; RFC 9112, 6.3 and 9.6 allow the others, and they surprise many.
+        HttpFault::BodyBeforeClose | HttpFault::NoLength | HttpFault::CloseIgnored => Severity::Info,
         HttpFault::Truncated
         | HttpFault::Overlong
         | HttpFault::BadChunk
@@ -69,7 +71,7 @@ fn says_something(w: &WorkloadEvidence, fault: HttpFault) -> bool {
         // Elsewhere the connection stayed open, and the request failed.
         HttpFault::NoLength => w.failures.get(Failure::ReadTimeout) == 0,
         HttpFault::Overlong | HttpFault::BadChunk | HttpFault::BodyAfterHead => w.succeeded > 0,
-        HttpFault::CloseIgnored => true,
+        HttpFault::BodyBeforeClose | HttpFault::CloseIgnored => true,
     }
 }
 
@@ -91,13 +93,13 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         let each = signs::exchanges(e)
             .flat_map(|w| w.malformed.iter().map(move |(fault, count)| Seen { w, fault, count }));
         let mut each: Vec<_> = each.filter(|seen| says_something(seen.w, seen.fault)).collect();
-        each.sort_by_key(|seen| (severity_of(seen.fault), std::cmp::Reverse(seen.count.count)));
+        each.sort_by_key(|seen| (severity_of(seen.w, seen.fault), std::cmp::Reverse(seen.count.count)));
         each
     };
     let soft = soft();
     let (severity, w, fault) = match failed.first() {
         Some(rest) => (rest::severity(&failed), rest.w, worst_of(rest)?),
-        None => soft.first().map(|seen| (severity_of(seen.fault), seen.w, seen.fault))?,
+        None => soft.first().map(|seen| (severity_of(seen.w, seen.fault), seen.w, seen.fault))?,
     };
     let count = w.malformed.get(fault)?;
     let mut evidence: Vec<String> =
@@ -158,10 +160,12 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
             format!("{share} had a broken chunk: {} (a chunk of {size} bytes).", seen.detail)
         }
         (HttpFault::BadChunk, ..) => format!("{share} had a broken chunk: {}.", seen.detail),
-        (HttpFault::BodyAfterHead, _, Some(sent)) => {
+        (HttpFault::BodyAfterHead | HttpFault::BodyBeforeClose, _, Some(sent)) => {
             format!("The device sends a body after HEAD: {share}, the first with {sent} bytes.")
         }
-        (HttpFault::BodyAfterHead, ..) => format!("The device sends a body after HEAD: {share}."),
+        (HttpFault::BodyAfterHead | HttpFault::BodyBeforeClose, ..) => {
+            format!("The device sends a body after HEAD: {share}.")
+        }
         (HttpFault::NoLength, ..) => format!("{share} do not say how long they are: {}.", seen.detail),
         (HttpFault::CloseIgnored, ..) => {
             format!("The device does not close after Connection: close ({share}); this host closed instead.")
@@ -196,6 +200,10 @@ const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
         HttpFault::BodyAfterHead => (
             "the handler for GET, or for errors, serves HEAD as well and sends its body",
             "send the same head without the body (RFC 9110, 9.3.2): a client takes these bytes for its next response",
+        ),
+        HttpFault::BodyBeforeClose => (
+            "the handler for GET, or for errors, serves HEAD as well and sends its body",
+            "harmless as long as each connection ends with its response; RFC 9110, 9.3.2 wants the head alone",
         ),
         HttpFault::NoLength => (
             "neither Content-Length nor chunks: only the end of the connection ends the response",

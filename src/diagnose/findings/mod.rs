@@ -14,6 +14,8 @@ mod device_rebooted;
 mod device_unreachable;
 mod fin_wait_timeout;
 mod half_open;
+mod head_only;
+mod head_unanswered;
 mod heap_leak;
 mod heap_low;
 mod host_limited;
@@ -23,6 +25,8 @@ mod lossy_link;
 mod lost_resets;
 mod malformed_response;
 mod nagle_delay;
+mod other_protocol;
+mod pipelining_lost;
 mod power_save;
 mod rest;
 mod signs;
@@ -55,7 +59,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 24] {
+pub const fn finding_catalogue() -> [FindingEntry; 27] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -76,6 +80,9 @@ pub const fn finding_catalogue() -> [FindingEntry; 24] {
         capture_incomplete::ENTRY,
         http_errors::ENTRY,
         malformed_response::ENTRY,
+        head_unanswered::ENTRY,
+        other_protocol::ENTRY,
+        pipelining_lost::ENTRY,
         cut_requests::RESETS,
         cut_requests::CLOSES,
         nagle_delay::ENTRY,
@@ -123,6 +130,11 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     let rest = account(e, &found);
     found.extend(http_errors::find(e, &rest));
     found.extend(malformed_response::find(e, &rest));
+    found.extend(head_unanswered::find(e, &rest));
+    found.extend(other_protocol::find(e, &rest));
+    found.extend(pipelining_lost::find(e, &rest));
+    found.sort_by_key(|f| (f.severity, f.id));
+    let rest = account(e, &found);
     found.extend(cut_requests::resets(e, &rest));
     found.extend(cut_requests::closes(e, &rest));
     found.sort_by_key(|f| (f.severity, f.id));
@@ -137,9 +149,20 @@ pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
     signs::unmade_silences(e)
 }
 
-/// Whether a response that breaks HTTP ends in a failure of this kind.
-pub(super) fn malformed(w: &WorkloadEvidence, failure: Failure) -> bool {
-    malformed_response::fails_so(w, failure)
+/// Whether a device that answers otherwise than it is asked makes a workload fail in this way, as this finding says.
+pub(super) fn answers_otherwise(
+    e: &Evidence<'_>,
+    w: &WorkloadEvidence,
+    id: FindingId,
+    failure: Failure,
+) -> bool {
+    match id {
+        FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
+        FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
+        FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
+        FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
+        _ => false,
+    }
 }
 
 /// Since when the device is gone, where it was there before.

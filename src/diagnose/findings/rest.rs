@@ -23,9 +23,9 @@ pub(super) struct Rest<'a> {
 }
 
 impl Rest<'_> {
-    /// More than three, and more than one in a hundred.
+    /// Too much to be chance.
     pub(super) const fn is_much(&self) -> bool {
-        self.attempts > FEW && self.attempts.saturating_mul(ONE_IN) > self.w.attempts
+        is_much(self.attempts, self.w.attempts)
     }
 
     /// How many failed in one way.
@@ -78,6 +78,11 @@ fn span(w: &WorkloadEvidence, failures: &[(Failure, u64)]) -> Option<(f64, f64)>
     let first = of_these().map(|t| t.from_ns).min()?;
     let last = of_these().map(|t| t.to_ns).max()?;
     Some((first as f64 / 1e9, last as f64 / 1e9))
+}
+
+/// More than three, and more than one in a hundred.
+pub(super) const fn is_much(part: u64, whole: u64) -> bool {
+    part > FEW && part.saturating_mul(ONE_IN) > whole
 }
 
 /// An error where it hurts one workload much.
