@@ -144,6 +144,7 @@ impl Dice {
             served: self.small(),
             unserved: self.small(),
             reclaimed: self.small(),
+            closed: self.maybe(|d| (d.small(), d.n())),
             reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),

@@ -173,7 +173,9 @@ fn split(
     if let Some(excuse) = intervals.excuse(episode, failure) {
         let by = match excuse {
             Excuse::LinkAway if found(FindingId::LinkOutages) => By::Finding(FindingId::LinkOutages),
-            Excuse::Restarting if found(FindingId::DeviceRebooted) => By::Finding(FindingId::DeviceRebooted),
+            Excuse::LinkAway | Excuse::Restarting if found(FindingId::DeviceRebooted) => {
+                By::Finding(FindingId::DeviceRebooted)
+            }
             other => By::Excuse(other),
         };
         return whole(by);

@@ -26,9 +26,10 @@ impl Asks {
             ("head", _) | ("rw", None | Some("http")) => {
                 Self { method: method(), other_protocol: None, status_expected, window }
             }
-            (_, other) => Self {
+            (kind, other) => Self {
                 method: None,
-                other_protocol: other.map(str::to_owned),
+                // Its heartbeats are frames.
+                other_protocol: other.or((kind == "outage").then_some("framed")).map(str::to_owned),
                 status_expected: false,
                 window,
             },

@@ -226,6 +226,8 @@ pub struct HalfOpenEvidence {
     pub unserved: u32,
     /// Served ones that the device was seen to take back.
     pub reclaimed: u32,
+    /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
+    pub closed: Option<(u32, u64)>,
     /// Median time until it did.
     pub reclaim_p50_ns: Option<u64>,
     /// How long the host watched after the last silence.

@@ -13,7 +13,7 @@ use crate::event::DeviceSample;
 use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, Stage, Trend,
+    ProbeStats, Reading, ReclaimEvidence, Stage, Trend,
 };
 
 /// What a run left to be judged.
@@ -145,6 +145,7 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         served: of.served,
         unserved: of.unserved,
         reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
+        closed: closed(of),
         reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
         watched_ns: of.watched_ns,
         expected_reclaim_ns: of.expected_reclaim_ns,
@@ -154,6 +155,13 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         served_again_ns: of.served_again_ns,
         sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
     }
+}
+
+/// Silenced connections that the device closed in order, and how soon.
+fn closed(of: &HalfOpenStats) -> Option<(u32, u64)> {
+    let by_fin = of.connections.iter().filter(|c| c.evidence == Some(ReclaimEvidence::Fin));
+    let after: Vec<u64> = by_fin.filter_map(|c| c.reclaimed_after_ns).collect();
+    Some((u32::try_from(after.len()).unwrap_or(u32::MAX), after.into_iter().min()?))
 }
 
 fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {

@@ -81,6 +81,9 @@ impl Sight {
     ) {
         let Self { observer, ledger, book } = self;
         observer.frame(at_ns, link, captured, original_len, &mut |o| class(ledger, book, at_ns, o, around));
+        if let Some(port) = observer.take_device_fin() {
+            book.device_ends(port, at_ns);
+        }
     }
 
     /// The capture missed frames here.

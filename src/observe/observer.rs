@@ -83,6 +83,8 @@ pub struct Observer {
     fins_again: u64,
     /// Until when the connections that ended may still be answered, nanoseconds.
     grace_until: i64,
+    /// The host's port of the last segment, where that was a FIN of the device's.
+    device_fin: Option<u16>,
 }
 
 impl Observer {
@@ -107,6 +109,7 @@ impl Observer {
             gaps: 0,
             fins_again: 0,
             grace_until: i64::MIN,
+            device_fin: None,
         }
     }
 
@@ -175,6 +178,11 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// The host's port of the last frame, where that was a FIN of the device's; asked for once.
+    pub const fn take_device_fin(&mut self) -> Option<u16> {
+        self.device_fin.take()
     }
 
     /// The capture dropped packets here. Rules that could be fooled by that are not judged for the
@@ -366,6 +374,9 @@ impl Observer {
                 n += 1;
             }
         });
+        if from == Direction::FromDevice && facts.fin != FinCopy::None {
+            self.device_fin = Some(self.table.flow(slot).host_end.socket().port());
+        }
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
         if from == Direction::FromDevice && facts.fin == FinCopy::Again(Repetition::BackOff) {

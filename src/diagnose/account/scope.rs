@@ -48,7 +48,8 @@ pub(super) fn explains(
         }
         // Proven restarts have a time, and the intervals excuse what met it; suspected ones have none.
         FindingId::DeviceRebooted => {
-            e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&[&RESET, &CLOSED])
+            let kinds: [&[Failure]; 3] = [&RESET, &CLOSED, &[F::ConnectRefused]];
+            e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&kinds)
         }
         FindingId::AbortiveClose => any(&[&RESET, &[F::TruncatedResponse]]),
         FindingId::TimewaitPortReuse => any(&[&CONNECT]),

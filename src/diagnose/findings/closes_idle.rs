@@ -1,7 +1,9 @@
 //! `closes_idle`: the device closes persistent connections that are idle, in order. That is a way of working, and many
 //! servers have it; clients have to be ready for it.
 //!
-//! Evidence: connections that the client found closed before its next request, each with the time since its last answer.
+//! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
+//! FINs on connections on which the host had fallen silent. A server that makes room for a newcomer closes the oldest of
+//! these sooner than it would otherwise.
 //!
 //! Neighbours: a device that closes after each answer says so in its answer; one that closes while a request is under way
 //! fails it.
@@ -29,8 +31,31 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .filter_map(|w| Some((w, w.idle_closes?)))
         .filter(|(_, idle)| idle.count >= TWICE)
         .collect();
-    let least = seen.iter().map(|(_, idle)| idle.min_us).min()?;
-    let evidence = seen.iter().map(|(w, idle)| {
+    let silent: Vec<(&WorkloadEvidence, u32, u64)> = e
+        .workloads
+        .iter()
+        .filter_map(|w| {
+            let (closed, least_ns) = w.half_open.as_ref()?.closed?;
+            (u64::from(closed) >= TWICE).then_some((w, closed, least_ns))
+        })
+        .collect();
+    let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
+    // A silent connection shows the time itself; one that was found closed was closed sooner.
+    let exact = silent.iter().map(|(_, _, least_ns)| *least_ns).min();
+    let least = exact.or_else(|| found.min())?;
+    let or_sooner = if exact.is_some() { "" } else { " or sooner" };
+    let mut evidence: Vec<String> = silent
+        .iter()
+        .map(|(w, closed, least_ns)| {
+            format!(
+                "{}: {} closed while its client was silent, the first after {}",
+                w.name,
+                things(u64::from(*closed), "connection"),
+                time(*least_ns)
+            )
+        })
+        .collect();
+    evidence.extend(seen.iter().map(|(w, idle)| {
         format!(
             "{}: {} found closed before the next request, {} after the last answer in the median, {} at least",
             w.name,
@@ -38,15 +63,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             time(idle.median_us.saturating_mul(1_000)),
             time(idle.min_us.saturating_mul(1_000))
         )
-    });
+    }));
     Some(Finding {
         id: FindingId::ClosesIdle,
         severity: Severity::Info,
-        statement: format!(
-            "The device closes idle connections after {} or sooner.",
-            time(least.saturating_mul(1_000))
-        ),
-        evidence: evidence.collect(),
+        statement: format!("The device closes idle connections after {}{or_sooner}.", time(least)),
+        evidence,
         cause: "a keep-alive time-out of the server's, so that idle clients do not keep its sockets".into(),
         change: ENTRY.change.into(),
     })

@@ -6,7 +6,7 @@ use super::signs;
 
 /// The same finding in words that leave it open.
 pub(super) fn left_open(e: &Evidence<'_>, finding: Finding) -> Finding {
-    if !signs::exchanges(e).all(|w| w.asks.head()) {
+    if signs::exchanges(e).next().is_none() || !signs::exchanges(e).all(|w| w.asks.head()) {
         return finding;
     }
     Finding {

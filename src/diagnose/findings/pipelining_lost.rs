@@ -6,14 +6,13 @@
 //! Neighbours: a program that hangs leaves whole windows unanswered, the first request of a connection as well; here fewer
 //! than a window fail in a row.
 //!
-//! Severity: an error where it fails more than three requests and more than one in a hundred; else a warning. Browsers do
+//! Severity: an error where it fails more than one request in a hundred, since the user asked for it; else a warning. Browsers do
 //! not pipeline; RFC 9112, 9.3.2 asks servers for it all the same.
 
 use super::super::account::Account;
-use super::super::{Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence, WorkloadKind};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::diagnose::Severity;
 use crate::event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -52,7 +51,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let worst = all.first()?;
     Some(Finding {
         id: FindingId::PipeliningLost,
-        severity: rest::severity(&all),
+        severity: if worst.attempts.saturating_mul(100) > worst.w.attempts {
+            Severity::Error
+        } else {
+            Severity::Warning
+        },
         statement: format!(
             "Pipelined requests are lost: with up to {} at once on a connection {} of {} got no answer, and the first of \
              each connection did.",
