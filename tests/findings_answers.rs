@@ -31,7 +31,8 @@ fn at_fault(
     (promised, received): (u64, u64),
 ) -> WorkloadEvidence {
     for _ in 0..n {
-        let seen = FaultSeen { fault, promised: Some(promised), received: Some(received), detail: "then FIN" };
+        let seen =
+            FaultSeen { fault, promised: Some(promised), received: Some(received), detail: "then FIN" };
         w.malformed.count(seen);
     }
     w
@@ -149,15 +150,14 @@ fn a_stranger_that_answers_no_frames_speaks_something_else_and_the_device_progra
 
 #[test]
 fn requests_lost_behind_others_are_told_from_a_hang_by_the_first_of_each_connection() {
-    let window = |w: WorkloadEvidence| WorkloadEvidence {
-        asks: Asks { window: 4, ..asks("GET") },
-        at_once: 1,
-        ..w
-    };
+    let window =
+        |w: WorkloadEvidence| WorkloadEvidence { asks: Asks { window: 4, ..asks("GET") }, at_once: 1, ..w };
     let mut lost = FailureCounts::default();
     lost.add(Failure::ReadTimeout, 3);
     let mut w = window(get(40));
-    w.episodes = (0..10).flat_map(|n| [episode(n, n, 4, &FailureCounts::default()), episode(n, n + 1, 0, &lost)]).collect();
+    w.episodes = (0..10)
+        .flat_map(|n| [episode(n, n, 4, &FailureCounts::default()), episode(n, n + 1, 0, &lost)])
+        .collect();
     (0..10).for_each(|_| w.failures.merge(&lost));
     w.attempts += 30;
     assert_eq!(Case::clean(w).ids(), [FindingId::PipeliningLost]);

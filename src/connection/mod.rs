@@ -6,12 +6,14 @@
 mod endings;
 pub mod http;
 mod ports;
+mod request_body;
 mod silence;
 mod socket;
 mod status;
 
 pub use endings::{Step, failure_of};
 pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
+pub use request_body::{BodyError, RequestBody};
 pub use silence::{SilenceError, silence, silence_but_for_resets, unsilence, vanish};
 pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};
 pub use status::{ExpectedStatus, StatusError};

@@ -1,6 +1,7 @@
 //! What makes a device slow although its stack is fast.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::common::programs::python;
 use crate::common::scripted::{Peer, scripted};
@@ -54,4 +55,39 @@ fn pipelined_requests_that_are_lost_are_no_hang() {
     run("rw --protocol http --window 4 -n 40 --timeout-read 500ms", server)
         .says(&["pipelin"])
         .never_says(&["hangs", "PASS"]);
+}
+
+/// Takes an upload and stops reading for good after 20,000 bytes.
+#[test]
+fn an_upload_that_the_device_stops_reading_is_named() {
+    let server = scripted(|mut peer: Peer| {
+        socket2::SockRef::from(&peer.handle()).set_recv_buffer_size(5_744).unwrap();
+        let mut read = 0;
+        while read < 20_000 {
+            let Some(got) = peer.receive() else { return };
+            read += got;
+        }
+        std::thread::sleep(Duration::from_secs(3_600));
+    });
+    run("head --method POST --body 512KiB -n 3 --timeout-write 3s --timeout-read 3s", server)
+        .fails_with(&["blocked_application"])
+        .says(&["stops reading"]);
+}
+
+/// A form of a kilobyte, taken and answered.
+#[test]
+fn an_upload_that_is_taken_passes() {
+    let server = scripted(|mut peer: Peer| {
+        peer.without_delay();
+        while let Some(request) = peer.request() {
+            let mut left = request.body_length();
+            assert_eq!(left, 1_024);
+            left -= peer.take().len();
+            while left > 0 && peer.receive().is_some() {
+                left -= peer.take().len();
+            }
+            peer.answer(&request, "200 OK", "taken");
+        }
+    });
+    run("head --method POST --body 1KiB -n 60", server).passes().counts("head", 60, 60);
 }
