@@ -188,6 +188,7 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert_eq!(said(&closes(5)), [(FindingId::ClosesIdle, Severity::Info)]);
     assert!(statement(&closes(5)).contains("2.5 s or sooner"));
     assert_eq!(closes(1).ids(), []);
+    assert_eq!(Case::clean(half_open_with(|h| h.closed = Some((5, 20 * MS)))).ids(), [], "after each answer");
     let silent = Case::clean(half_open_with(|h| h.closed = Some((5, 2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
 }

@@ -16,6 +16,8 @@ use super::{FindingEntry, signs};
 use crate::event::IdleCloses;
 
 const TWICE: u64 = 2;
+/// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
+const AT_ONCE: u64 = 500_000_000;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::ClosesIdle,
@@ -36,7 +38,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .iter()
         .filter_map(|w| {
             let (closed, least_ns) = w.half_open.as_ref()?.closed?;
-            (u64::from(closed) >= TWICE).then_some((w, closed, least_ns))
+            (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();
     let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
