@@ -212,6 +212,9 @@ fn a_silence_after_which_connections_are_forgotten_or_refused_is_a_restart() {
     assert!(statement(&refused).contains("refused 40 connections"), "{}", statement(&refused));
     let habit = silent_then(AnomalyId::RstAfterHandshake, Device, 40, (0.5, 29.0));
     assert_eq!(habit.ids(), [FindingId::LinkOutages]);
+    let closes_so = row(AnomalyId::AbortiveClose, Device, 250, Some("head"));
+    let beside = silent_then(AnomalyId::RstAfterHandshake, Device, 2, (14.2, 15.0)).row(closes_so);
+    assert!(!beside.ids().contains(&FindingId::DeviceRebooted), "{:?}", beside.ids());
     let lost = silent_then(AnomalyId::Retransmission, Path, 9, (14.1, 14.4));
     assert_eq!(lost.ids(), [FindingId::LinkOutages]);
 }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Evidence, Finding, FindingId, Severity, Silence};
+use super::super::{AnomalyRow, Evidence, Finding, FindingId, Severity, Silence};
 use super::FindingEntry;
 use super::signs::{self, SECOND, exchanges, recovered, reset_in_exchange, telemetry};
 use super::text::{things, time};
@@ -87,6 +87,14 @@ fn forgot(e: &Evidence<'_>) -> Option<Forgot> {
             && row.class != AnomalyClass::Provoked
             && row.count > 0
     });
+    // A device that resets connections as a habit does so beside a silence as well, and its answer may be lost in one.
+    let habits = [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstStorm];
+    let of_habit =
+        |row: &&AnomalyRow| habits.contains(&row.id) && row.class == AnomalyClass::Device && row.count > 0;
+    if e.anomalies.iter().filter(of_habit).any(|row| met(row.first_s).is_none() || met(row.last_s).is_none())
+    {
+        return None;
+    }
     let mut found: Option<Forgot> = None;
     for row in rows {
         // One outside of these times is a habit, or another cause.

@@ -13,7 +13,7 @@ use super::super::account::Account;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest, signs};
-use crate::event::Failure;
+use crate::event::{AnomalyId, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::OtherProtocol,
@@ -34,7 +34,10 @@ pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure
 /// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
 pub(super) fn happens_to(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let known = e.device.stack.is_some() || signs::telemetry(e).is_some();
-    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known
+    // A program that speaks something else reads what it is sent all the same.
+    let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
+    let reads = reads.into_iter().all(|id| signs::of_device(e, id).count == 0);
+    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
