@@ -3,7 +3,9 @@
 mod findings_support;
 
 use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Ending, Episode, Failure};
+use espstress::event::{
+    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Responses,
+};
 use findings_support::row;
 use proptest::prelude::*;
 
@@ -109,12 +111,40 @@ impl Dice {
         }
     }
 
+    fn responses(&mut self) -> Responses {
+        let mut responses = Responses::default();
+        for _ in 0..self.next() % 3 {
+            responses.add(self.of(&[200, 302, 404, 405, 503]), self.n() / 32);
+        }
+        responses
+    }
+
+    fn cut_requests(&mut self) -> CutRequests {
+        CutRequests {
+            not_sent: self.n(),
+            unacknowledged: self.n(),
+            acknowledged: self.n(),
+            least_ns: self.maybe(Self::n),
+            most_ns: self.maybe(Self::n),
+        }
+    }
+
+    fn asks(&mut self) -> Asks {
+        Asks {
+            method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
+            other_protocol: self.maybe(|_| "line".to_owned()),
+            status_expected: self.yes(),
+            window: self.small(),
+        }
+    }
+
     fn half_open(&mut self) -> HalfOpenEvidence {
         HalfOpenEvidence {
             silenced: self.small(),
             served: self.small(),
             unserved: self.small(),
             reclaimed: self.small(),
+            closed: self.maybe(|d| (d.small(), d.n())),
             reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),
@@ -138,6 +168,11 @@ impl Dice {
             end_ns: self.n(),
             attempts: self.n(),
             succeeded: self.n(),
+            responses: self.responses(),
+            first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
+            idle_closes: self.maybe(|d| IdleCloses { count: d.n(), min_us: d.n(), median_us: d.n() }),
+            unserved: self.maybe(|d| Unserved { reset: d.cut_requests(), closed: d.cut_requests() }),
+            asks: self.asks(),
             episodes: self.many(Self::episode),
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
@@ -160,6 +195,14 @@ impl Dice {
             }),
             ..WorkloadEvidence::default()
         };
+        for _ in 0..self.next() % 3 {
+            w.malformed.count(FaultSeen {
+                fault: self.of(&HttpFault::ALL),
+                promised: self.maybe(Self::n),
+                received: self.maybe(Self::n),
+                detail: "then FIN",
+            });
+        }
         for _ in 0..self.next() % 4 {
             let failure = self.of(&Failure::ALL);
             // Counts are sums of attempts: they cannot overflow together.
@@ -240,6 +283,12 @@ impl Dice {
                 dropped: self.n(),
                 reason: None,
             },
+            ack_waits: self.maybe(|d| AckWaitsEvidence {
+                waited: d.n(),
+                total_ns: d.n(),
+                longest_ns: d.n(),
+                otherwise: d.n(),
+            }),
             quiet: self.maybe(|d| d.many(|d| Quiet { from_ns: d.n(), to_ns: d.n() })),
             path: self.maybe(|d| PathEvidence {
                 to_device: d.side(),

@@ -337,12 +337,37 @@ fn preflight(device: &Device) -> Result<(), Failed> {
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Err(Failed::environment(format!(
-                "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT)"
+                "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT){}",
+                ipv4_only(address)
             )))
         }
         Err(error) => Err(Failed::environment(format!(
-            "{address} cannot be reached: {error} (is the device up, on this network, and at that address?)"
+            "{address} cannot be reached: {error}{} (is the device up, on this network, and at that address?)",
+            neighbour(&error, address)
         ))),
+    }
+}
+
+/// What else a refusal may mean at an IPv6 address.
+const fn ipv4_only(address: std::net::SocketAddr) -> &'static str {
+    if address.is_ipv6() {
+        "; or the device has IPv6 and its program listens on IPv4 only: try its IPv4 address"
+    } else {
+        ""
+    }
+}
+
+/// What the system says by "no route to host" of an address on its own network: nobody there answered for it.
+fn neighbour(error: &std::io::Error, address: std::net::SocketAddr) -> &'static str {
+    match (error.kind(), address) {
+        (std::io::ErrorKind::HostUnreachable, std::net::SocketAddr::V4(_)) => {
+            ": no answer to ARP, so that nobody on this network has this address now; after a restart it may be another, \
+             see `espstress discover`"
+        }
+        (std::io::ErrorKind::HostUnreachable, std::net::SocketAddr::V6(_)) => {
+            ": no answer to neighbour discovery, so that nobody on this network has this address now; see `espstress discover`"
+        }
+        _ => "",
     }
 }
 

@@ -367,7 +367,10 @@ impl Response {
     /// Bytes followed the end of the response that nobody had asked for.
     pub fn unasked(&mut self, bytes: u64) {
         if self.expects == Expects::HeadOnly {
-            self.note(HttpFault::BodyAfterHead, None, Some(bytes), "a body follows the response to HEAD");
+            // Without a length the connection's end is the body's as well.
+            let goes_on = self.persistent && self.promised_to_head;
+            let fault = if goes_on { HttpFault::BodyAfterHead } else { HttpFault::BodyBeforeClose };
+            self.note(fault, None, Some(bytes), "a body follows the response to HEAD");
         } else {
             let (promised, body) =
                 if self.head_is_in() { (self.declared, self.body_bytes) } else { self.before };

@@ -173,7 +173,9 @@ fn split(
     if let Some(excuse) = intervals.excuse(episode, failure) {
         let by = match excuse {
             Excuse::LinkAway if found(FindingId::LinkOutages) => By::Finding(FindingId::LinkOutages),
-            Excuse::Restarting if found(FindingId::DeviceRebooted) => By::Finding(FindingId::DeviceRebooted),
+            Excuse::LinkAway | Excuse::Restarting if found(FindingId::DeviceRebooted) => {
+                By::Finding(FindingId::DeviceRebooted)
+            }
             other => By::Excuse(other),
         };
         return whole(by);
@@ -185,7 +187,7 @@ fn split(
     if silenced {
         return whole(By::Excuse(Excuse::Provoked));
     }
-    let explains = findings.iter().find(|f| scope::explains(e, f.id, failure, episode));
+    let explains = findings.iter().find(|f| scope::explains(e, w, f.id, failure, episode));
     if let Some(finding) = explains {
         let part = limits.take(finding.id, n);
         return [(By::Finding(finding.id), part), (By::Nothing, n - part)];

@@ -7,7 +7,7 @@ use crate::event::{
     EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged, Responses,
 };
 
-use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
+use super::{AnomalyRow, Asks, Lingers, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,8 @@ pub struct Evidence<'a> {
     pub capture: CaptureEvidence,
     /// What the packets say of the path; `None` without a capture.
     pub path: Option<PathEvidence>,
+    /// Small segments of the device's that waited for an acknowledgement; `None` without a capture.
+    pub ack_waits: Option<AckWaitsEvidence>,
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
@@ -171,6 +173,8 @@ pub struct WorkloadEvidence {
     pub endings: EndingCounts,
     /// Connections that it may have open at once.
     pub at_once: u32,
+    /// What it asks for.
+    pub asks: Asks,
     /// How it ends connections.
     pub close: ClosePolicy,
     /// Latency of `connect`, corrected.
@@ -230,6 +234,8 @@ pub struct HalfOpenEvidence {
     pub unserved: u32,
     /// Served ones that the device was seen to take back.
     pub reclaimed: u32,
+    /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
+    pub closed: Option<(u32, u64)>,
     /// Median time until it did.
     pub reclaim_p50_ns: Option<u64>,
     /// How long the host watched after the last silence.
@@ -364,6 +370,19 @@ pub struct PathEvidence {
     pub resets: HostResets,
     /// Losses that the packets prove.
     pub losses: Losses,
+}
+
+/// Small segments of the device's that came late after a small one before them, in the same answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckWaitsEvidence {
+    /// Those that came right behind the host's delayed acknowledgement of the one before.
+    pub waited: u64,
+    /// How long after the one before, all of those together.
+    pub total_ns: u64,
+    /// The longest.
+    pub longest_ns: u64,
+    /// Those that came at another time.
+    pub otherwise: u64,
 }
 
 /// Connections that the host ended by a RST.

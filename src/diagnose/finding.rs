@@ -37,12 +37,21 @@ pub enum FindingId {
     LossyLink,
     HostLimited,
     CaptureIncomplete,
+    HttpErrors,
+    MalformedResponse,
+    HeadUnanswered,
+    OtherProtocol,
+    PipeliningLost,
+    ResetsRequests,
+    ClosesUnserved,
+    NagleDelay,
+    ClosesIdle,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 27] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -60,6 +69,15 @@ impl FindingId {
         Self::LossyLink,
         Self::HostLimited,
         Self::CaptureIncomplete,
+        Self::HttpErrors,
+        Self::MalformedResponse,
+        Self::HeadUnanswered,
+        Self::OtherProtocol,
+        Self::PipeliningLost,
+        Self::ResetsRequests,
+        Self::ClosesUnserved,
+        Self::NagleDelay,
+        Self::ClosesIdle,
         Self::UnexplainedFailures,
     ];
 
@@ -84,6 +102,15 @@ impl FindingId {
             Self::LossyLink => "lossy_link",
             Self::HostLimited => "host_limited",
             Self::CaptureIncomplete => "capture_incomplete",
+            Self::HttpErrors => "http_errors",
+            Self::MalformedResponse => "malformed_response",
+            Self::HeadUnanswered => "head_unanswered",
+            Self::OtherProtocol => "other_protocol",
+            Self::PipeliningLost => "pipelining_lost",
+            Self::ResetsRequests => "resets_requests",
+            Self::ClosesUnserved => "closes_unserved",
+            Self::NagleDelay => "nagle_delay",
+            Self::ClosesIdle => "closes_idle",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

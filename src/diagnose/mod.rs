@@ -5,6 +5,7 @@
 
 mod account;
 mod anomalies;
+mod asks;
 mod bouts;
 mod evidence;
 mod finding;
@@ -19,12 +20,13 @@ pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{
     Anomalies, AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, Lingers, ResetCauses, Unserved,
 };
+pub use asks::Asks;
 pub use evidence::{
-    Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence, HalfOpenEvidence,
-    HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence, OutageRowEvidence,
-    PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence,
-    Silence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence,
-    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
+    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
+    OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
+    RestartEvidence, Silence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;

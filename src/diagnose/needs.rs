@@ -38,13 +38,23 @@ impl FindingId {
     pub const fn needs(self) -> &'static [Need] {
         match self {
             Self::HalfOpenNotReclaimed => &[Need::Silence],
-            Self::AbortiveClose | Self::TimewaitPortReuse | Self::FinWaitTimeout | Self::LossyLink => {
-                &[Need::Attempts, Need::Packets]
-            }
+            Self::AbortiveClose
+            | Self::TimewaitPortReuse
+            | Self::FinWaitTimeout
+            | Self::LossyLink
+            | Self::NagleDelay => &[Need::Attempts, Need::Packets],
             Self::SocketExhaustion
             | Self::AcceptOverflow
             | Self::BlockedApplication
             | Self::DeviceUnreachable
+            | Self::HttpErrors
+            | Self::MalformedResponse
+            | Self::HeadUnanswered
+            | Self::OtherProtocol
+            | Self::PipeliningLost
+            | Self::ResetsRequests
+            | Self::ClosesUnserved
+            | Self::ClosesIdle
             | Self::UnexplainedFailures => &[Need::Attempts],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],

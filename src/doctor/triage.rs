@@ -1,6 +1,7 @@
 //! Which phases are still of use, given what the earlier ones came to.
 
 use crate::engine::{PlannedPhase, WorkloadOutcome};
+use crate::event::Failure;
 use crate::stats::LimitReached;
 
 use super::names;
@@ -29,6 +30,8 @@ impl Triage {
         match next.name.as_str() {
             names::REQUESTS | names::PORTS => true,
             names::HOLD => so_far.iter().any(silence_was_refused),
+            // A device that does not know HEAD may answer GET.
+            names::PERSISTENT if so_far.iter().all(no_head_was_answered) => true,
             name => match service(so_far) {
                 Service::Well => true,
                 Service::Badly => name == names::CROWD,
@@ -36,6 +39,19 @@ impl Triage {
             },
         }
     }
+}
+
+/// Whether every request of a phase reached the device, and not one was answered.
+fn no_head_was_answered(outcome: &WorkloadOutcome) -> bool {
+    const CONNECT: [Failure; 4] = [
+        Failure::ConnectTimeout,
+        Failure::ConnectRefused,
+        Failure::ConnectReset,
+        Failure::ConnectUnreachable,
+    ];
+    let stats = &outcome.stats;
+    let connected = CONNECT.into_iter().all(|failure| stats.failures.get(failure) == 0);
+    stats.attempts > 0 && stats.succeeded == 0 && connected
 }
 
 /// Whether the host was not allowed to fall silent: the search for the device's limit did not even begin.
@@ -76,7 +92,7 @@ fn of_one(outcome: &WorkloadOutcome) -> Service {
 mod tests {
     use super::*;
     use crate::doctor::plan;
-    use crate::event::{Endpoints, Failure};
+    use crate::event::Endpoints;
     use crate::stats::{Phase, Recorder};
 
     const SECOND: u64 = 1_000_000_000;
@@ -125,6 +141,10 @@ mod tests {
     #[test]
     fn a_device_that_has_stopped_serving_is_left_alone() {
         assert_eq!(wanted(&[(4, 0, 1_000_000), (0, 2, 0), (0, 2, 0)]), ["requests", "ports"]);
-        assert_eq!(wanted(&[(0, 1, 0)]), ["requests", "ports"]);
+    }
+
+    #[test]
+    fn a_device_that_answers_no_head_at_all_is_asked_by_get() {
+        assert_eq!(wanted(&[(0, 1, 0)]), ["requests", "persistent", "ports"]);
     }
 }

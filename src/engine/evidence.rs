@@ -3,17 +3,17 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
-    self, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
-    OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
-    RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
-    WorkloadEvidence, WorkloadKind,
+    self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
+    Evidence, HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause,
+    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
+    Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence,
+    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{DeviceSample, Losses};
-use crate::observe::{PathFigures, QuietSpell, ResetFigures};
+use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, Stage, Trend,
+    ProbeStats, Reading, ReclaimEvidence, Stage, Trend,
 };
 
 /// What a run left to be judged.
@@ -59,6 +59,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
             Some(seen.summary.absences.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.idle =
             Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.ack_waits = Some(ack_waits(&seen.summary.ack_waits));
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),
             from_device: side(&seen.summary.from_device),
@@ -112,6 +113,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         },
         endings: stats.endings,
         at_once: of.at_once,
+        asks: Asks::of_settings(of.kind, &of.settings),
         close: ClosePolicy::of_settings(&of.settings),
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
@@ -152,6 +154,7 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         served: of.served,
         unserved: of.unserved,
         reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
+        closed: closed(of),
         reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
         watched_ns: of.watched_ns,
         expected_reclaim_ns: of.expected_reclaim_ns,
@@ -161,6 +164,13 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         served_again_ns: of.served_again_ns,
         sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
     }
+}
+
+/// Silenced connections that the device closed in order, and how soon.
+fn closed(of: &HalfOpenStats) -> Option<(u32, u64)> {
+    let by_fin = of.connections.iter().filter(|c| c.evidence == Some(ReclaimEvidence::Fin));
+    let after: Vec<u64> = by_fin.filter_map(|c| c.reclaimed_after_ns).collect();
+    Some((u32::try_from(after.len()).unwrap_or(u32::MAX), after.into_iter().min()?))
 }
 
 fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
@@ -232,6 +242,16 @@ const fn side(of: &PathFigures) -> PathSide {
         repeated_early: of.repeated_early,
         late_fills: of.late_fills,
         out_of_order: of.out_of_order,
+    }
+}
+
+fn ack_waits(of: &AckWaits) -> AckWaitsEvidence {
+    let ns = |ns: i64| u64::try_from(ns).unwrap_or(0);
+    AckWaitsEvidence {
+        waited: of.waited,
+        total_ns: ns(of.total_ns),
+        longest_ns: ns(of.longest_ns),
+        otherwise: of.otherwise,
     }
 }
 

@@ -86,6 +86,9 @@ impl Sight {
         let Self { observer, ledger, book, so_far } = self;
         let class = &mut |o| class(ledger, book, so_far, at_ns, o, around);
         observer.frame(at_ns, link, captured, original_len, class);
+        if let Some(port) = observer.take_device_fin() {
+            book.device_ends(port, at_ns);
+        }
     }
 
     /// The capture missed frames here.

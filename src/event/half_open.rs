@@ -209,6 +209,9 @@ pub enum ReclaimEvidence {
     /// for longest is taken.
     #[serde(rename = "telemetry_sockets")]
     Telemetry,
+    /// The packets showed the device's FIN on it: its program has closed.
+    #[serde(rename = "fin_seen")]
+    Fin,
 }
 
 impl ReclaimEvidence {
@@ -218,6 +221,7 @@ impl ReclaimEvidence {
         match self {
             Self::Reset => "reset_received",
             Self::Telemetry => "telemetry_sockets",
+            Self::Fin => "fin_seen",
         }
     }
 }

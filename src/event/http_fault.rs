@@ -18,6 +18,8 @@ pub enum HttpFault {
     BadChunk,
     /// A body followed the response to HEAD (RFC 9110, 9.3.2).
     BodyAfterHead,
+    /// The same where the response says that its connection ends with it: no client takes these bytes for another one.
+    BodyBeforeClose,
     /// Nothing in a response on a persistent connection says where it ends (RFC 9112, 9.3).
     NoLength,
     /// The client asked for `Connection: close`, and the device kept the connection open (RFC 9112, 9.6).
@@ -30,11 +32,12 @@ pub enum HttpFault {
 
 impl HttpFault {
     /// Every fault, in the order of reports.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Truncated,
         Self::Overlong,
         Self::BadChunk,
         Self::BodyAfterHead,
+        Self::BodyBeforeClose,
         Self::NoLength,
         Self::CloseIgnored,
         Self::Endless,
@@ -49,6 +52,7 @@ impl HttpFault {
             Self::Overlong => "overlong",
             Self::BadChunk => "bad_chunk",
             Self::BodyAfterHead => "body_after_head",
+            Self::BodyBeforeClose => "body_before_close",
             Self::NoLength => "no_length",
             Self::CloseIgnored => "close_ignored",
             Self::Endless => "endless",

@@ -1,6 +1,7 @@
 //! What a workload intends with a connection, so that the wire's evidence can be told from what was asked
 //! for. Written by the workloads before they act, read by `diagnose`; a fixed 512 KiB for any run.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -65,11 +66,18 @@ pub struct IntentBook {
     ports: Box<[AtomicU32]>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
+    /// When the device's last FIN came on a connection on which the host is silent, by port, nanoseconds since the Unix
+    /// epoch: never more entries than there are ports.
+    ended: Mutex<BTreeMap<u16, i64>>,
 }
 
 impl Default for IntentBook {
     fn default() -> Self {
-        Self { ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect(), away: Mutex::default() }
+        Self {
+            ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect(),
+            away: Mutex::default(),
+            ended: Mutex::default(),
+        }
     }
 }
 
@@ -110,6 +118,20 @@ impl IntentBook {
 
     fn away(&self) -> MutexGuard<'_, Spells> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a FIN of the device's came on `port` at `at_ns` (since the Unix epoch), where the host is silent and does
+    /// not hear it.
+    pub fn device_ends(&self, port: u16, at_ns: i64) {
+        if self.look_up(port).is_some_and(|entry| entry.intent == Intent::Silenced) {
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(port, at_ns);
+        }
+    }
+
+    /// When the device's last FIN came on `port` while the host was silent there.
+    #[must_use]
+    pub fn device_ended(&self, port: u16) -> Option<i64> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
     }
 
     /// What was intended on `port`; `None` for a port that no workload of this run has used.

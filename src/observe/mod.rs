@@ -20,4 +20,6 @@ mod tests;
 pub use crate::wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig};
 pub use rules::{CatalogueEntry, Needs, Source, catalogue};
-pub use summary::{KeepAliveFigures, PathFigures, QuietSpell, ResetFigures, RttFigures, WireSummary};
+pub use summary::{
+    AckWaits, KeepAliveFigures, PathFigures, QuietSpell, ResetFigures, RttFigures, WireSummary,
+};

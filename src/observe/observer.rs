@@ -7,7 +7,7 @@ use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Stage, Table, Wait, after, before, distance,
+    SECOND, Second, Stage, Table, Wait, after, before, distance,
 };
 use super::fragments::Fragments;
 use super::quiet::Quiet;
@@ -83,6 +83,8 @@ pub struct Observer {
     gaps: u32,
     /// Until when the connections that ended may still be answered, nanoseconds.
     grace_until: i64,
+    /// The host's port of the last segment, where that was a FIN of the device's.
+    device_fin: Option<u16>,
 }
 
 impl Observer {
@@ -107,6 +109,7 @@ impl Observer {
             now: i64::MIN,
             gaps: 0,
             grace_until: i64::MIN,
+            device_fin: None,
         }
     }
 
@@ -175,6 +178,11 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// The host's port of the last frame, where that was a FIN of the device's; asked for once.
+    pub const fn take_device_fin(&mut self) -> Option<u16> {
+        self.device_fin.take()
     }
 
     /// The capture dropped packets here. Rules that could be fooled by that are not judged for the
@@ -367,6 +375,9 @@ impl Observer {
                 n += 1;
             }
         });
+        if from == Direction::FromDevice && facts.fin != FinCopy::None {
+            self.device_fin = Some(self.table.flow(slot).host_end.socket().port());
+        }
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
         self.weather(s, &facts, slot);
@@ -375,6 +386,11 @@ impl Observer {
         }
         let number = self.summary.packets;
         let flow = self.table.flow_mut(slot);
+        match flow.second(s, &facts) {
+            Some(Second::Waited(ns)) => self.summary.ack_waits.waited(ns),
+            Some(Second::Otherwise) => self.summary.ack_waits.otherwise += 1,
+            None => {}
+        }
         flow.apply(s, &facts, number);
         self.table.file(slot, at);
         let flow = self.table.flow(slot);

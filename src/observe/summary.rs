@@ -65,6 +65,27 @@ pub struct ResetFigures {
     pub lost_at_once: u64,
 }
 
+/// Small segments of the device's that came 20 ms or more after a small one before them, in the same answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckWaits {
+    /// Those that came right behind the host's delayed acknowledgement of the one before: they waited for it.
+    pub waited: u64,
+    /// How long after the one before, all of those together, nanoseconds.
+    pub total_ns: i64,
+    /// The longest, nanoseconds.
+    pub longest_ns: i64,
+    /// Those that came at another time, whatever held them up.
+    pub otherwise: u64,
+}
+
+impl AckWaits {
+    pub(super) fn waited(&mut self, ns: i64) {
+        self.waited += 1;
+        self.total_ns = self.total_ns.saturating_add(ns);
+        self.longest_ns = self.longest_ns.max(ns);
+    }
+}
+
 /// A time in which no segment came from the device, half a second or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuietSpell {
@@ -130,6 +151,8 @@ pub struct WireSummary {
     pub from_device: PathFigures,
     /// What came from the host.
     pub from_host: PathFigures,
+    /// Small segments that waited for an acknowledgement.
+    pub ack_waits: AckWaits,
     /// SYNs of the host that were sent again.
     pub syn_repetitions: u64,
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.

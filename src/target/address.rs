@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// The name does not resolve.
-    #[error("`{host}` does not resolve to an address: {error}")]
+    #[error("`{host}` does not resolve to an address: {error}{}", hint(host))]
     Unresolved {
         /// As given.
         host: String,
@@ -30,6 +30,16 @@ pub enum AddressError {
         /// What it resolved to.
         address: IpAddr,
     },
+}
+
+/// Where a name of the local network is to come from.
+fn hint(host: &str) -> &'static str {
+    if host.trim_end_matches('.').ends_with(".local") {
+        " (names in .local are asked for by mDNS: the device has to announce itself, and this system has to ask, as \
+         with avahi and nss-mdns; `espstress discover` lists who answers)"
+    } else {
+        ""
+    }
 }
 
 /// Whether public addresses may be used.

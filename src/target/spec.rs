@@ -101,8 +101,8 @@ impl FromStr for Spec {
         if let Some(options) = s.strip_prefix("twin:") {
             return Ok(Self::Twin(options.into()));
         }
-        if s.starts_with("https://") {
-            return Err(error("https is not spoken"));
+        if let Some((scheme, _)) = s.split_once("://").filter(|(scheme, _)| *scheme != "http") {
+            return Err(SpecError { given: s.to_owned(), what: not_spoken(scheme) });
         }
         let rest = s.strip_prefix("http://").unwrap_or(s);
         let rest = rest.split_once(['/', '?']).map_or(rest, |(authority, _)| authority);
@@ -112,6 +112,18 @@ impl FromStr for Spec {
             return Err(error("that is no address or name"));
         }
         Ok(Self::Address { host: host.to_owned(), port })
+    }
+}
+
+/// What is to be said of a URL that is not http's.
+fn not_spoken(scheme: &str) -> &'static str {
+    match scheme {
+        "https" => "https:// is not spoken, only http://",
+        "ws" | "wss" => "ws:// is not spoken; http:// tests the web server that a WebSocket begins at",
+        "mqtt" | "mqtts" => {
+            "mqtt:// is not spoken; what is: http://, and the protocols of this project's device programs"
+        }
+        _ => "this scheme is not spoken, only http://",
     }
 }
 

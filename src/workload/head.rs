@@ -15,7 +15,7 @@ use super::load::{Load, LoopKind, Outcome, Start, Worker};
 use super::registry::{self, Kind, ParamError, Workload};
 use crate::clock::Span;
 use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused};
+use crate::connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused, RequestBody};
 use crate::event::TcpSample;
 use crate::event::{Ending, Expected, Failure, FaultSeen, HttpFault, Intent};
 use crate::stats::Phase;
@@ -65,6 +65,11 @@ struct Params {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     header: Vec<String>,
 
+    /// A body for each request: so many bytes, or a file's content (@FILE). Needs --method POST, PUT or PATCH
+    #[arg(long, value_name = "SIZE|@FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<RequestBody>,
+
     /// Status codes that are right, as 200,204 or 2xx; any other is a failure (bad_status). By default only 5xx is one
     #[arg(long, value_name = "CODES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +93,8 @@ struct Params {
 #[derive(Debug)]
 struct Head {
     params: Params,
+    /// What each request carries; empty without a body.
+    body: Vec<u8>,
 }
 
 impl Head {
@@ -102,7 +109,15 @@ impl Head {
         if params.header.iter().any(|h| !h.contains(':') || h.bytes().any(|b| b < b' ')) {
             return bad("header", "a header is `Name: value` on one line");
         }
-        Ok(Self { params })
+        let has_none = ["HEAD", "GET"].iter().any(|method| params.method.eq_ignore_ascii_case(method));
+        if params.body.is_some() && has_none {
+            return bad("body", "HEAD and GET have no body; add --method POST");
+        }
+        let body = params.body.as_ref().map_or_else(|| Ok(Vec::new()), RequestBody::bytes);
+        match body {
+            Ok(body) => Ok(Self { params, body }),
+            Err(error) => bad("body", &error.to_string()),
+        }
     }
 
     fn request(&self, host: std::net::SocketAddr) -> Vec<u8> {
@@ -115,8 +130,13 @@ impl Head {
             text.push_str(header);
             text.push_str("\r\n");
         }
+        if self.params.body.is_some() {
+            text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
         text.push_str("\r\n");
-        text.into_bytes()
+        let mut request = text.into_bytes();
+        request.extend_from_slice(&self.body);
+        request
     }
 }
 

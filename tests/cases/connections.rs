@@ -1,10 +1,12 @@
 //! Connections: how many are held, how they end, who gets one.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::scripted::{Peer, serial};
-use crate::{DOCTOR, run};
+use crate::common::scripted::{Peer, scripted, serial};
+use crate::{DOCTOR, LONG_DOCTOR, run};
 
 fn answer_all(peer: &mut Peer) {
     while let Some(request) = peer.request() {
@@ -43,6 +45,39 @@ fn sockets_that_are_never_closed_are_named() {
     run(DOCTOR, server).fails_with(&["socket_exhaustion"]);
 }
 
+/// esp_http_server with lru_purge_enable: five sessions, and a newcomer ends the one that was used least recently.
+fn least_recently_used() -> SocketAddr {
+    let used: Arc<Mutex<Vec<(u64, TcpStream)>>> = Arc::default();
+    let numbers = AtomicU64::new(0);
+    serial(5, move |mut peer| {
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
+        let mut sessions = used.lock().unwrap();
+        if sessions.len() >= 5 {
+            let _ = sessions.remove(0).1.shutdown(Shutdown::Both);
+        }
+        sessions.push((number, peer.handle()));
+        drop(sessions);
+        let used = Arc::clone(&used);
+        std::thread::spawn(move || {
+            while let Some(request) = peer.request() {
+                let mut sessions = used.lock().unwrap();
+                let Some(at) = sessions.iter().position(|(one, _)| *one == number) else { return };
+                let one = sessions.remove(at);
+                sessions.push(one);
+                drop(sessions);
+                peer.answer(&request, "200 OK", "hello");
+            }
+            used.lock().unwrap().retain(|(one, _)| *one != number);
+        });
+    })
+}
+
+#[test]
+fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
+    let server = least_recently_used();
+    run("half-open -c 12 --watch-reclaim 5s", server).passes().never_says(&["no socket came back"]);
+}
+
 /// One client at a time: 5 s for its request, then 2 s for its close, as the old HTTP server of the Arduino core.
 fn one_client_at_a_time() -> SocketAddr {
     serial(5, |mut peer| {
@@ -62,6 +97,28 @@ fn a_server_that_one_silent_client_stops_is_named() {
         .says(&["one client at a time"]);
 }
 
+/// Keeps its connections whatever the client asks for.
+fn ignores_connection_close() -> SocketAddr {
+    scripted(|mut peer| {
+        peer.without_delay();
+        answer_all(&mut peer);
+    })
+}
+
+#[test]
+fn not_closing_when_asked_to_is_said_once_and_spoils_no_latency() {
+    let server = ignores_connection_close();
+    let one = run("head --close wait -c 4 -n 20", server);
+    one.passes().says(&["Connection: close"]).within(Duration::from_secs(40));
+    assert_eq!(one.page.matches("Connection: close").count(), 1, "{}", one.page);
+}
+
+#[test]
+fn a_first_run_against_a_server_that_does_not_close_when_asked_to_ends_in_time() {
+    let server = format!("-t {}", ignores_connection_close());
+    crate::said("run quick", &server.split(' ').collect::<Vec<_>>()).passes().within(Duration::from_secs(60));
+}
+
 /// Every handshake is finished by the stack, and the program accepts none.
 #[test]
 fn a_backlog_that_nobody_empties_is_one_cause() {
@@ -76,4 +133,49 @@ fn a_backlog_that_nobody_empties_is_one_cause() {
     let one = run(DOCTOR, server);
     assert_eq!(one.blamed().len(), 1, "{:?}\n{}", one.blamed(), one.page);
     one.never_says(&["Nothing is wrong"]);
+}
+
+/// Keep-alive, and an idle connection is closed after 2 s without a word.
+fn closes_when_idle() -> SocketAddr {
+    scripted(|mut peer| {
+        peer.without_delay();
+        peer.wait_at_most(Duration::from_secs(2));
+        answer_all(&mut peer);
+    })
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_is_healthy() {
+    let server = closes_when_idle();
+    run("rw --protocol http -i 2500ms -n 6 -c 1", server)
+        .passes()
+        .counts("rw", 6, 6)
+        .says(&["closes idle connections"]);
+}
+
+#[test]
+fn idle_connections_that_are_closed_are_given_back() {
+    run(LONG_DOCTOR, closes_when_idle()).passes().says(&["closes idle connections", "16 of 16"]);
+}
+
+#[test]
+fn what_speaks_no_http_speaks_something_else() {
+    // As port 6053 of ESPHome, and Modbus: they wait for their own protocol, and close at anything else.
+    let server = scripted(|mut peer| {
+        peer.receive();
+        peer.take();
+        peer.finish();
+    });
+    run(DOCTOR, server).says(&["something else"]).never_says(&["hangs", "Nothing is wrong"]);
+}
+
+#[test]
+fn a_web_server_speaks_neither_lines_nor_frames() {
+    let server = ignores_connection_close();
+    for kind in ["rw --protocol line", "rw --protocol framed"] {
+        let one = run(&format!("{kind} -n 4 --timeout-read 500ms"), server);
+        one.says(&["something else"]).never_says(&["hangs", "PASS"]);
+    }
+    let one = run("outage --cycles 1 --every 2s --outage 300ms -d 6s", server);
+    one.says(&["something else"]).never_says(&["PASS"]);
 }

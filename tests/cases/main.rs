@@ -5,7 +5,9 @@
 mod common;
 
 mod connections;
+mod network;
 mod responses;
+mod timing;
 
 use std::net::SocketAddr;
 
@@ -20,8 +22,5 @@ fn run(arguments: &str, server: SocketAddr) -> Said {
 /// The shortest examination in which everything but slow reclaims is looked at.
 const DOCTOR: &str = "doctor --duration 20s";
 
-/// What responses with a status of 500 and above are called.
-const BAD_STATUS: &str = "unexplained_failures";
-
-/// What responses that end too early, or break their own framing, are called.
-const MALFORMED: &str = "unexplained_failures";
+/// The shortest in which a device has time to take its sockets back.
+const LONG_DOCTOR: &str = "doctor --duration 52s";

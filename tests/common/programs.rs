@@ -120,3 +120,13 @@ pub fn node() -> Option<Server> {
         command.args(["-e", &script]);
     })
 }
+
+/// A script of Python's, with its address, its port and these words as arguments.
+pub fn python(script: &str, more: &[&str]) -> Option<Server> {
+    serve("python3", |command, folder, address| {
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        let file = folder.join("script.py");
+        std::fs::write(&file, script).unwrap();
+        command.arg(file).args([&ip, &port]).args(more);
+    })
+}

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::common::scripted::{Peer, scripted};
 use crate::runs::{Kind, fails_with, run};
 
-/// What each run has to say. What is at fault may get a name of its own: here is the one place for it.
-const fn expected(fault: Fault, _kind: Kind) -> &'static str {
+/// What each run has to say.
+const fn expected(fault: Fault) -> &'static str {
     match fault {
-        Fault::ResetsAtOnce | Fault::ResetsAfterRequest => "unexplained_failures",
-        Fault::ClosesAtOnce | Fault::ClosesAfterRequest | Fault::FailsEveryFifth => "unexplained_failures",
-        Fault::AnswersGarbage | Fault::CutsTheHead => "unexplained_failures",
-        Fault::Answers500 => "unexplained_failures",
+        Fault::ResetsAtOnce | Fault::ResetsAfterRequest => "resets_requests",
+        Fault::ClosesAtOnce | Fault::ClosesAfterRequest | Fault::FailsEveryFifth => "closes_unserved",
+        Fault::AnswersGarbage | Fault::CutsTheHead => "malformed_response",
+        Fault::Answers500 => "http_errors",
     }
 }
 
@@ -75,8 +75,7 @@ impl Fault {
     }
 
     fn judge(self, kind: Kind) -> Result<(), String> {
-        fails_with(&run(kind, self.server()), expected(self, kind))
-            .map_err(|wrong| format!("{self:?}: {wrong}"))
+        fails_with(&run(kind, self.server()), expected(self)).map_err(|wrong| format!("{self:?}: {wrong}"))
     }
 }
 

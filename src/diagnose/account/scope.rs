@@ -1,6 +1,6 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
-use super::super::findings::{gone_since, silences};
+use super::super::findings::{answers_otherwise, gone_since, silences};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use crate::event::{Episode, Failure};
 
@@ -29,7 +29,13 @@ pub(super) const WANT_OF_ROOM: [Failure; 9] = [
 ];
 
 /// Whether a fault explains a failure of this kind at this time.
-pub(super) fn explains(e: &Evidence<'_>, id: FindingId, failure: Failure, at: &Episode) -> bool {
+pub(super) fn explains(
+    e: &Evidence<'_>,
+    w: &WorkloadEvidence,
+    id: FindingId,
+    failure: Failure,
+    at: &Episode,
+) -> bool {
     let any = |sets: &[&[Failure]]| sets.iter().any(|set| set.contains(&failure));
     match id {
         FindingId::SocketExhaustion
@@ -42,7 +48,8 @@ pub(super) fn explains(e: &Evidence<'_>, id: FindingId, failure: Failure, at: &E
         }
         // Proven restarts have a time, and the intervals excuse what met it; suspected ones have none.
         FindingId::DeviceRebooted => {
-            e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&[&RESET, &CLOSED])
+            let kinds: [&[Failure]; 3] = [&RESET, &CLOSED, &[F::ConnectRefused]];
+            e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&kinds)
         }
         FindingId::AbortiveClose => any(&[&RESET, &[F::TruncatedResponse]]),
         FindingId::TimewaitPortReuse => any(&[&CONNECT]),
@@ -52,7 +59,16 @@ pub(super) fn explains(e: &Evidence<'_>, id: FindingId, failure: Failure, at: &E
         }
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
         FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::HttpErrors => failure == F::BadStatus,
+        FindingId::MalformedResponse
+        | FindingId::HeadUnanswered
+        | FindingId::OtherProtocol
+        | FindingId::PipeliningLost => answers_otherwise(e, w, id, failure),
+        FindingId::ResetsRequests => any(&[&RESET]),
+        FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
+        | FindingId::NagleDelay
+        | FindingId::ClosesIdle
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::UnexplainedFailures => false,

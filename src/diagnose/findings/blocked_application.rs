@@ -24,7 +24,7 @@ use super::super::{
 use super::signs::{self, Stack};
 use super::text::{percent, things};
 use super::super::bouts;
-use super::FindingEntry;
+use super::{FindingEntry, head_only};
 use crate::event::{AnomalyId, Failure};
 
 const UNANSWERED: u64 = 3;
@@ -194,14 +194,15 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
     };
-    Finding {
+    let finding = Finding {
         id: FindingId::BlockedApplication,
         severity: Severity::Error,
         statement,
         evidence: evidence(e),
         cause: cause.into(),
         change: change.into(),
-    }
+    };
+    if proof == Proof::NeverServed { head_only::left_open(e, finding) } else { finding }
 }
 
 fn evidence(e: &Evidence<'_>) -> Vec<String> {

@@ -101,6 +101,14 @@ pub(super) fn service_ended(e: &Evidence<'_>) -> bool {
     ended(e).is_some()
 }
 
+/// Whether the system knew of no way to the device at most attempts: no answer to ARP is told as that.
+fn no_way(e: &Evidence<'_>) -> bool {
+    let all = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.failures.of_device()));
+    let no_way = |w: &super::super::WorkloadEvidence| w.failures.get(Failure::ConnectUnreachable);
+    let met = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(no_way(w)));
+    met > 0 && met.saturating_mul(2) >= all
+}
+
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence: Vec<String> = e
         .workloads
@@ -153,6 +161,13 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             "it is gone, or its program is; without ping or telemetry nobody can tell which",
             "allow ping (net.ipv4.ping_group_range), and look at the console; a watchdog that restarts a device \
              without network helps in both cases",
+        ),
+        Some(How::Never) if no_way(e) => (
+            "The device answered nothing at all: the network says that there is no way to it.".to_owned(),
+            "on this network nobody answers ARP (IPv6: neighbour discovery) for that address: it is off, not in the network, or \
+             has another address since its last start",
+            "look at the console for the address that it got (IP_EVENT_STA_GOT_IP), or ask with `espstress discover`; a \
+             fixed lease in the router keeps the address",
         ),
         Some(How::Never) | None => (
             "The device answered nothing at all.".to_owned(),

@@ -8,17 +8,27 @@ mod abortive_close;
 mod accept_overflow;
 mod blocked_application;
 mod capture_incomplete;
+mod closes_idle;
+mod cut_requests;
 mod device_rebooted;
 mod device_unreachable;
 mod fin_wait_timeout;
 mod half_open;
+mod head_only;
+mod head_unanswered;
 mod heap_leak;
 mod heap_low;
 mod host_limited;
+mod http_errors;
 mod link_outages;
 mod lossy_link;
 mod lost_resets;
+mod malformed_response;
+mod nagle_delay;
+mod other_protocol;
+mod pipelining_lost;
 mod power_save;
+mod rest;
 mod signs;
 mod slow_recovery;
 mod socket_exhaustion;
@@ -28,7 +38,8 @@ mod unexplained;
 
 use super::account::account;
 use blocked_application::Proof;
-use super::{Account, Evidence, Finding, FindingId, Severity, Silence};
+use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
+use crate::event::Failure;
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +60,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 18] {
+pub const fn finding_catalogue() -> [FindingEntry; 27] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -68,6 +79,15 @@ pub const fn finding_catalogue() -> [FindingEntry; 18] {
         lossy_link::ENTRY,
         host_limited::ENTRY,
         capture_incomplete::ENTRY,
+        http_errors::ENTRY,
+        malformed_response::ENTRY,
+        head_unanswered::ENTRY,
+        other_protocol::ENTRY,
+        pipelining_lost::ENTRY,
+        cut_requests::RESETS,
+        cut_requests::CLOSES,
+        nagle_delay::ENTRY,
+        closes_idle::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -102,8 +122,22 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(slow_recovery::find(e, trouble));
     found.extend(lossy_link::find(e, trouble));
     found.extend(host_limited::find(e));
+    found.extend(closes_idle::find(e));
+    found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
+    found.sort_by_key(|f| (f.severity, f.id));
+    // What these name is what all of the others leave.
+    let rest = account(e, &found);
+    found.extend(http_errors::find(e, &rest));
+    found.extend(malformed_response::find(e, &rest));
+    found.extend(head_unanswered::find(e, &rest));
+    found.extend(other_protocol::find(e, &rest));
+    found.extend(pipelining_lost::find(e, &rest));
+    found.sort_by_key(|f| (f.severity, f.id));
+    let rest = account(e, &found);
+    found.extend(cut_requests::resets(e, &rest));
+    found.extend(cut_requests::closes(e, &rest));
     found.sort_by_key(|f| (f.severity, f.id));
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
@@ -119,6 +153,22 @@ pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
 /// When no kind of datagram probe was answered that is answered at other times; `None` where there is none.
 pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
     signs::silent_probes(e)
+}
+
+/// Whether a device that answers otherwise than it is asked makes a workload fail in this way, as this finding says.
+pub(super) fn answers_otherwise(
+    e: &Evidence<'_>,
+    w: &WorkloadEvidence,
+    id: FindingId,
+    failure: Failure,
+) -> bool {
+    match id {
+        FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
+        FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
+        FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
+        FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
+        _ => false,
+    }
 }
 
 /// Since when the device is gone, where it was there before.

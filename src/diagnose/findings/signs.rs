@@ -8,6 +8,7 @@ use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
     TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
+use super::{head_unanswered, malformed_response, other_protocol, pipelining_lost};
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -66,9 +67,9 @@ pub(super) fn not_connected(w: &WorkloadEvidence) -> u64 {
     sum(w, &CONNECT)
 }
 
-/// The connection stood and no answer came.
+/// The connection stood and no answer came. One that began and broke off by itself is an answer, and a broken one.
 pub(super) fn unanswered(w: &WorkloadEvidence) -> u64 {
-    sum(w, &SILENT)
+    count(&without_silence(w.failures.clone(), malformed_response::stops_in_the_middle(w)), &SILENT)
 }
 
 /// Attempts of a workload that outages made by this run may have cost: each of them every connection once.
@@ -131,7 +132,8 @@ pub(super) fn service_end(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<Serv
     let intervals = Intervals::of(e);
     let tail = w.episodes.iter().rev().take_while(|episode| episode.succeeded == 0);
     let mut end: Option<ServiceEnd> = None;
-    for (episode, left) in tail.map(|t| (t, intervals.left(t))).filter(|(_, left)| left.of_device() > 0) {
+    let left = |t| of_program(e, w, intervals.left(t));
+    for (episode, left) in tail.map(|t| (t, left(t))).filter(|(_, left)| left.of_device() > 0) {
         let end = end.get_or_insert_with(|| ServiceEnd { from_ns: u64::MAX, ..ServiceEnd::default() });
         end.from_ns = end.from_ns.min(episode.from_ns);
         end.to_ns = end.to_ns.max(episode.to_ns);
@@ -145,7 +147,26 @@ pub(super) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts
     let intervals = Intervals::of(e);
     let mut failures = FailureCounts::default();
     w.episodes.iter().for_each(|t| failures.merge(&intervals.left(t)));
-    failures
+    of_program(e, w, failures)
+}
+
+/// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
+/// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.
+fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
+    let at_work = malformed_response::stops_in_the_middle(w)
+        || head_unanswered::happens_to(e, w)
+        || other_protocol::happens_to(e, w)
+        || pipelining_lost::happens_to(w);
+    without_silence(failures, at_work)
+}
+
+fn without_silence(failures: FailureCounts, at_work: bool) -> FailureCounts {
+    if !at_work {
+        return failures;
+    }
+    let mut left = FailureCounts::default();
+    failures.iter().filter(|(f, _)| *f != Failure::ReadTimeout).for_each(|(failure, n)| left.add(failure, n));
+    left
 }
 
 /// Failures that successes follow.

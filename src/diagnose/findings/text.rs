@@ -34,6 +34,19 @@ pub(crate) fn rate(bytes: f64) -> Option<String> {
     bytes.is_finite().then(|| format!("{:.1} B", bytes.abs()))
 }
 
+/// A number with its thousands apart: `1,306`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `once`, `3 times`.
 pub(crate) fn times(n: u64) -> String {
     if n == 1 { "once".into() } else { format!("{n} times") }

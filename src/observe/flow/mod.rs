@@ -7,6 +7,7 @@ mod half;
 mod key;
 mod look;
 mod notes;
+mod second;
 mod seq;
 mod space;
 mod table;
@@ -19,6 +20,7 @@ pub(crate) use half::{Fin, Half};
 pub(crate) use key::{End, FlowKey};
 pub(crate) use look::{Acks, Facts, FinCopy, Kind, Repetition};
 pub(crate) use notes::Notes;
+pub(crate) use second::{Second, Small};
 pub(crate) use seq::{after, before, distance};
 pub(crate) use space::Place;
 pub(crate) use table::{Evicted, Table};
@@ -113,6 +115,8 @@ pub(crate) struct Flow {
     pub(crate) host_acked: Acked,
     /// When the device's payload came.
     pub(crate) device_sent: Sent,
+    /// The device's last segment, where it was a small one.
+    pub(crate) small: Option<Small>,
     /// Since when the device's window has been shut for so long that it is a stall.
     pub(crate) stalled_since: Option<i64>,
     /// Whether the host has repeated itself since the connection ended.
@@ -165,6 +169,7 @@ impl Flow {
             host_last: None,
             host_acked: Acked::default(),
             device_sent: Sent::default(),
+            small: None,
             stalled_since: None,
             host_repeated: false,
             request_acked_at: None,
@@ -366,6 +371,6 @@ mod tests {
 
     #[test]
     fn a_connection_takes_little_room() {
-        assert!(size_of::<Flow>() <= 1_424, "{} bytes", size_of::<Flow>());
+        assert!(size_of::<Flow>() <= 1_464, "{} bytes", size_of::<Flow>());
     }
 }

@@ -7,5 +7,6 @@ mod network;
 mod path;
 mod properties;
 mod reset;
+mod second;
 mod stall;
 mod support;

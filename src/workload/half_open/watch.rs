@@ -143,6 +143,7 @@ impl Watch<'_> {
                 // From here on the device should have its sockets back: they are no excuse any more.
                 release.send_replace(Held::Forgotten);
             }
+            self.by_packets(reclaims, now);
             self.by_telemetry(reclaims, now);
             self.note_watched(last, reclaims);
             let all = reclaims.borrow().iter().all(Option::is_some);
@@ -161,6 +162,22 @@ impl Watch<'_> {
                 () = stop.stopped() => {}
                 () = self.client.changed.notified() => {}
                 () = tokio::time::sleep(sockets::INTERVAL / 2) => {}
+            }
+        }
+    }
+
+    /// Connections on which the packets show the device's FIN, which the silent host does not hear.
+    fn by_packets(&self, reclaims: &Reclaims, now: Instant) {
+        let clock = self.context.clock;
+        let recorder = self.context.recorder.borrow();
+        let Some(stats) = recorder.half_open_so_far() else { return };
+        let mut reclaims = reclaims.borrow_mut();
+        for (reclaim, connection) in reclaims.iter_mut().zip(&stats.connections) {
+            let Some(fin) = self.context.book.device_ended(connection.port) else { continue };
+            let since_start = u64::try_from(fin.saturating_sub(clock.start_unix_ns())).unwrap_or(0);
+            if reclaim.is_none() && since_start >= connection.silent_ns {
+                let ago = Duration::from_nanos(clock.at_ns(now).saturating_sub(since_start));
+                *reclaim = Some((now.checked_sub(ago).unwrap_or(now), ReclaimEvidence::Fin));
             }
         }
     }

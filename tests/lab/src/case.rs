@@ -383,7 +383,13 @@ impl Cell {
                 || allowed_of_link(self.link).contains(&id)
                 || self.looks_like().contains(&id)
                 // What a fault does and nothing explains is said, never kept quiet.
-                || (self.truth.right.is_some() && id == FindingId::UnexplainedFailures)
+                || (self.truth.right.is_some()
+                    && matches!(
+                        id,
+                        FindingId::UnexplainedFailures
+                            | FindingId::ResetsRequests
+                            | FindingId::ClosesUnserved
+                    ))
         };
         let wrong = run.findings.iter().filter(|finding| !allowed(finding.id));
         let said: Vec<FindingId> = run.findings.iter().map(|finding| finding.id).collect();

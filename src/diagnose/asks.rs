@@ -1,0 +1,64 @@
+//! What a workload asks for, as far as it decides what an answer means.
+
+/// What a workload asks for. Read from its settings, which name it as scenarios do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// The HTTP method; `None` where no HTTP is spoken.
+    pub method: Option<String>,
+    /// Another protocol than HTTP, by its name in the settings.
+    pub other_protocol: Option<String>,
+    /// Whether the user said which status codes are right.
+    pub status_expected: bool,
+    /// Requests that may be under way on one connection.
+    pub window: u32,
+}
+
+impl Asks {
+    /// By the settings of a workload of this kind.
+    #[must_use]
+    pub fn of_settings(kind: &str, settings: &serde_json::Value) -> Self {
+        let text = |key: &str| settings.get(key).and_then(serde_json::Value::as_str);
+        let method = || text("method").map(str::to_owned);
+        let status_expected = settings.get("expect_status").is_some_and(|codes| !codes.is_null());
+        let window = settings.get("window").and_then(serde_json::Value::as_u64);
+        let window = window.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+        match (kind, text("protocol")) {
+            ("head", _) | ("rw", None | Some("http")) => {
+                Self { method: method(), other_protocol: None, status_expected, window }
+            }
+            (kind, other) => Self {
+                method: None,
+                // Its heartbeats are frames.
+                other_protocol: other.or((kind == "outage").then_some("framed")).map(str::to_owned),
+                status_expected: false,
+                window,
+            },
+        }
+    }
+
+    /// Whether it asks by HEAD.
+    #[must_use]
+    pub fn head(&self) -> bool {
+        self.method.as_deref() == Some("HEAD")
+    }
+
+    /// Whether it asks by GET.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.method.as_deref() == Some("GET")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_http_has_a_method_whatever_its_default_says() {
+        let asks = |kind, settings: serde_json::Value| Asks::of_settings(kind, &settings);
+        assert!(asks("head", serde_json::json!({ "method": "HEAD" })).head());
+        assert!(asks("rw", serde_json::json!({ "method": "GET", "window": 4 })).get());
+        let framed = asks("rw", serde_json::json!({ "method": "GET", "protocol": "framed" }));
+        assert_eq!((framed.method, framed.other_protocol.as_deref()), (None, Some("framed")));
+    }
+}

@@ -1,0 +1,77 @@
+//! `closes_idle`: the device closes persistent connections that are idle, in order. That is a way of working, and many
+//! servers have it; clients have to be ready for it.
+//!
+//! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
+//! FINs on connections on which the host had fallen silent. A server that makes room for a newcomer closes the oldest of
+//! these sooner than it would otherwise.
+//!
+//! Neighbours: a device that closes after each answer says so in its answer; one that closes while a request is under way
+//! fails it.
+//!
+//! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
+
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::{things, time};
+use super::{FindingEntry, signs};
+use crate::event::IdleCloses;
+
+const TWICE: u64 = 2;
+/// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
+const AT_ONCE: u64 = 500_000_000;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::ClosesIdle,
+    severity: Severity::Info,
+    meaning: "the device closes persistent connections that are idle for a while",
+    needs: "persistent connections that are idle between requests (rw with an interval)",
+    neighbours: "a device that closes after each answer, or while a request is under way",
+    change: "nothing in the device; a client looks for a FIN before it writes to an idle connection, and opens another",
+};
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let seen: Vec<(&WorkloadEvidence, IdleCloses)> = signs::exchanges(e)
+        .filter_map(|w| Some((w, w.idle_closes?)))
+        .filter(|(_, idle)| idle.count >= TWICE)
+        .collect();
+    let silent: Vec<(&WorkloadEvidence, u32, u64)> = e
+        .workloads
+        .iter()
+        .filter_map(|w| {
+            let (closed, least_ns) = w.half_open.as_ref()?.closed?;
+            (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
+        })
+        .collect();
+    let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
+    // A silent connection shows the time itself; one that was found closed was closed sooner.
+    let exact = silent.iter().map(|(_, _, least_ns)| *least_ns).min();
+    let least = exact.or_else(|| found.min())?;
+    let or_sooner = if exact.is_some() { "" } else { " or sooner" };
+    let mut evidence: Vec<String> = silent
+        .iter()
+        .map(|(w, closed, least_ns)| {
+            format!(
+                "{}: {} closed while its client was silent, the first after {}",
+                w.name,
+                things(u64::from(*closed), "connection"),
+                time(*least_ns)
+            )
+        })
+        .collect();
+    evidence.extend(seen.iter().map(|(w, idle)| {
+        format!(
+            "{}: {} found closed before the next request, {} after the last answer in the median, {} at least",
+            w.name,
+            things(idle.count, "connection"),
+            time(idle.median_us.saturating_mul(1_000)),
+            time(idle.min_us.saturating_mul(1_000))
+        )
+    }));
+    Some(Finding {
+        id: FindingId::ClosesIdle,
+        severity: Severity::Info,
+        statement: format!("The device closes idle connections after {}{or_sooner}.", time(least)),
+        evidence,
+        cause: "a keep-alive time-out of the server's, so that idle clients do not keep its sockets".into(),
+        change: ENTRY.change.into(),
+    })
+}

@@ -1,0 +1,146 @@
+//! `resets_requests` and `closes_unserved`: the device takes connections and ends them without an answer, by a RST or by a
+//! FIN, and nothing else explains it.
+//!
+//! Evidence: attempts that ended so; with the packets also how far their requests had come.
+//!
+//! Neighbours: want of sockets, a full queue, a restart, a link that was away: what one of them explains is not counted
+//! here. `abortive_close`: there the response came first.
+//!
+//! Threshold: more than three of a workload's attempts, and more than one in a hundred. Fewer are no habit, and a name for
+//! what is seen would explain nothing: they stay with `unexplained_failures`.
+
+use super::super::account::Account;
+use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::{things, time};
+use super::{FindingEntry, rest, signs};
+use crate::event::Failure;
+
+pub(super) const RESETS: FindingEntry = FindingEntry {
+    id: FindingId::ResetsRequests,
+    severity: Severity::Error,
+    meaning: "the device takes connections and resets them instead of answering the request",
+    needs: "attempts that ended in a RST; the packets tell when it came",
+    neighbours: "want of sockets; a full queue; a restart; a RST after the response (abortive_close)",
+    change: "read the request before closing; check what accept() and recv() return, and log errno on the device",
+};
+
+pub(super) const CLOSES: FindingEntry = FindingEntry {
+    id: FindingId::ClosesUnserved,
+    severity: Severity::Error,
+    meaning: "the device takes connections and closes them in order without any byte of a response",
+    needs: "attempts that ended in a FIN; the packets tell when it came",
+    neighbours: "want of sockets or sessions; a full queue; a response that is cut (malformed_response)",
+    change: "log why the program closes; answer with an error status instead (for example 503) before close()",
+};
+
+/// How a connection was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Reset,
+    Closed,
+}
+
+/// The failures of a connection that the device resets.
+pub(in super::super) const RESET: [Failure; 3] =
+    [Failure::ReadReset, Failure::WriteReset, Failure::ConnectReset];
+
+pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
+    let rest = rest::of(e, account, |_, failure| RESET.contains(&failure));
+    let (cause, change) = (
+        "the program closes the socket with the request unread (lwIP then sends a RST), or the stack has no socket for \
+         the connection",
+        RESETS.change,
+    );
+    finding(e, How::Reset, &rest, cause, change)
+}
+
+pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
+    let rest = rest::of(e, account, |_, failure| failure == Failure::EofBeforeResponse);
+    let (cause, change) = if signs::ever_served(e) {
+        (
+            "an error path, a missing handler, or no free session: the program closes without an answer",
+            CLOSES.change.to_owned(),
+        )
+    } else if signs::exchanges(e).all(|w| w.asks.head()) {
+        (
+            "the program has no handler for HEAD, or the port speaks something else than HTTP",
+            format!("test with --method GET, and check the port; in the program: {}", CLOSES.change),
+        )
+    } else {
+        (
+            "the port speaks something else than it is asked, or the program fails at every request",
+            format!("check the port and --protocol; in the program: {}", CLOSES.change),
+        )
+    };
+    finding(e, How::Closed, &rest, cause, &change)
+}
+
+fn finding(e: &Evidence<'_>, how: How, all: &[rest::Rest<'_>], cause: &str, change: &str) -> Option<Finding> {
+    let worst = all.first().filter(|rest| rest.is_much())?;
+    let mut evidence: Vec<String> =
+        all.iter().map(|rest| rest.in_figures("ended without an answer")).collect();
+    for rest in all {
+        evidence.extend(cut(rest.w, how).and_then(|cut| in_figures(&rest.w.name, &cut)));
+    }
+    if !signs::captured(e) {
+        evidence.push("without the packets nothing is known of when the device ended them".into());
+    }
+    Some(Finding {
+        id: if how == How::Reset { FindingId::ResetsRequests } else { FindingId::ClosesUnserved },
+        severity: Severity::Error,
+        statement: statement(worst, how),
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    })
+}
+
+/// What the packets say of the connections that ended so.
+fn cut(w: &WorkloadEvidence, how: How) -> Option<CutRequests> {
+    let unserved = w.unserved?;
+    Some(if how == How::Reset { unserved.reset } else { unserved.closed })
+}
+
+fn in_figures(name: &str, cut: &CutRequests) -> Option<String> {
+    let all = [
+        (cut.acknowledged, "after the request was acknowledged"),
+        (cut.unacknowledged, "before that"),
+        (cut.not_sent, "before it was sent"),
+    ];
+    let told: Vec<String> =
+        all.iter().filter(|(n, _)| *n > 0).map(|(n, when)| format!("{n} {when}")).collect();
+    (!told.is_empty()).then(|| format!("{name}, packets: {}", told.join(", ")))
+}
+
+fn statement(worst: &rest::Rest<'_>, how: How) -> String {
+    let share = format!("{} of {}", worst.attempts, things(worst.w.attempts, "connection"));
+    let verb = if how == How::Reset { "reset" } else { "closed" };
+    let served_first = worst.get(Failure::ConnectReset) < worst.attempts;
+    match cut(worst.w, how).and_then(|cut| when(&cut, worst.attempts)) {
+        Some(when) => format!("{share} were {verb} by the device {when}."),
+        None if how == How::Closed => {
+            format!("{share} were closed by the device before any byte of a response.")
+        }
+        None if served_first => {
+            format!(
+                "{share} were reset by the device instead of being answered, or in the middle of the answer."
+            )
+        }
+        None => format!("{share} were reset by the device before the request was sent."),
+    }
+}
+
+/// How far the requests had come, where the packets show it for most of them.
+fn when(cut: &CutRequests, n: u64) -> Option<String> {
+    let most = |part: u64| part > 0 && part.saturating_mul(2) >= n;
+    if most(cut.acknowledged) {
+        let (least, most) = (cut.least_ns?, cut.most_ns?);
+        let span =
+            if time(least) == time(most) { time(most) } else { format!("{} to {}", time(least), time(most)) };
+        return Some(format!("{span} after it acknowledged the request, before any byte of a response"));
+    }
+    if most(cut.unacknowledged) {
+        return Some("before it acknowledged the request".into());
+    }
+    most(cut.not_sent).then(|| "before the request was sent".into())
+}

@@ -1,0 +1,23 @@
+//! A device of which only HEAD was asked, and that answered none: whether its program hangs, or only does not know HEAD,
+//! cannot be told from outside. What is said of it says so.
+
+use super::super::{Evidence, Finding};
+use super::signs;
+
+/// The same finding in words that leave it open.
+pub(super) fn left_open(e: &Evidence<'_>, finding: Finding) -> Finding {
+    if signs::exchanges(e).next().is_none() || !signs::exchanges(e).all(|w| w.asks.head()) {
+        return finding;
+    }
+    Finding {
+        statement: "The device takes connections and requests, and answers none; only HEAD was tried.".into(),
+        cause: "the program has no handler for HEAD and drops it, or it answers nothing at all: a deadlock, an endless loop, \
+                or a blocking call without a time-out"
+            .into(),
+        change: "test with --method GET, which tells the two apart. If that is not answered either: set SO_RCVTIMEO and \
+                 SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
+                 CONFIG_ESP_TASK_WDT_PANIC=y"
+            .into(),
+        ..finding
+    }
+}

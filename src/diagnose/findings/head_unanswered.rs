@@ -1,0 +1,56 @@
+//! `head_unanswered`: the device answers GET, and HEAD never: it lets the client wait, or closes the connection.
+//!
+//! Evidence: a workload that asks by HEAD and gets not one response, and one that asks by GET and is served.
+//!
+//! Neighbours: a program that hangs answers neither. A HEAD that is refused by a status has an answer (`http_errors`).
+//!
+//! Severity: a warning, because browsers ask by GET; the figures of the run are those of time-outs all the same.
+
+use super::super::account::Account;
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::things;
+use super::{FindingEntry, rest, signs};
+use crate::event::Failure;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::HeadUnanswered,
+    severity: Severity::Warning,
+    meaning: "the device answers GET, and never HEAD",
+    needs: "workloads that ask by HEAD and by GET",
+    neighbours: "a program that hangs; a HEAD that is refused by a status",
+    change: "answer HEAD as GET, without the body (RFC 9110, 9.1 and 9.3.2), or with 501; test with --method GET",
+};
+
+/// What a HEAD without a response ends in.
+pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
+    use Failure as F;
+    let silent = matches!(failure, F::ReadTimeout | F::EofBeforeResponse | F::ReadReset | F::WriteReset);
+    silent && happens_to(e, w)
+}
+
+/// Whether this is a workload whose HEADs nobody answered, while GET was answered elsewhere.
+pub(super) fn happens_to(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let get_works = || signs::exchanges(e).any(|other| other.asks.get() && other.succeeded > 0);
+    w.asks.head() && w.succeeded == 0 && w.first_status.is_none() && w.attempts > 0 && get_works()
+}
+
+pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
+    let all = rest::of(e, account, |w, failure| fails_so(e, w, failure));
+    let worst = all.first()?;
+    let served = signs::exchanges(e).filter(|w| w.asks.get());
+    let served = served.fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    let mut evidence: Vec<String> =
+        all.iter().map(|rest| rest.in_figures("got no response to HEAD")).collect();
+    evidence.push(format!("{} answered", things(served, "GET request")));
+    Some(Finding {
+        id: FindingId::HeadUnanswered,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device answers GET and not HEAD: none of {} got a response.",
+            things(worst.w.attempts, "HEAD request")
+        ),
+        evidence,
+        cause: "the program has no handler for HEAD, and drops what it does not know".into(),
+        change: ENTRY.change.into(),
+    })
+}

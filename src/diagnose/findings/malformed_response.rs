@@ -1,0 +1,225 @@
+//! `malformed_response`: what the device answers is not what HTTP/1.1 allows, or leaves the client in doubt where it ends.
+//!
+//! Evidence: what the clients noted while they read the responses, with the figures of the first one of each kind.
+//!
+//! Neighbours: a response that a RST cuts (`abortive_close`, `resets_requests`); a program that hangs in the middle of a
+//! response: there new requests get no answer at all, and here each gets its head and stops at the same place; a link that
+//! was away, which the account excuses.
+//!
+//! Severity: an error where it fails more than three requests and more than one in a hundred, or where as many responses
+//! have bytes behind their end; a warning where fewer do, or where clients may live with it and some do not; information where RFC 9112 allows it.
+
+use super::super::account::Account;
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::{grouped, things};
+use super::{FindingEntry, rest, signs};
+use crate::event::{Failure, FaultCount, HttpFault};
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::MalformedResponse,
+    severity: Severity::Error,
+    meaning: "responses break HTTP/1.1: too short or too long for their length, broken chunks, a body after HEAD, no \
+              end, a head that is none",
+    needs: "at least one HTTP response",
+    neighbours: "responses cut by a RST; a program that hangs; a port that speaks another protocol",
+    change: "compare Content-Length with what is sent, and check what send() returns; end chunks with 0 and an empty \
+             line; send no body after HEAD",
+};
+
+/// Failures that a response which breaks its own framing ends in.
+pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
+    match failure {
+        Failure::TruncatedResponse | Failure::BadResponse => !w.malformed.is_empty(),
+        Failure::ReadTimeout => stops_in_the_middle(w),
+        _ => false,
+    }
+}
+
+/// Whether the read time-outs of a workload are those of responses that began and never came to their end, each time anew:
+/// a program that hangs begins no new ones.
+pub(super) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
+    let begun =
+        w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
+    let stopped = begun.saturating_sub(w.failures.get(Failure::TruncatedResponse));
+    let timeouts = w.failures.get(Failure::ReadTimeout);
+    stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
+}
+
+/// How bad it is where it fails nothing.
+fn severity_of(w: &WorkloadEvidence, fault: HttpFault) -> Severity {
+    match fault {
+        // This client leaves the connection; another takes these bytes for its next response (RFC 9112, 6.3).
+        HttpFault::Overlong if rest::is_much(w.malformed.times(fault), w.attempts) => Severity::Error,
+        // The body is ended by the connection; RFC 9112, 6.3 and 9.6 allow the others, and they surprise many.
+        HttpFault::BodyBeforeClose | HttpFault::NoLength | HttpFault::CloseIgnored => Severity::Info,
+        HttpFault::Truncated
+        | HttpFault::Overlong
+        | HttpFault::BadChunk
+        | HttpFault::BodyAfterHead
+        | HttpFault::Endless
+        | HttpFault::BadHead => Severity::Warning,
+    }
+}
+
+/// A fault that says something although no request failed by it. Every other one did fail a request, and the account
+/// says who answers for that.
+fn says_something(w: &WorkloadEvidence, fault: HttpFault) -> bool {
+    match fault {
+        HttpFault::Truncated | HttpFault::BadHead => false,
+        // Of a large page that is on its way when the time is up, others have come.
+        HttpFault::Endless => w.succeeded == 0,
+        // Elsewhere the connection stayed open, and the request failed.
+        HttpFault::NoLength => w.failures.get(Failure::ReadTimeout) == 0,
+        HttpFault::Overlong | HttpFault::BadChunk | HttpFault::BodyAfterHead => w.succeeded > 0,
+        HttpFault::BodyBeforeClose | HttpFault::CloseIgnored => true,
+    }
+}
+
+struct Seen<'a> {
+    w: &'a WorkloadEvidence,
+    fault: HttpFault,
+    count: &'a FaultCount,
+}
+
+pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
+    let failed = rest::of(e, account, fails_so);
+    let all = |w: &'_ WorkloadEvidence| -> Vec<(HttpFault, u64)> {
+        let mut all: Vec<_> = w.malformed.iter().map(|(fault, seen)| (fault, seen.count)).collect();
+        all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        all
+    };
+    let worst_of = |rest: &rest::Rest<'_>| all(rest.w).first().map(|(fault, _)| *fault);
+    let soft = || {
+        let each = signs::exchanges(e)
+            .flat_map(|w| w.malformed.iter().map(move |(fault, count)| Seen { w, fault, count }));
+        let mut each: Vec<_> = each.filter(|seen| says_something(seen.w, seen.fault)).collect();
+        each.sort_by_key(|seen| (severity_of(seen.w, seen.fault), std::cmp::Reverse(seen.count.count)));
+        each
+    };
+    let soft = soft();
+    let (severity, w, fault) = match failed.first() {
+        Some(rest) => (rest::severity(&failed), rest.w, worst_of(rest)?),
+        None => soft.first().map(|seen| (severity_of(seen.w, seen.fault), seen.w, seen.fault))?,
+    };
+    let count = w.malformed.get(fault)?;
+    let mut evidence: Vec<String> =
+        failed.iter().map(|rest| rest.in_figures("failed by what came back")).collect();
+    let shown = |w: &WorkloadEvidence| {
+        failed.iter().any(|rest| rest.w.name == w.name) || soft.iter().any(|seen| seen.w.name == w.name)
+    };
+    for w in signs::exchanges(e).filter(|w| shown(w)) {
+        evidence.extend(w.malformed.iter().map(|(fault, seen)| {
+            format!(
+                "{}: {} {}, the first: {}",
+                w.name,
+                fault.name(),
+                super::text::times(seen.count),
+                figures(seen)
+            )
+        }));
+    }
+    let (cause, change) = advice(fault);
+    Some(Finding {
+        id: FindingId::MalformedResponse,
+        severity,
+        statement: statement(w, fault, count),
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    })
+}
+
+/// `promised 1,306 bytes, sent 1,305, then FIN`.
+fn figures(seen: &FaultCount) -> String {
+    let promised = seen.promised_bytes.map(|n| format!("promised {} bytes, ", grouped(n)));
+    let sent = seen.received_bytes.map(|n| format!("sent {}, ", grouped(n)));
+    [promised, sent, Some(seen.detail.to_string())].into_iter().flatten().collect()
+}
+
+fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> String {
+    let times = seen.count;
+    let share = format!("{times} of {}", things(w.attempts.max(times), "response"));
+    let promised = seen.promised_bytes.map(grouped);
+    let sent = seen.received_bytes.map(grouped);
+    match (fault, promised, sent) {
+        (HttpFault::Truncated, Some(promised), Some(sent)) => {
+            format!(
+                "{share} ended too early: the first promised {promised} bytes and sent {sent} ({}).",
+                seen.detail
+            )
+        }
+        (HttpFault::Truncated, None, Some(sent)) => {
+            format!("{share} ended too early: after {sent} bytes {}.", seen.detail)
+        }
+        (HttpFault::Truncated, ..) => format!("{share} ended too early: {}.", seen.detail),
+        (HttpFault::Overlong, Some(promised), Some(sent)) => format!(
+            "Bytes follow after the end of {share}: the first promised {promised} bytes and sent {sent}."
+        ),
+        (HttpFault::Overlong, ..) => format!("Bytes follow after the end of {share}."),
+        (HttpFault::BadChunk, Some(size), _) => {
+            format!("{share} had a broken chunk: {} (a chunk of {size} bytes).", seen.detail)
+        }
+        (HttpFault::BadChunk, ..) => format!("{share} had a broken chunk: {}.", seen.detail),
+        (HttpFault::BodyAfterHead | HttpFault::BodyBeforeClose, _, Some(sent)) => {
+            format!("The device sends a body after HEAD: {share}, the first with {sent} bytes.")
+        }
+        (HttpFault::BodyAfterHead | HttpFault::BodyBeforeClose, ..) => {
+            format!("The device sends a body after HEAD: {share}.")
+        }
+        (HttpFault::NoLength, ..) => format!("{share} do not say how long they are: {}.", seen.detail),
+        (HttpFault::CloseIgnored, ..) => {
+            format!("The device does not close after Connection: close ({share}); this host closed instead.")
+        }
+        (HttpFault::Endless, promised, sent) => {
+            let promised = promised.map_or_else(String::new, |n| format!(" of {n} promised"));
+            let sent = sent.map_or_else(String::new, |n| format!(" after {n} bytes{promised}"));
+            format!("A response without an end: still coming when the time was up{sent}.")
+        }
+        (HttpFault::BadHead, ..) => format!("{share} were no HTTP/1.1: {}.", seen.detail),
+    }
+}
+
+/// Likely cause and what to change.
+const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
+    match fault {
+        HttpFault::Truncated => (
+            "Content-Length counts what the program does not send: send() took less than it was given, or the length was \
+             computed from something else",
+            "check what send() returns and send the rest; compute Content-Length from the bytes that are sent",
+        ),
+        HttpFault::Overlong => (
+            "the program sends more than its Content-Length says, or a second response: an error page behind an answer \
+             that was already sent",
+            "compute Content-Length from the bytes that are sent; end a handler after its answer",
+        ),
+        HttpFault::BadChunk => (
+            "the chunks are written by hand: a size that is padded or counts something else, or a chunk without its CRLF",
+            "a chunk is its size in hexadecimal without blanks, CRLF, so many bytes, CRLF (RFC 9112, 7.1); or send a \
+             Content-Length",
+        ),
+        HttpFault::BodyAfterHead => (
+            "the handler for GET, or for errors, serves HEAD as well and sends its body",
+            "send the same head without the body (RFC 9110, 9.3.2): a client takes these bytes for its next response",
+        ),
+        HttpFault::BodyBeforeClose => (
+            "the handler for GET, or for errors, serves HEAD as well and sends its body",
+            "harmless as long as each connection ends with its response; RFC 9110, 9.3.2 wants the head alone",
+        ),
+        HttpFault::NoLength => (
+            "neither Content-Length nor chunks: only the end of the connection ends the response",
+            "send Content-Length, so that the connection can be used again, or close it after the response",
+        ),
+        HttpFault::CloseIgnored => (
+            "the program keeps every connection, or waits for its client to close",
+            "close after the response when the request asks for it (RFC 9112, 9.6), so that the socket is free at once",
+        ),
+        HttpFault::Endless => (
+            "a stream of events or of video, or a page that is sent a little at a time",
+            "measure another page (--path), or give it the time it needs (--duration)",
+        ),
+        HttpFault::BadHead => (
+            "the port speaks something else than HTTP, or the head is written by hand and lacks a line end or a status",
+            "look at the bytes (--pcap, then Follow TCP Stream in Wireshark); check the port",
+        ),
+    }
+}

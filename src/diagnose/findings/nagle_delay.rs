@@ -1,0 +1,69 @@
+//! `nagle_delay`: the device writes an answer in several small pieces, and each piece waits for the host's acknowledgement
+//! of the one before, which the host delays (RFC 1122, 4.2.3.2 and 4.2.3.4). Or it waits for it by itself: a send() that
+//! returns only when everything is acknowledged does the same.
+//!
+//! Evidence: the packets. Small segments right behind a delayed acknowledgement of the small one before, again and again.
+//!
+//! Neighbours: a program that takes its time between two writes: it does not know when the host acknowledges. A slow link,
+//! power save: there acknowledgements are no later than anything else. New connections hide it: Linux acknowledges their
+//! first segments at once.
+//!
+//! Thresholds: five, so that chance and a host that was busy are ruled out, and nine in ten of the small segments that came
+//! 20 ms or more after the one before. By chance a segment comes within the 2 ms behind an acknowledgement in one of twenty
+//! or so.
+
+use super::super::{Evidence, Finding, FindingId, Severity};
+use super::text::{things, time};
+use super::{FindingEntry, signs};
+
+const ENOUGH: u64 = 5;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::NagleDelay,
+    severity: Severity::Warning,
+    meaning: "the device's second small segment waits for the host's delayed acknowledgement of the first: 40 ms and more \
+              for each answer",
+    needs: "the packets, and connections that serve several requests",
+    neighbours: "a program that is slow between two writes; a slow link; power save",
+    change: "setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), or head and body in one send()",
+};
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let seen = e.ack_waits?;
+    let late = seen.waited.saturating_add(seen.otherwise);
+    if seen.waited < ENOUGH || seen.waited.saturating_mul(10) < late.saturating_mul(9) {
+        return None;
+    }
+    let mean = seen.total_ns / seen.waited.max(1);
+    let mut evidence = vec![format!(
+        "packets: {} came right behind the host's acknowledgement of the one before, {} after it on average, {} at most; \
+         {} at other times",
+        things(seen.waited, "small segment"),
+        time(mean),
+        time(seen.longest_ns),
+        seen.otherwise
+    )];
+    if let Some(ping) = signs::datagram_probe(e).and_then(|probe| probe.latency) {
+        let main = signs::exchanges(e).filter_map(|w| Some((w, w.main?)));
+        evidence.extend(main.map(|(w, main)| {
+            format!("{}: {} in the median, ping {}", w.name, time(main.p50_ns), time(ping.p50_ns))
+        }));
+    }
+    Some(Finding {
+        id: FindingId::NagleDelay,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device's second small segment waits for the acknowledgement of the first: {}, {} each on average.",
+            super::text::times(seen.waited),
+            time(mean)
+        ),
+        evidence,
+        cause: "an answer in several small writes: Nagle's algorithm keeps the second until the first is acknowledged, and \
+                the client delays that acknowledgement (40 ms on Linux, up to 250 ms on lwIP)"
+            .into(),
+        change: "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); or gather \
+                 head and body in one send(). A write that waits until everything is acknowledged (some Arduino cores) \
+                 needs larger writes"
+            .into(),
+    })
+}

@@ -1,0 +1,91 @@
+//! What the account leaves unexplained, by workload and for some kinds of failure: the findings that name a fault by the
+//! failures that it produces take from it, once every finding that knows more has had its share.
+
+use super::super::account::{Account, Accounted};
+use super::super::{Evidence, Severity, WorkloadEvidence};
+use super::text::{percent, things};
+use crate::event::Failure;
+
+/// A person no longer calls three in a row chance, and one in a hundred is the success rate that gates usually ask for.
+const FEW: u64 = 3;
+const ONE_IN: u64 = 100;
+
+/// The unexplained failures of one workload, of some kinds.
+pub(super) struct Rest<'a> {
+    pub(super) w: &'a WorkloadEvidence,
+    /// Attempts that failed so.
+    pub(super) attempts: u64,
+    /// The same by name, the most frequent first.
+    pub(super) failures: Vec<(Failure, u64)>,
+    /// When the first of them began, and when the last of them ended, seconds since the start of the run.
+    pub(super) first_s: f64,
+    pub(super) last_s: f64,
+}
+
+impl Rest<'_> {
+    /// Too much to be chance.
+    pub(super) const fn is_much(&self) -> bool {
+        is_much(self.attempts, self.w.attempts)
+    }
+
+    /// How many failed in one way.
+    pub(super) fn get(&self, failure: Failure) -> u64 {
+        self.failures.iter().find(|(name, _)| *name == failure).map_or(0, |(_, n)| *n)
+    }
+
+    /// Them in figures: `head: 12 of 60 attempts (20 %) failed, from 0.1 s to 3.2 s: read_reset 12`.
+    pub(super) fn in_figures(&self, what: &str) -> String {
+        let names: Vec<String> = self.failures.iter().map(|(f, n)| format!("{} {n}", f.name())).collect();
+        format!(
+            "{}: {} of {} ({}) {what}, from {:.1} s to {:.1} s: {}",
+            self.w.name,
+            self.attempts,
+            things(self.w.attempts, "attempt"),
+            percent(self.attempts, self.w.attempts),
+            self.first_s,
+            self.last_s,
+            names.join(", ")
+        )
+    }
+}
+
+/// What is left of these kinds, the workload that it hurts most first.
+pub(super) fn of<'a>(
+    e: &'a Evidence<'_>,
+    account: &Account,
+    takes: impl Fn(&WorkloadEvidence, Failure) -> bool,
+) -> Vec<Rest<'a>> {
+    let unexplained = account.rows.iter().filter(|row| row.accounted == Accounted::Unexplained);
+    let mut all: Vec<Rest<'a>> = unexplained
+        .filter_map(|row| {
+            let w = e.workloads.iter().find(|w| w.name == row.workload)?;
+            let mut failures: Vec<(Failure, u64)> =
+                row.failures.iter().filter(|(f, _)| takes(w, **f)).map(|(f, n)| (*f, *n)).collect();
+            failures.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+            let attempts = failures.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
+            let (first_s, last_s) = span(w, &failures).unwrap_or((row.first_s, row.last_s));
+            (attempts > 0).then_some(Rest { w, attempts, failures, first_s, last_s })
+        })
+        .collect();
+    all.sort_by_key(|rest| (!rest.is_much(), std::cmp::Reverse(rest.attempts)));
+    all
+}
+
+/// When failures of these kinds began and ended.
+fn span(w: &WorkloadEvidence, failures: &[(Failure, u64)]) -> Option<(f64, f64)> {
+    let holds = |failure: &Failure| failures.iter().any(|(name, _)| name == failure);
+    let of_these = || w.episodes.iter().filter(|t| t.failures.iter().any(|(f, n)| n > 0 && holds(&f)));
+    let first = of_these().map(|t| t.from_ns).min()?;
+    let last = of_these().map(|t| t.to_ns).max()?;
+    Some((first as f64 / 1e9, last as f64 / 1e9))
+}
+
+/// More than three, and more than one in a hundred.
+pub(super) const fn is_much(part: u64, whole: u64) -> bool {
+    part > FEW && part.saturating_mul(ONE_IN) > whole
+}
+
+/// An error where it hurts one workload much.
+pub(super) fn severity(all: &[Rest<'_>]) -> Severity {
+    if all.iter().any(Rest::is_much) { Severity::Error } else { Severity::Warning }
+}
