@@ -4,7 +4,7 @@ mod findings_support;
 
 use espstress::diagnose::*;
 use espstress::event::{
-    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Responses,
+    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses, Responses,
 };
 use findings_support::row;
 use proptest::prelude::*;
@@ -276,7 +276,13 @@ impl Dice {
         let evidence = Evidence {
             duration_ns: self.n(),
             workloads: self.many(Self::workload),
-            resets: ResetCauses { answering_payload: self.n(), answering_late_close: self.n() },
+            resets: ResetCauses {
+                answering_payload: self.n(),
+                answering_late_close: self.n(),
+                after_absence: self.n(),
+                forgotten: self.n(),
+                unanswered: self.n(),
+            },
             capture: CaptureEvidence {
                 status: self.of(&states),
                 packets: self.n(),
@@ -294,6 +300,7 @@ impl Dice {
                 to_device: d.side(),
                 from_device: d.side(),
                 resets: HostResets { sent: d.n(), lost: d.n(), lost_at_once: d.n() },
+                losses: Losses { segments: d.n(), lost: d.n(), again: d.n() },
             }),
             probes: ProbesEvidence { icmp: self.probe(), tcp: self.probe(), telemetry: self.probe() },
             telemetry: self.telemetry(),

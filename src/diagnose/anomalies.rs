@@ -228,8 +228,13 @@ impl Ledger {
     /// `workloads` are the names by [`WorkloadId`].
     #[must_use]
     pub fn new(start_unix_ns: i64, workloads: Vec<String>) -> Self {
-        let resets =
-            ResetCauses { answering_payload: 0, answering_late_close: 0, after_absence: 0, forgotten: 0, unanswered: 0 };
+        let resets = ResetCauses {
+            answering_payload: 0,
+            answering_late_close: 0,
+            after_absence: 0,
+            forgotten: 0,
+            unanswered: 0,
+        };
         let (rows, unserved, lingers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { start_unix_ns, workloads, rows, resets, unserved, lingers }
     }
@@ -307,7 +312,8 @@ impl Ledger {
     /// What the anomalies come to, with silences weighed against everything that is known of the path.
     #[must_use]
     pub fn anomalies(&self, weather: &Weather) -> Anomalies {
-        let mut rows: BTreeMap<(AnomalyId, AnomalyClass, Direction, Option<WorkloadId>), Row> = BTreeMap::new();
+        let mut rows: BTreeMap<(AnomalyId, AnomalyClass, Direction, Option<WorkloadId>), Row> =
+            BTreeMap::new();
         let mut untold: BTreeMap<(AnomalyId, Untold), u64> = BTreeMap::new();
         for (key, row) in &self.rows {
             let mut add = |class, part: Row| {
@@ -339,11 +345,10 @@ impl Ledger {
             direction,
             examples: row.examples,
         });
-        let not_judged = untold.into_iter().filter(|(_, n)| *n > 0).map(|((id, why), connections)| NotJudged {
-            id,
-            reason: why.in_words().to_owned(),
-            connections,
-        });
+        let not_judged = untold
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .map(|((id, why), connections)| NotJudged { id, reason: why.in_words().to_owned(), connections });
         Anomalies { rows: rows.collect(), not_judged: not_judged.collect() }
     }
 
@@ -409,10 +414,8 @@ impl Ledger {
     }
 
     fn count_reset(&mut self, o: &Occurrence) {
-        let is_reset = matches!(
-            o.id,
-            AnomalyId::AbortiveClose | AnomalyId::RstAfterFin | AnomalyId::RstAfterHandshake
-        );
+        let is_reset =
+            matches!(o.id, AnomalyId::AbortiveClose | AnomalyId::RstAfterFin | AnomalyId::RstAfterHandshake);
         if is_reset && o.after_absence {
             self.resets.after_absence += 1;
             self.resets.forgotten += u64::from(o.forgotten);
@@ -472,17 +475,8 @@ impl Ledger {
 }
 
 /// Whether what the run intended may say more of an occurrence than the packets did.
-///
-/// A silence is the path's where a lost segment *may* be all there is to it. What the workload expects beats that.
 const fn asks_intention(o: &Occurrence) -> bool {
-    use AnomalyId as A;
-    let silence =
-        matches!(o.id, A::SynUnanswered | A::HalfClosedLinger | A::ZeroWindowStall | A::NoAckToData);
-    match o.class {
-        AnomalyClass::Device => true,
-        AnomalyClass::Path => silence,
-        AnomalyClass::Provoked => false,
-    }
+    matches!(o.class, AnomalyClass::Device)
 }
 
 /// Whose doing an anomaly is that an absent link explains: this run's where it cut the link, else the path's.
@@ -558,7 +552,7 @@ const fn may_have_been_provoked(o: &Occurrence) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AwaySpell, ConnectionKey};
+    use crate::event::{AwaySpell, ConnectionKey, Losses, PathWindow};
 
     const START: i64 = 1_700_000_000 * SECOND;
 
@@ -577,6 +571,10 @@ mod tests {
             answers: None,
             after_fin_ns: None,
             request: None,
+            copies: None,
+            unanswered_ns: None,
+            after_absence: false,
+            forgotten: false,
             lasted_ns: 0,
             packets: Vec::new(),
             remark: None,
@@ -590,7 +588,7 @@ mod tests {
     fn classed_from(class: AnomalyClass, intent: Intent, id: AnomalyId) -> AnomalyClass {
         let book = IntentBook::default();
         book.note(40_000, WorkloadId(1), intent);
-        ledger().take(&occurrence(id, class), Intentions::Of(&book)).class
+        ledger().take(&occurrence(id, class), Intentions::Of(&book), &Weather::default()).class
     }
 
     fn classed(intent: Intent, id: AnomalyId) -> AnomalyClass {
@@ -606,9 +604,9 @@ mod tests {
         for n in 1..=7 {
             o.nth = n;
             o.at_ns += SECOND;
-            l.take(&o, Intentions::Of(&book));
+            l.take(&o, Intentions::Of(&book), &Weather::default());
         }
-        let rows = l.rows();
+        let rows = l.anomalies(&Weather::default()).rows;
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].count, rows[0].connections, rows[0].examples.len()), (7, 1, 5));
         assert_eq!((rows[0].first_s, rows[0].last_s), (3.0, 9.0));
@@ -642,7 +640,7 @@ mod tests {
         o.lasted_ns = 5 * SECOND;
         let number = book.link_goes_away(cause, o.at_ns + from_ms * SECOND / 1_000);
         book.link_is_back(number, o.at_ns + to_ms * SECOND / 1_000);
-        ledger().take(&o, Intentions::Of(&book)).class
+        ledger().take(&o, Intentions::Of(&book), &Weather::default()).class
     }
 
     #[test]
@@ -675,7 +673,11 @@ mod tests {
             from_ns: START,
             to_ns: Some(START + 3 * SECOND),
         }]);
-        let class = |id| ledger().take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book)).class;
+        let class = |id| {
+            ledger()
+                .take(&occurrence(id, AnomalyClass::Device), Intentions::Of(&book), &Weather::default())
+                .class
+        };
         assert_eq!(class(AnomalyId::NoAckToData), AnomalyClass::Path);
         assert_eq!(class(AnomalyId::AbortiveClose), AnomalyClass::Device);
     }
@@ -686,58 +688,87 @@ mod tests {
         book.note(40_000, WorkloadId::PROBE, Intent::Vanished);
         let mut l = ledger();
         let o = occurrence(AnomalyId::Retransmission, AnomalyClass::Path);
-        let classed = l.take(&o, Intentions::Of(&book));
+        let classed = l.take(&o, Intentions::Of(&book), &Weather::default());
         assert_eq!(classed, Classed { class: AnomalyClass::Path, workload: Some("probe") });
     }
 
-    #[test]
-    fn a_silence_that_was_asked_for_is_provoked_also_where_the_path_may_have_lost_something() {
-        let path = |intent, id| classed_from(AnomalyClass::Path, intent, id);
-        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
-        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::HalfClosedLinger), AnomalyClass::Provoked);
-        assert_eq!(path(Intent::Silenced, AnomalyId::NoAckToData), AnomalyClass::Provoked);
-        assert_eq!(path(Intent::Plain, AnomalyId::SynUnanswered), AnomalyClass::Path);
-        assert_eq!(path(Intent::Vanished, AnomalyId::SynUnanswered), AnomalyClass::Path);
-        assert_eq!(path(Intent::BeyondCapacity, AnomalyId::ZeroWindowStall), AnomalyClass::Path);
-        assert_eq!(path(Intent::Silenced, AnomalyId::DuplicateAck), AnomalyClass::Path);
+    /// A silence that takes so many lost copies.
+    fn silence(id: AnomalyId, at_s: i64, copies: u32) -> Occurrence {
+        let at_ns = START + at_s * SECOND;
+        Occurrence {
+            at_ns,
+            lasted_ns: 5 * SECOND,
+            copies: Some(copies),
+            ..occurrence(id, AnomalyClass::Device)
+        }
     }
 
     #[test]
-    fn a_silence_that_was_asked_for_has_no_remark_on_the_path() {
-        let book = IntentBook::default();
-        let mut l = ledger();
-        let mut o = occurrence(AnomalyId::SynUnanswered, AnomalyClass::Path);
-        o.remark = Some("the path may have lost it");
-        for intent in [Intent::Plain, Intent::BeyondCapacity] {
+    fn a_silence_that_was_asked_for_is_provoked() {
+        let class = |intent, id| {
+            let book = IntentBook::default();
             book.note(40_000, WorkloadId(1), intent);
-            l.take(&o, Intentions::Of(&book));
+            ledger().take(&silence(id, 0, 1), Intentions::Of(&book), &Weather::default()).class
+        };
+        assert_eq!(class(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
+        assert_eq!(class(Intent::BeyondCapacity, AnomalyId::HalfClosedLinger), AnomalyClass::Provoked);
+        assert_eq!(class(Intent::Silenced, AnomalyId::NoAckToData), AnomalyClass::Provoked);
+    }
+
+    #[test]
+    fn a_silence_that_nothing_explains_is_weighed_at_the_end() {
+        let mut l = ledger();
+        for n in 0..20 {
+            l.take(&silence(AnomalyId::SynUnanswered, n * 10, 3), Intentions::Unknown, &Weather::default());
         }
-        let remarks: Vec<_> =
-            l.rows().iter().map(|row| (row.class, row.examples[0].remark.is_some())).collect();
-        assert_eq!(remarks, [(AnomalyClass::Path, true), (AnomalyClass::Provoked, false)]);
+        let window = |lost| PathWindow {
+            from_ns: START,
+            to_ns: START + 1_000 * SECOND,
+            losses: Losses { segments: 4_000, lost, again: lost / 3 },
+            syns: 1_000,
+            ..PathWindow::default()
+        };
+        let classes = |lost| {
+            let weather = Weather { windows: vec![window(lost)], ..Weather::default() };
+            let judged = l.anomalies(&weather);
+            let rows: Vec<_> = judged.rows.iter().map(|row| (row.class, row.count)).collect();
+            (rows, judged.not_judged.len())
+        };
+        assert_eq!(classes(1), (vec![(AnomalyClass::Device, 20)], 0));
+        assert_eq!(classes(400), (vec![(AnomalyClass::Path, 20)], 0));
+        assert_eq!(classes(100), (vec![], 1), "in between nobody can tell");
     }
 
     #[test]
     fn a_lone_syn_into_an_outage_that_was_made_is_the_runs_doing() {
         let book = IntentBook::default();
-        let o = occurrence(AnomalyId::SynUnanswered, AnomalyClass::Path);
+        let o = silence(AnomalyId::SynUnanswered, 1, 1);
         book.link_goes_away(AwayCause::Made, o.at_ns - SECOND);
-        assert_eq!(ledger().take(&o, Intentions::Of(&book)).class, AnomalyClass::Provoked);
+        let class = ledger().take(&o, Intentions::Of(&book), &Weather::default()).class;
+        assert_eq!(class, AnomalyClass::Provoked);
     }
 
     #[test]
     fn connections_of_nobody_have_no_workload() {
         let book = IntentBook::default();
         let mut l = ledger();
-        l.take(&occurrence(AnomalyId::LateRst, AnomalyClass::Device), Intentions::Of(&book));
-        assert_eq!(l.rows()[0].workload, None);
+        l.take(
+            &occurrence(AnomalyId::LateRst, AnomalyClass::Device),
+            Intentions::Of(&book),
+            &Weather::default(),
+        );
+        assert_eq!(l.anomalies(&Weather::default()).rows[0].workload, None);
     }
 
     #[test]
     fn without_intentions_the_doubt_is_said() {
         let mut l = ledger();
-        l.take(&occurrence(AnomalyId::NoAckToData, AnomalyClass::Device), Intentions::Unknown);
-        let rows = l.rows();
+        l.take(
+            &occurrence(AnomalyId::NoAckToData, AnomalyClass::Device),
+            Intentions::Unknown,
+            &Weather::default(),
+        );
+        let rows = l.anomalies(&Weather::default()).rows;
         assert_eq!(rows[0].class, AnomalyClass::Device);
         assert!(rows[0].examples[0].remark.as_deref().unwrap().starts_with("may have been provoked"));
     }
@@ -748,11 +779,14 @@ mod tests {
         let mut o = occurrence(AnomalyId::RstAfterFin, AnomalyClass::Device);
         o.answers = Some(Answered::Payload);
         o.after_fin_ns = Some(3 * SECOND);
-        l.take(&o, Intentions::Unknown);
+        l.take(&o, Intentions::Unknown, &Weather::default());
         o.answers = Some(Answered::Fin);
-        l.take(&o, Intentions::Unknown);
+        l.take(&o, Intentions::Unknown, &Weather::default());
         o.after_fin_ns = Some(SECOND / 10);
-        l.take(&o, Intentions::Unknown);
-        assert_eq!(l.reset_causes(), ResetCauses { answering_payload: 1, answering_late_close: 1, ..ResetCauses::default() });
+        l.take(&o, Intentions::Unknown, &Weather::default());
+        assert_eq!(
+            l.reset_causes(),
+            ResetCauses { answering_payload: 1, answering_late_close: 1, ..ResetCauses::default() }
+        );
     }
 }

@@ -151,7 +151,14 @@ mod tests {
     fn failures_while_others_are_served_are_no_bout() {
         let late = Err(Failure::ConnectTimeout);
         let served = |at| attempt(at, at + 1, Ok(()));
-        let c = of(vec![served(10), served(59), attempt(10, 60, late), served(60), served(109), attempt(60, 110, late)]);
+        let c = of(vec![
+            served(10),
+            served(59),
+            attempt(10, 60, late),
+            served(60),
+            served(109),
+            attempt(60, 110, late),
+        ]);
         assert_eq!((c.bouts.len(), c.beside.of_device()), (0, 2), "{c:?}");
     }
 

@@ -18,7 +18,8 @@ mod silences;
 pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{
-    Anomalies, AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, Lingers, ResetCauses, Unserved,
+    Anomalies, AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, Lingers,
+    ResetCauses, Unserved,
 };
 pub use asks::Asks;
 pub use evidence::{

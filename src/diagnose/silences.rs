@@ -137,7 +137,11 @@ impl Moments {
             both.absorb(b, a.moments.saturating_add(b.moments));
             both
         };
-        self.0 = self.0.chunks(2).filter_map(|pair| Some(pair.get(1).map_or(*pair.first()?, |b| both(&pair[0], b)))).collect();
+        self.0 = self
+            .0
+            .chunks(2)
+            .filter_map(|pair| Some(pair.get(1).map_or(*pair.first()?, |b| both(&pair[0], b))))
+            .collect();
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Moment> {
@@ -219,7 +223,8 @@ impl<'a> Verdicts<'a> {
             (window.to_ns, worse(seen(all), seen(here)))
         });
         let least = distinct(&open, &weather.quiet);
-        let whole = loss::whose(least, least as f64 * loss::silence(usual.losses, copies)).ok_or(Untold::TooFew);
+        let whole =
+            loss::whose(least, least as f64 * loss::silence(usual.losses, copies)).ok_or(Untold::TooFew);
         Self { id, weather, windows: windows.collect(), whole }
     }
 
@@ -258,9 +263,11 @@ fn elsewhere(id: AnomalyId, moment: &Moment, weather: &Weather) -> Option<Whose>
         };
         whole || most
     };
-    weather.absent.iter().find(within).map(|absent| {
-        if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) }
-    })
+    weather
+        .absent
+        .iter()
+        .find(within)
+        .map(|absent| if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) })
 }
 
 /// How many moments there are, where those in one time without any packet of the device's are one.

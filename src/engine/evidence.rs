@@ -57,8 +57,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
             Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.absences =
             Some(seen.summary.absences.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
-        evidence.idle =
-            Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.idle = Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.ack_waits = Some(ack_waits(&seen.summary.ack_waits));
         evidence.path = Some(PathEvidence {
             to_device: side(&seen.summary.from_host),

@@ -50,10 +50,7 @@ fn lost_probes(of: &ProbeStats) -> Losses {
 /// When no kind of probe that is answered at other times was answered, and no packet came.
 fn absent(quiet: &[Absent], probes: &ProbeOutcome, start_unix_ns: i64) -> Vec<Absent> {
     let unix = |ns: u64| start_unix_ns.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX));
-    let spell = |s: &Silence| Absent {
-        from_ns: unix(s.from_ns),
-        to_ns: s.to_ns.map_or(i64::MAX, unix),
-    };
+    let spell = |s: &Silence| Absent { from_ns: unix(s.from_ns), to_ns: s.to_ns.map_or(i64::MAX, unix) };
     let kinds = [&probes.icmp, &probes.telemetry].into_iter().filter_map(|kind| match kind {
         ProbeStats::Measured(stats) if stats.answered > 0 => Some(stats.silences.iter().map(spell).collect()),
         ProbeStats::Measured(_) | ProbeStats::Unavailable { .. } => None,

@@ -13,9 +13,9 @@ mod quiet;
 mod resets;
 mod rules;
 mod summary;
-mod windows;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use crate::wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig};

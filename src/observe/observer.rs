@@ -462,7 +462,8 @@ impl Observer {
         if facts.acks == Acks::More {
             let first = flow.host.repeated.filter(|r| after(s.ack, r.seq) && !flow.host.probing);
             // What was acknowledged at once after its first repetition had been there before, or may have been.
-            let early = |sent_at: i64| facts.at.saturating_sub(sent_at) <= flow.rtt_min.saturating_add(AT_ONCE);
+            let early =
+                |sent_at: i64| facts.at.saturating_sub(sent_at) <= flow.rtt_min.saturating_add(AT_ONCE);
             if let Some(repeated) = first.filter(|r| r.times > 1 || !early(r.last_at)) {
                 lost += 1;
                 again += u64::from(repeated.times - 1);

@@ -164,7 +164,11 @@ fn a_device_that_answers_neither_ping_nor_telemetry_on_principle_is_not_gone() {
 fn a_rst_that_answers_payload_is_abortive_and_one_that_answers_a_late_fin_is_not() {
     let case = |payload, late| {
         Case::clean(head(50)).anomaly(AnomalyId::RstAfterFin, 50).with(|e| {
-            e.resets = ResetCauses { answering_payload: payload, answering_late_close: late };
+            e.resets = ResetCauses {
+                answering_payload: payload,
+                answering_late_close: late,
+                ..ResetCauses::default()
+            };
         })
     };
     assert_eq!(case(50, 0).ids(), [FindingId::AbortiveClose]);

@@ -17,11 +17,11 @@
 //! ended unserved are more ambiguous, so two in a hundred; on a link that loses segments two in a hundred of
 //! either.
 
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::FindingEntry;
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
-use super::FindingEntry;
-use crate::event::{AnomalyId, Failure};
+use crate::event::{AnomalyClass, AnomalyId, Failure};
 
 const FEW: u64 = 3;
 
@@ -38,7 +38,14 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 /// Connections of a workload that ended before an answer.
 fn cut(w: &WorkloadEvidence) -> u64 {
     let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
-    w.failures.get(Failure::EofBeforeResponse).saturating_add(resets)
+    let cut = w.failures.get(Failure::EofBeforeResponse).saturating_add(resets);
+    // Where the packets were looked at, they show which of them had no answer, and none that was lost.
+    w.unserved.map_or(cut, |unserved| {
+        let of = |part: &CutRequests| {
+            part.not_sent.saturating_add(part.unacknowledged).saturating_add(part.acknowledged)
+        };
+        cut.min(of(&unserved.reset).saturating_add(of(&unserved.closed)))
+    })
 }
 
 /// Whether more than one exchange was under way at a time on average (Little's law: rate times latency). Without that no
@@ -69,9 +76,23 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         return true;
     }
     let beside = signs::while_serving(e, w);
-    let timeouts = beside.get(Failure::ConnectTimeout);
+    let timeouts = beside.get(Failure::ConnectTimeout).min(not_lost(e, w));
     let dropped = dropped(e, w).min(beside.of_device());
     w.at_once >= 2 && (timeouts >= least(e, w) || dropped >= (w.attempts / 50).max(FEW))
+}
+
+/// SYNs without an answer that the path's losses do not explain; as many as there may be without a capture.
+fn not_lost(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    if !signs::captured(e) {
+        return u64::MAX;
+    }
+    let rows = e.anomalies.iter().filter(|row| {
+        row.id == AnomalyId::SynUnanswered
+            && row.class != AnomalyClass::Path
+            && row.workload.as_deref() == Some(w.name.as_str())
+    });
+    let untold = e.not_judged.iter().filter(|n| n.id == AnomalyId::SynUnanswered).map(|n| n.connections);
+    rows.map(|row| row.connections).chain(untold).fold(0, u64::saturating_add)
 }
 
 /// More than the path may have made.

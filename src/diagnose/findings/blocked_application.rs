@@ -18,12 +18,12 @@
 //! Thresholds: three exchanges without an answer, and one in a hundred where the link loses segments, because
 //! a few losses in a row use up a read time-out.
 
+use super::super::bouts;
 use super::super::{
     Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence, WorkloadKind,
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things};
-use super::super::bouts;
 use super::{FindingEntry, head_only};
 use crate::event::{AnomalyId, Failure};
 
@@ -140,7 +140,8 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         // Without a success before or after it, a bout of a single connection says the same.
         if w.kind == WorkloadKind::Outage { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
     });
-    standing && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)
+    standing
+        && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)
 }
 
 /// A program that hangs serves nobody for a time, while the stack goes on.

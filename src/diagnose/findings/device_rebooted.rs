@@ -22,7 +22,8 @@ use crate::event::{AnomalyClass, AnomalyId, Ending};
 const SERVED_FOR_EACH_CUT: u64 = 20;
 
 /// First RSTs of connections that stood.
-const RESETS: [AnomalyId; 3] = [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstAfterHandshake];
+const RESETS: [AnomalyId; 3] =
+    [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstAfterHandshake];
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceRebooted,
@@ -50,7 +51,8 @@ pub(super) fn forgotten(e: &Evidence<'_>) -> u64 {
         let habit = all.saturating_sub(e.resets.after_absence) > e.resets.after_absence;
         // A device that restarts answers no probe meanwhile.
         let probes = [&e.probes.icmp, &e.probes.tcp].into_iter().filter_map(|kind| kind.value());
-        let all_answered = signs::datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent);
+        let all_answered =
+            signs::datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent);
         return if habit || all_answered { 0 } else { e.resets.forgotten };
     }
     exchanges(e)

@@ -16,7 +16,7 @@
 //! ten.
 
 use super::super::{
-    Evidence, Finding, FindingId, loss, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind,
+    Evidence, Finding, FindingId, ProbeEvidence, Severity, WorkloadEvidence, WorkloadKind, loss,
 };
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
@@ -58,7 +58,8 @@ fn scattered(p: &ProbeEvidence) -> Loss {
 
 /// Whether this run, or this machine, lost what was sent.
 fn cut(e: &Evidence<'_>) -> bool {
-    let still = e.host.stood_still.iter().fold(0_u64, |n, s| n.saturating_add(s.to_ns.saturating_sub(s.from_ns)));
+    let still =
+        e.host.stood_still.iter().fold(0_u64, |n, s| n.saturating_add(s.to_ns.saturating_sub(s.from_ns)));
     e.workloads.iter().any(|w| {
         w.kind == WorkloadKind::HalfOpen || w.outages.as_ref().is_some_and(|o| o.made > 0 || o.natural > 0)
     }) || still.saturating_mul(STILL) >= e.duration_ns.max(1)
@@ -70,20 +71,24 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
     }
     let probe = signs::datagram_probe(e).map(scattered);
     // Each probe crosses the path twice.
-    let lost = |l: &Loss, ways: u64| Losses { segments: l.whole.saturating_mul(ways), lost: l.lost, again: 0 };
+    let lost =
+        |l: &Loss, ways: u64| Losses { segments: l.whole.saturating_mul(ways), lost: l.lost, again: 0 };
+    let segments =
+        e.path.map(|path| Loss { of: "segments", lost: path.losses.lost, whole: path.losses.segments });
+    // What one of them has lost the other would have lost as well, at its rate. A ping alone may have met a short outage.
+    let contradicts = |others: Option<Loss>, ways: f64, rate: f64| {
+        others.is_some_and(|o| o.lost == 0 && (-ways * o.whole as f64 * rate).exp() < loss::constants::PATH)
+    };
     if let Some(loss) = probe
         && loss::is_bad(lost(&loss, 2))
+        && !contradicts(segments, 1.0, loss.lost as f64 / 2.0 / loss.whole.max(1) as f64)
     {
         return Some(loss);
     }
-    if let Some(path) = e.path {
-        let segments = Loss { of: "segments", lost: path.losses.lost, whole: path.losses.segments };
-        // So many probes would have been lost at that rate.
-        let contradicted = probe.is_some_and(|p| {
-            let expected = 2.0 * p.whole as f64 * segments.lost as f64 / segments.whole.max(1) as f64;
-            p.lost == 0 && (-expected).exp() < loss::constants::PATH
-        });
-        let believed = loss::is_bad(lost(&segments, 1)) && !contradicted && !power_save::happened(e);
+    if let Some(segments) = segments {
+        let rate = segments.lost as f64 / segments.whole.max(1) as f64;
+        let believed =
+            loss::is_bad(lost(&segments, 1)) && !contradicts(probe, 2.0, rate) && !power_save::happened(e);
         return believed.then_some(segments);
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.

@@ -37,9 +37,9 @@ mod timewait;
 mod unexplained;
 
 use super::account::account;
-use blocked_application::Proof;
 use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
 use crate::event::Failure;
+use blocked_application::Proof;
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
 use super::super::loss;
-use super::heap_low;
 use super::super::{
     AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
     TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
+use super::heap_low;
 use super::{head_unanswered, malformed_response, other_protocol, pipelining_lost};
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
 

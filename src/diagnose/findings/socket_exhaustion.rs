@@ -46,8 +46,11 @@ fn lingering(e: &Evidence<'_>) -> u64 {
 /// serving, since an exchange takes longer than its end.
 fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    let stuck = signs::exchanges(e).filter(|w| !signs::stuck(e, w).is_empty()).map(|w| u64::from(w.at_once));
-    let open = stuck.max().map_or_else(|| signs::at_once(e), |at_once| (at_once * 3).div_ceil(4).max(2));
+    let stuck = signs::exchanges(e).filter_map(|w| {
+        let times = signs::stuck(e, w).len() as u64;
+        (times > 0).then(|| (u64::from(w.at_once).saturating_mul(3).div_ceil(4)).max(2).saturating_mul(times))
+    });
+    let open = stuck.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }
 

@@ -45,7 +45,9 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
         match flow.device_sent_payload() {
             Some(true) => AnomalyId::AbortiveClose,
             // By its own number, it follows what the path lost.
-            Some(false) if flow.device.isn.is_some_and(|isn| after(scene.segment.seq, isn.wrapping_add(1))) => {
+            Some(false)
+                if flow.device.isn.is_some_and(|isn| after(scene.segment.seq, isn.wrapping_add(1))) =>
+            {
                 let id = AnomalyId::RstAfterHandshake;
                 return Some(Ruling::CannotTell(id, Obstacle::PacketsMissing));
             }

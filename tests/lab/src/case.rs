@@ -356,6 +356,14 @@ impl Cell {
                 &[FindingId::BlockedApplication]
             }
             (Some(FindingId::DeviceRebooted), Tells::Nothing) => &[FindingId::LinkOutages],
+            // A single connection that was answered and not ended, and nobody served after it: the program hangs, or
+            // keeps its only socket.
+            (Some(FindingId::SocketExhaustion), _) if self.load.lanes == 1 => {
+                &[FindingId::BlockedApplication]
+            }
+            (Some(FindingId::BlockedApplication), _) if self.load.lanes == 1 => {
+                &[FindingId::SocketExhaustion]
+            }
             _ => &[],
         }
     }

@@ -430,7 +430,7 @@ impl World {
             Some(sight) => {
                 let watched = sight.finish(unix(self.now), &mut ());
                 Packets::Seen(Box::new(watched.weighed(self.probed.as_ref(), START_UNIX_NS)))
-            },
+            }
             None => Packets::Off,
         };
         let workloads: Vec<WorkloadOutcome> = self.outcome.into_iter().collect();
