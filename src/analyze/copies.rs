@@ -54,7 +54,7 @@ pub(super) struct Copies {
     recent: Recent,
     /// The beginning, until it is judged.
     held: Option<Vec<Frame>>,
-    pairs: HashMap<(u128, u128), Pair, RandomState>,
+    pairs: Pairs,
     /// All pairs together; what holds for a pair of which little has been seen.
     whole: Pair,
     /// Whether a copy has been seen at all: without one nothing is counted.
@@ -67,7 +67,7 @@ impl Copies {
         Self {
             recent: Recent::new(),
             held: Some(Vec::with_capacity(HELD)),
-            pairs: HashMap::default(),
+            pairs: Pairs::default(),
             whole: Pair::default(),
             seen_one: false,
             dropped: 0,
@@ -101,12 +101,13 @@ impl Copies {
             {
                 let copy = self.recent.is_copy(segment, frame.at_ns, u8::MAX);
                 self.seen_one |= copy;
-                self.count(segment, copy);
+                let place = self.pairs.of(segment);
+                self.count(segment, place, copy);
             }
         }
         self.recent = Recent::new();
         if !self.seen_one {
-            self.pairs.clear();
+            self.pairs = Pairs::default();
         }
         for frame in &held {
             self.pass(frame, Count::Done, next);
@@ -122,11 +123,13 @@ impl Copies {
                 return;
             }
         } else if let Ok(segment) = &frame.decoded {
-            let copies = if self.seen_one { self.copies(segment) } else { 0 };
+            let known = self.seen_one.then(|| self.pairs.of(segment));
+            let copies = known.map_or(0, |place| self.copies(place));
             let copy = self.recent.is_copy(segment, frame.at_ns, copies.max(1));
             self.seen_one |= copy;
             if self.seen_one && count == Count::Now {
-                self.count(segment, copy);
+                let place = known.unwrap_or_else(|| self.pairs.of(segment));
+                self.count(segment, place, copy);
             }
             if copy && copies > 0 {
                 self.dropped += 1;
@@ -136,19 +139,53 @@ impl Copies {
         next(frame);
     }
 
-    /// How many copies of a packet like this one the capture makes.
-    fn copies(&self, s: &Segment) -> u8 {
-        let pair = self.pairs.get(&key(s)).filter(|pair| pair.packets() >= ENOUGH).unwrap_or(&self.whole);
-        pair.copies()
+    /// How many copies of a packet between those two the capture makes.
+    #[inline]
+    fn copies(&self, place: usize) -> u8 {
+        let pair = &self.pairs.list[place];
+        if pair.packets() >= ENOUGH { pair.copies() } else { self.whole.copies() }
     }
 
-    fn count(&mut self, s: &Segment, copy: bool) {
+    #[inline]
+    fn count(&mut self, s: &Segment, place: usize, copy: bool) {
         let back = s.source > s.destination;
         self.whole.count(back, copy);
-        self.pairs.entry(key(s)).or_default().count(back, copy);
+        self.pairs.list[place].count(back, copy);
     }
 }
 
+/// What is counted between two addresses each. Nearly all packets of a capture are between the same two, or between
+/// those of the packet before.
+#[derive(Debug, Default)]
+struct Pairs {
+    list: Vec<Pair>,
+    places: HashMap<(u128, u128), usize, RandomState>,
+    last: Option<((u128, u128), usize)>,
+}
+
+impl Pairs {
+    /// The place of the two in the list.
+    #[inline]
+    fn of(&mut self, s: &Segment) -> usize {
+        let key = key(s);
+        match self.last {
+            Some((last, place)) if last == key => place,
+            _ => self.find(key),
+        }
+    }
+
+    #[cold]
+    fn find(&mut self, key: (u128, u128)) -> usize {
+        let place = *self.places.entry(key).or_insert(self.list.len());
+        if place == self.list.len() {
+            self.list.push(Pair::default());
+        }
+        self.last = Some((key, place));
+        place
+    }
+}
+
+#[inline]
 fn key(s: &Segment) -> (u128, u128) {
     let (a, b) = (s.source.to_bits(), s.destination.to_bits());
     if a <= b { (a, b) } else { (b, a) }
@@ -162,6 +199,7 @@ struct Pair {
 }
 
 impl Pair {
+    #[inline]
     fn count(&mut self, back: bool, copy: bool) {
         let way = usize::from(back);
         let n = if copy { &mut self.copies[way] } else { &mut self.packets[way] };
@@ -172,12 +210,17 @@ impl Pair {
         }
     }
 
+    #[inline]
     const fn packets(&self) -> u32 {
         self.packets[0] + self.packets[1]
     }
 
     /// Copies of each packet; 0 unless, each way, at least four of five have one.
     fn copies(&self) -> u8 {
+        // The usual capture has next to none.
+        if self.copies == [0, 0] {
+            return 0;
+        }
         let most = |way: usize| self.packets[way] > 0 && self.copies[way] * 5 >= self.packets[way] * 4;
         if self.packets() < ENOUGH || !most(0) || !most(1) {
             return 0;
