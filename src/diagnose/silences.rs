@@ -284,3 +284,104 @@ fn distinct(moments: &[&Moment], quiet: &[Absent]) -> u64 {
     }
     n
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+    const SYN: AnomalyId = AnomalyId::SynUnanswered;
+
+    /// A hundred seconds with so many connections, segments and losses, in ten windows.
+    fn weather(syns: u64, segments: u64, lost: u64) -> Weather {
+        let window = |n: i64| PathWindow {
+            from_ns: n * 10 * S,
+            to_ns: (n + 1) * 10 * S,
+            losses: Losses { segments: segments / 10, lost: lost / 10, again: 0 },
+            syns: syns / 10,
+            ..PathWindow::default()
+        };
+        Weather { windows: (0..10).map(window).collect(), ..Weather::default() }
+    }
+
+    fn silences(times: impl IntoIterator<Item = i64>) -> Moments {
+        let mut moments = Moments::default();
+        times.into_iter().for_each(|at| moments.add(Moment::new(at, at + 5 * S, 3, true)));
+        moments
+    }
+
+    fn verdicts(moments: &Moments, weather: &Weather) -> Vec<Whose> {
+        let verdicts = Verdicts::of(SYN, moments, weather);
+        moments.iter().map(|m| verdicts.whose(m)).collect()
+    }
+
+    #[test]
+    fn every_hundredth_syn_without_an_answer_is_the_devices_on_a_link_that_lost_ten_in_forty_thousand() {
+        let moments = silences((0..50).map(|n| n * 2 * S));
+        assert!(
+            verdicts(&moments, &weather(5_000, 40_000, 10)).iter().all(|w| *w == Ok(AnomalyClass::Device))
+        );
+    }
+
+    #[test]
+    fn a_link_that_loses_one_in_ten_makes_single_silences() {
+        let moments = silences([10 * S, 50 * S]);
+        assert_eq!(verdicts(&moments, &weather(500, 2_000, 200)), [Ok(AnomalyClass::Path); 2]);
+    }
+
+    #[test]
+    fn a_link_that_was_never_seen_to_lose_anything_is_not_blamed() {
+        assert_eq!(verdicts(&silences([10 * S]), &weather(500, 100, 0)), [Err(Untold::TooFew)]);
+    }
+
+    #[test]
+    fn what_is_silent_at_one_moment_counts_once_also_where_only_the_time_without_packets_shows_it() {
+        let mut together = silences((0..20).map(|n| 10 * S + n * S / 100));
+        assert_eq!(together.iter().count(), 1);
+        assert_eq!(verdicts(&together, &weather(500, 4_000, 10)), [Ok(AnomalyClass::Path)]);
+        together = silences((0..8).map(|n| 10 * S + n * S));
+        let mut quiet = weather(500, 4_000, 10);
+        assert_eq!(
+            verdicts(&together, &quiet)[0],
+            Ok(AnomalyClass::Device),
+            "the device was heard in between"
+        );
+        quiet.quiet = vec![Absent { from_ns: 9 * S, to_ns: 24 * S }];
+        assert_eq!(verdicts(&together, &quiet)[0], Ok(AnomalyClass::Path));
+    }
+
+    #[test]
+    fn nobody_answers_while_the_device_is_away_and_who_does_not_come_back_cannot_be_told_from_its_link() {
+        let moments = silences((0..8).map(|n| 10 * S + n * S));
+        let absent =
+            |to_ns| Weather { absent: vec![Absent { from_ns: 9 * S, to_ns }], ..weather(5_000, 40_000, 10) };
+        assert!(verdicts(&moments, &absent(30 * S)).iter().all(|w| *w == Ok(AnomalyClass::Path)));
+        assert!(verdicts(&moments, &absent(i64::MAX)).iter().all(|w| *w == Err(Untold::Absent)));
+    }
+
+    #[test]
+    fn a_syn_is_not_the_devices_to_answer_while_it_holds_what_lost_resets_left_there() {
+        let moments = silences((0..8).map(|n| 10 * S + n * S));
+        let held = |n: usize| Weather { held: vec![(9 * S, 40 * S); n], ..weather(5_000, 40_000, 10) };
+        assert_eq!(verdicts(&moments, &held(3))[0], Ok(AnomalyClass::Path));
+        assert_eq!(verdicts(&moments, &held(2))[0], Ok(AnomalyClass::Device), "two do not fill it");
+    }
+
+    #[test]
+    fn a_bad_time_of_the_path_excuses_what_falls_into_it_and_nothing_else() {
+        let mut weather = weather(1_000, 10_000, 0);
+        weather.windows[3].losses = Losses { segments: 1_000, lost: 300, again: 150 };
+        let moments = silences([32 * S, 35 * S, 38 * S, 60 * S, 62 * S, 64 * S, 66 * S, 68 * S]);
+        let verdicts = verdicts(&moments, &weather);
+        assert_eq!(verdicts[..3], [Ok(AnomalyClass::Path); 3]);
+        assert_eq!(verdicts[3..], [Ok(AnomalyClass::Device); 5]);
+    }
+
+    #[test]
+    fn moments_stay_few_and_lose_nothing() {
+        let moments = silences((0..10_000).map(|n| n * S));
+        assert!(moments.iter().count() <= MOST);
+        assert_eq!(moments.iter().map(|m| m.count).sum::<u64>(), 10_000);
+        assert_eq!(moments.iter().map(|m| m.moments).sum::<u64>(), 10_000);
+    }
+}

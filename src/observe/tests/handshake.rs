@@ -39,35 +39,6 @@ fn a_syn_sent_twice_and_not_answered_is_the_devices() {
 }
 
 #[test]
-fn one_syn_not_answered_is_the_paths() {
-    assert_eq!(told(&conv().syn(), 6_000), [(AnomalyId::SynUnanswered, AnomalyClass::Path)]);
-}
-
-#[test]
-fn three_connections_in_a_row_without_an_answer_are_the_devices() {
-    let c = conv().syn().then_on(40_001).syn().then_on(40_002).syn();
-    assert_eq!(told(&c, 6_000), [(AnomalyId::SynUnanswered, AnomalyClass::Device); 3]);
-}
-
-#[test]
-fn an_answer_in_between_interrupts_the_row() {
-    let c = conv().syn().then_on(40_001).syn().wait_ms(5_500);
-    let c = c.then_on(40_002).established().wait_ms(5_500).then_on(40_003).syn();
-    assert_eq!(faults(&c, 6_000), []);
-}
-
-#[test]
-fn a_row_is_told_by_when_its_syns_were_sent_and_not_by_their_deadlines() {
-    let three = conv().syn().then_on(40_001).syn().then_on(40_002).syn();
-    let answered = three.then_on(40_003).established();
-    let one_more = answered.wait_ms(100).then_on(40_004).syn();
-    let classes: Vec<_> = told(&one_more, 6_000).into_iter().map(|(_, class)| class).collect();
-    let row = [AnomalyClass::Device; 3];
-    assert_eq!(classes[..3], row, "three in a row, of which nobody told before the answer");
-    assert_eq!(classes[3..], [AnomalyClass::Path], "the one after it is alone");
-}
-
-#[test]
 fn a_syn_answered_on_its_repetition_is_well() {
     healthy(6_000, |c| unanswered_twice(c).syn_ack().ack());
 }
@@ -131,22 +102,6 @@ fn a_connection_that_came_about_after_a_collision_is_judged_like_any_other() {
     let c = c.wait_ms(1_000).send_odd(FromHost, Flags::SYN, 0, |s| s.seq = s.seq.wrapping_sub(1));
     let c = c.syn_ack().ack().request(63).response(17).ack().device_rst();
     assert_eq!(faults(&c, 100), [AnomalyId::TimewaitCollision, AnomalyId::AbortiveClose]);
-}
-
-#[test]
-fn a_syn_unanswered_twice_is_the_paths_where_the_path_loses_segments() {
-    let c = conv().established().request(63).response(17).wait_ms(1_500).again(FromDevice).ack().closed();
-    let c = unanswered_twice(c.then_on(50_001));
-    let (seen, _) = Look::for_ms(6_000).at(&c);
-    let syn = seen.iter().find(|o| o.id == AnomalyId::SynUnanswered).unwrap();
-    assert_eq!(syn.class, AnomalyClass::Path);
-    assert_eq!(faults(&unanswered_twice(conv()), 6_000), [AnomalyId::SynUnanswered]);
-}
-
-#[test]
-fn a_syn_unanswered_twice_is_the_paths_where_the_host_had_to_send_payload_again() {
-    let c = conv().established().request(63).wait_ms(300).again(FromHost).response(17).ack().closed();
-    assert_eq!(faults(&unanswered_twice(c.then_on(50_001)), 6_000), []);
 }
 
 #[test]

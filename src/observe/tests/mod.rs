@@ -10,3 +10,4 @@ mod reset;
 mod second;
 mod stall;
 mod support;
+mod weather;

@@ -202,35 +202,6 @@ fn what_the_device_sends_long_after_the_hosts_reset_shows_that_this_was_lost() {
     assert_eq!(figures(&conv().served().closed().wait_ms(5_000).again(FromDevice)), (0, 0, 0));
 }
 
-/// Three SYNs in a row that nobody answers, after so many connections whose RST was lost. How many count against the
-/// device where it shows what it held, or where it does not: on a losing path the third of a row does.
-fn accusations_beside_lost_resets(connections: u16, shown: bool) -> usize {
-    // The path loses segments of the device.
-    let mut c = conv().served().response(100).ack().wait_ms(300).again(FromDevice);
-    let mut probes = Vec::new();
-    for port in 1..=connections {
-        c = c.then_on(port).served().rst();
-        probes.extend(device_probes(c.clone().wait_ms(10_000)).packets.pop());
-    }
-    for port in 97..=99 {
-        c = c.then_on(port).syn().wait_ms(1_000).again(FromHost);
-    }
-    let mut packets = c.packets.clone();
-    packets.extend(probes.into_iter().filter(|_| shown));
-    let (seen, _) = Look::for_ms(8_000).at(&c.of(packets));
-    let syns = || seen.iter().filter(|o| o.id == AnomalyId::SynUnanswered);
-    assert_eq!(syns().count(), 3);
-    syns().filter(|o| o.class == Device).count()
-}
-
-#[test]
-fn a_syn_is_not_the_devices_to_answer_while_it_holds_what_lost_resets_left_there() {
-    assert_eq!(accusations_beside_lost_resets(3, true), 0);
-    assert_eq!(accusations_beside_lost_resets(2, true), 1, "two do not fill it");
-    assert_eq!(accusations_beside_lost_resets(3, false), 1, "it did not hold them");
-    assert_eq!(accusations_beside_lost_resets(0, true), 1, "there were none");
-}
-
 /// Requests and responses, one after the other without waiting, then the device's close.
 fn busy(c: Conv, exchanges: u16) -> (Conv, Vec<u32>) {
     let mut c = c.established().request(10).device_ack();

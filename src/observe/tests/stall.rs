@@ -25,21 +25,6 @@ fn payload_sent_again_three_times_and_never_acknowledged_is_the_devices() {
 }
 
 #[test]
-fn a_device_that_repeats_itself_because_it_drops_acknowledgements_is_no_excuse_and_a_losing_path_is() {
-    let repeats = |times: u16| {
-        let say_again = |c: Conv, n| {
-            let c = c.then_on(50_000 + n).established().request(63).response(17);
-            c.wait_ms(1_500).again(FromDevice).ack().closed()
-        };
-        repeated((0..times).fold(conv(), say_again).then_on(51_000), 3)
-    };
-    for times in [1, 2] {
-        assert!(no_ack(&repeats(times)), "{times}");
-    }
-    assert!(!no_ack(&repeats(3)));
-}
-
-#[test]
 fn payload_acknowledged_at_last_is_not() {
     healthy(500, |c| repeated(c, 5).device_ack());
 }
