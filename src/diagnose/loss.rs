@@ -5,7 +5,7 @@
 //! often a copy is lost after the copy before it was: links lose in bursts (Gilbert, Bell System Technical Journal 39,
 //! 1960). A silence that needs k lost copies then has a chance, and n such silences among N occasions a Poisson tail.
 
-use statrs::distribution::{Beta, ContinuousCDF, DiscreteCDF, Poisson};
+use statrs::distribution::{Beta, ContinuousCDF, DiscreteCDF, Normal, Poisson};
 
 use crate::event::{AnomalyClass, Losses};
 
@@ -53,6 +53,14 @@ fn upper(part: u64, whole: u64, confidence: f64) -> f64 {
     if part >= whole {
         return 1.0;
     }
+    // Beyond that the exact bound takes long, and Wilson's (Journal of the American Statistical Association 22, 1927) is
+    // the same to six digits.
+    if whole > 100_000_000 {
+        let (n, share) = (whole as f64, part as f64 / whole as f64);
+        let z = Normal::standard().inverse_cdf(confidence);
+        let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+        return ((share + z * z / (2.0 * n) + spread) / (1.0 + z * z / n)).clamp(0.0, 1.0);
+    }
     Beta::new(part as f64 + 1.0, (whole - part) as f64)
         .map_or(1.0, |beta| beta.inverse_cdf(confidence).clamp(0.0, 1.0))
 }
@@ -61,6 +69,15 @@ fn upper(part: u64, whole: u64, confidence: f64) -> f64 {
 pub(super) fn tail(n: u64, expected: f64) -> f64 {
     let Some(before) = n.checked_sub(1) else { return 1.0 };
     if expected <= 0.0 {
+        return 0.0;
+    }
+    // Above this the sum takes long, and is the normal's to four digits.
+    if expected > 1e5 {
+        let deviations = (before as f64 + 0.5 - expected) / expected.sqrt();
+        return Normal::standard().sf(deviations);
+    }
+    // So far above the mean nothing is left of it.
+    if before as f64 > 1e6 {
         return 0.0;
     }
     Poisson::new(expected).map_or(1.0, |poisson| poisson.sf(before))
@@ -85,12 +102,24 @@ pub(super) fn whose_of_many(n: u64, expected: f64, places: usize) -> Option<Anom
 
 /// How many silences the path may have brought about where it brings about `expected` at most.
 pub(super) fn at_most(expected: f64) -> u64 {
-    let mut n = 0;
-    while tail(n + 1, expected) >= constants::PATH && n < 1_000_000 {
-        // Far above the mean the tail falls fast, and far below it is 1: steps of the mean's root lose nothing.
-        n += 1 + if (n as f64) < expected { ((expected - n as f64) / 2.0) as u64 } else { 0 };
+    /// More attempts than any run has.
+    const MOST: u64 = 1 << 40;
+    let likely = |n: u64| tail(n, expected) >= constants::PATH;
+    let mut above = 1;
+    while above < MOST && likely(above) {
+        above *= 2;
     }
-    n
+    let mut below = above / 2;
+    // `below` is likely, or 0, and `above` is not.
+    while above - below > 1 {
+        let middle = below + (above - below) / 2;
+        if likely(middle) {
+            below = middle;
+        } else {
+            above = middle;
+        }
+    }
+    below
 }
 
 #[cfg(test)]
@@ -137,6 +166,6 @@ mod tests {
     fn the_tail_is_poissons() {
         assert!((tail(0, 0.0) - 1.0).abs() < f64::EPSILON && tail(1, 0.0) <= 0.0);
         assert!((tail(1, 1.0) - (1.0 - (-1.0_f64).exp())).abs() < 1e-12);
-        assert_eq!(at_most(0.0), 0);
+        assert_eq!((at_most(0.0), at_most(1.0), at_most(f64::MAX) > 1 << 30), (0, 5, true));
     }
 }

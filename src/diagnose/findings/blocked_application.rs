@@ -20,10 +20,10 @@
 
 use super::super::bouts;
 use super::super::{
-    Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence, WorkloadKind,
+    ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence, WorkloadKind,
 };
 use super::signs::{self, Stack};
-use super::text::{percent, things};
+use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
 use crate::event::{AnomalyId, Failure};
 
@@ -79,6 +79,11 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
         return Some(Proof::Standing);
     }
     signs::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
+}
+
+/// Whether it kept a window shut, which no want of memory does.
+pub(super) fn shuts_its_window(e: &Evidence<'_>) -> bool {
+    signs::of_device(e, AnomalyId::ZeroWindowStall).count > 0
 }
 
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
@@ -169,9 +174,7 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "{} on standing connections got no answer, while the device's stack went on answering.",
             things(unanswered.max(1), "request")
         ),
-        Proof::Hung => {
-            "The program stopped answering for good, while the device's stack went on answering.".into()
-        }
+        Proof::Hung => hung(e),
     };
     let (cause, change) = match proof {
         Proof::NotReading => (
@@ -189,6 +192,12 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "restart it and test again; then set SO_RCVTIMEO on accepted sockets and CONFIG_ESP_TASK_WDT_PANIC=y with \
              the accepting task subscribed: esp_task_wdt_add(NULL)",
         ),
+        Proof::Hung if resets_uncounted(e) => (
+            "the program hangs (a deadlock, an endless loop, or a blocking call without a time-out), or it keeps the \
+             sockets of connections that the host reset and has none left: the device does not tell how many it uses",
+            "set SO_RCVTIMEO and SO_SNDTIMEO, subscribe the serving task to the watchdog: esp_task_wdt_add(NULL); close() \
+             on every path, also after an error of recv()",
+        ),
         Proof::NeverServed | Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a time-out",
             "set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
@@ -204,6 +213,32 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         change: change.into(),
     };
     if proof == Proof::NeverServed { head_only::left_open(e, finding) } else { finding }
+}
+
+/// Whether the host resets what was served, and nobody counts the device's sockets: then one that keeps them looks alike.
+fn resets_uncounted(e: &Evidence<'_>) -> bool {
+    signs::telemetry(e).and_then(|t| t.sockets).is_none()
+        && signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst)
+}
+
+/// When the program hung, and whether it came back.
+fn hung(e: &Evidence<'_>) -> String {
+    let bouts: Vec<_> = signs::exchanges(e).flat_map(|w| signs::stuck(e, w)).collect();
+    let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
+    if bouts.iter().any(|bout| bout.is_last) {
+        return format!(
+            "The program stopped answering for good, from {} on, while the device's stack went on answering.",
+            time(bouts.iter().filter(|bout| bout.is_last).map(|bout| bout.from_ns).min().unwrap_or(first))
+        );
+    }
+    let longest = bouts.iter().map(|bout| bout.to_ns.saturating_sub(bout.from_ns)).max().unwrap_or(0);
+    format!(
+        "The program answered nobody for a time, {}, first from {} on and for up to {}, while the device's stack went on \
+         answering.",
+        times(bouts.len() as u64),
+        time(first),
+        time(longest)
+    )
 }
 
 fn evidence(e: &Evidence<'_>) -> Vec<String> {

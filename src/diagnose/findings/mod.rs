@@ -201,8 +201,12 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     }
     let blocked = blocked_application::proof(e);
     // The packets, or a single client, show these without doubt.
-    if let Some(proof @ (Proof::NotReading | Proof::OneClient)) = blocked {
-        return Some(Trouble::Blocked(proof));
+    // Without memory a segment is dropped as it comes in, whatever the program does.
+    let dropped = heap_low::happened(e) && !blocked_application::shuts_its_window(e);
+    match blocked {
+        Some(proof @ Proof::NotReading) if !dropped => return Some(Trouble::Blocked(proof)),
+        Some(proof @ Proof::OneClient) => return Some(Trouble::Blocked(proof)),
+        _ => {}
     }
     if let Some(proof) = half_open::proof(e) {
         return Some(Trouble::HalfOpen(proof));
@@ -217,6 +221,9 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     // What TIME_WAIT, want of memory or lost RSTs explain needs no other explanation.
     if timewait::happened(e) || heap_low::happened(e) || lost_resets::fill_the_device(e) {
         return None;
+    }
+    if socket_exhaustion::is_likely(e) {
+        return Some(Trouble::Exhausted);
     }
     if let Some(proof) = blocked {
         return Some(Trouble::Blocked(proof));

@@ -39,24 +39,27 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
     let kept = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
-    if more_than_open(e, kept) { kept } else { 0 }
+    // A hang seldom keeps most of what was open answered: an exchange takes longer than its end.
+    if more_than_open(e, kept, |at_once| at_once.saturating_mul(3).div_ceil(4).max(2)) { kept } else { 0 }
 }
 
-/// A hanging program keeps what it had open and had answered: seldom most of the connections at once as it stopped
-/// serving, since an exchange takes longer than its end.
-fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
+/// A hanging program keeps what it had open, each time that it hangs: at most so much of the connections at once.
+fn more_than_open(e: &Evidence<'_>, kept: u64, of_a_hang: impl Fn(u64) -> u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let stuck = signs::exchanges(e).filter_map(|w| {
         let times = signs::stuck(e, w).len() as u64;
-        (times > 0).then(|| (u64::from(w.at_once).saturating_mul(3).div_ceil(4)).max(2).saturating_mul(times))
+        (times > 0).then(|| of_a_hang(u64::from(w.at_once)).saturating_mul(times))
     });
     let open = stuck.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
 }
 
-/// Connections whose last request nobody answered: who hangs on them keeps their sockets.
+/// Connections whose last request nobody answered: who hangs on them keeps their sockets. Where the host resets what was
+/// served, sockets that are kept do not show as connections, and these wait in the queue.
 fn held_by_a_hang(e: &Evidence<'_>) -> u64 {
-    signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.unanswered)))
+    signs::exchanges(e)
+        .filter(|w| w.close != ClosePolicy::Rst)
+        .fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.unanswered)))
 }
 
 /// Connections that went well and were never ended by the device, where that is the rule.
@@ -81,7 +84,8 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
     let sockets = SocketsEvidence { first, ..sockets };
     let many = kept >= KEPT || (full && kept > 0);
-    (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
+    (many && more_than_open(e, kept, |at_once| at_once + 1) && !lost_resets::may_be_kept(e, kept))
+        .then_some(sockets)
 }
 
 /// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more.
@@ -103,13 +107,13 @@ fn filled(e: &Evidence<'_>) -> bool {
     let open = |w: &WorkloadEvidence| sockets.first.saturating_add(w.at_once).saturating_add(1);
     sockets.limit.is_some_and(|limit| {
         let held = u32::try_from(held_by_a_hang(e)).unwrap_or(u32::MAX);
-        sockets.most.saturating_sub(held).saturating_add(1) >= limit
+        sockets.most.saturating_sub(held) >= limit
             && signs::exchanges(e).any(|w| open(w) < limit && !signs::stuck(e, w).is_empty())
     })
 }
 
 pub(super) fn slots_are_kept(e: &Evidence<'_>) -> bool {
-    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some() || filled(e) || only_a_handful(e)
+    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some()
 }
 
 fn new_ones_fail(e: &Evidence<'_>) -> bool {
@@ -117,8 +121,13 @@ fn new_ones_fail(e: &Evidence<'_>) -> bool {
 }
 
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some() || filled(e);
+    let strong = lingering(e) >= KEPT || not_ended(e) > 0 || counted(e).is_some();
     signs::ever_served(e) && (strong || (slots_are_kept(e) && new_ones_fail(e)))
+}
+
+/// The same by signs that want of memory or TIME_WAIT shows as well.
+pub(super) fn is_likely(e: &Evidence<'_>) -> bool {
+    signs::ever_served(e) && new_ones_fail(e) && (filled(e) || only_a_handful(e))
 }
 
 pub(super) fn finding(e: &Evidence<'_>) -> Finding {
