@@ -49,7 +49,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         severity: Severity::Error,
         statement: format!(
             "The device takes connections and answers none of {} in the {protocol} protocol: it speaks something else on \
-             this port.",
+             this port, or answers nothing at all.",
             things(worst.w.attempts, "request")
         ),
         evidence: all.iter().map(|rest| rest.in_figures("got no answer in this protocol")).collect(),
