@@ -287,7 +287,7 @@ fn a_clock_that_is_set_back_is_told_and_what_comes_after_is_judged() {
         packets.push((last + at * MS, tcp(false, 50_000, SYN, (100, 0), 0, 0)));
     }
     packets.extend(story(1, Ends::Well).into_iter().map(|(at, ip)| (last + 20_000 * MS + at, ip)));
-    let unanswered = |file: &[u8]| json(file)["anomalies"][0]["id"].clone();
+    let unanswered = |file: &[u8]| json(file)["not_judged"][0]["id"].clone();
     assert_eq!(unanswered(&pcap(101, &packets)), "syn_unanswered");
     let mut back = packets.clone();
     back[..20].iter_mut().for_each(|(at, _)| *at += 3_600_000 * MS);

@@ -190,15 +190,18 @@ pub fn analyze_records(
     let quiet = wire.quiet.iter().map(|q| Absent { from_ns: q.from_ns, to_ns: q.to_ns }).collect();
     let (windows, held) = (wire.windows.clone(), wire.held.clone());
     let weather = Weather { windows, quiet, held, ..Weather::default() };
-    let Anomalies { rows: mut anomalies, not_judged } = ledger.anomalies(&weather);
-    wire.not_judged.extend(not_judged);
+    let Anomalies { rows: mut anomalies, mut not_judged } = ledger.anomalies(&weather);
     if wire.device_packets == 0 && wire.host_half_only > 0 {
         // Whatever seems to have stayed unanswered may have been answered.
         for row in anomalies.extract_if(.., |row| row.class == AnomalyClass::Device) {
             let reason = "the capture has none of the device's packets".to_owned();
             wire.not_judged.push(NotJudged { id: row.id, reason, connections: row.connections });
         }
+        for silence in &mut not_judged {
+            silence.reason = "the capture has none of the device's packets".to_owned();
+        }
     }
+    wire.not_judged.extend(not_judged);
     Analysis {
         packets,
         unknown_link,

@@ -33,6 +33,9 @@ const TRIM_FROM: usize = 5;
 /// Share of the level that Student's distribution is given: three runs of a busy machine lie close together more often
 /// than it knows of. Of 200 pairs of three twin runs under load 9 were called changed at the whole level of 2 %.
 const STUDENT_SHARE: f64 = 0.25;
+/// Degrees of freedom below which nothing is said: two runs of each group lie close together by luck, and on a busy
+/// machine apart from the other two.
+const LEAST_FREEDOM: usize = 3;
 /// Probability by the order of the runs below which a difference can be one.
 const ORDER: f64 = 0.02;
 /// Scatter of a run's figure that is allowed for in any case: histograms have three significant figures, and two runs
@@ -268,7 +271,8 @@ fn permuted(
 /// Holm's procedure over Student's distribution.
 fn student(shifts: &[Option<Shift>], ordered: &[bool], level: f64) -> Vec<Option<Tested>> {
     let of = |freedom: usize| StudentsT::new(0.0, 1.0, freedom as f64).ok();
-    let p = |s: Shift| of(s.freedom).map_or(1.0, |t| 2.0 * t.sf(s.statistic()));
+    let enough = |s: Shift| s.freedom >= LEAST_FREEDOM;
+    let p = |s: Shift| of(s.freedom).filter(|_| enough(s)).map_or(1.0, |t| 2.0 * t.sf(s.statistic()));
     let mut order: Vec<(usize, f64)> =
         shifts.iter().enumerate().filter_map(|(i, s)| Some((i, p((*s)?)))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -279,7 +283,7 @@ fn student(shifts: &[Option<Shift>], ordered: &[bool], level: f64) -> Vec<Option
         let Some(shift) = shifts[figure] else { continue };
         p_before = p_before.max((p * left as f64).min(1.0));
         let critical = of(shift.freedom).map(|t| t.inverse_cdf(1.0 - level / (2.0 * left as f64)));
-        let critical = critical.filter(|c| c.is_finite());
+        let critical = critical.filter(|c| c.is_finite() && enough(shift));
         tested[figure] = Some(Tested { shift, critical, p: p_before, ordered: ordered[figure] });
         going_on &= p_before <= level;
         if going_on {

@@ -5,7 +5,7 @@
 //! path that loses segments, fails some while others are served. The difference is in the order of ends: what ended
 //! in a bout ended with no success before it since the attempt began.
 
-use super::findings::silent_probes;
+use super::findings::{of_program, silent_probes};
 use super::intervals::Intervals;
 use super::{Evidence, WorkloadEvidence};
 use crate::event::{Episode, Failure, FailureCounts};
@@ -41,7 +41,7 @@ pub(super) fn course(e: &Evidence<'_>, w: &WorkloadEvidence) -> Course {
     let mut rest: Vec<(&Episode, FailureCounts)> = Vec::new();
     let (mut served_ns, mut going_on) = (0_u64, false);
     for episode in &w.episodes {
-        let left = intervals.left(episode);
+        let left = of_program(e, w, intervals.left(episode));
         if left.of_device() > 0 {
             let dark_from = episode.from_ns.max(served_ns);
             let dark = episode.to_ns.saturating_sub(dark_from);

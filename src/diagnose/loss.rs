@@ -17,6 +17,9 @@ pub(super) mod constants {
     pub(in crate::diagnose) const PATH: f64 = 1e-3;
     /// What chance brings about so seldom or less is the device's doing (the design's figure).
     pub(in crate::diagnose) const DEVICE: f64 = 1e-6;
+    /// What is assumed of a path before anything is seen: that it lost one of so many segments, as a crowded channel does
+    /// (`busy` loses one in two hundred). A few hundred segments outweigh it.
+    pub(in crate::diagnose) const ASSUMED: (u64, u64) = (1, 300);
     /// What a good link loses at most: the link models `clean` and `home` stay below half of it.
     pub(in crate::diagnose) const GOOD: f64 = 0.005;
     /// Further losses of the next copy, and losses, that are assumed before any is seen: bursts of 1.3 frames on average,
@@ -24,9 +27,10 @@ pub(super) mod constants {
     pub(in crate::diagnose) const AGAIN: (f64, f64) = (1.0, 4.0);
 }
 
-/// The highest rate of loss that fits, 0 to 1; 1 where nothing is known.
+/// The highest rate of loss that fits what was seen and what is assumed, 0 to 1.
 pub(super) fn rate_bound(losses: Losses) -> f64 {
-    upper(losses.lost, losses.segments, constants::CONFIDENCE)
+    let (lost, segments) = constants::ASSUMED;
+    upper(losses.lost.saturating_add(lost), losses.segments.saturating_add(segments), constants::CONFIDENCE)
 }
 
 /// The chance that a copy is lost after the copy before it was, 0 to 1.
@@ -133,10 +137,18 @@ mod tests {
     #[test]
     fn the_bound_is_clopper_and_pearsons() {
         // Without a loss it is 1 - (1 - confidence)^(1/n).
-        let bound = rate_bound(losses(0, 1_000));
+        let bound = upper(0, 1_000, 0.999);
         assert!((bound - (1.0 - 0.001_f64.powf(0.001))).abs() < 1e-9, "{bound}");
-        assert!((rate_bound(losses(0, 0)) - 1.0).abs() < f64::EPSILON, "nothing is known");
-        assert!(rate_bound(losses(30, 1_000)) > 0.03 && rate_bound(losses(30, 1_000)) < 0.06);
+        assert!((upper(0, 0, 0.999) - 1.0).abs() < f64::EPSILON);
+        let (exact, wilson) = (upper(3_000_000, 100_000_000, 0.999), upper(3_000_001, 100_000_001, 0.999));
+        assert!((exact - wilson).abs() < 1e-6, "{exact} {wilson}");
+    }
+
+    #[test]
+    fn little_is_assumed_of_a_path_and_what_is_seen_outweighs_it() {
+        assert!((0.02..0.04).contains(&rate_bound(losses(0, 0))));
+        assert!(rate_bound(losses(0, 10_000)) < 0.001);
+        assert!((0.03..0.07).contains(&rate_bound(losses(30, 1_000))));
     }
 
     #[test]

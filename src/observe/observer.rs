@@ -446,6 +446,9 @@ impl Observer {
             window.syns += u64::from(facts.kind == Kind::Syn && flow.syns == 0);
             return;
         }
+        // A SYN that is answered the first time has crossed, and so has the answer.
+        window.losses.segments +=
+            2 * u64::from(facts.kind == Kind::SynAck && flow.host_opens() && flow.syns == 1);
         if new_payload || first_fin {
             self.program.heard(facts.at);
         }

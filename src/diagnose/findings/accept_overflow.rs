@@ -78,7 +78,7 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let beside = signs::while_serving(e, w);
     let timeouts = beside.get(Failure::ConnectTimeout).min(not_lost(e, w));
     let dropped = dropped(e, w).min(beside.of_device());
-    w.at_once >= 2 && (timeouts >= least(e, w) || dropped >= (w.attempts / 50).max(FEW))
+    w.at_once >= 2 && w.succeeded > 0 && (timeouts >= least(e, w) || dropped >= (w.attempts / 50).max(FEW))
 }
 
 /// SYNs without an answer that the path's losses do not explain; as many as there may be without a capture.

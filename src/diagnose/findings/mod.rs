@@ -38,7 +38,7 @@ mod unexplained;
 
 use super::account::account;
 use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
-use crate::event::Failure;
+use crate::event::{Failure, FailureCounts};
 use blocked_application::Proof;
 
 /// A finding explained, for the catalogue.
@@ -153,6 +153,11 @@ pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
 /// When no kind of datagram probe was answered that is answered at other times; `None` where there is none.
 pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
     signs::silent_probes(e)
+}
+
+/// Failures of a workload without those of a program that is at work and answers otherwise than it is asked.
+pub(super) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
+    signs::of_program(e, w, failures)
 }
 
 /// Whether a device that answers otherwise than it is asked makes a workload fail in this way, as this finding says.

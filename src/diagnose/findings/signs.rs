@@ -152,7 +152,7 @@ pub(super) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts
 
 /// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
 /// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.
-fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
+pub(super) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
     let at_work = malformed_response::stops_in_the_middle(w)
         || head_unanswered::happens_to(e, w)
         || other_protocol::happens_to(e, w)

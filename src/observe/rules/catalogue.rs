@@ -52,8 +52,8 @@ const CATALOGUE: [CatalogueEntry; 22] = [
     ),
     entry(
         AnomalyId::SynUnanswered,
-        "C's SYN has no answer by the deadline; T's doing when it was sent twice or when three connections in a row meet it",
-        "one SYN lost by the path; a SYN answered on its repetition; one or two where the path loses segments; while T holds three connections or more whose RST the path lost",
+        "C's SYN has no answer by the deadline",
+        "a SYN answered on its repetition; as many as the path's losses explain; while T holds three connections or more whose RST the path lost",
         Needs::Watch(5 * SECOND),
     ),
     entry(

@@ -15,6 +15,9 @@ const WINDOW_ANSWERS: u32 = 3;
 /// Not this: the window of a RST or a SYN; a window that no longer matters, because T has acknowledged C's
 /// FIN or the connection has ended.
 pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict {
+    // It has answered a probe a second later, and its window was still shut: no loss makes it say that.
+    let says_so = flow.device.window == 0
+        && flow.device.last_at.is_some_and(|at| at.saturating_sub(since) >= super::super::flow::SECOND);
     Verdict {
         id: AnomalyId::ZeroWindowStall,
         class: AnomalyClass::Device,
@@ -24,7 +27,7 @@ pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict 
         answers: flow.host_last,
         after_fin: None,
         request: None,
-        copies: Some(WINDOW_ANSWERS),
+        copies: (!says_so).then_some(WINDOW_ANSWERS),
         remark: None,
     }
 }
