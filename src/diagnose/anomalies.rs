@@ -736,7 +736,7 @@ mod tests {
         };
         assert_eq!(classes(1), (vec![(AnomalyClass::Device, 20)], 0));
         assert_eq!(classes(400), (vec![(AnomalyClass::Path, 20)], 0));
-        assert_eq!(classes(200), (vec![], 1), "in between nobody can tell");
+        assert_eq!(classes(300), (vec![], 1), "in between nobody can tell");
     }
 
     #[test]

@@ -30,7 +30,9 @@ impl Watched {
 fn weather(summary: &WireSummary, probes: Option<&ProbeOutcome>, start_unix_ns: i64) -> Weather {
     let quiet: Vec<Absent> =
         summary.quiet.iter().map(|q| Absent { from_ns: q.from_ns, to_ns: q.to_ns }).collect();
-    let absent = probes.map_or_else(Vec::new, |probes| absent(&quiet, probes, start_unix_ns));
+    // Where probes are answered meanwhile, a time without packets has no common cause in the path.
+    let absent = probes.and_then(|probes| absent(&quiet, probes, start_unix_ns));
+    let (quiet, absent) = absent.map_or_else(|| (quiet, Vec::new()), |absent| (absent.clone(), absent));
     let probes = probes.map_or_else(Losses::default, |p| lost_probes(&p.icmp).and(lost_probes(&p.telemetry)));
     Weather { probes, windows: summary.windows.clone(), quiet, absent, held: summary.held.clone() }
 }
@@ -47,8 +49,8 @@ fn lost_probes(of: &ProbeStats) -> Losses {
     }
 }
 
-/// When no kind of probe that is answered at other times was answered, and no packet came.
-fn absent(quiet: &[Absent], probes: &ProbeOutcome, start_unix_ns: i64) -> Vec<Absent> {
+/// When no kind of probe that is answered at other times was answered, and no packet came; `None` where there is none.
+fn absent(quiet: &[Absent], probes: &ProbeOutcome, start_unix_ns: i64) -> Option<Vec<Absent>> {
     let unix = |ns: u64| start_unix_ns.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX));
     let spell = |s: &Silence| Absent { from_ns: unix(s.from_ns), to_ns: s.to_ns.map_or(i64::MAX, unix) };
     let kinds = [&probes.icmp, &probes.telemetry].into_iter().filter_map(|kind| match kind {
@@ -56,10 +58,7 @@ fn absent(quiet: &[Absent], probes: &ProbeOutcome, start_unix_ns: i64) -> Vec<Ab
         ProbeStats::Measured(_) | ProbeStats::Unavailable { .. } => None,
     });
     let lists: Vec<Vec<Absent>> = kinds.collect();
-    if lists.is_empty() {
-        return Vec::new();
-    }
-    lists.iter().fold(quiet.to_vec(), |common, list| meet(&common, list))
+    (!lists.is_empty()).then(|| lists.iter().fold(quiet.to_vec(), |common, list| meet(&common, list)))
 }
 
 /// The times that both lists have in common; each is in the order of time.

@@ -20,7 +20,8 @@
 
 use super::super::bouts;
 use super::super::{
-    ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence, WorkloadKind,
+    ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Untold, WorkloadEvidence,
+    WorkloadKind,
 };
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
@@ -88,7 +89,13 @@ pub(super) fn shuts_its_window(e: &Evidence<'_>) -> bool {
 
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
     let shut = signs::of_device(e, AnomalyId::ZeroWindowStall).count;
-    let unread = signs::of_device(e, AnomalyId::NoAckToData).count;
+    // What cannot be told alone is told by what came of it.
+    let untold = e
+        .not_judged
+        .iter()
+        .filter(|n| n.id == AnomalyId::NoAckToData && n.reason == Untold::TooFew.in_words());
+    let untold = untold.fold(0, |n: u64, row| n.saturating_add(row.connections));
+    let unread = signs::of_device(e, AnomalyId::NoAckToData).count.saturating_add(untold);
     let left = |w: &WorkloadEvidence| signs::count(&signs::unexcused(e, w), &signs::SILENT);
     let timed_out = signs::exchanges(e).any(|w| left(w) > 0);
     // Without memory a segment is dropped as it comes in, whatever the program does.
@@ -198,6 +205,12 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "set SO_RCVTIMEO and SO_SNDTIMEO, subscribe the serving task to the watchdog: esp_task_wdt_add(NULL); close() \
              on every path, also after an error of recv()",
         ),
+        Proof::Hung if keeps_some(e) => (
+            "the program hangs (a deadlock, an endless loop, or a blocking call without a time-out), perhaps on connections \
+             that it has answered and does not close when the peer has",
+            "set SO_RCVTIMEO and SO_SNDTIMEO, subscribe the serving task to the watchdog: esp_task_wdt_add(NULL); close() \
+             when recv() returns 0",
+        ),
         Proof::NeverServed | Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a time-out",
             "set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
@@ -219,6 +232,11 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
 fn resets_uncounted(e: &Evidence<'_>) -> bool {
     signs::telemetry(e).and_then(|t| t.sockets).is_none()
         && signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst)
+}
+
+/// Whether some connections linger that were answered.
+fn keeps_some(e: &Evidence<'_>) -> bool {
+    signs::exchanges(e).any(|w| w.lingers.is_some_and(|lingers| lingers.answered > 0))
 }
 
 /// When the program hung, and whether it came back.

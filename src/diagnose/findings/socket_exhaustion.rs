@@ -39,16 +39,15 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
     let kept = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
-    // A hang seldom keeps most of what was open answered: an exchange takes longer than its end.
-    if more_than_open(e, kept, |at_once| at_once.saturating_mul(3).div_ceil(4).max(2)) { kept } else { 0 }
+    if more_than_open(e, kept) { kept } else { 0 }
 }
 
-/// A hanging program keeps what it had open, each time that it hangs: at most so much of the connections at once.
-fn more_than_open(e: &Evidence<'_>, kept: u64, of_a_hang: impl Fn(u64) -> u64) -> bool {
+/// A hanging program keeps what it had open, each time that it hangs: at most the connections at once.
+fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
     let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let stuck = signs::exchanges(e).filter_map(|w| {
         let times = signs::stuck(e, w).len() as u64;
-        (times > 0).then(|| of_a_hang(u64::from(w.at_once)).saturating_mul(times))
+        (times > 0).then(|| u64::from(w.at_once).saturating_mul(times).saturating_add(1))
     });
     let open = stuck.max().unwrap_or_else(|| signs::at_once(e));
     served > 0 && (kept >= open || served <= kept.saturating_add(2))
@@ -84,8 +83,7 @@ fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
     let sockets = SocketsEvidence { first, ..sockets };
     let many = kept >= KEPT || (full && kept > 0);
-    (many && more_than_open(e, kept, |at_once| at_once + 1) && !lost_resets::may_be_kept(e, kept))
-        .then_some(sockets)
+    (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
 }
 
 /// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more.

@@ -356,9 +356,9 @@ impl Cell {
                 &[FindingId::BlockedApplication]
             }
             (Some(FindingId::DeviceRebooted), Tells::Nothing) => &[FindingId::LinkOutages],
-            // A single connection that was answered and not ended, and nobody served after it: the program hangs, or
-            // keeps its only socket.
-            (Some(FindingId::SocketExhaustion), _) if self.load.lanes == 1 => {
+            // As many connections as are open at once, answered and not ended, and nobody served after them: the program
+            // hangs, or keeps its only sockets.
+            (Some(FindingId::SocketExhaustion), _) if self.truth.persona == "half-closer" => {
                 &[FindingId::BlockedApplication]
             }
             (Some(FindingId::BlockedApplication), _) if self.load.lanes == 1 => {
