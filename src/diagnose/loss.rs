@@ -1,11 +1,11 @@
 //! Loss as a rate with a bound, and what it can explain.
 //!
 //! The packets show how many segments were lost for certain, of how many that could have shown it. From that comes an
-//! upper bound of the rate (Clopper-Pearson, one-sided: Clopper and Pearson, Biometrika 26, 1934), and a bound of how
+//! upper bound of the rate (Wilson's score, one-sided), and a bound of how
 //! often a copy is lost after the copy before it was: links lose in bursts (Gilbert, Bell System Technical Journal 39,
 //! 1960). A silence that needs k lost copies then has a chance, and n such silences among N occasions a Poisson tail.
 
-use statrs::distribution::{Beta, ContinuousCDF, DiscreteCDF, Normal, Poisson};
+use statrs::distribution::{ContinuousCDF, DiscreteCDF, Normal, Poisson};
 
 use crate::event::{AnomalyClass, Losses};
 
@@ -54,21 +54,16 @@ pub(super) fn is_bad(losses: Losses) -> bool {
     tail(losses.lost, losses.segments as f64 * constants::GOOD) < constants::PATH
 }
 
-/// The Clopper-Pearson upper bound of a share.
+/// Wilson's upper bound of a share, one-sided (Journal of the American Statistical Association 22, 1927). In closed form:
+/// it takes no time whatever the counts are.
 fn upper(part: u64, whole: u64, confidence: f64) -> f64 {
     if part >= whole {
         return 1.0;
     }
-    // Beyond that the exact bound takes long, and Wilson's (Journal of the American Statistical Association 22, 1927) is
-    // the same to six digits.
-    if whole > 100_000_000 {
-        let (n, share) = (whole as f64, part as f64 / whole as f64);
-        let z = Normal::standard().inverse_cdf(confidence);
-        let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-        return ((share + z * z / (2.0 * n) + spread) / (1.0 + z * z / n)).clamp(0.0, 1.0);
-    }
-    Beta::new(part as f64 + 1.0, (whole - part) as f64)
-        .map_or(1.0, |beta| beta.inverse_cdf(confidence).clamp(0.0, 1.0))
+    let (n, share) = (whole as f64, part as f64 / whole as f64);
+    let z = Normal::standard().inverse_cdf(confidence);
+    let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    ((share + z * z / (2.0 * n) + spread) / (1.0 + z * z / n)).clamp(0.0, 1.0)
 }
 
 /// The chance of `n` events or more where `expected` are to come.
@@ -137,19 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_clopper_and_pearsons() {
-        // Without a loss it is 1 - (1 - confidence)^(1/n).
-        let bound = upper(0, 1_000, 0.999);
-        assert!((bound - (1.0 - 0.001_f64.powf(0.001))).abs() < 1e-9, "{bound}");
+    fn the_bound_is_wilsons() {
+        // Without an event it is z²/(n + z²).
+        let z2 = 3.090_232_306_167_813_f64.powi(2);
+        assert!((upper(0, 1_000, 0.999) - z2 / (1_000.0 + z2)).abs() < 1e-6);
         assert!((upper(0, 0, 0.999) - 1.0).abs() < f64::EPSILON);
-        let (exact, wilson) = (upper(3_000_000, 100_000_000, 0.999), upper(3_000_001, 100_000_001, 0.999));
-        assert!((exact - wilson).abs() < 1e-6, "{exact} {wilson}");
+        assert!((0.0300..0.0302).contains(&upper(3_000_000, 100_000_000, 0.999)));
     }
 
     #[test]
     fn little_is_assumed_of_a_path_and_what_is_seen_outweighs_it() {
-        assert!((0.02..0.04).contains(&rate_bound(losses(0, 0))));
-        assert!(rate_bound(losses(0, 10_000)) < 0.001);
+        assert!((0.02..0.05).contains(&rate_bound(losses(0, 0))));
+        assert!(rate_bound(losses(0, 10_000)) < 0.002);
         assert!((0.03..0.07).contains(&rate_bound(losses(30, 1_000))));
     }
 
