@@ -7,7 +7,7 @@
 //! late; a program that does not read, a full backlog and TIME_WAIT leave segments unanswered that did arrive: what never
 //! comes through does not count. lwIP delays acknowledgements by up to 250 ms, so that one-way data, and requests that a
 //! program is slow to answer, are repeated on a perfect link: repetitions that met what had arrived do not count, and
-//! pings that all arrive outweigh the others. On a machine that stood still for a twentieth of the run nothing is said.
+//! pings that all arrive outweigh the others. On a machine that stood still for a fifth of the run nothing is said.
 //!
 //! Severity: information, because it is no fault of the device; a warning from 5 %, where TCP no longer hides it.
 //!
@@ -25,7 +25,7 @@ use crate::event::{AnomalyClass, AnomalyId, Losses};
 const FEW: u64 = 3;
 /// Part of a run in which this machine stood still, from which on what seems lost may only have been late: a device on
 /// the same machine stood still as well.
-const STILL: u64 = 20;
+const STILL: u64 = 5;
 const SEGMENTS: u64 = 50;
 /// Least sample whose share is worth a figure in percent.
 const PERCENT: u64 = 200;
