@@ -41,6 +41,11 @@ pub struct PathWindow {
 }
 
 impl PathWindow {
+    /// Counts what `seen` counts as well.
+    pub const fn add(&mut self, seen: Self) {
+        *self = Self { to_ns: self.to_ns, ..self.and(seen) };
+    }
+
     /// This one and the next as one.
     #[must_use]
     pub const fn and(self, next: Self) -> Self {

@@ -15,6 +15,7 @@ mod rules;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod weather;
 mod windows;
 
 pub use crate::wire::Link;

@@ -6,19 +6,16 @@ use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
-    Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, MILLISECOND, Place, Repetition,
-    SECOND, Second, Stage, Table, Wait, after, before, distance,
+    Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, Place, SECOND, Second, Stage,
+    Table, Wait, after, before, distance,
 };
 use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source, Verdict};
 use super::summary::{QuietSpell, RttSum, Unjudged, WireSummary};
+use super::weather::{self, AT_ONCE};
 use super::windows::Windows;
-
-/// A stack acknowledges what it has already within a round trip and so much more, also on a busy machine; delayed
-/// acknowledgements come at any time within 250 ms (lwIP: `TCP_FAST_INTERVAL`).
-const AT_ONCE: i64 = 50 * MILLISECOND;
 
 /// How the device's end of a connection is told from the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -429,58 +426,23 @@ impl Observer {
         self.windows.sum()
     }
 
-    /// What a segment shows of the path: that it was an occasion to be lost, or that something was.
-    ///
-    /// Only what came through later counts as lost: what never does may be the device's silence. A SYN that is answered
-    /// on its repetition shows nothing, because a device whose queue is full leaves it unanswered as well.
+    /// Adds what a segment shows of the path to the window of its time.
     fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
-        let flow = self.table.flow(slot);
+        let flow = self.table.flow_mut(slot);
+        let mut seen = weather::occasions(flow, s, facts);
         let window = self.windows.at(facts.at);
-        let host = facts.from == Direction::FromHost;
-        let new_payload = s.payload > 0 && matches!(facts.place, Place::Next | Place::Ahead);
-        let first_fin = facts.fin == FinCopy::First;
-        window.losses.segments += u64::from(new_payload) + u64::from(first_fin && s.payload == 0);
-        if host {
-            window.requests += u64::from(new_payload);
-            window.fins += u64::from(first_fin);
-            window.syns += u64::from(facts.kind == Kind::Syn && flow.syns == 0);
-            return;
-        }
-        // A SYN that is answered the first time has crossed, and so has the answer.
-        window.losses.segments +=
-            2 * u64::from(facts.kind == Kind::SynAck && flow.host_opens() && flow.syns == 1);
-        if new_payload || first_fin {
-            self.program.heard(facts.at);
-        }
-        let late = matches!(facts.place, Place::Fills(age) if age > flow.rtt_min.max(3 * MILLISECOND));
-        // The host had it and had said so: the answer was lost.
-        let had_it = |end: u32| flow.host.ack.is_some_and(|ack| !before(ack, end));
-        let unheard = facts.place == Place::Seen
-            && !facts.spurious
-            && !flow.is_path_copy(s, facts.from)
-            && had_it(s.end());
-        let fin_unheard = facts.fin == FinCopy::Again(Repetition::BackOff);
-        let mut lost = u64::from(late) + u64::from(unheard || fin_unheard);
-        let mut again = 0;
-        if facts.acks == Acks::More {
-            let first = flow.host.repeated.filter(|r| after(s.ack, r.seq) && !flow.host.probing);
-            // What was acknowledged at once after its first repetition had been there before, or may have been.
-            let early =
-                |sent_at: i64| facts.at.saturating_sub(sent_at) <= flow.rtt_min.saturating_add(AT_ONCE);
-            if let Some(repeated) = first.filter(|r| r.times > 1 || !early(r.last_at)) {
-                lost += 1;
-                again += u64::from(repeated.times - 1);
+        if facts.from == Direction::FromDevice {
+            if seen.losses.segments > 0 {
+                self.program.heard(facts.at);
             }
-            let fin = flow.host.fin.filter(|fin| fin.copies > 1 && !before(s.ack, fin.end()));
-            if let Some(fin) = fin.filter(|fin| fin.acked_at.is_none()) {
-                lost += 1;
-                again += u64::from(fin.copies) - 2;
+            let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);
+            if !self.quiet.was_away(facts.at) {
+                seen.losses = seen.losses.and(weather::lost(flow, s, facts));
+                flow.presumed_lost = weather::is_presumed(flow, s, facts);
             }
+            window.losses.lost = window.losses.lost.saturating_sub(u64::from(both_arrived));
         }
-        if !self.quiet.was_away(facts.at) {
-            window.losses.lost += lost;
-            window.losses.again += again;
-        }
+        window.add(seen);
     }
 
     fn keep_alive(&mut self, slot: u32, at: i64) {

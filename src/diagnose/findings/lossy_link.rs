@@ -79,17 +79,15 @@ fn loss(e: &Evidence<'_>) -> Option<Loss> {
     let contradicts = |others: Option<Loss>, ways: f64, rate: f64| {
         others.is_some_and(|o| o.lost == 0 && (-ways * o.whole as f64 * rate).exp() < loss::constants::PATH)
     };
-    if let Some(loss) = probe
-        && loss::is_bad(lost(&loss, 2))
-        && !contradicts(segments, 1.0, loss.lost as f64 / 2.0 / loss.whole.max(1) as f64)
-    {
-        return Some(loss);
-    }
-    if let Some(segments) = segments {
-        let rate = segments.lost as f64 / segments.whole.max(1) as f64;
-        let believed =
-            loss::is_bad(lost(&segments, 1)) && !contradicts(probe, 2.0, rate) && !power_save::happened(e);
-        return believed.then_some(segments);
+    let rate = |l: Loss, ways: f64| l.lost as f64 / ways / l.whole.max(1) as f64;
+    let by_probes = probe.filter(|p| loss::is_bad(lost(p, 2)) && !contradicts(segments, 1.0, rate(*p, 2.0)));
+    let by_packets = segments.filter(|s| {
+        loss::is_bad(lost(s, 1)) && !contradicts(probe, 2.0, rate(*s, 1.0)) && !power_save::happened(e)
+    });
+    // The larger sample has the better figure.
+    let bad = by_probes.into_iter().chain(by_packets).max_by_key(|loss| loss.whole);
+    if bad.is_some() || segments.is_some() {
+        return bad;
     }
     // Without packets and pings the host's own repetitions are all there is: twice as many are asked for.
     let slow = |w: &WorkloadEvidence| w.main.is_some_and(|q| q.p50_ns >= SHORTEST_TIME_OUT);

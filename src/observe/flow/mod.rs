@@ -121,6 +121,8 @@ pub(crate) struct Flow {
     pub(crate) stalled_since: Option<i64>,
     /// Whether the host has repeated itself since the connection ended.
     pub(crate) host_repeated: bool,
+    /// Whether the device's last segment let a repetition of the host's seem needed.
+    pub(crate) presumed_lost: bool,
     /// When the device last acknowledged more of the host's payload.
     pub(crate) request_acked_at: Option<i64>,
     /// When the device's last superfluous segment after both FINs came, unanswered so far.
@@ -172,6 +174,7 @@ impl Flow {
             small: None,
             stalled_since: None,
             host_repeated: false,
+            presumed_lost: false,
             request_acked_at: None,
             duel_pending: None,
             duels: 0,

@@ -20,7 +20,7 @@ fn request_again(c: Conv) -> Conv {
 fn each_segment_that_asks_is_an_occasion() {
     let w = path(&conv().served().served_again().closed());
     assert_eq!((w.syns, w.requests, w.fins), (1, 2, 1));
-    assert_eq!(w.losses, Losses { segments: 9, lost: 0, again: 0 }, "SYN and answer, payload, FINs");
+    assert_eq!(w.losses, Losses { segments: 7, lost: 0, again: 0 }, "payload and FINs, not the SYNs");
 }
 
 #[test]
@@ -42,6 +42,15 @@ fn a_request_that_never_comes_through_may_be_the_devices_silence() {
 fn what_is_acknowledged_at_once_when_it_comes_again_had_arrived() {
     let c = request_again(conv().established().request(63).wait_ms(200)).device_ack();
     assert_eq!(path(&c).losses.lost, 0);
+}
+
+#[test]
+fn an_answer_to_a_repetition_shows_that_the_first_copy_was_lost_unless_both_are_acknowledged() {
+    let c = request_again(conv().established().request(63).wait_ms(200)).response(100);
+    assert_eq!(path(&c).losses.lost, 1);
+    assert_eq!(path(&c.device_ack()).losses.lost, 0, "the device acknowledges the second copy as well");
+    let c = request_again(conv().established().request(63).wait_ms(200)).response(100).ack();
+    assert_eq!(path(&c.response(100).device_ack()).losses.lost, 1, "it says something else first");
 }
 
 #[test]
