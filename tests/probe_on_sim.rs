@@ -76,7 +76,7 @@ fn a_healthy_device_answers_every_probe_and_none_is_a_workloads() {
         ProbeStats::Measured(icmp) => assert!(icmp.answered >= 5 && icmp.answered == icmp.sent, "{icmp:?}"),
         ProbeStats::Unavailable { reason } => assert!(reason.contains("ping_group_range"), "{reason}"),
     }
-    let noted: Vec<_> = (0..=u16::MAX).filter_map(|port| book.look_up(port)).collect();
+    let noted: Vec<_> = (0..=u16::MAX).filter_map(|port| book.look_up(port, None)).collect();
     assert!(noted.len() >= 5 && noted.iter().all(|entry| entry.workload == WorkloadId::PROBE));
 }
 

@@ -20,9 +20,7 @@ impl Clock {
     /// Starts the axis now.
     #[must_use]
     pub fn start() -> Self {
-        let start = Instant::now();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { start, start_unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX) }
+        Self { start: Instant::now(), start_unix_ns: unix_ns() }
     }
 
     /// Nanoseconds since the start of the run, monotonic.
@@ -54,6 +52,13 @@ impl Clock {
     pub fn seconds_of_unix_ns(&self, unix_ns: i64) -> f64 {
         (unix_ns - self.start_unix_ns) as f64 / 1e9
     }
+}
+
+/// Wall time, nanoseconds since the Unix epoch, as captures have it.
+#[must_use]
+pub fn unix_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A waking that is later than this is a stall of this machine: far above what a scheduler's time slices do to a

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
+use crate::clock::unix_ns;
 use crate::event::TcpSample;
 use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
 
@@ -88,7 +89,7 @@ impl Connector {
                 Taken::WaitUntil(at) => return Err(Refused::PortsUntil(at)),
                 Taken::NoneLeft => return Err(Refused::Failure(Failure::HostOutOfPorts)),
             };
-            self.book.note(port, self.workload, intent);
+            self.book.opens(port, self.workload, intent, unix_ns());
             match self.open_from(port).await {
                 Ok(connection) => return Ok(connection),
                 // Another program's socket sits on that port, or an earlier run's TIME_WAIT: try the next one.

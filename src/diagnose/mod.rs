@@ -7,21 +7,22 @@ mod account;
 mod anomalies;
 mod asks;
 mod bouts;
+mod ends;
 mod evidence;
 mod finding;
 mod findings;
 mod intervals;
+mod judge;
+mod ledger;
 mod loss;
 mod needs;
 mod silences;
 
 pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};
-pub use anomalies::{
-    Anomalies, AnomalyRow, Classed, CutRequests, Example, ExamplePacket, Intentions, Ledger, Lingers,
-    ResetCauses, Unserved,
-};
+pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};
 pub use asks::Asks;
+pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
 pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
@@ -32,5 +33,6 @@ pub use evidence::{
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
+pub use ledger::Ledger;
 pub use needs::Need;
 pub use silences::{Absent, Untold, Weather, Whose};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::plan::Seen;
 use super::weigh::Watched;
 use crate::diagnose::{Classed, Intentions, Ledger, Weather};
-use crate::event::{AnomalyClass, AwaySpell, Endpoints, Intent, IntentBook, Occurrence};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig};
+use crate::event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
+use crate::observe::{DeviceEnds, Observer, ObserverConfig, Turn};
 use crate::wire;
 
 /// What surrounds the packets: hears of each occurrence, and knows the link where it is a modelled one.
@@ -86,8 +86,12 @@ impl Sight {
         let Self { observer, ledger, book, so_far } = self;
         let class = &mut |o| class(ledger, book, so_far, at_ns, o, around);
         observer.frame(at_ns, link, captured, original_len, class);
-        if let Some(port) = observer.take_device_fin() {
-            book.device_ends(port, at_ns);
+        match observer.take_turn() {
+            Some(Turn::HostOpens { port, isn }) => book.opened(port, isn, at_ns),
+            Some(Turn::DeviceEnds(connection)) => {
+                book.device_ends(connection.host.port(), connection.isn, at_ns);
+            }
+            None => {}
         }
     }
 
@@ -108,7 +112,7 @@ impl Sight {
     #[must_use]
     pub fn is_settled(&self, now_ns: i64) -> bool {
         self.observer.settled(now_ns, |connection| {
-            let entry = self.book.look_up(connection.host.port());
+            let entry = self.book.look_up(connection.host.port(), connection.isn);
             entry.is_some_and(|e| !matches!(e.intent, Intent::Vanished | Intent::Silenced))
         })
     }
@@ -143,7 +147,7 @@ fn class(
     occurrence: Occurrence,
     around: &mut impl Surroundings,
 ) {
-    if occurrence.class == AnomalyClass::Device
+    if occurrence.shows == Shown::Unprompted
         && let Some(spells) = around.link_news()
     {
         book.link_says(spells);

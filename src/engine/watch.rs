@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use super::sight::{Sight, Surroundings};
 use super::weigh::Watched;
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_ns};
 use crate::diagnose::Classed;
 use crate::event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
 use crate::observe::capture::{
@@ -180,7 +180,7 @@ impl Watcher {
 
     fn finish(self, failure: Option<String>) -> Watched {
         let Self { mut capture, sight, mut notes, .. } = self;
-        let Watched { seen, ledger } = sight.finish(unix_ns(SystemTime::now()), &mut notes);
+        let Watched { seen, ledger } = sight.finish(unix_ns(), &mut notes);
         let stats = capture.stats();
         let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
         let pcap_failure = written.and_then(|report| {
@@ -210,7 +210,7 @@ impl Surroundings for Notes {
     /// Notes an occurrence in the packet file and tells the reporters.
     fn heard(&mut self, at_ns: i64, occurrence: Occurrence, classed: Classed<'_>) {
         if let Some(writer) = &mut self.writer {
-            writer.evidence(self.packets, at_ns, &occurrence);
+            writer.evidence(self.packets, at_ns, &occurrence, classed.class);
         }
         if classed.class != AnomalyClass::Device {
             return;
@@ -231,27 +231,22 @@ impl Surroundings for Notes {
 /// Up to when every packet has been handed out: the kernel holds them back for a moment.
 fn complete_until() -> i64 {
     let held = i64::try_from((2 * HOLD_BACK).as_nanos()).unwrap_or(i64::MAX);
-    unix_ns(SystemTime::now()) - held
+    unix_ns() - held
 }
 
 const fn link_of(frame: &Frame<'_>) -> wire::Link {
     if frame.link == LINKTYPE_RAW { wire::Link::Raw } else { wire::Link::Ethernet }
 }
 
-fn unix_ns(at: SystemTime) -> i64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AnomalyId, ConnectionKey, Direction};
+    use crate::event::{AnomalyId, ConnectionKey, Direction, Shown};
 
     fn occurrence(at_ns: i64) -> Occurrence {
         Occurrence {
             id: AnomalyId::AbortiveClose,
-            class: AnomalyClass::Device,
+            shows: Shown::Unprompted,
             connection: ConnectionKey {
                 host: ([127, 0, 0, 1], 40_000).into(),
                 device: ([127, 0, 0, 1], 80).into(),

@@ -106,6 +106,17 @@ pub enum AnomalyClass {
     Provoked,
 }
 
+/// What the packets show of how an occurrence came about. Whose doing it is, `diagnose` decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shown {
+    /// Nothing that the host sent or the path did leads to it.
+    Unprompted,
+    /// Losses, delays or copies on the way lead to it, or may have.
+    OnTheWay,
+    /// The host's own packets lead to it: its RST, its silence, its shut window, a request that crossed a close.
+    Prompted,
+}
+
 /// Who sent the segment that shows an anomaly.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
@@ -174,16 +185,15 @@ pub struct PacketNote {
 pub struct Occurrence {
     /// Which one.
     pub id: AnomalyId,
-    /// Class as far as the packets alone tell: `Provoked` where the host's own packets (its RST, its silence
-    /// announced on the wire) show it. `diagnose` may lower `Device` to `Provoked` from what was intended.
-    pub class: AnomalyClass,
+    /// What leads to it, as far as the packets tell.
+    pub shows: Shown,
     /// Where.
     pub connection: ConnectionKey,
     /// Who sent the telling segment.
     pub direction: Direction,
     /// When, nanoseconds since the Unix epoch, of the telling segment (or of the deadline that passed).
     pub at_ns: i64,
-    /// How manyth of this id, class and direction on this connection, from 1: a connection counts once, at 1.
+    /// How manyth of this id and direction, and that shows the same, on this connection, from 1: a connection counts once, at 1.
     pub nth: u32,
     /// The host's last segment before a telling segment of the device's; `None` where there was none, or
     /// where the host sent the telling one.

@@ -1,8 +1,7 @@
 //! What a workload intends with a connection, so that the wire's evidence can be told from what was asked
-//! for. Written by the workloads before they act, read by `diagnose`; a fixed 512 KiB for any run.
+//! for. Written by the workloads before they act, read by `diagnose`.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::away::Spells;
@@ -21,32 +20,18 @@ impl WorkloadId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Intent {
     /// Nothing that excuses the device: request, response, orderly close.
-    Plain = 1,
+    Plain,
     /// More connections at once than the device says it can hold, those from which the host vanished a moment ago
     /// included: a SYN may go unanswered.
-    BeyondCapacity = 2,
+    BeyondCapacity,
     /// The host shut down writing and goes on reading.
-    HalfClosed = 3,
+    HalfClosed,
     /// The host closes with a RST.
-    Reset = 4,
+    Reset,
     /// The host fell silent on it for a while (filter or outage), and may come back.
-    Silenced = 5,
+    Silenced,
     /// The host vanished from it without a FIN or RST.
-    Vanished = 6,
-}
-
-impl Intent {
-    const fn from_code(code: u32) -> Option<Self> {
-        Some(match code {
-            1 => Self::Plain,
-            2 => Self::BeyondCapacity,
-            3 => Self::HalfClosed,
-            4 => Self::Reset,
-            5 => Self::Silenced,
-            6 => Self::Vanished,
-            _ => return None,
-        })
-    }
+    Vanished,
 }
 
 /// Who opened the connection on a local port, and what for.
@@ -58,25 +43,55 @@ pub struct IntentEntry {
     pub intent: Intent,
 }
 
-/// The latest intention for each local TCP port: one atomic word a port, no lock, no allocation.
-///
-/// A run uses each port for one connection at a time, and a vanished connection's port never again, so the
-/// port names the connection.
+/// What was intended with each connection of the run: the latest on every local port, and the one before it, of which
+/// packets may still come. No more than the run's source ports.
+#[derive(Default)]
 pub struct IntentBook {
-    ports: Box<[AtomicU32]>,
+    ports: Mutex<HashMap<u16, Port>>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
-    /// When the device's last FIN came on a connection on which the host is silent, by port, nanoseconds since the Unix
-    /// epoch: never more entries than there are ports.
-    ended: Mutex<BTreeMap<u16, i64>>,
 }
 
-impl Default for IntentBook {
-    fn default() -> Self {
-        Self {
-            ports: (0..=u16::MAX).map(|_| AtomicU32::new(0)).collect(),
-            away: Mutex::default(),
-            ended: Mutex::default(),
+/// The connections on one local port.
+#[derive(Clone, Copy, Debug)]
+struct Port {
+    latest: Noted,
+    previous: Option<Noted>,
+    /// Devices dial it: every connection on it is the workload's.
+    dialled: bool,
+}
+
+/// One connection.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    entry: IntentEntry,
+    /// When it was to be opened, nanoseconds since the Unix epoch.
+    at_ns: i64,
+    /// The initial sequence number of the host's SYN, once that has been seen.
+    isn: Option<u32>,
+    /// When the device's last FIN came while the host was silent, nanoseconds since the Unix epoch.
+    ended_ns: Option<i64>,
+}
+
+impl Port {
+    fn of(&self, isn: Option<u32>) -> Option<&Noted> {
+        if self.dialled {
+            return Some(&self.latest);
+        }
+        let both = || [Some(&self.latest), self.previous.as_ref()].into_iter().flatten();
+        let known = isn.and_then(|isn| both().find(|noted| noted.isn == Some(isn)));
+        // Its SYN has not been seen, or not yet.
+        known.or_else(|| Some(&self.latest).filter(|latest| latest.isn.is_none() || isn.is_none()))
+    }
+
+    fn of_mut(&mut self, isn: Option<u32>) -> Option<&mut Noted> {
+        let is_previous =
+            isn.is_some() && self.latest.isn != isn && self.previous.is_some_and(|noted| noted.isn == isn);
+        let is_latest = self.dialled || self.latest.isn.is_none() || isn.is_none() || self.latest.isn == isn;
+        match (is_previous && !self.dialled, is_latest) {
+            (true, _) => self.previous.as_mut(),
+            (false, true) => Some(&mut self.latest),
+            (false, false) => None,
         }
     }
 }
@@ -88,10 +103,45 @@ impl std::fmt::Debug for IntentBook {
 }
 
 impl IntentBook {
-    /// Notes what is about to be done on `port`; call it before the act, so that no packet can be early.
-    pub fn note(&self, port: u16, workload: WorkloadId, intent: Intent) {
-        let word = (u32::from(workload.0) << 16) | intent as u32;
-        self.ports[usize::from(port)].store(word, Ordering::Release);
+    /// Notes that `workload` is about to open a connection from `port` at `at_ns` (since the Unix epoch); call it before
+    /// the act, so that no packet can be early.
+    pub fn opens(&self, port: u16, workload: WorkloadId, intent: Intent, at_ns: i64) {
+        let entry = IntentEntry { workload, intent };
+        let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
+        let mut ports = self.ports();
+        let previous = ports.get(&port).map(|known| known.latest);
+        ports.insert(port, Port { latest, previous, dialled: false });
+    }
+
+    /// Notes that devices dial `port`.
+    pub fn is_dialled(&self, port: u16, workload: WorkloadId) {
+        let entry = IntentEntry { workload, intent: Intent::Plain };
+        let latest = Noted { entry, at_ns: i64::MIN, isn: None, ended_ns: None };
+        self.ports().insert(port, Port { latest, previous: None, dialled: true });
+    }
+
+    /// Notes what is about to be done to the open connection on `port`; call it before the act.
+    pub fn intends(&self, port: u16, intent: Intent) {
+        if let Some(known) = self.ports().get_mut(&port) {
+            known.latest.entry.intent = intent;
+        }
+    }
+
+    /// The host's SYN from `port` was seen, at `at_ns` (since the Unix epoch): from here on its number names the connection.
+    /// One that nobody has announced is another program's.
+    pub fn opened(&self, port: u16, isn: u32, at_ns: i64) {
+        let mut ports = self.ports();
+        let Some(known) = ports.get_mut(&port) else { return };
+        let of_previous = at_ns < known.latest.at_ns;
+        let Port { latest, previous, .. } = known;
+        if latest.isn == Some(isn) || previous.is_some_and(|noted| noted.isn == Some(isn)) {
+            return;
+        }
+        match previous {
+            Some(previous) if of_previous && previous.isn.is_none() => previous.isn = Some(isn),
+            _ if latest.isn.is_none() => latest.isn = Some(isn),
+            _ => {}
+        }
     }
 
     /// Notes that the link to the device goes away at `from_ns` (since the Unix epoch); the number is for
@@ -120,26 +170,32 @@ impl IntentBook {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a FIN of the device's came on `port` at `at_ns` (since the Unix epoch), where the host is silent and does
-    /// not hear it.
-    pub fn device_ends(&self, port: u16, at_ns: i64) {
-        if self.look_up(port).is_some_and(|entry| entry.intent == Intent::Silenced) {
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(port, at_ns);
+    /// Notes that a FIN of the device's came on a connection at `at_ns` (since the Unix epoch), where the host is silent and
+    /// does not hear it.
+    pub fn device_ends(&self, port: u16, isn: Option<u32>, at_ns: i64) {
+        let mut ports = self.ports();
+        let noted = ports.get_mut(&port).and_then(|known| known.of_mut(isn));
+        if let Some(noted) = noted.filter(|noted| noted.entry.intent == Intent::Silenced) {
+            noted.ended_ns = Some(at_ns);
         }
     }
 
-    /// When the device's last FIN came on `port` while the host was silent there.
+    /// When the device's last FIN came on the latest connection on `port` while the host was silent there, nanoseconds since
+    /// the Unix epoch.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+        self.ports().get(&port)?.latest.ended_ns
     }
 
-    /// What was intended on `port`; `None` for a port that no workload of this run has used.
+    /// What was intended with the connection from `port` whose SYN had the number `isn`; `None` where no workload of this
+    /// run has opened it.
     #[must_use]
-    pub fn look_up(&self, port: u16) -> Option<IntentEntry> {
-        let word = self.ports[usize::from(port)].load(Ordering::Acquire);
-        let intent = Intent::from_code(word & 0xffff)?;
-        Some(IntentEntry { workload: WorkloadId((word >> 16) as u16), intent })
+    pub fn look_up(&self, port: u16, isn: Option<u32>) -> Option<IntentEntry> {
+        Some(self.ports().get(&port)?.of(isn)?.entry)
+    }
+
+    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,14 +203,65 @@ impl IntentBook {
 mod tests {
     use super::*;
 
+    const PLAIN: IntentEntry = IntentEntry { workload: WorkloadId(2), intent: Intent::Plain };
+    const VANISHED: IntentEntry = IntentEntry { workload: WorkloadId(2), intent: Intent::Vanished };
+
     #[test]
-    fn the_last_intention_on_a_port_is_the_one_that_is_read() {
+    fn the_last_intention_with_a_connection_is_the_one_that_is_read() {
         let book = IntentBook::default();
-        assert_eq!(book.look_up(4000), None);
-        book.note(4000, WorkloadId(2), Intent::Plain);
-        book.note(4000, WorkloadId(2), Intent::Vanished);
-        let entry = book.look_up(4000).unwrap();
-        assert_eq!(entry, IntentEntry { workload: WorkloadId(2), intent: Intent::Vanished });
-        assert_eq!(book.look_up(4001), None);
+        assert_eq!(book.look_up(4000, None), None);
+        book.opens(4000, WorkloadId(2), Intent::Plain, 0);
+        assert_eq!(book.look_up(4000, Some(7)), Some(PLAIN), "its SYN is still to be seen");
+        book.intends(4000, Intent::Vanished);
+        assert_eq!(book.look_up(4000, Some(7)), Some(VANISHED));
+        assert_eq!(book.look_up(4001, None), None);
+    }
+
+    #[test]
+    fn two_connections_on_one_port_keep_their_own_intentions() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Vanished, 10);
+        book.opened(4000, 7, 11);
+        book.opens(4000, WorkloadId(2), Intent::Plain, 20);
+        assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), Some(PLAIN)));
+        book.opened(4000, 8, 21);
+        assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), Some(PLAIN)));
+    }
+
+    #[test]
+    fn a_syn_that_is_seen_late_names_the_connection_of_its_time() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Vanished, 10);
+        book.opens(4000, WorkloadId(2), Intent::Plain, 20);
+        book.opened(4000, 7, 11);
+        book.opened(4000, 8, 21);
+        assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), Some(PLAIN)));
+    }
+
+    #[test]
+    fn a_connection_of_another_program_on_a_port_of_ours_is_nobodys() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Vanished, 10);
+        book.opened(4000, 7, 11);
+        book.opened(4000, 9, 30);
+        assert_eq!(book.look_up(4000, Some(9)), None);
+    }
+
+    #[test]
+    fn every_connection_on_a_port_that_devices_dial_is_the_workloads() {
+        let book = IntentBook::default();
+        book.is_dialled(4000, WorkloadId(2));
+        assert_eq!((book.look_up(4000, Some(1)), book.look_up(4000, Some(2))), (Some(PLAIN), Some(PLAIN)));
+    }
+
+    #[test]
+    fn a_fin_counts_where_the_host_was_silent() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Silenced, 0);
+        book.opened(4000, 7, 1);
+        book.device_ends(4000, Some(7), 5);
+        assert_eq!(book.device_ended(4000), Some(5));
+        book.opens(4000, WorkloadId(2), Intent::Silenced, 9);
+        assert_eq!(book.device_ended(4000), None);
     }
 }

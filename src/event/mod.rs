@@ -27,7 +27,7 @@ mod telemetry;
 
 pub use anomaly::RequestFate;
 pub use anomaly::{
-    AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote,
+    AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,
 };
 pub use away::{AwayCause, AwaySpell};
 pub use backlog::Backlog;

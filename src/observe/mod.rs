@@ -19,7 +19,7 @@ mod weather;
 mod windows;
 
 pub use crate::wire::Link;
-pub use observer::{DeviceEnds, Observer, ObserverConfig};
+pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
 pub use rules::{CatalogueEntry, Needs, Source, catalogue};
 pub use summary::{
     AckWaits, KeepAliveFigures, PathFigures, QuietSpell, ResetFigures, RttFigures, WireSummary,

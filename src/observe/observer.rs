@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyClass, AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow};
+use crate::event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
 use crate::wire::{self, Flags, Link, NotSegment, Segment};
 
 use super::flow::{
@@ -36,7 +36,7 @@ pub struct ObserverConfig {
     pub connections: usize,
     /// How long a SYN may go unanswered, nanoseconds; a run's connect time-out.
     pub syn_deadline_ns: i64,
-    /// Examples with their packets for each anomaly and class.
+    /// Examples with their packets for each anomaly and each thing shown.
     pub examples: u32,
     /// Where the packets come from.
     pub source: Source,
@@ -80,8 +80,8 @@ pub struct Observer {
     gaps: u32,
     /// Until when the connections that ended may still be answered, nanoseconds.
     grace_until: i64,
-    /// The host's port of the last segment, where that was a FIN of the device's.
-    device_fin: Option<u16>,
+    /// What the last segment was for its connection, where others wait for that.
+    turn: Option<Turn>,
 }
 
 impl Observer {
@@ -106,7 +106,7 @@ impl Observer {
             now: i64::MIN,
             gaps: 0,
             grace_until: i64::MIN,
-            device_fin: None,
+            turn: None,
         }
     }
 
@@ -177,9 +177,9 @@ impl Observer {
         }
     }
 
-    /// The host's port of the last frame, where that was a FIN of the device's; asked for once.
-    pub const fn take_device_fin(&mut self) -> Option<u16> {
-        self.device_fin.take()
+    /// What the last frame was for its connection; asked for once.
+    pub const fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// The capture dropped packets here. Rules that could be fooled by that are not judged for the
@@ -372,9 +372,7 @@ impl Observer {
                 n += 1;
             }
         });
-        if from == Direction::FromDevice && facts.fin != FinCopy::None {
-            self.device_fin = Some(self.table.flow(slot).host_end.socket().port());
-        }
+        self.turn = turn(flow, s, &facts).or(self.turn);
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
         self.weather(s, &facts, slot);
@@ -567,10 +565,10 @@ impl Observer {
 
 /// Whether it is the first sign that the device has not received the RST by which the host ended the connection.
 fn shows_lost_reset(o: &Occurrence) -> bool {
-    o.id == AnomalyId::PostRunChatter && o.class == AnomalyClass::Provoked && o.nth == 1
+    o.id == AnomalyId::PostRunChatter && o.shows == Shown::Prompted && o.nth == 1
 }
 
-/// How many examples are still wanted, by id and class.
+/// How many examples are still wanted, by id and by what is shown.
 #[derive(Debug)]
 struct Examples {
     left: [[u32; 3]; AnomalyId::ALL.len()],
@@ -579,13 +577,13 @@ struct Examples {
 
 impl Examples {
     fn occurrence(&mut self, flow: &mut Flow, v: &Verdict, absence: Option<QuietSpell>) -> Occurrence {
-        let nth = flow.count(v.id, v.class, v.direction);
-        let class = match v.class {
-            AnomalyClass::Device => 0,
-            AnomalyClass::Path => 1,
-            AnomalyClass::Provoked => 2,
+        let nth = flow.count(v.id, v.shows, v.direction);
+        let shown = match v.shows {
+            Shown::Unprompted => 0,
+            Shown::OnTheWay => 1,
+            Shown::Prompted => 2,
         };
-        let left = &mut self.left[v.id as usize][class];
+        let left = &mut self.left[v.id as usize][shown];
         let packets = if *left > 0 {
             *left -= 1;
             flow.packets()
@@ -594,7 +592,7 @@ impl Examples {
         };
         Occurrence {
             id: v.id,
-            class: v.class,
+            shows: v.shows,
             connection: flow.connection(),
             direction: v.direction,
             at_ns: v.at,
@@ -613,6 +611,30 @@ impl Examples {
             packets,
             remark: v.remark,
         }
+    }
+}
+
+/// A segment that changes what a connection is for those outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The host's SYN.
+    HostOpens {
+        /// The host's port.
+        port: u16,
+        /// Its initial sequence number.
+        isn: u32,
+    },
+    /// A FIN of the device's, on this connection.
+    DeviceEnds(ConnectionKey),
+}
+
+fn turn(flow: &Flow, s: &Segment, facts: &Facts) -> Option<Turn> {
+    match facts.from {
+        Direction::FromHost if facts.kind == Kind::Syn => {
+            Some(Turn::HostOpens { port: flow.host_end.socket().port(), isn: s.seq })
+        }
+        Direction::FromDevice if facts.fin != FinCopy::None => Some(Turn::DeviceEnds(flow.connection())),
+        _ => None,
     }
 }
 

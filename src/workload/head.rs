@@ -374,7 +374,7 @@ impl Storm {
             }
             Close::Vanish => {
                 // It may have been opened beyond the device's capacity: that intention is replaced.
-                self.context.book.note(connection.port(), self.context.id, Intent::Vanished);
+                self.context.book.intends(connection.port(), Intent::Vanished);
                 match connection.vanish() {
                     Ok(()) => self.context.occupancy.vanish(closing),
                     Err(error) => {

@@ -168,9 +168,9 @@ impl Writer {
 
     /// Comments on the packets that show an anomaly: those that it names, or the packet that was just looked
     /// at, `number`, when it names none and was told by that packet.
-    pub fn evidence(&mut self, number: u64, at_ns: i64, occurrence: &Occurrence) {
+    pub fn evidence(&mut self, number: u64, at_ns: i64, occurrence: &Occurrence, class: AnomalyClass) {
         let name = occurrence.id.name();
-        let class = match occurrence.class {
+        let class = match class {
             AnomalyClass::Device => "device",
             AnomalyClass::Path => "path",
             AnomalyClass::Provoked => "provoked",

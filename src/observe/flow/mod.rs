@@ -13,7 +13,7 @@ mod space;
 mod table;
 mod trail;
 
-use crate::event::{AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, PacketNote};
+use crate::event::{AnomalyId, Answered, ConnectionKey, Direction, PacketNote, Shown};
 
 pub(crate) use chain::Chain;
 pub(crate) use half::{Fin, Half};
@@ -140,7 +140,7 @@ pub(crate) struct Flow {
     pub(crate) in_settled: bool,
     /// Rules that fired or were given up, one bit each; only for those that speak once.
     pub(crate) told: u32,
-    /// Occurrences by id, class and direction.
+    /// Occurrences by id, by what is shown, and by direction.
     counts: [[[u8; 2]; 3]; AnomalyId::ALL.len()],
     pub(crate) notes: Notes,
 }
@@ -325,18 +325,18 @@ impl Flow {
             .collect()
     }
 
-    /// Adds one occurrence and says how manyth of its id, class and direction it is; no more than 255.
-    pub(crate) fn count(&mut self, id: AnomalyId, class: AnomalyClass, from: Direction) -> u32 {
-        let class = match class {
-            AnomalyClass::Device => 0,
-            AnomalyClass::Path => 1,
-            AnomalyClass::Provoked => 2,
+    /// Adds one occurrence and says how manyth of its id and direction, with the same shown, it is; no more than 255.
+    pub(crate) fn count(&mut self, id: AnomalyId, shows: Shown, from: Direction) -> u32 {
+        let shown = match shows {
+            Shown::Unprompted => 0,
+            Shown::OnTheWay => 1,
+            Shown::Prompted => 2,
         };
         let direction = match from {
             Direction::FromDevice => 0,
             Direction::FromHost => 1,
         };
-        let n = &mut self.counts[id as usize][class][direction];
+        let n = &mut self.counts[id as usize][shown][direction];
         *n = n.saturating_add(1);
         u32::from(*n)
     }

@@ -1,6 +1,6 @@
 //! FINs, and what comes after the end.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Ending, FinCopy, Flow, Kind, Place, Repetition, SECOND, after};
 use super::{Obstacle, Ruling, Scene, Verdict};
@@ -46,18 +46,18 @@ pub(super) fn closed_unserved(scene: &Scene<'_>) -> Option<Ruling> {
 
 /// `fin_retransmission`: the same FIN of T again.
 ///
-/// `path`: C has not acknowledged it, or could have lost its acknowledgement to the path and T waited for
+/// `OnTheWay`: C has not acknowledged it, or could have lost its acknowledgement to the path and T waited for
 /// its back-off (RFC 6298, 5) before each repetition. Not this: after both closed at once, the FIN that acknowledges
-/// C's. `device`: it shows by what it acknowledges that it has
+/// C's. `Unprompted`: it shows by what it acknowledges that it has
 /// C's acknowledgement, or it does not wait.
 pub(super) fn fin_retransmission(scene: &Scene<'_>) -> Option<Ruling> {
     let FinCopy::Again(why) = scene.facts.fin else { return None };
     let id = AnomalyId::FinRetransmission;
-    let path = |remark| Verdict { remark: Some(remark), ..scene.verdict(id, AnomalyClass::Path) };
+    let path = |remark| Verdict { remark: Some(remark), ..scene.verdict(id, Shown::OnTheWay) };
     let verdict = match why {
         Repetition::PathCopy => path("a copy made by the path"),
         Repetition::Unacknowledged => match scene.host_caused() {
-            Some(remark) => Verdict { remark: Some(remark), ..scene.verdict(id, AnomalyClass::Provoked) },
+            Some(remark) => Verdict { remark: Some(remark), ..scene.verdict(id, Shown::Prompted) },
             None => path("the host had not acknowledged it, or only just"),
         },
         Repetition::BackOff => path("the host's acknowledgement may have been lost"),
@@ -94,13 +94,13 @@ pub(super) fn data_after_fin(scene: &Scene<'_>) -> Option<Ruling> {
 /// `half_closed_linger`: T has acknowledged C's FIN, then sends neither FIN nor RST nor payload for the
 /// deadline (5 s).
 ///
-/// Not this: a download that goes on after C's half-close: each payload starts the wait anew. `provoked`: C
+/// Not this: a download that goes on after C's half-close: each payload starts the wait anew. `Prompted`: C
 /// keeps its window shut, so that T cannot go on.
 pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Verdict {
     let shut = flow.host.window == 0;
     Verdict {
         id: AnomalyId::HalfClosedLinger,
-        class: if shut { AnomalyClass::Provoked } else { AnomalyClass::Device },
+        shows: if shut { Shown::Prompted } else { Shown::Unprompted },
         direction: Direction::FromDevice,
         at: since,
         lasted: deadline.saturating_sub(since),
@@ -116,8 +116,8 @@ pub(super) fn half_closed_linger(flow: &Flow, since: i64, deadline: i64) -> Verd
 /// acknowledged or a RST. Each segment counts, so that first, last and count say how long it went on.
 ///
 /// Not this: the ACK that answers a C segment; a connection that never ended, as one from which C vanished.
-/// `path`: a RST that answers a repetition of C's; T's payload or FIN again after its back-off, as long as lost
-/// acknowledgements explain it. `provoked`: C ended it with a RST that T may not have received.
+/// `OnTheWay`: a RST that answers a repetition of C's; T's payload or FIN again after its back-off, as long as lost
+/// acknowledgements explain it. `Prompted`: C ended it with a RST that T may not have received.
 pub(super) fn post_run_chatter(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     let (ended_at, ending) = flow.ended?;
@@ -133,34 +133,32 @@ pub(super) fn post_run_chatter(scene: &Scene<'_>) -> Option<Ruling> {
     if answers_host && scene.facts.bare_ack && scene.facts.kind == Kind::Ordinary {
         return None;
     }
-    let class = if answers_host && scene.facts.kind == Kind::Reset {
-        AnomalyClass::Path
+    let shows = if answers_host && scene.facts.kind == Kind::Reset {
+        Shown::OnTheWay
     } else {
         match (ending, scene.facts.fin) {
-            (Ending::Reset(Direction::FromHost), _) if flow.host.resets < LOST_RESETS => {
-                AnomalyClass::Provoked
-            }
+            (Ending::Reset(Direction::FromHost), _) if flow.host.resets < LOST_RESETS => Shown::Prompted,
             (Ending::Closed, FinCopy::Again(Repetition::BackOff | Repetition::Unacknowledged))
                 if flow.device.fin.is_some_and(|f| f.copies <= LOST_ACKS) =>
             {
-                AnomalyClass::Path
+                Shown::OnTheWay
             }
             (Ending::Closed, FinCopy::None)
                 if scene.facts.place == Place::Seen
                     && scene.facts.at.saturating_sub(ended_at) <= LOST_ACKS_LAST =>
             {
-                AnomalyClass::Path
+                Shown::OnTheWay
             }
-            _ => AnomalyClass::Device,
+            _ => Shown::Unprompted,
         }
     };
     if scene.facts.kind == Kind::Foreign || scene.facts.place == Place::Unknown {
         return None;
     }
-    let remark = match class {
-        AnomalyClass::Device => None,
-        AnomalyClass::Path => Some("the host's last acknowledgement may have been lost"),
-        AnomalyClass::Provoked => Some("the host had reset the connection"),
+    let remark = match shows {
+        Shown::Unprompted => None,
+        Shown::OnTheWay => Some("the host's last acknowledgement may have been lost"),
+        Shown::Prompted => Some("the host had reset the connection"),
     };
-    Some(scene.unless_incomplete(Verdict { remark, ..scene.verdict(id, class) }))
+    Some(scene.unless_incomplete(Verdict { remark, ..scene.verdict(id, shows) }))
 }

@@ -1,6 +1,6 @@
 //! What goes wrong before a connection stands.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::super::flow::{Flow, Kind, MILLISECOND, Previous, Stage, after, before};
@@ -18,7 +18,7 @@ pub(super) fn syn_refused(scene: &Scene<'_>) -> Option<Ruling> {
     let syn_end = flow.host.isn?.wrapping_add(1);
     let answers = scene.segment.flags.has(Flags::ACK) && scene.segment.ack == syn_end;
     (flow.host_opens() && answers && flow.device.resets == 0)
-        .then(|| Ruling::Fires(scene.verdict(AnomalyId::SynRefused, AnomalyClass::Device)))
+        .then(|| Ruling::Fires(scene.verdict(AnomalyId::SynRefused, Shown::Unprompted)))
 }
 
 /// `syn_unanswered`: no answer of any kind to C's SYN by the deadline.
@@ -29,7 +29,7 @@ pub(super) fn syn_refused(scene: &Scene<'_>) -> Option<Ruling> {
 pub(super) fn syn_unanswered(flow: &Flow, deadline: i64) -> Option<Verdict> {
     flow.host_opens().then_some(Verdict {
         id: AnomalyId::SynUnanswered,
-        class: AnomalyClass::Device,
+        shows: Shown::Unprompted,
         direction: Direction::FromHost,
         at: flow.opened_at,
         lasted: deadline.saturating_sub(flow.opened_at),
@@ -67,7 +67,7 @@ pub(super) fn timewait_collision(scene: &Scene<'_>) -> Option<Ruling> {
         Previous::Reset => Some("suspected: the previous connection ended with a RST"),
         Previous::Unseen | Previous::Live => Some("suspected: the previous connection was not seen to end"),
     };
-    let verdict = Verdict { remark, ..scene.verdict(AnomalyId::TimewaitCollision, AnomalyClass::Device) };
+    let verdict = Verdict { remark, ..scene.verdict(AnomalyId::TimewaitCollision, Shown::Unprompted) };
     Some(Ruling::Fires(verdict))
 }
 
@@ -87,7 +87,7 @@ pub(super) fn dial_collision(scene: &Scene<'_>) -> Option<Ruling> {
         Previous::Live => None,
         _ => Some("suspected: the connection that the host holds began before the capture"),
     };
-    Some(Ruling::Fires(Verdict { remark, ..scene.verdict(AnomalyId::DialCollision, AnomalyClass::Device) }))
+    Some(Ruling::Fires(Verdict { remark, ..scene.verdict(AnomalyId::DialCollision, Shown::Unprompted) }))
 }
 
 /// `challenge_ack`: T's bare ACK in direct answer to C's SYN, or to C's RST inside the window but not at the
@@ -104,7 +104,7 @@ pub(super) fn challenge_ack(scene: &Scene<'_>) -> Option<Ruling> {
     } else {
         return None;
     };
-    let verdict = scene.verdict(AnomalyId::ChallengeAck, AnomalyClass::Device);
+    let verdict = scene.verdict(AnomalyId::ChallengeAck, Shown::Unprompted);
     Some(scene.unless_incomplete(Verdict { remark: Some(remark), ..verdict }))
 }
 

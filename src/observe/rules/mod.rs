@@ -7,8 +7,8 @@
 //! **One RST, one name.** `late_rst`, `rst_after_fin`, `abortive_close`, `rst_after_handshake`: the first of
 //! them that fits names the first RST of a connection. `rst_storm` and `rst_bad_seq` may come on top.
 //!
-//! **Class.** What the packets alone tell: `provoked` where C itself had reset the connection or had
-//! fallen silent on it; `path` where a link explains it; else `device`.
+//! **What is shown.** Facts, not fault, which `diagnose` decides: `Prompted` where C itself had reset the connection or had
+//! fallen silent on it; `OnTheWay` where losses or copies on the way may have led to it; else `Unprompted`.
 //!
 //! **Time.** The capture is made on C, so that C's segments are seen before the link has carried them and
 //! T's after: a T segment seen less than a round trip after a C segment may not have known of it.
@@ -20,7 +20,7 @@ mod path;
 mod reset;
 mod stall;
 
-use crate::event::{AnomalyClass, AnomalyId, Answered, Direction, RequestFate};
+use crate::event::{AnomalyId, Answered, Direction, RequestFate, Shown};
 use crate::wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
@@ -31,7 +31,7 @@ pub use catalogue::{CatalogueEntry, Needs, catalogue};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
     pub(crate) id: AnomalyId,
-    pub(crate) class: AnomalyClass,
+    pub(crate) shows: Shown,
     pub(crate) direction: Direction,
     pub(crate) at: i64,
     pub(crate) lasted: i64,
@@ -136,12 +136,12 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     /// A verdict on this segment.
-    fn verdict(&self, id: AnomalyId, class: AnomalyClass) -> Verdict {
+    fn verdict(&self, id: AnomalyId, shows: Shown) -> Verdict {
         let from_device = self.facts.from == Direction::FromDevice;
         let fin = self.flow.device.fin.filter(|_| from_device);
         Verdict {
             id,
-            class,
+            shows,
             direction: self.facts.from,
             at: self.facts.at,
             lasted: 0,
@@ -186,8 +186,8 @@ impl Scene<'_> {
     /// A verdict against the device, or, where C's own packets explain it, not.
     fn of_device(&self, id: AnomalyId) -> Verdict {
         match self.host_caused() {
-            Some(remark) => Verdict { remark: Some(remark), ..self.verdict(id, AnomalyClass::Provoked) },
-            None => self.verdict(id, AnomalyClass::Device),
+            Some(remark) => Verdict { remark: Some(remark), ..self.verdict(id, Shown::Prompted) },
+            None => self.verdict(id, Shown::Unprompted),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What links do: loss, reordering. Counted, shown, and never a fault by itself. Both directions.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Acks, Kind, MILLISECOND, Place, before};
 use super::{Ruling, Scene, Verdict};
@@ -14,7 +14,7 @@ const SPURIOUS: Option<&str> =
 /// `retransmission`: payload in sequence space that was seen before, or payload that fills a hole later
 /// than a mere overtaking does: its first copy was lost before the point of capture.
 ///
-/// `device`: T repeats sooner than a round trip what C has acknowledged (RFC 6298, 2: a time-out is longer than a
+/// `Unprompted`: T repeats sooner than a round trip what C has acknowledged (RFC 6298, 2: a time-out is longer than a
 /// round trip), and the path did not copy it. Wireshark calls it a spurious retransmission.
 ///
 /// Not this: keep-alive and window probes, a SYN or FIN alone.
@@ -30,7 +30,7 @@ pub(super) fn retransmission(scene: &Scene<'_>) -> Option<Ruling> {
         }
         _ => return None,
     };
-    let verdict = scene.verdict(AnomalyId::Retransmission, AnomalyClass::Path);
+    let verdict = scene.verdict(AnomalyId::Retransmission, Shown::OnTheWay);
     Some(Ruling::Fires(Verdict { remark, ..verdict }))
 }
 
@@ -39,7 +39,7 @@ pub(super) fn retransmission(scene: &Scene<'_>) -> Option<Ruling> {
 pub(super) fn out_of_order(scene: &Scene<'_>) -> Option<Ruling> {
     match scene.facts.place {
         Place::Fills(age) if age <= overtaking(scene) => {
-            Some(Ruling::Fires(scene.verdict(AnomalyId::OutOfOrder, AnomalyClass::Path)))
+            Some(Ruling::Fires(scene.verdict(AnomalyId::OutOfOrder, Shown::OnTheWay)))
         }
         _ => None,
     }
@@ -65,5 +65,5 @@ pub(super) fn duplicate_ack(scene: &Scene<'_>) -> Option<Ruling> {
     let late = own.space.next().is_some_and(|next| before(scene.segment.seq, next));
     let waits = own.owes_ack(other.space.next());
     (waits && !other.probing && !late && own.window == scene.segment.window)
-        .then(|| Ruling::Fires(scene.verdict(AnomalyId::DuplicateAck, AnomalyClass::Path)))
+        .then(|| Ruling::Fires(scene.verdict(AnomalyId::DuplicateAck, Shown::OnTheWay)))
 }

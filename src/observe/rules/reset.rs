@@ -1,6 +1,6 @@
 //! RSTs of the device on connections that stand or stood.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::super::flow::{Ending, Stage, after, before, distance};
@@ -11,23 +11,23 @@ const UNNOTICED: i64 = 200_000;
 
 /// Names the first RST that T sends on a connection; the first of these that fits.
 ///
-/// `late_rst`: both FINs had been acknowledged. Not this, but `path`: the answer to a C segment that was a
+/// `late_rst`: both FINs had been acknowledged. Not this, but `OnTheWay`: the answer to a C segment that was a
 /// duplicate of one already seen, or that acknowledged T's FIN once more because that came twice: T no longer has
 /// a connection for it.
 ///
 /// `rst_after_fin`: T had sent its FIN: it closed while C was not done, or gave up waiting for C's FIN (lwIP
-/// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `provoked`: T
-/// closed after having been idle, and C's next request crossed that FIN. `path`: C had to send its FIN again,
+/// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `Prompted`: T
+/// closed after having been idle, and C's next request crossed that FIN. `OnTheWay`: C had to send its FIN again,
 /// because it or its acknowledgement was lost, and T has ended TIME-WAIT meanwhile (ESP-IDF recycles it at
 /// `LWIP_MAX_ACTIVE_TCP`).
 ///
 /// `abortive_close`: T had sent payload, and no FIN (RFC 9293, 3.10.4; lwIP `tcp_close_shutdown`: unread data
-/// makes a close a RST). `provoked`: C had let keep-alive probes go unanswered.
+/// makes a close a RST). `Prompted`: C had let keep-alive probes go unanswered.
 ///
 /// `rst_after_handshake`: T had sent neither payload nor FIN (lwIP: the accept mailbox is full or there is
-/// no socket left, `lwip_accept`, `accept_function`). `provoked`: as above.
+/// no socket left, `lwip_accept`, `accept_function`). `Prompted`: as above.
 ///
-/// Not any of these: a RST that follows C's own, which is at most `provoked`; a second RST.
+/// Not any of these: a RST that follows C's own, which is at most `Prompted`; a second RST.
 pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     if flow.stage == Stage::Opening || flow.device.resets > 0 {
@@ -62,32 +62,29 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     };
     let verdict = scene.of_device(id);
     let verdict = match excuse {
-        Some((class, remark)) if verdict.class == AnomalyClass::Device => {
-            Verdict { class, remark: Some(remark), ..verdict }
+        Some((shows, remark)) if verdict.shows == Shown::Unprompted => {
+            Verdict { shows, remark: Some(remark), ..verdict }
         }
         _ => verdict,
     };
     Some(scene.unless_incomplete(verdict))
 }
 
-type Excuse = Option<(AnomalyClass, &'static str)>;
+type Excuse = Option<(Shown, &'static str)>;
 
 fn late_excuse(scene: &Scene<'_>) -> Excuse {
     let flow = scene.flow;
     if flow.host_repeated {
-        return Some((AnomalyClass::Path, "answers a duplicate of a segment that the host had sent before"));
+        return Some((Shown::OnTheWay, "answers a duplicate of a segment that the host had sent before"));
     }
     if flow.device.fin.is_some_and(|fin| fin.copies > 1) {
-        return Some((
-            AnomalyClass::Path,
-            "answers an acknowledgement of the device's FIN, which came twice",
-        ));
+        return Some((Shown::OnTheWay, "answers an acknowledgement of the device's FIN, which came twice"));
     }
     // A path that copies packets copies C's last ACK as well, behind the point of capture.
     let since_host = flow.host.last_at.map_or(i64::MAX, |t| scene.facts.at.saturating_sub(t));
     let answers_last = flow.host.ack == Some(scene.segment.seq) && since_host <= flow.grace();
     (scene.path.copies > 0 && answers_last)
-        .then_some((AnomalyClass::Path, "the path copies packets: may answer a copy of the host's last ACK"))
+        .then_some((Shown::OnTheWay, "the path copies packets: may answer a copy of the host's last ACK"))
 }
 
 fn crossing_excuse(scene: &Scene<'_>) -> Excuse {
@@ -99,7 +96,7 @@ fn crossing_excuse(scene: &Scene<'_>) -> Excuse {
     let served = flow.device.payload_at.is_some()
         && flow.host.isn.is_none_or(|isn| after(fin.ack, isn.wrapping_add(1)));
     (fin.after_idle && served && crossed)
-        .then_some((AnomalyClass::Provoked, "the host's next request crossed the device's idle close"))
+        .then_some((Shown::Prompted, "the host's next request crossed the device's idle close"))
 }
 
 fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {
@@ -107,7 +104,7 @@ fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {
     let fin = scene.flow.host.fin.filter(|fin| fin.copies > 1)?;
     // What the RST acknowledges is the segment that it answers.
     (acknowledges.is_none_or(|ack| ack == fin.seq.wrapping_add(1)))
-        .then_some((AnomalyClass::Path, "answers a FIN that the host sent again: it or its answer was lost"))
+        .then_some((Shown::OnTheWay, "answers a FIN that the host sent again: it or its answer was lost"))
 }
 
 /// `rst_storm`: T sends three RSTs or more on one connection; told once, at the third.
@@ -125,7 +122,7 @@ pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
 /// from the segment that it answers) nor at the end of what T has sent. C cannot accept it (RFC 5961, 3.2).
 ///
 /// Not this: a RST that answers a SYN; one that answers a C segment sent before the last; one beyond
-/// what T was seen to send on a path that loses packets, which is `path`.
+/// what T was seen to send on a path that loses packets, which is `OnTheWay`.
 pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     let seq = scene.segment.seq;
@@ -144,9 +141,9 @@ pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     let ahead = distance(seq, known);
     let lost_before = scene.path.device_losses > 0 && ahead > 0 && ahead.unsigned_abs() <= window.max(65_535);
     let verdict = scene.of_device(AnomalyId::RstBadSeq);
-    let verdict = if lost_before && verdict.class == AnomalyClass::Device {
+    let verdict = if lost_before && verdict.shows == Shown::Unprompted {
         let remark = Some("the path loses packets: segments before the RST may be among them");
-        Verdict { class: AnomalyClass::Path, remark, ..verdict }
+        Verdict { shows: Shown::OnTheWay, remark, ..verdict }
     } else {
         verdict
     };

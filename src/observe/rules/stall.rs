@@ -1,6 +1,6 @@
 //! A device that takes no more.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Ending, Flow};
 use super::{Obstacle, Ruling, Verdict};
@@ -20,7 +20,7 @@ pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict 
         && flow.device.last_at.is_some_and(|at| at.saturating_sub(since) >= super::super::flow::SECOND);
     Verdict {
         id: AnomalyId::ZeroWindowStall,
-        class: AnomalyClass::Device,
+        shows: Shown::Unprompted,
         direction: Direction::FromDevice,
         at: since,
         lasted: until.saturating_sub(since),
@@ -40,15 +40,15 @@ pub(super) fn zero_window_stall(flow: &Flow, since: i64, until: i64) -> Verdict 
 pub(super) fn no_ack_to_data(flow: &Flow) -> Option<Ruling> {
     let repeated = flow.host.repeated?;
     let id = AnomalyId::NoAckToData;
-    let (class, remark) = match flow.ended {
+    let (shows, remark) = match flow.ended {
         Some((_, Ending::Reset(Direction::FromDevice) | Ending::Closed)) => return None,
         None if repeated.times < 3 => return Some(Ruling::CannotTell(id, Obstacle::WatchTooShort)),
         Some(_) if repeated.times < 3 => return None,
-        Some((_, Ending::Reset(Direction::FromHost))) | None => (AnomalyClass::Device, None),
+        Some((_, Ending::Reset(Direction::FromHost))) | None => (Shown::Unprompted, None),
     };
     Some(Ruling::Fires(Verdict {
         id,
-        class,
+        shows,
         direction: Direction::FromHost,
         at: repeated.third_at,
         lasted: repeated.last_at.saturating_sub(repeated.third_at),

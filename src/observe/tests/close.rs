@@ -1,12 +1,12 @@
 //! `closed_unserved`, `fin_retransmission`, `fin_duel`, `data_after_fin`, `half_closed_linger`.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::support::{Conv, FIN_ACK, Look, PSH_ACK, conv, exactly, faults, healthy, told};
 
-use AnomalyClass::{Device, Path};
 use Direction::{FromDevice, FromHost};
+use Shown::{OnTheWay, Unprompted};
 
 #[test]
 fn a_close_before_any_payload_is_unserved() {
@@ -64,7 +64,7 @@ fn a_fin_again_after_each_back_off_is_the_paths() {
     let c = conv().served().fin().device_ack().device_fin().ack();
     let c = c.wait_ms(300).again(FromDevice).ack().wait_ms(600).again(FromDevice).ack();
     let seen = told(&c, 500);
-    assert_eq!(seen, [(AnomalyId::FinRetransmission, Path); 2]);
+    assert_eq!(seen, [(AnomalyId::FinRetransmission, OnTheWay); 2]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_fin_again_that_the_host_has_not_acknowledged_is_not_the_devices() {
 #[test]
 fn a_fin_copied_by_the_path_is_the_paths() {
     let c = conv().served().device_fin().ack().copied(FromDevice);
-    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Path)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, OnTheWay)]);
 }
 
 fn duel(mut c: Conv) -> Conv {
@@ -118,7 +118,7 @@ fn payload_beyond_the_devices_own_fin_is_a_fault() {
 fn payload_below_the_fin_again_is_not() {
     let c = conv().served().response(17).device_fin().ack();
     let c = c.send_odd(FromDevice, PSH_ACK, 17, |s| s.seq = s.seq.wrapping_sub(18));
-    assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, Path)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, OnTheWay)]);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_device_that_cannot_send_because_the_hosts_window_is_shut_is_not_blamed() {
 #[test]
 fn the_duel_is_told_once() {
     let c = duel(conv()).send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)).ack();
-    let duels = told(&c, 500).into_iter().filter(|t| *t == (AnomalyId::FinDuel, Device)).count();
+    let duels = told(&c, 500).into_iter().filter(|t| *t == (AnomalyId::FinDuel, Unprompted)).count();
     assert_eq!(duels, 1);
     let _ = FromHost;
 }
@@ -193,5 +193,5 @@ fn a_fin_that_acknowledges_the_other_after_both_closed_at_once_is_well() {
 fn the_same_fin_once_more_is_none_of_that() {
     let c =
         closed_at_once_with_fins(conv()).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
-    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Device)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Unprompted)]);
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire::{Flags, Link};
 
@@ -29,7 +29,7 @@ fn a_duel_that_goes_on_after_the_end_is_counted_and_timed() {
     let (seen, _) = Look::for_ms(500).at(&c);
     let chatter: Vec<_> = seen.iter().filter(|o| o.id == AnomalyId::PostRunChatter).collect();
     assert_eq!(chatter.len(), 6);
-    let device = chatter.iter().filter(|o| o.class == AnomalyClass::Device).count();
+    let device = chatter.iter().filter(|o| o.shows == Shown::Unprompted).count();
     assert!(device >= 3, "{chatter:#?}");
     assert!(chatter[5].at_ns - chatter[0].at_ns > 7_000 * MS);
 }

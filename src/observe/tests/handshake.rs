@@ -1,6 +1,6 @@
 //! `syn_refused`, `syn_unanswered`, `timewait_collision`, `challenge_ack`.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
@@ -60,7 +60,7 @@ fn the_hosts_reset_of_a_stray_ack_ends_nothing() {
     let c = stray_ack(conv().served().closed_by_device().reopened().syn());
     let c = c.send_odd(FromHost, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(0x2000_0000));
     let c = stray_ack(c.wait_ms(1_000).send_odd(FromHost, Flags::SYN, 0, |s| s.seq = s.seq.wrapping_sub(1)));
-    assert_eq!(told(&c, 100), [(AnomalyId::TimewaitCollision, AnomalyClass::Device); 2]);
+    assert_eq!(told(&c, 100), [(AnomalyId::TimewaitCollision, Shown::Unprompted); 2]);
     let (seen, _) = Look::for_ms(100).at(&c);
     assert_eq!(seen.iter().map(|o| o.nth).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(seen[0].remark, None);
@@ -87,7 +87,7 @@ fn an_ack_to_a_syn_on_a_connection_that_had_not_ended_is_a_challenge() {
 #[test]
 fn an_ack_to_an_inexact_reset_is_a_challenge() {
     let c = conv().served().send_odd(FromHost, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(10)).device_ack();
-    assert_eq!(told(&c, 100), [(AnomalyId::ChallengeAck, AnomalyClass::Device)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::ChallengeAck, Shown::Unprompted)]);
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn a_device_that_dials_from_the_ports_of_a_connection_that_the_host_still_holds_
         let (seen, summary) = Look::mirrored(watch).at(&redialled(conv()));
         let [one] = seen.as_slice() else { panic!("{seen:?}") };
         assert_eq!(
-            (one.id, one.class, one.direction),
-            (AnomalyId::DialCollision, AnomalyClass::Device, FromDevice)
+            (one.id, one.shows, one.direction),
+            (AnomalyId::DialCollision, Shown::Unprompted, FromDevice)
         );
         assert_eq!((one.remark, summary.connections), (None, 2));
     }

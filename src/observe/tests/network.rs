@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig};
 use crate::wire::Link;
 
@@ -172,10 +172,10 @@ fn an_ethernet_frame_shows_the_same_as_a_bare_packet() {
         frame[12] = 8;
         frame.extend_from_slice(&Seg::frame(seg));
         observer.frame(*at, Link::Ethernet, &frame, 54 + usize::from(seg.len), &mut |o| {
-            seen.push((o.id, o.class, o.direction))
+            seen.push((o.id, o.shows, o.direction))
         });
     }
-    assert_eq!(seen, [(AnomalyId::AbortiveClose, AnomalyClass::Device, Direction::FromDevice)]);
+    assert_eq!(seen, [(AnomalyId::AbortiveClose, Shown::Unprompted, Direction::FromDevice)]);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_healthy_capture_of_which_one_half_is_missing_says_so() {
         let mut c = conv().served().served_again().closed();
         c.packets.retain(|(_, s)| s.from == half);
         let (seen, summary) = Look::for_ms(10_000).at(&c);
-        assert!(seen.iter().all(|o| o.class != AnomalyClass::Device), "{seen:?}");
+        assert!(seen.iter().all(|o| o.shows != Shown::Unprompted), "{seen:?}");
         let halves = (summary.host_half_only, summary.device_half_only);
         assert_eq!(halves, if half == FromHost { (1, 0) } else { (0, 1) });
         assert_eq!(summary.incomplete, 1);

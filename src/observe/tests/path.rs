@@ -1,22 +1,22 @@
 //! `retransmission`, `duplicate_ack`, `out_of_order`: both directions, the device's only where no link explains it.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::support::{Conv, FIN_ACK, Look, PSH_ACK, Seg, conv, ids, numberings, told};
 
 const FIN_PSH_ACK: Flags = FIN_ACK.and(Flags::PSH);
 
-use AnomalyClass::Path;
 use Direction::{FromDevice, FromHost};
+use Shown::OnTheWay;
 
 /// The story shows that, once, of class path, and nothing else, whichever end is the device.
 fn path_only(id: AnomalyId, story: impl Fn(Conv) -> Conv) {
     for start in numberings() {
         let c = story(start);
-        assert_eq!(told(&c, 500), [(id, Path)], "{c:#?}");
+        assert_eq!(told(&c, 500), [(id, OnTheWay)], "{c:#?}");
         let (mirrored, _) = Look::mirrored(500).at(&c);
-        assert!(mirrored.iter().all(|o| o.id == id && o.class == Path), "{mirrored:#?}");
+        assert!(mirrored.iter().all(|o| o.id == id && o.shows == OnTheWay), "{mirrored:#?}");
     }
 }
 
@@ -185,17 +185,18 @@ fn payload_again_sooner_than_a_round_trip_although_acknowledged_is_the_devices()
     for start in numberings() {
         let c = answered_at_40_ms(start).wait_ms(20).again(FromDevice);
         let (seen, summary) = Look::for_ms(500).at(&c);
-        assert_eq!(ids(&seen), [(AnomalyId::Retransmission, AnomalyClass::Device)]);
+        assert_eq!(ids(&seen), [(AnomalyId::Retransmission, Shown::Unprompted)]);
         assert!(seen[0].remark.is_some_and(|r| r.starts_with("spurious")));
         assert_eq!((summary.from_device.spurious, summary.from_device.retransmissions), (1, 0));
         let (mirrored, _) = Look::mirrored(500).at(&c);
-        assert!(mirrored.iter().all(|o| o.class == Path), "{mirrored:#?}");
+        assert!(mirrored.iter().all(|o| o.shows == OnTheWay), "{mirrored:#?}");
     }
 }
 
 #[test]
 fn payload_again_that_a_link_may_explain_is_the_paths() {
-    let path = |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, Path)], "{what}");
+    let path =
+        |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, OnTheWay)], "{what}");
     path("later than a round trip", answered_at_40_ms(conv()).wait_ms(60).again(FromDevice));
     path("the path copied it", answered_at_40_ms(conv()).wait_ms(20).copied(FromDevice));
     let asked = conv().syn().wait_ms(40).syn_ack().ack().request(63).wait_ms(40).device_ack();

@@ -1,12 +1,12 @@
 //! `rst_after_handshake`, `abortive_close`, `rst_after_fin`, `late_rst`, `rst_storm`, `rst_bad_seq`.
 
-use crate::event::{AnomalyClass, AnomalyId, Answered, Direction};
+use crate::event::{AnomalyId, Answered, Direction, Shown};
 use crate::wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
 
-use AnomalyClass::{Device, Path, Provoked};
 use Direction::{FromDevice, FromHost};
+use Shown::{OnTheWay, Prompted, Unprompted};
 
 /// Keep-alive: one number before the next.
 fn device_probes(c: Conv) -> Conv {
@@ -21,13 +21,13 @@ fn a_reset_before_anything_was_served_is_one_after_the_handshake() {
 #[test]
 fn a_reset_after_unanswered_probes_does_not_blame_the_device() {
     let c = device_probes(device_probes(device_probes(conv().established()))).wait_ms(3_000).device_rst();
-    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Provoked)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Prompted)]);
 }
 
 #[test]
 fn a_reset_after_answered_probes_does() {
     let c = device_probes(conv().established()).ack().wait_ms(3_000).device_rst();
-    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Device)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterHandshake, Unprompted)]);
 }
 
 #[test]
@@ -43,13 +43,13 @@ fn an_abortive_close_that_meets_the_hosts_fin_is_still_one() {
 #[test]
 fn a_reset_after_exhausted_keep_alive_is_no_abortive_close() {
     let c = device_probes(device_probes(conv().served())).wait_ms(3_000).device_rst();
-    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Provoked)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Prompted)]);
 }
 
 #[test]
 fn a_reset_that_follows_the_hosts_own_is_provoked() {
     let c = conv().served().rst().device_rst();
-    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Provoked)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::AbortiveClose, Prompted)]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_close_later_than_the_devices_patience_meets_a_reset_after_fin() {
     let c = conv().served().device_fin().ack().wait_ms(3_000).fin().device_rst();
     let (seen, _) = Look::for_ms(100).at(&c);
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].id, seen[0].class), (AnomalyId::RstAfterFin, Device));
+    assert_eq!((seen[0].id, seen[0].shows), (AnomalyId::RstAfterFin, Unprompted));
     assert_eq!(seen[0].answers, Some(Answered::Fin));
     assert!(seen[0].after_fin_ns.unwrap() > 3_000_000_000);
 }
@@ -91,7 +91,7 @@ fn a_next_request_that_crosses_an_idle_close_provokes_the_reset() {
         s.ack = s.ack.wrapping_sub(63);
     });
     let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_add(1));
-    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterFin, Provoked)]);
+    assert_eq!(told(&c, 100), [(AnomalyId::RstAfterFin, Prompted)]);
 }
 
 #[test]
@@ -112,22 +112,22 @@ fn a_reset_after_both_fins_were_acknowledged_is_late() {
 #[test]
 fn a_reset_that_answers_a_repeated_segment_is_the_paths() {
     let c = conv().served().fin().device_ack().device_fin().ack().again(FromHost).device_rst();
-    assert_eq!(told(&c, 500), [(AnomalyId::LateRst, Path)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::LateRst, OnTheWay)]);
 }
 
 #[test]
 fn a_reset_that_answers_the_acknowledgement_of_a_fin_that_came_twice_is_the_paths() {
     let c = conv().served().fin().device_fin().ack().wait_ms(1_500).again(FromDevice).ack().device_rst();
     assert!(faults(&c, 500).is_empty(), "{:?}", told(&c, 500));
-    assert!(told(&c, 500).contains(&(AnomalyId::LateRst, Path)), "{:?}", told(&c, 500));
+    assert!(told(&c, 500).contains(&(AnomalyId::LateRst, OnTheWay)), "{:?}", told(&c, 500));
 }
 
 #[test]
 fn a_reset_that_answers_a_fin_sent_again_is_the_paths_and_one_that_answers_the_first_is_not() {
     let closing = || conv().served().device_fin().ack().fin();
-    assert_eq!(told(&closing().device_rst(), 500), [(AnomalyId::RstAfterFin, Device)]);
+    assert_eq!(told(&closing().device_rst(), 500), [(AnomalyId::RstAfterFin, Unprompted)]);
     let again = closing().wait_ms(220).again(FromHost).device_rst();
-    assert!(told(&again, 500).contains(&(AnomalyId::RstAfterFin, Path)), "{:?}", told(&again, 500));
+    assert!(told(&again, 500).contains(&(AnomalyId::RstAfterFin, OnTheWay)), "{:?}", told(&again, 500));
     assert_eq!(faults(&again, 500), []);
 }
 
@@ -140,13 +140,13 @@ fn a_late_reset_on_a_path_that_copies_packets_is_the_paths() {
 #[test]
 fn the_third_reset_makes_a_storm() {
     let c = conv().served().device_rst().device_rst().device_rst().device_rst();
-    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device), (AnomalyId::RstStorm, Device)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Unprompted), (AnomalyId::RstStorm, Unprompted)]);
 }
 
 #[test]
 fn copies_of_one_reset_are_no_storm() {
     let c = conv().served().device_rst().copied(FromDevice).copied(FromDevice).copied(FromDevice);
-    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Unprompted)]);
 }
 
 #[test]
@@ -158,7 +158,10 @@ fn three_resets_of_the_host_blame_nobody() {
 fn a_reset_at_neither_end_has_a_bad_number() {
     for odd in [1_000_u32, 0_u32.wrapping_sub(1_000), 0x3000_0000] {
         let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(odd));
-        assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device), (AnomalyId::RstBadSeq, Device)]);
+        assert_eq!(
+            told(&c, 500),
+            [(AnomalyId::AbortiveClose, Unprompted), (AnomalyId::RstBadSeq, Unprompted)]
+        );
         let (mirrored, _) = Look::mirrored(500).at(&c);
         assert_eq!(mirrored, []);
     }
@@ -168,7 +171,7 @@ fn a_reset_at_neither_end_has_a_bad_number() {
 fn a_reset_that_answers_the_segment_before_the_last_has_a_good_number() {
     let c = conv().established().request(63).response(17).ack().response(17).ack();
     let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(17));
-    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Device)]);
+    assert_eq!(told(&c, 500), [(AnomalyId::AbortiveClose, Unprompted)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `no_ack_to_data`, `zero_window_stall`.
 
-use crate::event::{AnomalyClass, AnomalyId, Direction};
+use crate::event::{AnomalyId, Direction, Shown};
 use crate::wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, faults, healthy, told};
@@ -21,7 +21,7 @@ fn payload_sent_again_three_times_and_never_acknowledged_is_the_devices() {
     assert!(no_ack(&c));
     assert_eq!(faults(&c, 500), [AnomalyId::NoAckToData]);
     let (mirrored, _) = Look::mirrored(500).at(&c);
-    assert!(mirrored.iter().all(|o| o.class == AnomalyClass::Path));
+    assert!(mirrored.iter().all(|o| o.shows == Shown::OnTheWay));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_window_opened_by_an_answer_to_a_probe_is_not() {
 #[test]
 fn the_window_of_a_reset_or_a_syn_ack_says_nothing() {
     let reset = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.window = 0);
-    assert_eq!(told(&reset, 900), [(AnomalyId::AbortiveClose, AnomalyClass::Device)]);
+    assert_eq!(told(&reset, 900), [(AnomalyId::AbortiveClose, Shown::Unprompted)]);
     healthy(5_000, |c| c.syn().device_window(0).syn_ack().device_window(5_744).ack());
 }
 
@@ -114,7 +114,7 @@ fn a_stall_has_its_whole_length_however_it_ends() {
     let lasted = |c: &Conv, watch| {
         let (seen, _) = Look::for_ms(watch).at(c);
         assert_eq!(seen.len(), 1, "{seen:?}");
-        assert_eq!((seen[0].id, seen[0].class), (AnomalyId::ZeroWindowStall, AnomalyClass::Device));
+        assert_eq!((seen[0].id, seen[0].shows), (AnomalyId::ZeroWindowStall, Shown::Unprompted));
         seen[0].lasted_ns / 1_000_000
     };
     assert_eq!(lasted(&shut(conv()), 23_000), 23_000, "at the end of the capture");

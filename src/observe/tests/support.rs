@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::event::{AnomalyClass, AnomalyId, Direction, Occurrence};
+use crate::event::{AnomalyId, Direction, Occurrence, Shown};
 use crate::observe::{DeviceEnds, Observer, ObserverConfig, WireSummary};
 use crate::wire::{Flags, Link};
 
@@ -297,18 +297,18 @@ impl Look {
     }
 }
 
-pub(super) fn ids(seen: &[Occurrence]) -> Vec<(AnomalyId, AnomalyClass)> {
-    seen.iter().map(|o| (o.id, o.class)).collect()
+pub(super) fn ids(seen: &[Occurrence]) -> Vec<(AnomalyId, Shown)> {
+    seen.iter().map(|o| (o.id, o.shows)).collect()
 }
 
 /// Occurrences of class device.
 pub(super) fn faults(c: &Conv, watch_ms: i64) -> Vec<AnomalyId> {
     let (seen, _) = Look::for_ms(watch_ms).at(c);
-    seen.iter().filter(|o| o.class == AnomalyClass::Device).map(|o| o.id).collect()
+    seen.iter().filter(|o| o.shows == Shown::Unprompted).map(|o| o.id).collect()
 }
 
 /// Everything that was told.
-pub(super) fn told(c: &Conv, watch_ms: i64) -> Vec<(AnomalyId, AnomalyClass)> {
+pub(super) fn told(c: &Conv, watch_ms: i64) -> Vec<(AnomalyId, Shown)> {
     ids(&Look::for_ms(watch_ms).at(c).0)
 }
 
@@ -324,9 +324,9 @@ pub(super) fn numberings() -> impl Iterator<Item = Conv> {
 pub(super) fn exactly(id: AnomalyId, watch_ms: i64, story: impl Fn(Conv) -> Conv) {
     for start in numberings() {
         let c = story(start);
-        assert_eq!(told(&c, watch_ms), [(id, AnomalyClass::Device)], "{c:#?}");
+        assert_eq!(told(&c, watch_ms), [(id, Shown::Unprompted)], "{c:#?}");
         let (mirrored, _) = Look::mirrored(watch_ms).at(&c);
-        assert!(!mirrored.iter().any(|o| o.class == AnomalyClass::Device), "{mirrored:#?}");
+        assert!(!mirrored.iter().any(|o| o.shows == Shown::Unprompted), "{mirrored:#?}");
     }
 }
 

@@ -127,7 +127,7 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
         Err(Failure::ReadTimeout) => Stage::Unserved,
         Err(failure) => return Step::Failed(failure),
     };
-    context.book.note(connection.port(), context.id, Intent::Silenced);
+    context.book.intends(connection.port(), Intent::Silenced);
     match muted(context, &mut connection, by) {
         Ok(mute) => Step::Silent(Silent { connection, stage, since: Instant::now(), held, mute }),
         Err(reason) => Step::Denied(reason),

@@ -308,11 +308,7 @@ impl Channel {
         if before.mode != order.mode {
             match (before.mode, order.mode) {
                 (_, Mode::Mute) => {
-                    self.shared.context.book.note(
-                        connection.port(),
-                        self.shared.context.id,
-                        Intent::Silenced,
-                    );
+                    self.shared.context.book.intends(connection.port(), Intent::Silenced);
                     if let Err(error) = connection.silence() {
                         self.shared.denied.borrow_mut().get_or_insert_with(|| error.to_string());
                     }
@@ -425,7 +421,7 @@ impl Channel {
         let was_up = self.is_up();
         self.shared.hearing.borrow_mut().noticed(Instant::now());
         if self.order.mode == Mode::Mute {
-            self.shared.context.book.note(connection.port(), self.shared.context.id, Intent::Vanished);
+            self.shared.context.book.intends(connection.port(), Intent::Vanished);
             // A socket that is gone is answered for by a RST, and a silent host sends none: the socket has to stay
             // until the silence is over.
             self.shared.parked.borrow_mut().push(connection);

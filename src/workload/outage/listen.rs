@@ -21,7 +21,7 @@ use super::settings::Params;
 use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
 use crate::clock::nanos;
-use crate::event::{AwayCause, Intent};
+use crate::event::AwayCause;
 use crate::stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
 use crate::workload::context::{Context, Stop, StopSource};
 
@@ -81,7 +81,7 @@ pub(super) async fn serve(context: &Context, params: &Params, door: Result<Door,
         Err(error) => return unavailable(context, error.to_string()),
     };
     // Every connection that is dialled has this port at its end.
-    context.book.note(bound.port(), context.id, Intent::Plain);
+    context.book.is_dialled(bound.port(), context.id);
     context.notice(format!("waiting for devices to dial {}", places(bound)));
     let table = Rc::new(Table {
         context: context.clone(),

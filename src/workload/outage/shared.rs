@@ -143,7 +143,7 @@ impl Shared {
     /// Notes that every open connection is about to be cut off.
     pub(super) fn note_silence(&self) {
         for port in self.lanes.borrow().iter().filter_map(|lane| lane.port) {
-            self.context.book.note(port, self.context.id, Intent::Silenced);
+            self.context.book.intends(port, Intent::Silenced);
         }
     }
 

@@ -150,7 +150,8 @@ impl Shared {
         planned: Intent,
     ) -> (SocketHandle, u16) {
         let port = self.ports.take();
-        self.book.note(port, workload, self.intent(planned));
+        // Each packet is seen as it is sent: no time is needed to tell two connections on a port apart.
+        self.book.opens(port, workload, self.intent(planned), 0);
         (host.connect(port, to), port)
     }
 }

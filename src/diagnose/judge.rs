@@ -1,0 +1,106 @@
+//! Whose doing an occurrence is: the one place that decides it, from what the packets show, what the run intended with
+//! the connection, and when the link was away. Silences stay open until the path's losses are known (`silences`).
+
+use super::anomalies::Intentions;
+use crate::event::{AnomalyClass, AnomalyId, AwayCause, Intent, IntentBook, IntentEntry, Occurrence, Shown};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Whose doing something is, as long as not everything is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Decided(AnomalyClass),
+    /// A silence: to be weighed against the path's losses.
+    Open,
+}
+
+/// Whose doing an occurrence is on a connection of which `entry` says what was intended.
+pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: Intentions<'_>) -> Standing {
+    let class = match o.shows {
+        Shown::OnTheWay => AnomalyClass::Path,
+        Shown::Prompted => AnomalyClass::Provoked,
+        Shown::Unprompted => {
+            let excused = entry.is_some_and(|entry| excuses(entry.intent, o.id));
+            let away = match intentions {
+                Intentions::Of(book) if !excused => without_link(book, o),
+                _ => excused.then_some(AnomalyClass::Provoked),
+            };
+            match away {
+                Some(class) => class,
+                None if o.copies.is_some() => return Standing::Open,
+                None => AnomalyClass::Device,
+            }
+        }
+    };
+    Standing::Decided(class)
+}
+
+/// Whose doing an anomaly is that an absent link explains: this run's where it cut the link, else the path's.
+///
+/// A SYN that met the outage, and every repetition that did, shows nothing of the device. What is left over counts as
+/// always: one SYN may have been lost, two in vain are the device's doing.
+fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
+    let until = o.at_ns.saturating_add(o.lasted_ns);
+    let class = |cause| match cause {
+        AwayCause::Made => AnomalyClass::Provoked,
+        AwayCause::Natural => AnomalyClass::Path,
+    };
+    match o.id {
+        AnomalyId::SynUnanswered => {
+            let cause = book.link_was_away(o.at_ns, until)?;
+            // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5).
+            let copies = (0..6).map(|n| ((1_i64 << n) - 1) * SECOND).filter(|after| *after <= o.lasted_ns);
+            let at_large =
+                copies.map(|after| o.at_ns + after).filter(|at| book.link_was_away(*at, *at).is_none());
+            match at_large.count() {
+                0 => Some(class(cause)),
+                1 => Some(AnomalyClass::Path),
+                _ => None,
+            }
+        }
+        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger => book.link_was_away(o.at_ns, until).map(class),
+        _ => None,
+    }
+}
+
+/// Whether what was intended with a connection explains an anomaly on it.
+///
+/// Silence on the host's side explains everything. A host that vanished had a connection first: what kept
+/// it from getting one is not explained. A RST that was to come explains only what can come after it. More
+/// connections than the device says it can hold explain that it did not take one.
+const fn excuses(intent: Intent, id: AnomalyId) -> bool {
+    use AnomalyId as A;
+    let opening = matches!(id, A::SynRefused | A::SynUnanswered | A::TimewaitCollision);
+    match intent {
+        Intent::Plain | Intent::HalfClosed => false,
+        // It may sit in the backlog, acknowledged by the stack and seen by no program.
+        Intent::BeyondCapacity => matches!(
+            id,
+            A::SynRefused
+                | A::SynUnanswered
+                | A::RstAfterHandshake
+                | A::ClosedUnserved
+                | A::HalfClosedLinger
+                | A::NoAckToData
+        ),
+        Intent::Reset => !opening && !matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin),
+        Intent::Silenced => true,
+        Intent::Vanished => !opening,
+    }
+}
+
+/// For a capture of which nobody knows what was intended.
+pub(super) const fn may_have_been_provoked(o: &Occurrence) -> Option<&'static str> {
+    match o.id {
+        AnomalyId::SynUnanswered | AnomalyId::SynRefused => {
+            Some("may have been provoked: more connections than the device is made for, or a cut link")
+        }
+        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger | AnomalyId::ZeroWindowStall => {
+            Some("may have been provoked: the link or the host may have been cut off on purpose")
+        }
+        AnomalyId::PostRunChatter | AnomalyId::FinRetransmission => {
+            Some("may have been provoked: the host may have vanished on purpose")
+        }
+        _ => None,
+    }
+}
