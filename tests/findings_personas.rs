@@ -172,6 +172,7 @@ fn hoarder_leaks_heap() {
             last: InUse::default(),
             per_second: Some(Slope { mean: -2_600.0, low: -2_700.0, high: -2_500.0 }),
             per_request: Some(Slope { mean: -258.0, low: -264.0, high: -252.0 }),
+            step: None,
         });
     });
     case.seen_in(&["everything", "no capture"], &[FindingId::HeapLeak]);

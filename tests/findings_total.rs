@@ -245,6 +245,7 @@ impl Dice {
                 largest_block_min: d.maybe(Self::n),
                 per_second: d.maybe(Self::slope),
                 per_request: d.maybe(Self::slope),
+                step: d.maybe(|d| HeapStep { at_ns: d.n(), by: d.n() as i64 }),
             }),
             sockets: self.maybe(|d| SocketsEvidence {
                 first: d.small(),

@@ -522,8 +522,19 @@ pub struct HeapEvidence {
     pub largest_block_min: Option<u64>,
     /// Change of the free heap a second.
     pub per_second: Option<Slope>,
-    /// Change of the free heap a request.
+    /// Change of the free heap a request, by the device's own count of requests; `None` where it does not count them.
     pub per_request: Option<Slope>,
+    /// The step by which it changed, where that explains it far better than a slope does.
+    pub step: Option<HeapStep>,
+}
+
+/// A change of the free heap that came at once and stayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapStep {
+    /// When, nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// By how much, bytes; less than zero for a loss.
+    pub by: i64,
 }
 
 /// A slope with its 95 % confidence interval.

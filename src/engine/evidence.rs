@@ -4,10 +4,10 @@
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use crate::diagnose::{
     self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
-    Evidence, HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause,
-    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
-    Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence,
-    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
+    OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
+    Quantiles, Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{DeviceSample, Losses};
 use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
@@ -319,7 +319,7 @@ fn telemetry(
             .iter()
             .map(|r| RestartEvidence { at_ns: r.noticed_ns, reason: r.reset_reason.clone() })
             .collect(),
-        heap: heap(device, requests, outages),
+        heap: heap(device, outages),
         sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
@@ -330,7 +330,7 @@ fn telemetry(
     })
 }
 
-fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
+fn heap(device: &DeviceSeries, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
     let free = device.readings.get(&Reading::HeapFree)?;
     let rows = device.rows();
     let in_outage = |at: u64| outages.iter().any(|(from, to)| (*from..=*to).contains(&at));
@@ -338,18 +338,10 @@ fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<
     let calm = device.last.iter().chain(rows.iter().rev()).find(|row| !in_outage(row.at_ns));
     let (first, last) = (device.first.as_ref()?, calm.or(device.first.as_ref())?);
     let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
-    let slope = free.estimate();
-    let told = device.first.as_ref().zip(device.last.as_ref());
-    let span_s = told.map_or(0.0, |(first, last)| last.at_ns.saturating_sub(first.at_ns) as f64 / 1e9);
-    let per_second =
-        slope.map(|s| Slope { mean: s.per_second, low: s.low_per_second, high: s.high_per_second });
-    // Requests are spread over the readings as evenly as the run allows.
-    let each = (requests > 0 && span_s > 0.0).then(|| span_s / requests as f64);
-    let per_request = per_second.zip(each).map(|(s, seconds)| Slope {
-        mean: s.mean * seconds,
-        low: s.low * seconds,
-        high: s.high * seconds,
-    });
+    let slope = |trend: &Trend| {
+        trend.estimate().map(|found| Slope { mean: found.slope, low: found.low, high: found.high })
+    };
+    let step = free.step().map(|step| HeapStep { at_ns: (step.at * 1e9) as u64, by: step.by as i64 });
     Some(HeapEvidence {
         free_first: first.telemetry.heap_free_bytes?,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
@@ -363,8 +355,9 @@ fn heap(device: &DeviceSeries, requests: u64, outages: &[(u64, u64)]) -> Option<
             .get(&Reading::HeapLargestBlock)
             .and_then(|t| t.min)
             .map(|b| b as u64),
-        per_second,
-        per_request,
+        per_second: slope(free),
+        per_request: slope(&device.heap_by_request),
+        step,
     })
 }
 

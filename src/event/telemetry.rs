@@ -91,6 +91,13 @@ impl Telemetry {
         serde_json::from_slice::<Wire>(bytes).ok().map(Wire::flat)
     }
 
+    /// Requests served since start, by all services; `None` where the device does not count them.
+    #[must_use]
+    pub fn served(&self) -> Option<u64> {
+        let all = self.services.values().fold(0_u64, |n, service| n.saturating_add(service.served));
+        (!self.services.is_empty()).then_some(all)
+    }
+
     /// Connections of a service that are open now; `None` where the device does not count them.
     #[must_use]
     pub fn open(&self, service: &str) -> Option<u32> {

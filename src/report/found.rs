@@ -131,6 +131,7 @@ fn heap(telemetry: &TelemetrySummary) -> Option<HeapEvidence> {
         largest_block_min: telemetry.summary.get(&Reading::HeapLargestBlockBytes).map(|b| bytes(b.min)),
         per_second: slope.map(|[mean, low, high]| Slope { mean, low, high }),
         per_request: None,
+        step: None,
     })
 }
 

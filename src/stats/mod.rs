@@ -35,7 +35,7 @@ pub use raw::{RawTally, Times};
 pub use recorder::{Recorder, WorkloadStats};
 pub use series::{Row, Series};
 pub use tcp::TcpTotals;
-pub use trend::{Trend, TrendEstimate};
+pub use trend::{Step, Trend, TrendEstimate};
 
 /// What connections that fall silent did to the device, as it is measured.
 pub type HalfOpenStats = crate::event::HalfOpen<Latency>;

@@ -269,6 +269,8 @@ pub struct DeviceSeries {
     pub last: Option<DeviceSample>,
     /// Extremes and slope of each number; one that the device does not have is not here.
     pub readings: BTreeMap<Reading, Trend>,
+    /// Heap free over the requests that the device has counted, bytes; empty where it does not count them.
+    pub heap_by_request: Trend,
     /// Restarts, the first [`DeviceSeries::MOST_RESTARTS`] of them.
     pub restarts: Vec<Restart>,
     /// All restarts that were noticed.
@@ -315,6 +317,12 @@ impl DeviceSeries {
                 }
                 trend.add(sample.at_ns as f64 / 1e9, value);
             }
+        }
+        if let (Some(free), Some(served)) = (sample.telemetry.heap_free_bytes, sample.telemetry.served()) {
+            if restarted {
+                self.heap_by_request.restart();
+            }
+            self.heap_by_request.add(served as f64, free as f64);
         }
         self.keep(&sample);
         self.samples += 1;

@@ -1,4 +1,5 @@
-//! The slope of a reading over time, with an interval of confidence, from memory of fixed size.
+//! The slope of a reading over time, or over requests, with an interval of confidence, and the step in it, from memory of
+//! fixed size.
 //!
 //! Readings are averaged in batches, which grow as the run does; a straight line goes through the batches of each
 //! start of the device, with one slope for all starts. Neighbouring batches that resemble each other carry less
@@ -6,7 +7,7 @@
 
 use crate::event::{ReadingProgress, SlopeProgress};
 
-/// A reading over time.
+/// A reading over what grows beside it: time in seconds, or requests.
 #[derive(Clone, Debug, Default)]
 pub struct Trend {
     /// Least value.
@@ -32,14 +33,14 @@ pub struct Trend {
 struct Batch {
     start: u32,
     count: u64,
-    time_mean_s: f64,
+    x_mean: f64,
     value_mean: f64,
 }
 
 impl Batch {
     fn add(&mut self, other: &Self) {
         let (a, b) = (self.count as f64, other.count as f64);
-        self.time_mean_s += (other.time_mean_s - self.time_mean_s) * b / (a + b);
+        self.x_mean += (other.x_mean - self.x_mean) * b / (a + b);
         self.value_mean += (other.value_mean - self.value_mean) * b / (a + b);
         self.count += other.count;
     }
@@ -48,31 +49,40 @@ impl Batch {
 /// A slope and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrendEstimate {
-    /// Change a second.
-    pub per_second: f64,
+    /// Change a second, or a request.
+    pub slope: f64,
     /// Lower end of the 95 % confidence interval.
-    pub low_per_second: f64,
+    pub low: f64,
     /// Upper end of it.
-    pub high_per_second: f64,
+    pub high: f64,
     /// Correlation of neighbouring residuals, -1 to 1.
     pub autocorrelation: f64,
     /// Batches that the line goes through.
     pub batches: u32,
-    /// Time between the first and the last batch of the longest start of the device, seconds.
-    pub span_s: f64,
+    /// Seconds, or requests, between the first and the last batch of the longest start of the device.
+    pub span: f64,
+}
+
+/// A change at one place that stayed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// After how many seconds, or requests.
+    pub at: f64,
+    /// By how much.
+    pub by: f64,
 }
 
 impl TrendEstimate {
     /// Whether the whole interval lies below zero.
     #[must_use]
     pub const fn falls(&self) -> bool {
-        self.high_per_second < 0.0
+        self.high < 0.0
     }
 
     /// Whether the whole interval lies above zero.
     #[must_use]
     pub const fn rises(&self) -> bool {
-        self.low_per_second > 0.0
+        self.low > 0.0
     }
 }
 
@@ -88,9 +98,9 @@ impl Trend {
         self.start += 1;
     }
 
-    /// Takes a value; `time_s` grows from one to the next.
-    pub fn add(&mut self, time_s: f64, value: f64) {
-        if !value.is_finite() || !time_s.is_finite() {
+    /// Takes a value; `x` does not go back from one to the next within a start.
+    pub fn add(&mut self, x: f64, value: f64) {
+        if !value.is_finite() || !x.is_finite() {
             return;
         }
         self.min = Some(self.min.map_or(value, |min| min.min(value)));
@@ -101,7 +111,7 @@ impl Trend {
         let mean = self.mean.unwrap_or(0.0);
         self.mean = Some(mean + (value - mean) / self.count as f64);
         self.batch_size = self.batch_size.max(1);
-        let one = Batch { start: self.start, count: 1, time_mean_s: time_s, value_mean: value };
+        let one = Batch { start: self.start, count: 1, x_mean: x, value_mean: value };
         match self.batches.last_mut() {
             Some(last) if last.start == self.start && last.count < self.batch_size => last.add(&one),
             _ => {
@@ -134,9 +144,9 @@ impl Trend {
     #[must_use]
     pub fn progress(&self) -> Option<ReadingProgress> {
         let slope = self.estimate().map(|slope| SlopeProgress {
-            per_second: slope.per_second,
-            low_per_second: slope.low_per_second,
-            high_per_second: slope.high_per_second,
+            per_second: slope.slope,
+            low_per_second: slope.low,
+            high_per_second: slope.high,
         });
         let (first, last) = (self.first?, self.last?);
         Some(ReadingProgress { first, last, min: self.min?, max: self.max?, mean: self.mean, slope })
@@ -184,20 +194,28 @@ impl Trend {
         let variance = squares / (batches as f64 - fitted) * inflation;
         let half = student_975(degrees) * (variance / xx).sqrt();
         Some(TrendEstimate {
-            per_second: slope,
-            low_per_second: slope - half,
-            high_per_second: slope + half,
+            slope,
+            low: slope - half,
+            high: slope + half,
             autocorrelation: correlation,
             batches: u32::try_from(batches).unwrap_or(u32::MAX),
-            span_s: starts.iter().map(Line::span_s).fold(0.0, f64::max),
+            span: starts.iter().map(Line::span).fold(0.0, f64::max),
         })
+    }
+
+    /// The step by which the value changed, where one explains it far better than a line does; of several starts of the
+    /// device, the greatest.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        let starts = self.batches.chunk_by(|a, b| a.start == b.start).filter(|batches| batches.len() > 3);
+        starts.filter_map(|batches| Line::of(batches).step()).max_by(|a, b| a.by.abs().total_cmp(&b.by.abs()))
     }
 }
 
 /// The batches of one start of the device with their weighted sums.
 struct Line<'a> {
     batches: &'a [Batch],
-    time_mean_s: f64,
+    x_mean: f64,
     value_mean: f64,
     xx: f64,
     xy: f64,
@@ -209,23 +227,46 @@ impl<'a> Line<'a> {
         let mean = |of: fn(&Batch) -> f64| {
             batches.iter().map(|batch| batch.count as f64 * of(batch)).sum::<f64>() / weight
         };
-        let (time_mean_s, value_mean) = (mean(|batch| batch.time_mean_s), mean(|batch| batch.value_mean));
+        let (x_mean, value_mean) = (mean(|batch| batch.x_mean), mean(|batch| batch.value_mean));
         let (mut xx, mut xy) = (0.0, 0.0);
         for batch in batches {
-            let x = batch.time_mean_s - time_mean_s;
+            let x = batch.x_mean - x_mean;
             xx += batch.count as f64 * x * x;
             xy += batch.count as f64 * x * (batch.value_mean - value_mean);
         }
-        Self { batches, time_mean_s, value_mean, xx, xy }
+        Self { batches, x_mean, value_mean, xx, xy }
+    }
+
+    /// The step between two levels, where those leave a quarter or less of what the line leaves: a true step leaves noise
+    /// alone, and what falls over a fifth of the run or more leaves as much as the line.
+    fn step(&self) -> Option<Step> {
+        const BETTER: f64 = 4.0;
+        let slope = if self.xx > 0.0 { self.xy / self.xx } else { 0.0 };
+        let of_line: f64 =
+            self.batches.iter().map(|b| b.count as f64 * self.residual(b, slope).powi(2)).sum();
+        let all: f64 =
+            self.batches.iter().map(|b| b.count as f64 * (b.value_mean - self.value_mean).powi(2)).sum();
+        let weight: f64 = self.batches.iter().map(|b| b.count as f64).sum();
+        let (mut before, mut sum) = (0.0, 0.0);
+        let splits = self.batches.windows(2).map(|pair| {
+            before += pair[0].count as f64;
+            sum += pair[0].count as f64 * (pair[0].value_mean - self.value_mean);
+            let by = -sum / (weight - before) - sum / before;
+            // What the two levels explain of the whole.
+            let explained = by * by * before * (weight - before) / weight;
+            (all - explained, Step { at: f64::midpoint(pair[0].x_mean, pair[1].x_mean), by })
+        });
+        let (left, step) = splits.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        (all > 0.0 && left.max(0.0) * BETTER <= of_line).then_some(step)
     }
 
     fn residual(&self, batch: &Batch, slope: f64) -> f64 {
-        batch.value_mean - self.value_mean - slope * (batch.time_mean_s - self.time_mean_s)
+        batch.value_mean - self.value_mean - slope * (batch.x_mean - self.x_mean)
     }
 
-    fn span_s(&self) -> f64 {
+    fn span(&self) -> f64 {
         match (self.batches.first(), self.batches.last()) {
-            (Some(first), Some(last)) => last.time_mean_s - first.time_mean_s,
+            (Some(first), Some(last)) => last.x_mean - first.x_mean,
             _ => 0.0,
         }
     }
@@ -282,7 +323,7 @@ mod tests {
     fn a_leak_under_noise_is_found_with_its_rate() {
         let estimate = trend(1, 3_600, -10.0, 0.0).estimate().unwrap();
         assert!(estimate.falls(), "{estimate:?}");
-        assert!(estimate.low_per_second <= -10.0 && -10.0 <= estimate.high_per_second, "{estimate:?}");
+        assert!(estimate.low <= -10.0 && -10.0 <= estimate.high, "{estimate:?}");
     }
 
     #[test]
@@ -311,6 +352,30 @@ mod tests {
         assert!(!estimate.falls() && !estimate.rises(), "{estimate:?}");
     }
 
+    /// A hundred readings of a level, with noise of 100 bytes.
+    fn level(of: impl Fn(f64) -> f64) -> Trend {
+        let (mut trend, mut noise) = (Trend::default(), Noise(5));
+        (0..100).map(f64::from).for_each(|x| trend.add(x, of(x) + 100.0 * noise.next()));
+        trend
+    }
+
+    #[test]
+    fn a_step_is_told_with_its_time_and_its_size() {
+        for at in [10.0, 41.0, 90.0] {
+            let step = level(|x| if x < at { 100_000.0 } else { 88_000.0 }).step().unwrap();
+            assert!((step.at - at).abs() <= 1.0 && (step.by + 12_000.0).abs() < 200.0, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_slope_a_late_slope_and_one_that_ends_are_no_steps() {
+        for (from, to) in [(0.0, 100.0), (50.0, 100.0), (33.0, 66.0), (0.0, 20.0)] {
+            let trend = level(|x| 100_000.0 - 120.0 * (x.clamp(from, to) - from));
+            assert_eq!(trend.step(), None, "from {from} to {to}");
+        }
+        assert_eq!(level(|_| 100_000.0).step(), None, "noise");
+    }
+
     #[test]
     fn two_weeks_stay_within_the_batches_and_constant_readings_have_slope_zero() {
         let mut trend = Trend::default();
@@ -318,7 +383,7 @@ mod tests {
             trend.add(second.into(), 7.0);
         }
         assert!(trend.batches.len() <= Trend::MOST);
-        assert_eq!(trend.estimate().map(|estimate| estimate.per_second), Some(0.0));
+        assert_eq!(trend.estimate().map(|estimate| estimate.slope), Some(0.0));
     }
 
     #[test]

@@ -206,6 +206,34 @@ fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
 }
 
 #[test]
+fn a_step_is_no_loss_with_each_request_and_is_told_with_its_time() {
+    let slope = Some(Slope { mean: -177.4, low: -210.0, high: -140.0 });
+    let case = |last, step: Option<HeapStep>| {
+        Case::clean(head(300)).telemetry(|t| {
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_first: 96_000,
+                free_middle: Some(93_500),
+                free_last: last,
+                free_min: last,
+                per_request: slope,
+                per_second: slope,
+                step,
+                ..h
+            });
+        })
+    };
+    let step = |by| Some(HeapStep { at_ns: 41_000_000_000, by });
+    assert_eq!(case(91_000, None).ids(), [FindingId::HeapLeak]);
+    assert_eq!(case(91_000, step(-5_000)).ids(), []);
+    let much = case(60_000, step(-36_000));
+    assert_eq!(much.ids(), [FindingId::HeapLeak]);
+    let said = &much.findings()[0];
+    assert!(said.statement.contains("heap at 41 s"), "{}", said.statement);
+    assert!(said.evidence.iter().any(|line| line.contains("fell by 35 KiB at 41 s")), "{:?}", said.evidence);
+    assert!(!said.evidence.iter().any(|line| line.contains("confidence")), "{:?}", said.evidence);
+}
+
+#[test]
 fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
     let slope = Some(Slope { mean: -11.6, low: -21.3, high: -2.0 });
     let case = |closing| {

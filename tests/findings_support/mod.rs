@@ -226,6 +226,7 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
             largest_block_min: Some(60_000),
             per_second: Some(Slope { mean: -8.0, low: -60.0, high: 44.0 }),
             per_request: None,
+            step: None,
         }),
         sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
         time_wait: Some(TimeWaitEvidence::default()),

@@ -293,6 +293,7 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
             ));
         }
     }
+    lines.extend(signs::heap_step(e).map(signs::step_in_words));
     for (name, kind) in [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry)] {
         if let Some(p) = kind.value().filter(|p| p.sent > 0) {
             lines.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));

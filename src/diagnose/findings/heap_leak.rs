@@ -4,7 +4,7 @@
 //! and free heap that is still missing after the last close. A run too short for a slope: much is missing.
 //!
 //! Neighbours: noise (the interval holds zero); memory in use while under load (it comes back after the watch);
-//! a start-up that settles (nothing more goes in the second half); TIME_WAIT, which comes back after 2 x MSL: what
+//! a start-up that settles (nothing more goes in the second half); a step, which no slope is; TIME_WAIT, which comes back after 2 x MSL: what
 //! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
 //! is said; sockets that are held, which another finding says; segments that a losing path has not acknowledged;
 //! connections that the program has closed and whose peer has not let go of them yet.
@@ -15,7 +15,7 @@
 use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, InUse, Severity, Slope, WorkloadKind,
 };
-use super::text::{bytes, rate, things};
+use super::text::{bytes, rate, things, time};
 use super::{FindingEntry, Trouble, lossy_link, signs};
 
 /// Least loss in all, bytes.
@@ -93,6 +93,8 @@ fn may_be_time_wait(e: &Evidence<'_>, per_request: Option<Slope>) -> bool {
 pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
     let telemetry = signs::telemetry(e)?;
     let heap = telemetry.heap.as_ref()?;
+    let step = signs::heap_step(e);
+    let falls = |slope| falls(slope).filter(|_| step.is_none());
     let per_request =
         falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
     let per_second = falls(heap.per_second);
@@ -124,6 +126,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         bytes(heap.free_last),
         things(telemetry.requests, "request")
     )];
+    evidence.extend(step.map(signs::step_in_words));
     let mut interval = |slope: Slope, unit: &str| {
         if let (Some(mean), Some(least), Some(most)) = (rate(slope.mean), rate(slope.high), rate(slope.low)) {
             evidence.push(format!("{mean} lost a {unit}, with 95 % confidence between {least} and {most}"));
@@ -139,7 +142,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         evidence.push(format!("connections in TIME_WAIT: {} at first, {} at the end", t.first, t.last));
     }
     let each = slope.and_then(|s| rate(s.mean)).map_or_else(
-        || "heap under load".to_owned(),
+        || step.map_or_else(|| "heap under load".to_owned(), |step| format!("heap at {}", time(step.at_ns))),
         |mean| {
             format!(
                 "about {mean} of heap with each {}",

@@ -4,10 +4,11 @@ use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
 use super::super::loss;
 use super::super::{
-    AnomalyRow, CaptureState, ClosePolicy, Evidence, OutageCause, ProbeEvidence, Recovery, Silence,
+    AnomalyRow, CaptureState, ClosePolicy, Evidence, HeapStep, OutageCause, ProbeEvidence, Recovery, Silence,
     TelemetryEvidence, WorkloadEvidence, WorkloadKind,
 };
 use super::heap_low;
+use super::text::{bytes, time};
 use super::{head_unanswered, malformed_response, other_protocol, pipelining_lost};
 use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
 
@@ -285,6 +286,19 @@ pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
         };
         common.iter().flat_map(meet).collect()
     }))
+}
+
+/// The step by which the free heap fell, where most of what is missing went in it.
+pub(super) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {
+    let heap = telemetry(e)?.heap.as_ref()?;
+    let lost = heap.free_first.saturating_sub(heap.free_last);
+    heap.step.filter(|step| step.by < 0 && step.by.unsigned_abs().saturating_mul(2) >= lost)
+}
+
+/// It, with its time.
+pub(super) fn step_in_words(step: HeapStep) -> String {
+    let (fell, at) = (bytes(step.by.unsigned_abs()), time(step.at_ns));
+    format!("free heap fell by {fell} at {at} and stayed there: a step, no loss with each request")
 }
 
 /// The losses that are known: of the packets and of single probes; `None` where neither was looked at.
