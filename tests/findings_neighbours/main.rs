@@ -491,6 +491,28 @@ fn answers_that_something_else_held_up_do_not_hide_power_save() {
 }
 
 #[test]
+fn power_save_that_the_pings_alone_do_not_show_is_told_by_the_other_probes_unless_pings_do_not_wait() {
+    let spread = |p50: u64, p90: u64, p99: u64| Quantiles {
+        count: 22,
+        min_ns: 5 * MS,
+        p50_ns: (5 + p50) * MS,
+        p90_ns: (5 + p90) * MS,
+        p99_ns: (5 + p99) * MS,
+        max_ns: (5 + p99) * MS,
+    };
+    let probed = |latency| Measured::Value(ProbeEvidence { latency: Some(latency), ..probe(22) });
+    let case = |pings| {
+        let case = Case::clean(head(300)).telemetry(|t| t.power_save = None);
+        case.with(|e| {
+            e.probes.icmp = probed(pings);
+            e.probes.telemetry = probed(spread(52, 91, 102));
+        })
+    };
+    assert_eq!(case(spread(25, 80, 400)).ids(), [FindingId::PowerSaveLatency], "22 pings, and one held up");
+    assert_eq!(case(spread(1, 3, 8)).ids(), [], "the program is slow");
+}
+
+#[test]
 fn latencies_of_any_size_are_judged_without_overflow() {
     for (p90, max) in [(u64::MAX, u64::MAX), (92 * MS, u64::MAX), (u64::MAX / 2, u64::MAX)] {
         let latency =

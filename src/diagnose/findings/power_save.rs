@@ -85,14 +85,22 @@ fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
     if mode(e) == Some("NONE") {
         return None;
     }
-    // The first kind that was measured decides: what ping does not show is no power save.
     let probes =
         [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry), ("TCP connect", &e.probes.tcp)]
             .into_iter()
-            .filter_map(|(name, kind)| Some((name, kind.value()?.latency?)));
-    let connects = signs::exchanges(e).filter_map(|w| Some(("connect of the workload", w.connect?)));
-    let (name, q) = probes.chain(connects).find(|(_, q)| q.count >= ANSWERS)?;
-    beacons(&q).map(|n| (name, q, n))
+            .filter_map(|(name, kind)| Some((name, kind.value()?.latency?)))
+            .filter(|(_, q)| q.count >= ANSWERS);
+    let kinds: Vec<_> = probes.collect();
+    if kinds.is_empty() {
+        let connects = signs::exchanges(e).filter_map(|w| Some(("connect of the workload", w.connect?)));
+        let (name, q) = connects.into_iter().find(|(_, q)| q.count >= ANSWERS)?;
+        return beacons(&q).map(|n| (name, q, n));
+    }
+    let (name, q, n) = kinds.iter().find_map(|(name, q)| Some((*name, *q, beacons(q)?)))?;
+    // A ping needs no program: where pings are answered sooner, something else made the others late.
+    let waits = |q: &Quantiles| q.p90_ns.saturating_sub(q.min_ns) >= n * BEACON / 2;
+    let pings = e.probes.icmp.value().and_then(|p| p.latency).filter(|q| q.count >= ANSWERS);
+    pings.is_none_or(|q| waits(&q)).then_some((name, q, n))
 }
 
 /// What the device says of its power save, by ESP-IDF's name without the prefix.
