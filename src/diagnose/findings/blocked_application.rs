@@ -149,8 +149,9 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     // Who is not accepted beside connections that stand waits for them to end.
     let kinds: &[Failure] = if beyond { &signs::SILENT } else { &bouts::SLOW };
     let slow = course.bouts.iter().fold(signs::count(&course.beside, kinds), |n, bout| {
-        // Without a success before or after it, a bout of a single connection says the same.
-        if w.kind == WorkloadKind::Outage { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
+        // A bout of a single connection says the same, where the stack was there meanwhile.
+        let alone = w.kind == WorkloadKind::Outage || bout.stack_answers(e) == Some(true);
+        if alone { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
     });
     standing
         && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)

@@ -50,9 +50,8 @@ fn falls(slope: Option<Slope>) -> Option<Slope> {
     })
 }
 
-/// Memory that is missing at the end and that neither TIME_WAIT nor held connections explain, bytes.
-fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u64 {
-    let lost = heap.free_first.saturating_sub(heap.free_last);
+/// Memory that TIME_WAIT and held connections may take at the end, bytes.
+fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u64 {
     let more = |of: fn(&InUse) -> Option<u32>| {
         of(&heap.first).zip(of(&heap.last)).map(|(first, last)| u64::from(last.saturating_sub(first)))
     };
@@ -78,9 +77,8 @@ fn missing(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
     // Connections that the host has reset, and whose RST was lost, are held as well, whatever the program does.
     let held = held.max(e.path.map_or(0, |path| path.resets.lost_at_once));
     let closing = heap.last.closing.map_or(0, u64::from);
-    lost.saturating_sub(blocks.saturating_mul(TIME_WAIT_BLOCK))
-        .saturating_sub(closing.saturating_mul(CLOSING))
-        .saturating_sub(held.saturating_mul(CONNECTION))
+    let each = [(blocks, TIME_WAIT_BLOCK), (closing, CLOSING), (held, CONNECTION)];
+    each.into_iter().fold(0, |sum, (n, size)| sum.saturating_add(n.saturating_mul(size)))
 }
 
 /// Where the device closes first and does not count its TIME_WAIT, nobody can tell it from a leak.
@@ -99,14 +97,12 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
     let per_second = falls(heap.per_second);
     let slope = per_request.or(per_second);
+    let whole = heap.free_first.saturating_sub(heap.free_last);
+    let allowed = allowed(e, heap, trouble).min(whole);
+    let by_slope = per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64) as u64;
     // Over restarts, only the slopes within each start of the device are left.
-    let missing = if telemetry.restarts.is_empty() {
-        missing(e, heap, trouble)
-    } else {
-        per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64) as u64
-    };
+    let missing = if telemetry.restarts.is_empty() { whole - allowed } else { by_slope };
     let goes_on = heap.free_middle.is_none_or(|middle| {
-        let whole = heap.free_first.saturating_sub(heap.free_last);
         let second = middle.saturating_sub(heap.free_last);
         !telemetry.restarts.is_empty() || second.saturating_mul(4) >= whole
     });
@@ -126,6 +122,9 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         bytes(heap.free_last),
         things(telemetry.requests, "request")
     )];
+    if allowed > 0 && telemetry.restarts.is_empty() {
+        evidence.push(format!("{} of it may be held by connections, and are allowed for", bytes(allowed)));
+    }
     evidence.extend(step.map(signs::step_in_words));
     let mut interval = |slope: Slope, unit: &str| {
         if let (Some(mean), Some(least), Some(most)) = (rate(slope.mean), rate(slope.high), rate(slope.low)) {
@@ -155,7 +154,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         severity: Severity::Error,
         statement: format!(
             "The device loses {each}: {} are gone and did not come back.",
-            bytes(missing)
+            bytes(missing.max(by_slope.min(whole)))
         ),
         evidence,
         cause: "memory that is allocated for a request, or a connection, and not freed with it".into(),
