@@ -193,6 +193,36 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
 }
 
+/// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
+fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
+    let h = half_open_with(|h| {
+        h.silent = (0..12)
+            .map(|n| SilentEvidence {
+                since_ns: 5 * S + n * 20 * MS,
+                closed_after_ns: closed_after(n),
+                reclaimed: closed_after(n).is_some(),
+            })
+            .collect();
+        (h.silenced, h.served, h.unserved, h.exhausted) = (12, 12, 0, false);
+        h.during = Availability { attempts: 30, served: 30 };
+        (h.served_again_ns, h.sockets) = (None, None);
+    });
+    let h = WorkloadEvidence { failures: FailureCounts::default(), episodes: Vec::new(), ..h };
+    let w = fails_beside(WorkloadEvidence { at_once: 12, ..head(29) }, &[(Failure::EofBeforeResponse, 7)]);
+    Case::clean(w).no_telemetry().with(|e| e.workloads.push(h))
+}
+
+#[test]
+fn the_oldest_connection_that_is_closed_for_a_newcomer_is_information_and_explains_a_crowds_losses() {
+    let lru = crowded_out(|n| (n < 7).then_some(99 * MS));
+    assert_eq!(said(&lru), [(FindingId::MakesRoom, Severity::Info)]);
+    assert!(statement(&lru).contains("it holds 5 connections"), "{}", statement(&lru));
+    let newest = crowded_out(|n| (n >= 5).then_some(MS));
+    assert!(!newest.ids().contains(&FindingId::MakesRoom), "who closes the newcomer has no room");
+    let all = crowded_out(|_| Some(99 * MS));
+    assert!(!all.ids().contains(&FindingId::MakesRoom), "a time-out closes the last one as well");
+}
+
 /// Pings lost for four seconds, and anomalies of the device's between these seconds.
 fn silent_then(id: AnomalyId, class: AnomalyClass, n: u64, (first_s, last_s): (f64, f64)) -> Case {
     let row = AnomalyRow { first_s, last_s, ..row(id, class, n, Some("head")) };

@@ -139,12 +139,33 @@ impl Dice {
     }
 
     fn half_open(&mut self) -> HalfOpenEvidence {
+        let h = self.any_half_open();
+        // A device in good order, which no dice make.
+        let silent = |since_ns, closed_after_ns: Option<u64>| SilentEvidence {
+            since_ns,
+            closed_after_ns,
+            reclaimed: closed_after_ns.is_some(),
+        };
+        if self.next().is_multiple_of(8) {
+            let silent = vec![silent(1, Some(2)), silent(2, Some(2)), silent(4, None)];
+            let (unserved, exhausted, during) = (0, false, Availability { attempts: 9, served: 9 });
+            return HalfOpenEvidence { silent, unserved, exhausted, during, ..h };
+        }
+        h
+    }
+
+    fn any_half_open(&mut self) -> HalfOpenEvidence {
         HalfOpenEvidence {
             silenced: self.small(),
             served: self.small(),
             unserved: self.small(),
             reclaimed: self.small(),
             closed: self.maybe(|d| (d.small(), d.n())),
+            silent: self.many(|d| SilentEvidence {
+                since_ns: d.n(),
+                closed_after_ns: d.maybe(Self::n),
+                reclaimed: d.yes(),
+            }),
             reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),

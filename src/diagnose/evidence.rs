@@ -236,6 +236,8 @@ pub struct HalfOpenEvidence {
     pub reclaimed: u32,
     /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
     pub closed: Option<(u32, u64)>,
+    /// The silenced ones, in the order in which they fell silent.
+    pub silent: Vec<SilentEvidence>,
     /// Median time until it did.
     pub reclaim_p50_ns: Option<u64>,
     /// How long the host watched after the last silence.
@@ -252,6 +254,17 @@ pub struct HalfOpenEvidence {
     pub served_again_ns: Option<u64>,
     /// Sockets in use by the device's own account; `None` without telemetry that tells.
     pub sockets: Option<SocketsHeld>,
+}
+
+/// One connection on which the host fell silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SilentEvidence {
+    /// Since when.
+    pub since_ns: u64,
+    /// How long after that the device closed it by a FIN; `None` where it did not.
+    pub closed_after_ns: Option<u64>,
+    /// Whether the device is known to have taken it back, in whatever way.
+    pub reclaimed: bool,
 }
 
 /// How a well-behaved client fared.

@@ -46,12 +46,13 @@ pub enum FindingId {
     ClosesUnserved,
     NagleDelay,
     ClosesIdle,
+    MakesRoom,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -78,6 +79,7 @@ impl FindingId {
         Self::ClosesUnserved,
         Self::NagleDelay,
         Self::ClosesIdle,
+        Self::MakesRoom,
         Self::UnexplainedFailures,
     ];
 
@@ -111,6 +113,7 @@ impl FindingId {
             Self::ClosesUnserved => "closes_unserved",
             Self::NagleDelay => "nagle_delay",
             Self::ClosesIdle => "closes_idle",
+            Self::MakesRoom => "makes_room",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

@@ -26,8 +26,8 @@ pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
     OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
-    RestartEvidence, Silence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    RestartEvidence, Silence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill,
+    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;

@@ -37,7 +37,7 @@ impl FindingId {
     #[must_use]
     pub const fn needs(self) -> &'static [Need] {
         match self {
-            Self::HalfOpenNotReclaimed => &[Need::Silence],
+            Self::HalfOpenNotReclaimed | Self::MakesRoom => &[Need::Silence],
             Self::AbortiveClose
             | Self::TimewaitPortReuse
             | Self::FinWaitTimeout

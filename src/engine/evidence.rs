@@ -6,14 +6,14 @@ use crate::diagnose::{
     self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
     Evidence, HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause,
     OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
-    Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence, TelemetryEvidence,
-    TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{DeviceSample, Losses};
 use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, ReclaimEvidence, Stage, Trend,
+    ProbeStats, Reading, ReclaimEvidence, SilencedConnection, Stage, Trend,
 };
 
 /// What a run left to be judged.
@@ -154,6 +154,7 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         unserved: of.unserved,
         reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
         closed: closed(of),
+        silent: of.connections.iter().map(silent).collect(),
         reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
         watched_ns: of.watched_ns,
         expected_reclaim_ns: of.expected_reclaim_ns,
@@ -162,6 +163,14 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         exhausted: of.exhausted == Exhaustion::Yes,
         served_again_ns: of.served_again_ns,
         sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
+    }
+}
+
+fn silent(of: &SilencedConnection) -> SilentEvidence {
+    SilentEvidence {
+        since_ns: of.silent_ns,
+        closed_after_ns: of.reclaimed_after_ns.filter(|_| of.evidence == Some(ReclaimEvidence::Fin)),
+        reclaimed: of.reclaimed_after_ns.is_some(),
     }
 }
 

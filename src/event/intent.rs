@@ -66,7 +66,7 @@ pub struct IntentBook {
     ports: Box<[AtomicU32]>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
-    /// When the device's last FIN came on a connection on which the host is silent, by port, nanoseconds since the Unix
+    /// When the device's first FIN came on a connection on which the host is silent, by port, nanoseconds since the Unix
     /// epoch: never more entries than there are ports.
     ended: Mutex<BTreeMap<u16, i64>>,
 }
@@ -90,6 +90,10 @@ impl std::fmt::Debug for IntentBook {
 impl IntentBook {
     /// Notes what is about to be done on `port`; call it before the act, so that no packet can be early.
     pub fn note(&self, port: u16, workload: WorkloadId, intent: Intent) {
+        if intent == Intent::Silenced {
+            // A connection of before may have had the port.
+            self.ended().remove(&port);
+        }
         let word = (u32::from(workload.0) << 16) | intent as u32;
         self.ports[usize::from(port)].store(word, Ordering::Release);
     }
@@ -116,6 +120,10 @@ impl IntentBook {
         self.away().during(from_ns, to_ns)
     }
 
+    fn ended(&self) -> MutexGuard<'_, BTreeMap<u16, i64>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn away(&self) -> MutexGuard<'_, Spells> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,14 +132,15 @@ impl IntentBook {
     /// not hear it.
     pub fn device_ends(&self, port: u16, at_ns: i64) {
         if self.look_up(port).is_some_and(|entry| entry.intent == Intent::Silenced) {
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(port, at_ns);
+            // The silent host acknowledges none, so that it comes again and again.
+            self.ended().entry(port).or_insert(at_ns);
         }
     }
 
-    /// When the device's last FIN came on `port` while the host was silent there.
+    /// When the device's first FIN came on `port` while the host was silent there.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+        self.ended().get(&port).copied()
     }
 
     /// What was intended on `port`; `None` for a port that no workload of this run has used.
@@ -156,5 +165,18 @@ mod tests {
         let entry = book.look_up(4000).unwrap();
         assert_eq!(entry, IntentEntry { workload: WorkloadId(2), intent: Intent::Vanished });
         assert_eq!(book.look_up(4001), None);
+    }
+
+    #[test]
+    fn a_silent_connection_ended_with_the_first_fin_of_its_own() {
+        let book = IntentBook::default();
+        let silent = |port| book.note(port, WorkloadId(0), Intent::Silenced);
+        silent(4000);
+        book.device_ends(4000, 7);
+        book.device_ends(4000, 9);
+        assert_eq!(book.device_ended(4000), Some(7));
+        book.note(4000, WorkloadId(0), Intent::Plain);
+        silent(4000);
+        assert_eq!(book.device_ended(4000), None);
     }
 }

@@ -75,7 +75,18 @@ fn least_recently_used() -> SocketAddr {
 #[test]
 fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
     let server = least_recently_used();
-    run("half-open -c 12 --watch-reclaim 5s", server).passes().never_says(&["no socket came back"]);
+    run("half-open -c 12 --watch-reclaim 5s", server)
+        .passes()
+        .says(&["makes room for newcomers: it holds"])
+        .never_says(&["no socket came back"]);
+}
+
+#[test]
+fn the_doctor_calls_a_device_healthy_that_makes_room_for_newcomers() {
+    run(DOCTOR, least_recently_used())
+        .passes()
+        .says(&["makes room for newcomers"])
+        .never_says(&["without a free socket"]);
 }
 
 /// One client at a time: 5 s for its request, then 2 s for its close, as the old HTTP server of the Arduino core.

@@ -2,17 +2,16 @@
 //! servers have it; clients have to be ready for it.
 //!
 //! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
-//! FINs on connections on which the host had fallen silent. A server that makes room for a newcomer closes the oldest of
-//! these sooner than it would otherwise.
+//! FINs on connections on which the host had fallen silent.
 //!
-//! Neighbours: a device that closes after each answer says so in its answer; one that closes while a request is under way
+//! Neighbours: a device that closes the oldest to make room for a newcomer (`makes_room`); a device that closes after each answer says so in its answer; one that closes while a request is under way
 //! fails it.
 //!
 //! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
 
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
-use super::{FindingEntry, signs};
+use super::{FindingEntry, makes_room, signs};
 use crate::event::IdleCloses;
 
 const TWICE: u64 = 2;
@@ -37,7 +36,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .workloads
         .iter()
         .filter_map(|w| {
-            let (closed, least_ns) = w.half_open.as_ref()?.closed?;
+            let half_open = w.half_open.as_ref().filter(|h| !makes_room::is_seen(h))?;
+            let (closed, least_ns) = half_open.closed?;
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();

@@ -23,6 +23,7 @@ mod http_errors;
 mod link_outages;
 mod lossy_link;
 mod lost_resets;
+mod makes_room;
 mod malformed_response;
 mod nagle_delay;
 mod other_protocol;
@@ -60,7 +61,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 27] {
+pub const fn finding_catalogue() -> [FindingEntry; 28] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -88,6 +89,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 27] {
         cut_requests::CLOSES,
         nagle_delay::ENTRY,
         closes_idle::ENTRY,
+        makes_room::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -123,6 +125,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(lossy_link::find(e, trouble));
     found.extend(host_limited::find(e));
     found.extend(closes_idle::find(e));
+    found.extend(makes_room::find(e));
     found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
@@ -174,6 +177,11 @@ pub(super) fn answers_otherwise(
         FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
         _ => false,
     }
+}
+
+/// Whether a device that makes room for newcomers makes a workload fail in this way.
+pub(super) fn made_room(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
+    makes_room::fails_so(e, w, failure)
 }
 
 /// Since when the device is gone, where it was there before.
