@@ -145,7 +145,14 @@ fn a_stranger_that_answers_no_frames_speaks_something_else_and_the_device_progra
     let mut w = dies_after(rw(0), 0, &[(Failure::ReadTimeout, 20)]);
     w.asks = Asks { other_protocol: Some("framed".into()), window: 1, ..Asks::default() };
     assert_eq!(Case::clean(w.clone()).ids(), [FindingId::BlockedApplication]);
-    assert_eq!(Case::clean(w).no_telemetry().ids(), [FindingId::OtherProtocol]);
+    assert_eq!(Case::clean(w.clone()).no_telemetry().ids(), [FindingId::OtherProtocol]);
+    // Who speaks something else accepts its clients: a full backlog is a program that hangs, by the packets or the probe.
+    let full = Case::clean(w.clone()).no_telemetry().anomaly(AnomalyId::SynUnanswered, 25);
+    assert_eq!(full.ids(), [FindingId::BlockedApplication]);
+    let probed = Case::clean(w).no_telemetry().with(|e| {
+        e.probes.tcp = Measured::Value(ProbeEvidence { answered: 6, ..probe(29) });
+    });
+    assert_eq!(probed.ids(), [FindingId::BlockedApplication]);
 }
 
 #[test]
@@ -191,6 +198,21 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert_eq!(Case::clean(half_open_with(|h| h.closed = Some((5, 20 * MS)))).ids(), [], "after each answer");
     let silent = Case::clean(half_open_with(|h| h.closed = Some((5, 2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
+}
+
+#[test]
+fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
+    let waits = |count| {
+        let two =
+            Quantiles { count, min_ns: 2 * S, p50_ns: 2 * S, p90_ns: 2 * S, p99_ns: 2 * S, max_ns: 2 * S };
+        let main = Some(Quantiles { p50_ns: 4 * S, ..two });
+        let head = WorkloadEvidence { at_once: 4, close: ClosePolicy::Wait, ..head(count) };
+        let w = WorkloadEvidence { start_ns: 0, end_ns: 30 * S, main, closing: Some(two), ..head };
+        Case::clean(w).no_telemetry()
+    };
+    assert_eq!(waits(15).ids(), [FindingId::BlockedApplication]);
+    assert!(statement(&waits(15)).contains("2.0 s for a client's close"), "{}", statement(&waits(15)));
+    assert_eq!(waits(60).ids(), [], "four at once, each of which waits");
 }
 
 /// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.

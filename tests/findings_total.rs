@@ -135,6 +135,7 @@ impl Dice {
             other_protocol: self.maybe(|_| "line".to_owned()),
             status_expected: self.yes(),
             window: self.small(),
+            request_delay_ns: self.n(),
         }
     }
 
@@ -198,6 +199,7 @@ impl Dice {
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),
+            closing: self.maybe(Self::quantiles),
             tcp: self.maybe(|d| TcpEvidence {
                 connections: d.n(),
                 retransmissions: d.n(),

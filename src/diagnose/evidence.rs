@@ -181,6 +181,8 @@ pub struct WorkloadEvidence {
     pub connect: Option<Quantiles>,
     /// Latency of the main phase (total, round trip, heartbeat), corrected.
     pub main: Option<Quantiles>,
+    /// Time from the host's wish to close to the end of a connection; `None` where it waited for none.
+    pub closing: Option<Quantiles>,
     /// TCP_INFO of its connections as they closed; `None` where it could not be read.
     pub tcp: Option<TcpEvidence>,
     /// How often a closed loop waited for a free source port.

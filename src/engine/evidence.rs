@@ -116,6 +116,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         close: ClosePolicy::of_settings(&of.settings),
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
+        closing: quantiles_of(Phase::Close),
         tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
             connections: stats.tcp.connections,
             retransmissions: stats.tcp.retransmissions,

@@ -105,7 +105,53 @@ fn one_client_at_a_time() -> SocketAddr {
 fn a_server_that_one_silent_client_stops_is_named() {
     run("half-open -c 4 --watch-reclaim 5s", one_client_at_a_time())
         .fails_with(&["blocked_application"])
-        .says(&["one client at a time"]);
+        .says(&["one client at a time: it waits 2.0 s for a client that has fallen silent"]);
+}
+
+#[test]
+fn a_server_that_waits_for_each_client_to_close_serves_one_at_a_time() {
+    run("head --close wait -c 4 -n 12", one_client_at_a_time())
+        .fails_with(&["blocked_application"])
+        .says(&["one client at a time: it waits 2.0 s for a client's close"]);
+}
+
+/// Pages, and beside them connections on which a browser asks nothing for 8 s.
+const WITH_A_SPARE: &str = r#"
+name = "spare"
+
+[[phase]]
+name = "page"
+kind = "head"
+rate = "2/s"
+duration = "14s"
+connections = 4
+
+[[phase]]
+name = "spare"
+kind = "head"
+start = "with-previous"
+count = 2
+connections = 1
+request_delay = "8s"
+"#;
+
+#[test]
+fn a_spare_connection_without_a_request_shows_that_one_is_served_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spare.toml");
+    std::fs::write(&file, WITH_A_SPARE).unwrap();
+    let scenario = format!("run {}", file.display());
+    let to = |server: SocketAddr| crate::said(&scenario, &["-t", &server.to_string()]);
+    to(one_client_at_a_time())
+        .fails_with(&["blocked_application"])
+        .says(&["one client at a time", "for a client's request"]);
+    // Who serves others meanwhile closes an idle connection, and no more.
+    let several = scripted(|mut peer| {
+        peer.without_delay();
+        peer.wait_at_most(Duration::from_secs(5));
+        answer_all(&mut peer);
+    });
+    to(several).passes().says(&["closes idle connections"]);
 }
 
 /// Keeps its connections whatever the client asks for.

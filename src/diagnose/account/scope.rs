@@ -1,6 +1,6 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
-use super::super::findings::{answers_otherwise, gone_since, made_room, silences};
+use super::super::findings::{answers_otherwise, gone_since, silences};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use crate::event::{Episode, Failure};
 
@@ -63,13 +63,13 @@ pub(super) fn explains(
         FindingId::MalformedResponse
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
-        | FindingId::PipeliningLost => answers_otherwise(e, w, id, failure),
-        FindingId::MakesRoom => made_room(e, w, failure),
+        | FindingId::PipeliningLost
+        | FindingId::ClosesIdle
+        | FindingId::MakesRoom => answers_otherwise(e, w, id, failure),
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
         | FindingId::NagleDelay
-        | FindingId::ClosesIdle
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::UnexplainedFailures => false,

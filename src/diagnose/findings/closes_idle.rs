@@ -2,7 +2,7 @@
 //! servers have it; clients have to be ready for it.
 //!
 //! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
-//! FINs on connections on which the host had fallen silent.
+//! FINs on connections on which the host had fallen silent, or had not sent a first request for a second or more.
 //!
 //! Neighbours: a device that closes the oldest to make room for a newcomer (`makes_room`); a device that closes after each answer says so in its answer; one that closes while a request is under way
 //! fails it.
@@ -12,7 +12,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, makes_room, signs};
-use crate::event::IdleCloses;
+use crate::event::{Failure, IdleCloses};
 
 const TWICE: u64 = 2;
 /// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
@@ -26,6 +26,13 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     neighbours: "a device that closes after each answer, or while a request is under way",
     change: "nothing in the device; a client looks for a FIN before it writes to an idle connection, and opens another",
 };
+
+/// What a request meets that comes once the device has closed its connection.
+pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
+    use Failure as F;
+    let closed = w.unserved.is_some_and(|unserved| unserved.closed.not_sent > 0);
+    w.asks.late() && closed && matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset)
+}
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen: Vec<(&WorkloadEvidence, IdleCloses)> = signs::exchanges(e)
@@ -42,6 +49,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         })
         .collect();
     let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
+    let unasked: Vec<(&WorkloadEvidence, u64)> = signs::exchanges(e)
+        .filter(|w| w.asks.late())
+        .filter_map(|w| Some((w, w.unserved?.closed.not_sent)))
+        .filter(|(_, closed)| *closed > 0)
+        .collect();
+    let found = found.chain(unasked.iter().map(|(w, _)| w.asks.request_delay_ns));
     // A silent connection shows the time itself; one that was found closed was closed sooner.
     let exact = silent.iter().map(|(_, _, least_ns)| *least_ns).min();
     let least = exact.or_else(|| found.min())?;
@@ -64,6 +77,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(idle.count, "connection"),
             time(idle.median_us.saturating_mul(1_000)),
             time(idle.min_us.saturating_mul(1_000))
+        )
+    }));
+    evidence.extend(unasked.iter().map(|(w, closed)| {
+        format!(
+            "{}: {} closed before their first request, which came {} after the handshake",
+            w.name,
+            things(*closed, "connection"),
+            time(w.asks.request_delay_ns)
         )
     }));
     Some(Finding {

@@ -26,6 +26,7 @@ mod lost_resets;
 mod makes_room;
 mod malformed_response;
 mod nagle_delay;
+mod one_at_a_time;
 mod other_protocol;
 mod pipelining_lost;
 mod power_save;
@@ -175,13 +176,10 @@ pub(super) fn answers_otherwise(
         FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
         FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
         FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
+        FindingId::ClosesIdle => closes_idle::fails_so(w, failure),
+        FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,
     }
-}
-
-/// Whether a device that makes room for newcomers makes a workload fail in this way.
-pub(super) fn made_room(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
-    makes_room::fails_so(e, w, failure)
 }
 
 /// Since when the device is gone, where it was there before.
@@ -218,7 +216,7 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     let dropped = heap_low::happened(e) && !blocked_application::shuts_its_window(e);
     match blocked {
         Some(proof @ Proof::NotReading) if !dropped => return Some(Trouble::Blocked(proof)),
-        Some(proof @ Proof::OneClient) => return Some(Trouble::Blocked(proof)),
+        Some(proof @ (Proof::OneClient | Proof::OneAtATime(_))) => return Some(Trouble::Blocked(proof)),
         _ => {}
     }
     if let Some(proof) = half_open::proof(e) {
