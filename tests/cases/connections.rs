@@ -1,7 +1,7 @@
 //! Connections: how many are held, how they end, who gets one.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +12,37 @@ fn answer_all(peer: &mut Peer) {
     while let Some(request) = peer.request() {
         peer.answer(&request, "200 OK", "hello");
     }
+}
+
+/// Seven sessions, as esp_http_server keeps them without lru_purge_enable; with all of them taken a client waits in the
+/// backlog, or is accepted and closed at once.
+fn seven_sessions(turns_away: bool) -> SocketAddr {
+    let held = Arc::new(AtomicUsize::new(0));
+    serial(5, move |mut peer| {
+        if turns_away && held.load(Ordering::Acquire) >= 7 {
+            return;
+        }
+        while held.load(Ordering::Acquire) >= 7 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        held.fetch_add(1, Ordering::AcqRel);
+        let held = Arc::clone(&held);
+        std::thread::spawn(move || {
+            answer_all(&mut peer);
+            drop(peer);
+            held.fetch_sub(1, Ordering::AcqRel);
+        });
+    })
+}
+
+#[test]
+fn seven_sessions_that_silent_clients_keep_are_named() {
+    run(LONG_DOCTOR, seven_sessions(false)).fails_with(&["half_open_not_reclaimed"]);
+}
+
+#[test]
+fn seven_sessions_that_silent_clients_keep_are_named_where_others_are_turned_away() {
+    run(LONG_DOCTOR, seven_sessions(true)).fails_with(&["half_open_not_reclaimed"]);
 }
 
 /// A sketch on WiFiServer: reads the first line, prints a page, and stops the client, which resets the connection.
