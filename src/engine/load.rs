@@ -12,9 +12,9 @@ use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::{Occupancy, PortPool};
 use crate::diagnose::HostEvidence;
-use crate::event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
+use crate::event::{Backlog, Event, Failure, IntentBook, SectionCourse, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
-use crate::stats::{ProbeOutcome, Recorder};
+use crate::stats::{ProbeOutcome, ProbeStats, Recorder};
 use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
@@ -59,9 +59,12 @@ pub(super) fn execute(
     let mut course = std::mem::replace(&mut plan.course, Box::new(EveryPhase));
     let plan = &*plan;
     let local = LocalSet::new();
-    let loaded = local.block_on(&runtime, async {
+    local.block_on(&runtime, async {
         let machine = Stalls::watch(clock);
         let prober = shared.prober(plan);
+        if let Some(prober) = prober.as_ref().filter(|_| plan.looks_first) {
+            first_look(prober, &shared.stop).await.map_err(RunError::NotThere)?;
+        }
         let mut outcomes = Vec::new();
         let mut next_id: u16 = 0;
         let mut phases = plan.phases.iter().peekable();
@@ -98,9 +101,32 @@ pub(super) fn execute(
             tell_examination(events, course.as_mut(), &outcomes, shared.clock, || Some(prober.so_far()));
         }
         let host = machine.host(shared.late_connects.get());
-        Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
-    });
-    Ok(loaded)
+        Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host })
+    })
+}
+
+/// Waits until a TCP probe shows that the device is there, before figures are made of its absence: a connection of the
+/// run's own, captured as all others are. One that resets its connections is there, and the run shows what it does.
+async fn first_look(prober: &Prober, stop: &Stop) -> Result<(), Failure> {
+    const LONGEST: Duration = Duration::from_secs(5);
+    const EACH: Duration = Duration::from_millis(2);
+    let give_up = tokio::time::Instant::now() + LONGEST;
+    loop {
+        // The probes' tasks begin while this one sleeps.
+        tokio::time::sleep(EACH).await;
+        let ProbeStats::Measured(tcp) = prober.so_far().tcp else { return Ok(()) };
+        let met = |failure| tcp.failures.get(failure) > 0;
+        if tcp.answered > 0 || tcp.host_failures > 0 || met(Failure::ConnectReset) || stop.is_stopping() {
+            return Ok(());
+        }
+        let refused = [Failure::ConnectRefused, Failure::ConnectUnreachable].into_iter().find(|f| met(*f));
+        if let Some(failure) = refused {
+            return Err(failure);
+        }
+        if tokio::time::Instant::now() >= give_up {
+            return Err(Failure::ConnectTimeout);
+        }
+    }
 }
 
 /// What all workloads of a run have in common.

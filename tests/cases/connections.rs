@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use espstress::report::ProbeKind;
+
 use crate::common::scripted::{Peer, scripted, serial};
 use crate::{DOCTOR, LONG_DOCTOR, run};
 
@@ -191,6 +193,29 @@ fn ignores_connection_close() -> SocketAddr {
         peer.without_delay();
         answer_all(&mut peer);
     })
+}
+
+/// Each connection and each request is counted.
+#[test]
+fn a_device_counts_exactly_what_was_asked_for() {
+    let seen = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let counts = Arc::clone(&seen);
+    let server = scripted(move |mut peer| {
+        peer.without_delay();
+        counts[0].fetch_add(1, Ordering::AcqRel);
+        while let Some(request) = peer.request() {
+            counts[1].fetch_add(1, Ordering::AcqRel);
+            peer.answer(&request, "200 OK", "hello");
+        }
+    });
+    let counted = || seen.each_ref().map(|n| n.swap(0, Ordering::AcqRel));
+    run("head -n 60 --no-probes", server).passes().counts("head", 60, 60);
+    assert_eq!(counted(), [60, 60]);
+    let one = run("head -n 60", server);
+    let probes =
+        one.passes().report.probes.iter().find(|probe| probe.kind == ProbeKind::TcpConnect).unwrap().sent;
+    assert_eq!(counted(), [60 + probes, 60]);
+    assert!(one.report.not_judged.is_empty(), "{:?}", one.report.not_judged);
 }
 
 #[test]
