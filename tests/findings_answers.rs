@@ -215,6 +215,21 @@ fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
     assert_eq!(waits(60).ids(), [], "four at once, each of which waits");
 }
 
+#[test]
+fn full_size_pings_tell_a_path_that_swallows_large_answers_from_a_hang() {
+    let silent = dies_after(head_by_head(0), 0, &[(Failure::ReadTimeout, 3)]);
+    let pinged = |lost: u64, answered: u64| {
+        Case::clean(silent.clone()).no_telemetry().with(|e| {
+            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered });
+            e.probes.icmp = Measured::Value(ProbeEvidence { answered: 8 - lost, full_size, ..probe(8) });
+        })
+    };
+    assert_eq!(said(&pinged(0, 0)), [(FindingId::PathMtu, Severity::Error)]);
+    assert_eq!(pinged(0, 1).ids(), [FindingId::BlockedApplication]);
+    let lossy = pinged(4, 0).ids();
+    assert!(!lossy.contains(&FindingId::PathMtu), "a path that loses half of all: {lossy:?}");
+}
+
 /// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
 fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
     let h = half_open_with(|h| {

@@ -81,6 +81,7 @@ impl Dice {
             answered: self.n(),
             latency: self.maybe(Self::quantiles),
             silences: self.many(|d| Silence { from_ns: d.n(), to_ns: d.maybe(Self::n), lost: d.n() }),
+            full_size: self.maybe(|d| FullSize { bytes: d.small(), sent: d.n(), answered: d.n() }),
         })
     }
 

@@ -448,6 +448,19 @@ pub struct ProbeEvidence {
     pub latency: Option<Quantiles>,
     /// Spells in which two or more probes in a row were lost, in the order of time.
     pub silences: Vec<Silence>,
+    /// Probes as large as the first hop carries; `None` where none were sent.
+    pub full_size: Option<FullSize>,
+}
+
+/// Probes as large as the first hop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSize {
+    /// Bytes of a packet, IP header included.
+    pub bytes: u32,
+    /// Those whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
 }
 
 /// A spell in which every probe of a kind was lost.

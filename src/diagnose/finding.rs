@@ -47,12 +47,13 @@ pub enum FindingId {
     NagleDelay,
     ClosesIdle,
     MakesRoom,
+    PathMtu,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -80,6 +81,7 @@ impl FindingId {
         Self::NagleDelay,
         Self::ClosesIdle,
         Self::MakesRoom,
+        Self::PathMtu,
         Self::UnexplainedFailures,
     ];
 
@@ -114,6 +116,7 @@ impl FindingId {
             Self::NagleDelay => "nagle_delay",
             Self::ClosesIdle => "closes_idle",
             Self::MakesRoom => "makes_room",
+            Self::PathMtu => "path_mtu",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

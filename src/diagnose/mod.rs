@@ -24,10 +24,10 @@ pub use anomalies::{
 pub use asks::Asks;
 pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence,
-    OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery,
-    RestartEvidence, Silence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, Stalls, StoodStill,
-    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    FullSize, HalfOpenEvidence, HeapEvidence, HostEvidence, HostResets, InUse, Measured, OutageCause,
+    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
+    Quiet, Recovery, RestartEvidence, Silence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, Stalls,
+    StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 pub(crate) use findings::text as words;

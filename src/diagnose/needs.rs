@@ -56,6 +56,7 @@ impl FindingId {
             | Self::ClosesUnserved
             | Self::ClosesIdle
             | Self::UnexplainedFailures => &[Need::Attempts],
+            Self::PathMtu => &[Need::Attempts, Need::Probes],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
             Self::HeapLow => &[Need::Heap],

@@ -289,6 +289,11 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
                 .iter()
                 .map(|s| diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
                 .collect(),
+            full_size: stats.full_size.map(|full| diagnose::FullSize {
+                bytes: full.bytes,
+                sent: full.sent,
+                answered: full.answered,
+            }),
         }),
     }
 }

@@ -203,6 +203,7 @@ pub(crate) fn probe(sent: u64) -> ProbeEvidence {
             max_ns: 12 * MS,
         }),
         silences: Vec::new(),
+        full_size: None,
     }
 }
 

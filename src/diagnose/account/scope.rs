@@ -59,6 +59,7 @@ pub(super) fn explains(
         }
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
         FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
         | FindingId::HeadUnanswered

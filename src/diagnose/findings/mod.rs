@@ -28,6 +28,7 @@ mod malformed_response;
 mod nagle_delay;
 mod one_at_a_time;
 mod other_protocol;
+mod path_mtu;
 mod pipelining_lost;
 mod power_save;
 mod rest;
@@ -62,7 +63,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 28] {
+pub const fn finding_catalogue() -> [FindingEntry; 29] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -91,6 +92,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 28] {
         nagle_delay::ENTRY,
         closes_idle::ENTRY,
         makes_room::ENTRY,
+        path_mtu::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -127,6 +129,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(host_limited::find(e));
     found.extend(closes_idle::find(e));
     found.extend(makes_room::find(e));
+    found.extend(path_mtu::find(e));
     found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
@@ -209,6 +212,10 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     }
     if device_unreachable::happened(e) {
         return Some(Trouble::Unreachable);
+    }
+    // What the path swallows is not the program's silence.
+    if path_mtu::happened(e) {
+        return None;
     }
     let blocked = blocked_application::proof(e);
     // The packets, or a single client, show these without doubt.
