@@ -230,6 +230,19 @@ fn full_size_pings_tell_a_path_that_swallows_large_answers_from_a_hang() {
     assert!(!lossy.contains(&FindingId::PathMtu), "a path that loses half of all: {lossy:?}");
 }
 
+#[test]
+fn answers_a_constant_time_after_a_body_are_a_time_out_and_slow_ones_are_not() {
+    let posts = |min_ns, body| {
+        let q = Quantiles { count: 20, min_ns, p50_ns: 1_002 * MS, p90_ns: S, p99_ns: 2 * S, max_ns: 2 * S };
+        let asks = Asks { body, ..asks("POST") };
+        Case::clean(WorkloadEvidence { asks, first_byte: Some(q), ..head(20) })
+    };
+    assert_eq!(said(&posts(S, true)), [(FindingId::BodyTimeout, Severity::Warning)]);
+    assert!(statement(&posts(S, true)).contains("1.0 s after"), "{}", statement(&posts(S, true)));
+    assert_eq!(posts(700 * MS, true).ids(), [], "a program that takes its time");
+    assert_eq!(posts(S, false).ids(), [], "no body");
+}
+
 /// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
 fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
     let h = half_open_with(|h| {

@@ -137,6 +137,7 @@ impl Dice {
             status_expected: self.yes(),
             window: self.small(),
             request_delay_ns: self.n(),
+            body: self.yes(),
         }
     }
 
@@ -201,6 +202,7 @@ impl Dice {
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),
             closing: self.maybe(Self::quantiles),
+            first_byte: self.maybe(Self::quantiles),
             tcp: self.maybe(|d| TcpEvidence {
                 connections: d.n(),
                 retransmissions: d.n(),

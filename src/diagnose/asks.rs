@@ -15,6 +15,8 @@ pub struct Asks {
     pub window: u32,
     /// How long a connection stands before its first request, nanoseconds.
     pub request_delay_ns: u64,
+    /// Whether its requests have a body.
+    pub body: bool,
 }
 
 impl Asks {
@@ -28,10 +30,16 @@ impl Asks {
         let window = window.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
         let request_delay_ns = text("request_delay").and_then(|span| span.parse::<Span>().ok());
         let request_delay_ns = request_delay_ns.map_or(0, |span| nanos(span.0));
+        let body = settings.get("body").is_some_and(|body| !body.is_null());
         match (kind, text("protocol")) {
-            ("head", _) | ("rw", None | Some("http")) => {
-                Self { method: method(), other_protocol: None, status_expected, window, request_delay_ns }
-            }
+            ("head", _) | ("rw", None | Some("http")) => Self {
+                method: method(),
+                other_protocol: None,
+                status_expected,
+                window,
+                request_delay_ns,
+                body,
+            },
             (kind, other) => Self {
                 method: None,
                 // Its heartbeats are frames.
@@ -39,6 +47,7 @@ impl Asks {
                 status_expected: false,
                 window,
                 request_delay_ns,
+                body: false,
             },
         }
     }
@@ -72,8 +81,9 @@ mod tests {
         assert!(asks("head", serde_json::json!({ "method": "HEAD" })).head());
         assert!(asks("rw", serde_json::json!({ "method": "GET", "window": 4 })).get());
         let framed = asks("rw", serde_json::json!({ "method": "GET", "protocol": "framed" }));
-        let late = serde_json::json!({ "method": "HEAD", "request_delay": "8s" });
-        assert_eq!(asks("head", late).request_delay_ns, 8_000_000_000);
+        let late = asks("head", serde_json::json!({ "method": "HEAD", "request_delay": "8s" }));
+        assert_eq!((late.request_delay_ns, late.body), (8_000_000_000, false));
+        assert!(asks("head", serde_json::json!({ "method": "POST", "body": "512B" })).body);
         assert_eq!((framed.method, framed.other_protocol.as_deref()), (None, Some("framed")));
     }
 }

@@ -179,6 +179,8 @@ pub struct WorkloadEvidence {
     pub close: ClosePolicy,
     /// Latency of `connect`, corrected.
     pub connect: Option<Quantiles>,
+    /// From the last byte of a request to the first of its answer, where it is measured apart.
+    pub first_byte: Option<Quantiles>,
     /// Latency of the main phase (total, round trip, heartbeat), corrected.
     pub main: Option<Quantiles>,
     /// Time from the host's wish to close to the end of a connection; `None` where it waited for none.

@@ -48,12 +48,13 @@ pub enum FindingId {
     ClosesIdle,
     MakesRoom,
     PathMtu,
+    BodyTimeout,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -82,6 +83,7 @@ impl FindingId {
         Self::ClosesIdle,
         Self::MakesRoom,
         Self::PathMtu,
+        Self::BodyTimeout,
         Self::UnexplainedFailures,
     ];
 
@@ -117,6 +119,7 @@ impl FindingId {
             Self::ClosesIdle => "closes_idle",
             Self::MakesRoom => "makes_room",
             Self::PathMtu => "path_mtu",
+            Self::BodyTimeout => "body_timeout",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

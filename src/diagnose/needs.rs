@@ -55,6 +55,7 @@ impl FindingId {
             | Self::ResetsRequests
             | Self::ClosesUnserved
             | Self::ClosesIdle
+            | Self::BodyTimeout
             | Self::UnexplainedFailures => &[Need::Attempts],
             Self::PathMtu => &[Need::Attempts, Need::Probes],
             Self::DeviceRebooted => &[Need::Restarts],

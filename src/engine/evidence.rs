@@ -117,6 +117,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
         closing: quantiles_of(Phase::Close),
+        first_byte: quantiles_of(Phase::FirstByte),
         tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
             connections: stats.tcp.connections,
             retransmissions: stats.tcp.retransmissions,

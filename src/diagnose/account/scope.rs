@@ -71,6 +71,7 @@ pub(super) fn explains(
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
         | FindingId::NagleDelay
+        | FindingId::BodyTimeout
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::UnexplainedFailures => false,

@@ -7,6 +7,7 @@
 mod abortive_close;
 mod accept_overflow;
 mod blocked_application;
+mod body_timeout;
 mod capture_incomplete;
 mod closes_idle;
 mod cut_requests;
@@ -63,7 +64,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 29] {
+pub const fn finding_catalogue() -> [FindingEntry; 30] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -93,6 +94,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 29] {
         closes_idle::ENTRY,
         makes_room::ENTRY,
         path_mtu::ENTRY,
+        body_timeout::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -130,6 +132,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(closes_idle::find(e));
     found.extend(makes_room::find(e));
     found.extend(path_mtu::find(e));
+    found.extend(body_timeout::find(e));
     found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
