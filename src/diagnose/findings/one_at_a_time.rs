@@ -50,7 +50,7 @@ fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
     let (closing, main) = (w.closing?, w.main?);
     let wait = closing.p50_ns;
     let constant = wait >= SECOND / 2 && closing.p90_ns.saturating_sub(wait) <= wait / 4;
-    let all = u128::from(wait) * u128::from(closing.count) * 10;
+    let all = (u128::from(wait) * u128::from(closing.count)).saturating_mul(10);
     let run = u128::from(w.end_ns.saturating_sub(w.start_ns));
     let one_by_one = all >= run * 7 && all <= run * 11;
     let others_waited = w.at_once >= 2 && main.p50_ns >= wait / 10 * 9;
