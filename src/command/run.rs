@@ -69,12 +69,10 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
     let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
-    if !only_listens {
-        if run.device.kind == DeviceKind::DialsIn {
-            return Err(Failed::usage(
-                "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
-            ));
-        }
+    if !only_listens && run.device.kind == DeviceKind::DialsIn {
+        return Err(Failed::usage(
+            "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
+        ));
     }
     for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
         run.sink.event(&Event::Notice { text });

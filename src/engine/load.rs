@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
+use super::first_look;
 use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
 use crate::connection::{Occupancy, PortPool};
 use crate::diagnose::HostEvidence;
-use crate::event::{Backlog, Event, Failure, IntentBook, SectionCourse, WorkloadId};
+use crate::event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
-use crate::stats::{ProbeOutcome, ProbeStats, Recorder};
+use crate::stats::{ProbeOutcome, Recorder};
 use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
@@ -63,7 +64,7 @@ pub(super) fn execute(
         let machine = Stalls::watch(clock);
         let prober = shared.prober(plan);
         if let Some(prober) = prober.as_ref().filter(|_| plan.looks_first) {
-            first_look(prober, &shared.stop).await.map_err(RunError::NotThere)?;
+            first_look::by_probe(prober, &shared.stop).await.map_err(RunError::NotThere)?;
         }
         let mut outcomes = Vec::new();
         let mut next_id: u16 = 0;
@@ -88,7 +89,14 @@ pub(super) fn execute(
             if group.is_empty() {
                 continue;
             }
-            outcomes.extend(run_group(&group, contexts, &shared, prober.as_ref(), events).await);
+            let recorders: Vec<_> = contexts.iter().map(|context| Rc::clone(&context.recorder)).collect();
+            let ended = run_group(&group, contexts, &shared, prober.as_ref(), events);
+            if plan.looks_first && prober.is_none() && outcomes.is_empty() {
+                let ended = first_look::by_attempts(&recorders, ended, &shared.stop).await;
+                outcomes.extend(ended.map_err(RunError::NotThere)?);
+            } else {
+                outcomes.extend(ended.await);
+            }
             tell_examination(events, course.as_mut(), &outcomes, shared.clock, || {
                 prober.as_ref().map(Prober::so_far)
             });
@@ -103,30 +111,6 @@ pub(super) fn execute(
         let host = machine.host(shared.late_connects.get());
         Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host })
     })
-}
-
-/// Waits until a TCP probe shows that the device is there, before figures are made of its absence: a connection of the
-/// run's own, captured as all others are. One that resets its connections is there, and the run shows what it does.
-async fn first_look(prober: &Prober, stop: &Stop) -> Result<(), Failure> {
-    const LONGEST: Duration = Duration::from_secs(5);
-    const EACH: Duration = Duration::from_millis(2);
-    let give_up = tokio::time::Instant::now() + LONGEST;
-    loop {
-        // The probes' tasks begin while this one sleeps.
-        tokio::time::sleep(EACH).await;
-        let ProbeStats::Measured(tcp) = prober.so_far().tcp else { return Ok(()) };
-        let met = |failure| tcp.failures.get(failure) > 0;
-        if tcp.answered > 0 || tcp.host_failures > 0 || met(Failure::ConnectReset) || stop.is_stopping() {
-            return Ok(());
-        }
-        let refused = [Failure::ConnectRefused, Failure::ConnectUnreachable].into_iter().find(|f| met(*f));
-        if let Some(failure) = refused {
-            return Err(failure);
-        }
-        if tokio::time::Instant::now() >= give_up {
-            return Err(Failure::ConnectTimeout);
-        }
-    }
 }
 
 /// What all workloads of a run have in common.

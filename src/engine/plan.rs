@@ -86,7 +86,7 @@ pub struct Plan {
     pub watch: WatchPlan,
     /// Which probes go along.
     pub probing: Probing,
-    /// Whether nothing is asked of a device that no TCP probe finds there at first.
+    /// Whether the run comes to nothing where the first TCP probes, or without them the first attempts, find no device.
     pub looks_first: bool,
     /// The twin, where the device is one: its link can be cut.
     #[cfg(target_os = "linux")]
