@@ -145,7 +145,14 @@ fn a_stranger_that_answers_no_frames_speaks_something_else_and_the_device_progra
     let mut w = dies_after(rw(0), 0, &[(Failure::ReadTimeout, 20)]);
     w.asks = Asks { other_protocol: Some("framed".into()), window: 1, ..Asks::default() };
     assert_eq!(Case::clean(w.clone()).ids(), [FindingId::BlockedApplication]);
-    assert_eq!(Case::clean(w).no_telemetry().ids(), [FindingId::OtherProtocol]);
+    assert_eq!(Case::clean(w.clone()).no_telemetry().ids(), [FindingId::OtherProtocol]);
+    // Who speaks something else accepts its clients: a full backlog is a program that hangs, by the packets or the probe.
+    let full = Case::clean(w.clone()).no_telemetry().anomaly(AnomalyId::SynUnanswered, 25);
+    assert_eq!(full.ids(), [FindingId::BlockedApplication]);
+    let probed = Case::clean(w).no_telemetry().with(|e| {
+        e.probes.tcp = Measured::Value(ProbeEvidence { answered: 6, ..probe(29) });
+    });
+    assert_eq!(probed.ids(), [FindingId::BlockedApplication]);
 }
 
 #[test]
@@ -191,6 +198,79 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert_eq!(Case::clean(half_open_with(|h| h.closed = Some((5, 20 * MS)))).ids(), [], "after each answer");
     let silent = Case::clean(half_open_with(|h| h.closed = Some((5, 2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
+}
+
+#[test]
+fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
+    let waits = |count| {
+        let two =
+            Quantiles { count, min_ns: 2 * S, p50_ns: 2 * S, p90_ns: 2 * S, p99_ns: 2 * S, max_ns: 2 * S };
+        let main = Some(Quantiles { p50_ns: 4 * S, ..two });
+        let head = WorkloadEvidence { at_once: 4, close: ClosePolicy::Wait, ..head(count) };
+        let w = WorkloadEvidence { start_ns: 0, end_ns: 30 * S, main, closing: Some(two), ..head };
+        Case::clean(w).no_telemetry()
+    };
+    assert_eq!(waits(15).ids(), [FindingId::BlockedApplication]);
+    assert!(statement(&waits(15)).contains("2.0 s for a client's close"), "{}", statement(&waits(15)));
+    assert_eq!(waits(60).ids(), [], "four at once, each of which waits");
+}
+
+#[test]
+fn full_size_pings_tell_a_path_that_swallows_large_answers_from_a_hang() {
+    let silent = dies_after(head_by_head(0), 0, &[(Failure::ReadTimeout, 3)]);
+    let pinged = |lost: u64, answered: u64| {
+        Case::clean(silent.clone()).no_telemetry().with(|e| {
+            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered });
+            e.probes.icmp = Measured::Value(ProbeEvidence { answered: 8 - lost, full_size, ..probe(8) });
+        })
+    };
+    assert_eq!(said(&pinged(0, 0)), [(FindingId::PathMtu, Severity::Error)]);
+    assert_eq!(pinged(0, 1).ids(), [FindingId::BlockedApplication]);
+    let lossy = pinged(4, 0).ids();
+    assert!(!lossy.contains(&FindingId::PathMtu), "a path that loses half of all: {lossy:?}");
+}
+
+#[test]
+fn answers_a_constant_time_after_a_body_are_a_time_out_and_slow_ones_are_not() {
+    let posts = |min_ns, body| {
+        let q = Quantiles { count: 20, min_ns, p50_ns: 1_002 * MS, p90_ns: S, p99_ns: 2 * S, max_ns: 2 * S };
+        let asks = Asks { body, ..asks("POST") };
+        Case::clean(WorkloadEvidence { asks, first_byte: Some(q), ..head(20) })
+    };
+    assert_eq!(said(&posts(S, true)), [(FindingId::BodyTimeout, Severity::Warning)]);
+    assert!(statement(&posts(S, true)).contains("1.0 s after"), "{}", statement(&posts(S, true)));
+    assert_eq!(posts(700 * MS, true).ids(), [], "a program that takes its time");
+    assert_eq!(posts(S, false).ids(), [], "no body");
+}
+
+/// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
+fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
+    let h = half_open_with(|h| {
+        h.silent = (0..12)
+            .map(|n| SilentEvidence {
+                since_ns: 5 * S + n * 20 * MS,
+                closed_after_ns: closed_after(n),
+                reclaimed: closed_after(n).is_some(),
+            })
+            .collect();
+        (h.silenced, h.served, h.unserved, h.exhausted) = (12, 12, 0, false);
+        h.during = Availability { attempts: 30, served: 30 };
+        (h.served_again_ns, h.sockets) = (None, None);
+    });
+    let h = WorkloadEvidence { failures: FailureCounts::default(), episodes: Vec::new(), ..h };
+    let w = fails_beside(WorkloadEvidence { at_once: 12, ..head(29) }, &[(Failure::EofBeforeResponse, 7)]);
+    Case::clean(w).no_telemetry().with(|e| e.workloads.push(h))
+}
+
+#[test]
+fn the_oldest_connection_that_is_closed_for_a_newcomer_is_information_and_explains_a_crowds_losses() {
+    let lru = crowded_out(|n| (n < 7).then_some(99 * MS));
+    assert_eq!(said(&lru), [(FindingId::MakesRoom, Severity::Info)]);
+    assert!(statement(&lru).contains("it holds 5 connections"), "{}", statement(&lru));
+    let newest = crowded_out(|n| (n >= 5).then_some(MS));
+    assert!(!newest.ids().contains(&FindingId::MakesRoom), "who closes the newcomer has no room");
+    let all = crowded_out(|_| Some(99 * MS));
+    assert!(!all.ids().contains(&FindingId::MakesRoom), "a time-out closes the last one as well");
 }
 
 /// Pings lost for four seconds, and anomalies of the device's between these seconds.

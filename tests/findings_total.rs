@@ -81,6 +81,7 @@ impl Dice {
             answered: self.n(),
             latency: self.maybe(Self::quantiles),
             silences: self.many(|d| Silence { from_ns: d.n(), to_ns: d.maybe(Self::n), lost: d.n() }),
+            full_size: self.maybe(|d| FullSize { bytes: d.small(), sent: d.n(), answered: d.n() }),
         })
     }
 
@@ -135,16 +136,39 @@ impl Dice {
             other_protocol: self.maybe(|_| "line".to_owned()),
             status_expected: self.yes(),
             window: self.small(),
+            request_delay_ns: self.n(),
+            body: self.yes(),
         }
     }
 
     fn half_open(&mut self) -> HalfOpenEvidence {
+        let h = self.any_half_open();
+        // A device in good order, which no dice make.
+        let silent = |since_ns, closed_after_ns: Option<u64>| SilentEvidence {
+            since_ns,
+            closed_after_ns,
+            reclaimed: closed_after_ns.is_some(),
+        };
+        if self.next().is_multiple_of(8) {
+            let silent = vec![silent(1, Some(2)), silent(2, Some(2)), silent(4, None)];
+            let (unserved, exhausted, during) = (0, false, Availability { attempts: 9, served: 9 });
+            return HalfOpenEvidence { silent, unserved, exhausted, during, ..h };
+        }
+        h
+    }
+
+    fn any_half_open(&mut self) -> HalfOpenEvidence {
         HalfOpenEvidence {
             silenced: self.small(),
             served: self.small(),
             unserved: self.small(),
             reclaimed: self.small(),
             closed: self.maybe(|d| (d.small(), d.n())),
+            silent: self.many(|d| SilentEvidence {
+                since_ns: d.n(),
+                closed_after_ns: d.maybe(Self::n),
+                reclaimed: d.yes(),
+            }),
             reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),
@@ -177,6 +201,8 @@ impl Dice {
             at_once: self.small(),
             connect: self.maybe(Self::quantiles),
             main: self.maybe(Self::quantiles),
+            closing: self.maybe(Self::quantiles),
+            first_byte: self.maybe(Self::quantiles),
             tcp: self.maybe(|d| TcpEvidence {
                 connections: d.n(),
                 retransmissions: d.n(),

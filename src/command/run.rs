@@ -69,13 +69,10 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
     let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
-    if !only_listens {
-        if run.device.kind == DeviceKind::DialsIn {
-            return Err(Failed::usage(
-                "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
-            ));
-        }
-        preflight(&run.device)?;
+    if !only_listens && run.device.kind == DeviceKind::DialsIn {
+        return Err(Failed::usage(
+            "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
+        ));
     }
     for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
         run.sink.event(&Event::Notice { text });
@@ -186,12 +183,15 @@ impl Ready<'_> {
             seed,
             watch,
             probing: if common.no_probes { Probing::Off } else { probing },
+            // A doctor has something to say of a device that is not there as well.
+            looks_first: probing == Probing::On && device.kind == DeviceKind::Address,
             #[cfg(target_os = "linux")]
             twin: device.twin(),
             control_token: device.control_token.clone(),
         };
         let outcome = engine::run(plan, &mut sink).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
+            RunError::NotThere(_) => not_there(&device),
             RunError::Runtime(_) => Failed::environment(error),
         })?;
         let log = sink.into_log();
@@ -324,27 +324,22 @@ fn source_is_here(source: Option<std::net::IpAddr>) -> Result<(), Failed> {
     )))
 }
 
-/// One look whether anything is there at all, before figures are made of its absence.
-fn preflight(device: &Device) -> Result<(), Failed> {
-    if device.kind != DeviceKind::Address {
-        return Ok(());
-    }
+/// Why no connection to the device came about, and what may help: what the system says by the next one.
+fn not_there(device: &Device) -> Failed {
     let address = device.endpoints.http;
     let limit = std::time::Duration::from_secs(5);
     match std::net::TcpStream::connect_timeout(&address, limit) {
-        Ok(_) => Ok(()),
-        // It took the connection and reset it before this look at it: it is there, and the run shows what it does.
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Err(Failed::environment(format!(
-                "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT){}",
-                ipv4_only(address)
-            )))
-        }
-        Err(error) => Err(Failed::environment(format!(
+        Ok(_) => Failed::environment(format!(
+            "{address} takes connections only now: the first ones were refused, or not answered for 5 s; try again"
+        )),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Failed::environment(format!(
+            "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT){}",
+            ipv4_only(address)
+        )),
+        Err(error) => Failed::environment(format!(
             "{address} cannot be reached: {error}{} (is the device up, on this network, and at that address?)",
             neighbour(&error, address)
-        ))),
+        )),
     }
 }
 

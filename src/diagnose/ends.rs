@@ -28,7 +28,8 @@ impl ResetCauses {
             matches!(o.id, AnomalyId::AbortiveClose | AnomalyId::RstAfterFin | AnomalyId::RstAfterHandshake);
         if is_reset && o.after_absence {
             self.after_absence += 1;
-            self.forgotten += u64::from(o.forgotten);
+            // A connection that the device had closed before is none that it forgot.
+            self.forgotten += u64::from(o.forgotten && o.id != AnomalyId::RstAfterFin);
             return;
         }
         if is_reset && o.unanswered_ns.is_some_and(|ns| ns >= SECOND) {

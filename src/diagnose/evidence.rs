@@ -179,8 +179,12 @@ pub struct WorkloadEvidence {
     pub close: ClosePolicy,
     /// Latency of `connect`, corrected.
     pub connect: Option<Quantiles>,
+    /// From the last byte of a request to the first of its answer, where it is measured apart.
+    pub first_byte: Option<Quantiles>,
     /// Latency of the main phase (total, round trip, heartbeat), corrected.
     pub main: Option<Quantiles>,
+    /// Time from the host's wish to close to the end of a connection; `None` where it waited for none.
+    pub closing: Option<Quantiles>,
     /// TCP_INFO of its connections as they closed; `None` where it could not be read.
     pub tcp: Option<TcpEvidence>,
     /// How often a closed loop waited for a free source port.
@@ -236,6 +240,8 @@ pub struct HalfOpenEvidence {
     pub reclaimed: u32,
     /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
     pub closed: Option<(u32, u64)>,
+    /// The silenced ones, in the order in which they fell silent.
+    pub silent: Vec<SilentEvidence>,
     /// Median time until it did.
     pub reclaim_p50_ns: Option<u64>,
     /// How long the host watched after the last silence.
@@ -252,6 +258,17 @@ pub struct HalfOpenEvidence {
     pub served_again_ns: Option<u64>,
     /// Sockets in use by the device's own account; `None` without telemetry that tells.
     pub sockets: Option<SocketsHeld>,
+}
+
+/// One connection on which the host fell silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SilentEvidence {
+    /// Since when.
+    pub since_ns: u64,
+    /// How long after that the device closed it by a FIN; `None` where it did not.
+    pub closed_after_ns: Option<u64>,
+    /// Whether the device is known to have taken it back, in whatever way.
+    pub reclaimed: bool,
 }
 
 /// How a well-behaved client fared.
@@ -433,6 +450,19 @@ pub struct ProbeEvidence {
     pub latency: Option<Quantiles>,
     /// Spells in which two or more probes in a row were lost, in the order of time.
     pub silences: Vec<Silence>,
+    /// Probes as large as the first hop carries; `None` where none were sent.
+    pub full_size: Option<FullSize>,
+}
+
+/// Probes as large as the first hop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSize {
+    /// Bytes of a packet, IP header included.
+    pub bytes: u32,
+    /// Those whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
 }
 
 /// A spell in which every probe of a kind was lost.

@@ -46,12 +46,15 @@ pub enum FindingId {
     ClosesUnserved,
     NagleDelay,
     ClosesIdle,
+    MakesRoom,
+    PathMtu,
+    BodyTimeout,
     UnexplainedFailures,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -78,6 +81,9 @@ impl FindingId {
         Self::ClosesUnserved,
         Self::NagleDelay,
         Self::ClosesIdle,
+        Self::MakesRoom,
+        Self::PathMtu,
+        Self::BodyTimeout,
         Self::UnexplainedFailures,
     ];
 
@@ -111,6 +117,9 @@ impl FindingId {
             Self::ClosesUnserved => "closes_unserved",
             Self::NagleDelay => "nagle_delay",
             Self::ClosesIdle => "closes_idle",
+            Self::MakesRoom => "makes_room",
+            Self::PathMtu => "path_mtu",
+            Self::BodyTimeout => "body_timeout",
             Self::UnexplainedFailures => "unexplained_failures",
         }
     }

@@ -37,7 +37,7 @@ impl FindingId {
     #[must_use]
     pub const fn needs(self) -> &'static [Need] {
         match self {
-            Self::HalfOpenNotReclaimed => &[Need::Silence],
+            Self::HalfOpenNotReclaimed | Self::MakesRoom => &[Need::Silence],
             Self::AbortiveClose
             | Self::TimewaitPortReuse
             | Self::FinWaitTimeout
@@ -55,7 +55,9 @@ impl FindingId {
             | Self::ResetsRequests
             | Self::ClosesUnserved
             | Self::ClosesIdle
+            | Self::BodyTimeout
             | Self::UnexplainedFailures => &[Need::Attempts],
+            Self::PathMtu => &[Need::Attempts, Need::Probes],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
             Self::HeapLow => &[Need::Heap],

@@ -196,10 +196,21 @@ impl<'a> Look<'a> {
                 if ended(Ending::Reset) + ended(Ending::NotEnded) > 0 { Mark::Bad } else { Mark::Unknown };
             return check(NAME, mark, format!("{sockets}; {}", self.no_packets()));
         };
-        let ours = |workload: Option<&str>| phases.iter().any(|w| Some(w.name.as_str()) == workload);
+        // What had to go for a newcomer was closed before an answer, and the request that was on its way met a RST.
+        let made_room = |w: &WorkloadOutcome, id| {
+            let unserved = [AnomalyId::ClosedUnserved, AnomalyId::RstAfterFin, AnomalyId::RstAfterHandshake]
+                .contains(&id);
+            unserved && self.made_room(w).0
+        };
+        let ours = |workload: Option<&str>, id| {
+            phases.iter().any(|w| Some(w.name.as_str()) == workload && !made_room(w, id))
+        };
         let mut bad: Vec<(AnomalyId, u64)> = Vec::new();
         for row in &seen.anomalies {
-            if row.class == AnomalyClass::Device && of_a_close(row.id) && ours(row.workload.as_deref()) {
+            if row.class == AnomalyClass::Device
+                && of_a_close(row.id)
+                && ours(row.workload.as_deref(), row.id)
+            {
                 match bad.iter_mut().find(|(id, _)| *id == row.id) {
                     Some((_, n)) => *n += row.connections,
                     None => bad.push((row.id, row.connections)),
@@ -253,8 +264,24 @@ impl<'a> Look<'a> {
         let w = self.tried(names::CROWD)?;
         let slowest = main_latency(w).and_then(|l| l.quantile_ns(1.0));
         let slowest = slowest.map_or_else(String::new, |ns| format!(", the slowest after {}", time(ns)));
-        let text = format!("{} with {} at once{slowest}{}", served(w, "request"), w.at_once, failures(w));
-        Some(check("many at once", good_if(all_served(w)), text))
+        let (made_room, room) = self.made_room(w);
+        let text =
+            format!("{} with {} at once{slowest}{}{room}", served(w, "request"), w.at_once, failures(w));
+        Some(check("many at once", good_if(all_served(w) || made_room), text))
+    }
+
+    /// Whether all that failed in a phase was closed to make room for others, and this in words.
+    fn made_room(&self, w: &WorkloadOutcome) -> (bool, &'static str) {
+        let rows = self.measured.account.iter().filter(|row| row.workload == w.name);
+        let made_room = FindingId::MakesRoom.name();
+        let all = self.found(FindingId::MakesRoom).is_some()
+            && w.stats.succeeded > 0
+            && rows.into_iter().all(|row| row.by.as_deref() == Some(made_room));
+        if all && w.stats.failures.of_device() > 0 {
+            (true, ": they made room for others")
+        } else {
+            (all, "")
+        }
     }
 
     fn after_reset(&self) -> Option<Check> {
@@ -268,6 +295,9 @@ impl<'a> Look<'a> {
         if self.closes_after_each() {
             let text = "none to hold: the device closes after each answer";
             return self.phase(names::SILENT).map(|_| check(NAME, Mark::Good, text));
+        }
+        if let Some(finding) = self.found(FindingId::MakesRoom) {
+            return Some(check(NAME, Mark::Good, finding.statement.clone()));
         }
         if let Some(h) = self.half_open() {
             let text = match h.limit {
@@ -323,7 +353,8 @@ impl<'a> Look<'a> {
             );
             // Where others are served all the while nobody is hurt, and a server with much room takes its time.
             let hurts = h.exhausted == Exhaustion::Yes && h.watched_ns >= h.expected_reclaim_ns;
-            let mark = match back == all && all > 0 {
+            let makes_room = self.found(FindingId::MakesRoom).is_some();
+            let mark = match (back == all && all > 0) || makes_room {
                 true => Mark::Good,
                 false if hurts => Mark::Bad,
                 false => Mark::Unknown,

@@ -38,7 +38,8 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
     if let Some(probes) = measured.probes {
         let sent = |stats: &ProbeStats| stats.measured().map_or(0, |stats| stats.sent);
         done.connections += sent(&probes.tcp);
-        done.datagrams = sent(&probes.icmp) + sent(&probes.telemetry);
+        let full = probes.icmp.measured().and_then(|stats| stats.full_size).map_or(0, |full| full.sent);
+        done.datagrams = sent(&probes.icmp) + full + sent(&probes.telemetry);
     }
     // The packets count what no program counts: payload of probes, and what was sent again.
     if let Some(Packets::Seen(seen)) = measured.packets

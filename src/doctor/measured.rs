@@ -1,6 +1,6 @@
 //! What there is to examine: all of a run that is over, or what the workloads that have ended came to.
 
-use crate::diagnose::Finding;
+use crate::diagnose::{AccountRow, Finding};
 use crate::engine::{Outcome, Packets, WorkloadOutcome};
 use crate::stats::ProbeOutcome;
 
@@ -14,6 +14,8 @@ pub(super) struct Measured<'a> {
     pub(super) packets: Option<&'a Packets>,
     /// What it means, as far as anybody has thought about it.
     pub(super) findings: &'a [Finding],
+    /// Who answers for what failed, as far as that is known.
+    pub(super) account: &'a [AccountRow],
 }
 
 impl<'a> Measured<'a> {
@@ -24,11 +26,12 @@ impl<'a> Measured<'a> {
             probes: outcome.probes.as_ref(),
             packets: Some(&outcome.packets),
             findings: &outcome.findings,
+            account: &outcome.account.rows,
         }
     }
 
     /// What is known of a run that goes on.
     pub(super) const fn so_far(workloads: &'a [WorkloadOutcome], probes: Option<&'a ProbeOutcome>) -> Self {
-        Self { workloads, probes, packets: None, findings: &[] }
+        Self { workloads, probes, packets: None, findings: &[], account: &[] }
     }
 }

@@ -74,7 +74,7 @@ fn of_one(outcome: &WorkloadOutcome) -> Service {
     /// Longer than a device takes for a small answer, also one that sleeps between beacons.
     const SLOW_NS: u64 = 1_500_000_000;
     let stats = &outcome.stats;
-    let failed = stats.failures.of_device();
+    let failed = stats.failures.of_device().saturating_sub(turned_away(outcome));
     let rows = stats.series.rows();
     let first_failure = rows.iter().position(|row| row.failures.of_device() > 0);
     let served_after = first_failure.is_none_or(|at| rows.iter().skip(at + 1).any(|row| row.succeeded > 0));
@@ -86,6 +86,13 @@ fn of_one(outcome: &WorkloadOutcome) -> Service {
         return Service::Badly;
     }
     Service::Well
+}
+
+/// Connections of a crowd that the device ended before an answer: who does that is at work, and has no room.
+fn turned_away(outcome: &WorkloadOutcome) -> u64 {
+    let ended = [Failure::EofBeforeResponse, Failure::ReadReset, Failure::WriteReset];
+    let of_crowd = || ended.into_iter().map(|failure| outcome.stats.failures.get(failure)).sum();
+    if outcome.name == names::CROWD { of_crowd() } else { 0 }
 }
 
 #[cfg(test)]

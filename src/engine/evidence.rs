@@ -6,14 +6,14 @@ use crate::diagnose::{
     self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
     Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
     OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
-    Quantiles, Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld,
+    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use crate::event::{DeviceSample, Losses};
 use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use crate::stats::{
     self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, ReclaimEvidence, Stage, Trend,
+    ProbeStats, Reading, ReclaimEvidence, SilencedConnection, Stage, Trend,
 };
 
 /// What a run left to be judged.
@@ -116,6 +116,8 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         close: ClosePolicy::of_settings(&of.settings),
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
+        closing: quantiles_of(Phase::Close),
+        first_byte: quantiles_of(Phase::FirstByte),
         tcp: (stats.tcp.connections > 0).then(|| TcpEvidence {
             connections: stats.tcp.connections,
             retransmissions: stats.tcp.retransmissions,
@@ -154,6 +156,7 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         unserved: of.unserved,
         reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
         closed: closed(of),
+        silent: of.connections.iter().map(silent).collect(),
         reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
         watched_ns: of.watched_ns,
         expected_reclaim_ns: of.expected_reclaim_ns,
@@ -162,6 +165,14 @@ fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
         exhausted: of.exhausted == Exhaustion::Yes,
         served_again_ns: of.served_again_ns,
         sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
+    }
+}
+
+fn silent(of: &SilencedConnection) -> SilentEvidence {
+    SilentEvidence {
+        since_ns: of.silent_ns,
+        closed_after_ns: of.reclaimed_after_ns.filter(|_| of.evidence == Some(ReclaimEvidence::Fin)),
+        reclaimed: of.reclaimed_after_ns.is_some(),
     }
 }
 
@@ -279,6 +290,11 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
                 .iter()
                 .map(|s| diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
                 .collect(),
+            full_size: stats.full_size.map(|full| diagnose::FullSize {
+                bytes: full.bytes,
+                sent: full.sent,
+                answered: full.answered,
+            }),
         }),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
+use super::first_look;
 use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
 use crate::clock::Clock;
@@ -59,9 +60,12 @@ pub(super) fn execute(
     let mut course = std::mem::replace(&mut plan.course, Box::new(EveryPhase));
     let plan = &*plan;
     let local = LocalSet::new();
-    let loaded = local.block_on(&runtime, async {
+    local.block_on(&runtime, async {
         let machine = Stalls::watch(clock);
         let prober = shared.prober(plan);
+        if let Some(prober) = prober.as_ref().filter(|_| plan.looks_first) {
+            first_look::by_probe(prober, &shared.stop).await.map_err(RunError::NotThere)?;
+        }
         let mut outcomes = Vec::new();
         let mut next_id: u16 = 0;
         let mut phases = plan.phases.iter().peekable();
@@ -85,7 +89,14 @@ pub(super) fn execute(
             if group.is_empty() {
                 continue;
             }
-            outcomes.extend(run_group(&group, contexts, &shared, prober.as_ref(), events).await);
+            let recorders: Vec<_> = contexts.iter().map(|context| Rc::clone(&context.recorder)).collect();
+            let ended = run_group(&group, contexts, &shared, prober.as_ref(), events);
+            if plan.looks_first && prober.is_none() && outcomes.is_empty() {
+                let ended = first_look::by_attempts(&recorders, ended, &shared.stop).await;
+                outcomes.extend(ended.map_err(RunError::NotThere)?);
+            } else {
+                outcomes.extend(ended.await);
+            }
             tell_examination(events, course.as_mut(), &outcomes, shared.clock, || {
                 prober.as_ref().map(Prober::so_far)
             });
@@ -98,9 +109,8 @@ pub(super) fn execute(
             tell_examination(events, course.as_mut(), &outcomes, shared.clock, || Some(prober.so_far()));
         }
         let host = machine.host(shared.late_connects.get());
-        Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host }
-    });
-    Ok(loaded)
+        Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host })
+    })
 }
 
 /// What all workloads of a run have in common.

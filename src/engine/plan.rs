@@ -10,7 +10,7 @@ use super::watch::WatchPlan;
 use crate::clock::Clock;
 use crate::connection::PortRange;
 use crate::diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use crate::event::{Endpoints, Examination};
+use crate::event::{Endpoints, Examination, Failure};
 use crate::observe::WireSummary;
 use crate::stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -86,6 +86,8 @@ pub struct Plan {
     pub watch: WatchPlan,
     /// Which probes go along.
     pub probing: Probing,
+    /// Whether the run comes to nothing where the first TCP probes, or without them the first attempts, find no device.
+    pub looks_first: bool,
     /// The twin, where the device is one: its link can be cut.
     #[cfg(target_os = "linux")]
     pub twin: Option<Arc<Twin>>,
@@ -258,6 +260,9 @@ pub enum RunError {
     /// A thread, a timer or a descriptor was refused.
     #[error("the system refused what a run needs: {0}")]
     Runtime(#[source] io::Error),
+    /// No connection to the device came about before the first workload.
+    #[error("the device cannot be reached: {}", .0.name())]
+    NotThere(Failure),
     /// A second Ctrl-C.
     #[error("given up: a second Ctrl-C")]
     Aborted,

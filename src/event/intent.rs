@@ -69,7 +69,7 @@ struct Noted {
     at_ns: i64,
     /// The initial sequence number of the host's SYN, once that has been seen.
     isn: Option<u32>,
-    /// When the device's last FIN came while the host was silent, nanoseconds since the Unix epoch.
+    /// When the device's first FIN came while the host was silent, nanoseconds since the Unix epoch.
     ended_ns: Option<i64>,
 }
 
@@ -124,6 +124,7 @@ impl IntentBook {
     pub fn intends(&self, port: u16, intent: Intent) {
         if let Some(known) = self.ports().get_mut(&port) {
             known.latest.entry.intent = intent;
+            known.latest.ended_ns = None;
         }
     }
 
@@ -176,11 +177,12 @@ impl IntentBook {
         let mut ports = self.ports();
         let noted = ports.get_mut(&port).and_then(|known| known.of_mut(isn));
         if let Some(noted) = noted.filter(|noted| noted.entry.intent == Intent::Silenced) {
-            noted.ended_ns = Some(at_ns);
+            // The silent host acknowledges none, so that it comes again and again.
+            noted.ended_ns.get_or_insert(at_ns);
         }
     }
 
-    /// When the device's last FIN came on the latest connection on `port` while the host was silent there, nanoseconds since
+    /// When the device's first FIN came on the latest connection on `port` while the host was silent there, nanoseconds since
     /// the Unix epoch.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
@@ -255,13 +257,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fin_counts_where_the_host_was_silent() {
+    fn a_silent_connection_ended_with_the_first_fin_of_its_own() {
         let book = IntentBook::default();
-        book.opens(4000, WorkloadId(2), Intent::Silenced, 0);
+        book.opens(4000, WorkloadId(2), Intent::Plain, 0);
         book.opened(4000, 7, 1);
+        book.device_ends(4000, Some(7), 3);
+        assert_eq!(book.device_ended(4000), None, "the host heard it");
+        book.intends(4000, Intent::Silenced);
         book.device_ends(4000, Some(7), 5);
+        book.device_ends(4000, Some(7), 9);
         assert_eq!(book.device_ended(4000), Some(5));
-        book.opens(4000, WorkloadId(2), Intent::Silenced, 9);
+        book.opens(4000, WorkloadId(2), Intent::Silenced, 20);
         assert_eq!(book.device_ended(4000), None);
     }
 }

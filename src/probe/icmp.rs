@@ -15,6 +15,15 @@ use crate::stats::ProbeStats;
 /// ICMP header and payload.
 const LENGTH: usize = 8 + 24;
 
+/// IPv4 header without options.
+const IPV4: usize = 20;
+
+/// The largest packet of a full-size probe: what Ethernet carries, and most devices' buffers hold.
+const ETHERNET: usize = 1_500;
+
+/// Full-size probes of a run: enough to tell a path that carries none from one that loses some.
+const FULL_SIZE: u16 = 10;
+
 /// Asks until it is dropped.
 pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, stats: Shared<ProbeStats>) {
     let echo = match Echo::open(config.target, config.source) {
@@ -34,7 +43,7 @@ pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, s
         tokio::select! {
             _ = tick.tick() => {
                 let number = pending.ask(Instant::now());
-                if echo.socket.send(&echo.request(number as u16)).await.is_err() {
+                if echo.socket.send(&echo.request(number as u16, LENGTH)).await.is_err() {
                     // No route, or the system's buffer is full: nothing was asked.
                     pending.take_back();
                     with(&stats, |stats| stats.host_failures += 1);
@@ -57,6 +66,38 @@ pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, s
                 }
             }
         }
+    }
+}
+
+/// Asks a few times by packets as large as the interface carries, one after the other: a path that carries less than that
+/// somewhere, and does not say so, answers small ones alone.
+pub(super) async fn full_size(config: ProbeConfig, interval: Duration, stats: Shared<ProbeStats>) {
+    let Ok(echo) = Echo::open(config.target, config.source) else { return };
+    let Some(bytes) = echo.largest() else { return };
+    let mut tick = tokio::time::interval(interval);
+    let mut buffer = [0; ETHERNET + IPV4];
+    // Other numbers than those of the small ones, whose answers a raw socket sees as well.
+    for number in (0..FULL_SIZE).map(|n| n | 0x8000) {
+        tick.tick().await;
+        if echo.socket.send(&echo.request(number, bytes - IPV4)).await.is_err() {
+            return;
+        }
+        let answer = async {
+            loop {
+                let received = echo.socket.recv(&mut buffer).await;
+                let packet = received.ok().and_then(|n| buffer.get(..n)).unwrap_or_default();
+                if echo.reply(packet) == Some(number) {
+                    return;
+                }
+            }
+        };
+        let answered = tokio::time::timeout(config.timeout.min(interval), answer).await.is_ok();
+        with(&stats, |stats| {
+            let full = stats.full_size.get_or_insert_default();
+            full.bytes = bytes as u32;
+            full.sent += 1;
+            full.answered += u64::from(answered);
+        });
     }
 }
 
@@ -108,8 +149,23 @@ impl Echo {
         Ok(Self { socket: UdpSocket::from_std(socket.into())?, by, kind, v6: target.is_ipv6(), identifier })
     }
 
-    fn request(&self, number: u16) -> [u8; LENGTH] {
-        let mut packet = [0; LENGTH];
+    /// The largest IPv4 packet that the interface to this address carries, up to Ethernet's; `None` where the system does
+    /// not tell.
+    #[cfg(target_os = "linux")]
+    fn largest(&self) -> Option<usize> {
+        use nix::sys::socket::{getsockopt, sockopt};
+        let mtu = usize::try_from(getsockopt(&self.socket, sockopt::IpMtu).ok()?).ok()?;
+        (!self.v6 && mtu > IPV4 + LENGTH).then_some(mtu.min(ETHERNET))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    const fn largest(&self) -> Option<usize> {
+        None
+    }
+
+    /// A request whose ICMP part has this length.
+    fn request(&self, number: u16, length: usize) -> Vec<u8> {
+        let mut packet = vec![0; length.max(LENGTH)];
         packet[0] = if self.v6 { 128 } else { 8 };
         packet[4..6].copy_from_slice(&self.identifier.to_be_bytes());
         packet[6..8].copy_from_slice(&number.to_be_bytes());

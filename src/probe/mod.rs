@@ -166,6 +166,10 @@ impl Prober {
                 Rc::clone(&icmp),
             )));
         }
+        if let Some(interval) = config.icmp_interval {
+            let icmp = Rc::clone(&icmp);
+            others.push(tasks.spawn_local(icmp::full_size(config.clone(), interval, icmp)));
+        }
         let tcp = unavailable("switched off");
         if let Some(interval) = config.tcp_interval {
             others.push(tasks.spawn_local(tcp::run(

@@ -74,10 +74,23 @@ pub struct ProbeKindStats {
     last_answered_sent_ns: Option<u64>,
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
     pub failures: FailureCounts,
+    /// Probes as large as the path is said to carry, beside the small ones; `None` where none were sent.
+    pub full_size: Option<FullSize>,
     /// From sending to the answer.
     pub latency: Latency,
     /// Bounded series.
     pub series: ProbeSeries,
+}
+
+/// Probes as large as the first hop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSize {
+    /// Bytes of a packet, IP header included.
+    pub bytes: u32,
+    /// Those whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
 }
 
 /// Whether a time without answers is over.
@@ -109,6 +122,7 @@ impl ProbeKindStats {
             last_answer_ns: start_ns,
             last_answered_sent_ns: None,
             failures: FailureCounts::default(),
+            full_size: None,
             latency: Latency::default(),
             series: ProbeSeries::new(start_ns),
         }

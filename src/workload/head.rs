@@ -202,8 +202,8 @@ impl Workload for Head {
 }
 
 /// How long a device of which nothing is known is waited for: a FIN that was lost once comes again within that (lwIP's
-/// first time-out is 1.5 s). One that has closed before is waited for as long as for a response.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+/// first time-out is 1.5 s), and the Arduino core's server waits 2 s for its client's close before its own. One that has closed before is waited for as long as for a response.
+const FIRST_PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// How long a device that has ignored `Connection: close` every time is still waited for: it may yet honour it.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);

@@ -1,9 +1,11 @@
 //! Connections: how many are held, how they end, who gets one.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use espstress::report::ProbeKind;
 
 use crate::common::scripted::{Peer, scripted, serial};
 use crate::{DOCTOR, LONG_DOCTOR, run};
@@ -12,6 +14,37 @@ fn answer_all(peer: &mut Peer) {
     while let Some(request) = peer.request() {
         peer.answer(&request, "200 OK", "hello");
     }
+}
+
+/// Seven sessions, as esp_http_server keeps them without lru_purge_enable; with all of them taken a client waits in the
+/// backlog, or is accepted and closed at once.
+fn seven_sessions(turns_away: bool) -> SocketAddr {
+    let held = Arc::new(AtomicUsize::new(0));
+    serial(5, move |mut peer| {
+        if turns_away && held.load(Ordering::Acquire) >= 7 {
+            return;
+        }
+        while held.load(Ordering::Acquire) >= 7 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        held.fetch_add(1, Ordering::AcqRel);
+        let held = Arc::clone(&held);
+        std::thread::spawn(move || {
+            answer_all(&mut peer);
+            drop(peer);
+            held.fetch_sub(1, Ordering::AcqRel);
+        });
+    })
+}
+
+#[test]
+fn seven_sessions_that_silent_clients_keep_are_named() {
+    run(LONG_DOCTOR, seven_sessions(false)).fails_with(&["half_open_not_reclaimed"]);
+}
+
+#[test]
+fn seven_sessions_that_silent_clients_keep_are_named_where_others_are_turned_away() {
+    run(LONG_DOCTOR, seven_sessions(true)).fails_with(&["half_open_not_reclaimed"]);
 }
 
 /// A sketch on WiFiServer: reads the first line, prints a page, and stops the client, which resets the connection.
@@ -75,7 +108,18 @@ fn least_recently_used() -> SocketAddr {
 #[test]
 fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
     let server = least_recently_used();
-    run("half-open -c 12 --watch-reclaim 5s", server).passes().never_says(&["no socket came back"]);
+    run("half-open -c 12 --watch-reclaim 5s", server)
+        .passes()
+        .says(&["makes room for newcomers: it holds"])
+        .never_says(&["no socket came back"]);
+}
+
+#[test]
+fn the_doctor_calls_a_device_healthy_that_makes_room_for_newcomers() {
+    run(DOCTOR, least_recently_used())
+        .passes()
+        .says(&["makes room for newcomers"])
+        .never_says(&["without a free socket"]);
 }
 
 /// One client at a time: 5 s for its request, then 2 s for its close, as the old HTTP server of the Arduino core.
@@ -94,7 +138,53 @@ fn one_client_at_a_time() -> SocketAddr {
 fn a_server_that_one_silent_client_stops_is_named() {
     run("half-open -c 4 --watch-reclaim 5s", one_client_at_a_time())
         .fails_with(&["blocked_application"])
-        .says(&["one client at a time"]);
+        .says(&["one client at a time: it waits 2.0 s for a client that has fallen silent"]);
+}
+
+#[test]
+fn a_server_that_waits_for_each_client_to_close_serves_one_at_a_time() {
+    run("head --close wait -c 4 -n 12", one_client_at_a_time())
+        .fails_with(&["blocked_application"])
+        .says(&["one client at a time: it waits 2.0 s for a client's close"]);
+}
+
+/// Pages, and beside them connections on which a browser asks nothing for 8 s.
+const WITH_A_SPARE: &str = r#"
+name = "spare"
+
+[[phase]]
+name = "page"
+kind = "head"
+rate = "2/s"
+duration = "14s"
+connections = 4
+
+[[phase]]
+name = "spare"
+kind = "head"
+start = "with-previous"
+count = 2
+connections = 1
+request_delay = "8s"
+"#;
+
+#[test]
+fn a_spare_connection_without_a_request_shows_that_one_is_served_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spare.toml");
+    std::fs::write(&file, WITH_A_SPARE).unwrap();
+    let scenario = format!("run {}", file.display());
+    let to = |server: SocketAddr| crate::said(&scenario, &["-t", &server.to_string()]);
+    to(one_client_at_a_time())
+        .fails_with(&["blocked_application"])
+        .says(&["one client at a time", "for a client's request"]);
+    // Who serves others meanwhile closes an idle connection, and no more.
+    let several = scripted(|mut peer| {
+        peer.without_delay();
+        peer.wait_at_most(Duration::from_secs(5));
+        answer_all(&mut peer);
+    });
+    to(several).passes().says(&["closes idle connections"]);
 }
 
 /// Keeps its connections whatever the client asks for.
@@ -103,6 +193,29 @@ fn ignores_connection_close() -> SocketAddr {
         peer.without_delay();
         answer_all(&mut peer);
     })
+}
+
+/// Each connection and each request is counted.
+#[test]
+fn a_device_counts_exactly_what_was_asked_for() {
+    let seen = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let counts = Arc::clone(&seen);
+    let server = scripted(move |mut peer| {
+        peer.without_delay();
+        counts[0].fetch_add(1, Ordering::AcqRel);
+        while let Some(request) = peer.request() {
+            counts[1].fetch_add(1, Ordering::AcqRel);
+            peer.answer(&request, "200 OK", "hello");
+        }
+    });
+    let counted = || seen.each_ref().map(|n| n.swap(0, Ordering::AcqRel));
+    run("head -n 60 --no-probes", server).passes().counts("head", 60, 60);
+    assert_eq!(counted(), [60, 60]);
+    let one = run("head -n 60", server);
+    let probes =
+        one.passes().report.probes.iter().find(|probe| probe.kind == ProbeKind::TcpConnect).unwrap().sent;
+    assert_eq!(counted(), [60 + probes, 60]);
+    assert!(one.report.not_judged.is_empty(), "{:?}", one.report.not_judged);
 }
 
 #[test]

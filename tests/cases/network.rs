@@ -122,6 +122,39 @@ in_a_network! {
         said("head -c 6 --rate 20/s -d 18s", &[DEVICE]).fails_with(&["device_rebooted"]).never_says(&RADIO);
     }
 
+    a_path_that_swallows_full_frames_is_no_hang {
+        // host - switch - device: the switch's port to the device carries no more than 1400 bytes.
+        let (device, switch) = (Namespace::new(), Namespace::new());
+        ip("link set lo up");
+        ip(&format!("link add vh type veth peer name left netns {}", switch.id()));
+        switch.ip(&format!("link add right mtu 1400 type veth peer name vd netns {}", device.id()));
+        switch.ip("link add name switch type bridge");
+        for port in ["left", "right"] {
+            switch.ip(&format!("link set {port} master switch"));
+            switch.ip(&format!("link set {port} up"));
+        }
+        switch.ip("link set switch up");
+        // Each segment is a frame of its own: a bridge passes on what a card would cut up.
+        for arguments in [
+            "link set lo up",
+            "addr add 10.77.0.2/24 dev vd",
+            "link set vd mtu 1500",
+            "link set vd gso_max_segs 1",
+            "link set vd up",
+        ] {
+            device.ip(arguments);
+        }
+        for arguments in ["addr add 10.77.0.1/24 dev vh", "link set vh gso_max_segs 1", "link set vh up"] {
+            ip(arguments);
+        }
+        let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0");
+        let Some(_server) = at(&device, include_str!("page.py"), &[]) else { return };
+        said("head --method GET -n 10", &[DEVICE]).passes();
+        said("head --method GET --path /big -n 3 --timeout-read 2s", &[DEVICE])
+            .fails_with(&["path_mtu"])
+            .never_says(&["hangs"]);
+    }
+
     an_address_that_nobody_has_is_told_as_that {
         let _device = cable();
         let (told, status) = failure(&espstress_with("head -n 2 --no-gate 10.77.0.9"));

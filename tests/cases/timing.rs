@@ -91,3 +91,35 @@ fn an_upload_that_is_taken_passes() {
     });
     run("head --method POST --body 1KiB -n 60", server).passes().counts("head", 60, 60);
 }
+
+/// Reads until nothing has come for a second, as a program does that does not know how much there is.
+fn reads_until_it_times_out(one_segment_is_enough: bool) -> SocketAddr {
+    scripted(move |mut peer: Peer| {
+        peer.without_delay();
+        while peer.receive().is_some() {
+            let first = peer.take();
+            let whole = one_segment_is_enough && first.len() < 1_000;
+            if first.starts_with(b"POST") && !whole {
+                peer.wait_at_most(Duration::from_secs(1));
+                while peer.receive().is_some() {}
+                peer.wait_at_most(Duration::from_secs(60));
+                peer.take();
+            }
+            let body = if first.starts_with(b"HEAD") { "" } else { "hello" };
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}"));
+        }
+    })
+}
+
+#[test]
+fn an_answer_that_follows_a_body_by_a_time_out_is_named() {
+    let post = |server, size| run(&format!("head --method POST --body {size} -n 6"), server);
+    post(reads_until_it_times_out(false), "512")
+        .blames(&["body_timeout"])
+        .says(&["1.0 s after its last segment (of 1)"]);
+    // Only a body that does not fit into the first segment is waited for.
+    let server = reads_until_it_times_out(true);
+    post(server, "512").blames(&[]);
+    post(server, "100KiB").blames(&["body_timeout"]).says(&["1.0 s after its last segment"]);
+    run("head -n 6", server).blames(&[]);
+}

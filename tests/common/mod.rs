@@ -104,6 +104,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
             syn_deadline: Duration::from_secs(5),
         },
         probing: Probing::Off,
+        looks_first: false,
         #[cfg(target_os = "linux")]
         twin: None,
         control_token: None,

@@ -203,6 +203,7 @@ pub(crate) fn probe(sent: u64) -> ProbeEvidence {
             max_ns: 12 * MS,
         }),
         silences: Vec::new(),
+        full_size: None,
     }
 }
 
@@ -318,6 +319,7 @@ pub(crate) fn half_open() -> WorkloadEvidence {
         unserved: 6,
         reclaimed: 5,
         closed: None,
+        silent: Vec::new(),
         reclaim_p50_ns: Some(19_300 * MS),
         watched_ns: 60 * S,
         expected_reclaim_ns: 19 * S,

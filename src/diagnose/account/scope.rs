@@ -59,16 +59,19 @@ pub(super) fn explains(
         }
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
         FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
-        | FindingId::PipeliningLost => answers_otherwise(e, w, id, failure),
+        | FindingId::PipeliningLost
+        | FindingId::ClosesIdle
+        | FindingId::MakesRoom => answers_otherwise(e, w, id, failure),
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
         | FindingId::NagleDelay
-        | FindingId::ClosesIdle
+        | FindingId::BodyTimeout
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::UnexplainedFailures => false,

@@ -18,9 +18,9 @@
 //! either.
 
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use super::FindingEntry;
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
+use super::{FindingEntry, makes_room};
 use crate::event::{AnomalyClass, AnomalyId, Failure};
 
 const FEW: u64 = 3;
@@ -56,13 +56,15 @@ fn crowded(w: &WorkloadEvidence) -> bool {
     under_way >= u128::from(w.end_ns.saturating_sub(w.start_ns))
 }
 
-/// Connections that ended before an answer, as far as that shows a refused accept.
+/// Connections that ended before an answer, as far as that shows a refused accept: one that made room for a newcomer had
+/// been accepted.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
     let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
     // What meets clients that come one after the other as well has another cause.
     let anyway = signs::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
-    if shows && crowded(w) && !anyway { cut(w) } else { 0 }
+    let overflows = shows && crowded(w) && !anyway && !makes_room::explains(e, w);
+    if overflows { cut(w) } else { 0 }
 }
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.

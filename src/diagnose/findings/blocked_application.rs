@@ -7,7 +7,8 @@
 //! - nothing was ever served although connections stood, or although ping works;
 //! - standing connections stop being answered;
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
-//! - a single silent client (or none at all) kept every other one from being served.
+//! - a single silent client (or none at all) kept every other one from being served, for good or for as long as the program
+//!   waits for it (`one_at_a_time`).
 //!
 //! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an
 //! answer. There the program serves several at once, and what is missing is a socket: two or more connections
@@ -23,6 +24,7 @@ use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Untold, WorkloadEvidence,
     WorkloadKind,
 };
+use super::one_at_a_time::{self, OneAtATime};
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
@@ -49,6 +51,8 @@ pub(super) enum Proof {
     NotReading,
     /// One silent client keeps all others out.
     OneClient,
+    /// One client keeps all others waiting for a time.
+    OneAtATime(OneAtATime),
     /// Nothing was ever served.
     NeverServed,
     /// Ping works, and no handshake ever completed.
@@ -63,6 +67,9 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     let link_explains = signs::stack(e) == Stack::Silent;
     if reads_no_more(e, link_explains) {
         return Some(Proof::NotReading);
+    }
+    if let Some(one) = one_at_a_time::seen(e) {
+        return Some(Proof::OneAtATime(one));
     }
     if e.workloads.iter().filter_map(|w| w.half_open.as_ref()).any(|h| one_client_only(e, h)) {
         return Some(Proof::OneClient);
@@ -174,6 +181,7 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                              device still takes connections."
                 .into()
         }
+        Proof::OneAtATime(one) => one.statement(),
         Proof::NeverServed => {
             "The device takes connections and requests, and its program answers none.".into()
         }
@@ -194,6 +202,7 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "one client at a time, with a blocking recv() that has no time-out",
             "set SO_RCVTIMEO on each accepted socket and serve clients in tasks of their own, or with select()",
         ),
+        Proof::OneAtATime(_) => (one_at_a_time::CAUSE, one_at_a_time::CHANGE),
         Proof::NoHandshake => (
             "its backlog is full of connections that the program does not accept, because it hangs; or a filter \
              drops SYNs on the way",
@@ -293,6 +302,7 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
                 h.during.attempts
             ));
         }
+        lines.extend(one_at_a_time::in_figures(e, w));
     }
     lines.extend(signs::heap_step(e).map(signs::step_in_words));
     for (name, kind) in [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry)] {

@@ -2,18 +2,17 @@
 //! servers have it; clients have to be ready for it.
 //!
 //! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
-//! FINs on connections on which the host had fallen silent. A server that makes room for a newcomer closes the oldest of
-//! these sooner than it would otherwise.
+//! FINs on connections on which the host had fallen silent, or had not sent a first request for a second or more.
 //!
-//! Neighbours: a device that closes after each answer says so in its answer; one that closes while a request is under way
+//! Neighbours: a device that closes the oldest to make room for a newcomer (`makes_room`); a device that closes after each answer says so in its answer; one that closes while a request is under way
 //! fails it.
 //!
 //! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
 
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
-use super::{FindingEntry, signs};
-use crate::event::IdleCloses;
+use super::{FindingEntry, makes_room, signs};
+use crate::event::{Failure, IdleCloses};
 
 const TWICE: u64 = 2;
 /// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
@@ -28,6 +27,13 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     change: "nothing in the device; a client looks for a FIN before it writes to an idle connection, and opens another",
 };
 
+/// What a request meets that comes once the device has closed its connection.
+pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
+    use Failure as F;
+    let closed = w.unserved.is_some_and(|unserved| unserved.closed.not_sent > 0);
+    w.asks.late() && closed && matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset)
+}
+
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen: Vec<(&WorkloadEvidence, IdleCloses)> = signs::exchanges(e)
         .filter_map(|w| Some((w, w.idle_closes?)))
@@ -37,11 +43,18 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .workloads
         .iter()
         .filter_map(|w| {
-            let (closed, least_ns) = w.half_open.as_ref()?.closed?;
+            let half_open = w.half_open.as_ref().filter(|h| !makes_room::is_seen(h))?;
+            let (closed, least_ns) = half_open.closed?;
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();
     let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
+    let unasked: Vec<(&WorkloadEvidence, u64)> = signs::exchanges(e)
+        .filter(|w| w.asks.late())
+        .filter_map(|w| Some((w, w.unserved?.closed.not_sent)))
+        .filter(|(_, closed)| *closed > 0)
+        .collect();
+    let found = found.chain(unasked.iter().map(|(w, _)| w.asks.request_delay_ns));
     // A silent connection shows the time itself; one that was found closed was closed sooner.
     let exact = silent.iter().map(|(_, _, least_ns)| *least_ns).min();
     let least = exact.or_else(|| found.min())?;
@@ -64,6 +77,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(idle.count, "connection"),
             time(idle.median_us.saturating_mul(1_000)),
             time(idle.min_us.saturating_mul(1_000))
+        )
+    }));
+    evidence.extend(unasked.iter().map(|(w, closed)| {
+        format!(
+            "{}: {} closed before their first request, which came {} after the handshake",
+            w.name,
+            things(*closed, "connection"),
+            time(w.asks.request_delay_ns)
         )
     }));
     Some(Finding {

@@ -58,7 +58,8 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| failure == Failure::EofBeforeResponse);
     let (cause, change) = if signs::ever_served(e) {
         (
-            "an error path, a missing handler, or no free session: the program closes without an answer",
+            "an error path, a missing handler, or no free session: the program closes without an answer; one that makes room \
+             for newcomers does so as well, which half-open tells",
             CLOSES.change.to_owned(),
         )
     } else if signs::exchanges(e).all(|w| w.asks.head()) {

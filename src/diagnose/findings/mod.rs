@@ -7,6 +7,7 @@
 mod abortive_close;
 mod accept_overflow;
 mod blocked_application;
+mod body_timeout;
 mod capture_incomplete;
 mod closes_idle;
 mod cut_requests;
@@ -23,9 +24,12 @@ mod http_errors;
 mod link_outages;
 mod lossy_link;
 mod lost_resets;
+mod makes_room;
 mod malformed_response;
 mod nagle_delay;
+mod one_at_a_time;
 mod other_protocol;
+mod path_mtu;
 mod pipelining_lost;
 mod power_save;
 mod rest;
@@ -60,7 +64,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 27] {
+pub const fn finding_catalogue() -> [FindingEntry; 30] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -88,6 +92,9 @@ pub const fn finding_catalogue() -> [FindingEntry; 27] {
         cut_requests::CLOSES,
         nagle_delay::ENTRY,
         closes_idle::ENTRY,
+        makes_room::ENTRY,
+        path_mtu::ENTRY,
+        body_timeout::ENTRY,
         unexplained::ENTRY,
     ]
 }
@@ -123,6 +130,9 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(lossy_link::find(e, trouble));
     found.extend(host_limited::find(e));
     found.extend(closes_idle::find(e));
+    found.extend(makes_room::find(e));
+    found.extend(path_mtu::find(e));
+    found.extend(body_timeout::find(e));
     found.extend(nagle_delay::find(e));
     found.extend(trouble.map(|trouble| trouble.finding(e)));
     found.extend(capture_incomplete::find(e, &found));
@@ -172,6 +182,8 @@ pub(super) fn answers_otherwise(
         FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
         FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
         FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
+        FindingId::ClosesIdle => closes_idle::fails_so(w, failure),
+        FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,
     }
 }
@@ -204,13 +216,17 @@ fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
     if device_unreachable::happened(e) {
         return Some(Trouble::Unreachable);
     }
+    // What the path swallows is not the program's silence.
+    if path_mtu::happened(e) {
+        return None;
+    }
     let blocked = blocked_application::proof(e);
     // The packets, or a single client, show these without doubt.
     // Without memory a segment is dropped as it comes in, whatever the program does.
     let dropped = heap_low::happened(e) && !blocked_application::shuts_its_window(e);
     match blocked {
         Some(proof @ Proof::NotReading) if !dropped => return Some(Trouble::Blocked(proof)),
-        Some(proof @ Proof::OneClient) => return Some(Trouble::Blocked(proof)),
+        Some(proof @ (Proof::OneClient | Proof::OneAtATime(_))) => return Some(Trouble::Blocked(proof)),
         _ => {}
     }
     if let Some(proof) = half_open::proof(e) {

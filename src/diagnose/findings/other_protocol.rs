@@ -5,7 +5,7 @@
 //! that says that the device runs a program that speaks it.
 //!
 //! Neighbours: `blocked_application`: a device that tells its stack or its telemetry runs this project's program, and
-//! speaks all of them.
+//! speaks all of them; one that does not accept leaves SYNs unanswered, and who speaks something else accepts.
 //!
 //! Severity: an error, because not one figure of the run is the device's.
 
@@ -14,6 +14,9 @@ use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest, signs};
 use crate::event::{AnomalyId, Failure};
+
+/// SYNs that go unanswered: the host repeats each before it counts as that.
+const FEW: u64 = 3;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::OtherProtocol,
@@ -37,7 +40,15 @@ pub(super) fn happens_to(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     // A program that speaks something else reads what it is sent all the same.
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| signs::of_device(e, id).count == 0);
-    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads
+    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+}
+
+/// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask
+/// nothing as well, and then SYNs go unanswered.
+fn accepts(e: &Evidence<'_>) -> bool {
+    let unanswered = signs::of_device(e, AnomalyId::SynUnanswered).connections;
+    let most_missed = e.probes.tcp.value().is_some_and(|tcp| tcp.answered.saturating_mul(2) < tcp.sent);
+    unanswered < FEW && !(most_missed && signs::stack(e) == signs::Stack::Answers)
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {

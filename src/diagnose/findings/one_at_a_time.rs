@@ -1,0 +1,126 @@
+//! A program that serves one client at a time and waits for it: a part of `blocked_application`.
+//!
+//! Evidence, any of these:
+//! - the host waits for the device to close, each close takes the same long time, and all of these together fill the run,
+//!   though several clients were there: while the program waits for one to close, nobody else is served;
+//! - a client that is silent after its request keeps every other one waiting until the device gives it up;
+//! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
+//!   goes on as soon as it has closed it.
+//!
+//! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
+//! without a time-out serves nobody any more.
+//!
+//! Thresholds: half a second, longer than a close takes on any link; a constant wait, its 90th percentile within a fourth
+//! of the median; closes that fill seven tenths of the run, and not more than all of it but for figures that are rounded.
+
+use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
+use super::signs::{self, SECOND};
+use super::text::{things, time};
+
+/// For what, and for how long, the program waits while nobody else is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OneAtATime {
+    /// For a client's request.
+    request_ns: Option<u64>,
+    /// For a client's close.
+    close_ns: Option<u64>,
+    /// For a client that is silent after its request.
+    silent_ns: Option<u64>,
+}
+
+pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and for its close, and only then accepts the next; browsers open \
+     connections on which they ask nothing at first";
+
+pub(super) const CHANGE: &str = "serve clients in tasks of their own, or with select(); close at once after the answer; until then a shorter \
+     SO_RCVTIMEO keeps the others waiting less";
+
+pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
+    let half_open = |w: &WorkloadEvidence| while_silent(e, w.half_open.as_ref()?);
+    let one = OneAtATime {
+        request_ns: signs::exchanges(e).filter_map(|w| before_a_request(e, w)).max(),
+        close_ns: signs::exchanges(e).filter_map(before_a_close).max(),
+        silent_ns: e.workloads.iter().filter_map(half_open).max(),
+    };
+    (one != OneAtATime::default()).then_some(one)
+}
+
+/// The wait for each close, where these waits one after the other fill a workload of several clients.
+fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
+    const FEW: u64 = 3;
+    let (closing, main) = (w.closing?, w.main?);
+    let wait = closing.p50_ns;
+    let constant = wait >= SECOND / 2 && closing.p90_ns.saturating_sub(wait) <= wait / 4;
+    let all = (u128::from(wait) * u128::from(closing.count)).saturating_mul(10);
+    let run = u128::from(w.end_ns.saturating_sub(w.start_ns));
+    let one_by_one = all >= run * 7 && all <= run * 11;
+    let others_waited = w.at_once >= 2 && main.p50_ns >= wait / 10 * 9;
+    (w.close == ClosePolicy::Wait && closing.count >= FEW && constant && one_by_one && others_waited)
+        .then_some(wait)
+}
+
+/// How long a silent client kept the others out, where the device gave it up and went on.
+fn while_silent(e: &Evidence<'_>, h: &HalfOpenEvidence) -> Option<u64> {
+    let made_for_one = e.device.capacity == Some(1);
+    let alone = h.served == 1 && h.unserved > 0 && h.exhausted && h.during.served <= 1;
+    let given_up = h.silent.first().and_then(|first| first.closed_after_ns).or(h.served_again_ns);
+    given_up.filter(|_| alone && !made_for_one && h.before.served > 0)
+}
+
+/// How long the program was silent towards all while connections without a request stood, and others asked.
+fn before_a_request(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
+    let closed = late.unserved?.closed.not_sent;
+    if !late.asks.late() || closed == 0 {
+        return None;
+    }
+    let idle = e.idle.as_ref()?.iter().filter(|q| q.from_ns < late.end_ns && q.to_ns > late.start_ns);
+    let idle = idle.filter(|q| q.to_ns < u64::MAX).map(|q| q.to_ns.saturating_sub(q.from_ns));
+    let waits: Vec<u64> = idle.filter(|ns| *ns >= SECOND && *ns <= late.asks.request_delay_ns).collect();
+    let longest = *waits.iter().max()?;
+    // Another workload asked all the while.
+    let waited = |w: &WorkloadEvidence| {
+        let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
+        !std::ptr::eq(w, late)
+            && beside
+            && w.succeeded > 0
+            && w.main.is_some_and(|main| main.max_ns >= longest / 2)
+    };
+    (waits.len() as u64 >= closed && signs::exchanges(e).any(waited)).then_some(longest)
+}
+
+impl OneAtATime {
+    pub(super) fn statement(self) -> String {
+        let waits = [
+            (self.request_ns, "for a client's request"),
+            (self.close_ns, "for a client's close"),
+            (self.silent_ns, "for a client that has fallen silent"),
+        ];
+        let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
+        format!(
+            "The device serves one client at a time: it waits {}, and every other client waits as long.",
+            waits.collect::<Vec<_>>().join(" and ")
+        )
+    }
+}
+
+/// What a workload shows of it.
+pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(ns), Some(closing)) = (before_a_close(w), w.closing) {
+        lines.push(format!(
+            "{}: {} ended by the device {} after each answer, one after the other, with {} at once",
+            w.name,
+            things(closing.count, "connection"),
+            time(ns),
+            w.at_once
+        ));
+    }
+    if let (Some(ns), Some(unserved)) = (before_a_request(e, w), w.unserved) {
+        lines.push(format!(
+            "{}: {} without a request stood for up to {}, and meanwhile the device sent nothing to anybody",
+            w.name,
+            things(unserved.closed.not_sent, "connection"),
+            time(ns)
+        ));
+    }
+    lines
+}

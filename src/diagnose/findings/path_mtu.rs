@@ -1,0 +1,81 @@
+//! `path_mtu`: something between host and device carries smaller packets than both ends think, and drops larger ones
+//! without a word. Handshakes and small answers get through, full-size segments never: a black hole of path MTU discovery
+//! (RFC 2923, 2.1).
+//!
+//! Evidence: exchanges that got no answer in time, and pings: small ones are answered, and not one as large as the
+//! interface carries.
+//!
+//! Neighbours: `blocked_application`: a program that hangs leaves the stack to answer pings of any size. A path that loses
+//! segments loses some of each size.
+//!
+//! Severity: an error of the network's: whoever asks for more than a packet gets nothing.
+//!
+//! Thresholds: four full-size pings, and a chance below one in a thousand that a path which loses as many packets as of the
+//! small ones lost all of these.
+
+use super::super::{Evidence, Finding, FindingId, FullSize, ProbeEvidence, Severity};
+use super::text::things;
+use super::{FindingEntry, signs};
+
+const ENOUGH: u64 = 4;
+const CHANCE: f64 = 1e-3;
+
+pub(super) const ENTRY: FindingEntry = FindingEntry {
+    id: FindingId::PathMtu,
+    severity: Severity::Error,
+    meaning: "the path carries small packets and drops full-size ones without a word",
+    needs: "exchanges without an answer, and pings that are answered",
+    neighbours: "a program that hangs; a path that loses segments of any size",
+    change: "the same MTU on every port of the way; until then a smaller one at an end: ip link set dev IF mtu 1400, or \
+             CONFIG_LWIP_TCP_MSS=1360",
+};
+
+/// Pings, where small ones are answered and full-size ones are not.
+fn swallowed<'a>(e: &'a Evidence<'_>) -> Option<(&'a ProbeEvidence, FullSize)> {
+    let ping = e.probes.icmp.value()?;
+    let full = ping.full_size.filter(|full| full.sent >= ENOUGH && full.answered == 0)?;
+    // One more lost of two more, so that none lost of a few is no certainty (Laplace).
+    let lost = ping.sent.saturating_sub(ping.answered).saturating_add(1) as f64;
+    let each = lost / ping.sent.saturating_add(2) as f64;
+    (ping.answered > 0 && each.powf(full.sent as f64) < CHANCE).then_some((ping, full))
+}
+
+pub(super) fn happened(e: &Evidence<'_>) -> bool {
+    let waited = signs::exchanges(e).any(|w| signs::count(&signs::unexcused(e, w), &signs::SILENT) > 0);
+    waited && swallowed(e).is_some()
+}
+
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let (ping, full) = swallowed(e).filter(|_| happened(e))?;
+    let mut evidence = vec![format!(
+        "ping: {} of {} answered, and {} of {} of {} bytes",
+        ping.answered,
+        things(ping.sent, "small packet"),
+        full.answered,
+        full.sent,
+        full.bytes
+    )];
+    evidence.extend(signs::exchanges(e).map(|w| {
+        format!(
+            "{}: {} of {} got no answer in time, {} succeeded",
+            w.name,
+            signs::count(&w.failures, &signs::SILENT),
+            things(w.attempts, "attempt"),
+            w.succeeded
+        )
+    }));
+    Some(Finding {
+        id: FindingId::PathMtu,
+        severity: Severity::Error,
+        statement: format!(
+            "The path drops full-size packets: small pings are answered, and none of {} of {} bytes; larger answers never \
+             arrive (path MTU).",
+            full.sent, full.bytes
+        ),
+        evidence,
+        cause: "a switch, bridge, tunnel or access point on the way has a smaller MTU than both ends, and does not say so; \
+                or the device answers no large ping"
+            .into(),
+        change: ENTRY.change.into(),
+    })
+}
