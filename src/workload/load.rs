@@ -208,7 +208,12 @@ impl Load {
                 std::panic::resume_unwind(panic);
             }
         }
-        context.recorder.borrow_mut().late_starts_dropped(schedule.borrow().dropped);
+        let mut schedule = schedule.borrow_mut();
+        // Where every attempt was given up, nobody has asked for another one.
+        if let Some(end) = schedule.end.filter(|end| Instant::now() >= *end) {
+            schedule.drop_until(end);
+        }
+        context.recorder.borrow_mut().late_starts_dropped(schedule.dropped);
     }
 }
 

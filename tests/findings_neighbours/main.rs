@@ -147,6 +147,20 @@ fn nothing_at_all_is_unreachable_and_a_refused_port_is_so_though_ping_answers() 
 }
 
 #[test]
+fn a_port_that_is_refused_from_a_moment_on_to_the_end_has_no_listener_any_more() {
+    let case =
+        Case::clean(dies_after(head(0), 20, &[(Failure::ReadReset, 2), (Failure::ConnectRefused, 47)]));
+    case.always(&[FindingId::DeviceUnreachable]);
+    let said = &case.findings()[0].statement;
+    assert!(said.starts_with("Nothing listens at that port any more: from 5"), "{said}");
+    // It comes back: whatever that was, it listens.
+    let mut w = dies_after(head(0), 20, &[(Failure::ConnectRefused, 47)]);
+    w.episodes.push(episode(30, 35, 20, &FailureCounts::default()));
+    (w.attempts, w.succeeded, w.end_ns) = (87, 40, 35 * S);
+    assert!(!Case::clean(w).ids().contains(&FindingId::DeviceUnreachable));
+}
+
+#[test]
 fn a_device_that_answers_neither_ping_nor_telemetry_on_principle_is_not_gone() {
     let none = ProbeEvidence { answered: 0, latency: None, silences: vec![], ..probe(60) };
     let case = Case::clean(head(2_000)).no_telemetry().with(|e| {

@@ -78,6 +78,13 @@ fn a_device_that_vanishes_does_not_make_the_run_longer_than_one_time_out() {
 }
 
 #[test]
+fn starts_are_counted_as_dropped_also_where_every_attempt_is_given_up() {
+    let target = scripted(|mut peer| while peer.request().is_some() {});
+    let stats = rw("duration = '500ms'\ninterval = '50ms'\nconnections = 2\ntimeout_read = '20s'", target);
+    assert_eq!((stats.attempts, stats.late_starts_dropped), (0, 10 - 2));
+}
+
+#[test]
 fn nothing_begins_after_the_end() {
     let target = scripted(|mut peer| {
         while let Some(request) = peer.request() {

@@ -9,6 +9,9 @@ use core::time::Duration;
 
 use crate::units::{self, Written};
 
+/// The parameter of every persona: the device is robust until it has been up for so long.
+const FROM: &str = "from";
+
 /// Which persona.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
@@ -103,13 +106,13 @@ impl Kind {
 
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::UnreadClose | Self::Hoarder => &["bytes"],
-            Self::EarlyClose => &["wait"],
-            Self::SlowAccept | Self::Rebooting => &["every"],
-            Self::Deaf => &["after"],
-            Self::Frozen => &["after", "requests"],
-            Self::Robust => &["idle", "interval", "count"],
-            Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[],
+            Self::UnreadClose | Self::Hoarder => &["bytes", FROM],
+            Self::EarlyClose => &["wait", FROM],
+            Self::SlowAccept | Self::Rebooting => &["every", FROM],
+            Self::Deaf => &["after", FROM],
+            Self::Frozen => &["after", "requests", FROM],
+            Self::Robust => &["idle", "interval", "count", FROM],
+            Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[FROM],
         }
     }
 }
@@ -258,6 +261,8 @@ impl Habits {
 pub struct Persona {
     kind: Kind,
     habits: Habits,
+    /// The device is robust until it has been up for so long.
+    from: Duration,
 }
 
 impl Persona {
@@ -267,7 +272,7 @@ impl Persona {
     /// A persona with its default habits.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, habits: Habits::of(kind) }
+        Self { kind, habits: Habits::of(kind), from: Duration::ZERO }
     }
 
     /// Which one it is.
@@ -288,6 +293,18 @@ impl Persona {
         &self.habits
     }
 
+    /// How long the device is up, and robust, before it behaves like this.
+    #[must_use]
+    pub const fn from(&self) -> Duration {
+        self.from
+    }
+
+    /// The same without a wait.
+    #[must_use]
+    pub(crate) const fn at_once(self) -> Self {
+        Self { from: Duration::ZERO, ..self }
+    }
+
     /// Its name with every parameter that it takes, as its parser reads it.
     #[must_use]
     pub const fn spelled(&self) -> Spelled<'_> {
@@ -298,6 +315,10 @@ impl Persona {
         let bad = PersonaError::Value(self.kind);
         let duration = || units::duration(value).ok_or(bad);
         let size = || units::size(value).ok_or(bad);
+        if key == FROM {
+            self.from = duration()?;
+            return Ok(());
+        }
         let habits = &mut self.habits;
         match (self.kind, key) {
             (Kind::Robust, "idle" | "interval" | "count") => {
@@ -361,19 +382,26 @@ pub struct Spelled<'a>(&'a Persona);
 
 impl fmt::Display for Spelled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Persona { kind, habits } = self.0;
+        let Persona { kind, habits, from } = self.0;
         f.write_str(kind.name())?;
+        let mut next = ':';
+        if !from.is_zero() {
+            write!(f, ":{FROM}={}", Written(*from))?;
+            next = ',';
+        }
         match (kind, habits.reading, habits.accepting, habits.lifetime) {
-            (Kind::UnreadClose, Reading::OnlyFirst(bytes), ..) => write!(f, ":bytes={bytes}"),
-            (Kind::EarlyClose, Reading::OnlyWithin(wait), ..) => write!(f, ":wait={}", Written(wait)),
-            (Kind::Hoarder, ..) => write!(f, ":bytes={}", habits.hoards),
-            (Kind::SlowAccept, _, Accepting::OneEach(every), _) => write!(f, ":every={}", Written(every)),
-            (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(f, ":after={after}"),
+            (Kind::UnreadClose, Reading::OnlyFirst(bytes), ..) => write!(f, "{next}bytes={bytes}"),
+            (Kind::EarlyClose, Reading::OnlyWithin(wait), ..) => write!(f, "{next}wait={}", Written(wait)),
+            (Kind::Hoarder, ..) => write!(f, "{next}bytes={}", habits.hoards),
+            (Kind::SlowAccept, _, Accepting::OneEach(every), _) => {
+                write!(f, "{next}every={}", Written(every))
+            }
+            (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(f, "{next}after={after}"),
             (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => {
-                write!(f, ":every={}", Written(every))
+                write!(f, "{next}every={}", Written(every))
             }
             (Kind::Frozen, .., Lifetime::HangsAfter { uptime, requests }) => {
-                write!(f, ":after={},requests={requests}", Written(uptime))
+                write!(f, "{next}after={},requests={requests}", Written(uptime))
             }
             _ => Ok(()),
         }
@@ -412,9 +440,6 @@ impl fmt::Display for PersonaError {
             Self::Name => {
                 f.write_str("no such persona; allowed: ")?;
                 list(f, Kind::ALL.iter().map(|kind| kind.name()))
-            }
-            Self::Key(kind) if kind.keys().is_empty() => {
-                write!(f, "persona {kind} takes no parameters")
             }
             Self::Key(kind) => {
                 write!(f, "no such parameter; persona {kind} takes: ")?;
@@ -463,6 +488,8 @@ mod tests {
             "deaf:after=2KiB",
             "rebooting:every=800ms",
             "frozen:after=2s,requests=10",
+            "leaky:from=15s",
+            "deaf:after=2KiB,from=1500ms",
         ];
         for text in changed.into_iter().chain(Kind::ALL.map(Kind::name)) {
             let persona: Persona = text.parse().unwrap();

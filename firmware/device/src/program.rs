@@ -82,6 +82,8 @@ impl Counters {
 pub struct Program {
     config: Config,
     persona: Persona,
+    /// The persona to take over once the device has been up for long enough.
+    later: Option<Persona>,
     generation: u32,
     started: Instant,
     numbers: u32,
@@ -105,12 +107,23 @@ enum Hung {
     Yes,
 }
 
+/// What a device behaves like before its persona begins.
+const fn at_first(persona: Persona) -> Persona {
+    if persona.from().is_zero() { persona } else { Persona::ROBUST }
+}
+
+/// The persona, if it begins later.
+const fn later(persona: Persona) -> Option<Persona> {
+    if persona.from().is_zero() { None } else { Some(persona) }
+}
+
 impl Program {
     /// A device that has just started.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         Self {
-            persona: config.persona,
+            persona: at_first(config.persona),
+            later: later(config.persona),
             dialler: Dialler::new(config.dial.is_some(), now),
             config,
             generation: 0,
@@ -128,10 +141,11 @@ impl Program {
         }
     }
 
-    /// The setup for the start after this one: the persona in force stays, the boot is counted.
+    /// The setup for the start after this one: the persona in force stays, or one that still waits; the boot is counted.
     #[must_use]
     pub fn config_after_restart(&self, reason: ResetReason) -> Config {
-        Config { persona: self.persona, boot: self.config.boot.next(reason), ..self.config.clone() }
+        let persona = self.later.unwrap_or(self.persona);
+        Config { persona, boot: self.config.boot.next(reason), ..self.config.clone() }
     }
 
     /// The setup.
@@ -146,9 +160,11 @@ impl Program {
         &self.persona
     }
 
-    /// Changes the persona: for new connections at once, for those that hold or wait for ever within a second.
+    /// Changes the persona: for new connections at once, for those that hold or wait for ever within a second. One that
+    /// begins later is taken over in [`poll_wish`](Self::poll_wish); until then the device is robust.
     pub fn set_persona(&mut self, persona: Persona) {
-        self.persona = persona;
+        self.later = later(persona);
+        self.persona = at_first(persona);
         self.to_hoard = 0;
         self.generation = self.generation.wrapping_add(1);
         self.hung = Hung::No;
@@ -285,6 +301,9 @@ impl Program {
 
     /// The next thing the device as a whole wants, if any is due.
     pub fn poll_wish(&mut self, now: Instant) -> Option<DeviceWish> {
+        if let Some(persona) = self.later.filter(|persona| self.uptime(now) >= persona.from()) {
+            self.set_persona(persona.at_once());
+        }
         // Of each request by itself: there may be memory for that where there is none for all at once.
         if let Some(left) = self.to_hoard.checked_sub(1) {
             self.to_hoard = left;
@@ -316,8 +335,9 @@ impl Program {
             }
             _ => None,
         };
+        let later = self.later.map(|persona| self.started + persona.from());
         let pending = self.pending.iter().map(|&(at, _)| at).min();
-        earliest(lifetime, pending)
+        earliest(earliest(lifetime, later), pending)
     }
 
     /// Writes the telemetry object, at most [`telemetry::MAX_LEN`] bytes, and returns its length.

@@ -185,3 +185,21 @@ fn rebooting_restarts_on_time_and_counts_its_starts() {
     assert_eq!(again.uptime(bench.now), Duration::ZERO);
     assert_eq!(again.persona().name(), "rebooting");
 }
+
+#[test]
+fn a_persona_with_a_wait_is_robust_until_the_device_has_been_up_for_so_long() {
+    let mut bench = Bench::with_persona("rebooting:every=3s,from=5s");
+    assert_eq!(bench.program.persona(), &Persona::ROBUST);
+    // A restart before then begins the wait anew.
+    let config = bench.program.config_after_restart(ResetReason::Software);
+    assert_eq!(config.persona, "rebooting:every=3s,from=5s".parse().unwrap());
+    bench.pass(4 * SECOND);
+    assert_eq!(bench.wishes(), []);
+    assert_eq!(bench.program.next_wish_at(), Some(Instant::from_millis(5_000)));
+    bench.pass(SECOND);
+    let restart = DeviceWish::Restart(ResetReason::Panic);
+    assert_eq!(bench.program.poll_wish(bench.now), Some(restart));
+    // After that it is as it was.
+    let config = bench.program.config_after_restart(ResetReason::Panic);
+    assert_eq!(config.persona, "rebooting:every=3s".parse().unwrap());
+}

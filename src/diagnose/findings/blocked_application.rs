@@ -155,11 +155,17 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let course = bouts::course(e, w);
     // Who is not accepted beside connections that stand waits for them to end.
     let kinds: &[Failure] = if beyond { &signs::SILENT } else { &bouts::SLOW };
-    let slow = course.bouts.iter().fold(signs::count(&course.beside, kinds), |n, bout| {
-        // A bout of a single connection says the same, where the stack was there meanwhile.
-        let alone = w.kind == WorkloadKind::Outage || bout.stack_answers(e) == Some(true);
-        if alone { n.saturating_add(bout.count(&signs::SILENT)) } else { n }
-    });
+    // Where few connections are open and all of them are stuck at the same time, that is a bout, too short to show a hang.
+    // The program may serve others meanwhile, as probes; a queue that is slow ends what was given up, only later.
+    let taken_late = signs::taken_late(e);
+    let counts = |bout: &&bouts::Bout| {
+        let stuck = bout.program_is_idle(e) != Some(false) || !taken_late;
+        w.kind == WorkloadKind::Outage || (bout.stack_answers(e) == Some(true) && stuck)
+    };
+    let slow =
+        course.bouts.iter().filter(counts).fold(signs::count(&course.beside, kinds), |n, bout| {
+            n.saturating_add(bout.count(&signs::SILENT))
+        });
     standing
         && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)
 }

@@ -1,7 +1,7 @@
 //! `device_unreachable`: nothing answers, or nothing any more; or nobody listens at the port.
 //!
 //! Evidence: no exchange ever succeeded and every attempt failed to connect, while no probe was answered
-//! either; or every SYN was refused; or ping and telemetry went silent in the run and stayed so; or a device that
+//! either; or every SYN was refused, all the time or from a moment on to the end; or ping and telemetry went silent in the run and stayed so; or a device that
 //! dials in did not do so again, and nothing else of it answers.
 //!
 //! Neighbours: a full backlog also leaves SYNs unanswered, but ping goes on; an outage that this run made, or
@@ -16,6 +16,9 @@ use super::{FindingEntry, heap_low};
 use crate::event::Failure;
 
 const GONE: u64 = 5 * SECOND;
+
+/// So many connections refused in a row are no chance.
+const REFUSALS: u64 = 3;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceUnreachable,
@@ -33,6 +36,8 @@ enum How {
     Never,
     /// Every connection was refused.
     Refused,
+    /// Since then every connection was refused, and those before it were served.
+    RefusedSince(u64),
     /// It fell silent.
     Gone(Silence),
     /// It had dialled in under this number, was silent since then, and did not do so again.
@@ -73,6 +78,23 @@ fn how(e: &Evidence<'_>) -> Option<How> {
     (long && !explained).then_some(How::Gone(*silence))
 }
 
+/// Since when every connection was refused, where others were served before: the port has no listener any more. What was
+/// under way as it went failed in ways of its own, each connection once. A last resort as well: a stack without a backlog
+/// refuses where its sockets are held.
+fn refused_since(e: &Evidence<'_>) -> Option<u64> {
+    signs::exchanges(e)
+        .filter_map(|w| Some((w, signs::ends_service(e, w)?)))
+        .find(|(w, end)| {
+            let refused = end.failures.get(Failure::ConnectRefused);
+            let others = end.failures.of_device().saturating_sub(refused);
+            w.succeeded > 0
+                && refused >= REFUSALS
+                && others <= u64::from(w.at_once)
+                && w.end_ns.saturating_sub(end.from_ns) >= GONE
+        })
+        .map(|(_, end)| end.from_ns)
+}
+
 pub(super) fn happened(e: &Evidence<'_>) -> bool {
     how(e).is_some()
 }
@@ -91,14 +113,14 @@ fn ended(e: &Evidence<'_>) -> Option<u64> {
 pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {
     match how(e) {
         Some(How::Gone(silence)) => Some(silence.from_ns),
-        Some(How::NotBack(_, at) | How::Ended(at)) => Some(at),
+        Some(How::NotBack(_, at) | How::Ended(at) | How::RefusedSince(at)) => Some(at),
         Some(How::Never | How::Refused) => None,
-        None => ended(e),
+        None => refused_since(e).or_else(|| ended(e)),
     }
 }
 
 pub(super) fn service_ended(e: &Evidence<'_>) -> bool {
-    ended(e).is_some()
+    refused_since(e).is_some() || ended(e).is_some()
 }
 
 /// Whether the system knew of no way to the device at most attempts: no answer to ARP is told as that.
@@ -138,11 +160,21 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             evidence.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
         }
     }
-    let (statement, cause, change) = match how(e).or_else(|| ended(e).map(How::Ended)) {
+    let how = how(e).or_else(|| refused_since(e).map(How::RefusedSince)).or_else(|| ended(e).map(How::Ended));
+    let (statement, cause, change) = match how {
         Some(How::Refused) => (
             "The device refuses every connection: nothing listens at that port.".to_owned(),
             "another port, or the server was not started or could not get a listening socket",
             "check the port; check the result of bind() and listen() (ESP_ERROR_CHECK(httpd_start(..)))",
+        ),
+        Some(How::RefusedSince(at)) => (
+            format!(
+                "Nothing listens at that port any more: from {} on every connection was refused.",
+                time(at)
+            ),
+            "the server stopped or crashed, or closed its listening socket; a stack without a backlog also refuses while \
+             none of its sockets is free",
+            "look at what the device logs at that time; restart the server, or the device, when its serving task ends",
         ),
         Some(How::Gone(silence)) => (
             format!("The device stopped answering at {} and did not come back.", time(silence.from_ns)),
