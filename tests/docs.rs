@@ -2,6 +2,8 @@
 
 #[path = "docs/ci.rs"]
 mod ci;
+#[path = "docs/constants.rs"]
+mod constants;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -86,8 +86,8 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn of(w: &WorkloadEvidence) -> Self {
-        // A time-out of some seconds takes four or more losses in a row: at one loss in five that is less than one
-        // attempt in two hundred, with bursts ten times as often.
+        /// Time-outs that losses may explain of few attempts. One of some seconds takes four or more losses in a row: at one
+        /// loss in five that is less than one attempt in two hundred, with bursts ten times as often.
         const LEAST: u64 = 3;
         Self { by_loss: (w.attempts / 20).max(LEAST) }
     }

@@ -23,6 +23,7 @@ use super::text::{percent, things, time, times};
 use super::{FindingEntry, makes_room};
 use crate::event::{AnomalyClass, AnomalyId, Failure};
 
+/// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

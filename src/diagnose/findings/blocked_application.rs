@@ -30,6 +30,7 @@ use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
 use crate::event::{AnomalyId, Failure};
 
+/// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const UNANSWERED: u64 = 3;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

@@ -15,7 +15,9 @@ use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEv
 use super::text::time;
 use super::{FindingEntry, signs};
 
+/// Fewer answers may have been late by chance.
 const ENOUGH: u64 = 5;
+/// An answer that comes so late waited for something, nanoseconds: Linux's least time-out, and less than lwIP's timers.
 const LONG: u64 = signs::SECOND / 5;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

@@ -14,6 +14,7 @@ use super::text::{things, time};
 use super::{FindingEntry, makes_room, signs};
 use crate::event::{Failure, IdleCloses};
 
+/// Once may be a close for another reason.
 const TWICE: u64 = 2;
 /// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
 const AT_ONCE: u64 = 500_000_000;

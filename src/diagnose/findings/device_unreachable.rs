@@ -15,6 +15,7 @@ use super::text::{things, time};
 use super::{FindingEntry, heap_low};
 use crate::event::Failure;
 
+/// Away for so long to the end of the run, nanoseconds: longer than the blinks of a link that roams (1 to 3 s).
 const GONE: u64 = 5 * SECOND;
 
 /// So many connections refused in a row are no chance.

@@ -45,7 +45,9 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 };
 
 fn threshold(heap: &HeapEvidence) -> u64 {
+    /// Less than this is low whatever the heap, bytes: a window and a send buffer no longer fit.
     const LEAST: u64 = 4 * 1024;
+    /// More than this is not low whatever the heap, bytes: a TLS handshake still fits.
     const MOST: u64 = 16 * 1024;
     heap.total.map_or(8 * 1024, |total| total / 100 * 8).clamp(LEAST, MOST)
 }
@@ -97,6 +99,7 @@ fn fell_to_nothing(heap: &HeapEvidence, told_until: u64, end: u64) -> bool {
 /// Whether control blocks in TIME_WAIT must have taken half of the heap or more, where the device closes first and keeps
 /// them all: lwIP's take 160 to 230 bytes, by word size, and the allocator adds to each.
 fn time_wait_fills(e: &Evidence<'_>, w: &WorkloadEvidence, free: u64) -> bool {
+    /// lwIP's control block in TIME_WAIT, the least of its sizes, bytes.
     const BLOCK: u64 = 160;
     let kept_for = e.device.msl_ms.unwrap_or(60_000).saturating_mul(2 * 1_000_000);
     let took = signs::last_success_ns(w).unwrap_or(w.end_ns).saturating_sub(w.start_ns);
@@ -160,6 +163,7 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
 
 /// Whether next to nothing was left, and requests failed in that run: less than a segment with its headers.
 fn broke(e: &Evidence<'_>, heap: &HeapEvidence) -> bool {
+    /// A full segment with its headers and its `pbuf`, bytes.
     const SEGMENT: u64 = 1_600;
     heap.free_min < SEGMENT && signs::exchanges(e).any(|w| w.failures.of_device() > 0)
 }

@@ -15,6 +15,7 @@ use super::FindingEntry;
 use super::text::{percent, things, time};
 use crate::event::Failure;
 
+/// A stall that shows in latencies and probes, nanoseconds: more than Linux's least time-out (200 ms).
 const LONG_STALL: u64 = 250_000_000;
 /// Beyond ten round trips, nanoseconds.
 const FAR: u64 = 20_000_000;

@@ -22,10 +22,12 @@ use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
 use crate::event::{AnomalyClass, AnomalyId, Losses};
 
+/// Without packets and pings the host's repetitions are counted, and twice so many are asked for.
 const FEW: u64 = 3;
 /// Part of a run in which this machine stood still, from which on what seems lost may only have been late: a device on
 /// the same machine stood still as well.
 const STILL: u64 = 5;
+/// Fewest exchanges of which a share of repetitions says something.
 const SEGMENTS: u64 = 50;
 /// Least sample whose share is worth a figure in percent.
 const PERCENT: u64 = 200;

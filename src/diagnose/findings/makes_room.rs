@@ -20,6 +20,7 @@ use super::signs::{self, SECOND};
 use super::text::{things, time};
 use crate::event::Failure;
 
+/// Once may be chance.
 const TWICE: usize = 2;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

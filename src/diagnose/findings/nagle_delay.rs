@@ -16,6 +16,7 @@ use super::super::{Evidence, Finding, FindingId, Severity};
 use super::text::{things, time};
 use super::{FindingEntry, signs};
 
+/// Fewer late segments may have met a busy machine.
 const ENOUGH: u64 = 5;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

@@ -46,6 +46,7 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
 
 /// The wait for each close, where these waits one after the other fill a workload of several clients.
 fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
+    /// Three in a row are no chance to a person.
     const FEW: u64 = 3;
     let (closing, main) = (w.closing?, w.main?);
     let wait = closing.p50_ns;

@@ -17,7 +17,9 @@ use super::super::{Evidence, Finding, FindingId, FullSize, ProbeEvidence, Severi
 use super::text::things;
 use super::{FindingEntry, signs};
 
+/// Fewest full-size pings, all lost.
 const ENOUGH: u64 = 4;
+/// The path loses them all by chance so often at most, by its rate for small pings (the design's figure, as `loss.rs`).
 const CHANCE: f64 = 1e-3;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

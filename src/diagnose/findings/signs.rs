@@ -326,6 +326,7 @@ pub(super) fn beyond_loss(e: &Evidence<'_>, n: u64, attempts: u64) -> bool {
 /// Stretches in which nobody was served for want of an answer, while the device's stack was there: more than the path
 /// can have made.
 pub(super) fn stuck(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<Bout> {
+    /// Three in a row are no chance to a person.
     const FEW: u64 = 3;
     let at_once = u64::from(w.at_once.max(1));
     let is_stuck = |bout: &Bout| {
@@ -417,7 +418,7 @@ fn by_chance(e: &Evidence<'_>, silence: &Silence, kinds: &[&ProbeEvidence]) -> b
 
 /// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.
 fn heard_in(e: &Evidence<'_>, silence: &Silence) -> bool {
-    // Between a probe and the packets beside it, on a machine that may be busy.
+    /// Between a probe and the packets beside it, on a machine that may be busy, nanoseconds.
     const SLACK: u64 = SECOND / 10;
     let (Some(quiet), Some(to)) = (&e.quiet, silence.to_ns) else { return false };
     // The link may have come back right after the last probe that was lost: a probe's interval before the answer.
@@ -433,9 +434,9 @@ fn overlap(a: &Silence, b: &Silence) -> bool {
 /// Whether a spell without answers is an outage that was made, a restart of the device, or its want of memory: an answer
 /// to ping takes some as well.
 pub(super) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
-    // Probes are a second apart and their time-out is another; a restarted device needs some seconds to join
-    // its network again.
+    /// Probes are a second apart and their time-out is another, nanoseconds.
     const PROBES: u64 = 3 * SECOND;
+    /// A restarted device needs some seconds to join its network again, nanoseconds.
     const START: u64 = 15 * SECOND;
     let to = to.unwrap_or(u64::MAX);
     let near = |start: u64, end: u64, slack: u64| {

@@ -23,7 +23,10 @@ use super::text::things;
 use super::{FindingEntry, lost_resets};
 use crate::event::{AnomalyId, Ending};
 
+/// Fewer sockets may be connections on their way out.
 const KEPT: u64 = 3;
+/// A device that served more before it stopped has not run out of sockets by keeping each: small devices have 16 at most
+/// (`CONFIG_LWIP_MAX_SOCKETS`), and twice that is allowed.
 const HANDFUL: u64 = 32;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
