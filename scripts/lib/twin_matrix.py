@@ -184,12 +184,12 @@ def run(program, keep, number, cell):
     command = [program, *cell.arguments(), "--no-gate", "-q", "-o", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-        return judge(cell, json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError) as error:
-        said = done.stderr.strip()[-300:] if isinstance(error, (OSError, ValueError)) else ""
-        return Outcome(cell, [], False, [], [], f"no report: {said or error!r}")
     except subprocess.TimeoutExpired:
         return Outcome(cell, [], False, [], [], "no end within four minutes")
+    try:
+        return judge(cell, json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError) as error:
+        return Outcome(cell, [], False, [], [], f"no report ({error!r}): {done.stderr.strip()[-300:]}")
 
 
 def table(outcomes):
