@@ -122,9 +122,6 @@ pub trait Worker {
 /// How long after the end an attempt may go on whose answer is coming in.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long after the end an attempt may go on that waits: for its time-out, where that is shorter.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
 /// Longest pause of a closed loop after failures in a row: a dead device is not flooded.
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -195,7 +192,8 @@ impl Load {
             dropped: 0,
         }));
         let limits = self.timeouts();
-        let wait = limits.connect.max(limits.read).max(limits.write).clamp(DRAIN, LONGEST_WAIT);
+        // What waits when the time is up goes on to its time-out: given up before, it would be counted nowhere.
+        let wait = limits.connect.max(limits.read).max(limits.write) + DRAIN;
         let mut tasks = tokio::task::JoinSet::new();
         for i in 0..self.at_once() {
             tasks.spawn_local(work(worker(i), Rc::clone(&schedule), wait, context.clone()));

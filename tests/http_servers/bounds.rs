@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use espstress::event::HttpFault;
+use espstress::event::{Failure, HttpFault};
 
 use crate::common::scripted::{Peer, scripted};
-use crate::{faults, head, rw};
+use crate::{failures, faults, head, rw};
 
-/// After the end, an answer that is coming in may go on for two seconds and a wait for five; the rest is this machine.
+/// After the end, an answer that is coming in may go on for two seconds and a wait to its time-out, five unless set; the rest
+/// is this machine.
 const DRAIN: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const MACHINE: Duration = Duration::from_secs(2);
@@ -78,10 +79,11 @@ fn a_device_that_vanishes_does_not_make_the_run_longer_than_one_time_out() {
 }
 
 #[test]
-fn starts_are_counted_as_dropped_also_where_every_attempt_is_given_up() {
+fn what_waits_when_the_time_is_up_is_counted_at_its_time_out_however_long_that_is() {
     let target = scripted(|mut peer| while peer.request().is_some() {});
-    let stats = rw("duration = '500ms'\ninterval = '50ms'\nconnections = 2\ntimeout_read = '20s'", target);
-    assert_eq!((stats.attempts, stats.late_starts_dropped), (0, 10 - 2));
+    let stats = rw("duration = '500ms'\ninterval = '50ms'\nconnections = 2\ntimeout_read = '7s'", target);
+    assert_eq!((stats.attempts, stats.late_starts_dropped), (2, 10 - 2));
+    assert_eq!(failures(&stats), [(Failure::ReadTimeout, 2)]);
 }
 
 #[test]
