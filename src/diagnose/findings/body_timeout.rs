@@ -65,7 +65,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::BodyTimeout,
         severity: Severity::Warning,
         statement: format!(
-            "Each answer to a request with a body comes {} after its last segment{}: the device waits for a time-out.",
+            "Each answer to a request with a body comes {} after its last segment{}, as after a time-out of recv().",
             time(worst.p50_ns),
             segments(e).map_or_else(String::new, |n| format!(" (of {n})"))
         ),
