@@ -2,7 +2,9 @@
 
 #[path = "../findings_support/mod.rs"]
 mod findings_support;
+mod heap;
 mod path;
+mod power_save;
 
 use espstress::diagnose::*;
 use espstress::event::{AnomalyClass, AnomalyId, Failure, FailureCounts, NotJudged};
@@ -203,133 +205,6 @@ fn provoked_and_path_anomalies_are_no_evidence_against_the_device() {
 }
 
 #[test]
-fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
-    let noise = Case::clean(head(1_000)).telemetry(|t| {
-        let slope = Some(Slope { mean: -20.0, low: -60.0, high: 20.0 });
-        t.heap = t.heap.map(|h| HeapEvidence { per_second: slope, per_request: slope, ..h });
-    });
-    assert_eq!(noise.ids(), []);
-    let falls = Some(Slope { mean: -20.0, low: -25.0, high: -15.0 });
-    let back = Case::clean(head(1_000))
-        .telemetry(|t| t.heap = t.heap.map(|h| HeapEvidence { per_request: falls, per_second: falls, ..h }));
-    assert_eq!(back.ids(), []);
-    let settled = back.telemetry(|t| {
-        t.heap = t.heap.map(|h| HeapEvidence { free_last: 91_000, free_middle: Some(91_100), ..h });
-    });
-    assert_eq!(settled.ids(), [], "what is set up once and stays is no leak");
-}
-
-#[test]
-fn a_step_is_no_loss_with_each_request_and_is_told_with_its_time() {
-    let slope = Some(Slope { mean: -177.4, low: -210.0, high: -140.0 });
-    let case = |last, step: Option<HeapStep>| {
-        Case::clean(head(300)).telemetry(|t| {
-            t.heap = t.heap.map(|h| HeapEvidence {
-                free_first: 96_000,
-                free_middle: Some(93_500),
-                free_last: last,
-                free_min: last,
-                per_request: slope,
-                per_second: slope,
-                step,
-                ..h
-            });
-        })
-    };
-    let step = |by| Some(HeapStep { at_ns: 41_000_000_000, by });
-    assert_eq!(case(91_000, None).ids(), [FindingId::HeapLeak]);
-    assert_eq!(case(91_000, step(-5_000)).ids(), []);
-    let much = case(60_000, step(-36_000));
-    assert_eq!(much.ids(), [FindingId::HeapLeak]);
-    let said = &much.findings()[0];
-    assert!(said.statement.contains("heap at 41 s"), "{}", said.statement);
-    assert!(said.evidence.iter().any(|line| line.contains("fell by 35 KiB at 41 s")), "{:?}", said.evidence);
-    assert!(!said.evidence.iter().any(|line| line.contains("confidence")), "{:?}", said.evidence);
-}
-
-#[test]
-fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
-    let slope = Some(Slope { mean: -11.6, low: -21.3, high: -2.0 });
-    let case = |closing| {
-        Case::clean(head(200)).telemetry(|t| {
-            t.heap = t.heap.map(|h| HeapEvidence {
-                free_first: 109_968,
-                free_middle: Some(109_800),
-                free_last: 106_848,
-                free_min: 105_400,
-                per_request: slope,
-                last: InUse { closing, ..h.last },
-                ..h
-            });
-        })
-    };
-    assert_eq!(case(Some(2)).ids(), []);
-    assert_eq!(case(Some(0)).ids(), [FindingId::HeapLeak]);
-    assert_eq!(case(None).ids(), [FindingId::HeapLeak], "nothing says that there were any");
-}
-
-#[test]
-fn a_short_run_after_which_much_is_missing_leaks_without_a_slope() {
-    let case = Case::clean(head(300)).telemetry(|t| {
-        t.requests = 300;
-        let (first, last) = (96_000, 19_000);
-        t.heap = t.heap.map(|h| HeapEvidence {
-            free_first: first,
-            free_middle: Some(last),
-            free_last: last,
-            free_min: last,
-            per_second: None,
-            ..h
-        });
-    });
-    assert_eq!(case.ids(), [FindingId::HeapLeak]);
-    let vanished = case.with(|e| e.workloads[0].close = ClosePolicy::Vanish).telemetry(|t| {
-        t.heap = t.heap.map(|h| HeapEvidence { free_last: 60_000, ..h });
-    });
-    assert_eq!(vanished.ids(), [], "vanished connections hold their buffers for a while");
-}
-
-#[test]
-fn time_wait_that_nobody_counts_is_not_called_a_leak() {
-    let slope = Some(Slope { mean: -224.0, low: -230.0, high: -218.0 });
-    let case = Case::clean(WorkloadEvidence { close: ClosePolicy::Wait, ..head(200) }).telemetry(|t| {
-        t.time_wait = None;
-        t.heap = t.heap.map(|h| HeapEvidence {
-            free_last: 51_000,
-            free_middle: Some(70_000),
-            free_min: 50_000,
-            per_request: slope,
-            ..h
-        });
-    });
-    assert_eq!(case.ids(), []);
-    let counted = case.telemetry(|t| t.time_wait = Some(TimeWaitEvidence::default()));
-    assert_eq!(counted.ids(), [FindingId::HeapLeak], "no connection was in TIME_WAIT");
-}
-
-#[test]
-fn long_busy_and_slow_paths_are_no_power_save() {
-    let q = |min, p50, p90, p99| Quantiles {
-        count: 60,
-        min_ns: min * MS,
-        p50_ns: p50 * MS,
-        p90_ns: p90 * MS,
-        p99_ns: p99 * MS,
-        max_ns: (p99 + 2) * MS,
-    };
-    for (what, latency) in [
-        ("far away", q(95, 100, 105, 110)),
-        ("busy channel", q(9, 48, 70, 84)),
-        ("a tail", q(2, 4, 9, 104)),
-        ("queue", q(2, 20, 180, 420)),
-    ] {
-        let case = Case::clean(head(300))
-            .with(|e| e.probes.icmp = Measured::Value(ProbeEvidence { latency: Some(latency), ..probe(60) }));
-        assert_eq!(case.ids(), [], "{what}");
-    }
-}
-
-#[test]
 fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
     let case = |recovery| {
         let mut w = outage(1);
@@ -480,62 +355,6 @@ fn clients_that_give_up_before_the_queue_reaches_them_meet_an_overflow_and_no_ha
     let idle = |e: &mut Evidence<'static>| e.idle = Some(vec![Quiet { from_ns: 5 * S, to_ns: 30 * S }]);
     let hangs = case.row(provoked).with(idle);
     assert_eq!(hangs.ids(), [FindingId::BlockedApplication], "its program sent nothing any more");
-}
-
-#[test]
-fn answers_that_something_else_held_up_do_not_hide_power_save() {
-    for (beacons, spread) in [(1, 102), (3, 307)] {
-        let latency = Quantiles {
-            count: 24,
-            min_ns: 6 * MS,
-            p50_ns: (6 + spread / 2) * MS,
-            p90_ns: (6 + spread * 9 / 10) * MS,
-            p99_ns: 900 * MS,
-            max_ns: 1_400 * MS,
-        };
-        let sleepy = || ProbeEvidence { latency: Some(latency), ..probe(24) };
-        let case = Case::clean(head(300)).with(|e| e.probes.icmp = Measured::Value(sleepy()));
-        assert_eq!(case.ids(), [], "it says that it does not sleep");
-        let case = case.telemetry(|t| t.power_save = None);
-        let found = case.findings();
-        assert_eq!(case.ids(), [FindingId::PowerSaveLatency], "{beacons}");
-        let evidence = found[0].evidence.join(" ");
-        assert!(evidence.contains(&format!("about {beacons} beacon interval")), "{evidence}");
-    }
-}
-
-#[test]
-fn power_save_that_the_pings_alone_do_not_show_is_told_by_the_other_probes_unless_pings_do_not_wait() {
-    let spread = |p50: u64, p90: u64, p99: u64| Quantiles {
-        count: 22,
-        min_ns: 5 * MS,
-        p50_ns: (5 + p50) * MS,
-        p90_ns: (5 + p90) * MS,
-        p99_ns: (5 + p99) * MS,
-        max_ns: (5 + p99) * MS,
-    };
-    let probed = |latency| Measured::Value(ProbeEvidence { latency: Some(latency), ..probe(22) });
-    let case = |pings| {
-        let case = Case::clean(head(300)).telemetry(|t| t.power_save = None);
-        case.with(|e| {
-            e.probes.icmp = probed(pings);
-            e.probes.telemetry = probed(spread(52, 91, 102));
-        })
-    };
-    assert_eq!(case(spread(25, 80, 400)).ids(), [FindingId::PowerSaveLatency], "22 pings, and one held up");
-    assert_eq!(case(spread(1, 3, 8)).ids(), [], "the program is slow");
-}
-
-#[test]
-fn latencies_of_any_size_are_judged_without_overflow() {
-    for (p90, max) in [(u64::MAX, u64::MAX), (92 * MS, u64::MAX), (u64::MAX / 2, u64::MAX)] {
-        let latency =
-            Quantiles { count: u64::MAX, min_ns: 0, p50_ns: p90 / 2, p90_ns: p90, p99_ns: max, max_ns: max };
-        let slow = || ProbeEvidence { latency: Some(latency), ..probe(60) };
-        let case = Case::clean(head(300)).with(|e| e.probes.icmp = Measured::Value(slow()));
-        let case = case.telemetry(|t| t.power_save = None);
-        assert!(case.ids().iter().all(|id| *id == FindingId::PowerSaveLatency));
-    }
 }
 
 #[test]
@@ -731,21 +550,4 @@ fn waiting_within_the_capacity_makes_an_overflow_the_programs_fault() {
     };
     assert_eq!(severity(50 * MS), Severity::Warning, "more at once than the device has sockets for");
     assert_eq!(severity(4 * S), Severity::Error);
-}
-
-#[test]
-fn a_leak_is_seen_beside_silent_peers_where_the_device_counts_its_sockets() {
-    let lost = |counted: bool| {
-        let case = Case::clean(half_open()).with(|e| e.workloads.push(head(150)));
-        let case = case.telemetry(|t| {
-            t.requests = 150;
-            if let Some(heap) = &mut t.heap {
-                (heap.free_first, heap.free_middle, heap.free_last) = (110_000, Some(72_000), 70_000);
-            }
-            t.sockets = counted.then_some(SocketsEvidence { first: 5, most: 10, last: 5, limit: Some(10) });
-        });
-        case.ids()
-    };
-    assert_eq!(lost(true), [FindingId::HeapLeak]);
-    assert_eq!(lost(false), [], "the connections that fell silent may hold it");
 }
