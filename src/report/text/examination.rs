@@ -19,13 +19,14 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
         style.wrapped(out, "  ", 2, "look at the crosses below; -v shows more, --pcap keeps the packets");
     } else if r.findings.iter().all(|f| f.severity == Severity::Info) {
         title(out, "Nothing is wrong, as far as was seen", style);
+        let found = if r.findings.is_empty() { "no finding" } else { "nothing but information was found" };
         let looked = match r.capture.status {
             CaptureStatus::Complete => {
-                format!("{} looked at, no finding", things(r.capture.packets.unwrap_or(0), "packet"))
+                format!("{} looked at, {found}", things(r.capture.packets.unwrap_or(0), "packet"))
             }
             _ => {
                 let reason = r.capture.reason.as_deref().unwrap_or("nobody asked for it");
-                format!("no finding; the packets were not all looked at: {reason}")
+                format!("{found}; the packets were not all looked at: {reason}")
             }
         };
         style.wrapped(out, "  ", 2, &looked);
