@@ -283,36 +283,13 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{
-        Answered, AwayCause, AwaySpell, ConnectionKey, Intent, IntentBook, Losses, PathWindow,
-    };
+    use crate::event::{Answered, AwayCause, AwaySpell, Intent, IntentBook, Losses, PathWindow};
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_700_000_000 * SECOND;
 
     fn occurrence(id: AnomalyId, shows: Shown) -> Occurrence {
-        Occurrence {
-            id,
-            shows,
-            connection: ConnectionKey {
-                host: ([192, 168, 4, 1], 40_000).into(),
-                device: ([192, 168, 4, 91], 80).into(),
-                isn: Some(1),
-            },
-            direction: Direction::FromDevice,
-            at_ns: START + 2 * SECOND,
-            nth: 1,
-            answers: None,
-            after_fin_ns: None,
-            request: None,
-            copies: None,
-            unanswered_ns: None,
-            after_absence: false,
-            forgotten: false,
-            lasted_ns: 0,
-            packets: Vec::new(),
-            remark: None,
-        }
+        Occurrence::lone(id, shows, START + 2 * SECOND)
     }
 
     fn ledger() -> Ledger {

@@ -241,31 +241,10 @@ const fn link_of(frame: &Frame<'_>) -> wire::Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AnomalyId, ConnectionKey, Direction, Shown};
+    use crate::event::{AnomalyId, Shown};
 
     fn occurrence(at_ns: i64) -> Occurrence {
-        Occurrence {
-            id: AnomalyId::AbortiveClose,
-            shows: Shown::Unprompted,
-            connection: ConnectionKey {
-                host: ([127, 0, 0, 1], 40_000).into(),
-                device: ([127, 0, 0, 1], 80).into(),
-                isn: Some(1),
-            },
-            direction: Direction::FromDevice,
-            at_ns,
-            nth: 1,
-            answers: None,
-            after_fin_ns: None,
-            request: None,
-            copies: None,
-            unanswered_ns: None,
-            after_absence: false,
-            forgotten: false,
-            lasted_ns: 0,
-            packets: Vec::new(),
-            remark: None,
-        }
+        Occurrence::lone(AnomalyId::AbortiveClose, Shown::Unprompted, at_ns)
     }
 
     #[test]
