@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::intervals::Intervals;
 use super::{ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
-use crate::event::{Episode, Failure};
+use crate::event::{Episode, Failure, FailureCounts};
 
 mod scope;
 
@@ -126,6 +126,29 @@ pub(super) fn account(e: &Evidence<'_>, findings: &[Finding]) -> Account {
         rows.extend(of_workload.into_values());
     }
     Account { rows }
+}
+
+/// The evidence of what is left when these findings have explained theirs, and intervals and intentions theirs.
+pub(super) fn unexplained_part<'a>(e: &Evidence<'a>, findings: &[Finding]) -> Evidence<'a> {
+    let intervals = Intervals::of(e);
+    let mut left = e.clone();
+    for (w, part) in e.workloads.iter().zip(&mut left.workloads) {
+        let mut limits = scope::Limits::of(w);
+        part.failures = FailureCounts::default();
+        for (episode, part_of) in w.episodes.iter().zip(&mut part.episodes) {
+            part_of.failures = FailureCounts::default();
+            for (failure, n) in episode.failures.iter().filter(|(_, n)| *n > 0) {
+                let parts = split(e, w, findings, &intervals, episode, failure, n, &mut limits);
+                let unexplained = parts.into_iter().filter(|(by, _)| *by == By::Nothing);
+                let unexplained = unexplained.fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+                part_of.failures.add(failure, unexplained);
+            }
+            part.failures.merge(&part_of.failures);
+            part_of.attempts = part_of.succeeded.saturating_add(part_of.failures.of_device());
+        }
+        part.attempts = part.succeeded.saturating_add(part.failures.of_device());
+    }
+    left
 }
 
 fn note(

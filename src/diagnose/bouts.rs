@@ -5,7 +5,7 @@
 //! path that loses segments, fails some while others are served. The difference is in the order of ends: what ended
 //! in a bout ended with no success before it since the attempt began.
 
-use super::findings::{of_program, silent_probes};
+use super::facts::{of_program, silent_probes};
 use super::intervals::Intervals;
 use super::{Evidence, WorkloadEvidence};
 use crate::event::{Episode, Failure, FailureCounts};

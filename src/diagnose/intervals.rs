@@ -1,6 +1,6 @@
 //! Times in which failures say nothing of the device: typed intervals that excuse what overlaps them.
 
-use super::findings::silences;
+use super::facts::unmade_silences;
 use super::{Evidence, Excuse, OutageCause, Recovery};
 use crate::event::{Episode, Failure, FailureCounts};
 
@@ -36,7 +36,7 @@ impl Intervals {
             };
             all.push((excuse, start, end));
         }
-        all.extend(silences(e).iter().filter_map(|s| Some((Excuse::LinkAway, s.from_ns, s.to_ns?))));
+        all.extend(unmade_silences(e).iter().filter_map(|s| Some((Excuse::LinkAway, s.from_ns, s.to_ns?))));
         if let Some(telemetry) = e.telemetry.value() {
             let around = |at: u64| (Excuse::Restarting, at.saturating_sub(STARTS), at.saturating_add(SECOND));
             all.extend(telemetry.restarts.iter().map(|r| around(r.at_ns)));

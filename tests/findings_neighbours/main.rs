@@ -35,6 +35,38 @@ fn a_device_made_for_one_connection_is_not_called_blocked() {
     assert_eq!(case.ids(), [FindingId::HalfOpenNotReclaimed]);
 }
 
+/// Nobody is served for some seconds, and later the device restarts, in a run of 36 s.
+fn hangs_and_restarts_later(stuck: u64, cut: u64) -> Case {
+    let counts = |failure, n| {
+        let mut failures = FailureCounts::default();
+        failures.add(failure, n);
+        failures
+    };
+    let (silent, reset) = (counts(Failure::ReadTimeout, stuck), counts(Failure::ReadReset, cut));
+    let mut w = head(60 + stuck + cut);
+    (w.succeeded, w.at_once) = (60, 4);
+    w.failures.merge(&silent);
+    w.failures.merge(&reset);
+    let none = FailureCounts::default();
+    w.episodes = vec![
+        episode(0, 4, 30, &none),
+        episode(4, 12, 0, &silent),
+        episode(12, 33, 30, &none),
+        episode(33, 34, 0, &reset),
+    ];
+    let restart = RestartEvidence { at_ns: 34 * S, reason: Some("TASK_WDT".into()) };
+    Case::clean(w).telemetry(|t| t.restarts = vec![restart])
+}
+
+#[test]
+fn a_second_fault_needs_failures_that_the_first_does_not_explain() {
+    assert_eq!(
+        hangs_and_restarts_later(20, 4).ids(),
+        [FindingId::BlockedApplication, FindingId::DeviceRebooted]
+    );
+    assert_eq!(hangs_and_restarts_later(0, 4).ids(), [FindingId::DeviceRebooted]);
+}
+
 #[test]
 fn a_watch_shorter_than_the_keep_alive_accuses_nobody() {
     let w = half_open_with(|h| {

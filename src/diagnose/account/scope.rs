@@ -1,6 +1,7 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
-use super::super::findings::{answers_otherwise, gone_since, silences};
+use super::super::facts::unmade_silences;
+use super::super::findings::{answers_otherwise, gone_since};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use crate::event::{Episode, Failure};
 
@@ -58,7 +59,7 @@ pub(super) fn explains(
             any(&[&SILENT, &[F::ConnectTimeout]])
         }
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
-        FindingId::LinkOutages => silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::LinkOutages => unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse

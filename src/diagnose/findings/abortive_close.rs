@@ -10,9 +10,10 @@
 //!
 //! Severity: a warning below one connection in a hundred.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
+use super::FindingEntry;
 use super::text::{percent, things};
-use super::{FindingEntry, device_rebooted, heap_low, signs};
 use crate::event::{AnomalyId, Ending};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -34,37 +35,33 @@ struct Seen {
 }
 
 fn seen(e: &Evidence<'_>) -> Seen {
-    let after_fin = signs::of_device(e, AnomalyId::RstAfterFin).count;
-    let unserved = signs::of_device(e, AnomalyId::ClosedUnserved).count;
+    let after_fin = facts::of_device(e, AnomalyId::RstAfterFin).count;
+    let unserved = facts::of_device(e, AnomalyId::ClosedUnserved).count;
     let early = after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved);
     // Of connections that nobody answered, or that a stack had forgotten: consequences of something else.
     let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence);
     Seen {
-        unread: signs::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
+        unread: facts::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
         early: early.min(e.resets.answering_payload),
-        sockets: signs::endings(e, Ending::Reset),
+        sockets: facts::endings(e, Ending::Reset),
     }
 }
 
 /// Resets that a restart explains.
 fn of_restarts(e: &Evidence<'_>) -> u64 {
-    let restarts = device_rebooted::restarts(e).saturating_mul(signs::at_once(e));
-    restarts.max(device_rebooted::forgotten(e)).saturating_mul(2)
+    let restarts = facts::restarts::restarts(e).saturating_mul(facts::at_once(e));
+    restarts.max(facts::restarts::forgotten(e)).saturating_mul(2)
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen = seen(e);
     let on_wire = seen.unread.saturating_add(seen.early);
-    let resets = if signs::captured(e) { on_wire } else { seen.sockets };
+    let resets = if facts::captured(e) { on_wire } else { seen.sockets };
     if resets == 0 || resets <= of_restarts(e) {
         return None;
     }
-    let served = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    // Without memory a stack resets what it cannot go on with.
+    let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let often = resets.saturating_mul(100) >= served;
-    if !often && heap_low::happened(e) {
-        return None;
-    }
     let mut evidence = Vec::new();
     if seen.unread > 0 {
         evidence.push(format!(
@@ -82,7 +79,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         evidence.push(format!(
             "{} of {} that went well ended by a reset at the host's socket",
             seen.sockets,
-            things(signs::all_endings(e), "connection")
+            things(facts::all_endings(e), "connection")
         ));
     }
     evidence.push(format!("{served} exchanges succeeded: to the client's program nothing is wrong"));

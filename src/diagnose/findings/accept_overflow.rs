@@ -17,10 +17,11 @@
 //! ended unserved are more ambiguous, so two in a hundred; on a link that loses segments two in a hundred of
 //! either.
 
+use super::super::choice::{Claim, Firm};
+use super::super::facts::{self, Stack};
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use super::signs::{self, Stack};
+use super::FindingEntry;
 use super::text::{percent, things, time, times};
-use super::{FindingEntry, makes_room};
 use crate::event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
@@ -38,7 +39,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// Connections of a workload that ended before an answer.
 fn cut(w: &WorkloadEvidence) -> u64 {
-    let resets = w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w));
+    let resets = w.failures.get(Failure::ConnectReset).saturating_add(facts::reset_in_exchange(w));
     let cut = w.failures.get(Failure::EofBeforeResponse).saturating_add(resets);
     // Where the packets were looked at, they show which of them had no answer, and none that was lost.
     w.unserved.map_or(cut, |unserved| {
@@ -60,25 +61,25 @@ fn crowded(w: &WorkloadEvidence) -> bool {
 /// Connections that ended before an answer, as far as that shows a refused accept: one that made room for a newcomer had
 /// been accepted.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
-    let at_accept = signs::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
+    let at_accept = facts::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
     let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
     // What meets clients that come one after the other as well has another cause.
-    let anyway = signs::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
-    let overflows = shows && crowded(w) && !anyway && !makes_room::explains(e, w);
+    let anyway = facts::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
+    let overflows = shows && crowded(w) && !anyway && !facts::room::explains(e, w);
     if overflows { cut(w) } else { 0 }
 }
 
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let unanswered = signs::count(&signs::while_serving(e, w), &signs::SILENT);
-    w.at_once >= 2 && w.succeeded > 0 && unanswered >= least(e, w) && signs::taken_late(e)
+    let unanswered = facts::count(&facts::while_serving(e, w), &facts::SILENT);
+    w.at_once >= 2 && w.succeeded > 0 && unanswered >= least(e, w) && facts::taken_late(e)
 }
 
 fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     if taken_late(e, w) {
         return true;
     }
-    let beside = signs::while_serving(e, w);
+    let beside = facts::while_serving(e, w);
     let timeouts = beside.get(Failure::ConnectTimeout).min(not_lost(e, w));
     let dropped = dropped(e, w).min(beside.of_device());
     w.at_once >= 2 && w.succeeded > 0 && (timeouts >= least(e, w) || dropped >= (w.attempts / 50).max(FEW))
@@ -86,7 +87,7 @@ fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
 
 /// SYNs without an answer that the path's losses do not explain; as many as there may be without a capture.
 fn not_lost(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
-    if !signs::captured(e) {
+    if !facts::captured(e) {
         return u64::MAX;
     }
     let rows = e.anomalies.iter().filter(|row| {
@@ -100,30 +101,34 @@ fn not_lost(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 
 /// More than the path may have made.
 fn least(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
-    FEW.max(signs::by_loss(e, w.attempts) + 1)
+    FEW.max(facts::path::by_loss(e, w.attempts) + 1)
 }
 
-pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    signs::stack(e) != Stack::Silent && signs::exchanges(e).any(|w| overflows(e, w))
+fn happened(e: &Evidence<'_>) -> bool {
+    facts::stack(e) != Stack::Silent && facts::exchanges(e).any(|w| overflows(e, w))
+}
+
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    happened(e).then(|| Claim::new(Firm::Shown, finding(e)))
 }
 
 /// A workload within what the device says it holds whose exchanges waited for long: for being accepted, since ping
 /// did not.
 fn slow_within_capacity<'a>(e: &'a Evidence<'_>) -> Option<(&'a WorkloadEvidence, u64)> {
-    let ping = signs::datagram_probe(e)?.latency?.p50_ns;
+    let ping = facts::datagram_probe(e)?.latency?.p50_ns;
     let within = |w: &&WorkloadEvidence| e.device.capacity.is_some_and(|capacity| w.at_once <= capacity);
-    signs::exchanges(e)
+    facts::exchanges(e)
         .filter(within)
         .filter_map(|w| Some((w, w.main?.p50_ns)))
-        .find(|(_, median)| *median >= signs::SECOND && ping.saturating_mul(4) < *median)
+        .find(|(_, median)| *median >= facts::SECOND && ping.saturating_mul(4) < *median)
 }
 
-pub(super) fn finding(e: &Evidence<'_>) -> Finding {
+fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
     let (mut refused, mut attempts, mut most) = (0_u64, 0_u64, 0_u32);
-    for w in signs::exchanges(e).filter(|w| overflows(e, w)) {
+    for w in facts::exchanges(e).filter(|w| overflows(e, w)) {
         let (timeouts, dropped) = (w.failures.get(Failure::ConnectTimeout), dropped(e, w));
-        let late = if taken_late(e, w) { signs::unanswered(w) } else { 0 };
+        let late = if taken_late(e, w) { facts::unanswered(w) } else { 0 };
         refused = refused.saturating_add(timeouts).saturating_add(dropped).saturating_add(late);
         attempts = attempts.saturating_add(w.attempts);
         most = most.max(w.at_once);
@@ -133,7 +138,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
             w.name,
             things(u64::from(w.at_once), "connection"),
             things(w.attempts, "attempt"),
-            signs::unanswered(w),
+            facts::unanswered(w),
             w.succeeded
         ));
         if late > 0 {
@@ -144,7 +149,7 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
         }
     }
     for id in [AnomalyId::SynUnanswered, AnomalyId::RstAfterHandshake, AnomalyId::ClosedUnserved] {
-        let seen = signs::of_device(e, id);
+        let seen = facts::of_device(e, id);
         if seen.count > 0 {
             evidence.push(format!("packets: {} {} against the device", id.name(), times(seen.count)));
         }

@@ -20,12 +20,13 @@
 //! a few losses in a row use up a read time-out.
 
 use super::super::bouts;
+use super::super::choice::{Claim, Firm};
+use super::super::facts::{self, Stack};
 use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Untold, WorkloadEvidence,
     WorkloadKind,
 };
 use super::one_at_a_time::{self, OneAtATime};
-use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
 use crate::event::{AnomalyId, Failure};
@@ -47,7 +48,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// What shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
+enum Proof {
     /// The program does not read.
     NotReading,
     /// One silent client keeps all others out.
@@ -64,8 +65,8 @@ pub(super) enum Proof {
     Hung,
 }
 
-pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
-    let link_explains = signs::stack(e) == Stack::Silent;
+fn proof(e: &Evidence<'_>) -> Option<Proof> {
+    let link_explains = facts::stack(e) == Stack::Silent;
     if reads_no_more(e, link_explains) {
         return Some(Proof::NotReading);
     }
@@ -87,32 +88,32 @@ pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if e.workloads.iter().any(|w| standing_unanswered(e, w)) {
         return Some(Proof::Standing);
     }
-    signs::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
+    facts::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
 }
 
 /// Whether it kept a window shut, which no want of memory does.
-pub(super) fn shuts_its_window(e: &Evidence<'_>) -> bool {
-    signs::of_device(e, AnomalyId::ZeroWindowStall).count > 0
+fn shuts_its_window(e: &Evidence<'_>) -> bool {
+    facts::of_device(e, AnomalyId::ZeroWindowStall).count > 0
 }
 
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
-    let shut = signs::of_device(e, AnomalyId::ZeroWindowStall).count;
+    let shut = facts::of_device(e, AnomalyId::ZeroWindowStall).count;
     // What cannot be told alone is told by what came of it.
     let untold = e
         .not_judged
         .iter()
         .filter(|n| n.id == AnomalyId::NoAckToData && n.reason == Untold::TooFew.in_words());
     let untold = untold.fold(0, |n: u64, row| n.saturating_add(row.connections));
-    let unread = signs::of_device(e, AnomalyId::NoAckToData).count.saturating_add(untold);
-    let left = |w: &WorkloadEvidence| signs::count(&signs::unexcused(e, w), &signs::SILENT);
-    let timed_out = signs::exchanges(e).any(|w| left(w) > 0);
+    let unread = facts::of_device(e, AnomalyId::NoAckToData).count.saturating_add(untold);
+    let left = |w: &WorkloadEvidence| facts::count(&facts::unexcused(e, w), &facts::SILENT);
+    let timed_out = facts::exchanges(e).any(|w| left(w) > 0);
     // Without memory a segment is dropped as it comes in, whatever the program does.
     timed_out && (shut > 0 || (unread > 0 && !link_explains))
 }
 
 fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
     let made_for_one = e.device.capacity == Some(1) && h.served == 1;
-    let others_wait = h.unserved > 0 || signs::stack(e) == Stack::Answers;
+    let others_wait = h.unserved > 0 || facts::stack(e) == Stack::Answers;
     let shut_out = h.during.attempts > 0 && h.during.served == 0 && h.served_again_ns.is_none();
     if h.served == 0 && turned_away_before(h) {
         return false;
@@ -131,15 +132,15 @@ fn never_served(e: &Evidence<'_>) -> bool {
         .workloads
         .iter()
         .filter(|w| w.kind != WorkloadKind::HalfOpen || w.half_open.as_ref().is_none_or(turned_away_before))
-        .fold(0_u64, |n, w| n.saturating_add(signs::count(&signs::unexcused(e, w), &signs::SILENT)));
-    unanswered > 0 && !signs::ever_served(e)
+        .fold(0_u64, |n, w| n.saturating_add(facts::count(&facts::unexcused(e, w), &facts::SILENT)));
+    unanswered > 0 && !facts::ever_served(e)
 }
 
 /// lwIP drops SYNs without a word while the backlog is full of connections that nobody accepts.
 fn no_handshake(e: &Evidence<'_>) -> bool {
-    let timeouts = |w: &WorkloadEvidence| signs::unexcused(e, w).get(Failure::ConnectTimeout);
-    let tried = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(timeouts(w)));
-    tried >= UNANSWERED && !signs::ever_served(e) && signs::stack(e) == Stack::Answers
+    let timeouts = |w: &WorkloadEvidence| facts::unexcused(e, w).get(Failure::ConnectTimeout);
+    let tried = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(timeouts(w)));
+    tried >= UNANSWERED && !facts::ever_served(e) && facts::stack(e) == Stack::Answers
 }
 
 /// One connection stands and is not answered, while others are.
@@ -148,36 +149,49 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         WorkloadKind::Rw => true,
         // Between outages nothing but the probes tells whether the link was there.
         WorkloadKind::Outage => {
-            signs::stack(e) == Stack::Answers && w.outages.as_ref().is_none_or(|o| o.natural == 0)
+            facts::stack(e) == Stack::Answers && w.outages.as_ref().is_none_or(|o| o.natural == 0)
         }
         WorkloadKind::Head | WorkloadKind::HalfOpen => false,
     };
     let beyond = e.device.capacity.is_some_and(|capacity| w.at_once > capacity);
     let course = bouts::course(e, w);
     // Who is not accepted beside connections that stand waits for them to end.
-    let kinds: &[Failure] = if beyond { &signs::SILENT } else { &bouts::SLOW };
+    let kinds: &[Failure] = if beyond { &facts::SILENT } else { &bouts::SLOW };
     // Where few connections are open and all of them are stuck at the same time, that is a bout, too short to show a hang.
     // The program may serve others meanwhile, as probes; a queue that is slow ends what was given up, only later.
-    let taken_late = signs::taken_late(e);
+    let taken_late = facts::taken_late(e);
     let counts = |bout: &&bouts::Bout| {
         let stuck = bout.program_is_idle(e) != Some(false) || !taken_late;
         w.kind == WorkloadKind::Outage || (bout.stack_answers(e) == Some(true) && stuck)
     };
     let slow =
-        course.bouts.iter().filter(counts).fold(signs::count(&course.beside, kinds), |n, bout| {
-            n.saturating_add(bout.count(&signs::SILENT))
+        course.bouts.iter().filter(counts).fold(facts::count(&course.beside, kinds), |n, bout| {
+            n.saturating_add(bout.count(&facts::SILENT))
         });
     standing
-        && slow.saturating_sub(signs::met_outages(e, w)) >= UNANSWERED.max(signs::by_loss(e, w.attempts) + 1)
+        && slow.saturating_sub(facts::met_outages(e, w))
+            >= UNANSWERED.max(facts::path::by_loss(e, w.attempts) + 1)
 }
 
 /// A program that hangs serves nobody for a time, while the stack goes on.
 fn hangs(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    !signs::stuck(e, w).is_empty()
+    !facts::stuck(e, w).is_empty()
 }
 
-pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
-    let unanswered = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(signs::unanswered(w)));
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    let proof = proof(e)?;
+    let firm = match proof {
+        // Without memory a segment is dropped as it comes in, whatever the program does.
+        Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
+        Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) => Firm::Shown,
+        Proof::NeverServed | Proof::NoHandshake => Firm::Likely,
+        Proof::Standing | Proof::Hung => Firm::Left,
+    };
+    Some(Claim::new(firm, finding(e, proof)))
+}
+
+fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
+    let unanswered = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(facts::unanswered(w)));
     let statement = match proof {
         Proof::NotReading => format!(
             "The program stops reading in the middle of a connection: {} got no answer.",
@@ -247,18 +261,18 @@ pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
 
 /// Whether the host resets what was served, and nobody counts the device's sockets: then one that keeps them looks alike.
 fn resets_uncounted(e: &Evidence<'_>) -> bool {
-    signs::telemetry(e).and_then(|t| t.sockets).is_none()
-        && signs::exchanges(e).any(|w| w.close == ClosePolicy::Rst)
+    facts::telemetry(e).and_then(|t| t.sockets).is_none()
+        && facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst)
 }
 
 /// Whether some connections linger that were answered.
 fn keeps_some(e: &Evidence<'_>) -> bool {
-    signs::exchanges(e).any(|w| w.lingers.is_some_and(|lingers| lingers.answered > 0))
+    facts::exchanges(e).any(|w| w.lingers.is_some_and(|lingers| lingers.answered > 0))
 }
 
 /// When the program hung, and whether it came back.
 fn hung(e: &Evidence<'_>) -> String {
-    let bouts: Vec<_> = signs::exchanges(e).flat_map(|w| signs::stuck(e, w)).collect();
+    let bouts: Vec<_> = facts::exchanges(e).flat_map(|w| facts::stuck(e, w)).collect();
     let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
     if bouts.iter().any(|bout| bout.is_last) {
         return format!(
@@ -282,13 +296,13 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
         (AnomalyId::ZeroWindowStall, "kept its window shut for more than a second"),
         (AnomalyId::NoAckToData, "never acknowledged what it was sent"),
     ] {
-        let seen = signs::of_device(e, id);
+        let seen = facts::of_device(e, id);
         if seen.count > 0 {
             lines.push(format!("the device {what} on {}", things(seen.connections, "connection")));
         }
     }
     for w in &e.workloads {
-        let unanswered = signs::unanswered(w);
+        let unanswered = facts::unanswered(w);
         if unanswered > 0 && w.kind != WorkloadKind::HalfOpen {
             lines.push(format!(
                 "{}: {unanswered} of {} got no answer in time ({}), {} succeeded",
@@ -311,7 +325,7 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
         }
         lines.extend(one_at_a_time::in_figures(e, w));
     }
-    lines.extend(signs::heap_step(e).map(signs::step_in_words));
+    lines.extend(facts::memory::heap_step(e).map(facts::memory::step_in_words));
     for (name, kind) in [("ping", &e.probes.icmp), ("telemetry", &e.probes.telemetry)] {
         if let Some(p) = kind.value().filter(|p| p.sent > 0) {
             lines.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));

@@ -11,14 +11,15 @@
 //! Thresholds: five answers; 200 ms, which delayed acknowledgements and Nagle's algorithm stay below; half of the answers
 //! within a fiftieth of the fastest.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEvidence};
+use super::FindingEntry;
 use super::text::time;
-use super::{FindingEntry, signs};
 
 /// Fewer answers may have been late by chance.
 const ENOUGH: u64 = 5;
 /// An answer that comes so late waited for something, nanoseconds: Linux's least time-out, and less than lwIP's timers.
-const LONG: u64 = signs::SECOND / 5;
+const LONG: u64 = facts::SECOND / 5;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::BodyTimeout,
@@ -32,7 +33,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 fn waits<'a>(e: &Evidence<'_>, w: &'a WorkloadEvidence) -> Option<(&'a WorkloadEvidence, Quantiles)> {
     let first = w.first_byte.filter(|first| w.asks.body && first.count >= ENOUGH && first.p50_ns >= LONG)?;
     let constant = first.p50_ns.saturating_sub(first.min_ns) <= first.p50_ns / 50;
-    let ping = signs::datagram_probe(e).and_then(|probe| probe.latency).map_or(0, |ping| ping.p50_ns);
+    let ping = facts::datagram_probe(e).and_then(|probe| probe.latency).map_or(0, |ping| ping.p50_ns);
     (constant && ping.saturating_mul(4) < first.p50_ns).then_some((w, first))
 }
 
@@ -45,7 +46,7 @@ fn segments(e: &Evidence<'_>) -> Option<u64> {
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let all: Vec<_> = signs::exchanges(e).filter_map(|w| waits(e, w)).collect();
+    let all: Vec<_> = facts::exchanges(e).filter_map(|w| waits(e, w)).collect();
     let (_, worst) = all.iter().max_by_key(|(_, first)| first.p50_ns)?;
     let mut evidence: Vec<String> = all
         .iter()
@@ -58,7 +59,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             )
         })
         .collect();
-    evidence.extend(signs::exchanges(e).filter(|w| !w.asks.body).filter_map(|w| {
+    evidence.extend(facts::exchanges(e).filter(|w| !w.asks.body).filter_map(|w| {
         Some(format!("{}: {} in the median without a body", w.name, time(w.first_byte?.p50_ns)))
     }));
     Some(Finding {

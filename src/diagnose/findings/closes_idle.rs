@@ -9,9 +9,10 @@
 //!
 //! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::FindingEntry;
 use super::text::{things, time};
-use super::{FindingEntry, makes_room, signs};
 use crate::event::{Failure, IdleCloses};
 
 /// Once may be a close for another reason.
@@ -36,7 +37,7 @@ pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let seen: Vec<(&WorkloadEvidence, IdleCloses)> = signs::exchanges(e)
+    let seen: Vec<(&WorkloadEvidence, IdleCloses)> = facts::exchanges(e)
         .filter_map(|w| Some((w, w.idle_closes?)))
         .filter(|(_, idle)| idle.count >= TWICE)
         .collect();
@@ -44,13 +45,13 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .workloads
         .iter()
         .filter_map(|w| {
-            let half_open = w.half_open.as_ref().filter(|h| !makes_room::is_seen(h))?;
+            let half_open = w.half_open.as_ref().filter(|h| !facts::room::is_seen(h))?;
             let (closed, least_ns) = half_open.closed?;
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();
     let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
-    let unasked: Vec<(&WorkloadEvidence, u64)> = signs::exchanges(e)
+    let unasked: Vec<(&WorkloadEvidence, u64)> = facts::exchanges(e)
         .filter(|w| w.asks.late())
         .filter_map(|w| Some((w, w.unserved?.closed.not_sent)))
         .filter(|(_, closed)| *closed > 0)

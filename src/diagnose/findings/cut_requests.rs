@@ -10,9 +10,10 @@
 //! what is seen would explain nothing: they stay with `unexplained_failures`.
 
 use super::super::account::Account;
+use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
-use super::{FindingEntry, rest, signs};
+use super::{FindingEntry, rest};
 use crate::event::Failure;
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
@@ -56,13 +57,13 @@ pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
 
 pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| failure == Failure::EofBeforeResponse);
-    let (cause, change) = if signs::ever_served(e) {
+    let (cause, change) = if facts::ever_served(e) {
         (
             "an error path, a missing handler, or no free session: the program closes without an answer; one that makes room \
              for newcomers does so as well, which half-open tells",
             CLOSES.change.to_owned(),
         )
-    } else if signs::exchanges(e).all(|w| w.asks.head()) {
+    } else if facts::exchanges(e).all(|w| w.asks.head()) {
         (
             "the program has no handler for HEAD, or the port speaks something else than HTTP",
             format!("test with --method GET, and check the port; in the program: {}", CLOSES.change),
@@ -83,7 +84,7 @@ fn finding(e: &Evidence<'_>, how: How, all: &[rest::Rest<'_>], cause: &str, chan
     for rest in all {
         evidence.extend(cut(rest.w, how).and_then(|cut| in_figures(&rest.w.name, &cut)));
     }
-    if !signs::captured(e) {
+    if !facts::captured(e) {
         evidence.push("without the packets nothing is known of when the device ended them".into());
     }
     Some(Finding {

@@ -9,10 +9,11 @@
 //!
 //! Threshold: five seconds of silence to the end, so that one lost probe at the end is not taken for it.
 
+use super::super::choice::{Claim, Firm};
+use super::super::facts::{self, SECOND, Stack};
 use super::super::{Evidence, Finding, FindingId, Severity, Silence};
-use super::signs::{self, SECOND, Stack};
+use super::FindingEntry;
 use super::text::{things, time};
-use super::{FindingEntry, heap_low};
 use crate::event::Failure;
 
 /// Away for so long to the end of the run, nanoseconds: longer than the blinks of a link that roams (1 to 3 s).
@@ -51,16 +52,16 @@ fn how(e: &Evidence<'_>) -> Option<How> {
     let workloads = || e.workloads.iter().filter(|w| w.failures.of_device() > 0);
     let failed = workloads().fold(0_u64, |n, w| n.saturating_add(w.failures.of_device()));
     let refused = workloads().fold(0_u64, |n, w| n.saturating_add(w.failures.get(Failure::ConnectRefused)));
-    let unconnected = workloads().fold(0_u64, |n, w| n.saturating_add(signs::not_connected(w)));
-    let never_served = !signs::ever_served(e) && failed > 0;
+    let unconnected = workloads().fold(0_u64, |n, w| n.saturating_add(facts::not_connected(w)));
+    let never_served = !facts::ever_served(e) && failed > 0;
     if never_served && refused == failed {
         return Some(How::Refused);
     }
-    let stack = signs::stack(e);
+    let stack = facts::stack(e);
     if never_served && unconnected == failed && stack != Stack::Answers {
         return Some(How::Never);
     }
-    if let Some((number, since, _)) = signs::gone_dialler(e)
+    if let Some((number, since, _)) = facts::gone_dialler(e)
         && stack != Stack::Answers
     {
         return Some(How::NotBack(number, since));
@@ -72,10 +73,10 @@ fn how(e: &Evidence<'_>) -> Option<How> {
         .into_iter()
         .filter_map(|kind| kind.value())
         .filter(|p| p.answered > 0)
-        .filter_map(signs::open_silence)
+        .filter_map(facts::open_silence)
         .min_by_key(|s| s.from_ns)?;
     let long = e.duration_ns.saturating_sub(silence.from_ns) >= GONE;
-    let explained = signs::explained(e, silence.from_ns, None) || heap_low::starves(e);
+    let explained = facts::explained(e, silence.from_ns, None) || facts::memory::starves(e);
     (long && !explained).then_some(How::Gone(*silence))
 }
 
@@ -83,8 +84,8 @@ fn how(e: &Evidence<'_>) -> Option<How> {
 /// under way as it went failed in ways of its own, each connection once. A last resort as well: a stack without a backlog
 /// refuses where its sockets are held.
 fn refused_since(e: &Evidence<'_>) -> Option<u64> {
-    signs::exchanges(e)
-        .filter_map(|w| Some((w, signs::ends_service(e, w)?)))
+    facts::exchanges(e)
+        .filter_map(|w| Some((w, facts::ends_service(e, w)?)))
         .find(|(w, end)| {
             let refused = end.failures.get(Failure::ConnectRefused);
             let others = end.failures.of_device().saturating_sub(refused);
@@ -96,16 +97,12 @@ fn refused_since(e: &Evidence<'_>) -> Option<u64> {
         .map(|(_, end)| end.from_ns)
 }
 
-pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    how(e).is_some()
-}
-
 /// When service ended for good, where no probe tells what of the device is left. The last resort: any evidence of
 /// another cause goes before it.
 fn ended(e: &Evidence<'_>) -> Option<u64> {
-    signs::exchanges(e)
-        .filter(|_| signs::stack(e) == Stack::Unknown)
-        .filter_map(|w| Some((w, signs::ends_service(e, w)?)))
+    facts::exchanges(e)
+        .filter(|_| facts::stack(e) == Stack::Unknown)
+        .filter_map(|w| Some((w, facts::ends_service(e, w)?)))
         .find(|(w, end)| w.end_ns.saturating_sub(end.from_ns) >= GONE)
         .map(|(_, end)| end.from_ns)
 }
@@ -120,19 +117,24 @@ pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {
     }
 }
 
-pub(super) fn service_ended(e: &Evidence<'_>) -> bool {
-    refused_since(e).is_some() || ended(e).is_some()
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    let firm = match how(e) {
+        Some(_) => Firm::Shown,
+        None if refused_since(e).is_some() || ended(e).is_some() => Firm::Left,
+        None => return None,
+    };
+    Some(Claim::new(firm, finding(e)))
 }
 
 /// Whether the system knew of no way to the device at most attempts: no answer to ARP is told as that.
 fn no_way(e: &Evidence<'_>) -> bool {
-    let all = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.failures.of_device()));
+    let all = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.failures.of_device()));
     let no_way = |w: &super::super::WorkloadEvidence| w.failures.get(Failure::ConnectUnreachable);
-    let met = signs::exchanges(e).fold(0_u64, |n, w| n.saturating_add(no_way(w)));
+    let met = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(no_way(w)));
     met > 0 && met.saturating_mul(2) >= all
 }
 
-pub(super) fn finding(e: &Evidence<'_>) -> Finding {
+fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence: Vec<String> = e
         .workloads
         .iter()
@@ -143,11 +145,11 @@ pub(super) fn finding(e: &Evidence<'_>) -> Finding {
                 w.name,
                 w.failures.of_device(),
                 things(w.attempts, "attempt"),
-                signs::not_connected(w)
+                facts::not_connected(w)
             )
         })
         .collect();
-    if let Some((number, since, took)) = signs::gone_dialler(e) {
+    if let Some((number, since, took)) = facts::gone_dialler(e) {
         evidence.push(format!(
             "device {number}: not connected from {} on, for {} until the end of the run",
             time(since),

@@ -6,9 +6,10 @@
 //! Neighbours: `abortive_close` (the RST answers payload). Without a capture it cannot be seen: the exchange is
 //! complete for both programs, which also makes it a warning and no error.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
+use super::FindingEntry;
 use super::text::things;
-use super::{FindingEntry, device_rebooted, signs};
 use crate::event::AnomalyId;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -21,9 +22,9 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 };
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let after_fin = signs::of_device(e, AnomalyId::RstAfterFin).count;
+    let after_fin = facts::of_device(e, AnomalyId::RstAfterFin).count;
     let late = e.resets.answering_late_close.min(after_fin);
-    if late == 0 || device_rebooted::happened(e) {
+    if late == 0 {
         return None;
     }
     let mut evidence = vec![format!(

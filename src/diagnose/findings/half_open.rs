@@ -12,9 +12,10 @@
 //! Threshold: the watch must have been as long as the reclaim that the device is expected to manage; for
 //! connections that a plain workload vanished from, half a minute, which keep-alive of 10 s + 3 x 3 s meets.
 
+use super::super::choice::{Claim, Firm};
+use super::super::facts::{self, SECOND, Stack};
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
 use super::FindingEntry;
-use super::signs::{self, SECOND, Stack};
 use super::text::{things, time};
 
 /// So long without room after hosts vanished, nanoseconds: keep-alive with usual settings (10 s, and 3 probes 3 s apart) takes
@@ -32,14 +33,14 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// What shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
+enum Proof {
     /// Others were refused, and were so to the end.
     Exhausted,
     /// Others were still served; the device's own count shows the sockets.
     Counted,
 }
 
-pub(super) fn proof(e: &Evidence<'_>) -> Option<Proof> {
+fn proof(e: &Evidence<'_>) -> Option<Proof> {
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
     if sections().any(held_to_exhaustion) || e.workloads.iter().any(|w| vanished(e, w)) {
         Some(Proof::Exhausted)
@@ -67,7 +68,7 @@ fn held_by_count(h: &HalfOpenEvidence) -> bool {
 
 /// How long nobody has been served at the end of a workload.
 fn failing_for(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
-    signs::service_end(e, w).map_or(0, |end| w.end_ns.saturating_sub(end.from_ns))
+    facts::service_end(e, w).map_or(0, |end| w.end_ns.saturating_sub(end.from_ns))
 }
 
 /// A workload of plain exchanges that vanishes from each.
@@ -75,10 +76,14 @@ fn vanished(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     w.close == ClosePolicy::Vanish
         && w.succeeded > 0
         && failing_for(e, w) >= WITHOUT_RECLAIM
-        && signs::stack(e) != Stack::Silent
+        && facts::stack(e) != Stack::Silent
 }
 
-pub(super) fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    proof(e).map(|proof| Claim::new(Firm::Shown, finding(e, proof)))
+}
+
+fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
     let mut evidence = Vec::new();
     let (mut held, mut watched) = (0_u64, 0_u64);
     for w in &e.workloads {

@@ -1,12 +1,12 @@
 //! A device of which only HEAD was asked, and that answered none: whether its program hangs, or only does not know HEAD,
 //! cannot be told from outside. What is said of it says so.
 
+use super::super::facts;
 use super::super::{Evidence, Finding};
-use super::signs;
 
 /// The same finding in words that leave it open.
 pub(super) fn left_open(e: &Evidence<'_>, finding: Finding) -> Finding {
-    if signs::exchanges(e).next().is_none() || !signs::exchanges(e).all(|w| w.asks.head()) {
+    if facts::exchanges(e).next().is_none() || !facts::exchanges(e).all(|w| w.asks.head()) {
         return finding;
     }
     Finding {

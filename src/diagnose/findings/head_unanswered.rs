@@ -7,9 +7,10 @@
 //! Severity: a warning, because browsers ask by GET; the figures of the run are those of time-outs all the same.
 
 use super::super::account::Account;
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
-use super::{FindingEntry, rest, signs};
+use super::{FindingEntry, rest};
 use crate::event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -25,19 +26,13 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
     use Failure as F;
     let silent = matches!(failure, F::ReadTimeout | F::EofBeforeResponse | F::ReadReset | F::WriteReset);
-    silent && happens_to(e, w)
-}
-
-/// Whether this is a workload whose HEADs nobody answered, while GET was answered elsewhere.
-pub(super) fn happens_to(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let get_works = || signs::exchanges(e).any(|other| other.asks.get() && other.succeeded > 0);
-    w.asks.head() && w.succeeded == 0 && w.first_status.is_none() && w.attempts > 0 && get_works()
+    silent && facts::head_happens(e, w)
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |w, failure| fails_so(e, w, failure));
     let worst = all.first()?;
-    let served = signs::exchanges(e).filter(|w| w.asks.get());
+    let served = facts::exchanges(e).filter(|w| w.asks.get());
     let served = served.fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let mut evidence: Vec<String> =
         all.iter().map(|rest| rest.in_figures("got no response to HEAD")).collect();

@@ -12,11 +12,12 @@
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
 
+use super::super::facts;
 use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, InUse, Severity, Slope, WorkloadKind,
 };
+use super::FindingEntry;
 use super::text::{bytes, rate, things, time};
-use super::{FindingEntry, Trouble, lossy_link, signs};
 
 /// Least loss in all, bytes.
 const LOST: u64 = 2_048;
@@ -51,7 +52,7 @@ fn falls(slope: Option<Slope>) -> Option<Slope> {
 }
 
 /// Memory that TIME_WAIT and held connections may take at the end, bytes.
-fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u64 {
+fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, holds: bool) -> u64 {
     let more = |of: fn(&InUse) -> Option<u32>| {
         of(&heap.first).zip(of(&heap.last)).map(|(first, last)| u64::from(last.saturating_sub(first)))
     };
@@ -59,19 +60,17 @@ fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
     let sockets = more(|held| held.sockets);
     let counted = sockets.is_some();
     let sockets = sockets.unwrap_or(0);
-    let held = match trouble {
-        Some(Trouble::Blocked(_) | Trouble::HalfOpen(_) | Trouble::Exhausted) => {
-            sockets.max(signs::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10)))
-        }
+    let held = match holds {
+        true => sockets.max(facts::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10))),
         // Connections that the host fell silent on may still be held, where the device does not count them; where it
         // does, the last may still be on its way out.
-        _ if e.workloads.len() != signs::exchanges(e).count() => {
+        _ if e.workloads.len() != facts::exchanges(e).count() => {
             // The host resets what fell silent before a half-open workload ends; what vanished is in no socket's count.
-            let reset = e.workloads.iter().all(|w| w.kind == WorkloadKind::HalfOpen || signs::is_exchange(w));
+            let reset = e.workloads.iter().all(|w| w.kind == WorkloadKind::HalfOpen || facts::is_exchange(w));
             if reset && counted { sockets.max(1) } else { u64::from(e.device.capacity.unwrap_or(10)) }
         }
         // What a losing path has not acknowledged is kept, to be sent again.
-        _ if lossy_link::loses(e) => sockets.max(signs::at_once(e)),
+        _ if facts::path::loses(e) => sockets.max(facts::at_once(e)),
         _ => sockets,
     };
     // Connections that the host has reset, and whose RST was lost, are held as well, whatever the program does.
@@ -83,22 +82,23 @@ fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, trouble: Option<Trouble>) -> u
 
 /// Where the device closes first and does not count its TIME_WAIT, nobody can tell it from a leak.
 fn may_be_time_wait(e: &Evidence<'_>, per_request: Option<Slope>) -> bool {
-    let uncounted = signs::telemetry(e).is_none_or(|t| t.time_wait.is_none());
-    let closes_first = signs::exchanges(e).any(|w| w.close == ClosePolicy::Wait);
+    let uncounted = facts::telemetry(e).is_none_or(|t| t.time_wait.is_none());
+    let closes_first = facts::exchanges(e).any(|w| w.close == ClosePolicy::Wait);
     uncounted && closes_first && per_request.is_none_or(|s| s.mean > -(TIME_WAIT_BLOCK as f64))
 }
 
-pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
-    let telemetry = signs::telemetry(e)?;
+/// `holds` is whether connections are known to be held, each with its memory.
+pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
+    let telemetry = facts::telemetry(e)?;
     let heap = telemetry.heap.as_ref()?;
-    let step = signs::heap_step(e);
+    let step = facts::memory::heap_step(e);
     let falls = |slope| falls(slope).filter(|_| step.is_none());
     let per_request =
         falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
     let per_second = falls(heap.per_second);
     let slope = per_request.or(per_second);
     let whole = heap.free_first.saturating_sub(heap.free_last);
-    let allowed = allowed(e, heap, trouble).min(whole);
+    let allowed = allowed(e, heap, holds).min(whole);
     let by_slope = per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64) as u64;
     // Over restarts, only the slopes within each start of the device are left.
     let missing = if telemetry.restarts.is_empty() { whole - allowed } else { by_slope };
@@ -125,7 +125,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
     if allowed > 0 && telemetry.restarts.is_empty() {
         evidence.push(format!("{} of it may be held by connections, and are allowed for", bytes(allowed)));
     }
-    evidence.extend(step.map(signs::step_in_words));
+    evidence.extend(step.map(facts::memory::step_in_words));
     let mut interval = |slope: Slope, unit: &str| {
         if let (Some(mean), Some(least), Some(most)) = (rate(slope.mean), rate(slope.high), rate(slope.low)) {
             evidence.push(format!("{mean} lost a {unit}, with 95 % confidence between {least} and {most}"));

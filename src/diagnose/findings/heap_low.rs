@@ -12,13 +12,12 @@
 //! Threshold: 8 % of the heap, between 4 and 16 KiB: a connection with both windows of four segments takes 12 KiB,
 //! and below some 4 KiB lwIP gets no control blocks with their first segments.
 
+use super::super::choice::{Claim, Firm};
+use super::super::facts;
+use super::super::facts::memory;
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, WorkloadEvidence};
+use super::FindingEntry;
 use super::text::{bytes, percent, things};
-use super::{FindingEntry, signs, socket_exhaustion};
-use crate::event::Failure;
-
-/// RSTs that are no chance.
-const FEW: u64 = 3;
 
 /// Cause and change where the device closes first.
 const TIME_WAIT_HOLDS_IT: (&str, &str) = (
@@ -44,88 +43,14 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              CONFIG_LWIP_MAX_ACTIVE_TCP; CONFIG_LWIP_TCP_MSL=6000 where TIME_WAIT holds it",
 };
 
-fn threshold(heap: &HeapEvidence) -> u64 {
-    /// Less than this is low whatever the heap, bytes: a window and a send buffer no longer fit.
-    const LEAST: u64 = 4 * 1024;
-    /// More than this is not low whatever the heap, bytes: a TLS handshake still fits.
-    const MOST: u64 = 16 * 1024;
-    heap.total.map_or(8 * 1024, |total| total / 100 * 8).clamp(LEAST, MOST)
-}
-
-pub(super) fn low(e: &Evidence<'_>) -> Option<HeapEvidence> {
-    let heap = signs::telemetry(e)?.heap?;
-    (heap.free_min < threshold(&heap)).then_some(heap)
-}
-
-/// A workload whose connections fail for want of memory. A program that hangs resets nothing, and its heap does not
-/// go down before; one that has no socket left still answers telemetry; sockets that are kept are another cause.
-fn starved<'a>(e: &'a Evidence<'_>) -> Option<&'a WorkloadEvidence> {
-    let ping = e.probes.icmp.value().filter(|p| p.answered > 0)?;
-    let telemetry = e.probes.telemetry.value().filter(|p| p.answered > 0)?;
-    // Its time-out is the longer one: at the end of a run the last questions may still be open.
-    let silence = signs::open_silence(telemetry);
-    let silent = silence.is_some() || telemetry.sent.saturating_add(2) <= ping.sent;
-    if !silent || socket_exhaustion::slots_are_kept(e) {
-        return None;
-    }
-    let heap = signs::telemetry(e).and_then(|t| t.heap);
-    let until = silence.map_or(e.duration_ns, |silence| silence.from_ns);
-    let fell = heap.is_some_and(|heap| fell_to_nothing(&heap, until, e.duration_ns));
-    let filled = |w| heap.is_some_and(|heap| time_wait_fills(e, w, heap.free_first));
-    let refuses = |w| in_resets(w) && ping_goes_on(e);
-    signs::exchanges(e)
-        .find(|w| w.succeeded > 0 && signs::service_end(e, w).is_some() && (fell || filled(w) || refuses(w)))
-}
-
-fn ping_goes_on(e: &Evidence<'_>) -> bool {
-    e.probes.icmp.value().is_some_and(|p| p.answered > 0 && signs::open_silence(p).is_none())
-}
-
-/// Whether want of memory shows from outside: it explains any silence.
-pub(super) fn starves(e: &Evidence<'_>) -> bool {
-    starved(e).is_some()
-}
-
-/// Whether the heap was down to a quarter when it was last told, or to half and at its pace had nothing left at the
-/// end of the run.
-fn fell_to_nothing(heap: &HeapEvidence, told_until: u64, end: u64) -> bool {
-    let lost = u128::from(heap.free_first.saturating_sub(heap.free_last));
-    let silent_for = u128::from(end.saturating_sub(told_until));
-    let gone = u128::from(heap.free_last) * u128::from(told_until) <= lost * silent_for;
-    let down_to = |part: u64| heap.free_last.saturating_mul(part) <= heap.free_first;
-    down_to(4) || (down_to(2) && gone)
-}
-
-/// Whether control blocks in TIME_WAIT must have taken half of the heap or more, where the device closes first and keeps
-/// them all: lwIP's take 160 to 230 bytes, by word size, and the allocator adds to each.
-fn time_wait_fills(e: &Evidence<'_>, w: &WorkloadEvidence, free: u64) -> bool {
-    /// lwIP's control block in TIME_WAIT, the least of its sizes, bytes.
-    const BLOCK: u64 = 160;
-    let kept_for = e.device.msl_ms.unwrap_or(60_000).saturating_mul(2 * 1_000_000);
-    let took = signs::last_success_ns(w).unwrap_or(w.end_ns).saturating_sub(w.start_ns);
-    w.close == ClosePolicy::Wait && took < kept_for && w.succeeded.saturating_mul(BLOCK) >= free / 2
-}
-
-/// Whether its failures are RSTs, most of them.
-fn in_resets(w: &WorkloadEvidence) -> bool {
-    let resets = resets(w);
-    resets >= FEW && resets > w.failures.of_device().saturating_sub(resets)
-}
-
-fn resets(w: &WorkloadEvidence) -> u64 {
-    w.failures.get(Failure::ConnectReset).saturating_add(signs::reset_in_exchange(w))
-}
-
-pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    low(e).is_some() || starved(e).is_some()
-}
-
-pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    low(e).map(|heap| of_reading(e, &heap)).or_else(|| starved(e).map(|w| of_silence(e, w)))
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    let by_silence = || memory::starved(e).map(|w| of_silence(e, w));
+    let finding = memory::low(e).map(|heap| of_reading(e, &heap)).or_else(by_silence)?;
+    Some(Claim::new(Firm::Shown, finding))
 }
 
 fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
-    let resets = resets(w);
+    let resets = memory::resets(w);
     let mut evidence = vec![format!(
         "{}: {} succeeded, then {} met a RST and {} failed otherwise",
         w.name,
@@ -138,7 +63,7 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
             evidence.push(format!("{name}: {} of {} answered", p.answered, things(p.sent, "probe")));
         }
     }
-    if let Some(heap) = signs::telemetry(e).and_then(|t| t.heap) {
+    if let Some(heap) = facts::telemetry(e).and_then(|t| t.heap) {
         evidence.push(format!(
             "free heap {} at first, {} when it was last told",
             bytes(heap.free_first),
@@ -152,8 +77,8 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
         statement: format!(
             "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping {}.",
             things(w.succeeded, "exchange"),
-            if in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" },
-            if ping_goes_on(e) { "goes on" } else { "ended as well" }
+            if memory::in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" },
+            if memory::ping_goes_on(e) { "goes on" } else { "ended as well" }
         ),
         evidence,
         cause: cause.into(),
@@ -165,7 +90,7 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
 fn broke(e: &Evidence<'_>, heap: &HeapEvidence) -> bool {
     /// A full segment with its headers and its `pbuf`, bytes.
     const SEGMENT: u64 = 1_600;
-    heap.free_min < SEGMENT && signs::exchanges(e).any(|w| w.failures.of_device() > 0)
+    heap.free_min < SEGMENT && facts::exchanges(e).any(|w| w.failures.of_device() > 0)
 }
 
 fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
@@ -177,12 +102,12 @@ fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
         bytes(heap.free_first),
         bytes(heap.free_min),
         bytes(heap.free_last),
-        bytes(threshold(heap))
+        bytes(memory::threshold(heap))
     )];
     if let Some(block) = heap.largest_block_min {
         evidence.push(format!("the largest free block was {} at its smallest", bytes(block)));
     }
-    let time_wait = signs::telemetry(e).and_then(|t| t.time_wait).filter(|t| t.most >= 50);
+    let time_wait = facts::telemetry(e).and_then(|t| t.time_wait).filter(|t| t.most >= 50);
     let (cause, change) = match time_wait {
         Some(t) => {
             evidence.push(format!("up to {} connections in TIME_WAIT hold memory", t.most));
@@ -192,7 +117,7 @@ fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
     };
     Finding {
         id: FindingId::HeapLow,
-        severity: if starved(e).is_some() || broke(e, heap) { Severity::Error } else { Severity::Warning },
+        severity: if memory::starves(e) || broke(e, heap) { Severity::Error } else { Severity::Warning },
         statement: format!("The device's free heap went down to {}{of}.", bytes(heap.free_min)),
         evidence,
         cause: cause.into(),

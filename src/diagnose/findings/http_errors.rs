@@ -11,9 +11,10 @@
 //! warning.
 
 use super::super::account::Account;
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
-use super::{FindingEntry, rest, signs};
+use super::{FindingEntry, rest};
 use crate::event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -38,7 +39,7 @@ fn refused(w: &WorkloadEvidence) -> Option<u16> {
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = rest::of(e, account, |_, failure| failure == Failure::BadStatus);
     let refused: Vec<(&WorkloadEvidence, u16)> =
-        signs::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
+        facts::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
     let mut evidence: Vec<String> =
         failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
     let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
@@ -95,7 +96,7 @@ const fn name_of(status: u16) -> Option<&'static str> {
 /// Cause, and what to change.
 fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, String) {
     let head = w.asks.head();
-    let get_works = signs::exchanges(e)
+    let get_works = facts::exchanges(e)
         .any(|other| other.asks.get() && other.first_status.is_some_and(|status| status < 400));
     match status {
         401 | 403 => (

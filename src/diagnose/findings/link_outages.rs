@@ -10,9 +10,10 @@
 //! Threshold: two probes of each kind lost in a row, which single losses seldom do to both kinds at once: then the
 //! packets beside them, where there is a capture, show that the device was there.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Recovery, Severity};
+use super::FindingEntry;
 use super::text::{things, time};
-use super::{FindingEntry, Trouble, device_rebooted, signs};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::LinkOutages,
@@ -27,7 +28,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// Natural outages of outage workloads in which the device's stack was silent as well, as far as anybody asked.
 fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
-    let asked = signs::datagram_probe(e);
+    let asked = facts::datagram_probe(e);
     e.workloads
         .iter()
         .filter_map(|w| w.outages.as_ref())
@@ -39,32 +40,28 @@ fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
             let Some(start) = row.seen_start_ns else { return true };
             let end = start.saturating_add(row.seen_length_ns.unwrap_or(u64::MAX));
             let silent = asked.is_none_or(|p| {
-                let long_enough = row.seen_length_ns.is_none_or(|n| n > 4 * signs::SECOND);
+                let long_enough = row.seen_length_ns.is_none_or(|n| n > 4 * facts::SECOND);
                 !long_enough
                     || p.silences.iter().any(|s| s.from_ns <= end && s.to_ns.is_none_or(|to| to >= start))
             });
-            silent && !signs::explained(e, start, Some(end)) && !signs::host_stood_still(e, start, Some(end))
+            silent && !facts::explained(e, start, Some(end)) && !facts::host_stood_still(e, start, Some(end))
         })
         .copied()
         .collect()
 }
 
 fn disconnects(e: &Evidence<'_>) -> u64 {
-    signs::telemetry(e).map_or(0, |t| t.wifi_disconnects.unwrap_or(0).saturating_sub(t.wifi_disconnects_made))
+    facts::telemetry(e).map_or(0, |t| t.wifi_disconnects.unwrap_or(0).saturating_sub(t.wifi_disconnects_made))
 }
 
-pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
-    // What a restart or a hanging program did to the connections is no outage of the link.
-    if device_rebooted::happened(e) || matches!(trouble, Some(Trouble::Blocked(_))) {
-        return None;
-    }
-    let (silences, natural, disconnects) = (signs::natural_silences(e), natural(e), disconnects(e));
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+    let (silences, natural, disconnects) = (facts::natural_silences(e), natural(e), disconnects(e));
     let outages = (silences.len() as u64).max(natural.len() as u64).max(disconnects);
     if outages == 0 {
         return None;
     }
     // A device that restarts tells so.
-    let told = signs::telemetry(e).is_some();
+    let told = facts::telemetry(e).is_some();
     let mut evidence: Vec<String> = silences
         .iter()
         .take(5)
@@ -79,7 +76,7 @@ pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding
         format!("an outage that nobody made{at}{length}")
     }));
     if disconnects > 0 {
-        let reason = signs::telemetry(e).and_then(|t| t.wifi_last_reason.as_deref()).unwrap_or("not told");
+        let reason = facts::telemetry(e).and_then(|t| t.wifi_last_reason.as_deref()).unwrap_or("not told");
         evidence.push(format!(
             "the device counted {} from its access point, last reason {reason}",
             things(disconnects, "disconnection")

@@ -14,14 +14,12 @@
 //! Thresholds: two closed, so that one closed by chance says nothing; the ones that were kept were silent for twice as
 //! long as those that had to go, and a second at least.
 
-use super::super::{Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
+use super::super::facts::room;
+use super::super::facts::{self};
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
-use super::signs::{self, SECOND};
 use super::text::{things, time};
 use crate::event::Failure;
-
-/// Once may be chance.
-const TWICE: usize = 2;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MakesRoom,
@@ -32,69 +30,16 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     change: "nothing in the device; a client opens another connection where an idle one was closed",
 };
 
-/// How it was seen.
-struct Seen {
-    /// Connections that had to go for a newcomer while the host went on opening.
-    closed: usize,
-    /// The longest that one of these had been silent.
-    longest_ns: u64,
-    /// The most that were held at once.
-    held: usize,
-    /// How long the ones that were kept had been silent, at least.
-    kept_ns: u64,
-}
-
-fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
-    let served = h.during.served == h.during.attempts && !h.exhausted && h.unserved == 0;
-    let last = h.silent.last()?.since_ns;
-    // The place is needed when the last one is accepted, and its answer comes a moment later.
-    let closed = h.silent.iter().take_while(|s| s.closed_after_ns.is_some());
-    let closed: Vec<u64> = closed
-        .filter_map(|s| s.closed_after_ns.filter(|after| s.since_ns.saturating_add(*after) <= last))
-        .collect();
-    let longest_ns = closed.iter().copied().max()?;
-    // In order: whatever was closed fell silent before whatever was kept.
-    let first_kept = h.silent.iter().position(|s| !s.reclaimed)?;
-    let (before, after) = h.silent.split_at_checked(first_kept)?;
-    let in_order = before.iter().all(|s| s.closed_after_ns.is_some()) && after.iter().all(|s| !s.reclaimed);
-    let open_at = |at: u64| {
-        h.silent
-            .iter()
-            .filter(|s| s.since_ns <= at)
-            .filter(|s| s.closed_after_ns.is_none_or(|after| s.since_ns.saturating_add(after) > at))
-            .count()
-    };
-    let held = h.silent.iter().map(|s| open_at(s.since_ns)).max()?;
-    let kept_ns = h.watched_ns;
-    let longer = kept_ns >= SECOND && kept_ns >= longest_ns.saturating_mul(2);
-    (served && in_order && longer && closed.len() >= TWICE).then_some(Seen {
-        closed: closed.len(),
-        longest_ns,
-        held,
-        kept_ns,
-    })
-}
-
-/// Whether silent connections were closed for others, and by no time-out.
-pub(super) fn is_seen(h: &HalfOpenEvidence) -> bool {
-    seen(h).is_some()
-}
-
 /// What a connection that has to go meets.
 pub(super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
     use Failure as F;
     let cut = matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset | F::ConnectReset);
-    cut && signs::is_exchange(w) && explains(e, w)
-}
-
-/// Whether a workload opens as many at once as the device was seen to hold; the probe beside it takes a place as well.
-pub(super) fn explains(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let held = e.workloads.iter().filter_map(|w| seen(w.half_open.as_ref()?)).map(|seen| seen.held).min();
-    held.is_some_and(|held| w.at_once as usize >= held)
+    cut && facts::is_exchange(w) && room::explains(e, w)
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let all: Vec<_> = e.workloads.iter().filter_map(|w| Some((w, seen(w.half_open.as_ref()?)?))).collect();
+    let all: Vec<_> =
+        e.workloads.iter().filter_map(|w| Some((w, room::seen(w.half_open.as_ref()?)?))).collect();
     let (_, first) = all.first()?;
     let mut evidence: Vec<String> = all
         .iter()
@@ -109,7 +54,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             )
         })
         .collect();
-    evidence.extend(signs::exchanges(e).filter(|w| explains(e, w)).filter_map(|w| {
+    evidence.extend(facts::exchanges(e).filter(|w| room::explains(e, w)).filter_map(|w| {
         let cut = w.failures.iter().filter(|(failure, _)| fails_so(e, w, *failure));
         let cut = cut.fold(0_u64, |n, (_, more)| n.saturating_add(more));
         (cut > 0).then(|| {

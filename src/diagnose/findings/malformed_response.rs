@@ -10,9 +10,10 @@
 //! have bytes behind their end; a warning where fewer do, or where clients may live with it and some do not; information where RFC 9112 allows it.
 
 use super::super::account::Account;
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
-use super::{FindingEntry, rest, signs};
+use super::{FindingEntry, rest};
 use crate::event::{Failure, FaultCount, HttpFault};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -30,19 +31,9 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
     match failure {
         Failure::TruncatedResponse | Failure::BadResponse => !w.malformed.is_empty(),
-        Failure::ReadTimeout => stops_in_the_middle(w),
+        Failure::ReadTimeout => facts::stops_in_the_middle(w),
         _ => false,
     }
-}
-
-/// Whether the read time-outs of a workload are those of responses that began and never came to their end, each time anew:
-/// a program that hangs begins no new ones.
-pub(super) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
-    let begun =
-        w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
-    let stopped = begun.saturating_sub(w.failures.get(Failure::TruncatedResponse));
-    let timeouts = w.failures.get(Failure::ReadTimeout);
-    stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
 }
 
 /// How bad it is where it fails nothing.
@@ -90,7 +81,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     };
     let worst_of = |rest: &rest::Rest<'_>| all(rest.w).first().map(|(fault, _)| *fault);
     let soft = || {
-        let each = signs::exchanges(e)
+        let each = facts::exchanges(e)
             .flat_map(|w| w.malformed.iter().map(move |(fault, count)| Seen { w, fault, count }));
         let mut each: Vec<_> = each.filter(|seen| says_something(seen.w, seen.fault)).collect();
         each.sort_by_key(|seen| (severity_of(seen.w, seen.fault), std::cmp::Reverse(seen.count.count)));
@@ -107,7 +98,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let shown = |w: &WorkloadEvidence| {
         failed.iter().any(|rest| rest.w.name == w.name) || soft.iter().any(|seen| seen.w.name == w.name)
     };
-    for w in signs::exchanges(e).filter(|w| shown(w)) {
+    for w in facts::exchanges(e).filter(|w| shown(w)) {
         evidence.extend(w.malformed.iter().map(|(fault, seen)| {
             format!(
                 "{}: {} {}, the first: {}",

@@ -23,7 +23,6 @@ mod host_limited;
 mod http_errors;
 mod link_outages;
 mod lossy_link;
-mod lost_resets;
 mod makes_room;
 mod malformed_response;
 mod nagle_delay;
@@ -33,17 +32,16 @@ mod path_mtu;
 mod pipelining_lost;
 mod power_save;
 mod rest;
-mod signs;
 mod slow_recovery;
 mod socket_exhaustion;
 pub(crate) mod text;
 mod timewait;
 mod unexplained;
 
-use super::account::account;
-use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
-use crate::event::{Failure, FailureCounts};
-use blocked_application::Proof;
+use super::account::{account, unexplained_part};
+use super::choice::{Claim, Firm, choose, choose_beside};
+use super::{Account, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use crate::event::Failure;
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,24 +115,9 @@ pub fn findings(e: &Evidence<'_>) -> Vec<Finding> {
 /// What the run means.
 #[must_use]
 pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
-    let trouble = trouble(e);
-    let mut found: Vec<Finding> = Vec::new();
-    found.extend(abortive_close::find(e));
-    found.extend(fin_wait_timeout::find(e));
-    found.extend(timewait::find(e));
-    found.extend(heap_leak::find(e, trouble));
-    found.extend(heap_low::find(e));
-    found.extend(power_save::find(e));
-    found.extend(link_outages::find(e, trouble));
-    found.extend(slow_recovery::find(e, trouble));
-    found.extend(lossy_link::find(e, trouble));
-    found.extend(host_limited::find(e));
-    found.extend(closes_idle::find(e));
-    found.extend(makes_room::find(e));
-    found.extend(path_mtu::find(e));
-    found.extend(body_timeout::find(e));
-    found.extend(nagle_delay::find(e));
-    found.extend(trouble.map(|trouble| trouble.finding(e)));
+    let mut found = choose(claims(e));
+    found.extend(further(e, &found));
+    found.extend(heap_leak::find(e, found.iter().any(|f| holds_connections(f.id))));
     found.extend(capture_incomplete::find(e, &found));
     found.sort_by_key(|f| (f.severity, f.id));
     // What these name is what all of the others leave.
@@ -155,19 +138,64 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     Diagnosis { findings: found, account }
 }
 
-/// Times in which the link was away, or this machine did not hear it, and that the run did not make.
-pub(super) fn silences(e: &Evidence<'_>) -> Vec<Silence> {
-    signs::unmade_silences(e)
+/// What each rule makes of the evidence by itself.
+fn claims(e: &Evidence<'_>) -> Vec<Claim> {
+    let of_service = [
+        device_rebooted::claim(e),
+        device_unreachable::claim(e),
+        path_mtu::claim(e),
+        blocked_application::claim(e),
+        half_open::claim(e),
+        socket_exhaustion::claim(e),
+        timewait::claim(e),
+        heap_low::claim(e),
+        lossy_link::claim(e),
+        accept_overflow::claim(e),
+    ];
+    let of_others = [
+        abortive_close::find(e),
+        fin_wait_timeout::find(e),
+        power_save::find(e),
+        link_outages::find(e),
+        slow_recovery::find(e),
+        host_limited::find(e),
+        closes_idle::find(e),
+        makes_room::find(e),
+        body_timeout::find(e),
+        nagle_delay::find(e),
+    ];
+    let shown = |finding| Claim::new(Firm::Shown, finding);
+    of_service.into_iter().flatten().chain(of_others.into_iter().flatten().map(shown)).collect()
 }
 
-/// When no kind of datagram probe was answered that is answered at other times; `None` where there is none.
-pub(super) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
-    signs::silent_probes(e)
+/// Further reasons why the device did not serve: those that the rules see in what the first leaves, each with failures of
+/// its own.
+fn further(e: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
+    let left = |found: &[Finding]| account(e, found);
+    let much = |account: &Account| rest::of(e, account, |_, _| true).iter().any(rest::Rest::is_much);
+    let before = left(found);
+    if !much(&before) {
+        return Vec::new();
+    }
+    let mut all = found.to_vec();
+    let mut more: Vec<Finding> = Vec::new();
+    for candidate in choose_beside(found, claims(&unexplained_part(e, found))) {
+        let unexplained = left(&all).unexplained();
+        all.push(candidate.clone());
+        let explains = unexplained.saturating_sub(left(&all).unexplained());
+        if explains > rest::FEW {
+            more.push(candidate);
+        } else {
+            all.pop();
+        }
+    }
+    more
 }
 
-/// Failures of a workload without those of a program that is at work and answers otherwise than it is asked.
-pub(super) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
-    signs::of_program(e, w, failures)
+/// Whether what a finding says leaves connections open on the device, each with its memory.
+const fn holds_connections(id: FindingId) -> bool {
+    use FindingId as Id;
+    matches!(id, Id::BlockedApplication | Id::HalfOpenNotReclaimed | Id::SocketExhaustion)
 }
 
 /// Whether a device that answers otherwise than it is asked makes a workload fail in this way, as this finding says.
@@ -191,79 +219,4 @@ pub(super) fn answers_otherwise(
 /// Since when the device is gone, where it was there before.
 pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
     device_unreachable::since(e)
-}
-
-/// Why a device does not serve: neighbours that look alike from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
-    Rebooted,
-    Unreachable,
-    Blocked(blocked_application::Proof),
-    HalfOpen(half_open::Proof),
-    Exhausted,
-    Overflow,
-}
-
-/// At most one of them is said of a run: the first that fits.
-///
-/// A restart comes first, because all of the others follow from one. A device that is not there at all cannot
-/// be judged further. Then: does the application hang, are the slots held by connections that the host
-/// silenced, by connections that the host closed, or are there just more new ones than it accepts?
-fn trouble(e: &Evidence<'_>) -> Option<Trouble> {
-    if device_rebooted::happened(e) {
-        return Some(Trouble::Rebooted);
-    }
-    if device_unreachable::happened(e) {
-        return Some(Trouble::Unreachable);
-    }
-    // What the path swallows is not the program's silence.
-    if path_mtu::happened(e) {
-        return None;
-    }
-    let blocked = blocked_application::proof(e);
-    // The packets, or a single client, show these without doubt.
-    // Without memory a segment is dropped as it comes in, whatever the program does.
-    let dropped = heap_low::happened(e) && !blocked_application::shuts_its_window(e);
-    match blocked {
-        Some(proof @ Proof::NotReading) if !dropped => return Some(Trouble::Blocked(proof)),
-        Some(proof @ (Proof::OneClient | Proof::OneAtATime(_))) => return Some(Trouble::Blocked(proof)),
-        _ => {}
-    }
-    if let Some(proof) = half_open::proof(e) {
-        return Some(Trouble::HalfOpen(proof));
-    }
-    if let Some(proof @ (Proof::NeverServed | Proof::NoHandshake)) = blocked {
-        return Some(Trouble::Blocked(proof));
-    }
-    // Who kept a socket, a slot or memory explains that others got no answer.
-    if socket_exhaustion::happened(e) {
-        return Some(Trouble::Exhausted);
-    }
-    // What TIME_WAIT, want of memory or lost RSTs explain needs no other explanation.
-    if timewait::happened(e) || heap_low::happened(e) || lost_resets::fill_the_device(e) {
-        return None;
-    }
-    if socket_exhaustion::is_likely(e) {
-        return Some(Trouble::Exhausted);
-    }
-    if let Some(proof) = blocked {
-        return Some(Trouble::Blocked(proof));
-    }
-    if accept_overflow::happened(e) {
-        return Some(Trouble::Overflow);
-    }
-    device_unreachable::service_ended(e).then_some(Trouble::Unreachable)
-}
-
-impl Trouble {
-    fn finding(self, e: &Evidence<'_>) -> Finding {
-        match self {
-            Self::Rebooted => device_rebooted::finding(e),
-            Self::Unreachable => device_unreachable::finding(e),
-            Self::Blocked(proof) => blocked_application::finding(e, proof),
-            Self::HalfOpen(proof) => half_open::finding(e, proof),
-            Self::Exhausted => socket_exhaustion::finding(e),
-            Self::Overflow => accept_overflow::finding(e),
-        }
-    }
 }

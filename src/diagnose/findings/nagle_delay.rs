@@ -12,9 +12,10 @@
 //! 20 ms or more after the one before. By chance a segment comes within the 2 ms behind an acknowledgement in one of twenty
 //! or so.
 
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
+use super::FindingEntry;
 use super::text::{things, time};
-use super::{FindingEntry, signs};
 
 /// Fewer late segments may have met a busy machine.
 const ENOUGH: u64 = 5;
@@ -44,8 +45,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         time(seen.longest_ns),
         seen.otherwise
     )];
-    if let Some(ping) = signs::datagram_probe(e).and_then(|probe| probe.latency) {
-        let main = signs::exchanges(e).filter_map(|w| Some((w, w.main?)));
+    if let Some(ping) = facts::datagram_probe(e).and_then(|probe| probe.latency) {
+        let main = facts::exchanges(e).filter_map(|w| Some((w, w.main?)));
         evidence.extend(main.map(|(w, main)| {
             format!("{}: {} in the median, ping {}", w.name, time(main.p50_ns), time(ping.p50_ns))
         }));

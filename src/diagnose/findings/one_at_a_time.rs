@@ -13,8 +13,8 @@
 //! Thresholds: half a second, longer than a close takes on any link; a constant wait, its 90th percentile within a fourth
 //! of the median; closes that fill seven tenths of the run, and not more than all of it but for figures that are rounded.
 
+use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
-use super::signs::{self, SECOND};
 use super::text::{things, time};
 
 /// For what, and for how long, the program waits while nobody else is served.
@@ -37,8 +37,8 @@ pub(super) const CHANGE: &str = "serve clients in tasks of their own, or with se
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
     let half_open = |w: &WorkloadEvidence| while_silent(e, w.half_open.as_ref()?);
     let one = OneAtATime {
-        request_ns: signs::exchanges(e).filter_map(|w| before_a_request(e, w)).max(),
-        close_ns: signs::exchanges(e).filter_map(before_a_close).max(),
+        request_ns: facts::exchanges(e).filter_map(|w| before_a_request(e, w)).max(),
+        close_ns: facts::exchanges(e).filter_map(before_a_close).max(),
         silent_ns: e.workloads.iter().filter_map(half_open).max(),
     };
     (one != OneAtATime::default()).then_some(one)
@@ -85,7 +85,7 @@ fn before_a_request(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
             && w.succeeded > 0
             && w.main.is_some_and(|main| main.max_ns >= longest / 2)
     };
-    (waits.len() as u64 >= closed && signs::exchanges(e).any(waited)).then_some(longest)
+    (waits.len() as u64 >= closed && facts::exchanges(e).any(waited)).then_some(longest)
 }
 
 impl OneAtATime {

@@ -10,13 +10,11 @@
 //! Severity: an error, because not one figure of the run is the device's.
 
 use super::super::account::Account;
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
-use super::{FindingEntry, rest, signs};
-use crate::event::{AnomalyId, Failure};
-
-/// SYNs that go unanswered: the host repeats each before it counts as that.
-const FEW: u64 = 3;
+use super::{FindingEntry, rest};
+use crate::event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::OtherProtocol,
@@ -31,24 +29,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure: Failure) -> bool {
     use Failure as F;
     let kinds = [F::ReadTimeout, F::EofBeforeResponse, F::ReadReset, F::BadResponse, F::TruncatedResponse];
-    kinds.contains(&failure) && happens_to(e, w)
-}
-
-/// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
-pub(super) fn happens_to(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let known = e.device.stack.is_some() || signs::telemetry(e).is_some();
-    // A program that speaks something else reads what it is sent all the same.
-    let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
-    let reads = reads.into_iter().all(|id| signs::of_device(e, id).count == 0);
-    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
-}
-
-/// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask
-/// nothing as well, and then SYNs go unanswered.
-fn accepts(e: &Evidence<'_>) -> bool {
-    let unanswered = signs::of_device(e, AnomalyId::SynUnanswered).connections;
-    let most_missed = e.probes.tcp.value().is_some_and(|tcp| tcp.answered.saturating_mul(2) < tcp.sent);
-    unanswered < FEW && !(most_missed && signs::stack(e) == signs::Stack::Answers)
+    kinds.contains(&failure) && facts::other_happens(e, w)
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {

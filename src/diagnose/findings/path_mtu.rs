@@ -13,9 +13,11 @@
 //! Thresholds: four full-size pings, and a chance below one in a thousand that a path which loses as many packets as of the
 //! small ones lost all of these.
 
+use super::super::choice::{Claim, Firm};
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, FullSize, ProbeEvidence, Severity};
+use super::FindingEntry;
 use super::text::things;
-use super::{FindingEntry, signs};
 
 /// Fewest full-size pings, all lost.
 const ENOUGH: u64 = 4;
@@ -42,12 +44,12 @@ fn swallowed<'a>(e: &'a Evidence<'_>) -> Option<(&'a ProbeEvidence, FullSize)> {
     (ping.answered > 0 && each.powf(full.sent as f64) < CHANCE).then_some((ping, full))
 }
 
-pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    let waited = signs::exchanges(e).any(|w| signs::count(&signs::unexcused(e, w), &signs::SILENT) > 0);
+fn happened(e: &Evidence<'_>) -> bool {
+    let waited = facts::exchanges(e).any(|w| facts::count(&facts::unexcused(e, w), &facts::SILENT) > 0);
     waited && swallowed(e).is_some()
 }
 
-pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     let (ping, full) = swallowed(e).filter(|_| happened(e))?;
     let mut evidence = vec![format!(
         "ping: {} of {} answered, and {} of {} of {} bytes",
@@ -57,16 +59,16 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         full.sent,
         full.bytes
     )];
-    evidence.extend(signs::exchanges(e).map(|w| {
+    evidence.extend(facts::exchanges(e).map(|w| {
         format!(
             "{}: {} of {} got no answer in time, {} succeeded",
             w.name,
-            signs::count(&w.failures, &signs::SILENT),
+            facts::count(&w.failures, &facts::SILENT),
             things(w.attempts, "attempt"),
             w.succeeded
         )
     }));
-    Some(Finding {
+    Some(Claim::new(Firm::Shown, Finding {
         id: FindingId::PathMtu,
         severity: Severity::Error,
         statement: format!(
@@ -79,5 +81,5 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
                 or the device answers no large ping"
             .into(),
         change: ENTRY.change.into(),
-    })
+    }))
 }

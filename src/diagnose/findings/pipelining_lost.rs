@@ -10,7 +10,8 @@
 //! not pipeline; RFC 9112, 9.3.2 asks servers for it all the same.
 
 use super::super::account::Account;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence, WorkloadKind};
+use super::super::facts;
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
 use crate::event::Failure;
@@ -26,24 +27,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// What a request that was thrown away ends in.
 pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
-    failure == Failure::ReadTimeout && happens_to(w)
-}
-
-/// Whether fewer requests failed in a row than are under way at once: the first of each connection was answered.
-pub(super) fn happens_to(w: &WorkloadEvidence) -> bool {
-    let behind = u64::from(w.asks.window.saturating_sub(1)).saturating_mul(u64::from(w.at_once));
-    let mut in_a_row = 0_u64;
-    let mut longest = 0_u64;
-    for episode in &w.episodes {
-        in_a_row = if episode.succeeded == 0 { in_a_row.saturating_add(episode.attempts) } else { 0 };
-        longest = longest.max(in_a_row);
-    }
-    w.kind == WorkloadKind::Rw
-        && w.asks.method.is_some()
-        && behind > 0
-        && w.succeeded > 0
-        && w.failures.get(Failure::ReadTimeout) > 0
-        && longest <= behind
+    failure == Failure::ReadTimeout && facts::pipe_happens(w)
 }
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {

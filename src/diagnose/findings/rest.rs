@@ -7,7 +7,7 @@ use super::text::{percent, things};
 use crate::event::Failure;
 
 /// A person no longer calls three in a row chance, and one in a hundred is the success rate that gates usually ask for.
-const FEW: u64 = 3;
+pub(super) const FEW: u64 = 3;
 /// One in so many: see above.
 const ONE_IN: u64 = 100;
 

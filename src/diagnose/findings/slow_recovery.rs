@@ -9,10 +9,10 @@
 //!
 //! Severity: an error where an outage was never recovered from in the time given for it.
 
+use super::super::facts::RECOVERY;
 use super::super::{Evidence, Finding, FindingId, OutageRowEvidence, Recovery, Severity};
-use super::signs::RECOVERY;
+use super::FindingEntry;
 use super::text::{things, time};
-use super::{FindingEntry, Trouble};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::SlowRecovery,
@@ -36,11 +36,7 @@ fn excess(row: &OutageRowEvidence, quiet: u64) -> Option<u64> {
     (never || took > expected).then_some(took.saturating_sub(quiet))
 }
 
-pub(super) fn find(e: &Evidence<'_>, trouble: Option<Trouble>) -> Option<Finding> {
-    // A device that restarts, hangs or is gone is said to do so.
-    if matches!(trouble, Some(Trouble::Rebooted | Trouble::Blocked(_) | Trouble::Unreachable)) {
-        return None;
-    }
+pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let (mut slow, mut never, mut judged, mut longest) = (0_u64, 0_u64, 0_u64, 0_u64);
     let mut evidence = Vec::new();
     for (row, quiet) in e

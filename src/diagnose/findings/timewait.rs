@@ -10,9 +10,10 @@
 //!
 //! Severity: a warning as long as the repeated SYN gets through before the connect time-out.
 
-use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::choice::{Claim, Firm};
+use super::super::facts;
+use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
-use super::signs;
 use super::text::{percent, things, times};
 use crate::event::{AnomalyId, Failure};
 
@@ -25,29 +26,12 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     change: "CONFIG_LWIP_TCP_MSL=6000; or let the client close first",
 };
 
-/// Every port served about once, and timed out when it came again.
-fn ports_ran_out(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let timeouts = w.failures.get(Failure::ConnectTimeout);
-    w.close == ClosePolicy::Wait
-        && !signs::captured(e)
-        && timeouts > 0
-        && timeouts == w.failures.of_device()
-        && w.local_ports.is_some_and(|ports| {
-            let ports = u64::from(ports);
-            w.attempts > ports && w.succeeded.saturating_mul(10) >= ports.saturating_mul(9)
-        })
+pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
+    facts::ports::run_out(e).then(|| Claim::new(Firm::Shown, finding(e)))
 }
 
-pub(super) fn happened(e: &Evidence<'_>) -> bool {
-    signs::of_device(e, AnomalyId::TimewaitCollision).count > 0
-        || signs::exchanges(e).any(|w| ports_ran_out(e, w))
-}
-
-pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    if !happened(e) {
-        return None;
-    }
-    let collisions = signs::of_device(e, AnomalyId::TimewaitCollision);
+fn finding(e: &Evidence<'_>) -> Finding {
+    let collisions = facts::of_device(e, AnomalyId::TimewaitCollision);
     let mut evidence = Vec::new();
     if collisions.count > 0 {
         evidence.push(format!(
@@ -56,7 +40,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         ));
     }
     let (mut failed, mut attempts) = (0_u64, 0_u64);
-    for w in signs::exchanges(e) {
+    for w in facts::exchanges(e) {
         let timeouts = w.failures.get(Failure::ConnectTimeout);
         failed = failed.saturating_add(timeouts);
         attempts = attempts.saturating_add(w.attempts);
@@ -69,7 +53,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(w.succeeded, "exchange")
         ));
     }
-    if let Some(t) = signs::telemetry(e).and_then(|t| t.time_wait) {
+    if let Some(t) = facts::telemetry(e).and_then(|t| t.time_wait) {
         evidence
             .push(format!("the device held up to {} in TIME_WAIT", things(u64::from(t.most), "connection")));
     }
@@ -77,7 +61,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         || "twice the maximum segment lifetime (60 s by default: 120 s)".to_owned(),
         |ms| format!("twice CONFIG_LWIP_TCP_MSL={ms}, so {} s", ms.saturating_mul(2) / 1000),
     );
-    Some(Finding {
+    Finding {
         id: FindingId::TimewaitPortReuse,
         severity: if failed > 0 { Severity::Error } else { Severity::Warning },
         statement: format!(
@@ -92,5 +76,5 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             "CONFIG_LWIP_TCP_MSL=6000 in sdkconfig; or let the client close first, or keep connections open; \
                  ESP-IDF 5.5 and later recycle TIME_WAIT at CONFIG_LWIP_MAX_ACTIVE_TCP"
                 .into(),
-    })
+    }
 }

@@ -9,24 +9,24 @@
 //! no RST is not excused. And the losses must show in other segments as well.
 
 use super::super::{ClosePolicy, Evidence};
-use super::{lossy_link, signs};
+use super::{exchanges, path};
 
 /// Of an unknown number of slots.
 const SEVERAL: u64 = 3;
 
 /// Whether they took up so many slots at one time that failures to connect, and requests without an answer, are theirs.
-pub(super) fn fill_the_device(e: &Evidence<'_>) -> bool {
+pub(crate) fn fill_the_device(e: &Evidence<'_>) -> bool {
     let most = e.device.capacity.map_or(SEVERAL, |slots| u64::from(slots) / 2 + 1);
     e.path.is_some_and(|path| {
         let resets = path.resets;
         resets.lost_at_once >= most && resets.lost.saturating_mul(4) <= resets.sent
-    }) && lossy_link::loses(e)
+    }) && path::loses(e)
 }
 
 /// Whether `kept` sockets at the end of the run may be theirs: the watch is shorter than a keep-alive, so that the
 /// packets do not show the last ones. A program that forgets to close keeps most of what it has served.
-pub(super) fn may_be_kept(e: &Evidence<'_>, kept: u64) -> bool {
-    let by_reset = || signs::exchanges(e).filter(|w| w.close == ClosePolicy::Rst);
+pub(crate) fn may_be_kept(e: &Evidence<'_>, kept: u64) -> bool {
+    let by_reset = || exchanges(e).filter(|w| w.close == ClosePolicy::Rst);
     let served = by_reset().fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    kept.saturating_mul(4) <= served && lossy_link::loses(e)
+    kept.saturating_mul(4) <= served && path::loses(e)
 }

@@ -1,0 +1,138 @@
+//! Counts of attempts, failures and anomalies, as many rules ask for them.
+
+use super::super::{CaptureState, ClosePolicy, Evidence, TelemetryEvidence, WorkloadEvidence, WorkloadKind};
+use super::program::without_silence;
+use super::stops_in_the_middle;
+use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// How often an anomaly was seen, and on how many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) count: u64,
+    pub(crate) connections: u64,
+}
+
+/// Workloads of plain exchanges: nothing in them is silenced or cut.
+pub(crate) fn exchanges<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a WorkloadEvidence> {
+    e.workloads.iter().filter(|w| is_exchange(w))
+}
+
+/// Whether nothing in it is silenced or cut.
+pub(crate) fn is_exchange(w: &WorkloadEvidence) -> bool {
+    matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw) && w.close != ClosePolicy::Vanish
+}
+
+/// An anomaly counted against the device, outside of workloads that silence connections or cut the link: there
+/// the host's own absence explains most of what is seen.
+pub(crate) fn of_device(e: &Evidence<'_>, id: AnomalyId) -> Tally {
+    let cut = |name: &str| {
+        e.workloads.iter().any(|w| {
+            w.name == name
+                && (matches!(w.kind, WorkloadKind::Outage | WorkloadKind::HalfOpen)
+                    || w.close == ClosePolicy::Vanish)
+        })
+    };
+    e.anomalies
+        .iter()
+        .filter(|row| row.id == id && row.class == AnomalyClass::Device)
+        .filter(|row| !row.workload.as_deref().is_some_and(cut))
+        .fold(Tally::default(), |sum, row| Tally {
+            count: sum.count.saturating_add(row.count),
+            connections: sum.connections.saturating_add(row.connections),
+        })
+}
+
+/// The same on the connections of workloads alone: probes are not among them.
+pub(crate) fn of_device_in_exchanges(e: &Evidence<'_>, id: AnomalyId) -> Tally {
+    e.anomalies
+        .iter()
+        .filter(|row| row.id == id && row.class == AnomalyClass::Device)
+        .filter(|row| row.workload.as_deref().is_none_or(|name| exchanges(e).any(|w| w.name == name)))
+        .fold(Tally::default(), |sum, row| Tally {
+            count: sum.count.saturating_add(row.count),
+            connections: sum.connections.saturating_add(row.connections),
+        })
+}
+
+/// No connection came about.
+pub(crate) const CONNECT: [Failure; 4] =
+    [Failure::ConnectTimeout, Failure::ConnectRefused, Failure::ConnectReset, Failure::ConnectUnreachable];
+
+/// A connection stood and no answer came.
+pub(crate) const SILENT: [Failure; 2] = [Failure::ReadTimeout, Failure::WriteTimeout];
+
+pub(crate) fn sum(w: &WorkloadEvidence, names: &[Failure]) -> u64 {
+    count(&w.failures, names)
+}
+
+/// The sum of some failures.
+pub(crate) fn count(failures: &FailureCounts, names: &[Failure]) -> u64 {
+    names.iter().fold(0, |n, f| n.saturating_add(failures.get(*f)))
+}
+
+/// The handshake did not come about.
+pub(crate) fn not_connected(w: &WorkloadEvidence) -> u64 {
+    sum(w, &CONNECT)
+}
+
+/// The connection stood and no answer came. One that began and broke off by itself is an answer, and a broken one.
+pub(crate) fn unanswered(w: &WorkloadEvidence) -> u64 {
+    count(&without_silence(w.failures.clone(), stops_in_the_middle(w)), &SILENT)
+}
+
+/// The device ended the connection by a RST in the middle of an exchange.
+pub(crate) fn reset_in_exchange(w: &WorkloadEvidence) -> u64 {
+    sum(w, &[Failure::ReadReset, Failure::WriteReset])
+}
+
+/// Attempts of a workload that outages made by this run may have cost: each of them every connection once.
+pub(crate) fn met_outages(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
+    let made = e.workloads.iter().filter_map(|w| w.outages.as_ref()).map(|o| o.made);
+    made.fold(0, u64::saturating_add).saturating_mul(u64::from(w.at_once))
+}
+
+/// Failures that successes follow.
+pub(crate) fn recovered(w: &WorkloadEvidence) -> u64 {
+    let last = w.episodes.iter().rposition(|episode| episode.succeeded > 0);
+    let before = last.map_or(&[][..], |last| w.episodes.get(..=last).unwrap_or_default());
+    before.iter().fold(0, |n, t| n.saturating_add(t.failures.of_device()))
+}
+
+/// When the last success of a workload ended.
+pub(crate) fn last_success_ns(w: &WorkloadEvidence) -> Option<u64> {
+    w.episodes.iter().filter(|t| t.succeeded > 0).map(|t| t.to_ns).max()
+}
+
+/// Whether any exchange of the run succeeded.
+pub(crate) fn ever_served(e: &Evidence<'_>) -> bool {
+    e.workloads
+        .iter()
+        .any(|w| w.succeeded > 0 || w.half_open.as_ref().is_some_and(|h| h.served > 0 || h.before.served > 0))
+}
+
+/// How many of a workload's well-ended exchanges ended so.
+pub(crate) fn endings(e: &Evidence<'_>, ending: Ending) -> u64 {
+    exchanges(e).fold(0, |n, w| n.saturating_add(w.endings.get(ending)))
+}
+
+/// All well-ended exchanges whose end the host waited for.
+pub(crate) fn all_endings(e: &Evidence<'_>) -> u64 {
+    Ending::ALL.into_iter().fold(0, |n, ending| n.saturating_add(endings(e, ending)))
+}
+
+/// Connections that all workloads may have open at once, and the probe's.
+pub(crate) fn at_once(e: &Evidence<'_>) -> u64 {
+    e.workloads.iter().map(|w| u64::from(w.at_once)).max().unwrap_or(0) + 1
+}
+
+/// Whether the packets were looked at, at least most of them.
+pub(crate) const fn captured(e: &Evidence<'_>) -> bool {
+    matches!(e.capture.status, CaptureState::Complete | CaptureState::Dropped)
+}
+
+/// What the device said, if it said anything.
+pub(crate) fn telemetry<'a>(e: &'a Evidence<'_>) -> Option<&'a TelemetryEvidence> {
+    e.telemetry.value().filter(|t| t.samples > 0)
+}

@@ -1,0 +1,27 @@
+//! What the evidence shows, as several rules ask for it. A fact names no fault: which of the rules that fit is right,
+//! `choice` decides.
+
+mod counts;
+pub(crate) mod lost_resets;
+pub(crate) mod memory;
+pub(crate) mod path;
+pub(crate) mod ports;
+mod program;
+pub(crate) mod restarts;
+pub(crate) mod room;
+mod service;
+mod silences;
+pub(crate) mod sleep;
+pub(crate) mod sockets;
+
+pub(crate) use counts::{
+    SECOND, SILENT, all_endings, at_once, captured, count, endings, ever_served, exchanges, is_exchange,
+    last_success_ns, met_outages, not_connected, of_device, of_device_in_exchanges, recovered,
+    reset_in_exchange, telemetry, unanswered,
+};
+pub(crate) use program::{head_happens, of_program, other_happens, pipe_happens, stops_in_the_middle};
+pub(crate) use service::{ends_service, service_end, stuck, taken_late, unexcused, while_serving};
+pub(crate) use silences::{
+    RECOVERY, Stack, datagram_probe, explained, gone_dialler, host_stood_still, natural_silences,
+    open_silence, silent_probes, stack, unmade_silences,
+};

@@ -1,0 +1,74 @@
+//! A program that is at work and answers otherwise than it is asked: its silence is no hang.
+
+use super::super::{Evidence, WorkloadEvidence, WorkloadKind};
+use super::{Stack, exchanges, of_device, stack, telemetry};
+use crate::event::{AnomalyId, Failure, FailureCounts, HttpFault};
+
+/// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
+/// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.
+pub(crate) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
+    let at_work = stops_in_the_middle(w) || head_happens(e, w) || other_happens(e, w) || pipe_happens(w);
+    without_silence(failures, at_work)
+}
+
+pub(crate) fn without_silence(failures: FailureCounts, at_work: bool) -> FailureCounts {
+    if !at_work {
+        return failures;
+    }
+    let mut left = FailureCounts::default();
+    failures.iter().filter(|(f, _)| *f != Failure::ReadTimeout).for_each(|(failure, n)| left.add(failure, n));
+    left
+}
+
+/// Whether the read time-outs of a workload are those of responses that began and never came to their end, each time anew:
+/// a program that hangs begins no new ones.
+pub(crate) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
+    let begun =
+        w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
+    let stopped = begun.saturating_sub(w.failures.get(Failure::TruncatedResponse));
+    let timeouts = w.failures.get(Failure::ReadTimeout);
+    stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
+}
+
+/// Whether this is a workload whose HEADs nobody answered, while GET was answered elsewhere.
+pub(crate) fn head_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let get_works = || exchanges(e).any(|other| other.asks.get() && other.succeeded > 0);
+    w.asks.head() && w.succeeded == 0 && w.first_status.is_none() && w.attempts > 0 && get_works()
+}
+
+/// SYNs that go unanswered: the host repeats each before it counts as that.
+const FEW: u64 = 3;
+
+/// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
+pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let known = e.device.stack.is_some() || telemetry(e).is_some();
+    // A program that speaks something else reads what it is sent all the same.
+    let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
+    let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
+    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+}
+
+/// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask
+/// nothing as well, and then SYNs go unanswered.
+pub(crate) fn accepts(e: &Evidence<'_>) -> bool {
+    let unanswered = of_device(e, AnomalyId::SynUnanswered).connections;
+    let most_missed = e.probes.tcp.value().is_some_and(|tcp| tcp.answered.saturating_mul(2) < tcp.sent);
+    unanswered < FEW && !(most_missed && stack(e) == Stack::Answers)
+}
+
+/// Whether fewer requests failed in a row than are under way at once: the first of each connection was answered.
+pub(crate) fn pipe_happens(w: &WorkloadEvidence) -> bool {
+    let behind = u64::from(w.asks.window.saturating_sub(1)).saturating_mul(u64::from(w.at_once));
+    let mut in_a_row = 0_u64;
+    let mut longest = 0_u64;
+    for episode in &w.episodes {
+        in_a_row = if episode.succeeded == 0 { in_a_row.saturating_add(episode.attempts) } else { 0 };
+        longest = longest.max(in_a_row);
+    }
+    w.kind == WorkloadKind::Rw
+        && w.asks.method.is_some()
+        && behind > 0
+        && w.succeeded > 0
+        && w.failures.get(Failure::ReadTimeout) > 0
+        && longest <= behind
+}

@@ -1,0 +1,61 @@
+//! Whether the device makes room for newcomers, and whom that costs a connection.
+
+use super::super::{Evidence, HalfOpenEvidence, WorkloadEvidence};
+use super::SECOND;
+
+/// Once may be chance.
+const TWICE: usize = 2;
+
+/// How it was seen.
+pub(crate) struct Seen {
+    /// Connections that had to go for a newcomer while the host went on opening.
+    pub(crate) closed: usize,
+    /// The longest that one of these had been silent.
+    pub(crate) longest_ns: u64,
+    /// The most that were held at once.
+    pub(crate) held: usize,
+    /// How long the ones that were kept had been silent, at least.
+    pub(crate) kept_ns: u64,
+}
+
+pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
+    let served = h.during.served == h.during.attempts && !h.exhausted && h.unserved == 0;
+    let last = h.silent.last()?.since_ns;
+    // The place is needed when the last one is accepted, and its answer comes a moment later.
+    let closed = h.silent.iter().take_while(|s| s.closed_after_ns.is_some());
+    let closed: Vec<u64> = closed
+        .filter_map(|s| s.closed_after_ns.filter(|after| s.since_ns.saturating_add(*after) <= last))
+        .collect();
+    let longest_ns = closed.iter().copied().max()?;
+    // In order: whatever was closed fell silent before whatever was kept.
+    let first_kept = h.silent.iter().position(|s| !s.reclaimed)?;
+    let (before, after) = h.silent.split_at_checked(first_kept)?;
+    let in_order = before.iter().all(|s| s.closed_after_ns.is_some()) && after.iter().all(|s| !s.reclaimed);
+    let open_at = |at: u64| {
+        h.silent
+            .iter()
+            .filter(|s| s.since_ns <= at)
+            .filter(|s| s.closed_after_ns.is_none_or(|after| s.since_ns.saturating_add(after) > at))
+            .count()
+    };
+    let held = h.silent.iter().map(|s| open_at(s.since_ns)).max()?;
+    let kept_ns = h.watched_ns;
+    let longer = kept_ns >= SECOND && kept_ns >= longest_ns.saturating_mul(2);
+    (served && in_order && longer && closed.len() >= TWICE).then_some(Seen {
+        closed: closed.len(),
+        longest_ns,
+        held,
+        kept_ns,
+    })
+}
+
+/// Whether silent connections were closed for others, and by no time-out.
+pub(crate) fn is_seen(h: &HalfOpenEvidence) -> bool {
+    seen(h).is_some()
+}
+
+/// Whether a workload opens as many at once as the device was seen to hold; the probe beside it takes a place as well.
+pub(crate) fn explains(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let held = e.workloads.iter().filter_map(|w| seen(w.half_open.as_ref()?)).map(|seen| seen.held).min();
+    held.is_some_and(|held| w.at_once as usize >= held)
+}

@@ -1,0 +1,100 @@
+//! How service went and ended, without what intervals excuse.
+
+use super::super::bouts::{Bout, SLOW, course};
+use super::super::intervals::Intervals;
+use super::super::{AnomalyRow, CaptureState, Evidence, WorkloadEvidence};
+use super::path::beyond_loss;
+use super::{SILENT, exchanges, last_success_ns, met_outages, of_program, unanswered};
+use crate::event::{AnomalyClass, AnomalyId, FailureCounts};
+
+/// The end of a workload's service: what failed after its last success, less what intervals excuse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceEnd {
+    /// When the first of these attempts began.
+    pub(crate) from_ns: u64,
+    /// When the last of them ended.
+    pub(crate) to_ns: u64,
+    /// Them by name.
+    pub(crate) failures: FailureCounts,
+}
+
+/// The end of a workload's service; `None` where its last word is a success, or only what intervals excuse.
+pub(crate) fn service_end(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
+    let intervals = Intervals::of(e);
+    let tail = w.episodes.iter().rev().take_while(|episode| episode.succeeded == 0);
+    let mut end: Option<ServiceEnd> = None;
+    let left = |t| of_program(e, w, intervals.left(t));
+    for (episode, left) in tail.map(|t| (t, left(t))).filter(|(_, left)| left.of_device() > 0) {
+        let end = end.get_or_insert_with(|| ServiceEnd { from_ns: u64::MAX, ..ServiceEnd::default() });
+        end.from_ns = end.from_ns.min(episode.from_ns);
+        end.to_ns = end.to_ns.max(episode.to_ns);
+        end.failures.merge(&left);
+    }
+    end
+}
+
+/// A workload's failures that no interval excuses.
+pub(crate) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts {
+    let intervals = Intervals::of(e);
+    let mut failures = FailureCounts::default();
+    w.episodes.iter().for_each(|t| failures.merge(&intervals.left(t)));
+    of_program(e, w, failures)
+}
+
+/// The end of a workload's service, where no later workload of its kind was served either.
+pub(crate) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
+    let end = service_end(e, w)?;
+    // Of one workload the order of ends tells: what failed last may have begun before the last success.
+    let served_later = |other: &WorkloadEvidence| {
+        !std::ptr::eq(other, w)
+            && other.kind == w.kind
+            && last_success_ns(other).is_some_and(|at| at > end.from_ns)
+    };
+    (!exchanges(e).any(served_later)).then_some(end)
+}
+
+/// Stretches in which nobody was served for want of an answer, while the device's stack was there: more than the path
+/// can have made.
+pub(crate) fn stuck(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<Bout> {
+    /// Three in a row are no chance to a person.
+    const FEW: u64 = 3;
+    let at_once = u64::from(w.at_once.max(1));
+    let is_stuck = |bout: &Bout| {
+        let slow = bout.count(&SLOW).saturating_sub(met_outages(e, w));
+        let answers = bout.stack_answers(e);
+        // Without probes, attempts at the same time may have met the same burst of the path.
+        let alone = if answers.is_some() { slow } else { slow.div_ceil(at_once) };
+        let alive = answers.unwrap_or_else(|| bout.count(&SILENT) > at_once);
+        bout.is_slow() && slow >= FEW && alive && beyond_loss(e, alone, w.attempts)
+    };
+    let mut bouts = course(e, w).bouts;
+    bouts.retain(|bout| is_stuck(bout) && bout.program_is_idle(e) != Some(false));
+    bouts
+}
+
+/// Failures of a workload while its device's program was at work: beside successes, or while it came to clients that
+/// had given up.
+pub(crate) fn while_serving(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts {
+    let course = course(e, w);
+    let mut failures = course.beside;
+    let late = course.bouts.iter().filter(|bout| bout.program_is_idle(e) == Some(false));
+    late.for_each(|bout| failures.merge(&bout.failures));
+    failures
+}
+
+/// Whether the device came to what the host had given up on: of the connections that got no answer in time, most
+/// ended in order, so that its program works, only later. One that hangs never closes them.
+pub(crate) fn taken_late(e: &Evidence<'_>) -> bool {
+    let waited = exchanges(e).fold(0_u64, |n, w| n.saturating_add(unanswered(w)));
+    let of_exchanges = |row: &&AnomalyRow| {
+        row.class != AnomalyClass::Path
+            && row.workload.as_deref().is_none_or(|name| exchanges(e).any(|w| w.name == name))
+    };
+    let rows = e.anomalies.iter().filter(|row| row.id == AnomalyId::HalfClosedLinger).filter(of_exchanges);
+    let kept = rows.fold(0_u64, |n, row| n.saturating_add(row.connections));
+    let unknown = e.not_judged.iter().filter(|n| n.id == AnomalyId::HalfClosedLinger);
+    let unknown = unknown.fold(0_u64, |n, row| n.saturating_add(row.connections));
+    e.capture.status == CaptureState::Complete
+        && waited > 0
+        && kept.saturating_add(unknown).saturating_mul(2) < waited
+}

@@ -1,0 +1,67 @@
+//! Sockets that the device keeps of connections that are over.
+
+use super::super::{ClosePolicy, Evidence, SocketsEvidence};
+use super::{all_endings, at_once, endings, ends_service, exchanges, lost_resets, stuck, telemetry};
+use crate::event::Ending;
+
+/// Fewer sockets may be connections on their way out.
+pub(crate) const KEPT: u64 = 3;
+
+/// Connections that linger after the host's FIN though everything was answered.
+pub(crate) fn lingering(e: &Evidence<'_>) -> u64 {
+    // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
+    let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
+    if more_than_open(e, kept) { kept } else { 0 }
+}
+
+/// A hanging program keeps what it had open, each time that it hangs: at most the connections at once.
+pub(crate) fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
+    let served = exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    let stuck = exchanges(e).filter_map(|w| {
+        let times = stuck(e, w).len() as u64;
+        (times > 0).then(|| u64::from(w.at_once).saturating_mul(times).saturating_add(1))
+    });
+    let open = stuck.max().unwrap_or_else(|| at_once(e));
+    served > 0 && (kept >= open || served <= kept.saturating_add(2))
+}
+
+/// Connections whose last request nobody answered: who hangs on them keeps their sockets. Where the host resets what was
+/// served, sockets that are kept do not show as connections, and these wait in the queue.
+pub(crate) fn held_by_a_hang(e: &Evidence<'_>) -> u64 {
+    exchanges(e)
+        .filter(|w| w.close != ClosePolicy::Rst)
+        .fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.unanswered)))
+}
+
+/// Connections that went well and were never ended by the device, where that is the rule.
+pub(crate) fn not_ended(e: &Evidence<'_>) -> u64 {
+    let open = endings(e, Ending::NotEnded);
+    if open >= KEPT && open.saturating_mul(2) >= all_endings(e) { open } else { 0 }
+}
+
+/// Sockets that the device counts in use though every connection was closed.
+pub(crate) fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
+    let sockets = telemetry(e)?.sockets?;
+    // Others keep sockets open on purpose.
+    if e.workloads.len() != exchanges(e).count() {
+        return None;
+    }
+    // A storm that ends in failures may have filled them before the first account: without connections only the
+    // listeners' and the probe's are in use.
+    let idle = sockets.limit.zip(e.device.capacity).map(|(limit, capacity)| limit.saturating_sub(capacity));
+    let idle = idle.filter(|_| new_ones_fail(e));
+    let first = idle.map_or(sockets.first, |idle| idle.min(sockets.first));
+    let kept = u64::from(sockets.last.saturating_sub(first)).saturating_sub(held_by_a_hang(e));
+    let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
+    let sockets = SocketsEvidence { first, ..sockets };
+    let many = kept >= KEPT || (full && kept > 0);
+    (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
+}
+
+pub(crate) fn are_kept(e: &Evidence<'_>) -> bool {
+    lingering(e) > 0 || not_ended(e) > 0 || counted(e).is_some()
+}
+
+pub(crate) fn new_ones_fail(e: &Evidence<'_>) -> bool {
+    exchanges(e).any(|w| ends_service(e, w).is_some() || !stuck(e, w).is_empty())
+}
