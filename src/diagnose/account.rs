@@ -1,5 +1,5 @@
-//! The account of failures: each failed attempt of a run is in exactly one row. It is explained by a finding, excused
-//! by what was known to go on at the time, or unexplained.
+//! The account of failures: each failed attempt of a run, and each connection that showed an anomaly of the device, is in
+//! exactly one row. It is explained by a finding, excused by what was known to go on at the time, or unexplained.
 //!
 //! A finding explains failures of the kinds that its fault produces, and where its fault has a time, those of that
 //! time alone: a link that was away for two seconds explains no failure ten seconds later.
@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::intervals::Intervals;
-use super::{ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
-use crate::event::{Episode, Failure, FailureCounts};
+use super::{AnomalyRow, ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
+use crate::event::{AnomalyId, Episode, Failure, FailureCounts};
 
+mod anomalies;
 mod scope;
 
 /// Who or what answers for failed attempts.
@@ -47,7 +48,7 @@ pub enum Excuse {
     BeyondCapacity,
 }
 
-/// Failures of a workload with the same answer.
+/// Failures, and anomalies of the device, of a workload with the same answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountRow {
@@ -61,6 +62,10 @@ pub struct AccountRow {
     pub attempts: u64,
     /// The same by name.
     pub failures: BTreeMap<Failure, u64>,
+    /// Connections that showed an anomaly of the device, by its name: those of failed attempts are among them. Empty
+    /// without a capture, and in reports of older programs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub anomalies: BTreeMap<AnomalyId, u64>,
     /// When the first of them began, seconds since the start of the run.
     pub first_s: f64,
     /// When the last of them ended, seconds since the start of the run.
@@ -123,6 +128,12 @@ pub(super) fn account(e: &Evidence<'_>, findings: &[Finding]) -> Account {
                     .for_each(|(by, n)| note(&mut of_workload, w, by, episode, failure, n));
             }
         }
+        for row in e.anomalies.iter().filter(|row| row.workload.as_deref() == Some(w.name.as_str())) {
+            let by = anomalies::answer(e, findings, &intervals, row);
+            if let Some(by) = by {
+                note_anomaly(&mut of_workload, w, by, row);
+            }
+        }
         rows.extend(of_workload.into_values());
     }
     Account { rows }
@@ -160,20 +171,39 @@ fn note(
     n: u64,
 ) {
     let (from, to) = (at.from_ns as f64 / 1e9, at.to_ns as f64 / 1e9);
+    let row = row(rows, w, by, from, to);
+    row.attempts = row.attempts.saturating_add(n);
+    let named = row.failures.entry(failure).or_default();
+    *named = named.saturating_add(n);
+}
+
+fn note_anomaly(rows: &mut BTreeMap<By, AccountRow>, w: &WorkloadEvidence, by: By, of: &AnomalyRow) {
+    let row = row(rows, w, by, of.first_s, of.last_s);
+    let named = row.anomalies.entry(of.id).or_default();
+    *named = named.saturating_add(of.connections);
+}
+
+/// The row of this answer, which reaches over this time as well.
+fn row<'a>(
+    rows: &'a mut BTreeMap<By, AccountRow>,
+    w: &WorkloadEvidence,
+    by: By,
+    from: f64,
+    to: f64,
+) -> &'a mut AccountRow {
     let row = rows.entry(by).or_insert_with(|| AccountRow {
         workload: w.name.clone(),
         accounted: by.accounted(),
         by: by.name(),
         attempts: 0,
         failures: BTreeMap::new(),
+        anomalies: BTreeMap::new(),
         first_s: from,
         last_s: to,
     });
-    row.attempts = row.attempts.saturating_add(n);
-    let named = row.failures.entry(failure).or_default();
-    *named = named.saturating_add(n);
     row.first_s = row.first_s.min(from);
     row.last_s = row.last_s.max(to);
+    row
 }
 
 /// Who answers for `n` failures of one kind in one episode: up to two parts, since a finding may explain only so many.

@@ -71,6 +71,14 @@ impl Intervals {
         self.0.iter().find(|(excuse, from, to)| excuses(*excuse, *from, *to)).map(|(excuse, ..)| *excuse)
     }
 
+    /// What goes on for the whole of a time.
+    pub(super) fn holding(&self, from_ns: u64, to_ns: u64) -> Option<Excuse> {
+        let holds = |from: u64, to: u64| {
+            from.saturating_sub(SETTLES) <= from_ns && to_ns <= to.saturating_add(SETTLES)
+        };
+        self.0.iter().find(|(_, from, to)| holds(*from, *to)).map(|(excuse, ..)| *excuse)
+    }
+
     /// An episode's failures that nothing excuses.
     pub(super) fn left(&self, episode: &Episode) -> FailureCounts {
         let mut left = FailureCounts::default();

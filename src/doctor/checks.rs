@@ -272,7 +272,7 @@ impl<'a> Look<'a> {
 
     /// Whether all that failed in a phase was closed to make room for others, and this in words.
     fn made_room(&self, w: &WorkloadOutcome) -> (bool, &'static str) {
-        let rows = self.measured.account.iter().filter(|row| row.workload == w.name);
+        let rows = self.measured.account.iter().filter(|row| row.workload == w.name && row.attempts > 0);
         let made_room = FindingId::MakesRoom.name();
         let all = self.found(FindingId::MakesRoom).is_some()
             && w.stats.succeeded > 0

@@ -232,6 +232,7 @@ mod tests {
         r.account.push(AccountRow {
             workload: "head".into(),
             accounted: Accounted::Unexplained,
+            anomalies: std::collections::BTreeMap::new(),
             by: None,
             attempts: 2,
             failures: [(Failure::ConnectTimeout, 2)].into(),

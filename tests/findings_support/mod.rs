@@ -111,6 +111,10 @@ impl Case {
     }
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.diagnosis().findings
+    }
+
+    pub(crate) fn diagnosis(&self) -> Diagnosis {
         let mut evidence = Evidence { anomalies: &self.rows, ..self.evidence.clone() };
         // What the packets behind these figures would say besides.
         if let Some(path) = evidence.path.as_mut().filter(|path| path.losses == Losses::default()) {
@@ -119,7 +123,7 @@ impl Case {
         for w in evidence.workloads.iter_mut().filter(|w| w.lingers.is_none()) {
             w.lingers = evidence.path.map(|_| self.lingers(w));
         }
-        findings(&evidence)
+        diagnose(&evidence)
     }
 
     /// Of the connections that linger, those that were not answered as well.

@@ -1,4 +1,5 @@
-//! `unexplained_failures`: attempts failed, and no other finding and nothing that went on at the time explains them.
+//! `unexplained_failures`: attempts failed, or connections showed anomalies of the device, and no other finding and nothing
+//! that went on at the time explains them.
 //!
 //! Evidence: the account of failures. The statement says what happened on the wire, as far as the packets were looked
 //! at, else what the client's socket saw.
@@ -6,35 +7,99 @@
 //! Neighbours: every other finding; it comes last and takes only what they leave.
 //!
 //! Threshold: more than three of a workload's attempts, and more than one in a hundred, are an error; fewer are a
-//! warning. (Three in a row are what a person would no longer call chance; one in a hundred is the success rate that
+//! warning. Anomalies without failures are a warning from there on, and below it they are in the account alone. (Three in a row are what a person would no longer call chance; one in a hundred is the success rate that
 //! gates usually ask for.)
 
-use super::super::account::Account;
+use super::super::account::{Account, Accounted};
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use crate::event::{AnomalyId, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::UnexplainedFailures,
     severity: Severity::Error,
-    meaning: "attempts failed, and no other finding explains it",
-    needs: "at least one failed attempt",
+    meaning: "attempts failed, or connections showed anomalies of the device, and no other finding explains it",
+    needs: "at least one failed attempt; for anomalies the packets",
     neighbours: "every other finding: what one of them explains is not counted here",
     change: "look at what the device logs when it happens; keep the packets with --pcap and read one such connection",
 };
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |_, _| true);
-    let worst = all.first()?;
+    let anomalies = anomalies(e, account);
+    let Some(worst) = all.first() else { return of_anomalies(&anomalies) };
     let (failure, n) = *worst.failures.first()?;
+    let failed = all.iter().map(|rest| rest.in_figures("failed and are not explained"));
     let (cause, change) = advice(failure);
     Some(Finding {
         id: FindingId::UnexplainedFailures,
         severity: rest::severity(&all),
         statement: statement(worst.w, failure, n),
-        evidence: all.iter().map(|rest| rest.in_figures("failed and are not explained")).collect(),
+        evidence: failed.chain(anomalies.iter().map(Odd::in_figures)).collect(),
         cause: cause.into(),
         change: change.into(),
+    })
+}
+
+/// Connections of a workload with an anomaly that nothing explains, too many to be chance.
+struct Odd<'a> {
+    w: &'a WorkloadEvidence,
+    id: AnomalyId,
+    connections: u64,
+    first_s: f64,
+    last_s: f64,
+}
+
+impl Odd<'_> {
+    fn in_figures(&self) -> String {
+        format!(
+            "{}: {} on {} of {}, from {:.1} s to {:.1} s, not explained",
+            self.w.name,
+            self.id.name(),
+            self.connections,
+            things(self.w.attempts, "attempt"),
+            self.first_s,
+            self.last_s
+        )
+    }
+}
+
+/// The most frequent first.
+fn anomalies<'a>(e: &'a Evidence<'_>, account: &Account) -> Vec<Odd<'a>> {
+    let mut all = Vec::new();
+    for row in account.rows.iter().filter(|row| row.accounted == Accounted::Unexplained) {
+        let Some(w) = e.workloads.iter().find(|w| w.name == row.workload) else { continue };
+        let much = row.anomalies.iter().filter(|(_, n)| rest::is_much(**n, w.attempts));
+        all.extend(much.map(|(id, n)| Odd {
+            w,
+            id: *id,
+            connections: *n,
+            first_s: row.first_s,
+            last_s: row.last_s,
+        }));
+    }
+    all.sort_by_key(|odd| std::cmp::Reverse(odd.connections));
+    all
+}
+
+fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
+    let worst = all.first()?;
+    Some(Finding {
+        id: FindingId::UnexplainedFailures,
+        severity: Severity::Warning,
+        statement: format!(
+            "On {} of {} the packets show {}, which fails no attempt and which nothing explains.",
+            worst.connections,
+            things(worst.w.attempts, "connection"),
+            worst.id.name()
+        ),
+        evidence: all.iter().map(Odd::in_figures).collect(),
+        cause: "not known: the rules of espstress have no name for it".into(),
+        change: format!(
+            "`espstress anomalies` says what {} is; read one such connection (-v, or --pcap and Wireshark)",
+            worst.id.name()
+        ),
     })
 }
 

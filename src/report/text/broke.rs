@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{LABEL, label, title};
-use crate::diagnose::{Accounted, AnomalyRow, Finding, Severity};
+use crate::diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
 use crate::event::{AnomalyClass, AnomalyId, Direction};
 use crate::report::human::{count, things, time_s};
 use crate::report::style::{Detail, Style, Tone};
@@ -48,7 +48,8 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
 
 /// Who answers for the failures, a line each.
 fn account(out: &mut String, r: &Report, style: Style) {
-    for row in r.account.iter().filter(|row| row.by.as_deref() != Some("host")) {
+    let of_failures = |row: &&AccountRow| row.attempts > 0 && row.by.as_deref() != Some("host");
+    for row in r.account.iter().filter(of_failures) {
         let (tone, by) = match row.accounted {
             Accounted::Explained => {
                 (Tone::Quiet, format!("explained by {}", row.by.as_deref().unwrap_or("a finding")))

@@ -1,0 +1,89 @@
+//! Who answers for the connections that showed an anomaly of the device: the same answers as for failures, since most
+//! of them are two sides of one thing.
+
+use super::super::intervals::Intervals;
+use super::super::{AnomalyRow, Evidence, Finding, FindingId, facts};
+use super::{By, Excuse};
+use crate::event::{AnomalyClass, AnomalyId};
+
+use AnomalyId as A;
+
+/// The device ended a connection by a RST, or answered by one.
+const RESETS: [AnomalyId; 6] =
+    [A::RstAfterHandshake, A::AbortiveClose, A::RstAfterFin, A::LateRst, A::RstStorm, A::RstBadSeq];
+/// It did not answer.
+const SILENCES: [AnomalyId; 4] = [A::SynUnanswered, A::NoAckToData, A::ZeroWindowStall, A::HalfClosedLinger];
+/// It took no connection, or ended one that it had taken.
+const ENDS: [AnomalyId; 2] = [A::SynRefused, A::ClosedUnserved];
+/// It sent something again, or out of its turn.
+const REPEATS: [AnomalyId; 8] = [
+    A::FinRetransmission,
+    A::FinDuel,
+    A::DataAfterFin,
+    A::ChallengeAck,
+    A::Retransmission,
+    A::DuplicateAck,
+    A::OutOfOrder,
+    A::PostRunChatter,
+];
+
+/// The answer for one row of anomalies; `None` for those that do not count against the device, or are of no workload.
+pub(super) fn answer(
+    e: &Evidence<'_>,
+    findings: &[Finding],
+    intervals: &Intervals,
+    row: &AnomalyRow,
+) -> Option<By> {
+    if row.class != AnomalyClass::Device || row.count == 0 {
+        return None;
+    }
+    let w = e.workloads.iter().find(|w| row.workload.as_deref() == Some(w.name.as_str()))?;
+    if let Some(finding) = findings.iter().find(|f| explains(f.id, row.id)) {
+        return Some(By::Finding(finding.id));
+    }
+    // What the host's own silence brings about there cannot be told from what the device does.
+    if !facts::is_exchange(w) {
+        return Some(By::Excuse(Excuse::Provoked));
+    }
+    let (from, to) = (nanoseconds(row.first_s), nanoseconds(row.last_s));
+    Some(intervals.holding(from, to).map_or(By::Nothing, By::Excuse))
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds.max(0.0) * 1e9) as u64
+}
+
+/// Whether a fault shows itself in this way on the wire.
+fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
+    use FindingId as Id;
+    let any = |sets: &[&[AnomalyId]]| sets.iter().any(|set| set.contains(&anomaly));
+    match id {
+        Id::SocketExhaustion
+        | Id::HalfOpenNotReclaimed
+        | Id::AcceptOverflow
+        | Id::HeapLow
+        | Id::BlockedApplication
+        | Id::DeviceUnreachable
+        | Id::DeviceRebooted => any(&[&RESETS, &SILENCES, &ENDS, &REPEATS]),
+        Id::AbortiveClose => any(&[&RESETS, &[A::FinDuel, A::ClosedUnserved]]),
+        Id::TimewaitPortReuse => any(&[&[A::TimewaitCollision, A::SynUnanswered, A::ChallengeAck]]),
+        Id::FinWaitTimeout => any(&[&[A::RstAfterFin, A::LateRst]]),
+        Id::LossyLink | Id::PowerSaveLatency | Id::SlowRecovery => any(&[&SILENCES, &REPEATS]),
+        // A device gives up during an outage what it could not deliver.
+        Id::LinkOutages => any(&[&SILENCES, &REPEATS, &RESETS]),
+        Id::PathMtu => any(&[&SILENCES]),
+        Id::HeadUnanswered | Id::OtherProtocol | Id::MalformedResponse => {
+            any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger, A::DataAfterFin]])
+        }
+        Id::PipeliningLost | Id::BodyTimeout => anomaly == A::HalfClosedLinger,
+        Id::ResetsRequests => any(&[&RESETS]),
+        Id::ClosesUnserved => any(&[&[A::ClosedUnserved, A::RstAfterFin]]),
+        Id::ClosesIdle | Id::MakesRoom => any(&[&RESETS, &[A::ClosedUnserved]]),
+        Id::HeapLeak
+        | Id::HttpErrors
+        | Id::NagleDelay
+        | Id::HostLimited
+        | Id::CaptureIncomplete
+        | Id::UnexplainedFailures => false,
+    }
+}
