@@ -292,3 +292,22 @@ fn sockets_that_are_left_at_the_end_of_a_run_are_lost_resets_where_they_are_a_fe
     let by_fin = left(300).with(|e| e.workloads[0].close = ClosePolicy::Fin).ids();
     assert!(by_fin.contains(&FindingId::SocketExhaustion), "a lost FIN is sent again: {by_fin:?}");
 }
+
+#[test]
+fn sockets_that_are_held_for_longer_than_keep_alive_lets_them_are_no_lost_resets() {
+    let w = WorkloadEvidence { at_once: 4, close: ClosePolicy::Rst, ..head(0) };
+    let ends = |from| {
+        let mut w = dies_after(w.clone(), 124, &[(Failure::ConnectTimeout, 14), (Failure::ReadTimeout, 3)]);
+        for (episode, (start, end)) in w.episodes.iter_mut().zip([(0, from), (from, 30)]) {
+            (episode.from_ns, episode.to_ns) = (start * S, end * S);
+        }
+        let case = losing(Case::clean(w));
+        case.telemetry(|t| {
+            t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) })
+        })
+    };
+    let long = ends(12).findings();
+    assert_eq!(long[0].id, FindingId::SocketExhaustion, "{long:#?}");
+    assert!(long[0].cause.contains("lost some of these RSTs"), "{}", long[0].cause);
+    assert!(!ends(24).ids().contains(&FindingId::SocketExhaustion));
+}

@@ -9,7 +9,7 @@
 //! no RST is not excused. And the losses must show in other segments as well.
 
 use super::super::{ClosePolicy, Evidence};
-use super::{exchanges, path};
+use super::{SECOND, exchanges, path, stuck};
 
 /// Of an unknown number of slots.
 const SEVERAL: u64 = 3;
@@ -28,5 +28,16 @@ pub(crate) fn fill_the_device(e: &Evidence<'_>) -> bool {
 pub(crate) fn may_be_kept(e: &Evidence<'_>, kept: u64) -> bool {
     let by_reset = || exchanges(e).filter(|w| w.close == ClosePolicy::Rst);
     let served = by_reset().fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    kept.saturating_mul(4) <= served && path::loses(e)
+    kept.saturating_mul(4) <= served && path::loses(e) && !outlast_keep_alive(e)
+}
+
+/// Whether nobody was served for longer, to the end, than keep-alive of usual settings lets a dead connection stand: then
+/// what still holds the sockets is nothing that it ends.
+pub(crate) fn outlast_keep_alive(e: &Evidence<'_>) -> bool {
+    /// 10 s, 3 probes 3 s apart, and a second.
+    const KEEP_ALIVE: u64 = 20 * SECOND;
+    exchanges(e)
+        .filter(|w| w.close == ClosePolicy::Rst)
+        .flat_map(|w| stuck(e, w))
+        .any(|bout| bout.is_last && e.duration_ns.saturating_sub(bout.from_ns) >= KEEP_ALIVE)
 }

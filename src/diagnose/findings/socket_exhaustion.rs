@@ -125,7 +125,14 @@ fn finding(e: &Evidence<'_>) -> Finding {
     };
     let after_reset =
         facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst && facts::ends_service(e, w).is_some());
-    let (cause, change) = if after_reset {
+    let (cause, change) = if after_reset && facts::path::loses(e) {
+        (
+            "the program forgets to close a socket after an error, here the peer's RST; or the path lost some of these \
+             RSTs, and no keep-alive ends such connections",
+            "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket; SO_KEEPALIVE with \
+             TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, TCP_KEEPCNT 3 ends what nobody told it of",
+        )
+    } else if after_reset {
         (
             "the program forgets to close a socket after an error, here the peer's RST",
             "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket",
