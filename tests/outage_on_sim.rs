@@ -617,7 +617,7 @@ fn a_host_that_stalls_is_said_to_be_the_limit() {
     let findings = held_up(&sim, Duration::from_millis(400), "21000-21499");
     let limited = findings.iter().find(|finding| finding.id == FindingId::HostLimited);
     let evidence = limited.map(|finding| finding.evidence.join("; ")).unwrap_or_default();
-    assert!(evidence.contains("could not run when it wanted to"), "{findings:?}");
+    assert!(evidence.contains("didn't get the CPU in time"), "{findings:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {
 /// It, with its time.
 pub(crate) fn step_in_words(step: HeapStep) -> String {
     let (fell, at) = (bytes(step.by.unsigned_abs()), time(step.at_ns));
-    format!("free heap fell by {fell} at {at} and stayed there: a step, no loss with each request")
+    format!("free heap fell by {fell} at {at} and stayed there: a single step, not a loss with each request")
 }
 
 /// RSTs that are no chance.
