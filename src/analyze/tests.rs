@@ -2,8 +2,8 @@ use std::io::Cursor;
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::event::{AnomalyClass, AnomalyId, Direction};
-use crate::observe::file::Damage;
+use espstress_event::{AnomalyClass, AnomalyId, Direction};
+use espstress_observe::file::Damage;
 
 const SYN: u8 = 2;
 const FIN: u8 = 1;

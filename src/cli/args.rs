@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
-use crate::clock::{Size, Span};
+use espstress_clock::{Size, Span};
 
 /// Finds out how a small networked device stands up to real traffic: drives it, watches the packets, and says
 /// what broke, how often, when and why

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Decision;
 use super::figures::Groups;
-use crate::diagnose::{FindingId, Severity};
-use crate::report::Report;
-use crate::stats::significance::p_of_counts;
+use espstress_diagnose::{FindingId, Severity};
+use espstress_report::Report;
+use espstress_stats::significance::p_of_counts;
 
 /// Chance that a finding seen in more runs is seen so by chance, below which it is not put down to that.
 const LEVEL: f64 = 0.01;

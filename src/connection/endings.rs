@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// What the connection was doing when the error came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::event::Intent;
+use espstress_event::Intent;
 
 /// How long a device may hold a connection whose peer vanished. Keep-alive of 10 s + 3 x 3 s meets it; one that takes
 /// longer keeps others out by its own fault, `half_open_not_reclaimed`.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Size, UnitError};
+use espstress_clock::{Size, UnitError};
 
 /// What a request carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
-use crate::clock::unix_ns;
-use crate::event::TcpSample;
-use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
+use espstress_clock::unix_ns;
+use espstress_event::TcpSample;
+use espstress_event::{Ending, Failure, Intent, IntentBook, WorkloadId};
 
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
 /// sockets may sit on a few of them.

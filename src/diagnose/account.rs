@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::intervals::Intervals;
 use super::{ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
-use crate::event::{Episode, Failure};
+use espstress_event::{Episode, Failure};
 
 mod scope;
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::watch::WatchPlan;
-use crate::clock::Clock;
-use crate::connection::PortRange;
-use crate::diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use crate::event::{Endpoints, Examination, Failure};
-use crate::observe::WireSummary;
-use crate::stats::{ProbeOutcome, WorkloadStats};
+use espstress_clock::Clock;
+use espstress_connection::PortRange;
+use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
+use espstress_event::{Endpoints, Examination, Failure};
+use espstress_observe::WireSummary;
+use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
-use crate::target::twin::Twin;
-use crate::workload::Workload;
+use espstress_target::twin::Twin;
+use espstress_workload::Workload;
 
 /// When a phase begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

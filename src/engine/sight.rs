@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use super::plan::Seen;
 use super::weigh::Watched;
-use crate::diagnose::{Classed, Intentions, Ledger, Weather};
-use crate::event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig, Turn};
-use crate::wire;
+use espstress_diagnose::{Classed, Intentions, Ledger, Weather};
+use espstress_event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
+use espstress_observe::{DeviceEnds, Observer, ObserverConfig, Turn};
 
 /// What surrounds the packets: hears of each occurrence, and knows the link where it is a modelled one.
 pub trait Surroundings {
@@ -78,7 +77,7 @@ impl Sight {
     pub fn frame(
         &mut self,
         at_ns: i64,
-        link: wire::Link,
+        link: espstress_wire::Link,
         captured: &[u8],
         original_len: usize,
         around: &mut impl Surroundings,

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
-use crate::wire::{self, Flags, Link, NotSegment, Segment};
+use espstress_event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
+use espstress_wire::{Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, Place, SECOND, Second, Stage,
@@ -126,7 +126,7 @@ impl Observer {
         sink: &mut impl FnMut(Occurrence),
     ) {
         let number = self.summary.packets + 1;
-        self.decoded(at_ns, number, &wire::decode(link, captured, original_len), sink);
+        self.decoded(at_ns, number, &espstress_wire::decode(link, captured, original_len), sink);
     }
 
     /// The same for a frame that was taken apart already; `number` is its place in the capture, from 1.

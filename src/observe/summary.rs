@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::event::{AnomalyId, NotJudged, PathWindow};
-use crate::wire::Unread;
+use espstress_event::{AnomalyId, NotJudged, PathWindow};
+use espstress_wire::Unread;
 
 use super::rules::{Obstacle, Source};
 

@@ -9,8 +9,8 @@ use tokio::net::UdpSocket;
 
 use super::pending::{Answer, Pending};
 use super::{ProbeConfig, Shared, begin, no, with};
-use crate::clock::{Clock, nanos};
-use crate::stats::ProbeStats;
+use espstress_clock::{Clock, nanos};
+use espstress_stats::ProbeStats;
 
 /// ICMP header and payload.
 const LENGTH: usize = 8 + 24;

@@ -11,11 +11,11 @@ use tokio::time::Interval;
 
 use super::pending::{Answer, Pending};
 use super::{ProbeConfig, ProbeContext, Shared, begin, no, with};
-use crate::clock::{Clock, nanos};
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connector, HostClosed, Refused};
-use crate::event::{DeviceSample, Failure, Intent, Telemetry};
-use crate::stats::{DeviceSeries, ProbeStats};
+use espstress_clock::{Clock, nanos};
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connector, HostClosed, Refused};
+use espstress_event::{DeviceSample, Failure, Intent, Telemetry};
+use espstress_stats::{DeviceSeries, ProbeStats};
 
 /// Longest answer over HTTP that is read, head included.
 const MOST_BYTES: usize = 64 * 1024;

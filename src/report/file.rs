@@ -206,7 +206,7 @@ fn failed(path: &Path, reason: impl ToString) -> WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Target, TargetKind};
+    use crate::{Target, TargetKind};
 
     fn report() -> Report {
         Report::new(Target::new("127.0.0.1", TargetKind::Sim), serde_json::json!({ "name": "quick" }), 7, 0)

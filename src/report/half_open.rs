@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use crate::event::Failure;
-use crate::stats::{self, Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
+use espstress_event::Failure;
+use espstress_stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 
 /// How the device bears connections whose peer vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -221,8 +221,8 @@ fn limit_rule(limit: LimitReached, full_after: Option<u64>) -> Option<String> {
     })
 }
 
-impl From<&stats::Availability> for Availability {
-    fn from(of: &stats::Availability) -> Self {
+impl From<&espstress_stats::Availability> for Availability {
+    fn from(of: &espstress_stats::Availability) -> Self {
         Self {
             attempts: of.attempts,
             served: of.served,
@@ -232,20 +232,20 @@ impl From<&stats::Availability> for Availability {
     }
 }
 
-impl From<&stats::Spell> for Spell {
-    fn from(of: &stats::Spell) -> Self {
+impl From<&espstress_stats::Spell> for Spell {
+    fn from(of: &espstress_stats::Spell) -> Self {
         Self { from_s: seconds(of.from_ns), to_s: of.to_ns.map(seconds), failed: of.failed }
     }
 }
 
-impl From<&stats::OpenFailure> for OpenFailure {
-    fn from(of: &stats::OpenFailure) -> Self {
+impl From<&espstress_stats::OpenFailure> for OpenFailure {
+    fn from(of: &espstress_stats::OpenFailure) -> Self {
         Self { connection: of.connection.into(), met: of.met, at_s: seconds(of.at_ns) }
     }
 }
 
-impl From<&stats::SilencedConnection> for SilencedConnection {
-    fn from(of: &stats::SilencedConnection) -> Self {
+impl From<&espstress_stats::SilencedConnection> for SilencedConnection {
+    fn from(of: &espstress_stats::SilencedConnection) -> Self {
         Self {
             connection: of.connection.into(),
             port: of.port,
@@ -257,8 +257,8 @@ impl From<&stats::SilencedConnection> for SilencedConnection {
     }
 }
 
-impl From<&stats::SocketsUsed> for SocketsUsed {
-    fn from(of: &stats::SocketsUsed) -> Self {
+impl From<&espstress_stats::SocketsUsed> for SocketsUsed {
+    fn from(of: &espstress_stats::SocketsUsed) -> Self {
         Self {
             before: of.before.into(),
             most: of.most.into(),

@@ -7,7 +7,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerial
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{Latency, LatencyPair};
+use espstress_stats::{Latency, LatencyPair};
 
 /// A latency distribution. Every figure is null when nothing was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,12 +8,12 @@ use super::{
     HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
     Tool, Verdict,
 };
-use crate::diagnose::ExamplePacket;
-use crate::event::{
+use espstress_diagnose::ExamplePacket;
+use espstress_event::{
     AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
     OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
 };
-use crate::stats::{Latency, Phase};
+use espstress_stats::{Latency, Phase};
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
-use crate::diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use crate::event::{AnomalyId, NotJudged};
+use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
+use espstress_event::{AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
 pub const SCHEMA_VERSION: u64 = 2;
@@ -134,7 +134,7 @@ impl Tool {
     /// This program.
     #[must_use]
     pub fn this() -> Self {
-        Self { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
+        Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use crate::event::{self, MessageLedger, OutageOrigin, OutageProgress};
-use crate::stats::{self, OutageStats};
+use espstress_event::{MessageLedger, OutageOrigin, OutageProgress};
+use espstress_stats::OutageStats;
 
 /// One outage, made or natural. Times are seconds since the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,8 +75,8 @@ impl OutageRow {
     }
 }
 
-impl From<&event::OutageRow> for OutageRow {
-    fn from(of: &event::OutageRow) -> Self {
+impl From<&espstress_event::OutageRow> for OutageRow {
+    fn from(of: &espstress_event::OutageRow) -> Self {
         let at = |ns: Option<u64>| ns.map(seconds);
         let after_end = |ns: Option<u64>| Some(ns?.saturating_sub(of.end_ns()?));
         Self {
@@ -361,8 +361,8 @@ impl OutageSummary {
     }
 }
 
-impl From<&stats::MakeFailure> for MakeFailureRow {
-    fn from(of: &stats::MakeFailure) -> Self {
+impl From<&espstress_stats::MakeFailure> for MakeFailureRow {
+    fn from(of: &espstress_stats::MakeFailure) -> Self {
         Self {
             at_s: seconds(of.at_ns),
             what: of.what.clone(),
@@ -386,8 +386,8 @@ impl MakeFailureRow {
     }
 }
 
-impl From<&stats::DialledDevice> for DialledDevice {
-    fn from(of: &stats::DialledDevice) -> Self {
+impl From<&espstress_stats::DialledDevice> for DialledDevice {
+    fn from(of: &espstress_stats::DialledDevice) -> Self {
         Self {
             id: of.id.into(),
             connections: of.connections,

@@ -11,8 +11,8 @@ use super::workload::seconds;
 use super::{
     LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use crate::event::{DeviceProgress, ProbeProgress, Probed};
-use crate::stats::{DeviceSeries, Latency, ProbeKindStats};
+use espstress_event::{DeviceProgress, ProbeProgress, Probed};
+use espstress_stats::{DeviceSeries, Latency, ProbeKindStats};
 
 /// Rows of the telemetry's series at most; reaching it halves them.
 const MOST_ROWS: usize = 1_000;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::event::{DeviceSample, SectionCourse, Telemetry};
-use crate::report::{LogLine, LogStart, PhaseStart, Rebuilt, ThresholdStatus, Verdict, read_log_lines};
-use crate::stats::{Phase, ProbeNews, ProbeStats};
+use crate::{LogLine, LogStart, PhaseStart, Rebuilt, ThresholdStatus, Verdict, read_log_lines};
+use espstress_event::{DeviceSample, SectionCourse, Telemetry};
+use espstress_stats::{Phase, ProbeNews, ProbeStats};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -258,8 +258,8 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         if let Ok(rebuilt) = read_log_lines("x", &bytes) {
-            let json = crate::report::to_json(&rebuilt.report);
-            prop_assert!(crate::report::from_json("x", &json).is_ok());
+            let json = crate::to_json(&rebuilt.report);
+            prop_assert!(crate::from_json("x", &json).is_ok());
         }
     }
 }

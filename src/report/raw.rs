@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
-use crate::stats::{RawTally, Times};
+use espstress_stats::{RawTally, Times};
 
 /// The summary that the client of the MicroPython pair prints, by that client's own arithmetic. It misleads in four
 /// ways: the mean connect time divides the time of successful connects by all attempts, so that failures lower it;

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LatencyFigures;
-use crate::event;
 
 /// How a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -137,19 +136,19 @@ impl Reading {
     }
 }
 
-impl From<event::Reading> for Reading {
-    fn from(of: event::Reading) -> Self {
+impl From<espstress_event::Reading> for Reading {
+    fn from(of: espstress_event::Reading) -> Self {
         match of {
-            event::Reading::HeapFree => Self::HeapFreeBytes,
-            event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
-            event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
-            event::Reading::SocketsUsed => Self::SocketsUsed,
-            event::Reading::Rssi => Self::WifiRssiDbm,
-            event::Reading::Disconnects => Self::WifiDisconnects,
-            event::Reading::TimeWait => Self::TcpTimeWait,
-            event::Reading::Established => Self::TcpEstablished,
-            event::Reading::CloseWait => Self::TcpCloseWait,
-            event::Reading::FinWait => Self::TcpFinWait,
+            espstress_event::Reading::HeapFree => Self::HeapFreeBytes,
+            espstress_event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
+            espstress_event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
+            espstress_event::Reading::SocketsUsed => Self::SocketsUsed,
+            espstress_event::Reading::Rssi => Self::WifiRssiDbm,
+            espstress_event::Reading::Disconnects => Self::WifiDisconnects,
+            espstress_event::Reading::TimeWait => Self::TcpTimeWait,
+            espstress_event::Reading::Established => Self::TcpEstablished,
+            espstress_event::Reading::CloseWait => Self::TcpCloseWait,
+            espstress_event::Reading::FinWait => Self::TcpFinWait,
         }
     }
 }
@@ -176,8 +175,8 @@ pub struct ReadingSummary {
     pub slope_high_per_hour: Option<f64>,
 }
 
-impl From<event::ReadingProgress> for ReadingSummary {
-    fn from(of: event::ReadingProgress) -> Self {
+impl From<espstress_event::ReadingProgress> for ReadingSummary {
+    fn from(of: espstress_event::ReadingProgress) -> Self {
         const HOUR: f64 = 3_600.0;
         Self {
             first: of.first,
@@ -202,9 +201,9 @@ pub struct TelemetryRow {
     pub readings: BTreeMap<Reading, f64>,
 }
 
-impl From<&event::DeviceSample> for TelemetryRow {
-    fn from(of: &event::DeviceSample) -> Self {
-        let readings = event::Reading::ALL.into_iter();
+impl From<&espstress_event::DeviceSample> for TelemetryRow {
+    fn from(of: &espstress_event::DeviceSample) -> Self {
+        let readings = espstress_event::Reading::ALL.into_iter();
         Self {
             at_s: of.at_ns as f64 / 1e9,
             readings: readings.filter_map(|one| Some((one.into(), one.of(&of.telemetry)?))).collect(),

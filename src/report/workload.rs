@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
-use crate::event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
-use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
+use espstress_event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
+use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
 /// What one workload measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -345,7 +345,7 @@ pub(crate) fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Recorder;
+    use espstress_stats::Recorder;
 
     const S: u64 = 1_000_000_000;
 

@@ -3,7 +3,7 @@
 //! Kept apart from the series, whose rows get longer as a run does. What happens often and changes little is
 //! merged first, so that the beginning of a hang or the length of an outage stays sharp in a run of weeks.
 
-use crate::event::{Episode, Failure};
+use espstress_event::{Episode, Failure};
 
 /// The episodes of a workload.
 #[derive(Clone, Debug, Default)]

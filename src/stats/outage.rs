@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Latency;
-use crate::event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
+use espstress_event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
 
 /// The result of an outage workload. Bounded: sums, distributions and at most [`OutageRows::MOST`] single outages.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Latency, Trend};
-use crate::event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
+use espstress_event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
 
 /// What the probes of a run came to.
 #[derive(Clone, Debug)]

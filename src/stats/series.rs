@@ -1,6 +1,6 @@
 //! A series of a run, one row a second at first, coarser as it grows: never more than [`Series::MOST`] rows.
 
-use crate::event::{Failure, FailureCounts};
+use espstress_event::{Failure, FailureCounts};
 
 /// What happened in one interval.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,6 +1,6 @@
 //! What the host's own stack says of its connections (TCP_INFO), summed over a workload.
 
-use crate::event::TcpSample;
+use espstress_event::TcpSample;
 
 /// The sum over a workload's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

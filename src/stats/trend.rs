@@ -5,7 +5,7 @@
 //! start of the device, with one slope for all starts. Neighbouring batches that resemble each other carry less
 //! than their number says, so the interval is widened by the correlation that the residuals show.
 
-use crate::event::{ReadingProgress, SlopeProgress};
+use espstress_event::{ReadingProgress, SlopeProgress};
 
 /// A reading over what grows beside it: time in seconds, or requests.
 #[derive(Clone, Debug, Default)]

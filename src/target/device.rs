@@ -17,7 +17,7 @@ use super::{
     network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
     twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
-use crate::event::Endpoints;
+use espstress_event::Endpoints;
 
 /// What kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

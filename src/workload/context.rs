@@ -9,10 +9,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::outage::OutageMaker;
-use crate::clock::Clock;
-use crate::connection::{Connector, Occupancy, PortPool, Timeouts};
-use crate::event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
-use crate::stats::Recorder;
+use espstress_clock::Clock;
+use espstress_connection::{Connector, Occupancy, PortPool, Timeouts};
+use espstress_event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
+use espstress_stats::Recorder;
 
 /// Asks the workloads of a run to end: keeps the right to say so.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Context {
     /// Nanoseconds from `from` until now.
     #[must_use]
     pub fn since_ns(&self, from: Instant) -> u64 {
-        crate::clock::nanos(from.elapsed())
+        espstress_clock::nanos(from.elapsed())
     }
 }
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::pacer::Pacer;
-use crate::clock::{Rate, Span, Timer};
-use crate::connection::Timeouts;
-use crate::event::{Expected, Failure};
+use espstress_clock::{Rate, Span, Timer};
+use espstress_connection::Timeouts;
+use espstress_event::{Expected, Failure};
 
 /// The load options of a workload.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ impl Load {
     pub fn expected(&self) -> Expected {
         match (self.count.or(self.successes), self.time_limit()) {
             (Some(count), _) => Expected::Count(count),
-            (None, Some(limit)) => Expected::Duration(crate::clock::nanos(limit)),
+            (None, Some(limit)) => Expected::Duration(espstress_clock::nanos(limit)),
             (None, None) => Expected::Open,
         }
     }

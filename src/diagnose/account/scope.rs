@@ -2,7 +2,7 @@
 
 use super::super::findings::{answers_otherwise, gone_since, silences};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
-use crate::event::{Episode, Failure};
+use espstress_event::{Episode, Failure};
 
 use Failure as F;
 

@@ -13,7 +13,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::text::{percent, things};
 use super::{FindingEntry, device_rebooted, heap_low, signs};
-use crate::event::{AnomalyId, Ending};
+use espstress_event::{AnomalyId, Ending};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,

@@ -21,7 +21,7 @@ use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, Workload
 use super::signs::{self, Stack};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, makes_room};
-use crate::event::{AnomalyClass, AnomalyId, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;

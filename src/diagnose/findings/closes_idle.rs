@@ -12,7 +12,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, makes_room, signs};
-use crate::event::{Failure, IdleCloses};
+use espstress_event::{Failure, IdleCloses};
 
 /// Once may be a close for another reason.
 const TWICE: u64 = 2;

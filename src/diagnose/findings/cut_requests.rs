@@ -13,7 +13,7 @@ use super::super::account::Account;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, rest, signs};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
     id: FindingId::ResetsRequests,

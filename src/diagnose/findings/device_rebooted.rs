@@ -16,7 +16,7 @@ use super::super::{AnomalyRow, Evidence, Finding, FindingId, Severity, Silence};
 use super::FindingEntry;
 use super::signs::{self, SECOND, exchanges, recovered, reset_in_exchange, telemetry};
 use super::text::{things, time};
-use crate::event::{AnomalyClass, AnomalyId, Ending};
+use espstress_event::{AnomalyClass, AnomalyId, Ending};
 
 /// Exchanges that succeed for each that is cut, at least; fewer are a habit and no event.
 const SERVED_FOR_EACH_CUT: u64 = 20;

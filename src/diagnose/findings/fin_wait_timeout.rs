@@ -9,7 +9,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::text::things;
 use super::{FindingEntry, device_rebooted, signs};
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::FinWaitTimeout,

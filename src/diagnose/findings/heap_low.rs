@@ -15,7 +15,7 @@
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, Severity, WorkloadEvidence};
 use super::text::{bytes, percent, things};
 use super::{FindingEntry, signs, socket_exhaustion};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// RSTs that are no chance.
 const FEW: u64 = 3;

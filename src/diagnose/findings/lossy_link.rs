@@ -20,7 +20,7 @@ use super::super::{
 };
 use super::text::{percent, things};
 use super::{FindingEntry, Trouble, power_save, signs, timewait};
-use crate::event::{AnomalyClass, AnomalyId, Losses};
+use espstress_event::{AnomalyClass, AnomalyId, Losses};
 
 /// Without packets and pings the host's repetitions are counted, and twice so many are asked for.
 const FEW: u64 = 3;

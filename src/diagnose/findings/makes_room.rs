@@ -18,7 +18,7 @@ use super::super::{Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Wor
 use super::FindingEntry;
 use super::signs::{self, SECOND};
 use super::text::{things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// Once may be chance.
 const TWICE: usize = 2;

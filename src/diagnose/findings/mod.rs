@@ -42,8 +42,8 @@ mod unexplained;
 
 use super::account::account;
 use super::{Account, Evidence, Finding, FindingId, Severity, Silence, WorkloadEvidence};
-use crate::event::{Failure, FailureCounts};
 use blocked_application::Proof;
+use espstress_event::{Failure, FailureCounts};
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

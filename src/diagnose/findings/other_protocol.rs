@@ -13,7 +13,7 @@ use super::super::account::Account;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest, signs};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 /// SYNs that go unanswered: the host repeats each before it counts as that.
 const FEW: u64 = 3;

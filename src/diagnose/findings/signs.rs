@@ -10,7 +10,7 @@ use super::super::{
 use super::heap_low;
 use super::text::{bytes, time};
 use super::{head_unanswered, malformed_response, other_protocol, pipelining_lost};
-use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, Losses};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 

@@ -21,7 +21,7 @@ use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, SocketsE
 use super::signs;
 use super::text::things;
 use super::{FindingEntry, lost_resets};
-use crate::event::{AnomalyId, Ending};
+use espstress_event::{AnomalyId, Ending};
 
 /// Fewer sockets may be connections on their way out.
 const KEPT: u64 = 3;

@@ -14,7 +14,7 @@ use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, Workload
 use super::FindingEntry;
 use super::signs;
 use super::text::{percent, things, times};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::TimewaitPortReuse,

@@ -12,7 +12,7 @@
 use super::super::account::Account;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::UnexplainedFailures,

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::block;
 use super::journal::{Chunk, Entry, HOLD_CHUNKS, Journal, Message, Store};
-use crate::event::{AnomalyClass, Occurrence};
-use crate::observe::capture::{CaptureStats, Frame, LINKTYPE_ETHERNET};
+use crate::capture::{CaptureStats, Frame, LINKTYPE_ETHERNET};
+use espstress_event::{AnomalyClass, Occurrence};
 
 /// Bytes of packets after which a chunk is handed over.
 const CHUNK_BYTES: usize = 256 << 10;

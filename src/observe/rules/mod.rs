@@ -20,8 +20,8 @@ mod path;
 mod reset;
 mod stall;
 
-use crate::event::{AnomalyId, Answered, Direction, RequestFate, Shown};
-use crate::wire::{Flags, Segment};
+use espstress_event::{AnomalyId, Answered, Direction, RequestFate, Shown};
+use espstress_wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
 

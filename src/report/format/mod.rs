@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Report, Style, text, to_json};
-use crate::stats::Phase;
+use espstress_stats::Phase;
 
 /// What a report can be turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

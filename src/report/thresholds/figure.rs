@@ -1,10 +1,10 @@
 //! The vocabulary: every figure that a gate may be about, by name. One table serves resolving, the catalogue
 //! and the guess at what was meant.
 
-use crate::diagnose::{FindingId, Severity};
-use crate::event::{AnomalyClass, AnomalyId, Failure, HttpFault};
-use crate::report::{ProbeKind, Reading, Unit};
-use crate::stats::Phase;
+use crate::{ProbeKind, Reading, Unit};
+use espstress_diagnose::{FindingId, Severity};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, HttpFault};
+use espstress_stats::Phase;
 
 use super::Threshold;
 use super::parse::units_for;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::Unit;
+use crate::Unit;
 
 /// How a figure is held against its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

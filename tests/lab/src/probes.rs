@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-use espstress::event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
-use espstress::stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+use espstress_event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
+use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 

@@ -16,13 +16,13 @@ pub mod significance;
 mod tcp;
 mod trend;
 
-pub use crate::event::Episode;
-pub use crate::event::{
+pub use episodes::Episodes;
+pub use espstress_event::Episode;
+pub use espstress_event::{
     Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
-pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
-pub use crate::event::{Reading, Restart, Silence};
-pub use episodes::Episodes;
+pub use espstress_event::{MessageLedger, OutageOrigin, OutageRow};
+pub use espstress_event::{Reading, Restart, Silence};
 pub use half_open_news::HalfOpenNews;
 pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
 pub use outage::{
@@ -38,7 +38,7 @@ pub use tcp::TcpTotals;
 pub use trend::{Step, Trend, TrendEstimate};
 
 /// What connections that fall silent did to the device, as it is measured.
-pub type HalfOpenStats = crate::event::HalfOpen<Latency>;
+pub type HalfOpenStats = espstress_event::HalfOpen<Latency>;
 
 /// How a well-behaved client fared, as it is measured.
-pub type Availability = crate::event::Availability<Latency>;
+pub type Availability = espstress_event::Availability<Latency>;

@@ -1,6 +1,6 @@
 //! The report: one JSON object for machines, one page for people, and the formats that dashboards take.
 //!
-//! Made from what `stats` measured and what `diagnose` concluded; the only room that turns figures into
+//! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
 mod cut_off;
@@ -31,8 +31,8 @@ pub use file::{
 pub use format::{Format, Options, RenderError, UnknownFormat, render};
 pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
 pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
-pub(crate) use human::figure as human_figure;
-pub(crate) use human::things;
+pub use human::figure as human_figure;
+pub use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,

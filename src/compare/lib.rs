@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::report::{GateExit, Report, Unit};
+use espstress_report::{GateExit, Report, Unit};
 use figures::{Data, FEWEST_ATTEMPTS, Figure, Groups};
 use permutation::Critical;
 

@@ -1,6 +1,6 @@
 //! What was typed: the command line, nothing resolved and no system call made.
 //!
-//! The workloads' own flags come from their registry; lib adds them to [`command`] before it is parsed.
+//! The workloads' own flags come from their registry; `command` adds them to [`command`] before it is parsed.
 
 mod args;
 mod shells;

@@ -28,11 +28,11 @@ mod triage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnose::Examination;
-use crate::engine::{Course, Outcome, PlannedPhase, StartRule, WorkloadOutcome};
-use crate::event::Endpoints;
-use crate::stats::ProbeOutcome;
-use crate::workload::{ParamError, Workload, kind};
+use espstress_diagnose::Examination;
+use espstress_engine::{Course, Outcome, PlannedPhase, StartRule, WorkloadOutcome};
+use espstress_event::Endpoints;
+use espstress_stats::ProbeOutcome;
+use espstress_workload::{ParamError, Workload, kind};
 
 use hold::{Hold, HoldNotes};
 use measured::Measured;

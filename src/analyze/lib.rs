@@ -16,12 +16,12 @@ mod copies;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::clock::nanos;
-use crate::diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, ResetCauses, Weather};
-use crate::event::{AnomalyClass, NotJudged, Occurrence};
-use crate::observe::file::{End, OpenError, Reader};
-use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
-use crate::wire::{NotSegment, decode};
+use espstress_clock::nanos;
+use espstress_diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, ResetCauses, Weather};
+use espstress_event::{AnomalyClass, NotJudged, Occurrence};
+use espstress_observe::file::{End, OpenError, Reader};
+use espstress_observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
+use espstress_wire::{NotSegment, decode};
 
 use clock::Clock;
 pub use clock::ClockStep;

@@ -1,7 +1,7 @@
 //! Scenarios: what a run is to do, read from TOML, the built-in ones embedded.
 //!
-//! Precedence: command line over file over default. This room reads the file and its places; what a workload's
-//! settings mean is known to the workloads, and lib brings the two together.
+//! Precedence: command line over file over default. This crate reads the file and its places; what a workload's
+//! settings mean is known to the workloads, and `command` brings the two together.
 
 mod builtin;
 mod file;
