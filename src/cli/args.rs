@@ -146,7 +146,8 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "SIZE")]
     pub heap: Option<Size>,
 
-    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware)
+    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware;
+    /// in a build with --features smoltcp)
     #[arg(long, value_name = "lwip|smoltcp")]
     pub stack: Option<String>,
 }
