@@ -25,10 +25,10 @@ Exit status:
   3    the target or the environment would not let it run
   4    a gate could not be judged
   130  interrupted, report written all the same")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
-    pub command: Other,
+    pub(crate) command: Other,
 }
 
 /// Every command but the workloads.

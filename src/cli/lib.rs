@@ -5,9 +5,10 @@
 mod args;
 mod shells;
 
+pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Cli, Common, CompareArgs, DeviceOptions, DiscoverArgs, DoctorArgs, FormatName, Other,
-    ReportArgs, RunArgs, TwinArgs,
+    AnalyzeArgs, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs, RunArgs,
+    TwinArgs,
 };
 pub use shells::{Shell, completions, man_page};
 

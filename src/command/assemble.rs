@@ -96,6 +96,9 @@ fn packets(report: &mut Report, packets: &Packets) {
     if let Packets::Seen(seen) = packets {
         report.anomalies.clone_from(&seen.anomalies);
         report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
+        report
+            .remarks
+            .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
     }
 }
 

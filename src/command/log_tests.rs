@@ -213,7 +213,7 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
 
 /// A ping and an answer of the device each second, told to the writer; a restart at second 30.
 fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceSeries) {
-    let mut ping = ProbeKindStats::new("test", 0, S, 2 * S);
+    let mut ping = ProbeKindStats::new(0, S, 2 * S);
     let (mut device, mut news) = (DeviceSeries::default(), ProbeNews::default());
     let none = ProbeStats::Unavailable { reason: "test".into() };
     for second in 1..=seconds {

@@ -159,12 +159,6 @@ impl Response {
         self.body_bytes
     }
 
-    /// Content-Length as declared.
-    #[must_use]
-    pub const fn declared(&self) -> Option<u64> {
-        self.declared
-    }
-
     /// Takes the next bytes.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl Occupancy {
     /// Whether one more may be too many: beyond the capacity that the device states. Of one that states none, a single
     /// vanished connection may fill all that it has.
     #[must_use]
-    pub fn is_full(&self, capacity: Option<u32>, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, capacity: Option<u32>, now: Instant) -> bool {
         let mut vanished = self.vanished.borrow_mut();
         while vanished.front().is_some_and(|at| now.saturating_duration_since(*at) >= RECLAIM) {
             vanished.pop_front();

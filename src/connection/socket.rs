@@ -71,12 +71,6 @@ pub enum Refused {
 }
 
 impl Connector {
-    /// A connector to another port of the same device.
-    #[must_use]
-    pub fn to(&self, target: SocketAddr) -> Self {
-        Self { target, ..self.clone() }
-    }
-
     /// Opens a connection, noting `intent` on its port first.
     ///
     /// # Errors

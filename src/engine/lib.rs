@@ -24,9 +24,8 @@ pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkCause, LinkSpell, Outcome, Packets, Plan,
     PlannedPhase, Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
-pub use sight::{Sight, Surroundings};
+pub use sight::Sight;
 pub use watch::WatchPlan;
-pub use weigh::Watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -124,7 +123,6 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let Diagnosis { findings, account } = judge(&measured);
     let ended = run.ended;
     Ok(Outcome {
-        clock,
         started,
         duration_ns,
         ended,

@@ -66,7 +66,7 @@ impl Sight {
 
     /// The device dials this port of the host's as well.
     #[must_use]
-    pub fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
+    pub(crate) fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
         if let Some(port) = port {
             self.observer.device_dials(port);
         }
@@ -95,7 +95,7 @@ impl Sight {
     }
 
     /// The capture missed frames here.
-    pub fn gap(&mut self) {
+    pub(crate) fn gap(&mut self) {
         self.observer.gap();
     }
 

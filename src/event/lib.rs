@@ -50,4 +50,4 @@ pub use reading::Reading;
 pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
-pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};
+pub use telemetry::{DeviceSample, Telemetry};

@@ -286,8 +286,8 @@ fn unavailable(reason: &str) -> Shared<ProbeStats> {
     Rc::new(RefCell::new(no(reason)))
 }
 
-fn begin(stats: &Shared<ProbeStats>, by: &'static str, clock: Clock, interval: Duration, timeout: Duration) {
-    let fresh = ProbeKindStats::new(by, clock.now_ns(), nanos(interval), nanos(timeout));
+fn begin(stats: &Shared<ProbeStats>, clock: Clock, interval: Duration, timeout: Duration) {
+    let fresh = ProbeKindStats::new(clock.now_ns(), nanos(interval), nanos(timeout));
     *stats.borrow_mut() = ProbeStats::Measured(Box::new(fresh));
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn run(
     context: ProbeContext,
     stats: Shared<ProbeStats>,
 ) {
-    begin(&stats, "tcp connect", context.clock, interval, config.timeout);
+    begin(&stats, context.clock, interval, config.timeout);
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut under_way = JoinSet::new();

@@ -46,7 +46,7 @@ pub(super) async fn by_udp(
         *stats.borrow_mut() = no(&format!("no way to {target}: {error}"));
         return;
     }
-    begin(&stats, "udp", clock, interval, config.timeout);
+    begin(&stats, clock, interval, config.timeout);
     let mut pending = Pending::default();
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -119,7 +119,7 @@ pub(super) async fn by_http(
 ) {
     let clock = context.clock;
     let connector = context.connector(target, &config);
-    begin(&stats, "http", clock, interval, config.timeout);
+    begin(&stats, clock, interval, config.timeout);
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut bytes = Vec::new();

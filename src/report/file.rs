@@ -67,9 +67,9 @@ pub enum ReadError {
 #[error("cannot write {}: {reason}; give another path to -o", path.display())]
 pub struct WriteError {
     /// Which file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What the system said.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The report's JSON Schema.

@@ -94,10 +94,8 @@ pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
 }
 
 /// The same from bytes; `name` is what remarks call them.
-///
-/// # Errors
-/// [`LogError`] when no run starts in them.
-pub fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
+#[cfg(test)]
+pub(crate) fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
     let mut builder = Builder::default();
     builder.file(name, bytes).map_err(|source| LogError::Io { path: name.into(), source })?;
     builder.finish()

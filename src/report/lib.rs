@@ -25,31 +25,30 @@ pub mod thresholds;
 mod verdict;
 mod workload;
 
-pub use file::{
-    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
-};
-pub use format::{Format, Options, RenderError, UnknownFormat, render};
-pub use from_log::{LogError, Rebuilt, is_log, read_log, read_log_lines};
-pub use half_open::{Availability, HalfOpenFigures, OpenFailure, SilencedConnection, SocketsUsed, Spell};
+pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
+pub use format::{Format, Options, RenderError, render};
+pub use from_log::{is_log, read_log};
+pub use half_open::SilencedConnection;
+pub(crate) use half_open::{Availability, HalfOpenFigures, Spell};
 pub use human::figure as human_figure;
 pub use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
-    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, Totals, anomalies_cut, lines_left_out,
+    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
     outages_left_out,
 };
 pub use model::{
-    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION,
-    Service, Target, TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, Service, Target, TargetKind,
+    ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
-pub use outages::{
-    ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,
-    OutageRow, OutageSummary, OutageTime, RecoveryTimes,
-};
-pub use probed::{Covers, DeviceRestart, ProbeSilence, ProbedDevice, ProbedKind, ProbedLine, ProbedSoFar};
+pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
+pub use outages::{LinkOutage, LinkOutageCause, LinkOutages, OutageRow, OutageSummary};
+pub(crate) use probed::DeviceRestart;
+pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use verdict::verdict_line;
-pub use workload::{Bytes, Failures, SeriesRow, Tcp, Workload};
+pub(crate) use workload::{Failures, Tcp};
+pub use workload::{SeriesRow, Workload};

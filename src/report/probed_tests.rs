@@ -1,5 +1,6 @@
 use super::*;
-use crate::{LogLine, LogStart, PhaseStart, Rebuilt, ThresholdStatus, Verdict, read_log_lines};
+use crate::from_log::{Rebuilt, read_log_lines};
+use crate::{LogLine, LogStart, PhaseStart, ThresholdStatus, Verdict};
 use espstress_event::{DeviceSample, SectionCourse, Telemetry};
 use espstress_stats::{Phase, ProbeNews, ProbeStats};
 use proptest::prelude::*;
@@ -25,7 +26,7 @@ fn start() -> LogStart {
 impl Run {
     fn new() -> Self {
         Self {
-            stats: ProbeKindStats::new("test", 0, S, 2 * S),
+            stats: ProbeKindStats::new(0, S, 2 * S),
             device: DeviceSeries::default(),
             news: ProbeNews::default(),
             so_far: ProbedSoFar::default(),

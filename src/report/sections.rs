@@ -21,11 +21,11 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::Icmp, Self::TcpConnect, Self::Telemetry];
+    pub(crate) const ALL: [Self; 3] = [Self::Icmp, Self::TcpConnect, Self::Telemetry];
 
     /// The name in reports and threshold expressions.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Icmp => "icmp",
             Self::TcpConnect => "tcp_connect",
@@ -56,7 +56,7 @@ pub struct ProbeRow {
 impl ProbeRow {
     /// Share of the questions that were lost, 0 to 1; `None` when none was sent.
     #[must_use]
-    pub fn loss_ratio(&self) -> Option<f64> {
+    pub(crate) fn loss_ratio(&self) -> Option<f64> {
         (self.sent > 0).then(|| self.lost as f64 / self.sent as f64)
     }
 }
@@ -89,7 +89,7 @@ pub enum Reading {
 
 impl Reading {
     /// Every reading, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::HeapFreeBytes,
         Self::HeapMinFreeBytes,
         Self::HeapLargestBlockBytes,
@@ -104,7 +104,7 @@ impl Reading {
 
     /// The name in threshold expressions: the report's without its unit.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::HeapFreeBytes => "heap_free",
             Self::HeapMinFreeBytes => "heap_min_free",
@@ -166,13 +166,13 @@ pub struct ReadingSummary {
     /// Greatest.
     pub max: f64,
     /// Mean; null where it was not computed.
-    pub mean: Option<f64>,
+    pub(crate) mean: Option<f64>,
     /// Trend, the reading's unit per hour; null with too few readings to tell one.
-    pub slope_per_hour: Option<f64>,
+    pub(crate) slope_per_hour: Option<f64>,
     /// Lower end of the trend's 95 % confidence interval, the reading's unit per hour.
-    pub slope_low_per_hour: Option<f64>,
+    pub(crate) slope_low_per_hour: Option<f64>,
     /// Upper end of the trend's 95 % confidence interval, the reading's unit per hour.
-    pub slope_high_per_hour: Option<f64>,
+    pub(crate) slope_high_per_hour: Option<f64>,
 }
 
 impl From<espstress_event::ReadingProgress> for ReadingSummary {

@@ -83,7 +83,7 @@ pub(super) fn conclude(r: &Report) -> (Verdict, Vec<String>) {
 impl Report {
     /// A doctor's check that went badly while no finding says why.
     #[must_use]
-    pub fn unexplained_cross(&self) -> Option<&Check> {
+    pub(crate) fn unexplained_cross(&self) -> Option<&Check> {
         let told = self.findings.iter().any(|f| f.severity != Severity::Info);
         let checks = &self.examination.as_ref()?.checks;
         checks.iter().find(|check| check.mark == Mark::Bad && !told)
@@ -91,7 +91,7 @@ impl Report {
 
     /// Why the run tested nothing of what a workload of it is for; `None` when each did something.
     #[must_use]
-    pub fn untested(&self) -> Option<String> {
+    pub(crate) fn untested(&self) -> Option<String> {
         // A doctor leaves out steps that would do harm, and ends those that take too long.
         if self.examination.is_some() && self.workloads.iter().any(Workload::asked) {
             return None;
@@ -281,7 +281,7 @@ mod tests {
     fn a_device_that_is_away_at_the_end_leaves_the_verdict_open_until_a_finding_says_that_it_is_gone() {
         use espstress_diagnose::{Finding, FindingId};
         let mut r = report(4, 0);
-        let away = crate::DialledDevice { id: 2, away_since_s: Some(7.25), ..Default::default() };
+        let away = crate::outages::DialledDevice { id: 2, away_since_s: Some(7.25), ..Default::default() };
         r.workloads[0].outage_summary =
             Some(OutageSummary { dialled: vec![away], ..OutageSummary::default() });
         let open = judged(r.clone());

@@ -6,5 +6,5 @@
 mod builtin;
 mod file;
 
-pub use builtin::{BUILT_IN, BuiltIn, built_in};
+pub use builtin::{BUILT_IN, built_in};
 pub use file::{PhaseSpec, Place, Scenario, ScenarioError, Setting, Start};

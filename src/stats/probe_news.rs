@@ -104,7 +104,7 @@ mod tests {
 
     impl Run {
         fn new() -> Self {
-            let stats = ProbeStats::Measured(Box::new(ProbeKindStats::new("test", 0, S, 2 * S)));
+            let stats = ProbeStats::Measured(Box::new(ProbeKindStats::new(0, S, 2 * S)));
             Self { stats, device: DeviceSeries::default(), news: ProbeNews::default() }
         }
 

@@ -135,7 +135,7 @@ impl Context {
     }
 
     /// Says something to the person who waits, once for each text.
-    pub fn notice(&self, text: String) {
+    pub(crate) fn notice(&self, text: String) {
         self.notices.borrow_mut().say(text);
     }
 
@@ -167,7 +167,7 @@ impl Notices {
     const MOST: usize = 64;
 
     /// Says something, unless it was said before.
-    pub fn say(&mut self, text: String) {
+    pub(crate) fn say(&mut self, text: String) {
         let said = self.told.contains(&text) || self.waiting.contains(&text);
         if !said && self.told.len() + self.waiting.len() < Self::MOST {
             self.waiting.push(text);

@@ -14,7 +14,5 @@ mod registry;
 mod rw;
 
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
-pub use load::{Load, Outcome, Start, Worker};
 pub use outage::{Made, MakeError, Making, OutageMaker};
-pub use pacer::Pacer;
-pub use registry::{KINDS, Kind, ParamError, Workload, kind, load_flags, typed_load};
+pub use registry::{KINDS, ParamError, Workload, kind, load_flags, typed_load};

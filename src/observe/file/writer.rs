@@ -61,11 +61,11 @@ pub struct WriterReport {
     /// Packets that are not in it because the disk was too slow or full.
     pub missed: u64,
     /// Its length, bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Packets with a comment.
-    pub remarks: u64,
+    pub(crate) remarks: u64,
     /// Comments for which there was no room.
-    pub remarks_lost: u64,
+    pub(crate) remarks_lost: u64,
     /// Why writing ended early; what was written before can be read.
     pub failure: Option<io::Error>,
 }

@@ -377,7 +377,7 @@ fn count(n: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::thresholds::Gates;
-    use crate::{Capture, NotJudgedRow, Target, TargetKind};
+    use crate::{Capture, NotJudgedRow, Target, TargetKind, Verdict};
     use ThresholdStatus::{Fail, Inconclusive, Pass};
     use espstress_diagnose::AnomalyRow;
     use espstress_event::Direction;
@@ -497,7 +497,7 @@ mod tests {
         let mut r = report();
         r.capture = Capture::denied("CAP_NET_RAW is missing");
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict.exit().code(), 0);
+        assert_eq!(r.verdict, Verdict::Pass);
         assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
         assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
     }
@@ -511,7 +511,7 @@ mod tests {
             assert_eq!((row.status, row.value), (Inconclusive, Some(0.0)), "{expr}");
         }
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict.exit().code(), 4);
+        assert_eq!(r.verdict, Verdict::Inconclusive);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn status_text(status: Option<i32>) -> String {
 impl MakeError {
     /// The exit status of a script that failed by itself.
     #[must_use]
-    pub const fn exit_status(&self) -> Option<i32> {
+    pub(crate) const fn exit_status(&self) -> Option<i32> {
         match self {
             Self::Script { status, .. } => *status,
             _ => None,
