@@ -41,7 +41,7 @@ impl RequestBody {
     /// Its bytes.
     ///
     /// # Errors
-    /// [`BodyError`].
+    /// `BodyError`.
     pub fn bytes(&self) -> Result<Vec<u8>, BodyError> {
         let bytes = match self {
             Self::Size(Size(n)) if *n > Self::LONGEST => return Err(BodyError::TooLong),

@@ -389,7 +389,7 @@ impl Connection {
     /// Makes the close silent: neither FIN nor RST leaves the host, and the port is not used again.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn vanish(mut self) -> Result<(), silence::SilenceError> {
         if let Some(stream) = &self.stream {
             silence::vanish(stream)?;
@@ -401,7 +401,7 @@ impl Connection {
     /// From now on the host neither hears nor answers anything on this connection.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn silence(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::silence(stream),
@@ -412,7 +412,7 @@ impl Connection {
     /// As [`Connection::silence`], but the peer's RST still comes in, as a read reset.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn silence_but_for_resets(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::silence_but_for_resets(stream),
@@ -423,7 +423,7 @@ impl Connection {
     /// The host hears and answers again.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn unsilence(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::unsilence(stream),

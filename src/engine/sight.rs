@@ -30,7 +30,7 @@ impl Surroundings for () {}
 
 /// What a run's packets come to.
 ///
-/// Call [`frame`](Self::frame) for each frame in the order of capture, [`gap`](Self::gap) where some are missing,
+/// Call [`frame`](Self::frame) for each frame in the order of capture, `gap` where some are missing,
 /// [`advance`](Self::advance) as time passes, and [`finish`](Self::finish) once. All times are nanoseconds since the
 /// Unix epoch.
 #[derive(Debug)]

@@ -77,7 +77,7 @@ pub fn is_log(path: &Path) -> bool {
 /// The report of the last run in the log at `path`, the older parts `path.1`, `path.2`, ... included.
 ///
 /// # Errors
-/// [`LogError`] when a file cannot be read or no run starts in them.
+/// `LogError` when a file cannot be read or no run starts in them.
 pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
     let older = (1..).map(|n| part(path, n)).take_while(|p| p.exists());
     let mut paths: Vec<PathBuf> = older.collect();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Latency;
 use espstress_event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
 
-/// The result of an outage workload. Bounded: sums, distributions and at most [`OutageRows::MOST`] single outages.
+/// The result of an outage workload. Bounded: sums, distributions and at most `OutageRows::MOST` single outages.
 #[derive(Clone, Debug, Default)]
 pub struct OutageStats {
     /// Why no outage could be made at all, in one sentence; `None` when they could.

@@ -2,7 +2,7 @@
 //!
 //! A workload is one file and one line in [`KINDS`]. It takes a [`Context`] (where, on whose behalf, when to
 //! stop), writes what it measures to a recorder, and knows neither engine nor report. The three questions are
-//! independent values: *what* is the file's own, *when* is a [`Pacer`], *for how long* is a limit of [`Load`].
+//! independent values: *what* is the file's own, *when* is a `Pacer`, *for how long* is a limit of `Load`.
 
 mod context;
 mod half_open;

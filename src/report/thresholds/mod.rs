@@ -1,6 +1,6 @@
 //! Gates: expressions such as `head.latency.total.p99 < 250ms` over the figures of a report.
 //!
-//! Three steps, each on its own: an expression is parsed ([`Threshold::parse`]), its name and unit are checked
+//! Three steps, each on its own: an expression is parsed (`Threshold::parse`), its name and unit are checked
 //! against the figures that the run will have ([`Gates::check_names`], before the first packet), and after the
 //! run it is judged on the report ([`Gates::judge`]).
 //!
