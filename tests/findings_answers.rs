@@ -2,8 +2,8 @@
 
 mod findings_support;
 
-use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses};
+use espstress_diagnose::*;
+use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses};
 use findings_support::*;
 
 fn asks(method: &str) -> Asks {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use espstress::report::ProbeKind;
+use espstress_report::ProbeKind;
 
 use crate::common::scripted::{Peer, scripted, serial};
 use crate::{DOCTOR, LONG_DOCTOR, run};

@@ -6,8 +6,8 @@ mod heap;
 mod path;
 mod power_save;
 
-use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Failure, FailureCounts, NotJudged};
+use espstress_diagnose::*;
+use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts, NotJudged};
 use findings_support::*;
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::findings::text::{bytes, time};
 use super::super::{ClosePolicy, Evidence, HeapEvidence, HeapStep, WorkloadEvidence};
 use super::{exchanges, last_success_ns, open_silence, reset_in_exchange, service_end, sockets, telemetry};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// The step by which the free heap fell, where most of what is missing went in it.
 pub(crate) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {

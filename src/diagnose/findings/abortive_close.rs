@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things};
-use crate::event::{AnomalyId, Ending};
+use espstress_event::{AnomalyId, Ending};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,

@@ -22,7 +22,7 @@ use super::super::facts::{self, Stack};
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{percent, things, time, times};
-use crate::event::{AnomalyClass, AnomalyId, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;

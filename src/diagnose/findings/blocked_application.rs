@@ -29,7 +29,7 @@ use super::super::{
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const UNANSWERED: u64 = 3;

@@ -13,7 +13,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
-use crate::event::{Failure, IdleCloses};
+use espstress_event::{Failure, IdleCloses};
 
 /// Once may be a close for another reason.
 const TWICE: u64 = 2;

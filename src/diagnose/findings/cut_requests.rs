@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
     id: FindingId::ResetsRequests,

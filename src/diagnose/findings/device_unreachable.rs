@@ -14,7 +14,7 @@ use super::super::facts::{self, SECOND, Stack};
 use super::super::{Evidence, Finding, FindingId, Severity, Silence};
 use super::FindingEntry;
 use super::text::{things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// Away for so long to the end of the run, nanoseconds: longer than the blinks of a link that roams (1 to 3 s).
 const GONE: u64 = 5 * SECOND;

@@ -10,7 +10,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::things;
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::FinWaitTimeout,

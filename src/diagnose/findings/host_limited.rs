@@ -13,7 +13,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{percent, things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// A stall that shows in latencies and probes, nanoseconds: more than Linux's least time-out (200 ms).
 const LONG_STALL: u64 = 250_000_000;

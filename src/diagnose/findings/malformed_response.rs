@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
-use crate::event::{Failure, FaultCount, HttpFault};
+use espstress_event::{Failure, FaultCount, HttpFault};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,

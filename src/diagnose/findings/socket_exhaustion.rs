@@ -23,7 +23,7 @@ use super::super::facts::sockets;
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::things;
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 /// A device that served more before it stopped has not run out of sockets by keeping each: small devices have 16 at most
 /// (`CONFIG_LWIP_MAX_SOCKETS`), and twice that is allowed.
