@@ -86,7 +86,7 @@ fn a_run_that_tests_nothing_does_not_pass() {
     let gated = run("head sim --no-capture -d 0s --json --threshold head.failed==0");
     let report = valid_report(&gated.stdout);
     assert_eq!((gated.status.code(), report.verdict), (Some(4), Verdict::Inconclusive));
-    assert_eq!(report.verdict_reasons, ["head made no attempt: nothing was tested"]);
+    assert_eq!(report.verdict_reasons, ["head made no attempts: nothing was tested"]);
     let elsewhere = run("head sim --no-capture -n 5 --source 192.0.2.77");
     let said = String::from_utf8_lossy(&elsewhere.stderr);
     assert_eq!(elsewhere.status.code(), Some(2), "{said}");
@@ -268,7 +268,7 @@ fn a_wrong_name_in_a_scenario_is_told_with_its_line() {
 fn a_quiet_run_prints_one_line_with_the_verdict_and_its_reason() {
     let output = espstress_with("head sim -n 5 -q --no-capture --no-probes");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(said, "pass: `findings.error == 0` holds\n");
+    assert_eq!(said, "pass: `findings.error == 0` passes\n");
 }
 
 #[test]

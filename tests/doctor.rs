@@ -48,6 +48,6 @@ fn an_interrupt_still_writes_the_page() {
     child.stdout.take().unwrap().read_to_string(&mut page).unwrap();
     rest.join().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(page.contains("What was looked at") && page.contains("What was done to the device"), "{page}");
+    assert!(page.contains("Checks") && page.contains("What this test did to the device"), "{page}");
     assert!(page.contains("Interrupted"), "{page}");
 }

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::shells::Shell;
 use espstress_clock::{Size, Span};
 
-/// Finds out how a small networked device stands up to real traffic: drives it, watches the packets, and says
-/// what broke, how often, when and why
+/// Stress a small networked device with real traffic, watch the packets, and report what broke, how often, when
+/// and why
 #[derive(Parser, Debug)]
 #[command(name = "espstress", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Examples:
@@ -26,7 +26,7 @@ Exit status:
   4    a gate could not be judged
   130  interrupted, report written all the same")]
 pub(crate) struct Cli {
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub(crate) command: Other,
 }
@@ -41,24 +41,24 @@ pub enum Other {
   espstress run -t twin:std --persona half-closer --link home
   espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json")]
     Run(RunArgs),
-    /// Keep a twin up in its private network, or run a program inside it
+    /// Start a twin in its private network, or run a program in that network
     #[command(after_help = "Examples:
   espstress twin                                  until Ctrl-C
   espstress twin --persona leaky -- curl -i http://192.168.4.91/
   espstress twin --stack smoltcp                  the stack of Rust firmware instead of lwIP")]
     Twin(TwinArgs),
-    /// Find the anomalies in a capture file; no traffic is sent
+    /// Find anomalies in a capture file (sends no traffic)
     #[command(after_help = "Examples:
   espstress analyze capture.pcapng
   espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
     Analyze(AnalyzeArgs),
-    /// One minute, one page: is it up, what is wrong with it, what to change
+    /// Check a device in one minute: is it up, what is wrong, what to change
     #[command(after_help = "Examples:
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
-    /// Compare reports: repeated runs of a base and of what is new
+    /// Compare reports of repeated runs, old against new
     #[command(after_help = "Examples:
   espstress compare --base before-*.json --new after-*.json
   espstress compare --base a1.json a2.json --new b1.json b2.json --fail-on-regression 10%
@@ -69,13 +69,13 @@ differ, so only repeats show whether a latency has changed.
 
 The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
-    /// Show a report in another format
+    /// Convert a report to another format
     #[command(after_help = "Examples:
   espstress report run.json
   espstress report run.json --format html -o run.html
   espstress report run.json --format junit > junit.xml")]
     Report(ReportArgs),
-    /// Find the devices that announce themselves by mDNS
+    /// Find devices that announce themselves with mDNS
     #[command(after_help = "Examples:
   espstress discover                              every device in this host's networks
   espstress discover --interface wlan0 --timeout 10s
@@ -84,27 +84,27 @@ The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
 A device that runs this project's firmware announces _espstress._tcp. Finding none is no failure: the status is 0,
 and the list in the JSON is empty. 3 says that this host has no network to look in.")]
     Discover(DiscoverArgs),
-    /// The anomalies that are looked for, explained
+    /// List the anomalies and explain them
     Anomalies,
-    /// The findings there are, explained
+    /// List the findings and explain them
     Findings,
-    /// The figures that a threshold can name
+    /// List the figures that a threshold can use
     Thresholds,
-    /// The built-in scenarios
+    /// List the built-in scenarios
     Scenarios {
-        /// Print this scenario's file instead of the list
+        /// Print this scenario's file instead
         name: Option<String>,
     },
-    /// JSON Schema of the report
+    /// Print the JSON Schema of the report
     Schema,
-    /// Completion file for a shell
+    /// Print a shell completion file
     #[command(after_help = "Example:
   espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
     Completions {
-        /// Which shell
+        /// Shell to complete for
         shell: Shell,
     },
-    /// The manual page, in roff
+    /// Print the manual page (roff)
     #[command(after_help = "Example:
   espstress man > espstress.1 && man ./espstress.1")]
     Man,
@@ -113,16 +113,17 @@ and the list in the JSON is empty. 3 says that this host has no network to look 
 /// `run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// A scenario file, or a built-in scenario's name
+    /// Scenario file, or name of a built-in scenario
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// The device: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE, sim
+    /// Device to test: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE,
+    /// or sim
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
 
-    /// A setting over the scenario's, as cycles=3 for every phase that has it, or NAME.cycles=3 for the phase of
-    /// that name; may be given again
+    /// Override a scenario setting: cycles=3 for every phase that has it, NAME.cycles=3 for one phase; can be
+    /// repeated
     #[arg(long = "set", value_name = "[NAME.]KEY=VALUE")]
     pub set: Vec<String>,
 
@@ -134,20 +135,22 @@ pub struct RunArgs {
 /// Options of a twin or a sim.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DeviceOptions {
-    /// The device program's habit (twin and sim)
+    /// Fault to simulate (twin and sim only): robust, unread-close, early-close, serial, no-keepalive, leaky,
+    /// hoarder, slow-accept, deaf, half-closer, frozen or rebooting, with optional settings (leaky:from=15s)
     #[arg(long, value_name = "NAME")]
     pub persona: Option<String>,
 
-    /// The twin's link: clean, home, busy, lossy, roaming, min-modem, max-modem, and key=value
+    /// Link to simulate (twin only): clean, home, busy, lossy, roaming, min-modem or max-modem, with optional
+    /// changes (home,loss=2%)
     #[arg(long, value_name = "NAME|key=value,...")]
     pub link: Option<String>,
 
-    /// The twin's heap; 113840 bytes by default
+    /// Heap size of the twin [default: 113840]
     #[arg(long, value_name = "SIZE")]
     pub heap: Option<Size>,
 
-    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware;
-    /// in a build with --features smoltcp)
+    /// TCP/IP stack of the twin: lwip (ESP-IDF, Arduino, MicroPython) or smoltcp (Rust firmware; needs a build
+    /// with --features smoltcp) [default: lwip]
     #[arg(long, value_name = "lwip|smoltcp")]
     pub stack: Option<String>,
 }
@@ -163,43 +166,44 @@ pub struct Common {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// JSON report on standard output, and nothing else there
+    /// Print the JSON report, and only that, to standard output
     #[arg(long)]
     pub json: bool,
 
-    /// Append to a JSON Lines log as the run goes on; `espstress report FILE` rebuilds the report from it
+    /// Append to a JSON Lines log during the run; `espstress report FILE` rebuilds the report from it
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
-    /// Keep the packets in FILE (pcapng)
+    /// Save the packets to FILE (pcapng)
     #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
     pub pcap: Option<PathBuf>,
 
-    /// Do not look at packets
+    /// Don't capture packets
     #[arg(long)]
     pub no_capture: bool,
 
-    /// No ping, TCP connect and telemetry beside the workloads
+    /// Don't send ping, TCP connect and telemetry probes during the workloads
     #[arg(long)]
     pub no_probes: bool,
 
-    /// A gate, as 'head.latency.total.p99 < 250ms'; may be given again (see `espstress thresholds`)
+    /// Fail unless this holds, for example 'head.latency.total.p99 < 250ms'; can be repeated (see `espstress
+    /// thresholds`)
     #[arg(long = "threshold", value_name = "EXPR")]
     pub thresholds: Vec<String>,
 
-    /// No gates at all
+    /// Ignore all thresholds
     #[arg(long, conflicts_with = "thresholds")]
     pub no_gate: bool,
 
-    /// How long to listen after the last close; ends early once every connection is over
+    /// How long to watch after the last close; ends early when every connection has ended
     #[arg(long, value_name = "DUR")]
     pub watch: Option<Span>,
 
-    /// Seed of everything random; a new one by default, printed and in the report
+    /// Random seed; by default a new one, which is printed and in the report
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Source ports to use, in rotation
+    /// Source ports to use, in turn
     #[arg(long, value_name = "A-B")]
     pub local_ports: Option<String>,
 
@@ -207,15 +211,15 @@ pub struct Common {
     #[arg(long, value_name = "IP")]
     pub source: Option<IpAddr>,
 
-    /// Only the verdict, and no progress
+    /// Print only the verdict, and no progress
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// The evidence as well
+    /// Print more: settings, evidence and packets
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Allow a public address: for devices of your own only
+    /// Allow a public address (only test devices you own)
     #[arg(long)]
     pub allow_public: bool,
 }
@@ -223,7 +227,7 @@ pub struct Common {
 /// `twin`.
 #[derive(Args, Debug)]
 pub struct TwinArgs {
-    /// Options of lwIP: current, std, expr, or an sdkconfig file
+    /// lwIP options: current, std, expr, or an sdkconfig file
     #[arg(value_name = "OPTION_SET", default_value = "current")]
     pub options: String,
 
@@ -231,15 +235,16 @@ pub struct TwinArgs {
     #[command(flatten)]
     pub device: DeviceOptions,
 
-    /// Let the device program dial this port, of the twin's host unless an address is given, and speak the line protocol
+    /// Make the device program connect to this port (on the twin's host unless you give an address) and speak
+    /// the line protocol
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     pub dial: Option<String>,
 
-    /// Seed of the link and of the stack's random numbers
+    /// Random seed of the link and the stack
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Run this inside the twin's network and return its status
+    /// Command to run in the twin's network; espstress exits with its status
     #[arg(last = true, value_name = "COMMAND")]
     pub run: Vec<std::ffi::OsString>,
 }
@@ -247,19 +252,19 @@ pub struct TwinArgs {
 /// `analyze`.
 #[derive(Args, Debug)]
 pub struct AnalyzeArgs {
-    /// A pcap or pcapng file, gzipped or not; - for standard input
+    /// pcap or pcapng file, gzipped or not; - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The device's address; otherwise the side that was connected to, or the client of an MQTT broker
+    /// Address of the device [default: the side that accepts connections, or the client of an MQTT broker]
     #[arg(short, long, value_name = "IP")]
     pub target: Option<IpAddr>,
 
-    /// JSON on standard output, and nothing else there
+    /// Print JSON, and only that, to standard output
     #[arg(long)]
     pub json: bool,
 
-    /// The evidence as well
+    /// Print more: settings, evidence and packets
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -267,11 +272,12 @@ pub struct AnalyzeArgs {
 /// `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, or sim
+    /// Device to test: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE,
+    /// or sim
     #[arg(value_name = "TARGET")]
     pub target: String,
 
-    /// How long at most, about; less time is left for sockets to come back
+    /// Approximate time limit; a shorter one leaves less time to see whether sockets are freed
     #[arg(short, long, value_name = "DUR", default_value = "1m")]
     pub duration: Span,
 
@@ -285,27 +291,27 @@ pub struct DoctorArgs {
 #[command(override_usage = "espstress compare [OPTIONS] --base <BASE>... --new <NEW>...
        espstress compare [OPTIONS] <BASE> <NEW>...")]
 pub struct CompareArgs {
-    /// The report to compare with, then the new ones
+    /// Old report, then one or more new ones
     #[arg(value_name = "REPORT", required_unless_present = "base", conflicts_with_all = ["base", "new"], num_args = 2..)]
     pub reports: Vec<PathBuf>,
 
-    /// Reports of repeated runs to compare with
+    /// Old reports, from repeated runs
     #[arg(long, value_name = "BASE", num_args = 1.., requires = "new")]
     pub base: Vec<PathBuf>,
 
-    /// Reports of repeated runs of what is new
+    /// New reports, from repeated runs
     #[arg(long, value_name = "NEW", num_args = 1.., requires = "base")]
     pub new: Vec<PathBuf>,
 
-    /// Latencies and rates are worse only if they are so by more than this, with confidence, as 10%
+    /// Count a latency or rate as worse only if it is worse by more than this, with confidence, for example 10%
     #[arg(long, value_name = "PERCENT", value_parser = percentage)]
     pub fail_on_regression: Option<f64>,
 
-    /// Latencies and rates within this of the base's count as the same
+    /// Count latencies and rates within this share of the base as the same
     #[arg(long, value_name = "PERCENT", value_parser = percentage, default_value = "10%", conflicts_with = "fail_on_regression")]
     pub tolerance: f64,
 
-    /// JSON on standard output, and nothing else there
+    /// Print JSON, and only that, to standard output
     #[arg(long)]
     pub json: bool,
 }
@@ -331,11 +337,11 @@ pub enum FormatName {
     Markdown,
     /// One file with charts
     Html,
-    /// A test case a threshold
+    /// One test case per threshold
     Junit,
-    /// github-action-benchmark, figures where smaller is better
+    /// github-action-benchmark, for figures where smaller is better
     GithubBenchmark,
-    /// github-action-benchmark, figures where bigger is better
+    /// github-action-benchmark, for figures where bigger is better
     GithubBenchmarkBigger,
     /// Bencher metric format
     Bmf,
@@ -348,19 +354,19 @@ pub enum FormatName {
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// A JSON report, or the JSON Lines log of a run
+    /// JSON report, or the JSON Lines log of a run
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// In which format
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
     pub format: FormatName,
 
-    /// Write to FILE
+    /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The evidence as well
+    /// Print more: settings, evidence and packets
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -372,11 +378,11 @@ pub struct DiscoverArgs {
     #[arg(long, value_name = "DUR", default_value = "3s")]
     pub timeout: Span,
 
-    /// Ask and listen on this network interface alone; by default on each one but the loopback
+    /// Use only this network interface [default: all but loopback]
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
 
-    /// JSON on standard output, and nothing else there
+    /// Print JSON, and only that, to standard output
     #[arg(long)]
     pub json: bool,
 }

@@ -14,14 +14,14 @@ fn done(text: &str) -> Result<Exit, Failed> {
 /// `espstress anomalies`.
 pub(super) fn anomalies() -> Result<Exit, Failed> {
     let mut text = String::from(
-        "T is the device, C the host that runs the test. Classes: device, counted against T; path, what a link\n\
-         does; provoked, asked for by the workload. `No anomaly` means none of class device.\n",
+        "Classes: device (counts against the device), path (caused by the network), provoked (caused by \
+         this\ntest). `No anomaly` means none of class device.\n",
     );
     for entry in espstress_observe::catalogue() {
         let needs = match entry.needs {
-            Needs::Packet => "one packet tells".to_owned(),
-            Needs::Watch(ns) => format!("takes a watch of {} s", ns / 1_000_000_000),
-            Needs::End => "takes a watch to the connection's end".to_owned(),
+            Needs::Packet => "one packet is enough".to_owned(),
+            Needs::Watch(ns) => format!("needs {} s more of packets", ns / 1_000_000_000),
+            Needs::End => "needs packets until the connection ends".to_owned(),
         };
         text.push_str(&format!("\n{}\n  {}\n", entry.id.name(), entry.definition));
         if !entry.looks_like.is_empty() {

@@ -78,7 +78,7 @@ impl<'a> Look<'a> {
     const fn no_packets(&self) -> &'static str {
         match self.measured.packets {
             None => "the packets are judged at the end",
-            Some(_) => "the packets were not looked at",
+            Some(_) => "there was no capture",
         }
     }
 
@@ -102,11 +102,11 @@ impl<'a> Look<'a> {
         .filter_map(|(yes, name)| yes.then_some(name))
         .collect();
         if by.is_empty() {
-            return check("reachable", Mark::Bad, "nothing was answered: no ping, no connection, no request");
+            return check("reachable", Mark::Bad, "no answer: not to ping, TCP or HTTP");
         }
         let only = match (self.answered(0), self.answered(1), served) {
-            (true, false, false) => "; ping answers, TCP and HTTP do not",
-            (_, true, false) => "; it takes connections, and HTTP does not answer",
+            (true, false, false) => "; ping answers, but TCP and HTTP don't",
+            (_, true, false) => "; it accepts connections, but HTTP doesn't answer",
             _ => "",
         };
         let mark = good_if(served || self.tried(names::REQUESTS).is_none());
@@ -140,7 +140,7 @@ impl<'a> Look<'a> {
         let filled = self.half_open().is_some_and(|h| h.exhausted == Exhaustion::Yes);
         let missed = self.probes()[1].1.and_then(ProbeStats::measured).is_some_and(|p| p.answered < p.sent);
         if filled && missed && self.answered(1) {
-            let seen = format!("{}; for a while the device was kept full on purpose", check.seen);
+            let seen = format!("{}; this test kept the device full for part of the time", check.seen);
             return Check { mark: Mark::Good, seen, ..check };
         }
         check
@@ -148,7 +148,7 @@ impl<'a> Look<'a> {
 
     fn http(&self) -> Check {
         let Some(w) = self.tried(names::REQUESTS) else {
-            return check("HTTP", Mark::Unknown, "no request came to an end");
+            return check("HTTP", Mark::Unknown, "no request finished");
         };
         let total = main_latency(w).map(latency).unwrap_or_default();
         check("HTTP", good_if(all_served(w)), format!("{}{total}{}", served(w, "request"), failures(w)))
@@ -164,14 +164,14 @@ impl<'a> Look<'a> {
         const NARROW_NS: u64 = 51_200_000;
         let measured = self.probes().into_iter().filter_map(|(_, stats)| stats?.measured());
         let Some(stats) = measured.into_iter().find(|stats| stats.answered >= ENOUGH) else {
-            return check("power save", Mark::Unknown, "too few answers to see a pattern");
+            return check("power save", Mark::Unknown, "too few replies to see a pattern");
         };
         let at = |q| stats.latency.quantile_ns(q).unwrap_or(0);
         if at(0.9).saturating_sub(at(0.0)) < NARROW_NS {
-            let text = format!("{} show no waiting for beacons", things(stats.answered, "answer"));
+            let text = format!("{} show no wait for beacons", things(stats.answered, "answer"));
             return check("power save", Mark::Good, text);
         }
-        let text = format!("answers took {} to {}, with no clear pattern", time(at(0.0)), time(at(1.0)));
+        let text = format!("replies took {} to {}, with no clear pattern", time(at(0.0)), time(at(1.0)));
         check("power save", Mark::Unknown, text)
     }
 
@@ -224,14 +224,14 @@ impl<'a> Look<'a> {
             return check(NAME, Mark::Bad, text);
         }
         if seen.dropped > 0 || seen.failure.is_some() {
-            return check(NAME, Mark::Unknown, format!("{sockets}; not all packets were looked at"));
+            return check(NAME, Mark::Unknown, format!("{sockets}; not all packets were captured"));
         }
         check(NAME, Mark::Good, sockets)
     }
 
     fn late_request(&self) -> Option<Check> {
         let w = self.tried(names::LATE)?;
-        let text = format!("{} that came 300 ms after the handshake{}", served(w, "request"), failures(w));
+        let text = format!("{} sent 300 ms after the handshake{}", served(w, "request"), failures(w));
         Some(check("late request", good_if(all_served(w)), text))
     }
 
@@ -239,7 +239,7 @@ impl<'a> Look<'a> {
         let w = self.tried(names::PERSISTENT)?;
         let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
         let how = if self.closes_after_each() {
-            format!("{}: the device closes after each answer", served(w, "request"))
+            format!("{}: the device closes after each response", served(w, "request"))
         } else {
             format!("{} on {}", served(w, "request"), things(connections, "connection"))
         };
@@ -278,7 +278,7 @@ impl<'a> Look<'a> {
             && w.stats.succeeded > 0
             && rows.into_iter().all(|row| row.by.as_deref() == Some(made_room));
         if all && w.stats.failures.of_device() > 0 {
-            (true, ": they made room for others")
+            (true, ": the device closed them to make room for others")
         } else {
             (all, "")
         }
@@ -293,7 +293,7 @@ impl<'a> Look<'a> {
     fn idle_connections(&self) -> Option<Check> {
         const NAME: &str = "idle connections";
         if self.closes_after_each() {
-            let text = "none to hold: the device closes after each answer";
+            let text = "none: the device closes after each response";
             return self.phase(names::SILENT).map(|_| check(NAME, Mark::Good, text));
         }
         if let Some(finding) = self.found(FindingId::MakesRoom) {
@@ -302,24 +302,23 @@ impl<'a> Look<'a> {
         if let Some(h) = self.half_open() {
             let text = match h.limit {
                 LimitReached::Device => {
-                    format!("holds {} at once; further ones wait or fail", h.served)
+                    format!("holds {} at once; more wait or fail", h.served)
                 }
                 LimitReached::Setting if h.unserved > 0 => {
-                    format!("holds {} at once; {} more were taken and not served", h.served, h.unserved)
+                    format!(
+                        "holds {} at once; it accepted {} more but didn't serve them",
+                        h.served, h.unserved
+                    )
                 }
-                LimitReached::Setting => format!("held all {} that were opened", h.served),
+                LimitReached::Setting => format!("held all {} that this test opened", h.served),
                 LimitReached::NotSearched | LimitReached::Host | LimitReached::Stopped => {
-                    return Some(check(
-                        NAME,
-                        Mark::Unknown,
-                        "the search for the limit did not come to an end",
-                    ));
+                    return Some(check(NAME, Mark::Unknown, "the search for the limit didn't finish"));
                 }
             };
             return Some(check(NAME, if h.served > 1 { Mark::Good } else { Mark::Bad }, text));
         }
         if let Some(hold) = self.hold {
-            let more = if hold.full { "further ones wait or fail" } else { "no more were tried" };
+            let more = if hold.full { "more wait or fail" } else { "no more were tried" };
             let text = format!(
                 "holds {} at once ({more}); {} ended by the device within {}",
                 hold.held,
@@ -333,7 +332,7 @@ impl<'a> Look<'a> {
     }
 
     fn takes_back(&self) -> Option<Check> {
-        const NAME: &str = "takes them back";
+        const NAME: &str = "frees them";
         if self.closes_after_each() {
             return None;
         }
@@ -347,7 +346,7 @@ impl<'a> Look<'a> {
                 .filter(|_| back > 0)
                 .map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
             let text = format!(
-                "{back} of {} whose peer fell silent{after}; watched for {}",
+                "{back} of {} whose client fell silent{after}; watched for {}",
                 things(all, "connection"),
                 time(h.watched_ns)
             );
@@ -364,12 +363,12 @@ impl<'a> Look<'a> {
         let hold = self.hold?;
         let reason = self.phase(names::SILENT)?.stats.half_open.as_deref()?.unavailable.as_deref()?;
         let after = match hold.served_after {
-            Some(true) => "served again after an orderly close",
-            Some(false) => "not served after an orderly close",
-            None => "not asked again",
+            Some(true) => "serves again after a normal close",
+            Some(false) => "doesn't serve after a normal close",
+            None => "not tested again",
         };
         let mark = if hold.served_after == Some(false) { Mark::Bad } else { Mark::Unknown };
-        Some(check(NAME, mark, format!("{after}; from silent peers it could not be tested: {reason}")))
+        Some(check(NAME, mark, format!("{after}; silent clients couldn't be tested: {reason}")))
     }
 
     fn keep_alive(&self) -> Check {
@@ -386,7 +385,7 @@ impl<'a> Look<'a> {
             return check(
                 NAME,
                 Mark::Good,
-                format!("{} of the device seen{after}", things(figures.probes, "probe")),
+                format!("{} from the device{after}", things(figures.probes, "probe")),
             );
         }
         match idle_ns.filter(|ns| *ns > 0) {
@@ -394,11 +393,11 @@ impl<'a> Look<'a> {
                 NAME,
                 Mark::Unknown,
                 format!(
-                    "not seen within {} idle; where nobody sets it, the first probe comes after {USUAL_KEEP_IDLE_S} s",
+                    "none within {} idle; by default the first probe comes after {USUAL_KEEP_IDLE_S} s",
                     time(ns)
                 ),
             ),
-            None => check(NAME, Mark::Unknown, "no connection was left idle"),
+            None => check(NAME, Mark::Unknown, "no connection was idle"),
         }
     }
 
@@ -411,7 +410,7 @@ impl<'a> Look<'a> {
         let Some(last) = device.last.as_ref().map(|sample| &sample.telemetry) else {
             let reason = match &probes.telemetry {
                 ProbeStats::Unavailable { reason } => reason.clone(),
-                ProbeStats::Measured(_) => "not answered".into(),
+                ProbeStats::Measured(_) => "no answer".into(),
             };
             return check(NAME, Mark::Unknown, reason);
         };
@@ -430,7 +429,7 @@ impl<'a> Look<'a> {
         list.extend(last.uptime_ms.map(|ms| format!("up {}", time(ms.saturating_mul(1_000_000)))));
         list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {reason}")));
         list.extend(last.capacity.map(|n| format!("states {}", things(u64::from(n), "connection"))));
-        let text = if list.is_empty() { "answered, without a reading".into() } else { list.join(", ") };
+        let text = if list.is_empty() { "answered, but without readings".into() } else { list.join(", ") };
         check(NAME, good_if(device.restart_count == 0), text)
     }
 }
@@ -475,7 +474,7 @@ fn failures(w: &WorkloadOutcome) -> String {
 fn latency(of: &Latency) -> String {
     match (of.quantile_ns(0.5), of.quantile_ns(1.0)) {
         (Some(median), Some(most)) if of.count() > 0 => {
-            format!(", {} in the median, {} at most", time(median), time(most))
+            format!(", median {}, max {}", time(median), time(most))
         }
         _ => String::new(),
     }
@@ -484,7 +483,7 @@ fn latency(of: &Latency) -> String {
 fn ports(seen: &[PortSeen]) -> Check {
     const NAME: &str = "ports";
     if seen.is_empty() {
-        return check(NAME, Mark::Unknown, "not looked at");
+        return check(NAME, Mark::Unknown, "not captured");
     }
     let list: Vec<String> = seen
         .iter()

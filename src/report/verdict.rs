@@ -9,7 +9,7 @@ use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 #[must_use]
 pub fn verdict_line(r: &Report) -> String {
     let (word, reason) = match r.verdict {
-        _ if r.thresholds.is_empty() => ("done", "no gate was asked for".to_owned()),
+        _ if r.thresholds.is_empty() => ("done", "no gate was set".to_owned()),
         Verdict::Pass => ("pass", holds(r)),
         Verdict::Fail => ("fail", first_of(&r.verdict_reasons)),
         Verdict::Inconclusive => ("inconclusive", first_of(&r.verdict_reasons)),
@@ -27,8 +27,8 @@ pub fn verdict_line(r: &Report) -> String {
 
 fn holds(r: &Report) -> String {
     match r.thresholds.as_slice() {
-        [one] => format!("`{}` holds", one.expr),
-        all => format!("all {} gates hold", all.len()),
+        [one] => format!("`{}` passes", one.expr),
+        all => format!("all {} gates pass", all.len()),
     }
 }
 
@@ -46,11 +46,11 @@ fn said_by(row: &ThresholdRow, r: &Report) -> Option<String> {
     match (row.status, &row.reason) {
         (ThresholdStatus::Pass, _) => None,
         (ThresholdStatus::Inconclusive, Some(reason)) => {
-            Some(format!("`{}` cannot be judged: {reason}", row.expr))
+            Some(format!("can't judge `{}`: {reason}", row.expr))
         }
-        (ThresholdStatus::Inconclusive, None) => Some(format!("`{}` cannot be judged", row.expr)),
+        (ThresholdStatus::Inconclusive, None) => Some(format!("can't judge `{}`", row.expr)),
         (ThresholdStatus::Fail, _) => {
-            let mut text = format!("`{}` is broken, found {}", row.expr, found(row));
+            let mut text = format!("`{}` fails: found {}", row.expr, found(row));
             let ids: Vec<&str> = r.findings.iter().map(|finding| finding.id.name()).collect();
             if row.expr.starts_with("findings.") && !ids.is_empty() {
                 text.push_str(&format!(" ({})", ids.join(", ")));
@@ -97,15 +97,15 @@ impl Report {
             return None;
         }
         let Some(w) = self.workloads.iter().find(|w| !w.asked()) else {
-            let none = || "the run made no attempt: nothing was tested".to_owned();
+            let none = || "the run made no attempts: nothing was tested".to_owned();
             return self.workloads.is_empty().then(none);
         };
         Some(match w.not_done() {
-            Some(why) => format!("{} could not do its job: {why}", w.name),
+            Some(why) => format!("{} couldn't run: {why}", w.name),
             None if w.attempts > 0 => {
-                format!("this machine prevented every attempt of {}: nothing was tested", w.name)
+                format!("limits of this machine stopped every attempt of {}: nothing was tested", w.name)
             }
-            None => format!("{} made no attempt: nothing was tested", w.name),
+            None => format!("{} made no attempts: nothing was tested", w.name),
         })
     }
 
@@ -130,7 +130,8 @@ impl Report {
             let (id, since) = devices.find_map(|d| Some((d.id, d.away_since_s?)))?;
             let name = &w.name;
             Some(format!(
-                "device {id} was away when {name} ended, since {since:.1} s: too short to say that it does not come back"
+                "device {id} was disconnected when {name} ended, since {since:.1} s: too short to say that it \
+                 won't come back"
             ))
         })
     }
@@ -150,7 +151,7 @@ impl Report {
 }
 
 fn not_done(w: &Workload) -> Option<String> {
-    w.not_done().map(|reason| format!("{} could not do its job: {reason}", w.name))
+    w.not_done().map(|reason| format!("{} couldn't run: {reason}", w.name))
 }
 
 /// A run in which most attempts failed for want of room is no fault of the device's, and no plain success either.
@@ -161,7 +162,7 @@ fn beyond(w: &Workload, capacity: Option<u64>) -> Option<String> {
     let most = failed.saturating_mul(2) > w.attempts;
     (w.half_open.is_none() && at_once > capacity && most).then(|| {
         format!(
-            "{} of {} attempts failed: {} {at_once} at once, beyond the capacity of {capacity} that the device states",
+            "{} of {} attempts failed: {} {at_once} at once, more than the {capacity} the device has room for",
             count(failed),
             count(w.attempts),
             w.name
@@ -219,7 +220,7 @@ mod tests {
         let crossed = examined(Mark::Bad);
         assert_eq!(crossed.verdict, Verdict::Inconclusive);
         let page = crate::text::page(&crossed, &Style::default());
-        assert!(page.contains("Something is wrong, and no finding says what"), "{page}");
+        assert!(page.contains("Something is wrong, but no finding explains it"), "{page}");
         assert!(!page.contains("Nothing is wrong"), "{page}");
         let well = examined(Mark::Good);
         assert_eq!(well.verdict, Verdict::Pass);

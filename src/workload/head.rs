@@ -33,15 +33,15 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Close {
-    /// A FIN as soon as the response is in
+    /// Send a FIN after the response
     Fin,
-    /// Ask for `Connection: close` and let the device close first; the host closes where it doesn't
+    /// Send `Connection: close` and let the device close first; if it doesn't, the client closes
     Wait,
-    /// A RST as soon as the response is in
+    /// Send a RST after the response
     Rst,
-    /// Shut down writing right after the request
+    /// Shut down the sending side right after the request
     Half,
-    /// Say nothing: neither FIN nor RST leaves the host
+    /// Vanish: send neither FIN nor RST
     Vanish,
 }
 
@@ -56,35 +56,36 @@ struct Params {
     #[arg(long, value_name = "METHOD", default_value = "HEAD")]
     method: String,
 
-    /// What to ask for
+    /// Path to request
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: String,
 
-    /// A header to add, as `Name: value`; may be given again
+    /// Header to add, as `Name: value`; can be repeated
     #[arg(long, value_name = "HEADER")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     header: Vec<String>,
 
-    /// A body for each request: so many bytes, or a file's content (@FILE). Needs --method POST, PUT or PATCH
+    /// Body of each request: a size, or a file (@FILE). Needs --method POST, PUT or PATCH
     #[arg(long, value_name = "SIZE|@FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<RequestBody>,
 
-    /// Status codes that are right, as 200,204 or 2xx; any other is a failure (bad_status). By default only 5xx is one
+    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default only 5xx
+    /// fails
     #[arg(long, value_name = "CODES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     expect_status: Option<ExpectedStatus>,
 
-    /// How the host ends each connection
+    /// How the client ends each connection
     #[arg(long, value_enum, default_value_t = Close::Fin)]
     close: Close,
 
-    /// Wait between the handshake and the request
+    /// Pause between the handshake and the request
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     request_delay: Option<Span>,
 
-    /// Wait between the response and the close
+    /// Pause between the response and the close
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     close_delay: Option<Span>,

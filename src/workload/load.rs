@@ -17,52 +17,52 @@ use espstress_event::{Expected, Failure};
 /// The load options of a workload.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Connections at once. In an open loop this is the most attempts that are under way together; the default
-    /// is 1 in a closed loop and 4 in an open one
+    /// Connections at once. In an open loop this limits the attempts in progress [default: 1 in a closed loop,
+    /// 4 in an open loop]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<u32>,
 
-    /// Attempts in all
+    /// Number of attempts
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) count: Option<u64>,
 
-    /// Successes in all, however many attempts they take; a little more where several connections work at once
+    /// Number of successful attempts to reach; with several connections it may be slightly more
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) successes: Option<u64>,
 
-    /// How long to go on; 10s when neither this nor --count nor --successes is given. No attempt starts later; one that is
-    /// under way then gets its time-out, but at most 5s, and 2s where a response is still coming
+    /// Length of the run [default: 10s, unless --count or --successes is given]. No attempt starts later. An
+    /// attempt in progress may finish within its timeout, or within 2s if its response has begun
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) duration: Option<Span>,
 
-    /// Open loop: start this many attempts a second, whether or not earlier ones have ended
+    /// Open loop: start this many attempts per second, even if earlier ones haven't finished
     #[arg(short, long, value_name = "N/s", conflicts_with = "interval")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<Rate>,
 
-    /// Open loop: start an attempt each DUR
+    /// Open loop: start an attempt every DUR
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interval: Option<Span>,
 
-    /// Closed loop: pause after a failed attempt; 1 ms, doubled with each further failure up to 100 ms, when not given
+    /// Closed loop: pause after a failed attempt [default: 1ms, doubled with each further failure up to 100ms]
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pause_after_failure: Option<Span>,
 
-    /// Longest wait for a connection
+    /// Timeout to connect
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(crate) timeout_connect: Span,
 
-    /// Longest wait for the next bytes of a response
+    /// Timeout for the next bytes of a response
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(crate) timeout_read: Span,
 
-    /// Longest wait for the stack to take a request
+    /// Timeout to send a request
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(crate) timeout_write: Span,
 }

@@ -245,7 +245,7 @@ fn a_backlog_that_nobody_empties_is_one_cause() {
         (0..3).map(|_| TcpStream::connect_timeout(&server, Duration::from_millis(200))).collect();
     let one = run(DOCTOR, server);
     assert_eq!(one.blamed().len(), 1, "{:?}\n{}", one.blamed(), one.page);
-    one.never_says(&["Nothing is wrong"]);
+    one.never_says(&["Nothing wrong was found"]);
 }
 
 /// Keep-alive, and an idle connection is closed after 2 s without a word.
@@ -281,7 +281,7 @@ fn what_speaks_no_http_speaks_something_else() {
     });
     run(DOCTOR, server)
         .says(&["the port speaks another protocol"])
-        .never_says(&["hangs", "Nothing is wrong"]);
+        .never_says(&["hangs", "Nothing wrong was found"]);
 }
 
 #[test]

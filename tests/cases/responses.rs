@@ -178,7 +178,7 @@ fn a_503_fails() {
     let server = without_head("503");
     run("head -n 20", server).fails_with(&["http_errors"]).says(&["503"]);
     run("rw --protocol http -n 20", server).fails_with(&["http_errors"]).says(&["503"]);
-    run(DOCTOR, server).fails_with(&["http_errors"]).says(&["503"]).never_says(&["Nothing is wrong"]);
+    run(DOCTOR, server).fails_with(&["http_errors"]).says(&["503"]).never_says(&["Nothing wrong was found"]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_head_without_an_answer_is_told_as_that() {
         let server = without_head(answer);
         run("head -n 6 --timeout-read 300ms", server).says(&["--method GET"]).never_says(&["hangs"]);
         let examined = run(DOCTOR, server);
-        examined.says(&["HEAD"]).never_says(&["hangs", "Nothing is wrong"]);
+        examined.says(&["HEAD"]).never_says(&["hangs", "Nothing wrong was found"]);
     }
 }
 

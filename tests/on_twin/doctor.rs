@@ -55,7 +55,7 @@ fn a_robust_device_is_healthy_and_every_check_says_so() {
     assert!(examination.done.silenced >= 5, "{:?}", examination.done);
     let connects = examination.checks.iter().find(|check| check.name == "TCP connect").unwrap();
     assert!(
-        connects.seen.contains("full on purpose"),
+        connects.seen.contains("kept the device full"),
         "what it refused while full is explained: {connects:?}"
     );
 }
@@ -85,7 +85,7 @@ fn serving_one_client_at_a_time_is_named() {
 fn never_noticing_a_vanished_peer_is_named() {
     let Some(report) = names("no-keepalive", "52s", FindingId::HalfOpenNotReclaimed) else { return };
     let examination = report.examination.unwrap();
-    assert_eq!(mark(&examination, "takes them back"), Some(Mark::Bad));
+    assert_eq!(mark(&examination, "frees them"), Some(Mark::Bad));
     // Two hours are the usual idle time: what was not seen within half a minute may well be there.
     assert_eq!(mark(&examination, "TCP keep-alive"), Some(Mark::Unknown));
 }

@@ -36,7 +36,7 @@ pub(crate) fn fails_with(run: &Said, id: &str) -> Result<(), String> {
     if !run.failed() || run.page.contains("PASS") {
         wrong.push("has to fail".into());
     }
-    if run.page.contains("Nothing is wrong") {
+    if run.page.contains("Nothing wrong was found") {
         wrong.push("must not say that nothing is wrong".into());
     }
     run.told(&wrong)

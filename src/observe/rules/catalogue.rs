@@ -18,7 +18,7 @@ pub enum Needs {
 pub struct CatalogueEntry {
     /// Its name.
     pub id: AnomalyId,
-    /// What it is, one line. T is the device, C the host.
+    /// What it is, in one line.
     pub definition: &'static str,
     /// What healthy traffic looks like it, and is told apart.
     pub looks_like: &'static str,
@@ -46,134 +46,141 @@ const fn entry(
 const CATALOGUE: [CatalogueEntry; 22] = [
     entry(
         AnomalyId::SynRefused,
-        "T answers C's SYN with a RST",
+        "the device answers the client's SYN with a RST",
         "a RST for an earlier connection on the same ports",
         Needs::Packet,
     ),
     entry(
         AnomalyId::SynUnanswered,
-        "C's SYN has no answer by the deadline",
-        "a SYN answered on its repetition; as many as the path's losses explain; while T holds three connections or more whose RST the path lost",
+        "the client's SYN gets no answer before the deadline",
+        "a SYN answered after a retransmission; as many as packet loss explains; while the device still holds \
+         three or more connections whose RST was lost",
         Needs::Watch(5 * SECOND),
     ),
     entry(
         AnomalyId::TimewaitCollision,
-        "C's SYN on ports used before is answered by an ACK of the old connection: T holds it in TIME-WAIT",
-        "an old ACK on its way; suspected only, where the old connection was not seen to end with T's FIN first",
+        "the device answers a SYN on reused ports with an ACK of the old connection, which it holds in \
+         TIME-WAIT",
+        "a delayed old ACK; only suspected if the old connection wasn't seen to end with the device's FIN first",
         Needs::Packet,
     ),
     entry(
         AnomalyId::DialCollision,
-        "T dials C from the ports of a connection that C still holds, and repeats its SYN instead of resetting that: T has restarted, or forgot it",
-        "T answers C's ACK of the old connection with a RST and then gets through",
+        "the device opens a connection from the ports of one that the client still holds, and repeats its SYN \
+         instead of resetting the old one: it has restarted or forgotten it",
+        "the device answers the client's ACK of the old connection with a RST, then connects",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstAfterHandshake,
-        "T resets a connection on which it had sent neither payload nor FIN",
-        "T gives up on a silent C after keep-alive probes",
+        "the device resets a connection on which it has sent neither payload nor a FIN",
+        "the device gives up on a silent client after keep-alive probes",
         Needs::Packet,
     ),
     entry(
         AnomalyId::ClosedUnserved,
-        "T sends its FIN before any payload, C not having sent one",
-        "T's FIN in answer to C's; T's FIN on a connection that it dialled itself",
+        "the device sends its FIN before any payload, and the client hasn't sent one",
+        "a FIN in reply to the client's; a FIN on a connection that the device opened",
         Needs::Packet,
     ),
     entry(
         AnomalyId::AbortiveClose,
-        "T sent payload, then a RST and never a FIN: it closed with received data unread",
-        "T gives up on a silent C after keep-alive probes; an answer to C's own RST",
+        "the device sends payload, then a RST and never a FIN: it closed with unread data",
+        "the device gives up on a silent client after keep-alive probes; a reply to the client's RST",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstAfterFin,
-        "T sent its FIN, then a RST before the connection was closed both ways",
-        "C's next request crosses T's close of an idle connection; an answer to a FIN that C sent again",
+        "the device sends its FIN, then a RST before both sides have closed",
+        "the client's next request crosses the device's close of an idle connection; a reply to a \
+         retransmitted FIN",
         Needs::Packet,
     ),
     entry(
         AnomalyId::LateRst,
-        "T sends a RST after both FINs were acknowledged",
-        "an answer to a duplicate of a segment that C had sent before, or to the ACK of a FIN that came twice",
+        "the device sends a RST after both FINs were acknowledged",
+        "a reply to a duplicate segment, or to the ACK of a FIN that arrived twice",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstStorm,
-        "T sends three RSTs or more on one connection",
-        "one RST copied by the path; one for each copy of a SYN that is refused",
+        "the device sends three or more RSTs on one connection",
+        "one RST that the path duplicated; one for each copy of a refused SYN",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstBadSeq,
-        "T's RST is neither at C's last acknowledgement nor at the end of what T has sent: C cannot accept it",
-        "a RST behind segments that the path has lost",
+        "the sequence number of the device's RST is neither the client's last ACK nor the end of the sent \
+         data, so the client can't accept it",
+        "a RST after segments that the path lost",
         Needs::Packet,
     ),
     entry(
         AnomalyId::FinRetransmission,
-        "T sends the same FIN again",
-        "C's acknowledgement was lost: one repetition for each back-off is the path's; the acknowledgement of C's FIN after both closed at once",
+        "the device sends the same FIN again",
+        "the client's ACK was lost: one retransmission per back-off; the ACK of the client's FIN after both \
+         closed at the same time",
         Needs::Packet,
     ),
     entry(
         AnomalyId::FinDuel,
-        "after both FINs, T sends three or more further segments that say nothing new and that C has to answer",
-        "C's last ACK was lost: T's FIN again after each back-off",
+        "after both FINs, the device sends three or more segments that carry nothing new but need a reply",
+        "the client's last ACK was lost: the same FIN after each back-off",
         Needs::Packet,
     ),
     entry(
         AnomalyId::DataAfterFin,
-        "T sends payload beyond its own FIN",
-        "payload below the FIN sent again",
+        "the device sends payload after its own FIN",
+        "a retransmission of payload from before the FIN",
         Needs::Packet,
     ),
     entry(
         AnomalyId::ChallengeAck,
-        "T answers C's SYN or inexact RST with a bare ACK: it holds the connection to be alive",
-        "an ACK that crossed C's RST",
+        "the device answers a SYN or an inexact RST with a bare ACK, because it considers the connection alive",
+        "an ACK that crossed the client's RST",
         Needs::Packet,
     ),
     entry(
         AnomalyId::NoAckToData,
-        "C sent the same payload three times again or more, and T never acknowledged it",
-        "keep-alive and window probes; payload acknowledged at last; one or two where the path loses segments",
+        "the client retransmitted the same payload three or more times, and the device never acknowledged it",
+        "keep-alive and window probes; payload acknowledged late; one or two on a lossy path",
         Needs::End,
     ),
     entry(
         AnomalyId::ZeroWindowStall,
-        "T advertises a window of 0 for more than a second",
-        "the window of a RST; a window that shuts for a moment; one or two where the path loses segments",
+        "the device advertises a zero window for more than a second",
+        "the window of a RST; a window that is zero for a moment; one or two on a lossy path",
         Needs::Watch(SECOND),
     ),
     entry(
         AnomalyId::HalfClosedLinger,
-        "T acknowledged C's FIN, then sends neither FIN nor RST nor payload for 5 s",
-        "a download that goes on after C's half-close; one or two where the path loses segments",
+        "the device acknowledges the client's FIN, then sends no FIN, RST or payload for 5 s",
+        "a download that continues after the client's half-close; one or two on a lossy path",
         Needs::Watch(5 * SECOND),
     ),
     entry(
         AnomalyId::Retransmission,
-        "payload is sent again, either way; T's doing when it comes sooner than a round trip after a copy that C acknowledged",
+        "either side sends payload again; the device's fault if it comes sooner than a round trip after a copy \
+         that the client acknowledged",
         "keep-alive and window probes, SYN, FIN; a copy that the path made",
         Needs::Packet,
     ),
     entry(
         AnomalyId::DuplicateAck,
-        "the same acknowledgement again while data is outstanding, either way",
-        "answers to probes; updates of the window",
+        "either side repeats an ACK while data is outstanding",
+        "replies to probes; window updates",
         Needs::Packet,
     ),
     entry(
         AnomalyId::OutOfOrder,
-        "a segment comes just after one that it was sent before, either way",
-        "a retransmission, which comes later",
+        "a segment arrives just after one that was sent later, in either direction",
+        "a retransmission, which takes longer",
         Needs::Packet,
     ),
     entry(
         AnomalyId::PostRunChatter,
-        "T sends segments on a connection later than max(1 s, 4 round trips) after its end",
-        "the ACK that answers C; connections that C vanished from",
+        "the device sends segments on a connection more than max(1 s, 4 round trips) after it ended",
+        "an ACK in reply to the client; connections that the client vanished from",
         Needs::Watch(SECOND),
     ),
 ];

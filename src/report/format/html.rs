@@ -63,8 +63,8 @@ fn gates(out: &mut String, r: &Report) {
     out.push_str("<h2>Gates</h2>\n<table>\n");
     for t in &r.thresholds {
         let (class, word) = match t.status {
-            ThresholdStatus::Pass => ("good", "holds"),
-            ThresholdStatus::Fail => ("bad", "broken"),
+            ThresholdStatus::Pass => ("good", "pass"),
+            ThresholdStatus::Fail => ("bad", "fail"),
             ThresholdStatus::Inconclusive => ("doubt", "not judged"),
         };
         let _ = writeln!(

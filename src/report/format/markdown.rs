@@ -60,8 +60,8 @@ fn gates(out: &mut String, r: &Report) {
     out.push_str("\n| gate | | found | |\n|---|---|---|---|\n");
     for t in &r.thresholds {
         let status = match t.status {
-            ThresholdStatus::Pass => "holds",
-            ThresholdStatus::Fail => "**broken**",
+            ThresholdStatus::Pass => "pass",
+            ThresholdStatus::Fail => "**fail**",
             ThresholdStatus::Inconclusive => "not judged",
         };
         let reason = t.reason.as_deref().map(plain).unwrap_or_default();

@@ -79,22 +79,22 @@ fn excuse(by: Option<&str>) -> &'static str {
         Some("link_away") => "the link was away",
         Some("restarting") => "the device was restarting",
         Some("provoked") => "the test provoked it",
-        Some("beyond_capacity") => "more connections at once than the device states that it holds",
+        Some("beyond_capacity") => "more connections at once than the device has room for",
         _ => "not told",
     }
 }
 
 fn clean(out: &mut String, r: &Report, style: Style) {
     let broken = r.verdict == Verdict::Fail;
-    let gates = if broken { "the gates above; " } else { "" };
-    let judged = if r.not_judged.is_empty() { "" } else { ", as far as it could be judged" };
+    let gates = if broken { "the gates above; otherwise " } else { "" };
+    let judged = if r.not_judged.is_empty() { "" } else { ", as far as espstress could judge" };
     let text = if r.findings_incomplete.is_some() {
-        format!("{gates}no failure")
+        format!("{gates}no failures")
     } else if r.capture.is_complete() {
         let packets = things(r.capture.packets.unwrap_or(0), "packet");
-        format!("{gates}no failure, no finding, and no anomaly of the device in {packets}{judged}")
+        format!("{gates}no failures, no findings, and no anomalies of the device in {packets}{judged}")
     } else {
-        format!("{gates}no failure and no finding")
+        format!("{gates}no failures and no findings")
     };
     let able = r.workloads.iter().all(|w| w.not_done().is_none());
     let done = r.findings_incomplete.is_none() && able && r.left_open().next().is_none();
@@ -115,14 +115,14 @@ fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
     let seen = r.capture.packets.map_or_else(String::new, |n| things(n, "packet"));
     let (tone, text) = match (r.capture.status, none_seen) {
         (CaptureStatus::Complete, true) => {
-            (Tone::Quiet, format!("{seen} looked at, no anomaly of the device"))
+            (Tone::Quiet, format!("{seen} captured, no anomalies of the device"))
         }
-        (CaptureStatus::Complete, false) => (Tone::Quiet, format!("{seen} looked at")),
+        (CaptureStatus::Complete, false) => (Tone::Quiet, format!("{seen} captured")),
         (CaptureStatus::Dropped, _) => {
-            (Tone::Doubt, format!("{seen} looked at, not all{}; there may have been more", reason()))
+            (Tone::Doubt, format!("{seen} captured, but not all{}; there may be more anomalies", reason()))
         }
         (CaptureStatus::Denied | CaptureStatus::Off, _) => {
-            (Tone::Doubt, format!("packets were not looked at{}", reason()))
+            (Tone::Doubt, format!("no packets captured{}", reason()))
         }
     };
     style.wrapped(out, &style.paint(tone, &label("capture")), LABEL, &text);
@@ -211,8 +211,8 @@ fn folded(out: &mut String, r: &Report, class: AnomalyClass, name: &str, style: 
     }
     let list: Vec<_> = counts.iter().map(|(id, n)| format!("{} {}", id.name(), count(*n))).collect();
     let note = match class {
-        AnomalyClass::Path => " (what a link does, no fault of the device)",
-        AnomalyClass::Provoked => " (the workload asked for it)",
+        AnomalyClass::Path => " (caused by the network, not by the device)",
+        AnomalyClass::Provoked => " (caused by this test)",
         AnomalyClass::Device => "",
     };
     style.wrapped(out, &style.paint(Tone::Quiet, &label(name)), LABEL, &format!("{}{note}", list.join(", ")));

@@ -12,34 +12,34 @@ const NAME: usize = LABEL + 7;
 pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, style: Style) {
     gates(out, r, style);
     if let Some(reason) = &r.findings_incomplete {
-        title(out, "Findings were not all looked for", style);
+        title(out, "Not all findings could be checked", style);
         style.wrapped(out, "  ", 2, reason);
     } else if r.unexplained_cross().is_some() {
-        title(out, "Something is wrong, and no finding says what", style);
-        style.wrapped(out, "  ", 2, "look at the crosses below; -v shows more, --pcap keeps the packets");
+        title(out, "Something is wrong, but no finding explains it", style);
+        style.wrapped(out, "  ", 2, "see the crosses below; -v shows more, --pcap saves the packets");
     } else if r.findings.iter().all(|f| f.severity == Severity::Info) {
-        title(out, "Nothing is wrong, as far as was seen", style);
-        let found = if r.findings.is_empty() { "no finding" } else { "nothing but information was found" };
+        title(out, "Nothing wrong was found", style);
+        let found = if r.findings.is_empty() { "no findings" } else { "only information was found" };
         let looked = match r.capture.status {
             CaptureStatus::Complete => {
-                format!("{} looked at, {found}", things(r.capture.packets.unwrap_or(0), "packet"))
+                format!("{} captured, {found}", things(r.capture.packets.unwrap_or(0), "packet"))
             }
             _ => {
-                let reason = r.capture.reason.as_deref().unwrap_or("nobody asked for it");
-                format!("{found}; the packets were not all looked at: {reason}")
+                let reason = r.capture.reason.as_deref().unwrap_or("not requested");
+                format!("{found}; not all packets were captured: {reason}")
             }
         };
         style.wrapped(out, "  ", 2, &looked);
     }
     if !r.findings.is_empty() {
-        title(out, "Findings, the most harmful first", style);
+        title(out, "Findings, most severe first", style);
         for severity in [Severity::Error, Severity::Warning, Severity::Info] {
             for finding in r.findings.iter().filter(|finding| finding.severity == severity) {
                 broke::finding(out, finding, style);
             }
         }
     }
-    title(out, "What was looked at", style);
+    title(out, "Checks", style);
     for check in &examination.checks {
         let (sign, tone) = sign(check.mark, style.glyphs);
         let head = format!("  {} {:<width$}", style.paint(tone, sign), check.name, width = NAME - 4);
@@ -48,7 +48,7 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
     if let Some(reason) = &examination.incomplete {
         style.wrapped(out, "  ", 2, reason);
     }
-    title(out, "What was done to the device", style);
+    title(out, "What this test did to the device", style);
     style.wrapped(out, "  ", 2, &deeds(&examination.done));
 }
 
@@ -73,7 +73,7 @@ const fn sign(mark: Mark, glyphs: Glyphs) -> (&'static str, Tone) {
 fn deeds(done: &Deeds) -> String {
     let mut list = vec![
         format!(
-            "{} tried, up to {} at once",
+            "{} attempted, up to {} at once",
             things(done.connections, "connection"),
             done.connections_at_once
         ),
@@ -81,10 +81,10 @@ fn deeds(done: &Deeds) -> String {
         format!("{} sent and {} received", bytes(done.bytes_sent as f64), bytes(done.bytes_received as f64)),
     ];
     if done.silenced > 0 {
-        list.push(format!("the host fell silent on {}", things(done.silenced, "connection")));
+        list.push(format!("{} silenced", things(done.silenced, "connection")));
     }
     if done.resets > 0 {
-        list.push(format!("{} ended by a RST of the host's", things(done.resets, "connection")));
+        list.push(format!("{} reset by this test", things(done.resets, "connection")));
     }
     if done.datagrams > 0 {
         list.push(format!("{} for ping and telemetry", things(done.datagrams, "datagram")));

@@ -33,7 +33,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
             format!("received {}", bytes(w.bytes.received as f64)),
         ];
         if let Some(g) = w.goodput_bytes_per_s.filter(|g| *g > 0.0) {
-            list.push(format!("right payload {}/s by wall clock", bytes(g)));
+            list.push(format!("correct payload {}/s (wall clock)", bytes(g)));
         }
         line(out, "bytes", &list.join(", "), style);
     }
@@ -41,22 +41,22 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
         let mean = t.rtt_mean_us.map_or(String::new(), |m| format!("mean {}, ", time_us(m)));
         let mut list =
             vec![format!("round trip {mean}{} to {}", time_us(t.rtt_min_us), time_us(t.rtt_max_us))];
-        list.extend(positive(t.retransmissions, "segment").map(|s| format!("{s} sent again")));
-        list.extend(positive(t.lost, "segment").map(|s| format!("{s} thought lost at close")));
+        list.extend(positive(t.retransmissions, "segment").map(|s| format!("{s} retransmitted")));
+        list.extend(positive(t.lost, "segment").map(|s| format!("{s} considered lost at close")));
         line(out, "tcp", &list.join(", "), style);
     }
     let mut also = Vec::new();
     also.extend(positive(w.reconnects, "reconnection"));
     also.extend(
-        positive(w.port_waits, "wait").map(|s| format!("{s} for a free source port (in no latency)")),
+        positive(w.port_waits, "wait")
+            .map(|s| format!("{s} for a free source port (not part of any latency)")),
     );
     also.extend(
-        positive(w.late_starts, "start")
-            .map(|s| format!("{s} later than intended, every connection being busy")),
+        positive(w.late_starts, "start").map(|s| format!("{s} late because every connection was busy")),
     );
     also.extend(
         positive(w.late_starts_dropped, "start")
-            .map(|s| format!("{s} never took place: every connection was busy until the time was up")),
+            .map(|s| format!("{s} never started: every connection was busy until the time was up")),
     );
     also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
@@ -124,7 +124,7 @@ fn responses(w: &Workload) -> String {
 fn idle_closes(closes: IdleCloses) -> String {
     let (least, median) = (time_us(closes.min_us as f64), time_us(closes.median_us as f64));
     format!(
-        "{} closed by the device (found after {least} at least, {median} in the median; not a failure)",
+        "{} closed by the device (after {least} or more, median {median}; not a failure)",
         things(closes.count, "idle connection")
     )
 }
@@ -143,7 +143,7 @@ fn failures(out: &mut String, failures: &Failures, style: Style) {
         style.wrapped(out, &head, LABEL, &list(|f| !f.is_host()));
     }
     if failures.of_host() > 0 {
-        let text = format!("{} (this machine's limits, not the device's)", list(Failure::is_host));
+        let text = format!("{} (limits of this machine, not of the device)", list(Failure::is_host));
         style.wrapped(out, &style.paint(Tone::Doubt, &label("host")), LABEL, &text);
     }
 }
@@ -189,7 +189,7 @@ fn latencies(out: &mut String, w: &Workload, style: Style) {
         out.push('\n');
     }
     if rows.iter().any(|(name, _)| name.starts_with('-')) {
-        let text = "uncorrected: from the actual start of an attempt instead of the intended one";
+        let text = "uncorrected: measured from the actual start of an attempt, not the intended one";
         let _ = writeln!(out, "  {}", style.paint(Tone::Quiet, text));
     }
     if style.detail == Detail::Evidence
@@ -257,7 +257,7 @@ pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
     if r.probes.is_empty() && r.telemetry.is_none() {
         return;
     }
-    title(out, "Beside the workloads", style);
+    title(out, "During the workloads", style);
     for p in &r.probes {
         let mut list = vec![format!("{} sent", count(p.sent))];
         if p.lost > 0 {

@@ -73,7 +73,7 @@ fn head(out: &mut String, r: &Report, style: Style) {
         let _ = writeln!(out, "{}", style.paint(Tone::Doubt, line.trim_end()));
     }
     if r.interrupted {
-        let text = "Interrupted: everything below is what was measured until then.";
+        let text = "Interrupted. Everything below was measured before that.";
         let _ = writeln!(out, "{}", style.paint(Tone::Doubt, text));
     }
 }
@@ -86,8 +86,8 @@ fn gates(out: &mut String, r: &Report, style: Style) {
     let wide = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
     for t in &r.thresholds {
         let (word, tone) = match t.status {
-            ThresholdStatus::Pass => ("holds", Tone::Good),
-            ThresholdStatus::Fail => ("broken", Tone::Bad),
+            ThresholdStatus::Pass => ("pass", Tone::Good),
+            ThresholdStatus::Fail => ("fail", Tone::Bad),
             ThresholdStatus::Inconclusive => ("not judged", Tone::Doubt),
         };
         let _ = writeln!(out, "{}{:<wide$}   {}", style.paint(tone, &label(word)), t.expr, found(t));

@@ -334,7 +334,7 @@ pub(super) fn packets_missing(report: &Report) -> Option<String> {
     }
     let what = match report.capture.packets {
         Some(_) => "not all packets were looked at",
-        None => "the packets were not looked at",
+        None => "there was no capture",
     };
     Some(match &report.capture.reason {
         Some(reason) => format!("{what} ({reason})"),

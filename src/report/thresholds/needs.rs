@@ -65,7 +65,7 @@ fn done_by(report: &Report, kind: impl Fn(&Workload) -> bool, none: &str) -> Opt
     for w in report.workloads.iter().filter(|w| kind(w)) {
         match w.not_done() {
             None => return None,
-            Some(why) => reason = format!("{} could not do its job: {why}", w.name),
+            Some(why) => reason = format!("{} couldn't run: {why}", w.name),
         }
     }
     Some(reason)

@@ -16,15 +16,15 @@ use espstress_connection::Timeouts;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum By {
-    /// The link is cut (twin)
+    /// Cut the link (twin only)
     Link,
-    /// The device leaves its network by itself (needs its control token)
+    /// Tell the device to leave its network (needs its control token)
     Device,
-    /// The host falls silent on these connections (needs CAP_NET_ADMIN)
+    /// Silence these connections on this host (needs CAP_NET_ADMIN)
     Filter,
-    /// Your own scripts switch something off and on
+    /// Run your own scripts to switch something off and on
     Command,
-    /// Nothing: wait for those that come by themselves
+    /// Cause none; watch for natural outages
     None,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Recovery {
-    /// Drop the connection, keep quiet for a while, open it again
+    /// Drop the connection, pause, and reconnect
     Drop,
     /// Keep the connection until the stack gives up
     Keep,
@@ -41,102 +41,101 @@ pub(super) enum Recovery {
 /// The options of `outage`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Params {
-    /// Connections to hold
+    /// Number of connections to hold open
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) connections: u32,
 
-    /// Outages in all; 5 when neither this nor --duration is given
+    /// Number of outages [default: 5, unless --duration is given]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cycles: Option<u64>,
 
-    /// How long to go on; 60s with --by none or --listen when neither this nor --cycles is given
+    /// Length of the run [default: 60s with --by none or --listen, unless --cycles is given]
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) duration: Option<Span>,
 
-    /// What makes the outages; link where the target has one that can be cut, else device where its token is
-    /// known, else filter
+    /// What causes the outages [default: link if the target has one that can be cut, else device if its token
+    /// is known, else filter]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<By>,
 
-    /// Length of an outage, or a range to choose from at random
+    /// Length of an outage, or a range for a random choice
     #[arg(long, value_name = "DUR[-DUR]", default_value = "2s")]
     pub(super) outage: SpanRange,
 
-    /// From the start of one outage to the start of the next
+    /// Time from the start of one outage to the start of the next
     #[arg(long, value_name = "DUR", default_value = "10s")]
     pub(super) every: Span,
 
-    /// After each outage, a spell of this length without any message
+    /// Send nothing for this long after each outage
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idle: Option<Span>,
 
-    /// Time between heartbeats, each way
+    /// Time between heartbeats in each direction
     #[arg(long, value_name = "DUR", default_value = "1s")]
     pub(super) heartbeat: Span,
 
-    /// Silence after which a peer counts as gone
+    /// Treat a peer as gone after this much silence
     #[arg(long, value_name = "DUR", default_value = "1500ms")]
     pub(super) peer_timeout: Span,
 
-    /// What to do about a peer that counts as gone
+    /// What to do when a peer is gone
     #[arg(long, value_enum, default_value_t = Recovery::Drop)]
     pub(super) recovery: Recovery,
 
-    /// Quiet between a lost connection and the next attempt, so that the peer notices as well; twice the
-    /// --peer-timeout by default
+    /// Pause before a reconnect, so the peer notices the loss too [default: twice the --peer-timeout]
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stable: Option<Span>,
 
-    /// Pause after a failed attempt to connect; doubles up to eight times its length
+    /// Pause after a failed connect; doubles with each failure, up to eight times
     #[arg(long, value_name = "DUR", default_value = "250ms")]
     pub(super) back_off: Span,
 
-    /// Longest wait for all connections to come back
+    /// Timeout for all connections to recover
     #[arg(long, value_name = "DUR", default_value = "60s")]
     pub(super) recover_limit: Span,
 
-    /// What switches the device off, for the shell (--by command)
+    /// Shell command that switches the device off (--by command)
     #[arg(long, value_name = "CMD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) off: Option<String>,
 
-    /// What switches it on again, for the shell (--by command)
+    /// Shell command that switches it on again (--by command)
     #[arg(long, value_name = "CMD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) on: Option<String>,
 
-    /// Longest time that either of them may take (--by command)
+    /// Timeout for either command (--by command)
     #[arg(long, value_name = "DUR", default_value = "30s")]
     pub(super) script_limit: Span,
 
-    /// The token of the device's control service (--by device); never shown in reports
+    /// Token of the device's control service (--by device); never in reports
     #[arg(long, value_name = "TOKEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token: Option<String>,
 
-    /// Wait on this TCP port for devices that dial in with their number and speak the line protocol
+    /// Listen on this TCP port for devices that connect, send their number and speak the line protocol
     #[arg(long, value_name = "PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listen: Option<u16>,
 
-    /// Time between lines of data (--listen)
+    /// Time between data lines (--listen)
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(super) data_interval: Span,
 
-    /// Longest wait for a connection
+    /// Timeout to connect
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(super) timeout_connect: Span,
 
-    /// Longest wait for the first answer on a connection
+    /// Timeout for the first response on a connection
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(super) timeout_read: Span,
 
-    /// Longest wait for the stack to take a request
+    /// Timeout to send a request
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(super) timeout_write: Span,
 }

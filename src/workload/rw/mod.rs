@@ -38,11 +38,11 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Protocol {
-    /// Keep-alive GET or HEAD: any web server
+    /// Keep-alive GET or HEAD, works with any web server
     Http,
-    /// The devices' own: numbered, checksummed frames, echoed
+    /// Our device programs' protocol: numbered, checksummed frames, echoed
     Framed,
-    /// GET and read to the end, a connection each: the MicroPython pair's server
+    /// GET and read to the end, one connection each (the MicroPython pair's server)
     Raw,
     /// Newline-terminated JSON
     Line,
@@ -55,7 +55,7 @@ struct Params {
     #[serde(flatten)]
     load: Load,
 
-    /// What to speak; framed for a device that has it, http for any other
+    /// Protocol [default: framed if the device supports it, else http]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<Protocol>,
@@ -68,7 +68,7 @@ struct Params {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     window: u32,
 
-    /// Transactions on a connection before it is closed and opened anew; no limit by default
+    /// Reconnect after this many transactions [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     per_connection: Option<u64>,
@@ -77,12 +77,12 @@ struct Params {
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
 
-    /// What to ask for (protocol http)
+    /// Path to request (protocol http)
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: String,
 
-    /// Status codes that are right, as 200,204 or 2xx; any other is a failure (bad_status). By default only 5xx is one
-    /// (protocol http)
+    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default only 5xx
+    /// fails (protocol http)
     #[arg(long, value_name = "CODES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     expect_status: Option<ExpectedStatus>,
