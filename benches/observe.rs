@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use espstress::observe::{DeviceEnds, Observer, ObserverConfig};
-use espstress::wire::{Link, decode};
+use espstress_observe::{DeviceEnds, Observer, ObserverConfig};
+use espstress_wire::{Link, decode};
 
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 91);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 200);

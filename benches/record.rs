@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use espstress::stats::{Latency, Phase, Recorder};
+use espstress_stats::{Latency, Phase, Recorder};
 
 /// As latencies on a small device are: a few hundred microseconds, one in a hundred far longer. Nanoseconds.
 fn latencies() -> Vec<u64> {

@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use espstress::analyze::{AnalyzeConfig, analyze, analyze_with};
-use espstress::event::AnomalyId;
-use espstress::observe::file::Reader;
-use espstress::wire::{Flags, Link, Segment, decode};
+use espstress_analyze::{AnalyzeConfig, analyze, analyze_with};
+use espstress_event::AnomalyId;
+use espstress_observe::file::Reader;
+use espstress_wire::{Flags, Link, Segment, decode};
 
 /// Kinds of packets, in the order of the table.
 const KINDS: [&str; 6] =

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use espstress::compare::{Decision, Named, Options, compare};
-use espstress::event::Failure;
-use espstress::report::{self, LatencyFigures, Report};
-use espstress::stats::Latency;
+use espstress_compare::{Decision, Named, Options, compare};
+use espstress_event::Failure;
+use espstress_report::{LatencyFigures, Report};
+use espstress_stats::Latency;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -87,7 +87,10 @@ fn reports(folder: &str) -> Result<Vec<Report>, String> {
     let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "json"));
     paths.sort();
-    paths.iter().map(|p: &std::path::PathBuf| report::read(Path::new(p)).map_err(|e| e.to_string())).collect()
+    paths
+        .iter()
+        .map(|p: &std::path::PathBuf| espstress_report::read(Path::new(p)).map_err(|e| e.to_string()))
+        .collect()
 }
 
 fn drawn(from: &[Report], n: usize, random: &mut Xoshiro256PlusPlus) -> Vec<Report> {

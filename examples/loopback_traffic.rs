@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use espstress::observe::capture::{Capture, CaptureConfig, DEFAULT_RING_BYTES, Keep};
-use espstress::observe::file::{Writer, WriterConfig, WriterReport};
+use espstress_observe::capture::{Capture, CaptureConfig, DEFAULT_RING_BYTES, Keep};
+use espstress_observe::file::{Writer, WriterConfig, WriterReport};
 use socket2::{SockFilter, SockRef};
 
 const DEVICES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use espstress::observe::file::Reader;
+use espstress_observe::file::Reader;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 91);

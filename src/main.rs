@@ -1,8 +1,10 @@
 //! The `espstress` command: arguments, command, exit status.
 
+mod command;
+
 use std::process::ExitCode;
 
-use espstress::command::{self, Failed};
+use command::Failed;
 
 fn main() -> ExitCode {
     // A twin is this program again, told so by its first argument.

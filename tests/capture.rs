@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use apart::{OWN_NETWORK, ip};
 
-use espstress::observe::capture::{
+use espstress_observe::capture::{
     Capture, CaptureConfig, CaptureError, CaptureStats, IcmpErrors, Keep, LINKTYPE_ETHERNET, LINKTYPE_RAW,
     Ports, Travel, VlanTag,
 };
-use espstress::observe::file::{Reader, Writer, WriterConfig};
+use espstress_observe::file::{Reader, Writer, WriterConfig};
 
 /// In a fresh namespace, as [`apart::apart`] does it.
 fn apart(test: &str, options: &[&str], body: fn()) {

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use common::{answer_all, espstress, espstress_with, failure, request, server, skipped, valid_report};
-use espstress::report::{Report, ThresholdStatus, Verdict};
+use espstress_report::{Report, ThresholdStatus, Verdict};
 
 /// A server that answers everything, and hears of each connection.
 fn heard_server() -> (SocketAddr, Receiver<()>) {
@@ -397,7 +397,7 @@ fn says(arguments: &str, parts: &[&str]) {
 #[test]
 fn the_catalogues_explain_themselves() {
     says("scenarios", &["quick", "timewait"]);
-    let names: Vec<&str> = espstress::event::AnomalyId::ALL.iter().map(|id| id.name()).collect();
+    let names: Vec<&str> = espstress_event::AnomalyId::ALL.iter().map(|id| id.name()).collect();
     says("anomalies", &names);
     says("thresholds", &["latency", "failures", "anomalies", "findings"]);
 }

@@ -5,7 +5,7 @@ mod ci;
 #[path = "docs/constants.rs"]
 mod constants;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,7 +80,7 @@ fn every_key_of_a_workload_is_in_the_page_of_scenarios() {
 fn every_built_in_scenario_has_its_row_and_its_figures_or_a_word_why_not() {
     let scenarios = read("docs/scenarios.md");
     let figures = read("docs/reference-tests.md");
-    for scenario in espstress::scenario::BUILT_IN {
+    for scenario in espstress_scenario::BUILT_IN {
         let name = scenario.name;
         assert!(first_cells(&scenarios).contains(name), "docs/scenarios.md has no row for {name}");
         assert!(figures.contains(&format!("`{name}`")), "docs/reference-tests.md does not name {name}");
@@ -119,6 +119,35 @@ fn the_page_of_targets_lists_every_persona() {
     for kind in espstress_device::persona::Kind::ALL {
         assert!(first_cells(&page).contains(kind.name()), "docs/targets.md has no row for {}", kind.name());
     }
+}
+
+#[test]
+fn the_tour_says_which_crates_each_crate_uses() {
+    let tour = read("docs/tour.md");
+    let map = tour.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let told: BTreeMap<&str, BTreeSet<String>> = map
+        .lines()
+        .map(|line| {
+            let mut names = line.split_whitespace();
+            (names.next().unwrap(), names.map(str::to_owned).collect())
+        })
+        .collect();
+    let mut folders = BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().flatten() {
+        let Ok(manifest) = std::fs::read_to_string(entry.path().join("Cargo.toml")) else { continue };
+        let name = entry.file_name().into_string().unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let linux = manifest.get("target").and_then(|t| t.as_table()?.values().next()?.get("dependencies"));
+        let uses: BTreeSet<String> = [manifest.get("dependencies"), linux]
+            .into_iter()
+            .flatten()
+            .flat_map(|dependencies| dependencies.as_table().unwrap().keys())
+            .filter_map(|dependency| dependency.strip_prefix("espstress-").map(str::to_owned))
+            .collect();
+        assert_eq!(told.get(name.as_str()), Some(&uses), "docs/tour.md on {name}");
+        folders.insert(name);
+    }
+    assert_eq!(folders.len(), told.len(), "docs/tour.md names a crate that isn't there");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use common::scripted::own_address;
 use common::{espstress, valid_report};
-use espstress::diagnose::FindingId;
-use espstress::report::Report;
+use espstress_diagnose::FindingId;
+use espstress_report::Report;
 
 fn examined(target: &str, length: &str) -> (Report, Option<i32>) {
     let output = espstress().args(["doctor", target, "--json", "-q", "--duration", length]).output().unwrap();

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use common::{OK, request, reset, run, run_from, server};
-use espstress::event::{Endpoints, Failure};
-use espstress::stats::WorkloadStats;
+use espstress_event::{Endpoints, Failure};
+use espstress_stats::WorkloadStats;
 
 const FAST: &str = "timeout_connect = '300ms'\ntimeout_read = '300ms'\ntimeout_write = '300ms'\n";
 

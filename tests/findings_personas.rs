@@ -3,8 +3,8 @@
 
 mod findings_support;
 
-use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+use espstress_diagnose::*;
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
 use findings_support::*;
 
 const ALL: [&str; 4] = ["everything", "no capture", "no telemetry", "neither"];

@@ -2,8 +2,8 @@
 
 mod findings_support;
 
-use espstress::diagnose::*;
-use espstress::event::{
+use espstress_diagnose::*;
+use espstress_event::{
     AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses, Responses,
 };
 use findings_support::row;

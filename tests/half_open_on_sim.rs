@@ -3,11 +3,11 @@
 
 mod common;
 
-use espstress::engine::{self, DeviceFacts, Plan};
-use espstress::event::{Endpoints, Event, Failure};
-use espstress::stats::{Exhaustion, HalfOpenStats, ReclaimEvidence};
-use espstress::target::sim::{Sim, SimConfig};
 use espstress_device::Service;
+use espstress_engine::{DeviceFacts, Plan};
+use espstress_event::{Endpoints, Event, Failure};
+use espstress_stats::{Exhaustion, HalfOpenStats, ReclaimEvidence};
+use espstress_target::sim::{Sim, SimConfig};
 
 /// Runs half-open; `None`, said aloud, where this machine does not let a host fall silent.
 fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
@@ -20,7 +20,7 @@ fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
         seed: 3,
         ..common::plan("half-open", settings, endpoints, ports.parse().unwrap())
     };
-    let mut outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
+    let mut outcome = espstress_engine::run(plan, &mut |_: &Event| {}).unwrap();
     let stats = *outcome.workloads.remove(0).stats.half_open.unwrap();
     match &stats.unavailable {
         Some(reason) if reason.contains("CAP_NET_ADMIN") => {

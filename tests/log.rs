@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{espstress, valid_report};
-use espstress::report::{IntervalLine, LogLine, OutageLine, ProbedLine, Report, Verdict};
+use espstress_report::{IntervalLine, LogLine, OutageLine, ProbedLine, Report, Verdict};
 
 /// A paced and a standing workload side by side, with failures of both.
 const SCENARIO: &str = r#"
@@ -124,7 +124,7 @@ fn assert_holds_every_interval(report: &Report, log: &Path) -> usize {
         let failures: u64 = workload.failures.iter().map(|(_, n)| n).sum();
         assert_eq!(failures, sum(|l| l.failures.iter().map(|(_, n)| n).sum()), "{name}");
         let series =
-            |of: fn(&espstress::report::SeriesRow) -> u64| workload.series.iter().map(of).sum::<u64>();
+            |of: fn(&espstress_report::SeriesRow) -> u64| workload.series.iter().map(of).sum::<u64>();
         assert_eq!(series(|row| row.attempts), workload.attempts, "{name}: the series tells every interval");
         assert_eq!(series(|row| row.bytes), sum(|l| l.bytes), "{name}");
         for line in lines.iter().filter(|line| line.attempts > 0) {
@@ -401,7 +401,7 @@ fn what_silent_connections_did_is_in_a_log_without_an_end_as_in_the_report() {
 
     // Cut off while they were silent: each is known, and nobody says that this was all.
     let cut = whole.cut_before("\"course\":\"ended\"");
-    let text = espstress::report::to_json(&cut);
+    let text = espstress_report::to_json(&cut);
     let cut = half_open(cut).expect("a section");
     assert_eq!(cut.connections, live.connections, "{text}");
     assert_eq!((cut.silenced, cut.served, cut.never_reclaimed), (3, live.served, 3));

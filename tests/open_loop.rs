@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::{OK, request, run, server};
-use espstress::stats::Phase;
+use espstress_stats::Phase;
 
 /// Requests a second; the lower ones for a machine that does not keep the higher, where the wait is its own as well.
 const RATES: [u64; 5] = [1_000, 500, 200, 100, 50];

@@ -11,15 +11,15 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::engine::{self, Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
-use espstress::event::{Endpoints, Event, Expected};
-use espstress::stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
-use espstress::target::sim::{Sim, SimConfig};
-use espstress::workload::{self, Context, Workload};
 use espstress_device::Service;
 use espstress_device::config::LineTimes;
 use espstress_device::telemetry::{MAX_LEN, REQUEST};
+use espstress_diagnose::{Finding, FindingId, Severity};
+use espstress_engine::{Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
+use espstress_event::{Endpoints, Event, Expected};
+use espstress_stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
+use espstress_target::sim::{Sim, SimConfig};
+use espstress_workload::{Context, Workload};
 
 fn endpoints(sim: &Sim) -> Endpoints {
     let addresses = sim.addresses();
@@ -42,7 +42,7 @@ fn plan(endpoints: Endpoints, capacity: Option<u32>, settings: &str, ports: &str
 
 fn run(sim: &Sim, settings: &str, ports: &str) -> WorkloadStats {
     let plan = plan(endpoints(sim), Some(sim.capacity().into()), settings, ports);
-    let mut outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
+    let mut outcome = espstress_engine::run(plan, &mut |_: &Event| {}).unwrap();
     outcome.workloads.remove(0).stats
 }
 
@@ -163,7 +163,8 @@ fn a_service_that_speaks_something_else_has_no_outages() {
     let other = Endpoints { framed: None, telemetry: None, ..endpoints(&sim) };
     let settings =
         "by = 'none'\nduration = '60s'\nheartbeat = '100ms'\npeer_timeout = '300ms'\nconnections = 1";
-    let mut outcome = engine::run(plan(other, None, settings, "20580-20599"), &mut |_: &Event| {}).unwrap();
+    let mut outcome =
+        espstress_engine::run(plan(other, None, settings, "20580-20599"), &mut |_: &Event| {}).unwrap();
     let stats = outcome.workloads.remove(0).stats;
     let outage = stats.outage.as_deref().unwrap();
     assert!(
@@ -210,7 +211,7 @@ fn listening(settings: &str, plan: impl FnOnce(&str) -> Plan) -> (JoinHandle<Out
                 ports.send(port).unwrap();
             }
         };
-        engine::run(plan, &mut sink).unwrap()
+        espstress_engine::run(plan, &mut sink).unwrap()
     });
     let port = port.recv_timeout(Duration::from_secs(10)).unwrap();
     (host, port)
@@ -537,7 +538,7 @@ fn an_outage_from_which_not_every_connection_comes_back_in_time_is_an_error() {
     );
     let endpoints = Endpoints { framed: Some(door), ..endpoints(&sim) };
     let plan = plan(endpoints, None, &settings, "20900-20999");
-    let outcome = engine::run(plan, &mut |_: &Event| {}).unwrap();
+    let outcome = espstress_engine::run(plan, &mut |_: &Event| {}).unwrap();
     let outage = outcome.workloads[0].stats.outage.as_deref().unwrap();
     assert_eq!((outage.made, outage.unrecovered), (1, 1), "{outage:?}");
     let row = rows(outage)[0];
@@ -602,13 +603,13 @@ impl Workload for HoldUp {
 fn held_up(sim: &Sim, length: Duration, ports: &str) -> Vec<Finding> {
     let mut plan = plan(endpoints(sim), Some(sim.capacity().into()), "cycles = 1", ports);
     let settings = "rate = '50/s'\nduration = '2s'\nconnections = 2".parse().unwrap();
-    let head = (workload::kind("head").unwrap().build)(&settings).unwrap();
+    let head = (espstress_workload::kind("head").unwrap().build)(&settings).unwrap();
     let phase = |name: &str, start, workload| PlannedPhase { name: name.into(), start, workload };
     plan.phases = vec![
         phase("head", StartRule::AfterPrevious, head),
         phase("hold-up", StartRule::WithPrevious, Box::new(HoldUp::new(length))),
     ];
-    engine::run(plan, &mut |_: &Event| {}).unwrap().findings
+    espstress_engine::run(plan, &mut |_: &Event| {}).unwrap().findings
 }
 
 #[test]
@@ -617,7 +618,7 @@ fn a_host_that_stalls_is_said_to_be_the_limit() {
     let findings = held_up(&sim, Duration::from_millis(400), "21000-21499");
     let limited = findings.iter().find(|finding| finding.id == FindingId::HostLimited);
     let evidence = limited.map(|finding| finding.evidence.join("; ")).unwrap_or_default();
-    assert!(evidence.contains("could not run when it wanted to"), "{findings:?}");
+    assert!(evidence.contains("didn't get the CPU in time"), "{findings:?}");
 }
 
 #[test]

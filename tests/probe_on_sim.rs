@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use espstress::clock::Clock;
-use espstress::event::{IntentBook, WorkloadId};
-use espstress::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
-use espstress::stats::{ProbeOutcome, ProbeStats};
-use espstress::target::sim::{Sim, SimConfig};
+use espstress_clock::Clock;
 use espstress_device::Service;
+use espstress_event::{IntentBook, WorkloadId};
+use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
+use espstress_stats::{ProbeOutcome, ProbeStats};
+use espstress_target::sim::{Sim, SimConfig};
 
 /// Probes until `enough`, at most half a minute.
 fn probe(

@@ -4,11 +4,11 @@ mod report_support;
 
 use std::sync::LazyLock;
 
-use espstress::compare::{Comparison, Decision, FindingRow, Named, Options, Refused, Row, compare, page};
-use espstress::diagnose::{Finding, FindingId, Severity};
-use espstress::event::Failure;
-use espstress::report::{Capture, Report, Style, Workload};
-use espstress::stats::{Phase, Recorder};
+use espstress_compare::{Comparison, Decision, FindingRow, Named, Options, Refused, Row, compare, page};
+use espstress_diagnose::{Finding, FindingId, Severity};
+use espstress_event::Failure;
+use espstress_report::{Capture, Report, Style, Workload};
+use espstress_stats::{Phase, Recorder};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use report_support as make;
@@ -373,7 +373,7 @@ fn other_work_is_refused_with_all_that_differs() {
     };
     let base = one(make::head(100, 300_000, &[]));
     let mut other = base.clone();
-    other.target.kind = espstress::report::TargetKind::Twin;
+    other.target.kind = espstress_report::TargetKind::Twin;
     other.workloads[0].params = json!({ "connections": 16, "count": 9, "close": "fin", "rate_per_s": 10 });
     let e = against(std::slice::from_ref(&base), &[other]).unwrap_err().to_string();
     for word in [

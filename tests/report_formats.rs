@@ -2,8 +2,8 @@
 
 mod report_support;
 
-use espstress::report::{Format, Options, RenderError, Report, render};
-use espstress::stats::Phase;
+use espstress_report::{Format, Options, RenderError, Report, render};
+use espstress_stats::Phase;
 use report_support as make;
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 mod report_support;
 
-use espstress::report::text::page;
-use espstress::report::{Colour, Detail, Glyphs, Style, to_json};
+use espstress_report::text::page;
+use espstress_report::{Colour, Detail, Glyphs, Style, to_json};
 use report_support as make;
 
 #[test]

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use espstress::target::sim::{Sim, SimConfig};
 use espstress_device::config::LineTimes;
 use espstress_device::{Service, Services};
+use espstress_target::sim::{Sim, SimConfig};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use espstress::observe::capture::{CaptureStats, Frame, LINKTYPE_RAW, Travel, VlanTag};
-use espstress::observe::file::{Reader, Writer, WriterConfig};
+use espstress_observe::capture::{CaptureStats, Frame, LINKTYPE_RAW, Travel, VlanTag};
+use espstress_observe::file::{Reader, Writer, WriterConfig};
 
 /// Runs a program; `None` when it is not there.
 fn run(test: &str, program: &str, arguments: &[&str]) -> Option<String> {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::wire::{NotSegment, Segment};
+use espstress_wire::{NotSegment, Segment};
 
 /// Copies come within this time, nanoseconds.
 const SOON: i64 = 5_000_000;

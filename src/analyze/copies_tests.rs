@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::Flags;
+use espstress_wire::Flags;
 use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;

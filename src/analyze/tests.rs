@@ -2,8 +2,8 @@ use std::io::Cursor;
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::event::{AnomalyClass, AnomalyId, Direction};
-use crate::observe::file::Damage;
+use espstress_event::{AnomalyClass, AnomalyId, Direction};
+use espstress_observe::file::Damage;
 
 const SYN: u8 = 2;
 const FIN: u8 = 1;
@@ -89,7 +89,7 @@ fn an_anomaly_is_a_row_with_its_packets_and_times_from_the_first_packet_on() {
     }
     let analysis = file.analyze(&AnalyzeConfig::default());
     assert_eq!((analysis.packets, analysis.connections), (42, 7));
-    assert_eq!((analysis.start_ns, analysis.duration_ns), (1_000_000_000_000, 6_005_000_000));
+    assert_eq!(analysis.duration_ns, 6_005_000_000);
     assert!(analysis.is_complete());
     let [row] = analysis.anomalies.as_slice() else { panic!("{:?}", analysis.anomalies) };
     assert_eq!((row.id, row.class), (AnomalyId::AbortiveClose, AnomalyClass::Device));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
-use crate::clock::{Size, Span};
+use espstress_clock::{Size, Span};
 
 /// Finds out how a small networked device stands up to real traffic: drives it, watches the packets, and says
 /// what broke, how often, when and why
@@ -25,10 +25,10 @@ Exit status:
   3    the target or the environment would not let it run
   4    a gate could not be judged
   130  interrupted, report written all the same")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do
     #[command(subcommand)]
-    pub command: Other,
+    pub(crate) command: Other,
 }
 
 /// Every command but the workloads.
@@ -146,7 +146,8 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "SIZE")]
     pub heap: Option<Size>,
 
-    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware)
+    /// The twin's TCP/IP stack: lwip (ESP-IDF, Arduino, MicroPython) unless said otherwise, or smoltcp (Rust firmware;
+    /// in a build with --features smoltcp)
     #[arg(long, value_name = "lwip|smoltcp")]
     pub stack: Option<String>,
 }

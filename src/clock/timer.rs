@@ -79,7 +79,7 @@ impl Timer {
     ///
     /// # Errors
     /// Never on this system.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
@@ -87,7 +87,7 @@ impl Timer {
     ///
     /// # Errors
     /// Never on this system.
-    pub async fn sleep_until(&mut self, at: Instant) -> io::Result<()> {
+    pub(crate) async fn sleep_until(&mut self, at: Instant) -> io::Result<()> {
         let coarse = at.checked_sub(Duration::from_millis(2)).unwrap_or(at);
         tokio::time::sleep_until(coarse.into()).await;
         while Instant::now() < at {
@@ -100,7 +100,7 @@ impl Timer {
     ///
     /// # Errors
     /// Never on this system.
-    pub async fn sleep(&mut self, duration: Duration) -> io::Result<()> {
+    pub(crate) async fn sleep(&mut self, duration: Duration) -> io::Result<()> {
         self.sleep_until(Instant::now() + duration).await
     }
 }

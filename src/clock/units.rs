@@ -121,12 +121,6 @@ impl fmt::Display for Size {
 pub struct Rate(f64);
 
 impl Rate {
-    /// Starts a second.
-    #[must_use]
-    pub const fn per_second(self) -> f64 {
-        self.0
-    }
-
     /// Time between two starts.
     #[must_use]
     pub fn interval(self) -> Duration {

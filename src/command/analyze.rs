@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 
 use super::output::print;
 use super::{Exit, Failed};
-use crate::analyze::{self, Analysis, AnalyzeConfig};
-use crate::cli::AnalyzeArgs;
-use crate::diagnose::AnomalyRow;
-use crate::event::{AnomalyClass, Direction};
-use crate::observe::DeviceEnds;
-use crate::report::things;
+use espstress_analyze::{Analysis, AnalyzeConfig};
+use espstress_cli::AnalyzeArgs;
+use espstress_diagnose::AnomalyRow;
+use espstress_event::{AnomalyClass, Direction};
+use espstress_observe::DeviceEnds;
+use espstress_report::things;
 
 /// `espstress analyze`.
 pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
     let device = args.target.map_or(DeviceEnds::Guessed, |ip| DeviceEnds::Known(vec![(ip, None)]));
     let config = AnalyzeConfig { device, ..AnalyzeConfig::default() };
-    let analysis = analyze::analyze(&args.file, &config).map_err(Failed::usage)?;
+    let analysis = espstress_analyze::analyze(&args.file, &config).map_err(Failed::usage)?;
     let name = args.file.display().to_string();
     let text = if args.json { json(&name, &analysis) } else { page(&name, &analysis, args) };
     print(&text).map_err(Failed::environment)?;

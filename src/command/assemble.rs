@@ -2,13 +2,13 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
-use crate::report::{
+use espstress_engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
+use espstress_report::{
     Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
     Report, Service, Target, TargetKind, Transport, Workload,
 };
-use crate::scenario::Scenario;
-use crate::target::{Device, DeviceKind};
+use espstress_scenario::Scenario;
+use espstress_target::{Device, DeviceKind};
 
 /// The report of a run, all but its gates.
 pub(super) fn report(
@@ -96,6 +96,9 @@ fn packets(report: &mut Report, packets: &Packets) {
     if let Packets::Seen(seen) = packets {
         report.anomalies.clone_from(&seen.anomalies);
         report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
+        report
+            .remarks
+            .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
     }
 }
 
@@ -165,7 +168,7 @@ fn target(device: &Device) -> Target {
 /// A modelled link's name where it has one, else its settings.
 #[cfg(target_os = "linux")]
 fn link_name(settings: &str) -> String {
-    use crate::target::twin::link::{LinkSpec, NAMED};
+    use espstress_target::twin::link::{LinkSpec, NAMED};
     let Ok(link) = settings.parse::<LinkSpec>() else { return settings.to_owned() };
     let named = NAMED.iter().find(|named| named.name.parse::<LinkSpec>().is_ok_and(|other| other == link));
     named.map_or_else(|| settings.to_owned(), |named| named.name.to_owned())

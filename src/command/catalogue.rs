@@ -2,9 +2,9 @@
 
 use super::output::print;
 use super::{Exit, Failed, command_line};
-use crate::cli::{self, Shell};
-use crate::observe::Needs;
-use crate::scenario::{BUILT_IN, Scenario, built_in};
+use espstress_cli::Shell;
+use espstress_observe::Needs;
+use espstress_scenario::{BUILT_IN, Scenario, built_in};
 
 fn done(text: &str) -> Result<Exit, Failed> {
     print(text).map_err(Failed::environment)?;
@@ -17,7 +17,7 @@ pub(super) fn anomalies() -> Result<Exit, Failed> {
         "T is the device, C the host that runs the test. Classes: device, counted against T; path, what a link\n\
          does; provoked, asked for by the workload. `No anomaly` means none of class device.\n",
     );
-    for entry in crate::observe::catalogue() {
+    for entry in espstress_observe::catalogue() {
         let needs = match entry.needs {
             Needs::Packet => "one packet tells".to_owned(),
             Needs::Watch(ns) => format!("takes a watch of {} s", ns / 1_000_000_000),
@@ -35,7 +35,7 @@ pub(super) fn anomalies() -> Result<Exit, Failed> {
 /// `espstress findings`.
 pub(super) fn findings() -> Result<Exit, Failed> {
     let mut text = String::new();
-    for entry in crate::diagnose::finding_catalogue() {
+    for entry in espstress_diagnose::finding_catalogue() {
         text.push_str(&format!(
             "{}\n  {}\n  evidence: {}\n  not: {}\n  change: {}\n\n",
             entry.id.name(),
@@ -50,7 +50,7 @@ pub(super) fn findings() -> Result<Exit, Failed> {
 
 /// `espstress thresholds`.
 pub(super) fn thresholds() -> Result<Exit, Failed> {
-    done(&crate::report::thresholds::catalogue())
+    done(&espstress_report::thresholds::catalogue())
 }
 
 /// `espstress scenarios`.
@@ -78,7 +78,7 @@ pub(super) fn scenarios(name: Option<&str>) -> Result<Exit, Failed> {
 
 /// `espstress schema`.
 pub(super) fn schema() -> Result<Exit, Failed> {
-    let mut text = serde_json::to_string_pretty(&crate::report::schema()).map_err(Failed::environment)?;
+    let mut text = serde_json::to_string_pretty(&espstress_report::schema()).map_err(Failed::environment)?;
     text.push('\n');
     done(&text)
 }
@@ -86,13 +86,13 @@ pub(super) fn schema() -> Result<Exit, Failed> {
 /// `espstress completions`.
 pub(super) fn completions(shell: Shell) -> Result<Exit, Failed> {
     let mut text = Vec::new();
-    cli::completions(shell, &mut command_line(), &mut text);
+    espstress_cli::completions(shell, &mut command_line(), &mut text);
     done(&String::from_utf8_lossy(&text))
 }
 
 /// `espstress man`.
 pub(super) fn man() -> Result<Exit, Failed> {
     let mut text = Vec::new();
-    cli::man_page(&command_line(), &mut text).map_err(Failed::environment)?;
+    espstress_cli::man_page(&command_line(), &mut text).map_err(Failed::environment)?;
     done(&String::from_utf8_lossy(&text))
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::output::print;
 use super::{Exit, Failed};
-use crate::cli::DiscoverArgs;
-use crate::clock::Span;
-use crate::target::discover::{self, Announced, Heard, SERVICE};
+use espstress_cli::DiscoverArgs;
+use espstress_clock::Span;
+use espstress_target::discover::{self, Announced, Heard, SERVICE};
 
 /// Widest a column becomes, in characters.
 const MAX_WIDTH: usize = 32;

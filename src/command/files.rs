@@ -5,28 +5,28 @@ use std::path::{Path, PathBuf};
 
 use super::output::{self, style};
 use super::{Exit, Failed};
-use crate::cli::{CompareArgs, FormatName, ReportArgs};
-use crate::compare::{self, Named};
-use crate::report::{self, Detail, Format, GateExit, Options, Report};
+use espstress_cli::{CompareArgs, FormatName, ReportArgs};
+use espstress_compare::Named;
+use espstress_report::{Detail, Format, GateExit, Options, Report};
 
 /// `espstress report`.
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
     let report = read(&args.file)?;
     let detail = if args.verbose { Detail::Evidence } else { Detail::Page };
     let options = Options { style: style(detail), ..Options::default() };
-    let text = report::render(&report, format(args.format), &options).map_err(Failed::usage)?;
+    let text = espstress_report::render(&report, format(args.format), &options).map_err(Failed::usage)?;
     match &args.output {
-        Some(path) => report::write_text(&text, path).map_err(Failed::environment)?,
+        Some(path) => espstress_report::write_text(&text, path).map_err(Failed::environment)?,
         None => output::print(&text).map_err(Failed::environment)?,
     }
     Ok(Exit::Done)
 }
 
 fn read(path: &Path) -> Result<Report, Failed> {
-    if !report::is_log(path) {
-        return report::read(path).map_err(Failed::usage);
+    if !espstress_report::is_log(path) {
+        return espstress_report::read(path).map_err(Failed::usage);
     }
-    let rebuilt = report::read_log(path).map_err(Failed::usage)?;
+    let rebuilt = espstress_report::read_log(path).map_err(Failed::usage)?;
     for remark in &rebuilt.remarks {
         let _ = writeln!(std::io::stderr(), "note: {}: {remark}", path.display());
     }
@@ -62,14 +62,18 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Exit, Failed> {
         paths.iter().map(|path| Ok((path.display().to_string(), read(path)?))).collect()
     };
     let (base, new) = (read_all(base)?, read_all(new)?);
-    let options = compare::Options {
+    let options = espstress_compare::Options {
         tolerance: args.tolerance,
         fail_on_regression: args.fail_on_regression,
-        ..compare::Options::default()
+        ..espstress_compare::Options::default()
     };
-    let comparison = compare::compare(&named(&base), &named(&new), &options).map_err(Failed::usage)?;
-    let text =
-        if args.json { comparison.to_json() } else { compare::page(&comparison, &style(Detail::Page)) };
+    let comparison =
+        espstress_compare::compare(&named(&base), &named(&new), &options).map_err(Failed::usage)?;
+    let text = if args.json {
+        comparison.to_json()
+    } else {
+        espstress_compare::page(&comparison, &style(Detail::Page))
+    };
     output::print(&text).map_err(Failed::environment)?;
     Ok(match comparison.decision.exit() {
         GateExit::Held => Exit::Done,

@@ -11,12 +11,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
-use crate::report::{
+use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
+use espstress_report::{
     AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
     PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine, lines_left_out, outages_left_out,
 };
-use crate::stats::Latency;
+use espstress_stats::Latency;
 
 /// Lines that are kept for a disk that is full, beside those that add up; of more, the oldest are left out.
 const OWED: usize = 4_096;
@@ -268,9 +268,10 @@ impl Writer {
             Event::Anomaly { workload, occurrence } => {
                 LogLine::Anomaly(Box::new(AnomalyLine::new(workload, &occurrence, self.start_unix_ns)))
             }
-            Event::AnomaliesCut { told } => {
-                LogLine::Notice(NoticeLine { at_s: self.now_s(), text: crate::report::anomalies_cut(told) })
-            }
+            Event::AnomaliesCut { told } => LogLine::Notice(NoticeLine {
+                at_s: self.now_s(),
+                text: espstress_report::anomalies_cut(told),
+            }),
             Event::OutagesLeftOut { rows } => {
                 LogLine::Notice(NoticeLine { at_s: self.now_s(), text: outages_left_out(rows) })
             }

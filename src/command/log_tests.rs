@@ -1,12 +1,15 @@
 use super::*;
-use crate::event::{DeviceSample, Expected, Failure, Telemetry};
-use crate::report::read_log;
-use crate::stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
+use espstress_event::{DeviceSample, Expected, Failure, Telemetry};
+use espstress_report::{Announced, Target, TargetKind, read_log};
+use espstress_stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
 
 const S: u64 = 1_000_000_000;
 
 fn start() -> LogStart {
-    LogStart::of_one("storm", "head", Phase::Total)
+    let params = serde_json::json!({});
+    let storm = Announced { name: "storm".into(), kind: "head".into(), params, main_phase: Phase::Total };
+    let target = Target::new("127.0.0.1:80", TargetKind::Sim);
+    LogStart { workloads: vec![storm], ..LogStart::new(target, serde_json::json!({ "name": "t" }), 7) }
 }
 
 fn writer(path: &Path, limits: Limits) -> (Writer, Receiver<String>) {
@@ -169,7 +172,7 @@ fn the_log_says_when_it_names_no_more_anomalies() {
 
 #[test]
 fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
-    use crate::event::{Examination, HalfOpen, SilencedConnection, Stage};
+    use espstress_event::{Examination, HalfOpen, SilencedConnection, Stage};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let (mut writer, _remarks) = writer(&path, Limits { bytes: 6_000, files: 2 });
@@ -210,7 +213,7 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
 
 /// A ping and an answer of the device each second, told to the writer; a restart at second 30.
 fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceSeries) {
-    let mut ping = ProbeKindStats::new("test", 0, S, 2 * S);
+    let mut ping = ProbeKindStats::new(0, S, 2 * S);
     let (mut device, mut news) = (DeviceSeries::default(), ProbeNews::default());
     let none = ProbeStats::Unavailable { reason: "test".into() };
     for second in 1..=seconds {
@@ -251,7 +254,7 @@ fn what_probes_came_to_outlives_the_files_it_was_written_to() {
     let telemetry = rebuilt.report.telemetry.unwrap();
     assert_eq!((telemetry.samples, telemetry.reboots), (device.samples, Some(1)));
     assert_eq!(telemetry.reset_reasons, ["TASK_WDT"], "of a restart that no file tells as it happened");
-    let heap = &telemetry.summary[&crate::report::Reading::HeapFreeBytes];
+    let heap = &telemetry.summary[&espstress_report::Reading::HeapFreeBytes];
     assert_eq!((heap.first, heap.last), (60_001.0, 60_600.0));
     assert!(telemetry.series[0].at_s < 2.0, "the series is told again as well");
 }
@@ -274,7 +277,7 @@ fn what_probes_came_to_while_the_disk_was_full_is_told_by_the_next_line() {
 }
 
 fn outage_event(number: u64) -> Event {
-    use crate::event::{OutageOrigin, OutageRow};
+    use espstress_event::{OutageOrigin, OutageRow};
     let mut outage = OutageRow::new(number, OutageOrigin::Natural);
     outage.seen_start_ns = Some(number * S);
     Event::Outage { workload: "storm".into(), outage }

@@ -1,4 +1,4 @@
-//! lib's own room: the commands, each composed of the other rooms.
+//! The commands, each composed of the crates.
 
 mod analyze;
 mod assemble;
@@ -16,12 +16,12 @@ mod twin;
 
 use clap::Command;
 
-use crate::cli::{self, Other, Parsed, WorkloadFlags};
-use crate::workload::KINDS;
+use espstress_cli::{Other, Parsed, WorkloadFlags};
+use espstress_workload::KINDS;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Done, and every gate holds.
     Done,
     /// A gate is broken.
@@ -41,7 +41,7 @@ pub enum Exit {
 impl Exit {
     /// The exit status.
     #[must_use]
-    pub const fn status(self) -> u8 {
+    pub(crate) const fn status(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::GateBroken => 1,
@@ -56,29 +56,29 @@ impl Exit {
 
 /// Why a command came to nothing, with the status that says so.
 #[derive(Debug)]
-pub struct Failed {
+pub(crate) struct Failed {
     /// The status.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What to tell.
-    pub error: Box<dyn std::error::Error + Send + Sync>,
+    pub(crate) error: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl Failed {
     /// The command line or the scenario is wrong.
-    pub fn usage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn usage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Usage, error: error.into() }
     }
 
     /// The target or the environment would not let it run.
-    pub fn environment(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn environment(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Environment, error: error.into() }
     }
 }
 
 /// The whole command line, the workloads' commands among it.
 #[must_use]
-pub fn command_line() -> Command {
-    cli::command(&workload_flags(), crate::workload::load_flags)
+pub(crate) fn command_line() -> Command {
+    espstress_cli::command(&workload_flags(), espstress_workload::load_flags)
 }
 
 fn workload_flags() -> Vec<WorkloadFlags> {
@@ -89,8 +89,8 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 ///
 /// # Errors
 /// [`Failed`], with the exit status.
-pub fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
-    let parsed = cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
+pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
         Parsed::Workload { kind, target, common, matches } => run::one(kind, &target, &common, &matches),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::report::{self, Colour, Detail, Glyphs, Report, Style};
+use espstress_report::{Colour, Detail, Glyphs, Report, Style};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub(super) enum Show {
 /// Prints it to standard output.
 pub(super) fn show(report: &Report, show: &Show) -> io::Result<()> {
     let text = match show {
-        Show::Json => report::to_json(report),
-        Show::Verdict => format!("{}\n", report::verdict_line(report)),
-        Show::Page => report::text::page(report, &style(Detail::Page)),
-        Show::Evidence => report::text::page(report, &style(Detail::Evidence)),
+        Show::Json => espstress_report::to_json(report),
+        Show::Verdict => format!("{}\n", espstress_report::verdict_line(report)),
+        Show::Page => espstress_report::text::page(report, &style(Detail::Page)),
+        Show::Evidence => espstress_report::text::page(report, &style(Detail::Evidence)),
     };
     print(&text)
 }

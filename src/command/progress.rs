@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Event, EventSink, Expected, PhaseProgress};
+use espstress_event::{Event, EventSink, Expected, PhaseProgress};
 
 /// Nanoseconds between two lines about a workload where there is no terminal, by how long it has been running: so
 /// that a run of a minute shows that it goes on and a run of two weeks leaves a log that can be read.

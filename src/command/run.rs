@@ -8,19 +8,19 @@ use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
 use super::{Exit, Failed, assemble};
-use crate::cli::{Common, RunArgs};
-use crate::connection::PortRange;
-use crate::engine::{
-    self, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
-    RunError, WatchPlan,
+use espstress_cli::{Common, RunArgs};
+use espstress_connection::PortRange;
+use espstress_engine::{
+    Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
+    WatchPlan,
 };
-use crate::event::{Event, EventSink};
-use crate::report::thresholds::Gates;
-use crate::report::{self, Report, Verdict};
-use crate::scenario::{Place, Scenario};
+use espstress_event::{Event, EventSink};
+use espstress_report::thresholds::Gates;
+use espstress_report::{Report, Verdict};
+use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
-use crate::target::twin::TwinError;
-use crate::target::{Device, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError};
+use espstress_target::twin::TwinError;
+use espstress_target::{Device, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -32,7 +32,7 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
     for expression in &args.set {
         settings::set(&mut scenario, expression).map_err(Failed::usage)?;
     }
-    let typed = Typed(crate::workload::typed_load(matches));
+    let typed = Typed(espstress_workload::typed_load(matches));
     go(scenario, &typed, &args.common)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn one(
     // Only a workload that waits for devices may be without one.
     let target = if target.is_empty() { Spec::DialsIn.to_string() } else { target.to_owned() };
     scenario.target = Some(target);
-    let typed = crate::workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
+    let typed = espstress_workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
     go(scenario, &Typed(typed), common)
 }
 
@@ -189,7 +189,7 @@ impl Ready<'_> {
             twin: device.twin(),
             control_token: device.control_token.clone(),
         };
-        let outcome = engine::run(plan, &mut sink).map_err(|error| match error {
+        let outcome = espstress_engine::run(plan, &mut sink).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
             RunError::NotThere(_) => not_there(&device),
             RunError::Runtime(_) => Failed::environment(error),
@@ -199,7 +199,7 @@ impl Ready<'_> {
         drop(device);
         report.remarks.extend(instead);
         if nowhere {
-            report.capture = report::Capture::off(Some(NOWHERE.to_owned()));
+            report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
         add(&outcome, &mut report);
         if let Some(gates) = &gates {
@@ -210,7 +210,7 @@ impl Ready<'_> {
             log.finish(&report);
         }
         if let Some(path) = &common.output {
-            report::write_json(&report, path).map_err(Failed::environment)?;
+            espstress_report::write_json(&report, path).map_err(Failed::environment)?;
         }
         output::show(&report, &show(common)).map_err(Failed::environment)?;
         Ok(exit(outcome.ended, report.verdict))
@@ -248,7 +248,7 @@ fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Optio
 }
 
 fn writable(path: &Path) -> Result<(), Failed> {
-    report::check_writable(path).map_err(Failed::usage)
+    espstress_report::check_writable(path).map_err(Failed::usage)
 }
 
 fn bring_up(
@@ -417,8 +417,8 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
                 object.insert("name".into(), phase.name.clone().into());
                 object.insert("kind".into(), phase.workload.kind().into());
                 let start = match phase.start {
-                    engine::StartRule::AfterPrevious => "after-previous",
-                    engine::StartRule::WithPrevious => "with-previous",
+                    espstress_engine::StartRule::AfterPrevious => "after-previous",
+                    espstress_engine::StartRule::WithPrevious => "with-previous",
                 };
                 object.insert("start".into(), start.into());
             }

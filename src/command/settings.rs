@@ -1,8 +1,8 @@
 //! From layers to a plan's workloads: command line over file over default.
 
-use crate::engine::{PlannedPhase, StartRule};
-use crate::scenario::{PhaseSpec, Place, Scenario, ScenarioError, Setting, Start};
-use crate::workload::{KINDS, ParamError, Workload, kind};
+use espstress_engine::{PlannedPhase, StartRule};
+use espstress_scenario::{PhaseSpec, Place, Scenario, ScenarioError, Setting, Start};
+use espstress_workload::{KINDS, ParamError, Workload, kind};
 
 use super::Failed;
 

@@ -1,9 +1,9 @@
 //! What probes and telemetry came to, as sections of the report.
 
-use crate::report::{
+use espstress_report::{
     LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use crate::stats::{DeviceSeries, ProbeOutcome, ProbeStats};
+use espstress_stats::{DeviceSeries, ProbeOutcome, ProbeStats};
 
 /// Fills the report's sections.
 pub(super) fn fill(report: &mut Report, probes: &ProbeOutcome) {

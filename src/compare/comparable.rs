@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::Named;
 use super::figures::Groups;
-use crate::diagnose::FindingId;
-use crate::report::{Report, things};
-use crate::stats::significance::p_of_counts;
+use espstress_diagnose::FindingId;
+use espstress_report::{Report, things};
+use espstress_stats::significance::p_of_counts;
 
 /// Probability below which two sides are not limited alike.
 const ALIKE: f64 = 0.1;

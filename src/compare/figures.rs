@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::comparable::{host_limited, leaves_out_limited};
 use super::permutation::Logs;
 use super::shares::{Count, Counts, Group};
-use crate::event::{AnomalyClass, AnomalyId, Failure};
-use crate::report::{Report, Unit, Workload};
-use crate::stats::Phase;
+use espstress_event::{AnomalyClass, AnomalyId, Failure};
+use espstress_report::{Report, Unit, Workload};
+use espstress_stats::Phase;
 
 /// Fewest attempts of a group that show, without a failure and beside a dozen other shares, that one in a hundred
 /// would have been seen.

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Decision;
 use super::figures::Groups;
-use crate::diagnose::{FindingId, Severity};
-use crate::report::Report;
-use crate::stats::significance::p_of_counts;
+use espstress_diagnose::{FindingId, Severity};
+use espstress_report::Report;
+use espstress_stats::significance::p_of_counts;
 
 /// Chance that a finding seen in more runs is seen so by chance, below which it is not put down to that.
 const LEVEL: f64 = 0.01;
@@ -19,11 +19,11 @@ pub struct FindingRow {
     /// Which.
     pub id: FindingId,
     /// The worst that a run calls it. Only an error decides anything.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Base runs that have it.
-    pub base: u64,
+    pub(crate) base: u64,
     /// Base runs that looked for it.
-    pub base_of: u64,
+    pub(crate) base_of: u64,
     /// New runs that have it.
     pub new: u64,
     /// New runs that looked for it.
@@ -31,7 +31,7 @@ pub struct FindingRow {
     /// What it comes to.
     pub decision: Decision,
     /// Why that can't be told; null when it can.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl FindingRow {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Comparison, Decision, FindingRow, Row, Scale, percent};
-use crate::diagnose::Severity;
-use crate::report::{Style, human_figure, things};
+use espstress_diagnose::Severity;
+use espstress_report::{Style, human_figure, things};
 
 /// The page: every figure, with its interval and the smallest difference that would have been seen.
 #[must_use]
@@ -182,7 +182,7 @@ const fn code(decision: Decision) -> &'static str {
 
 fn paint(style: Style, code: &str, text: &str) -> String {
     match style.colour {
-        crate::report::Colour::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
-        crate::report::Colour::Plain => text.to_owned(),
+        espstress_report::Colour::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        espstress_report::Colour::Plain => text.to_owned(),
     }
 }

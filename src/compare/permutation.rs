@@ -24,7 +24,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::stats::significance::{p_of_z, rank_sum_of_samples};
+use espstress_stats::significance::{p_of_z, rank_sum_of_samples};
 
 /// Labellings that are drawn where there are more of them.
 pub(super) const DRAWS: usize = 2_000;

@@ -7,7 +7,7 @@
 
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 
-use crate::stats::significance::p_of_counts;
+use espstress_stats::significance::p_of_counts;
 
 /// Fewest degrees of freedom that tell whether failures come in bursts.
 const FEWEST_FREEDOM: usize = 3;

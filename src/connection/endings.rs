@@ -2,11 +2,11 @@
 
 use std::io;
 
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// What the connection was doing when the error came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Making the socket, or waiting for the handshake.
     Connect,
     /// Handing over the first byte of the first request: nothing has been asked yet.
@@ -19,7 +19,7 @@ pub enum Step {
 
 /// Names the failure that `error` is at `step`. Total: what is not known to be the device's is the host's.
 #[must_use]
-pub fn failure_of(step: Step, error: &io::Error) -> Failure {
+pub(crate) fn failure_of(step: Step, error: &io::Error) -> Failure {
     if let Some(host) = host_limit(error) {
         return host;
     }

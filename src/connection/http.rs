@@ -1,6 +1,6 @@
 //! Just enough HTTP/1.1 (RFC 9112) to know where a response ends and whether it is one.
 
-use crate::event::{Failure, FaultSeen, HttpFault};
+use espstress_event::{Failure, FaultSeen, HttpFault};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub const HEAD_LIMIT: usize = 16 * 1024;
@@ -157,12 +157,6 @@ impl Response {
     #[must_use]
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
-    }
-
-    /// Content-Length as declared.
-    #[must_use]
-    pub const fn declared(&self) -> Option<u64> {
-        self.declared
     }
 
     /// Takes the next bytes.

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::event::Intent;
+use espstress_event::Intent;
 
 /// How long a device may hold a connection whose peer vanished. Keep-alive of 10 s + 3 x 3 s meets it; one that takes
 /// longer keeps others out by its own fault, `half_open_not_reclaimed`.
@@ -55,7 +55,7 @@ impl Occupancy {
     /// Whether one more may be too many: beyond the capacity that the device states. Of one that states none, a single
     /// vanished connection may fill all that it has.
     #[must_use]
-    pub fn is_full(&self, capacity: Option<u32>, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, capacity: Option<u32>, now: Instant) -> bool {
         let mut vanished = self.vanished.borrow_mut();
         while vanished.front().is_some_and(|at| now.saturating_duration_since(*at) >= RECLAIM) {
             vanished.pop_front();

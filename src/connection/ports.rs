@@ -44,14 +44,9 @@ impl PortRange {
 
     /// How many ports it holds, 1 to 65,535.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a range holds at least one port")]
     pub const fn len(self) -> usize {
         (self.last - self.first) as usize + 1
-    }
-
-    /// Never: a range holds at least one port.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        false
     }
 }
 
@@ -88,7 +83,7 @@ impl std::fmt::Display for PortRange {
 
 /// How a port comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
+pub(crate) enum Release {
     /// The peer closed first, or a RST ended it: free at once.
     Free,
     /// This host closed first: free after its TIME_WAIT.
@@ -144,18 +139,12 @@ impl PortPool {
     }
 
     /// Gives a port back.
-    pub fn release(&mut self, port: u16, how: Release, now: Instant) {
+    pub(crate) fn release(&mut self, port: u16, how: Release, now: Instant) {
         match how {
             Release::Free => self.free.push_back(port),
             Release::TimeWait => self.waiting.push_back((now + TIME_WAIT, port)),
             Release::Never => {}
         }
-    }
-
-    /// Ports that can be taken without waiting.
-    #[must_use]
-    pub fn free(&self) -> usize {
-        self.free.len()
     }
 }
 

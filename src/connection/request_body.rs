@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Size, UnitError};
+use espstress_clock::{Size, UnitError};
 
 /// What a request carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl RequestBody {
     /// Its bytes.
     ///
     /// # Errors
-    /// [`BodyError`].
+    /// `BodyError`.
     pub fn bytes(&self) -> Result<Vec<u8>, BodyError> {
         let bytes = match self {
             Self::Size(Size(n)) if *n > Self::LONGEST => return Err(BodyError::TooLong),

@@ -41,7 +41,7 @@ impl From<io::Error> for SilenceError {
 /// # Errors
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
-pub fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub(crate) fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     // Classic BPF `ret #0`: keep no byte of any segment (BPF_RET | BPF_K).
     let drop_all = [socket2::SockFilter::new(0x06, 0, 0, 0)];
     Ok(SockRef::from(socket).attach_filter(&drop_all)?)
@@ -53,7 +53,7 @@ pub fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
 /// # Errors
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
-pub fn silence_but_for_resets<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub(crate) fn silence_but_for_resets<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     // On a TCP socket the filter's data begins with the TCP header, whose byte 13 holds the flags (RFC 9293, 3.1).
     let only_resets = [
         // ldb [13]
@@ -73,7 +73,7 @@ pub fn silence_but_for_resets<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
 /// # Errors
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
-pub fn unsilence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub(crate) fn unsilence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     Ok(SockRef::from(socket).detach_filter()?)
 }
 
@@ -83,7 +83,7 @@ pub fn unsilence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "TCP_REPAIR has no safe binding")]
-pub fn vanish<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub(crate) fn vanish<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     silence(socket)?;
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is borrowed and open for the call; the option value is a c_int that lives across it

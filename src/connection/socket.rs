@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
-use crate::clock::unix_ns;
-use crate::event::TcpSample;
-use crate::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
+use espstress_clock::unix_ns;
+use espstress_event::TcpSample;
+use espstress_event::{Ending, Failure, Intent, IntentBook, WorkloadId};
 
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
 /// sockets may sit on a few of them.
@@ -71,12 +71,6 @@ pub enum Refused {
 }
 
 impl Connector {
-    /// A connector to another port of the same device.
-    #[must_use]
-    pub fn to(&self, target: SocketAddr) -> Self {
-        Self { target, ..self.clone() }
-    }
-
     /// Opens a connection, noting `intent` on its port first.
     ///
     /// # Errors
@@ -395,7 +389,7 @@ impl Connection {
     /// Makes the close silent: neither FIN nor RST leaves the host, and the port is not used again.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn vanish(mut self) -> Result<(), silence::SilenceError> {
         if let Some(stream) = &self.stream {
             silence::vanish(stream)?;
@@ -407,7 +401,7 @@ impl Connection {
     /// From now on the host neither hears nor answers anything on this connection.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn silence(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::silence(stream),
@@ -418,7 +412,7 @@ impl Connection {
     /// As [`Connection::silence`], but the peer's RST still comes in, as a read reset.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn silence_but_for_resets(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::silence_but_for_resets(stream),
@@ -429,7 +423,7 @@ impl Connection {
     /// The host hears and answers again.
     ///
     /// # Errors
-    /// [`silence::SilenceError`], with what is missing.
+    /// `silence::SilenceError`, with what is missing.
     pub fn unsilence(&mut self) -> Result<(), silence::SilenceError> {
         match &self.stream {
             Some(stream) => silence::unsilence(stream),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::intervals::Intervals;
 use super::{AnomalyRow, ClosePolicy, Evidence, Finding, FindingId, WorkloadEvidence, WorkloadKind};
-use crate::event::{AnomalyId, Episode, Failure, FailureCounts};
+use espstress_event::{AnomalyId, Episode, Failure, FailureCounts};
 
 mod anomalies;
 mod scope;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AnomalyClass, AnomalyId, Direction, IntentBook, NotJudged};
+use espstress_event::{AnomalyClass, AnomalyId, Direction, IntentBook, NotJudged};
 
 /// All occurrences of one anomaly, of one class, in one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! What a workload asks for, as far as it decides what an answer means.
 
-use crate::clock::{Span, nanos};
+use espstress_clock::{Span, nanos};
 
 /// What a workload asks for. Read from its settings, which name it as scenarios do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 use super::facts::{of_program, silent_probes};
 use super::intervals::Intervals;
 use super::{Evidence, WorkloadEvidence};
-use crate::event::{Episode, Failure, FailureCounts};
+use espstress_event::{Episode, Failure, FailureCounts};
 
 /// A stretch in which nothing was served. Times are nanoseconds since the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! How the device ended connections, and which it did not end: what the findings tell programs and stacks apart by.
 
-use crate::event::{AnomalyId, Answered, Occurrence, RequestFate};
+use espstress_event::{AnomalyId, Answered, Occurrence, RequestFate};
 
 const SECOND: i64 = 1_000_000_000;
 

@@ -3,7 +3,7 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
-use crate::event::{
+use espstress_event::{
     EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged, Responses,
 };
 

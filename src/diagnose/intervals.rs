@@ -2,7 +2,7 @@
 
 use super::facts::unmade_silences;
 use super::{Evidence, Excuse, OutageCause, Recovery};
-use crate::event::{Episode, Failure, FailureCounts};
+use espstress_event::{Episode, Failure, FailureCounts};
 
 const SECOND: u64 = 1_000_000_000;
 

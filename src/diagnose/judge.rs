@@ -2,7 +2,9 @@
 //! the connection, and when the link was away. Silences stay open until the path's losses are known (`silences`).
 
 use super::anomalies::Intentions;
-use crate::event::{AnomalyClass, AnomalyId, AwayCause, Intent, IntentBook, IntentEntry, Occurrence, Shown};
+use espstress_event::{
+    AnomalyClass, AnomalyId, AwayCause, Intent, IntentBook, IntentEntry, Occurrence, Shown,
+};
 
 const SECOND: i64 = 1_000_000_000;
 

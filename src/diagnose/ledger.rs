@@ -6,7 +6,7 @@ use super::anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, I
 use super::ends::{Lingers, ResetCauses, Unserved};
 use super::judge::{self, Standing};
 use super::silences::{Moment, Moments, Untold, Verdicts, Weather};
-use crate::event::{AnomalyClass, AnomalyId, Direction, NotJudged, Occurrence, Shown, WorkloadId};
+use espstress_event::{AnomalyClass, AnomalyId, Direction, NotJudged, Occurrence, Shown, WorkloadId};
 
 const EXAMPLES: usize = 5;
 const PROBE: &str = "probe";
@@ -283,13 +283,13 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Answered, AwayCause, AwaySpell, Intent, IntentBook, Losses, PathWindow};
+    use espstress_event::{Answered, AwayCause, AwaySpell, Intent, IntentBook, Losses, PathWindow};
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_700_000_000 * SECOND;
 
     fn occurrence(id: AnomalyId, shows: Shown) -> Occurrence {
-        Occurrence::lone(id, shows, START + 2 * SECOND)
+        crate::lone::lone(id, shows, START + 2 * SECOND)
     }
 
     fn ledger() -> Ledger {

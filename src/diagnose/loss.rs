@@ -7,24 +7,24 @@
 
 use statrs::distribution::{ContinuousCDF, DiscreteCDF, Normal, Poisson};
 
-use crate::event::{AnomalyClass, Losses};
+use espstress_event::{AnomalyClass, Losses};
 
 /// What makes the bounds and the verdicts; each has a test that moves it and sees a verdict change.
 pub(super) mod constants {
     /// How sure the upper bound of a rate is. Of a thousand links as good as it says, one is worse.
-    pub(in crate::diagnose) const CONFIDENCE: f64 = 0.999;
+    pub(crate) const CONFIDENCE: f64 = 0.999;
     /// What chance brings about so often or more is the path's doing (the design's figure).
-    pub(in crate::diagnose) const PATH: f64 = 1e-3;
+    pub(crate) const PATH: f64 = 1e-3;
     /// What chance brings about so seldom or less is the device's doing (the design's figure).
-    pub(in crate::diagnose) const DEVICE: f64 = 1e-6;
+    pub(crate) const DEVICE: f64 = 1e-6;
     /// What is assumed of a path before anything is seen: that it lost one of so many segments, as a crowded channel does
     /// (`busy` loses one in two hundred). A few hundred segments outweigh it.
-    pub(in crate::diagnose) const ASSUMED: (u64, u64) = (1, 300);
+    pub(crate) const ASSUMED: (u64, u64) = (1, 300);
     /// What a good link loses at most: the link models `clean` and `home` stay below half of it.
-    pub(in crate::diagnose) const GOOD: f64 = 0.005;
+    pub(crate) const GOOD: f64 = 0.005;
     /// Further losses of the next copy, and losses, that are assumed before any is seen: bursts of 1.3 frames on average,
     /// between single losses and those of the link model `lossy` (1.5). What is seen soon outweighs it.
-    pub(in crate::diagnose) const AGAIN: (f64, f64) = (1.0, 4.0);
+    pub(crate) const AGAIN: (f64, f64) = (1.0, 4.0);
 }
 
 /// The highest rate of loss that fits what was seen and what is assumed, 0 to 1.

@@ -4,7 +4,7 @@
 //! loss and from how often there was an occasion ([`loss`](super::loss)). What was silent at one moment counts once,
 //! however many connections it met: one burst of the path may be all there is to it.
 
-use crate::event::{AnomalyClass, AnomalyId, Losses, PathWindow};
+use espstress_event::{AnomalyClass, AnomalyId, Losses, PathWindow};
 
 use super::loss;
 

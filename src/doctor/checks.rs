@@ -4,11 +4,11 @@ use super::hold::HoldSeen;
 use super::measured::Measured;
 use super::names;
 use super::ports::{PortSeen, State};
-use crate::diagnose::words::{bytes, things, time};
-use crate::diagnose::{Check, FindingId, Mark};
-use crate::engine::{Packets, Seen, WorkloadOutcome};
-use crate::event::{AnomalyClass, AnomalyId, Ending, Failure};
-use crate::stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
+use espstress_diagnose::words::{bytes, things, time};
+use espstress_diagnose::{Check, FindingId, Mark};
+use espstress_engine::{Packets, Seen, WorkloadOutcome};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure};
+use espstress_stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
 
 /// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
 /// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
@@ -82,7 +82,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn found(&self, id: FindingId) -> Option<&'a crate::diagnose::Finding> {
+    fn found(&self, id: FindingId) -> Option<&'a espstress_diagnose::Finding> {
         self.measured.findings.iter().find(|finding| finding.id == id)
     }
 

@@ -4,9 +4,9 @@ use super::hold::HoldSeen;
 use super::measured::Measured;
 use super::names;
 use super::ports::PortSeen;
-use crate::diagnose::Deeds;
-use crate::engine::{Packets, WorkloadOutcome};
-use crate::stats::{Phase, ProbeStats};
+use espstress_diagnose::Deeds;
+use espstress_engine::{Packets, WorkloadOutcome};
+use espstress_stats::{Phase, ProbeStats};
 
 pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Deeds {
     let mut done = Deeds::default();
@@ -53,7 +53,7 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
 
 /// Attempts that ended before anything could be asked.
 fn not_connected(workload: &WorkloadOutcome) -> u64 {
-    use crate::event::Failure as F;
+    use espstress_event::Failure as F;
     let failures = &workload.stats.failures;
     let names = [F::ConnectTimeout, F::ConnectRefused, F::ConnectReset, F::ConnectUnreachable];
     names.iter().map(|name| failures.get(*name)).sum::<u64>() + failures.of_host()

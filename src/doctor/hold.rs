@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::clock::{Span, nanos};
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connection, HostClosed, Refused, Timeouts};
-use crate::event::{Expected, Failure, Intent};
-use crate::stats::Phase;
-use crate::workload::{Context, Workload};
+use espstress_clock::{Span, nanos};
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connection, HostClosed, Refused, Timeouts};
+use espstress_event::{Expected, Failure, Intent};
+use espstress_stats::Phase;
+use espstress_workload::{Context, Workload};
 
 /// Longest wait for each step.
 const LIMIT: Duration = Duration::from_secs(1);

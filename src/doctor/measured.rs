@@ -1,8 +1,8 @@
 //! What there is to examine: all of a run that is over, or what the workloads that have ended came to.
 
-use crate::diagnose::{AccountRow, Finding};
-use crate::engine::{Outcome, Packets, WorkloadOutcome};
-use crate::stats::ProbeOutcome;
+use espstress_diagnose::{AccountRow, Finding};
+use espstress_engine::{Outcome, Packets, WorkloadOutcome};
+use espstress_stats::ProbeOutcome;
 
 /// What was measured.
 pub(super) struct Measured<'a> {

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::event::Expected;
-use crate::stats::Phase;
-use crate::workload::{Context, Workload};
+use espstress_event::Expected;
+use espstress_stats::Phase;
+use espstress_workload::{Context, Workload};
 
 /// A workload with a limit. Attempts that are under way when it is reached are not counted.
 pub(super) struct Limited {

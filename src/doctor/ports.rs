@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::connection::{HostClosed, Refused, Timeouts};
-use crate::event::{Endpoints, Expected, Failure, Intent};
-use crate::stats::Phase;
-use crate::workload::{Context, Workload};
+use espstress_connection::{HostClosed, Refused, Timeouts};
+use espstress_event::{Endpoints, Expected, Failure, Intent};
+use espstress_stats::Phase;
+use espstress_workload::{Context, Workload};
 
 /// Longest wait at each port.
 const LIMIT: Duration = Duration::from_secs(1);

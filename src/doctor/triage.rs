@@ -1,8 +1,8 @@
 //! Which phases are still of use, given what the earlier ones came to.
 
-use crate::engine::{PlannedPhase, WorkloadOutcome};
-use crate::event::Failure;
-use crate::stats::LimitReached;
+use espstress_engine::{PlannedPhase, WorkloadOutcome};
+use espstress_event::Failure;
+use espstress_stats::LimitReached;
 
 use super::names;
 
@@ -98,9 +98,9 @@ fn turned_away(outcome: &WorkloadOutcome) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::plan;
-    use crate::event::Endpoints;
-    use crate::stats::{Phase, Recorder};
+    use crate::plan;
+    use espstress_event::Endpoints;
+    use espstress_stats::{Phase, Recorder};
 
     const SECOND: u64 = 1_000_000_000;
 

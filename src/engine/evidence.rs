@@ -2,17 +2,17 @@
 //! side. Nothing is judged here.
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
-use crate::diagnose::{
-    self, AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
+use espstress_diagnose::{
+    AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
     Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
     OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
     Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld,
     TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
-use crate::event::{DeviceSample, Losses};
-use crate::observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
-use crate::stats::{
-    self, DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
+use espstress_event::{DeviceSample, Losses};
+use espstress_observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
+use espstress_stats::{
+    DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
     ProbeStats, Reading, ReclaimEvidence, SilencedConnection, Stage, Trend,
 };
 
@@ -147,7 +147,7 @@ fn quantiles(latency: &Latency) -> Option<Quantiles> {
 }
 
 fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
-    let client = |a: &stats::Availability| Availability { attempts: a.attempts, served: a.served };
+    let client = |a: &espstress_stats::Availability| Availability { attempts: a.attempts, served: a.served };
     let served = of.connections.iter().filter(|c| c.stage == Stage::Served);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     HalfOpenEvidence {
@@ -193,7 +193,7 @@ fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
     }
 }
 
-fn outage(of: &stats::OutageRow, quiet_ns: u64, end_ns: u64) -> OutageRowEvidence {
+fn outage(of: &espstress_stats::OutageRow, quiet_ns: u64, end_ns: u64) -> OutageRowEvidence {
     let recovery = match (of.recovery_ns(), of.gave_up_ns, of.end_ns()) {
         (Some(took), _, _) => Recovery::After(took),
         // As long as the host itself kept quiet, nothing could come back. An outage without an end is none that
@@ -288,9 +288,9 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
             silences: stats
                 .silences
                 .iter()
-                .map(|s| diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
+                .map(|s| espstress_diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
                 .collect(),
-            full_size: stats.full_size.map(|full| diagnose::FullSize {
+            full_size: stats.full_size.map(|full| espstress_diagnose::FullSize {
                 bytes: full.bytes,
                 sent: full.sent,
                 answered: full.answered,
@@ -434,8 +434,8 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn recovery(change: impl FnOnce(&mut stats::OutageRow)) -> Recovery {
-        let mut row = stats::OutageRow::new(1, OutageOrigin::Made);
+    fn recovery(change: impl FnOnce(&mut espstress_stats::OutageRow)) -> Recovery {
+        let mut row = espstress_stats::OutageRow::new(1, OutageOrigin::Made);
         (row.made_start_ns, row.made_end_ns) = (Some(S), Some(3 * S));
         change(&mut row);
         outage(&row, 5 * S, 90 * S).recovery
@@ -450,8 +450,8 @@ mod tests {
 
     #[test]
     fn a_device_that_dials_in_is_away_until_it_dials_in() {
-        let dialled = |change: fn(&mut stats::OutageRow)| {
-            let mut row = stats::OutageRow::new(1, OutageOrigin::Natural);
+        let dialled = |change: fn(&mut espstress_stats::OutageRow)| {
+            let mut row = espstress_stats::OutageRow::new(1, OutageOrigin::Natural);
             (row.device, row.seen_start_ns) = (Some(1), Some(10 * S));
             change(&mut row);
             outage(&row, 3 * S, 40 * S)
@@ -468,7 +468,8 @@ mod tests {
     #[test]
     fn no_recovery_is_judged_where_the_host_kept_quiet_or_the_outage_went_on() {
         assert_eq!(recovery(|row| row.gave_up_ns = Some(7 * S)), Recovery::CutOff);
-        let unended = |row: &mut stats::OutageRow| (row.made_end_ns, row.gave_up_ns) = (None, Some(63 * S));
+        let unended =
+            |row: &mut espstress_stats::OutageRow| (row.made_end_ns, row.gave_up_ns) = (None, Some(63 * S));
         assert_eq!(recovery(unended), Recovery::CutOff);
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::plan::WorkloadOutcome;
-use crate::event::{Failure, FailureCounts};
-use crate::probe::Prober;
-use crate::stats::{ProbeStats, Recorder};
-use crate::workload::Stop;
+use espstress_event::{Failure, FailureCounts};
+use espstress_probe::Prober;
+use espstress_stats::{ProbeStats, Recorder};
+use espstress_workload::Stop;
 
 /// How long a device that answers nothing is asked.
 const LONGEST: Duration = Duration::from_secs(5);

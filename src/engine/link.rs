@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::plan::{LinkCause, LinkSpell, Plan};
-use crate::clock::Clock;
-use crate::event::{AwayCause, AwaySpell};
+use espstress_clock::Clock;
+use espstress_event::{AwayCause, AwaySpell};
 #[cfg(target_os = "linux")]
-use crate::target::twin::Twin;
+use espstress_target::twin::Twin;
 
 /// How old an account of the link may be.
 #[cfg(target_os = "linux")]

@@ -10,13 +10,13 @@ use tokio::task::LocalSet;
 use super::first_look;
 use super::plan::{Course, EveryPhase, Plan, PlannedPhase, Probing, RunError, StartRule, WorkloadOutcome};
 use super::stalls::Stalls;
-use crate::clock::Clock;
-use crate::connection::{Occupancy, PortPool};
-use crate::diagnose::HostEvidence;
-use crate::event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
-use crate::probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
-use crate::stats::{ProbeOutcome, Recorder};
-use crate::workload::{Context, Notices, OutageMaker, Silencer, Stop};
+use espstress_clock::Clock;
+use espstress_connection::{Occupancy, PortPool};
+use espstress_diagnose::HostEvidence;
+use espstress_event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
+use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
+use espstress_stats::{ProbeOutcome, Recorder};
+use espstress_workload::{Context, Notices, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);

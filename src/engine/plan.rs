@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::watch::WatchPlan;
-use crate::clock::Clock;
-use crate::connection::PortRange;
-use crate::diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use crate::event::{Endpoints, Examination, Failure};
-use crate::observe::WireSummary;
-use crate::stats::{ProbeOutcome, WorkloadStats};
+use espstress_connection::PortRange;
+use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
+use espstress_event::{Endpoints, Examination, Failure};
+use espstress_observe::WireSummary;
+use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
-use crate::target::twin::Twin;
-use crate::workload::Workload;
+use espstress_target::twin::Twin;
+use espstress_workload::Workload;
 
 /// When a phase begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,11 +160,11 @@ pub struct Seen {
     /// The anomalies.
     pub anomalies: Vec<AnomalyRow>,
     /// What the device's RSTs answered.
-    pub resets: ResetCauses,
+    pub(crate) resets: ResetCauses,
     /// Connections that the device ended before any byte of a response, by workload.
-    pub unserved: BTreeMap<String, Unserved>,
+    pub(crate) unserved: BTreeMap<String, Unserved>,
     /// Connections that lingered after the host's FIN, by workload.
-    pub lingers: BTreeMap<String, Lingers>,
+    pub(crate) lingers: BTreeMap<String, Lingers>,
     /// Anomalies of the device that are in the counts and were not told one by one.
     pub untold: u64,
     /// Everything else.
@@ -232,8 +231,6 @@ pub enum LinkCause {
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The run's time axis.
-    pub clock: Clock,
     /// Wall time of its start.
     pub started: SystemTime,
     /// Its length, nanoseconds.

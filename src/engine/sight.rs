@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use super::plan::Seen;
 use super::weigh::Watched;
-use crate::diagnose::{Classed, Intentions, Ledger, Weather};
-use crate::event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig, Turn};
-use crate::wire;
+use espstress_diagnose::{Classed, Intentions, Ledger, Weather};
+use espstress_event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
+use espstress_observe::{DeviceEnds, Observer, ObserverConfig, Turn};
 
 /// What surrounds the packets: hears of each occurrence, and knows the link where it is a modelled one.
 pub trait Surroundings {
@@ -31,7 +30,7 @@ impl Surroundings for () {}
 
 /// What a run's packets come to.
 ///
-/// Call [`frame`](Self::frame) for each frame in the order of capture, [`gap`](Self::gap) where some are missing,
+/// Call [`frame`](Self::frame) for each frame in the order of capture, `gap` where some are missing,
 /// [`advance`](Self::advance) as time passes, and [`finish`](Self::finish) once. All times are nanoseconds since the
 /// Unix epoch.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl Sight {
 
     /// The device dials this port of the host's as well.
     #[must_use]
-    pub fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
+    pub(crate) fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
         if let Some(port) = port {
             self.observer.device_dials(port);
         }
@@ -78,7 +77,7 @@ impl Sight {
     pub fn frame(
         &mut self,
         at_ns: i64,
-        link: wire::Link,
+        link: espstress_wire::Link,
         captured: &[u8],
         original_len: usize,
         around: &mut impl Surroundings,
@@ -96,7 +95,7 @@ impl Sight {
     }
 
     /// The capture missed frames here.
-    pub fn gap(&mut self) {
+    pub(crate) fn gap(&mut self) {
         self.observer.gap();
     }
 

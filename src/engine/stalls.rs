@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinHandle;
 
-use crate::clock::{Clock, STALL, nanos};
-use crate::diagnose::{HostEvidence, Stalls as Sums, StoodStill};
+use espstress_clock::{Clock, STALL, nanos};
+use espstress_diagnose::{HostEvidence, Stalls as Sums, StoodStill};
 
 /// How long the task sleeps.
 const STEP: Duration = Duration::from_millis(20);

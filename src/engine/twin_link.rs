@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::plan::{LinkCause, LinkSpell};
-use crate::clock::Clock;
-use crate::target::twin::link::OutageCause;
-use crate::target::twin::{OutageRecord, Twin};
-use crate::workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
+use espstress_clock::Clock;
+use espstress_target::twin::link::OutageCause;
+use espstress_target::twin::{OutageRecord, Twin};
+use espstress_workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
 
 /// How long the twin may take to say that an outage has begun.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -10,14 +10,13 @@ use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use super::sight::{Sight, Surroundings};
 use super::weigh::Watched;
-use crate::clock::{Clock, unix_ns};
-use crate::diagnose::Classed;
-use crate::event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
-use crate::observe::capture::{
+use espstress_clock::{Clock, unix_ns};
+use espstress_diagnose::Classed;
+use espstress_event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
+use espstress_observe::capture::{
     Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
 };
-use crate::observe::file::{Writer, WriterConfig};
-use crate::wire;
+use espstress_observe::file::{Writer, WriterConfig};
 
 /// How long one look at the ring waits: the thread's other duties have to be done that often.
 const LOOK: Duration = Duration::from_millis(50);
@@ -234,17 +233,17 @@ fn complete_until() -> i64 {
     unix_ns() - held
 }
 
-const fn link_of(frame: &Frame<'_>) -> wire::Link {
-    if frame.link == LINKTYPE_RAW { wire::Link::Raw } else { wire::Link::Ethernet }
+const fn link_of(frame: &Frame<'_>) -> espstress_wire::Link {
+    if frame.link == LINKTYPE_RAW { espstress_wire::Link::Raw } else { espstress_wire::Link::Ethernet }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{AnomalyId, Shown};
+    use espstress_event::{AnomalyId, Shown};
 
     fn occurrence(at_ns: i64) -> Occurrence {
-        Occurrence::lone(AnomalyId::AbortiveClose, Shown::Unprompted, at_ns)
+        crate::lone::lone(AnomalyId::AbortiveClose, Shown::Unprompted, at_ns)
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What the packets showed, weighed with what the probes heard meanwhile.
 
 use super::plan::Seen;
-use crate::diagnose::{Absent, Ledger, Weather};
-use crate::event::{Losses, Silence};
-use crate::observe::WireSummary;
-use crate::stats::{ProbeOutcome, ProbeStats};
+use espstress_diagnose::{Absent, Ledger, Weather};
+use espstress_event::{Losses, Silence};
+use espstress_observe::WireSummary;
+use espstress_stats::{ProbeOutcome, ProbeStats};
 
 /// Packets that have been looked at; whose doing silences are is not yet said.
 #[derive(Debug)]

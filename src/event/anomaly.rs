@@ -222,35 +222,6 @@ pub struct Occurrence {
     pub remark: Option<&'static str>,
 }
 
-#[cfg(test)]
-impl Occurrence {
-    /// One that shows nothing else, on a connection of the local network.
-    pub(crate) fn lone(id: AnomalyId, shows: Shown, at_ns: i64) -> Self {
-        Self {
-            id,
-            shows,
-            connection: ConnectionKey {
-                host: ([192, 168, 4, 1], 40_000).into(),
-                device: ([192, 168, 4, 91], 80).into(),
-                isn: Some(1),
-            },
-            direction: Direction::FromDevice,
-            at_ns,
-            nth: 1,
-            answers: None,
-            after_fin_ns: None,
-            request: None,
-            copies: None,
-            unanswered_ns: None,
-            after_absence: false,
-            forgotten: false,
-            lasted_ns: 0,
-            packets: Vec::new(),
-            remark: None,
-        }
-    }
-}
-
 /// A rule that could not be judged, and why: never to be read as absence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NotJudged {

@@ -197,7 +197,7 @@ fn sum(a: &Recorded, b: &Recorded) -> Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Expected, OutageOrigin, OutageRow, SectionCourse, Stage};
+    use crate::{Expected, OutageOrigin, OutageRow, SectionCourse, Stage};
 
     fn interval(workload: &str, second: u64) -> Event {
         let progress = PhaseProgress {

@@ -135,20 +135,6 @@ pub enum LimitReached {
     Stopped,
 }
 
-impl LimitReached {
-    /// The name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotSearched => "not_searched",
-            Self::Device => "device",
-            Self::Setting => "setting",
-            Self::Host => "host",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
 /// Whether the silent connections kept others out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exhaustion {

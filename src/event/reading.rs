@@ -42,23 +42,6 @@ impl Reading {
         Self::FinWait,
     ];
 
-    /// The name in reports, unit included.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::HeapFree => "heap_free_bytes",
-            Self::HeapMinFree => "heap_min_free_bytes",
-            Self::HeapLargestBlock => "heap_largest_block_bytes",
-            Self::SocketsUsed => "sockets_used",
-            Self::Rssi => "wifi_rssi_dbm",
-            Self::Disconnects => "wifi_disconnects",
-            Self::TimeWait => "tcp_time_wait",
-            Self::Established => "tcp_established",
-            Self::CloseWait => "tcp_close_wait",
-            Self::FinWait => "tcp_fin_wait",
-        }
-    }
-
     /// Its value in a telemetry; `None` where the device does not have it.
     #[must_use]
     pub fn of(self, telemetry: &Telemetry) -> Option<f64> {

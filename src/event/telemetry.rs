@@ -73,15 +73,15 @@ pub struct Telemetry {
 #[serde(default)]
 pub struct ServiceCounters {
     /// Connections open now.
-    pub open: u32,
+    pub(crate) open: u32,
     /// Connections accepted since start.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Requests served since start.
-    pub served: u64,
+    pub(crate) served: u64,
     /// Connections that were forgotten and stay occupied.
-    pub leaked: u32,
+    pub(crate) leaked: u32,
     /// Errors since start, by name; those that did not occur are not here.
-    pub errors: BTreeMap<String, u64>,
+    pub(crate) errors: BTreeMap<String, u64>,
 }
 
 impl Telemetry {

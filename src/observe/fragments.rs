@@ -4,7 +4,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::wire::{Fragment, Segment};
+use espstress_wire::{Fragment, Segment};
 
 use super::flow::SECOND;
 
@@ -92,7 +92,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Link, NotSegment, decode};
+    use espstress_wire::{Link, NotSegment, decode};
     use proptest::prelude::*;
 
     /// A part of a packet of 192.168.4.91 with a TCP header of 20 bytes.

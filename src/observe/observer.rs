@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
-use crate::wire::{self, Flags, Link, NotSegment, Segment};
+use espstress_event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
+use espstress_wire::{Flags, Link, NotSegment, Segment};
 
 use super::flow::{
     Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, Place, SECOND, Second, Stage,
@@ -97,7 +97,7 @@ impl Observer {
             quiet: Quiet::default(),
             program: Quiet::default(),
             resets: Resets::default(),
-            examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()], each: config.examples },
+            examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()] },
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
             source: config.source,
@@ -126,7 +126,7 @@ impl Observer {
         sink: &mut impl FnMut(Occurrence),
     ) {
         let number = self.summary.packets + 1;
-        self.decoded(at_ns, number, &wire::decode(link, captured, original_len), sink);
+        self.decoded(at_ns, number, &espstress_wire::decode(link, captured, original_len), sink);
     }
 
     /// The same for a frame that was taken apart already; `number` is its place in the capture, from 1.
@@ -193,12 +193,6 @@ impl Observer {
     #[must_use]
     pub const fn packets(&self) -> u64 {
         self.summary.packets
-    }
-
-    /// Wants examples with packets anew, as at the beginning of a workload: those before were other
-    /// workloads' or turned out to be provoked.
-    pub fn renew_examples(&mut self) {
-        self.examples.left = [[self.examples.each; 3]; AnomalyId::ALL.len()];
     }
 
     /// Whether every connection that `of_interest` names has both FINs acknowledged or a RST, and the time in
@@ -572,7 +566,6 @@ fn shows_lost_reset(o: &Occurrence) -> bool {
 #[derive(Debug)]
 struct Examples {
     left: [[u32; 3]; AnomalyId::ALL.len()],
-    each: u32,
 }
 
 impl Examples {

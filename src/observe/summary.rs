@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::event::{AnomalyId, NotJudged, PathWindow};
-use crate::wire::Unread;
+use espstress_event::{AnomalyId, NotJudged, PathWindow};
+use espstress_wire::Unread;
 
 use super::rules::{Obstacle, Source};
 
@@ -18,7 +18,7 @@ pub struct PathFigures {
     pub retransmissions: u64,
     /// Segments that repeated payload sooner than a round trip although it had arrived and was acknowledged; not among
     /// the retransmissions, since they show nothing of the path.
-    pub spurious: u64,
+    pub(crate) spurious: u64,
     /// Of the retransmissions, repetitions of payload that had arrived: the other side acknowledged at once and with nothing
     /// else, as a stack does that has the bytes already (RFC 9293, 3.10.7.4). A sender whose time-out is
     /// shorter than the receiver's delay of acknowledgements repeats so on a perfect path.
@@ -29,20 +29,20 @@ pub struct PathFigures {
     /// Segments that had been overtaken.
     pub out_of_order: u64,
     /// Packets that the path copied, as far as their IPv4 identification shows it.
-    pub path_copies: u64,
+    pub(crate) path_copies: u64,
 }
 
 /// Round trips from the host's segments to the device's acknowledgements, as captured on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RttFigures {
+pub(crate) struct RttFigures {
     /// Least, nanoseconds.
-    pub min_ns: i64,
+    pub(crate) min_ns: i64,
     /// Mean, nanoseconds.
-    pub mean_ns: i64,
+    pub(crate) mean_ns: i64,
     /// Greatest, nanoseconds.
-    pub max_ns: i64,
+    pub(crate) max_ns: i64,
     /// How many were measured.
-    pub samples: u64,
+    pub(crate) samples: u64,
 }
 
 /// Keep-alive probes of the device's.
@@ -99,7 +99,7 @@ pub struct QuietSpell {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSummary {
     /// Frames looked at.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Of those, TCP segments to or from the device.
     pub tcp_packets: u64,
     /// Of those, the ones that the device sent.
@@ -123,7 +123,7 @@ pub struct WireSummary {
     /// Segments that belonged to no connection that is known.
     pub strays: u64,
     /// Connections that had ended and were forgotten, to make room or after five minutes.
-    pub evicted_settled: u64,
+    pub(crate) evicted_settled: u64,
     /// Connections that had not ended and were forgotten to make room: what came of them is not judged.
     pub evicted_live: u64,
     /// How often the capture said that it had dropped packets.
@@ -137,7 +137,7 @@ pub struct WireSummary {
     /// Rules that could not be judged.
     pub not_judged: Vec<NotJudged>,
     /// Round trips; `None` where none could be measured.
-    pub rtt: Option<RttFigures>,
+    pub(crate) rtt: Option<RttFigures>,
     /// Keep-alive probes of the device's.
     pub keep_alive: KeepAliveFigures,
     /// Connections that the host reset.
@@ -154,33 +154,13 @@ pub struct WireSummary {
     /// Small segments that waited for an acknowledgement.
     pub ack_waits: AckWaits,
     /// SYNs of the host that were sent again.
-    pub syn_repetitions: u64,
+    pub(crate) syn_repetitions: u64,
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.
     pub quiet: Vec<QuietSpell>,
     /// When the host asked and the device answered nothing for a second or more; the last of them.
     pub absences: Vec<QuietSpell>,
     /// When the device's program sent nothing new, neither payload nor a FIN; as above.
     pub idle: Vec<QuietSpell>,
-}
-
-impl WireSummary {
-    /// Estimated share of segments with payload that the path lost on the way to the device: those that the
-    /// host had to send again. Too high where the host repeats too early. `None` where none were sent.
-    #[must_use]
-    pub fn loss_to_device(&self) -> Option<f64> {
-        share(self.from_host.retransmissions, self.from_host.data_segments)
-    }
-
-    /// Estimated share of segments with payload that the path lost on the way from the device: holes that
-    /// were filled late. `None` where none were sent.
-    #[must_use]
-    pub fn loss_from_device(&self) -> Option<f64> {
-        share(self.from_device.late_fills, self.from_device.data_segments)
-    }
-}
-
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Sum and extremes of round trips.

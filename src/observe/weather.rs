@@ -1,7 +1,7 @@
 //! What a segment shows of the path: that it was an occasion to be lost, or that something was lost.
 
-use crate::event::{Direction, Losses, PathWindow};
-use crate::wire::Segment;
+use espstress_event::{Direction, Losses, PathWindow};
+use espstress_wire::Segment;
 
 use super::flow::{Acks, Facts, FinCopy, Flow, Kind, MILLISECOND, Place, Repetition, after, before};
 

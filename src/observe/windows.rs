@@ -1,6 +1,6 @@
 //! Losses and occasions, window by window: what the path did at the time of a silence.
 
-use crate::event::PathWindow;
+use espstress_event::PathWindow;
 
 use super::flow::SECOND;
 

@@ -9,8 +9,8 @@ use tokio::net::UdpSocket;
 
 use super::pending::{Answer, Pending};
 use super::{ProbeConfig, Shared, begin, no, with};
-use crate::clock::{Clock, nanos};
-use crate::stats::ProbeStats;
+use espstress_clock::{Clock, nanos};
+use espstress_stats::ProbeStats;
 
 /// ICMP header and payload.
 const LENGTH: usize = 8 + 24;
@@ -33,7 +33,7 @@ pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, s
             return;
         }
     };
-    begin(&stats, echo.by, clock, interval, config.timeout);
+    begin(&stats, clock, interval, config.timeout);
     let mut pending = Pending::default();
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -104,7 +104,6 @@ pub(super) async fn full_size(config: ProbeConfig, interval: Duration, stats: Sh
 /// A socket for echo requests to one address.
 struct Echo {
     socket: UdpSocket,
-    by: &'static str,
     kind: Kind,
     v6: bool,
     identifier: u16,
@@ -135,9 +134,9 @@ impl Echo {
     fn of(target: IpAddr, source: Option<IpAddr>, kind: Kind) -> io::Result<Self> {
         let target = SocketAddr::new(target, 0);
         let protocol = if target.is_ipv6() { Protocol::ICMPV6 } else { Protocol::ICMPV4 };
-        let (socket_type, by) = match kind {
-            Kind::Datagram => (Type::DGRAM, "icmp datagram socket"),
-            Kind::Raw => (Type::RAW, "raw icmp socket"),
+        let socket_type = match kind {
+            Kind::Datagram => Type::DGRAM,
+            Kind::Raw => Type::RAW,
         };
         let socket =
             Socket::new(Domain::for_address(target), socket_type.nonblocking().cloexec(), Some(protocol))?;
@@ -146,7 +145,7 @@ impl Echo {
         }
         socket.connect(&target.into())?;
         let identifier = std::process::id() as u16;
-        Ok(Self { socket: UdpSocket::from_std(socket.into())?, by, kind, v6: target.is_ipv6(), identifier })
+        Ok(Self { socket: UdpSocket::from_std(socket.into())?, kind, v6: target.is_ipv6(), identifier })
     }
 
     /// The largest IPv4 packet that the interface to this address carries, up to Ethernet's; `None` where the system does

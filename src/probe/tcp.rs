@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::{ProbeConfig, ProbeContext, Shared, begin, with};
-use crate::clock::nanos;
-use crate::connection::{HostClosed, Refused};
-use crate::stats::ProbeStats;
+use espstress_clock::nanos;
+use espstress_connection::{HostClosed, Refused};
+use espstress_stats::ProbeStats;
 
 /// Longest wait for the device's FIN.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) async fn run(
     context: ProbeContext,
     stats: Shared<ProbeStats>,
 ) {
-    begin(&stats, "tcp connect", context.clock, interval, config.timeout);
+    begin(&stats, context.clock, interval, config.timeout);
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut under_way = JoinSet::new();

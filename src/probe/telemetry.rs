@@ -11,11 +11,11 @@ use tokio::time::Interval;
 
 use super::pending::{Answer, Pending};
 use super::{ProbeConfig, ProbeContext, Shared, begin, no, with};
-use crate::clock::{Clock, nanos};
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connector, HostClosed, Refused};
-use crate::event::{DeviceSample, Failure, Intent, Telemetry};
-use crate::stats::{DeviceSeries, ProbeStats};
+use espstress_clock::{Clock, nanos};
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connector, HostClosed, Refused};
+use espstress_event::{DeviceSample, Failure, Intent, Telemetry};
+use espstress_stats::{DeviceSeries, ProbeStats};
 
 /// Longest answer over HTTP that is read, head included.
 const MOST_BYTES: usize = 64 * 1024;
@@ -46,7 +46,7 @@ pub(super) async fn by_udp(
         *stats.borrow_mut() = no(&format!("no way to {target}: {error}"));
         return;
     }
-    begin(&stats, "udp", clock, interval, config.timeout);
+    begin(&stats, clock, interval, config.timeout);
     let mut pending = Pending::default();
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -119,7 +119,7 @@ pub(super) async fn by_http(
 ) {
     let clock = context.clock;
     let connector = context.connector(target, &config);
-    begin(&stats, "http", clock, interval, config.timeout);
+    begin(&stats, clock, interval, config.timeout);
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::log_lines::{CaptureAsked, ExaminedLine, HalfOpenLine, SilencedLine};
 use super::{Availability, Capture, CaptureStatus, HalfOpenFigures, SilencedConnection};
-use crate::event::{Examination, LimitReached, SectionCourse, Stage};
+use espstress_event::{Examination, LimitReached, SectionCourse, Stage};
 
 /// What a run that cannot look at packets says of it, by its beginning.
 pub(super) const NO_PACKETS: &str = "packets are not looked at: ";
@@ -149,7 +149,7 @@ const fn is_count(n: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ReclaimEvidence;
+    use espstress_event::ReclaimEvidence;
 
     fn connection(number: u64, reclaimed_after_s: Option<f64>) -> SilencedConnection {
         SilencedConnection {

@@ -50,7 +50,7 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Latency;
+    use espstress_stats::Latency;
 
     #[test]
     fn cells_hold_every_value_once() {

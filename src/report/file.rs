@@ -67,9 +67,9 @@ pub enum ReadError {
 #[error("cannot write {}: {reason}; give another path to -o", path.display())]
 pub struct WriteError {
     /// Which file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What the system said.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The report's JSON Schema.
@@ -206,7 +206,7 @@ fn failed(path: &Path, reason: impl ToString) -> WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Target, TargetKind};
+    use crate::{Target, TargetKind};
 
     fn report() -> Report {
         Report::new(Target::new("127.0.0.1", TargetKind::Sim), serde_json::json!({ "name": "quick" }), 7, 0)

@@ -3,11 +3,11 @@
 //! the packets nobody can tell a link that was away from a device, or a host, that was late.
 
 use super::{DeviceRestart, ProbedSoFar, Reading, ReadingSummary, Report, TelemetrySummary, Workload};
-use crate::diagnose::{
+use espstress_diagnose::{
     ClosePolicy, Evidence, FindingId, HeapEvidence, InUse, Measured, RestartEvidence, Slope, SocketsEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind, findings,
 };
-use crate::event::FailureCounts;
+use espstress_event::FailureCounts;
 
 /// Fills in what can be said, and that it is not all.
 pub(super) fn fill(report: &mut Report, told: &ProbedSoFar) {

@@ -16,9 +16,9 @@ use super::{
     LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report,
     SCHEMA_VERSION, Workload,
 };
-use crate::diagnose::{AnomalyRow, Example};
-use crate::event::{AnomalyId, FailureCounts, OutageProgress};
-use crate::stats::{Latency, Row, WorkloadStats};
+use espstress_diagnose::{AnomalyRow, Example};
+use espstress_event::{AnomalyId, FailureCounts, OutageProgress};
+use espstress_stats::{Latency, Row, WorkloadStats};
 
 /// Counts beyond this are no counts: a damaged line is known by them.
 pub(super) const MOST: u64 = 1 << 40;
@@ -77,7 +77,7 @@ pub fn is_log(path: &Path) -> bool {
 /// The report of the last run in the log at `path`, the older parts `path.1`, `path.2`, ... included.
 ///
 /// # Errors
-/// [`LogError`] when a file cannot be read or no run starts in them.
+/// `LogError` when a file cannot be read or no run starts in them.
 pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
     let older = (1..).map(|n| part(path, n)).take_while(|p| p.exists());
     let mut paths: Vec<PathBuf> = older.collect();
@@ -94,10 +94,8 @@ pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
 }
 
 /// The same from bytes; `name` is what remarks call them.
-///
-/// # Errors
-/// [`LogError`] when no run starts in them.
-pub fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
+#[cfg(test)]
+pub(crate) fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
     let mut builder = Builder::default();
     builder.file(name, bytes).map_err(|source| LogError::Io { path: name.into(), source })?;
     builder.finish()
@@ -426,7 +424,10 @@ enum Last {
 }
 
 impl Gathered {
-    fn stats(mut self, main: crate::stats::Phase) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
+    fn stats(
+        mut self,
+        main: espstress_stats::Phase,
+    ) -> (WorkloadStats, Vec<OutageRow>, Option<OutageProgress>) {
         let stats = &mut self.stats;
         stats.series.flush();
         stats.attempts = self.seen.attempts;
@@ -488,9 +489,8 @@ fn nanos(s: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event;
-    use crate::report::{NoticeLine, anomalies_cut};
-    use crate::stats::Phase;
+    use crate::{NoticeLine, anomalies_cut};
+    use espstress_stats::Phase;
     use proptest::prelude::*;
 
     fn start() -> LogStart {
@@ -506,7 +506,7 @@ mod tests {
             end_s: second + 1.0,
             attempts,
             succeeded: attempts,
-            failures: crate::report::Failures::default(),
+            failures: crate::Failures::default(),
             bytes: 0,
             open: 0,
             p50_us: None,
@@ -533,12 +533,16 @@ mod tests {
 
     #[test]
     fn outages_and_their_ledgers_are_rebuilt() {
-        let mut row = event::OutageRow::new(1, event::OutageOrigin::Made);
+        let mut row = espstress_event::OutageRow::new(1, espstress_event::OutageOrigin::Made);
         (row.made_start_ns, row.made_end_ns) = (Some(1_000_000_000), Some(3_000_000_000));
         row.recovered_ns = Some(4_000_000_000);
         let told = LogLine::Outage(Box::new(OutageLine::new("rw".into(), &row)));
         let mut last = interval(4.0, 9);
-        let to_device = event::MessageLedger { sent: 9, acknowledged: 9, ..event::MessageLedger::default() };
+        let to_device = espstress_event::MessageLedger {
+            sent: 9,
+            acknowledged: 9,
+            ..espstress_event::MessageLedger::default()
+        };
         let so_far =
             OutageProgress { made: 1, make_failures: 2, died: 3, to_device, ..OutageProgress::default() };
         last.total.outages = Some(so_far);
@@ -559,10 +563,10 @@ mod tests {
         last.total.responses.insert("503".into(), 2);
         last.total.first_status = Some(405);
         last.total.late_starts_dropped = 7;
-        let closes = event::IdleCloses { count: 3, min_us: 2_000_000, median_us: 2_500_000 };
+        let closes = espstress_event::IdleCloses { count: 3, min_us: 2_000_000, median_us: 2_500_000 };
         last.total.idle_closes = Some(closes);
-        last.total.malformed.count(event::FaultSeen {
-            fault: event::HttpFault::Truncated,
+        last.total.malformed.count(espstress_event::FaultSeen {
+            fault: espstress_event::HttpFault::Truncated,
             promised: Some(1_306),
             received: Some(1_305),
             detail: "then FIN",
@@ -586,7 +590,7 @@ mod tests {
         let text = log(&[LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))]);
         let rebuilt = read_log_lines("x", text.as_bytes()).unwrap();
         assert!(rebuilt.report.workload("rw").unwrap().latency.is_empty());
-        assert_eq!(rebuilt.report.capture.status, crate::report::CaptureStatus::Off);
+        assert_eq!(rebuilt.report.capture.status, crate::CaptureStatus::Off);
     }
 
     proptest! {
@@ -608,7 +612,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = byte;
             if let Ok(rebuilt) = read_log_lines("x", &bytes) {
-                prop_assert!(!crate::report::to_json(&rebuilt.report).is_empty());
+                prop_assert!(!crate::to_json(&rebuilt.report).is_empty());
             }
         }
     }

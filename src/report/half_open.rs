@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use crate::event::Failure;
-use crate::stats::{self, Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
+use espstress_event::Failure;
+use espstress_stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 
 /// How the device bears connections whose peer vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,39 +21,39 @@ pub struct HalfOpenFigures {
     pub served: u64,
     /// Of those, the ones whose handshake completed and that were never served: they wait in the backlog.
     #[serde(default)]
-    pub unserved: u64,
+    pub(crate) unserved: u64,
     /// Connections that the device held at once when the next one failed; null when its limit was not reached.
     pub capacity: Option<u64>,
     /// What ended the search for the limit.
     #[serde(default)]
-    pub limit: LimitReached,
+    pub(crate) limit: LimitReached,
     /// The rule by which it ended, in words.
-    pub limit_rule: Option<String>,
+    pub(crate) limit_rule: Option<String>,
     /// The first connections that met anything but service, in order.
     #[serde(default)]
-    pub failures: Vec<OpenFailure>,
+    pub(crate) failures: Vec<OpenFailure>,
     /// Attempts of the well-behaved client while every socket was held.
-    pub exhausted_attempts: u64,
+    pub(crate) exhausted_attempts: u64,
     /// Successes among them.
-    pub exhausted_succeeded: u64,
+    pub(crate) exhausted_succeeded: u64,
     /// Whether the well-behaved client was kept out; null where that was not looked at.
     pub exhausted: Option<bool>,
     /// The well-behaved client before any connection was silent.
     pub before: Option<Availability>,
     /// The same while connections were opened and fell silent.
-    pub filling: Option<Availability>,
+    pub(crate) filling: Option<Availability>,
     /// The same from the last silence until it was served again, or until the end of the watch.
-    pub during: Option<Availability>,
+    pub(crate) during: Option<Availability>,
     /// The same after it was served again, or after the host had let go.
-    pub after: Option<Availability>,
+    pub(crate) after: Option<Availability>,
     /// Spells in which the well-behaved client was not served, in order; the first few.
     #[serde(default)]
-    pub unavailable_spells: Vec<Spell>,
+    pub(crate) unavailable_spells: Vec<Spell>,
     /// From the last silence until the well-behaved client was served again with all of them still silent,
     /// seconds; null when it was not, or was never kept out.
-    pub served_again_s: Option<f64>,
+    pub(crate) served_again_s: Option<f64>,
     /// From the host's resets of what was left until the well-behaved client was served, seconds.
-    pub served_after_release_s: Option<f64>,
+    pub(crate) served_after_release_s: Option<f64>,
     /// Time from a connection's silence until the first socket came back, seconds; null when none did.
     pub first_reclaimed_s: Option<f64>,
     /// Time from a connection's silence until the last one came back, seconds; null when not all did.
@@ -63,14 +63,14 @@ pub struct HalfOpenFigures {
     pub never_reclaimed: u64,
     /// What the times of coming back rest on.
     #[serde(default)]
-    pub evidence: Vec<ReclaimEvidence>,
+    pub(crate) evidence: Vec<ReclaimEvidence>,
     /// Each silenced connection, in the order of opening.
     #[serde(default)]
     pub connections: Vec<SilencedConnection>,
     /// Sockets in use by the device's own account; null where it does not tell.
-    pub sockets: Option<SocketsUsed>,
+    pub(crate) sockets: Option<SocketsUsed>,
     /// Time within which the device is expected to take a socket back, seconds.
-    pub expected_reclaim_s: Option<f64>,
+    pub(crate) expected_reclaim_s: Option<f64>,
     /// Time for which the device was watched after the exhaustion, seconds.
     pub watched_s: f64,
     /// Why this is not complete, as after a power cut; null when the workload came to its end.
@@ -85,9 +85,9 @@ pub struct Availability {
     /// Its requests, each on a connection of its own.
     pub attempts: u64,
     /// Those answered.
-    pub served: u64,
+    pub(crate) served: u64,
     /// The others, only the names that occurred.
-    pub failures: Failures,
+    pub(crate) failures: Failures,
     /// From the start of an attempt to the whole answer.
     pub latency: LatencyFigures,
 }
@@ -95,25 +95,25 @@ pub struct Availability {
 /// A spell without service. Seconds since the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Spell {
+pub(crate) struct Spell {
     /// The start of the first request that failed.
-    pub from_s: f64,
+    pub(crate) from_s: f64,
     /// The end of the next one that was served; null when none was.
-    pub to_s: Option<f64>,
+    pub(crate) to_s: Option<f64>,
     /// Requests that failed in it.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A connection that met anything but service.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OpenFailure {
+pub(crate) struct OpenFailure {
     /// Its number in the order of opening, from 1.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// What it met.
-    pub met: Failure,
+    pub(crate) met: Failure,
     /// When, seconds since the start of the run.
-    pub at_s: f64,
+    pub(crate) at_s: f64,
 }
 
 /// A connection on which the host fell silent.
@@ -121,37 +121,37 @@ pub struct OpenFailure {
 #[serde(deny_unknown_fields)]
 pub struct SilencedConnection {
     /// Its number in the order of opening, from 1.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// The host's TCP port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Whether it had been served.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// When the host fell silent, seconds since the start of the run.
-    pub silent_s: f64,
+    pub(crate) silent_s: f64,
     /// From then until the device gave it up, seconds; null when that was not seen.
-    pub reclaimed_after_s: Option<f64>,
+    pub(crate) reclaimed_after_s: Option<f64>,
     /// How that is known; null when it is not.
-    pub evidence: Option<ReclaimEvidence>,
+    pub(crate) evidence: Option<ReclaimEvidence>,
 }
 
 /// Sockets in use on the device, listeners included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SocketsUsed {
+pub(crate) struct SocketsUsed {
     /// Before any connection was silent.
-    pub before: u64,
+    pub(crate) before: u64,
     /// The most that was seen.
-    pub most: u64,
+    pub(crate) most: u64,
     /// The last account before the host let go.
-    pub at_end: u64,
+    pub(crate) at_end: u64,
     /// Sockets there are; null where the device does not tell.
-    pub limit: Option<u64>,
+    pub(crate) limit: Option<u64>,
 }
 
 impl HalfOpenFigures {
     /// What was measured; `full_after` is the number of failures in a row after which the device counts as full.
     #[must_use]
-    pub fn from_stats(of: &HalfOpenStats, full_after: Option<u64>) -> Self {
+    pub(crate) fn from_stats(of: &HalfOpenStats, full_after: Option<u64>) -> Self {
         let reclaimed = || of.connections.iter().filter_map(|c| c.reclaimed_after_ns);
         let all = of.never_reclaimed == 0;
         let availability = |a| Some(Availability::from(a));
@@ -200,7 +200,7 @@ impl HalfOpenFigures {
 
     /// Share of the well-behaved client's attempts that succeeded during exhaustion, 0 to 1.
     #[must_use]
-    pub fn availability(&self) -> Option<f64> {
+    pub(crate) fn availability(&self) -> Option<f64> {
         (self.exhausted_attempts > 0)
             .then(|| self.exhausted_succeeded as f64 / self.exhausted_attempts as f64)
     }
@@ -221,8 +221,8 @@ fn limit_rule(limit: LimitReached, full_after: Option<u64>) -> Option<String> {
     })
 }
 
-impl From<&stats::Availability> for Availability {
-    fn from(of: &stats::Availability) -> Self {
+impl From<&espstress_stats::Availability> for Availability {
+    fn from(of: &espstress_stats::Availability) -> Self {
         Self {
             attempts: of.attempts,
             served: of.served,
@@ -232,20 +232,20 @@ impl From<&stats::Availability> for Availability {
     }
 }
 
-impl From<&stats::Spell> for Spell {
-    fn from(of: &stats::Spell) -> Self {
+impl From<&espstress_stats::Spell> for Spell {
+    fn from(of: &espstress_stats::Spell) -> Self {
         Self { from_s: seconds(of.from_ns), to_s: of.to_ns.map(seconds), failed: of.failed }
     }
 }
 
-impl From<&stats::OpenFailure> for OpenFailure {
-    fn from(of: &stats::OpenFailure) -> Self {
+impl From<&espstress_stats::OpenFailure> for OpenFailure {
+    fn from(of: &espstress_stats::OpenFailure) -> Self {
         Self { connection: of.connection.into(), met: of.met, at_s: seconds(of.at_ns) }
     }
 }
 
-impl From<&stats::SilencedConnection> for SilencedConnection {
-    fn from(of: &stats::SilencedConnection) -> Self {
+impl From<&espstress_stats::SilencedConnection> for SilencedConnection {
+    fn from(of: &espstress_stats::SilencedConnection) -> Self {
         Self {
             connection: of.connection.into(),
             port: of.port,
@@ -257,8 +257,8 @@ impl From<&stats::SilencedConnection> for SilencedConnection {
     }
 }
 
-impl From<&stats::SocketsUsed> for SocketsUsed {
-    fn from(of: &stats::SocketsUsed) -> Self {
+impl From<&espstress_stats::SocketsUsed> for SocketsUsed {
+    fn from(of: &espstress_stats::SocketsUsed) -> Self {
         Self {
             before: of.before.into(),
             most: of.most.into(),

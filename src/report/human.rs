@@ -54,7 +54,7 @@ pub(crate) fn count(n: u64) -> String {
 
 /// `n` of something: `1 connection`, `2,000 connections`.
 #[must_use]
-pub(crate) fn things(n: u64, one: &str) -> String {
+pub fn things(n: u64, one: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {one}{plural}", count(n))
 }
@@ -117,7 +117,7 @@ pub(crate) fn rate(per_s: f64) -> String {
 
 /// A figure in the words of its unit.
 #[must_use]
-pub(crate) fn figure(value: f64, unit: Unit) -> String {
+pub fn figure(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Count if value.fract() == 0.0 => grouped(&format!("{value:.0}")),
         Unit::Count => digits(value),

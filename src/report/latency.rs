@@ -7,7 +7,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerial
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{Latency, LatencyPair};
+use espstress_stats::{Latency, LatencyPair};
 
 /// A latency distribution. Every figure is null when nothing was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,7 +65,7 @@ impl LatencyFigures {
 
     /// The figures of a phase, the uncorrected ones beside them where there are any.
     #[must_use]
-    pub fn from_pair(pair: &LatencyPair) -> Self {
+    pub(crate) fn from_pair(pair: &LatencyPair) -> Self {
         Self {
             uncorrected: pair.uncorrected.as_ref().map(|u| Box::new(Self::from_latency(u))),
             ..Self::from_latency(&pair.corrected)
@@ -80,7 +80,7 @@ impl LatencyFigures {
 
     /// The latency at quantile `q` (0 to 1), microseconds; `None` when nothing was recorded.
     #[must_use]
-    pub fn quantile_us(&self, q: f64) -> Option<f64> {
+    pub(crate) fn quantile_us(&self, q: f64) -> Option<f64> {
         let h = self.histogram()?;
         (!h.is_empty()).then(|| us(h.value_at_quantile(q)))
     }

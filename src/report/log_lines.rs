@@ -8,12 +8,12 @@ use super::{
     HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
     Tool, Verdict,
 };
-use crate::diagnose::ExamplePacket;
-use crate::event::{
+use espstress_diagnose::ExamplePacket;
+use espstress_event::{
     AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
     OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
 };
-use crate::stats::{Latency, Phase};
+use espstress_stats::{Latency, Phase};
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -205,15 +205,15 @@ pub struct IntervalLine {
     /// Application bytes, both directions.
     pub bytes: u64,
     /// Connections open at its end.
-    pub open: u32,
+    pub(crate) open: u32,
     /// Median latency of the main phase, microseconds.
-    pub p50_us: Option<f64>,
+    pub(crate) p50_us: Option<f64>,
     /// 99th percentile of it, microseconds.
-    pub p99_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
     /// Its whole distribution: an HdrHistogram of nanoseconds, V2 deflate, base64.
-    pub hdr: Option<String>,
+    pub(crate) hdr: Option<String>,
     /// Everything since the workload's start, so that a line that is lost costs its seconds and no more.
-    pub total: Totals,
+    pub(crate) total: Totals,
 }
 
 impl IntervalLine {
@@ -247,42 +247,42 @@ impl IntervalLine {
 
 /// Sums since a workload's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Attempts ended.
-    pub attempts: u64,
+    pub(crate) attempts: u64,
     /// Successes among them.
-    pub succeeded: u64,
+    pub(crate) succeeded: u64,
     /// Failures among them, only the names that occurred.
-    pub failures: Failures,
+    pub(crate) failures: Failures,
     /// HTTP status codes of complete responses.
     #[serde(default, skip_serializing_if = "StatusCounts::is_empty")]
-    pub responses: StatusCounts,
+    pub(crate) responses: StatusCounts,
     /// Status code of the first complete HTTP response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_status: Option<u16>,
+    pub(crate) first_status: Option<u16>,
     /// What was wrong with HTTP responses.
     #[serde(default, skip_serializing_if = "HttpFaults::is_empty")]
-    pub malformed: HttpFaults,
+    pub(crate) malformed: HttpFaults,
     /// Application bytes sent.
-    pub sent_bytes: u64,
+    pub(crate) sent_bytes: u64,
     /// Application bytes received.
-    pub received_bytes: u64,
+    pub(crate) received_bytes: u64,
     /// Payload bytes that came back whole and right.
-    pub goodput_bytes: u64,
+    pub(crate) goodput_bytes: u64,
     /// How often a closed loop waited for a free source port.
-    pub port_waits: u64,
+    pub(crate) port_waits: u64,
     /// Standing connections opened again.
-    pub reconnects: u64,
+    pub(crate) reconnects: u64,
     /// Attempts that started late.
-    pub late_starts: u64,
+    pub(crate) late_starts: u64,
     /// Starts that never took place.
     #[serde(default)]
-    pub late_starts_dropped: u64,
+    pub(crate) late_starts_dropped: u64,
     /// Idle connections that the device closed; null where it closed none.
     #[serde(default)]
-    pub idle_closes: Option<IdleCloses>,
+    pub(crate) idle_closes: Option<IdleCloses>,
     /// What outages came to; null for a workload that has none.
-    pub outages: Option<OutageProgress>,
+    pub(crate) outages: Option<OutageProgress>,
 }
 
 impl Totals {
@@ -311,27 +311,27 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnomalyLine {
     /// Which.
-    pub id: AnomalyId,
+    pub(crate) id: AnomalyId,
     /// Whom it counts against: the device.
-    pub class: AnomalyClass,
+    pub(crate) class: AnomalyClass,
     /// Workload whose connection it is; null where no workload opened it.
-    pub workload: Option<String>,
+    pub(crate) workload: Option<String>,
     /// The host's end, `address:port`.
-    pub host: String,
+    pub(crate) host: String,
     /// The device's end, `address:port`.
-    pub device: String,
+    pub(crate) device: String,
     /// When, seconds since the start of the run.
-    pub at_s: f64,
+    pub(crate) at_s: f64,
     /// How long it lasted, seconds; null for an instant.
-    pub lasted_s: Option<f64>,
+    pub(crate) lasted_s: Option<f64>,
     /// How manyth of this anomaly on this connection, from 1.
-    pub nth: u32,
+    pub(crate) nth: u32,
     /// Who sent the telling segment.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// What qualifies it.
-    pub remark: Option<String>,
+    pub(crate) remark: Option<String>,
     /// The few packets that show it.
-    pub packets: Vec<ExamplePacket>,
+    pub(crate) packets: Vec<ExamplePacket>,
 }
 
 impl AnomalyLine {
@@ -368,7 +368,7 @@ impl AnomalyLine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutageLine {
     /// Which workload.
-    pub workload: String,
+    pub(crate) workload: String,
     /// What is known of it.
     pub outage: super::OutageRow,
 }
@@ -396,11 +396,11 @@ pub struct HalfOpenLine {
     /// Which workload.
     pub workload: String,
     /// When, seconds since the start of the run.
-    pub at_s: f64,
+    pub(crate) at_s: f64,
     /// Whether it may change.
-    pub course: SectionCourse,
+    pub(crate) course: SectionCourse,
     /// The report's section; without its `connections` while it may change, those have lines of their own.
-    pub half_open: HalfOpenFigures,
+    pub(crate) half_open: HalfOpenFigures,
 }
 
 impl HalfOpenLine {

@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
-use crate::diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use crate::event::{AnomalyId, NotJudged};
+use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
+use espstress_event::{AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
-pub const SCHEMA_VERSION: u64 = 2;
+pub(crate) const SCHEMA_VERSION: u64 = 2;
 
 /// The oldest version that is still read: what it lacks is empty.
-pub const OLDEST_SCHEMA_VERSION: u64 = 1;
+pub(crate) const OLDEST_SCHEMA_VERSION: u64 = 1;
 
 /// What one run of espstress did, measured, saw and concluded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub const OLDEST_SCHEMA_VERSION: u64 = 1;
 pub struct Report {
     /// Version of this format: 2. Version 1 is still read: what it lacks is empty.
     #[schemars(range(min = 1, max = 2))]
-    pub schema_version: u64,
+    pub(crate) schema_version: u64,
     /// What made the report.
     pub tool: Tool,
     /// The machine that the traffic came from.
@@ -133,8 +133,8 @@ pub struct Tool {
 impl Tool {
     /// This program.
     #[must_use]
-    pub fn this() -> Self {
-        Self { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() }
+    pub(crate) fn this() -> Self {
+        Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
 
@@ -161,7 +161,7 @@ pub struct Host {
 impl Host {
     /// What can be said of this machine before a run; what the run used is not filled in.
     #[must_use]
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         Self {
             os: std::env::consts::OS.into(),
@@ -300,9 +300,9 @@ pub struct Capture {
     /// Whether the packets were looked at.
     pub status: CaptureStatus,
     /// Packets seen; null when nothing was captured.
-    pub packets: Option<u64>,
+    pub(crate) packets: Option<u64>,
     /// Packets missed; null when nothing was captured or the system does not tell.
-    pub dropped: Option<u64>,
+    pub(crate) dropped: Option<u64>,
     /// Why it is not complete, and what would help; null when it is.
     pub reason: Option<String>,
 }
@@ -364,15 +364,15 @@ impl From<&NotJudged> for NotJudgedRow {
 #[serde(deny_unknown_fields)]
 pub struct ThresholdRow {
     /// The expression as it was given.
-    pub expr: String,
+    pub(crate) expr: String,
     /// The figure that it is about, in `unit`; null when it was not measured.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// The unit of `value`.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// Whether it holds.
     pub status: ThresholdStatus,
     /// Why it could not be judged, or what a pass leaves open; null otherwise.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// The unit of a figure.
@@ -426,7 +426,7 @@ pub enum Verdict {
 impl Verdict {
     /// The verdict on gates that were judged.
     #[must_use]
-    pub fn of(rows: &[ThresholdRow]) -> Self {
+    pub(crate) fn of(rows: &[ThresholdRow]) -> Self {
         let any = |status| rows.iter().any(|r| r.status == status);
         if any(ThresholdStatus::Fail) {
             Self::Fail
@@ -439,21 +439,11 @@ impl Verdict {
 
     /// The name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Fail => "fail",
             Self::Inconclusive => "inconclusive",
-        }
-    }
-
-    /// What the gates contribute to the exit status.
-    #[must_use]
-    pub const fn exit(self) -> GateExit {
-        match self {
-            Self::Pass => GateExit::Held,
-            Self::Fail => GateExit::Broken,
-            Self::Inconclusive => GateExit::Inconclusive,
         }
     }
 }
@@ -493,12 +483,6 @@ mod tests {
         assert_eq!(Verdict::of(&[row(Pass), row(Inconclusive)]), Verdict::Inconclusive);
         assert_eq!(Verdict::of(&[row(Pass)]), Verdict::Pass);
         assert_eq!(Verdict::of(&[]), Verdict::Pass);
-    }
-
-    #[test]
-    fn each_verdict_has_its_exit_status() {
-        let codes = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive].map(|v| v.exit().code());
-        assert_eq!(codes, [0, 1, 4]);
     }
 
     #[test]

@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use crate::event::{self, MessageLedger, OutageOrigin, OutageProgress};
-use crate::stats::{self, OutageStats};
+use espstress_event::{MessageLedger, OutageOrigin, OutageProgress};
+use espstress_stats::OutageStats;
 
 /// One outage, made or natural. Times are seconds since the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutageRow {
     /// Which one, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Whether this run made it.
     #[serde(default)]
     pub origin: OutageOrigin,
     /// The number of the device that dialled in; null where none did.
     pub device: Option<u64>,
     /// When it was to start, seconds; null for a natural one.
-    pub planned_start_s: Option<f64>,
+    pub(crate) planned_start_s: Option<f64>,
     /// How long it was to last, seconds; null for a natural one.
-    pub planned_length_s: Option<f64>,
+    pub(crate) planned_length_s: Option<f64>,
     /// When it started by the account of what made it (the twin's link, the device's answer, the filter, the end
     /// of the user's script), seconds; null for a natural one.
     pub made_start_s: Option<f64>,
@@ -33,9 +33,9 @@ pub struct OutageRow {
     /// How long it was seen to last: until the first byte heard again, seconds.
     pub seen_length_s: Option<f64>,
     /// When the host noticed, seconds.
-    pub host_noticed_s: Option<f64>,
+    pub(crate) host_noticed_s: Option<f64>,
     /// When the device noticed, seconds, where it tells.
-    pub device_noticed_s: Option<f64>,
+    pub(crate) device_noticed_s: Option<f64>,
     /// When the first message was acknowledged again, seconds; null when none was within the watched time.
     pub data_again_s: Option<f64>,
     /// When every connection stood again, seconds; null when that did not come about.
@@ -46,11 +46,11 @@ pub struct OutageRow {
     pub recovery_s: Option<f64>,
     /// For how long after the end of the outage recovery was waited for in vain, seconds; null when it came
     /// about, or when the run ended first.
-    pub gave_up_after_s: Option<f64>,
+    pub(crate) gave_up_after_s: Option<f64>,
     /// Messages to the device that were acknowledged from its start until its recovery, late ones included.
-    pub messages_acknowledged: u64,
+    pub(crate) messages_acknowledged: u64,
     /// Messages lost, both directions.
-    pub messages_lost: u64,
+    pub(crate) messages_lost: u64,
     /// Messages that arrived more than once, both directions.
     pub messages_duplicated: u64,
     /// Where each message to the device stayed that was under way at its start or sent from then until its
@@ -61,11 +61,11 @@ pub struct OutageRow {
     #[serde(default)]
     pub to_host: MessageLedger,
     /// Connections that lived through it.
-    pub connections_lived: u64,
+    pub(crate) connections_lived: u64,
     /// Connections that died in it.
-    pub connections_died: u64,
+    pub(crate) connections_died: u64,
     /// Sockets left half-open on the device afterwards; null where it does not tell.
-    pub device_half_open_sockets: Option<u64>,
+    pub(crate) device_half_open_sockets: Option<u64>,
 }
 
 impl OutageRow {
@@ -75,8 +75,8 @@ impl OutageRow {
     }
 }
 
-impl From<&event::OutageRow> for OutageRow {
-    fn from(of: &event::OutageRow) -> Self {
+impl From<&espstress_event::OutageRow> for OutageRow {
+    fn from(of: &espstress_event::OutageRow) -> Self {
         let at = |ns: Option<u64>| ns.map(seconds);
         let after_end = |ns: Option<u64>| Some(ns?.saturating_sub(of.end_ns()?));
         Self {
@@ -122,7 +122,7 @@ pub struct OutageSummary {
     /// Outages after which not every connection stood again in the given time, or before the run ended.
     pub unrecovered: u64,
     /// Outages that are in the sums and have no row.
-    pub rows_left_out: u64,
+    pub(crate) rows_left_out: u64,
     /// Attempts to make an outage that failed.
     pub make_failures: u64,
     /// The first of them; empty in a report rebuilt from a log.
@@ -140,25 +140,25 @@ pub struct OutageSummary {
     /// What became of the connections.
     pub connections: ConnectionFates,
     /// Spells without any message, and the connections over them; null where there were none.
-    pub idle: Option<IdleSpells>,
+    pub(crate) idle: Option<IdleSpells>,
     /// The waiting times of the recovery rule; null in a report rebuilt from a log.
-    pub rule: Option<RecoveryTimes>,
+    pub(crate) rule: Option<RecoveryTimes>,
     /// Restarts of the device that its telemetry showed.
-    pub device_restarts: u64,
+    pub(crate) device_restarts: u64,
     /// Disconnections from the access point that the device counted; null where it does not tell.
-    pub wifi_disconnects: Option<u64>,
+    pub(crate) wifi_disconnects: Option<u64>,
     /// Devices that dialled in, by their number.
     pub dialled: Vec<DialledDevice>,
     /// Connections that came in and were turned away.
-    pub turned_away: u64,
+    pub(crate) turned_away: u64,
     /// Distributions over all outages; those that nothing fell into are not here.
-    pub times: std::collections::BTreeMap<OutageTime, LatencyFigures>,
+    pub(crate) times: std::collections::BTreeMap<OutageTime, LatencyFigures>,
 }
 
 /// A time of an outage whose distribution is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OutageTime {
+pub(crate) enum OutageTime {
     /// From the last byte heard to the first one heard again.
     LengthSeen,
     /// From the last byte heard until the host called the peer gone.
@@ -180,13 +180,13 @@ pub enum OutageTime {
 #[serde(deny_unknown_fields)]
 pub struct MakeFailureRow {
     /// When, seconds since the start of the run.
-    pub at_s: f64,
+    pub(crate) at_s: f64,
     /// What was to make it, as `command --off`.
     pub what: String,
     /// The exit status of a script; null when it was ended, or it was no script.
     pub exit_status: Option<i32>,
     /// What a script said last, or the error.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// What became of connections.
@@ -198,41 +198,41 @@ pub struct ConnectionFates {
     /// Ended by an outage, summed over outages.
     pub died: u64,
     /// Ended outside of any outage.
-    pub died_outside: u64,
+    pub(crate) died_outside: u64,
     /// Opened again.
-    pub reconnected: u64,
+    pub(crate) reconnected: u64,
     /// Attempts to open one again that failed, only the names that occurred.
-    pub reconnect_failures: Failures,
+    pub(crate) reconnect_failures: Failures,
     /// Given up because the device was silent for too long, not by the stack.
-    pub given_up_by_silence: u64,
+    pub(crate) given_up_by_silence: u64,
     /// Outages after which the device still held more connections than the host; null where it does not tell.
-    pub half_open_outages: Option<u64>,
+    pub(crate) half_open_outages: Option<u64>,
     /// The most such connections at once; null where the device does not tell.
-    pub half_open_most: Option<u64>,
+    pub(crate) half_open_most: Option<u64>,
 }
 
 /// Spells without any message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct IdleSpells {
+pub(crate) struct IdleSpells {
     /// Spells.
-    pub spells: u64,
+    pub(crate) spells: u64,
     /// Connections that answered after one.
-    pub lived: u64,
+    pub(crate) lived: u64,
     /// Connections found dead after one.
-    pub died: u64,
+    pub(crate) died: u64,
 }
 
 /// The waiting times of the recovery rule, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RecoveryTimes {
+pub(crate) struct RecoveryTimes {
     /// Between a side's heartbeats, or the keep-alives of devices that dial in.
-    pub heartbeat_s: f64,
+    pub(crate) heartbeat_s: f64,
     /// Silence after which the peer counts as gone; null when only the stack gives up.
-    pub silence_s: Option<f64>,
+    pub(crate) silence_s: Option<f64>,
     /// Quiet between the loss of a connection and the first attempt to open it again.
-    pub quiet_s: f64,
+    pub(crate) quiet_s: f64,
 }
 
 /// A device that dialled in.
@@ -240,7 +240,7 @@ pub struct RecoveryTimes {
 #[serde(deny_unknown_fields)]
 pub struct DialledDevice {
     /// Its number.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Connections that it made.
     pub connections: u64,
     /// Silences after which its connection counted as lost.
@@ -256,7 +256,7 @@ pub struct DialledDevice {
     /// Lines of data from it.
     pub to_host: MessageLedger,
     /// Longest time without a byte from it, seconds.
-    pub longest_silence_s: f64,
+    pub(crate) longest_silence_s: f64,
     /// Since when it was away when the workload ended, seconds since the start of the run; null where a connection of
     /// it stood then.
     #[serde(default)]
@@ -348,7 +348,7 @@ impl OutageSummary {
 
     /// Why the workload could not do what it is for: there was to be an outage, and there was none.
     #[must_use]
-    pub fn not_done(&self) -> Option<String> {
+    pub(crate) fn not_done(&self) -> Option<String> {
         if let Some(reason) = &self.unavailable {
             return Some(reason.clone());
         }
@@ -361,8 +361,8 @@ impl OutageSummary {
     }
 }
 
-impl From<&stats::MakeFailure> for MakeFailureRow {
-    fn from(of: &stats::MakeFailure) -> Self {
+impl From<&espstress_stats::MakeFailure> for MakeFailureRow {
+    fn from(of: &espstress_stats::MakeFailure) -> Self {
         Self {
             at_s: seconds(of.at_ns),
             what: of.what.clone(),
@@ -386,8 +386,8 @@ impl MakeFailureRow {
     }
 }
 
-impl From<&stats::DialledDevice> for DialledDevice {
-    fn from(of: &stats::DialledDevice) -> Self {
+impl From<&espstress_stats::DialledDevice> for DialledDevice {
+    fn from(of: &espstress_stats::DialledDevice) -> Self {
         Self {
             id: of.id.into(),
             connections: of.connections,

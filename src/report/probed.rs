@@ -11,8 +11,8 @@ use super::workload::seconds;
 use super::{
     LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use crate::event::{DeviceProgress, ProbeProgress, Probed};
-use crate::stats::{DeviceSeries, Latency, ProbeKindStats};
+use espstress_event::{DeviceProgress, ProbeProgress, Probed};
+use espstress_stats::{DeviceSeries, Latency, ProbeKindStats};
 
 /// Rows of the telemetry's series at most; reaching it halves them.
 const MOST_ROWS: usize = 1_000;
@@ -23,7 +23,7 @@ pub struct ProbedLine {
     /// When, seconds since the start of the run.
     pub at_s: f64,
     /// What its lists and distributions cover; counts are always those since the start of the run.
-    pub covers: Covers,
+    pub(crate) covers: Covers,
     /// The probes, one entry a kind that has sent anything.
     pub probes: Vec<ProbedKind>,
     /// What the device said of itself; null where it has said nothing.
@@ -33,7 +33,7 @@ pub struct ProbedLine {
 /// What the lists and distributions of a line cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Covers {
+pub(crate) enum Covers {
     /// Everything since the start of the run: at the head of each further file.
     SinceStart,
     /// What came since the line before.
@@ -50,24 +50,24 @@ pub struct ProbedKind {
     /// Questions without an answer in time.
     pub lost: u64,
     /// Longest spell without an answer, seconds; null when every question was answered.
-    pub longest_gap_s: Option<f64>,
+    pub(crate) longest_gap_s: Option<f64>,
     /// Latency of the answers: an HdrHistogram of nanoseconds, V2 deflate, base64.
-    pub hdr: Option<String>,
+    pub(crate) hdr: Option<String>,
     /// Spells without answers that are new or have changed, the first 256 of the run.
-    pub silences: Vec<ProbeSilence>,
+    pub(crate) silences: Vec<ProbeSilence>,
 }
 
 /// A spell in which two or more questions in a row went without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProbeSilence {
+pub(crate) struct ProbeSilence {
     /// Its number, from 1; a later account of it replaces an earlier one.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When the first lost question was sent, seconds since the start of the run.
-    pub from_s: f64,
+    pub(crate) from_s: f64,
     /// When the next one was answered; null when none was yet.
-    pub to_s: Option<f64>,
+    pub(crate) to_s: Option<f64>,
     /// Questions lost in it.
-    pub lost: u64,
+    pub(crate) lost: u64,
 }
 
 /// What the device said of itself.
@@ -80,32 +80,32 @@ pub struct ProbedDevice {
     /// Restarts that are new, the first 256 of the run.
     pub restarts: Vec<DeviceRestart>,
     /// Time since the device started, seconds.
-    pub uptime_s: Option<f64>,
+    pub(crate) uptime_s: Option<f64>,
     /// Why it last started, by ESP-IDF's name without the prefix.
-    pub reset_reason: Option<String>,
+    pub(crate) reset_reason: Option<String>,
     /// Disconnections from the access point during the run.
-    pub wifi_disconnects: Option<u64>,
+    pub(crate) wifi_disconnects: Option<u64>,
     /// Last reason for which the device left its access point, by ESP-IDF's name.
-    pub wifi_last_reason: Option<String>,
+    pub(crate) wifi_last_reason: Option<String>,
     /// Heap in all, bytes.
-    pub heap_total_bytes: Option<u64>,
+    pub(crate) heap_total_bytes: Option<u64>,
     /// Sockets that the device has.
-    pub sockets_limit: Option<u64>,
+    pub(crate) sockets_limit: Option<u64>,
     /// How each reading went since the start of the run; those that have not changed are left out.
-    pub summary: BTreeMap<Reading, ReadingSummary>,
+    pub(crate) summary: BTreeMap<Reading, ReadingSummary>,
     /// Readings as they were made: the newest, or of the whole run some of them.
-    pub rows: Vec<TelemetryRow>,
+    pub(crate) rows: Vec<TelemetryRow>,
 }
 
 /// A restart of the device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRestart {
     /// Its number, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When it was noticed, seconds since the start of the run.
-    pub at_s: f64,
+    pub(crate) at_s: f64,
     /// Why, by ESP-IDF's name without the prefix; null where the device does not tell.
-    pub reset_reason: Option<String>,
+    pub(crate) reset_reason: Option<String>,
 }
 
 /// What the lines of a log tell together.

@@ -1,7 +1,8 @@
 use super::*;
-use crate::event::{DeviceSample, SectionCourse, Telemetry};
-use crate::report::{LogLine, LogStart, PhaseStart, Rebuilt, ThresholdStatus, Verdict, read_log_lines};
-use crate::stats::{Phase, ProbeNews, ProbeStats};
+use crate::from_log::{Rebuilt, read_log_lines};
+use crate::{LogLine, LogStart, PhaseStart, ThresholdStatus, Verdict};
+use espstress_event::{DeviceSample, SectionCourse, Telemetry};
+use espstress_stats::{Phase, ProbeNews, ProbeStats};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -25,7 +26,7 @@ fn start() -> LogStart {
 impl Run {
     fn new() -> Self {
         Self {
-            stats: ProbeKindStats::new("test", 0, S, 2 * S),
+            stats: ProbeKindStats::new(0, S, 2 * S),
             device: DeviceSeries::default(),
             news: ProbeNews::default(),
             so_far: ProbedSoFar::default(),
@@ -258,8 +259,8 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         if let Ok(rebuilt) = read_log_lines("x", &bytes) {
-            let json = crate::report::to_json(&rebuilt.report);
-            prop_assert!(crate::report::from_json("x", &json).is_ok());
+            let json = crate::to_json(&rebuilt.report);
+            prop_assert!(crate::from_json("x", &json).is_ok());
         }
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
-use crate::stats::{RawTally, Times};
+use espstress_stats::{RawTally, Times};
 
 /// The summary that the client of the MicroPython pair prints, by that client's own arithmetic. It misleads in four
 /// ways: the mean connect time divides the time of successful connects by all attempts, so that failures lower it;
@@ -29,17 +29,17 @@ pub struct RawSummary {
     /// Bytes of those answers, the lines of heap figures included.
     pub bytes: u64,
     /// Least time of a successful connect, microseconds.
-    pub connect_min_us: Option<f64>,
+    pub(crate) connect_min_us: Option<f64>,
     /// Time of all successful connects divided by all attempts, microseconds.
     pub connect_avg_us: Option<f64>,
     /// Greatest time of a successful connect, microseconds.
-    pub connect_max_us: Option<f64>,
+    pub(crate) connect_max_us: Option<f64>,
     /// Least time from the call of `connect()` to the end of the answer, microseconds.
     pub transaction_min_us: Option<f64>,
     /// Mean of the same, microseconds.
     pub transaction_avg_us: Option<f64>,
     /// Greatest of the same, microseconds.
-    pub transaction_max_us: Option<f64>,
+    pub(crate) transaction_max_us: Option<f64>,
     /// `bytes` divided by the time of answered transactions.
     pub rate_bytes_per_s: Option<f64>,
     /// The honest one: `bytes` divided by wall-clock time.
@@ -49,7 +49,7 @@ pub struct RawSummary {
 impl RawSummary {
     /// The summary of a workload that ran for `wall_s` seconds.
     #[must_use]
-    pub fn new(tally: &RawTally, wall_s: f64) -> Self {
+    pub(crate) fn new(tally: &RawTally, wall_s: f64) -> Self {
         let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
         let sum_us = |times: &Times| times.sum_ns as f64 / 1e3;
         let bytes = tally.bytes as f64;

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LatencyFigures;
-use crate::event;
 
 /// How a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -22,11 +21,11 @@ pub enum ProbeKind {
 
 impl ProbeKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::Icmp, Self::TcpConnect, Self::Telemetry];
+    pub(crate) const ALL: [Self; 3] = [Self::Icmp, Self::TcpConnect, Self::Telemetry];
 
     /// The name in reports and threshold expressions.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Icmp => "icmp",
             Self::TcpConnect => "tcp_connect",
@@ -57,7 +56,7 @@ pub struct ProbeRow {
 impl ProbeRow {
     /// Share of the questions that were lost, 0 to 1; `None` when none was sent.
     #[must_use]
-    pub fn loss_ratio(&self) -> Option<f64> {
+    pub(crate) fn loss_ratio(&self) -> Option<f64> {
         (self.sent > 0).then(|| self.lost as f64 / self.sent as f64)
     }
 }
@@ -90,7 +89,7 @@ pub enum Reading {
 
 impl Reading {
     /// Every reading, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::HeapFreeBytes,
         Self::HeapMinFreeBytes,
         Self::HeapLargestBlockBytes,
@@ -105,7 +104,7 @@ impl Reading {
 
     /// The name in threshold expressions: the report's without its unit.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::HeapFreeBytes => "heap_free",
             Self::HeapMinFreeBytes => "heap_min_free",
@@ -137,19 +136,19 @@ impl Reading {
     }
 }
 
-impl From<event::Reading> for Reading {
-    fn from(of: event::Reading) -> Self {
+impl From<espstress_event::Reading> for Reading {
+    fn from(of: espstress_event::Reading) -> Self {
         match of {
-            event::Reading::HeapFree => Self::HeapFreeBytes,
-            event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
-            event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
-            event::Reading::SocketsUsed => Self::SocketsUsed,
-            event::Reading::Rssi => Self::WifiRssiDbm,
-            event::Reading::Disconnects => Self::WifiDisconnects,
-            event::Reading::TimeWait => Self::TcpTimeWait,
-            event::Reading::Established => Self::TcpEstablished,
-            event::Reading::CloseWait => Self::TcpCloseWait,
-            event::Reading::FinWait => Self::TcpFinWait,
+            espstress_event::Reading::HeapFree => Self::HeapFreeBytes,
+            espstress_event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
+            espstress_event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
+            espstress_event::Reading::SocketsUsed => Self::SocketsUsed,
+            espstress_event::Reading::Rssi => Self::WifiRssiDbm,
+            espstress_event::Reading::Disconnects => Self::WifiDisconnects,
+            espstress_event::Reading::TimeWait => Self::TcpTimeWait,
+            espstress_event::Reading::Established => Self::TcpEstablished,
+            espstress_event::Reading::CloseWait => Self::TcpCloseWait,
+            espstress_event::Reading::FinWait => Self::TcpFinWait,
         }
     }
 }
@@ -167,17 +166,17 @@ pub struct ReadingSummary {
     /// Greatest.
     pub max: f64,
     /// Mean; null where it was not computed.
-    pub mean: Option<f64>,
+    pub(crate) mean: Option<f64>,
     /// Trend, the reading's unit per hour; null with too few readings to tell one.
-    pub slope_per_hour: Option<f64>,
+    pub(crate) slope_per_hour: Option<f64>,
     /// Lower end of the trend's 95 % confidence interval, the reading's unit per hour.
-    pub slope_low_per_hour: Option<f64>,
+    pub(crate) slope_low_per_hour: Option<f64>,
     /// Upper end of the trend's 95 % confidence interval, the reading's unit per hour.
-    pub slope_high_per_hour: Option<f64>,
+    pub(crate) slope_high_per_hour: Option<f64>,
 }
 
-impl From<event::ReadingProgress> for ReadingSummary {
-    fn from(of: event::ReadingProgress) -> Self {
+impl From<espstress_event::ReadingProgress> for ReadingSummary {
+    fn from(of: espstress_event::ReadingProgress) -> Self {
         const HOUR: f64 = 3_600.0;
         Self {
             first: of.first,
@@ -202,9 +201,9 @@ pub struct TelemetryRow {
     pub readings: BTreeMap<Reading, f64>,
 }
 
-impl From<&event::DeviceSample> for TelemetryRow {
-    fn from(of: &event::DeviceSample) -> Self {
-        let readings = event::Reading::ALL.into_iter();
+impl From<&espstress_event::DeviceSample> for TelemetryRow {
+    fn from(of: &espstress_event::DeviceSample) -> Self {
+        let readings = espstress_event::Reading::ALL.into_iter();
         Self {
             at_s: of.at_ns as f64 / 1e9,
             readings: readings.filter_map(|one| Some((one.into(), one.of(&of.telemetry)?))).collect(),

@@ -2,7 +2,7 @@
 
 use super::human::{count, percent, positive, things, time_s};
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
-use crate::event::{LimitReached, MessageLedger};
+use espstress_event::{LimitReached, MessageLedger};
 
 /// Spells without service that are told one by one.
 const SPELLS: usize = 5;

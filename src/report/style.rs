@@ -82,7 +82,7 @@ impl Style {
 
     /// Appends `text` in lines that fit, the first after `head`, the others indented by `indent` blanks.
     /// `head` is as wide as the indent.
-    pub(crate) fn wrapped(self, out: &mut String, head: &str, indent: usize, text: &str) {
+    pub fn wrapped(self, out: &mut String, head: &str, indent: usize, text: &str) {
         let room = self.columns().saturating_sub(indent).max(20);
         out.push_str(head);
         let mut used = 0;

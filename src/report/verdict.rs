@@ -1,6 +1,6 @@
 //! The verdict in one line, and the remarks that go with it.
 
-use crate::diagnose::{Check, Mark, Severity};
+use espstress_diagnose::{Check, Mark, Severity};
 
 use super::human::{count, found};
 use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
@@ -83,7 +83,7 @@ pub(super) fn conclude(r: &Report) -> (Verdict, Vec<String>) {
 impl Report {
     /// A doctor's check that went badly while no finding says why.
     #[must_use]
-    pub fn unexplained_cross(&self) -> Option<&Check> {
+    pub(crate) fn unexplained_cross(&self) -> Option<&Check> {
         let told = self.findings.iter().any(|f| f.severity != Severity::Info);
         let checks = &self.examination.as_ref()?.checks;
         checks.iter().find(|check| check.mark == Mark::Bad && !told)
@@ -91,7 +91,7 @@ impl Report {
 
     /// Why the run tested nothing of what a workload of it is for; `None` when each did something.
     #[must_use]
-    pub fn untested(&self) -> Option<String> {
+    pub(crate) fn untested(&self) -> Option<String> {
         // A doctor leaves out steps that would do harm, and ends those that take too long.
         if self.examination.is_some() && self.workloads.iter().any(Workload::asked) {
             return None;
@@ -172,12 +172,12 @@ fn beyond(w: &Workload, capacity: Option<u64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{AccountRow, Accounted, Examination};
-    use crate::event::Failure;
-    use crate::report::style::Style;
-    use crate::report::thresholds::Gates;
-    use crate::report::{OutageSummary, Target, TargetKind};
-    use crate::stats::{Phase, Recorder};
+    use crate::style::Style;
+    use crate::thresholds::Gates;
+    use crate::{OutageSummary, Target, TargetKind};
+    use espstress_diagnose::{AccountRow, Accounted, Examination};
+    use espstress_event::Failure;
+    use espstress_stats::{Phase, Recorder};
 
     fn report(connections: u64, failed: usize) -> Report {
         let mut target = Target::new("127.0.0.1:80", TargetKind::Sim);
@@ -218,12 +218,12 @@ mod tests {
         };
         let crossed = examined(Mark::Bad);
         assert_eq!(crossed.verdict, Verdict::Inconclusive);
-        let page = crate::report::text::page(&crossed, &Style::default());
+        let page = crate::text::page(&crossed, &Style::default());
         assert!(page.contains("Something is wrong, and no finding says what"), "{page}");
         assert!(!page.contains("Nothing is wrong"), "{page}");
         let well = examined(Mark::Good);
         assert_eq!(well.verdict, Verdict::Pass);
-        assert!(crate::report::text::page(&well, &Style::default()).contains("Nothing is wrong"));
+        assert!(crate::text::page(&well, &Style::default()).contains("Nothing is wrong"));
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
     fn a_workload_without_an_attempt_leaves_the_verdict_open_whatever_the_gates_are() {
         for gates in [&[][..], &["head.failed == 0"], &["rw.failed == 0", "capture.dropped == 0"]] {
             let mut r = report(4, 0);
-            r.capture = crate::report::Capture::seen(100, 0);
+            r.capture = crate::Capture::seen(100, 0);
             r.workloads.push(of("rw", 0, None));
             r.note_remarks();
             Gates::from_expressions(gates).unwrap().judge(&mut r);
@@ -280,9 +280,9 @@ mod tests {
 
     #[test]
     fn a_device_that_is_away_at_the_end_leaves_the_verdict_open_until_a_finding_says_that_it_is_gone() {
-        use crate::diagnose::{Finding, FindingId};
+        use espstress_diagnose::{Finding, FindingId};
         let mut r = report(4, 0);
-        let away = crate::report::DialledDevice { id: 2, away_since_s: Some(7.25), ..Default::default() };
+        let away = crate::outages::DialledDevice { id: 2, away_since_s: Some(7.25), ..Default::default() };
         r.workloads[0].outage_summary =
             Some(OutageSummary { dialled: vec![away], ..OutageSummary::default() });
         let open = judged(r.clone());

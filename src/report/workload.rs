@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
-use crate::event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
-use crate::stats::{Phase, Row, TcpTotals, WorkloadStats};
+use espstress_event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
+use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
 /// What one workload measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,9 +40,9 @@ pub struct Workload {
     pub first_status: Option<u16>,
     /// What was wrong with HTTP responses, only the names that occurred, each with the figures of the first one.
     #[serde(default)]
-    pub malformed: HttpFaults,
+    pub(crate) malformed: HttpFaults,
     /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
-    pub success_rate: Option<f64>,
+    pub(crate) success_rate: Option<f64>,
     /// Attempts ended per second of wall clock.
     pub attempts_per_s: Option<f64>,
     /// Latency by phase; a phase that cannot occur is not here.
@@ -54,20 +54,20 @@ pub struct Workload {
     /// Payload bytes that came back whole and right, per second of wall clock.
     pub goodput_bytes_per_s: Option<f64>,
     /// What the host's stack said of the connections as they closed; null where it could not be asked.
-    pub tcp: Option<Tcp>,
+    pub(crate) tcp: Option<Tcp>,
     /// How often a closed loop waited for a free source port (in no latency).
-    pub port_waits: u64,
+    pub(crate) port_waits: u64,
     /// Standing connections opened again after a failure.
-    pub reconnects: u64,
+    pub(crate) reconnects: u64,
     /// Attempts of an open loop that started later than intended because every connection was busy.
-    pub late_starts: u64,
+    pub(crate) late_starts: u64,
     /// Starts of an open loop that never took place: every connection was busy until the time was up.
     #[serde(default)]
-    pub late_starts_dropped: u64,
+    pub(crate) late_starts_dropped: u64,
     /// Idle persistent connections that the device closed, noticed before the next request: no failures. Null where it
     /// closed none.
     #[serde(default)]
-    pub idle_closes: Option<IdleCloses>,
+    pub(crate) idle_closes: Option<IdleCloses>,
     /// One row a second, or coarser: always fewer than 2,000.
     pub series: Vec<SeriesRow>,
     /// The outages that it went through; null for a workload that looks for none.
@@ -80,7 +80,7 @@ pub struct Workload {
     pub raw_summary: Option<RawSummary>,
     /// What the system did not allow it to do; null where it was allowed everything.
     #[serde(default)]
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// How often each HTTP status code came, by its three digits.
@@ -106,19 +106,19 @@ pub struct Bytes {
 /// TCP_INFO, summed over a workload's connections as they closed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tcp {
+pub(crate) struct Tcp {
     /// Connections that could be asked.
-    pub connections: u64,
+    pub(crate) connections: u64,
     /// Segments that the host sent again.
-    pub retransmissions: u64,
+    pub(crate) retransmissions: u64,
     /// Segments thought lost at close.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Least smoothed round-trip time, microseconds.
-    pub rtt_min_us: f64,
+    pub(crate) rtt_min_us: f64,
     /// Mean smoothed round-trip time, microseconds.
-    pub rtt_mean_us: Option<f64>,
+    pub(crate) rtt_mean_us: Option<f64>,
     /// Greatest smoothed round-trip time, microseconds.
-    pub rtt_max_us: f64,
+    pub(crate) rtt_max_us: f64,
 }
 
 /// One interval of a workload's series.
@@ -138,9 +138,9 @@ pub struct SeriesRow {
     /// Application bytes, both directions.
     pub bytes: u64,
     /// Mean latency of the main phase, microseconds; null when none ended here.
-    pub latency_mean_us: Option<f64>,
+    pub(crate) latency_mean_us: Option<f64>,
     /// Longest latency of the main phase, microseconds; null when none ended here.
-    pub latency_max_us: Option<f64>,
+    pub(crate) latency_max_us: Option<f64>,
 }
 
 /// Failures by name.
@@ -151,13 +151,13 @@ pub struct Failures(pub BTreeMap<Failure, u64>);
 impl Failures {
     /// Every name, zeros included.
     #[must_use]
-    pub fn complete(counts: &FailureCounts) -> Self {
+    pub(crate) fn complete(counts: &FailureCounts) -> Self {
         Self(counts.iter().collect())
     }
 
     /// Only the names that occurred.
     #[must_use]
-    pub fn occurred(counts: &FailureCounts) -> Self {
+    pub(crate) fn occurred(counts: &FailureCounts) -> Self {
         Self(counts.iter().filter(|(_, n)| *n > 0).collect())
     }
 
@@ -260,13 +260,13 @@ impl Workload {
 
     /// Whether it asked the device for anything, this machine's own failures left out.
     #[must_use]
-    pub fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.attempts > self.failures.of_host() || self.half_open.as_ref().is_some_and(|h| h.asked())
     }
 
     /// Why the workload could not do what it is for; `None` when it could.
     #[must_use]
-    pub fn not_done(&self) -> Option<String> {
+    pub(crate) fn not_done(&self) -> Option<String> {
         let outages = self.outage_summary.as_ref().and_then(|o| o.not_done().or_else(|| self.none_made(o)));
         let half_open = || self.half_open.as_ref()?.unavailable.clone();
         outages.or_else(half_open).or_else(|| self.refused.clone())
@@ -345,7 +345,7 @@ pub(crate) fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Recorder;
+    use espstress_stats::Recorder;
 
     const S: u64 = 1_000_000_000;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::builtin::{BUILT_IN, built_in};
-use crate::clock::Span;
+use espstress_clock::Span;
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Kept apart from the series, whose rows get longer as a run does. What happens often and changes little is
 //! merged first, so that the beginning of a hang or the length of an outage stays sharp in a run of weeks.
 
-use crate::event::{Episode, Failure};
+use espstress_event::{Episode, Failure};
 
 /// The episodes of a workload.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +13,14 @@ pub struct Episodes {
 
 impl Episodes {
     /// Episodes at most.
-    pub const MOST: usize = 512;
+    pub(crate) const MOST: usize = 512;
     /// A failing episode is cut after this long, so that what excuses a part of it excuses only that, nanoseconds.
     const FAILING: u64 = 1_000_000_000;
     /// The latest episodes, which are never merged: what they lead to is not known yet.
     const LATEST: usize = 64;
 
     /// Counts one attempt that began and ended at these times, nanoseconds since the start of the run.
-    pub fn attempt(&mut self, from_ns: u64, to_ns: u64, outcome: Result<(), Failure>) {
+    pub(crate) fn attempt(&mut self, from_ns: u64, to_ns: u64, outcome: Result<(), Failure>) {
         let same = self.rows.last_mut().filter(|last| match outcome {
             Ok(()) => last.uniform() == Some(true),
             Err(_) => last.uniform() == Some(false) && to_ns.saturating_sub(last.from_ns) < Self::FAILING,
@@ -35,7 +35,7 @@ impl Episodes {
     }
 
     /// Takes a whole episode, later than all before it.
-    pub fn push(&mut self, episode: Episode) {
+    pub(crate) fn push(&mut self, episode: Episode) {
         if episode.attempts == 0 {
             return;
         }

@@ -2,7 +2,7 @@
 //! in lines that do not grow with the watch.
 
 use super::{Exhaustion, HalfOpenStats, LimitReached, SilencedConnection};
-use crate::event::{HalfOpen, Recorded, SectionCourse};
+use espstress_event::{HalfOpen, Recorded, SectionCourse};
 
 /// Time between two accounts of the sums while nothing decisive happens, nanoseconds.
 const EVERY_NS: u64 = 10_000_000_000;
@@ -69,7 +69,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{ReclaimEvidence, Stage};
+    use crate::{ReclaimEvidence, Stage};
 
     const S: u64 = 1_000_000_000;
 

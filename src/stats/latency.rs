@@ -53,7 +53,7 @@ impl Phase {
 }
 
 /// Longest latency that is told apart: one hour. Longer ones count as this.
-pub const LONGEST_NS: u64 = 3_600_000_000_000;
+pub(crate) const LONGEST_NS: u64 = 3_600_000_000_000;
 
 /// A latency distribution.
 #[derive(Clone, Debug)]

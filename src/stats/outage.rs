@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Latency;
-use crate::event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
+use espstress_event::{FailureCounts, MessageLedger, OutageOrigin, OutageProgress, OutageRow};
 
-/// The result of an outage workload. Bounded: sums, distributions and at most [`OutageRows::MOST`] single outages.
+/// The result of an outage workload. Bounded: sums, distributions and at most `OutageRows::MOST` single outages.
 #[derive(Clone, Debug, Default)]
 pub struct OutageStats {
     /// Why no outage could be made at all, in one sentence; `None` when they could.
@@ -156,12 +156,12 @@ pub struct OutageRows {
 
 impl OutageRows {
     /// The first rows that are always kept.
-    pub const FIRST: usize = 1_000;
+    pub(crate) const FIRST: usize = 1_000;
     /// Rows at most.
-    pub const MOST: usize = 2 * Self::FIRST;
+    pub(crate) const MOST: usize = 2 * Self::FIRST;
 
     /// Adds one.
-    pub fn push(&mut self, row: OutageRow) {
+    pub(crate) fn push(&mut self, row: OutageRow) {
         if self.first.len() < Self::FIRST {
             self.first.push(row);
             return;
@@ -180,14 +180,8 @@ impl OutageRows {
 
     /// How many are kept.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.first.len() + self.latest.len()
-    }
-
-    /// Whether there was none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.first.is_empty()
     }
 
     /// How many are not kept.
@@ -199,11 +193,11 @@ impl OutageRows {
 
 impl OutageStats {
     /// Most examples of failures to make an outage.
-    pub const MOST_EXAMPLES: usize = 8;
+    pub(crate) const MOST_EXAMPLES: usize = 8;
 
     /// The sums so far.
     #[must_use]
-    pub const fn progress(&self) -> OutageProgress {
+    pub(crate) const fn progress(&self) -> OutageProgress {
         OutageProgress {
             made: self.made,
             natural: self.natural,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Latency, Trend};
-use crate::event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
+use espstress_event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
 
 /// What the probes of a run came to.
 #[derive(Clone, Debug)]
@@ -44,14 +44,12 @@ impl ProbeStats {
 /// What one kind of probe measured.
 #[derive(Clone, Debug)]
 pub struct ProbeKindStats {
-    /// The means, as `icmp datagram socket` or `udp`.
-    pub by: &'static str,
     /// When it began, nanoseconds since the start of the run.
     start_ns: u64,
     /// Time between two probes, nanoseconds.
-    pub interval_ns: u64,
+    pub(crate) interval_ns: u64,
     /// Time after which a probe counts as lost, nanoseconds.
-    pub timeout_ns: u64,
+    pub(crate) timeout_ns: u64,
     /// Probes sent whose fate is known.
     pub sent: u64,
     /// Those answered in time.
@@ -61,14 +59,14 @@ pub struct ProbeKindStats {
     /// Those that the host itself could not send; in no other count.
     pub host_failures: u64,
     /// The most lost in a row.
-    pub most_lost_in_a_row: u64,
+    pub(crate) most_lost_in_a_row: u64,
     /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
     pub longest_gap_ns: Option<u64>,
     /// Spells in which two or more in a row were lost, the first [`ProbeKindStats::MOST_SILENCES`] of them; the last
     /// one may be going on.
     pub silences: Vec<Silence>,
     /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
-    pub last_answer_ns: u64,
+    pub(crate) last_answer_ns: u64,
     /// When the latest of the answered probes was sent, nanoseconds since the start of the run; before the first one, an
     /// interval before the start.
     last_answered_sent_ns: Option<u64>,
@@ -78,8 +76,6 @@ pub struct ProbeKindStats {
     pub full_size: Option<FullSize>,
     /// From sending to the answer.
     pub latency: Latency,
-    /// Bounded series.
-    pub series: ProbeSeries,
 }
 
 /// Probes as large as the first hop carries.
@@ -106,9 +102,8 @@ impl ProbeKindStats {
 
     /// Nothing measured yet.
     #[must_use]
-    pub fn new(by: &'static str, start_ns: u64, interval_ns: u64, timeout_ns: u64) -> Self {
+    pub fn new(start_ns: u64, interval_ns: u64, timeout_ns: u64) -> Self {
         Self {
-            by,
             start_ns,
             interval_ns,
             timeout_ns,
@@ -124,7 +119,6 @@ impl ProbeKindStats {
             failures: FailureCounts::default(),
             full_size: None,
             latency: Latency::default(),
-            series: ProbeSeries::new(start_ns),
         }
     }
 
@@ -133,11 +127,6 @@ impl ProbeKindStats {
         self.sent += 1;
         self.answered += 1;
         self.latency.record(latency_ns);
-        let row = self.series.row(at_ns);
-        row.sent += 1;
-        row.answered += 1;
-        row.latency_sum_ns += u128::from(latency_ns);
-        row.latency_max_ns = row.latency_max_ns.max(latency_ns);
         let sent_ns = at_ns.saturating_sub(latency_ns);
         self.spell(sent_ns, SpellEnd::Answered { at_ns });
         self.last_answer_ns = self.last_answer_ns.max(at_ns);
@@ -147,7 +136,6 @@ impl ProbeKindStats {
     /// A probe was not answered in time.
     pub fn loss(&mut self, at_ns: u64) {
         self.sent += 1;
-        self.series.row(at_ns).sent += 1;
         // Later probes may have been answered while this one was waited for: then there is no spell.
         self.spell(at_ns.saturating_sub(self.timeout_ns), SpellEnd::GoesOn);
     }
@@ -184,89 +172,6 @@ impl ProbeKindStats {
             let first = self.last_answered_sent_ns.map_or(self.start_ns, |last| last + self.interval_ns);
             self.silences.push(Silence { from_ns: first.min(until_ns), to_ns, lost });
         }
-    }
-
-    /// Lost probes of a hundred; `None` when none was sent.
-    #[must_use]
-    pub fn loss_percent(&self) -> Option<f64> {
-        (self.sent > 0).then(|| 100.0 * (self.sent - self.answered) as f64 / self.sent as f64)
-    }
-}
-
-/// The probes of one interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProbeRow {
-    /// Start of the interval, nanoseconds since the start of the run.
-    pub start_ns: u64,
-    /// Its length, nanoseconds.
-    pub length_ns: u64,
-    /// Probes whose fate became known in it.
-    pub sent: u64,
-    /// Those answered.
-    pub answered: u64,
-    /// Sum of their latencies, nanoseconds.
-    pub latency_sum_ns: u128,
-    /// The longest of them, nanoseconds.
-    pub latency_max_ns: u64,
-}
-
-/// Rows of equal length, five seconds at first, coarser as they become many.
-#[derive(Clone, Debug)]
-pub struct ProbeSeries {
-    start_ns: u64,
-    interval_ns: u64,
-    rows: Vec<ProbeRow>,
-}
-
-impl ProbeSeries {
-    /// Rows at most; reaching it doubles the interval and halves the rows.
-    pub const MOST: usize = 1_000;
-    const FIRST_INTERVAL_NS: u64 = 5_000_000_000;
-
-    /// Empty, from `start_ns` on.
-    #[must_use]
-    pub const fn new(start_ns: u64) -> Self {
-        Self { start_ns, interval_ns: Self::FIRST_INTERVAL_NS, rows: Vec::new() }
-    }
-
-    /// The row of a moment; one in the past of the series counts to its last row.
-    pub fn row(&mut self, at_ns: u64) -> &mut ProbeRow {
-        let mut place = self.place(at_ns);
-        while place >= Self::MOST {
-            self.halve();
-            place = self.place(at_ns);
-        }
-        while self.rows.len() <= place {
-            let start_ns = self.start_ns + self.rows.len() as u64 * self.interval_ns;
-            self.rows.push(ProbeRow { start_ns, length_ns: self.interval_ns, ..ProbeRow::default() });
-        }
-        &mut self.rows[place]
-    }
-
-    fn place(&self, at_ns: u64) -> usize {
-        (at_ns.saturating_sub(self.start_ns) / self.interval_ns) as usize
-    }
-
-    fn halve(&mut self) {
-        self.interval_ns *= 2;
-        let halves = self.rows.chunks(2).map(|pair| {
-            let mut sum = pair[0];
-            sum.length_ns = self.interval_ns;
-            if let Some(second) = pair.get(1) {
-                sum.sent += second.sent;
-                sum.answered += second.answered;
-                sum.latency_sum_ns += second.latency_sum_ns;
-                sum.latency_max_ns = sum.latency_max_ns.max(second.latency_max_ns);
-            }
-            sum
-        });
-        self.rows = halves.collect();
-    }
-
-    /// All rows.
-    #[must_use]
-    pub fn rows(&self) -> &[ProbeRow] {
-        &self.rows
     }
 }
 
@@ -418,7 +323,7 @@ mod tests {
 
     /// Probes each second with a time-out of two; those whose answer is lost are given by their second.
     fn probed(seconds: u64, lost: &[u64]) -> ProbeKindStats {
-        let mut stats = ProbeKindStats::new("test", 0, S, 2 * S);
+        let mut stats = ProbeKindStats::new(0, S, 2 * S);
         let mut known: Vec<(u64, Option<u64>)> = (0..seconds)
             .map(|s| if lost.contains(&s) { (s * S + 2 * S, None) } else { (s * S + S / 100, Some(S / 100)) })
             .collect();
@@ -449,7 +354,7 @@ mod tests {
 
     #[test]
     fn answers_that_are_late_and_come_together_are_no_silence() {
-        let mut stats = ProbeKindStats::new("test", 0, S, 2 * S);
+        let mut stats = ProbeKindStats::new(0, S, 2 * S);
         stats.answer(S / 100, S / 100);
         // Neither machine ran for a while: three probes are answered at once, in time.
         for sent in [1, 2, 3] {
@@ -505,17 +410,12 @@ mod tests {
     }
 
     #[test]
-    fn series_stay_bounded_and_count_everything() {
+    fn the_series_stays_bounded() {
         let mut series = DeviceSeries::default();
-        let mut probes = ProbeKindStats::new("udp", 0, S, S);
         for second in 0..100_000 {
             series.take(sample(second, second * 1_000, Some(1)));
-            if second % 10 == 0 { probes.loss(second * S) } else { probes.answer(second * S, 5) }
         }
         assert!(series.rows().len() <= DeviceSeries::MOST && series.rows().len() >= DeviceSeries::MOST / 2);
-        assert!(probes.series.rows().len() <= ProbeSeries::MOST);
-        assert_eq!(probes.series.rows().iter().map(|row| row.sent).sum::<u64>(), 100_000);
-        assert_eq!(probes.loss_percent(), Some(10.0));
         assert_eq!(series.restart_count, 0);
     }
 }

@@ -1,7 +1,9 @@
 //! When there is something to tell of the probes, and what: so that a log has it before the run is over.
 
 use super::{DeviceSeries, ProbeStats};
-use crate::event::{DeviceProgress, DeviceSample, ProbeProgress, Probed, Recorded, SectionCourse, Telemetry};
+use espstress_event::{
+    DeviceProgress, DeviceSample, ProbeProgress, Probed, Recorded, SectionCourse, Telemetry,
+};
 
 /// Time between two accounts while nothing decisive happens, nanoseconds: ten seconds, less half of the second between
 /// two looks at it, so that one that comes a little early is not put off to the next.
@@ -89,7 +91,7 @@ fn device_progress(of: &DeviceSeries) -> Option<DeviceProgress> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::ProbeKindStats;
+    use crate::ProbeKindStats;
 
     const S: u64 = 1_000_000_000;
 
@@ -102,7 +104,7 @@ mod tests {
 
     impl Run {
         fn new() -> Self {
-            let stats = ProbeStats::Measured(Box::new(ProbeKindStats::new("test", 0, S, 2 * S)));
+            let stats = ProbeStats::Measured(Box::new(ProbeKindStats::new(0, S, 2 * S)));
             Self { stats, device: DeviceSeries::default(), news: ProbeNews::default() }
         }
 

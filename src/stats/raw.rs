@@ -15,7 +15,7 @@ pub struct Times {
 
 impl Times {
     /// Adds one.
-    pub fn add(&mut self, ns: u64) {
+    pub(crate) fn add(&mut self, ns: u64) {
         self.count += 1;
         self.sum_ns += u128::from(ns);
         self.min_ns = Some(self.min_ns.map_or(ns, |least| least.min(ns)));

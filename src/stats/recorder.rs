@@ -7,7 +7,7 @@ use super::{
     Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series,
     TcpTotals,
 };
-use crate::event::{
+use espstress_event::{
     Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
     PhaseProgress, Responses, SectionCourse, TcpSample,
 };

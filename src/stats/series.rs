@@ -1,6 +1,6 @@
 //! A series of a run, one row a second at first, coarser as it grows: never more than [`Series::MOST`] rows.
 
-use crate::event::{Failure, FailureCounts};
+use espstress_event::{Failure, FailureCounts};
 
 /// What happened in one interval.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,7 +45,7 @@ impl Row {
     }
 
     /// Counts one ended attempt.
-    pub fn attempt(&mut self, outcome: Result<(), Failure>) {
+    pub(crate) fn attempt(&mut self, outcome: Result<(), Failure>) {
         self.attempts += 1;
         match outcome {
             Ok(()) => self.succeeded += 1,
@@ -64,11 +64,11 @@ pub struct Series {
 
 impl Series {
     /// Rows at most; reaching it doubles the interval and halves the rows.
-    pub const MOST: usize = 1_800;
+    pub(crate) const MOST: usize = 1_800;
 
     /// A series that starts at `start_ns` with rows of one second.
     #[must_use]
-    pub fn new(start_ns: u64) -> Self {
+    pub(crate) fn new(start_ns: u64) -> Self {
         Self {
             rows: Vec::with_capacity(Self::MOST),
             current: Row { start_ns, ..Row::default() },
@@ -77,12 +77,12 @@ impl Series {
     }
 
     /// The row that is being filled.
-    pub const fn current(&mut self) -> &mut Row {
+    pub(crate) const fn current(&mut self) -> &mut Row {
         &mut self.current
     }
 
     /// Closes the current row if its interval is over; call it at least once an interval.
-    pub fn roll(&mut self, now_ns: u64) {
+    pub(crate) fn roll(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.current.start_ns) >= self.interval_ns {
             self.close(now_ns);
         }
@@ -118,7 +118,7 @@ impl Series {
     }
 
     /// Ends the series: what the last, shorter row holds is kept.
-    pub fn finish(&mut self, now_ns: u64) {
+    pub(crate) fn finish(&mut self, now_ns: u64) {
         if now_ns > self.current.start_ns {
             self.close(now_ns);
         }

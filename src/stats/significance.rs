@@ -130,7 +130,7 @@ fn ln_factorial(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Latency;
+    use crate::Latency;
 
     fn ramp(n: u64, offset: u64) -> Latency {
         let mut l = Latency::default();

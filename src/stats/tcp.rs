@@ -1,6 +1,6 @@
 //! What the host's own stack says of its connections (TCP_INFO), summed over a workload.
 
-use crate::event::TcpSample;
+use espstress_event::TcpSample;
 
 /// The sum over a workload's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub struct TcpTotals {
     /// Least smoothed round-trip time, microseconds.
     pub rtt_min_us: u32,
     /// Sum, for the mean, microseconds.
-    pub rtt_sum_us: u64,
+    pub(crate) rtt_sum_us: u64,
     /// Greatest, microseconds.
     pub rtt_max_us: u32,
 }
 
 impl TcpTotals {
     /// Adds one connection.
-    pub fn add(&mut self, sample: TcpSample) {
+    pub(crate) fn add(&mut self, sample: TcpSample) {
         self.rtt_min_us =
             if self.connections == 0 { sample.rtt_us } else { self.rtt_min_us.min(sample.rtt_us) };
         self.rtt_max_us = self.rtt_max_us.max(sample.rtt_us);

@@ -5,7 +5,7 @@
 //! start of the device, with one slope for all starts. Neighbouring batches that resemble each other carry less
 //! than their number says, so the interval is widened by the correlation that the residuals show.
 
-use crate::event::{ReadingProgress, SlopeProgress};
+use espstress_event::{ReadingProgress, SlopeProgress};
 
 /// A reading over what grows beside it: time in seconds, or requests.
 #[derive(Clone, Debug, Default)]
@@ -19,9 +19,9 @@ pub struct Trend {
     /// Last value.
     pub last: Option<f64>,
     /// Mean of all values.
-    pub mean: Option<f64>,
+    pub(crate) mean: Option<f64>,
     /// Values taken.
-    pub count: u64,
+    pub(crate) count: u64,
     batches: Vec<Batch>,
     /// Values that make a batch; a power of two.
     batch_size: u64,
@@ -56,11 +56,11 @@ pub struct TrendEstimate {
     /// Upper end of it.
     pub high: f64,
     /// Correlation of neighbouring residuals, -1 to 1.
-    pub autocorrelation: f64,
+    pub(crate) autocorrelation: f64,
     /// Batches that the line goes through.
-    pub batches: u32,
+    pub(crate) batches: u32,
     /// Seconds, or requests, between the first and the last batch of the longest start of the device.
-    pub span: f64,
+    pub(crate) span: f64,
 }
 
 /// A change at one place that stayed.
@@ -72,20 +72,6 @@ pub struct Step {
     pub by: f64,
 }
 
-impl TrendEstimate {
-    /// Whether the whole interval lies below zero.
-    #[must_use]
-    pub const fn falls(&self) -> bool {
-        self.high < 0.0
-    }
-
-    /// Whether the whole interval lies above zero.
-    #[must_use]
-    pub const fn rises(&self) -> bool {
-        self.low > 0.0
-    }
-}
-
 impl Trend {
     /// Batches at most.
     const MOST: usize = 128;
@@ -94,12 +80,12 @@ impl Trend {
     const FEWEST_DEGREES: f64 = 4.0;
 
     /// The device has started anew: what it reads from now on says nothing about the time before.
-    pub const fn restart(&mut self) {
+    pub(crate) const fn restart(&mut self) {
         self.start += 1;
     }
 
     /// Takes a value; `x` does not go back from one to the next within a start.
-    pub fn add(&mut self, x: f64, value: f64) {
+    pub(crate) fn add(&mut self, x: f64, value: f64) {
         if !value.is_finite() || !x.is_finite() {
             return;
         }
@@ -312,6 +298,16 @@ mod tests {
         trend
     }
 
+    /// Whether the whole interval lies below zero.
+    fn falls(estimate: &TrendEstimate) -> bool {
+        estimate.high < 0.0
+    }
+
+    /// Whether the whole interval lies above zero.
+    fn rises(estimate: &TrendEstimate) -> bool {
+        estimate.low > 0.0
+    }
+
     #[test]
     fn the_quantile_is_the_tables() {
         for (degrees, value) in [(4.0, 2.776), (10.0, 2.228), (30.0, 2.042), (120.0, 1.980)] {
@@ -322,7 +318,7 @@ mod tests {
     #[test]
     fn a_leak_under_noise_is_found_with_its_rate() {
         let estimate = trend(1, 3_600, -10.0, 0.0).estimate().unwrap();
-        assert!(estimate.falls(), "{estimate:?}");
+        assert!(falls(&estimate), "{estimate:?}");
         assert!(estimate.low <= -10.0 && -10.0 <= estimate.high, "{estimate:?}");
     }
 
@@ -331,7 +327,7 @@ mod tests {
         for memory in [0.0, 0.9] {
             let wrong = (0..400)
                 .filter_map(|seed| trend(seed, 600, 0.0, memory).estimate())
-                .filter(|estimate| estimate.falls() || estimate.rises())
+                .filter(|estimate| falls(estimate) || rises(estimate))
                 .count();
             // 5 % of 400 is 20; the correction is an approximation, so twice that is allowed.
             assert!(wrong <= 40, "memory {memory}: {wrong} of 400");
@@ -349,7 +345,7 @@ mod tests {
             trend.restart();
         }
         let estimate = trend.estimate().unwrap();
-        assert!(!estimate.falls() && !estimate.rises(), "{estimate:?}");
+        assert!(!falls(&estimate) && !rises(&estimate), "{estimate:?}");
     }
 
     /// A hundred readings of a level, with noise of 100 bytes.

@@ -17,7 +17,7 @@ use super::{
     network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
     twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
-use crate::event::Endpoints;
+use espstress_event::Endpoints;
 
 /// What kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,11 @@ pub enum TargetError {
         /// The name as given.
         given: String,
     },
+    /// This build does not have the stack.
+    #[error(
+        "--stack smoltcp: this build doesn't have it; build espstress with `cargo build --release --features smoltcp`"
+    )]
+    NotBuilt,
     /// Options of lwIP for a twin on another stack.
     #[error(
         "{target} names options of lwIP, and smoltcp has none of them: its options are fixed when it is compiled; \
@@ -430,6 +435,7 @@ fn twin_stack(setup: &DeviceSetup, options: &TwinOptions) -> Result<StackKind, T
     match (TwinStack::from_name(given), options) {
         (None, _) => Err(TargetError::Stack { given: given.clone() }),
         (Some(TwinStack::Lwip), _) => Ok(StackKind::Lwip),
+        (Some(TwinStack::Smoltcp), _) if !StackKind::Smoltcp.is_built() => Err(TargetError::NotBuilt),
         (Some(TwinStack::Smoltcp), TwinOptions::Current) => Ok(StackKind::Smoltcp),
         (Some(TwinStack::Smoltcp), _) => Err(TargetError::OptionsOfLwip { target: setup.spec.to_string() }),
     }

@@ -61,12 +61,6 @@ impl Segment {
     pub const fn source_address(&self) -> IpAddr {
         self.source.to_canonical()
     }
-
-    /// Receiver's address as people write it.
-    #[must_use]
-    pub const fn destination_address(&self) -> IpAddr {
-        self.destination.to_canonical()
-    }
 }
 
 /// Why a frame holds no TCP segment to look at.

@@ -9,7 +9,7 @@ const EXTENSIONS_AT_MOST: usize = 12;
 
 /// A fixed header that is wholly there.
 #[derive(Clone, Copy, Debug)]
-pub struct Ipv6<'a> {
+pub(crate) struct Ipv6<'a> {
     bytes: &'a [u8],
 }
 
@@ -37,30 +37,30 @@ pub(super) struct Part {
 
 impl<'a> Ipv6<'a> {
     /// Length of the fixed header, bytes.
-    pub const HEADER_LEN: usize = 40;
+    pub(crate) const HEADER_LEN: usize = 40;
 
     /// Checks version and length; `bytes` begin at the header and may be cut anywhere after it.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         (bytes.len() >= Self::HEADER_LEN && byte(bytes, 0) >> 4 == 6).then_some(Self { bytes })
     }
 
     /// Length of what follows the fixed header; 0 in a packet larger than 65,535 bytes or still to be cut
     /// into segments.
     #[must_use]
-    pub fn payload_len(&self) -> usize {
+    pub(crate) fn payload_len(&self) -> usize {
         usize::from(be16(self.bytes, 4))
     }
 
     /// Sender.
     #[must_use]
-    pub fn source(&self) -> Ipv6Addr {
+    pub(crate) fn source(&self) -> Ipv6Addr {
         self.address(8)
     }
 
     /// Receiver.
     #[must_use]
-    pub fn destination(&self) -> Ipv6Addr {
+    pub(crate) fn destination(&self) -> Ipv6Addr {
         self.address(24)
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Link, Segment, decode};
+use crate::{Link, Segment, decode};
 use proptest::prelude::*;
 
 /// An IPv4 packet with a TCP header, 10.0.0.1 port 4,660 to 10.0.0.2 port 80, without payload.

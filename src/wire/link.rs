@@ -41,7 +41,7 @@ pub enum Link {
 
 /// Which IP the link layer announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkKind {
+pub(crate) enum NetworkKind {
     /// Version 4.
     Ipv4,
     /// Version 6.
@@ -50,16 +50,17 @@ pub enum NetworkKind {
 
 /// What a frame carries: the IP version and where its header begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub(crate) struct Network {
     /// Which header.
-    pub kind: NetworkKind,
+    pub(crate) kind: NetworkKind,
     /// Length of everything before it, bytes.
-    pub offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl Link {
     /// Every link that is read.
-    pub const ALL: [Self; 15] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 15] = [
         Self::Ethernet,
         Self::Raw,
         Self::LinuxSll,
@@ -105,7 +106,8 @@ impl Link {
 
     /// The number a capture file names this link by.
     #[must_use]
-    pub const fn link_type(self) -> u32 {
+    #[cfg(test)]
+    pub(crate) const fn link_type(self) -> u32 {
         match self {
             Self::Ethernet => 1,
             Self::Raw => 101,

@@ -62,68 +62,68 @@ impl fmt::Debug for Flags {
 
 /// A header whose fixed 20 bytes are there; its options may be cut.
 #[derive(Clone, Copy, Debug)]
-pub struct Tcp<'a> {
+pub(crate) struct Tcp<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Tcp<'a> {
     /// Checks lengths; `bytes` begin at the header and may be cut anywhere after its fixed part.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         (bytes.len() >= 20 && byte(bytes, 12) >> 4 >= 5).then_some(Self { bytes })
     }
 
     /// Sender's port.
     #[must_use]
-    pub fn source_port(&self) -> u16 {
+    pub(crate) fn source_port(&self) -> u16 {
         be16(self.bytes, 0)
     }
 
     /// Receiver's port.
     #[must_use]
-    pub fn destination_port(&self) -> u16 {
+    pub(crate) fn destination_port(&self) -> u16 {
         be16(self.bytes, 2)
     }
 
     /// Sequence number of the SYN, or of the first byte of payload.
     #[must_use]
-    pub fn seq(&self) -> u32 {
+    pub(crate) fn seq(&self) -> u32 {
         be32(self.bytes, 4)
     }
 
     /// The next sequence number that the sender expects; nothing without [`Flags::ACK`].
     #[must_use]
-    pub fn ack(&self) -> u32 {
+    pub(crate) fn ack(&self) -> u32 {
         be32(self.bytes, 8)
     }
 
     /// Length of the header as it says, options included, bytes, 20 to 60.
     #[must_use]
-    pub fn header_len(&self) -> usize {
+    pub(crate) fn header_len(&self) -> usize {
         usize::from(byte(self.bytes, 12) >> 4) * 4
     }
 
     /// Control bits.
     #[must_use]
-    pub fn flags(&self) -> Flags {
+    pub(crate) fn flags(&self) -> Flags {
         Flags(byte(self.bytes, 13))
     }
 
     /// Window, not scaled.
     #[must_use]
-    pub fn window(&self) -> u16 {
+    pub(crate) fn window(&self) -> u16 {
         be16(self.bytes, 14)
     }
 
     /// Checksum.
     #[must_use]
-    pub fn checksum(&self) -> u16 {
+    pub(crate) fn checksum(&self) -> u16 {
         be16(self.bytes, 16)
     }
 
     /// The options that were captured.
     #[must_use]
-    pub fn options(&self) -> TcpOptions<'a> {
+    pub(crate) fn options(&self) -> TcpOptions<'a> {
         let end = self.header_len().min(self.bytes.len());
         TcpOptions { rest: self.bytes.get(20..end).unwrap_or_default() }
     }
@@ -131,7 +131,7 @@ impl<'a> Tcp<'a> {
 
 /// One option (RFC 9293, 3.2; RFC 7323; RFC 2018).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcpOption<'a> {
+pub(crate) enum TcpOption<'a> {
     /// Largest segment that the sender takes, bytes.
     MaximumSegmentSize(u16),
     /// How far the sender's windows are to be shifted left.
@@ -148,7 +148,7 @@ pub enum TcpOption<'a> {
 
 /// Goes through the options; ends at the end-of-options mark, at the first that is cut or malformed.
 #[derive(Clone, Debug)]
-pub struct TcpOptions<'a> {
+pub(crate) struct TcpOptions<'a> {
     rest: &'a [u8],
 }
 

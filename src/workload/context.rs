@@ -9,10 +9,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::outage::OutageMaker;
-use crate::clock::Clock;
-use crate::connection::{Connector, Occupancy, PortPool, Timeouts};
-use crate::event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
-use crate::stats::Recorder;
+use espstress_clock::Clock;
+use espstress_connection::{Connector, Occupancy, PortPool, Timeouts};
+use espstress_event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
+use espstress_stats::Recorder;
 
 /// Asks the workloads of a run to end: keeps the right to say so.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Context {
     }
 
     /// Says something to the person who waits, once for each text.
-    pub fn notice(&self, text: String) {
+    pub(crate) fn notice(&self, text: String) {
         self.notices.borrow_mut().say(text);
     }
 
@@ -151,7 +151,7 @@ impl Context {
     /// Nanoseconds from `from` until now.
     #[must_use]
     pub fn since_ns(&self, from: Instant) -> u64 {
-        crate::clock::nanos(from.elapsed())
+        espstress_clock::nanos(from.elapsed())
     }
 }
 
@@ -167,7 +167,7 @@ impl Notices {
     const MOST: usize = 64;
 
     /// Says something, unless it was said before.
-    pub fn say(&mut self, text: String) {
+    pub(crate) fn say(&mut self, text: String) {
         let said = self.told.contains(&text) || self.waiting.contains(&text);
         if !said && self.told.len() + self.waiting.len() < Self::MOST {
             self.waiting.push(text);

@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::load::{Load, LoopKind, Outcome, Start, Worker};
 use super::registry::{self, Kind, ParamError, Workload};
-use crate::clock::Span;
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused, RequestBody};
-use crate::event::TcpSample;
-use crate::event::{Ending, Expected, Failure, FaultSeen, HttpFault, Intent};
-use crate::stats::Phase;
+use espstress_clock::Span;
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused, RequestBody};
+use espstress_event::TcpSample;
+use espstress_event::{Ending, Expected, Failure, FaultSeen, HttpFault, Intent};
+use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {

@@ -10,77 +10,77 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::pacer::Pacer;
-use crate::clock::{Rate, Span, Timer};
-use crate::connection::Timeouts;
-use crate::event::{Expected, Failure};
+use espstress_clock::{Rate, Span, Timer};
+use espstress_connection::Timeouts;
+use espstress_event::{Expected, Failure};
 
 /// The load options of a workload.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-pub struct Load {
+pub(crate) struct Load {
     /// Connections at once. In an open loop this is the most attempts that are under way together; the default
     /// is 1 in a closed loop and 4 in an open one
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connections: Option<u32>,
+    pub(crate) connections: Option<u32>,
 
     /// Attempts in all
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
 
     /// Successes in all, however many attempts they take; a little more where several connections work at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub successes: Option<u64>,
+    pub(crate) successes: Option<u64>,
 
     /// How long to go on; 10s when neither this nor --count nor --successes is given. No attempt starts later; one that is
     /// under way then gets its time-out, but at most 5s, and 2s where a response is still coming
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<Span>,
+    pub(crate) duration: Option<Span>,
 
     /// Open loop: start this many attempts a second, whether or not earlier ones have ended
     #[arg(short, long, value_name = "N/s", conflicts_with = "interval")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
 
     /// Open loop: start an attempt each DUR
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Span>,
+    pub(crate) interval: Option<Span>,
 
     /// Closed loop: pause after a failed attempt; 1 ms, doubled with each further failure up to 100 ms, when not given
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pause_after_failure: Option<Span>,
+    pub(crate) pause_after_failure: Option<Span>,
 
     /// Longest wait for a connection
     #[arg(long, value_name = "DUR", default_value = "5s")]
-    pub timeout_connect: Span,
+    pub(crate) timeout_connect: Span,
 
     /// Longest wait for the next bytes of a response
     #[arg(long, value_name = "DUR", default_value = "5s")]
-    pub timeout_read: Span,
+    pub(crate) timeout_read: Span,
 
     /// Longest wait for the stack to take a request
     #[arg(long, value_name = "DUR", default_value = "5s")]
-    pub timeout_write: Span,
+    pub(crate) timeout_write: Span,
 }
 
 /// When an attempt should have begun, and when it did.
 #[derive(Clone, Copy, Debug)]
-pub struct Start {
+pub(crate) struct Start {
     /// The pacer's instant; the actual one in a closed loop.
-    pub intended: Instant,
+    pub(crate) intended: Instant,
     /// When the attempt really began.
-    pub actual: Instant,
+    pub(crate) actual: Instant,
     /// Which of the two kinds of loop it belongs to.
-    pub kind: LoopKind,
+    pub(crate) kind: LoopKind,
 }
 
 /// Whether attempts wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoopKind {
+pub(crate) enum LoopKind {
     /// The next attempt begins when the last has ended.
     Closed,
     /// Attempts begin at their own times.
@@ -89,7 +89,7 @@ pub enum LoopKind {
 
 /// What an attempt means for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It went well, or is under way among others.
     GoOn,
     /// It failed: a closed loop pauses a little.
@@ -101,7 +101,7 @@ pub enum Outcome {
 }
 
 /// Makes attempts, one after the other.
-pub trait Worker {
+pub(crate) trait Worker {
     /// One attempt: the worker records it, outcome and all; the loop only paces.
     fn attempt(&mut self, start: Start) -> impl Future<Output = Outcome>;
 
@@ -128,25 +128,25 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
 impl Load {
     /// The step limits.
     #[must_use]
-    pub const fn timeouts(&self) -> Timeouts {
+    pub(crate) const fn timeouts(&self) -> Timeouts {
         Timeouts { connect: self.timeout_connect.0, read: self.timeout_read.0, write: self.timeout_write.0 }
     }
 
     /// Time between starts of an open loop; `None` for a closed one.
     #[must_use]
-    pub fn pace(&self) -> Option<Duration> {
+    pub(crate) fn pace(&self) -> Option<Duration> {
         self.rate.map(Rate::interval).or(self.interval.map(|span| span.0))
     }
 
     /// Attempts at once.
     #[must_use]
-    pub fn at_once(&self) -> u32 {
+    pub(crate) fn at_once(&self) -> u32 {
         self.connections.unwrap_or(if self.pace().is_some() { 4 } else { 1 })
     }
 
     /// How long, when nothing else ends it.
     #[must_use]
-    pub fn time_limit(&self) -> Option<Duration> {
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
         match (self.duration, self.count.or(self.successes)) {
             (Some(span), _) => Some(span.0),
             (None, Some(_)) => None,
@@ -156,10 +156,10 @@ impl Load {
 
     /// For a progress bar.
     #[must_use]
-    pub fn expected(&self) -> Expected {
+    pub(crate) fn expected(&self) -> Expected {
         match (self.count.or(self.successes), self.time_limit()) {
             (Some(count), _) => Expected::Count(count),
-            (None, Some(limit)) => Expected::Duration(crate::clock::nanos(limit)),
+            (None, Some(limit)) => Expected::Duration(espstress_clock::nanos(limit)),
             (None, None) => Expected::Open,
         }
     }
@@ -167,7 +167,7 @@ impl Load {
     /// New connections that this load is going to open, when each attempt opens one and nothing limits the rate
     /// but the pace; `None` when that depends on the device's speed.
     #[must_use]
-    pub fn planned_attempts(&self) -> Option<u64> {
+    pub(crate) fn planned_attempts(&self) -> Option<u64> {
         let by_pace = match (self.pace(), self.time_limit()) {
             (Some(pace), Some(limit)) if !pace.is_zero() => {
                 Some((limit.as_nanos() / pace.as_nanos()) as u64 + 1)
@@ -181,7 +181,7 @@ impl Load {
     }
 
     /// Runs attempts until the limit or the stop: as many workers as [`Load::at_once`], each made by `worker`.
-    pub async fn drive<W: Worker + 'static>(&self, context: &Context, worker: impl Fn(u32) -> W) {
+    pub(crate) async fn drive<W: Worker + 'static>(&self, context: &Context, worker: impl Fn(u32) -> W) {
         let now = Instant::now();
         let schedule = Rc::new(RefCell::new(Schedule {
             left: self.count,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Equal intervals from a start, without drift: attempt `n` begins at `start + n x interval`.
 #[derive(Clone, Copy, Debug)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     start: Instant,
     interval: Duration,
     next: u64,
@@ -13,12 +13,12 @@ pub struct Pacer {
 impl Pacer {
     /// Attempts at `start`, `start + interval`, ...
     #[must_use]
-    pub const fn new(start: Instant, interval: Duration) -> Self {
+    pub(crate) const fn new(start: Instant, interval: Duration) -> Self {
         Self { start, interval, next: 0 }
     }
 
     /// The intended start of the next attempt; each call hands out one.
-    pub fn advance(&mut self) -> Instant {
+    pub(crate) fn advance(&mut self) -> Instant {
         let n = self.next;
         self.next += 1;
         // Nanoseconds in 128 bits: a fortnight at a million a second stays exact.
@@ -28,7 +28,7 @@ impl Pacer {
     }
 
     /// Passes over every start before `at`; how many there were.
-    pub fn skip_until(&mut self, at: Instant) -> u64 {
+    pub(crate) fn skip_until(&mut self, at: Instant) -> u64 {
         let first = match at.saturating_duration_since(self.start).as_nanos() {
             0 => 0,
             offset => offset.div_ceil(self.interval.as_nanos().max(1)),
@@ -37,12 +37,6 @@ impl Pacer {
         let skipped = first.saturating_sub(self.next);
         self.next += skipped;
         skipped
-    }
-
-    /// Time between two starts.
-    #[must_use]
-    pub const fn interval(&self) -> Duration {
-        self.interval
     }
 }
 

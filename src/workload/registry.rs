@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use super::context::Context;
 use super::load::Load;
 use super::{half_open, head, outage, rw};
-use crate::event::Expected;
-use crate::stats::Phase;
+use espstress_event::Expected;
+use espstress_stats::Phase;
 
 /// One workload, ready to run.
 pub trait Workload: Send {

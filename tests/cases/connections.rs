@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use espstress::report::ProbeKind;
+use espstress_report::ProbeKind;
 
 use crate::common::scripted::{Peer, scripted, serial};
 use crate::{DOCTOR, LONG_DOCTOR, run};
@@ -110,7 +110,7 @@ fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
     let server = least_recently_used();
     run("half-open -c 12 --watch-reclaim 5s", server)
         .passes()
-        .says(&["makes room for newcomers: it holds"])
+        .says(&["makes room for new connections: it holds"])
         .never_says(&["no socket came back"]);
 }
 
@@ -118,7 +118,7 @@ fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
 fn the_doctor_calls_a_device_healthy_that_makes_room_for_newcomers() {
     run(DOCTOR, least_recently_used())
         .passes()
-        .says(&["makes room for newcomers"])
+        .says(&["makes room for new connections"])
         .never_says(&["without a free socket"]);
 }
 

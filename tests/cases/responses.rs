@@ -240,7 +240,7 @@ fn a_duration_is_a_bound_and_a_response_without_an_end_is_named() {
     for kind in ["head --method GET", "rw --protocol http"] {
         for path in ["/events", "/drip"] {
             let one = run(&format!("{kind} --path {path} -d 3s"), server);
-            one.within(Duration::from_secs(15)).says(&["without an end"]);
+            one.within(Duration::from_secs(15)).says(&["didn't end"]);
         }
     }
 }

@@ -14,12 +14,12 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use espstress::connection::PortRange;
-use espstress::engine::{
-    self, Capturing, DeviceFacts, Outcome, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
+use espstress_connection::PortRange;
+use espstress_engine::{
+    Capturing, DeviceFacts, Outcome, Plan, PlannedPhase, Ports, Probing, StartRule, WatchPlan,
 };
-use espstress::event::Endpoints;
-use espstress::stats::WorkloadStats;
+use espstress_event::Endpoints;
+use espstress_stats::WorkloadStats;
 
 /// An answer that every client takes.
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -78,21 +78,22 @@ pub fn run_at(kind: &str, settings: &str, endpoints: Endpoints) -> Outcome {
 
 /// The same with source ports of the test's own.
 pub fn run_from(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) -> Outcome {
-    engine::run(plan(kind, settings, endpoints, ports), &mut |_: &espstress::event::Event| {}).unwrap()
+    espstress_engine::run(plan(kind, settings, endpoints, ports), &mut |_: &espstress_event::Event| {})
+        .unwrap()
 }
 
 /// One workload of `kind` with TOML `settings` from source ports of its own: no packets, no probes, nothing known of
 /// the device.
 pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) -> Plan {
     let table = settings.parse().unwrap();
-    let workload = (espstress::workload::kind(kind).unwrap().build)(&table).unwrap();
+    let workload = (espstress_workload::kind(kind).unwrap().build)(&table).unwrap();
     Plan {
         scenario: "test".into(),
         target: endpoints.http.to_string(),
         endpoints,
         device: DeviceFacts::default(),
         phases: vec![PlannedPhase { name: kind.into(), start: StartRule::AfterPrevious, workload }],
-        course: Box::new(engine::EveryPhase),
+        course: Box::new(espstress_engine::EveryPhase),
         ports: Ports::Restricted(ports),
         source: None,
         seed: std::process::id().into(),
@@ -129,10 +130,10 @@ pub fn failure(output: &Output) -> (String, i32) {
 }
 
 /// A JSON report, validated against the schema and read back with unknown fields denied.
-pub fn valid_report(json: &[u8]) -> espstress::report::Report {
+pub fn valid_report(json: &[u8]) -> espstress_report::Report {
     let value: serde_json::Value = serde_json::from_slice(json)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&json[..json.len().min(400)])));
-    let schema = espstress::report::schema();
+    let schema = espstress_report::schema();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> =
         validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();

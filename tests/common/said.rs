@@ -4,8 +4,8 @@ use std::fs::File;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use espstress::diagnose::{Mark, Severity};
-use espstress::report::{Report, Verdict};
+use espstress_diagnose::{Mark, Severity};
+use espstress_report::{Report, Verdict};
 
 use super::{espstress, valid_report};
 

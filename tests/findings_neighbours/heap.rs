@@ -1,6 +1,6 @@
 //! What looks like a leak and is none, and leaks that little shows.
 
-use espstress::diagnose::*;
+use espstress_diagnose::*;
 
 use super::findings_support::*;
 

@@ -1,6 +1,6 @@
 //! Latencies that spread as if a device slept between beacons, and those of one that does.
 
-use espstress::diagnose::*;
+use espstress_diagnose::*;
 
 use super::findings_support::*;
 

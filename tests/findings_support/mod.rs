@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use espstress::diagnose::*;
-use espstress::event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses};
+use espstress_diagnose::*;
+use espstress_event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;

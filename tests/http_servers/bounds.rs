@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use espstress::event::{Failure, HttpFault};
+use espstress_event::{Failure, HttpFault};
 
 use crate::common::scripted::{Peer, scripted};
 use crate::{failures, faults, head, rw};

@@ -1,6 +1,6 @@
 //! Where a response ends, and whether it is one.
 
-use espstress::event::{Failure, HttpFault};
+use espstress_event::{Failure, HttpFault};
 
 use crate::common::scripted::scripted;
 use crate::{failures, faults, head, rw};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use espstress::event::{Ending, HttpFault};
+use espstress_event::{Ending, HttpFault};
 
 use crate::common::scripted::scripted;
 use crate::{failures, faults, head, rw};
@@ -64,7 +64,7 @@ fn what_the_host_waits_for_a_close_is_no_latency_of_an_open_loop() {
     });
     let settings = "close = 'wait'\nconnections = 1\ninterval = '50ms'\nduration = '3s'\ntimeout_read = '1s'";
     let stats = head(settings, target);
-    let total = &stats.latency[&espstress::stats::Phase::Total].corrected;
+    let total = &stats.latency[&espstress_stats::Phase::Total].corrected;
     // Twenty starts fall due during the first wait; counted as late, the last of them would come to a second.
     assert!(total.quantile_ns(1.0).unwrap() < 500_000_000, "{:?}", total.quantile_ns(1.0));
     assert!(stats.late_starts_dropped >= 15, "{}", stats.late_starts_dropped);

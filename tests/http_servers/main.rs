@@ -11,8 +11,8 @@ mod status;
 
 use std::net::SocketAddr;
 
-use espstress::event::{Failure, HttpFault};
-use espstress::stats::WorkloadStats;
+use espstress_event::{Failure, HttpFault};
+use espstress_stats::WorkloadStats;
 
 fn head(settings: &str, target: SocketAddr) -> WorkloadStats {
     common::run("head", settings, target)

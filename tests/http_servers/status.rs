@@ -1,6 +1,6 @@
 //! Status codes: counted, and right or not.
 
-use espstress::event::Failure;
+use espstress_event::Failure;
 
 use crate::common::scripted::scripted;
 use crate::common::{espstress, valid_report};

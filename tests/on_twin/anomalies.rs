@@ -1,7 +1,7 @@
 //! Each habit of the device program, and the anomaly that has to be seen on every connection that shows it.
 
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyClass, AnomalyId};
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyClass, AnomalyId};
 
 use super::{charged, charged_in, clean, of_class, on_twin, on_twins, says};
 
@@ -91,7 +91,7 @@ fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets
     std::fs::write(&file, "CONFIG_LWIP_MAX_SOCKETS=40\nCONFIG_LWIP_MAX_ACTIVE_TCP=64\n").unwrap();
     let load = "-c 16 -n 32 --persona slow-accept --timeout-connect 3500ms --timeout-read 20s";
     let Some(report) = on_twin(&format!("head twin:{} {load}", file.display())) else { return };
-    let timeouts = report.workloads[0].failures.get(espstress::event::Failure::ConnectTimeout);
+    let timeouts = report.workloads[0].failures.get(espstress_event::Failure::ConnectTimeout);
     assert!(timeouts > 0, "{:?}", report.workloads[0].failures);
     assert_eq!(charged_in(&report, "head", AnomalyId::SynUnanswered), timeouts, "{:?}", report.anomalies);
     says(&report, &[FindingId::AcceptOverflow]);

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use espstress::diagnose::FindingId;
-use espstress::event::AnomalyClass;
-use espstress::observe::file::Reader;
-use espstress::report::Report;
-use espstress::wire;
+use espstress_diagnose::FindingId;
+use espstress_event::AnomalyClass;
+use espstress_observe::file::Reader;
+use espstress_report::Report;
 
 use super::{of_class, on_twin, said};
 
@@ -64,10 +63,12 @@ fn every_connection_of_a_twin_that_dials_in_is_captured_from_its_syn_on() {
     // Each by the device's port and its initial sequence number. A SYN may have come before the port was open.
     let (mut syns, mut answered) = (BTreeSet::new(), BTreeSet::new());
     while let Some(record) = packets.next_record() {
-        let Ok(segment) = wire::decode(wire::Link::Ethernet, record.bytes, record.bytes.len()) else {
+        let Ok(segment) =
+            espstress_wire::decode(espstress_wire::Link::Ethernet, record.bytes, record.bytes.len())
+        else {
             continue;
         };
-        match (segment.flags.has(wire::Flags::SYN), segment.source_port == 8_123) {
+        match (segment.flags.has(espstress_wire::Flags::SYN), segment.source_port == 8_123) {
             (true, false) => syns.insert((segment.source_port, segment.seq)),
             (true, true) => answered.insert((segment.destination_port, segment.ack.wrapping_sub(1))),
             (false, _) => false,

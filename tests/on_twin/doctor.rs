@@ -1,7 +1,7 @@
 //! The doctor names the fault of every persona, and of no healthy device.
 
-use espstress::diagnose::{Examination, FindingId, Mark};
-use espstress::report::Report;
+use espstress_diagnose::{Examination, FindingId, Mark};
+use espstress_report::Report;
 
 use super::on_twin;
 

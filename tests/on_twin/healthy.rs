@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use espstress::diagnose::FindingId;
-use espstress::report::Verdict;
+use espstress_diagnose::FindingId;
+use espstress_report::Verdict;
 
 use super::{common, said};
 use common::{espstress, skipped, valid_report};

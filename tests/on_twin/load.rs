@@ -1,6 +1,6 @@
 //! How many connections the twin takes, as a device of its options does.
 
-use espstress::event::Failure;
+use espstress_event::Failure;
 
 use super::{clean, on_twin};
 

@@ -22,9 +22,9 @@ mod truth;
 use std::process::Output;
 
 use common::{espstress, skipped, valid_report};
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyClass, AnomalyId};
-use espstress::report::{CaptureStatus, Report};
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyClass, AnomalyId};
+use espstress_report::{CaptureStatus, Report};
 
 /// A run on the twin, its report read back; `None`, and said, where no twin or no capture can be had.
 #[track_caller]

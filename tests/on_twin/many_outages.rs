@@ -1,6 +1,6 @@
 //! Through outages: what was acknowledged stays acknowledged, and nothing is held against a device that recovers.
 
-use espstress::report::Reading;
+use espstress_report::Reading;
 
 use super::{clean, on_twins, says};
 

@@ -1,8 +1,8 @@
 //! What the options of the stack and the size of the heap do to a run.
 
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyId, Failure};
-use espstress::report::{Reading, Report};
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyId, Failure};
+use espstress_report::{Reading, Report};
 
 use super::{charged, on_twin, says};
 

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use espstress::event::{AnomalyClass, AnomalyId, OutageOrigin};
-use espstress::observe::file::Reader;
-use espstress::report::{LinkOutageCause, OutageRow, OutageSummary, Reading, Report, Verdict};
-use espstress::target::sim::{Sim, SimConfig};
-use espstress::wire::{Link, decode};
 use espstress_device::Service;
+use espstress_event::{AnomalyClass, AnomalyId, OutageOrigin};
+use espstress_observe::file::Reader;
+use espstress_report::{LinkOutageCause, OutageRow, OutageSummary, Reading, Report, Verdict};
+use espstress_target::sim::{Sim, SimConfig};
+use espstress_wire::{Link, decode};
 
 use super::common::{espstress, skipped, valid_report};
 use super::{charged, on_twin};

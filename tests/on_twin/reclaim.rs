@@ -1,6 +1,6 @@
 //! When the device takes back the sockets of peers that vanished: its keep-alive, as the options of the socket have it.
 
-use espstress::event::AnomalyClass;
+use espstress_event::AnomalyClass;
 
 use super::{of_class, on_twin, on_twins, said, says};
 

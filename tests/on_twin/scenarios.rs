@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use espstress::scenario::BUILT_IN;
+use espstress_scenario::BUILT_IN;
 
 use super::on_twin;
 

@@ -1,9 +1,9 @@
 //! The central rows of docs/stacks.md for smoltcp: what a well-behaved device does there, and what of each habit is to
 //! be seen.
 
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyClass, AnomalyId, Failure};
-use espstress::report::Report;
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyClass, AnomalyId, Failure};
+use espstress_report::Report;
 
 use super::common::{espstress_with, failure};
 use super::{charged, charged_in, clean, of_class, on_twin, said, says};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use espstress::diagnose::FindingId;
-use espstress::event::AnomalyClass;
-use espstress::report::Report;
+use espstress_diagnose::FindingId;
+use espstress_event::AnomalyClass;
+use espstress_report::Report;
 
 use super::common::espstress;
 use super::{of_class, report_of, says};

@@ -2,9 +2,9 @@
 //!
 //! Rows whose anomalies are counted are in `anomalies` and `options`, reclaim times in `reclaim`, outages in `outages`.
 
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyClass, AnomalyId};
-use espstress::report::Report;
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyClass, AnomalyId};
+use espstress_report::Report;
 
 use super::{charged, of_class, on_twin, on_twins, said, says};
 

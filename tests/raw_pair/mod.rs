@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use espstress::event::Failure;
-use espstress::report::{RawSummary, Workload};
-use espstress::stats::Phase;
+use espstress_event::Failure;
+use espstress_report::{RawSummary, Workload};
+use espstress_stats::Phase;
 
 use super::common::{espstress, reset, run, valid_report};
 

@@ -2,12 +2,12 @@
 //! reports made as a run makes them.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
-use espstress::diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId, Severity};
-use espstress::event::TcpSample;
-use espstress::event::{AnomalyClass, AnomalyId, Direction, Failure};
-use espstress::report::thresholds::Gates;
-use espstress::report::{self, Capture, Host, Report, Target, TargetKind, Tool, Workload};
-use espstress::stats::{
+use espstress_diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId, Severity};
+use espstress_event::TcpSample;
+use espstress_event::{AnomalyClass, AnomalyId, Direction, Failure};
+use espstress_report::thresholds::Gates;
+use espstress_report::{Capture, Host, Report, Target, TargetKind, Tool, Workload};
+use espstress_stats::{
     DialledDevice, LimitReached, MakeFailure, MessageLedger, OpenFailure, OutageOrigin, OutageRow, Phase,
     ReclaimEvidence, Recorder, SocketsUsed, Spell,
 };
@@ -17,12 +17,12 @@ use serde_json::json;
 pub fn assert_valid_report(text: &str) -> Report {
     let value: serde_json::Value =
         serde_json::from_str(text).unwrap_or_else(|e| panic!("no JSON: {e}\n{text}"));
-    let validator = jsonschema::validator_for(&report::schema()).expect("the schema is one");
+    let validator = jsonschema::validator_for(&espstress_report::schema()).expect("the schema is one");
     let mistakes: Vec<_> =
         validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(mistakes.is_empty(), "the report breaks its schema:\n{}", mistakes.join("\n"));
-    let read = report::from_json("report", text).unwrap_or_else(|e| panic!("{e}"));
-    let again: serde_json::Value = serde_json::from_str(&report::to_json(&read)).unwrap();
+    let read = espstress_report::from_json("report", text).unwrap_or_else(|e| panic!("{e}"));
+    let again: serde_json::Value = serde_json::from_str(&espstress_report::to_json(&read)).unwrap();
     assert_eq!(again, value, "what was read is not what was written");
     read
 }
@@ -134,7 +134,7 @@ pub fn broken() -> Report {
     r.anomalies.push(row(AnomalyId::SynUnanswered, AnomalyClass::Device, 12, Direction::FromHost));
     r.anomalies.push(row(AnomalyId::Retransmission, AnomalyClass::Path, 7, Direction::FromHost));
     r.anomalies.push(row(AnomalyId::RstAfterFin, AnomalyClass::Provoked, 4, Direction::FromDevice));
-    r.not_judged.push(espstress::report::NotJudgedRow {
+    r.not_judged.push(espstress_report::NotJudgedRow {
         id: AnomalyId::HalfClosedLinger,
         reason: "it takes 5 s of watching, there were 2 s".into(),
         connections: 3,

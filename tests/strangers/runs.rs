@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use espstress::diagnose::Severity;
+use espstress_diagnose::Severity;
 
 use crate::common::said::{Said, said};
 

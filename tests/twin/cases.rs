@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use espstress::target::network::{Carrier, PrivateNetwork};
-use espstress::target::twin::{OptionSet, Twin, TwinEvent, TwinSpec};
 use espstress_device::Service;
+use espstress_target::network::{Carrier, PrivateNetwork};
+use espstress_target::twin::{OptionSet, Twin, TwinEvent, TwinSpec};
 
 use crate::client::{self, PATIENCE, address, until};
 use crate::runner::{Case, Outcome};

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use espstress::target::twin::Twin;
 use espstress_device::Service;
+use espstress_target::twin::Twin;
 use serde_json::Value;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use espstress::target::network::{MAX_TWINS, PrivateNetwork};
-use espstress::target::twin::{OptionSet, StackKind, Twin, TwinSpec};
 use espstress_device::Service;
 use espstress_device::conformance::{self, Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
+use espstress_target::network::{MAX_TWINS, PrivateNetwork};
+use espstress_target::twin::{OptionSet, StackKind, Twin, TwinSpec};
 
 use crate::client::{self, PATIENCE, until};
 use crate::runner::{Case, Outcome};

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use espstress::target::network::{Carrier, PrivateNetwork};
-use espstress::target::twin::{StackKind, Twin, TwinEvent, TwinSpec};
 use espstress_device::Service;
+use espstress_target::network::{Carrier, PrivateNetwork};
+use espstress_target::twin::{StackKind, Twin, TwinEvent, TwinSpec};
 
 use crate::cases::served_within_a_second;
 use crate::client::{self, PATIENCE, address, until};

@@ -22,9 +22,11 @@ use crate::control::Reporter;
 use crate::error::ChildError;
 use crate::life::Life;
 use crate::link::{Link, LinkSpec};
+use crate::on_lwip;
+#[cfg(feature = "smoltcp")]
+use crate::on_smoltcp;
 use crate::protocol::Report;
 use crate::setup::{SETUP_VARIABLE, Setup, StackKind};
-use crate::{on_lwip, on_smoltcp};
 
 /// Status of a twin that could not run.
 const CANNOT_RUN: u8 = 3;
@@ -81,7 +83,10 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
     let life = Life { setup, device, air, control, reporter: Arc::clone(reporter) };
     match life.setup.stack {
         StackKind::Lwip => on_lwip::live(life),
+        #[cfg(feature = "smoltcp")]
         StackKind::Smoltcp => on_smoltcp::live(life),
+        #[cfg(not(feature = "smoltcp"))]
+        StackKind::Smoltcp => Err(ChildError::NotBuilt),
     }
 }
 

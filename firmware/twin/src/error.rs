@@ -25,6 +25,10 @@ pub(crate) enum ChildError {
     Service(String),
     #[error("lwIP: {0}")]
     Stack(#[from] espstress_lwip::StartError),
+    #[cfg(not(feature = "smoltcp"))]
+    #[error("smoltcp is not part of this build")]
+    NotBuilt,
+    #[cfg(feature = "smoltcp")]
     #[error("no heap of {0} bytes can be had")]
     Heap(usize),
     #[error("the {0} service finds no place on the device: {1} (heap or sockets too small)")]

@@ -8,7 +8,7 @@
 //! life        what a life has on either stack: its setup, its threads, its restart
 //! on_lwip     a life on lwIP
 //! sockets     lwIP's sockets under the device program's loop
-//! on_smoltcp  a life on smoltcp
+//! on_smoltcp  a life on smoltcp  (feature `smoltcp`, like the next two)
 //! bell        wakes that life from another thread
 //! radio       frames between the link and smoltcp
 //! air         the link model at work between TAP device and stack
@@ -26,7 +26,7 @@ pub mod setup;
 
 #[cfg(target_os = "linux")]
 mod air;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod bell;
 #[cfg(target_os = "linux")]
 mod child;
@@ -40,9 +40,9 @@ mod error;
 mod life;
 #[cfg(target_os = "linux")]
 mod on_lwip;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod on_smoltcp;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod radio;
 #[cfg(target_os = "linux")]
 mod silence;

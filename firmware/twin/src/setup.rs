@@ -109,6 +109,17 @@ pub enum StackKind {
     Smoltcp,
 }
 
+impl StackKind {
+    /// Whether this build has it: smoltcp is there with the feature of that name.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::Lwip => true,
+            Self::Smoltcp => cfg!(feature = "smoltcp"),
+        }
+    }
+}
+
 /// A set of lwIP options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@
 use super::super::intervals::Intervals;
 use super::super::{AnomalyRow, Evidence, Finding, FindingId, facts};
 use super::{By, Excuse};
-use crate::event::{AnomalyClass, AnomalyId};
+use espstress_event::{AnomalyClass, AnomalyId};
 
 use AnomalyId as A;
 

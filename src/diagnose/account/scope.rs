@@ -3,7 +3,7 @@
 use super::super::facts::unmade_silences;
 use super::super::findings::{answers_otherwise, gone_since};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
-use crate::event::{Episode, Failure};
+use espstress_event::{Episode, Failure};
 
 use Failure as F;
 

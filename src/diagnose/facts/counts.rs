@@ -3,7 +3,7 @@
 use super::super::{CaptureState, ClosePolicy, Evidence, TelemetryEvidence, WorkloadEvidence, WorkloadKind};
 use super::program::without_silence;
 use super::stops_in_the_middle;
-use crate::event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 

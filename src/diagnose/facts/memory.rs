@@ -3,7 +3,7 @@
 use super::super::findings::text::{bytes, time};
 use super::super::{ClosePolicy, Evidence, HeapEvidence, HeapStep, WorkloadEvidence};
 use super::{exchanges, last_success_ns, open_silence, reset_in_exchange, service_end, sockets, telemetry};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// The step by which the free heap fell, where most of what is missing went in it.
 pub(crate) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {
@@ -15,7 +15,7 @@ pub(crate) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {
 /// It, with its time.
 pub(crate) fn step_in_words(step: HeapStep) -> String {
     let (fell, at) = (bytes(step.by.unsigned_abs()), time(step.at_ns));
-    format!("free heap fell by {fell} at {at} and stayed there: a step, no loss with each request")
+    format!("free heap fell by {fell} at {at} and stayed there: a single step, not a loss with each request")
 }
 
 /// RSTs that are no chance.

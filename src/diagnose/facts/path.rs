@@ -2,7 +2,7 @@
 
 use super::super::{Evidence, ProbeEvidence, WorkloadEvidence, WorkloadKind, loss};
 use super::{captured, datagram_probe, exchanges, ports, sleep};
-use crate::event::{AnomalyClass, AnomalyId, Losses};
+use espstress_event::{AnomalyClass, AnomalyId, Losses};
 
 /// The losses that are known: of the packets and of single probes; `None` where neither was looked at.
 pub(crate) fn losses(e: &Evidence<'_>) -> Option<Losses> {

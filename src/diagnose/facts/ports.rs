@@ -2,7 +2,7 @@
 
 use super::super::{ClosePolicy, Evidence, WorkloadEvidence};
 use super::{captured, exchanges, of_device};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 /// Every port served about once, and timed out when it came again.
 pub(crate) fn ports_ran_out(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {

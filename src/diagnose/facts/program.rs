@@ -2,7 +2,7 @@
 
 use super::super::{Evidence, WorkloadEvidence, WorkloadKind};
 use super::{Stack, exchanges, of_device, stack, telemetry};
-use crate::event::{AnomalyId, Failure, FailureCounts, HttpFault};
+use espstress_event::{AnomalyId, Failure, FailureCounts, HttpFault};
 
 /// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
 /// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.

@@ -5,7 +5,7 @@ use super::{
     SECOND, captured, datagram_probe, exchanges, explained, natural_silences, of_device, recovered,
     reset_in_exchange, telemetry,
 };
-use crate::event::{AnomalyClass, AnomalyId, Ending};
+use espstress_event::{AnomalyClass, AnomalyId, Ending};
 
 /// Exchanges that succeed for each that is cut, at least; fewer are a habit and no event.
 const SERVED_FOR_EACH_CUT: u64 = 20;

@@ -5,7 +5,7 @@ use super::super::intervals::Intervals;
 use super::super::{AnomalyRow, CaptureState, Evidence, WorkloadEvidence};
 use super::path::beyond_loss;
 use super::{SILENT, exchanges, last_success_ns, met_outages, of_program, unanswered};
-use crate::event::{AnomalyClass, AnomalyId, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, FailureCounts};
 
 /// The end of a workload's service: what failed after its last success, less what intervals excuse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

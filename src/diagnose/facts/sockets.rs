@@ -2,7 +2,7 @@
 
 use super::super::{ClosePolicy, Evidence, SocketsEvidence};
 use super::{all_endings, at_once, endings, ends_service, exchanges, lost_resets, stuck, telemetry};
-use crate::event::Ending;
+use espstress_event::Ending;
 
 /// Fewer sockets may be connections on their way out.
 pub(crate) const KEPT: u64 = 3;

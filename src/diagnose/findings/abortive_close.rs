@@ -14,15 +14,16 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things};
-use crate::event::{AnomalyId, Ending};
+use espstress_event::{AnomalyId, Ending};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,
     severity: Severity::Error,
-    meaning: "the device closes with request bytes unread, or before the request has arrived: a RST instead of a FIN",
-    needs: "the packets; without them, connections whose end the host waited for",
-    neighbours: "a RST that answers a late close (fin_wait_timeout); a restart; connections closed unserved",
-    change: "read the request to its end, shutdown(s, SHUT_WR), recv() until 0, then close(s)",
+    meaning: "the device closes before it has read the whole request, so it sends a RST instead of a FIN",
+    needs: "a capture; without one, connections that the client waits on until they end",
+    neighbours: "a RST in reply to a late close (fin_wait_timeout); a restart; connections closed without a \
+                 response",
+    change: "read the whole request, call shutdown(s, SHUT_WR), then recv() until it returns 0, then close(s)",
 };
 
 struct Seen {
@@ -64,44 +65,46 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let often = resets.saturating_mul(100) >= served;
     let mut evidence = Vec::new();
     if seen.unread > 0 {
-        evidence.push(format!(
-            "packets: {} after the device's payload, without a FIN of its own",
-            things(seen.unread, "RST")
-        ));
+        evidence
+            .push(format!("packets: {} after the device's payload, with no FIN", things(seen.unread, "RST")));
     }
     if seen.early > 0 {
         evidence.push(format!(
-            "packets: {} in answer to request bytes after the device's FIN",
+            "packets: {} in reply to request bytes after the device's FIN",
             things(seen.early, "RST")
         ));
     }
     if seen.sockets > 0 {
         evidence.push(format!(
-            "{} of {} that went well ended by a reset at the host's socket",
+            "{} of {} with a good response ended in a reset at the client's socket",
             seen.sockets,
             things(facts::all_endings(e), "connection")
         ));
     }
-    evidence.push(format!("{served} exchanges succeeded: to the client's program nothing is wrong"));
+    evidence.push(format!(
+        "{served} exchanges succeeded: a client that only looks at responses sees nothing \
+                           wrong"
+    ));
     let early = seen.early > seen.unread;
     let (cause, change) = if early {
         (
-            "the program replies and closes before the request has arrived, so that the request meets a closed \
+            "the program replies and closes before the request has arrived, so the request reaches a closed \
              socket",
-            "wait for the end of the request (the empty line) before replying, with a time-out well above the \
+            "wait for the end of the request (the empty line) before you reply, with a timeout well above the \
              round trip",
         )
     } else {
         (
-            "the program closes the socket while received bytes are unread; lwIP then sends a RST instead of a FIN",
-            "before close(): shutdown(s, SHUT_WR); while (recv(s, buf, sizeof buf, 0) > 0) {} - read to the end",
+            "the program closes the socket before it has read all received bytes; lwIP then sends a RST \
+             instead of a FIN",
+            "before close(): shutdown(s, SHUT_WR); while (recv(s, buf, sizeof buf, 0) > 0) {}",
         )
     };
     Some(Finding {
         id: FindingId::AbortiveClose,
         severity: if often { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "The device ends connections by a RST instead of a FIN: {} against {} ({}).",
+            "The device ends connections with a RST instead of a FIN: {} for {} ({}).",
             things(resets, "reset"),
             things(served, "served exchange"),
             percent(resets.min(served), served)

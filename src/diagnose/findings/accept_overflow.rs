@@ -22,7 +22,7 @@ use super::super::facts::{self, Stack};
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{percent, things, time, times};
-use crate::event::{AnomalyClass, AnomalyId, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;
@@ -30,11 +30,11 @@ const FEW: u64 = 3;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AcceptOverflow,
     severity: Severity::Error,
-    meaning: "new connections come faster than the device accepts them; those that it holds are served",
-    needs: "several connections at once, and failures to connect beside exchanges that succeed",
-    neighbours: "faults that do not recover; TIME_WAIT; want of memory; RSTs lost on the way; a link that was away",
-    change: "accept in a task of its own, as long as sockets are free; listen(s, 6) with a backlog no longer than \
-             the accept mailbox; CONFIG_LWIP_MAX_SOCKETS for more at once",
+    meaning: "new connections arrive faster than the device accepts them; it still serves the ones it has",
+    needs: "several connections at once, some of which fail to connect while others succeed",
+    neighbours: "faults that don't recover; TIME_WAIT; lack of memory; lost RSTs; a link outage",
+    change: "call accept() in its own task while sockets are free; keep listen()'s backlog within the accept \
+             mailbox; raise CONFIG_LWIP_MAX_SOCKETS for more connections",
 };
 
 /// Connections of a workload that ended before an answer.
@@ -133,8 +133,8 @@ fn finding(e: &Evidence<'_>) -> Finding {
         attempts = attempts.saturating_add(w.attempts);
         most = most.max(w.at_once);
         evidence.push(format!(
-            "{}: up to {} at once; {timeouts} of {} timed out at connect, {dropped} were dropped unserved, {} waited \
-             in vain, {} succeeded",
+            "{}: up to {} at once; {timeouts} of {} timed out at connect, {dropped} were closed without a \
+             response, {} got no response in time, {} succeeded",
             w.name,
             things(u64::from(w.at_once), "connection"),
             things(w.attempts, "attempt"),
@@ -143,7 +143,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         ));
         if late > 0 {
             evidence.push(format!(
-                "{}: most of those were ended by the device in order, later than their clients waited",
+                "{}: the device closed most of those normally, but after their clients had given up",
                 w.name
             ));
         }
@@ -156,12 +156,12 @@ fn finding(e: &Evidence<'_>) -> Finding {
     }
     let beyond = e.device.capacity.filter(|capacity| most > *capacity);
     if let Some(capacity) = beyond {
-        evidence.push(format!("the device says that it holds {}", things(u64::from(capacity), "connection")));
+        evidence.push(format!("the device reports room for {}", things(u64::from(capacity), "connection")));
     }
     let slow = slow_within_capacity(e);
     if let Some((w, median)) = slow {
         evidence.push(format!(
-            "{}: {} in the median with up to {} at once, while ping is fast",
+            "{}: median {} with up to {} at once, while ping is fast",
             w.name,
             time(median),
             things(u64::from(w.at_once), "connection")
@@ -176,18 +176,17 @@ fn finding(e: &Evidence<'_>) -> Finding {
     } else {
         (
             Severity::Error,
-            "the program accepts too seldom, or accepts without a free socket, so that the queue of finished \
-             handshakes overflows",
-            "call accept() in a loop of its own while sockets are free, and keep listen()'s backlog within \
-             CONFIG_LWIP_TCP_ACCEPTMBOX_SIZE; connections are cheaper when kept open (HTTP keep-alive)",
+            "the program calls accept() too rarely, or without a free socket, so the accept queue overflows",
+            "call accept() in its own task while sockets are free, and keep listen()'s backlog within \
+             CONFIG_LWIP_TCP_ACCEPTMBOX_SIZE; reuse connections (HTTP keep-alive)",
         )
     };
     Finding {
         id: FindingId::AcceptOverflow,
         severity,
         statement: format!(
-            "{refused} of {} ({}) were not taken in time, while others were served: new connections come faster than \
-             the device accepts them.",
+            "The device didn't accept {refused} of {} ({}) in time, while it served others: new connections \
+             arrive faster than it accepts them.",
             things(attempts, "connection"),
             percent(refused, attempts)
         ),

@@ -29,7 +29,7 @@ use super::super::{
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, head_only};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const UNANSWERED: u64 = 3;
@@ -37,13 +37,13 @@ const UNANSWERED: u64 = 3;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::BlockedApplication,
     severity: Severity::Error,
-    meaning: "the stack takes requests and the program does not answer them: it hangs, waits for one client, or \
+    meaning: "the stack accepts requests but the program doesn't answer: it hangs, waits for one client, or \
               stopped reading",
-    needs: "exchanges that time out on connections that stand; ping, telemetry or handshakes that go on",
-    neighbours: "sockets held by silent or closed connections (several were served first); a queue that is \
-                 served slowly; a link that was away",
-    change: "no blocking recv() without a time-out: setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, ..); one task or one \
-             select() for all clients",
+    needs: "requests that time out on open connections, while ping, telemetry or handshakes still work",
+    neighbours: "sockets held by silent or closed connections (several were served first); a slow queue; a \
+                 link outage",
+    change: "give every blocking recv() a timeout: setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, ..); serve all \
+             clients from one select(), or each in its own task",
 };
 
 /// What shows it.
@@ -194,56 +194,54 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
     let unanswered = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(facts::unanswered(w)));
     let statement = match proof {
         Proof::NotReading => format!(
-            "The program stops reading in the middle of a connection: {} got no answer.",
+            "The program stops reading in the middle of a connection: {} got no response.",
             things(unanswered, "exchange")
         ),
         Proof::OneClient => {
-            "One silent client is enough to keep every other one from being served, while the \
-                             device still takes connections."
-                .into()
+            "A single silent client blocks all others, although the device still accepts connections.".into()
         }
         Proof::OneAtATime(one) => one.statement(),
         Proof::NeverServed => {
-            "The device takes connections and requests, and its program answers none.".into()
+            "The device accepts connections and requests, but its program answers none of them.".into()
         }
-        Proof::NoHandshake => "The device answers ping, and no TCP connection to it ever comes about.".into(),
+        Proof::NoHandshake => "The device answers ping, but no TCP handshake ever completes.".into(),
         Proof::Standing => format!(
-            "{} on standing connections got no answer, while the device's stack went on answering.",
+            "{} on persistent connections got no response, while the device's stack still answered.",
             things(unanswered.max(1), "request")
         ),
         Proof::Hung => hung(e),
     };
     let (cause, change) = match proof {
         Proof::NotReading => (
-            "the program is in a blocking send() or a long job and does not come back to recv(), so that the \
-             stack's receive window fills",
-            "read and write in turns: set SO_SNDTIMEO and SO_RCVTIMEO, or use select() and non-blocking sockets",
+            "the program is stuck in send() or in a long job and doesn't return to recv(), so the receive \
+             window fills up",
+            "set SO_SNDTIMEO and SO_RCVTIMEO, or use select() with non-blocking sockets",
         ),
         Proof::OneClient => (
-            "one client at a time, with a blocking recv() that has no time-out",
-            "set SO_RCVTIMEO on each accepted socket and serve clients in tasks of their own, or with select()",
+            "the program serves one client at a time and its recv() has no timeout",
+            "set SO_RCVTIMEO on each accepted socket; serve each client in its own task, or all of them with \
+             select()",
         ),
         Proof::OneAtATime(_) => (one_at_a_time::CAUSE, one_at_a_time::CHANGE),
         Proof::NoHandshake => (
-            "its backlog is full of connections that the program does not accept, because it hangs; or a filter \
-             drops SYNs on the way",
-            "restart it and test again; then set SO_RCVTIMEO on accepted sockets and CONFIG_ESP_TASK_WDT_PANIC=y with \
-             the accepting task subscribed: esp_task_wdt_add(NULL)",
+            "the program hangs and its accept queue is full; or a firewall drops SYNs",
+            "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \
+             accepting task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
         Proof::Hung if resets_uncounted(e) => (
-            "the program hangs (a deadlock, an endless loop, or a blocking call without a time-out), or it keeps the \
-             sockets of connections that the host reset and has none left: the device does not tell how many it uses",
-            "set SO_RCVTIMEO and SO_SNDTIMEO, subscribe the serving task to the watchdog: esp_task_wdt_add(NULL); close() \
-             on every path, also after an error of recv()",
+            "the program hangs (a deadlock, an endless loop, or a blocking call without a timeout), or it kept \
+             the sockets of reset connections until none was left; the device doesn't report how many it uses",
+            "set SO_RCVTIMEO and SO_SNDTIMEO; subscribe the serving task to the watchdog: \
+             esp_task_wdt_add(NULL); call close() on every path, also after recv() fails",
         ),
         Proof::Hung if keeps_some(e) => (
-            "the program hangs (a deadlock, an endless loop, or a blocking call without a time-out), perhaps on connections \
-             that it has answered and does not close when the peer has",
-            "set SO_RCVTIMEO and SO_SNDTIMEO, subscribe the serving task to the watchdog: esp_task_wdt_add(NULL); close() \
-             when recv() returns 0",
+            "the program hangs (a deadlock, an endless loop, or a blocking call without a timeout), perhaps \
+             because it doesn't close connections that the client has closed",
+            "set SO_RCVTIMEO and SO_SNDTIMEO; subscribe the serving task to the watchdog: \
+             esp_task_wdt_add(NULL); call close() when recv() returns 0",
         ),
         Proof::NeverServed | Proof::Standing | Proof::Hung => (
-            "the program hangs: a deadlock, an endless loop, or a blocking call without a time-out",
+            "the program hangs: a deadlock, an endless loop, or a blocking call without a timeout",
             "set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
              CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
@@ -276,14 +274,14 @@ fn hung(e: &Evidence<'_>) -> String {
     let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
     if bouts.iter().any(|bout| bout.is_last) {
         return format!(
-            "The program stopped answering for good, from {} on, while the device's stack went on answering.",
+            "The program stopped answering at {} and didn't recover, while the device's stack still answered.",
             time(bouts.iter().filter(|bout| bout.is_last).map(|bout| bout.from_ns).min().unwrap_or(first))
         );
     }
     let longest = bouts.iter().map(|bout| bout.to_ns.saturating_sub(bout.from_ns)).max().unwrap_or(0);
     format!(
-        "The program answered nobody for a time, {}, first from {} on and for up to {}, while the device's stack went on \
-         answering.",
+        "The program stopped answering {}, first at {} and for up to {}, while the device's stack still \
+         answered.",
         times(bouts.len() as u64),
         time(first),
         time(longest)
@@ -293,8 +291,8 @@ fn hung(e: &Evidence<'_>) -> String {
 fn evidence(e: &Evidence<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (id, what) in [
-        (AnomalyId::ZeroWindowStall, "kept its window shut for more than a second"),
-        (AnomalyId::NoAckToData, "never acknowledged what it was sent"),
+        (AnomalyId::ZeroWindowStall, "kept its receive window at zero for more than a second"),
+        (AnomalyId::NoAckToData, "never acknowledged the data it was sent"),
     ] {
         let seen = facts::of_device(e, id);
         if seen.count > 0 {
@@ -305,7 +303,7 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
         let unanswered = facts::unanswered(w);
         if unanswered > 0 && w.kind != WorkloadKind::HalfOpen {
             lines.push(format!(
-                "{}: {unanswered} of {} got no answer in time ({}), {} succeeded",
+                "{}: {unanswered} of {} got no response in time ({}), {} succeeded",
                 w.name,
                 things(w.attempts, "attempt"),
                 percent(unanswered, w.attempts),
@@ -314,8 +312,8 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
         }
         if let Some(h) = &w.half_open {
             lines.push(format!(
-                "{}: {} served before they fell silent, {} connected and not served; a well-behaved client: {} of \
-                 {} served meanwhile",
+                "{}: {} served before the client fell silent, {} connected but not served; a normal client was \
+                 served {} of {} times in the meantime",
                 w.name,
                 things(u64::from(h.served), "connection"),
                 h.unserved,

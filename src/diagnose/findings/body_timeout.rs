@@ -24,10 +24,11 @@ const LONG: u64 = facts::SECOND / 5;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::BodyTimeout,
     severity: Severity::Warning,
-    meaning: "each answer to a request with a body comes a constant time after its last segment: a time-out of recv()",
+    meaning: "each response to a request with a body comes a fixed time after the body: probably a recv() \
+              timeout",
     needs: "a workload whose requests have a body (head --body)",
-    neighbours: "a program that takes its time; segments that wait for an acknowledgement",
-    change: "read as many bytes as Content-Length says, in as many segments as they come, and then answer",
+    neighbours: "a slow program; segments that wait for an acknowledgement",
+    change: "read exactly Content-Length bytes, however many segments they arrive in, then answer",
 };
 
 fn waits<'a>(e: &Evidence<'_>, w: &'a WorkloadEvidence) -> Option<(&'a WorkloadEvidence, Quantiles)> {
@@ -52,27 +53,29 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .iter()
         .map(|(w, first)| {
             format!(
-                "{}: the first byte came {} after the request at the fastest, {} in the median",
+                "{}: first byte {} after the request at the fastest, median {}",
                 w.name,
                 time(first.min_ns),
                 time(first.p50_ns)
             )
         })
         .collect();
-    evidence.extend(facts::exchanges(e).filter(|w| !w.asks.body).filter_map(|w| {
-        Some(format!("{}: {} in the median without a body", w.name, time(w.first_byte?.p50_ns)))
-    }));
+    evidence.extend(
+        facts::exchanges(e).filter(|w| !w.asks.body).filter_map(|w| {
+            Some(format!("{}: median {} without a body", w.name, time(w.first_byte?.p50_ns)))
+        }),
+    );
     Some(Finding {
         id: FindingId::BodyTimeout,
         severity: Severity::Warning,
         statement: format!(
-            "Each answer to a request with a body comes {} after its last segment{}, as after a time-out of recv().",
+            "Each response to a request with a body comes {} after the body{}: probably a recv() timeout.",
             time(worst.p50_ns),
             segments(e).map_or_else(String::new, |n| format!(" (of {n})"))
         ),
         evidence,
-        cause: "the program reads until nothing has come for so long, instead of as many bytes as Content-Length says; or it \
-                pauses for a fixed time"
+        cause: "the program reads until recv() times out, instead of reading Content-Length bytes; or it \
+                always pauses for the same time"
             .into(),
         change: ENTRY.change.into(),
     })

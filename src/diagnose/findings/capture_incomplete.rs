@@ -13,11 +13,11 @@ use super::text::{percent, things};
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::CaptureIncomplete,
     severity: Severity::Info,
-    meaning: "packets were missed, or could not be looked at when something was wrong",
-    needs: "the state of the capture",
-    neighbours: "a run without a capture in which nothing went wrong",
-    change: "run as root or with CAP_NET_RAW: sudo setcap cap_net_raw+ep on the program; a lower rate where packets \
-             were dropped",
+    meaning: "the capture missed packets, or there was none although something went wrong",
+    needs: "the capture's status",
+    neighbours: "a run without a capture in which everything succeeded",
+    change: "run as root or with CAP_NET_RAW (sudo setcap cap_net_raw+ep on the program); lower the rate if \
+             packets were dropped",
 };
 
 /// `others` are the findings that there are already.
@@ -29,18 +29,18 @@ pub(super) fn find(e: &Evidence<'_>, others: &[Finding]) -> Option<Finding> {
             let whole = e.capture.packets.saturating_add(e.capture.dropped);
             (
                 format!(
-                    "{} of {} ({}) were not looked at: there may have been more anomalies.",
+                    "The capture missed {} of {} ({}): there may be more anomalies.",
                     e.capture.dropped,
                     things(whole, "packet"),
                     percent(e.capture.dropped, whole)
                 ),
-                "packets came faster than they could be looked at",
-                "a lower rate, fewer connections, or less else to do for the machine",
+                "packets arrived faster than espstress could read them",
+                "lower the rate, use fewer connections, or stop other work on this machine",
             )
         }
         CaptureState::Denied if failed || !others.is_empty() => (
-            "The packets could not be looked at: what they would have shown of this is not known.".to_owned(),
-            "the system does not let this user capture",
+            "There was no capture, so the packets can't tell why this happened.".to_owned(),
+            "this user may not capture packets",
             "sudo setcap cap_net_raw+ep on the program, or run it as root",
         ),
         CaptureState::Denied | CaptureState::Complete | CaptureState::Off => return None,

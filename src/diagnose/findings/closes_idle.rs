@@ -13,7 +13,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
-use crate::event::{Failure, IdleCloses};
+use espstress_event::{Failure, IdleCloses};
 
 /// Once may be a close for another reason.
 const TWICE: u64 = 2;
@@ -25,8 +25,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     severity: Severity::Info,
     meaning: "the device closes persistent connections that are idle for a while",
     needs: "persistent connections that are idle between requests (rw with an interval)",
-    neighbours: "a device that closes after each answer, or while a request is under way",
-    change: "nothing in the device; a client looks for a FIN before it writes to an idle connection, and opens another",
+    neighbours: "a device that closes after each response, or in the middle of a request",
+    change: "nothing on the device; clients must expect a FIN on an idle connection and open a new one",
 };
 
 /// What a request meets that comes once the device has closed its connection.
@@ -65,7 +65,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .iter()
         .map(|(w, closed, least_ns)| {
             format!(
-                "{}: {} closed while its client was silent, the first after {}",
+                "{}: {} closed while the client was silent, the first after {}",
                 w.name,
                 things(u64::from(*closed), "connection"),
                 time(*least_ns)
@@ -74,7 +74,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .collect();
     evidence.extend(seen.iter().map(|(w, idle)| {
         format!(
-            "{}: {} found closed before the next request, {} after the last answer in the median, {} at least",
+            "{}: {} closed before the next request, median {} after the last response, {} at least",
             w.name,
             things(idle.count, "connection"),
             time(idle.median_us.saturating_mul(1_000)),
@@ -94,7 +94,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         severity: Severity::Info,
         statement: format!("The device closes idle connections after {}{or_sooner}.", time(least)),
         evidence,
-        cause: "a keep-alive time-out of the server's, so that idle clients do not keep its sockets".into(),
+        cause: "the server's keep-alive timeout, which frees the sockets of idle clients".into(),
         change: ENTRY.change.into(),
     })
 }

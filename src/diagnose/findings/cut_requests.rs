@@ -14,24 +14,25 @@ use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
     id: FindingId::ResetsRequests,
     severity: Severity::Error,
-    meaning: "the device takes connections and resets them instead of answering the request",
-    needs: "attempts that ended in a RST; the packets tell when it came",
-    neighbours: "want of sockets; a full queue; a restart; a RST after the response (abortive_close)",
-    change: "read the request before closing; check what accept() and recv() return, and log errno on the device",
+    meaning: "the device accepts connections and resets them instead of answering",
+    needs: "attempts that ended in a RST; a capture shows when it came",
+    neighbours: "no free socket; a full accept queue; a restart; a RST after the response (abortive_close)",
+    change: "read the request before you close; check what accept() and recv() return, and log errno on the \
+             device",
 };
 
 pub(super) const CLOSES: FindingEntry = FindingEntry {
     id: FindingId::ClosesUnserved,
     severity: Severity::Error,
-    meaning: "the device takes connections and closes them in order without any byte of a response",
-    needs: "attempts that ended in a FIN; the packets tell when it came",
-    neighbours: "want of sockets or sessions; a full queue; a response that is cut (malformed_response)",
-    change: "log why the program closes; answer with an error status instead (for example 503) before close()",
+    meaning: "the device accepts connections and closes them without sending a byte of a response",
+    needs: "attempts that ended in a FIN; a capture shows when it came",
+    neighbours: "no free socket or session; a full accept queue; a truncated response (malformed_response)",
+    change: "log why the program closes; send an error status (for example 503) before close()",
 };
 
 /// How a connection was ended.
@@ -48,8 +49,8 @@ pub(in super::super) const RESET: [Failure; 3] =
 pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| RESET.contains(&failure));
     let (cause, change) = (
-        "the program closes the socket with the request unread (lwIP then sends a RST), or the stack has no socket for \
-         the connection",
+        "the program closes the socket without reading the request (lwIP then sends a RST), or the stack has \
+         no free socket",
         RESETS.change,
     );
     finding(e, How::Reset, &rest, cause, change)
@@ -59,18 +60,18 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| failure == Failure::EofBeforeResponse);
     let (cause, change) = if facts::ever_served(e) {
         (
-            "an error path, a missing handler, or no free session: the program closes without an answer; one that makes room \
-             for newcomers does so as well, which half-open tells",
+            "an error path, a missing handler, or no free session; or the device closes its oldest session for \
+             each new one (run half-open to find out)",
             CLOSES.change.to_owned(),
         )
     } else if facts::exchanges(e).all(|w| w.asks.head()) {
         (
-            "the program has no handler for HEAD, or the port speaks something else than HTTP",
+            "the program has no handler for HEAD, or the port doesn't speak HTTP",
             format!("test with --method GET, and check the port; in the program: {}", CLOSES.change),
         )
     } else {
         (
-            "the port speaks something else than it is asked, or the program fails at every request",
+            "the port speaks another protocol, or the program fails on every request",
             format!("check the port and --protocol; in the program: {}", CLOSES.change),
         )
     };
@@ -80,12 +81,12 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
 fn finding(e: &Evidence<'_>, how: How, all: &[rest::Rest<'_>], cause: &str, change: &str) -> Option<Finding> {
     let worst = all.first().filter(|rest| rest.is_much())?;
     let mut evidence: Vec<String> =
-        all.iter().map(|rest| rest.in_figures("ended without an answer")).collect();
+        all.iter().map(|rest| rest.in_figures("ended without a response")).collect();
     for rest in all {
         evidence.extend(cut(rest.w, how).and_then(|cut| in_figures(&rest.w.name, &cut)));
     }
     if !facts::captured(e) {
-        evidence.push("without the packets nothing is known of when the device ended them".into());
+        evidence.push("without a capture, espstress can't tell when the device ended them".into());
     }
     Some(Finding {
         id: if how == How::Reset { FindingId::ResetsRequests } else { FindingId::ClosesUnserved },
@@ -119,16 +120,14 @@ fn statement(worst: &rest::Rest<'_>, how: How) -> String {
     let verb = if how == How::Reset { "reset" } else { "closed" };
     let served_first = worst.get(Failure::ConnectReset) < worst.attempts;
     match cut(worst.w, how).and_then(|cut| when(&cut, worst.attempts)) {
-        Some(when) => format!("{share} were {verb} by the device {when}."),
+        Some(when) => format!("The device {verb} {share} {when}."),
         None if how == How::Closed => {
-            format!("{share} were closed by the device before any byte of a response.")
+            format!("The device closed {share} without sending a byte of a response.")
         }
         None if served_first => {
-            format!(
-                "{share} were reset by the device instead of being answered, or in the middle of the answer."
-            )
+            format!("The device reset {share} instead of answering, or in the middle of the response.")
         }
-        None => format!("{share} were reset by the device before the request was sent."),
+        None => format!("The device reset {share} before the request was sent."),
     }
 }
 
@@ -139,7 +138,9 @@ fn when(cut: &CutRequests, n: u64) -> Option<String> {
         let (least, most) = (cut.least_ns?, cut.most_ns?);
         let span =
             if time(least) == time(most) { time(most) } else { format!("{} to {}", time(least), time(most)) };
-        return Some(format!("{span} after it acknowledged the request, before any byte of a response"));
+        return Some(format!(
+            "{span} after it acknowledged the request, without sending a byte of a response"
+        ));
     }
     if most(cut.unacknowledged) {
         return Some("before it acknowledged the request".into());

@@ -22,11 +22,12 @@ use super::text::{things, time};
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceRebooted,
     severity: Severity::Error,
-    meaning: "the device started anew during the run",
-    needs: "telemetry with uptime or a count of starts; without it, suspected from connections that were forgotten",
-    neighbours: "every other fault that a restart brings with it; a device that resets connections as a habit",
-    change: "read the reset reason and the panic output on the console; for TASK_WDT let tasks yield, for BROWNOUT \
-             look at the power supply, for PANIC enable CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y",
+    meaning: "the device restarted during the run",
+    needs: "telemetry with uptime or a boot count; without it, espstress suspects a restart when the device \
+            has forgotten its connections",
+    neighbours: "other faults that a restart causes; a device that always resets connections",
+    change: "read the reset reason and the panic output on the console; TASK_WDT: let tasks yield; BROWNOUT: \
+             check the power supply; PANIC: set CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y",
 };
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -53,30 +54,31 @@ fn finding(e: &Evidence<'_>) -> Finding {
         })
         .collect();
     if t.restarts.len() > 5 {
-        evidence.push(format!("{} further restarts", t.restarts.len() - 5));
+        evidence.push(format!("{} more restarts", t.restarts.len() - 5));
     }
     let has = |word: &str| reasons.keys().any(|r| r.contains(word));
     let (cause, change) = if has("WDT") {
         (
-            "a task kept the processor for longer than a watchdog allows",
-            "let long loops yield (vTaskDelay(1)), and do no blocking call in the tcpip or event task; raising \
-             CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides it",
+            "a task held the CPU longer than the watchdog allows",
+            "call vTaskDelay(1) in long loops, and don't block in the tcpip or event task; raising \
+             CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem",
         )
     } else if has("BROWNOUT") {
         (
-            "the supply voltage dips, mostly at the current peaks of Wi-Fi transmission",
-            "a stronger supply or a capacitor near the module; lower CONFIG_ESP_PHY_MAX_WIFI_TX_POWER for a test",
+            "the supply voltage drops, usually at the current peaks of Wi-Fi transmission",
+            "use a stronger supply, or a capacitor near the module; lower CONFIG_ESP_PHY_MAX_WIFI_TX_POWER as \
+             a test",
         )
     } else if has("PANIC") {
         (
             "the program crashed",
-            "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; want of heap \
-             under load is the usual reason: check every malloc and pbuf for NULL",
+            "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; the \
+             usual reason is an allocation that fails under load: check every malloc and pbuf for NULL",
         )
     } else {
         (
-            "the program restarts itself, or something restarts it",
-            "find the caller of esp_restart(), or what pulls EN; log the reason before it",
+            "the program restarts the device, or something else does",
+            "find who calls esp_restart(), or what pulls EN low; log the reason before the restart",
         )
     };
     Finding {
@@ -98,7 +100,7 @@ fn after_silence(forgot: &restarts::Forgot) -> Finding {
     let (from, to) = (forgot.silence.from_ns, forgot.silence.to_ns.unwrap_or(forgot.silence.from_ns));
     let length = time(to.saturating_sub(from));
     let no_longer = (forgot.connections > 0)
-        .then(|| format!("no longer knew {} that stood before", things(forgot.connections, "connection")));
+        .then(|| format!("no longer knew {} from before", things(forgot.connections, "connection")));
     let refused = (forgot.refused > 0)
         .then(|| format!("refused {} before it listened again", things(forgot.refused, "connection")));
     let did: Vec<String> = no_longer.into_iter().chain(refused).collect();
@@ -106,24 +108,25 @@ fn after_silence(forgot: &restarts::Forgot) -> Finding {
         id: FindingId::DeviceRebooted,
         severity: Severity::Error,
         statement: format!(
-            "The device seems to have restarted: it was silent for {length} from {} on, and then {}.",
+            "The device probably restarted: it was silent for {length} from {}, then {}.",
             time(from),
             did.join(" and ")
         ),
         evidence: vec![
-            format!("no ping was answered from {} on for {length}", time(from)),
+            format!("no ping answered for {length} from {}", time(from)),
             format!(
-                "packets: RSTs without a FIN on {} of before; {} refused",
+                "packets: RSTs without a FIN on {} from before; {} refused",
                 things(forgot.connections, "connection"),
                 things(forgot.refused, "new one")
             ),
-            "the device sends no telemetry: its uptime is not known".to_owned(),
+            "the device sends no telemetry, so its uptime is unknown".to_owned(),
         ],
-        cause: "a restart: a crash, a watchdog, or the supply voltage; a link that is away makes no device forget its \
-                connections"
-            .into(),
-        change: "watch the console for the reset reason (esp_reset_reason()); for PANIC enable \
-                 CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y, for BROWNOUT look at the supply"
+        cause:
+            "a crash, a watchdog, or the supply voltage; a link outage alone doesn't make a device forget \
+                its connections"
+                .into(),
+        change: "read the reset reason on the console (esp_reset_reason()); PANIC: set \
+                 CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; BROWNOUT: check the supply"
             .into(),
     }
 }
@@ -137,25 +140,26 @@ fn suspected(e: &Evidence<'_>) -> Finding {
         .filter(|w| reset_in_exchange(w) > 0)
         .map(|w| {
             format!(
-                "{}: {} cut by a RST among {} that succeeded, and service went on",
+                "{}: {} cut by a RST, {} succeeded, and service continued",
                 w.name,
                 things(reset_in_exchange(w), "exchange"),
                 w.succeeded
             )
         })
-        .chain(["the device sends no telemetry: its uptime is not known".to_owned()])
+        .chain(["the device sends no telemetry, so its uptime is unknown".to_owned()])
         .collect();
     Finding {
         id: FindingId::DeviceRebooted,
         severity: Severity::Warning,
         statement: format!(
-            "The device seems to have restarted: it forgot connections in the middle of {}, and went on at once.",
+            "The device probably restarted: it forgot its connections in the middle of {}, then continued at \
+             once.",
             things(cut, "exchange")
         ),
         evidence,
-        cause: "a restart of the device or of its server; without telemetry it cannot be proved".into(),
-        change: "watch the console, or add uptime and reset reason to what the device tells \
-                 (esp_timer_get_time(), esp_reset_reason())"
+        cause: "the device or its server restarted; only telemetry can prove it".into(),
+        change: "watch the console, or report uptime and reset reason as telemetry (esp_timer_get_time(), \
+                 esp_reset_reason())"
             .into(),
     }
 }

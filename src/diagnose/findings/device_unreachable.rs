@@ -14,7 +14,7 @@ use super::super::facts::{self, SECOND, Stack};
 use super::super::{Evidence, Finding, FindingId, Severity, Silence};
 use super::FindingEntry;
 use super::text::{things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// Away for so long to the end of the run, nanoseconds: longer than the blinks of a link that roams (1 to 3 s).
 const GONE: u64 = 5 * SECOND;
@@ -25,9 +25,10 @@ const REFUSALS: u64 = 3;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceUnreachable,
     severity: Severity::Error,
-    meaning: "the device does not answer, or stopped answering and did not come back",
-    needs: "attempts to connect; ping or telemetry tell an absent device from one that takes no connections",
-    neighbours: "a full backlog (ping goes on); an outage that ended; an outage that the run made",
+    meaning: "the device doesn't answer, or stopped answering and didn't come back",
+    needs: "attempts to connect; ping or telemetry, to tell an absent device from one that accepts no \
+            connections",
+    neighbours: "a full accept queue (ping still works); an outage that ended; an outage that the test caused",
     change: "check power, address and network; make the device reconnect after a lost association \
              (esp_wifi_connect() on WIFI_EVENT_STA_DISCONNECTED)",
 };
@@ -141,7 +142,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         .filter(|w| w.failures.of_device() > 0)
         .map(|w| {
             format!(
-                "{}: {} of {} failed, {} of them to connect",
+                "{}: {} of {} failed, {} of them at connect",
                 w.name,
                 w.failures.of_device(),
                 things(w.attempts, "attempt"),
@@ -151,7 +152,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         .collect();
     if let Some((number, since, took)) = facts::gone_dialler(e) {
         evidence.push(format!(
-            "device {number}: not connected from {} on, for {} until the end of the run",
+            "device {number}: disconnected at {}, for {} until the end of the run",
             time(since),
             time(took)
         ));
@@ -166,48 +167,51 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let how = how(e).or_else(|| refused_since(e).map(How::RefusedSince)).or_else(|| ended(e).map(How::Ended));
     let (statement, cause, change) = match how {
         Some(How::Refused) => (
-            "The device refuses every connection: nothing listens at that port.".to_owned(),
-            "another port, or the server was not started or could not get a listening socket",
-            "check the port; check the result of bind() and listen() (ESP_ERROR_CHECK(httpd_start(..)))",
+            "The device refuses every connection: nothing listens on that port.".to_owned(),
+            "the port is wrong, or the server didn't start or couldn't get a listening socket",
+            "check the port, and what bind() and listen() return (ESP_ERROR_CHECK(httpd_start(..)))",
         ),
         Some(How::RefusedSince(at)) => (
             format!(
-                "Nothing listens at that port any more: from {} on every connection was refused.",
+                "Nothing listens on that port any more: from {} on, the device refused every connection.",
                 time(at)
             ),
-            "the server stopped or crashed, or closed its listening socket; a stack without a backlog also refuses while \
-             none of its sockets is free",
-            "look at what the device logs at that time; restart the server, or the device, when its serving task ends",
+            "the server stopped, crashed, or closed its listening socket; a stack without a backlog also \
+             refuses while no socket is free",
+            "check the device's log at that time; restart the server, or the device, when its serving task ends",
         ),
         Some(How::Gone(silence)) => (
-            format!("The device stopped answering at {} and did not come back.", time(silence.from_ns)),
-            "it crashed, lost its network and does not rejoin it, or was switched off",
-            "call esp_wifi_connect() again on WIFI_EVENT_STA_DISCONNECTED, each time; and let a watchdog restart \
-             a device that has been without network for long",
+            format!("The device stopped answering at {} and didn't come back.", time(silence.from_ns)),
+            "it crashed, was switched off, or lost its network and didn't rejoin it",
+            "call esp_wifi_connect() on every WIFI_EVENT_STA_DISCONNECTED; let a watchdog restart a device \
+             that stays offline",
         ),
         Some(How::NotBack(number, at)) => (
-            format!("Device {number}, which dials in, was gone at {} and did not dial in again.", time(at)),
-            "it crashed, lost its network and does not rejoin it, does not dial again, or was switched off",
-            "dial again after each loss, however connect() fails; call esp_wifi_connect() again on \
-             WIFI_EVENT_STA_DISCONNECTED, each time; let a watchdog restart a device without network",
+            format!(
+                "Device {number}, which dials in, disconnected at {} and didn't dial in again.",
+                time(at)
+            ),
+            "it crashed, was switched off, lost its network, or doesn't dial again",
+            "dial again after every loss, whatever connect() returns; call esp_wifi_connect() on every \
+             WIFI_EVENT_STA_DISCONNECTED; let a watchdog restart a device that stays offline",
         ),
         Some(How::Ended(at)) => (
-            format!("The device stopped serving at {} and did not take it up again.", time(at)),
-            "it is gone, or its program is; without ping or telemetry nobody can tell which",
-            "allow ping (net.ipv4.ping_group_range), and look at the console; a watchdog that restarts a device \
-             without network helps in both cases",
+            format!("The device stopped serving at {} and didn't resume.", time(at)),
+            "the device or its program is gone; without ping or telemetry, espstress can't tell which",
+            "allow ping (net.ipv4.ping_group_range), and check the console; a watchdog that restarts an \
+             offline device helps in both cases",
         ),
         Some(How::Never) if no_way(e) => (
-            "The device answered nothing at all: the network says that there is no way to it.".to_owned(),
-            "on this network nobody answers ARP (IPv6: neighbour discovery) for that address: it is off, not in the network, or \
-             has another address since its last start",
-            "look at the console for the address that it got (IP_EVENT_STA_GOT_IP), or ask with `espstress discover`; a \
-             fixed lease in the router keeps the address",
+            "The device never answered: the network reports that it's unreachable.".to_owned(),
+            "nothing answers ARP (IPv6: neighbor discovery) for that address: the device is off, not on this \
+             network, or has a new address",
+            "find its address on the console (IP_EVENT_STA_GOT_IP) or with `espstress discover`; a fixed lease \
+             in the router keeps the address",
         ),
         Some(How::Never) | None => (
-            "The device answered nothing at all.".to_owned(),
-            "it is off, at another address, in another network, or a firewall lies between",
-            "check power and address; look at the console for the address that it got (IP_EVENT_STA_GOT_IP)",
+            "The device never answered.".to_owned(),
+            "it's off, has another address, is on another network, or a firewall blocks it",
+            "check power and address; find its address on the console (IP_EVENT_STA_GOT_IP)",
         ),
     };
     Finding {

@@ -10,15 +10,16 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::things;
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::FinWaitTimeout,
     severity: Severity::Warning,
-    meaning: "the device stops waiting for the client's FIN, and a client that closes later meets a RST",
+    meaning: "the device doesn't wait long enough for the client's FIN, so a client that closes later gets a \
+              RST",
     needs: "the packets",
-    neighbours: "a RST that answers payload (abortive_close)",
-    change: "CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT=20000, or longer than clients take to close",
+    neighbours: "a RST in reply to payload (abortive_close)",
+    change: "set CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT=20000, or longer than clients take to close",
 };
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
@@ -28,7 +29,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     let mut evidence = vec![format!(
-        "packets: {} in answer to the host's FIN or ACK, a second or more after the device's FIN",
+        "packets: {} in reply to the client's FIN or ACK, a second or more after the device's FIN",
         things(late, "RST")
     )];
     if let Some(ms) = e.device.fin_wait_timeout_ms {
@@ -38,13 +39,13 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::FinWaitTimeout,
         severity: Severity::Warning,
         statement: format!(
-            "The device stops waiting for the peer's close too soon: {} after complete exchanges.",
+            "The device stops waiting for the client's FIN too soon: {} after complete exchanges.",
             things(late, "late RST")
         ),
         evidence,
         cause:
-            "CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT is shorter than the client takes to close; the connection is \
-                dropped in FIN_WAIT_2"
+            "CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT is shorter than the client takes to close, so lwIP drops the \
+             connection in FIN_WAIT_2"
                 .into(),
         change: "CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT=20000 in sdkconfig, or let the client close at once".into(),
     })

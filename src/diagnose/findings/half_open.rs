@@ -25,10 +25,11 @@ const WITHOUT_RECLAIM: u64 = 30 * SECOND;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HalfOpenNotReclaimed,
     severity: Severity::Error,
-    meaning: "connections whose peer vanished keep their sockets, and others are refused",
-    needs: "a half-open workload that reached the device's limit and watched for longer than its keep-alive",
-    neighbours: "a program that serves one client only; sockets kept after an orderly close; a watch too short",
-    change: "turn keep-alive on for each accepted socket: SO_KEEPALIVE, TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, TCP_KEEPCNT 3",
+    meaning: "connections whose client vanished keep their sockets, so others are refused",
+    needs: "a half-open workload that filled the device and then waited longer than its keep-alive",
+    neighbours: "a program that serves only one client; sockets kept after a normal close; too short a wait",
+    change: "enable keep-alive on each accepted socket: SO_KEEPALIVE, TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, \
+             TCP_KEEPCNT 3",
 };
 
 /// What shows it.
@@ -91,7 +92,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             held = held.max(u64::from(h.served.saturating_sub(h.reclaimed)));
             watched = watched.max(h.watched_ns);
             evidence.push(format!(
-                "{}: {} served and then silenced, {} taken back in {} (expected within {})",
+                "{}: {} served, then silent; the device reclaimed {} in {} (expected within {})",
                 w.name,
                 things(u64::from(h.served), "connection"),
                 h.reclaimed,
@@ -99,12 +100,12 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                 time(h.expected_reclaim_ns)
             ));
             evidence.push(format!(
-                "a well-behaved client meanwhile: {} of {} served",
+                "a normal client in the meantime: {} of {} served",
                 h.during.served, h.during.attempts
             ));
             if let Some(s) = h.sockets {
                 evidence.push(format!(
-                    "sockets in use by the device's own account: {} before, {} at most, {} at the end",
+                    "sockets in use, as the device reports: {} before, {} at most, {} at the end",
                     s.before, s.most, s.at_end
                 ));
             }
@@ -113,7 +114,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             held = held.max(w.succeeded.min(u64::from(u16::MAX)));
             watched = watched.max(failing);
             evidence.push(format!(
-                "{}: {} served before the host vanished from them, then none for {}",
+                "{}: {} served before the client vanished, then none for {}",
                 w.name,
                 things(w.succeeded, "connection"),
                 time(failing)
@@ -121,23 +122,24 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         }
     }
     let (severity, consequence) = match proof {
-        Proof::Exhausted => (Severity::Error, "nobody else is served"),
-        Proof::Counted => (Severity::Warning, "enough of them will keep others out"),
+        Proof::Exhausted => (Severity::Error, "it serves no other client"),
+        Proof::Counted => (Severity::Warning, "enough of them will block other clients"),
     };
     Finding {
         id: FindingId::HalfOpenNotReclaimed,
         severity,
         statement: format!(
-            "{} whose peer vanished still held their sockets after {}: {consequence}.",
+            "{} whose client vanished still held their sockets after {}: {consequence}.",
             things(held, "connection"),
             time(watched)
         ),
         evidence,
-        cause: "no TCP keep-alive on accepted sockets (lwIP's own default is two hours), and no idle time-out in \
+        cause: "no TCP keep-alive on accepted sockets (lwIP's default is two hours), and no idle timeout in \
                 the program"
             .into(),
-        change: "after accept(): setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, &one, ..) and TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, \
-                 TCP_KEEPCNT 3; in esp_http_server set keep_alive_enable, or lru_purge_enable, in httpd_config_t"
+        change: "after accept(): setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, &one, ..), TCP_KEEPIDLE 10, \
+                 TCP_KEEPINTVL 3, TCP_KEEPCNT 3; with esp_http_server set keep_alive_enable or \
+                 lru_purge_enable in httpd_config_t"
             .into(),
     }
 }

@@ -10,14 +10,16 @@ pub(super) fn left_open(e: &Evidence<'_>, finding: Finding) -> Finding {
         return finding;
     }
     Finding {
-        statement: "The device takes connections and requests, and answers none; only HEAD was tried.".into(),
-        cause: "the program has no handler for HEAD and drops it, or it answers nothing at all: a deadlock, an endless loop, \
-                or a blocking call without a time-out"
+        statement: "The device accepts connections and requests, but answers none; only HEAD was tried."
             .into(),
-        change: "test with --method GET, which tells the two apart. If that is not answered either: set SO_RCVTIMEO and \
-                 SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
+        cause: "the program has no handler for HEAD, or it answers nothing at all: a deadlock, an endless \
+                loop, or a blocking call without a timeout"
+            .into(),
+        change:
+            "test with --method GET to tell the two apart. If GET gets no response either, set SO_RCVTIMEO \
+                 and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
                  CONFIG_ESP_TASK_WDT_PANIC=y"
-            .into(),
+                .into(),
         ..finding
     }
 }

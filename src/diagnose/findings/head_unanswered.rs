@@ -11,15 +11,16 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HeadUnanswered,
     severity: Severity::Warning,
-    meaning: "the device answers GET, and never HEAD",
-    needs: "workloads that ask by HEAD and by GET",
-    neighbours: "a program that hangs; a HEAD that is refused by a status",
-    change: "answer HEAD as GET, without the body (RFC 9110, 9.1 and 9.3.2), or with 501; test with --method GET",
+    meaning: "the device answers GET but never HEAD",
+    needs: "a workload that uses HEAD and one that uses GET",
+    neighbours: "a program that hangs; a HEAD that gets an error status",
+    change: "answer HEAD like GET, without the body (RFC 9110, 9.1 and 9.3.2), or with 501; test with --method \
+             GET",
 };
 
 /// What a HEAD without a response ends in.
@@ -41,11 +42,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         id: FindingId::HeadUnanswered,
         severity: Severity::Warning,
         statement: format!(
-            "The device answers GET and not HEAD: none of {} got a response.",
+            "The device answers GET but not HEAD: none of {} got a response.",
             things(worst.w.attempts, "HEAD request")
         ),
         evidence,
-        cause: "the program has no handler for HEAD, and drops what it does not know".into(),
+        cause: "the program has no handler for HEAD and ignores it".into(),
         change: ENTRY.change.into(),
     })
 }

@@ -38,9 +38,9 @@ const CONNECTION: u64 = 12 * 1024;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HeapLeak,
     severity: Severity::Error,
-    meaning: "free heap falls with each request, or with time, and does not come back",
-    needs: "telemetry with free heap, over enough requests or minutes for a confidence interval",
-    neighbours: "noise; load; TIME_WAIT, which comes back after 2 x MSL; sockets that are held",
+    meaning: "free heap falls with each request, or over time, and doesn't recover",
+    needs: "telemetry with free heap, for enough requests or minutes to compute a confidence interval",
+    neighbours: "noise; load; TIME_WAIT, which ends after 2 x MSL; open sockets",
     change: "find the allocation that a request leaves behind: heap_trace_start(HEAP_TRACE_LEAKS) around one request \
              (CONFIG_HEAP_TRACING_STANDALONE=y)",
 };
@@ -116,14 +116,15 @@ pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
         return None;
     }
     let mut evidence = vec![format!(
-        "free heap {} at first, {} at its lowest, {} at the end, over {}",
+        "free heap: {} at the start, {} at the lowest, {} at the end, over {}",
         bytes(heap.free_first),
         bytes(heap.free_min),
         bytes(heap.free_last),
         things(telemetry.requests, "request")
     )];
     if allowed > 0 && telemetry.restarts.is_empty() {
-        evidence.push(format!("{} of it may be held by connections, and are allowed for", bytes(allowed)));
+        evidence
+            .push(format!("open connections may hold {} of it, which isn't counted as lost", bytes(allowed)));
     }
     evidence.extend(step.map(facts::memory::step_in_words));
     let mut interval = |slope: Slope, unit: &str| {
@@ -138,7 +139,7 @@ pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
         interval(slope, "second");
     }
     if let Some(t) = telemetry.time_wait {
-        evidence.push(format!("connections in TIME_WAIT: {} at first, {} at the end", t.first, t.last));
+        evidence.push(format!("connections in TIME_WAIT: {} at the start, {} at the end", t.first, t.last));
     }
     let each = slope.and_then(|s| rate(s.mean)).map_or_else(
         || step.map_or_else(|| "heap under load".to_owned(), |step| format!("heap at {}", time(step.at_ns))),
@@ -153,13 +154,13 @@ pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
         id: FindingId::HeapLeak,
         severity: Severity::Error,
         statement: format!(
-            "The device loses {each}: {} are gone and did not come back.",
+            "The device loses {each}: {} did not come back.",
             bytes(missing.max(by_slope.min(whole)))
         ),
         evidence,
-        cause: "memory that is allocated for a request, or a connection, and not freed with it".into(),
-        change: "CONFIG_HEAP_TRACING_STANDALONE=y, then heap_trace_start(HEAP_TRACE_LEAKS) before and heap_trace_dump() \
-                 after one request; look at the error paths, and at lists that only grow"
+        cause: "the program allocates memory for a request or a connection and doesn't free it".into(),
+        change: "set CONFIG_HEAP_TRACING_STANDALONE=y, call heap_trace_start(HEAP_TRACE_LEAKS) before and \
+                 heap_trace_dump() after one request; check error paths, and lists that only grow"
             .into(),
     })
 }

@@ -21,16 +21,16 @@ use super::text::{bytes, percent, things};
 
 /// Cause and change where the device closes first.
 const TIME_WAIT_HOLDS_IT: (&str, &str) = (
-    "the device closes first, and each connection in TIME_WAIT keeps its control block for 2 x MSL",
-    "CONFIG_LWIP_TCP_MSL=6000, and ESP-IDF 5.5 or later, where CONFIG_LWIP_MAX_ACTIVE_TCP=16 is enforced; or let \
-     clients close first",
+    "the device closes first, so each connection keeps its control block in TIME_WAIT for 2 x MSL",
+    "set CONFIG_LWIP_TCP_MSL=6000 and use ESP-IDF 5.5 or later, which enforces CONFIG_LWIP_MAX_ACTIVE_TCP=16; \
+     or let clients close first",
 );
 
 /// The same elsewhere.
 const LOAD_NEEDS_IT: (&str, &str) = (
-    "the load needs more memory than there is, or memory is not given back",
-    "smaller windows: CONFIG_LWIP_TCP_WND_DEFAULT=2880, CONFIG_LWIP_TCP_SND_BUF_DEFAULT=2880; fewer connections at \
-     once; check for a leak",
+    "the load needs more memory than the device has, or the program doesn't free it",
+    "use smaller windows (CONFIG_LWIP_TCP_WND_DEFAULT=2880, CONFIG_LWIP_TCP_SND_BUF_DEFAULT=2880) or fewer \
+     connections at once; check for a leak",
 );
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -38,9 +38,9 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     severity: Severity::Error,
     meaning: "the device nearly ran out of memory: the next connection, or Wi-Fi itself, may fail",
     needs: "telemetry with free heap",
-    neighbours: "a leak, which says why; a heap that is low by design and steady",
-    change: "fewer or smaller buffers: CONFIG_LWIP_TCP_WND_DEFAULT, CONFIG_LWIP_TCP_SND_BUF_DEFAULT, \
-             CONFIG_LWIP_MAX_ACTIVE_TCP; CONFIG_LWIP_TCP_MSL=6000 where TIME_WAIT holds it",
+    neighbours: "a leak, which says why; a heap that is small but stable",
+    change: "use fewer or smaller buffers: CONFIG_LWIP_TCP_WND_DEFAULT, CONFIG_LWIP_TCP_SND_BUF_DEFAULT, \
+             CONFIG_LWIP_MAX_ACTIVE_TCP; CONFIG_LWIP_TCP_MSL=6000 if TIME_WAIT holds the memory",
 };
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -52,7 +52,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
 fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
     let resets = memory::resets(w);
     let mut evidence = vec![format!(
-        "{}: {} succeeded, then {} met a RST and {} failed otherwise",
+        "{}: {} succeeded, then {} got a RST and {} failed in other ways",
         w.name,
         things(w.succeeded, "exchange"),
         resets,
@@ -65,7 +65,7 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
     }
     if let Some(heap) = facts::telemetry(e).and_then(|t| t.heap) {
         evidence.push(format!(
-            "free heap {} at first, {} when it was last told",
+            "free heap: {} at the start, {} in the last reading",
             bytes(heap.free_first),
             bytes(heap.free_last)
         ));
@@ -75,10 +75,14 @@ fn of_silence(e: &Evidence<'_>, w: &WorkloadEvidence) -> Finding {
         id: FindingId::HeapLow,
         severity: Severity::Error,
         statement: format!(
-            "The device ran out of memory, as it looks from outside: after {} {} telemetry is answered, and ping {}.",
+            "Probably out of memory: after {}, {}, {}.",
             things(w.succeeded, "exchange"),
-            if memory::in_resets(w) { "connections meet RSTs, no" } else { "neither requests nor" },
-            if memory::ping_goes_on(e) { "goes on" } else { "ended as well" }
+            if memory::in_resets(w) { "connections were reset" } else { "requests got no response" },
+            if memory::ping_goes_on(e) {
+                "and telemetry stopped, while ping still works"
+            } else {
+                "and telemetry and ping stopped"
+            }
         ),
         evidence,
         cause: cause.into(),
@@ -98,7 +102,7 @@ fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
         format!(" of {} ({})", bytes(total), percent(heap.free_min, total))
     });
     let mut evidence = vec![format!(
-        "free heap {} at first, {} at its lowest, {} at the end; low is below {}",
+        "free heap: {} at the start, {} at the lowest, {} at the end; below {} is low",
         bytes(heap.free_first),
         bytes(heap.free_min),
         bytes(heap.free_last),
@@ -118,7 +122,7 @@ fn of_reading(e: &Evidence<'_>, heap: &HeapEvidence) -> Finding {
     Finding {
         id: FindingId::HeapLow,
         severity: if memory::starves(e) || broke(e, heap) { Severity::Error } else { Severity::Warning },
-        statement: format!("The device's free heap went down to {}{of}.", bytes(heap.free_min)),
+        statement: format!("The device's free heap fell to {}{of}.", bytes(heap.free_min)),
         evidence,
         cause: cause.into(),
         change: change.into(),

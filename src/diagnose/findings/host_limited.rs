@@ -13,7 +13,7 @@
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{percent, things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// A stall that shows in latencies and probes, nanoseconds: more than Linux's least time-out (200 ms).
 const LONG_STALL: u64 = 250_000_000;
@@ -23,10 +23,10 @@ const FAR: u64 = 20_000_000;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HostLimited,
     severity: Severity::Warning,
-    meaning: "the testing machine was the limit: source ports, files, or processor time",
-    needs: "the host's own failures, port waits, stalls, connect times against round trips",
-    neighbours: "a slow device, whose round trip is slow as well",
-    change: "fewer connections a second, --close rst, a longer --local-ports range, ulimit -n, or a faster machine",
+    meaning: "this machine was the limit: source ports, open files, or CPU time",
+    needs: "failures on this machine, waits for ports, stalls, and connect times compared with round trips",
+    neighbours: "a slow device, whose round trip is slow too",
+    change: "lower the rate, or use --close rst, a wider --local-ports range, ulimit -n, or a faster machine",
 };
 
 /// Half of the connects took far longer than the round trip, though hardly any segment was repeated.
@@ -60,7 +60,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     if let Some(n) = e.host.slow_connects.filter(|n| *n >= 10 && often(*n)) {
         evidence.push(format!(
-            "{} opened far later than their own round trip ({})",
+            "{} took far longer to open than their round trip ({})",
             things(n, "connection"),
             percent(n, attempts)
         ));
@@ -68,7 +68,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     for w in e.workloads.iter().filter(|w| e.host.slow_connects.is_none() && opens_late(w)) {
         if let (Some(q), Some(rtt)) = (w.connect, w.tcp.and_then(|t| t.rtt_mean_ns)) {
             evidence.push(format!(
-                "{}: connect took {} in the median at a round trip of {}, no SYN repeated",
+                "{}: median connect {} with a round trip of {}, and no SYN was sent twice",
                 w.name,
                 time(q.p50_ns),
                 time(rtt)
@@ -79,7 +79,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         s.longest_ns >= LONG_STALL || (s.total_ns > 0 && s.total_ns.saturating_mul(100) >= e.duration_ns)
     }) {
         evidence.push(format!(
-            "the program could not run when it wanted to {}, for {} at most, {} in all",
+            "espstress didn't get the CPU in time {}, for up to {}, {} in total",
             super::text::times(s.count),
             time(s.longest_ns),
             time(s.total_ns)
@@ -88,7 +88,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let late = e.workloads.iter().fold(0_u64, |n, w| n.saturating_add(w.late_starts));
     if let Some(busy) = e.host.cpu_busy.filter(|busy| *busy >= 0.9 && busy.is_finite() && often(late)) {
         evidence.push(format!(
-            "the program used {:.0} % of a processor, and {} were late",
+            "espstress used {:.0} % of a CPU, and {} started late",
             100.0 * busy.min(1.0),
             things(late, "start")
         ));
@@ -98,23 +98,22 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     let (cause, change) = if ports {
         (
-            "every closed connection keeps its source port for a minute (TIME_WAIT on the host)",
-            "a lower rate (about 470 connections/s for ever), --close rst, a wider --local-ports range, or a second \
-             --source address",
+            "every closed connection holds its source port for a minute (TIME_WAIT on this machine)",
+            "use a lower rate (about 470 connections/s is sustainable), --close rst, a wider --local-ports \
+             range, or a second --source address",
         )
     } else if files {
         ("the limit of open files", "ulimit -n 65536 before the run, or fewer connections at once")
     } else {
         (
-            "the machine was busy with something else, or too slow for the rate",
-            "leave the machine alone during a run, lower the rate, or use a faster one",
+            "this machine was busy, or too slow for the rate",
+            "stop other work on this machine during a run, lower the rate, or use a faster machine",
         )
     };
     Some(Finding {
         id: FindingId::HostLimited,
         severity: Severity::Warning,
-        statement: "The testing machine was the limit for a part of the run; figures of the device may be better than \
-                    shown."
+        statement: "This machine was the limit for part of the run; the device may be faster than shown."
             .into(),
         evidence,
         cause: cause.into(),

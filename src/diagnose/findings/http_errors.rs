@@ -15,17 +15,16 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::HttpErrors,
     severity: Severity::Error,
-    meaning: "requests were answered with a status that says that the server failed (5xx), or that it does not know \
-              or allow what is asked for (4xx)",
+    meaning: "responses with an error status: 5xx (the server failed) or 4xx (not found, not allowed)",
     needs: "at least one complete HTTP response",
-    neighbours: "requests without a response; responses that are broken",
-    change: "5xx: look at what the device logs for this path. 4xx: test what your users ask for, with --path and \
-             --method GET",
+    neighbours: "requests without a response; malformed responses",
+    change: "5xx: check what the device logs for this path. 4xx: test a page your users request, with --path \
+             and --method GET",
 };
 
 /// A workload whose first answer was a 4xx, as most of its answers were, and that was not told to expect it.
@@ -41,29 +40,30 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let refused: Vec<(&WorkloadEvidence, u16)> =
         facts::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
     let mut evidence: Vec<String> =
-        failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
+        failed.iter().map(|rest| rest.in_figures("failed with an error status")).collect();
     let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
     evidence.extend(answered.map(|w| format!("{}: responses {}", w.name, codes(w, |_| true).join(", "))));
     let (severity, statement, cause, change) = if let Some(worst) = failed.first() {
         let fives = codes(worst.w, |code| code >= 500);
         let counted = if fives.is_empty() { codes(worst.w, |_| true) } else { fives };
         let statement = format!(
-            "{} of {} were answered with a status that says that they failed, from {:.1} s to {:.1} s: {}.",
+            "{} of {} got an error status, from {:.1} s to {:.1} s: {}.",
             worst.attempts,
             things(worst.w.attempts, "request"),
             worst.first_s,
             worst.last_s,
             counted.join(", ")
         );
-        let cause = "the handler failed, or the program had no room for the request";
-        let change = "look at what the device logs for this path at these times: 500 is mostly a handler that returned \
-                      an error, 503 a want of memory or sessions; --expect-status says which codes are right";
+        let cause = "the handler failed, or the program had no memory or session for the request";
+        let change = "check what the device logs for this path at these times: 500 usually means that a \
+                      handler returned an error, 503 that memory or sessions ran out; --expect-status sets \
+                      which codes are right";
         (rest::severity(&failed), statement, cause.to_owned(), change.to_owned())
     } else {
         let (w, status) = *refused.first()?;
         let (cause, change) = advice(e, w, status);
         let statement = format!(
-            "The device answers {} with {status}{}: the figures are those of its error page.",
+            "The device answers {} with {status}{}: this run measured its error page.",
             w.asks
                 .method
                 .as_deref()
@@ -100,22 +100,22 @@ fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, Strin
         .any(|other| other.asks.get() && other.first_status.is_some_and(|status| status < 400));
     match status {
         401 | 403 => (
-            "the page wants a login".into(),
-            "send what it asks for with --header 'Authorization: ...', or test a page without a login (--path)".into(),
+            "the page requires a login".into(),
+            "send credentials with --header 'Authorization: ...', or test a page without a login (--path)".into(),
         ),
         _ if head && get_works => (
-            "the program has no handler for HEAD; GET is answered".into(),
-            "nothing that browsers notice; RFC 9110, 9.1 wants HEAD wherever there is GET. Test with --method GET".into(),
+            "the program has no handler for HEAD; it answers GET".into(),
+            "browsers don't notice; RFC 9110, 9.1 requires HEAD wherever there is GET. Test with --method GET".into(),
         ),
         404 | 405 | 501 if head => (
             "the program has no handler for HEAD, or no page at this path".into(),
-            "test with --method GET, or with --path and a page that the device has; RFC 9110, 9.1 wants HEAD wherever \
-             there is GET"
+            "test with --method GET, or with --path and a page that exists; RFC 9110, 9.1 requires HEAD \
+             wherever there is GET"
                 .into(),
         ),
         _ => (
-            "the device has no such page, or does not allow this request".into(),
-            "test a page that the device has, with --path (and --method)".into(),
+            "the device has no such page, or doesn't allow this request".into(),
+            "test a page that exists, with --path (and --method)".into(),
         ),
     }
 }

@@ -18,12 +18,11 @@ use super::text::{things, time};
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::LinkOutages,
     severity: Severity::Warning,
-    meaning: "the link went away and came back by itself",
-    needs: "ping or telemetry, or an outage workload, or the device's own count of disconnections",
-    neighbours: "outages that the run made; restarts; a program that hangs while ping goes on; a testing machine \
-                 that stood still",
-    change: "look at signal strength, channel and access point; keep the program reconnecting on \
-             WIFI_EVENT_STA_DISCONNECTED",
+    meaning: "the link dropped and came back",
+    needs: "ping, telemetry, an outage workload, or the device's disconnect count",
+    neighbours: "outages that the test caused; restarts; a program that hangs while ping still works; a stall \
+                 of this machine",
+    change: "check signal strength, channel and access point; reconnect on WIFI_EVENT_STA_DISCONNECTED",
 };
 
 /// Natural outages of outage workloads in which the device's stack was silent as well, as far as anybody asked.
@@ -67,18 +66,18 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .take(5)
         .map(|s| {
             let length = s.to_ns.unwrap_or(s.from_ns).saturating_sub(s.from_ns);
-            format!("no answer to any probe from {} on for {}", time(s.from_ns), time(length))
+            format!("no probe answered from {} for {}", time(s.from_ns), time(length))
         })
         .collect();
     evidence.extend(natural.iter().take(5).map(|row| {
         let at = row.seen_start_ns.map_or_else(String::new, |ns| format!(" at {}", time(ns)));
         let length = row.seen_length_ns.map_or_else(String::new, |ns| format!(", for {}", time(ns)));
-        format!("an outage that nobody made{at}{length}")
+        format!("an outage that this test didn't cause{at}{length}")
     }));
     if disconnects > 0 {
         let reason = facts::telemetry(e).and_then(|t| t.wifi_last_reason.as_deref()).unwrap_or("not told");
         evidence.push(format!(
-            "the device counted {} from its access point, last reason {reason}",
+            "the device reports {} from its access point, last reason {reason}",
             things(disconnects, "disconnection")
         ));
     }
@@ -86,10 +85,13 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::LinkOutages,
         severity: Severity::Warning,
         statement: if told {
-            format!("The link went away and came back: {} that nobody here made.", things(outages, "outage"))
+            format!(
+                "The link dropped and came back: {}. This test did not cause it.",
+                things(outages, "outage")
+            )
         } else {
             format!(
-                "The device, or its link, went away and came back: {} that nobody here made.",
+                "The device or its link dropped and came back: {}. This test did not cause it.",
                 things(outages, "outage")
             )
         },
@@ -97,12 +99,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         cause: if told {
             "radio: range, interference, roaming, or an access point that drops the station".into()
         } else {
-            "radio: range, interference, roaming, or an access point that drops the station; or a restart of the \
-             device, which looks the same where it does not tell of itself"
+            "radio: range, interference, roaming, or an access point that drops the station; or the device \
+             restarted, which looks the same without telemetry"
                 .into()
         },
-        change: "compare signal strength (esp_wifi_sta_get_ap_info) and disconnect reasons; BEACON_TIMEOUT asks for a \
-                 better signal: esp_wifi_set_inactive_time() bears longer gaps"
+        change: "compare signal strength (esp_wifi_sta_get_ap_info) and disconnect reasons; BEACON_TIMEOUT \
+                 means that the signal is too weak: esp_wifi_set_inactive_time() tolerates longer gaps"
             .into(),
     })
 }

@@ -28,8 +28,10 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     severity: Severity::Warning,
     meaning: "the path between host and device loses segments",
     needs: "ping, or the packets, or TCP_INFO",
-    neighbours: "outages; power save; a device that does not read or accept; repetitions by delayed acknowledgements",
-    change: "nothing in the device: signal, channel, access point; CONFIG_LWIP_TCP_QUEUE_OOSEQ=y makes losses cheaper",
+    neighbours: "outages; power save; a device that doesn't read or accept; retransmissions due to delayed \
+                 acknowledgements",
+    change: "nothing on the device; check signal, channel and access point; CONFIG_LWIP_TCP_QUEUE_OOSEQ=y \
+             makes losses cheaper",
 };
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -43,8 +45,8 @@ fn find(e: &Evidence<'_>) -> Option<Finding> {
     let mut evidence = vec![format!("{} of {} {} lost", loss.lost, loss.whole, loss.of)];
     if let Some(path) = e.path {
         evidence.push(format!(
-            "packets: the host repeated {} of {} to the device, {} of them though it had arrived; {} of {} from it \
-             filled a hole late; {} overtaken",
+            "packets: the client retransmitted {} of {}, {} of them needlessly; {} of {} from the device \
+             arrived late and filled a gap; {} out of order",
             path.to_device.retransmissions,
             things(path.to_device.data_segments, "segment"),
             path.to_device.repeated_early,
@@ -54,7 +56,8 @@ fn find(e: &Evidence<'_>) -> Option<Finding> {
         ));
         if path.resets.lost > 0 {
             evidence.push(format!(
-                "of {} that the host reset, the device still held {} long after, {} at once: their RSTs were lost",
+                "of {} that the client reset, the device still held {} long after, {} at once: their RSTs were \
+                 lost",
                 things(path.resets.sent, "connection"),
                 path.resets.lost,
                 path.resets.lost_at_once
@@ -71,10 +74,11 @@ fn find(e: &Evidence<'_>) -> Option<Finding> {
             format!("The link loses {}: {} of {}.", loss.of, loss.lost, loss.whole)
         },
         evidence,
-        cause: "radio: distance, interference, a full channel; no fault of the device's program".into(),
+        cause: "radio: distance, interference, a crowded channel; the device's program is not at fault"
+            .into(),
         change:
             "nothing in the program; try another channel or a place nearer to the access point, and keep \
-                 CONFIG_LWIP_TCP_QUEUE_OOSEQ=y so that a loss costs one segment"
+             CONFIG_LWIP_TCP_QUEUE_OOSEQ=y so a loss costs only one segment"
                 .into(),
     })
 }

@@ -19,15 +19,15 @@ use super::super::facts::{self};
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MakesRoom,
     severity: Severity::Info,
-    meaning: "the device closes the connection that was idle for longest when a newcomer needs its place",
+    meaning: "the device closes the longest-idle connection when a new one needs its slot",
     needs: "a half-open workload that opens more connections than the device holds, and the packets",
-    neighbours: "an idle time-out; a device that refuses newcomers; a program that closes the newcomer",
-    change: "nothing in the device; a client opens another connection where an idle one was closed",
+    neighbours: "an idle timeout; a device that refuses new connections, or closes them instead of the oldest",
+    change: "nothing on the device; clients must open a new connection when an idle one is closed",
 };
 
 /// What a connection that has to go meets.
@@ -45,8 +45,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .iter()
         .map(|(w, seen)| {
             format!(
-                "{}: {} closed in the order of silence while further ones came, the longest after {}; the last ones were \
-                 kept for {}",
+                "{}: {} closed, longest-idle first, as new ones arrived, the longest after {}; the last ones \
+                 stayed open for {}",
                 w.name,
                 things(seen.closed as u64, "silent connection"),
                 time(seen.longest_ns),
@@ -59,7 +59,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         let cut = cut.fold(0_u64, |n, (_, more)| n.saturating_add(more));
         (cut > 0).then(|| {
             format!(
-                "{}: {} of {} made room for others before an answer, with up to {} at once",
+                "{}: {} of {} closed for new ones before they got a response, with up to {} at once",
                 w.name,
                 cut,
                 things(w.attempts, "connection"),
@@ -71,13 +71,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::MakesRoom,
         severity: Severity::Info,
         statement: format!(
-            "The device makes room for newcomers: it holds {}, and then closes the one that was idle for longest.",
+            "The device makes room for new connections: it holds {}, then closes the longest-idle one.",
             things(first.held as u64, "connection")
         ),
         evidence,
-        cause: "the program ends its least recently used session when it needs one, as esp_http_server does with \
-                lru_purge_enable"
-            .into(),
+        cause:
+            "the program closes its least recently used session when it needs one, as esp_http_server does \
+                with lru_purge_enable"
+                .into(),
         change: ENTRY.change.into(),
     })
 }

@@ -14,17 +14,17 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
-use crate::event::{Failure, FaultCount, HttpFault};
+use espstress_event::{Failure, FaultCount, HttpFault};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,
     severity: Severity::Error,
-    meaning: "responses break HTTP/1.1: too short or too long for their length, broken chunks, a body after HEAD, no \
-              end, a head that is none",
+    meaning: "responses break HTTP/1.1: shorter or longer than their length, broken chunks, a body after HEAD, \
+              no end, a malformed head",
     needs: "at least one HTTP response",
     neighbours: "responses cut by a RST; a program that hangs; a port that speaks another protocol",
-    change: "compare Content-Length with what is sent, and check what send() returns; end chunks with 0 and an empty \
-             line; send no body after HEAD",
+    change: "compare Content-Length with the bytes sent, and check what send() returns; end chunks with 0 and \
+             an empty line; send no body after HEAD",
 };
 
 /// Failures that a response which breaks its own framing ends in.
@@ -94,7 +94,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     };
     let count = w.malformed.get(fault)?;
     let mut evidence: Vec<String> =
-        failed.iter().map(|rest| rest.in_figures("failed by what came back")).collect();
+        failed.iter().map(|rest| rest.in_figures("failed because of a malformed response")).collect();
     let shown = |w: &WorkloadEvidence| {
         failed.iter().any(|rest| rest.w.name == w.name) || soft.iter().any(|seen| seen.w.name == w.name)
     };
@@ -157,16 +157,16 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
         (HttpFault::BodyAfterHead | HttpFault::BodyBeforeClose, ..) => {
             format!("The device sends a body after HEAD: {share}.")
         }
-        (HttpFault::NoLength, ..) => format!("{share} do not say how long they are: {}.", seen.detail),
+        (HttpFault::NoLength, ..) => format!("{share} don't state their length: {}.", seen.detail),
         (HttpFault::CloseIgnored, ..) => {
-            format!("The device does not close after Connection: close ({share}); this host closed instead.")
+            format!("The device doesn't close after Connection: close ({share}); the client closed instead.")
         }
         (HttpFault::Endless, promised, sent) => {
             let promised = promised.map_or_else(String::new, |n| format!(" of {n} promised"));
             let sent = sent.map_or_else(String::new, |n| format!(" after {n} bytes{promised}"));
-            format!("A response without an end: still coming when the time was up{sent}.")
+            format!("A response didn't end: it was still arriving when the time was up{sent}.")
         }
-        (HttpFault::BadHead, ..) => format!("{share} were no HTTP/1.1: {}.", seen.detail),
+        (HttpFault::BadHead, ..) => format!("{share} were not HTTP/1.1: {}.", seen.detail),
     }
 }
 
@@ -174,42 +174,44 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
 const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
     match fault {
         HttpFault::Truncated => (
-            "Content-Length counts what the program does not send: send() took less than it was given, or the length was \
-             computed from something else",
-            "check what send() returns and send the rest; compute Content-Length from the bytes that are sent",
+            "Content-Length is larger than what the program sends: send() took less than it was given, or the \
+             length was computed from something else",
+            "check what send() returns and send the rest; compute Content-Length from the bytes you send",
         ),
         HttpFault::Overlong => (
-            "the program sends more than its Content-Length says, or a second response: an error page behind an answer \
-             that was already sent",
-            "compute Content-Length from the bytes that are sent; end a handler after its answer",
+            "the program sends more than Content-Length says, or a second response, such as an error page \
+             after a complete response",
+            "compute Content-Length from the bytes you send; return from the handler after the response",
         ),
         HttpFault::BadChunk => (
-            "the chunks are written by hand: a size that is padded or counts something else, or a chunk without its CRLF",
-            "a chunk is its size in hexadecimal without blanks, CRLF, so many bytes, CRLF (RFC 9112, 7.1); or send a \
-             Content-Length",
+            "the program writes chunks by hand: a padded or wrong size, or a missing CRLF",
+            "a chunk is its size in hexadecimal without spaces, CRLF, that many bytes, CRLF (RFC 9112, 7.1); \
+             or send a Content-Length",
         ),
         HttpFault::BodyAfterHead => (
-            "the handler for GET, or for errors, serves HEAD as well and sends its body",
-            "send the same head without the body (RFC 9110, 9.3.2): a client takes these bytes for its next response",
+            "the handler for GET, or for errors, also serves HEAD and sends its body",
+            "send the same head without the body (RFC 9110, 9.3.2): a client reads these bytes as its next \
+             response",
         ),
         HttpFault::BodyBeforeClose => (
-            "the handler for GET, or for errors, serves HEAD as well and sends its body",
-            "harmless as long as each connection ends with its response; RFC 9110, 9.3.2 wants the head alone",
+            "the handler for GET, or for errors, also serves HEAD and sends its body",
+            "harmless as long as each connection ends with its response; RFC 9110, 9.3.2 allows only the head",
         ),
         HttpFault::NoLength => (
-            "neither Content-Length nor chunks: only the end of the connection ends the response",
-            "send Content-Length, so that the connection can be used again, or close it after the response",
+            "neither Content-Length nor chunks, so only the end of the connection ends the response",
+            "send Content-Length so the connection can be reused, or close it after the response",
         ),
         HttpFault::CloseIgnored => (
-            "the program keeps every connection, or waits for its client to close",
-            "close after the response when the request asks for it (RFC 9112, 9.6), so that the socket is free at once",
+            "the program keeps every connection open, or waits for the client to close",
+            "close after the response when the request asks for it (RFC 9112, 9.6), so the socket is free at \
+             once",
         ),
         HttpFault::Endless => (
-            "a stream of events or of video, or a page that is sent a little at a time",
-            "measure another page (--path), or give it the time it needs (--duration)",
+            "an event or video stream, or a page that is sent bit by bit",
+            "measure another page (--path), or give it more time (--duration)",
         ),
         HttpFault::BadHead => (
-            "the port speaks something else than HTTP, or the head is written by hand and lacks a line end or a status",
+            "the port doesn't speak HTTP, or the head lacks a line end or a status",
             "look at the bytes (--pcap, then Follow TCP Stream in Wireshark); check the port",
         ),
     }

@@ -41,7 +41,7 @@ mod unexplained;
 use super::account::{account, unexplained_part};
 use super::choice::{Claim, Firm, choose, choose_beside};
 use super::{Account, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,9 +23,9 @@ const ENOUGH: u64 = 5;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::NagleDelay,
     severity: Severity::Warning,
-    meaning: "the device's second small segment waits for the host's delayed acknowledgement of the first: 40 ms and more \
-              for each answer",
-    needs: "the packets, and connections that serve several requests",
+    meaning: "the device's second small segment waits for the client's delayed ACK of the first: 40 ms or more \
+              for each response",
+    needs: "a capture, and connections that serve several requests",
     neighbours: "a program that is slow between two writes; a slow link; power save",
     change: "setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), or head and body in one send()",
 };
@@ -38,7 +38,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     let mean = seen.total_ns / seen.waited.max(1);
     let mut evidence = vec![format!(
-        "packets: {} came right behind the host's acknowledgement of the one before, {} after it on average, {} at most; \
+        "packets: {} came right after the client's ACK of the one before, {} after it on average, {} at most; \
          {} at other times",
         things(seen.waited, "small segment"),
         time(mean),
@@ -48,24 +48,25 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     if let Some(ping) = facts::datagram_probe(e).and_then(|probe| probe.latency) {
         let main = facts::exchanges(e).filter_map(|w| Some((w, w.main?)));
         evidence.extend(main.map(|(w, main)| {
-            format!("{}: {} in the median, ping {}", w.name, time(main.p50_ns), time(ping.p50_ns))
+            format!("{}: median {}, ping {}", w.name, time(main.p50_ns), time(ping.p50_ns))
         }));
     }
     Some(Finding {
         id: FindingId::NagleDelay,
         severity: Severity::Warning,
         statement: format!(
-            "The device's second small segment waits for the acknowledgement of the first: {}, {} each on average.",
+            "The device's second small segment waits for the ACK of the first: {}, {} each on average.",
             super::text::times(seen.waited),
             time(mean)
         ),
         evidence,
-        cause: "an answer in several small writes: Nagle's algorithm keeps the second until the first is acknowledged, and \
-                the client delays that acknowledgement (40 ms on Linux, up to 250 ms on lwIP)"
+        cause: "the program sends its response in several small writes: Nagle's algorithm holds the second \
+                until the first is acknowledged, and the client delays that ACK (40 ms on Linux, up to 250 ms \
+                on lwIP)"
             .into(),
-        change: "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); or gather \
-                 head and body in one send(). A write that waits until everything is acknowledged (some Arduino cores) \
-                 needs larger writes"
+        change: "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof \
+                 one); or send head and body in one send(). If each write waits for its ACK (some Arduino \
+                 cores), use larger writes"
             .into(),
     })
 }

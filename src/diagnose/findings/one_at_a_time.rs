@@ -28,11 +28,11 @@ pub(super) struct OneAtATime {
     silent_ns: Option<u64>,
 }
 
-pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and for its close, and only then accepts the next; browsers open \
-     connections on which they ask nothing at first";
+pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
+                                accepts the next; browsers open connections before they have a request for them";
 
-pub(super) const CHANGE: &str = "serve clients in tasks of their own, or with select(); close at once after the answer; until then a shorter \
-     SO_RCVTIMEO keeps the others waiting less";
+pub(super) const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
+                                 after the response; a shorter SO_RCVTIMEO reduces the wait";
 
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
     let half_open = |w: &WorkloadEvidence| while_silent(e, w.half_open.as_ref()?);
@@ -97,7 +97,7 @@ impl OneAtATime {
         ];
         let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
         format!(
-            "The device serves one client at a time: it waits {}, and every other client waits as long.",
+            "The device serves one client at a time: it waits {}, and every other client waits with it.",
             waits.collect::<Vec<_>>().join(" and ")
         )
     }
@@ -108,7 +108,7 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
     let mut lines = Vec::new();
     if let (Some(ns), Some(closing)) = (before_a_close(w), w.closing) {
         lines.push(format!(
-            "{}: {} ended by the device {} after each answer, one after the other, with {} at once",
+            "{}: the device closed {} {} after each response, one after the other, with {} at once",
             w.name,
             things(closing.count, "connection"),
             time(ns),
@@ -117,7 +117,8 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
     }
     if let (Some(ns), Some(unserved)) = (before_a_request(e, w), w.unserved) {
         lines.push(format!(
-            "{}: {} without a request stood for up to {}, and meanwhile the device sent nothing to anybody",
+            "{}: {} without a request stayed open for up to {}, and the device sent nothing to any client in \
+             the meantime",
             w.name,
             things(unserved.closed.not_sent, "connection"),
             time(ns)

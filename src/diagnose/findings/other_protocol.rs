@@ -14,13 +14,13 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::OtherProtocol,
     severity: Severity::Error,
-    meaning: "the device never answers in the protocol that it is asked in: it speaks something else on this port",
-    needs: "a workload in another protocol than HTTP, and a device of which nothing is known",
+    meaning: "the device never answers in this protocol: the port speaks another one",
+    needs: "a workload that doesn't use HTTP, and a device that espstress knows nothing about",
     neighbours: "a program that hangs; a device program of this project",
     change: "--protocol http for a web server; check the port",
 };
@@ -40,13 +40,15 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         id: FindingId::OtherProtocol,
         severity: Severity::Error,
         statement: format!(
-            "The device takes connections and answers none of {} in the {protocol} protocol: it speaks something else on \
-             this port, or answers nothing at all.",
+            "The device accepts connections but answers none of {} in the {protocol} protocol: the port speaks \
+             another protocol, or the program doesn't answer at all.",
             things(worst.w.attempts, "request")
         ),
-        evidence: all.iter().map(|rest| rest.in_figures("got no answer in this protocol")).collect(),
-        cause: "another server listens there; the framed, line and raw protocols are those of this project's device programs"
-            .into(),
+        evidence: all.iter().map(|rest| rest.in_figures("got no response in this protocol")).collect(),
+        cause:
+            "another server listens there; only this project's device programs speak the framed, line and \
+                raw protocols"
+                .into(),
         change: "test a web server with --protocol http, or with head; check the port".into(),
     })
 }

@@ -27,11 +27,11 @@ const CHANCE: f64 = 1e-3;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::PathMtu,
     severity: Severity::Error,
-    meaning: "the path carries small packets and drops full-size ones without a word",
-    needs: "exchanges without an answer, and pings that are answered",
+    meaning: "the path carries small packets and silently drops full-size ones",
+    needs: "requests without a response, and pings that get one",
     neighbours: "a program that hangs; a path that loses segments of any size",
-    change: "the same MTU on every port of the way; until then a smaller one at an end: ip link set dev IF mtu 1400, or \
-             CONFIG_LWIP_TCP_MSS=1360",
+    change: "use the same MTU everywhere on the path; as a workaround lower it at one end: ip link set dev IF \
+             mtu 1400, or CONFIG_LWIP_TCP_MSS=1360",
 };
 
 /// Pings, where small ones are answered and full-size ones are not.
@@ -61,7 +61,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     )];
     evidence.extend(facts::exchanges(e).map(|w| {
         format!(
-            "{}: {} of {} got no answer in time, {} succeeded",
+            "{}: {} of {} got no response in time, {} succeeded",
             w.name,
             facts::count(&w.failures, &facts::SILENT),
             things(w.attempts, "attempt"),
@@ -72,13 +72,13 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
         id: FindingId::PathMtu,
         severity: Severity::Error,
         statement: format!(
-            "The path drops full-size packets: small pings are answered, and none of {} of {} bytes; larger answers never \
-             arrive (path MTU).",
+            "The path drops full-size packets: small pings get a reply, but none of {} of {} bytes; large \
+             responses never arrive (path MTU).",
             full.sent, full.bytes
         ),
         evidence,
-        cause: "a switch, bridge, tunnel or access point on the way has a smaller MTU than both ends, and does not say so; \
-                or the device answers no large ping"
+        cause: "a switch, bridge, tunnel or access point on the path has a smaller MTU and doesn't report it; \
+                or the device doesn't answer large pings"
             .into(),
         change: ENTRY.change.into(),
     }))

@@ -14,15 +14,15 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::PipeliningLost,
     severity: Severity::Error,
-    meaning: "of several requests on a connection at once the first is answered and others are lost",
-    needs: "several requests under way on a connection (rw --window)",
-    neighbours: "a program that hangs: there the first request of a connection gets no answer either",
-    change: "keep what recv() returned behind the first request, and answer it next; or test with --window 1",
+    meaning: "the device answers the first of several pipelined requests and loses the others",
+    needs: "several requests in flight on a connection (rw --window)",
+    neighbours: "a program that hangs doesn't answer the first request either",
+    change: "keep what recv() returned after the first request, and answer it next; or test with --window 1",
 };
 
 /// What a request that was thrown away ends in.
@@ -41,16 +41,16 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             Severity::Warning
         },
         statement: format!(
-            "Pipelined requests are lost: with up to {} at once on a connection {} of {} got no answer, and the first of \
-             each connection did.",
+            "The device loses pipelined requests: with up to {} in flight on a connection, {} of {} got no \
+             response, while the first on each connection did.",
             worst.w.asks.window,
             worst.attempts,
             things(worst.w.attempts, "request")
         ),
-        evidence: all.iter().map(|rest| rest.in_figures("were lost behind another")).collect(),
-        cause: "the program takes what one recv() returns for one request, and throws away what comes behind it".into(),
-        change: "test with --window 1 for what browsers meet; in the program keep what is left in the buffer behind the \
-                 first request, and answer it next (RFC 9112, 9.3.2)"
+        evidence: all.iter().map(|rest| rest.in_figures("were lost after another")).collect(),
+        cause: "the program treats each recv() as one request and discards the rest".into(),
+        change: "keep what is left in the buffer after the first request, and answer it next (RFC 9112, \
+                 9.3.2); browsers don't pipeline, so --window 1 tests what they see"
             .into(),
     })
 }

@@ -20,17 +20,17 @@ use super::text::{things, time};
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::PowerSaveLatency,
     severity: Severity::Warning,
-    meaning: "the device sleeps between beacons: what is sent to it waits up to 100 ms, or a multiple",
+    meaning: "the device sleeps between beacons, so packets to it wait up to 100 ms, or a multiple",
     needs: "ping, telemetry or TCP probes, 20 answers or more",
     neighbours: "a long path; a busy channel; a slow program; losses",
-    change: "esp_wifi_set_ps(WIFI_PS_NONE) where latency matters more than current",
+    change: "call esp_wifi_set_ps(WIFI_PS_NONE) if latency matters more than power",
 };
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let (name, q, n) = sleep::pattern(e)?;
     let mut evidence = vec![
         format!(
-            "{name}: {} least, {} median, {} of 90 %, {} of 99 %, of {}",
+            "{name}: min {}, p50 {}, p90 {}, p99 {}, of {}",
             time(q.min_ns),
             time(q.p50_ns),
             time(q.p90_ns),
@@ -40,21 +40,24 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         format!("the spread is about {} of 102.4 ms", things(n, "beacon interval")),
     ];
     if let Some(mode) = sleep::mode(e) {
-        evidence.push(format!("the device says that its power-save mode is {mode}"));
+        evidence.push(format!("the device reports power-save mode {mode}"));
     }
     let mode = if n == 1 { "MIN_MODEM, ESP-IDF's default" } else { "MAX_MODEM, or a DTIM period above 1" };
     Some(Finding {
         id: FindingId::PowerSaveLatency,
         severity: Severity::Warning,
         statement: format!(
-            "What is sent to the device waits for its next wake-up: {} more in the median, up to {}.",
+            "Packets to the device wait for its next wake-up: median {} more, up to {}.",
             time(q.p50_ns.saturating_sub(q.min_ns)),
             time(n.saturating_mul(sleep::BEACON))
         ),
         evidence,
-        cause: format!("Wi-Fi modem sleep ({mode}): the access point keeps frames until a beacon that the device listens to"),
-        change: "esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start(); it costs some 50 to 80 mA. With MAX_MODEM a \
-                 smaller listen_interval in wifi_sta_config_t helps"
+        cause: format!(
+            "Wi-Fi modem sleep ({mode}): the access point holds frames until the next beacon that \
+                        the device listens to"
+        ),
+        change: "call esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start(); it costs 50 to 80 mA. With \
+                 MAX_MODEM, a smaller listen_interval in wifi_sta_config_t helps"
             .into(),
     })
 }

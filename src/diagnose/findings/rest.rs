@@ -4,7 +4,7 @@
 use super::super::account::{Account, Accounted};
 use super::super::{Evidence, Severity, WorkloadEvidence};
 use super::text::{percent, things};
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// A person no longer calls three in a row chance, and one in a hundred is the success rate that gates usually ask for.
 pub(super) const FEW: u64 = 3;

@@ -17,10 +17,11 @@ use super::text::{things, time};
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::SlowRecovery,
     severity: Severity::Error,
-    meaning: "after an outage it takes long until connections stand again, or they never do",
+    meaning: "after an outage, connections take long to recover, or never do",
     needs: "an outage workload",
-    neighbours: "back-off of a connection that lived; the quiet that the recovery rule asks for",
-    change: "reconnect at once on IP_EVENT_STA_GOT_IP; close the old socket as soon as the silence is noticed",
+    neighbours: "TCP back-off of a connection that survived; the pause that the recovery rule asks for",
+    change: "reconnect at once on IP_EVENT_STA_GOT_IP; close the old socket as soon as the device notices the \
+             silence",
 };
 
 /// How long recovery took beyond what was to be expected; `None` where it was in time.
@@ -67,20 +68,22 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
                 .seen_length_ns
                 .or(row.planned_length_ns)
                 .map_or_else(String::new, |ns| format!(" of {}", time(ns)));
-            evidence
-                .push(format!("outage{at}{length}: {fate}, without the deliberate quiet of {}", time(quiet)));
+            evidence.push(format!(
+                "outage{at}{length}: {fate}, not counting the planned pause of {}",
+                time(quiet)
+            ));
         }
     }
     if slow + never == 0 {
         return None;
     }
     let (severity, statement) = if never > 0 {
-        (Severity::Error, format!("The device did not recover from {never} of {}.", things(judged, "outage")))
+        (Severity::Error, format!("The device didn't recover from {never} of {}.", things(judged, "outage")))
     } else {
         (
             Severity::Warning,
             format!(
-                "After {slow} of {} it took up to {} until data flowed again.",
+                "After {slow} of {}, data took up to {} to flow again.",
                 things(judged, "outage"),
                 time(longest)
             ),
@@ -91,10 +94,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         severity,
         statement,
         evidence,
-        cause: "the device notices the loss late, waits before it rejoins its network, or keeps its old sockets"
-            .into(),
-        change: "esp_wifi_connect() at once on WIFI_EVENT_STA_DISCONNECTED, without a growing delay; end a silent \
-                 connection by a time-out in the program (SO_RCVTIMEO) instead of waiting for TCP"
-            .into(),
+        cause:
+            "the device notices the loss late, waits before it rejoins the network, or keeps its old sockets"
+                .into(),
+        change:
+            "call esp_wifi_connect() at once on WIFI_EVENT_STA_DISCONNECTED, without a growing delay; use \
+                 a timeout in the program (SO_RCVTIMEO) to end a silent connection instead of waiting for TCP"
+                .into(),
     })
 }

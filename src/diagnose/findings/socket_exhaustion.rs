@@ -23,7 +23,7 @@ use super::super::facts::sockets;
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::things;
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 /// A device that served more before it stopped has not run out of sockets by keeping each: small devices have 16 at most
 /// (`CONFIG_LWIP_MAX_SOCKETS`), and twice that is allowed.
@@ -32,10 +32,11 @@ const HANDFUL: u64 = 32;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::SocketExhaustion,
     severity: Severity::Error,
-    meaning: "the device keeps the sockets of connections that the host has closed, until none is left",
-    needs: "the packets, or the ends of connections, or telemetry with sockets in use after the last close",
-    neighbours: "a hanging program; silent peers; a queue of new connections that is merely full",
-    change: "close() on every path, also when recv() returns 0 or an error; CONFIG_LWIP_MAX_SOCKETS only puts it off",
+    meaning: "the device keeps the sockets of connections that the client has closed, until none is left",
+    needs: "a capture, or how connections end, or telemetry with sockets in use after the last close",
+    neighbours: "a program that hangs; silent clients; a full accept queue",
+    change: "call close() on every path, also when recv() returns 0 or an error; raising \
+             CONFIG_LWIP_MAX_SOCKETS only delays the failure",
 };
 
 /// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more.
@@ -87,13 +88,13 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let lingering = facts::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
     if lingering > 0 {
         evidence.push(format!(
-            "on {} the device acknowledged the host's FIN and sent nothing more",
+            "on {} the device acknowledged the client's FIN and sent nothing more",
             things(lingering, "connection")
         ));
     }
     if sockets::not_ended(e) > 0 {
         evidence.push(format!(
-            "{} of {} that went well were never ended by the device",
+            "the device never closed {} of {} that had a good response",
             sockets::not_ended(e),
             things(facts::all_endings(e), "connection")
         ));
@@ -101,13 +102,13 @@ fn finding(e: &Evidence<'_>) -> Finding {
     if let Some(s) = sockets::counted(e) {
         let limit = s.limit.map_or_else(String::new, |limit| format!(" of {limit}"));
         evidence.push(format!(
-            "sockets in use by the device's own account: {} before, {}{limit} after everything was closed",
+            "sockets in use, as the device reports: {} before, {}{limit} after everything was closed",
             s.first, s.last
         ));
     }
     for w in facts::exchanges(e).filter(|w| facts::ends_service(e, w).is_some()) {
         evidence.push(format!(
-            "{}: {} succeeded, then none any more: {} failed to connect, {} got no answer",
+            "{}: {} succeeded, then none: {} failed to connect, {} got no response",
             w.name,
             things(w.succeeded, "exchange"),
             facts::not_connected(w),
@@ -117,30 +118,32 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let fails = sockets::new_ones_fail(e);
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let (severity, statement) = if fails {
-        let sentence = "The device does not give back the sockets of closed connections: after";
-        (Severity::Error, format!("{sentence} {} it took no more.", things(served, "exchange")))
+        let sentence = "The device doesn't free the sockets of closed connections: after";
+        (Severity::Error, format!("{sentence} {} it accepted no more.", things(served, "exchange")))
     } else {
-        let sentence = "The device does not give back the sockets of closed connections; it has not run out of them yet.";
+        let sentence = "The device doesn't free the sockets of closed connections. It hasn't run out of them \
+                        yet.";
         (Severity::Warning, sentence.to_owned())
     };
     let after_reset =
         facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst && facts::ends_service(e, w).is_some());
     let (cause, change) = if after_reset && facts::path::loses(e) {
         (
-            "the program forgets to close a socket after an error, here the peer's RST; or the path lost some of these \
-             RSTs, and no keep-alive ends such connections",
-            "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket; SO_KEEPALIVE with \
-             TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, TCP_KEEPCNT 3 ends what nobody told it of",
+            "the program doesn't close a socket after an error, here the client's RST; or the path lost some \
+             of these RSTs, and the device has no keep-alive to end such connections",
+            "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket; \
+             SO_KEEPALIVE with TCP_KEEPIDLE 10, TCP_KEEPINTVL 3, TCP_KEEPCNT 3 ends connections whose RST was \
+             lost",
         )
     } else if after_reset {
         (
-            "the program forgets to close a socket after an error, here the peer's RST",
+            "the program doesn't close a socket after an error, here the client's RST",
             "if (recv(s, ..) < 0) { close(s); } - every path out of the loop must close the socket",
         )
     } else {
         (
-            "the program does not close its socket when the peer has closed",
-            "if (recv(s, ..) <= 0) { close(s); } - 0 means that the peer is done, and asks for close() as well",
+            "the program doesn't close its socket when the client has closed",
+            "if (recv(s, ..) <= 0) { close(s); } - 0 means that the client has closed, so close() too",
         )
     };
     Finding {

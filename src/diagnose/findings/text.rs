@@ -1,7 +1,7 @@
 //! Figures in words.
 
 /// `1 packet`, `3 packets`; a plural that is not made with `s` is given whole.
-pub(crate) fn things(n: u64, one: &str) -> String {
+pub fn things(n: u64, one: &str) -> String {
     match (n, one) {
         (1, _) => format!("1 {one}"),
         _ => format!("{n} {one}s"),
@@ -9,7 +9,7 @@ pub(crate) fn things(n: u64, one: &str) -> String {
 }
 
 /// Nanoseconds as people say them.
-pub(crate) fn time(ns: u64) -> String {
+pub fn time(ns: u64) -> String {
     match ns {
         0..1_000_000 => format!("{:.0} us", ns as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} ms", ns as f64 / 1e6),
@@ -25,7 +25,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 }
 
 /// Bytes as people say them.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     if n < 10_240 { format!("{n} B") } else { format!("{:.0} KiB", n as f64 / 1024.0) }
 }
 

@@ -15,15 +15,15 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things, times};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::TimewaitPortReuse,
     severity: Severity::Error,
-    meaning: "the device closes first and holds TIME_WAIT, so that a client that reuses a port cannot connect",
-    needs: "the packets; or a workload with a restricted range of ports in which the device closes first",
-    neighbours: "a full backlog; sockets kept after a close; an old connection that never ended",
-    change: "CONFIG_LWIP_TCP_MSL=6000; or let the client close first",
+    meaning: "the device closes first and holds TIME_WAIT, so a client that reuses a port can't connect",
+    needs: "a capture; or a workload with a limited port range in which the device closes first",
+    neighbours: "a full accept queue; sockets kept after a close; an old connection that never ended",
+    change: "set CONFIG_LWIP_TCP_MSL=6000, or let the client close first",
 };
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -35,7 +35,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
     if collisions.count > 0 {
         evidence.push(format!(
-            "packets: a SYN on reused ports was answered by an ACK of the old connection {}",
+            "packets: the device answered a SYN on a reused port with an ACK of the old connection {}",
             times(collisions.count)
         ));
     }
@@ -65,16 +65,15 @@ fn finding(e: &Evidence<'_>) -> Finding {
         id: FindingId::TimewaitPortReuse,
         severity: if failed > 0 { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "Clients that come again from the same port are kept out by TIME_WAIT on the device: {failed} of {} ({}) \
-             timed out.",
+            "TIME_WAIT on the device blocks clients that reuse a port: {failed} of {} ({}) timed out.",
             things(attempts, "attempt"),
             percent(failed, attempts)
         ),
         evidence,
         cause: format!("the device closes first and remembers the connection for {hold}"),
         change:
-            "CONFIG_LWIP_TCP_MSL=6000 in sdkconfig; or let the client close first, or keep connections open; \
-                 ESP-IDF 5.5 and later recycle TIME_WAIT at CONFIG_LWIP_MAX_ACTIVE_TCP"
+            "set CONFIG_LWIP_TCP_MSL=6000 in sdkconfig, let the client close first, or keep connections open; \
+             ESP-IDF 5.5 and later recycle TIME_WAIT at CONFIG_LWIP_MAX_ACTIVE_TCP"
                 .into(),
     }
 }

@@ -14,15 +14,16 @@ use super::super::account::{Account, Accounted};
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use crate::event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::UnexplainedFailures,
     severity: Severity::Error,
-    meaning: "attempts failed, or connections showed anomalies of the device, and no other finding explains it",
-    needs: "at least one failed attempt; for anomalies the packets",
-    neighbours: "every other finding: what one of them explains is not counted here",
-    change: "look at what the device logs when it happens; keep the packets with --pcap and read one such connection",
+    meaning: "attempts failed, or the packets show anomalies of the device, and no other finding explains them",
+    needs: "at least one failed attempt; a capture for anomalies",
+    neighbours: "every other finding: failures that one of them explains don't count here",
+    change: "check what the device logs when it happens; keep the packets with --pcap and read one such \
+             connection",
 };
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
@@ -89,13 +90,13 @@ fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
         id: FindingId::UnexplainedFailures,
         severity: Severity::Warning,
         statement: format!(
-            "On {} of {} the packets show {}, which fails no attempt and which nothing explains.",
+            "On {} of {} the packets show {}. No attempt failed, and no finding explains it.",
             worst.connections,
             things(worst.w.attempts, "connection"),
             worst.id.name()
         ),
         evidence: all.iter().map(Odd::in_figures).collect(),
-        cause: "not known: the rules of espstress have no name for it".into(),
+        cause: "unknown: espstress has no rule for it".into(),
         change: format!(
             "`espstress anomalies` says what {} is; read one such connection (-v, or --pcap and Wireshark)",
             worst.id.name()
@@ -111,7 +112,7 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::ConnectRefused => "connections were refused: a RST answered the SYN",
         Failure::ConnectReset => "connections were reset before the request was sent",
         Failure::ConnectUnreachable => {
-            "connections failed: the network said that there is no way to the device"
+            "connections failed: the network reported that the device is unreachable"
         }
         Failure::WriteTimeout => "requests could not be sent in time: the device did not take them",
         Failure::WriteReset => "connections were reset while the request was being sent",
@@ -121,9 +122,9 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         }
         Failure::EofBeforeResponse => "connections were closed by the device before any byte of a response",
         Failure::TruncatedResponse => "responses ended in the middle: the device closed the connection",
-        Failure::BadResponse => "responses were not what the protocol allows",
-        Failure::BadStatus => "responses had a status that says that the server failed (5xx)",
-        Failure::CorruptPayload => "responses carried the wrong payload",
+        Failure::BadResponse => "responses broke the protocol",
+        Failure::BadStatus => "responses had an error status (5xx)",
+        Failure::CorruptPayload => "responses had the wrong payload",
         Failure::HostOutOfPorts | Failure::HostOutOfFiles | Failure::HostOther => {
             "attempts failed on this machine"
         }
@@ -135,20 +136,21 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
 const fn advice(failure: Failure) -> (&'static str, &'static str) {
     match failure {
         Failure::TruncatedResponse => (
-            "the program ends before it has sent all that it promised: send() took less than it was given, or failed",
-            "check what send() returns and send the rest; compare Content-Length with what is sent",
+            "the program stops before it has sent everything: send() took less than it was given, or failed",
+            "check what send() returns and send the rest; compare Content-Length with the bytes you send",
         ),
         Failure::BadResponse | Failure::CorruptPayload => (
-            "the port speaks another protocol, or the program writes its answer wrongly",
+            "the port speaks another protocol, or the program builds its response wrongly",
             "look at the bytes (--pcap, then Follow TCP Stream in Wireshark); check the port",
         ),
         Failure::ConnectRefused => (
-            "nothing listens at that port at that time",
+            "nothing listened on that port at that time",
             "check that the server keeps running, and what bind(), listen() and accept() return",
         ),
         _ => (
-            "not known: the rules of espstress have no name for it",
-            "look at what the device logs at these times; keep the packets with --pcap and read one such connection",
+            "unknown: espstress has no rule for it",
+            "check what the device logs at these times; keep the packets with --pcap and read one such \
+             connection",
         ),
     }
 }

@@ -16,7 +16,7 @@ impl Capture {
     /// # Errors
     ///
     /// Always [`CaptureError::Unsupported`].
-    pub fn open(_config: &CaptureConfig) -> Result<Self, CaptureError> {
+    pub(crate) fn open(_config: &CaptureConfig) -> Result<Self, CaptureError> {
         Err(CaptureError::Unsupported { reason: "packet sockets are Linux's".to_owned() })
     }
 
@@ -25,24 +25,28 @@ impl Capture {
     /// # Errors
     ///
     /// None.
-    pub fn next_batch(&mut self, _timeout: Duration, _each: impl FnMut(Frame<'_>)) -> io::Result<BatchInfo> {
+    pub(crate) fn next_batch(
+        &mut self,
+        _timeout: Duration,
+        _each: impl FnMut(Frame<'_>),
+    ) -> io::Result<BatchInfo> {
         match self.0 {}
     }
 
     /// Never called.
-    pub fn stats(&mut self) -> CaptureStats {
+    pub(crate) fn stats(&mut self) -> CaptureStats {
         match self.0 {}
     }
 
     /// Never called.
     #[must_use]
-    pub fn interface(&self) -> &str {
+    pub(crate) fn interface(&self) -> &str {
         match self.0 {}
     }
 
     /// Never called.
     #[must_use]
-    pub fn link(&self) -> u16 {
+    pub(crate) fn link(&self) -> u16 {
         match self.0 {}
     }
 }

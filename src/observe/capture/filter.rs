@@ -52,32 +52,32 @@ pub enum OutgoingCopy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// Operation.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Instructions to skip when the comparison holds.
-    pub jt: u8,
+    pub(crate) jt: u8,
     /// Instructions to skip when it does not.
-    pub jf: u8,
+    pub(crate) jf: u8,
     /// Operand.
-    pub k: u32,
+    pub(crate) k: u32,
 }
 
 /// What to select.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
     /// Device's addresses.
-    pub devices: &'a [IpAddr],
+    pub(crate) devices: &'a [IpAddr],
     /// Device's ports.
-    pub ports: &'a Ports,
+    pub(crate) ports: &'a Ports,
     /// A port of this machine's that the device dials, from ports of its own that nobody knows before.
-    pub dialled: Option<u16>,
+    pub(crate) dialled: Option<u16>,
     /// ICMP errors.
-    pub icmp: IcmpErrors,
+    pub(crate) icmp: IcmpErrors,
     /// How packets begin.
-    pub link: LinkHeader,
+    pub(crate) link: LinkHeader,
     /// What to do with the outgoing copy.
-    pub outgoing: OutgoingCopy,
+    pub(crate) outgoing: OutgoingCopy,
     /// Bytes to keep of each.
-    pub snap_length: u32,
+    pub(crate) snap_length: u32,
 }
 
 /// A selection that cannot be made into a program.

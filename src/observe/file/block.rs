@@ -4,7 +4,7 @@ use super::pcapng::{
     BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE, OPTION_DROP_COUNT, OPTION_IFDROP, OPTION_TSRESOL,
     SECTION_HEADER, STATISTICS,
 };
-use crate::observe::capture::{CaptureStats, Travel};
+use crate::capture::{CaptureStats, Travel};
 
 const OPTION_END: u16 = 0;
 const OPTION_COMMENT: u16 = 1;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{self, Packet, Summary};
 use super::writer::WriterReport;
-use crate::observe::capture::{CaptureStats, Travel};
+use crate::capture::{CaptureStats, Travel};
 
 /// How long a packet waits for remarks before it is written.
 pub(super) const HOLD: Duration = Duration::from_secs(2);

@@ -16,5 +16,5 @@ mod reader;
 mod source;
 mod writer;
 
-pub use reader::{Damage, End, OpenError, Reader, Record};
-pub use writer::{Writer, WriterConfig, WriterError, WriterReport};
+pub use reader::{Damage, End, OpenError, Reader};
+pub use writer::{Writer, WriterConfig, WriterReport};

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::block;
 use super::journal::{Chunk, Entry, HOLD_CHUNKS, Journal, Message, Store};
-use crate::event::{AnomalyClass, Occurrence};
-use crate::observe::capture::{CaptureStats, Frame, LINKTYPE_ETHERNET};
+use crate::capture::{CaptureStats, Frame, LINKTYPE_ETHERNET};
+use espstress_event::{AnomalyClass, Occurrence};
 
 /// Bytes of packets after which a chunk is handed over.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -61,11 +61,11 @@ pub struct WriterReport {
     /// Packets that are not in it because the disk was too slow or full.
     pub missed: u64,
     /// Its length, bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Packets with a comment.
-    pub remarks: u64,
+    pub(crate) remarks: u64,
     /// Comments for which there was no room.
-    pub remarks_lost: u64,
+    pub(crate) remarks_lost: u64,
     /// Why writing ended early; what was written before can be read.
     pub failure: Option<io::Error>,
 }

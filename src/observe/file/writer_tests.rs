@@ -3,8 +3,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::observe::capture::{Travel, VlanTag};
-use crate::observe::file::{End, Reader};
+use crate::capture::{Travel, VlanTag};
+use crate::file::{End, Reader};
 
 /// Keeps the file in memory, up to a limit as a disk has one.
 #[derive(Clone)]

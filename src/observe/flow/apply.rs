@@ -1,7 +1,7 @@
 //! What a segment changes.
 
-use crate::event::{Answered, Direction};
-use crate::wire::{Flags, Segment};
+use espstress_event::{Answered, Direction};
+use espstress_wire::{Flags, Segment};
 
 use super::half::Fin;
 use super::look::Repetition;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use crate::wire::Segment;
+use espstress_wire::Segment;
 
 /// One end: address (IPv4 mapped) and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

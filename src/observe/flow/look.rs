@@ -1,7 +1,7 @@
 //! What a segment is, in the light of the connection before it.
 
-use crate::event::Direction;
-use crate::wire::{Flags, Segment};
+use espstress_event::Direction;
+use espstress_wire::{Flags, Segment};
 
 use super::seq::{after, before, distance};
 use super::space::Place;

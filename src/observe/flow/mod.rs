@@ -13,7 +13,7 @@ mod space;
 mod table;
 mod trail;
 
-use crate::event::{AnomalyId, Answered, ConnectionKey, Direction, PacketNote, Shown};
+use espstress_event::{AnomalyId, Answered, ConnectionKey, Direction, PacketNote, Shown};
 
 pub(crate) use chain::Chain;
 pub(crate) use half::{Fin, Half};
@@ -352,7 +352,7 @@ impl Flow {
     }
 
     /// Whether `s`, from `direction`, is a copy that the path made of a packet seen lately.
-    pub(crate) fn is_path_copy(&self, s: &crate::wire::Segment, direction: Direction) -> bool {
+    pub(crate) fn is_path_copy(&self, s: &espstress_wire::Segment, direction: Direction) -> bool {
         s.ip_id.is_some() && self.notes.iter().any(|n| n.is_copied_by(s, direction))
     }
 

@@ -1,7 +1,7 @@
 //! The last few packets of a connection, so that an example can show them.
 
-use crate::event::{Direction, PacketNote};
-use crate::wire::{Flags, Segment};
+use espstress_event::{Direction, PacketNote};
+use espstress_wire::{Flags, Segment};
 
 use super::seq::distance;
 

@@ -6,8 +6,8 @@
 //! second segment coming right behind an acknowledgement that was itself late; a program that is late for a reason of its
 //! own does not know when the host acknowledges.
 
-use crate::event::Direction;
-use crate::wire::{Flags, Segment};
+use espstress_event::Direction;
+use espstress_wire::{Flags, Segment};
 
 use super::seq::before;
 use super::{Facts, Flow, Kind, MILLISECOND, Place};

@@ -1,6 +1,6 @@
 //! The catalogue as people read it.
 
-use crate::event::AnomalyId;
+use espstress_event::AnomalyId;
 
 /// How long, after the last packet that matters, a rule has to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

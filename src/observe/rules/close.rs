@@ -1,6 +1,6 @@
 //! FINs, and what comes after the end.
 
-use crate::event::{AnomalyId, Direction, Shown};
+use espstress_event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Ending, FinCopy, Flow, Kind, Place, Repetition, SECOND, after};
 use super::{Obstacle, Ruling, Scene, Verdict};

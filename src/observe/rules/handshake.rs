@@ -1,7 +1,7 @@
 //! What goes wrong before a connection stands.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::super::flow::{Flow, Kind, MILLISECOND, Previous, Stage, after, before};
 use super::{Ruling, Scene, Verdict};

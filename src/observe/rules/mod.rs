@@ -20,12 +20,12 @@ mod path;
 mod reset;
 mod stall;
 
-use crate::event::{AnomalyId, Answered, Direction, RequestFate, Shown};
-use crate::wire::{Flags, Segment};
+use espstress_event::{AnomalyId, Answered, Direction, RequestFate, Shown};
+use espstress_wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
 
-pub use catalogue::{CatalogueEntry, Needs, catalogue};
+pub use catalogue::{Needs, catalogue};
 
 /// What a rule found.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! What links do: loss, reordering. Counted, shown, and never a fault by itself. Both directions.
 
-use crate::event::{AnomalyId, Direction, Shown};
+use espstress_event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Acks, Kind, MILLISECOND, Place, before};
 use super::{Ruling, Scene, Verdict};

@@ -1,7 +1,7 @@
 //! RSTs of the device on connections that stand or stood.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::super::flow::{Ending, Stage, after, before, distance};
 use super::{Obstacle, Ruling, Scene, Verdict};

@@ -1,6 +1,6 @@
 //! A device that takes no more.
 
-use crate::event::{AnomalyId, Direction, Shown};
+use espstress_event::{AnomalyId, Direction, Shown};
 
 use super::super::flow::{Ending, Flow};
 use super::{Obstacle, Ruling, Verdict};

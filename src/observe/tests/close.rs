@@ -1,7 +1,7 @@
 //! `closed_unserved`, `fin_retransmission`, `fin_duel`, `data_after_fin`, `half_closed_linger`.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::support::{Conv, FIN_ACK, Look, PSH_ACK, conv, exactly, faults, healthy, told};
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig};
-use crate::wire::{Flags, Link};
+use crate::{DeviceEnds, Observer, ObserverConfig};
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::{Flags, Link};
 
 use super::support::{Conv, DEVICE, FIN_ACK, Look, MS, PSH_ACK, conv, exactly, faults, healthy, told};
 
@@ -124,8 +124,8 @@ fn a_device_heard_late_on_a_reused_port_is_not_chatter_of_the_connection_before(
 
 #[test]
 fn the_reason_that_a_rule_was_not_judged_names_the_watch_of_a_run_and_the_end_of_a_file() {
-    use crate::observe::{Observer, ObserverConfig, Source};
-    use crate::wire::Link;
+    use crate::{Observer, ObserverConfig, Source};
+    use espstress_wire::Link;
     let reason = |source| {
         let mut observer = Observer::new(ObserverConfig { source, ..ObserverConfig::default() });
         let (at, seg) = conv().syn().packets[0];

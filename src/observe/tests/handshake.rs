@@ -1,7 +1,7 @@
 //! `syn_refused`, `syn_unanswered`, `timewait_collision`, `challenge_ack`.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig};
-use crate::wire::Link;
+use crate::{DeviceEnds, Observer, ObserverConfig};
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Link;
 
 use super::support::{Conv, DEVICE, HOST, Look, MS, Seg, conv, faults, told};
 
@@ -14,7 +14,7 @@ fn observe(
     c: &Conv,
     config: ObserverConfig,
     gap_before: Option<usize>,
-) -> (Vec<AnomalyId>, crate::observe::WireSummary) {
+) -> (Vec<AnomalyId>, crate::WireSummary) {
     let mut ids = Vec::new();
     let mut observer = Observer::new(config);
     for (i, (at, seg)) in c.packets.iter().enumerate() {
@@ -196,9 +196,10 @@ fn where_the_ends_are_guessed_a_connection_the_other_way_turns_them_round() {
 #[test]
 fn a_connection_counts_once_for_each_direction_of_an_anomaly() {
     let c = conv().served().response(100).ack().wait_ms(300).again(FromDevice);
-    let c = c.request(100).device_ack().wait_ms(300).send_odd(FromHost, crate::wire::Flags(0x18), 100, |s| {
-        s.seq = s.seq.wrapping_sub(100);
-    });
+    let c =
+        c.request(100).device_ack().wait_ms(300).send_odd(FromHost, espstress_wire::Flags(0x18), 100, |s| {
+            s.seq = s.seq.wrapping_sub(100);
+        });
     let (seen, _) = Look::for_ms(100).at(&c);
     let rows: Vec<_> = seen.iter().map(|o| (o.id, o.direction, o.nth)).collect();
     assert_eq!(rows, [(AnomalyId::Retransmission, FromDevice, 1), (AnomalyId::Retransmission, FromHost, 1),]);

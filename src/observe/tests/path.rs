@@ -1,7 +1,7 @@
 //! `retransmission`, `duplicate_ack`, `out_of_order`: both directions, the device's only where no link explains it.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::support::{Conv, FIN_ACK, Look, PSH_ACK, Seg, conv, ids, numberings, told};
 

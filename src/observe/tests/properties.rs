@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::event::{AnomalyId, Direction, Occurrence, Shown};
-use crate::observe::{Observer, ObserverConfig, WireSummary};
-use crate::wire::{Flags, Link};
+use crate::{Observer, ObserverConfig, WireSummary};
+use espstress_event::{AnomalyId, Direction, Occurrence, Shown};
+use espstress_wire::{Flags, Link};
 
 use super::support::{Conv, Look, MS, Seg, conv};
 

@@ -1,7 +1,7 @@
 //! `rst_after_handshake`, `abortive_close`, `rst_after_fin`, `late_rst`, `rst_storm`, `rst_bad_seq`.
 
-use crate::event::{AnomalyId, Answered, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Answered, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
 

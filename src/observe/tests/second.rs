@@ -1,7 +1,7 @@
 //! A second small segment that waits for the acknowledgement of the first, and neighbours that do not.
 
 use super::support::{Conv, Look, MS, conv};
-use crate::observe::AckWaits;
+use crate::AckWaits;
 
 fn waits(c: &Conv) -> AckWaits {
     Look::for_ms(1_000).at(c).1.ack_waits
@@ -48,6 +48,6 @@ fn a_full_segment_or_one_that_is_sent_again_is_not_looked_at() {
     let full = conv().established().request(63).response(1_440).wait_ms(40).ack().response(120).ack();
     assert_eq!(waits(&full), AckWaits::default());
     let again = conv().established().request(63).response(40).wait_ms(250);
-    let again = again.again(crate::event::Direction::FromDevice).ack().response(120).ack();
+    let again = again.again(espstress_event::Direction::FromDevice).ack().response(120).ack();
     assert_eq!(waits(&again).waited, 0);
 }

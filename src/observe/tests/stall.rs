@@ -1,7 +1,7 @@
 //! `no_ack_to_data`, `zero_window_stall`.
 
-use crate::event::{AnomalyId, Direction, Shown};
-use crate::wire::Flags;
+use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_wire::Flags;
 
 use super::support::{Conv, Look, RST_ACK, conv, faults, healthy, told};
 

@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::event::{AnomalyId, Direction, Occurrence, Shown};
-use crate::observe::{DeviceEnds, Observer, ObserverConfig, WireSummary};
-use crate::wire::{Flags, Link};
+use crate::{DeviceEnds, Observer, ObserverConfig, WireSummary};
+use espstress_event::{AnomalyId, Direction, Occurrence, Shown};
+use espstress_wire::{Flags, Link};
 
 pub(super) const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 pub(super) const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 91);

@@ -1,6 +1,6 @@
 //! What the packets show of the path: occasions, and losses that are certain.
 
-use crate::event::{Direction, Losses, PathWindow};
+use espstress_event::{Direction, Losses, PathWindow};
 
 use super::support::{Conv, Look, PSH_ACK, Seg, conv};
 

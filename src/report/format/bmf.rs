@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::json_text;
-use crate::report::Report;
-use crate::stats::significance::quantile_interval;
+use crate::Report;
+use espstress_stats::significance::quantile_interval;
 
 /// Each quantile as a benchmark of its own, since smaller is better for each, with the 95 % interval in which
 /// the true quantile lies; the rate as the throughput of the workload.

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use crate::report::distribution::Axis;
-use crate::report::human::{digits, time_s, time_us};
-use crate::report::{LatencyFigures, SeriesRow};
+use crate::distribution::Axis;
+use crate::human::{digits, time_s, time_us};
+use crate::{LatencyFigures, SeriesRow};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 190.0;

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::json_text;
-use crate::event::AnomalyClass;
-use crate::report::Report;
+use crate::Report;
+use espstress_event::AnomalyClass;
 
 /// Latencies, failures, and, where all packets were looked at, anomalies of the device.
 pub(super) fn smaller(report: &Report) -> String {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{Options, RenderError};
-use crate::report::Report;
+use crate::Report;
 
 /// Rows in each half of the remaining way to the maximum, as HdrHistogram prints by default.
 const TICKS_PER_HALF: u32 = 5;
@@ -21,11 +21,10 @@ pub(super) fn render(report: &Report, options: &Options) -> Result<String, Rende
         Some(phase) => w.latency.get(&phase),
         None => w.main_latency().map(|(_, l)| l),
     };
-    let h =
-        figures.and_then(crate::report::LatencyFigures::histogram).ok_or_else(|| RenderError::NoLatency {
-            workload: w.name.clone(),
-            known: w.latency.keys().map(|p| p.name().to_owned()).collect(),
-        })?;
+    let h = figures.and_then(crate::LatencyFigures::histogram).ok_or_else(|| RenderError::NoLatency {
+        workload: w.name.clone(),
+        known: w.latency.keys().map(|p| p.name().to_owned()).collect(),
+    })?;
     let ms = |ns: f64| ns / 1e6;
     let mut out =
         format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{chart, escape};
-use crate::diagnose::Severity;
-use crate::event::{AnomalyClass, Direction};
-use crate::report::human::{bytes, count, found, percent, rate, things, time_s, time_us};
-use crate::report::{LatencyFigures, OutageRow, Report, ThresholdStatus, Verdict, Workload};
+use crate::human::{bytes, count, found, percent, rate, things, time_s, time_us};
+use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Verdict, Workload};
+use espstress_diagnose::Severity;
+use espstress_event::{AnomalyClass, Direction};
 
 const STYLE: &str = include_str!("page.css");
 

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use crate::report::human::found;
-use crate::report::{Report, Style, ThresholdStatus, Verdict, text};
+use crate::human::found;
+use crate::{Report, Style, ThresholdStatus, Verdict, text};
 
 pub(super) fn render(report: &Report) -> String {
     let with = |status| report.thresholds.iter().filter(|t| t.status == status).count();

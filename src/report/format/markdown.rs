@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{AnomalyClass, Failure};
-use crate::report::human::{bytes, count, found, percent, rate, time_s, time_us};
-use crate::report::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
+use crate::human::{bytes, count, found, percent, rate, time_s, time_us};
+use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
+use espstress_event::{AnomalyClass, Failure};
 
 /// Text that stays text in Markdown, also inside a table.
 fn plain(text: &str) -> String {

@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Report, Style, text, to_json};
-use crate::stats::Phase;
+use espstress_stats::Phase;
 
 /// What a report can be turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Format {
 
     /// The name on the command line. `github-benchmark` alone means the first of its two.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Json => "json",
@@ -84,7 +84,7 @@ impl fmt::Display for Format {
 #[error("there is no format `{name}`; there are {}", Format::ALL.map(Format::name).join(", "))]
 pub struct UnknownFormat {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl FromStr for Format {

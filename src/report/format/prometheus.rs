@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{CaptureStatus, Report, Verdict};
+use crate::{CaptureStatus, Report, Verdict};
 
 /// One family's samples, gathered before they are written so that each family stands together.
 struct Family {
@@ -125,7 +125,7 @@ fn workloads(r: &Report) -> Vec<Family> {
     vec![attempts, succeeded, failures, ratio, rate, goodput, latency, uncorrected]
 }
 
-fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::report::LatencyFigures) {
+fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigures) {
     let quantiles = [("0", l.min_us), ("0.5", l.p50_us), ("0.9", l.p90_us), ("0.99", l.p99_us)];
     for (q, value) in quantiles.into_iter().chain([("0.999", l.p999_us), ("1", l.max_us)]) {
         if let Some(us) = value {
@@ -146,9 +146,9 @@ fn rest(r: &Report) -> Vec<Family> {
     );
     for a in &r.anomalies {
         let class = match a.class {
-            crate::event::AnomalyClass::Device => "device",
-            crate::event::AnomalyClass::Path => "path",
-            crate::event::AnomalyClass::Provoked => "provoked",
+            espstress_event::AnomalyClass::Device => "device",
+            espstress_event::AnomalyClass::Path => "path",
+            espstress_event::AnomalyClass::Provoked => "provoked",
         };
         let owner = a.workload.as_deref().unwrap_or("");
         anomalies.add("", &[("id", a.id.name()), ("class", class), ("workload", owner)], a.count as f64);
@@ -156,9 +156,9 @@ fn rest(r: &Report) -> Vec<Family> {
     let mut findings = Family::new("espstress_finding", "gauge", "1 for each finding.");
     for f in &r.findings {
         let severity = match f.severity {
-            crate::diagnose::Severity::Error => "error",
-            crate::diagnose::Severity::Warning => "warning",
-            crate::diagnose::Severity::Info => "info",
+            espstress_diagnose::Severity::Error => "error",
+            espstress_diagnose::Severity::Warning => "warning",
+            espstress_diagnose::Severity::Info => "info",
         };
         findings.add("", &[("id", f.id.name()), ("severity", severity)], 1.0);
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{LABEL, label, title};
-use crate::diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
-use crate::event::{AnomalyClass, AnomalyId, Direction};
-use crate::report::human::{count, things, time_s};
-use crate::report::style::{Detail, Style, Tone};
-use crate::report::{CaptureStatus, Report, Verdict};
+use crate::human::{count, things, time_s};
+use crate::style::{Detail, Style, Tone};
+use crate::{CaptureStatus, Report, Verdict};
+use espstress_diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
+use espstress_event::{AnomalyClass, AnomalyId, Direction};
 
 pub(super) fn section(out: &mut String, r: &Report, style: Style) {
     let of_device: Vec<_> = r.anomalies.iter().filter(|a| a.class == AnomalyClass::Device).collect();

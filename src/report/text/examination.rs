@@ -1,10 +1,10 @@
 //! A doctor's page: what is wrong with the device, what was looked at, and what was done to it.
 
 use super::{LABEL, broke, title};
-use crate::diagnose::{Deeds, Examination, Mark, Severity};
-use crate::report::human::{bytes, things};
-use crate::report::style::{Glyphs, Style, Tone};
-use crate::report::{CaptureStatus, Report, ThresholdRow, ThresholdStatus};
+use crate::human::{bytes, things};
+use crate::style::{Glyphs, Style, Tone};
+use crate::{CaptureStatus, Report, ThresholdRow, ThresholdStatus};
+use espstress_diagnose::{Deeds, Examination, Mark, Severity};
 
 /// Width of a check's name with its mark.
 const NAME: usize = LABEL + 7;
@@ -54,7 +54,7 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
 
 /// The gates that somebody set; the usual one says no more than the findings do.
 fn gates(out: &mut String, r: &Report, style: Style) {
-    let usual = |t: &ThresholdRow| t.expr == crate::report::thresholds::DEFAULT_GATE;
+    let usual = |t: &ThresholdRow| t.expr == crate::thresholds::DEFAULT_GATE;
     if r.thresholds.iter().any(|t| !usual(t) || t.status == ThresholdStatus::Inconclusive) {
         super::gates(out, r, style);
     }

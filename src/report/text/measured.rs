@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::{LABEL, label, raw, title};
-use crate::event::{Failure, IdleCloses};
-use crate::report::distribution::Axis;
-use crate::report::human::{bytes, count, digits, figure, percent, positive, rate, things, time_s, time_us};
-use crate::report::style::{Detail, Glyphs, Style, Tone};
-use crate::report::{Failures, LatencyFigures, OutageRow, Reading, Report, TelemetrySummary, Unit, Workload};
+use crate::distribution::Axis;
+use crate::human::{bytes, count, digits, figure, percent, positive, rate, things, time_s, time_us};
+use crate::style::{Detail, Glyphs, Style, Tone};
+use crate::{Failures, LatencyFigures, OutageRow, Reading, Report, TelemetrySummary, Unit, Workload};
+use espstress_event::{Failure, IdleCloses};
 
 pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };

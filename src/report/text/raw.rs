@@ -1,11 +1,11 @@
 //! The raw protocol's two lines: what the MicroPython pair's client would print, and what is so.
 
 use super::measured::line;
-use crate::event::Failure;
-use crate::report::human::{count, percent, time_us};
-use crate::report::style::Style;
-use crate::report::{RawSummary, Workload};
-use crate::stats::Phase;
+use crate::human::{count, percent, time_us};
+use crate::style::Style;
+use crate::{RawSummary, Workload};
+use espstress_event::Failure;
+use espstress_stats::Phase;
 
 /// Both lines, the script's in its own order.
 pub(super) fn lines(out: &mut String, w: &Workload, raw: &RawSummary, style: Style) {

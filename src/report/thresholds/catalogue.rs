@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::figure::{CLASSES, STATS, allowed};
-use crate::diagnose::FindingId;
-use crate::event::{AnomalyId, Failure, HttpFault};
-use crate::report::{ProbeKind, Reading, Unit};
-use crate::stats::Phase;
+use crate::{ProbeKind, Reading, Unit};
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyId, Failure, HttpFault};
+use espstress_stats::Phase;
 
 /// The catalogue of figures: their names, what they mean and what they may be compared with.
 #[must_use]

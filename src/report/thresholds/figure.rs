@@ -1,16 +1,13 @@
 //! The vocabulary: every figure that a gate may be about, by name. One table serves resolving, the catalogue
 //! and the guess at what was meant.
 
-use crate::diagnose::{FindingId, Severity};
-use crate::event::{AnomalyClass, AnomalyId, Failure, HttpFault};
-use crate::report::{ProbeKind, Reading, Unit};
-use crate::stats::Phase;
+use crate::{ProbeKind, Reading, Unit};
+use espstress_diagnose::{FindingId, Severity};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, HttpFault};
+use espstress_stats::Phase;
 
 use super::Threshold;
 use super::parse::units_for;
-
-/// First words that no workload may be named by: they name the report's other sections.
-pub const RESERVED: [&str; 5] = ["anomalies", "findings", "capture", "telemetry", "probes"];
 
 /// A figure of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -357,7 +354,7 @@ fn meant(nearest: &[String], workloads: &[String]) -> String {
 ///
 /// # Errors
 /// The first gate with a name that no figure has, or with a unit that its figure has not.
-pub fn check_names(thresholds: &[Threshold], workloads: &[&str]) -> Result<(), CheckError> {
+pub(crate) fn check_names(thresholds: &[Threshold], workloads: &[&str]) -> Result<(), CheckError> {
     thresholds.iter().try_for_each(|t| check_name(t, workloads).map(drop))
 }
 
@@ -422,6 +419,9 @@ mod tests {
     fn check(expr: &str) -> Result<(), CheckError> {
         check_names(&[Threshold::parse(expr).unwrap()], &["head", "rw"])
     }
+
+    /// The report's sections beside the workloads.
+    const RESERVED: [&str; 5] = ["anomalies", "findings", "capture", "telemetry", "probes"];
 
     #[test]
     fn every_name_of_the_vocabulary_resolves_to_itself() {

@@ -3,9 +3,9 @@
 use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
 use super::needs;
 use super::{Op, Threshold};
-use crate::diagnose::{Accounted, FindingId};
-use crate::event::{AnomalyClass, AnomalyId};
-use crate::report::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
+use crate::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
+use espstress_diagnose::{Accounted, FindingId};
+use espstress_event::{AnomalyClass, AnomalyId};
 
 /// A figure with what is to be thought of it.
 #[derive(Debug, PartialEq)]
@@ -155,15 +155,14 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     const NO_TCP: &str = "TCP_INFO could not be read";
     const NO_OUTAGES: &str = "the workload looks for no outages";
     const NO_HALF_OPEN: &str = "the workload leaves no connection half-open";
-    let tcp = |f: fn(&crate::report::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
+    let tcp = |f: fn(&crate::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
     let not_done = w.not_done();
-    let outages = |f: &dyn Fn(&[crate::report::OutageRow]) -> Option<f64>| match &w.outages {
+    let outages = |f: &dyn Fn(&[crate::OutageRow]) -> Option<f64>| match &w.outages {
         Some(_) if not_done.is_some() => Reading::Missing(not_done.clone().unwrap_or_default()),
         Some(rows) => or_missing(f(rows), "no outage was seen to end"),
         None => Reading::Missing(NO_OUTAGES.into()),
     };
-    let half_open = |f: fn(&crate::report::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open
-    {
+    let half_open = |f: fn(&crate::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open {
         Some(h) if h.unavailable.is_some() => Reading::Missing(h.unavailable.clone().unwrap_or_default()),
         Some(h) => or_missing(f(h), h.incomplete.as_deref().unwrap_or(missing)),
         None => Reading::Missing(NO_HALF_OPEN.into()),
@@ -206,7 +205,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::OutageLongestRecovery => match &w.outages {
             Some(rows) if rows.iter().any(|r| r.recovery_s.is_none()) => Reading::AtLeast(
                 rows.iter().filter_map(|r| r.recovery_s).fold(0.0, f64::max) * 1e6,
-                if rows.iter().all(crate::report::OutageRow::is_back) {
+                if rows.iter().all(crate::OutageRow::is_back) {
                     "the end of an outage is not known: only the device's telemetry tells it".into()
                 } else {
                     "an outage was not recovered from within the watched time".into()
@@ -229,7 +228,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
 }
 
 /// The time until sockets came back; where they did not, it is at least the watched time.
-fn reclaimed(w: &Workload, f: fn(&crate::report::HalfOpenFigures) -> Option<f64>) -> Reading {
+fn reclaimed(w: &Workload, f: fn(&crate::HalfOpenFigures) -> Option<f64>) -> Reading {
     let Some(h) = &w.half_open else {
         return Reading::Missing("the workload leaves no connection half-open".into());
     };
@@ -343,7 +342,7 @@ pub(super) fn packets_missing(report: &Report) -> Option<String> {
     })
 }
 
-fn telemetry(report: &Report, f: impl Fn(&crate::report::TelemetrySummary) -> Option<f64>) -> Reading {
+fn telemetry(report: &Report, f: impl Fn(&crate::TelemetrySummary) -> Option<f64>) -> Reading {
     match &report.telemetry {
         Some(t) => match or_missing(f(t), "the device does not tell it, or too rarely") {
             Reading::Sure(v) => so_far(v, t.incomplete.as_ref()),
@@ -377,12 +376,12 @@ fn count(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::AnomalyRow;
-    use crate::event::Direction;
-    use crate::report::thresholds::Gates;
-    use crate::report::{Capture, NotJudgedRow, Target, TargetKind};
-    use crate::stats::{Phase, Recorder};
+    use crate::thresholds::Gates;
+    use crate::{Capture, NotJudgedRow, Target, TargetKind, Verdict};
     use ThresholdStatus::{Fail, Inconclusive, Pass};
+    use espstress_diagnose::AnomalyRow;
+    use espstress_event::Direction;
+    use espstress_stats::{Phase, Recorder};
 
     fn report() -> Report {
         let mut r = Recorder::new(0, Phase::Total);
@@ -498,7 +497,7 @@ mod tests {
         let mut r = report();
         r.capture = Capture::denied("CAP_NET_RAW is missing");
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict.exit().code(), 0);
+        assert_eq!(r.verdict, Verdict::Pass);
         assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
         assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
     }
@@ -512,12 +511,12 @@ mod tests {
             assert_eq!((row.status, row.value), (Inconclusive, Some(0.0)), "{expr}");
         }
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict.exit().code(), 4);
+        assert_eq!(r.verdict, Verdict::Inconclusive);
     }
 
     #[test]
     fn of_figures_that_were_cut_off_only_what_cannot_change_is_judged() {
-        use crate::report::{ProbeKind, ProbeRow, ReadingSummary, TelemetrySummary};
+        use crate::{ProbeKind, ProbeRow, ReadingSummary, TelemetrySummary};
         let incomplete = Some("the log ends".to_owned());
         let mut r = report();
         let latency = LatencyFigures::default();
@@ -540,7 +539,7 @@ mod tests {
             slope_low_per_hour: None,
             slope_high_per_hour: None,
         };
-        let summary = [(crate::report::Reading::HeapFreeBytes, heap)].into();
+        let summary = [(crate::Reading::HeapFreeBytes, heap)].into();
         r.telemetry = Some(TelemetrySummary {
             samples: 10,
             reboots: Some(1),

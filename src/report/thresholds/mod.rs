@@ -1,6 +1,6 @@
 //! Gates: expressions such as `head.latency.total.p99 < 250ms` over the figures of a report.
 //!
-//! Three steps, each on its own: an expression is parsed ([`Threshold::parse`]), its name and unit are checked
+//! Three steps, each on its own: an expression is parsed (`Threshold::parse`), its name and unit are checked
 //! against the figures that the run will have ([`Gates::check_names`], before the first packet), and after the
 //! run it is judged on the report ([`Gates::judge`]).
 //!
@@ -16,8 +16,8 @@ mod needs;
 mod parse;
 
 pub use catalogue::catalogue;
-pub use figure::{CheckError, RESERVED, check_names};
-pub use parse::{Op, ParseError, Threshold};
+pub(crate) use figure::{CheckError, check_names};
+pub(crate) use parse::{Op, ParseError, Threshold};
 
 use super::Report;
 
@@ -38,18 +38,6 @@ impl Gates {
             return Ok(Self(vec![Threshold::parse(DEFAULT_GATE)?]));
         }
         expressions.iter().map(|e| Threshold::parse(e.as_ref())).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// No gate at all.
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// The expressions, in the order given.
-    #[must_use]
-    pub fn thresholds(&self) -> &[Threshold] {
-        &self.0
     }
 
     /// Looks whether a run of these workloads can have the figures that the gates are about.

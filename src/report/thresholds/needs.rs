@@ -1,8 +1,8 @@
 //! Whether a report has what a finding needs to be judged.
 
-use crate::diagnose::Need;
-use crate::report::{Reading, Report, TelemetrySummary, Workload};
-use crate::stats::Phase;
+use crate::{Reading, Report, TelemetrySummary, Workload};
+use espstress_diagnose::Need;
+use espstress_stats::Phase;
 
 /// Why a need was not met; `None` where it was.
 pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
@@ -75,12 +75,12 @@ fn done_by(report: &Report, kind: impl Fn(&Workload) -> bool, none: &str) -> Opt
 mod tests {
     use super::super::{Threshold, judge::judge};
     use super::*;
-    use crate::diagnose::FindingId;
-    use crate::report::{
+    use crate::{
         Capture, HalfOpenFigures, LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Target, TargetKind,
         ThresholdStatus,
     };
-    use crate::stats::Recorder;
+    use espstress_diagnose::FindingId;
+    use espstress_stats::Recorder;
 
     /// A run whose gates on every finding can be judged.
     fn complete() -> Report {
@@ -97,7 +97,7 @@ mod tests {
             never_reclaimed: 1,
             ..HalfOpenFigures::default()
         });
-        workload.outage_summary = Some(crate::report::OutageSummary::default());
+        workload.outage_summary = Some(crate::OutageSummary::default());
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);
         report.probes.push(ProbeRow {
@@ -185,9 +185,9 @@ mod tests {
     fn what_was_found_breaks_its_gate_whatever_is_missing() {
         let mut report = complete();
         report.capture = Capture::off(None);
-        report.findings.push(crate::diagnose::Finding {
+        report.findings.push(espstress_diagnose::Finding {
             id: FindingId::AbortiveClose,
-            severity: crate::diagnose::Severity::Error,
+            severity: espstress_diagnose::Severity::Error,
             statement: String::new(),
             evidence: Vec::new(),
             cause: String::new(),

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::report::Unit;
+use crate::Unit;
 
 /// How a figure is held against its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     /// `<`
     Less,
     /// `<=`
@@ -23,12 +23,12 @@ pub enum Op {
 
 impl Op {
     /// Every operator; those of two characters first, so that the first that fits is the right one.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::AtMost, Self::AtLeast, Self::Equal, Self::NotEqual, Self::Less, Self::Greater];
 
     /// As it is written.
     #[must_use]
-    pub const fn symbol(self) -> &'static str {
+    pub(crate) const fn symbol(self) -> &'static str {
         match self {
             Self::Less => "<",
             Self::AtMost => "<=",
@@ -41,7 +41,7 @@ impl Op {
 
     /// The operator that holds of the values with their signs changed.
     #[must_use]
-    pub const fn mirrored(self) -> Self {
+    pub(crate) const fn mirrored(self) -> Self {
         match self {
             Self::Less => Self::Greater,
             Self::AtMost => Self::AtLeast,
@@ -53,7 +53,7 @@ impl Op {
 
     /// Whether `value OP bound` holds. Values that differ in the tenth digit only are equal: 99.9 % is 0.999.
     #[must_use]
-    pub fn holds(self, value: f64, bound: f64) -> bool {
+    pub(crate) fn holds(self, value: f64, bound: f64) -> bool {
         let equal = (value - bound).abs() <= 1e-9 * value.abs().max(bound.abs());
         match self {
             Self::Less => value < bound && !equal,
@@ -110,7 +110,7 @@ pub(super) fn units_for(unit: Unit) -> impl Iterator<Item = &'static str> {
 
 /// One gate: a figure's name, how it is compared, and with what.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Threshold {
+pub(crate) struct Threshold {
     text: String,
     name: String,
     op: Op,
@@ -123,7 +123,7 @@ impl Threshold {
     ///
     /// # Errors
     /// When the text is not of that form: where, what was found, and what may stand there.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         let at = |position: usize, expected: &str| ParseError {
             text: text.to_owned(),
             column: text[..position].chars().count() + 1,
@@ -165,26 +165,26 @@ impl Threshold {
 
     /// The expression as it was given.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The figure's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// How it is compared.
     #[must_use]
-    pub const fn op(&self) -> Op {
+    pub(crate) const fn op(&self) -> Op {
         self.op
     }
 
     /// The bound in the report's unit for `unit`, or `None` where the bound's unit does not fit. A time wants a
     /// unit, since 250 alone could be anything; everything else may be a plain number, and so may 0.
     #[must_use]
-    pub fn bound_in(&self, unit: Unit) -> Option<f64> {
+    pub(crate) fn bound_in(&self, unit: Unit) -> Option<f64> {
         match self.unit {
             Some((_, of, size)) => (of == unit).then_some(self.number * size),
             None => (unit != Unit::Us || self.number == 0.0).then_some(self.number),
@@ -224,13 +224,13 @@ fn all_units() -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// The text.
-    pub text: String,
+    pub(crate) text: String,
     /// Where in it, in characters from 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// What stands there; `None` at the end of the text.
-    pub found: Option<String>,
+    pub(crate) found: Option<String>,
     /// What may stand there.
-    pub expected: String,
+    pub(crate) expected: String,
 }
 
 impl fmt::Display for ParseError {

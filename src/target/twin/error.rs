@@ -8,7 +8,7 @@ use std::time::Duration;
 use espstress_twin::{MAX_HEAP_BYTES, MIN_HEAP_BYTES, SdkconfigError};
 use thiserror::Error;
 
-use crate::target::network::NetworkError;
+use crate::network::NetworkError;
 
 /// A twin that could not be started, or does not do as told.
 #[derive(Debug, Error)]

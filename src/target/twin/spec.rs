@@ -9,7 +9,7 @@ use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackK
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
 
 use super::TwinError;
-use crate::target::network::{Carrier, HOST_ADDRESS, PREFIX, twin_address, twin_mac};
+use crate::network::{Carrier, HOST_ADDRESS, PREFIX, twin_address, twin_mac};
 
 /// The setup of a twin.
 #[derive(Clone, Debug)]

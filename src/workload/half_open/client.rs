@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connection, Connector, HostClosed, Refused, Timeouts};
-use crate::event::{Failure, Intent};
-use crate::stats::{HalfOpenStats, Phase, Spell};
-use crate::workload::context::Context;
+use crate::context::Context;
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts};
+use espstress_event::{Failure, Intent};
+use espstress_stats::{HalfOpenStats, Phase, Spell};
 
 /// Requests under way at once; a further one is left out.
 const MOST_UNDER_WAY: usize = 32;

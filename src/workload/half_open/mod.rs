@@ -12,9 +12,9 @@ use std::pin::Pin;
 use self::settings::Params;
 use super::context::Context;
 use super::registry::{self, Kind, Workload};
-use crate::clock::nanos;
-use crate::event::Expected;
-use crate::stats::Phase;
+use espstress_clock::nanos;
+use espstress_event::Expected;
+use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::client::head;
 use super::settings::{By, Params};
-use crate::connection::{Connection, Connector, Refused};
-use crate::event::{Failure, Intent};
-use crate::stats::{HalfOpenStats, LimitReached, OpenFailure, SilencedConnection, Stage};
-use crate::workload::context::{Context, Held, Silencer};
+use crate::context::{Context, Held, Silencer};
+use espstress_connection::{Connection, Connector, Refused};
+use espstress_event::{Failure, Intent};
+use espstress_stats::{HalfOpenStats, LimitReached, OpenFailure, SilencedConnection, Stage};
 
 /// Once a connection was not served, further ones are asked only for so long: they wait in a backlog.
 const UNSERVED_LIMIT: Duration = Duration::from_millis(300);

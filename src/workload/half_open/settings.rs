@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Span;
-use crate::connection::Timeouts;
+use espstress_clock::Span;
+use espstress_connection::Timeouts;
 
 /// By what means the host falls silent on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

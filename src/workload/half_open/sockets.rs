@@ -9,8 +9,8 @@ use espstress_device::telemetry::{MAX_LEN, REQUEST};
 use tokio::net::UdpSocket;
 
 use super::client::Client;
-use crate::event::Telemetry;
-use crate::stats::SocketsUsed;
+use espstress_event::Telemetry;
+use espstress_stats::SocketsUsed;
 
 /// Time between questions to the device's telemetry.
 pub(super) const INTERVAL: Duration = Duration::from_millis(500);

@@ -11,10 +11,10 @@ use super::client::{Client, Period};
 use super::search::{Found, Silent, search};
 use super::settings::Params;
 use super::sockets::{self, Sockets};
-use crate::clock::nanos;
-use crate::event::Failure;
-use crate::stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
-use crate::workload::context::Context;
+use crate::context::Context;
+use espstress_clock::nanos;
+use espstress_event::Failure;
+use espstress_stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 
 /// Margin on the expected reclaim before a refusal counts against the device.
 const MARGIN: Duration = Duration::from_secs(1);

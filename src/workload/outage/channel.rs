@@ -10,9 +10,9 @@ use super::ledger::{Acked, Memory, ReceiveLedger, SendLedger};
 use super::patience::Silence;
 use super::shared::{Mode, Order, Shared};
 use super::wire::{self, Message, Reader};
-use crate::connection::{Connection, HostClosed, Refused, Turn};
-use crate::event::{Failure, Intent};
-use crate::stats::{OutageStats, Phase};
+use espstress_connection::{Connection, HostClosed, Refused, Turn};
+use espstress_event::{Failure, Intent};
+use espstress_stats::{OutageStats, Phase};
 
 /// Longest wait for the last report and for the device's FIN when the run ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -368,7 +368,7 @@ impl Channel {
                     let context = &self.shared.context;
                     let from = now.checked_sub(took).unwrap_or(now);
                     context.attempted(from, Ok(()));
-                    context.recorder.borrow_mut().latency(Phase::Heartbeat, crate::clock::nanos(took));
+                    context.recorder.borrow_mut().latency(Phase::Heartbeat, espstress_clock::nanos(took));
                     self.shared.update(self.lane, |lane| lane.last_acked = Some(now));
                 }
                 Acked::Again => {}

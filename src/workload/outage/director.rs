@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::maker::{Made, MakeError, OutageMaker};
 use super::settings::{Schedule, SpanRange};
 use super::shared::{Mode, Shared};
-use crate::clock::nanos;
-use crate::event::AwayCause;
-use crate::stats::{MakeFailure, MessageLedger, OutageOrigin, OutageRow};
-use crate::workload::context::Stop;
+use crate::context::Stop;
+use espstress_clock::nanos;
+use espstress_event::AwayCause;
+use espstress_stats::{MakeFailure, MessageLedger, OutageOrigin, OutageRow};
 
 /// By what means outages are made.
 pub(super) enum Means {

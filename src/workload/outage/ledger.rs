@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use espstress_device::framed::Report;
 
-use crate::stats::MessageLedger;
+use espstress_stats::MessageLedger;
 
 /// Messages that may wait for their acknowledgement; a sender that reaches it waits.
 pub(super) const MOST_PENDING: usize = 4_096;

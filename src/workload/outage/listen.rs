@@ -20,10 +20,10 @@ use super::door::{Door, DoorError};
 use super::settings::Params;
 use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
-use crate::clock::nanos;
-use crate::event::AwayCause;
-use crate::stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
-use crate::workload::context::{Context, Stop, StopSource};
+use crate::context::{Context, Stop, StopSource};
+use espstress_clock::nanos;
+use espstress_event::AwayCause;
+use espstress_stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
 
 /// Devices at once: the protocol's numbers are 1 to 4.
 const MOST_DEVICES: u8 = 4;

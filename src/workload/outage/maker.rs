@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use espstress_device::COMMAND_DELAY;
 use tokio::io::AsyncReadExt;
 
-use crate::connection::http::{Expects, Progress, Response};
-use crate::connection::{Connector, Refused};
-use crate::event::{Failure, Intent};
-use crate::workload::context::Stop;
+use crate::context::Stop;
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_connection::{Connector, Refused};
+use espstress_event::{Failure, Intent};
 
 /// The making of one outage.
 pub type Making<'a> = Pin<Box<dyn Future<Output = Result<Made, MakeError>> + 'a>>;
@@ -75,7 +75,7 @@ fn status_text(status: Option<i32>) -> String {
 impl MakeError {
     /// The exit status of a script that failed by itself.
     #[must_use]
-    pub const fn exit_status(&self) -> Option<i32> {
+    pub(crate) const fn exit_status(&self) -> Option<i32> {
         match self {
             Self::Script { status, .. } => *status,
             _ => None,
@@ -255,7 +255,7 @@ async fn script(name: &'static str, text: &str, limit: Duration) -> Result<(), M
         Ok(Err(error)) => return Err(no_script(error.to_string())),
         Err(_) => {
             end_group(&child);
-            return Err(no_script(format!("not ended within {}", crate::clock::Span(limit))));
+            return Err(no_script(format!("not ended within {}", espstress_clock::Span(limit))));
         }
     };
     if status.success() {
@@ -283,7 +283,7 @@ fn end_group(_: &tokio::process::Child) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::context::StopSource;
+    use crate::context::StopSource;
 
     const LIMIT: Duration = Duration::from_secs(30);
 

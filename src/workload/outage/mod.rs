@@ -31,9 +31,9 @@ use self::settings::{By, Params};
 use self::shared::Shared;
 use super::context::Context;
 use super::registry::{self, Kind, ParamError, Workload};
-use crate::clock::nanos;
-use crate::event::Expected;
-use crate::stats::{Phase, RecoveryRule};
+use espstress_clock::nanos;
+use espstress_event::Expected;
+use espstress_stats::{Phase, RecoveryRule};
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {

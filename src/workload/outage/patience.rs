@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::clock::STALL;
+use espstress_clock::STALL;
 
 /// The silence of one peer.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use tokio::net::UdpSocket;
 
 use super::listen::Table;
 use super::shared::Shared;
-use crate::event::{DeviceSample, Telemetry};
-use crate::stats::{DeviceSeries, Reading};
+use espstress_event::{DeviceSample, Telemetry};
+use espstress_stats::{DeviceSeries, Reading};
 
 /// Time between questions while an outage lasts.
 pub(super) const OFTEN: Duration = Duration::from_millis(20);

@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::shared::Rule;
-use crate::clock::{Span, UnitError};
-use crate::connection::Timeouts;
-use crate::workload::registry::ParamError;
+use crate::registry::ParamError;
+use espstress_clock::{Span, UnitError};
+use espstress_connection::Timeouts;
 
 /// By what means outages are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

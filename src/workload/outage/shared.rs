@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::hearing::Hearing;
-use crate::connection::{Connection, Connector};
-use crate::event::{AwayCause, Failure, Intent, Telemetry};
-use crate::stats::MessageLedger;
-use crate::workload::context::Context;
+use crate::context::Context;
+use espstress_connection::{Connection, Connector};
+use espstress_event::{AwayCause, Failure, Intent, Telemetry};
+use espstress_stats::MessageLedger;
 
 /// The recovery rule and its times.
 #[derive(Clone, Copy, Debug)]

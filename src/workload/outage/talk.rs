@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 
 use super::listen::Table;
 use super::patience::Silence;
-use crate::event::Failure;
-use crate::stats::MessageLedger;
-use crate::workload::context::Stop;
+use crate::context::Stop;
+use espstress_event::Failure;
+use espstress_stats::MessageLedger;
 
 /// Bytes in which the line with the number has to be.
 const FIRST_LINE: usize = 64;

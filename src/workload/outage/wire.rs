@@ -2,7 +2,7 @@
 
 use espstress_device::framed::{HEADER_LEN, Header, Kind, MAX_HEARTBEAT, Report, Subscribe, checksum};
 
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// A message from the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::framed::Framed;
 use super::http::Http;
 use super::line::Line;
 use super::raw::Raw;
-use crate::event::{Failure, FaultSeen};
+use espstress_event::{Failure, FaultSeen};
 
 /// What the peer's bytes amounted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

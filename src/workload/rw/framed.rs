@@ -3,7 +3,7 @@
 use espstress_device::framed::{HEADER_LEN, Header, Kind, fill_payload};
 
 use super::codec::Fed;
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// One connection's requests and answers.
 #[derive(Debug)]

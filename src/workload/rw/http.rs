@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::codec::Fed;
-use crate::connection::ExpectedStatus;
-use crate::connection::http::{Expects, Progress, Response};
-use crate::event::{Failure, FaultSeen};
+use espstress_connection::ExpectedStatus;
+use espstress_connection::http::{Expects, Progress, Response};
+use espstress_event::{Failure, FaultSeen};
 
 /// One connection's requests and responses.
 #[derive(Debug)]

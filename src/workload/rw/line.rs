@@ -5,7 +5,7 @@ use espstress_device::framed::fill_payload;
 use espstress_device::line;
 
 use super::codec::Fed;
-use crate::event::Failure;
+use espstress_event::Failure;
 
 /// Longest payload of a line, bytes.
 pub(super) const LONGEST_PAYLOAD: usize = 32 * 1024;

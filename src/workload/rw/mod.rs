@@ -20,10 +20,10 @@ use self::worker::Channel;
 use super::context::Context;
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
-use crate::clock::Size;
-use crate::connection::ExpectedStatus;
-use crate::event::{Endpoints, Expected};
-use crate::stats::Phase;
+use espstress_clock::Size;
+use espstress_connection::ExpectedStatus;
+use espstress_event::{Endpoints, Expected};
+use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {

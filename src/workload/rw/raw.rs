@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::codec::Fed;
-use crate::clock::nanos;
-use crate::event::Failure;
-use crate::stats::RawTally;
+use espstress_clock::nanos;
+use espstress_event::Failure;
+use espstress_stats::RawTally;
 
 /// Bytes that follow the two lines.
 pub(super) const PAYLOAD: usize = 10_240;

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::codec::{Codec, Fed};
-use crate::connection::{AtRest, Connection, Connector, HostClosed, Refused, Turn};
-use crate::event::{Failure, Intent};
-use crate::stats::Phase;
-use crate::workload::context::{Context, Held};
-use crate::workload::load::{LoopKind, Outcome, Start, Worker};
+use crate::context::{Context, Held};
+use crate::load::{LoopKind, Outcome, Start, Worker};
+use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Turn};
+use espstress_event::{Failure, Intent};
+use espstress_stats::Phase;
 
 /// One of the workload's connections, opened when it is first needed and again after a failure.
 pub(super) struct Channel {

@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use espstress::diagnose::FindingId;
 use espstress_device::Persona;
 use espstress_device::persona::Kind as Persona_;
+use espstress_diagnose::FindingId;
 use espstress_twin::link::{LinkSpec, OutagePlan, Spacing};
 
 use crate::chance::{Chance, Purpose};
@@ -383,7 +383,7 @@ impl Cell {
 
     /// What is right and wrong about what was said.
     pub fn verdict(&self, run: &Run) -> Verdict {
-        use espstress::diagnose::Severity;
+        use espstress_diagnose::Severity;
 
         let allowed = |id: FindingId| {
             Some(id) == self.truth.right

@@ -6,10 +6,10 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use espstress::connection::http::{Expects, Progress, Response};
-use espstress::event::{Ending, Failure, Intent, IntentBook, WorkloadId};
-use espstress::stats::{Phase as Latency, Recorder};
+use espstress_connection::http::{Expects, Progress, Response};
 use espstress_device::framed::{HEADER_LEN, Header, Kind as Frame, fill_payload};
+use espstress_event::{Ending, Failure, Intent, IntentBook, WorkloadId};
+use espstress_stats::{Phase as Latency, Recorder};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 

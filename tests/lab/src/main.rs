@@ -10,7 +10,7 @@
 
 use std::process::ExitCode;
 
-use espstress::engine::Packets;
+use espstress_engine::Packets;
 use espstress_lab::case::{Half, cell_of, cells};
 use espstress_lab::tally::{Judged, Tally};
 use espstress_lab::world::{self, Setup};

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-use espstress::event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
-use espstress::stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+use espstress_event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
+use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
@@ -86,15 +86,15 @@ pub(crate) struct Probes {
 impl Probes {
     /// From 0 on; without an address for it, there is no telemetry.
     pub(crate) fn new(http: SocketAddrV4, telemetry_at: Option<SocketAddrV4>) -> Self {
-        let stats = |by| ProbeKindStats::new(by, 0, INTERVAL, LIMIT);
+        let stats = || ProbeKindStats::new(0, INTERVAL, LIMIT);
         Self {
             http,
             telemetry_at,
             tick_ns: 0,
             number: 0,
-            icmp: stats("icmp datagram socket"),
-            tcp: stats("tcp connect"),
-            telemetry: stats("udp"),
+            icmp: stats(),
+            tcp: stats(),
+            telemetry: stats(),
             device: DeviceSeries::default(),
             pings: Pending::default(),
             questions: Pending::default(),

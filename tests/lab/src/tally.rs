@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use espstress::diagnose::FindingId;
+use espstress_diagnose::FindingId;
 
 use crate::case::{Cell, Half, Verdict};
 

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use espstress::diagnose::{Account, Diagnosis, Finding, HostEvidence, Stalls};
-use espstress::engine::{DeviceFacts, Measurements, Packets, Sight, WorkloadOutcome, judge};
-use espstress::event::{Endpoints, IntentBook};
-use espstress::observe::Link as LinkType;
-use espstress::stats::ProbeOutcome;
 use espstress_device::carrier::{Carrier, Entry, Turn, entries_needed};
 use espstress_device::telemetry::PowerSave;
 use espstress_device::{Config, Persona, Program, Service};
+use espstress_diagnose::{Account, Diagnosis, Finding, HostEvidence, Stalls};
+use espstress_engine::{DeviceFacts, Measurements, Packets, Sight, WorkloadOutcome, judge};
+use espstress_event::{Endpoints, IntentBook};
+use espstress_observe::Link as LinkType;
+use espstress_stats::ProbeOutcome;
 use espstress_twin::link::{self, Direction, Link, LinkEvent, LinkSpec, Passage};
 
 use crate::case::Tells;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use espstress::event::Ending;
-use espstress::wire::{Flags, Link, Segment, decode};
+use espstress_event::Ending;
 use espstress_lab::case::{Cell, Half, Onset, cells};
 use espstress_lab::world::{self, Run, Setup};
+use espstress_wire::{Flags, Link, Segment, decode};
 
 const MS: u64 = 1_000_000;
 

@@ -2,8 +2,8 @@
 //!
 //! Even seeds only. The long form is `scripts/accuracy`.
 
-use espstress::diagnose::FindingId;
-use espstress::engine::Packets;
+use espstress_diagnose::FindingId;
+use espstress_engine::Packets;
 use espstress_lab::case::{Cell, Half, LENGTHS, Onset, Tells, cells};
 use espstress_lab::tally::{Judged, Tally};
 use espstress_lab::world::{self, Setup};

@@ -1,13 +1,14 @@
 //! What was typed: the command line, nothing resolved and no system call made.
 //!
-//! The workloads' own flags come from their registry; lib adds them to [`command`] before it is parsed.
+//! The workloads' own flags come from their registry; `command` adds them to [`command`] before it is parsed.
 
 mod args;
 mod shells;
 
+pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Cli, Common, CompareArgs, DeviceOptions, DiscoverArgs, DoctorArgs, FormatName, Other,
-    ReportArgs, RunArgs, TwinArgs,
+    AnalyzeArgs, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs, RunArgs,
+    TwinArgs,
 };
 pub use shells::{Shell, completions, man_page};
 

@@ -2,7 +2,7 @@
 //!
 //! A workload is one file and one line in [`KINDS`]. It takes a [`Context`] (where, on whose behalf, when to
 //! stop), writes what it measures to a recorder, and knows neither engine nor report. The three questions are
-//! independent values: *what* is the file's own, *when* is a [`Pacer`], *for how long* is a limit of [`Load`].
+//! independent values: *what* is the file's own, *when* is a `Pacer`, *for how long* is a limit of `Load`.
 
 mod context;
 mod half_open;
@@ -14,7 +14,5 @@ mod registry;
 mod rw;
 
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
-pub use load::{Load, Outcome, Start, Worker};
 pub use outage::{Made, MakeError, Making, OutageMaker};
-pub use pacer::Pacer;
-pub use registry::{KINDS, Kind, ParamError, Workload, kind, load_flags, typed_load};
+pub use registry::{KINDS, ParamError, Workload, kind, load_flags, typed_load};

@@ -28,11 +28,11 @@ mod triage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnose::Examination;
-use crate::engine::{Course, Outcome, PlannedPhase, StartRule, WorkloadOutcome};
-use crate::event::Endpoints;
-use crate::stats::ProbeOutcome;
-use crate::workload::{ParamError, Workload, kind};
+use espstress_diagnose::Examination;
+use espstress_engine::{Course, Outcome, PlannedPhase, StartRule, WorkloadOutcome};
+use espstress_event::Endpoints;
+use espstress_stats::ProbeOutcome;
+use espstress_workload::{ParamError, Workload, kind};
 
 use hold::{Hold, HoldNotes};
 use measured::Measured;
@@ -49,23 +49,23 @@ pub const SHORTEST: Duration = Duration::from_secs(20);
 /// Names of the phases: what reports and gates call them.
 pub mod names {
     /// Steady requests, a connection each.
-    pub const REQUESTS: &str = "requests";
+    pub(crate) const REQUESTS: &str = "requests";
     /// Requests that come late.
-    pub const LATE: &str = "late";
+    pub(crate) const LATE: &str = "late";
     /// Many requests on a connection.
-    pub const PERSISTENT: &str = "persistent";
+    pub(crate) const PERSISTENT: &str = "persistent";
     /// Payload in the device's own protocol.
-    pub const STREAM: &str = "stream";
+    pub(crate) const STREAM: &str = "stream";
     /// Many connections at once.
-    pub const CROWD: &str = "crowd";
+    pub(crate) const CROWD: &str = "crowd";
     /// Connections that the host resets.
-    pub const RESET: &str = "reset";
+    pub(crate) const RESET: &str = "reset";
     /// Connections that fall silent.
-    pub const SILENT: &str = "silent";
+    pub(crate) const SILENT: &str = "silent";
     /// Connections held open and idle.
-    pub const HOLD: &str = "hold";
+    pub(crate) const HOLD: &str = "hold";
     /// Known ports.
-    pub const PORTS: &str = "ports";
+    pub(crate) const PORTS: &str = "ports";
 
     /// All of them, in the order of the course.
     pub const ALL: [&str; 9] = [REQUESTS, LATE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];

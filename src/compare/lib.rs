@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::report::{GateExit, Report, Unit};
+use espstress_report::{GateExit, Report, Unit};
 use figures::{Data, FEWEST_ATTEMPTS, Figure, Groups};
 use permutation::Critical;
 
@@ -116,23 +116,23 @@ pub struct Row {
     /// The figure, by its name in threshold expressions where it has one.
     pub figure: String,
     /// The unit of the values.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// Whether the verdict waits for it.
-    pub key: bool,
+    pub(crate) key: bool,
     /// The base's; null when it was not measured.
-    pub base: Option<f64>,
+    pub(crate) base: Option<f64>,
     /// The new runs'; null when it was not measured.
     pub new: Option<f64>,
     /// New divided by base; null where there is nothing to divide.
     pub ratio: Option<f64>,
     /// What `low`, `high` and `smallest_visible` are of: a ratio for latencies and rates, a difference for shares.
-    pub scale: Scale,
+    pub(crate) scale: Scale,
     /// Lower end of the interval; null where there are too few runs for one.
     pub low: Option<f64>,
     /// Upper end of the interval.
     pub high: Option<f64>,
     /// Probability of such a difference if there were none, adjusted for the number of figures.
-    pub p: Option<f64>,
+    pub(crate) p: Option<f64>,
     /// The smallest change for the worse that would have been seen, nine times of ten: 0.1 is 10 % of the base's for a
     /// ratio, ten attempts in a hundred for a share. Null where no change would.
     pub smallest_visible: Option<f64>,
@@ -146,7 +146,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkloadRows {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its figures.
     pub rows: Vec<Row>,
 }
@@ -155,22 +155,22 @@ pub struct WorkloadRows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Method {
     /// Latencies and rates.
-    pub timings: String,
+    pub(crate) timings: String,
     /// Failures, anomalies and status codes.
-    pub shares: String,
+    pub(crate) shares: String,
 }
 
 /// Two groups of reports side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The base's reports, by name.
-    pub base: Vec<String>,
+    pub(crate) base: Vec<String>,
     /// The new reports, by name.
-    pub new: Vec<String>,
+    pub(crate) new: Vec<String>,
     /// All in all.
     pub decision: Decision,
     /// What that rests on, in a sentence.
-    pub because: String,
+    pub(crate) because: String,
     /// What else differs and may explain the rest: firmware, options, link, host.
     pub notes: Vec<String>,
     /// The findings that either group has.
@@ -178,15 +178,15 @@ pub struct Comparison {
     /// The figures.
     pub workloads: Vec<WorkloadRows>,
     /// Ratios within this much of 1 count as the same.
-    pub tolerance: f64,
+    pub(crate) tolerance: f64,
     /// Shares within this of each other count as the same.
-    pub share_tolerance: f64,
+    pub(crate) share_tolerance: f64,
     /// Latencies and rates are worse only beyond this; null where any change that is none by chance is.
-    pub fail_on_regression: Option<f64>,
+    pub(crate) fail_on_regression: Option<f64>,
     /// Probability that two groups of the same thing are called changed.
-    pub level: f64,
+    pub(crate) level: f64,
     /// By what it was tested.
-    pub method: Method,
+    pub(crate) method: Method,
 }
 
 impl Comparison {

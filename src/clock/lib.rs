@@ -35,22 +35,10 @@ impl Clock {
         nanos(instant.saturating_duration_since(self.start))
     }
 
-    /// The monotonic instant of the start.
-    #[must_use]
-    pub const fn origin(&self) -> Instant {
-        self.start
-    }
-
     /// Wall time of the start, nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn start_unix_ns(&self) -> i64 {
         self.start_unix_ns
-    }
-
-    /// A capture time (nanoseconds since the Unix epoch) as seconds since the start of the run.
-    #[must_use]
-    pub fn seconds_of_unix_ns(&self, unix_ns: i64) -> f64 {
-        (unix_ns - self.start_unix_ns) as f64 / 1e9
     }
 }
 

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::clock::{Clock, nanos};
-use crate::connection::{Connector, Occupancy, PortPool, PortRange, Timeouts};
-use crate::event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
-use crate::stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
+use espstress_clock::{Clock, nanos};
+use espstress_connection::{Connector, Occupancy, PortPool, PortRange, Timeouts};
+use espstress_event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
+use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
 /// What to probe, and how often. An interval of `None` switches that probe off.
 #[derive(Clone, Debug)]
@@ -286,8 +286,8 @@ fn unavailable(reason: &str) -> Shared<ProbeStats> {
     Rc::new(RefCell::new(no(reason)))
 }
 
-fn begin(stats: &Shared<ProbeStats>, by: &'static str, clock: Clock, interval: Duration, timeout: Duration) {
-    let fresh = ProbeKindStats::new(by, clock.now_ns(), nanos(interval), nanos(timeout));
+fn begin(stats: &Shared<ProbeStats>, clock: Clock, interval: Duration, timeout: Duration) {
+    let fresh = ProbeKindStats::new(clock.now_ns(), nanos(interval), nanos(timeout));
     *stats.borrow_mut() = ProbeStats::Measured(Box::new(fresh));
 }
 
@@ -300,7 +300,7 @@ fn with(stats: &Shared<ProbeStats>, change: impl FnOnce(&mut ProbeKindStats)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Taken;
+    use espstress_connection::Taken;
     use std::time::Instant;
 
     #[test]

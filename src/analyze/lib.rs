@@ -16,15 +16,15 @@ mod copies;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::clock::nanos;
-use crate::diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, ResetCauses, Weather};
-use crate::event::{AnomalyClass, NotJudged, Occurrence};
-use crate::observe::file::{End, OpenError, Reader};
-use crate::observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
-use crate::wire::{NotSegment, decode};
+use espstress_clock::nanos;
+use espstress_diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, Weather};
+use espstress_event::{AnomalyClass, NotJudged, Occurrence};
+use espstress_observe::file::{End, OpenError, Reader};
+use espstress_observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
+use espstress_wire::{NotSegment, decode};
 
 use clock::Clock;
-pub use clock::ClockStep;
+pub(crate) use clock::ClockStep;
 use copies::{Copies, Frame};
 
 /// What an analysis is to know beforehand.
@@ -70,14 +70,10 @@ pub struct Analysis {
     pub clock_steps: Option<(ClockStep, u64)>,
     /// Connections of the device.
     pub connections: u64,
-    /// Time of the first packet, nanoseconds since the Unix epoch; 0 where there is none.
-    pub start_ns: i64,
     /// From the first packet to the last, nanoseconds.
     pub duration_ns: u64,
-    /// A row for each anomaly and class; times count from `start_ns`.
+    /// A row for each anomaly and class; times count from the first packet.
     pub anomalies: Vec<AnomalyRow>,
-    /// What the device's own RSTs answered.
-    pub resets: ResetCauses,
     /// Figures of the whole, with the rules that could not be judged.
     pub wire: WireSummary,
     /// Packets that the file itself says were not captured; `None` where its format does not say.
@@ -209,10 +205,8 @@ pub fn analyze_records(
         copies: copies.dropped(),
         clock_steps: clock.steps(),
         connections: wire.connections,
-        start_ns,
         duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,
         anomalies,
-        resets: ledger.reset_causes(),
         wire,
         dropped: reader.dropped(),
         end: reader.into_end().unwrap_or(End::Complete),

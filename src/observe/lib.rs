@@ -18,9 +18,7 @@ mod tests;
 mod weather;
 mod windows;
 
-pub use crate::wire::Link;
+pub use espstress_wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
-pub use rules::{CatalogueEntry, Needs, Source, catalogue};
-pub use summary::{
-    AckWaits, KeepAliveFigures, PathFigures, QuietSpell, ResetFigures, RttFigures, WireSummary,
-};
+pub use rules::{Needs, Source, catalogue};
+pub use summary::{AckWaits, PathFigures, QuietSpell, ResetFigures, WireSummary};

@@ -1,4 +1,4 @@
-//! The words that the rooms share: how a transaction failed, what the packets showed, what a workload
+//! The words that the crates share: how a transaction failed, what the packets showed, what a workload
 //! intended with a connection, what the device said of itself, and the events a run is made of.
 //!
 //! A leaf: it imports nothing of the program, decides nothing and formats nothing. Names that end up in
@@ -50,4 +50,4 @@ pub use reading::Reading;
 pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
-pub use telemetry::{DeviceSample, ServiceCounters, Telemetry};
+pub use telemetry::{DeviceSample, Telemetry};

@@ -8,6 +8,9 @@ mod evidence;
 mod first_look;
 mod link;
 mod load;
+#[cfg(test)]
+#[path = "../diagnose/lone.rs"]
+mod lone;
 mod plan;
 mod sight;
 mod stalls;
@@ -21,17 +24,16 @@ pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkCause, LinkSpell, Outcome, Packets, Plan,
     PlannedPhase, Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
-pub use sight::{Sight, Surroundings};
+pub use sight::Sight;
 pub use watch::WatchPlan;
-pub use weigh::Watched;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
-use crate::diagnose::Diagnosis;
-use crate::event::{Backlog, Event, EventSink, IntentBook};
-use crate::workload::StopSource;
+use espstress_clock::Clock;
+use espstress_diagnose::Diagnosis;
+use espstress_event::{Backlog, Event, EventSink, IntentBook};
+use espstress_workload::StopSource;
 
 /// Runs `plan` to its end, telling `sink` about it.
 ///
@@ -99,7 +101,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         Ok(watch) => {
             let after = if run.ended == Ended::Interrupted { Duration::ZERO } else { after };
             watch.listen_until(Instant::now() + after);
-            run.sink.event(&Event::Watching { at_most_ns: crate::clock::nanos(after) });
+            run.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
             run.until(&mut signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
             let watched = watch.join();
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
@@ -121,7 +123,6 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let Diagnosis { findings, account } = judge(&measured);
     let ended = run.ended;
     Ok(Outcome {
-        clock,
         started,
         duration_ns,
         ended,
@@ -137,7 +138,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
 /// What the measurements of a run mean: the same for a live run and for one in a laboratory.
 #[must_use]
 pub fn judge(measured: &Measurements<'_>) -> Diagnosis {
-    crate::diagnose::diagnose(&evidence::of(measured))
+    espstress_diagnose::diagnose(&evidence::of(measured))
 }
 
 /// How often the dispatcher looks whether a thread has ended.

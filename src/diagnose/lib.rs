@@ -16,15 +16,17 @@ mod findings;
 mod intervals;
 mod judge;
 mod ledger;
+#[cfg(test)]
+mod lone;
 mod loss;
 mod needs;
 mod silences;
 
-pub use crate::event::{Check, Deeds, Examination, Mark};
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};
 pub use asks::Asks;
 pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
+pub use espstress_event::{Check, Deeds, Examination, Mark};
 pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     FullSize, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
@@ -34,8 +36,13 @@ pub use evidence::{
     WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
-pub(crate) use findings::text as words;
+
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
 pub use ledger::Ledger;
 pub use needs::Need;
 pub use silences::{Absent, Untold, Weather, Whose};
+
+/// Figures in words, for others that tell what they measured.
+pub mod words {
+    pub use crate::findings::text::{bytes, things, time};
+}

@@ -15,7 +15,9 @@ mod tcp;
 mod wifi;
 
 pub use decode::{Fragment, NotSegment, Segment, Unread, decode};
-pub use ipv4::Ipv4;
-pub use ipv6::Ipv6;
-pub use link::{Link, Network, NetworkKind};
-pub use tcp::{Flags, Tcp, TcpOption, TcpOptions};
+pub(crate) use ipv4::Ipv4;
+pub(crate) use ipv6::Ipv6;
+pub use link::Link;
+pub(crate) use link::{Network, NetworkKind};
+pub use tcp::Flags;
+pub(crate) use tcp::{Tcp, TcpOption};

@@ -12,10 +12,9 @@ mod silence;
 mod socket;
 mod status;
 
-pub use endings::{Step, failure_of};
 pub use occupancy::Occupancy;
-pub use ports::{PortPool, PortRange, PortRangeError, Release, Taken};
-pub use request_body::{BodyError, RequestBody};
-pub use silence::{SilenceError, silence, silence_but_for_resets, unsilence, vanish};
+pub use ports::{PortPool, PortRange, Taken};
+pub use request_body::RequestBody;
+pub(crate) use silence::silence;
 pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};
-pub use status::{ExpectedStatus, StatusError};
+pub use status::ExpectedStatus;

@@ -16,29 +16,27 @@ pub mod significance;
 mod tcp;
 mod trend;
 
-pub use crate::event::Episode;
-pub use crate::event::{
+pub(crate) use episodes::Episodes;
+pub use espstress_event::Reading;
+pub use espstress_event::{
     Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
-pub use crate::event::{MessageLedger, OutageOrigin, OutageRow};
-pub use crate::event::{Reading, Restart, Silence};
-pub use episodes::Episodes;
-pub use half_open_news::HalfOpenNews;
-pub use latency::{LONGEST_NS, Latency, LatencyPair, Phase};
-pub use outage::{
-    ConnectionFates, DialledDevice, IdleSpells, MakeFailure, OutageRows, OutageStats, RecoveryRule,
-};
+pub use espstress_event::{MessageLedger, OutageOrigin, OutageRow};
+pub(crate) use half_open_news::HalfOpenNews;
+pub use latency::{Latency, LatencyPair, Phase};
+pub use outage::{DialledDevice, MakeFailure, OutageStats, RecoveryRule};
 
-pub use probe::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeRow, ProbeSeries, ProbeStats};
+pub use probe::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
 pub use probe_news::ProbeNews;
 pub use raw::{RawTally, Times};
 pub use recorder::{Recorder, WorkloadStats};
-pub use series::{Row, Series};
+pub use series::Row;
+pub(crate) use series::Series;
 pub use tcp::TcpTotals;
-pub use trend::{Step, Trend, TrendEstimate};
+pub use trend::Trend;
 
 /// What connections that fall silent did to the device, as it is measured.
-pub type HalfOpenStats = crate::event::HalfOpen<Latency>;
+pub type HalfOpenStats = espstress_event::HalfOpen<Latency>;
 
 /// How a well-behaved client fared, as it is measured.
-pub type Availability = crate::event::Availability<Latency>;
+pub type Availability = espstress_event::Availability<Latency>;

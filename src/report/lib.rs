@@ -1,0 +1,54 @@
+//! The report: one JSON object for machines, one page for people, and the formats that dashboards take.
+//!
+//! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
+//! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
+
+mod cut_off;
+mod distribution;
+mod file;
+mod format;
+mod found;
+mod from_log;
+mod half_open;
+mod human;
+mod latency;
+mod log_lines;
+mod model;
+mod outages;
+mod probed;
+mod raw;
+mod sections;
+mod standing;
+mod style;
+pub mod text;
+pub mod thresholds;
+mod verdict;
+mod workload;
+
+pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
+pub use format::{Format, Options, RenderError, render};
+pub use from_log::{is_log, read_log};
+pub use half_open::SilencedConnection;
+pub(crate) use half_open::{Availability, HalfOpenFigures, Spell};
+pub use human::figure as human_figure;
+pub use human::things;
+pub use latency::LatencyFigures;
+pub use log_lines::{
+    Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
+    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
+    outages_left_out,
+};
+pub use model::{
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, Service, Target, TargetKind,
+    ThresholdStatus, Tool, Transport, Unit, Verdict,
+};
+pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
+pub use outages::{LinkOutage, LinkOutageCause, LinkOutages, OutageRow, OutageSummary};
+pub(crate) use probed::DeviceRestart;
+pub use probed::{ProbedLine, ProbedSoFar};
+pub use raw::RawSummary;
+pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
+pub use style::{Colour, Detail, Glyphs, Style};
+pub use verdict::verdict_line;
+pub(crate) use workload::{Failures, Tcp};
+pub use workload::{SeriesRow, Workload};
