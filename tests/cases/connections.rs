@@ -279,7 +279,9 @@ fn what_speaks_no_http_speaks_something_else() {
         peer.take();
         peer.finish();
     });
-    run(DOCTOR, server).says(&["something else"]).never_says(&["hangs", "Nothing is wrong"]);
+    run(DOCTOR, server)
+        .says(&["the port speaks another protocol"])
+        .never_says(&["hangs", "Nothing is wrong"]);
 }
 
 #[test]
@@ -287,8 +289,8 @@ fn a_web_server_speaks_neither_lines_nor_frames() {
     let server = ignores_connection_close();
     for kind in ["rw --protocol line", "rw --protocol framed"] {
         let one = run(&format!("{kind} -n 4 --timeout-read 500ms"), server);
-        one.says(&["something else"]).never_says(&["hangs", "PASS"]);
+        one.says(&["the port speaks another protocol"]).never_says(&["hangs", "PASS"]);
     }
     let one = run("outage --cycles 1 --every 2s --outage 300ms -d 6s", server);
-    one.says(&["something else"]).never_says(&["PASS"]);
+    one.says(&["the port speaks another protocol"]).never_says(&["PASS"]);
 }

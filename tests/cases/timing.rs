@@ -116,10 +116,10 @@ fn an_answer_that_follows_a_body_by_a_time_out_is_named() {
     let post = |server, size| run(&format!("head --method POST --body {size} -n 6"), server);
     post(reads_until_it_times_out(false), "512")
         .blames(&["body_timeout"])
-        .says(&["1.0 s after its last segment (of 1)"]);
+        .says(&["1.0 s after the body (1 segment)"]);
     // Only a body that does not fit into the first segment is waited for.
     let server = reads_until_it_times_out(true);
     post(server, "512").blames(&[]);
-    post(server, "100KiB").blames(&["body_timeout"]).says(&["1.0 s after its last segment"]);
+    post(server, "100KiB").blames(&["body_timeout"]).says(&["1.0 s after the body"]);
     run("head -n 6", server).blames(&[]);
 }

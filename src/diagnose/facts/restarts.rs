@@ -1,6 +1,6 @@
 //! Restarts that telemetry proves, and what shows them where there is none.
 
-use super::super::{AnomalyRow, Evidence, Silence};
+use super::super::{AnomalyRow, Evidence, ProbeEvidence, Silence};
 use super::{
     SECOND, captured, datagram_probe, exchanges, explained, natural_silences, of_device, recovered,
     reset_in_exchange, telemetry,
@@ -30,7 +30,9 @@ pub(crate) fn forgotten(e: &Evidence<'_>) -> u64 {
         let habit = all.saturating_sub(e.resets.after_absence) > e.resets.after_absence;
         // A device that restarts answers no probe meanwhile.
         let probes = [&e.probes.icmp, &e.probes.tcp].into_iter().filter_map(|kind| kind.value());
-        let all_answered = datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent);
+        let at_once = |p: &ProbeEvidence| p.latency.is_none_or(|q| q.max_ns < SECOND);
+        let all_answered =
+            datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent && at_once(p));
         return if habit || all_answered { 0 } else { e.resets.forgotten };
     }
     exchanges(e)
@@ -101,16 +103,20 @@ pub(crate) fn forgot(e: &Evidence<'_>) -> Option<Forgot> {
 }
 
 /// Times in which no packet came from the device, that the last pings before its return were lost in: refusals before the
-/// next ping is answered end the silence, and not the row of lost pings.
+/// next ping is answered end the silence, and not the row of lost pings. Or that one of them was held up for as long in: a
+/// system keeps a few packets to a neighbour that it looks for, and sends them when that is back (RFC 1122, 2.3.2.2).
 pub(crate) fn quiet_and_unpinged(e: &Evidence<'_>) -> impl Iterator<Item = Silence> {
-    let pings = e.probes.icmp.value().map(|p| p.silences.as_slice()).unwrap_or_default();
+    let pings = e.probes.icmp.value();
+    let silences = pings.map(|p| p.silences.as_slice()).unwrap_or_default();
+    let held_up = pings.and_then(|p| p.latency).map_or(0, |q| q.max_ns);
     let quiet = e.quiet.as_deref().unwrap_or_default().iter();
     quiet.filter_map(move |quiet| {
-        let lost =
-            pings.iter().find(|s| s.from_ns < quiet.to_ns && s.to_ns.is_some_and(|to| to > quiet.from_ns))?;
         let (from_ns, to_ns) = (quiet.from_ns, Some(quiet.to_ns).filter(|to| *to < u64::MAX));
-        let long = to_ns?.saturating_sub(from_ns) >= SECOND;
-        (long && !explained(e, from_ns, to_ns)).then_some(Silence { from_ns, to_ns, lost: lost.lost })
+        let length = to_ns?.saturating_sub(from_ns);
+        let meets = |s: &&Silence| s.from_ns < quiet.to_ns && s.to_ns.is_some_and(|to| to > quiet.from_ns);
+        let lost = silences.iter().find(meets).map(|s| s.lost);
+        let lost = lost.or_else(|| (held_up >= SECOND && held_up <= length).then_some(0))?;
+        (length >= SECOND && !explained(e, from_ns, to_ns)).then_some(Silence { from_ns, to_ns, lost })
     })
 }
 

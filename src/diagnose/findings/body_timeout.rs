@@ -14,7 +14,7 @@
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEvidence};
 use super::FindingEntry;
-use super::text::time;
+use super::text::{things, time};
 
 /// Fewer answers may have been late by chance.
 const ENOUGH: u64 = 5;
@@ -71,7 +71,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         statement: format!(
             "Each response to a request with a body comes {} after the body{}: probably a recv() timeout.",
             time(worst.p50_ns),
-            segments(e).map_or_else(String::new, |n| format!(" (of {n})"))
+            segments(e).map_or_else(String::new, |n| format!(" ({})", things(n, "segment")))
         ),
         evidence,
         cause: "the program reads until recv() times out, instead of reading Content-Length bytes; or it \
