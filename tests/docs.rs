@@ -114,10 +114,10 @@ fn every_top_level_field_of_the_report_is_in_its_page() {
 }
 
 #[test]
-fn the_readme_lists_every_persona() {
-    let readme = read("README.md");
+fn the_page_of_targets_lists_every_persona() {
+    let page = read("docs/targets.md");
     for kind in espstress_device::persona::Kind::ALL {
-        assert!(first_cells(&readme).contains(kind.name()), "README.md has no row for {}", kind.name());
+        assert!(first_cells(&page).contains(kind.name()), "docs/targets.md has no row for {}", kind.name());
     }
 }
 
