@@ -79,52 +79,68 @@ pub enum Spec {
 /// A target that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is no target: {what} (an address or name with optional :PORT or http://, twin, twin:std, twin:expr, twin:FILE, sim, or dials-in)"
+    "{what}. A target is an address or name with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, sim, or dials-in"
 )]
 pub struct SpecError {
-    given: String,
-    what: &'static str,
+    what: String,
 }
 
 impl FromStr for Spec {
     type Err = SpecError;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let error = |what| SpecError { given: s.to_owned(), what };
+        let error = |what: &str| SpecError { what: what.to_owned() };
         match s {
-            "" => return Err(error("it is empty")),
+            "" => return Err(error("the target is empty")),
             "sim" => return Ok(Self::Sim),
             "dials-in" => return Ok(Self::DialsIn),
             "twin" => return Ok(Self::Twin(TwinOptions::Current)),
             _ => {}
         }
         if let Some(options) = s.strip_prefix("twin:") {
-            return Ok(Self::Twin(options.into()));
+            return twin(options).map(Self::Twin).map_err(|what| SpecError { what });
         }
-        if let Some((scheme, _)) = s.split_once("://").filter(|(scheme, _)| *scheme != "http") {
-            return Err(SpecError { given: s.to_owned(), what: not_spoken(scheme) });
+        let (scheme, rest) = s.split_once("://").map_or((None, s), |(scheme, rest)| (Some(scheme), rest));
+        // A scheme is the same in any case (RFC 3986, 3.1).
+        let scheme = scheme.map(str::to_ascii_lowercase);
+        if let Some(scheme) = scheme.filter(|scheme| scheme != "http") {
+            return Err(SpecError { what: not_supported(&scheme) });
         }
-        let rest = s.strip_prefix("http://").unwrap_or(s);
-        let rest = rest.split_once(['/', '?']).map_or(rest, |(authority, _)| authority);
-        let (host, port) = split_port(rest).ok_or_else(|| error("the port is no number from 1 to 65535"))?;
+        let rest = rest.split_once(['/', '?', '#']).map_or(rest, |(authority, _)| authority);
+        if rest.contains('@') {
+            return Err(error("user names and passwords in targets aren't supported; give only the host"));
+        }
+        let (host, port) =
+            split_port(rest).ok_or_else(|| error("the port isn't a number from 1 to 65535"))?;
+        if let Some(own) = ["sim", "twin"].into_iter().find(|own| host.eq_ignore_ascii_case(own)) {
+            return Err(SpecError { what: format!("write `{own}` in lower case and without a port") });
+        }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         if host.is_empty() || host.starts_with('-') || !host.chars().all(fits) {
-            return Err(error("that is no address or name"));
+            return Err(error("this is neither an address nor a name"));
         }
         Ok(Self::Address { host: host.to_owned(), port })
     }
 }
 
-/// What is to be said of a URL that is not http's.
-fn not_spoken(scheme: &str) -> &'static str {
-    match scheme {
-        "https" => "https:// is not spoken, only http://",
-        "ws" | "wss" => "ws:// is not spoken; http:// tests the web server that a WebSocket begins at",
-        "mqtt" | "mqtts" => {
-            "mqtt:// is not spoken; what is: http://, and the protocols of this project's device programs"
-        }
-        _ => "this scheme is not spoken, only http://",
+/// A twin's options, unless what follows them says that a port was meant.
+fn twin(options: &str) -> Result<TwinOptions, String> {
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let port = options.rsplit_once(':').filter(|(_, last)| is_port(last)).map(|(_, port)| port);
+    match port.or_else(|| is_port(options).then_some(options)) {
+        Some(port) => Err(format!("a twin has its ports by service, so `:{port}` has no place here")),
+        None => Ok(options.into()),
     }
+}
+
+/// Why a URL of another scheme than http's is no target.
+fn not_supported(scheme: &str) -> String {
+    let instead = match scheme {
+        "ws" | "wss" => "; http:// tests the web server behind a WebSocket",
+        "mqtt" | "mqtts" => "; `outage --listen` and `analyze` cover devices that dial in",
+        _ => "; only http:// is",
+    };
+    format!("{scheme}:// isn't supported{instead}")
 }
 
 fn split_port(s: &str) -> Option<(&str, Option<u16>)> {
@@ -191,10 +207,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_is_refused_with_the_forms_there_are() {
-        for bad in ["", "https://esp.local", "a b", "esp:0", "esp:http", "[::1", "--x"] {
+    fn what_is_no_target_is_refused_with_what_is_wrong_and_the_forms_there_are() {
+        for (bad, wrong) in [
+            ("", "empty"),
+            ("https://esp.local", "https:// isn't supported"),
+            ("ftp://esp.local", "ftp:// isn't supported"),
+            ("ws://esp.local", "WebSocket"),
+            ("user:pw@esp.local", "user names and passwords"),
+            ("http://user@esp.local/", "user names and passwords"),
+            ("twin:std:80", "`:80`"),
+            ("twin:80", "`:80`"),
+            ("TWIN", "lower case"),
+            ("sim:80", "without a port"),
+            ("a b", "neither an address nor a name"),
+            ("esp:0", "port"),
+            ("esp:http", "port"),
+            ("[::1", "port"),
+            ("--x", "neither an address nor a name"),
+        ] {
             let said = bad.parse::<Spec>().unwrap_err().to_string();
-            assert!(said.contains("twin:FILE"), "{said}");
+            assert!(said.contains(wrong) && said.contains("twin:FILE"), "{bad}: {said}");
         }
+    }
+
+    #[test]
+    fn a_scheme_is_the_same_in_any_case() {
+        assert_eq!(address("HTTP://10.0.0.7:81/"), ("10.0.0.7".into(), Some(81)));
     }
 }
