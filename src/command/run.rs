@@ -110,7 +110,7 @@ impl<'a> Prepared<'a> {
         common: &'a Common,
         names: impl FnOnce(&Scenario) -> Result<Vec<String>, Failed>,
     ) -> Result<Self, Failed> {
-        overlay(&mut scenario, common);
+        overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
         for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
@@ -218,7 +218,7 @@ impl Ready<'_> {
 }
 
 /// The command line over the file.
-fn overlay(scenario: &mut Scenario, common: &Common) {
+fn overlay(scenario: &mut Scenario, common: &Common) -> Result<(), Failed> {
     // What was typed stands in no file.
     let take = |slot: &mut Option<String>, place: &mut Option<Place>, typed: &Option<String>| {
         if typed.is_some() {
@@ -230,11 +230,13 @@ fn overlay(scenario: &mut Scenario, common: &Common) {
     take(&mut scenario.link, &mut scenario.link_place, &common.device.link);
     take(&mut scenario.stack, &mut None, &common.device.stack);
     take(&mut scenario.local_ports, &mut None, &common.local_ports);
+    scenario.program = common.device.program_words().map_err(Failed::usage)?.or(scenario.program.take());
     scenario.seed = common.seed.or(scenario.seed);
     scenario.watch = common.watch.or(scenario.watch);
     if !common.thresholds.is_empty() {
         scenario.thresholds.clone_from(&common.thresholds);
     }
+    Ok(())
 }
 
 fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Option<Gates>, Failed> {
@@ -269,6 +271,8 @@ fn bring_up(
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
         stack: scenario.stack.clone(),
+        program: scenario.program.clone(),
+        show_program: common.verbose,
         dial,
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
@@ -432,6 +436,7 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
         "persona": scenario.persona,
         "link": scenario.link,
         "stack": scenario.stack,
+        "program": scenario.program,
         "seed": seed,
         "watch": scenario.watch,
         "local_ports": scenario.local_ports,
