@@ -175,7 +175,7 @@ fn ten_thousand_connections_leave_the_heap_as_it_was(network: &PrivateNetwork) -
         all.into_iter().try_for_each(|one| one.join().expect("no panic"))
     })?;
     println!("10,000 connections in {:?}", begin.elapsed());
-    until("the heap is as it was", client::PATIENCE, || heap().is_ok_and(|now| now >= before))?;
+    until("the heap is as it was", client::PATIENCE, || heap().is_ok_and(|now| now >= before)).map_err(|error| format!("{error}: {before} before, {:?}", client::telemetry()))?;
     Ok(())
 }
 

@@ -92,6 +92,7 @@ int esl_datagrams_send(const uint8_t *buf, size_t len, uint32_t ip, uint16_t por
 void *esl_poll_sem(void);
 void esl_poll_sem_signal(void *sem);
 void esl_poll_sem_clear(void);
+void esl_thread_is_no_task(void);
 void esl_rand_seed(uint64_t seed);
 
 /* Sizes of the structures above in their order, for a test that both sides agree. */

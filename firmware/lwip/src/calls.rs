@@ -261,6 +261,12 @@ type Listener = Box<dyn Fn(usize) + Send + Sync>;
 static EVENTS: OnceLock<Listener> = OnceLock::new();
 
 impl Stack {
+    /// Says that the calling thread is none that a device would have, before its first call: the semaphore that its calls
+    /// wait on does not come from the device's heap.
+    pub fn this_thread_is_no_task(&self) {
+        ffi::thread_is_no_task();
+    }
+
     /// Calls `tell` with a socket's number at each of its events (data, room, a connection, an end, a failure), in the
     /// thread that the event happens in: it must return quickly and make no socket call. Only the first one is kept.
     pub fn on_socket_event(&self, tell: impl Fn(usize) + Send + Sync + 'static) {

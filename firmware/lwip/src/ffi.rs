@@ -177,6 +177,7 @@ mod c {
         pub(crate) safe fn esl_poll_sem() -> *mut c_void;
         pub(crate) fn esl_poll_sem_signal(sem: *mut c_void);
         pub(crate) safe fn esl_poll_sem_clear();
+        pub(crate) safe fn esl_thread_is_no_task();
         #[cfg(test)]
         pub(crate) safe fn esl_size_of(which: c_int) -> usize;
     }
@@ -187,7 +188,7 @@ pub(crate) use c::{esl_close as close, esl_listen as listen, esl_poll_sem_clear 
 pub(crate) use c::{esl_socket_tcp as socket_tcp, esl_socket_udp as socket_udp};
 
 pub(crate) use c::{esl_datagrams_close as datagrams_close, esl_datagrams_open as datagrams_open};
-pub(crate) use c::{esl_ready as ready, esl_unread as unread};
+pub(crate) use c::{esl_ready as ready, esl_thread_is_no_task as thread_is_no_task, esl_unread as unread};
 
 /// An address as the C side has it: its four bytes in the order of the network.
 pub(crate) fn ip_number(ip: Ipv4Addr) -> u32 {

@@ -139,7 +139,7 @@ impl Supervisor {
             }
         });
         let of_workers = Arc::clone(&bell);
-        let workers = Workers::new(Arc::new(move || of_workers.ring()));
+        let workers = Workers::new(stack.clone(), Arc::new(move || of_workers.ring()));
         let telemetry = telemetry.map(|(port, answer)| Telemetry::open(&stack, port, answer)).transpose();
         let telemetry = telemetry
             .map_err(|error: SocketError| StartError::System("telemetry", io::Error::other(error.to_string())))?;

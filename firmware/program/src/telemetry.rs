@@ -25,7 +25,9 @@ impl Telemetry {
         let receive = move |bytes: &[u8], from| drop(send.try_send((bytes.to_vec(), from)));
         let open = Arc::new(Datagrams::open(stack, port, receive)?);
         let weak = Arc::downgrade(&open);
+        let stack = stack.clone();
         let serve = move || {
+            stack.this_thread_is_no_task();
             for (request, from) in requests {
                 let Some(open) = weak.upgrade() else { return };
                 if let Some(answer) = answer(&request) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use espstress_lwip::{DeviceSocket, Errno, Shutdown};
+use espstress_lwip::{DeviceSocket, Errno, Shutdown, Stack};
 
 /// What a thread is to do.
 #[derive(Debug)]
@@ -35,16 +35,17 @@ pub(crate) struct Workers {
     pub(crate) finished: Receiver<Finished>,
     idle: Arc<AtomicUsize>,
     wake: Arc<dyn Fn() + Send + Sync>,
+    stack: Stack,
     last: u64,
 }
 
 impl Workers {
     /// `wake` is called after work is done.
-    pub(crate) fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub(crate) fn new(stack: Stack, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         let (jobs, queue) = channel();
         let (done, finished) = channel();
         let queue = Arc::new(Mutex::new(queue));
-        Self { jobs, queue, done, finished, idle: Arc::new(AtomicUsize::new(0)), wake, last: 0 }
+        Self { jobs, queue, done, finished, idle: Arc::new(AtomicUsize::new(0)), wake, stack, last: 0 }
     }
 
     /// Starts work: its number.
@@ -64,7 +65,9 @@ impl Workers {
     fn spawn(&self) {
         let (queue, done) = (Arc::clone(&self.queue), self.done.clone());
         let (idle, wake) = (Arc::clone(&self.idle), Arc::clone(&self.wake));
+        let stack = self.stack.clone();
         let work = move || {
+            stack.this_thread_is_no_task();
             loop {
                 let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(job) = job else { return };
