@@ -65,6 +65,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
     })?;
     let phases = settings::workloads(&prepared.scenario, typed)?;
+    refuse_by_device(&prepared.scenario, &phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
     let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
@@ -83,6 +84,20 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         _ => Probing::On,
     };
     run.carry_out(phases, Box::new(EveryPhase), probing, |_, _| {})
+}
+
+/// A program of the user's own has no control service that could take the device off its network.
+fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let by_device = |phase: &PlannedPhase| {
+        phase.workload.settings().get("by").and_then(serde_json::Value::as_str) == Some("device")
+    };
+    if scenario.program.is_some() && phases.iter().any(by_device) {
+        return Err(Failed::usage(
+            "--program and --by device exclude each other: leaving the network is a command of the device program; \
+             --by link cuts the twin's link",
+        ));
+    }
+    Ok(())
 }
 
 /// A run of which all is known but the device.

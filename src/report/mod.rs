@@ -40,8 +40,9 @@ pub use log_lines::{
     outages_left_out,
 };
 pub use model::{
-    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION,
-    Service, Target, TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit, Verdict,
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, OLDEST_SCHEMA_VERSION, Program, Report,
+    SCHEMA_VERSION, Service, Target, TargetKind, ThresholdRow, ThresholdStatus, Tool, Transport, Unit,
+    Verdict,
 };
 pub use outages::{
     ConnectionFates, DialledDevice, IdleSpells, LinkOutage, LinkOutageCause, LinkOutages, MakeFailureRow,

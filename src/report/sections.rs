@@ -72,6 +72,8 @@ pub enum Reading {
     HeapMinFreeBytes,
     /// Largest block that could be allocated, bytes.
     HeapLargestBlockBytes,
+    /// Memory of a program of the user's own, apart from the stack's heap, bytes.
+    ProgramMemoryBytes,
     /// Signal strength, dBm.
     WifiRssiDbm,
     /// Disconnections from the access point.
@@ -90,10 +92,11 @@ pub enum Reading {
 
 impl Reading {
     /// Every reading, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::HeapFreeBytes,
         Self::HeapMinFreeBytes,
         Self::HeapLargestBlockBytes,
+        Self::ProgramMemoryBytes,
         Self::WifiRssiDbm,
         Self::WifiDisconnects,
         Self::SocketsUsed,
@@ -110,6 +113,7 @@ impl Reading {
             Self::HeapFreeBytes => "heap_free",
             Self::HeapMinFreeBytes => "heap_min_free",
             Self::HeapLargestBlockBytes => "heap_largest_block",
+            Self::ProgramMemoryBytes => "program_memory",
             Self::WifiRssiDbm => "wifi_rssi",
             Self::WifiDisconnects => "wifi_disconnects",
             Self::SocketsUsed => "sockets_used",
@@ -126,6 +130,7 @@ impl Reading {
             Self::HeapFreeBytes => "heap free",
             Self::HeapMinFreeBytes => "heap least",
             Self::HeapLargestBlockBytes => "heap block",
+            Self::ProgramMemoryBytes => "own memory",
             Self::WifiRssiDbm => "signal",
             Self::WifiDisconnects => "Wi-Fi left",
             Self::SocketsUsed => "sockets",
@@ -143,6 +148,7 @@ impl From<event::Reading> for Reading {
             event::Reading::HeapFree => Self::HeapFreeBytes,
             event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
             event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
+            event::Reading::ProgramMemory => Self::ProgramMemoryBytes,
             event::Reading::SocketsUsed => Self::SocketsUsed,
             event::Reading::Rssi => Self::WifiRssiDbm,
             event::Reading::Disconnects => Self::WifiDisconnects,

@@ -101,10 +101,7 @@ fn receive_time_outs_end_accept_and_read(network: &PrivateNetwork) -> Outcome {
     let _twin = twin(&["calls", "timeout"], network)?;
     std::thread::sleep(Duration::from_millis(400));
     let _first = client::connect()?;
-    assert_eq!(
-        said()?,
-        "accept EAGAIN after 300 ms\nread EAGAIN after 200 ms\nSO_RCVTIMEO 0.200000\n"
-    );
+    assert_eq!(said()?, "accept EAGAIN after 300 ms\nread EAGAIN after 200 ms\nSO_RCVTIMEO 0.200000\n");
     Ok(())
 }
 
@@ -130,7 +127,8 @@ fn options_of_the_stack_work_and_others_are_listed(network: &PrivateNetwork) -> 
     }
     println!("{said}");
     let seen = twin.program()?;
-    for listed in ["setsockopt SO_REUSEPORT", "setsockopt TCP_CORK", "ioctl FIONREAD", "socket type SOCK_RAW"] {
+    for listed in ["setsockopt SO_REUSEPORT", "setsockopt TCP_CORK", "ioctl FIONREAD", "socket type SOCK_RAW"]
+    {
         assert!(seen.unsupported.contains_key(listed), "{listed}: {:?}", seen.unsupported);
     }
     Ok(())

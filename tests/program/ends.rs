@@ -61,7 +61,9 @@ fn killed(words: &[&str], network: &PrivateNetwork) -> Outcome {
             }
         }
     }
-    until("it serves again", PATIENCE, || twin.restarts() > restarts && client::echoes(500, 1, None).is_ok())?;
+    until("it serves again", PATIENCE, || {
+        twin.restarts() > restarts && client::echoes(500, 1, None).is_ok()
+    })?;
     let told: Vec<TwinEvent> = events.try_iter().collect();
     let reason = told.iter().find_map(|event| match event {
         TwinEvent::Restarting { reason, .. } => Some(reason.as_str()),

@@ -60,7 +60,9 @@ fn trial(name: &'static str, built: &Path, user: Option<u32>) -> Trial {
         command.args([CASE_ARGUMENT, name]).env(BUILT, &built).current_dir(&built);
         if let Some(user) = user {
             if !nix::unistd::geteuid().is_root() {
-                println!("SKIPPED: only root can become somebody else; every case has run as an ordinary user");
+                println!(
+                    "SKIPPED: only root can become somebody else; every case has run as an ordinary user"
+                );
                 return Ok(());
             }
             // Under any folder that only root may read there is no way to the test for somebody else.
@@ -100,7 +102,11 @@ pub(crate) fn twin(words: &[&str], network: &PrivateNetwork) -> Result<Twin, Box
 }
 
 /// The same with other settings.
-pub(crate) fn start(words: &[&str], spec: TwinSpec, network: &PrivateNetwork) -> Result<Twin, Box<dyn Error>> {
+pub(crate) fn start(
+    words: &[&str],
+    spec: TwinSpec,
+    network: &PrivateNetwork,
+) -> Result<Twin, Box<dyn Error>> {
     let (first, rest) = words.split_first().ok_or("a program")?;
     let program = built(first);
     let program = if program.exists() { program.display().to_string() } else { (*first).to_owned() };

@@ -166,7 +166,9 @@ fn ten_thousand_connections_leave_the_heap_as_it_was(network: &PrivateNetwork) -
     for seed in 0..10 {
         echoes(100, seed, None)?;
     }
-    until("sockets are closed", client::PATIENCE, || client::figure("/sockets/used").is_ok_and(|used| used == 1))?;
+    until("sockets are closed", client::PATIENCE, || {
+        client::figure("/sockets/used").is_ok_and(|used| used == 1)
+    })?;
     let before = heap()?;
     let begin = Instant::now();
     std::thread::scope(|scope| {
@@ -175,7 +177,8 @@ fn ten_thousand_connections_leave_the_heap_as_it_was(network: &PrivateNetwork) -
         all.into_iter().try_for_each(|one| one.join().expect("no panic"))
     })?;
     println!("10,000 connections in {:?}", begin.elapsed());
-    until("the heap is as it was", client::PATIENCE, || heap().is_ok_and(|now| now >= before)).map_err(|error| format!("{error}: {before} before, {:?}", client::telemetry()))?;
+    until("the heap is as it was", client::PATIENCE, || heap().is_ok_and(|now| now >= before))
+        .map_err(|error| format!("{error}: {before} before, {:?}", client::telemetry()))?;
     Ok(())
 }
 

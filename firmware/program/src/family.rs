@@ -32,7 +32,9 @@ impl fmt::Display for EndKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(status) => write!(f, "exit status {status}"),
-            Self::Signalled(Signal::SIGSYS) => f.write_str("killed for a system call of another architecture (32-bit)"),
+            Self::Signalled(Signal::SIGSYS) => {
+                f.write_str("killed for a system call of another architecture (32-bit)")
+            }
             Self::Signalled(signal) => write!(f, "killed by {}", signal.as_str()),
             Self::Unknown => f.write_str("end unknown"),
         }
@@ -54,7 +56,9 @@ pub struct End {
 fn parents() -> BTreeMap<i32, i32> {
     let mut parents = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' '));
         let gone = fields.clone().and_then(|mut fields| fields.next()).is_none_or(|state| state == "Z");
@@ -124,7 +128,9 @@ pub(crate) fn end_all() -> bool {
 pub(crate) fn reap_orphans(first: i32) {
     let own = std::process::id().cast_signed();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
         if process != first && rest.starts_with(&format!("Z {own} ")) {

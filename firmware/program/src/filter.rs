@@ -19,8 +19,8 @@ pub(crate) const DESCRIPTORS: Range<i32> = 512..765;
 const STANDARD: u32 = 3;
 
 /// The kernel's name for the architecture (linux/audit.h): the ELF machine, 64 bits, little-endian.
-const ARCHITECTURE: u32 = 0xc000_0000
-    | if cfg!(target_arch = "x86_64") { libc::EM_X86_64 as u32 } else { libc::EM_AARCH64 as u32 };
+const ARCHITECTURE: u32 =
+    0xc000_0000 | if cfg!(target_arch = "x86_64") { libc::EM_X86_64 as u32 } else { libc::EM_AARCH64 as u32 };
 
 /// Calls of x32 have this bit.
 const X32: u32 = 0x4000_0000;

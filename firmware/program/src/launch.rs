@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
+use crate::filter;
 use crate::notify::{self, Listener};
 use crate::output::{self, Output, Tell};
-use crate::filter;
 
 /// Why a program could not be started.
 #[derive(Debug, Error)]
@@ -126,7 +126,8 @@ fn find(name: &OsString) -> io::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Where Debian has its servers, which an ordinary user's PATH may not name.
     let servers = [PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
-    let runs = |file: &PathBuf| nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file();
+    let runs =
+        |file: &PathBuf| nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok() && file.is_file();
     let found = std::env::split_paths(&path).chain(servers).map(|folder| folder.join(given)).find(runs);
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such program in PATH"))
 }

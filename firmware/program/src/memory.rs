@@ -158,7 +158,8 @@ impl Parts {
     fn push(&mut self, base: u64, len: u64) -> Result<(), Errno> {
         let len = usize::try_from(len).map_err(|_| libc::EINVAL)?;
         // As the kernel has it: more than an ssize_t is no length.
-        self.total = self.total.checked_add(len).filter(|n| isize::try_from(*n).is_ok()).ok_or(libc::EINVAL)?;
+        self.total =
+            self.total.checked_add(len).filter(|n| isize::try_from(*n).is_ok()).ok_or(libc::EINVAL)?;
         self.remote.push(RemoteIoVec { base: place(base)?, len });
         Ok(())
     }

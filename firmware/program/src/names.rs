@@ -35,7 +35,8 @@ fn question_end(query: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x07example\x03com\0\0\x01\0\x01\0\0\x29\x10\0\0\0\0\0\0\0";
+    const QUERY: &[u8] =
+        b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x07example\x03com\0\0\x01\0\x01\0\0\x29\x10\0\0\0\0\0\0\0";
 
     #[test]
     fn a_query_is_answered_with_its_question_and_nothing_else() {

@@ -76,7 +76,10 @@ impl Listener {
     pub(crate) fn wake_synchronously(&self) {
         const SYNCHRONOUS: usize = 1;
         // The argument is the value itself.
-        let _ = self.ioctl(libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as c_ulong, ptr::without_provenance_mut::<u64>(SYNCHRONOUS));
+        let _ = self.ioctl(
+            libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as c_ulong,
+            ptr::without_provenance_mut::<u64>(SYNCHRONOUS),
+        );
     }
 
     /// The next call; `None` when it is gone again, as its caller was interrupted.

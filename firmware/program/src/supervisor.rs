@@ -124,7 +124,8 @@ impl Supervisor {
         tell: impl FnMut(&str) + Send + 'static,
     ) -> Result<Self, StartError> {
         let system = |what| move |error: nix::errno::Errno| StartError::System(what, error.into());
-        let rung = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).map_err(system("eventfd"))?;
+        let rung =
+            EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).map_err(system("eventfd"))?;
         let bell = Arc::new(Bell {
             rung,
             ringing: AtomicBool::new(false),
@@ -141,8 +142,9 @@ impl Supervisor {
         let of_workers = Arc::clone(&bell);
         let workers = Workers::new(stack.clone(), Arc::new(move || of_workers.ring()));
         let telemetry = telemetry.map(|(port, answer)| Telemetry::open(&stack, port, answer)).transpose();
-        let telemetry = telemetry
-            .map_err(|error: SocketError| StartError::System("telemetry", io::Error::other(error.to_string())))?;
+        let telemetry = telemetry.map_err(|error: SocketError| {
+            StartError::System("telemetry", io::Error::other(error.to_string()))
+        })?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(system("epoll"))?;
         let Launched { listener, process, exit, output } = launch(command, environment, Box::new(tell))?;
         let add = |fd: std::os::fd::BorrowedFd<'_>, token| {

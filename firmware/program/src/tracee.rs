@@ -61,7 +61,9 @@ fn signal_in(status: &str) -> bool {
 /// Whether every thread of the process is on its way out, or gone.
 pub(crate) fn is_exiting(process: i32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
-    threads.flatten().all(|thread| fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| exiting_in(&stat)))
+    threads
+        .flatten()
+        .all(|thread| fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| exiting_in(&stat)))
 }
 
 /// PF_EXITING (linux/sched.h), which the kernel sets before it closes the descriptors.
@@ -72,7 +74,10 @@ fn exiting_in(stat: &str) -> bool {
     let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
     let mut fields = rest.split(' ');
     let gone = fields.next().is_some_and(|state| matches!(state, "Z" | "X" | "x"));
-    gone || fields.nth(5).and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & EXITING != 0)
+    gone || fields
+        .nth(5)
+        .and_then(|flags| flags.parse::<u64>().ok())
+        .is_some_and(|flags| flags & EXITING != 0)
 }
 
 /// Gets at the program's own descriptors.

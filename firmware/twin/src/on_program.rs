@@ -35,8 +35,7 @@ pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
     let telemetry = (Service::Telemetry.port(), telemetry(&life, &stack));
     let say = |line: &str| eprintln!("{line}");
-    let mut program =
-        Supervisor::start(stack.clone(), &command, &environment(&life), Some(telemetry), say)?;
+    let mut program = Supervisor::start(stack.clone(), &command, &environment(&life), Some(telemetry), say)?;
     let waker = program.waker();
     let errands = life.start_threads(stack.clone(), move || waker.wake())?;
     let mut start = Start { since: Instant::now(), facts: Some(facts), last_listened: None };
@@ -115,7 +114,8 @@ impl Start {
         }
         let here = life.setup.address;
         let reached = |at: &SocketAddrV4| at.ip().is_unspecified() || *at.ip() == here;
-        let ports: Vec<u16> = program.listening().iter().filter(|at| reached(at)).map(|at| at.port()).collect();
+        let ports: Vec<u16> =
+            program.listening().iter().filter(|at| reached(at)).map(|at| at.port()).collect();
         let settled = self.last_listened.is_some_and(|at| at.elapsed() >= SETTLED);
         let port = if ports.contains(&Service::Http.port()) {
             Some(Service::Http.port())
@@ -177,7 +177,8 @@ fn ended(life: Life, start: &Start, program: &Supervisor, end: End) -> Result<()
                 .to_owned()
         } else {
             let lines = end.last_lines.join(" | ");
-            let said = if lines.is_empty() { "it wrote nothing".to_owned() } else { format!("it wrote: {lines}") };
+            let said =
+                if lines.is_empty() { "it wrote nothing".to_owned() } else { format!("it wrote: {lines}") };
             format!("the program ended before it listened on a TCP port: {}; {said}", end.kind)
         };
         return Err(ChildError::NeverServed(why));

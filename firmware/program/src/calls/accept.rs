@@ -96,7 +96,12 @@ impl Supervisor {
     }
 
     /// Keeps a connection for who accepts next.
-    fn keep(&mut self, id: SocketId, device: Arc<espstress_lwip::DeviceSocket>, peer: std::net::SocketAddrV4) {
+    fn keep(
+        &mut self,
+        id: SocketId,
+        device: Arc<espstress_lwip::DeviceSocket>,
+        peer: std::net::SocketAddrV4,
+    ) {
         if let Some(socket) = self.table.get(id) {
             socket.unclaimed = Some((device, peer));
             readiness::mirror(socket, true);

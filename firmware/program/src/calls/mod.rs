@@ -105,9 +105,11 @@ impl Supervisor {
     /// Carries out a call on a socket.
     pub(crate) fn perform(&mut self, id: SocketId, call: &Call, attempt: Try) -> Outcome {
         match call.number {
-            libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg => {
-                self.receive(id, call, attempt)
-            }
+            libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_recvmmsg => self.receive(id, call, attempt),
             libc::SYS_write
             | libc::SYS_writev
             | libc::SYS_sendto

@@ -1,7 +1,7 @@
 //! `socket`, and how a descriptor gets into the program.
 
-use std::os::fd::BorrowedFd;
 use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use espstress_lwip::{DeviceSocket, Kind};

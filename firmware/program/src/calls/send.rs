@@ -48,7 +48,9 @@ impl Source {
         let offset = self.offset.saturating_add(i64::try_from(sent).unwrap_or(i64::MAX));
         match self.offset_at {
             Some(at) => memory.write(at, &offset.to_ne_bytes()),
-            None => lseek(self.file.as_fd(), offset, Whence::SeekSet).map(drop).map_err(|errno| errno as Errno),
+            None => {
+                lseek(self.file.as_fd(), offset, Whence::SeekSet).map(drop).map_err(|errno| errno as Errno)
+            }
         }
     }
 }
