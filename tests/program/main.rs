@@ -13,6 +13,8 @@ mod ends;
 #[cfg(target_os = "linux")]
 mod runner;
 #[cfg(target_os = "linux")]
+mod runs;
+#[cfg(target_os = "linux")]
 mod styles;
 
 #[cfg(target_os = "linux")]

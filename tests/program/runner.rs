@@ -9,7 +9,7 @@ use espstress::target::network::PrivateNetwork;
 use espstress::target::twin::{Twin, TwinSpec};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{calls, ends, styles};
+use crate::{calls, ends, runs, styles};
 
 /// What a case comes to.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -46,6 +46,10 @@ pub(crate) fn main() -> ExitCode {
     let path = folder.path().to_owned();
     let mut trials: Vec<Trial> = inside().map(|&(name, _)| trial(name, &path, None)).collect();
     trials.push(trial(AS_NOBODY, &path, Some(NOBODY)));
+    for &(name, test) in runs::ALL {
+        let path = path.clone();
+        trials.push(Trial::test(name, move || test(&path)));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -154,7 +158,7 @@ fn judge(command: &mut Command) -> Result<(), Failed> {
 }
 
 /// Passes with a word why, or fails where twins are required.
-fn skip(why: &str) -> Result<(), Failed> {
+pub(crate) fn skip(why: &str) -> Result<(), Failed> {
     let required =
         std::env::var("ESPSTRESS_REQUIRE").is_ok_and(|list| list.split(',').any(|what| what == "twin"));
     if required {

@@ -236,6 +236,19 @@ static void crash(int s) {
   }
 }
 
+/* Crashes at a request of its own choice. */
+static void crash_after(int s, int requests) {
+  while (requests-- > 0) {
+    int c = accept(s, NULL, NULL);
+    char request[1000];
+    if (read(c, request, sizeof request) < 0 ||
+        write(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 57) < 0) perror("answer");
+    close(c);
+  }
+  printf("out of buffers\n");
+  abort();
+}
+
 int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : "";
   int s;
@@ -253,6 +266,7 @@ int main(int argc, char **argv) {
   if (!strcmp(name, "names")) names(s);
   if (!strcmp(name, "udp")) udp(s);
   if (!strcmp(name, "crash")) crash(s);
+  if (!strcmp(name, "crash-after")) crash_after(s, atoi(argv[2]));
   fprintf(stderr, "no such name: %s\n", name);
   return 2;
 }
