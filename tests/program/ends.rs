@@ -88,7 +88,7 @@ fn ended_by(word: &str, network: &PrivateNetwork) -> Result<(String, String), Bo
     let twin = twin(&["calls", "crash"], network)?;
     assert!(client::head("")?.starts_with("HTTP/1.1 200"));
     let mut stream = client::connect()?;
-    write!(stream, "GET /{word} HTTP/1.1\r\n\r\n")?;
+    stream.write_all(format!("GET /{word} HTTP/1.1\r\n\r\n").as_bytes())?;
     until("it serves again", PATIENCE, || twin.restarts() == 1 && client::head("").is_ok())?;
     let end = twin.program()?.end.ok_or("its end")?;
     let reason = client::telemetry()?["reset_reason"].as_str().unwrap_or_default().to_owned();
@@ -135,8 +135,10 @@ fn a_program_that_listens_nowhere_is_told(network: &PrivateNetwork) -> Outcome {
 fn what_a_program_has_is_gone_with_the_twin(network: &PrivateNetwork) -> Outcome {
     let twin = twin(&["echo", "prefork"], network)?;
     let program = program_of(&twin)?;
-    let workers = std::fs::read_to_string(format!("/proc/{program}/task/{program}/children"))?;
-    assert_eq!(workers.split_whitespace().count(), 3);
+    let workers =
+        || std::fs::read_to_string(format!("/proc/{program}/task/{program}/children")).unwrap_or_default();
+    until("there are three workers", PATIENCE, || workers().split_whitespace().count() == 3)?;
+    let workers = workers();
     drop(twin);
     for process in workers.split_whitespace().chain([program.as_str()]) {
         let gone = || !std::path::Path::new("/proc").join(process).exists();

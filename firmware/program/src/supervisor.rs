@@ -276,10 +276,12 @@ impl Supervisor {
     }
 
     fn answer_bell(&mut self) {
-        if !self.bell.ringing.swap(false, Ordering::AcqRel) {
+        if !self.bell.ringing.load(Ordering::Acquire) {
             return;
         }
+        // In this order: what rings between the two is seen below, and what rings later rings aloud.
         let _ = self.bell.rung.read();
+        self.bell.ringing.swap(false, Ordering::AcqRel);
         if self.bell.woken.swap(false, Ordering::AcqRel) {
             self.news.push_back(News::Woken);
         }
