@@ -193,6 +193,14 @@ impl Supervisor {
         self.table.iter().filter_map(|(_, socket)| socket.listening).collect()
     }
 
+    /// How many of the device's sockets it leaves free; one that it has just closed is free.
+    pub fn free_sockets(&mut self) -> u32 {
+        self.collect_hang_ups();
+        let sockets = self.stack.sockets();
+        let closing = u32::try_from(self.closing).unwrap_or(u32::MAX);
+        sockets.limit.saturating_sub(sockets.in_use.saturating_sub(closing))
+    }
+
     /// The last lines that it wrote.
     pub fn last_lines(&self) -> Vec<String> {
         self.output.lines()

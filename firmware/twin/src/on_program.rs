@@ -23,8 +23,8 @@ use crate::sockets::by_state;
 /// How long the program may take to listen when the twin is started.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// A program that does not listen on port 80 may still come to: so long after it last began to listen somewhere.
-const SETTLED: Duration = Duration::from_millis(300);
+/// A program that listens on one port may come to listen on others: so long after the last one it is taken to be up.
+const SETTLED: Duration = Duration::from_millis(150);
 
 /// Runs until the host program wants no more of it, or until the program's end, which is a restart.
 pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
@@ -41,7 +41,7 @@ pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
     let mut start = Start { since: Instant::now(), facts: Some(facts), last_listened: None };
     start.look_again(&program, PATIENCE);
     if life.setup.dial.is_some() {
-        start.ready(&life, &stack, &program, None);
+        start.ready(&life, &mut program, None);
     }
     loop {
         match program.next().map_err(|error| ChildError::System("seccomp notification", error))? {
@@ -63,9 +63,9 @@ pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
                         }
                     }
                 }
-                start.look(&life, &stack, &program)?;
+                start.look(&life, &mut program)?;
             }
-            News::Listening(_) => start.listens(&life, &stack, &program)?,
+            News::Listening(_) => start.listens(&life, &mut program)?,
             News::Ended(end) => return ended(life, &start, &program, end),
         }
     }
@@ -102,13 +102,13 @@ impl Start {
         let _ = std::thread::Builder::new().name("start".to_owned()).spawn(wait);
     }
 
-    fn listens(&mut self, life: &Life, stack: &Stack, program: &Supervisor) -> Result<(), ChildError> {
+    fn listens(&mut self, life: &Life, program: &mut Supervisor) -> Result<(), ChildError> {
         self.last_listened = Some(Instant::now());
         self.look_again(program, SETTLED);
-        self.look(life, stack, program)
+        self.look(life, program)
     }
 
-    fn look(&mut self, life: &Life, stack: &Stack, program: &Supervisor) -> Result<(), ChildError> {
+    fn look(&mut self, life: &Life, program: &mut Supervisor) -> Result<(), ChildError> {
         if self.facts.is_none() {
             return Ok(());
         }
@@ -122,18 +122,19 @@ impl Start {
         } else {
             let ours = |port: &u16| Service::TCP.iter().any(|service| service.port() == *port);
             let first = ports.iter().copied().find(|port| !ours(port)).or(ports.first().copied());
-            first.filter(|_| settled)
+            first
         };
-        if port.is_some() {
-            self.ready(life, stack, program, port);
-        } else if life.setup.boot.count == 1 && self.since.elapsed() >= PATIENCE {
+        if port.is_some() && settled {
+            self.ready(life, program, port);
+        } else if port.is_none() && life.setup.boot.count == 1 && self.since.elapsed() >= PATIENCE {
             return Err(ChildError::NeverServed(never_listened(program, here)));
         }
         Ok(())
     }
 
-    fn ready(&mut self, life: &Life, stack: &Stack, program: &Supervisor, port: Option<u16>) {
+    fn ready(&mut self, life: &Life, program: &mut Supervisor, port: Option<u16>) {
         let Some(facts) = self.facts.take() else { return };
+        let capacity = u16::try_from(program.free_sockets()).unwrap_or(u16::MAX);
         let listening: Vec<u16> = program.listening().iter().map(SocketAddrV4::port).collect();
         let mut ports: BTreeMap<String, u16> = Service::TCP
             .into_iter()
@@ -144,14 +145,9 @@ impl Start {
         if let Some(port) = port {
             ports.insert(Service::Http.name().to_owned(), port);
         }
-        let serves = Serves { ports, capacity: free_sockets(stack), persona: None, program_port: port };
+        let serves = Serves { ports, capacity, persona: None, program_port: port };
         life.report_serving(facts, serves);
     }
-}
-
-fn free_sockets(stack: &Stack) -> u16 {
-    let sockets = stack.sockets();
-    u16::try_from(sockets.limit.saturating_sub(sockets.in_use)).unwrap_or(u16::MAX)
 }
 
 fn never_listened(program: &Supervisor, here: Ipv4Addr) -> String {
