@@ -294,7 +294,7 @@ fn frozen_after_a_while_is_blocked() {
 
 #[test]
 fn rebooting_is_told_by_telemetry_in_any_workload() {
-    let restart = |s: u64| RestartEvidence { at_ns: s * S, reason: Some("SW".into()) };
+    let restart = |s: u64| RestartEvidence { at_ns: s * S, reason: Some("SW".into()), last_words: None };
     let cut = fails_beside(rw(5_000), &[(Failure::ReadReset, 20)]);
     let mut storm = fails_beside(head(5_000), &[(Failure::ReadReset, 9), (Failure::ConnectTimeout, 4)]);
     storm.failures.add(Failure::ConnectRefused, 3);

@@ -258,8 +258,17 @@ impl Dice {
         }
         Measured::Value(TelemetryEvidence {
             samples: self.n(),
-            restarts: self
-                .many(|d| RestartEvidence { at_ns: d.n(), reason: d.maybe(|_| "TASK_WDT".to_owned()) }),
+            restarts: self.many(|d| RestartEvidence {
+                at_ns: d.n(),
+                reason: d.maybe(|_| "TASK_WDT".to_owned()),
+                last_words: d.maybe(|_| "killed by SIGSEGV".to_owned()),
+            }),
+            program_memory: self.maybe(|d| MemoryEvidence {
+                first: d.n(),
+                middle: d.maybe(Self::n),
+                last: d.n(),
+                per_second: d.maybe(Self::slope),
+            }),
             heap: self.maybe(|d| HeapEvidence {
                 free_first: d.n(),
                 free_middle: d.maybe(Self::n),

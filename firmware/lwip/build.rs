@@ -50,7 +50,7 @@ const SOURCES: &[&str] = &[
 ];
 
 /// Our own part.
-const OWN: &[&str] = &["memp.c", "shim.c", "stack.c", "sys_arch.c"];
+const OWN: &[&str] = &["calls.c", "datagrams.c", "memp.c", "shim.c", "stack.c", "sys_arch.c"];
 
 /// One replacement in a copy of a source file.
 struct Edit {
@@ -77,6 +77,14 @@ const EDITS: &[Edit] = &[
         file: "api/sockets.c",
         old: "for (i = 0; i < NUM_SOCKETS; ++i) {",
         new: "for (i = 0; i < (int)esl_opt_max_sockets; ++i) {",
+    },
+    // Who serves a foreign program has to hear of its sockets without sleeping in lwIP's poll.
+    Edit {
+        file: "api/sockets.c",
+        old: "  if (sock->select_waiting && check_waiters) {\n    /* Save which events are active */",
+        new: "  if (evt != NETCONN_EVT_RCVMINUS && evt != NETCONN_EVT_SENDMINUS) {\n    \
+              extern void esl_socket_event(int fd);\n    esl_socket_event(s);\n  }\n  \
+              if (sock->select_waiting && check_waiters) {\n    /* Save which events are active */",
     },
     // Connections that never got a socket (the accept mailbox was full, or their listener was closed)
     // are deleted without having been marked: that is no reason to stop a device.

@@ -149,10 +149,29 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "SIZE")]
     pub heap: Option<Size>,
 
+    /// Run your own program as the twin, instead of our device program: its IPv4 sockets live on lwIP
+    #[arg(long, value_name = "CMD")]
+    pub program: Option<String>,
+
     /// TCP/IP stack of the twin: lwip (ESP-IDF, Arduino, MicroPython) or smoltcp (Rust firmware; needs a build
     /// with --features smoltcp) [default: lwip]
     #[arg(long, value_name = "lwip|smoltcp")]
     pub stack: Option<String>,
+}
+
+impl DeviceOptions {
+    /// The words of `--program`, quoted as in a shell; no shell is started.
+    ///
+    /// # Errors
+    /// Quotes that do not end, or no word at all.
+    pub fn program_words(&self) -> Result<Option<Vec<String>>, String> {
+        let Some(command) = &self.program else { return Ok(None) };
+        match shlex::split(command) {
+            Some(words) if !words.is_empty() => Ok(Some(words)),
+            Some(_) => Err("--program: no program is named, as in --program './my_server --port 80'".into()),
+            None => Err(format!("--program {command}: a quote does not end")),
+        }
+    }
 }
 
 /// What every run has.

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use espstress_engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use espstress_report::{
     Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
-    Report, Service, Target, TargetKind, Transport, Workload,
+    Program, Report, Service, Target, TargetKind, Transport, Workload,
 };
 use espstress_scenario::Scenario;
 use espstress_target::{Device, DeviceKind};
@@ -36,6 +36,8 @@ pub(super) fn report(
         super::telling::fill(&mut report, probes);
     }
     report.link_outages = outcome.link_outages.as_deref().map(link_outages);
+    #[cfg(target_os = "linux")]
+    program(&mut report, device);
     report.note_remarks();
     usage(&mut report);
     report
@@ -128,6 +130,20 @@ pub(super) fn log_start(
     }
 }
 
+/// What a program of the user's own has said and used.
+#[cfg(target_os = "linux")]
+fn program(report: &mut Report, device: &Device) {
+    let (Some(program), Some(twin)) = (&mut report.target.program, device.twin()) else { return };
+    match twin.program() {
+        Ok(seen) => {
+            program.end = seen.end;
+            program.last_lines = seen.last_lines;
+            program.unsupported = seen.unsupported;
+        }
+        Err(error) => report.remarks.push(format!("what the program said is not known: {error}")),
+    }
+}
+
 fn target(device: &Device) -> Target {
     let kind = match device.kind {
         DeviceKind::Address | DeviceKind::DialsIn => TargetKind::Device,
@@ -159,6 +175,7 @@ fn target(device: &Device) -> Target {
     target.options.clone_from(&device.options);
     target.options_without_effect.clone_from(&device.options_without_effect);
     target.persona.clone_from(&device.persona);
+    target.program = device.program.clone().map(Program::new);
     target.link = device.link.as_deref().map(link_name);
     target.capacity = device.capacity.map(u64::from);
     target.services = services;

@@ -65,6 +65,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
     })?;
     let phases = settings::workloads(&prepared.scenario, typed)?;
+    refuse_by_device(&prepared.scenario, &phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
     let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
@@ -83,6 +84,20 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         _ => Probing::On,
     };
     run.carry_out(phases, Box::new(EveryPhase), probing, |_, _| {})
+}
+
+/// A program of the user's own has no control service that could take the device off its network.
+fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let by_device = |phase: &PlannedPhase| {
+        phase.workload.settings().get("by").and_then(serde_json::Value::as_str) == Some("device")
+    };
+    if scenario.program.is_some() && phases.iter().any(by_device) {
+        return Err(Failed::usage(
+            "--program and --by device exclude each other: leaving the network is a command of the device program; \
+             --by link cuts the twin's link",
+        ));
+    }
+    Ok(())
 }
 
 /// A run of which all is known but the device.
@@ -110,7 +125,7 @@ impl<'a> Prepared<'a> {
         common: &'a Common,
         names: impl FnOnce(&Scenario) -> Result<Vec<String>, Failed>,
     ) -> Result<Self, Failed> {
-        overlay(&mut scenario, common);
+        overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
         for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
@@ -218,7 +233,7 @@ impl Ready<'_> {
 }
 
 /// The command line over the file.
-fn overlay(scenario: &mut Scenario, common: &Common) {
+fn overlay(scenario: &mut Scenario, common: &Common) -> Result<(), Failed> {
     // What was typed stands in no file.
     let take = |slot: &mut Option<String>, place: &mut Option<Place>, typed: &Option<String>| {
         if typed.is_some() {
@@ -230,11 +245,13 @@ fn overlay(scenario: &mut Scenario, common: &Common) {
     take(&mut scenario.link, &mut scenario.link_place, &common.device.link);
     take(&mut scenario.stack, &mut None, &common.device.stack);
     take(&mut scenario.local_ports, &mut None, &common.local_ports);
+    scenario.program = common.device.program_words().map_err(Failed::usage)?.or(scenario.program.take());
     scenario.seed = common.seed.or(scenario.seed);
     scenario.watch = common.watch.or(scenario.watch);
     if !common.thresholds.is_empty() {
         scenario.thresholds.clone_from(&common.thresholds);
     }
+    Ok(())
 }
 
 fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Option<Gates>, Failed> {
@@ -269,6 +286,8 @@ fn bring_up(
         link: scenario.link.clone(),
         heap: common.device.heap.map(|size| size.0),
         stack: scenario.stack.clone(),
+        program: scenario.program.clone(),
+        show_program: common.verbose,
         dial,
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },
@@ -432,6 +451,7 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
         "persona": scenario.persona,
         "link": scenario.link,
         "stack": scenario.stack,
+        "program": scenario.program,
         "seed": seed,
         "watch": scenario.watch,
         "local_ports": scenario.local_ports,

@@ -18,6 +18,8 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         link: args.device.link.clone(),
         heap: args.device.heap.map(|size| size.0),
         stack: args.device.stack.clone(),
+        program: args.device.program_words().map_err(Failed::usage)?,
+        show_program: true,
         dial,
         seed,
         public: PublicAddresses::Refused,
@@ -58,9 +60,12 @@ fn keep_up(device: &Device, seed: u64) -> Result<Exit, Failed> {
     let pid = std::process::id();
     let ip = device.endpoints.http.ip();
     let mut text = format!(
-        "twin at {ip}: {}, persona {}, link {}, seed {seed}\n",
+        "twin at {ip}: {}, {}, link {}, seed {seed}\n",
         device.stack.as_deref().unwrap_or("lwIP"),
-        device.persona.as_deref().unwrap_or("robust"),
+        match &device.program {
+            Some(program) => format!("program {}", program.join(" ")),
+            None => format!("persona {}", device.persona.as_deref().unwrap_or("robust")),
+        },
         device.link.as_deref().unwrap_or("clean"),
     );
     if let Some(capacity) = device.capacity {

@@ -122,6 +122,7 @@ pub(super) fn notes(groups: Groups<'_>) -> Vec<String> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     note("firmware", &|r| or_none(&r.target.firmware));
     note("stack", &|r| or_none(&r.target.stack));
+    note("program", &|r| r.target.program.as_ref().map_or("none".into(), |p| p.command.join(" ")));
     note("persona", &|r| or_none(&r.target.persona));
     note("link", &|r| or_none(&r.target.link));
     let options: BTreeSet<&String> = groups.all().flat_map(|r| r.target.options.keys()).collect();

@@ -494,6 +494,9 @@ pub struct TelemetryEvidence {
     pub restarts: Vec<RestartEvidence>,
     /// Heap free, bytes; `None` where the device does not tell.
     pub heap: Option<HeapEvidence>,
+    /// Memory of a program of the user's own, apart from the heap, which is then the stack's alone; `None` where the
+    /// device program is ours, or on a device.
+    pub program_memory: Option<MemoryEvidence>,
     /// Sockets in use, listeners included; `None` where the device does not tell.
     pub sockets: Option<SocketsEvidence>,
     /// Most control blocks in TIME_WAIT, and the first and last count; `None` where the stack does not tell.
@@ -517,6 +520,21 @@ pub struct RestartEvidence {
     pub at_ns: u64,
     /// Why, by ESP-IDF's name; `None` where the device does not tell.
     pub reason: Option<String>,
+    /// How its program ended, in its own words; `None` where nobody kept them.
+    pub last_words: Option<String>,
+}
+
+/// Memory of a program of the user's own, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MemoryEvidence {
+    /// At the first reading.
+    pub first: u64,
+    /// At the reading in the middle of the run; `None` where there are too few.
+    pub middle: Option<u64>,
+    /// At the last reading.
+    pub last: u64,
+    /// Change a second.
+    pub per_second: Option<Slope>,
 }
 
 /// What connections held at one reading of the heap: heap and counts of the same answer, never of two.

@@ -30,10 +30,10 @@ pub use espstress_event::{Check, Deeds, Examination, Mark};
 pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
     FullSize, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
-    OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
-    Quantiles, Quiet, Recovery, RestartEvidence, Silence, SilentEvidence, Slope, SocketsEvidence,
-    SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
-    WorkloadKind,
+    MemoryEvidence, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence,
+    ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Silence, SilentEvidence, Slope,
+    SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
+    WorkloadEvidence, WorkloadKind,
 };
 pub use finding::{Finding, FindingId, Severity};
 

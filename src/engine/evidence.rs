@@ -5,9 +5,9 @@ use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
     AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
     Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
-    OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
-    Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld,
-    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    MemoryEvidence, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence,
+    ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence,
+    SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{DeviceSample, Losses};
 use espstress_observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
@@ -333,9 +333,14 @@ fn telemetry(
         restarts: device
             .restarts
             .iter()
-            .map(|r| RestartEvidence { at_ns: r.noticed_ns, reason: r.reset_reason.clone() })
+            .map(|r| RestartEvidence {
+                at_ns: r.noticed_ns,
+                reason: r.reset_reason.clone(),
+                last_words: r.last_words.clone(),
+            })
             .collect(),
         heap: heap(device, outages),
+        program_memory: program_memory(device),
         sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
         wifi_disconnects: last.and_then(|t| t.wifi_disconnects).map(|_| device.disconnects.values().sum()),
@@ -374,6 +379,24 @@ fn heap(device: &DeviceSeries, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
         per_second: slope(free),
         per_request: slope(&device.heap_by_request),
         step,
+    })
+}
+
+/// Memory of a program of the user's own.
+fn program_memory(device: &DeviceSeries) -> Option<MemoryEvidence> {
+    let memory = device.readings.get(&Reading::ProgramMemory)?;
+    let of = |sample: &DeviceSample| sample.telemetry.program_memory_bytes;
+    let rows = device.rows();
+    let middle = (rows.len() >= 3).then(|| rows.get(rows.len() / 2)).flatten();
+    Some(MemoryEvidence {
+        first: of(device.first.as_ref()?)?,
+        middle: middle.and_then(of),
+        last: of(device.last.as_ref()?)?,
+        per_second: memory.estimate().map(|found| Slope {
+            mean: found.slope,
+            low: found.low,
+            high: found.high,
+        }),
     })
 }
 

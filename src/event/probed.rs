@@ -23,6 +23,8 @@ pub struct Restart {
     pub started_ns: u64,
     /// Why, by ESP-IDF's name.
     pub reset_reason: Option<String>,
+    /// How its program ended, in its own words, where somebody kept them.
+    pub last_words: Option<String>,
     /// The device's count of starts, this one included.
     pub boot_count: Option<u32>,
 }

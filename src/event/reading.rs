@@ -11,6 +11,8 @@ pub enum Reading {
     HeapMinFree,
     /// Largest block that could be had, bytes.
     HeapLargestBlock,
+    /// Memory of a program of the user's own, bytes.
+    ProgramMemory,
     /// Sockets in use.
     SocketsUsed,
     /// Signal strength, dBm.
@@ -29,10 +31,11 @@ pub enum Reading {
 
 impl Reading {
     /// Every reading.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::HeapFree,
         Self::HeapMinFree,
         Self::HeapLargestBlock,
+        Self::ProgramMemory,
         Self::SocketsUsed,
         Self::Rssi,
         Self::Disconnects,
@@ -49,6 +52,7 @@ impl Reading {
             Self::HeapFree => telemetry.heap_free_bytes.map(|n| n as f64),
             Self::HeapMinFree => telemetry.heap_min_free_bytes.map(|n| n as f64),
             Self::HeapLargestBlock => telemetry.heap_largest_block_bytes.map(|n| n as f64),
+            Self::ProgramMemory => telemetry.program_memory_bytes.map(|n| n as f64),
             Self::SocketsUsed => telemetry.sockets_used.map(f64::from),
             Self::Rssi => telemetry.wifi_rssi_dbm.map(f64::from),
             Self::Disconnects => telemetry.wifi_disconnects.map(|n| n as f64),

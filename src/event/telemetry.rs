@@ -22,6 +22,10 @@ pub struct Telemetry {
     pub boot_count: Option<u32>,
     /// Why it last started, by ESP-IDF's name without the `ESP_RST_` (POWERON, SW, PANIC, TASK_WDT, ...).
     pub reset_reason: Option<String>,
+    /// How its program ended before this start, in its own words, where somebody kept them.
+    pub last_words: Option<String>,
+    /// Memory of a program of the user's own, apart from the stack's heap, bytes.
+    pub program_memory_bytes: Option<u64>,
     /// Heap free now, bytes.
     pub heap_free_bytes: Option<u64>,
     /// Least heap that was ever free, bytes.
@@ -116,6 +120,8 @@ struct Wire {
     uptime_ms: Option<u64>,
     boot_count: Option<u32>,
     reset_reason: Option<String>,
+    last_words: Option<String>,
+    program: Option<WireProgram>,
     heap: Option<WireHeap>,
     wifi: Option<WireWifi>,
     sockets: Option<WireSockets>,
@@ -133,6 +139,12 @@ struct Wire {
 struct WireStack {
     name: Option<String>,
     version: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireProgram {
+    memory_bytes: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,6 +195,8 @@ impl Wire {
             uptime_ms: self.uptime_ms,
             boot_count: self.boot_count,
             reset_reason: self.reset_reason,
+            last_words: self.last_words,
+            program_memory_bytes: self.program.unwrap_or_default().memory_bytes,
             heap_free_bytes: heap.free_bytes,
             heap_min_free_bytes: heap.min_free_bytes,
             heap_largest_block_bytes: heap.largest_free_block_bytes,

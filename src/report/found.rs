@@ -62,8 +62,11 @@ fn leak_shows(report: &Report, telemetry: &TelemetrySummary) -> bool {
 
 /// What the findings are made from: nothing that packets or probes would have to confirm.
 fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -> Evidence<'static> {
-    let restart =
-        |r: &DeviceRestart| RestartEvidence { at_ns: nanos(r.at_s), reason: r.reset_reason.clone() };
+    let restart = |r: &DeviceRestart| RestartEvidence {
+        at_ns: nanos(r.at_s),
+        reason: r.reset_reason.clone(),
+        last_words: r.last_words.clone(),
+    };
     Evidence {
         duration_ns: nanos(report.duration_s),
         workloads: report.workloads.iter().filter_map(workload).collect(),
@@ -71,6 +74,8 @@ fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -
             samples: telemetry.samples,
             restarts: told.restarts().map(restart).collect(),
             heap: heap(telemetry),
+            // Only its summary is in a log; whether it goes on growing is not.
+            program_memory: None,
             sockets: counts(telemetry, Reading::SocketsUsed).map(|(first, most, last)| {
                 let limit = telemetry.sockets_limit.and_then(|n| u32::try_from(n).ok());
                 SocketsEvidence { first, most, last, limit }

@@ -39,7 +39,7 @@ pub use log_lines::{
     outages_left_out,
 };
 pub use model::{
-    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Report, Service, Target, TargetKind,
+    Capture, CaptureStatus, GateExit, Host, NotJudgedRow, Program, Report, Service, Target, TargetKind,
     ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};

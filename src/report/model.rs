@@ -217,6 +217,8 @@ pub struct Target {
     pub firmware: Option<String>,
     /// The habit that the device program was given; null where there is none to give.
     pub persona: Option<String>,
+    /// The user's own program that ran as the device; null where the device program is ours, or on a device.
+    pub program: Option<Program>,
     /// The link that was modelled, in words; null on a real link.
     pub link: Option<String>,
     /// Connections that the device states it can hold at once; null where it does not tell.
@@ -237,10 +239,33 @@ impl Target {
             options_without_effect: Vec::new(),
             firmware: None,
             persona: None,
+            program: None,
             link: None,
             capacity: None,
             services: Vec::new(),
         }
+    }
+}
+
+/// A program of the user's own as the device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How it last ended during the run, with its last line; null where it did not.
+    pub end: Option<String>,
+    /// The last lines that it wrote, to standard output and error.
+    pub last_lines: Vec<String>,
+    /// What it used that lwIP does not have, with how often: the call failed, as it does on a device.
+    pub unsupported: BTreeMap<String, u64>,
+}
+
+impl Program {
+    /// One of which only the command is known.
+    #[must_use]
+    pub fn new(command: Vec<String>) -> Self {
+        Self { command, ..Self::default() }
     }
 }
 

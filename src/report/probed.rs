@@ -106,6 +106,9 @@ pub struct DeviceRestart {
     pub(crate) at_s: f64,
     /// Why, by ESP-IDF's name without the prefix; null where the device does not tell.
     pub(crate) reset_reason: Option<String>,
+    /// How its program ended, in its own words; null where nobody kept them.
+    #[serde(default)]
+    pub(crate) last_words: Option<String>,
 }
 
 /// What the lines of a log tell together.
@@ -263,6 +266,7 @@ fn device_news(of: &DeviceProgress, known: Option<&DeviceSoFar>) -> ProbedDevice
         number,
         at_s: seconds(restart.noticed_ns),
         reset_reason: restart.reset_reason.clone(),
+        last_words: restart.last_words.clone(),
     });
     let is_new =
         |restart: &DeviceRestart| known.is_none_or(|known| !known.restarts.contains_key(&restart.number));

@@ -216,7 +216,7 @@ fn figures_that_cannot_be_are_left_out() {
         |l| l.telemetry.as_mut().unwrap().samples = u64::MAX,
         |l| l.telemetry.as_mut().unwrap().reboots = Some(u64::MAX),
         |l| {
-            let restart = DeviceRestart { number: 0, at_s: 1.0, reset_reason: None };
+            let restart = DeviceRestart { number: 0, at_s: 1.0, reset_reason: None, last_words: None };
             l.telemetry.as_mut().unwrap().restarts.push(restart);
         },
         |l| l.telemetry.as_mut().unwrap().summary.values_mut().for_each(|s| s.min = 1e200),

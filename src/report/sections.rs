@@ -71,6 +71,8 @@ pub enum Reading {
     HeapMinFreeBytes,
     /// Largest block that could be allocated, bytes.
     HeapLargestBlockBytes,
+    /// Memory of a program of the user's own, apart from the stack's heap, bytes.
+    ProgramMemoryBytes,
     /// Signal strength, dBm.
     WifiRssiDbm,
     /// Disconnections from the access point.
@@ -89,10 +91,11 @@ pub enum Reading {
 
 impl Reading {
     /// Every reading, in the order of reports.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::HeapFreeBytes,
         Self::HeapMinFreeBytes,
         Self::HeapLargestBlockBytes,
+        Self::ProgramMemoryBytes,
         Self::WifiRssiDbm,
         Self::WifiDisconnects,
         Self::SocketsUsed,
@@ -109,6 +112,7 @@ impl Reading {
             Self::HeapFreeBytes => "heap_free",
             Self::HeapMinFreeBytes => "heap_min_free",
             Self::HeapLargestBlockBytes => "heap_largest_block",
+            Self::ProgramMemoryBytes => "program_memory",
             Self::WifiRssiDbm => "wifi_rssi",
             Self::WifiDisconnects => "wifi_disconnects",
             Self::SocketsUsed => "sockets_used",
@@ -125,6 +129,7 @@ impl Reading {
             Self::HeapFreeBytes => "heap free",
             Self::HeapMinFreeBytes => "heap least",
             Self::HeapLargestBlockBytes => "heap block",
+            Self::ProgramMemoryBytes => "own memory",
             Self::WifiRssiDbm => "signal",
             Self::WifiDisconnects => "Wi-Fi left",
             Self::SocketsUsed => "sockets",
@@ -142,6 +147,7 @@ impl From<espstress_event::Reading> for Reading {
             espstress_event::Reading::HeapFree => Self::HeapFreeBytes,
             espstress_event::Reading::HeapMinFree => Self::HeapMinFreeBytes,
             espstress_event::Reading::HeapLargestBlock => Self::HeapLargestBlockBytes,
+            espstress_event::Reading::ProgramMemory => Self::ProgramMemoryBytes,
             espstress_event::Reading::SocketsUsed => Self::SocketsUsed,
             espstress_event::Reading::Rssi => Self::WifiRssiDbm,
             espstress_event::Reading::Disconnects => Self::WifiDisconnects,

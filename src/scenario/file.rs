@@ -102,6 +102,8 @@ pub struct Scenario {
     pub link: Option<String>,
     /// The TCP/IP stack of a twin.
     pub stack: Option<String>,
+    /// A program of the user's own as the twin, with its arguments.
+    pub program: Option<Vec<String>>,
     /// Of everything random.
     pub seed: Option<u64>,
     /// How long to listen after the last close.
@@ -129,6 +131,7 @@ struct File {
     persona: Option<Spanned<String>>,
     link: Option<Spanned<String>>,
     stack: Option<String>,
+    program: Option<Spanned<Vec<String>>>,
     seed: Option<u64>,
     watch: Option<Span>,
     local_ports: Option<String>,
@@ -184,6 +187,10 @@ impl Scenario {
             }
             phases.push(phase);
         }
+        if let Some(program) = read.program.as_ref().filter(|program| program.get_ref().is_empty()) {
+            let what = "`program` names no program: give it and its arguments, as [\"./my_server\", \"--port\", \"80\"]";
+            return Err(wrong(program.span().start, what.into()));
+        }
         let stands = |text: &Option<Spanned<String>>| text.as_ref().map(|text| place(text.span().start));
         let stem = Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(Self {
@@ -196,6 +203,7 @@ impl Scenario {
             persona: read.persona.map(Spanned::into_inner),
             link: read.link.map(Spanned::into_inner),
             stack: read.stack,
+            program: read.program.map(Spanned::into_inner),
             seed: read.seed,
             watch: read.watch,
             local_ports: read.local_ports,
@@ -214,6 +222,7 @@ impl Scenario {
             persona: None,
             link: None,
             stack: None,
+            program: None,
             seed: None,
             watch: None,
             local_ports: None,

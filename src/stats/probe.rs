@@ -223,6 +223,7 @@ impl DeviceSeries {
                     noticed_ns: sample.at_ns,
                     started_ns: sample.at_ns.saturating_sub(uptime_ns),
                     reset_reason: sample.telemetry.reset_reason.clone(),
+                    last_words: sample.telemetry.last_words.clone(),
                     boot_count: sample.telemetry.boot_count,
                 });
             }

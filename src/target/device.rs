@@ -65,6 +65,10 @@ pub struct DeviceSetup {
     pub heap: Option<u64>,
     /// The twin's stack; lwIP unless said otherwise.
     pub stack: Option<String>,
+    /// A program of the user's own instead of the device program, with its arguments.
+    pub program: Option<Vec<String>>,
+    /// Whether what that program writes is shown on standard error.
+    pub show_program: bool,
     /// The host that the device program dials, if any.
     pub dial: Option<DialOut>,
     /// Of everything random in the twin.
@@ -111,6 +115,14 @@ pub enum TargetError {
     OptionsOfLwip {
         /// The target as given.
         target: String,
+    },
+    /// A program of the user's own together with what only the device program has.
+    #[error("--program and {other} exclude each other: {why}")]
+    NotWithProgram {
+        /// The other option.
+        other: &'static str,
+        /// Why.
+        why: &'static str,
     },
     /// It could not be started.
     #[error("the sim could not be started: {0}")]
@@ -163,6 +175,7 @@ impl TargetError {
             Self::Persona(_)
                 | Self::NotForThis { .. }
                 | Self::Stack { .. }
+                | Self::NotWithProgram { .. }
                 | Self::OptionsOfLwip { .. }
                 | Self::Link(_)
                 | Self::Options { .. }
@@ -184,6 +197,8 @@ pub struct Device {
     pub capacity: Option<u32>,
     /// Persona in force, where it is known.
     pub persona: Option<String>,
+    /// The user's own program and its arguments, where it is one.
+    pub program: Option<Vec<String>>,
     /// The modelled link.
     pub link: Option<String>,
     /// The stack, where it is known.
@@ -235,8 +250,8 @@ impl Device {
         let twin = DeviceSetup { spec: Spec::Twin(TwinOptions::Current), ..setup.clone() };
         match Self::bring_up(&twin) {
             Ok(device) => Ok((device, None)),
-            // Somebody who names a stack means that stack, and not the host's.
-            Err(error) if error.leaves_sim() && setup.stack.is_none() => {
+            // Somebody who names a stack means that stack, and not the host's; a program of their own needs a twin.
+            Err(error) if error.leaves_sim() && setup.stack.is_none() && setup.program.is_none() => {
                 let sim = DeviceSetup { spec: Spec::Sim, ..setup.clone() };
                 Ok((Self::bring_up(&sim)?, Some(error.to_string())))
             }
@@ -248,6 +263,7 @@ impl Device {
     #[cfg(target_os = "linux")]
     fn start_twin(setup: &DeviceSetup, options: &TwinOptions) -> Result<Self, TargetError> {
         let stack = twin_stack(setup, options)?;
+        refuse_with_program(setup, stack)?;
         let options = match options {
             TwinOptions::Current => OptionSet::Current,
             TwinOptions::Std => OptionSet::Std,
@@ -272,6 +288,8 @@ impl Device {
             seed: setup.seed,
             token: Some(control_token(setup.seed)),
             dial: setup.dial.map(|dial| (dial.host.unwrap_or(HOST_ADDRESS), dial.port)),
+            program: setup.program.clone(),
+            show_output: setup.show_program,
             ..TwinSpec::default()
         };
         spec.check()?;
@@ -306,7 +324,8 @@ impl Device {
             kind: DeviceKind::Twin,
             spec: setup.spec.clone(),
             capacity: Some(ready.capacity.into()),
-            persona: Some(ready.persona.clone()),
+            persona: ready.persona.clone(),
+            program: setup.program.clone(),
             link: Some(ready.link.clone()),
             stack: Some(ready.stack.clone()),
             options,
@@ -315,7 +334,8 @@ impl Device {
                 .iter()
                 .map(|one| format!("{}={}", one.key, one.value))
                 .collect(),
-            control_token: Some(control_token(setup.seed)),
+            // A program of the user's own has no control service.
+            control_token: setup.program.is_none().then(|| control_token(setup.seed)),
             interface: Some(twin.interface().to_owned()),
             running: Running::Twin(Arc::new(twin)),
         }
@@ -359,6 +379,7 @@ impl Device {
             spec: setup.spec.clone(),
             capacity: None,
             persona: None,
+            program: None,
             link: None,
             stack: None,
             options: BTreeMap::new(),
@@ -390,6 +411,7 @@ impl Device {
             spec: setup.spec.clone(),
             capacity: Some(sim.capacity().into()),
             persona: Some(persona.to_string()),
+            program: None,
             link: None,
             stack: Some("the host's own TCP stack".into()),
             options: BTreeMap::new(),
@@ -419,12 +441,24 @@ fn refuse_twin_options(setup: &DeviceSetup) -> Result<(), TargetError> {
         ("--link", setup.link.is_some()),
         ("--heap", setup.heap.is_some()),
         ("--stack", setup.stack.is_some()),
+        ("--program", setup.program.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {
             Err(TargetError::NotForThis { option, kinds: "twin", target: setup.spec.to_string() })
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses what a program of the user's own has not.
+#[cfg(target_os = "linux")]
+fn refuse_with_program(setup: &DeviceSetup, stack: StackKind) -> Result<(), TargetError> {
+    let refused = |other, why| Err(TargetError::NotWithProgram { other, why });
+    match (&setup.program, &setup.persona, stack) {
+        (Some(_), Some(_), _) => refused("--persona", "a persona is a habit of the device program"),
+        (Some(_), _, StackKind::Smoltcp) => refused("--stack smoltcp", "a program's sockets live on lwIP"),
+        _ => Ok(()),
     }
 }
 

@@ -125,3 +125,41 @@ fn a_leak_is_seen_beside_silent_peers_where_the_device_counts_its_sockets() {
     assert_eq!(lost(true), [FindingId::HeapLeak]);
     assert_eq!(lost(false), [], "the connections that fell silent may hold it");
 }
+
+#[test]
+fn a_leak_says_whether_it_is_the_stacks_or_the_programs() {
+    let memory = |middle, last, low| MemoryEvidence {
+        first: 400_000,
+        middle: Some(middle),
+        last,
+        per_second: Some(Slope { mean: 20_000.0, low, high: 25_000.0 }),
+    };
+    let case = |memory| {
+        Case::clean(head(300)).telemetry(|t| {
+            t.requests = 300;
+            t.program_memory = Some(memory);
+        })
+    };
+    let grows = case(memory(700_000, 1_000_000, 15_000.0));
+    assert_eq!(grows.ids(), [FindingId::HeapLeak]);
+    let said = &grows.findings()[0];
+    assert_eq!(said.severity, Severity::Info, "a garbage collector may still come");
+    assert!(said.statement.starts_with("Your program's own memory grew"), "{}", said.statement);
+    assert_eq!(case(memory(990_000, 1_000_000, 15_000.0)).ids(), [], "it settles");
+    assert_eq!(case(memory(700_000, 1_000_000, -1.0)).ids(), [], "it is noise");
+    assert_eq!(case(memory(420_000, 450_000, 15_000.0)).ids(), [], "it is little");
+
+    let falls = Some(Slope { mean: -177.4, low: -210.0, high: -140.0 });
+    let heap = case(memory(400_000, 400_000, -1.0)).telemetry(|t| {
+        t.heap = t.heap.map(|h| HeapEvidence {
+            free_first: 96_000,
+            free_middle: Some(70_000),
+            free_last: 43_000,
+            free_min: 43_000,
+            per_request: falls,
+            ..h
+        });
+    });
+    let said = &heap.findings()[0];
+    assert!(said.statement.starts_with("The TCP/IP stack under your program loses"), "{}", said.statement);
+}

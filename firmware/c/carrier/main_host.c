@@ -63,7 +63,8 @@ static void host_hoard(void *context, uint32_t bytes)
 
 static const char USAGE[] =
     "usage: espstress-host [options]\n"
-    "  --port-base N     services on N, N+1, ... in the order http framed raw line telemetry (default :0, free ports)\n"
+    "  --port-base N     services on N, N+1, ... in the order http framed raw line telemetry (default :0, free ports;\n"
+    "                    device for the ports that a device has)\n"
     "  --address A       IPv4 address to listen on (127.0.0.1)\n"
     "  --persona P       for example robust or deaf:after=2KiB\n"
     "  --services LIST   comma-separated, of http framed raw line telemetry (all)\n"
@@ -121,6 +122,12 @@ static bool take(const char *option, char *value, espstress_carrier_setup *setup
     unsigned long n = 0;
     if (strcmp(option, "--port-base") == 0) {
         if (strcmp(value, ":0") == 0) {
+            return true;
+        }
+        if (strcmp(value, "device") == 0) {
+            for (uint8_t service = 0; service < ESPSTRESS_SERVICES; service++) {
+                setup->ports[service] = espstress_service_port(service);
+            }
             return true;
         }
         if (!number(value, 65535 - ESPSTRESS_SERVICES, &n) || n == 0) {

@@ -52,8 +52,9 @@ void esl_heap_free(void *mem);
 #define IP_REASSEMBLY                   0
 #define IP_FRAG                         1
 #define LWIP_NETIF_TX_SINGLE_PBUF       1
-#define LWIP_NETIF_LOOPBACK             0
-#define LWIP_HAVE_LOOPIF                0
+#define LWIP_NETIF_LOOPBACK             1
+#define LWIP_HAVE_LOOPIF                1
+#define LWIP_LOOPBACK_MAX_PBUFS         8
 #define LWIP_NETIF_API                  0
 #define CHECKSUM_CHECK_IP               0
 #define CHECKSUM_CHECK_UDP              0

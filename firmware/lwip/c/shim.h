@@ -76,9 +76,23 @@ int esl_peer_addr(int fd, uint32_t *ip, uint16_t *port);
 int esl_join_multicast(int fd, uint32_t group, uint32_t interface);
 int esl_poll(struct esl_pollfd *fds, size_t count, int timeout_ms);
 
+/* For programs written against another C library (calls.c): flags and options by that library's meaning. */
+int esl_recv_flags(int fd, uint8_t *buf, size_t len, int peek, uint32_t *ip, uint16_t *port);
+int esl_send_flags(int fd, const uint8_t *buf, size_t len, int dont_wait, int more);
+int esl_ready(int fd); /* bits: 1 readable, 2 writable, 4 failed */
+int esl_set_linux_option(int fd, int level, int name, const void *value, uint32_t len);
+int esl_get_linux_option(int fd, int level, int name, void *value, uint32_t *len);
+int esl_unread(int fd);
+
+/* UDP without a socket (datagrams.c): one port at most. */
+int esl_datagrams_open(uint16_t port);
+void esl_datagrams_close(void);
+int esl_datagrams_send(const uint8_t *buf, size_t len, uint32_t ip, uint16_t port);
+
 void *esl_poll_sem(void);
 void esl_poll_sem_signal(void *sem);
 void esl_poll_sem_clear(void);
+void esl_thread_is_no_task(void);
 void esl_rand_seed(uint64_t seed);
 
 /* Sizes of the structures above in their order, for a test that both sides agree. */
@@ -86,5 +100,7 @@ size_t esl_size_of(int which);
 
 /* Implemented in Rust. */
 void esl_output(const uint8_t *frame, size_t len);
+void esl_socket_event(int fd);
+void esl_datagram(const uint8_t *buf, size_t len, uint32_t ip, uint16_t port);
 
 #endif

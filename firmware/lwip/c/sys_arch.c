@@ -172,6 +172,15 @@ sys_sem_t *esl_thread_sem(void) {
   return &thread_sem;
 }
 
+/* A thread that no device has takes nothing of the device's heap. */
+void esl_thread_is_no_task(void) {
+  if (thread_sem == NULL) {
+    sem_setup(&spare_sem, 0);
+    thread_sem = &spare_sem;
+    pthread_setspecific(thread_sem_key, thread_sem);
+  }
+}
+
 /* For the waker of poll(): the semaphore of the calling thread, signalled from another one. */
 void *esl_poll_sem(void) {
   return *esl_thread_sem();

@@ -139,10 +139,45 @@ mod c {
         pub(crate) fn esl_local_addr(fd: c_int, ip: *mut u32, port: *mut u16) -> c_int;
         pub(crate) fn esl_peer_addr(fd: c_int, ip: *mut u32, port: *mut u16) -> c_int;
         pub(crate) safe fn esl_join_multicast(fd: c_int, group: u32, interface: u32) -> c_int;
+        pub(crate) fn esl_recv_flags(
+            fd: c_int,
+            buf: *mut u8,
+            len: usize,
+            peek: c_int,
+            ip: *mut u32,
+            port: *mut u16,
+        ) -> c_int;
+        pub(crate) fn esl_send_flags(
+            fd: c_int,
+            buf: *const u8,
+            len: usize,
+            dont_wait: c_int,
+            more: c_int,
+        ) -> c_int;
+        pub(crate) safe fn esl_ready(fd: c_int) -> c_int;
+        pub(crate) fn esl_set_linux_option(
+            fd: c_int,
+            level: c_int,
+            name: c_int,
+            value: *const u8,
+            len: u32,
+        ) -> c_int;
+        pub(crate) fn esl_get_linux_option(
+            fd: c_int,
+            level: c_int,
+            name: c_int,
+            value: *mut u8,
+            len: *mut u32,
+        ) -> c_int;
+        pub(crate) safe fn esl_unread(fd: c_int) -> c_int;
+        pub(crate) safe fn esl_datagrams_open(port: u16) -> c_int;
+        pub(crate) safe fn esl_datagrams_close();
+        pub(crate) fn esl_datagrams_send(buf: *const u8, len: usize, ip: u32, port: u16) -> c_int;
         pub(crate) fn esl_poll(fds: *mut PollFd, count: usize, timeout_ms: c_int) -> c_int;
         pub(crate) safe fn esl_poll_sem() -> *mut c_void;
         pub(crate) fn esl_poll_sem_signal(sem: *mut c_void);
         pub(crate) safe fn esl_poll_sem_clear();
+        pub(crate) safe fn esl_thread_is_no_task();
         #[cfg(test)]
         pub(crate) safe fn esl_size_of(which: c_int) -> usize;
     }
@@ -151,6 +186,9 @@ mod c {
 pub(crate) use c::{esl_abort as abort, esl_shutdown as shutdown, esl_take_error as take_error};
 pub(crate) use c::{esl_close as close, esl_listen as listen, esl_poll_sem_clear as clear_poll_semaphore};
 pub(crate) use c::{esl_socket_tcp as socket_tcp, esl_socket_udp as socket_udp};
+
+pub(crate) use c::{esl_datagrams_close as datagrams_close, esl_datagrams_open as datagrams_open};
+pub(crate) use c::{esl_ready as ready, esl_thread_is_no_task as thread_is_no_task, esl_unread as unread};
 
 /// An address as the C side has it: its four bytes in the order of the network.
 pub(crate) fn ip_number(ip: Ipv4Addr) -> u32 {
@@ -259,6 +297,50 @@ pub(crate) fn recv_from(fd: c_int, buf: &mut [u8], dont_wait: bool) -> (c_int, S
         )
     };
     (ret, socket_addr(ip, port))
+}
+
+/// Receives without waiting, by the flags of a foreign program.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn recv_flags(fd: c_int, buf: &mut [u8], peek: bool) -> (c_int, SocketAddrV4) {
+    let (mut ip, mut port) = (0, 0);
+    let len = capped(buf.len());
+    // SAFETY: pointer and length are those of a slice, both places are valid during the call.
+    let ret = unsafe {
+        c::esl_recv_flags(fd, buf.as_mut_ptr(), len, c_int::from(peek), &raw mut ip, &raw mut port)
+    };
+    (ret, socket_addr(ip, port))
+}
+
+/// Sends by the flags of a foreign program.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn send_flags(fd: c_int, buf: &[u8], dont_wait: bool, more: bool) -> c_int {
+    let len = capped(buf.len());
+    // SAFETY: pointer and length are those of a slice.
+    unsafe { c::esl_send_flags(fd, buf.as_ptr(), len, c_int::from(dont_wait), c_int::from(more)) }
+}
+
+/// Sets an option by Linux's numbers.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn set_linux_option(fd: c_int, level: c_int, name: c_int, value: &[u8]) -> c_int {
+    let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    // SAFETY: pointer and length are those of a slice, of which the C side copies what it has room for.
+    unsafe { c::esl_set_linux_option(fd, level, name, value.as_ptr(), len) }
+}
+
+/// Reads an option by Linux's numbers: the result, and how long the value is.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn get_linux_option(fd: c_int, level: c_int, name: c_int, value: &mut [u8]) -> (c_int, usize) {
+    let mut len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    // SAFETY: pointer and length are those of a slice; lwIP writes no more than the length it is given.
+    let ret = unsafe { c::esl_get_linux_option(fd, level, name, value.as_mut_ptr(), &raw mut len) };
+    (ret, (len as usize).min(value.len()))
+}
+
+/// Sends a datagram without a socket.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn datagrams_send(buf: &[u8], to: SocketAddrV4) -> c_int {
+    // SAFETY: pointer and length are those of a slice; the call waits until the tcpip thread has copied it.
+    unsafe { c::esl_datagrams_send(buf.as_ptr(), buf.len(), ip_number(*to.ip()), to.port()) }
 }
 
 /// Sends a datagram.

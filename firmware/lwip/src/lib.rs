@@ -9,6 +9,8 @@
 //! heap                 the device's heap: lwIP's memory and the program's own
 //! stack                start, Ethernet frames in and out, readings
 //! tcp, udp, poll       sockets, blocking or not, and waiting for several
+//! calls                the same for programs that bring their own C library's numbers
+//! datagrams            UDP without a socket
 //! ffi                  the C side; nothing outside of this crate sees it
 //! ```
 //!
@@ -32,6 +34,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod calls;
+mod datagrams;
 mod error;
 mod ffi;
 pub mod heap;
@@ -44,6 +48,8 @@ mod stats;
 mod tcp;
 mod udp;
 
+pub use calls::{DeviceSocket, Errno, Kind, Ready};
+pub use datagrams::Datagrams;
 pub use error::SocketError;
 pub use options::{OptionError, Options, PcbLimits, SocketOption};
 pub use poll::{Interest, Poll, PollEntry, Pollable, Readiness, Waker};

@@ -1,7 +1,7 @@
 //! A descriptor of lwIP's socket table that is closed once.
 
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::error::{SocketError, check};
@@ -19,6 +19,8 @@ pub(crate) fn open_count() -> u32 {
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: i32,
+    /// Closed, aborted or leaked already.
+    gone: AtomicBool,
 }
 
 impl Socket {
@@ -26,7 +28,7 @@ impl Socket {
     pub(crate) fn opened(ret: i32) -> Result<Self, SocketError> {
         check(ret)?;
         OPEN.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { fd: ret })
+        Ok(Self { fd: ret, gone: AtomicBool::new(false) })
     }
 
     pub(crate) fn fd(&self) -> i32 {
@@ -54,21 +56,23 @@ impl Socket {
 
     /// Closes, and says how that went.
     pub(crate) fn close(self) -> Result<(), SocketError> {
-        let ret = self.close_now(ffi::close);
-        std::mem::forget(self);
-        check(ret).map(drop)
+        self.close_once().map_or(Ok(()), |ret| check(ret).map(drop))
+    }
+
+    /// The same while others may be inside of a call on it; `None` if it is closed already.
+    pub(crate) fn close_once(&self) -> Option<i32> {
+        (!self.gone.swap(true, Ordering::Relaxed)).then(|| self.close_now(ffi::close))
     }
 
     /// Closes with a reset.
     pub(crate) fn abort(self) -> Result<(), SocketError> {
-        let ret = self.close_now(ffi::abort);
-        std::mem::forget(self);
-        check(ret).map(drop)
+        self.gone.store(true, Ordering::Relaxed);
+        check(self.close_now(ffi::abort)).map(drop)
     }
 
     /// Forgets the socket without closing it: its place in the table is gone for good.
     pub(crate) fn leak(self) {
-        std::mem::forget(self);
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     fn close_now(&self, how: extern "C" fn(i32) -> i32) -> i32 {
@@ -83,7 +87,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.close_now(ffi::close);
+        self.close_once();
     }
 }
 

@@ -159,7 +159,7 @@ impl Stack {
     /// waits.
     pub fn stats(&self) -> Stats {
         let heap = self.heap();
-        let sockets = Sockets { in_use: socket::open_count(), limit: self.options().max_sockets };
+        let sockets = self.sockets();
         let frames = Frames {
             received: RECEIVED.load(Ordering::Relaxed),
             dropped_no_memory: NO_MEMORY.load(Ordering::Relaxed),
@@ -168,6 +168,11 @@ impl Stack {
             sent: SENT.load(Ordering::Relaxed),
         };
         Stats::collect(heap, sockets, frames)
+    }
+
+    /// How many sockets are in use, without waiting for the tcpip thread.
+    pub fn sockets(&self) -> Sockets {
+        Sockets { in_use: socket::open_count(), limit: self.options().max_sockets }
     }
 
     /// Reads the heap alone, without waiting for the tcpip thread.

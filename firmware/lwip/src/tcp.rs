@@ -76,6 +76,16 @@ pub enum Shutdown {
     Both,
 }
 
+impl Shutdown {
+    pub(crate) const fn number(self) -> i32 {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+            Self::Both => 2,
+        }
+    }
+}
+
 /// A TCP connection. Dropping it closes it as [`TcpStream::close`] does.
 #[derive(Debug)]
 pub struct TcpStream {
@@ -158,12 +168,7 @@ impl TcpStream {
     /// # Errors
     /// [`SocketError::NotConnected`] after the connection's end.
     pub fn shutdown(&self, how: Shutdown) -> Result<(), SocketError> {
-        let how = match how {
-            Shutdown::Read => 0,
-            Shutdown::Write => 1,
-            Shutdown::Both => 2,
-        };
-        check(ffi::shutdown(self.socket.fd(), how)).map(drop)
+        check(ffi::shutdown(self.socket.fd(), how.number())).map(drop)
     }
 
     /// Closes as lwIP does: with a FIN, or with a RST if received data was not read.

@@ -22,11 +22,11 @@ use crate::control::Reporter;
 use crate::error::ChildError;
 use crate::life::Life;
 use crate::link::{Link, LinkSpec};
-use crate::on_lwip;
 #[cfg(feature = "smoltcp")]
 use crate::on_smoltcp;
 use crate::protocol::Report;
 use crate::setup::{SETUP_VARIABLE, Setup, StackKind};
+use crate::{on_lwip, on_program};
 
 /// Status of a twin that could not run.
 const CANNOT_RUN: u8 = 3;
@@ -81,6 +81,9 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
     let device = device_config(&setup)?;
     let air = Arc::new(air(&setup, wire, reporter)?);
     let life = Life { setup, device, air, control, reporter: Arc::clone(reporter) };
+    if let Some(command) = life.setup.program.clone() {
+        return on_program::live(life, &command);
+    }
     match life.setup.stack {
         StackKind::Lwip => on_lwip::live(life),
         #[cfg(feature = "smoltcp")]

@@ -42,6 +42,8 @@ impl Reporter {
 pub(crate) enum Errand {
     /// Take over a persona; answer with this id.
     Persona(Persona, u64),
+    /// Say what a foreign program has said and used; answer with this id.
+    Program(u64),
     /// End.
     Stop,
     /// End, because the frames' carrier is gone.
@@ -93,6 +95,11 @@ pub(crate) fn serve(
                 }
                 Err(error) => Outcome::Refused(error.to_string()),
             },
+            Ask::Program => {
+                let _ = errands.send(Errand::Program(request.id));
+                wake();
+                continue;
+            }
             Ask::Frames => Outcome::Frames(Box::new(air.frames())),
             Ask::Exit => break,
         };

@@ -35,6 +35,10 @@ pub(crate) enum ChildError {
     Bind(Service, espstress_lwip::SocketError),
     #[error("the frames' carrier is gone: {0}")]
     Wire(io::Error),
+    #[error(transparent)]
+    Program(#[from] espstress_program::StartError),
+    #[error("{0}")]
+    NeverServed(String),
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
 }

@@ -8,6 +8,7 @@
 //! life        what a life has on either stack: its setup, its threads, its restart
 //! on_lwip     a life on lwIP
 //! sockets     lwIP's sockets under the device program's loop
+//! on_program  a life on lwIP of a program that somebody else wrote
 //! on_smoltcp  a life on smoltcp  (feature `smoltcp`, like the next two)
 //! bell        wakes that life from another thread
 //! radio       frames between the link and smoltcp
@@ -40,6 +41,8 @@ mod error;
 mod life;
 #[cfg(target_os = "linux")]
 mod on_lwip;
+#[cfg(target_os = "linux")]
+mod on_program;
 #[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod on_smoltcp;
 #[cfg(all(target_os = "linux", feature = "smoltcp"))]

@@ -9,13 +9,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use espstress_device::config::Boot;
+use espstress_device::telemetry::ResetReason;
 use espstress_device::{Config, Persona, Program};
 
 use crate::air::{Air, Station};
 use crate::clock;
 use crate::control::{self, Errand, Reporter};
 use crate::error::ChildError;
-use crate::protocol::{NoEffect, Outcome, Ready, Report};
+use crate::protocol::{NoEffect, Outcome, ProgramSeen, Ready, Report};
 use crate::setup::{BootState, SETUP_VARIABLE, Setup};
 
 /// One start of a twin.
@@ -41,6 +43,18 @@ pub(crate) struct StackFacts {
     pub(crate) no_effect: Vec<NoEffect>,
     /// The ESP-IDF version that the option set names.
     pub(crate) idf_version: Option<String>,
+}
+
+/// What it serves.
+pub(crate) struct Serves {
+    /// Ports by service.
+    pub(crate) ports: BTreeMap<String, u16>,
+    /// Connections it holds at once.
+    pub(crate) capacity: u16,
+    /// The persona in force, where there is one.
+    pub(crate) persona: Option<String>,
+    /// The port of a foreign program.
+    pub(crate) program_port: Option<u16>,
 }
 
 /// Whether the life goes on after an errand.
@@ -75,18 +89,26 @@ impl Life {
         Ok(errands)
     }
 
-    /// Says that it serves.
+    /// Says that the device program serves.
     pub(crate) fn report_ready(&self, stack: StackFacts) {
-        let Self { setup, device, .. } = self;
+        let services = self.device.services.iter();
+        let serves = Serves {
+            ports: services.map(|service| (service.name().to_owned(), service.port())).collect(),
+            capacity: self.device.capacity(),
+            persona: Some(self.setup.persona.clone()),
+            program_port: None,
+        };
+        self.report_serving(stack, serves);
+    }
+
+    /// Says what it serves.
+    pub(crate) fn report_serving(&self, stack: StackFacts, serves: Serves) {
+        let Self { setup, .. } = self;
         let ready = Ready {
             since: clock::moment(clock::now_ns()),
             address: setup.address,
-            ports: device
-                .services
-                .iter()
-                .map(|service| (service.name().to_owned(), service.port()))
-                .collect(),
-            capacity: device.capacity(),
+            ports: serves.ports,
+            capacity: serves.capacity,
             sockets: stack.sockets,
             backlog: stack.backlog,
             heap_bytes: setup.heap_bytes,
@@ -94,7 +116,8 @@ impl Life {
             options: stack.options,
             no_effect: stack.no_effect,
             idf_version: stack.idf_version,
-            persona: setup.persona.clone(),
+            persona: serves.persona,
+            program_port: serves.program_port,
             link: setup.link.clone(),
             boot_count: setup.boot.count,
             reset_reason: setup.boot.reason.clone(),
@@ -112,12 +135,37 @@ impl Life {
                 self.reporter.answer(id, Outcome::Done);
                 Ok(After::GoOn)
             }
+            Errand::Program(id) => {
+                self.reporter.answer(id, Outcome::Refused("this twin runs the device program".to_owned()));
+                Ok(After::GoOn)
+            }
         }
+    }
+
+    /// The same after a foreign program's end.
+    pub(crate) fn restart_program(
+        mut self,
+        reason: ResetReason,
+        words: String,
+        seen: ProgramSeen,
+    ) -> Result<Infallible, ChildError> {
+        self.setup.boot.last_words = Some(words);
+        let boot = Boot { count: self.setup.boot.count.saturating_add(1), reason };
+        let next = Config { boot, ..self.device.clone() };
+        self.start_again(&next, Some(Box::new(seen)))
     }
 
     /// Starts this program again in this process: every connection is gone without goodbye, the heap is as new, and
     /// the TAP device and the control channel stay.
-    pub(crate) fn restart(mut self, next: &Config) -> Result<Infallible, ChildError> {
+    pub(crate) fn restart(self, next: &Config) -> Result<Infallible, ChildError> {
+        self.start_again(next, None)
+    }
+
+    fn start_again(
+        mut self,
+        next: &Config,
+        program: Option<Box<ProgramSeen>>,
+    ) -> Result<Infallible, ChildError> {
         let (spec, origin) = self.air.spec();
         self.setup.link = spec.to_string();
         // The one it was started with stays as it was written; another one is written with all its parameters.
@@ -128,11 +176,13 @@ impl Life {
             count: next.boot.count,
             reason: next.boot.reason.name().to_owned(),
             link_origin_ns: Some(origin),
+            last_words: self.setup.boot.last_words.take(),
         };
         self.reporter.report(&Report::Restarting {
             at: clock::moment(clock::now_ns()),
             reason: self.setup.boot.reason.clone(),
             boot_count: self.setup.boot.count,
+            program,
         });
         let fail = |error| ChildError::System("restart", error);
         let setup = serde_json::to_string(&self.setup).map_err(|error| fail(error.into()))?;

@@ -51,7 +51,7 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     }
 }
 
-fn start_stack(setup: &Setup, parsed: &Parsed, air: &Arc<Air>) -> Result<Stack, ChildError> {
+pub(crate) fn start_stack(setup: &Setup, parsed: &Parsed, air: &Arc<Air>) -> Result<Stack, ChildError> {
     let ones = u32::MAX.checked_shl(32_u32.saturating_sub(setup.prefix.into())).unwrap_or(0);
     let config = StackConfig {
         options: parsed.options.clone(),
@@ -78,7 +78,7 @@ fn lend(options: Vec<(String, String)>) -> &'static [(&'static str, &'static str
     options.into_iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak()
 }
 
-fn facts(parsed: &Parsed, backlog: u8, version: &str) -> StackFacts {
+pub(crate) fn facts(parsed: &Parsed, backlog: u8, version: &str) -> StackFacts {
     StackFacts {
         name: format!("lwIP {version}"),
         sockets: u16::try_from(parsed.options.max_sockets).unwrap_or(u16::MAX),

@@ -32,6 +32,8 @@ pub enum Ask {
     Persona(String),
     /// What became of the frames.
     Frames,
+    /// What a foreign program has said and used.
+    Program,
     /// End.
     Exit,
 }
@@ -69,6 +71,8 @@ pub enum Report {
         reason: String,
         /// The number of the start to come.
         boot_count: u32,
+        /// What a foreign program had said and used until its end.
+        program: Option<Box<ProgramSeen>>,
     },
     /// It cannot run.
     Failed {
@@ -85,8 +89,21 @@ pub enum Outcome {
     Done,
     /// What became of the frames.
     Frames(Box<Frames>),
+    /// What a foreign program has said and used.
+    Program(Box<ProgramSeen>),
     /// Refused, and why.
     Refused(String),
+}
+
+/// What is known of a foreign program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramSeen {
+    /// How it ended, in words; absent while it runs.
+    pub end: Option<String>,
+    /// The last lines that it wrote.
+    pub last_lines: Vec<String>,
+    /// What it used that the stack has not, and how often.
+    pub unsupported: BTreeMap<String, u64>,
 }
 
 /// A moment on both clocks.
@@ -137,8 +154,10 @@ pub struct Ready {
     pub no_effect: Vec<NoEffect>,
     /// The ESP-IDF version that the option set names.
     pub idf_version: Option<String>,
-    /// The persona in force.
-    pub persona: String,
+    /// The persona in force; a foreign program has none.
+    pub persona: Option<String>,
+    /// The port that a foreign program serves HTTP on, or whatever it speaks.
+    pub program_port: Option<u16>,
     /// The link in force.
     pub link: String,
     /// Starts since power-on.

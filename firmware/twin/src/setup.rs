@@ -50,6 +50,9 @@ pub struct Setup {
     pub number: u8,
     /// The host that it dials, if any.
     pub dial: Option<(String, u16)>,
+    /// A foreign program and its arguments, instead of the device program.
+    #[serde(default)]
+    pub program: Option<Vec<String>>,
     /// How long a restart takes, milliseconds.
     pub boot_ms: u64,
     /// How it comes to start.
@@ -75,6 +78,7 @@ impl Default for Setup {
             name: "twin".to_owned(),
             number: 1,
             dial: None,
+            program: None,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),
         }
@@ -90,11 +94,14 @@ pub struct BootState {
     pub reason: String,
     /// Start of the link on the monotonic clock, nanoseconds; absent on the first start.
     pub link_origin_ns: Option<u64>,
+    /// How a foreign program ended before this start, and its last line.
+    #[serde(default)]
+    pub last_words: Option<String>,
 }
 
 impl Default for BootState {
     fn default() -> Self {
-        Self { count: 1, reason: "POWERON".to_owned(), link_origin_ns: None }
+        Self { count: 1, reason: "POWERON".to_owned(), link_origin_ns: None, last_words: None }
     }
 }
 

@@ -322,7 +322,7 @@ fn name(error: SocketError) -> ErrorKind {
 }
 
 /// lwIP's control blocks by what telemetry tells apart.
-fn by_state(states: &TcpStates) -> TcpUse {
+pub(crate) fn by_state(states: &TcpStates) -> TcpUse {
     let sum = |of: &[TcpState]| {
         let n: u32 = of.iter().map(|state| states.count(*state)).sum();
         u16::try_from(n).unwrap_or(u16::MAX)

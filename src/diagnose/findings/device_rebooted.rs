@@ -46,8 +46,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
         .iter()
         .take(5)
         .map(|r| {
+            let words = r.last_words.as_ref().map_or_else(String::new, |words| format!(": {words}"));
             format!(
-                "restart at {}, reset reason {}",
+                "restart at {}, reset reason {}{words}",
                 time(r.at_ns),
                 r.reason.as_deref().unwrap_or("not told")
             )
@@ -57,7 +58,13 @@ fn finding(e: &Evidence<'_>) -> Finding {
         evidence.push(format!("{} more restarts", t.restarts.len() - 5));
     }
     let has = |word: &str| reasons.keys().any(|r| r.contains(word));
-    let (cause, change) = if has("WDT") {
+    let (cause, change) = if t.program_memory.is_some() {
+        (
+            "the program ended, which is a restart of the device",
+            "look at its last words above and at its output (-v); run it under a debugger, or with \
+             -fsanitize=address, against the same workload",
+        )
+    } else if has("WDT") {
         (
             "a task held the CPU longer than the watchdog allows",
             "call vTaskDelay(1) in long loops, and don't block in the tcpip or event task; raising \

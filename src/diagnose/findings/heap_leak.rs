@@ -14,7 +14,8 @@
 
 use super::super::facts;
 use super::super::{
-    ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, InUse, Severity, Slope, WorkloadKind,
+    ClosePolicy, Evidence, Finding, FindingId, HeapEvidence, InUse, MemoryEvidence, Severity, Slope,
+    WorkloadKind,
 };
 use super::FindingEntry;
 use super::text::{bytes, rate, things, time};
@@ -89,6 +90,48 @@ fn may_be_time_wait(e: &Evidence<'_>, per_request: Option<Slope>) -> bool {
 
 /// `holds` is whether connections are known to be held, each with its memory.
 pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
+    find_on_heap(e, holds).or_else(|| find_in_program(e))
+}
+
+/// Growth of a program of the user's own. Its allocator and garbage collector are not the device's, so this is
+/// information: what grows with requests on a host grows on a device as well, unless something collects it.
+fn find_in_program(e: &Evidence<'_>) -> Option<Finding> {
+    /// Least growth, bytes: less is the allocator's own business.
+    const GROWN: u64 = 128 * 1024;
+    let telemetry = facts::telemetry(e)?;
+    let memory: &MemoryEvidence = telemetry.program_memory.as_ref()?;
+    let slope = memory.per_second.filter(|s| s.mean.is_finite() && s.low > 0.0)?;
+    let grown = memory.last.saturating_sub(memory.first);
+    let goes_on =
+        memory.middle.is_some_and(|middle| memory.last.saturating_sub(middle).saturating_mul(4) >= grown);
+    if !telemetry.restarts.is_empty() || telemetry.requests < REQUESTS || grown < GROWN || !goes_on {
+        return None;
+    }
+    let mut evidence = vec![format!(
+        "the program's own memory: {} at the start, {} at the end, over {}",
+        bytes(memory.first),
+        bytes(memory.last),
+        things(telemetry.requests, "request")
+    )];
+    if let (Some(mean), Some(least), Some(most)) = (rate(slope.mean), rate(slope.low), rate(slope.high)) {
+        evidence.push(format!("{mean} more per second, with 95 % confidence between {least} and {most}"));
+    }
+    Some(Finding {
+        id: FindingId::HeapLeak,
+        severity: Severity::Info,
+        statement: format!(
+            "Your program's own memory grew by {} and still grows at the end; the heap of the TCP/IP stack does not.",
+            bytes(grown)
+        ),
+        evidence,
+        cause:
+            "the program allocates memory for requests and keeps it, or its garbage collector has not run yet"
+                .into(),
+        change: "run it longer; if it keeps growing, use valgrind or -fsanitize=leak".into(),
+    })
+}
+
+fn find_on_heap(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
     let telemetry = facts::telemetry(e)?;
     let heap = telemetry.heap.as_ref()?;
     let step = facts::memory::heap_step(e);
@@ -154,7 +197,12 @@ pub(super) fn find(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
         id: FindingId::HeapLeak,
         severity: Severity::Error,
         statement: format!(
-            "The device loses {each}: {} did not come back.",
+            "{} loses {each}: {} did not come back.",
+            if telemetry.program_memory.is_some() {
+                "The TCP/IP stack under your program"
+            } else {
+                "The device"
+            },
             bytes(missing.max(by_slope.min(whole)))
         ),
         evidence,

@@ -33,6 +33,7 @@ pub(super) fn render(r: &Report) -> String {
     about.extend(r.target.firmware.iter().cloned());
     about.extend(r.target.stack.iter().cloned());
     about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
+    about.extend(r.target.program.iter().map(|p| format!("program {}", p.command.join(" "))));
     about.extend(r.target.link.iter().map(|l| format!("link {l}")));
     let _ = writeln!(out, "<p class=\"quiet\">{}</p>", escape(&about.join(", ")));
     if r.interrupted {

@@ -297,9 +297,10 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
     };
     for (reading, s) in &t.summary {
         let unit = match reading {
-            Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => {
-                Unit::Bytes
-            }
+            Reading::HeapFreeBytes
+            | Reading::HeapMinFreeBytes
+            | Reading::HeapLargestBlockBytes
+            | Reading::ProgramMemoryBytes => Unit::Bytes,
             Reading::WifiRssiDbm => Unit::Dbm,
             _ => Unit::Count,
         };

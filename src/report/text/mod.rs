@@ -4,6 +4,7 @@
 mod broke;
 mod examination;
 mod measured;
+mod program;
 mod raw;
 
 use std::fmt::Write as _;
@@ -27,6 +28,7 @@ pub fn page(report: &Report, style: &Style) -> String {
         gates(&mut out, report, style);
         broke::section(&mut out, report, style);
     }
+    program::section(&mut out, report, style);
     for workload in &report.workloads {
         measured::workload(&mut out, workload, style);
     }
@@ -61,6 +63,7 @@ fn head(out: &mut String, r: &Report, style: Style) {
     about.extend(r.target.firmware.iter().cloned());
     about.extend(r.target.stack.iter().cloned());
     about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
+    about.extend(r.target.program.iter().map(|p| format!("program {}", p.command.join(" "))));
     about.extend(r.target.link.iter().map(|l| format!("link {l}")));
     about.extend(r.target.capacity.map(|c| format!("room for {} connections", count(c))));
     let mut line = String::new();

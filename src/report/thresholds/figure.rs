@@ -234,9 +234,10 @@ pub(super) fn section_entries() -> Vec<Entry> {
     all.push(entry("telemetry.reboots", Figure::TelemetryReboots, Count));
     for reading in Reading::ALL {
         let (level, slope) = match reading {
-            Reading::HeapFreeBytes | Reading::HeapMinFreeBytes | Reading::HeapLargestBlockBytes => {
-                (Bytes, BytesPerHour)
-            }
+            Reading::HeapFreeBytes
+            | Reading::HeapMinFreeBytes
+            | Reading::HeapLargestBlockBytes
+            | Reading::ProgramMemoryBytes => (Bytes, BytesPerHour),
             Reading::WifiRssiDbm => (Dbm, PerHour),
             Reading::WifiDisconnects
             | Reading::SocketsUsed

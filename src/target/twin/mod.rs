@@ -26,7 +26,7 @@ use espstress_twin::setup::{SETUP_VARIABLE, TWIN_ARGUMENT};
 
 pub use error::{TwinEnd, TwinError};
 pub use espstress_twin::link;
-pub use espstress_twin::protocol::{Moment, NoEffect};
+pub use espstress_twin::protocol::{Moment, NoEffect, ProgramSeen};
 pub use espstress_twin::setup::{OptionSet, StackKind};
 pub use outages::{OutageLog, OutageRecord};
 pub use spec::TwinSpec;
@@ -38,6 +38,9 @@ use supervise::Supervisor;
 
 /// How long a twin may take to serve; a few milliseconds are usual.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one may take whose program somebody else wrote; the twin itself gives up before, with the reason.
+const PROGRAM_PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long a twin may take to end when asked, before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -73,8 +76,9 @@ impl Twin {
             .process_group(0)
             .spawn()
             .map_err(TwinError::Spawn)?;
-        let supervisor = Supervisor::watch(child, reports).map_err(TwinError::Spawn)?;
-        let ready = match supervisor.wait_ready(START_PATIENCE) {
+        let supervisor = Supervisor::watch(child, reports, spec.show_output).map_err(TwinError::Spawn)?;
+        let patience = if spec.program.is_some() { PROGRAM_PATIENCE } else { START_PATIENCE };
+        let ready = match supervisor.wait_ready(patience) {
             Ok(ready) => ready,
             Err(error) => {
                 supervisor.end(Duration::ZERO);
@@ -176,6 +180,17 @@ impl Twin {
     pub fn frames(&self) -> Result<Frames, TwinError> {
         match self.channel.ask(Ask::Frames)? {
             Outcome::Frames(frames) => Ok(*frames),
+            other => Err(TwinError::Refused(format!("{other:?}"))),
+        }
+    }
+
+    /// What is known of a foreign program: how it ended, its last lines, and what it used that the stack has not.
+    ///
+    /// # Errors
+    /// It runs the device program, or has ended or does not answer.
+    pub fn program(&self) -> Result<ProgramSeen, TwinError> {
+        match self.channel.ask(Ask::Program)? {
+            Outcome::Program(now) => Ok(self.supervisor.program_with(*now)),
             other => Err(TwinError::Refused(format!("{other:?}"))),
         }
     }

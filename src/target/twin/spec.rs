@@ -34,6 +34,10 @@ pub struct TwinSpec {
     pub token: Option<String>,
     /// The host that it dials, if any.
     pub dial: Option<(Ipv4Addr, u16)>,
+    /// A foreign program and its arguments, instead of the device program.
+    pub program: Option<Vec<String>>,
+    /// Whether what the program writes is shown on standard error.
+    pub show_output: bool,
     /// How long a restart takes.
     pub boot_time: Duration,
     /// What is to carry its frames; by itself the best there is.
@@ -55,6 +59,8 @@ impl Default for TwinSpec {
             services: Services::ALL,
             token: None,
             dial: None,
+            program: None,
+            show_output: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
             carrier: None,
         }
@@ -93,6 +99,7 @@ impl TwinSpec {
             name: "twin".to_owned(),
             number: self.index.saturating_add(1),
             dial: self.dial.map(|(address, port)| (address.to_string(), port)),
+            program: self.program.clone(),
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
             boot: BootState::default(),
         })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use espstress_twin::link::OutageCause;
-use espstress_twin::protocol::{Moment, Outcome, Ready, Report};
+use espstress_twin::protocol::{Moment, Outcome, ProgramSeen, Ready, Report};
 
 use super::{OutageLog, TwinEnd, TwinError};
 
@@ -74,6 +74,8 @@ struct State {
     answers: BTreeMap<u64, Outcome>,
     outages: OutageLog,
     message: Option<String>,
+    /// What a foreign program had said and used until its last end.
+    program: ProgramSeen,
     last_lines: VecDeque<String>,
     ended: Option<TwinEnd>,
     sender: Option<SyncSender<TwinEvent>>,
@@ -98,7 +100,7 @@ pub(super) enum Reply {
 
 impl Supervisor {
     /// Watches a process that has just been started.
-    pub(super) fn watch(mut child: Child, reports: UnixStream) -> io::Result<Arc<Self>> {
+    pub(super) fn watch(mut child: Child, reports: UnixStream, show: bool) -> io::Result<Arc<Self>> {
         let stderr = child.stderr.take();
         let (sender, receiver) = sync_channel(EVENTS);
         let supervisor = Arc::new(Self {
@@ -109,6 +111,7 @@ impl Supervisor {
                 answers: BTreeMap::new(),
                 outages: OutageLog::default(),
                 message: None,
+                program: ProgramSeen::default(),
                 last_lines: VecDeque::new(),
                 ended: None,
                 sender: None,
@@ -119,7 +122,7 @@ impl Supervisor {
         supervisor.state().sender = Some(sender);
         let lines = std::thread::Builder::new().name("twin-stderr".to_owned()).spawn({
             let supervisor = Arc::clone(&supervisor);
-            move || supervisor.keep_lines(stderr)
+            move || supervisor.keep_lines(stderr, show)
         })?;
         std::thread::Builder::new().name("twin".to_owned()).spawn({
             let supervisor = Arc::clone(&supervisor);
@@ -141,11 +144,14 @@ impl Supervisor {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep_lines(&self, stderr: Option<impl Read>) {
+    fn keep_lines(&self, stderr: Option<impl Read>, show: bool) {
         let Some(stderr) = stderr else { return };
         let mut stderr = BufReader::new(stderr);
         let mut line = Vec::new();
         while stderr.by_ref().take(LINE_LEN).read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            if show {
+                eprintln!("{}", String::from_utf8_lossy(&line).trim_end());
+            }
             let mut state = self.state();
             if state.last_lines.len() == LAST_LINES {
                 state.last_lines.pop_front();
@@ -192,9 +198,12 @@ impl Supervisor {
                 state.outages.ended(at);
                 Some(TwinEvent::OutageEnded { at })
             }
-            Report::Restarting { at, reason, boot_count } => {
+            Report::Restarting { at, reason, boot_count, program } => {
                 state.ready = None;
                 state.restarts += 1;
+                if let Some(seen) = program {
+                    state.program = add_up(std::mem::take(&mut state.program), *seen);
+                }
                 Some(TwinEvent::Restarting { at, reason, boot_count })
             }
             Report::Failed { message } => {
@@ -283,6 +292,11 @@ impl Supervisor {
         }
     }
 
+    /// What is known of a foreign program, with what it has said and used since its last start.
+    pub(super) fn program_with(&self, now: ProgramSeen) -> ProgramSeen {
+        add_up(self.state().program.clone(), now)
+    }
+
     pub(super) fn restarts(&self) -> u32 {
         self.state().restarts
     }
@@ -315,4 +329,15 @@ impl Supervisor {
             let _ = self.wait_for(Duration::from_secs(5), gone);
         }
     }
+}
+
+/// What was seen before, and since. The end that counts is the last one there was.
+fn add_up(before: ProgramSeen, now: ProgramSeen) -> ProgramSeen {
+    let mut unsupported = before.unsupported;
+    for (what, count) in now.unsupported {
+        let sum = unsupported.entry(what).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    let last_lines = if now.last_lines.is_empty() { before.last_lines } else { now.last_lines };
+    ProgramSeen { end: now.end.or(before.end), last_lines, unsupported }
 }

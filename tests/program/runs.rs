@@ -1,0 +1,148 @@
+//! Whole runs of the command: what it refuses, and what its report says of a program.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use espstress::diagnose::FindingId;
+use espstress::event::{AnomalyClass, AnomalyId};
+use espstress::report::{CaptureStatus, Report, Verdict};
+use libtest_mimic::Failed;
+
+use crate::runner::skip;
+
+/// A run's case: it gets the folder of the programs.
+pub(crate) type Case = (&'static str, fn(&Path) -> Result<(), Failed>);
+
+pub(crate) const ALL: &[Case] = &[
+    ("what_a_program_has_not_is_refused_with_the_reason", refused),
+    ("a_close_with_unread_bytes_is_charged_to_the_device_each_time", unread_close),
+    ("a_crash_is_in_the_report_with_its_last_words", crash),
+    ("a_scenario_names_its_program", scenario),
+    ("a_program_that_dials_in_needs_no_port_of_its_own", dials_in),
+    ("the_twin_command_keeps_a_program_up", kept_up),
+];
+
+fn espstress(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_espstress"));
+    command.args(words).current_dir(folder).env("NO_COLOR", "1").output()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+/// A run's report; none, and said, where no twin can be had.
+fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
+    let output = espstress(folder, &[words, &["--json", "-q"]].concat())?;
+    let text = said(&output);
+    if output.status.code() == Some(3) && (text.contains("namespace") || text.contains("tun")) {
+        skip(&text)?;
+        return Ok(None);
+    }
+    let report: Report =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{words:?}: {error}: {text}"))?;
+    let schema = espstress::report::schema();
+    let value = serde_json::to_value(&report)?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+    assert!(validator.is_valid(&value), "the report does not fit its schema");
+    Ok(Some(report))
+}
+
+fn refused(folder: &Path) -> Result<(), Failed> {
+    let program = ["--program", "./echo blocking"];
+    for (words, expected) in [
+        (&["head", "twin", "--persona", "deaf"][..], "--persona"),
+        (&["head", "twin", "--stack", "smoltcp"], "--stack smoltcp"),
+        (&["outage", "twin", "--by", "device"], "--by device"),
+        (&["head", "sim"], "--program is for twin only"),
+        (&["head", "127.0.0.1"], "--program is for twin only"),
+    ] {
+        let output = espstress(folder, &[words, &program].concat())?;
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{words:?}: {}", said(&output));
+    }
+    for bad in ["", "'./echo"] {
+        let output = espstress(folder, &["head", "twin", "--program", bad])?;
+        assert!(output.status.code() == Some(2) && said(&output).contains("--program"), "{}", said(&output));
+    }
+    Ok(())
+}
+
+fn unread_close(folder: &Path) -> Result<(), Failed> {
+    let words = ["head", "twin", "--program", "./calls unread", "-n", "300", "-c", "2", "--no-gate"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    if report.capture.status != CaptureStatus::Complete {
+        return skip(report.capture.reason.as_deref().unwrap_or("no capture"));
+    }
+    let of_device = |row: &&espstress::diagnose::AnomalyRow| {
+        row.id == AnomalyId::AbortiveClose && row.class == AnomalyClass::Device && row.workload.is_some()
+    };
+    let charged: u64 = report.anomalies.iter().filter(of_device).map(|row| row.connections).sum();
+    assert_eq!(charged, 300, "{:#?}", report.anomalies);
+    Ok(())
+}
+
+fn crash(folder: &Path) -> Result<(), Failed> {
+    let words = ["head", "twin", "--program", "./calls crash-after 300", "-d", "6s", "-c", "2"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    assert_eq!(report.verdict, Verdict::Fail);
+    let rebooted =
+        report.findings.iter().find(|f| f.id == FindingId::DeviceRebooted).ok_or("device_rebooted")?;
+    let words = "killed by SIGABRT, its last line: out of buffers";
+    assert!(rebooted.evidence.iter().any(|line| line.contains(words)), "{rebooted:#?}");
+    assert!(rebooted.statement.contains("PANIC"), "{rebooted:#?}");
+    let program = report.target.program.ok_or("target.program")?;
+    assert_eq!(program.end.as_deref(), Some(words));
+    assert_eq!(program.command, ["./calls", "crash-after", "300"]);
+    assert_eq!(program.last_lines.last().map(String::as_str), Some("out of buffers"));
+    // It crashed after a close: neither a FIN nor a RST of a device that is gone is anybody's anomaly.
+    assert_eq!((report.target.persona, report.target.capacity), (None, Some(9)));
+    Ok(())
+}
+
+fn scenario(folder: &Path) -> Result<(), Failed> {
+    let text =
+        "target = \"twin\"\nprogram = [\"./calls\", \"crash\"]\n[[phase]]\nkind = \"head\"\ncount = 20\n";
+    std::fs::write(folder.join("own.toml"), text)?;
+    let Some(report) = report(folder, &["run", "own.toml"])? else { return Ok(()) };
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
+    assert_eq!(report.target.program.map(|p| p.command), Some(vec!["./calls".into(), "crash".into()]));
+    std::fs::write(folder.join("empty.toml"), text.replace("\"./calls\", \"crash\"", ""))?;
+    let output = espstress(folder, &["run", "empty.toml"])?;
+    assert!(said(&output).contains("empty.toml:2: `program` names no program"), "{}", said(&output));
+    Ok(())
+}
+
+fn dials_in(folder: &Path) -> Result<(), Failed> {
+    // Dials again and again, as a device does; it answers nothing that the workload could talk to.
+    let program = "sh -c 'while :; do curl -s -m 1 telnet://192.168.4.1:8123 </dev/null; sleep 0.2; done'";
+    let words = [
+        "outage",
+        "twin",
+        "--program",
+        program,
+        "--listen",
+        "8123",
+        "--cycles",
+        "1",
+        "--up",
+        "1s",
+        "--down",
+        "1s",
+    ];
+    let output = espstress(folder, &[&words[..], &["--json", "-q", "--no-gate"]].concat())?;
+    let text = said(&output);
+    assert!(!text.contains("does not listen"), "{text}");
+    Ok(())
+}
+
+fn kept_up(folder: &Path) -> Result<(), Failed> {
+    let client = "exec 3<>/dev/tcp/$ESPSTRESS_TWIN/80; echo hello >&3; read line <&3; echo it said $line";
+    let output = espstress(folder, &["twin", "--program", "./echo blocking", "--", "bash", "-c", client])?;
+    let text = said(&output);
+    if output.status.code() == Some(3) && (text.contains("namespace") || text.contains("tun")) {
+        return skip(&text);
+    }
+    assert!(text.contains("it said hello"), "{text}");
+    Ok(())
+}
