@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use espstress::diagnose::FindingId;
-use espstress::event::{AnomalyClass, AnomalyId};
-use espstress::report::{CaptureStatus, Report, Verdict};
+use espstress_diagnose::FindingId;
+use espstress_event::{AnomalyClass, AnomalyId};
+use espstress_report::{CaptureStatus, Report, Verdict};
 use libtest_mimic::Failed;
 
 use crate::runner::skip;
@@ -41,7 +41,7 @@ fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
     }
     let report: Report =
         serde_json::from_slice(&output.stdout).map_err(|error| format!("{words:?}: {error}: {text}"))?;
-    let schema = espstress::report::schema();
+    let schema = espstress_report::schema();
     let value = serde_json::to_value(&report)?;
     let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
     assert!(validator.is_valid(&value), "the report does not fit its schema");
@@ -74,7 +74,7 @@ fn unread_close(folder: &Path) -> Result<(), Failed> {
     if report.capture.status != CaptureStatus::Complete {
         return skip(report.capture.reason.as_deref().unwrap_or("no capture"));
     }
-    let of_device = |row: &&espstress::diagnose::AnomalyRow| {
+    let of_device = |row: &&espstress_diagnose::AnomalyRow| {
         row.id == AnomalyId::AbortiveClose && row.class == AnomalyClass::Device && row.workload.is_some()
     };
     let charged: u64 = report.anomalies.iter().filter(of_device).map(|row| row.connections).sum();
