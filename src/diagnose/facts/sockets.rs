@@ -11,14 +11,15 @@ pub(crate) const KEPT: u64 = 3;
 pub(crate) fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
     let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
-    if more_than_open(e, kept) { kept } else { 0 }
+    if more_than_open(e, kept, u64::MAX) { kept } else { 0 }
 }
 
-/// A hanging program keeps what it had open, each time that it hangs: at most the connections at once.
-pub(crate) fn more_than_open(e: &Evidence<'_>, kept: u64) -> bool {
+/// A hanging program keeps what it had open, each time that it hangs: at most the connections at once. `times` bounds how
+/// often that counts.
+fn more_than_open(e: &Evidence<'_>, kept: u64, times: u64) -> bool {
     let served = exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let stuck = exchanges(e).filter_map(|w| {
-        let times = stuck(e, w).len() as u64;
+        let times = (stuck(e, w).len() as u64).min(times);
         (times > 0).then(|| u64::from(w.at_once).saturating_mul(times).saturating_add(1))
     });
     let open = stuck.max().unwrap_or_else(|| at_once(e));
@@ -55,7 +56,8 @@ pub(crate) fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let full = sockets.limit.is_some_and(|limit| sockets.last.saturating_add(1) >= limit);
     let sockets = SocketsEvidence { first, ..sockets };
     let many = kept >= KEPT || (full && kept > 0);
-    (many && more_than_open(e, kept) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
+    // A program that served again has come to what it held before.
+    (many && more_than_open(e, kept, 1) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
 }
 
 pub(crate) fn are_kept(e: &Evidence<'_>) -> bool {
