@@ -37,17 +37,20 @@ fn seven_sessions(turns_away: bool) -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn seven_sessions_that_silent_clients_keep_are_named() {
     run(LONG_DOCTOR, seven_sessions(false)).fails_with(&["half_open_not_reclaimed"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn seven_sessions_that_silent_clients_keep_are_named_where_others_are_turned_away() {
     run(LONG_DOCTOR, seven_sessions(true)).fails_with(&["half_open_not_reclaimed"]);
 }
 
 /// A sketch on WiFiServer: reads the first line, prints a page, and stops the client, which resets the connection.
+#[cfg(feature = "long")]
 #[test]
 fn a_close_with_the_rest_of_the_request_unread_is_named() {
     let server = serial(5, |mut peer| {
@@ -61,6 +64,7 @@ fn a_close_with_the_rest_of_the_request_unread_is_named() {
 }
 
 /// Ten sockets, and a callback that forgets each when its client has closed.
+#[cfg(feature = "long")]
 #[test]
 fn sockets_that_are_never_closed_are_named() {
     let mut kept = Vec::new();
@@ -105,6 +109,7 @@ fn least_recently_used() -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
     let server = least_recently_used();
@@ -114,6 +119,7 @@ fn a_session_that_makes_room_for_a_newcomer_is_given_back() {
         .never_says(&["no socket came back"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn the_doctor_calls_a_device_healthy_that_makes_room_for_newcomers() {
     run(DOCTOR, least_recently_used())
@@ -134,6 +140,7 @@ fn one_client_at_a_time() -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_server_that_one_silent_client_stops_is_named() {
     run("half-open -c 4 --watch-reclaim 5s", one_client_at_a_time())
@@ -141,6 +148,7 @@ fn a_server_that_one_silent_client_stops_is_named() {
         .says(&["one client at a time: it waits 2.0 s for a client that has fallen silent"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_server_that_waits_for_each_client_to_close_serves_one_at_a_time() {
     run("head --close wait -c 4 -n 12", one_client_at_a_time())
@@ -168,6 +176,7 @@ connections = 1
 request_delay = "8s"
 "#;
 
+#[cfg(feature = "long")]
 #[test]
 fn a_spare_connection_without_a_request_shows_that_one_is_served_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,6 +242,7 @@ fn a_first_run_against_a_server_that_does_not_close_when_asked_to_ends_in_time()
 }
 
 /// Every handshake is finished by the stack, and the program accepts none.
+#[cfg(feature = "long")]
 #[test]
 fn a_backlog_that_nobody_empties_is_one_cause() {
     let server = serial(0, |peer| {
@@ -257,6 +267,7 @@ fn closes_when_idle() -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_server_that_closes_idle_connections_is_healthy() {
     let server = closes_when_idle();
@@ -266,11 +277,13 @@ fn a_server_that_closes_idle_connections_is_healthy() {
         .says(&["closes idle connections"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn idle_connections_that_are_closed_are_given_back() {
     run(LONG_DOCTOR, closes_when_idle()).passes().says(&["closes idle connections", "16 of 16"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn what_speaks_no_http_speaks_something_else() {
     // As port 6053 of ESPHome, and Modbus: they wait for their own protocol, and close at anything else.
@@ -284,6 +297,7 @@ fn what_speaks_no_http_speaks_something_else() {
         .never_says(&["hangs", "Nothing wrong was found"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_web_server_speaks_neither_lines_nor_frames() {
     let server = ignores_connection_close();

@@ -1,10 +1,16 @@
 //! Behaviour that people report of their devices, one server each, and what has to be said of it. A server here plays the
 //! device on this host's own stack.
 
+#![cfg_attr(
+    not(feature = "long"),
+    allow(dead_code, unused_imports, reason = "only long tests need some of it")
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 
 mod connections;
+#[cfg(feature = "long")]
 mod network;
 mod responses;
 mod timing;

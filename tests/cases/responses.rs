@@ -173,6 +173,7 @@ fn a_login_and_a_redirection_are_counted_by_status() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_503_fails() {
     let server = without_head("503");
@@ -181,6 +182,7 @@ fn a_503_fails() {
     run(DOCTOR, server).fails_with(&["http_errors"]).says(&["503"]).never_says(&["Nothing wrong was found"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_body_after_a_head_is_named() {
     let server = without_head("body");
@@ -188,6 +190,7 @@ fn a_body_after_a_head_is_named() {
     run(DOCTOR, server).says(&["body", "HEAD"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_head_without_an_answer_is_told_as_that() {
     for answer in ["silent", "close"] {
@@ -234,6 +237,7 @@ fn streaming() -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_duration_is_a_bound_and_a_response_without_an_end_is_named() {
     let server = streaming();

@@ -28,6 +28,7 @@ fn a_second_small_segment_that_waits_for_an_acknowledgement_is_named() {
     run("rw --protocol http -n 60", small_pieces()).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn the_doctor_names_segments_that_wait_for_an_acknowledgement() {
     run(DOCTOR, small_pieces()).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
@@ -58,6 +59,7 @@ fn pipelined_requests_that_are_lost_are_no_hang() {
 }
 
 /// Takes an upload and stops reading for good after 20,000 bytes.
+#[cfg(feature = "long")]
 #[test]
 fn an_upload_that_the_device_stops_reading_is_named() {
     let server = scripted(|mut peer: Peer| {
@@ -111,6 +113,7 @@ fn reads_until_it_times_out(one_segment_is_enough: bool) -> SocketAddr {
     })
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn an_answer_that_follows_a_body_by_a_time_out_is_named() {
     let post = |server, size| run(&format!("head --method POST --body {size} -n 6"), server);

@@ -21,6 +21,7 @@ fn closing_before_the_request_is_a_rst_after_the_fin_on_every_connection() {
     says(&report, &[FindingId::AbortiveClose]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_device_that_stops_reading_closes_its_window() {
     let arguments = "rw twin -c 1 -n 4 --size 16KiB --persona deaf --timeout-read 3s --timeout-write 3s";
@@ -41,6 +42,7 @@ fn a_device_that_never_closes_lingers_half_closed() {
     says(&report, &[FindingId::SocketExhaustion]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_robust_device_within_its_capacity_is_charged_with_nothing() {
     for seed in 1..=6 {
@@ -55,6 +57,7 @@ fn a_robust_device_within_its_capacity_is_charged_with_nothing() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
     let runs = [1, 2, 3].map(|seed| {
@@ -71,6 +74,7 @@ fn a_lossy_link_is_the_paths_fault_alone_and_said_to_be_so() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn resets_that_a_lossy_link_loses_and_repetitions_with_a_fin_are_its_fault_alone() {
     let runs =
@@ -83,6 +87,7 @@ fn resets_that_a_lossy_link_loses_and_repetitions_with_a_fin_are_its_fault_alone
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets_for() {
     // With ten sockets so many at once are beyond what the device states, and expected; with forty they are not.
@@ -97,6 +102,7 @@ fn a_device_that_accepts_one_a_second_leaves_syns_unanswered_that_it_has_sockets
     says(&report, &[FindingId::AcceptOverflow]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_device_that_stops_reading_drops_small_segments() {
     // Seldom it does not show: where the host's system makes few large segments of many small messages, the window

@@ -14,6 +14,7 @@ fn usual(link: &str, stack: &str) -> String {
     format!("outage twin --stack {stack} --listen 8123 -d 26s --data-interval 1s --link {link}")
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_twin_that_dials_in_recovers_from_an_outage_of_its_link() {
     for stack in ["lwip", "smoltcp"] {
@@ -44,6 +45,7 @@ fn comes_back(report: &Report) {
     assert!(seen, "{:?}", report.anomalies);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_twin_that_dials_in_and_is_gone_for_good_fails() {
     let Some(report) = on_twin(&usual("clean,outage=100s@6s", "lwip")) else { return };

@@ -43,11 +43,13 @@ fn nothing_is_found(arguments: &str, runs: usize, at_once: usize) {
     assert!(all.is_empty(), "{} of {runs}: espstress {arguments}\n{}", all.len(), all.join("\n"));
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn ten_first_runs_find_nothing() {
     nothing_is_found("run -t twin", 10, 2);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn ten_runs_on_a_home_link_find_nothing() {
     nothing_is_found("run -t twin --link home", 10, 5);

@@ -25,6 +25,7 @@ fn four_at_once_are_within_the_capacity_of_ten_sockets() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn beyond_ten_sockets_connections_wait_or_time_out_and_nothing_else_fails() {
     for (connections, count) in [(16, 800), (64, 400)] {

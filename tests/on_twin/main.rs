@@ -1,21 +1,30 @@
 //! The program against the twin: what the real stack does under load, and what must be said of it. Each run is in a
 //! private network of its own.
 
+#![cfg_attr(
+    not(feature = "long"),
+    allow(dead_code, unused_imports, reason = "only long tests need some of it")
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 
 mod anomalies;
 mod dial_in;
+#[cfg(feature = "long")]
 mod doctor;
 mod healthy;
 mod load;
+#[cfg(feature = "long")]
 mod many_outages;
 mod options;
 mod outages;
 mod program;
+#[cfg(feature = "long")]
 mod reclaim;
 mod scenarios;
 mod smoltcp;
+#[cfg(feature = "long")]
 mod standstill;
 mod truth;
 

@@ -10,6 +10,7 @@ use super::{charged, on_twin, says};
 /// of 12 s.
 const ROTATION: &str = "--close wait --rate 3/s -c 4 --local-ports 40000-40039 --timeout-connect 1s -d 26s";
 
+#[cfg(feature = "long")]
 #[test]
 fn the_same_rotation_of_ports_meets_time_wait_with_the_standard_options_and_not_with_the_experimental_ones() {
     let beside = std::thread::spawn(|| on_twin(&format!("head twin:expr {ROTATION}")));
@@ -57,6 +58,7 @@ fn a_heap_that_is_too_small_fails_connections_and_not_the_device() {
     assert!(telemetry.samples > 0);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn enforced_limits_recycle_time_wait_before_a_port_comes_round() {
     // Forty ports at five a second: eight seconds, in which forty connections pass sixteen control blocks.
@@ -66,6 +68,7 @@ fn enforced_limits_recycle_time_wait_before_a_port_comes_round() {
     says(&report, &[]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_heap_that_time_wait_has_filled_is_low_and_the_only_cause() {
     // Flat out: some 400 connections fill it within a second, and nothing is served any more.

@@ -78,11 +78,13 @@ fn as_the_link_tells(report: &Report) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn outages_of_the_link_are_seen_when_they_were() {
     right_times(&format!("outage twin --by link {USUAL}"), as_the_link_tells);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn outages_that_the_device_makes_itself_are_seen_when_they_were() {
     right_times(&format!("outage twin --by device {USUAL}"), as_the_link_tells);
@@ -126,6 +128,7 @@ fn silences(file: &std::path::Path, port: u16, report: &Report) -> Vec<Silence> 
     found
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn outages_by_filter_are_the_silences_that_the_packets_show() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,6 +154,7 @@ fn outages_by_filter_are_the_silences_that_the_packets_show() {
     });
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn outages_by_the_links_own_plan_are_natural_and_seen_when_they_were() {
     let arguments = "outage twin --by none --link outage=1500ms@3s,outage=1500ms@9s -d 14s --heartbeat 200ms \
@@ -286,6 +290,7 @@ fn again(test: &str, options: &[&str], role: &str) -> Command {
 
 const SECOND: &str = "outages::an_interface_of_a_second_network_is_switched_off_and_on_by_the_users_scripts";
 
+#[cfg(feature = "long")]
 #[test]
 fn an_interface_of_a_second_network_is_switched_off_and_on_by_the_users_scripts() {
     match std::env::var(INSIDE).as_deref() {

@@ -45,6 +45,7 @@ fn options_of_lwip_on_smoltcp_are_a_usage_error_that_says_why() {
     assert_eq!((status, said.contains("--stack is for twin only")), (2, true), "{said}");
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_robust_device_on_smoltcp_is_charged_with_nothing_within_its_capacity() {
     for (seed, link) in [(1, "clean"), (2, "home")] {
@@ -65,6 +66,7 @@ fn closing_first_costs_smoltcp_neither_listeners_nor_its_last_ack() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn outages_leave_a_robust_device_on_smoltcp_blameless() {
     let Some(report) = on_smoltcp("outage twin --cycles 2 --outage 1s --every 4s") else { return };
@@ -72,6 +74,7 @@ fn outages_leave_a_robust_device_on_smoltcp_blameless() {
     assert_eq!(report.workloads[0].outages.as_ref().map(Vec::len), Some(2));
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn vanished_peers_cost_smoltcp_its_sockets_until_keep_alive_gives_up() {
     let Some(report) = on_smoltcp("half-open twin --watch-reclaim 25s") else { return };
@@ -111,6 +114,7 @@ fn smoltcp_takes_data_after_a_close_without_a_word() {
     clean(&report);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_deaf_device_on_smoltcp_closes_its_window_to_small_segments_as_well() {
     for load in ["-n 2 --size 16KiB --timeout-write 3s", "-n 200 --size 200 --window 64"] {
@@ -125,6 +129,7 @@ fn a_deaf_device_on_smoltcp_closes_its_window_to_small_segments_as_well() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn sockets_that_do_not_come_back_end_in_refusals_on_smoltcp() {
     let timeouts = "--timeout-connect 1s --timeout-read 1s";
@@ -136,6 +141,7 @@ fn sockets_that_do_not_come_back_end_in_refusals_on_smoltcp() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_frozen_device_on_smoltcp_answers_syns_until_its_pool_is_full() {
     let load = "-c 4 -n 16 --timeout-connect 1s --timeout-read 1s";
@@ -145,6 +151,7 @@ fn a_frozen_device_on_smoltcp_answers_syns_until_its_pool_is_full() {
     says(&report, &[FindingId::BlockedApplication]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn restarts_are_found_on_smoltcp() {
     let load = "-c 2 --rate 10/s -d 12s --timeout-connect 1s --timeout-read 1s";

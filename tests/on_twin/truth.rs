@@ -25,6 +25,7 @@ const NO_PLACE: [AnomalyId; 4] = [
     AnomalyId::ClosedUnserved,
 ];
 
+#[cfg(feature = "long")]
 #[test]
 fn one_client_at_a_time_is_a_blocked_application_and_missing_keep_alive_is_not_reclaimed() {
     // The search for the limit takes six seconds after the last silence.
@@ -38,6 +39,7 @@ fn one_client_at_a_time_is_a_blocked_application_and_missing_keep_alive_is_not_r
     says(&forgetful, &[FindingId::HalfOpenNotReclaimed]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn sockets_that_are_forgotten_after_an_error_run_out() {
     let Some(report) = on_twin(&format!("head twin --persona leaky --close rst -c 4 -n 20 {IMPATIENT}"))
@@ -56,6 +58,7 @@ fn memory_that_is_kept_of_every_request_leaks() {
     says(&report, &[FindingId::HeapLeak]);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn memory_that_is_kept_for_long_enough_runs_low_and_is_still_a_leak() {
     let load = "head twin --persona hoarder:bytes=1KiB -n 130 --rate 16/s";
@@ -69,6 +72,7 @@ fn memory_that_is_kept_for_long_enough_runs_low_and_is_still_a_leak() {
     assert_eq!(said.len(), 2, "{:#?}", report.findings);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn one_accept_a_second_is_an_overflow_however_long_clients_wait() {
     let Some(reports) = on_twins([
@@ -83,6 +87,7 @@ fn one_accept_a_second_is_an_overflow_however_long_clients_wait() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_program_that_hangs_is_blocked_in_any_workload() {
     let head = format!("head twin --persona frozen -c 4 -n 12 {IMPATIENT}");
@@ -97,6 +102,7 @@ fn a_program_that_hangs_is_blocked_in_any_workload() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_device_that_restarts_is_said_to_in_any_workload() {
     let Some(reports) = on_twins([
@@ -111,6 +117,7 @@ fn a_device_that_restarts_is_said_to_in_any_workload() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_link_that_saves_power_is_late_and_loses_nothing() {
     let Some(reports) = on_twins([
@@ -126,6 +133,7 @@ fn a_link_that_saves_power_is_late_and_loses_nothing() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn links_that_do_not_save_power_are_not_said_to() {
     let Some(reports) = on_twins([
@@ -155,6 +163,7 @@ fn of_a_robust_device_nothing_is_said_whatever_closes_and_whatever_the_protocol(
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn of_a_robust_device_whose_peers_vanish_nothing_is_said() {
     let Some(reports) = on_twins([
@@ -177,6 +186,7 @@ fn of_a_robust_device_whose_peers_vanish_nothing_is_said() {
     }
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn of_a_robust_device_nothing_is_said_through_outages_of_each_kind() {
     let Some(reports) = on_twins([

@@ -127,6 +127,7 @@ fn a_server_that_answers_500_to_everything_fails() {
 }
 
 /// All examinations at once: each takes half a minute and mostly waits.
+#[cfg(feature = "long")]
 #[test]
 fn the_doctor_finds_something_wrong_with_each_of_them() {
     let wrong: Vec<String> = std::thread::scope(|scope| {

@@ -60,6 +60,7 @@ fn pythons_http_server_passes() {
     program_passes(http_server("HTTP/1.0"));
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn pythons_http_server_with_keep_alive_is_slow_by_its_two_writes_and_nothing_else() {
     // Its head and its file are two send()s with Nagle's algorithm left on: 44 ms for each answer.
@@ -83,6 +84,7 @@ fn a_page_whose_length_changes_passes() {
 }
 
 /// All examinations at once: each takes half a minute and mostly waits.
+#[cfg(feature = "long")]
 #[test]
 fn the_doctor_finds_nothing_wrong_with_any_of_them() {
     let programs = [
