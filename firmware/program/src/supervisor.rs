@@ -70,7 +70,7 @@ impl Bell {
     }
 }
 
-/// Ends a wait of [`Supervisor::next`] from another thread.
+/// Ends a wait of [`Supervisor::wait`] from another thread.
 #[derive(Clone)]
 pub struct Waker(Arc<Bell>);
 
@@ -226,7 +226,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The kernel's: the program cannot be served any longer.
-    pub fn next(&mut self) -> io::Result<News> {
+    pub fn wait(&mut self) -> io::Result<News> {
         loop {
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
