@@ -121,7 +121,7 @@ fn dials_in(folder: &Path) -> Result<(), Failed> {
         "bash -c 'while :; do exec 3<>/dev/tcp/192.168.4.1/8123 && echo 1 >&3 && cat <&3; sleep 0.1; done'";
     let words = ["outage", "twin", "--program", program, "--listen", "8123", "-d", "3s", "--no-gate"];
     let Some(report) = report(folder, &words)? else { return Ok(()) };
-    let dialled = &report.workload("outage").and_then(|w| w.outages.as_ref()).ok_or("outage")?.dialled;
+    let dialled = &report.workload("outage").and_then(|w| w.outage_summary.as_ref()).ok_or("outage")?.dialled;
     assert!(!dialled.is_empty(), "a device has dialled in");
     Ok(())
 }
