@@ -20,6 +20,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a_scenario_names_its_program", scenario),
     ("a_program_that_dials_in_needs_no_port_of_its_own", dials_in),
     ("the_twin_command_keeps_a_program_up", kept_up),
+    ("a_supervisor_inside_of_another_says_why_it_cannot_be", nested),
     ("the_example_fails_by_its_fault", example_fails),
     ("the_example_repaired_passes", example_passes),
 ];
@@ -134,6 +135,17 @@ fn kept_up(folder: &Path) -> Result<(), Failed> {
         return skip(&text);
     }
     assert!(text.contains("it said hello"), "{text}");
+    Ok(())
+}
+
+fn nested(folder: &Path) -> Result<(), Failed> {
+    let inner = format!("{} twin --program './echo blocking' -- true", env!("CARGO_BIN_EXE_espstress"));
+    let output = espstress(folder, &["twin", "--program", &inner, "--", "true"])?;
+    let text = said(&output);
+    if text.contains("namespace") || text.contains("tun") {
+        return skip(&text);
+    }
+    assert!(text.contains("another supervisor already receives"), "{text}");
     Ok(())
 }
 
