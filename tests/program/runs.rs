@@ -25,17 +25,17 @@ pub(crate) const ALL: &[Case] = &[
     ("the_example_repaired_passes", example_passes),
 ];
 
-fn espstress(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
+pub(crate) fn espstress(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_espstress"));
     command.args(words).current_dir(folder).env("NO_COLOR", "1").output()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// A run's report; none, and said, where no twin can be had.
-fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
+pub(crate) fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
     let output = espstress(folder, &[words, &["--json", "-q"]].concat())?;
     let text = said(&output);
     if output.status.code() == Some(3) && (text.contains("namespace") || text.contains("tun")) {
