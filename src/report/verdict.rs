@@ -202,8 +202,8 @@ mod tests {
     #[test]
     fn a_pass_in_which_most_failed_for_want_of_room_says_so_in_its_own_line() {
         let line = verdict_line(&judged(report(16, 8)));
-        assert!(line.starts_with("pass: `findings.error == 0` holds; 8 of 10 attempts failed: "), "{line}");
-        assert!(line.ends_with("beyond the capacity of 5 that the device states"), "{line}");
+        assert!(line.starts_with("pass: `findings.error == 0` passes; 8 of 10 attempts failed: "), "{line}");
+        assert!(line.ends_with("more than the 5 the device has room for"), "{line}");
         for within in [report(4, 8), report(16, 2)] {
             assert!(!verdict_line(&judged(within)).contains("capacity"));
         }
@@ -221,10 +221,10 @@ mod tests {
         assert_eq!(crossed.verdict, Verdict::Inconclusive);
         let page = crate::text::page(&crossed, &Style::default());
         assert!(page.contains("Something is wrong, but no finding explains it"), "{page}");
-        assert!(!page.contains("Nothing is wrong"), "{page}");
+        assert!(!page.contains("Nothing wrong"), "{page}");
         let well = examined(Mark::Good);
         assert_eq!(well.verdict, Verdict::Pass);
-        assert!(crate::text::page(&well, &Style::default()).contains("Nothing is wrong"));
+        assert!(crate::text::page(&well, &Style::default()).contains("Nothing wrong was found"));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
             Gates::from_expressions(gates).unwrap().judge(&mut r);
             assert_eq!(r.verdict, Verdict::Inconclusive, "{gates:?}");
             let line = verdict_line(&r);
-            assert!(line.contains("rw made no attempt: nothing was tested"), "{line}");
+            assert!(line.contains("rw made no attempts: nothing was tested"), "{line}");
             assert_eq!(line.matches("rw made no attempt").count(), 1, "{line}");
             assert!(r.verdict_reasons[0].contains("rw made no attempt"), "{:?}", r.verdict_reasons);
         }
@@ -288,7 +288,7 @@ mod tests {
             Some(OutageSummary { dialled: vec![away], ..OutageSummary::default() });
         let open = judged(r.clone());
         assert_eq!(open.verdict, Verdict::Inconclusive);
-        assert!(verdict_line(&open).contains("device 2 was away when head ended, since 7.2 s"));
+        assert!(verdict_line(&open).contains("device 2 was disconnected when head ended, since 7.2 s"));
         r.findings.push(Finding {
             id: FindingId::DeviceUnreachable,
             severity: Severity::Error,

@@ -19,6 +19,7 @@ pub(crate) const ALL: &[Case] = cases![
     a_deaf_program_gets_exactly_the_window_acknowledged,
     a_close_with_unread_bytes_is_a_reset,
     a_socket_can_be_closed_and_opened_at_the_limit,
+    a_socket_that_is_being_closed_is_free_for_the_next_accept,
     a_refused_connection_is_told_blocking_and_not,
     a_program_dials_out,
     receive_time_outs_end_accept_and_read,
@@ -74,6 +75,21 @@ fn a_socket_can_be_closed_and_opened_at_the_limit(network: &PrivateNetwork) -> O
     let _twin = twin(&["calls", "reopen"], network)?;
     // Ten sockets less the listener.
     assert_eq!(said()?, "opened 9, then ENFILE; reopened 200, failed 0\n");
+    Ok(())
+}
+
+fn a_socket_that_is_being_closed_is_free_for_the_next_accept(network: &PrivateNetwork) -> Outcome {
+    let twin = twin(&["calls", "take-over"], network)?;
+    let mut before = None;
+    for n in 0..300 {
+        let mut stream = client::connect()?;
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).map_err(|error| format!("connection {n}: {error}"))?;
+        assert_eq!(&answer, b"ok\n", "connection {n}");
+        before = Some(stream);
+    }
+    drop(before);
+    assert_eq!(twin.program()?.last_lines, Vec::<String>::new());
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub(crate) const ALL: &[Case] = cases![
     a_program_that_cannot_start_is_told_with_its_words,
     a_program_that_listens_nowhere_is_told,
     what_a_program_has_is_gone_with_the_twin,
+    what_a_program_has_is_gone_with_a_killed_twin,
 ];
 
 /// The program's own process, the twin's child.
@@ -133,13 +134,24 @@ fn a_program_that_listens_nowhere_is_told(network: &PrivateNetwork) -> Outcome {
 }
 
 fn what_a_program_has_is_gone_with_the_twin(network: &PrivateNetwork) -> Outcome {
+    gone_with(network, |twin| {
+        drop(twin);
+        Ok(())
+    })
+}
+
+fn what_a_program_has_is_gone_with_a_killed_twin(network: &PrivateNetwork) -> Outcome {
+    gone_with(network, |twin| kill(&twin.process_id().to_string()))
+}
+
+fn gone_with(network: &PrivateNetwork, end: impl FnOnce(Twin) -> Outcome) -> Outcome {
     let twin = twin(&["echo", "prefork"], network)?;
     let program = program_of(&twin)?;
     let workers =
         || std::fs::read_to_string(format!("/proc/{program}/task/{program}/children")).unwrap_or_default();
     until("there are three workers", PATIENCE, || workers().split_whitespace().count() == 3)?;
     let workers = workers();
-    drop(twin);
+    end(twin)?;
     for process in workers.split_whitespace().chain([program.as_str()]) {
         let gone = || !std::path::Path::new("/proc").join(process).exists();
         until("every process of the program is gone", PATIENCE, gone)?;

@@ -15,6 +15,8 @@ mod runner;
 #[cfg(target_os = "linux")]
 mod runs;
 #[cfg(target_os = "linux")]
+mod strangers;
+#[cfg(target_os = "linux")]
 mod styles;
 
 #[cfg(target_os = "linux")]

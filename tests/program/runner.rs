@@ -9,7 +9,7 @@ use espstress_target::network::PrivateNetwork;
 use espstress_target::twin::{Twin, TwinSpec};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{calls, ends, runs, styles};
+use crate::{calls, ends, runs, strangers, styles};
 
 /// What a case comes to.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -46,7 +46,7 @@ pub(crate) fn main() -> ExitCode {
     let path = folder.path().to_owned();
     let mut trials: Vec<Trial> = inside().map(|&(name, _)| trial(name, &path, None)).collect();
     trials.push(trial(AS_NOBODY, &path, Some(NOBODY)));
-    for &(name, test) in runs::ALL {
+    for &(name, test) in runs::ALL.iter().chain(strangers::ALL) {
         let path = path.clone();
         trials.push(Trial::test(name, move || test(&path)));
     }
@@ -155,6 +155,17 @@ fn judge(command: &mut Command) -> Result<(), Failed> {
         Some(code) if code == i32::from(SKIPPED) => skip(said),
         _ => Err(Failed::from(format!("{}: {said}", output.status))),
     }
+}
+
+/// Passes with a word that a program of the system's is missing.
+pub(crate) fn skip_program(name: &str) -> Result<(), Failed> {
+    let required =
+        std::env::var("ESPSTRESS_REQUIRE").is_ok_and(|list| list.split(',').any(|what| what == "strangers"));
+    if required {
+        return Err(Failed::from(format!("required, but there is no {name} here")));
+    }
+    println!("SKIPPED: no {name}");
+    Ok(())
 }
 
 /// Passes with a word why, or fails where twins are required.

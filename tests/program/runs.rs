@@ -20,19 +20,22 @@ pub(crate) const ALL: &[Case] = &[
     ("a_scenario_names_its_program", scenario),
     ("a_program_that_dials_in_needs_no_port_of_its_own", dials_in),
     ("the_twin_command_keeps_a_program_up", kept_up),
+    ("a_supervisor_inside_of_another_says_why_it_cannot_be", nested),
+    ("the_example_fails_by_its_fault", example_fails),
+    ("the_example_repaired_passes", example_passes),
 ];
 
-fn espstress(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
+pub(crate) fn espstress(folder: &Path, words: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_espstress"));
     command.args(words).current_dir(folder).env("NO_COLOR", "1").output()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// A run's report; none, and said, where no twin can be had.
-fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
+pub(crate) fn report(folder: &Path, words: &[&str]) -> Result<Option<Report>, Failed> {
     let output = espstress(folder, &[words, &["--json", "-q"]].concat())?;
     let text = said(&output);
     if output.status.code() == Some(3) && (text.contains("namespace") || text.contains("tun")) {
@@ -114,25 +117,13 @@ fn scenario(folder: &Path) -> Result<(), Failed> {
 }
 
 fn dials_in(folder: &Path) -> Result<(), Failed> {
-    // Dials again and again, as a device does; it answers nothing that the workload could talk to.
-    let program = "sh -c 'while :; do curl -s -m 1 telnet://192.168.4.1:8123 </dev/null; sleep 0.2; done'";
-    let words = [
-        "outage",
-        "twin",
-        "--program",
-        program,
-        "--listen",
-        "8123",
-        "--cycles",
-        "1",
-        "--up",
-        "1s",
-        "--down",
-        "1s",
-    ];
-    let output = espstress(folder, &[&words[..], &["--json", "-q", "--no-gate"]].concat())?;
-    let text = said(&output);
-    assert!(!text.contains("does not listen"), "{text}");
+    // Dials again and again, as a device does, and says who it is; it never listens.
+    let program =
+        "bash -c 'while :; do exec 3<>/dev/tcp/192.168.4.1/8123 && echo 1 >&3 && cat <&3; sleep 0.1; done'";
+    let words = ["outage", "twin", "--program", program, "--listen", "8123", "-d", "3s", "--no-gate"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    let dialled = &report.workload("outage").and_then(|w| w.outage_summary.as_ref()).ok_or("outage")?.dialled;
+    assert!(!dialled.is_empty(), "a device has dialled in");
     Ok(())
 }
 
@@ -144,5 +135,47 @@ fn kept_up(folder: &Path) -> Result<(), Failed> {
         return skip(&text);
     }
     assert!(text.contains("it said hello"), "{text}");
+    Ok(())
+}
+
+fn nested(folder: &Path) -> Result<(), Failed> {
+    let inner = format!("{} twin --program './echo blocking' -- true", env!("CARGO_BIN_EXE_espstress"));
+    let output = espstress(folder, &["twin", "--program", &inner, "--", "true"])?;
+    let text = said(&output);
+    if text.contains("namespace") || text.contains("tun") {
+        return skip(&text);
+    }
+    assert!(text.contains("another supervisor already receives"), "{text}");
+    Ok(())
+}
+
+/// What the doctor says of one of the example's two servers: warnings of a busy machine are not about it.
+fn examined(folder: &Path, name: &str) -> Result<Option<(Verdict, Vec<FindingId>)>, Failed> {
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/program").join(name).with_extension("c");
+    let program = format!("./example-{name}");
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-Wextra", "-Werror", "-o", &program]).arg(source).current_dir(folder);
+    assert!(cc.status()?.success());
+    let Some(report) = report(folder, &["doctor", "twin", "-d", "30s", "--program", &program])? else {
+        return Ok(None);
+    };
+    if report.capture.status != CaptureStatus::Complete {
+        skip(report.capture.reason.as_deref().unwrap_or("no capture"))?;
+        return Ok(None);
+    }
+    let ids = report.findings.iter().map(|f| f.id).filter(|id| *id != FindingId::HostLimited).collect();
+    Ok(Some((report.verdict, ids)))
+}
+
+fn example_fails(folder: &Path) -> Result<(), Failed> {
+    let Some(found) = examined(folder, "server")? else { return Ok(()) };
+    assert_eq!(found, (Verdict::Fail, vec![FindingId::AbortiveClose]));
+    Ok(())
+}
+
+fn example_passes(folder: &Path) -> Result<(), Failed> {
+    let Some(found) = examined(folder, "repaired")? else { return Ok(()) };
+    assert_eq!(found, (Verdict::Pass, vec![]));
     Ok(())
 }

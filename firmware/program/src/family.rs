@@ -118,6 +118,8 @@ pub(crate) fn end_all() -> bool {
         }
         // Those whose parent is gone are this process's to reap (PR_SET_CHILD_SUBREAPER).
         match waitpid(None, None) {
+            // One that the end of the first process has hung up was there as well.
+            Ok(WaitStatus::Signaled(_, Signal::SIGHUP, _)) => any = true,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return any,
         }

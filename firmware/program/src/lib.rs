@@ -49,5 +49,4 @@ mod workers;
 pub use family::{End, EndKind};
 pub use launch::StartError;
 pub use supervisor::{News, Supervisor, Waker};
-pub use table::Listening;
 pub use telemetry::Answer;

@@ -151,6 +151,7 @@ pub(crate) fn arm(command: &mut Command, filter: Vec<sock_filter>, channel: Owne
     let arm = move || {
         // A session of its own: a Ctrl-C at the host's terminal is the host's.
         nix::unistd::setsid()?;
+        control_terminal();
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         make_room_for_descriptors()?;
         let listener = install(&filter)?;
@@ -159,6 +160,13 @@ pub(crate) fn arm(command: &mut Command, filter: Vec<sock_filter>, channel: Owne
     // SAFETY: between fork and exec the closure only makes system calls on memory that it owns or that lies on its
     // stack: it allocates nothing and takes no lock.
     unsafe { command.pre_exec(arm) };
+}
+
+/// The terminal on standard output is the session's: when the twin dies, the kernel hangs it up, which ends the processes
+/// that the program has forked as well.
+fn control_terminal() {
+    // SAFETY: the call takes plain numbers. Without a controlling terminal the program runs as well.
+    unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCSCTTY as _, 0) };
 }
 
 /// Descriptors are installed by number, which the soft limit has to allow.

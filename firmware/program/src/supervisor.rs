@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -70,7 +71,7 @@ impl Bell {
     }
 }
 
-/// Ends a wait of [`Supervisor::next`] from another thread.
+/// Ends a wait of [`Supervisor::wait`] from another thread.
 #[derive(Clone)]
 pub struct Waker(Arc<Bell>);
 
@@ -99,7 +100,8 @@ pub struct Supervisor {
     unsupported: BTreeMap<String, u64>,
     epoll: Epoll,
     bell: Arc<Bell>,
-    launched_exit: std::os::fd::OwnedFd,
+    /// Readable when the first process has ended; epoll watches it for as long as it is open.
+    _exit: OwnedFd,
     process: i32,
     output: Output,
     /// The program is ending: its sockets are closed by nobody.
@@ -147,10 +149,9 @@ impl Supervisor {
         })?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(system("epoll"))?;
         let Launched { listener, process, exit, output } = launch(command, environment, Box::new(tell))?;
-        let add = |fd: std::os::fd::BorrowedFd<'_>, token| {
+        let add = |fd: BorrowedFd<'_>, token| {
             epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)).map_err(system("epoll"))
         };
-        use std::os::fd::AsFd;
         add(listener.as_fd(), CALLS)?;
         add(bell.rung.as_fd(), BELL)?;
         add(exit.as_fd(), EXIT)?;
@@ -169,7 +170,7 @@ impl Supervisor {
             unsupported: BTreeMap::new(),
             epoll,
             bell,
-            launched_exit: exit,
+            _exit: exit,
             process,
             output,
             forgetting: false,
@@ -226,7 +227,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The kernel's: the program cannot be served any longer.
-    pub fn next(&mut self) -> io::Result<News> {
+    pub fn wait(&mut self) -> io::Result<News> {
         loop {
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
@@ -462,6 +463,5 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.table.forget_all();
-        let _ = &self.launched_exit;
     }
 }

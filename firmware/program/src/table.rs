@@ -16,13 +16,6 @@ use crate::park::Parked;
 /// A socket's name here, never used again.
 pub(crate) type SocketId = u64;
 
-/// Where the program listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listening {
-    /// The address.
-    pub address: SocketAddrV4,
-}
-
 /// One socket of the program, however many descriptors it has there.
 #[derive(Debug)]
 pub(crate) struct Socket {

@@ -35,6 +35,7 @@ pub(crate) enum ChildError {
     Bind(Service, espstress_lwip::SocketError),
     #[error("the frames' carrier is gone: {0}")]
     Wire(io::Error),
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[error(transparent)]
     Program(#[from] espstress_program::StartError),
     #[error("{0}")]

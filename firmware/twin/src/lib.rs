@@ -41,7 +41,7 @@ mod error;
 mod life;
 #[cfg(target_os = "linux")]
 mod on_lwip;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod on_program;
 #[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod on_smoltcp;

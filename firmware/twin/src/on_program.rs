@@ -44,7 +44,7 @@ pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
         start.ready(&life, &mut program, None);
     }
     loop {
-        match program.next().map_err(|error| ChildError::System("seccomp notification", error))? {
+        match program.wait().map_err(|error| ChildError::System("seccomp notification", error))? {
             News::Woken => {
                 while let Ok(errand) = errands.try_recv() {
                     match errand {
@@ -121,8 +121,7 @@ impl Start {
             Some(Service::Http.port())
         } else {
             let ours = |port: &u16| Service::TCP.iter().any(|service| service.port() == *port);
-            let first = ports.iter().copied().find(|port| !ours(port)).or(ports.first().copied());
-            first
+            ports.iter().copied().find(|port| !ours(port)).or(ports.first().copied())
         };
         if port.is_some() && settled {
             self.ready(life, program, port);

@@ -57,8 +57,9 @@ impl Supervisor {
                 if !socket.device.ready().readable() {
                     return nothing(self);
                 }
-                // lwIP gives up a connection that it has no socket for: one that is being closed comes first.
-                if self.is_full() && !non_blocking {
+                // lwIP gives up a connection that it has no socket for. One that is being closed comes first, also for
+                // a program that never waits: on a device its close would have waited.
+                if self.is_full() && attempt != Try::Late {
                     self.collect_hang_ups();
                     if self.closing > 0 {
                         return Outcome::Wait;

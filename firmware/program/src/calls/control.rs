@@ -14,13 +14,13 @@ impl Supervisor {
         let request = call.arguments[1] as u32;
         let memory = Memory::of_thread(call.thread);
         let Some(socket) = self.table.get(id) else { return Outcome::PassOn };
-        if u64::from(request) == libc::FIONBIO as u64 {
+        if request == libc::FIONBIO as u32 {
             if let Ok(on) = memory.read_int(call.arguments[2]) {
                 socket.non_blocking = on != 0;
             }
             return Outcome::PassOn;
         }
-        if u64::from(request) == libc::FIONREAD as u64 {
+        if request == libc::FIONREAD as u32 {
             let kept = socket.returned.len();
             return match socket.device.unread() {
                 Ok(n) => {

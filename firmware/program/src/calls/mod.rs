@@ -79,7 +79,7 @@ impl Supervisor {
             return self.listener.pass_on(call);
         };
         match self.perform(id, call, Try::First) {
-            Outcome::Wait => self.wait(id, call),
+            Outcome::Wait => self.let_wait(id, call),
             outcome => self.conclude(call, outcome),
         }
     }
@@ -91,7 +91,7 @@ impl Supervisor {
         );
     }
 
-    fn wait(&mut self, id: SocketId, call: &Call) {
+    fn let_wait(&mut self, id: SocketId, call: &Call) {
         let Some(socket) = self.table.get(id) else { return };
         let timeout = match call.number {
             // lwIP has no time-out for it, and the stack's own ends it.
