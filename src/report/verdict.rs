@@ -268,7 +268,7 @@ mod tests {
         let mut r = report(4, 0);
         r.workloads.push(of("rw", 9, Some(Failure::HostOutOfFiles)));
         let r = judged(r);
-        assert!(r.verdict_reasons[0].contains("this machine prevented every attempt of rw"));
+        assert!(r.verdict_reasons[0].contains("limits of this machine stopped every attempt of rw"));
     }
 
     #[test]
