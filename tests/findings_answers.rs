@@ -143,7 +143,7 @@ fn a_head_that_nobody_answers_is_told_from_a_hang_by_a_get() {
 #[test]
 fn a_stranger_that_answers_no_frames_speaks_something_else_and_the_device_program_hangs() {
     let mut w = dies_after(rw(0), 0, &[(Failure::ReadTimeout, 20)]);
-    w.asks = Asks { other_protocol: Some("framed".into()), window: 1, ..Asks::default() };
+    w.asks = Asks { protocol: Protocol::Framed, window: 1, ..Asks::default() };
     assert_eq!(Case::clean(w.clone()).ids(), [FindingId::BlockedApplication]);
     assert_eq!(Case::clean(w.clone()).no_telemetry().ids(), [FindingId::OtherProtocol]);
     // Who speaks something else accepts its clients: a full backlog is a program that hangs, by the packets or the probe.

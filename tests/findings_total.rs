@@ -133,7 +133,7 @@ impl Dice {
     fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
-            other_protocol: self.maybe(|_| "line".to_owned()),
+            protocol: self.of(&[Protocol::Http, Protocol::Line]),
             status_expected: self.yes(),
             window: self.small(),
             request_delay_ns: self.n(),

@@ -3,6 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use espstress_engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
+use espstress_event::WorkloadKind;
 use espstress_report::{
     Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
     Report, Service, Target, TargetKind, Transport, Workload,
@@ -48,7 +49,7 @@ fn cut_short(outcome: &Outcome, planned: &[String]) -> Option<String> {
     if outcome.ended == Ended::Completed {
         return None;
     }
-    if let Some(w) = outcome.workloads.iter().find(|w| w.kind == "half-open") {
+    if let Some(w) = outcome.workloads.iter().find(|w| w.facts.kind == Some(WorkloadKind::HalfOpen)) {
         let what = "had watched its silent connections to the end";
         return Some(format!("the run was ended before {} {what}", w.name));
     }
@@ -115,6 +116,7 @@ pub(super) fn log_start(
         name: phase.name.clone(),
         kind: phase.workload.kind().to_owned(),
         params: phase.workload.settings(),
+        facts: Some(phase.workload.facts(&device.endpoints)),
         main_phase: phase.workload.main_phase(),
     };
     LogStart {

@@ -283,9 +283,7 @@ impl Writer {
                 LogLine::Silenced(SilencedLine { workload, connections })
             }
             Event::HalfOpen { workload, at_ns, course, section } => {
-                let announced = self.start.workloads.iter().find(|announced| announced.name == workload);
-                let Some(params) = announced.map(|announced| &announced.params) else { return };
-                let line = HalfOpenLine::new(workload, seconds(at_ns), course, &section, params);
+                let line = HalfOpenLine::new(workload, seconds(at_ns), course, &section);
                 let line = LogLine::HalfOpen(Box::new(line));
                 if course == SectionCourse::Ended {
                     self.sections.push(line.clone());

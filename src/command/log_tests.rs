@@ -7,7 +7,13 @@ const S: u64 = 1_000_000_000;
 
 fn start() -> LogStart {
     let params = serde_json::json!({});
-    let storm = Announced { name: "storm".into(), kind: "head".into(), params, main_phase: Phase::Total };
+    let storm = Announced {
+        name: "storm".into(),
+        kind: "head".into(),
+        params,
+        facts: None,
+        main_phase: Phase::Total,
+    };
     let target = Target::new("127.0.0.1:80", TargetKind::Sim);
     LogStart { workloads: vec![storm], ..LogStart::new(target, serde_json::json!({ "name": "t" }), 7) }
 }

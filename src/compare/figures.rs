@@ -269,7 +269,7 @@ impl Runs<'_> {
             let enough = rows.iter().filter(|c| c.of > 0).count() >= FEWEST_INTERVALS;
             Group { runs, intervals: if enough { rows } else { Vec::new() } }
         };
-        let connections = self.workloads().filter_map(|w| w.params.get("connections")?.as_u64()).max();
+        let connections = self.workloads().filter_map(|w| w.ran().connections).max();
         Counts {
             base: group(self.groups.base),
             new: group(self.groups.new),

@@ -4,10 +4,11 @@
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
 use espstress_event::{
-    EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged, Responses,
+    Asks, ClosePolicy, EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged,
+    Responses, WorkloadKind,
 };
 
-use super::{AnomalyRow, Asks, Lingers, ResetCauses, Unserved};
+use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,70 +73,6 @@ pub struct Evidence<'a> {
     pub device: DeviceEvidence,
     /// How the testing machine fared.
     pub host: HostEvidence,
-}
-
-/// What a workload does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WorkloadKind {
-    /// A new connection for each exchange.
-    #[default]
-    Head,
-    /// Standing connections.
-    Rw,
-    /// Standing connections with heartbeats, through outages.
-    Outage,
-    /// Connections on which the host falls silent.
-    HalfOpen,
-}
-
-impl WorkloadKind {
-    /// By the name in the registry. `None` for what is not in it: that asks for nothing that would say how the device
-    /// serves.
-    #[must_use]
-    pub fn named(kind: &str) -> Option<Self> {
-        match kind {
-            "head" => Some(Self::Head),
-            "rw" => Some(Self::Rw),
-            "outage" => Some(Self::Outage),
-            "half-open" => Some(Self::HalfOpen),
-            _ => None,
-        }
-    }
-}
-
-/// How the host ends a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClosePolicy {
-    /// A FIN when the response is in.
-    #[default]
-    Fin,
-    /// The device closes first.
-    Wait,
-    /// A RST when the response is in.
-    Rst,
-    /// Writing is shut down right after the request.
-    Half,
-    /// Nothing at all.
-    Vanish,
-}
-
-impl ClosePolicy {
-    /// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its
-    /// own: there the device always closes first.
-    #[must_use]
-    pub fn of_settings(settings: &serde_json::Value) -> Self {
-        let text = |key: &str| settings.get(key).and_then(serde_json::Value::as_str);
-        if text("protocol") == Some("raw") {
-            return Self::Wait;
-        }
-        match text("close") {
-            Some("wait") => Self::Wait,
-            Some("rst") => Self::Rst,
-            Some("half") => Self::Half,
-            Some("vanish") => Self::Vanish,
-            _ => Self::Fin,
-        }
-    }
 }
 
 /// One workload.
@@ -650,17 +587,4 @@ pub struct Stalls {
     pub longest_ns: u64,
     /// All together.
     pub total_ns: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_closes_first_is_told_by_the_policy_or_by_the_protocol() {
-        let told = |settings: serde_json::Value| ClosePolicy::of_settings(&settings);
-        assert_eq!(told(serde_json::json!({ "close": "wait" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "raw" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "framed" })), ClosePolicy::Fin);
-    }
 }

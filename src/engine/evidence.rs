@@ -3,11 +3,11 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
-    Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
-    OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence,
-    Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld,
-    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, Evidence,
+    HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured, OutageCause,
+    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
+    Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{DeviceSample, Losses};
 use espstress_observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
@@ -86,7 +86,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
 }
 
 fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvidence> {
-    let kind = WorkloadKind::named(of.kind)?;
+    let kind = of.facts.kind?;
     let stats = &of.stats;
     let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
     Some(WorkloadEvidence {
@@ -112,8 +112,8 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         },
         endings: stats.endings,
         at_once: of.at_once,
-        asks: Asks::of_settings(of.kind, &of.settings),
-        close: ClosePolicy::of_settings(&of.settings),
+        asks: of.facts.asks.clone(),
+        close: of.facts.close,
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
         closing: quantiles_of(Phase::Close),
@@ -393,9 +393,8 @@ fn lowest(device: &DeviceSeries) -> Option<f64> {
 
 /// When the last workload had closed what it opened, of those that close.
 fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
-    let closing = workloads
-        .iter()
-        .filter(|w| matches!(WorkloadKind::named(w.kind), Some(WorkloadKind::Head | WorkloadKind::Rw)));
+    let closing =
+        workloads.iter().filter(|w| matches!(w.facts.kind, Some(WorkloadKind::Head | WorkloadKind::Rw)));
     closing.map(|w| w.stats.end_ns).max().unwrap_or(0)
 }
 

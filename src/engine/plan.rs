@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Endpoints, Examination, Failure};
+use espstress_event::{Endpoints, Examination, Failure, WorkloadFacts};
 use espstress_observe::WireSummary;
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -200,7 +200,9 @@ pub struct WorkloadOutcome {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Its settings.
+    /// What it does, as far as findings have to know.
+    pub facts: WorkloadFacts,
+    /// Its settings, for the report to echo.
     pub settings: serde_json::Value,
     /// Connections that it may have open at once.
     pub at_once: u32,

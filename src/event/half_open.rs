@@ -22,6 +22,8 @@ pub struct HalfOpen<L> {
     pub unserved: u32,
     /// What ended the search for the limit.
     pub limit: LimitReached,
+    /// Failures in a row after which the device counts as full; `None` where nothing was searched for.
+    pub full_after: Option<u32>,
     /// The first connections that met anything but service, in order; at most [`HalfOpen::MOST_FAILURES`].
     pub failures: Vec<OpenFailure>,
     /// When the last connection fell silent, nanoseconds since the start of the run.
@@ -86,6 +88,7 @@ impl<L> HalfOpen<L> {
             served: self.served,
             unserved: self.unserved,
             limit: self.limit,
+            full_after: self.full_after,
             failures: self.failures.clone(),
             silent_since_ns: self.silent_since_ns,
             watched_ns: self.watched_ns,

@@ -11,6 +11,7 @@ mod ending;
 mod endpoints;
 mod episode;
 mod examination;
+mod facts;
 mod failure;
 mod half_open;
 mod http_fault;
@@ -35,6 +36,7 @@ pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;
 pub use examination::{Check, Deeds, Examination, Mark};
+pub use facts::{Asks, ClosePolicy, OutageMeans, Protocol, WorkloadFacts, WorkloadKind};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{
     Availability, Exhaustion, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded,

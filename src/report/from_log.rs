@@ -391,10 +391,12 @@ impl Builder {
         report.examination = self.examined.map(cut_off::examination);
         self.probed.fill(&mut report);
         report.anomalies = self.anomalies.into_values().collect();
+        let mut facts = found::Facts::new();
         for announced in start.workloads {
             let Some(mut gathered) = self.workloads.remove(&announced.name) else { continue };
             let half_open = std::mem::take(&mut gathered.silenced).rebuilt();
             let stats = gathered.stats(announced.main_phase);
+            facts.extend(announced.facts.map(|of| (announced.name.clone(), of)));
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
             workload.half_open = half_open;
@@ -404,7 +406,7 @@ impl Builder {
             }
             report.workloads.push(workload);
         }
-        found::fill(&mut report, &self.probed);
+        found::fill(&mut report, &self.probed, &facts);
         report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {

@@ -149,9 +149,9 @@ pub(crate) struct SocketsUsed {
 }
 
 impl HalfOpenFigures {
-    /// What was measured; `full_after` is the number of failures in a row after which the device counts as full.
+    /// What was measured.
     #[must_use]
-    pub(crate) fn from_stats(of: &HalfOpenStats, full_after: Option<u64>) -> Self {
+    pub(crate) fn from_stats(of: &HalfOpenStats) -> Self {
         let reclaimed = || of.connections.iter().filter_map(|c| c.reclaimed_after_ns);
         let all = of.never_reclaimed == 0;
         let availability = |a| Some(Availability::from(a));
@@ -162,7 +162,7 @@ impl HalfOpenFigures {
             unserved: of.unserved.into(),
             capacity: (of.limit == LimitReached::Device).then_some(of.served.into()),
             limit: of.limit,
-            limit_rule: limit_rule(of.limit, full_after),
+            limit_rule: limit_rule(of.limit, of.full_after),
             failures: of.failures.iter().map(OpenFailure::from).collect(),
             exhausted_attempts: of.during.attempts,
             exhausted_succeeded: of.during.served,
@@ -206,7 +206,7 @@ impl HalfOpenFigures {
     }
 }
 
-fn limit_rule(limit: LimitReached, full_after: Option<u64>) -> Option<String> {
+fn limit_rule(limit: LimitReached, full_after: Option<u32>) -> Option<String> {
     Some(match limit {
         LimitReached::NotSearched => return None,
         LimitReached::Device => {

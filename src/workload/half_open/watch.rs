@@ -36,7 +36,12 @@ pub(super) async fn run(context: Context, params: &Params) {
         format!("HEAD {} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: espstress\r\n\r\n", params.path)
             .into_bytes()
             .into();
-    context.recorder.borrow_mut().half_open().expected_reclaim_ns = nanos(params.expect_reclaim.0);
+    {
+        let mut recorder = context.recorder.borrow_mut();
+        let stats = recorder.half_open();
+        stats.expected_reclaim_ns = nanos(params.expect_reclaim.0);
+        stats.full_after = Some(params.full_after);
+    }
     let client = Rc::new(Client::new(context.clone(), connector.clone(), Rc::clone(&request)));
     let sockets = Rc::new(Sockets::default());
     let mut aside = JoinSet::new();

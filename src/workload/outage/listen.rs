@@ -22,7 +22,7 @@ use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
 use crate::context::{Context, Stop, StopSource};
 use espstress_clock::nanos;
-use espstress_event::AwayCause;
+use espstress_event::{AwayCause, OutageMeans};
 use espstress_stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
 
 /// Devices at once: the protocol's numbers are 1 to 4.
@@ -130,7 +130,7 @@ fn places(bound: SocketAddr) -> String {
 
 /// Takes connections until the time is over, the outages are there, or the run is stopped.
 async fn accept(table: &Rc<Table>, listener: &TcpListener, params: &Params) {
-    let schedule = params.schedule(super::By::None);
+    let schedule = params.schedule(OutageMeans::None);
     let deadline = schedule.duration.and_then(|length| Instant::now().checked_add(length));
     let mut stop = table.context.stop.clone();
     let mut tasks = JoinSet::new();

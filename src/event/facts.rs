@@ -1,0 +1,130 @@
+//! What a workload does, as far as it decides what its outcome means: who closes, in which protocol, what is asked.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of a workload before its first packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadFacts {
+    /// What it does; `None` for one that asks for nothing that would say how the device serves.
+    pub kind: Option<WorkloadKind>,
+    /// What it asks for.
+    pub asks: Asks,
+    /// How it ends connections.
+    pub close: ClosePolicy,
+}
+
+/// What a workload does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// A new connection for each exchange.
+    #[default]
+    Head,
+    /// Standing connections.
+    Rw,
+    /// Standing connections with heartbeats, through outages.
+    Outage,
+    /// Connections on which the host falls silent.
+    HalfOpen,
+}
+
+/// How the host ends a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum ClosePolicy {
+    /// A FIN as soon as the response is in
+    #[default]
+    Fin,
+    /// Ask for `Connection: close` and let the device close first; the host closes where it doesn't
+    Wait,
+    /// A RST as soon as the response is in
+    Rst,
+    /// Shut down writing right after the request
+    Half,
+    /// Say nothing: neither FIN nor RST leaves the host
+    Vanish,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Keep-alive GET or HEAD: any web server
+    #[default]
+    Http,
+    /// The devices' own: numbered, checksummed frames, echoed
+    Framed,
+    /// GET and read to the end, a connection each: the MicroPython pair's server
+    Raw,
+    /// Newline-terminated JSON
+    Line,
+}
+
+impl Protocol {
+    /// The name in settings and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Framed => "framed",
+            Self::Raw => "raw",
+            Self::Line => "line",
+        }
+    }
+}
+
+/// What a workload asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asks {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The HTTP method of its requests; `None` where its figures aren't those of HTTP requests.
+    pub method: Option<String>,
+    /// Whether the user said which status codes are right.
+    pub status_expected: bool,
+    /// Requests that may be under way on one connection.
+    pub window: u32,
+    /// How long a connection stands before its first request, nanoseconds.
+    pub request_delay_ns: u64,
+    /// Whether its requests have a body.
+    pub body: bool,
+}
+
+impl Asks {
+    /// Whether its connections are silent for so long before their first request that a server may give them up.
+    #[must_use]
+    pub const fn late(&self) -> bool {
+        self.request_delay_ns >= 1_000_000_000
+    }
+
+    /// Whether it asks by HEAD.
+    #[must_use]
+    pub fn head(&self) -> bool {
+        self.method.as_deref() == Some("HEAD")
+    }
+
+    /// Whether it asks by GET.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.method.as_deref() == Some("GET")
+    }
+}
+
+/// By what means outages are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum OutageMeans {
+    /// The link is cut (twin)
+    Link,
+    /// The device leaves its network by itself (needs its control token)
+    Device,
+    /// The host falls silent on these connections (needs CAP_NET_ADMIN)
+    Filter,
+    /// Your own scripts switch something off and on
+    Command,
+    /// Nothing: wait for those that come by themselves
+    None,
+}
