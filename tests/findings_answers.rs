@@ -195,8 +195,12 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert_eq!(said(&closes(5)), [(FindingId::ClosesIdle, Severity::Info)]);
     assert!(statement(&closes(5)).contains("2.5 s or sooner"));
     assert_eq!(closes(1).ids(), []);
-    assert_eq!(Case::clean(half_open_with(|h| h.closed = Some((5, 20 * MS)))).ids(), [], "after each answer");
-    let silent = Case::clean(half_open_with(|h| h.closed = Some((5, 2 * S))));
+    assert_eq!(
+        Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(20 * MS)))).ids(),
+        [],
+        "after each answer"
+    );
+    let silent = Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
 }
 
@@ -244,18 +248,12 @@ fn answers_a_constant_time_after_a_body_are_a_time_out_and_slow_ones_are_not() {
 }
 
 /// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
-fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
+fn crowded_out(after: impl Fn(u64) -> Option<u64>) -> Case {
     let h = half_open_with(|h| {
-        h.silent = (0..12)
-            .map(|n| SilentEvidence {
-                since_ns: 5 * S + n * 20 * MS,
-                closed_after_ns: closed_after(n),
-                reclaimed: closed_after(n).is_some(),
-            })
-            .collect();
-        (h.silenced, h.served, h.unserved, h.exhausted) = (12, 12, 0, false);
-        h.during = Availability { attempts: 30, served: 30 };
-        (h.served_again_ns, h.sockets) = (None, None);
+        fell_silent(h, 12, 0, 0);
+        closed_after(h, after);
+        (h.exhausted, h.during) = (Some(false), client(30, 30));
+        (h.served_again_ns, h.sockets_used) = (None, None);
     });
     let h = WorkloadEvidence { failures: FailureCounts::default(), episodes: Vec::new(), ..h };
     let w = fails_beside(WorkloadEvidence { at_once: 12, ..head(29) }, &[(Failure::EofBeforeResponse, 7)]);

@@ -111,8 +111,8 @@ fn early_close_that_the_hosts_sockets_do_not_show_needs_the_packets() {
 fn serial_is_blocked_by_one_silent_client() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (7, 1, 6);
-        h.sockets = Some(SocketsHeld { before: 5, most: 6, at_end: 6 });
+        fell_silent(h, 1, 6, 0);
+        h.sockets_used = sockets(5, 6, 6);
     });
     let case = Case::clean(w).anomaly(AnomalyId::SynUnanswered, 10);
     case.always(&[FindingId::BlockedApplication]);
@@ -266,9 +266,9 @@ fn frozen_is_blocked_in_any_workload() {
     Case::clean(dies_after(rw(0), 0, &lost)).always(&[FindingId::BlockedApplication]);
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (6, 0, 6);
-        h.before = Availability { attempts: 3, served: 0 };
-        h.sockets = Some(SocketsHeld { before: 5, most: 5, at_end: 5 });
+        fell_silent(h, 0, 6, 0);
+        h.before = client(3, 0);
+        h.sockets_used = sockets(5, 5, 5);
     });
     Case::clean(WorkloadEvidence { succeeded: 0, ..w }).always(&[FindingId::BlockedApplication]);
     // The queue was full before any connection could be held.
@@ -307,7 +307,7 @@ fn rebooting_is_told_by_telemetry_in_any_workload() {
     };
     let mut out = outage(0);
     out.outages = Some(OutageEvidence { natural: 1, rows: vec![natural], ..Default::default() });
-    let half = half_open_with(|h| (h.reclaimed, h.exhausted, h.during.served) = (5, false, 19));
+    let half = half_open_with(|h| (h.exhausted, h.during.served) = (Some(false), 19));
     for w in [cut, storm, out, half] {
         let case = Case::clean(w)
             .anomaly(AnomalyId::AbortiveClose, 20)

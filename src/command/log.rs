@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use espstress_report::{
     AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine, lines_left_out, outages_left_out,
+    PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
 };
 use espstress_stats::Latency;
 
@@ -279,7 +279,6 @@ impl Writer {
                 LogLine::Outage(Box::new(OutageLine::new(workload, &outage)))
             }
             Event::Silenced { workload, connections } => {
-                let connections = connections.iter().map(SilencedConnection::from).collect();
                 LogLine::Silenced(SilencedLine { workload, connections })
             }
             Event::HalfOpen { workload, at_ns, course, section } => {

@@ -164,69 +164,11 @@ pub struct TcpEvidence {
     pub rtt_mean_ns: Option<u64>,
 }
 
-/// Connections on which the host fell silent, and what came of them.
-#[derive(Clone, Debug, Default)]
-pub struct HalfOpenEvidence {
-    /// Connections that the host silenced, served or not.
-    pub silenced: u32,
-    /// Of those, the ones that had been served before: the capacity that was found.
-    pub served: u32,
-    /// Of those, the ones whose handshake completed and that were never served: they wait in the backlog.
-    pub unserved: u32,
-    /// Served ones that the device was seen to take back.
-    pub reclaimed: u32,
-    /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
-    pub closed: Option<(u32, u64)>,
-    /// The silenced ones, in the order in which they fell silent.
-    pub silent: Vec<SilentEvidence>,
-    /// Median time until it did.
-    pub reclaim_p50_ns: Option<u64>,
-    /// How long the host watched after the last silence.
-    pub watched_ns: u64,
-    /// The time in which the device is expected to take a socket back (its keep-alive settings).
-    pub expected_reclaim_ns: u64,
-    /// The well-behaved client before.
-    pub before: Availability,
-    /// The same while the connections were silent and it was not yet served again.
-    pub during: Availability,
-    /// Whether the well-behaved client was refused while the connections were silent.
-    pub exhausted: bool,
-    /// From the last silence until it was served again while all were silent; `None` when it was not.
-    pub served_again_ns: Option<u64>,
-    /// Sockets in use by the device's own account; `None` without telemetry that tells.
-    pub sockets: Option<SocketsHeld>,
-}
+/// Connections on which the host fell silent, and what came of them: the measured record, its latencies as quantiles.
+pub type HalfOpenEvidence = espstress_event::HalfOpen<Option<Quantiles>>;
 
-/// One connection on which the host fell silent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SilentEvidence {
-    /// Since when.
-    pub since_ns: u64,
-    /// How long after that the device closed it by a FIN; `None` where it did not.
-    pub closed_after_ns: Option<u64>,
-    /// Whether the device is known to have taken it back, in whatever way.
-    pub reclaimed: bool,
-}
-
-/// How a well-behaved client fared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Availability {
-    /// Its requests.
-    pub attempts: u64,
-    /// Those answered.
-    pub served: u64,
-}
-
-/// Sockets in use on the device around a half-open workload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SocketsHeld {
-    /// Before any connection was silent.
-    pub before: u32,
-    /// The most that was seen.
-    pub most: u32,
-    /// The last account before the host let go.
-    pub at_end: u32,
-}
+/// How a well-behaved client fared beside them.
+pub type Availability = espstress_event::Availability<Option<Quantiles>>;
 
 /// Outages of an outage workload.
 #[derive(Clone, Debug, Default)]

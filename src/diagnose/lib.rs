@@ -29,8 +29,8 @@ pub use evidence::{
     AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, Evidence, FullSize,
     HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured, OutageCause,
     OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
-    Quiet, Recovery, RestartEvidence, Silence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, Stalls,
-    StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    Quiet, Recovery, RestartEvidence, Silence, Slope, SocketsEvidence, Stalls, StoodStill, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

@@ -3,17 +3,15 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, Evidence,
-    HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured, OutageCause,
-    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
-    Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence, SocketsHeld, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    AckWaitsEvidence, CaptureEvidence, CaptureState, DeviceEvidence, Evidence, HeapEvidence, HeapStep,
+    HostEvidence, HostResets, InUse, Measured, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence,
+    PathSide, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope,
+    SocketsEvidence, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{DeviceSample, Losses};
 use espstress_observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
 use espstress_stats::{
-    DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, ReclaimEvidence, SilencedConnection, Stage, Trend,
+    DeviceSeries, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend,
 };
 
 /// What a run left to be judged.
@@ -126,7 +124,11 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         port_waits: stats.port_waits,
         late_starts: stats.late_starts,
         local_ports: run.local_ports,
-        half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
+        half_open: stats
+            .half_open
+            .as_deref()
+            .filter(|h| h.unavailable.is_none())
+            .map(|h| h.with_latencies(quantiles)),
         outages: stats
             .outage
             .as_deref()
@@ -144,43 +146,6 @@ fn quantiles(latency: &Latency) -> Option<Quantiles> {
         p99_ns: latency.quantile_ns(0.99)?,
         max_ns: latency.quantile_ns(1.0)?,
     })
-}
-
-fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
-    let client = |a: &espstress_stats::Availability| Availability { attempts: a.attempts, served: a.served };
-    let served = of.connections.iter().filter(|c| c.stage == Stage::Served);
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    HalfOpenEvidence {
-        silenced: count(of.connections.len()),
-        served: of.served,
-        unserved: of.unserved,
-        reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
-        closed: closed(of),
-        silent: of.connections.iter().map(silent).collect(),
-        reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
-        watched_ns: of.watched_ns,
-        expected_reclaim_ns: of.expected_reclaim_ns,
-        before: client(&of.before),
-        during: client(&of.during),
-        exhausted: of.exhausted == Exhaustion::Yes,
-        served_again_ns: of.served_again_ns,
-        sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
-    }
-}
-
-fn silent(of: &SilencedConnection) -> SilentEvidence {
-    SilentEvidence {
-        since_ns: of.silent_ns,
-        closed_after_ns: of.reclaimed_after_ns.filter(|_| of.evidence == Some(ReclaimEvidence::Fin)),
-        reclaimed: of.reclaimed_after_ns.is_some(),
-    }
-}
-
-/// Silenced connections that the device closed in order, and how soon.
-fn closed(of: &HalfOpenStats) -> Option<(u32, u64)> {
-    let by_fin = of.connections.iter().filter(|c| c.evidence == Some(ReclaimEvidence::Fin));
-    let after: Vec<u64> = by_fin.filter_map(|c| c.reclaimed_after_ns).collect();
-    Some((u32::try_from(after.len()).unwrap_or(u32::MAX), after.into_iter().min()?))
 }
 
 fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {

@@ -23,6 +23,7 @@ mod probed;
 mod reading;
 mod responses;
 mod run;
+mod seconds;
 mod tcp;
 mod telemetry;
 
@@ -39,8 +40,8 @@ pub use examination::{Check, Deeds, Examination, Mark};
 pub use facts::{Asks, ClosePolicy, OutageMeans, Protocol, WorkloadFacts, WorkloadKind};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{
-    Availability, Exhaustion, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded,
-    SilencedConnection, SocketsUsed, Spell, Stage,
+    Availability, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded, SilencedConnection,
+    SocketsUsed, Spell, Stage,
 };
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};

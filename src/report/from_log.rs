@@ -12,6 +12,7 @@ use super::log_lines::{
     PhaseStart, SilencedLine, Totals,
 };
 use super::thresholds::Gates;
+use super::workload::seconds;
 use super::{
     LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report,
     SCHEMA_VERSION, Workload,
@@ -329,7 +330,7 @@ impl Builder {
     }
 
     fn silenced(&mut self, line: SilencedLine) -> bool {
-        let first = line.connections.iter().map(|c| c.silent_s).reduce(f64::min).unwrap_or(0.0);
+        let first = line.connections.iter().map(|c| c.silent_ns).min().map_or(0.0, seconds);
         if !line.is_sane() {
             return false;
         }

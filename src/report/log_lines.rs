@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
-    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
-    Tool, Verdict,
+    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool, Verdict,
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
     AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
-    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, WorkloadFacts,
+    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, SilencedConnection, WorkloadFacts,
 };
 use espstress_stats::{Latency, Phase};
 

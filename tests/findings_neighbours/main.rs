@@ -101,8 +101,9 @@ fn a_watch_shorter_than_the_keep_alive_accuses_nobody() {
 fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved, h.exhausted) = (64, 64, 0, false);
-        h.during = Availability { attempts: 60, served: 60 };
+        fell_silent(h, 64, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
     });
     assert_eq!(Case::clean(w).no_telemetry().ids(), []);
 }
@@ -111,9 +112,10 @@ fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
 fn sockets_that_the_device_counts_and_never_frees_are_a_warning_before_they_run_out() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved, h.exhausted) = (3, 3, 0, false);
-        h.during = Availability { attempts: 60, served: 60 };
-        h.sockets = Some(SocketsHeld { before: 5, most: 8, at_end: 8 });
+        fell_silent(h, 3, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
+        h.sockets_used = sockets(5, 8, 8);
     });
     let found = Case::clean(w).findings();
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -544,10 +546,10 @@ fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
 fn one_client_at_a_time_is_no_want_of_sockets_though_nobody_was_asked_meanwhile() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (3, 1, 2);
+        fell_silent(h, 1, 2, 0);
         h.during = Availability::default();
-        h.exhausted = false;
-        h.sockets = Some(SocketsHeld { before: 5, most: 6, at_end: 6 });
+        h.exhausted = Some(false);
+        h.sockets_used = sockets(5, 6, 6);
     });
     assert_eq!(Case::clean(w).ids(), []);
 }

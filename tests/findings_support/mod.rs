@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses};
+use espstress_event::{
+    AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses, ReclaimEvidence,
+    SilencedConnection, SocketsUsed, Stage,
+};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
@@ -100,7 +103,7 @@ impl Case {
         self.evidence.probes.telemetry = Measured::Unavailable { reason: reason() };
         self.evidence.device = DeviceEvidence::default();
         for h in self.evidence.workloads.iter_mut().filter_map(|w| w.half_open.as_mut()) {
-            h.sockets = None;
+            h.sockets_used = None;
         }
         self
     }
@@ -317,22 +320,17 @@ fn fail(w: &mut WorkloadEvidence, failures: &[(Failure, u64)]) {
 
 /// A half-open workload of a device that takes everything back after its keep-alive.
 pub(crate) fn half_open() -> WorkloadEvidence {
-    let section = HalfOpenEvidence {
-        silenced: 11,
-        served: 5,
-        unserved: 6,
-        reclaimed: 5,
-        closed: None,
-        silent: Vec::new(),
-        reclaim_p50_ns: Some(19_300 * MS),
+    let mut section = HalfOpenEvidence {
         watched_ns: 60 * S,
         expected_reclaim_ns: 19 * S,
-        before: Availability { attempts: 5, served: 5 },
-        during: Availability { attempts: 19, served: 0 },
-        exhausted: true,
+        before: client(5, 5),
+        during: client(19, 0),
+        exhausted: Some(true),
         served_again_ns: Some(19_500 * MS),
-        sockets: Some(SocketsHeld { before: 5, most: 10, at_end: 5 }),
+        sockets_used: sockets(5, 10, 5),
+        ..HalfOpenEvidence::default()
     };
+    fell_silent(&mut section, 5, 6, 5);
     let mut w = workload("half-open", WorkloadKind::HalfOpen, 0);
     fail(&mut w, &[(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 14)]);
     (w.attempts, w.succeeded) = (40, 20);
@@ -351,11 +349,45 @@ pub(crate) fn half_open_with(change: impl FnOnce(&mut HalfOpenEvidence)) -> Work
 
 /// Nothing comes back.
 pub(crate) fn never_reclaimed(h: &mut HalfOpenEvidence) {
-    h.reclaimed = 0;
-    h.reclaim_p50_ns = None;
+    h.connections.iter_mut().for_each(|c| (c.reclaimed_after_ns, c.evidence) = (None, None));
     h.served_again_ns = None;
-    h.during = Availability { attempts: 60, served: 0 };
-    h.sockets = Some(SocketsHeld { before: 5, most: 10, at_end: 10 });
+    h.during = client(60, 0);
+    h.sockets_used = sockets(5, 10, 10);
+}
+
+/// So many silent connections that had been served, of which the device took the first `reclaimed` back, and so many that
+/// had not been.
+pub(crate) fn fell_silent(h: &mut HalfOpenEvidence, served: u32, unserved: u32, reclaimed: u32) {
+    (h.served, h.unserved, h.never_reclaimed) = (0, 0, 0);
+    h.connections.clear();
+    for number in 1..=served + unserved {
+        h.fell_silent(SilencedConnection {
+            connection: number,
+            port: 40_000 + number as u16,
+            stage: if number <= served { Stage::Served } else { Stage::Unserved },
+            silent_ns: 5 * S + u64::from(number - 1) * 20 * MS,
+            reclaimed_after_ns: (number <= reclaimed).then_some(19_300 * MS),
+            evidence: (number <= reclaimed).then_some(ReclaimEvidence::Reset),
+        });
+    }
+}
+
+/// The device closes the silent connections by a FIN, each so long after its silence; `None` where it doesn't.
+pub(crate) fn closed_after(h: &mut HalfOpenEvidence, after_ns: impl Fn(u64) -> Option<u64>) {
+    for (n, connection) in (0..).zip(&mut h.connections) {
+        connection.reclaimed_after_ns = after_ns(n);
+        connection.evidence = connection.reclaimed_after_ns.map(|_| ReclaimEvidence::Fin);
+    }
+}
+
+/// How a well-behaved client fared.
+pub(crate) fn client(attempts: u64, served: u64) -> Availability {
+    Availability { attempts, served, ..Availability::default() }
+}
+
+/// Sockets in use by the device's own account.
+pub(crate) const fn sockets(before: u32, most: u32, at_end: u32) -> Option<SocketsUsed> {
+    Some(SocketsUsed { before, most, at_end, limit: None })
 }
 
 /// An outage workload of outages that were made and recovered from.
