@@ -175,7 +175,7 @@ fn requests_lost_behind_others_are_told_from_a_hang_by_the_first_of_each_connect
 #[test]
 fn segments_that_wait_for_an_acknowledgement_are_named_unless_as_many_come_at_other_times() {
     let waits = |waited, otherwise| {
-        let seen = AckWaitsEvidence { waited, total_ns: waited * 42 * MS, longest_ns: 44 * MS, otherwise };
+        let seen = AckWaits { waited, total_ns: waited * 42 * MS, longest_ns: 44 * MS, otherwise };
         Case::clean(get(200)).with(|e| e.ack_waits = Some(seen))
     };
     let case = waits(199, 3);

@@ -48,8 +48,8 @@ fn a_robust_device_has_no_finding_through_a_hundred_outages() {
             e.probes.icmp = Measured::Value(icmp);
             e.probes.telemetry = Measured::Value(udp);
             e.path = Some(PathEvidence {
-                to_device: PathSide { data_segments: 9_000, retransmissions: 400, ..Default::default() },
-                from_device: PathSide { data_segments: 9_000, late_fills: 300, ..Default::default() },
+                to_device: PathFigures { data_segments: 9_000, retransmissions: 400, ..Default::default() },
+                from_device: PathFigures { data_segments: 9_000, late_fills: 300, ..Default::default() },
                 ..Default::default()
             });
         })
@@ -202,7 +202,7 @@ fn deaf_is_blocked_when_its_window_shuts() {
 fn deaf_is_blocked_when_small_requests_stay_unacknowledged() {
     let w = fails_beside(rw(960), &[(Failure::ReadTimeout, 24)]);
     let case = Case::clean(w).anomaly(AnomalyId::NoAckToData, 24).with(|e| {
-        let to_device = PathSide { data_segments: 2_000, retransmissions: 150, ..Default::default() };
+        let to_device = PathFigures { data_segments: 2_000, retransmissions: 150, ..Default::default() };
         e.path = e.path.map(|p| PathEvidence { to_device, ..p });
         e.workloads[0].tcp = Some(TcpEvidence { connections: 24, retransmissions: 150, rtt_mean_ns: None });
     });
@@ -298,12 +298,9 @@ fn rebooting_is_told_by_telemetry_in_any_workload() {
     let cut = fails_beside(rw(5_000), &[(Failure::ReadReset, 20)]);
     let mut storm = fails_beside(head(5_000), &[(Failure::ReadReset, 9), (Failure::ConnectTimeout, 4)]);
     storm.failures.add(Failure::ConnectRefused, 3);
-    let natural = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        seen_start_ns: Some(9_500 * MS),
-        seen_length_ns: Some(5 * S),
+    let natural = EndedOutage {
+        outage: seen(OutageOrigin::Natural, 9_500 * MS, 5 * S),
         recovery: Recovery::After(14 * S),
-        ..Default::default()
     };
     let mut out = outage(0);
     out.outages = Some(OutageEvidence { natural: 1, rows: vec![natural], ..Default::default() });
@@ -419,7 +416,7 @@ fn power_save_is_told_by_its_beacons_and_is_no_loss() {
             e.probes.tcp = Measured::Value(sleepy(60));
             e.probes.telemetry = Measured::Value(sleepy(60));
             // The host repeats what is only late.
-            let to_device = PathSide { data_segments: 600, retransmissions: 90, ..Default::default() };
+            let to_device = PathFigures { data_segments: 600, retransmissions: 90, ..Default::default() };
             e.path = e.path.map(|p| PathEvidence { to_device, ..p });
             e.workloads[0].tcp =
                 Some(TcpEvidence { connections: 300, retransmissions: 90, rtt_mean_ns: None });
@@ -437,8 +434,8 @@ fn a_lossy_link_is_said_alone_and_is_no_error() {
         e.probes.icmp = Measured::Value(ProbeEvidence { answered: 94, ..probe(100) });
         e.probes.telemetry = Measured::Value(ProbeEvidence { answered: 95, ..probe(100) });
         e.path = Some(PathEvidence {
-            to_device: PathSide { data_segments: 2_000, retransmissions: 64, ..Default::default() },
-            from_device: PathSide { data_segments: 2_000, late_fills: 50, ..Default::default() },
+            to_device: PathFigures { data_segments: 2_000, retransmissions: 64, ..Default::default() },
+            from_device: PathFigures { data_segments: 2_000, late_fills: 50, ..Default::default() },
             ..Default::default()
         });
         e.workloads[0].tcp =

@@ -90,25 +90,28 @@ impl Dice {
         Slope { mean: self.float(), low: self.float(), high: self.float() }
     }
 
-    fn side(&mut self) -> PathSide {
-        PathSide {
+    fn side(&mut self) -> PathFigures {
+        PathFigures {
             data_segments: self.n(),
             retransmissions: self.n(),
             repeated_early: self.n(),
             late_fills: self.n(),
             out_of_order: self.n(),
+            ..PathFigures::default()
         }
     }
 
-    fn outage_row(&mut self) -> OutageRowEvidence {
+    fn outage_row(&mut self) -> EndedOutage {
         let took = self.n();
-        OutageRowEvidence {
-            cause: self.of(&[OutageCause::Made, OutageCause::Natural]),
-            planned_start_ns: self.maybe(Self::n),
-            planned_length_ns: self.maybe(Self::n),
-            seen_start_ns: self.maybe(Self::n),
-            device: None,
-            seen_length_ns: self.maybe(Self::n),
+        EndedOutage {
+            outage: OutageRow {
+                origin: self.of(&[OutageOrigin::Made, OutageOrigin::Natural]),
+                planned_start_ns: self.maybe(Self::n),
+                planned_length_ns: self.maybe(Self::n),
+                seen_start_ns: self.maybe(Self::n),
+                seen_end_ns: self.maybe(Self::n),
+                ..OutageRow::default()
+            },
             recovery: self.of(&[Recovery::After(took), Recovery::NotWithin(took), Recovery::CutOff]),
         }
     }
@@ -325,7 +328,7 @@ impl Dice {
                 dropped: self.n(),
                 reason: None,
             },
-            ack_waits: self.maybe(|d| AckWaitsEvidence {
+            ack_waits: self.maybe(|d| AckWaits {
                 waited: d.n(),
                 total_ns: d.n(),
                 longest_ns: d.n(),

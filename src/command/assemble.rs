@@ -2,11 +2,11 @@
 
 use std::time::UNIX_EPOCH;
 
-use espstress_engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
+use espstress_engine::{Capturing, Ended, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use espstress_event::WorkloadKind;
 use espstress_report::{
-    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
-    Report, Service, Target, TargetKind, Transport, Workload,
+    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutages, LogStart, Report, Service,
+    Target, TargetKind, Transport, Workload,
 };
 use espstress_scenario::Scenario;
 use espstress_target::{Device, DeviceKind};
@@ -60,10 +60,7 @@ fn cut_short(outcome: &Outcome, planned: &[String]) -> Option<String> {
 /// Outages of a modelled link, as it tells them.
 fn link_outages(spells: &[LinkSpell]) -> LinkOutages {
     let row = |spell: &LinkSpell| LinkOutage {
-        cause: match spell.cause {
-            LinkCause::Planned => LinkOutageCause::Planned,
-            LinkCause::Asked => LinkOutageCause::Asked,
-        },
+        cause: spell.cause,
         start_s: spell.start_ns as f64 / 1e9,
         length_s: spell.end_ns.map(|end| end.saturating_sub(spell.start_ns) as f64 / 1e9),
     };

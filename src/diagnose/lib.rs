@@ -24,13 +24,15 @@ mod silences;
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};
 pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
-pub use espstress_event::{Asks, Check, ClosePolicy, Deeds, Examination, Mark, Protocol, WorkloadKind};
+pub use espstress_event::{
+    AckWaits, Asks, Check, ClosePolicy, Deeds, Examination, FullSize, HostResets, Mark, OutageOrigin,
+    OutageRow, PathFigures, Protocol, Silence, WorkloadKind,
+};
 pub use evidence::{
-    AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, Evidence, FullSize,
-    HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured, OutageCause,
-    OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence, ProbesEvidence, Quantiles,
-    Quiet, Recovery, RestartEvidence, Silence, Slope, SocketsEvidence, Stalls, StoodStill, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,
+    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, OutageEvidence, PathEvidence, ProbeEvidence,
+    ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill,
+    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

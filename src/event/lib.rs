@@ -31,7 +31,7 @@ pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,
 };
-pub use away::{AwayCause, AwaySpell};
+pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
@@ -46,9 +46,11 @@ pub use half_open::{
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
-pub use outage::{OutageOrigin, OutageProgress, OutageRow};
-pub use path::{Losses, PathWindow};
-pub use probed::{DeviceProgress, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress};
+pub use outage::{LinkOutageCause, OutageOrigin, OutageProgress, OutageRow};
+pub use path::{AckWaits, HostResets, Losses, PathFigures, PathWindow};
+pub use probed::{
+    DeviceProgress, FullSize, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress,
+};
 pub use reading::Reading;
 pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};

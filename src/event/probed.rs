@@ -2,8 +2,19 @@
 
 use super::{DeviceSample, Reading, Recorded};
 
+/// Probes as large as the first hop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSize {
+    /// Bytes of a packet, IP header included.
+    pub bytes: u32,
+    /// Those whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
+}
+
 /// A spell in which every probe of a kind was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silence {
     /// When the first lost one was sent, nanoseconds since the start of the run.
     pub from_ns: u64,

@@ -42,7 +42,7 @@ pub use model::{
     ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
-pub use outages::{LinkOutage, LinkOutageCause, LinkOutages, OutageRow, OutageSummary};
+pub use outages::{LinkOutage, LinkOutages, OutageRow, OutageSummary};
 pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;

@@ -263,12 +263,13 @@ fn provoked_and_path_anomalies_are_no_evidence_against_the_device() {
 fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
     let case = |recovery| {
         let mut w = outage(1);
-        w.outages.as_mut().unwrap().rows[0] = OutageRowEvidence {
-            planned_start_ns: Some(5 * S),
-            planned_length_ns: Some(10 * S),
-            seen_length_ns: Some(10 * S),
+        w.outages.as_mut().unwrap().rows[0] = EndedOutage {
+            outage: OutageRow {
+                planned_start_ns: Some(5 * S),
+                planned_length_ns: Some(10 * S),
+                ..seen(OutageOrigin::Made, 5 * S, 10 * S)
+            },
             recovery,
-            ..Default::default()
         };
         Case::clean(w).findings().iter().map(|f| (f.id, f.severity)).collect::<Vec<_>>()
     };
@@ -283,12 +284,14 @@ fn dialled_and_away(away: u64) -> Case {
     let mut w = outage(1);
     let outages = w.outages.as_mut().unwrap();
     (outages.made, outages.natural, outages.quiet_ns) = (0, 1, 3 * S);
-    outages.rows[0] = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        device: Some(1),
-        seen_start_ns: Some((60 - away) * S),
+    outages.rows[0] = EndedOutage {
+        outage: OutageRow {
+            origin: OutageOrigin::Natural,
+            device: Some(1),
+            seen_start_ns: Some((60 - away) * S),
+            ..OutageRow::default()
+        },
         recovery: Recovery::NotBack(away * S),
-        ..Default::default()
     };
     Case::clean(w)
 }

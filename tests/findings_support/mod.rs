@@ -35,8 +35,8 @@ impl Case {
             duration_ns: 36 * S,
             capture: CaptureEvidence { status: CaptureState::Complete, packets: 9_000, ..Default::default() },
             path: Some(PathEvidence {
-                to_device: PathSide { data_segments: 2_000, ..PathSide::default() },
-                from_device: PathSide { data_segments: 2_000, ..PathSide::default() },
+                to_device: PathFigures { data_segments: 2_000, ..PathFigures::default() },
+                from_device: PathFigures { data_segments: 2_000, ..PathFigures::default() },
                 ..PathEvidence::default()
             }),
             probes: ProbesEvidence {
@@ -393,13 +393,12 @@ pub(crate) const fn sockets(before: u32, most: u32, at_end: u32) -> Option<Socke
 /// An outage workload of outages that were made and recovered from.
 pub(crate) fn outage(number: u64) -> WorkloadEvidence {
     let rows = (0..number)
-        .map(|n| OutageRowEvidence {
-            cause: OutageCause::Made,
-            planned_start_ns: Some(n * 30 * S + 5 * S),
-            planned_length_ns: Some(n % 100 * S / 10 + S / 10),
-            device: None,
-            seen_start_ns: Some(n * 30 * S + 5 * S + 20 * MS),
-            seen_length_ns: Some(n % 100 * S / 10 + S / 10),
+        .map(|n| EndedOutage {
+            outage: OutageRow {
+                planned_start_ns: Some(n * 30 * S + 5 * S),
+                planned_length_ns: Some(n % 100 * S / 10 + S / 10),
+                ..seen(OutageOrigin::Made, n * 30 * S + 5 * S + 20 * MS, n % 100 * S / 10 + S / 10)
+            },
             recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },
         })
         .collect();
@@ -408,14 +407,24 @@ pub(crate) fn outage(number: u64) -> WorkloadEvidence {
     WorkloadEvidence { outages: Some(section), end_ns: number * 30 * S, ..w }
 }
 
+/// An outage that was seen from then on and for so long.
+pub(crate) fn seen(origin: OutageOrigin, start_ns: u64, length_ns: u64) -> OutageRow {
+    OutageRow {
+        origin,
+        seen_start_ns: Some(start_ns),
+        seen_end_ns: Some(start_ns + length_ns),
+        ..OutageRow::default()
+    }
+}
+
 /// A probe that lost what the outages of a workload cost it.
 pub(crate) fn probe_through(w: &WorkloadEvidence) -> ProbeEvidence {
     let mut p = probe(3_000);
     for row in &w.outages.as_ref().unwrap().rows {
-        let lost = row.planned_length_ns.unwrap() / S;
+        let lost = row.outage.planned_length_ns.unwrap() / S;
         p.answered -= lost;
         if lost >= 2 {
-            let from = row.planned_start_ns.unwrap();
+            let from = row.outage.planned_start_ns.unwrap();
             p.silences.push(Silence { from_ns: from, to_ns: Some(from + lost * S), lost });
         }
     }

@@ -8,7 +8,6 @@ use super::settings::{Schedule, SpanRange};
 use super::shared::{Mode, Shared};
 use crate::context::Stop;
 use espstress_clock::nanos;
-use espstress_event::AwayCause;
 use espstress_stats::{MakeFailure, MessageLedger, OutageOrigin, OutageRow};
 
 /// By what means outages are made.
@@ -205,7 +204,7 @@ impl Director {
         self.shared.hearing.borrow_mut().open(begin);
         // A filter silences this workload's connections alone: they have intentions of their own.
         if matches!(self.means, Means::Maker(_)) {
-            self.shared.link_goes_away(AwayCause::Made, begin);
+            self.shared.link_goes_away(OutageOrigin::Made, begin);
         }
         let result = match &self.means {
             Means::Filter => self.mute(length).await,
@@ -263,7 +262,7 @@ impl Director {
         self.shared.hearing.borrow_mut().open(last_heard);
         // Where the device still answers telemetry it is not the link that is away.
         if last_heard.elapsed() >= self.silence() {
-            self.shared.link_goes_away(AwayCause::Natural, last_heard);
+            self.shared.link_goes_away(OutageOrigin::Natural, last_heard);
         }
         if self.shared.lanes_up() == 0 {
             self.shared.hearing.borrow_mut().noticed(Instant::now());
