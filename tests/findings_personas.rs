@@ -294,7 +294,7 @@ fn frozen_after_a_while_is_blocked() {
 
 #[test]
 fn rebooting_is_told_by_telemetry_in_any_workload() {
-    let restart = |s: u64| RestartEvidence { at_ns: s * S, reason: Some("SW".into()) };
+    let restart = |s: u64| RestartEvidence { at_ns: s * S, reason: Some(ResetReason::Software) };
     let cut = fails_beside(rw(5_000), &[(Failure::ReadReset, 20)]);
     let mut storm = fails_beside(head(5_000), &[(Failure::ReadReset, 9), (Failure::ConnectTimeout, 4)]);
     storm.failures.add(Failure::ConnectRefused, 3);
@@ -421,7 +421,7 @@ fn power_save_is_told_by_its_beacons_and_is_no_loss() {
             e.workloads[0].tcp =
                 Some(TcpEvidence { connections: 300, retransmissions: 90, rtt_mean_ns: None });
         });
-        let case = case.telemetry(|t| t.power_save = Some(mode.into()));
+        let case = case.telemetry(|t| t.power_save = Some(PowerSave::from(mode.to_owned())));
         case.always(&[FindingId::PowerSaveLatency]);
         case.no_icmp().always(&[FindingId::PowerSaveLatency]);
     }

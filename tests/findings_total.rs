@@ -271,7 +271,7 @@ impl Dice {
         Measured::Value(TelemetryEvidence {
             samples: self.n(),
             restarts: self
-                .many(|d| RestartEvidence { at_ns: d.n(), reason: d.maybe(|_| "TASK_WDT".to_owned()) }),
+                .many(|d| RestartEvidence { at_ns: d.n(), reason: d.maybe(|_| ResetReason::TaskWatchdog) }),
             heap: self.maybe(|d| HeapEvidence {
                 free_first: d.n(),
                 free_middle: d.maybe(Self::n),

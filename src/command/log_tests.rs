@@ -1,5 +1,5 @@
 use super::*;
-use espstress_event::{DeviceSample, Expected, Failure, Telemetry};
+use espstress_event::{DeviceSample, Expected, Failure, ResetReason, Telemetry};
 use espstress_report::{Announced, Target, TargetKind, read_log};
 use espstress_stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
 
@@ -230,7 +230,7 @@ fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceS
         }
         let telemetry = Telemetry {
             boot_count: Some(if second < 30 { 1 } else { 2 }),
-            reset_reason: Some("TASK_WDT".into()),
+            reset_reason: Some(ResetReason::TaskWatchdog),
             heap_free_bytes: Some(60_000 + second),
             ..Telemetry::default()
         };

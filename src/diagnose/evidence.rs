@@ -5,7 +5,8 @@
 
 use espstress_event::{
     AckWaits, Asks, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets, HttpFaults,
-    IdleCloses, Losses, NotJudged, OutageRow, PathFigures, Responses, Silence, WorkloadKind,
+    IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason, Responses, Silence,
+    WorkloadKind,
 };
 
 use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
@@ -323,8 +324,8 @@ pub struct TelemetryEvidence {
     pub wifi_disconnects_made: u64,
     /// The last reason, by ESP-IDF's name.
     pub wifi_last_reason: Option<String>,
-    /// Power-save mode: NONE, MIN_MODEM or MAX_MODEM.
-    pub power_save: Option<String>,
+    /// Power-save mode.
+    pub power_save: Option<PowerSave>,
     /// Requests that the device served during the run, as far as it or the host counts them.
     pub requests: u64,
 }
@@ -334,8 +335,8 @@ pub struct TelemetryEvidence {
 pub struct RestartEvidence {
     /// When.
     pub at_ns: u64,
-    /// Why, by ESP-IDF's name; `None` where the device does not tell.
-    pub reason: Option<String>,
+    /// Why; `None` where the device does not tell.
+    pub reason: Option<ResetReason>,
 }
 
 /// What connections held at one reading of the heap: heap and counts of the same answer, never of two.

@@ -26,7 +26,7 @@ pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Inte
 pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
 pub use espstress_event::{
     AckWaits, Asks, Check, ClosePolicy, Deeds, Examination, FullSize, HostResets, Mark, OutageOrigin,
-    OutageRow, PathFigures, Protocol, Silence, WorkloadKind,
+    OutageRow, PathFigures, PowerSave, Protocol, ResetReason, Silence, WorkloadKind,
 };
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,

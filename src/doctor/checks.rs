@@ -426,9 +426,9 @@ impl<'a> Look<'a> {
             format!("sockets {used}{of}")
         }));
         list.extend(last.wifi_rssi_dbm.map(|dbm| format!("signal {dbm} dBm")));
-        list.extend(last.wifi_power_save.as_ref().map(|mode| format!("power save {mode}")));
+        list.extend(last.wifi_power_save.as_ref().map(|mode| format!("power save {}", mode.name())));
         list.extend(last.uptime_ms.map(|ms| format!("up {}", time(ms.saturating_mul(1_000_000)))));
-        list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {reason}")));
+        list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {}", reason.name())));
         list.extend(last.capacity.map(|n| format!("states {}", things(u64::from(n), "connection"))));
         let text = if list.is_empty() { "answered, without a reading".into() } else { list.join(", ") };
         check(NAME, good_if(device.restart_count == 0), text)

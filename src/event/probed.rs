@@ -1,6 +1,6 @@
 //! What the probes beside the workloads have come to, as it is told while a run goes on.
 
-use super::{DeviceSample, Reading, Recorded};
+use super::{DeviceSample, Reading, Recorded, ResetReason};
 
 /// Probes as large as the first hop carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub struct Restart {
     /// When the device started by its own uptime, nanoseconds since the start of the run; 0 for one that was
     /// before it.
     pub started_ns: u64,
-    /// Why, by ESP-IDF's name.
-    pub reset_reason: Option<String>,
+    /// Why; `None` where the device does not tell.
+    pub reset_reason: Option<ResetReason>,
     /// The device's count of starts, this one included.
     pub boot_count: Option<u32>,
 }

@@ -180,8 +180,8 @@ impl Builder {
             LogLine::PhaseStart(PhaseStart { workload, at_s }) => {
                 self.is_time(at_s) && self.workload(&workload, at_s).is_some()
             }
-            LogLine::Interval(line) => self.interval(*line, Last::No),
-            LogLine::PhaseEnd(line) => self.interval(*line, Last::Yes),
+            LogLine::Interval(line) => self.interval(*line),
+            LogLine::PhaseEnd(line) => self.phase_end(*line),
             LogLine::Anomaly(line) => self.anomaly(*line),
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Silenced(line) => self.silenced(line),
@@ -243,7 +243,7 @@ impl Builder {
         announced.then(|| self.workloads.entry(name.to_owned()).or_insert_with(|| Gathered::new(start_s)))
     }
 
-    fn interval(&mut self, line: IntervalLine, last: Last) -> bool {
+    fn interval(&mut self, line: IntervalLine) -> bool {
         let sane = self.is_time(line.start_s) && self.is_time(line.end_s) && line.start_s <= line.end_s;
         if !sane || !line.is_countable() {
             return false;
@@ -281,11 +281,17 @@ impl Builder {
         }
         gathered.stats.end_ns = gathered.stats.end_ns.max(nanos(line.end_s));
         gathered.seen = line.total;
-        if last == Last::Yes {
-            gathered.stats.series.flush();
-        }
         self.last_s = self.last_s.max(line.end_s);
         true
+    }
+
+    fn phase_end(&mut self, line: IntervalLine) -> bool {
+        let name = line.workload.clone();
+        let sane = self.interval(line);
+        if let Some(gathered) = self.workloads.get_mut(&name).filter(|_| sane) {
+            gathered.stats.series.flush();
+        }
+        sane
     }
 
     fn anomaly(&mut self, line: AnomalyLine) -> bool {
@@ -417,13 +423,6 @@ impl Builder {
         }
         Ok(Rebuilt { report, remarks: self.remarks })
     }
-}
-
-/// Whether a line is its workload's last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
 }
 
 impl Gathered {

@@ -54,7 +54,7 @@ fn hangs_and_restarts_later(stuck: u64, cut: u64) -> Case {
         episode(12, 33, 30, &none),
         episode(33, 34, 0, &reset),
     ];
-    let restart = RestartEvidence { at_ns: 34 * S, reason: Some("TASK_WDT".into()) };
+    let restart = RestartEvidence { at_ns: 34 * S, reason: Some(ResetReason::TaskWatchdog) };
     Case::clean(w).telemetry(|t| t.restarts = vec![restart])
 }
 

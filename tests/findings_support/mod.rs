@@ -239,7 +239,7 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
         sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
         time_wait: Some(TimeWaitEvidence::default()),
         wifi_disconnects: Some(0),
-        power_save: Some("NONE".into()),
+        power_save: Some(PowerSave::None),
         requests: 1_000,
         ..TelemetryEvidence::default()
     }
