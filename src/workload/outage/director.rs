@@ -3,6 +3,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 use super::maker::{Made, MakeError, OutageMaker};
 use super::settings::{Schedule, SpanRange};
 use super::shared::{Mode, Shared};
@@ -82,7 +85,7 @@ enum Spell {
 impl Director {
     pub(super) fn new(shared: Rc<Shared>, means: Means, schedule: Schedule, spacing: Duration) -> Self {
         let stop = shared.context.stop.clone();
-        let random = Random(shared.context.seed);
+        let random = Random::new(shared.context.seed);
         let end = schedule.duration.and_then(|length| Instant::now().checked_add(length));
         Self { shared, means, schedule, stop, random, number: 0, end, spacing }
     }
@@ -427,21 +430,17 @@ impl Director {
     }
 }
 
-/// SplitMix64: repeatable lengths from the run's seed.
-struct Random(u64);
+/// Repeatable lengths from the run's seed.
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     fn length(&mut self, range: SpanRange) -> Duration {
         let (least, most) = (nanos(range.least), nanos(range.most));
-        Duration::from_nanos(least + self.next() % (most - least + 1))
+        Duration::from_nanos(least + self.0.next_u64() % (most - least + 1))
     }
 }
 
@@ -453,13 +452,13 @@ mod tests {
     fn lengths_stay_in_their_range_and_repeat_with_the_seed() {
         let range: SpanRange = "0.1s-10s".parse().unwrap();
         let lengths = |seed| {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             (0..1_000).map(|_| random.length(range)).collect::<Vec<_>>()
         };
         let all = lengths(5);
         assert!(all.iter().all(|length| (range.least..=range.most).contains(length)));
         assert_eq!(all, lengths(5));
         assert_ne!(all, lengths(6));
-        assert_eq!(Random(1).length("2s".parse().unwrap()), Duration::from_secs(2));
+        assert_eq!(Random::new(1).length("2s".parse().unwrap()), Duration::from_secs(2));
     }
 }
