@@ -28,6 +28,28 @@ pub enum WorkloadKind {
     HalfOpen,
 }
 
+impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Head, Self::Rw, Self::Outage, Self::HalfOpen];
+
+    /// The name of the command, in scenarios and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Rw => "rw",
+            Self::Outage => "outage",
+            Self::HalfOpen => "half-open",
+        }
+    }
+
+    /// The kind of that name; `None` for what is none of these.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// How the host ends a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]

@@ -11,7 +11,7 @@ use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
 use espstress_event::{
     ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, OutageMeans,
-    Responses,
+    Responses, WorkloadKind,
 };
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -35,7 +35,7 @@ pub struct RanWith {
 pub struct Workload {
     /// Its name in the scenario, unique in the report.
     pub name: String,
-    /// What it does: `head`, `rw`, `outage`, `half_open`.
+    /// What it does: `head`, `rw`, `outage`, `half-open`.
     pub kind: String,
     /// The parameters that it ran with, by name.
     pub params: serde_json::Value,
@@ -274,6 +274,12 @@ impl Workload {
         }
     }
 
+    /// What it does; `None` for a kind that this version doesn't know.
+    #[must_use]
+    pub fn does(&self) -> Option<WorkloadKind> {
+        WorkloadKind::named(&self.kind)
+    }
+
     /// What its parameters say to the readers of a report.
     #[must_use]
     pub fn ran(&self) -> RanWith {
@@ -298,7 +304,7 @@ impl Workload {
     fn none_made(&self, outages: &OutageSummary) -> Option<String> {
         let ran = self.ran();
         let waits = ran.by == Some(OutageMeans::None) || ran.listen.is_some();
-        (!waits && self.kind == "outage" && outages.made + outages.make_failures == 0)
+        (!waits && self.does() == Some(WorkloadKind::Outage) && outages.made + outages.make_failures == 0)
             .then(|| "it ended before its first outage".to_owned())
     }
 

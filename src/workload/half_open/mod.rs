@@ -18,7 +18,7 @@ use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "half-open",
+    name: WorkloadKind::HalfOpen.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,

@@ -39,7 +39,7 @@ use espstress_stats::{Phase, RecoveryRule};
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "outage",
+    name: WorkloadKind::Outage.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
