@@ -143,7 +143,7 @@ fn a_head_that_nobody_answers_is_told_from_a_hang_by_a_get() {
 #[test]
 fn a_stranger_that_answers_no_frames_speaks_something_else_and_the_device_program_hangs() {
     let mut w = dies_after(rw(0), 0, &[(Failure::ReadTimeout, 20)]);
-    w.asks = Asks { other_protocol: Some("framed".into()), window: 1, ..Asks::default() };
+    w.asks = Asks { protocol: Protocol::Framed, window: 1, ..Asks::default() };
     assert_eq!(Case::clean(w.clone()).ids(), [FindingId::BlockedApplication]);
     assert_eq!(Case::clean(w.clone()).no_telemetry().ids(), [FindingId::OtherProtocol]);
     // Who speaks something else accepts its clients: a full backlog is a program that hangs, by the packets or the probe.
@@ -175,7 +175,7 @@ fn requests_lost_behind_others_are_told_from_a_hang_by_the_first_of_each_connect
 #[test]
 fn segments_that_wait_for_an_acknowledgement_are_named_unless_as_many_come_at_other_times() {
     let waits = |waited, otherwise| {
-        let seen = AckWaitsEvidence { waited, total_ns: waited * 42 * MS, longest_ns: 44 * MS, otherwise };
+        let seen = AckWaits { waited, total_ns: waited * 42 * MS, longest_ns: 44 * MS, otherwise };
         Case::clean(get(200)).with(|e| e.ack_waits = Some(seen))
     };
     let case = waits(199, 3);
@@ -195,8 +195,12 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     assert_eq!(said(&closes(5)), [(FindingId::ClosesIdle, Severity::Info)]);
     assert!(statement(&closes(5)).contains("2.5 s or sooner"));
     assert_eq!(closes(1).ids(), []);
-    assert_eq!(Case::clean(half_open_with(|h| h.closed = Some((5, 20 * MS)))).ids(), [], "after each answer");
-    let silent = Case::clean(half_open_with(|h| h.closed = Some((5, 2 * S))));
+    assert_eq!(
+        Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(20 * MS)))).ids(),
+        [],
+        "after each answer"
+    );
+    let silent = Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
 }
 
@@ -244,18 +248,12 @@ fn answers_a_constant_time_after_a_body_are_a_time_out_and_slow_ones_are_not() {
 }
 
 /// Twelve silent connections to a device that holds five, each 20 ms after the one before, and a crowd of 12.
-fn crowded_out(closed_after: impl Fn(u64) -> Option<u64>) -> Case {
+fn crowded_out(after: impl Fn(u64) -> Option<u64>) -> Case {
     let h = half_open_with(|h| {
-        h.silent = (0..12)
-            .map(|n| SilentEvidence {
-                since_ns: 5 * S + n * 20 * MS,
-                closed_after_ns: closed_after(n),
-                reclaimed: closed_after(n).is_some(),
-            })
-            .collect();
-        (h.silenced, h.served, h.unserved, h.exhausted) = (12, 12, 0, false);
-        h.during = Availability { attempts: 30, served: 30 };
-        (h.served_again_ns, h.sockets) = (None, None);
+        fell_silent(h, 12, 0, 0);
+        closed_after(h, after);
+        (h.exhausted, h.during) = (Some(false), client(30, 30));
+        (h.served_again_ns, h.sockets_used) = (None, None);
     });
     let h = WorkloadEvidence { failures: FailureCounts::default(), episodes: Vec::new(), ..h };
     let w = fails_beside(WorkloadEvidence { at_once: 12, ..head(29) }, &[(Failure::EofBeforeResponse, 7)]);

@@ -48,8 +48,8 @@ fn a_robust_device_has_no_finding_through_a_hundred_outages() {
             e.probes.icmp = Measured::Value(icmp);
             e.probes.telemetry = Measured::Value(udp);
             e.path = Some(PathEvidence {
-                to_device: PathSide { data_segments: 9_000, retransmissions: 400, ..Default::default() },
-                from_device: PathSide { data_segments: 9_000, late_fills: 300, ..Default::default() },
+                to_device: PathFigures { data_segments: 9_000, retransmissions: 400, ..Default::default() },
+                from_device: PathFigures { data_segments: 9_000, late_fills: 300, ..Default::default() },
                 ..Default::default()
             });
         })
@@ -111,8 +111,8 @@ fn early_close_that_the_hosts_sockets_do_not_show_needs_the_packets() {
 fn serial_is_blocked_by_one_silent_client() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (7, 1, 6);
-        h.sockets = Some(SocketsHeld { before: 5, most: 6, at_end: 6 });
+        fell_silent(h, 1, 6, 0);
+        h.sockets_used = sockets(5, 6, 6);
     });
     let case = Case::clean(w).anomaly(AnomalyId::SynUnanswered, 10);
     case.always(&[FindingId::BlockedApplication]);
@@ -202,7 +202,7 @@ fn deaf_is_blocked_when_its_window_shuts() {
 fn deaf_is_blocked_when_small_requests_stay_unacknowledged() {
     let w = fails_beside(rw(960), &[(Failure::ReadTimeout, 24)]);
     let case = Case::clean(w).anomaly(AnomalyId::NoAckToData, 24).with(|e| {
-        let to_device = PathSide { data_segments: 2_000, retransmissions: 150, ..Default::default() };
+        let to_device = PathFigures { data_segments: 2_000, retransmissions: 150, ..Default::default() };
         e.path = e.path.map(|p| PathEvidence { to_device, ..p });
         e.workloads[0].tcp = Some(TcpEvidence { connections: 24, retransmissions: 150, rtt_mean_ns: None });
     });
@@ -266,9 +266,9 @@ fn frozen_is_blocked_in_any_workload() {
     Case::clean(dies_after(rw(0), 0, &lost)).always(&[FindingId::BlockedApplication]);
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (6, 0, 6);
-        h.before = Availability { attempts: 3, served: 0 };
-        h.sockets = Some(SocketsHeld { before: 5, most: 5, at_end: 5 });
+        fell_silent(h, 0, 6, 0);
+        h.before = client(3, 0);
+        h.sockets_used = sockets(5, 5, 5);
     });
     Case::clean(WorkloadEvidence { succeeded: 0, ..w }).always(&[FindingId::BlockedApplication]);
     // The queue was full before any connection could be held.
@@ -294,20 +294,18 @@ fn frozen_after_a_while_is_blocked() {
 
 #[test]
 fn rebooting_is_told_by_telemetry_in_any_workload() {
-    let restart = |s: u64| RestartEvidence { at_ns: s * S, reason: Some("SW".into()), last_words: None };
+    let restart =
+        |s: u64| RestartEvidence { at_ns: s * S, reason: Some(ResetReason::Software), last_words: None };
     let cut = fails_beside(rw(5_000), &[(Failure::ReadReset, 20)]);
     let mut storm = fails_beside(head(5_000), &[(Failure::ReadReset, 9), (Failure::ConnectTimeout, 4)]);
     storm.failures.add(Failure::ConnectRefused, 3);
-    let natural = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        seen_start_ns: Some(9_500 * MS),
-        seen_length_ns: Some(5 * S),
+    let natural = EndedOutage {
+        outage: seen(OutageOrigin::Natural, 9_500 * MS, 5 * S),
         recovery: Recovery::After(14 * S),
-        ..Default::default()
     };
     let mut out = outage(0);
     out.outages = Some(OutageEvidence { natural: 1, rows: vec![natural], ..Default::default() });
-    let half = half_open_with(|h| (h.reclaimed, h.exhausted, h.during.served) = (5, false, 19));
+    let half = half_open_with(|h| (h.exhausted, h.during.served) = (Some(false), 19));
     for w in [cut, storm, out, half] {
         let case = Case::clean(w)
             .anomaly(AnomalyId::AbortiveClose, 20)
@@ -419,12 +417,12 @@ fn power_save_is_told_by_its_beacons_and_is_no_loss() {
             e.probes.tcp = Measured::Value(sleepy(60));
             e.probes.telemetry = Measured::Value(sleepy(60));
             // The host repeats what is only late.
-            let to_device = PathSide { data_segments: 600, retransmissions: 90, ..Default::default() };
+            let to_device = PathFigures { data_segments: 600, retransmissions: 90, ..Default::default() };
             e.path = e.path.map(|p| PathEvidence { to_device, ..p });
             e.workloads[0].tcp =
                 Some(TcpEvidence { connections: 300, retransmissions: 90, rtt_mean_ns: None });
         });
-        let case = case.telemetry(|t| t.power_save = Some(mode.into()));
+        let case = case.telemetry(|t| t.power_save = Some(PowerSave::from(mode.to_owned())));
         case.always(&[FindingId::PowerSaveLatency]);
         case.no_icmp().always(&[FindingId::PowerSaveLatency]);
     }
@@ -437,8 +435,8 @@ fn a_lossy_link_is_said_alone_and_is_no_error() {
         e.probes.icmp = Measured::Value(ProbeEvidence { answered: 94, ..probe(100) });
         e.probes.telemetry = Measured::Value(ProbeEvidence { answered: 95, ..probe(100) });
         e.path = Some(PathEvidence {
-            to_device: PathSide { data_segments: 2_000, retransmissions: 64, ..Default::default() },
-            from_device: PathSide { data_segments: 2_000, late_fills: 50, ..Default::default() },
+            to_device: PathFigures { data_segments: 2_000, retransmissions: 64, ..Default::default() },
+            from_device: PathFigures { data_segments: 2_000, late_fills: 50, ..Default::default() },
             ..Default::default()
         });
         e.workloads[0].tcp =

@@ -4,9 +4,10 @@ mod findings_support;
 
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses, Responses,
+    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses,
+    ReclaimEvidence, Responses, SilencedConnection, SocketsUsed, Stage,
 };
-use findings_support::row;
+use findings_support::{client, row};
 use proptest::prelude::*;
 
 /// Numbers from a seed, with a liking for the ends of their ranges.
@@ -89,25 +90,28 @@ impl Dice {
         Slope { mean: self.float(), low: self.float(), high: self.float() }
     }
 
-    fn side(&mut self) -> PathSide {
-        PathSide {
+    fn side(&mut self) -> PathFigures {
+        PathFigures {
             data_segments: self.n(),
             retransmissions: self.n(),
             repeated_early: self.n(),
             late_fills: self.n(),
             out_of_order: self.n(),
+            ..PathFigures::default()
         }
     }
 
-    fn outage_row(&mut self) -> OutageRowEvidence {
+    fn outage_row(&mut self) -> EndedOutage {
         let took = self.n();
-        OutageRowEvidence {
-            cause: self.of(&[OutageCause::Made, OutageCause::Natural]),
-            planned_start_ns: self.maybe(Self::n),
-            planned_length_ns: self.maybe(Self::n),
-            seen_start_ns: self.maybe(Self::n),
-            device: None,
-            seen_length_ns: self.maybe(Self::n),
+        EndedOutage {
+            outage: OutageRow {
+                origin: self.of(&[OutageOrigin::Made, OutageOrigin::Natural]),
+                planned_start_ns: self.maybe(Self::n),
+                planned_length_ns: self.maybe(Self::n),
+                seen_start_ns: self.maybe(Self::n),
+                seen_end_ns: self.maybe(Self::n),
+                ..OutageRow::default()
+            },
             recovery: self.of(&[Recovery::After(took), Recovery::NotWithin(took), Recovery::CutOff]),
         }
     }
@@ -133,7 +137,7 @@ impl Dice {
     fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
-            other_protocol: self.maybe(|_| "line".to_owned()),
+            protocol: self.of(&[Protocol::Http, Protocol::Line]),
             status_expected: self.yes(),
             window: self.small(),
             request_delay_ns: self.n(),
@@ -144,39 +148,47 @@ impl Dice {
     fn half_open(&mut self) -> HalfOpenEvidence {
         let h = self.any_half_open();
         // A device in good order, which no dice make.
-        let silent = |since_ns, closed_after_ns: Option<u64>| SilentEvidence {
-            since_ns,
-            closed_after_ns,
-            reclaimed: closed_after_ns.is_some(),
+        let silent = |silent_ns, closed_after_ns: Option<u64>| SilencedConnection {
+            connection: 1,
+            port: 40_000,
+            stage: Stage::Served,
+            silent_ns,
+            reclaimed_after_ns: closed_after_ns,
+            evidence: closed_after_ns.map(|_| ReclaimEvidence::Fin),
         };
         if self.next().is_multiple_of(8) {
-            let silent = vec![silent(1, Some(2)), silent(2, Some(2)), silent(4, None)];
-            let (unserved, exhausted, during) = (0, false, Availability { attempts: 9, served: 9 });
-            return HalfOpenEvidence { silent, unserved, exhausted, during, ..h };
+            let connections = vec![silent(1, Some(2)), silent(2, Some(2)), silent(4, None)];
+            let (unserved, exhausted, during) = (0, Some(false), client(9, 9));
+            return HalfOpenEvidence { connections, unserved, exhausted, during, ..h };
         }
         h
     }
 
     fn any_half_open(&mut self) -> HalfOpenEvidence {
         HalfOpenEvidence {
-            silenced: self.small(),
             served: self.small(),
             unserved: self.small(),
-            reclaimed: self.small(),
-            closed: self.maybe(|d| (d.small(), d.n())),
-            silent: self.many(|d| SilentEvidence {
-                since_ns: d.n(),
-                closed_after_ns: d.maybe(Self::n),
-                reclaimed: d.yes(),
+            connections: self.many(|d| SilencedConnection {
+                connection: d.small(),
+                port: 40_000,
+                stage: d.of(&[Stage::Served, Stage::Unserved]),
+                silent_ns: d.n(),
+                reclaimed_after_ns: d.maybe(Self::n),
+                evidence: d.maybe(|d| d.of(&[ReclaimEvidence::Fin, ReclaimEvidence::Reset])),
             }),
-            reclaim_p50_ns: self.maybe(Self::n),
             watched_ns: self.n(),
             expected_reclaim_ns: self.n(),
-            before: Availability { attempts: self.n(), served: self.n() },
-            during: Availability { attempts: self.n(), served: self.n() },
-            exhausted: self.yes(),
+            before: client(self.n(), self.n()),
+            during: client(self.n(), self.n()),
+            exhausted: self.maybe(Self::yes),
             served_again_ns: self.maybe(Self::n),
-            sockets: self.maybe(|d| SocketsHeld { before: d.small(), most: d.small(), at_end: d.small() }),
+            sockets_used: self.maybe(|d| SocketsUsed {
+                before: d.small(),
+                most: d.small(),
+                at_end: d.small(),
+                limit: None,
+            }),
+            ..HalfOpenEvidence::default()
         }
     }
 
@@ -260,7 +272,7 @@ impl Dice {
             samples: self.n(),
             restarts: self.many(|d| RestartEvidence {
                 at_ns: d.n(),
-                reason: d.maybe(|_| "TASK_WDT".to_owned()),
+                reason: d.maybe(|_| ResetReason::TaskWatchdog),
                 last_words: d.maybe(|_| "killed by SIGSEGV".to_owned()),
             }),
             program_memory: self.maybe(|d| MemoryEvidence {
@@ -325,7 +337,7 @@ impl Dice {
                 dropped: self.n(),
                 reason: None,
             },
-            ack_waits: self.maybe(|d| AckWaitsEvidence {
+            ack_waits: self.maybe(|d| AckWaits {
                 waited: d.n(),
                 total_ns: d.n(),
                 longest_ns: d.n(),

@@ -16,7 +16,7 @@ use espstress_device::config::LineTimes;
 use espstress_device::telemetry::{MAX_LEN, REQUEST};
 use espstress_diagnose::{Finding, FindingId, Severity};
 use espstress_engine::{Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
-use espstress_event::{Endpoints, Event, Expected};
+use espstress_event::{Endpoints, Event, Expected, WorkloadFacts, WorkloadKind};
 use espstress_stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
 use espstress_target::sim::{Sim, SimConfig};
 use espstress_workload::{Context, Workload};
@@ -572,6 +572,9 @@ impl Workload for HoldUp {
     }
     fn expected(&self) -> Expected {
         Expected::Open
+    }
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts { kind: Some(WorkloadKind::Head), ..WorkloadFacts::default() }
     }
     fn settings(&self) -> serde_json::Value {
         serde_json::json!({})

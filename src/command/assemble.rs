@@ -2,10 +2,11 @@
 
 use std::time::UNIX_EPOCH;
 
-use espstress_engine::{Capturing, Ended, LinkCause, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
+use espstress_engine::{Capturing, Ended, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
+use espstress_event::WorkloadKind;
 use espstress_report::{
-    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutageCause, LinkOutages, LogStart,
-    Program, Report, Service, Target, TargetKind, Transport, Workload,
+    Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutages, LogStart, Program, Report,
+    Service, Target, TargetKind, Transport, Workload,
 };
 use espstress_scenario::Scenario;
 use espstress_target::{Device, DeviceKind};
@@ -50,7 +51,7 @@ fn cut_short(outcome: &Outcome, planned: &[String]) -> Option<String> {
     if outcome.ended == Ended::Completed {
         return None;
     }
-    if let Some(w) = outcome.workloads.iter().find(|w| w.kind == "half-open") {
+    if let Some(w) = outcome.workloads.iter().find(|w| w.facts.kind == Some(WorkloadKind::HalfOpen)) {
         let what = "had watched its silent connections to the end";
         return Some(format!("the run was ended before {} {what}", w.name));
     }
@@ -61,10 +62,7 @@ fn cut_short(outcome: &Outcome, planned: &[String]) -> Option<String> {
 /// Outages of a modelled link, as it tells them.
 fn link_outages(spells: &[LinkSpell]) -> LinkOutages {
     let row = |spell: &LinkSpell| LinkOutage {
-        cause: match spell.cause {
-            LinkCause::Planned => LinkOutageCause::Planned,
-            LinkCause::Asked => LinkOutageCause::Asked,
-        },
+        cause: spell.cause,
         start_s: spell.start_ns as f64 / 1e9,
         length_s: spell.end_ns.map(|end| end.saturating_sub(spell.start_ns) as f64 / 1e9),
     };
@@ -117,6 +115,7 @@ pub(super) fn log_start(
         name: phase.name.clone(),
         kind: phase.workload.kind().to_owned(),
         params: phase.workload.settings(),
+        facts: Some(phase.workload.facts(&device.endpoints)),
         main_phase: phase.workload.main_phase(),
     };
     LogStart {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use espstress_report::{
     AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, ProbedSoFar, Report, SilencedConnection, SilencedLine, lines_left_out, outages_left_out,
+    PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
 };
 use espstress_stats::Latency;
 
@@ -279,13 +279,10 @@ impl Writer {
                 LogLine::Outage(Box::new(OutageLine::new(workload, &outage)))
             }
             Event::Silenced { workload, connections } => {
-                let connections = connections.iter().map(SilencedConnection::from).collect();
                 LogLine::Silenced(SilencedLine { workload, connections })
             }
             Event::HalfOpen { workload, at_ns, course, section } => {
-                let announced = self.start.workloads.iter().find(|announced| announced.name == workload);
-                let Some(params) = announced.map(|announced| &announced.params) else { return };
-                let line = HalfOpenLine::new(workload, seconds(at_ns), course, &section, params);
+                let line = HalfOpenLine::new(workload, seconds(at_ns), course, &section);
                 let line = LogLine::HalfOpen(Box::new(line));
                 if course == SectionCourse::Ended {
                     self.sections.push(line.clone());
@@ -307,7 +304,7 @@ impl Writer {
 
     /// Writes a line that nothing makes up for, or keeps it for when that is possible again.
     fn keep(&mut self, line: LogLine) {
-        if self.write(&line) == Written::Yes {
+        if self.write(&line) {
             return;
         }
         // What is superseded need not wait.
@@ -349,11 +346,11 @@ impl Writer {
         // A workload's last line is made up for by no later one.
         let done = if matches!(line, LogLine::PhaseEnd(_)) {
             self.keep(line);
-            Written::Yes
+            true
         } else {
             self.write(&line)
         };
-        if done == Written::Yes {
+        if done {
             workload.since_s = end_s;
             workload.written = progress;
             workload.latencies.clear();
@@ -364,7 +361,7 @@ impl Writer {
     /// What the probes came to since the last line that could be written.
     fn probed(&mut self, at_s: f64, probed: &Probed) {
         let news = self.probed.news(at_s, probed);
-        if self.write(&LogLine::Probed(Box::new(news.clone()))) == Written::Yes {
+        if self.write(&LogLine::Probed(Box::new(news.clone()))) {
             self.probed.take(news);
         }
     }
@@ -375,7 +372,7 @@ impl Writer {
     }
 
     /// Writes a line, and before it what is owed.
-    fn write(&mut self, line: &LogLine) -> Written {
+    fn write(&mut self, line: &LogLine) -> bool {
         let written = self.pay().and_then(|()| self.put(line));
         self.told(written)
     }
@@ -422,21 +419,21 @@ impl Writer {
     }
 
     /// Tells when trouble begins and when it is over.
-    fn told(&mut self, written: io::Result<()>) -> Written {
+    fn told(&mut self, written: io::Result<()>) -> bool {
         match written {
             Ok(()) => {
                 if self.trouble == Trouble::Told {
                     self.remark("the log can be written again".into());
                 }
                 self.trouble = Trouble::None;
-                Written::Yes
+                true
             }
             Err(error) => {
                 if self.trouble == Trouble::None {
                     self.remark(format!("the log cannot be written: {error}; the run goes on, and what is missing is written when that is possible again"));
                 }
                 self.trouble = Trouble::Told;
-                Written::No
+                false
             }
         }
     }
@@ -451,13 +448,6 @@ impl Workload {
     fn new(began_s: f64) -> Self {
         Self { since_s: began_s, written: PhaseProgress::default(), latencies: Latency::default() }
     }
-}
-
-/// Whether a line is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    Yes,
-    No,
 }
 
 /// Where the next line goes.

@@ -1,5 +1,5 @@
 use super::*;
-use espstress_event::{DeviceSample, Expected, Failure, Telemetry};
+use espstress_event::{DeviceSample, Expected, Failure, ResetReason, Telemetry};
 use espstress_report::{Announced, Target, TargetKind, read_log};
 use espstress_stats::{DeviceSeries, Phase, ProbeKindStats, ProbeNews, ProbeStats, Recorder};
 
@@ -7,7 +7,13 @@ const S: u64 = 1_000_000_000;
 
 fn start() -> LogStart {
     let params = serde_json::json!({});
-    let storm = Announced { name: "storm".into(), kind: "head".into(), params, main_phase: Phase::Total };
+    let storm = Announced {
+        name: "storm".into(),
+        kind: "head".into(),
+        params,
+        facts: None,
+        main_phase: Phase::Total,
+    };
     let target = Target::new("127.0.0.1:80", TargetKind::Sim);
     LogStart { workloads: vec![storm], ..LogStart::new(target, serde_json::json!({ "name": "t" }), 7) }
 }
@@ -224,7 +230,7 @@ fn probed_seconds(writer: &mut Writer, seconds: u64) -> (ProbeKindStats, DeviceS
         }
         let telemetry = Telemetry {
             boot_count: Some(if second < 30 { 1 } else { 2 }),
-            reset_reason: Some("TASK_WDT".into()),
+            reset_reason: Some(ResetReason::TaskWatchdog),
             heap_free_bytes: Some(60_000 + second),
             ..Telemetry::default()
         };

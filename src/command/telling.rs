@@ -36,7 +36,11 @@ fn telemetry(device: &DeviceSeries, lost: u64) -> TelemetrySummary {
         samples: device.samples,
         lost,
         reboots: tells_uptime.then_some(device.restart_count),
-        reset_reasons: device.restarts.iter().filter_map(|restart| restart.reset_reason.clone()).collect(),
+        reset_reasons: device
+            .restarts
+            .iter()
+            .filter_map(|r| r.reset_reason.clone().map(String::from))
+            .collect(),
         wifi_last_reason: last.and_then(|t| t.wifi_last_reason.clone()),
         heap_total_bytes: last.and_then(|t| t.heap_total_bytes),
         sockets_limit: last.and_then(|t| t.sockets_limit.map(u64::from)),

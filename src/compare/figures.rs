@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::comparable::{host_limited, leaves_out_limited};
 use super::permutation::Logs;
 use super::shares::{Count, Counts, Group};
-use espstress_event::{AnomalyClass, AnomalyId, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, WorkloadKind};
 use espstress_report::{Report, Unit, Workload};
 use espstress_stats::Phase;
 
@@ -16,8 +16,6 @@ pub(super) const FEWEST_ATTEMPTS: u64 = 1_200;
 const FEWEST_INTERVALS: usize = 5;
 /// Quantiles that are compared, with the latencies of a run that each takes, as gates do.
 const QUANTILES: [(&str, f64, u64); 3] = [("p50", 0.5, 10), ("p90", 0.9, 20), ("p99", 0.99, 100)];
-/// Kinds of workload whose failures are made by the test: what becomes of their attempts is no measure.
-const PROVOKING: [&str; 2] = ["outage", "half_open"];
 
 /// One figure of all runs.
 pub(super) struct Figure {
@@ -72,7 +70,8 @@ pub(super) fn of_workload(groups: Groups<'_>, name: &str) -> Vec<Figure> {
     let runs: Vec<(&Report, &Workload)> =
         groups.all().filter_map(|r| r.workload(name).map(|w| (r, w))).collect();
     let Some((_, first)) = runs.first().copied() else { return Vec::new() };
-    let provoking = PROVOKING.contains(&first.kind.as_str());
+    // Their failures are made by the test: what becomes of their attempts is no measure.
+    let provoking = matches!(first.does(), Some(WorkloadKind::Outage | WorkloadKind::HalfOpen));
     let all = Runs { groups, name, runs: &runs, leaves_out_limited: leaves_out_limited(groups) };
     let mut figures = vec![all.success_rate(!provoking)];
     figures.extend(all.latencies(!provoking));
@@ -269,7 +268,7 @@ impl Runs<'_> {
             let enough = rows.iter().filter(|c| c.of > 0).count() >= FEWEST_INTERVALS;
             Group { runs, intervals: if enough { rows } else { Vec::new() } }
         };
-        let connections = self.workloads().filter_map(|w| w.params.get("connections")?.as_u64()).max();
+        let connections = self.workloads().filter_map(|w| w.ran().connections).max();
         Counts {
             base: group(self.groups.base),
             new: group(self.groups.new),

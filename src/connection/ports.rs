@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 /// How long the host keeps a port whose connection it closed first (Linux: TCP_TIMEWAIT_LEN, 60 s), with
@@ -40,6 +42,18 @@ impl PortRange {
             })
             .filter(|r| r.first > 0 && r.first <= r.last)
             .unwrap_or(Self { first: 49_152, last: 65_535 })
+    }
+
+    /// From `first` to `last`; turned round where `last` is less.
+    #[must_use]
+    pub const fn between(first: u16, last: u16) -> Self {
+        if first <= last { Self { first, last } } else { Self { first: last, last: first } }
+    }
+
+    /// Whether a port is in both.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
     }
 
     /// How many ports it holds, 1 to 65,535.
@@ -115,11 +129,8 @@ impl PortPool {
     #[must_use]
     pub fn new(range: PortRange, seed: u64) -> Self {
         let mut free: VecDeque<u16> = (range.first..=range.last).collect();
-        // SplitMix64's finaliser: neighbouring seeds start far apart.
-        let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let turn = ((x ^ (x >> 31)) % free.len() as u64) as usize;
+        // Neighbouring seeds start far apart.
+        let turn = (SplitMix64::seed_from_u64(seed).next_u64() % free.len() as u64) as usize;
         free.rotate_left(turn);
         Self { free, waiting: VecDeque::new() }
     }

@@ -4,10 +4,12 @@
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
 use espstress_event::{
-    EndingCounts, Episode, FailureCounts, HttpFaults, IdleCloses, Losses, NotJudged, Responses,
+    AckWaits, Asks, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets, HttpFaults,
+    IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason, Responses, Silence,
+    WorkloadKind,
 };
 
-use super::{AnomalyRow, Asks, Lingers, ResetCauses, Unserved};
+use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
 
 /// A value, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +58,7 @@ pub struct Evidence<'a> {
     /// What the packets say of the path; `None` without a capture.
     pub path: Option<PathEvidence>,
     /// Small segments of the device's that waited for an acknowledgement; `None` without a capture.
-    pub ack_waits: Option<AckWaitsEvidence>,
+    pub ack_waits: Option<AckWaits>,
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
@@ -72,70 +74,6 @@ pub struct Evidence<'a> {
     pub device: DeviceEvidence,
     /// How the testing machine fared.
     pub host: HostEvidence,
-}
-
-/// What a workload does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WorkloadKind {
-    /// A new connection for each exchange.
-    #[default]
-    Head,
-    /// Standing connections.
-    Rw,
-    /// Standing connections with heartbeats, through outages.
-    Outage,
-    /// Connections on which the host falls silent.
-    HalfOpen,
-}
-
-impl WorkloadKind {
-    /// By the name in the registry. `None` for what is not in it: that asks for nothing that would say how the device
-    /// serves.
-    #[must_use]
-    pub fn named(kind: &str) -> Option<Self> {
-        match kind {
-            "head" => Some(Self::Head),
-            "rw" => Some(Self::Rw),
-            "outage" => Some(Self::Outage),
-            "half-open" => Some(Self::HalfOpen),
-            _ => None,
-        }
-    }
-}
-
-/// How the host ends a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClosePolicy {
-    /// A FIN when the response is in.
-    #[default]
-    Fin,
-    /// The device closes first.
-    Wait,
-    /// A RST when the response is in.
-    Rst,
-    /// Writing is shut down right after the request.
-    Half,
-    /// Nothing at all.
-    Vanish,
-}
-
-impl ClosePolicy {
-    /// The policy by its name in the settings, which is also its name in scenarios. The raw protocol has none of its
-    /// own: there the device always closes first.
-    #[must_use]
-    pub fn of_settings(settings: &serde_json::Value) -> Self {
-        let text = |key: &str| settings.get(key).and_then(serde_json::Value::as_str);
-        if text("protocol") == Some("raw") {
-            return Self::Wait;
-        }
-        match text("close") {
-            Some("wait") => Self::Wait,
-            Some("rst") => Self::Rst,
-            Some("half") => Self::Half,
-            Some("vanish") => Self::Vanish,
-            _ => Self::Fin,
-        }
-    }
 }
 
 /// One workload.
@@ -227,69 +165,11 @@ pub struct TcpEvidence {
     pub rtt_mean_ns: Option<u64>,
 }
 
-/// Connections on which the host fell silent, and what came of them.
-#[derive(Clone, Debug, Default)]
-pub struct HalfOpenEvidence {
-    /// Connections that the host silenced, served or not.
-    pub silenced: u32,
-    /// Of those, the ones that had been served before: the capacity that was found.
-    pub served: u32,
-    /// Of those, the ones whose handshake completed and that were never served: they wait in the backlog.
-    pub unserved: u32,
-    /// Served ones that the device was seen to take back.
-    pub reclaimed: u32,
-    /// Silenced ones that it closed by a FIN, and the shortest time from the silence to that; `None` where it closed none.
-    pub closed: Option<(u32, u64)>,
-    /// The silenced ones, in the order in which they fell silent.
-    pub silent: Vec<SilentEvidence>,
-    /// Median time until it did.
-    pub reclaim_p50_ns: Option<u64>,
-    /// How long the host watched after the last silence.
-    pub watched_ns: u64,
-    /// The time in which the device is expected to take a socket back (its keep-alive settings).
-    pub expected_reclaim_ns: u64,
-    /// The well-behaved client before.
-    pub before: Availability,
-    /// The same while the connections were silent and it was not yet served again.
-    pub during: Availability,
-    /// Whether the well-behaved client was refused while the connections were silent.
-    pub exhausted: bool,
-    /// From the last silence until it was served again while all were silent; `None` when it was not.
-    pub served_again_ns: Option<u64>,
-    /// Sockets in use by the device's own account; `None` without telemetry that tells.
-    pub sockets: Option<SocketsHeld>,
-}
+/// Connections on which the host fell silent, and what came of them: the measured record, its latencies as quantiles.
+pub type HalfOpenEvidence = espstress_event::HalfOpen<Option<Quantiles>>;
 
-/// One connection on which the host fell silent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SilentEvidence {
-    /// Since when.
-    pub since_ns: u64,
-    /// How long after that the device closed it by a FIN; `None` where it did not.
-    pub closed_after_ns: Option<u64>,
-    /// Whether the device is known to have taken it back, in whatever way.
-    pub reclaimed: bool,
-}
-
-/// How a well-behaved client fared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Availability {
-    /// Its requests.
-    pub attempts: u64,
-    /// Those answered.
-    pub served: u64,
-}
-
-/// Sockets in use on the device around a half-open workload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SocketsHeld {
-    /// Before any connection was silent.
-    pub before: u32,
-    /// The most that was seen.
-    pub most: u32,
-    /// The last account before the host let go.
-    pub at_end: u32,
-}
+/// How a well-behaved client fared beside them.
+pub type Availability = espstress_event::Availability<Option<Quantiles>>;
 
 /// Outages of an outage workload.
 #[derive(Clone, Debug, Default)]
@@ -303,36 +183,37 @@ pub struct OutageEvidence {
     /// Deliberate quiet before a reconnection: part of a recovery and no slowness.
     pub quiet_ns: u64,
     /// Single outages, as far as they were kept.
-    pub rows: Vec<OutageRowEvidence>,
+    pub rows: Vec<EndedOutage>,
 }
 
-/// Who made an outage.
+/// One outage, and what came after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutageCause {
-    /// This run.
-    #[default]
-    Made,
-    /// Nobody here.
-    Natural,
-}
-
-/// One outage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutageRowEvidence {
-    /// Who made it.
-    pub cause: OutageCause,
-    /// The number of the device that had dialled in; `None` where the host dials.
-    pub device: Option<u8>,
-    /// When it was to start; `None` for a natural one.
-    pub planned_start_ns: Option<u64>,
-    /// How long it was to last; `None` for a natural one.
-    pub planned_length_ns: Option<u64>,
-    /// When it was seen to start.
-    pub seen_start_ns: Option<u64>,
-    /// How long it was seen to last.
-    pub seen_length_ns: Option<u64>,
+pub struct EndedOutage {
+    /// As it was measured.
+    pub outage: OutageRow,
     /// What came after it.
     pub recovery: Recovery,
+}
+
+impl EndedOutage {
+    /// Of a workload that ended at `end_ns` and kept quiet for `quiet_ns` before each reconnection.
+    #[must_use]
+    pub fn new(of: OutageRow, quiet_ns: u64, end_ns: u64) -> Self {
+        let recovery = match (of.recovery_ns(), of.gave_up_ns, of.end_ns()) {
+            (Some(took), _, _) => Recovery::After(took),
+            // As long as the host itself kept quiet, nothing could come back. An outage without an end is none that
+            // anybody could have recovered from.
+            (None, Some(gave_up), Some(end)) if gave_up.saturating_sub(end) > quiet_ns => {
+                Recovery::NotWithin(gave_up.saturating_sub(end))
+            }
+            _ => match (of.device, of.recovered_ns, of.seen_start_ns) {
+                // A device that dials in is away until it dials in, whatever the link does.
+                (Some(_), None, Some(start)) => Recovery::NotBack(end_ns.saturating_sub(start)),
+                _ => Recovery::CutOff,
+            },
+        };
+        Self { outage: of, recovery }
+    }
 }
 
 /// What came after an outage.
@@ -380,52 +261,13 @@ pub enum CaptureState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathEvidence {
     /// From the host to the device.
-    pub to_device: PathSide,
+    pub to_device: PathFigures,
     /// From the device to the host.
-    pub from_device: PathSide,
+    pub from_device: PathFigures,
     /// Connections that the host reset.
     pub resets: HostResets,
     /// Losses that the packets prove.
     pub losses: Losses,
-}
-
-/// Small segments of the device's that came late after a small one before them, in the same answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AckWaitsEvidence {
-    /// Those that came right behind the host's delayed acknowledgement of the one before.
-    pub waited: u64,
-    /// How long after the one before, all of those together.
-    pub total_ns: u64,
-    /// The longest.
-    pub longest_ns: u64,
-    /// Those that came at another time.
-    pub otherwise: u64,
-}
-
-/// Connections that the host ended by a RST.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostResets {
-    /// How many.
-    pub sent: u64,
-    /// Of those, the ones that the device still held long after: the RST was lost.
-    pub lost: u64,
-    /// The most of these at once.
-    pub lost_at_once: u64,
-}
-
-/// One direction of the path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathSide {
-    /// Segments with payload.
-    pub data_segments: u64,
-    /// Segments that repeated payload seen before.
-    pub retransmissions: u64,
-    /// Of those, repetitions of what had arrived already, as the other side's acknowledgement shows.
-    pub repeated_early: u64,
-    /// Segments that filled a hole late: their first copy was lost before the point of capture.
-    pub late_fills: u64,
-    /// Segments that had been overtaken.
-    pub out_of_order: u64,
 }
 
 /// The probes beside the workloads, by kind.
@@ -452,28 +294,6 @@ pub struct ProbeEvidence {
     pub silences: Vec<Silence>,
     /// Probes as large as the first hop carries; `None` where none were sent.
     pub full_size: Option<FullSize>,
-}
-
-/// Probes as large as the first hop carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FullSize {
-    /// Bytes of a packet, IP header included.
-    pub bytes: u32,
-    /// Those whose fate is known.
-    pub sent: u64,
-    /// Those answered in time.
-    pub answered: u64,
-}
-
-/// A spell in which every probe of a kind was lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Silence {
-    /// When the first lost one was sent.
-    pub from_ns: u64,
-    /// When the next one was answered; `None` when none was until the end of the run.
-    pub to_ns: Option<u64>,
-    /// Probes lost in it.
-    pub lost: u64,
 }
 
 /// A time in which no packet came from the device.
@@ -507,8 +327,8 @@ pub struct TelemetryEvidence {
     pub wifi_disconnects_made: u64,
     /// The last reason, by ESP-IDF's name.
     pub wifi_last_reason: Option<String>,
-    /// Power-save mode: NONE, MIN_MODEM or MAX_MODEM.
-    pub power_save: Option<String>,
+    /// Power-save mode.
+    pub power_save: Option<PowerSave>,
     /// Requests that the device served during the run, as far as it or the host counts them.
     pub requests: u64,
 }
@@ -518,8 +338,8 @@ pub struct TelemetryEvidence {
 pub struct RestartEvidence {
     /// When.
     pub at_ns: u64,
-    /// Why, by ESP-IDF's name; `None` where the device does not tell.
-    pub reason: Option<String>,
+    /// Why; `None` where the device does not tell.
+    pub reason: Option<ResetReason>,
     /// How its program ended, in its own words; `None` where nobody kept them.
     pub last_words: Option<String>,
 }
@@ -673,12 +493,45 @@ pub struct Stalls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use espstress_event::OutageOrigin;
+
+    const S: u64 = 1_000_000_000;
+
+    fn recovery(change: impl FnOnce(&mut OutageRow)) -> Recovery {
+        let mut row = OutageRow::new(1, OutageOrigin::Made);
+        (row.made_start_ns, row.made_end_ns) = (Some(S), Some(3 * S));
+        change(&mut row);
+        EndedOutage::new(row, 5 * S, 90 * S).recovery
+    }
 
     #[test]
-    fn who_closes_first_is_told_by_the_policy_or_by_the_protocol() {
-        let told = |settings: serde_json::Value| ClosePolicy::of_settings(&settings);
-        assert_eq!(told(serde_json::json!({ "close": "wait" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "raw" })), ClosePolicy::Wait);
-        assert_eq!(told(serde_json::json!({ "protocol": "framed" })), ClosePolicy::Fin);
+    fn a_recovery_that_was_waited_for_in_vain_is_told_from_one_that_the_run_cut_off() {
+        assert_eq!(recovery(|row| row.recovered_ns = Some(4 * S)), Recovery::After(S));
+        assert_eq!(recovery(|row| row.gave_up_ns = Some(63 * S)), Recovery::NotWithin(60 * S));
+        assert_eq!(recovery(|_| ()), Recovery::CutOff);
+    }
+
+    #[test]
+    fn a_device_that_dials_in_is_away_until_it_dials_in() {
+        let dialled = |change: fn(&mut OutageRow)| {
+            let mut row = OutageRow::new(1, OutageOrigin::Natural);
+            (row.device, row.seen_start_ns) = (Some(1), Some(10 * S));
+            change(&mut row);
+            EndedOutage::new(row, 3 * S, 40 * S)
+        };
+        assert_eq!(dialled(|_| ()).recovery, Recovery::NotBack(30 * S));
+        // Its telemetry answers again, and it does not dial.
+        assert_eq!(dialled(|row| row.seen_end_ns = Some(12 * S)).recovery, Recovery::NotBack(30 * S));
+        let measured = dialled(|row| (row.seen_end_ns, row.recovered_ns) = (Some(12 * S), Some(16 * S)));
+        assert_eq!((measured.recovery, measured.outage.length_ns()), (Recovery::After(4 * S), Some(2 * S)));
+        let unseen = dialled(|row| row.recovered_ns = Some(16 * S));
+        assert_eq!((unseen.recovery, unseen.outage.length_ns()), (Recovery::CutOff, Some(6 * S)));
+    }
+
+    #[test]
+    fn no_recovery_is_judged_where_the_host_kept_quiet_or_the_outage_went_on() {
+        assert_eq!(recovery(|row| row.gave_up_ns = Some(7 * S)), Recovery::CutOff);
+        let unended = |row: &mut OutageRow| (row.made_end_ns, row.gave_up_ns) = (None, Some(63 * S));
+        assert_eq!(recovery(unended), Recovery::CutOff);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::anomalies::Intentions;
 use espstress_event::{
-    AnomalyClass, AnomalyId, AwayCause, Intent, IntentBook, IntentEntry, Occurrence, Shown,
+    AnomalyClass, AnomalyId, Intent, IntentBook, IntentEntry, Occurrence, OutageOrigin, Shown,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -44,8 +44,8 @@ pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: I
 fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
     let until = o.at_ns.saturating_add(o.lasted_ns);
     let class = |cause| match cause {
-        AwayCause::Made => AnomalyClass::Provoked,
-        AwayCause::Natural => AnomalyClass::Path,
+        OutageOrigin::Made => AnomalyClass::Provoked,
+        OutageOrigin::Natural => AnomalyClass::Path,
     };
     match o.id {
         AnomalyId::SynUnanswered => {

@@ -283,7 +283,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espstress_event::{Answered, AwayCause, AwaySpell, Intent, IntentBook, Losses, PathWindow};
+    use espstress_event::{Answered, AwaySpell, Intent, IntentBook, Losses, OutageOrigin, PathWindow};
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_700_000_000 * SECOND;
@@ -340,7 +340,7 @@ mod tests {
 
     /// A SYN and its repetitions within five seconds, at 0, 1 and 3 s, with the link away from and to so many
     /// milliseconds after the first.
-    fn syn_with_the_link_away(cause: AwayCause, from_ms: i64, to_ms: i64) -> AnomalyClass {
+    fn syn_with_the_link_away(cause: OutageOrigin, from_ms: i64, to_ms: i64) -> AnomalyClass {
         let book = IntentBook::default();
         book.opens(40_000, WorkloadId::PROBE, Intent::Plain, START);
         let mut o = occurrence(AnomalyId::SynUnanswered, Shown::Unprompted);
@@ -352,10 +352,10 @@ mod tests {
 
     #[test]
     fn syns_into_an_outage_are_the_runs_or_the_paths_doing_and_not_the_devices() {
-        assert_eq!(syn_with_the_link_away(AwayCause::Made, -500, 4_000), AnomalyClass::Provoked);
-        assert_eq!(syn_with_the_link_away(AwayCause::Natural, -500, 4_000), AnomalyClass::Path);
+        assert_eq!(syn_with_the_link_away(OutageOrigin::Made, -500, 4_000), AnomalyClass::Provoked);
+        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, -500, 4_000), AnomalyClass::Path);
         assert_eq!(
-            syn_with_the_link_away(AwayCause::Natural, -20, 2_500),
+            syn_with_the_link_away(OutageOrigin::Natural, -20, 2_500),
             AnomalyClass::Path,
             "one was at large"
         );
@@ -364,19 +364,19 @@ mod tests {
     #[test]
     fn syns_that_an_outage_does_not_explain_stay_the_devices() {
         assert_eq!(
-            syn_with_the_link_away(AwayCause::Made, -900, 300),
+            syn_with_the_link_away(OutageOrigin::Made, -900, 300),
             AnomalyClass::Device,
             "two were at large"
         );
-        assert_eq!(syn_with_the_link_away(AwayCause::Natural, -5_000, -1_000), AnomalyClass::Device);
-        assert_eq!(syn_with_the_link_away(AwayCause::Natural, 6_000, 8_000), AnomalyClass::Device);
+        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, -5_000, -1_000), AnomalyClass::Device);
+        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, 6_000, 8_000), AnomalyClass::Device);
     }
 
     #[test]
     fn data_into_an_outage_goes_unacknowledged_and_other_anomalies_keep_their_class() {
         let book = IntentBook::default();
         book.link_says(vec![AwaySpell {
-            cause: AwayCause::Natural,
+            cause: OutageOrigin::Natural,
             from_ns: START,
             to_ns: Some(START + 3 * SECOND),
         }]);
@@ -445,7 +445,7 @@ mod tests {
     fn a_lone_syn_into_an_outage_that_was_made_is_the_runs_doing() {
         let book = IntentBook::default();
         let o = silence(AnomalyId::SynUnanswered, 1, 1);
-        book.link_goes_away(AwayCause::Made, o.at_ns - SECOND);
+        book.link_goes_away(OutageOrigin::Made, o.at_ns - SECOND);
         let class = ledger().take(&o, Intentions::Of(&book), &Weather::default()).class;
         assert_eq!(class, AnomalyClass::Provoked);
     }

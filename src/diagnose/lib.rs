@@ -5,7 +5,6 @@
 
 mod account;
 mod anomalies;
-mod asks;
 mod bouts;
 mod choice;
 mod ends;
@@ -24,16 +23,16 @@ mod silences;
 
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};
-pub use asks::Asks;
 pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
-pub use espstress_event::{Check, Deeds, Examination, Mark};
+pub use espstress_event::{
+    AckWaits, Asks, Check, ClosePolicy, Deeds, Examination, FullSize, HostResets, Mark, OutageOrigin,
+    OutageRow, PathFigures, PowerSave, Protocol, ResetReason, Silence, WorkloadKind,
+};
 pub use evidence::{
-    AckWaitsEvidence, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence, Evidence,
-    FullSize, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
-    MemoryEvidence, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence,
-    ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Silence, SilentEvidence, Slope,
-    SocketsEvidence, SocketsHeld, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence,
-    WorkloadEvidence, WorkloadKind,
+    Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,
+    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence,
+    ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence,
+    Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

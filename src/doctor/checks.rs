@@ -8,7 +8,7 @@ use espstress_diagnose::words::{bytes, things, time};
 use espstress_diagnose::{Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure};
-use espstress_stats::{Exhaustion, HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
+use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
 
 /// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
 /// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
@@ -137,7 +137,7 @@ impl<'a> Look<'a> {
     fn tcp(&self) -> Check {
         let check = self.probe(1);
         // The device was filled on purpose: what was refused then says nothing.
-        let filled = self.half_open().is_some_and(|h| h.exhausted == Exhaustion::Yes);
+        let filled = self.half_open().is_some_and(|h| h.exhausted == Some(true));
         let missed = self.probes()[1].1.and_then(ProbeStats::measured).is_some_and(|p| p.answered < p.sent);
         if filled && missed && self.answered(1) {
             let seen = format!("{}; this test kept the device full for part of the time", check.seen);
@@ -351,7 +351,7 @@ impl<'a> Look<'a> {
                 time(h.watched_ns)
             );
             // Where others are served all the while nobody is hurt, and a server with much room takes its time.
-            let hurts = h.exhausted == Exhaustion::Yes && h.watched_ns >= h.expected_reclaim_ns;
+            let hurts = h.exhausted == Some(true) && h.watched_ns >= h.expected_reclaim_ns;
             let makes_room = self.found(FindingId::MakesRoom).is_some();
             let mark = match (back == all && all > 0) || makes_room {
                 true => Mark::Good,
@@ -425,9 +425,9 @@ impl<'a> Look<'a> {
             format!("sockets {used}{of}")
         }));
         list.extend(last.wifi_rssi_dbm.map(|dbm| format!("signal {dbm} dBm")));
-        list.extend(last.wifi_power_save.as_ref().map(|mode| format!("power save {mode}")));
+        list.extend(last.wifi_power_save.as_ref().map(|mode| format!("power save {}", mode.name())));
         list.extend(last.uptime_ms.map(|ms| format!("up {}", time(ms.saturating_mul(1_000_000)))));
-        list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {reason}")));
+        list.extend(last.reset_reason.as_ref().map(|reason| format!("last reset {}", reason.name())));
         list.extend(last.capacity.map(|n| format!("states {}", things(u64::from(n), "connection"))));
         let text = if list.is_empty() { "answered, but without readings".into() } else { list.join(", ") };
         check(NAME, good_if(device.restart_count == 0), text)

@@ -6,6 +6,7 @@ use super::names;
 use super::ports::PortSeen;
 use espstress_diagnose::Deeds;
 use espstress_engine::{Packets, WorkloadOutcome};
+use espstress_event::WorkloadKind;
 use espstress_stats::{Phase, ProbeStats};
 
 pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Deeds {
@@ -64,8 +65,8 @@ fn connections(workload: &WorkloadOutcome) -> u64 {
     let stats = &workload.stats;
     let opened = stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
     let silenced = stats.half_open.as_ref().map_or(0, |h| (h.connections.len() + h.failures.len()) as u64);
-    match workload.kind {
-        "rw" => opened + not_connected(workload),
+    match workload.facts.kind {
+        Some(WorkloadKind::Rw) => opened + not_connected(workload),
         _ => stats.attempts + silenced,
     }
 }

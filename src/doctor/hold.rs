@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use espstress_clock::{Span, nanos};
 use espstress_connection::http::{Expects, Progress, Response};
 use espstress_connection::{Connection, HostClosed, Refused, Timeouts};
-use espstress_event::{Expected, Failure, Intent};
+use espstress_event::{Endpoints, Expected, Failure, Intent, WorkloadFacts};
 use espstress_stats::Phase;
 use espstress_workload::{Context, Workload};
 
@@ -155,6 +155,10 @@ impl Workload for Hold {
 
     fn expected(&self) -> Expected {
         Expected::Duration(nanos(self.idle))
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts::default()
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use espstress_event::Expected;
+use espstress_event::{Endpoints, Expected, WorkloadFacts};
 use espstress_stats::Phase;
 use espstress_workload::{Context, Workload};
 
@@ -25,6 +25,10 @@ impl Workload for Limited {
 
     fn expected(&self) -> Expected {
         self.inner.expected()
+    }
+
+    fn facts(&self, endpoints: &Endpoints) -> WorkloadFacts {
+        self.inner.facts(endpoints)
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use espstress_connection::{HostClosed, Refused, Timeouts};
-use espstress_event::{Endpoints, Expected, Failure, Intent};
+use espstress_event::{Endpoints, Expected, Failure, Intent, WorkloadFacts};
 use espstress_stats::Phase;
 use espstress_workload::{Context, Workload};
 
@@ -93,6 +93,10 @@ impl Workload for Ports {
 
     fn expected(&self) -> Expected {
         Expected::Open
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts::default()
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -1,7 +1,7 @@
 //! Which phases are still of use, given what the earlier ones came to.
 
 use espstress_engine::{PlannedPhase, WorkloadOutcome};
-use espstress_event::Failure;
+use espstress_event::{Failure, WorkloadKind};
 use espstress_stats::LimitReached;
 
 use super::names;
@@ -62,7 +62,7 @@ fn silence_was_refused(outcome: &WorkloadOutcome) -> bool {
 
 /// One connection each: what these come to is what any client would meet.
 fn service(so_far: &[WorkloadOutcome]) -> Service {
-    let of_requests = so_far.iter().filter(|outcome| outcome.kind == "head");
+    let of_requests = so_far.iter().filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head));
     of_requests.fold(Service::Well, |worst, outcome| match (worst, of_one(outcome)) {
         (Service::Ended, _) | (_, Service::Ended) => Service::Ended,
         (Service::Badly, _) | (_, Service::Badly) => Service::Badly,
@@ -99,7 +99,7 @@ fn turned_away(outcome: &WorkloadOutcome) -> u64 {
 mod tests {
     use super::*;
     use crate::plan;
-    use espstress_event::Endpoints;
+    use espstress_event::{Endpoints, WorkloadFacts};
     use espstress_stats::{Phase, Recorder};
 
     const SECOND: u64 = 1_000_000_000;
@@ -119,6 +119,7 @@ mod tests {
         let requests = WorkloadOutcome {
             name: names::REQUESTS.into(),
             kind: "head",
+            facts: WorkloadFacts { kind: Some(WorkloadKind::Head), ..WorkloadFacts::default() },
             settings: serde_json::Value::Null,
             at_once: 4,
             stats: recorder.finish(rows.len() as u64 * SECOND),

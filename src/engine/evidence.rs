@@ -3,18 +3,14 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    AckWaitsEvidence, Asks, Availability, CaptureEvidence, CaptureState, ClosePolicy, DeviceEvidence,
-    Evidence, HalfOpenEvidence, HeapEvidence, HeapStep, HostEvidence, HostResets, InUse, Measured,
-    MemoryEvidence, OutageCause, OutageEvidence, OutageRowEvidence, PathEvidence, PathSide, ProbeEvidence,
-    ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, SilentEvidence, Slope, SocketsEvidence,
-    SocketsHeld, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapEvidence, HeapStep,
+    HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, ProbeEvidence,
+    ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{DeviceSample, Losses};
-use espstress_observe::{AckWaits, PathFigures, QuietSpell, ResetFigures};
-use espstress_stats::{
-    DeviceSeries, Exhaustion, HalfOpenStats, Latency, OutageOrigin, OutageStats, Phase, ProbeOutcome,
-    ProbeStats, Reading, ReclaimEvidence, SilencedConnection, Stage, Trend,
-};
+use espstress_observe::QuietSpell;
+use espstress_stats::{DeviceSeries, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend};
 
 /// What a run left to be judged.
 #[derive(Debug)]
@@ -58,11 +54,11 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.absences =
             Some(seen.summary.absences.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.idle = Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
-        evidence.ack_waits = Some(ack_waits(&seen.summary.ack_waits));
+        evidence.ack_waits = Some(seen.summary.ack_waits);
         evidence.path = Some(PathEvidence {
-            to_device: side(&seen.summary.from_host),
-            from_device: side(&seen.summary.from_device),
-            resets: resets(&seen.summary.resets),
+            to_device: seen.summary.from_host,
+            from_device: seen.summary.from_device,
+            resets: seen.summary.resets,
             losses: seen.summary.windows.iter().fold(Losses::default(), |sum, w| sum.and(w.losses)),
         });
     }
@@ -86,7 +82,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
 }
 
 fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvidence> {
-    let kind = WorkloadKind::named(of.kind)?;
+    let kind = of.facts.kind?;
     let stats = &of.stats;
     let quantiles_of = |phase| stats.latency.get(&phase).and_then(|pair| quantiles(&pair.corrected));
     Some(WorkloadEvidence {
@@ -112,8 +108,8 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         },
         endings: stats.endings,
         at_once: of.at_once,
-        asks: Asks::of_settings(of.kind, &of.settings),
-        close: ClosePolicy::of_settings(&of.settings),
+        asks: of.facts.asks.clone(),
+        close: of.facts.close,
         connect: quantiles_of(Phase::Connect),
         main: stats.main_phase.and_then(quantiles_of),
         closing: quantiles_of(Phase::Close),
@@ -126,7 +122,11 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         port_waits: stats.port_waits,
         late_starts: stats.late_starts,
         local_ports: run.local_ports,
-        half_open: stats.half_open.as_deref().filter(|h| h.unavailable.is_none()).map(half_open),
+        half_open: stats
+            .half_open
+            .as_deref()
+            .filter(|h| h.unavailable.is_none())
+            .map(|h| h.with_latencies(quantiles)),
         outages: stats
             .outage
             .as_deref()
@@ -146,81 +146,13 @@ fn quantiles(latency: &Latency) -> Option<Quantiles> {
     })
 }
 
-fn half_open(of: &HalfOpenStats) -> HalfOpenEvidence {
-    let client = |a: &espstress_stats::Availability| Availability { attempts: a.attempts, served: a.served };
-    let served = of.connections.iter().filter(|c| c.stage == Stage::Served);
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    HalfOpenEvidence {
-        silenced: count(of.connections.len()),
-        served: of.served,
-        unserved: of.unserved,
-        reclaimed: count(served.filter(|c| c.reclaimed_after_ns.is_some()).count()),
-        closed: closed(of),
-        silent: of.connections.iter().map(silent).collect(),
-        reclaim_p50_ns: of.reclaim.quantile_ns(0.5),
-        watched_ns: of.watched_ns,
-        expected_reclaim_ns: of.expected_reclaim_ns,
-        before: client(&of.before),
-        during: client(&of.during),
-        exhausted: of.exhausted == Exhaustion::Yes,
-        served_again_ns: of.served_again_ns,
-        sockets: of.sockets_used.map(|s| SocketsHeld { before: s.before, most: s.most, at_end: s.at_end }),
-    }
-}
-
-fn silent(of: &SilencedConnection) -> SilentEvidence {
-    SilentEvidence {
-        since_ns: of.silent_ns,
-        closed_after_ns: of.reclaimed_after_ns.filter(|_| of.evidence == Some(ReclaimEvidence::Fin)),
-        reclaimed: of.reclaimed_after_ns.is_some(),
-    }
-}
-
-/// Silenced connections that the device closed in order, and how soon.
-fn closed(of: &HalfOpenStats) -> Option<(u32, u64)> {
-    let by_fin = of.connections.iter().filter(|c| c.evidence == Some(ReclaimEvidence::Fin));
-    let after: Vec<u64> = by_fin.filter_map(|c| c.reclaimed_after_ns).collect();
-    Some((u32::try_from(after.len()).unwrap_or(u32::MAX), after.into_iter().min()?))
-}
-
 fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
     OutageEvidence {
         made: of.made,
         natural: of.natural,
         messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
-        rows: of.rows.iter().map(|row| outage(row, of.rule.quiet_ns, end_ns)).collect(),
-    }
-}
-
-fn outage(of: &espstress_stats::OutageRow, quiet_ns: u64, end_ns: u64) -> OutageRowEvidence {
-    let recovery = match (of.recovery_ns(), of.gave_up_ns, of.end_ns()) {
-        (Some(took), _, _) => Recovery::After(took),
-        // As long as the host itself kept quiet, nothing could come back. An outage without an end is none that
-        // anybody could have recovered from.
-        (None, Some(gave_up), Some(end)) if gave_up.saturating_sub(end) > quiet_ns => {
-            Recovery::NotWithin(gave_up.saturating_sub(end))
-        }
-        _ => match (of.device, of.recovered_ns, of.seen_start_ns) {
-            // A device that dials in is away until it dials in, whatever the link does.
-            (Some(_), None, Some(start)) => Recovery::NotBack(end_ns.saturating_sub(start)),
-            _ => Recovery::CutOff,
-        },
-    };
-    // Where nobody saw the end, it was over at the latest when the device was back.
-    let back = of.recovered_ns.filter(|_| of.device.is_some());
-    let until_back = || back.zip(of.seen_start_ns).map(|(back, start)| back.saturating_sub(start));
-    OutageRowEvidence {
-        cause: match of.origin {
-            OutageOrigin::Made => OutageCause::Made,
-            OutageOrigin::Natural => OutageCause::Natural,
-        },
-        planned_start_ns: of.planned_start_ns,
-        planned_length_ns: of.planned_length_ns,
-        seen_start_ns: of.seen_start_ns,
-        device: of.device,
-        seen_length_ns: of.length_seen_ns().or_else(until_back),
-        recovery,
+        rows: of.rows.iter().map(|row| EndedOutage::new(*row, of.rule.quiet_ns, end_ns)).collect(),
     }
 }
 
@@ -245,30 +177,6 @@ fn capture(packets: &Packets) -> CaptureEvidence {
     }
 }
 
-const fn side(of: &PathFigures) -> PathSide {
-    PathSide {
-        data_segments: of.data_segments,
-        retransmissions: of.retransmissions,
-        repeated_early: of.repeated_early,
-        late_fills: of.late_fills,
-        out_of_order: of.out_of_order,
-    }
-}
-
-fn ack_waits(of: &AckWaits) -> AckWaitsEvidence {
-    let ns = |ns: i64| u64::try_from(ns).unwrap_or(0);
-    AckWaitsEvidence {
-        waited: of.waited,
-        total_ns: ns(of.total_ns),
-        longest_ns: ns(of.longest_ns),
-        otherwise: of.otherwise,
-    }
-}
-
-const fn resets(of: &ResetFigures) -> HostResets {
-    HostResets { sent: of.sent, lost: of.lost, lost_at_once: of.lost_at_once }
-}
-
 /// From wall time to the run's own.
 fn quiet(of: &QuietSpell, start_unix_ns: i64) -> Quiet {
     let since_start = |unix_ns: i64| u64::try_from(unix_ns.saturating_sub(start_unix_ns)).unwrap_or(0);
@@ -285,16 +193,8 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
             sent: stats.sent,
             answered: stats.answered,
             latency: quantiles(&stats.latency),
-            silences: stats
-                .silences
-                .iter()
-                .map(|s| espstress_diagnose::Silence { from_ns: s.from_ns, to_ns: s.to_ns, lost: s.lost })
-                .collect(),
-            full_size: stats.full_size.map(|full| espstress_diagnose::FullSize {
-                bytes: full.bytes,
-                sent: full.sent,
-                answered: full.answered,
-            }),
+            silences: stats.silences.clone(),
+            full_size: stats.full_size,
         }),
     }
 }
@@ -416,9 +316,8 @@ fn lowest(device: &DeviceSeries) -> Option<f64> {
 
 /// When the last workload had closed what it opened, of those that close.
 fn last_close(workloads: &[WorkloadOutcome]) -> u64 {
-    let closing = workloads
-        .iter()
-        .filter(|w| matches!(WorkloadKind::named(w.kind), Some(WorkloadKind::Head | WorkloadKind::Rw)));
+    let closing =
+        workloads.iter().filter(|w| matches!(w.facts.kind, Some(WorkloadKind::Head | WorkloadKind::Rw)));
     closing.map(|w| w.stats.end_ns).max().unwrap_or(0)
 }
 
@@ -448,51 +347,5 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
         msl_ms: number("CONFIG_LWIP_TCP_MSL"),
         fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
         max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-
-    fn recovery(change: impl FnOnce(&mut espstress_stats::OutageRow)) -> Recovery {
-        let mut row = espstress_stats::OutageRow::new(1, OutageOrigin::Made);
-        (row.made_start_ns, row.made_end_ns) = (Some(S), Some(3 * S));
-        change(&mut row);
-        outage(&row, 5 * S, 90 * S).recovery
-    }
-
-    #[test]
-    fn a_recovery_that_was_waited_for_in_vain_is_told_from_one_that_the_run_cut_off() {
-        assert_eq!(recovery(|row| row.recovered_ns = Some(4 * S)), Recovery::After(S));
-        assert_eq!(recovery(|row| row.gave_up_ns = Some(63 * S)), Recovery::NotWithin(60 * S));
-        assert_eq!(recovery(|_| ()), Recovery::CutOff);
-    }
-
-    #[test]
-    fn a_device_that_dials_in_is_away_until_it_dials_in() {
-        let dialled = |change: fn(&mut espstress_stats::OutageRow)| {
-            let mut row = espstress_stats::OutageRow::new(1, OutageOrigin::Natural);
-            (row.device, row.seen_start_ns) = (Some(1), Some(10 * S));
-            change(&mut row);
-            outage(&row, 3 * S, 40 * S)
-        };
-        assert_eq!(dialled(|_| ()).recovery, Recovery::NotBack(30 * S));
-        // Its telemetry answers again, and it does not dial.
-        assert_eq!(dialled(|row| row.seen_end_ns = Some(12 * S)).recovery, Recovery::NotBack(30 * S));
-        let measured = dialled(|row| (row.seen_end_ns, row.recovered_ns) = (Some(12 * S), Some(16 * S)));
-        assert_eq!((measured.recovery, measured.seen_length_ns), (Recovery::After(4 * S), Some(2 * S)));
-        let unseen = dialled(|row| row.recovered_ns = Some(16 * S));
-        assert_eq!((unseen.recovery, unseen.seen_length_ns), (Recovery::CutOff, Some(6 * S)));
-    }
-
-    #[test]
-    fn no_recovery_is_judged_where_the_host_kept_quiet_or_the_outage_went_on() {
-        assert_eq!(recovery(|row| row.gave_up_ns = Some(7 * S)), Recovery::CutOff);
-        let unended =
-            |row: &mut espstress_stats::OutageRow| (row.made_end_ns, row.gave_up_ns) = (None, Some(63 * S));
-        assert_eq!(recovery(unended), Recovery::CutOff);
     }
 }

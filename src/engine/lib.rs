@@ -21,8 +21,8 @@ mod weigh;
 
 pub use evidence::Measurements;
 pub use plan::{
-    Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkCause, LinkSpell, Outcome, Packets, Plan,
-    PlannedPhase, Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
+    Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkSpell, Outcome, Packets, Plan, PlannedPhase,
+    Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
 };
 pub use sight::Sight;
 pub use watch::WatchPlan;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
-use super::plan::{LinkCause, LinkSpell, Plan};
+use super::plan::{LinkSpell, Plan};
 use espstress_clock::Clock;
-use espstress_event::{AwayCause, AwaySpell};
+use espstress_event::{AwaySpell, LinkOutageCause, OutageOrigin};
 #[cfg(target_os = "linux")]
 use espstress_target::twin::Twin;
 
@@ -74,8 +74,8 @@ impl Link {
         let start = self.clock.start_unix_ns();
         let away = |spell: LinkSpell| AwaySpell {
             cause: match spell.cause {
-                LinkCause::Planned => AwayCause::Natural,
-                LinkCause::Asked => AwayCause::Made,
+                LinkOutageCause::Planned => OutageOrigin::Natural,
+                LinkOutageCause::Asked => OutageOrigin::Made,
             },
             from_ns: start.saturating_add(spell.start_ns),
             to_ns: spell.end_ns.map(|end| start.saturating_add(end)),

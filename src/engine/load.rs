@@ -250,6 +250,7 @@ async fn run_group(
         WorkloadOutcome {
             name: phase.name.clone(),
             kind: phase.workload.kind(),
+            facts: phase.workload.facts(&context.endpoints),
             settings: phase.workload.settings(),
             at_once: phase.workload.at_once(),
             stats: recorder.finish(end.get().unwrap_or(now)),

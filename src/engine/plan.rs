@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Endpoints, Examination, Failure};
+use espstress_event::{Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::WireSummary;
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -200,7 +200,9 @@ pub struct WorkloadOutcome {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Its settings.
+    /// What it does, as far as findings have to know.
+    pub facts: WorkloadFacts,
+    /// Its settings, for the report to echo.
     pub settings: serde_json::Value,
     /// Connections that it may have open at once.
     pub at_once: u32,
@@ -212,20 +214,11 @@ pub struct WorkloadOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSpell {
     /// Why.
-    pub cause: LinkCause,
+    pub cause: LinkOutageCause,
     /// When it began.
     pub start_ns: i64,
     /// When it ended; `None` while it goes on.
     pub end_ns: Option<i64>,
-}
-
-/// Why a modelled link was down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkCause {
-    /// By its own plan.
-    Planned,
-    /// Somebody asked for it.
-    Asked,
 }
 
 /// What a run came to.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::plan::{LinkCause, LinkSpell};
+use super::plan::LinkSpell;
 use espstress_clock::Clock;
+use espstress_event::LinkOutageCause;
 use espstress_target::twin::link::OutageCause;
 use espstress_target::twin::{OutageRecord, Twin};
 use espstress_workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
@@ -63,8 +64,8 @@ pub(super) fn outages(twin: &Twin, clock: Clock) -> Vec<LinkSpell> {
     let log = twin.outage_log();
     let spells = log.iter().map(|record| LinkSpell {
         cause: match record.cause {
-            OutageCause::Planned => LinkCause::Planned,
-            OutageCause::Asked => LinkCause::Asked,
+            OutageCause::Planned => LinkOutageCause::Planned,
+            OutageCause::Asked => LinkOutageCause::Asked,
         },
         start_ns: on_axis(record.start.monotonic_ns, clock),
         end_ns: record.end.map(|end| on_axis(end.monotonic_ns, clock)),

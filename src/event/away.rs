@@ -3,26 +3,19 @@
 
 use std::collections::VecDeque;
 
+use super::OutageOrigin;
+
 /// Spells kept; of a run with more, the last ones.
 const KEPT: usize = 4_096;
 
 /// A packet that leaves or arrives so near to a spell's ends may have met it, nanoseconds.
 const NEAR_NS: i64 = 50_000_000;
 
-/// Why the link was away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AwayCause {
-    /// This run cut it, or asked the device to leave.
-    Made,
-    /// It went by itself, or by the plan of a modelled link.
-    Natural,
-}
-
 /// One spell. Nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaySpell {
-    /// Why.
-    pub cause: AwayCause,
+    /// Whose doing it is; a modelled link's own plan is nobody's.
+    pub cause: OutageOrigin,
     /// Since when.
     pub from_ns: i64,
     /// Until when; `None` while it goes on.
@@ -45,7 +38,7 @@ pub(super) struct Spells {
 }
 
 impl Spells {
-    pub(super) fn begin(&mut self, cause: AwayCause, from_ns: i64) -> u64 {
+    pub(super) fn begin(&mut self, cause: OutageOrigin, from_ns: i64) -> u64 {
         if self.noted.len() == KEPT {
             self.noted.pop_front();
         }
@@ -65,13 +58,13 @@ impl Spells {
     }
 
     /// Whether the link was away at any time from `from_ns` to `to_ns`; where several fit, what was made counts.
-    pub(super) fn during(&self, from_ns: i64, to_ns: i64) -> Option<AwayCause> {
+    pub(super) fn during(&self, from_ns: i64, to_ns: i64) -> Option<OutageOrigin> {
         let all = self.noted.iter().map(|(_, spell)| spell).chain(&self.link);
         let mut met = None;
         for spell in all.filter(|spell| spell.meets(from_ns, to_ns)) {
             match spell.cause {
-                AwayCause::Made => return Some(AwayCause::Made),
-                AwayCause::Natural => met = Some(AwayCause::Natural),
+                OutageOrigin::Made => return Some(OutageOrigin::Made),
+                OutageOrigin::Natural => met = Some(OutageOrigin::Natural),
             }
         }
         met
@@ -87,20 +80,20 @@ mod tests {
     #[test]
     fn a_spell_counts_from_its_begin_to_its_end_and_while_it_goes_on() {
         let mut spells = Spells::default();
-        let first = spells.begin(AwayCause::Natural, 10 * S);
-        assert_eq!(spells.during(100 * S, 100 * S), Some(AwayCause::Natural));
+        let first = spells.begin(OutageOrigin::Natural, 10 * S);
+        assert_eq!(spells.during(100 * S, 100 * S), Some(OutageOrigin::Natural));
         spells.end(first, 12 * S);
         assert_eq!(spells.during(9 * S, 9 * S), None);
-        assert_eq!(spells.during(9 * S, 11 * S), Some(AwayCause::Natural));
-        assert_eq!(spells.during(12 * S + NEAR_NS, 20 * S), Some(AwayCause::Natural));
+        assert_eq!(spells.during(9 * S, 11 * S), Some(OutageOrigin::Natural));
+        assert_eq!(spells.during(12 * S + NEAR_NS, 20 * S), Some(OutageOrigin::Natural));
         assert_eq!(spells.during(13 * S, 20 * S), None);
     }
 
     #[test]
     fn what_was_made_counts_before_what_came_by_itself() {
         let mut spells = Spells::default();
-        spells.set_link(vec![AwaySpell { cause: AwayCause::Natural, from_ns: 0, to_ns: Some(5 * S) }]);
-        spells.begin(AwayCause::Made, S);
-        assert_eq!(spells.during(2 * S, 2 * S), Some(AwayCause::Made));
+        spells.set_link(vec![AwaySpell { cause: OutageOrigin::Natural, from_ns: 0, to_ns: Some(5 * S) }]);
+        spells.begin(OutageOrigin::Made, S);
+        assert_eq!(spells.during(2 * S, 2 * S), Some(OutageOrigin::Made));
     }
 }

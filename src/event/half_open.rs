@@ -22,6 +22,8 @@ pub struct HalfOpen<L> {
     pub unserved: u32,
     /// What ended the search for the limit.
     pub limit: LimitReached,
+    /// Failures in a row after which the device counts as full; `None` where nothing was searched for.
+    pub full_after: Option<u32>,
     /// The first connections that met anything but service, in order; at most [`HalfOpen::MOST_FAILURES`].
     pub failures: Vec<OpenFailure>,
     /// When the last connection fell silent, nanoseconds since the start of the run.
@@ -41,8 +43,9 @@ pub struct HalfOpen<L> {
     /// From the last silence until the well-behaved client was served again while every connection was still
     /// silent, nanoseconds. `None` when that did not happen, or when it was never refused.
     pub served_again_ns: Option<u64>,
-    /// Whether the well-behaved client was ever refused while the connections were silent.
-    pub exhausted: Exhaustion,
+    /// Whether the well-behaved client was ever refused while the connections were silent; `None` where that was not
+    /// looked at.
+    pub exhausted: Option<bool>,
     /// One entry a silenced connection, in the order of opening.
     pub connections: Vec<SilencedConnection>,
     /// From a connection's silence until its reclaim, for those that were seen to be reclaimed.
@@ -78,6 +81,27 @@ impl<L> HalfOpen<L> {
         self.connections.push(connection);
     }
 
+    /// Connections that the host silenced, served or not.
+    #[must_use]
+    pub fn silenced(&self) -> u32 {
+        u32::try_from(self.connections.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Silenced connections that had been served and that the device was seen to take back.
+    #[must_use]
+    pub fn reclaimed(&self) -> u32 {
+        let served = self.connections.iter().filter(|c| c.stage == Stage::Served);
+        u32::try_from(served.filter(|c| c.reclaimed_after_ns.is_some()).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Silenced connections that the device closed by a FIN, and the shortest time from the silence to that; `None`
+    /// where it closed none.
+    #[must_use]
+    pub fn closed(&self) -> Option<(u32, u64)> {
+        let after = || self.connections.iter().filter_map(SilencedConnection::closed_after_ns);
+        Some((u32::try_from(after().count()).unwrap_or(u32::MAX), after().min()?))
+    }
+
     /// The same with latencies kept in another way.
     #[must_use]
     pub fn with_latencies<M>(&self, keep: impl Fn(&L) -> M) -> HalfOpen<M> {
@@ -86,6 +110,7 @@ impl<L> HalfOpen<L> {
             served: self.served,
             unserved: self.unserved,
             limit: self.limit,
+            full_after: self.full_after,
             failures: self.failures.clone(),
             silent_since_ns: self.silent_since_ns,
             watched_ns: self.watched_ns,
@@ -107,12 +132,17 @@ impl<L> HalfOpen<L> {
     }
 }
 
-/// A spell in which no request of the well-behaved client was served. Nanoseconds since the start of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A spell without service, since the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Spell {
     /// The start of the first request that failed.
+    #[serde(rename = "from_s", with = "super::seconds")]
+    #[schemars(with = "f64")]
     pub from_ns: u64,
-    /// The end of the next one that was served; `None` when none was.
+    /// The end of the next one that was served; null when none was.
+    #[serde(default, rename = "to_s", with = "super::seconds::optional")]
+    #[schemars(with = "Option<f64>")]
     pub to_ns: Option<u64>,
     /// Requests that failed in it.
     pub failed: u64,
@@ -135,31 +165,23 @@ pub enum LimitReached {
     Stopped,
 }
 
-/// Whether the silent connections kept others out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Exhaustion {
-    /// Not looked at.
-    #[default]
-    NotJudged,
-    /// The well-behaved client was served throughout.
-    No,
-    /// It was not, for a time.
-    Yes,
-}
-
 /// A connection that met anything but service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OpenFailure {
     /// Its number in the order of opening, from 1.
     pub connection: u32,
     /// What it met.
     pub met: Failure,
-    /// When, nanoseconds since the start of the run.
+    /// When, since the start of the run.
+    #[serde(rename = "at_s", with = "super::seconds")]
+    #[schemars(with = "f64")]
     pub at_ns: u64,
 }
 
 /// A connection on which the host fell silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SilencedConnection {
     /// Its number in the order of opening, from 1.
     pub connection: u32,
@@ -167,12 +189,24 @@ pub struct SilencedConnection {
     pub port: u16,
     /// Whether it had been served.
     pub stage: Stage,
-    /// When the host fell silent, nanoseconds since the start of the run.
+    /// When the host fell silent, since the start of the run.
+    #[serde(rename = "silent_s", with = "super::seconds")]
+    #[schemars(with = "f64")]
     pub silent_ns: u64,
-    /// From then until the device gave it up; `None` when that was not seen.
+    /// From then until the device gave it up; null when that was not seen.
+    #[serde(default, rename = "reclaimed_after_s", with = "super::seconds::optional")]
+    #[schemars(with = "Option<f64>")]
     pub reclaimed_after_ns: Option<u64>,
-    /// How that is known.
+    /// How that is known; null when it is not.
     pub evidence: Option<ReclaimEvidence>,
+}
+
+impl SilencedConnection {
+    /// How long after its silence the device closed it by a FIN; `None` where it did not.
+    #[must_use]
+    pub fn closed_after_ns(&self) -> Option<u64> {
+        self.reclaimed_after_ns.filter(|_| self.evidence == Some(ReclaimEvidence::Fin))
+    }
 }
 
 /// How far a silenced connection had come.
@@ -243,7 +277,8 @@ impl<L> Availability<L> {
 }
 
 /// Sockets in use on the device, listeners included, by its own account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SocketsUsed {
     /// Before any connection was silent.
     pub before: u32,
@@ -251,6 +286,6 @@ pub struct SocketsUsed {
     pub most: u32,
     /// The last account before the host let go.
     pub at_end: u32,
-    /// Sockets there are; `None` when the device does not say.
+    /// Sockets there are; null where the device does not tell.
     pub limit: Option<u32>,
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::away::Spells;
-use super::{AwayCause, AwaySpell};
+use super::{AwaySpell, OutageOrigin};
 
 /// Index of a workload in the run, from 0 in the order of the scenario; [`WorkloadId::PROBE`] is the probe's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,7 +147,7 @@ impl IntentBook {
 
     /// Notes that the link to the device goes away at `from_ns` (since the Unix epoch); the number is for
     /// [`IntentBook::link_is_back`].
-    pub fn link_goes_away(&self, cause: AwayCause, from_ns: i64) -> u64 {
+    pub fn link_goes_away(&self, cause: OutageOrigin, from_ns: i64) -> u64 {
         self.away().begin(cause, from_ns)
     }
 
@@ -163,7 +163,7 @@ impl IntentBook {
 
     /// Whether the link was away at any time between two moments (nanoseconds since the Unix epoch), and why.
     #[must_use]
-    pub fn link_was_away(&self, from_ns: i64, to_ns: i64) -> Option<AwayCause> {
+    pub fn link_was_away(&self, from_ns: i64, to_ns: i64) -> Option<OutageOrigin> {
         self.away().during(from_ns, to_ns)
     }
 

@@ -11,17 +11,20 @@ mod ending;
 mod endpoints;
 mod episode;
 mod examination;
+mod facts;
 mod failure;
 mod half_open;
 mod http_fault;
 mod intent;
 mod ledger;
+mod named;
 mod outage;
 mod path;
 mod probed;
 mod reading;
 mod responses;
 mod run;
+mod seconds;
 mod tcp;
 mod telemetry;
 
@@ -29,23 +32,27 @@ pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,
 };
-pub use away::{AwayCause, AwaySpell};
+pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;
 pub use examination::{Check, Deeds, Examination, Mark};
+pub use facts::{Asks, ClosePolicy, OutageMeans, Protocol, WorkloadFacts, WorkloadKind};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{
-    Availability, Exhaustion, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded,
-    SilencedConnection, SocketsUsed, Spell, Stage,
+    Availability, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded, SilencedConnection,
+    SocketsUsed, Spell, Stage,
 };
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
-pub use outage::{OutageOrigin, OutageProgress, OutageRow};
-pub use path::{Losses, PathWindow};
-pub use probed::{DeviceProgress, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress};
+pub use named::{PowerSave, ResetReason};
+pub use outage::{LinkOutageCause, OutageOrigin, OutageProgress, OutageRow};
+pub use path::{AckWaits, HostResets, Losses, PathFigures, PathWindow};
+pub use probed::{
+    DeviceProgress, FullSize, ProbeProgress, Probed, ReadingProgress, Restart, Silence, SlopeProgress,
+};
 pub use reading::Reading;
 pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};

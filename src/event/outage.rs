@@ -16,8 +16,18 @@ pub enum OutageOrigin {
     Natural,
 }
 
+/// Why a modelled link was down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkOutageCause {
+    /// By the link's own plan.
+    Planned,
+    /// Somebody asked for it: the workload, or the device itself.
+    Asked,
+}
+
 /// One outage. Times are nanoseconds since the start of the run; `None` is "not known", never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutageRow {
     /// Its number in the run, from 1.
     pub number: u64,
@@ -91,6 +101,15 @@ impl OutageRow {
     #[must_use]
     pub fn length_seen_ns(&self) -> Option<u64> {
         Some(self.seen_end_ns?.saturating_sub(self.seen_start_ns?))
+    }
+
+    /// Length as far as it is known; where nobody saw the end, it was over at the latest when a device that dials in was
+    /// back.
+    #[must_use]
+    pub fn length_ns(&self) -> Option<u64> {
+        let back = self.recovered_ns.filter(|_| self.device.is_some());
+        let until_back = || back.zip(self.seen_start_ns).map(|(back, start)| back.saturating_sub(start));
+        self.length_seen_ns().or_else(until_back)
     }
 
     /// Length by the means' own account, nanoseconds.

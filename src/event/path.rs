@@ -59,3 +59,61 @@ impl PathWindow {
         }
     }
 }
+
+/// One direction's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathFigures {
+    /// Segments with payload.
+    pub data_segments: u64,
+    /// Payload, bytes, repetitions included.
+    pub bytes: u64,
+    /// Segments that repeated payload seen before.
+    pub retransmissions: u64,
+    /// Segments that repeated payload sooner than a round trip although it had arrived and was acknowledged; not among
+    /// the retransmissions, since they show nothing of the path.
+    pub spurious: u64,
+    /// Of the retransmissions, repetitions of payload that had arrived: the other side acknowledged at once and with nothing
+    /// else, as a stack does that has the bytes already (RFC 9293, 3.10.7.4). A sender whose time-out is
+    /// shorter than the receiver's delay of acknowledgements repeats so on a perfect path.
+    pub repeated_early: u64,
+    /// Segments that filled a hole later than a mere overtaking: their first copy was lost before the
+    /// point of capture.
+    pub late_fills: u64,
+    /// Segments that had been overtaken.
+    pub out_of_order: u64,
+    /// Packets that the path copied, as far as their IPv4 identification shows it.
+    pub path_copies: u64,
+}
+
+/// Connections that the host ended by a RST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostResets {
+    /// How many.
+    pub sent: u64,
+    /// Of those, the ones that the device still held long after: the RST was lost.
+    pub lost: u64,
+    /// The most of these at once.
+    pub lost_at_once: u64,
+}
+
+/// Small segments of the device's that came 20 ms or more after a small one before them, in the same answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckWaits {
+    /// Those that came right behind the host's delayed acknowledgement of the one before: they waited for it.
+    pub waited: u64,
+    /// How long after the one before, all of those together, nanoseconds.
+    pub total_ns: u64,
+    /// The longest, nanoseconds.
+    pub longest_ns: u64,
+    /// Those that came at another time, whatever held them up.
+    pub otherwise: u64,
+}
+
+impl AckWaits {
+    /// One more, so long after the one before.
+    pub fn waited(&mut self, ns: u64) {
+        self.waited += 1;
+        self.total_ns = self.total_ns.saturating_add(ns);
+        self.longest_ns = self.longest_ns.max(ns);
+    }
+}

@@ -1,9 +1,20 @@
 //! What the probes beside the workloads have come to, as it is told while a run goes on.
 
-use super::{DeviceSample, Reading, Recorded};
+use super::{DeviceSample, Reading, Recorded, ResetReason};
+
+/// Probes as large as the first hop carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSize {
+    /// Bytes of a packet, IP header included.
+    pub bytes: u32,
+    /// Those whose fate is known.
+    pub sent: u64,
+    /// Those answered in time.
+    pub answered: u64,
+}
 
 /// A spell in which every probe of a kind was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silence {
     /// When the first lost one was sent, nanoseconds since the start of the run.
     pub from_ns: u64,
@@ -21,8 +32,8 @@ pub struct Restart {
     /// When the device started by its own uptime, nanoseconds since the start of the run; 0 for one that was
     /// before it.
     pub started_ns: u64,
-    /// Why, by ESP-IDF's name.
-    pub reset_reason: Option<String>,
+    /// Why; `None` where the device does not tell.
+    pub reset_reason: Option<ResetReason>,
     /// How its program ended, in its own words, where somebody kept them.
     pub last_words: Option<String>,
     /// The device's count of starts, this one included.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{PowerSave, ResetReason};
+
 /// One telemetry datagram or `/telemetry` answer. Every reading that the device could not make is `None`.
 /// The device's JSON is nested and read by [`Telemetry::parse`]; unknown keys are ignored so that other firmware
 /// may say more.
@@ -20,8 +22,8 @@ pub struct Telemetry {
     pub uptime_ms: Option<u64>,
     /// How often it has started, where it keeps count.
     pub boot_count: Option<u32>,
-    /// Why it last started, by ESP-IDF's name without the `ESP_RST_` (POWERON, SW, PANIC, TASK_WDT, ...).
-    pub reset_reason: Option<String>,
+    /// Why it last started.
+    pub reset_reason: Option<ResetReason>,
     /// How its program ended before this start, in its own words, where somebody kept them.
     pub last_words: Option<String>,
     /// Memory of a program of the user's own, apart from the stack's heap, bytes.
@@ -40,8 +42,8 @@ pub struct Telemetry {
     pub wifi_disconnects: Option<u64>,
     /// Last reason, by ESP-IDF's name without `WIFI_REASON_`.
     pub wifi_last_reason: Option<String>,
-    /// Power-save mode: NONE, MIN_MODEM or MAX_MODEM.
-    pub wifi_power_save: Option<String>,
+    /// Power-save mode.
+    pub wifi_power_save: Option<PowerSave>,
     /// Sockets in use, listeners included.
     pub sockets_used: Option<u32>,
     /// Sockets there are.
@@ -119,7 +121,7 @@ struct Wire {
     persona: Option<String>,
     uptime_ms: Option<u64>,
     boot_count: Option<u32>,
-    reset_reason: Option<String>,
+    reset_reason: Option<ResetReason>,
     last_words: Option<String>,
     program: Option<WireProgram>,
     heap: Option<WireHeap>,
@@ -162,7 +164,7 @@ struct WireWifi {
     rssi_dbm: Option<i32>,
     disconnects: Option<u64>,
     last_disconnect_reason: Option<String>,
-    power_save: Option<String>,
+    power_save: Option<PowerSave>,
 }
 
 #[derive(Default, Deserialize)]

@@ -21,4 +21,4 @@ mod windows;
 pub use espstress_wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
 pub use rules::{Needs, Source, catalogue};
-pub use summary::{AckWaits, PathFigures, QuietSpell, ResetFigures, WireSummary};
+pub use summary::{QuietSpell, WireSummary};

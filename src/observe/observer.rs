@@ -376,7 +376,7 @@ impl Observer {
         let number = self.summary.packets;
         let flow = self.table.flow_mut(slot);
         match flow.second(s, &facts) {
-            Some(Second::Waited(ns)) => self.summary.ack_waits.waited(ns),
+            Some(Second::Waited(ns)) => self.summary.ack_waits.waited(u64::try_from(ns).unwrap_or(0)),
             Some(Second::Otherwise) => self.summary.ack_waits.otherwise += 1,
             None => {}
         }

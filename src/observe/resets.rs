@@ -1,7 +1,7 @@
 //! RSTs of the host that the device did not receive: a RST is never sent again, so that the device goes on holding
 //! the connection, until its own repetitions or keep-alive probes meet the host's next RST.
 
-use super::summary::ResetFigures;
+use espstress_event::HostResets;
 
 /// Connections remembered for how many there were at once; more than a device has.
 const REMEMBERED: usize = 32;
@@ -9,7 +9,7 @@ const REMEMBERED: usize = 32;
 /// Counts them.
 #[derive(Debug, Default)]
 pub(super) struct Resets {
-    figures: ResetFigures,
+    figures: HostResets,
     /// From the RST to the first sign that the device still held the connection, nanoseconds since the Unix epoch.
     held: [Option<(i64, i64)>; REMEMBERED],
     next: usize,
@@ -39,7 +39,7 @@ impl Resets {
         self.held.iter().flatten().copied().collect()
     }
 
-    pub(super) const fn figures(&self) -> ResetFigures {
+    pub(super) const fn figures(&self) -> HostResets {
         self.figures
     }
 }

@@ -152,8 +152,7 @@ impl Echo {
     /// not tell.
     #[cfg(target_os = "linux")]
     fn largest(&self) -> Option<usize> {
-        use nix::sys::socket::{getsockopt, sockopt};
-        let mtu = usize::try_from(getsockopt(&self.socket, sockopt::IpMtu).ok()?).ok()?;
+        let mtu = usize::try_from(rustix::net::sockopt::ip_mtu(&self.socket).ok()?).ok()?;
         (!self.v6 && mtu > IPV4 + LENGTH).then_some(mtu.min(ETHERNET))
     }
 

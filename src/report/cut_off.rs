@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::log_lines::{CaptureAsked, ExaminedLine, HalfOpenLine, SilencedLine};
-use super::{Availability, Capture, CaptureStatus, HalfOpenFigures, SilencedConnection};
-use espstress_event::{Examination, LimitReached, SectionCourse, Stage};
+use super::workload::seconds;
+use super::{Availability, Capture, CaptureStatus, HalfOpenFigures};
+use espstress_event::{Examination, LimitReached, SectionCourse, SilencedConnection, Stage};
 
 /// What a run that cannot look at packets says of it, by its beginning.
 pub(super) const NO_PACKETS: &str = "packets are not looked at: ";
@@ -12,7 +13,7 @@ pub(super) const NO_PACKETS: &str = "packets are not looked at: ";
 /// What the lines told of the connections that one workload silenced.
 #[derive(Default)]
 pub(super) struct Silenced {
-    connections: BTreeMap<u64, SilencedConnection>,
+    connections: BTreeMap<u32, SilencedConnection>,
     section: Option<HalfOpenLine>,
 }
 
@@ -54,12 +55,12 @@ impl Silenced {
 /// What follows from the connections alone.
 fn count(figures: &mut HalfOpenFigures, known: &[SilencedConnection]) {
     let of = |stage| known.iter().filter(|c| c.stage == stage).count() as u64;
-    let back = || known.iter().filter_map(|c| c.reclaimed_after_s);
+    let back = || known.iter().filter_map(|c| c.reclaimed_after_ns);
     figures.silenced = known.len() as u64;
     (figures.served, figures.unserved) = (of(Stage::Served), of(Stage::Unserved));
-    figures.never_reclaimed = known.iter().filter(|c| c.reclaimed_after_s.is_none()).count() as u64;
-    figures.first_reclaimed_s = back().reduce(f64::min);
-    figures.all_reclaimed_s = back().reduce(f64::max).filter(|_| figures.never_reclaimed == 0);
+    figures.never_reclaimed = known.iter().filter(|c| c.reclaimed_after_ns.is_none()).count() as u64;
+    figures.first_reclaimed_s = back().min().map(seconds);
+    figures.all_reclaimed_s = back().max().filter(|_| figures.never_reclaimed == 0).map(seconds);
     for evidence in known.iter().filter_map(|c| c.evidence) {
         if !figures.evidence.contains(&evidence) {
             figures.evidence.push(evidence);
@@ -125,13 +126,17 @@ impl HalfOpenLine {
             && is_count(h.never_reclaimed)
             && periods.into_iter().flatten().all(countable)
             && h.connections.iter().all(sane)
-            && h.failures.iter().all(|f| is_time(f.at_s))
-            && h.unavailable_spells.iter().all(|s| is_time(s.from_s) && s.to_s.is_none_or(is_time))
+            && h.failures.iter().all(|f| is_moment(f.at_ns))
+            && h.unavailable_spells.iter().all(|s| is_moment(s.from_ns) && s.to_ns.is_none_or(is_moment))
     }
 }
 
+fn is_moment(ns: u64) -> bool {
+    is_time(seconds(ns))
+}
+
 fn sane(connection: &SilencedConnection) -> bool {
-    is_time(connection.silent_s) && connection.reclaimed_after_s.is_none_or(is_time)
+    is_moment(connection.silent_ns) && connection.reclaimed_after_ns.is_none_or(is_moment)
 }
 
 fn countable(of: &Availability) -> bool {
@@ -151,14 +156,14 @@ mod tests {
     use super::*;
     use espstress_event::ReclaimEvidence;
 
-    fn connection(number: u64, reclaimed_after_s: Option<f64>) -> SilencedConnection {
+    fn connection(number: u32, reclaimed_after_ns: Option<u64>) -> SilencedConnection {
         SilencedConnection {
             connection: number,
             port: 40_000,
             stage: Stage::Served,
-            silent_s: 2.0,
-            reclaimed_after_s,
-            evidence: reclaimed_after_s.map(|_| ReclaimEvidence::Reset),
+            silent_ns: 2_000_000_000,
+            reclaimed_after_ns,
+            evidence: reclaimed_after_ns.map(|_| ReclaimEvidence::Reset),
         }
     }
 
@@ -177,7 +182,7 @@ mod tests {
         let figures =
             HalfOpenFigures { silenced: 2, limit: LimitReached::Device, ..HalfOpenFigures::default() };
         of.section(section(SectionCourse::UnderWay, figures));
-        of.connections(told(vec![connection(2, Some(19.5))]));
+        of.connections(told(vec![connection(2, Some(19_500_000_000))]));
         let rebuilt = of.rebuilt().unwrap();
         assert_eq!((rebuilt.silenced, rebuilt.served, rebuilt.never_reclaimed), (2, 2, 1));
         assert_eq!((rebuilt.first_reclaimed_s, rebuilt.all_reclaimed_s), (Some(19.5), None));
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn nobody_says_that_all_came_back_while_more_may_fall_silent() {
         let mut of = Silenced::default();
-        of.connections(told(vec![connection(1, Some(3.0))]));
+        of.connections(told(vec![connection(1, Some(3_000_000_000))]));
         let rebuilt = of.rebuilt().unwrap();
         assert_eq!((rebuilt.first_reclaimed_s, rebuilt.all_reclaimed_s), (Some(3.0), None));
     }

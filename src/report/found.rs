@@ -4,13 +4,17 @@
 
 use super::{DeviceRestart, ProbedSoFar, Reading, ReadingSummary, Report, TelemetrySummary, Workload};
 use espstress_diagnose::{
-    ClosePolicy, Evidence, FindingId, HeapEvidence, InUse, Measured, RestartEvidence, Slope, SocketsEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind, findings,
+    Evidence, FindingId, HeapEvidence, InUse, Measured, RestartEvidence, Slope, SocketsEvidence,
+    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, findings,
 };
-use espstress_event::FailureCounts;
+use espstress_event::{ClosePolicy, FailureCounts, WorkloadFacts, WorkloadKind};
+use std::collections::BTreeMap;
+
+/// What the log's start says of each workload, by its name; nothing in logs of older versions.
+pub(super) type Facts = BTreeMap<String, WorkloadFacts>;
 
 /// Fills in what can be said, and that it is not all.
-pub(super) fn fill(report: &mut Report, told: &ProbedSoFar) {
+pub(super) fn fill(report: &mut Report, told: &ProbedSoFar, facts: &Facts) {
     let mut looked = Vec::new();
     if let Some(telemetry) = &report.telemetry {
         if telemetry.reboots.is_some() {
@@ -19,13 +23,13 @@ pub(super) fn fill(report: &mut Report, told: &ProbedSoFar) {
         if telemetry.summary.contains_key(&Reading::HeapFreeBytes) {
             looked.push((FindingId::HeapLow, "a heap that runs low"));
         }
-        if leak_shows(report, telemetry) {
+        if leak_shows(report, telemetry, facts) {
             looked.push((FindingId::HeapLeak, "a heap that leaks"));
         }
-        if told.wifi_disconnects().is_some() && nobody_cuts(report) {
+        if told.wifi_disconnects().is_some() && nobody_cuts(report, facts) {
             looked.push((FindingId::LinkOutages, "disconnections that the device counts"));
         }
-        let mut found = findings(&evidence(report, telemetry, told));
+        let mut found = findings(&evidence(report, telemetry, told, facts));
         found.retain(|f| looked.iter().any(|(id, _)| *id == f.id));
         report.findings = found;
     }
@@ -41,27 +45,32 @@ pub(super) fn fill(report: &mut Report, told: &ProbedSoFar) {
 }
 
 /// No outage of the link or silence is the run's own doing.
-fn nobody_cuts(report: &Report) -> bool {
+fn nobody_cuts(report: &Report, facts: &Facts) -> bool {
     report.workloads.iter().all(|w| {
-        let kind = WorkloadKind::named(&w.kind);
-        matches!(kind, Some(WorkloadKind::Head | WorkloadKind::Rw))
-            && ClosePolicy::of_settings(&w.params) != ClosePolicy::Vanish
+        facts.get(&w.name).is_some_and(|of| {
+            matches!(of.kind, Some(WorkloadKind::Head | WorkloadKind::Rw)) && of.close != ClosePolicy::Vanish
+        })
     })
 }
 
 /// Whether a loss of memory can be told from memory in use: the heap falls beyond doubt, over a time that has a
 /// middle, the sockets in use are known, and neither an outage nor a losing path keeps data waiting.
-fn leak_shows(report: &Report, telemetry: &TelemetrySummary) -> bool {
+fn leak_shows(report: &Report, telemetry: &TelemetrySummary, facts: &Facts) -> bool {
     let falls = telemetry.summary.get(&Reading::HeapFreeBytes).and_then(|heap| heap.slope_high_per_hour);
     falls.is_some_and(|high| high < 0.0)
         && telemetry.series.len() >= 3
         && telemetry.summary.contains_key(&Reading::SocketsUsed)
-        && nobody_cuts(report)
+        && nobody_cuts(report, facts)
         && report.probes.iter().all(|p| p.lost.saturating_mul(100) < p.sent)
 }
 
 /// What the findings are made from: nothing that packets or probes would have to confirm.
-fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -> Evidence<'static> {
+fn evidence(
+    report: &Report,
+    telemetry: &TelemetrySummary,
+    told: &ProbedSoFar,
+    facts: &Facts,
+) -> Evidence<'static> {
     let restart = |r: &DeviceRestart| RestartEvidence {
         at_ns: nanos(r.at_s),
         reason: r.reset_reason.clone(),
@@ -69,7 +78,7 @@ fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -
     };
     Evidence {
         duration_ns: nanos(report.duration_s),
-        workloads: report.workloads.iter().filter_map(workload).collect(),
+        workloads: report.workloads.iter().filter_map(|w| workload(w, facts.get(&w.name)?)).collect(),
         telemetry: Measured::Value(TelemetryEvidence {
             samples: telemetry.samples,
             restarts: told.restarts().map(restart).collect(),
@@ -94,12 +103,13 @@ fn evidence(report: &Report, telemetry: &TelemetrySummary, told: &ProbedSoFar) -
     }
 }
 
-fn workload(of: &Workload) -> Option<WorkloadEvidence> {
+fn workload(of: &Workload, facts: &WorkloadFacts) -> Option<WorkloadEvidence> {
     let mut failures = FailureCounts::default();
     of.failures.iter().for_each(|(failure, n)| failures.add(failure, n));
     Some(WorkloadEvidence {
         name: of.name.clone(),
-        kind: WorkloadKind::named(&of.kind)?,
+        kind: facts.kind?,
+        asks: facts.asks.clone(),
         start_ns: nanos(of.start_s),
         end_ns: nanos(of.start_s + of.duration_s),
         attempts: of.attempts,
@@ -109,7 +119,7 @@ fn workload(of: &Workload) -> Option<WorkloadEvidence> {
         malformed: of.malformed.clone(),
         idle_closes: of.idle_closes,
         late_starts: of.late_starts,
-        close: ClosePolicy::of_settings(&of.params),
+        close: facts.close,
         ..WorkloadEvidence::default()
     })
 }

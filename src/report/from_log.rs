@@ -12,6 +12,7 @@ use super::log_lines::{
     PhaseStart, SilencedLine, Totals,
 };
 use super::thresholds::Gates;
+use super::workload::seconds;
 use super::{
     LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report,
     SCHEMA_VERSION, Workload,
@@ -179,8 +180,8 @@ impl Builder {
             LogLine::PhaseStart(PhaseStart { workload, at_s }) => {
                 self.is_time(at_s) && self.workload(&workload, at_s).is_some()
             }
-            LogLine::Interval(line) => self.interval(*line, Last::No),
-            LogLine::PhaseEnd(line) => self.interval(*line, Last::Yes),
+            LogLine::Interval(line) => self.interval(*line),
+            LogLine::PhaseEnd(line) => self.phase_end(*line),
             LogLine::Anomaly(line) => self.anomaly(*line),
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Silenced(line) => self.silenced(line),
@@ -242,7 +243,7 @@ impl Builder {
         announced.then(|| self.workloads.entry(name.to_owned()).or_insert_with(|| Gathered::new(start_s)))
     }
 
-    fn interval(&mut self, line: IntervalLine, last: Last) -> bool {
+    fn interval(&mut self, line: IntervalLine) -> bool {
         let sane = self.is_time(line.start_s) && self.is_time(line.end_s) && line.start_s <= line.end_s;
         if !sane || !line.is_countable() {
             return false;
@@ -280,11 +281,17 @@ impl Builder {
         }
         gathered.stats.end_ns = gathered.stats.end_ns.max(nanos(line.end_s));
         gathered.seen = line.total;
-        if last == Last::Yes {
-            gathered.stats.series.flush();
-        }
         self.last_s = self.last_s.max(line.end_s);
         true
+    }
+
+    fn phase_end(&mut self, line: IntervalLine) -> bool {
+        let name = line.workload.clone();
+        let sane = self.interval(line);
+        if let Some(gathered) = self.workloads.get_mut(&name).filter(|_| sane) {
+            gathered.stats.series.flush();
+        }
+        sane
     }
 
     fn anomaly(&mut self, line: AnomalyLine) -> bool {
@@ -329,7 +336,7 @@ impl Builder {
     }
 
     fn silenced(&mut self, line: SilencedLine) -> bool {
-        let first = line.connections.iter().map(|c| c.silent_s).reduce(f64::min).unwrap_or(0.0);
+        let first = line.connections.iter().map(|c| c.silent_ns).min().map_or(0.0, seconds);
         if !line.is_sane() {
             return false;
         }
@@ -391,10 +398,12 @@ impl Builder {
         report.examination = self.examined.map(cut_off::examination);
         self.probed.fill(&mut report);
         report.anomalies = self.anomalies.into_values().collect();
+        let mut facts = found::Facts::new();
         for announced in start.workloads {
             let Some(mut gathered) = self.workloads.remove(&announced.name) else { continue };
             let half_open = std::mem::take(&mut gathered.silenced).rebuilt();
             let stats = gathered.stats(announced.main_phase);
+            facts.extend(announced.facts.map(|of| (announced.name.clone(), of)));
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
             workload.half_open = half_open;
@@ -404,7 +413,7 @@ impl Builder {
             }
             report.workloads.push(workload);
         }
-        found::fill(&mut report, &self.probed);
+        found::fill(&mut report, &self.probed, &facts);
         report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {
@@ -414,13 +423,6 @@ impl Builder {
         }
         Ok(Rebuilt { report, remarks: self.remarks })
     }
-}
-
-/// Whether a line is its workload's last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
 }
 
 impl Gathered {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use espstress_event::Failure;
-use espstress_stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
+use espstress_event::{OpenFailure, SilencedConnection, SocketsUsed, Spell};
+use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence};
 
 /// How the device bears connections whose peer vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,98 +92,38 @@ pub struct Availability {
     pub latency: LatencyFigures,
 }
 
-/// A spell without service. Seconds since the start of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Spell {
-    /// The start of the first request that failed.
-    pub(crate) from_s: f64,
-    /// The end of the next one that was served; null when none was.
-    pub(crate) to_s: Option<f64>,
-    /// Requests that failed in it.
-    pub(crate) failed: u64,
-}
-
-/// A connection that met anything but service.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OpenFailure {
-    /// Its number in the order of opening, from 1.
-    pub(crate) connection: u64,
-    /// What it met.
-    pub(crate) met: Failure,
-    /// When, seconds since the start of the run.
-    pub(crate) at_s: f64,
-}
-
-/// A connection on which the host fell silent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SilencedConnection {
-    /// Its number in the order of opening, from 1.
-    pub(crate) connection: u64,
-    /// The host's TCP port.
-    pub(crate) port: u16,
-    /// Whether it had been served.
-    pub(crate) stage: Stage,
-    /// When the host fell silent, seconds since the start of the run.
-    pub(crate) silent_s: f64,
-    /// From then until the device gave it up, seconds; null when that was not seen.
-    pub(crate) reclaimed_after_s: Option<f64>,
-    /// How that is known; null when it is not.
-    pub(crate) evidence: Option<ReclaimEvidence>,
-}
-
-/// Sockets in use on the device, listeners included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SocketsUsed {
-    /// Before any connection was silent.
-    pub(crate) before: u64,
-    /// The most that was seen.
-    pub(crate) most: u64,
-    /// The last account before the host let go.
-    pub(crate) at_end: u64,
-    /// Sockets there are; null where the device does not tell.
-    pub(crate) limit: Option<u64>,
-}
-
 impl HalfOpenFigures {
-    /// What was measured; `full_after` is the number of failures in a row after which the device counts as full.
+    /// What was measured.
     #[must_use]
-    pub(crate) fn from_stats(of: &HalfOpenStats, full_after: Option<u64>) -> Self {
+    pub(crate) fn from_stats(of: &HalfOpenStats) -> Self {
         let reclaimed = || of.connections.iter().filter_map(|c| c.reclaimed_after_ns);
         let all = of.never_reclaimed == 0;
         let availability = |a| Some(Availability::from(a));
         Self {
             unavailable: of.unavailable.clone(),
-            silenced: of.connections.len() as u64,
+            silenced: of.silenced().into(),
             served: of.served.into(),
             unserved: of.unserved.into(),
             capacity: (of.limit == LimitReached::Device).then_some(of.served.into()),
             limit: of.limit,
-            limit_rule: limit_rule(of.limit, full_after),
-            failures: of.failures.iter().map(OpenFailure::from).collect(),
+            limit_rule: limit_rule(of.limit, of.full_after),
+            failures: of.failures.clone(),
             exhausted_attempts: of.during.attempts,
             exhausted_succeeded: of.during.served,
-            exhausted: match of.exhausted {
-                Exhaustion::NotJudged => None,
-                Exhaustion::No => Some(false),
-                Exhaustion::Yes => Some(true),
-            },
+            exhausted: of.exhausted,
             before: availability(&of.before),
             filling: availability(&of.filling),
             during: availability(&of.during),
             after: availability(&of.after),
-            unavailable_spells: of.spells.iter().map(Spell::from).collect(),
+            unavailable_spells: of.spells.clone(),
             served_again_s: of.served_again_ns.map(seconds),
             served_after_release_s: of.served_after_release_ns.map(seconds),
             first_reclaimed_s: reclaimed().min().map(seconds),
             all_reclaimed_s: reclaimed().max().filter(|_| all).map(seconds),
             never_reclaimed: of.never_reclaimed.into(),
             evidence: of.evidence.clone(),
-            connections: of.connections.iter().map(SilencedConnection::from).collect(),
-            sockets: of.sockets_used.as_ref().map(SocketsUsed::from),
+            connections: of.connections.clone(),
+            sockets: of.sockets_used,
             expected_reclaim_s: Some(seconds(of.expected_reclaim_ns)),
             watched_s: seconds(of.watched_ns),
             incomplete: None,
@@ -206,7 +146,7 @@ impl HalfOpenFigures {
     }
 }
 
-fn limit_rule(limit: LimitReached, full_after: Option<u64>) -> Option<String> {
+fn limit_rule(limit: LimitReached, full_after: Option<u32>) -> Option<String> {
     Some(match limit {
         LimitReached::NotSearched => return None,
         LimitReached::Device => {
@@ -228,42 +168,6 @@ impl From<&espstress_stats::Availability> for Availability {
             served: of.served,
             failures: Failures::occurred(&of.failures),
             latency: LatencyFigures::from_latency(&of.latency),
-        }
-    }
-}
-
-impl From<&espstress_stats::Spell> for Spell {
-    fn from(of: &espstress_stats::Spell) -> Self {
-        Self { from_s: seconds(of.from_ns), to_s: of.to_ns.map(seconds), failed: of.failed }
-    }
-}
-
-impl From<&espstress_stats::OpenFailure> for OpenFailure {
-    fn from(of: &espstress_stats::OpenFailure) -> Self {
-        Self { connection: of.connection.into(), met: of.met, at_s: seconds(of.at_ns) }
-    }
-}
-
-impl From<&espstress_stats::SilencedConnection> for SilencedConnection {
-    fn from(of: &espstress_stats::SilencedConnection) -> Self {
-        Self {
-            connection: of.connection.into(),
-            port: of.port,
-            stage: of.stage,
-            silent_s: seconds(of.silent_ns),
-            reclaimed_after_s: of.reclaimed_after_ns.map(seconds),
-            evidence: of.evidence,
-        }
-    }
-}
-
-impl From<&espstress_stats::SocketsUsed> for SocketsUsed {
-    fn from(of: &espstress_stats::SocketsUsed) -> Self {
-        Self {
-            before: of.before.into(),
-            most: of.most.into(),
-            at_end: of.at_end.into(),
-            limit: of.limit.map(u64::from),
         }
     }
 }

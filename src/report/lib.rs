@@ -28,8 +28,7 @@ mod workload;
 pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
 pub use format::{Format, Options, RenderError, render};
 pub use from_log::{is_log, read_log};
-pub use half_open::SilencedConnection;
-pub(crate) use half_open::{Availability, HalfOpenFigures, Spell};
+pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;
 pub use latency::LatencyFigures;
@@ -43,7 +42,7 @@ pub use model::{
     ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
-pub use outages::{LinkOutage, LinkOutageCause, LinkOutages, OutageRow, OutageSummary};
+pub use outages::{LinkOutage, LinkOutages, OutageRow, OutageSummary};
 pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;

@@ -3,15 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::workload::{Failures, StatusCounts, full_after, status_counts};
+use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
-    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, SilencedConnection, Target,
-    Tool, Verdict,
+    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool, Verdict,
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
     AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
-    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
+    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, SilencedConnection, WorkloadFacts,
 };
 use espstress_stats::{Latency, Phase};
 
@@ -124,7 +123,7 @@ impl LogStart {
     /// The start of a run of one workload, for tests of what follows it.
     pub(crate) fn of_one(name: &str, kind: &str, main_phase: Phase) -> Self {
         let params = serde_json::json!({});
-        let announced = Announced { name: name.into(), kind: kind.into(), params, main_phase };
+        let announced = Announced { name: name.into(), kind: kind.into(), params, facts: None, main_phase };
         let target = Target::new("127.0.0.1:80", super::TargetKind::Sim);
         Self { workloads: vec![announced], ..Self::new(target, serde_json::json!({ "name": "t" }), 7) }
     }
@@ -139,6 +138,9 @@ pub struct Announced {
     pub kind: String,
     /// Its parameters.
     pub params: serde_json::Value,
+    /// What findings have to know of it; `None` in logs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<WorkloadFacts>,
     /// The phase whose latency its intervals tell.
     pub main_phase: Phase,
 }
@@ -404,21 +406,15 @@ pub struct HalfOpenLine {
 }
 
 impl HalfOpenLine {
-    /// What is known at `at_s`; `params` are the workload's.
+    /// What is known at `at_s`.
     #[must_use]
-    pub fn new(
-        workload: String,
-        at_s: f64,
-        course: SectionCourse,
-        section: &HalfOpen<Recorded>,
-        params: &serde_json::Value,
-    ) -> Self {
+    pub fn new(workload: String, at_s: f64, course: SectionCourse, section: &HalfOpen<Recorded>) -> Self {
         let stats = section.with_latencies(|recorded| {
             let mut latency = Latency::default();
             recorded.iter().for_each(|(ns, count)| latency.record_n(*ns, *count));
             latency
         });
-        let mut half_open = HalfOpenFigures::from_stats(&stats, full_after(params));
+        let mut half_open = HalfOpenFigures::from_stats(&stats);
         if course == SectionCourse::UnderWay {
             half_open.connections.clear();
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
-use espstress_event::{MessageLedger, OutageOrigin, OutageProgress};
+use espstress_event::{LinkOutageCause, MessageLedger, OutageOrigin, OutageProgress};
 use espstress_stats::OutageStats;
 
 /// One outage, made or natural. Times are seconds since the start of the run.
@@ -423,14 +423,4 @@ pub struct LinkOutage {
     pub start_s: f64,
     /// How long it lasted, seconds; null when it went on at the end.
     pub length_s: Option<f64>,
-}
-
-/// Why a modelled link was down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkOutageCause {
-    /// By the link's own plan.
-    Planned,
-    /// Somebody asked for it: the workload, or the device itself.
-    Asked,
 }

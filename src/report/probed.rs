@@ -11,7 +11,7 @@ use super::workload::seconds;
 use super::{
     LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
 };
-use espstress_event::{DeviceProgress, ProbeProgress, Probed};
+use espstress_event::{DeviceProgress, ProbeProgress, Probed, ResetReason};
 use espstress_stats::{DeviceSeries, Latency, ProbeKindStats};
 
 /// Rows of the telemetry's series at most; reaching it halves them.
@@ -82,7 +82,7 @@ pub struct ProbedDevice {
     /// Time since the device started, seconds.
     pub(crate) uptime_s: Option<f64>,
     /// Why it last started, by ESP-IDF's name without the prefix.
-    pub(crate) reset_reason: Option<String>,
+    pub(crate) reset_reason: Option<ResetReason>,
     /// Disconnections from the access point during the run.
     pub(crate) wifi_disconnects: Option<u64>,
     /// Last reason for which the device left its access point, by ESP-IDF's name.
@@ -105,7 +105,7 @@ pub struct DeviceRestart {
     /// When it was noticed, seconds since the start of the run.
     pub(crate) at_s: f64,
     /// Why, by ESP-IDF's name without the prefix; null where the device does not tell.
-    pub(crate) reset_reason: Option<String>,
+    pub(crate) reset_reason: Option<ResetReason>,
     /// How its program ended, in its own words; null where nobody kept them.
     #[serde(default)]
     pub(crate) last_words: Option<String>,
@@ -223,7 +223,11 @@ impl ProbedSoFar {
             samples: device.row.samples,
             lost,
             reboots: device.row.reboots,
-            reset_reasons: device.restarts.values().filter_map(|r| r.reset_reason.clone()).collect(),
+            reset_reasons: device
+                .restarts
+                .values()
+                .filter_map(|r| r.reset_reason.clone().map(String::from))
+                .collect(),
             wifi_last_reason: device.row.wifi_last_reason.clone(),
             heap_total_bytes: device.row.heap_total_bytes,
             sockets_limit: device.row.sockets_limit,

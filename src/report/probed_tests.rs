@@ -1,7 +1,7 @@
 use super::*;
 use crate::from_log::{Rebuilt, read_log_lines};
 use crate::{LogLine, LogStart, PhaseStart, ThresholdStatus, Verdict};
-use espstress_event::{DeviceSample, SectionCourse, Telemetry};
+use espstress_event::{DeviceSample, ResetReason, SectionCourse, Telemetry};
 use espstress_stats::{Phase, ProbeNews, ProbeStats};
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ fn says(second: u64, heap_free: u64) -> Telemetry {
     Telemetry {
         uptime_ms: Some(second * 1_000),
         boot_count: Some(1),
-        reset_reason: Some("POWERON".into()),
+        reset_reason: Some(ResetReason::PowerOn),
         heap_free_bytes: Some(heap_free),
         heap_total_bytes: Some(100_000),
         sockets_used: Some(3),
@@ -156,7 +156,8 @@ fn what_the_device_proves_is_found_in_a_log_without_an_end_and_the_rest_is_left_
     assert!(reason.contains("restarts") && !reason.contains("leaks"), "{reason}");
     assert_eq!(calm.verdict, Verdict::Inconclusive, "nobody says that it passed");
 
-    let panicked = Telemetry { boot_count: Some(2), reset_reason: Some("PANIC".into()), ..says(0, 60_000) };
+    let panicked =
+        Telemetry { boot_count: Some(2), reset_reason: Some(ResetReason::Panic), ..says(0, 60_000) };
     run.answer(41, panicked);
     let report = run.rebuilt().report;
     assert_eq!(found(&report), ["device_rebooted"]);

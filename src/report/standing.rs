@@ -1,8 +1,9 @@
 //! What outages and silent connections did, in words for any form of the report.
 
 use super::human::{count, percent, positive, things, time_s};
+use super::workload::seconds;
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
-use espstress_event::{LimitReached, MessageLedger};
+use espstress_event::{LimitReached, MessageLedger, Spell};
 
 /// Spells without service that are told one by one.
 const SPELLS: usize = 5;
@@ -214,8 +215,8 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
         say("incomplete", reason.clone());
     }
     if let Some(s) = &h.sockets {
-        let limit = s.limit.map_or(String::new(), |n| format!(" of {}", count(n)));
-        let (before, most, end) = (count(s.before), count(s.most), count(s.at_end));
+        let limit = s.limit.map_or(String::new(), |n| format!(" of {}", count(n.into())));
+        let (before, most, end) = (count(s.before.into()), count(s.most.into()), count(s.at_end.into()));
         say(
             "sockets",
             format!("{before} before, {most} at most, {end} at the end{limit}, as the device counts"),
@@ -231,7 +232,7 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let met: Vec<String> = h
         .failures
         .iter()
-        .map(|f| format!("connection {} met {} at {}", f.connection, f.met.name(), time_s(f.at_s)))
+        .map(|f| format!("connection {} met {} at {}", f.connection, f.met.name(), time_s(seconds(f.at_ns))))
         .collect();
     if !met.is_empty() {
         say("met", met.join("; "));
@@ -242,9 +243,11 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     }
 }
 
-fn spell(of: &super::Spell) -> String {
-    match of.to_s {
-        Some(to) => format!("{} from {}", time_s(to - of.from_s), time_s(of.from_s)),
-        None => format!("from {} on", time_s(of.from_s)),
+fn spell(of: &Spell) -> String {
+    match of.to_ns {
+        Some(to) => {
+            format!("{} from {}", time_s(seconds(to.saturating_sub(of.from_ns))), time_s(seconds(of.from_ns)))
+        }
+        None => format!("from {} on", time_s(seconds(of.from_ns))),
     }
 }

@@ -157,7 +157,7 @@ fn not_done(w: &Workload) -> Option<String> {
 /// A run in which most attempts failed for want of room is no fault of the device's, and no plain success either.
 fn beyond(w: &Workload, capacity: Option<u64>) -> Option<String> {
     let capacity = capacity?;
-    let at_once = w.params.get("connections")?.as_u64()?;
+    let at_once = w.ran().connections?;
     let failed = w.failures.of_device();
     let most = failed.saturating_mul(2) > w.attempts;
     (w.half_open.is_none() && at_once > capacity && most).then(|| {

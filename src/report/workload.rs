@@ -9,8 +9,25 @@ use serde::{Deserialize, Serialize};
 use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
-use espstress_event::{Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, Responses};
+use espstress_event::{
+    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, OutageMeans,
+    Responses, WorkloadKind,
+};
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
+
+/// What readers of a report ask of a workload's parameters: a report from a file has them in no other form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RanWith {
+    /// Connections at once; `None` where the workload chose them.
+    pub connections: Option<u64>,
+    /// How it ended connections; `None` where its kind has no choice.
+    pub(crate) close: Option<ClosePolicy>,
+    /// By what means it made outages; `None` where it chose them or made none.
+    by: Option<OutageMeans>,
+    /// The port on which it waited for devices.
+    listen: Option<u16>,
+}
 
 /// What one workload measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,7 +35,7 @@ use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 pub struct Workload {
     /// Its name in the scenario, unique in the report.
     pub name: String,
-    /// What it does: `head`, `rw`, `outage`, `half_open`.
+    /// What it does: `head`, `rw`, `outage`, `half-open`.
     pub kind: String,
     /// The parameters that it ran with, by name.
     pub params: serde_json::Value,
@@ -213,7 +230,6 @@ impl Workload {
         params: serde_json::Value,
         stats: &WorkloadStats,
     ) -> Self {
-        let full_after = full_after(&params);
         let wall_s = seconds(stats.wall_ns());
         let per_second = |n: u64| finite(n as f64 / wall_s);
         let tried = stats.attempts.saturating_sub(stats.failures.of_host());
@@ -252,10 +268,22 @@ impl Workload {
             series: stats.series.rows().iter().map(series_row).collect(),
             outages: stats.outage.as_deref().map(|o| o.rows.iter().map(OutageRow::from).collect()),
             outage_summary: stats.outage.as_deref().map(OutageSummary::from),
-            half_open: stats.half_open.as_deref().map(|h| HalfOpenFigures::from_stats(h, full_after)),
+            half_open: stats.half_open.as_deref().map(HalfOpenFigures::from_stats),
             raw_summary: stats.raw.as_deref().map(|tally| RawSummary::new(tally, wall_s)),
             refused: stats.refused.clone(),
         }
+    }
+
+    /// What it does; `None` for a kind that this version doesn't know.
+    #[must_use]
+    pub fn does(&self) -> Option<WorkloadKind> {
+        WorkloadKind::named(&self.kind)
+    }
+
+    /// What its parameters say to the readers of a report.
+    #[must_use]
+    pub fn ran(&self) -> RanWith {
+        RanWith::deserialize(&self.params).unwrap_or_default()
     }
 
     /// Whether it asked the device for anything, this machine's own failures left out.
@@ -274,9 +302,9 @@ impl Workload {
 
     /// Outages were to be made, and the workload ended before the first one.
     fn none_made(&self, outages: &OutageSummary) -> Option<String> {
-        let waits = self.params.get("by").and_then(serde_json::Value::as_str) == Some("none")
-            || self.params.get("listen").is_some();
-        (!waits && self.kind == "outage" && outages.made + outages.make_failures == 0)
+        let ran = self.ran();
+        let waits = ran.by == Some(OutageMeans::None) || ran.listen.is_some();
+        (!waits && self.does() == Some(WorkloadKind::Outage) && outages.made + outages.make_failures == 0)
             .then(|| "it ended before its first outage".to_owned())
     }
 
@@ -330,11 +358,6 @@ fn series_row(row: &Row) -> SeriesRow {
         latency_mean_us: row.latency_mean_ns().map(|ns| ns as f64 / 1e3),
         latency_max_us: (row.latency_count > 0).then(|| row.latency_max_ns as f64 / 1e3),
     }
-}
-
-/// Failures in a row after which a half-open workload with these `params` takes the device for full.
-pub(super) fn full_after(params: &serde_json::Value) -> Option<u64> {
-    params.get("full_after").and_then(serde_json::Value::as_u64)
 }
 
 /// Nanoseconds as seconds.

@@ -1,7 +1,7 @@
 //! What is new about silenced connections since it was last told: so that a log can tell it as it becomes known,
 //! in lines that do not grow with the watch.
 
-use super::{Exhaustion, HalfOpenStats, LimitReached, SilencedConnection};
+use super::{HalfOpenStats, LimitReached, SilencedConnection};
 use espstress_event::{HalfOpen, Recorded, SectionCourse};
 
 /// Time between two accounts of the sums while nothing decisive happens, nanoseconds.
@@ -28,7 +28,7 @@ pub(super) struct Told {
 struct Decisive {
     course: SectionCourse,
     limit: LimitReached,
-    exhausted: Exhaustion,
+    exhausted: Option<bool>,
     unavailable: bool,
     served_again: bool,
     failures: usize,

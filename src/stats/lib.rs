@@ -19,7 +19,7 @@ mod trend;
 pub(crate) use episodes::Episodes;
 pub use espstress_event::Reading;
 pub use espstress_event::{
-    Exhaustion, LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
+    LimitReached, OpenFailure, ReclaimEvidence, SilencedConnection, SocketsUsed, Spell, Stage,
 };
 pub use espstress_event::{MessageLedger, OutageOrigin, OutageRow};
 pub(crate) use half_open_news::HalfOpenNews;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Latency, Trend};
-use espstress_event::{DeviceSample, FailureCounts, Reading, Restart, Silence, Telemetry};
+use espstress_event::{DeviceSample, FailureCounts, FullSize, Reading, Restart, Silence, Telemetry};
 
 /// What the probes of a run came to.
 #[derive(Clone, Debug)]
@@ -76,17 +76,6 @@ pub struct ProbeKindStats {
     pub full_size: Option<FullSize>,
     /// From sending to the answer.
     pub latency: Latency,
-}
-
-/// Probes as large as the first hop carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FullSize {
-    /// Bytes of a packet, IP header included.
-    pub bytes: u32,
-    /// Those whose fate is known.
-    pub sent: u64,
-    /// Those answered in time.
-    pub answered: u64,
 }
 
 /// Whether a time without answers is over.

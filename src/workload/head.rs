@@ -7,43 +7,29 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::load::{Load, LoopKind, Outcome, Start, Worker};
 use super::registry::{self, Kind, ParamError, Workload};
-use espstress_clock::Span;
+use espstress_clock::{Span, nanos};
 use espstress_connection::http::{Expects, Progress, Response};
 use espstress_connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused, RequestBody};
-use espstress_event::TcpSample;
-use espstress_event::{Ending, Expected, Failure, FaultSeen, HttpFault, Intent};
+use espstress_event::{
+    Asks, ClosePolicy, Ending, Endpoints, Expected, Failure, FaultSeen, HttpFault, Intent, Protocol,
+    TcpSample, WorkloadFacts, WorkloadKind,
+};
 use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "head",
+    name: WorkloadKind::Head.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
     build: |table| Ok(Box::new(Head::new(registry::params(table)?)?)),
 };
-
-/// How the host ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Close {
-    /// Send a FIN after the response
-    Fin,
-    /// Send `Connection: close` and let the device close first; if it doesn't, the client closes
-    Wait,
-    /// Send a RST after the response
-    Rst,
-    /// Shut down the sending side right after the request
-    Half,
-    /// Vanish: send neither FIN nor RST
-    Vanish,
-}
 
 /// The options of `head`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -77,8 +63,8 @@ struct Params {
     expect_status: Option<ExpectedStatus>,
 
     /// How the client ends each connection
-    #[arg(long, value_enum, default_value_t = Close::Fin)]
-    close: Close,
+    #[arg(long, value_enum, default_value_t = ClosePolicy::Fin)]
+    close: ClosePolicy,
 
     /// Pause between the handshake and the request
     #[arg(long, value_name = "DUR")]
@@ -124,7 +110,7 @@ impl Head {
     fn request(&self, host: std::net::SocketAddr) -> Vec<u8> {
         let Params { method, path, .. } = &self.params;
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: espstress\r\n");
-        if self.params.close == Close::Wait {
+        if self.params.close == ClosePolicy::Wait {
             text.push_str("Connection: close\r\n");
         }
         for header in &self.params.header {
@@ -152,6 +138,21 @@ impl Workload for Head {
 
     fn expected(&self) -> Expected {
         self.params.load.expected()
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts {
+            kind: Some(WorkloadKind::Head),
+            asks: Asks {
+                protocol: Protocol::Http,
+                method: Some(self.params.method.clone()),
+                status_expected: self.params.expect_status.is_some(),
+                window: 1,
+                request_delay_ns: self.params.request_delay.map_or(0, |span| nanos(span.0)),
+                body: self.params.body.is_some(),
+            },
+            close: self.params.close,
+        }
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -223,7 +224,7 @@ struct Storm {
     /// Whether a response is coming in.
     receiving: Rc<Cell<bool>>,
     expected: Option<Rc<ExpectedStatus>>,
-    close: Close,
+    close: ClosePolicy,
     /// How long a device that was asked to close is waited for: less with each time that it did not, whichever lane
     /// saw it.
     patience: Rc<Cell<Duration>>,
@@ -234,10 +235,10 @@ struct Storm {
 impl Worker for Storm {
     async fn attempt(&mut self, start: Start) -> Outcome {
         let planned = match self.close {
-            Close::Fin | Close::Wait => Intent::Plain,
-            Close::Half => Intent::HalfClosed,
-            Close::Rst => Intent::Reset,
-            Close::Vanish => Intent::Vanished,
+            ClosePolicy::Fin | ClosePolicy::Wait => Intent::Plain,
+            ClosePolicy::Half => Intent::HalfClosed,
+            ClosePolicy::Rst => Intent::Reset,
+            ClosePolicy::Vanish => Intent::Vanished,
         };
         let intent = self.context.intent(planned);
         let held = self.context.hold_one();
@@ -325,7 +326,7 @@ impl Storm {
         let limits = self.connector.timeouts;
         connection.write_all(&self.request, limits.write).await?;
         self.context.recorder.borrow_mut().bytes(self.request.len() as u64, 0);
-        if self.close == Close::Half {
+        if self.close == ClosePolicy::Half {
             connection.shut_down_writing()?;
         }
         let asked = Instant::now();
@@ -335,7 +336,7 @@ impl Storm {
             let n = connection.read(&mut self.buffer, limits.read).await?;
             if n == 0 {
                 // Where the host asks for a close, a response that ends with the connection is as good as any.
-                if self.close == Close::Wait {
+                if self.close == ClosePolicy::Wait {
                     self.response.eof()?
                 } else {
                     self.response.end()?
@@ -367,13 +368,13 @@ impl Storm {
         let closing = Instant::now();
         let sample = connection.tcp_sample();
         let host_closed = match self.close {
-            Close::Fin | Close::Half => HostClosed::First,
-            Close::Wait => return (sample, self.wait_for_close(connection).await),
-            Close::Rst => {
+            ClosePolicy::Fin | ClosePolicy::Half => HostClosed::First,
+            ClosePolicy::Wait => return (sample, self.wait_for_close(connection).await),
+            ClosePolicy::Rst => {
                 connection.reset_on_close();
                 return (sample, false);
             }
-            Close::Vanish => {
+            ClosePolicy::Vanish => {
                 // It may have been opened beyond the device's capacity: that intention is replaced.
                 self.context.book.intends(connection.port(), Intent::Vanished);
                 match connection.vanish() {
@@ -386,7 +387,7 @@ impl Storm {
                 return (sample, false);
             }
         };
-        let (ending, bytes) = if self.close == Close::Fin && connection.shut_down_writing().is_err() {
+        let (ending, bytes) = if self.close == ClosePolicy::Fin && connection.shut_down_writing().is_err() {
             (Ending::Reset, 0)
         } else {
             connection.drain_counting(&mut self.buffer, self.connector.timeouts.read, host_closed).await

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::context::Context;
 use super::load::Load;
 use super::{half_open, head, outage, rw};
-use espstress_event::Expected;
+use espstress_event::{Endpoints, Expected, WorkloadFacts};
 use espstress_stats::Phase;
 
 /// One workload, ready to run.
@@ -29,7 +29,10 @@ pub trait Workload: Send {
     /// How much it will do.
     fn expected(&self) -> Expected;
 
-    /// Its settings, defaults included, for the report.
+    /// What findings have to know of it, for a device with these endpoints.
+    fn facts(&self, endpoints: &Endpoints) -> WorkloadFacts;
+
+    /// Its settings, defaults included, as the report echoes them. Nothing is read back from them.
     fn settings(&self) -> serde_json::Value;
 
     /// Connections it holds at once.

@@ -54,7 +54,8 @@ fn hangs_and_restarts_later(stuck: u64, cut: u64) -> Case {
         episode(12, 33, 30, &none),
         episode(33, 34, 0, &reset),
     ];
-    let restart = RestartEvidence { at_ns: 34 * S, reason: Some("TASK_WDT".into()), last_words: None };
+    let restart =
+        RestartEvidence { at_ns: 34 * S, reason: Some(ResetReason::TaskWatchdog), last_words: None };
     Case::clean(w).telemetry(|t| t.restarts = vec![restart])
 }
 
@@ -101,8 +102,9 @@ fn a_watch_shorter_than_the_keep_alive_accuses_nobody() {
 fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved, h.exhausted) = (64, 64, 0, false);
-        h.during = Availability { attempts: 60, served: 60 };
+        fell_silent(h, 64, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
     });
     assert_eq!(Case::clean(w).no_telemetry().ids(), []);
 }
@@ -111,9 +113,10 @@ fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
 fn sockets_that_the_device_counts_and_never_frees_are_a_warning_before_they_run_out() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved, h.exhausted) = (3, 3, 0, false);
-        h.during = Availability { attempts: 60, served: 60 };
-        h.sockets = Some(SocketsHeld { before: 5, most: 8, at_end: 8 });
+        fell_silent(h, 3, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
+        h.sockets_used = sockets(5, 8, 8);
     });
     let found = Case::clean(w).findings();
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -261,12 +264,13 @@ fn provoked_and_path_anomalies_are_no_evidence_against_the_device() {
 fn recovery_within_back_off_is_in_time_and_beyond_it_slow() {
     let case = |recovery| {
         let mut w = outage(1);
-        w.outages.as_mut().unwrap().rows[0] = OutageRowEvidence {
-            planned_start_ns: Some(5 * S),
-            planned_length_ns: Some(10 * S),
-            seen_length_ns: Some(10 * S),
+        w.outages.as_mut().unwrap().rows[0] = EndedOutage {
+            outage: OutageRow {
+                planned_start_ns: Some(5 * S),
+                planned_length_ns: Some(10 * S),
+                ..seen(OutageOrigin::Made, 5 * S, 10 * S)
+            },
             recovery,
-            ..Default::default()
         };
         Case::clean(w).findings().iter().map(|f| (f.id, f.severity)).collect::<Vec<_>>()
     };
@@ -281,12 +285,14 @@ fn dialled_and_away(away: u64) -> Case {
     let mut w = outage(1);
     let outages = w.outages.as_mut().unwrap();
     (outages.made, outages.natural, outages.quiet_ns) = (0, 1, 3 * S);
-    outages.rows[0] = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        device: Some(1),
-        seen_start_ns: Some((60 - away) * S),
+    outages.rows[0] = EndedOutage {
+        outage: OutageRow {
+            origin: OutageOrigin::Natural,
+            device: Some(1),
+            seen_start_ns: Some((60 - away) * S),
+            ..OutageRow::default()
+        },
         recovery: Recovery::NotBack(away * S),
-        ..Default::default()
     };
     Case::clean(w)
 }
@@ -544,10 +550,10 @@ fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
 fn one_client_at_a_time_is_no_want_of_sockets_though_nobody_was_asked_meanwhile() {
     let w = half_open_with(|h| {
         never_reclaimed(h);
-        (h.silenced, h.served, h.unserved) = (3, 1, 2);
+        fell_silent(h, 1, 2, 0);
         h.during = Availability::default();
-        h.exhausted = false;
-        h.sockets = Some(SocketsHeld { before: 5, most: 6, at_end: 6 });
+        h.exhausted = Some(false);
+        h.sockets_used = sockets(5, 6, 6);
     });
     assert_eq!(Case::clean(w).ids(), []);
 }

@@ -8,7 +8,7 @@ use crate::findings_support::*;
 #[test]
 fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives() {
     let case = Case::clean(rw(2_000)).with(|e| {
-        let to_device = PathSide { data_segments: 2_000, retransmissions: 400, ..Default::default() };
+        let to_device = PathFigures { data_segments: 2_000, retransmissions: 400, ..Default::default() };
         e.path = e.path.map(|p| PathEvidence { to_device, ..p });
     });
     assert_eq!(case.ids(), []);
@@ -56,13 +56,8 @@ fn what_a_machine_that_stood_still_did_not_hear_is_no_outage() {
         "the rest was not the machine's"
     );
     assert_eq!(case(&[still(2_000, 7_900), still(13_000, 19_000)]).ids(), [FindingId::LinkOutages]);
-    let natural = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        seen_start_ns: Some(9 * S),
-        seen_length_ns: Some(3 * S),
-        recovery: Recovery::After(S),
-        ..Default::default()
-    };
+    let natural =
+        EndedOutage { outage: seen(OutageOrigin::Natural, 9 * S, 3 * S), recovery: Recovery::After(S) };
     let mut w = outage(0);
     w.outages = Some(OutageEvidence { natural: 1, rows: vec![natural], ..Default::default() });
     let seen = Case::clean(w).no_icmp().no_telemetry();
@@ -105,13 +100,13 @@ fn two_probes_lost_in_a_row_are_chance_on_a_losing_path_and_an_outage_elsewhere(
         let silences = vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }];
         let probe = || ProbeEvidence { answered: 60 - lost, silences: silences.clone(), ..probe(60) };
         let to_device =
-            PathSide { data_segments: 600 + repeated, retransmissions: repeated, ..Default::default() };
+            PathFigures { data_segments: 600 + repeated, retransmissions: repeated, ..Default::default() };
         let case = Case::clean(rw(600)).with(|e| {
             e.probes.icmp = Measured::Value(probe());
             e.probes.telemetry = Measured::Value(probe());
             e.path = e.path.map(|p| PathEvidence {
                 to_device,
-                from_device: PathSide { data_segments: 600, ..p.from_device },
+                from_device: PathFigures { data_segments: 600, ..p.from_device },
                 ..p
             });
         });
@@ -124,14 +119,9 @@ fn two_probes_lost_in_a_row_are_chance_on_a_losing_path_and_an_outage_elsewhere(
 
 #[test]
 fn an_outage_while_ping_goes_on_is_not_the_links() {
-    let natural = OutageRowEvidence {
-        cause: OutageCause::Natural,
-        seen_start_ns: Some(9 * S),
-        seen_length_ns: Some(8 * S),
-        recovery: Recovery::After(S),
-        ..Default::default()
-    };
-    let with = |rows: Vec<OutageRowEvidence>| {
+    let natural =
+        EndedOutage { outage: seen(OutageOrigin::Natural, 9 * S, 8 * S), recovery: Recovery::After(S) };
+    let with = |rows: Vec<EndedOutage>| {
         let mut w = outage(0);
         w.outages = Some(OutageEvidence { natural: rows.len() as u64, rows, ..Default::default() });
         Case::clean(w)
@@ -159,7 +149,7 @@ fn requests_that_wait_in_a_backlog_are_repeated_early_and_not_lost() {
     let case = Case::clean(w).with(|e| {
         e.probes = ProbesEvidence::default();
         let to_device =
-            PathSide { data_segments: 37, retransmissions: 17, repeated_early: 17, ..Default::default() };
+            PathFigures { data_segments: 37, retransmissions: 17, repeated_early: 17, ..Default::default() };
         e.path = e.path.map(|p| PathEvidence { to_device, ..p });
         e.idle = Some(Vec::new());
     });
@@ -171,7 +161,7 @@ fn one_way_messages_that_are_repeated_early_are_not_lost() {
     // The second is from a machine that was busy: some were acknowledged a little later than at once.
     for (retransmissions, repeated_early) in [(27, 26), (12, 9)] {
         let to_device =
-            PathSide { data_segments: 117, retransmissions, repeated_early, ..Default::default() };
+            PathFigures { data_segments: 117, retransmissions, repeated_early, ..Default::default() };
         let case = Case::clean(outage(0)).with(|e| {
             e.probes.icmp = Measured::Value(probe(10));
             e.path = e.path.map(|p| PathEvidence { to_device, ..p });
@@ -186,8 +176,8 @@ fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
         Case::clean(head(20)).with(|e| {
             e.probes.icmp = Measured::Value(probe(2));
             let to_device =
-                PathSide { data_segments: segments, retransmissions: repeated, ..Default::default() };
-            let from_device = PathSide { data_segments: segments, ..Default::default() };
+                PathFigures { data_segments: segments, retransmissions: repeated, ..Default::default() };
+            let from_device = PathFigures { data_segments: segments, ..Default::default() };
             e.path = e.path.map(|p| PathEvidence { to_device, from_device, ..p });
         })
     };
@@ -197,7 +187,7 @@ fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
     assert_eq!(with(200, 9).ids(), [FindingId::LossyLink]);
     let each_way = |lost: u64| {
         with(300, lost).with(|e| {
-            let from_device = PathSide { data_segments: 300, late_fills: lost, ..Default::default() };
+            let from_device = PathFigures { data_segments: 300, late_fills: lost, ..Default::default() };
             e.path = e.path.map(|p| PathEvidence { from_device, ..p });
         })
     };
@@ -211,7 +201,7 @@ fn a_handful_of_segments_shows_no_loss_and_a_small_sample_no_percentage() {
 
 /// On a path that loses five of a hundred segments.
 fn losing(case: Case) -> Case {
-    let to_device = PathSide { data_segments: 600, retransmissions: 30, ..Default::default() };
+    let to_device = PathFigures { data_segments: 600, retransmissions: 30, ..Default::default() };
     case.with(|e| e.path = e.path.map(|p| PathEvidence { to_device, ..p })).with(|e| {
         e.probes.icmp = Measured::Value(ProbeEvidence { answered: 57, ..probe(60) });
     })

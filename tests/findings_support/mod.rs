@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses};
+use espstress_event::{
+    AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses, ReclaimEvidence,
+    SilencedConnection, SocketsUsed, Stage,
+};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
@@ -32,8 +35,8 @@ impl Case {
             duration_ns: 36 * S,
             capture: CaptureEvidence { status: CaptureState::Complete, packets: 9_000, ..Default::default() },
             path: Some(PathEvidence {
-                to_device: PathSide { data_segments: 2_000, ..PathSide::default() },
-                from_device: PathSide { data_segments: 2_000, ..PathSide::default() },
+                to_device: PathFigures { data_segments: 2_000, ..PathFigures::default() },
+                from_device: PathFigures { data_segments: 2_000, ..PathFigures::default() },
                 ..PathEvidence::default()
             }),
             probes: ProbesEvidence {
@@ -100,7 +103,7 @@ impl Case {
         self.evidence.probes.telemetry = Measured::Unavailable { reason: reason() };
         self.evidence.device = DeviceEvidence::default();
         for h in self.evidence.workloads.iter_mut().filter_map(|w| w.half_open.as_mut()) {
-            h.sockets = None;
+            h.sockets_used = None;
         }
         self
     }
@@ -236,7 +239,7 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
         sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
         time_wait: Some(TimeWaitEvidence::default()),
         wifi_disconnects: Some(0),
-        power_save: Some("NONE".into()),
+        power_save: Some(PowerSave::None),
         requests: 1_000,
         ..TelemetryEvidence::default()
     }
@@ -317,22 +320,17 @@ fn fail(w: &mut WorkloadEvidence, failures: &[(Failure, u64)]) {
 
 /// A half-open workload of a device that takes everything back after its keep-alive.
 pub(crate) fn half_open() -> WorkloadEvidence {
-    let section = HalfOpenEvidence {
-        silenced: 11,
-        served: 5,
-        unserved: 6,
-        reclaimed: 5,
-        closed: None,
-        silent: Vec::new(),
-        reclaim_p50_ns: Some(19_300 * MS),
+    let mut section = HalfOpenEvidence {
         watched_ns: 60 * S,
         expected_reclaim_ns: 19 * S,
-        before: Availability { attempts: 5, served: 5 },
-        during: Availability { attempts: 19, served: 0 },
-        exhausted: true,
+        before: client(5, 5),
+        during: client(19, 0),
+        exhausted: Some(true),
         served_again_ns: Some(19_500 * MS),
-        sockets: Some(SocketsHeld { before: 5, most: 10, at_end: 5 }),
+        sockets_used: sockets(5, 10, 5),
+        ..HalfOpenEvidence::default()
     };
+    fell_silent(&mut section, 5, 6, 5);
     let mut w = workload("half-open", WorkloadKind::HalfOpen, 0);
     fail(&mut w, &[(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 14)]);
     (w.attempts, w.succeeded) = (40, 20);
@@ -351,23 +349,56 @@ pub(crate) fn half_open_with(change: impl FnOnce(&mut HalfOpenEvidence)) -> Work
 
 /// Nothing comes back.
 pub(crate) fn never_reclaimed(h: &mut HalfOpenEvidence) {
-    h.reclaimed = 0;
-    h.reclaim_p50_ns = None;
+    h.connections.iter_mut().for_each(|c| (c.reclaimed_after_ns, c.evidence) = (None, None));
     h.served_again_ns = None;
-    h.during = Availability { attempts: 60, served: 0 };
-    h.sockets = Some(SocketsHeld { before: 5, most: 10, at_end: 10 });
+    h.during = client(60, 0);
+    h.sockets_used = sockets(5, 10, 10);
+}
+
+/// So many silent connections that had been served, of which the device took the first `reclaimed` back, and so many that
+/// had not been.
+pub(crate) fn fell_silent(h: &mut HalfOpenEvidence, served: u32, unserved: u32, reclaimed: u32) {
+    (h.served, h.unserved, h.never_reclaimed) = (0, 0, 0);
+    h.connections.clear();
+    for number in 1..=served + unserved {
+        h.fell_silent(SilencedConnection {
+            connection: number,
+            port: 40_000 + number as u16,
+            stage: if number <= served { Stage::Served } else { Stage::Unserved },
+            silent_ns: 5 * S + u64::from(number - 1) * 20 * MS,
+            reclaimed_after_ns: (number <= reclaimed).then_some(19_300 * MS),
+            evidence: (number <= reclaimed).then_some(ReclaimEvidence::Reset),
+        });
+    }
+}
+
+/// The device closes the silent connections by a FIN, each so long after its silence; `None` where it doesn't.
+pub(crate) fn closed_after(h: &mut HalfOpenEvidence, after_ns: impl Fn(u64) -> Option<u64>) {
+    for (n, connection) in (0..).zip(&mut h.connections) {
+        connection.reclaimed_after_ns = after_ns(n);
+        connection.evidence = connection.reclaimed_after_ns.map(|_| ReclaimEvidence::Fin);
+    }
+}
+
+/// How a well-behaved client fared.
+pub(crate) fn client(attempts: u64, served: u64) -> Availability {
+    Availability { attempts, served, ..Availability::default() }
+}
+
+/// Sockets in use by the device's own account.
+pub(crate) const fn sockets(before: u32, most: u32, at_end: u32) -> Option<SocketsUsed> {
+    Some(SocketsUsed { before, most, at_end, limit: None })
 }
 
 /// An outage workload of outages that were made and recovered from.
 pub(crate) fn outage(number: u64) -> WorkloadEvidence {
     let rows = (0..number)
-        .map(|n| OutageRowEvidence {
-            cause: OutageCause::Made,
-            planned_start_ns: Some(n * 30 * S + 5 * S),
-            planned_length_ns: Some(n % 100 * S / 10 + S / 10),
-            device: None,
-            seen_start_ns: Some(n * 30 * S + 5 * S + 20 * MS),
-            seen_length_ns: Some(n % 100 * S / 10 + S / 10),
+        .map(|n| EndedOutage {
+            outage: OutageRow {
+                planned_start_ns: Some(n * 30 * S + 5 * S),
+                planned_length_ns: Some(n % 100 * S / 10 + S / 10),
+                ..seen(OutageOrigin::Made, n * 30 * S + 5 * S + 20 * MS, n % 100 * S / 10 + S / 10)
+            },
             recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },
         })
         .collect();
@@ -376,14 +407,24 @@ pub(crate) fn outage(number: u64) -> WorkloadEvidence {
     WorkloadEvidence { outages: Some(section), end_ns: number * 30 * S, ..w }
 }
 
+/// An outage that was seen from then on and for so long.
+pub(crate) fn seen(origin: OutageOrigin, start_ns: u64, length_ns: u64) -> OutageRow {
+    OutageRow {
+        origin,
+        seen_start_ns: Some(start_ns),
+        seen_end_ns: Some(start_ns + length_ns),
+        ..OutageRow::default()
+    }
+}
+
 /// A probe that lost what the outages of a workload cost it.
 pub(crate) fn probe_through(w: &WorkloadEvidence) -> ProbeEvidence {
     let mut p = probe(3_000);
     for row in &w.outages.as_ref().unwrap().rows {
-        let lost = row.planned_length_ns.unwrap() / S;
+        let lost = row.outage.planned_length_ns.unwrap() / S;
         p.answered -= lost;
         if lost >= 2 {
-            let from = row.planned_start_ns.unwrap();
+            let from = row.outage.planned_start_ns.unwrap();
             p.silences.push(Silence { from_ns: from, to_ns: Some(from + lost * S), lost });
         }
     }

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use espstress_device::Service;
-use espstress_event::{AnomalyClass, AnomalyId, OutageOrigin};
+use espstress_event::{AnomalyClass, AnomalyId, LinkOutageCause, OutageOrigin};
 use espstress_observe::file::Reader;
-use espstress_report::{LinkOutageCause, OutageRow, OutageSummary, Reading, Report, Verdict};
+use espstress_report::{OutageRow, OutageSummary, Reading, Report, Verdict};
 use espstress_target::sim::{Sim, SimConfig};
 use espstress_wire::{Link, decode};
 

@@ -114,23 +114,11 @@ pub struct Connection {
     output: Buffer<OUTPUT_LEN>,
     total_read: u64,
     /// Bytes have moved since `last_moved` was set; the time is not known until the next call with one.
-    moved: Moved,
+    moved: bool,
     last_moved: Instant,
     deadline: Option<Instant>,
-    erred: Erred,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Moved {
-    No,
-    Yes,
-}
-
-/// Whether something went wrong on this connection, for personas that forget to close then.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Erred {
-    No,
-    Yes,
+    /// Something went wrong on it, for personas that forget to close then.
+    erred: bool,
 }
 
 impl Connection {
@@ -147,10 +135,10 @@ impl Connection {
             input: Buffer::new(),
             output: Buffer::new(),
             total_read: 0,
-            moved: Moved::No,
+            moved: false,
             last_moved: now,
             deadline: None,
-            erred: Erred::No,
+            erred: false,
         }
     }
 
@@ -180,13 +168,13 @@ impl Connection {
     pub fn received(&mut self, n: usize) {
         self.input.fill(n);
         self.total_read = self.total_read.saturating_add(n as u64);
-        self.moved = Moved::Yes;
+        self.moved = true;
     }
 
     /// So many bytes of [`Wish::Write`] were taken by the stack.
     pub fn sent(&mut self, n: usize) {
         self.output.consume(n);
-        self.moved = Moved::Yes;
+        self.moved = true;
     }
 
     /// The peer has closed its sending direction and everything before that was read.
@@ -211,8 +199,8 @@ impl Connection {
 
     /// What to do next.
     pub fn next<'c>(&'c mut self, program: &mut Program, now: Instant) -> Wish<'c> {
-        if self.moved == Moved::Yes {
-            self.moved = Moved::No;
+        if self.moved {
+            self.moved = false;
             self.last_moved = now;
         }
         match self.advance(program, now) {
@@ -244,7 +232,7 @@ impl Connection {
             && self.phase != Phase::Closed
         {
             program.count_error(self.service, kind);
-            self.erred = Erred::Yes;
+            self.erred = true;
             return Next::Close(self.closing(CloseHow::Orderly));
         }
         loop {
@@ -379,13 +367,13 @@ impl Connection {
 
     fn error(&mut self, program: &mut Program, kind: ErrorKind) {
         program.count_error(self.service, kind);
-        self.erred = Erred::Yes;
+        self.erred = true;
     }
 
     /// The intended close, or none for a persona that forgets it after an error.
     fn closing(&self, how: CloseHow) -> CloseHow {
         match (self.erred, self.habits.after_error) {
-            (Erred::Yes, AfterError::Forget) => CloseHow::Leak,
+            (true, AfterError::Forget) => CloseHow::Leak,
             _ => how,
         }
     }

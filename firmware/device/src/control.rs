@@ -23,18 +23,8 @@ pub struct Command {
     pub persona: Option<Persona>,
     /// Switch power save.
     pub power_save: Option<PowerSave>,
-    /// Restart, or not.
-    pub reboot: Reboot,
-}
-
-/// Whether a command asks for a restart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Reboot {
-    /// It does not.
-    #[default]
-    No,
-    /// It does.
-    Now,
+    /// Restart.
+    pub reboot: bool,
 }
 
 /// Why a control request is refused.
@@ -146,7 +136,7 @@ impl Command {
     }
 
     fn set_reboot(&mut self, asked: bool) {
-        self.reboot = if asked { Reboot::Now } else { Reboot::No };
+        self.reboot = asked;
     }
 }
 

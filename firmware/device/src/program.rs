@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::config::{Config, Host};
 use crate::connection::{CloseHow, Connection};
-use crate::control::{Command, Reboot};
+use crate::control::Command;
 use crate::dial::Dialler;
 use crate::error::ErrorKind;
 use crate::persona::{Accepting, KeepAlive, Lifetime, Persona};
@@ -91,7 +91,7 @@ pub struct Program {
     pub(crate) sessions: Sessions,
     pub(crate) dialler: Dialler,
     pending: heapless::Vec<(Instant, DeviceWish), PENDING>,
-    hung: Hung,
+    hung: bool,
     /// Of each service: what takes its time for one keeps no other waiting.
     next_accept: [Instant; Service::TCP_COUNT],
     served: u32,
@@ -99,12 +99,6 @@ pub struct Program {
     to_hoard: u32,
     hoarded: u64,
     turn: Option<u32>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hung {
-    No,
-    Yes,
 }
 
 /// What a device behaves like before its persona begins.
@@ -132,7 +126,7 @@ impl Program {
             counters: [Counters::NONE; Service::TCP_COUNT],
             sessions: Sessions::new(),
             pending: heapless::Vec::new(),
-            hung: Hung::No,
+            hung: false,
             next_accept: [now; Service::TCP_COUNT],
             served: 0,
             to_hoard: 0,
@@ -167,7 +161,7 @@ impl Program {
         self.persona = at_first(persona);
         self.to_hoard = 0;
         self.generation = self.generation.wrapping_add(1);
-        self.hung = Hung::No;
+        self.hung = false;
     }
 
     /// Time since the start.
@@ -179,7 +173,7 @@ impl Program {
     /// Whether the application hangs: the carrier then serves telemetry datagrams and nothing else.
     #[must_use]
     pub fn is_hung(&self) -> bool {
-        self.hung == Hung::Yes
+        self.hung
     }
 
     /// Whether it hangs, or would if it were asked what it wants: the carrier asks only between its rounds, and one of
@@ -315,8 +309,8 @@ impl Program {
             Lifetime::RestartsEvery(period) if self.uptime(now) >= period => {
                 return Some(DeviceWish::Restart(ResetReason::Panic));
             }
-            Lifetime::HangsAfter { .. } if self.hung == Hung::No && self.hangs(now) => {
-                self.hung = Hung::Yes;
+            Lifetime::HangsAfter { .. } if !self.hung && self.hangs(now) => {
+                self.hung = true;
                 return Some(DeviceWish::Hang);
             }
             _ => {}
@@ -330,7 +324,7 @@ impl Program {
     pub fn next_wish_at(&self) -> Option<Instant> {
         let lifetime = match self.persona.habits().lifetime {
             Lifetime::RestartsEvery(period) => Some(self.started + period),
-            Lifetime::HangsAfter { uptime, requests } if self.hung == Hung::No && self.served >= requests => {
+            Lifetime::HangsAfter { uptime, requests } if !self.hung && self.served >= requests => {
                 Some(self.started + uptime)
             }
             _ => None,
@@ -374,7 +368,7 @@ impl Program {
         if let Some(outage) = command.outage {
             later(DeviceWish::LeaveNetwork(outage));
         }
-        if command.reboot == Reboot::Now {
+        if command.reboot {
             later(DeviceWish::Restart(ResetReason::Software));
         }
     }

@@ -1,7 +1,7 @@
 //! What a connection and its protocol say to each other.
 
 use crate::buffer::Buffer;
-use crate::connection::{CloseHow, Erred, INPUT_LEN, OUTPUT_LEN};
+use crate::connection::{CloseHow, INPUT_LEN, OUTPUT_LEN};
 use crate::error::ErrorKind;
 use crate::framed_server::Framed;
 use crate::http::Http;
@@ -22,14 +22,14 @@ pub(crate) struct Io<'a> {
     pub(crate) number: u32,
     pub(crate) service: Service,
     pub(crate) habits: &'a Habits,
-    pub(crate) erred: &'a mut Erred,
+    pub(crate) erred: &'a mut bool,
 }
 
 impl Io<'_> {
     /// Counts an error of this connection.
     pub(crate) fn error(&mut self, program: &mut Program, kind: ErrorKind) {
         program.count_error(self.service, kind);
-        *self.erred = Erred::Yes;
+        *self.erred = true;
     }
 }
 

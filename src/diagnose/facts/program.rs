@@ -1,6 +1,6 @@
 //! A program that is at work and answers otherwise than it is asked: its silence is no hang.
 
-use super::super::{Evidence, WorkloadEvidence, WorkloadKind};
+use super::super::{Evidence, Protocol, WorkloadEvidence, WorkloadKind};
 use super::{Stack, exchanges, of_device, stack, telemetry};
 use espstress_event::{AnomalyId, Failure, FailureCounts, HttpFault};
 
@@ -45,7 +45,7 @@ pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     // A program that speaks something else reads what it is sent all the same.
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
-    w.asks.other_protocol.is_some() && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+    w.asks.protocol != Protocol::Http && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
 }
 
 /// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask

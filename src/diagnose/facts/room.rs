@@ -19,26 +19,27 @@ pub(crate) struct Seen {
 }
 
 pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
-    let served = h.during.served == h.during.attempts && !h.exhausted && h.unserved == 0;
-    let last = h.silent.last()?.since_ns;
+    let served = h.during.served == h.during.attempts && h.exhausted != Some(true) && h.unserved == 0;
+    let last = h.connections.last()?.silent_ns;
     // The place is needed when the last one is accepted, and its answer comes a moment later.
-    let closed = h.silent.iter().take_while(|s| s.closed_after_ns.is_some());
+    let closed = h.connections.iter().take_while(|s| s.closed_after_ns().is_some());
     let closed: Vec<u64> = closed
-        .filter_map(|s| s.closed_after_ns.filter(|after| s.since_ns.saturating_add(*after) <= last))
+        .filter_map(|s| s.closed_after_ns().filter(|after| s.silent_ns.saturating_add(*after) <= last))
         .collect();
     let longest_ns = closed.iter().copied().max()?;
     // In order: whatever was closed fell silent before whatever was kept.
-    let first_kept = h.silent.iter().position(|s| !s.reclaimed)?;
-    let (before, after) = h.silent.split_at_checked(first_kept)?;
-    let in_order = before.iter().all(|s| s.closed_after_ns.is_some()) && after.iter().all(|s| !s.reclaimed);
+    let first_kept = h.connections.iter().position(|s| s.reclaimed_after_ns.is_none())?;
+    let (before, after) = h.connections.split_at_checked(first_kept)?;
+    let in_order = before.iter().all(|s| s.closed_after_ns().is_some())
+        && after.iter().all(|s| s.reclaimed_after_ns.is_none());
     let open_at = |at: u64| {
-        h.silent
+        h.connections
             .iter()
-            .filter(|s| s.since_ns <= at)
-            .filter(|s| s.closed_after_ns.is_none_or(|after| s.since_ns.saturating_add(after) > at))
+            .filter(|s| s.silent_ns <= at)
+            .filter(|s| s.closed_after_ns().is_none_or(|after| s.silent_ns.saturating_add(after) > at))
             .count()
     };
-    let held = h.silent.iter().map(|s| open_at(s.since_ns)).max()?;
+    let held = h.connections.iter().map(|s| open_at(s.silent_ns)).max()?;
     let kept_ns = h.watched_ns;
     let longer = kept_ns >= SECOND && kept_ns >= longest_ns.saturating_mul(2);
     (served && in_order && longer && closed.len() >= TWICE).then_some(Seen {

@@ -1,6 +1,6 @@
 //! When the device, its stack or its link answered nothing, and what explains it.
 
-use super::super::{Evidence, OutageCause, ProbeEvidence, Recovery, Silence, loss};
+use super::super::{Evidence, OutageOrigin, ProbeEvidence, Recovery, Silence, loss};
 use super::path::losses;
 use super::{SECOND, ever_served, memory, telemetry, unanswered};
 
@@ -40,7 +40,11 @@ pub(crate) fn gone_dialler(e: &Evidence<'_>) -> Option<(u8, u64, u64)> {
     let rows = outages.flat_map(|o| o.rows.iter().map(move |row| (row, o.quiet_ns)));
     rows.filter_map(|(row, quiet)| {
         let Recovery::NotBack(took) = row.recovery else { return None };
-        (took >= quiet.saturating_add(RECOVERY)).then_some((row.device?, row.seen_start_ns?, took))
+        (took >= quiet.saturating_add(RECOVERY)).then_some((
+            row.outage.device?,
+            row.outage.seen_start_ns?,
+            took,
+        ))
     })
     .min_by_key(|(_, since, _)| *since)
 }
@@ -163,9 +167,9 @@ pub(crate) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
         from <= end.saturating_add(slack) && start.saturating_sub(slack) <= to
     };
     let made = e.workloads.iter().filter_map(|w| w.outages.as_ref()).flat_map(|o| &o.rows);
-    let made = made.filter(|row| row.cause == OutageCause::Made).any(|row| {
-        let start = row.planned_start_ns.or(row.seen_start_ns).unwrap_or(0);
-        let length = row.planned_length_ns.max(row.seen_length_ns).unwrap_or(0);
+    let made = made.filter(|row| row.outage.origin == OutageOrigin::Made).any(|row| {
+        let start = row.outage.planned_start_ns.or(row.outage.seen_start_ns).unwrap_or(0);
+        let length = row.outage.planned_length_ns.max(row.outage.length_ns()).unwrap_or(0);
         near(start, start.saturating_add(length), PROBES)
     });
     let restarted = telemetry(e).is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));

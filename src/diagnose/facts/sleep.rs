@@ -1,7 +1,7 @@
 //! Whether frames wait for the device to wake up.
 
 use super::super::needs::ANSWERS;
-use super::super::{Evidence, Quantiles};
+use super::super::{Evidence, PowerSave, Quantiles};
 use super::{exchanges, telemetry};
 
 /// 100 time units of 1,024 us (IEEE 802.11), the usual beacon interval, nanoseconds.
@@ -61,7 +61,7 @@ pub(crate) const fn least_of_nine(intervals: u64) -> f64 {
 /// What shows it: a name, the latencies, and the beacon intervals that they spread over.
 pub(crate) fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)> {
     // Whoever does not sleep misses no frame: then the path is what spreads them.
-    if mode(e) == Some("NONE") {
+    if mode(e) == Some(&PowerSave::None) {
         return None;
     }
     let probes =
@@ -82,9 +82,9 @@ pub(crate) fn pattern(e: &Evidence<'_>) -> Option<(&'static str, Quantiles, u64)
     pings.is_none_or(|q| waits(&q)).then_some((name, q, n))
 }
 
-/// What the device says of its power save, by ESP-IDF's name without the prefix.
-pub(crate) fn mode<'a>(e: &'a Evidence<'_>) -> Option<&'a str> {
-    telemetry(e).and_then(|t| t.power_save.as_deref())
+/// What the device says of its power save.
+pub(crate) fn mode<'a>(e: &'a Evidence<'_>) -> Option<&'a PowerSave> {
+    telemetry(e).and_then(|t| t.power_save.as_ref())
 }
 
 pub(crate) fn shows(e: &Evidence<'_>) -> bool {

@@ -118,7 +118,7 @@ fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
     if h.served == 0 && turned_away_before(h) {
         return false;
     }
-    h.silenced > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out
+    h.silenced() > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out
 }
 
 /// The well-behaved client was not served before the first silence: nobody kept it out.

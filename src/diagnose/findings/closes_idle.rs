@@ -46,7 +46,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .iter()
         .filter_map(|w| {
             let half_open = w.half_open.as_ref().filter(|h| !facts::room::is_seen(h))?;
-            let (closed, least_ns) = half_open.closed?;
+            let (closed, least_ns) = half_open.closed()?;
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();

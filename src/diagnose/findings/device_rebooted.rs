@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use super::super::choice::{Claim, Firm};
 use super::super::facts::restarts;
 use super::super::facts::{self, exchanges, reset_in_exchange, telemetry};
-use super::super::{Evidence, Finding, FindingId, Severity};
+use super::super::{Evidence, Finding, FindingId, ResetReason, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
 
@@ -38,7 +38,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let Some(t) = telemetry(e).filter(|t| !t.restarts.is_empty()) else { return suspected(e) };
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     for restart in &t.restarts {
-        *reasons.entry(restart.reason.as_deref().unwrap_or("not told")).or_default() += 1;
+        *reasons.entry(restart.reason.as_ref().map_or("not told", ResetReason::name)).or_default() += 1;
     }
     let list: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
     let mut evidence: Vec<String> = t
@@ -50,33 +50,34 @@ fn finding(e: &Evidence<'_>) -> Finding {
             format!(
                 "restart at {}, reset reason {}{words}",
                 time(r.at_ns),
-                r.reason.as_deref().unwrap_or("not told")
+                r.reason.as_ref().map_or("not told", ResetReason::name)
             )
         })
         .collect();
     if t.restarts.len() > 5 {
         evidence.push(format!("{} more restarts", t.restarts.len() - 5));
     }
-    let has = |word: &str| reasons.keys().any(|r| r.contains(word));
+    let has =
+        |reason: fn(&ResetReason) -> bool| t.restarts.iter().filter_map(|r| r.reason.as_ref()).any(reason);
     let (cause, change) = if t.program_memory.is_some() {
         (
             "the program ended, which is a restart of the device",
             "look at its last words above and at its output (-v); run it under a debugger, or with \
              -fsanitize=address, against the same workload",
         )
-    } else if has("WDT") {
+    } else if has(ResetReason::is_watchdog) {
         (
             "a task held the CPU longer than the watchdog allows",
             "call vTaskDelay(1) in long loops, and don't block in the tcpip or event task; raising \
              CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem",
         )
-    } else if has("BROWNOUT") {
+    } else if has(|reason| *reason == ResetReason::Brownout) {
         (
             "the supply voltage drops, usually at the current peaks of Wi-Fi transmission",
             "use a stronger supply, or a capacitor near the module; lower CONFIG_ESP_PHY_MAX_WIFI_TX_POWER as \
              a test",
         )
-    } else if has("PANIC") {
+    } else if has(|reason| *reason == ResetReason::Panic) {
         (
             "the program crashed",
             "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; the \

@@ -57,14 +57,18 @@ const fn watched_enough(h: &HalfOpenEvidence) -> bool {
 }
 
 fn held_to_exhaustion(h: &HalfOpenEvidence) -> bool {
-    h.served > 0 && h.exhausted && h.served_again_ns.is_none() && h.reclaimed < h.served && watched_enough(h)
+    h.served > 0
+        && h.exhausted == Some(true)
+        && h.served_again_ns.is_none()
+        && h.reclaimed() < h.served
+        && watched_enough(h)
 }
 
 fn held_by_count(h: &HalfOpenEvidence) -> bool {
-    let held = h.sockets.is_some_and(|s| s.most > s.before && s.at_end >= s.most);
+    let held = h.sockets_used.is_some_and(|s| s.most > s.before && s.at_end >= s.most);
     // The only one that is served, and others that wait for it: no want of sockets.
     let one_at_a_time = h.served <= 1 && h.unserved > 0;
-    h.served > 0 && h.reclaimed == 0 && held && watched_enough(h) && !one_at_a_time
+    h.served > 0 && h.reclaimed() == 0 && held && watched_enough(h) && !one_at_a_time
 }
 
 /// How long nobody has been served at the end of a workload.
@@ -89,13 +93,13 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
     let (mut held, mut watched) = (0_u64, 0_u64);
     for w in &e.workloads {
         if let Some(h) = &w.half_open {
-            held = held.max(u64::from(h.served.saturating_sub(h.reclaimed)));
+            held = held.max(u64::from(h.served.saturating_sub(h.reclaimed())));
             watched = watched.max(h.watched_ns);
             evidence.push(format!(
                 "{}: {} served, then silent; the device reclaimed {} in {} (expected within {})",
                 w.name,
                 things(u64::from(h.served), "connection"),
-                h.reclaimed,
+                h.reclaimed(),
                 time(h.watched_ns),
                 time(h.expected_reclaim_ns)
             ));
@@ -103,7 +107,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                 "a normal client in the meantime: {} of {} served",
                 h.during.served, h.during.attempts
             ));
-            if let Some(s) = h.sockets {
+            if let Some(s) = h.sockets_used {
                 evidence.push(format!(
                     "sockets in use, as the device reports: {} before, {} at most, {} at the end",
                     s.before, s.most, s.at_end

@@ -11,7 +11,7 @@
 //! packets beside them, where there is a capture, show that the device was there.
 
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, OutageCause, OutageRowEvidence, Recovery, Severity};
+use super::super::{Evidence, Finding, FindingId, OutageOrigin, OutageRow, Recovery, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
 
@@ -26,26 +26,26 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 };
 
 /// Natural outages of outage workloads in which the device's stack was silent as well, as far as anybody asked.
-fn natural(e: &Evidence<'_>) -> Vec<OutageRowEvidence> {
+fn natural(e: &Evidence<'_>) -> Vec<OutageRow> {
     let asked = facts::datagram_probe(e);
     e.workloads
         .iter()
         .filter_map(|w| w.outages.as_ref())
         .flat_map(|o| &o.rows)
-        .filter(|row| row.cause == OutageCause::Natural)
+        .filter(|row| row.outage.origin == OutageOrigin::Natural)
         // A device that does not dial in again is another matter.
         .filter(|row| !matches!(row.recovery, Recovery::NotBack(_)))
+        .map(|row| row.outage)
         .filter(|row| {
             let Some(start) = row.seen_start_ns else { return true };
-            let end = start.saturating_add(row.seen_length_ns.unwrap_or(u64::MAX));
+            let end = start.saturating_add(row.length_ns().unwrap_or(u64::MAX));
             let silent = asked.is_none_or(|p| {
-                let long_enough = row.seen_length_ns.is_none_or(|n| n > 4 * facts::SECOND);
+                let long_enough = row.length_ns().is_none_or(|n| n > 4 * facts::SECOND);
                 !long_enough
                     || p.silences.iter().any(|s| s.from_ns <= end && s.to_ns.is_none_or(|to| to >= start))
             });
             silent && !facts::explained(e, start, Some(end)) && !facts::host_stood_still(e, start, Some(end))
         })
-        .copied()
         .collect()
 }
 
@@ -71,7 +71,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .collect();
     evidence.extend(natural.iter().take(5).map(|row| {
         let at = row.seen_start_ns.map_or_else(String::new, |ns| format!(" at {}", time(ns)));
-        let length = row.seen_length_ns.map_or_else(String::new, |ns| format!(", for {}", time(ns)));
+        let length = row.length_ns().map_or_else(String::new, |ns| format!(", for {}", time(ns)));
         format!("an outage that this test didn't cause{at}{length}")
     }));
     if disconnects > 0 {

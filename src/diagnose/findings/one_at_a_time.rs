@@ -16,6 +16,7 @@
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
+use espstress_event::SilencedConnection;
 
 /// For what, and for how long, the program waits while nobody else is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +63,8 @@ fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
 /// How long a silent client kept the others out, where the device gave it up and went on.
 fn while_silent(e: &Evidence<'_>, h: &HalfOpenEvidence) -> Option<u64> {
     let made_for_one = e.device.capacity == Some(1);
-    let alone = h.served == 1 && h.unserved > 0 && h.exhausted && h.during.served <= 1;
-    let given_up = h.silent.first().and_then(|first| first.closed_after_ns).or(h.served_again_ns);
+    let alone = h.served == 1 && h.unserved > 0 && h.exhausted == Some(true) && h.during.served <= 1;
+    let given_up = h.connections.first().and_then(SilencedConnection::closed_after_ns).or(h.served_again_ns);
     given_up.filter(|_| alone && !made_for_one && h.before.served > 0)
 }
 

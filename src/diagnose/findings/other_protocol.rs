@@ -35,7 +35,7 @@ pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |w, failure| fails_so(e, w, failure));
     let worst = all.first()?;
-    let protocol = worst.w.asks.other_protocol.as_deref().unwrap_or("this");
+    let protocol = worst.w.asks.protocol.name();
     Some(Finding {
         id: FindingId::OtherProtocol,
         severity: Severity::Error,

@@ -40,7 +40,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         format!("the spread is about {} of 102.4 ms", things(n, "beacon interval")),
     ];
     if let Some(mode) = sleep::mode(e) {
-        evidence.push(format!("the device reports power-save mode {mode}"));
+        evidence.push(format!("the device reports power-save mode {}", mode.name()));
     }
     let mode = if n == 1 { "MIN_MODEM, ESP-IDF's default" } else { "MAX_MODEM, or a DTIM period above 1" };
     Some(Finding {

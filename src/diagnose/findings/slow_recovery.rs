@@ -10,7 +10,7 @@
 //! Severity: an error where an outage was never recovered from in the time given for it.
 
 use super::super::facts::RECOVERY;
-use super::super::{Evidence, Finding, FindingId, OutageRowEvidence, Recovery, Severity};
+use super::super::{EndedOutage, Evidence, Finding, FindingId, Recovery, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
 
@@ -25,13 +25,13 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 };
 
 /// How long recovery took beyond what was to be expected; `None` where it was in time.
-fn excess(row: &OutageRowEvidence, quiet: u64) -> Option<u64> {
+fn excess(row: &EndedOutage, quiet: u64) -> Option<u64> {
     let took = match row.recovery {
         Recovery::After(took) | Recovery::NotWithin(took) => took,
         Recovery::NotBack(took) if took >= quiet.saturating_add(RECOVERY) => took,
         Recovery::NotBack(_) | Recovery::CutOff => return None,
     };
-    let length = row.seen_length_ns.or(row.planned_length_ns).unwrap_or(0);
+    let length = row.outage.length_ns().or(row.outage.planned_length_ns).unwrap_or(0);
     let expected = quiet.saturating_add(length).saturating_add(RECOVERY);
     let never = matches!(row.recovery, Recovery::NotWithin(_) | Recovery::NotBack(_));
     (never || took > expected).then_some(took.saturating_sub(quiet))
@@ -61,12 +61,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         };
         if evidence.len() < 5 {
             let at = row
+                .outage
                 .seen_start_ns
-                .or(row.planned_start_ns)
+                .or(row.outage.planned_start_ns)
                 .map_or_else(String::new, |ns| format!(" at {}", time(ns)));
             let length = row
-                .seen_length_ns
-                .or(row.planned_length_ns)
+                .outage
+                .length_ns()
+                .or(row.outage.planned_length_ns)
                 .map_or_else(String::new, |ns| format!(" of {}", time(ns)));
             evidence.push(format!(
                 "outage{at}{length}: {fate}, not counting the planned pause of {}",

@@ -1,7 +1,7 @@
 //! A second small segment that waits for the acknowledgement of the first, and neighbours that do not.
 
-use super::support::{Conv, Look, MS, conv};
-use crate::AckWaits;
+use super::support::{Conv, Look, conv};
+use espstress_event::AckWaits;
 
 fn waits(c: &Conv) -> AckWaits {
     Look::for_ms(1_000).at(c).1.ack_waits
@@ -17,7 +17,7 @@ fn a_second_piece_behind_each_delayed_acknowledgement_waited_for_it() {
     let c = (0..6).fold(conv().established(), |c, _| two_pieces(c, 40));
     let seen = waits(&c);
     assert_eq!((seen.waited, seen.otherwise), (6, 0));
-    assert_eq!((seen.total_ns, seen.longest_ns), (6 * 41 * MS, 41 * MS));
+    assert_eq!((seen.total_ns, seen.longest_ns), (246_000_000, 41_000_000));
 }
 
 #[test]

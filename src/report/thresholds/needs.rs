@@ -2,6 +2,7 @@
 
 use crate::{Reading, Report, TelemetrySummary, Workload};
 use espstress_diagnose::Need;
+use espstress_event::ClosePolicy;
 use espstress_stats::Phase;
 
 /// Why a need was not met; `None` where it was.
@@ -56,7 +57,7 @@ fn watched_too_briefly(w: &Workload) -> Option<String> {
 }
 
 fn silences(w: &Workload) -> bool {
-    w.half_open.is_some() || w.params.get("close").and_then(serde_json::Value::as_str) == Some("vanish")
+    w.half_open.is_some() || w.ran().close == Some(ClosePolicy::Vanish)
 }
 
 /// Whether one of these workloads did its job; else why not.

@@ -173,10 +173,10 @@ fn remedies(step: Step, error: &io::Error, facts: &Facts) -> Vec<String> {
             }
             TunDevice::Usable => {}
         },
-        Step::Veth if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => {
+        Step::Veth if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             remedies.push("load the driver: sudo modprobe veth".to_owned());
         }
-        Step::PacketSocket if error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
+        Step::PacketSocket if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
             remedies.push("load the driver: sudo modprobe af_packet".to_owned());
         }
         Step::Veth | Step::PacketSocket | Step::Offload | Step::Address | Step::Interface | Step::Route => {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_way_of_being_refused_has_its_remedy() {
-        use nix::libc::{EACCES, ENOENT, ENOSPC, EPERM};
+        use libc::{EACCES, ENOENT, ENOSPC, EPERM};
         let step = Step::UserNamespace;
         let off = Facts { userns_clone: Some(0), ..facts() };
         assert!(told(step, EPERM, &off).contains("kernel.unprivileged_userns_clone=1"));

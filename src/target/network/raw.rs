@@ -6,7 +6,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use nix::libc::{self, c_char, c_int, c_ulong, c_void, socklen_t};
+use libc::{self, c_char, c_int, c_ulong, c_void, socklen_t};
 
 // linux/ethtool.h
 const ETHTOOL_STXCSUM: u32 = 0x17;

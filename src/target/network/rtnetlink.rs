@@ -135,5 +135,7 @@ impl Rtnetlink {
 
 /// The number of the interface of this name.
 pub(super) fn index(name: &str) -> io::Result<u32> {
-    Ok(nix::net::if_::if_nametoindex(name)?)
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(any, name)?)
 }

@@ -13,12 +13,12 @@ use self::settings::Params;
 use super::context::Context;
 use super::registry::{self, Kind, Workload};
 use espstress_clock::nanos;
-use espstress_event::Expected;
+use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "half-open",
+    name: WorkloadKind::HalfOpen.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
@@ -42,6 +42,14 @@ impl Workload for HalfOpen {
     fn expected(&self) -> Expected {
         let at_most = self.params.baseline.0 + self.params.watch_reclaim.0;
         Expected::Duration(nanos(at_most))
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts {
+            kind: Some(WorkloadKind::HalfOpen),
+            asks: Asks { window: 1, ..Asks::default() },
+            close: ClosePolicy::Fin,
+        }
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -14,7 +14,7 @@ use super::sockets::{self, Sockets};
 use crate::context::Context;
 use espstress_clock::nanos;
 use espstress_event::Failure;
-use espstress_stats::{Exhaustion, HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
+use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 
 /// Margin on the expected reclaim before a refusal counts against the device.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -36,7 +36,12 @@ pub(super) async fn run(context: Context, params: &Params) {
         format!("HEAD {} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: espstress\r\n\r\n", params.path)
             .into_bytes()
             .into();
-    context.recorder.borrow_mut().half_open().expected_reclaim_ns = nanos(params.expect_reclaim.0);
+    {
+        let mut recorder = context.recorder.borrow_mut();
+        let stats = recorder.half_open();
+        stats.expected_reclaim_ns = nanos(params.expect_reclaim.0);
+        stats.full_after = Some(params.full_after);
+    }
     let client = Rc::new(Client::new(context.clone(), connector.clone(), Rc::clone(&request)));
     let sockets = Rc::new(Sockets::default());
     let mut aside = JoinSet::new();
@@ -210,7 +215,7 @@ impl Watch<'_> {
         let stats = recorder.half_open();
         stats.watched_ns = nanos(last.elapsed());
         if self.client.was_refused() {
-            stats.exhausted = Exhaustion::Yes;
+            stats.exhausted = Some(true);
         }
         stats.served_again_ns =
             self.client.served_again().map(|at| nanos(at.saturating_duration_since(last)));
@@ -233,7 +238,7 @@ impl Watch<'_> {
     /// The watch is over: a client that was never refused was served throughout.
     fn note_exhaustion(&self) {
         if !self.client.was_refused() {
-            self.context.recorder.borrow_mut().half_open().exhausted = Exhaustion::No;
+            self.context.recorder.borrow_mut().half_open().exhausted = Some(false);
         }
     }
 

@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 use super::maker::{Made, MakeError, OutageMaker};
 use super::settings::{Schedule, SpanRange};
 use super::shared::{Mode, Shared};
 use crate::context::Stop;
 use espstress_clock::nanos;
-use espstress_event::AwayCause;
 use espstress_stats::{MakeFailure, MessageLedger, OutageOrigin, OutageRow};
 
 /// By what means outages are made.
@@ -83,7 +85,7 @@ enum Spell {
 impl Director {
     pub(super) fn new(shared: Rc<Shared>, means: Means, schedule: Schedule, spacing: Duration) -> Self {
         let stop = shared.context.stop.clone();
-        let random = Random(shared.context.seed);
+        let random = Random::new(shared.context.seed);
         let end = schedule.duration.and_then(|length| Instant::now().checked_add(length));
         Self { shared, means, schedule, stop, random, number: 0, end, spacing }
     }
@@ -205,7 +207,7 @@ impl Director {
         self.shared.hearing.borrow_mut().open(begin);
         // A filter silences this workload's connections alone: they have intentions of their own.
         if matches!(self.means, Means::Maker(_)) {
-            self.shared.link_goes_away(AwayCause::Made, begin);
+            self.shared.link_goes_away(OutageOrigin::Made, begin);
         }
         let result = match &self.means {
             Means::Filter => self.mute(length).await,
@@ -263,7 +265,7 @@ impl Director {
         self.shared.hearing.borrow_mut().open(last_heard);
         // Where the device still answers telemetry it is not the link that is away.
         if last_heard.elapsed() >= self.silence() {
-            self.shared.link_goes_away(AwayCause::Natural, last_heard);
+            self.shared.link_goes_away(OutageOrigin::Natural, last_heard);
         }
         if self.shared.lanes_up() == 0 {
             self.shared.hearing.borrow_mut().noticed(Instant::now());
@@ -428,21 +430,17 @@ impl Director {
     }
 }
 
-/// SplitMix64: repeatable lengths from the run's seed.
-struct Random(u64);
+/// Repeatable lengths from the run's seed.
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     fn length(&mut self, range: SpanRange) -> Duration {
         let (least, most) = (nanos(range.least), nanos(range.most));
-        Duration::from_nanos(least + self.next() % (most - least + 1))
+        Duration::from_nanos(least + self.0.next_u64() % (most - least + 1))
     }
 }
 
@@ -454,13 +452,13 @@ mod tests {
     fn lengths_stay_in_their_range_and_repeat_with_the_seed() {
         let range: SpanRange = "0.1s-10s".parse().unwrap();
         let lengths = |seed| {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             (0..1_000).map(|_| random.length(range)).collect::<Vec<_>>()
         };
         let all = lengths(5);
         assert!(all.iter().all(|length| (range.least..=range.most).contains(length)));
         assert_eq!(all, lengths(5));
         assert_ne!(all, lengths(6));
-        assert_eq!(Random(1).length("2s".parse().unwrap()), Duration::from_secs(2));
+        assert_eq!(Random::new(1).length("2s".parse().unwrap()), Duration::from_secs(2));
     }
 }

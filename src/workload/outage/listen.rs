@@ -22,7 +22,7 @@ use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
 use crate::context::{Context, Stop, StopSource};
 use espstress_clock::nanos;
-use espstress_event::AwayCause;
+use espstress_event::OutageMeans;
 use espstress_stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
 
 /// Devices at once: the protocol's numbers are 1 to 4.
@@ -130,7 +130,7 @@ fn places(bound: SocketAddr) -> String {
 
 /// Takes connections until the time is over, the outages are there, or the run is stopped.
 async fn accept(table: &Rc<Table>, listener: &TcpListener, params: &Params) {
-    let schedule = params.schedule(super::By::None);
+    let schedule = params.schedule(OutageMeans::None);
     let deadline = schedule.duration.and_then(|length| Instant::now().checked_add(length));
     let mut stop = table.context.stop.clone();
     let mut tasks = JoinSet::new();
@@ -266,7 +266,7 @@ impl Table {
                 row.to_device = MessageLedger { sent: open, unknown: open, ..MessageLedger::NONE };
                 let noted = silent.then(|| {
                     let from_ns = self.unix_ns(clock.at_ns(device.heard));
-                    self.context.book.link_goes_away(AwayCause::Natural, from_ns)
+                    self.context.book.link_goes_away(OutageOrigin::Natural, from_ns)
                 });
                 device.place = Place::Away(Away { row, noted });
             }

@@ -27,17 +27,19 @@ use self::director::{Director, Means};
 use self::door::Door;
 use self::maker::{CommandMaker, DeviceMaker};
 use self::presence::Meaning;
-use self::settings::{By, Params};
+use self::settings::Params;
 use self::shared::Shared;
 use super::context::Context;
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::nanos;
-use espstress_event::Expected;
+use espstress_event::{
+    Asks, ClosePolicy, Endpoints, Expected, OutageMeans, Protocol, WorkloadFacts, WorkloadKind,
+};
 use espstress_stats::{Phase, RecoveryRule};
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "outage",
+    name: WorkloadKind::Outage.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
@@ -58,17 +60,17 @@ impl Outage {
     }
 
     /// What was asked for, or the best that this target allows.
-    fn by(&self, context: &Context) -> By {
+    fn by(&self, context: &Context) -> OutageMeans {
         let best = if self.params.listen.is_some() {
-            By::None
+            OutageMeans::None
         } else if self.params.off.is_some() && self.params.on.is_some() {
-            By::Command
+            OutageMeans::Command
         } else if context.outage_maker.is_some() {
-            By::Link
+            OutageMeans::Link
         } else if self.token(context).is_some() {
-            By::Device
+            OutageMeans::Device
         } else {
-            By::Filter
+            OutageMeans::Filter
         };
         self.params.by.unwrap_or(best)
     }
@@ -78,15 +80,15 @@ impl Outage {
     }
 
     /// The means, or in one sentence what is missing.
-    fn means(&self, by: By, context: &Context) -> Result<Means, String> {
+    fn means(&self, by: OutageMeans, context: &Context) -> Result<Means, String> {
         match by {
-            By::None => Ok(Means::Natural),
-            By::Filter => Ok(Means::Filter),
-            By::Link => context.outage_maker.clone().map(Means::Maker).ok_or_else(|| {
+            OutageMeans::None => Ok(Means::Natural),
+            OutageMeans::Filter => Ok(Means::Filter),
+            OutageMeans::Link => context.outage_maker.clone().map(Means::Maker).ok_or_else(|| {
                 "this target has no link that could be cut: use --by device, filter or command, or the twin"
                     .to_owned()
             }),
-            By::Device => {
+            OutageMeans::Device => {
                 let token = self.token(context).ok_or_else(|| {
                     "the device leaves its network only for who knows its control token: give --token"
                         .to_owned()
@@ -94,7 +96,7 @@ impl Outage {
                 let connector = context.connector(context.endpoints.http, self.params.timeouts());
                 Ok(Means::Maker(Rc::new(DeviceMaker::new(connector, token))))
             }
-            By::Command => match (&self.params.off, &self.params.on) {
+            OutageMeans::Command => match (&self.params.off, &self.params.on) {
                 (Some(off), Some(on)) => {
                     let limit = self.params.script_limit.0;
                     Ok(Means::Maker(Rc::new(CommandMaker::new(off.clone(), on.clone(), limit))))
@@ -121,7 +123,7 @@ impl Outage {
         let mut aside = tokio::task::JoinSet::new();
         let mut spacing = std::time::Duration::ZERO;
         if let Some(telemetry) = context.endpoints.telemetry {
-            let meaning = if by == By::Filter { Meaning::DeviceOnly } else { Meaning::Link };
+            let meaning = if by == OutageMeans::Filter { Meaning::DeviceOnly } else { Meaning::Link };
             if meaning == Meaning::Link {
                 spacing = presence::OFTEN;
             }
@@ -180,13 +182,22 @@ impl Workload for Outage {
     }
 
     fn expected(&self) -> Expected {
-        let schedule = self.params.schedule(self.params.by.unwrap_or(By::Link));
+        let schedule = self.params.schedule(self.params.by.unwrap_or(OutageMeans::Link));
         match (schedule.duration, schedule.cycles) {
             (Some(duration), _) => Expected::Duration(nanos(duration)),
             (None, Some(cycles)) => {
                 Expected::Duration(nanos(schedule.every).saturating_mul(cycles.saturating_add(1)))
             }
             (None, None) => Expected::Open,
+        }
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        let protocol = if self.params.listen.is_some() { Protocol::Line } else { Protocol::Framed };
+        WorkloadFacts {
+            kind: Some(WorkloadKind::Outage),
+            asks: Asks { protocol, window: 1, ..Asks::default() },
+            close: ClosePolicy::Fin,
         }
     }
 

@@ -11,22 +11,7 @@ use super::shared::Rule;
 use crate::registry::ParamError;
 use espstress_clock::{Span, UnitError};
 use espstress_connection::Timeouts;
-
-/// By what means outages are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum By {
-    /// Cut the link (twin only)
-    Link,
-    /// Tell the device to leave its network (needs its control token)
-    Device,
-    /// Silence these connections on this host (needs CAP_NET_ADMIN)
-    Filter,
-    /// Run your own scripts to switch something off and on
-    Command,
-    /// Cause none; watch for natural outages
-    None,
-}
+use espstress_event::OutageMeans;
 
 /// What a host does about a peer that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -59,7 +44,7 @@ pub(super) struct Params {
     /// is known, else filter]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) by: Option<By>,
+    pub(super) by: Option<OutageMeans>,
 
     /// Length of an outage, or a range for a random choice
     #[arg(long, value_name = "DUR[-DUR]", default_value = "2s")]
@@ -170,20 +155,20 @@ impl Params {
         if self.data_interval.0.is_zero() {
             return bad("data_interval", "longer than 0s");
         }
-        if self.by == Some(By::Command) && (self.off.is_none() || self.on.is_none()) {
+        if self.by == Some(OutageMeans::Command) && (self.off.is_none() || self.on.is_none()) {
             return bad("by", "`command` needs both --off CMD and --on CMD");
         }
-        if self.by.is_some_and(|by| by != By::Command) && (self.off.is_some() || self.on.is_some()) {
+        if self.by.is_some_and(|by| by != OutageMeans::Command) && (self.off.is_some() || self.on.is_some()) {
             return bad("by", "--off and --on belong to --by command");
         }
-        if self.listen.is_some() && self.by.is_some_and(|by| by != By::None) {
+        if self.listen.is_some() && self.by.is_some_and(|by| by != OutageMeans::None) {
             return bad("listen", "outages of devices that dial in are waited for: only --by none");
         }
         Ok(())
     }
 
-    pub(super) fn schedule(&self, by: By) -> Schedule {
-        let waits = by == By::None || self.listen.is_some();
+    pub(super) fn schedule(&self, by: OutageMeans) -> Schedule {
+        let waits = by == OutageMeans::None || self.listen.is_some();
         let (cycles, duration) = match (self.cycles, self.duration) {
             (None, None) if waits => (None, Some(Duration::from_secs(60))),
             (None, None) => (Some(5), None),

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::hearing::Hearing;
 use crate::context::Context;
 use espstress_connection::{Connection, Connector};
-use espstress_event::{AwayCause, Failure, Intent, Telemetry};
+use espstress_event::{Failure, Intent, OutageOrigin, Telemetry};
 use espstress_stats::MessageLedger;
 
 /// The recovery rule and its times.
@@ -148,7 +148,7 @@ impl Shared {
     }
 
     /// Notes for everybody that the link is away since `from`.
-    pub(super) fn link_goes_away(&self, cause: AwayCause, from: Instant) {
+    pub(super) fn link_goes_away(&self, cause: OutageOrigin, from: Instant) {
         self.away.set(Some(self.context.book.link_goes_away(cause, self.unix_ns(from))));
     }
 

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
@@ -22,31 +22,17 @@ use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::Size;
 use espstress_connection::ExpectedStatus;
-use espstress_event::{Endpoints, Expected};
+use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
-    name: "rw",
+    name: WorkloadKind::Rw.name(),
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
     build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
 };
-
-/// What is spoken on the connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Protocol {
-    /// Keep-alive GET or HEAD, works with any web server
-    Http,
-    /// Our device programs' protocol: numbered, checksummed frames, echoed
-    Framed,
-    /// GET and read to the end, one connection each (the MicroPython pair's server)
-    Raw,
-    /// Newline-terminated JSON
-    Line,
-}
 
 /// The options of `rw`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -160,6 +146,24 @@ impl Workload for ReadWrite {
 
     fn expected(&self) -> Expected {
         self.params.load.expected()
+    }
+
+    fn facts(&self, endpoints: &Endpoints) -> WorkloadFacts {
+        let protocol = self.protocol(endpoints);
+        let http = protocol == Protocol::Http;
+        WorkloadFacts {
+            kind: Some(WorkloadKind::Rw),
+            asks: Asks {
+                protocol,
+                method: http.then(|| self.params.method.clone()),
+                status_expected: http && self.params.expect_status.is_some(),
+                window: self.params.window,
+                request_delay_ns: 0,
+                body: false,
+            },
+            // The end of the answer is the device's FIN.
+            close: if protocol == Protocol::Raw { ClosePolicy::Wait } else { ClosePolicy::Fin },
+        }
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use espstress_connection::http::{Expects, Progress, Response};
 use espstress_device::framed::{HEADER_LEN, Header, Kind as Frame, fill_payload};
-use espstress_event::{Ending, Failure, Intent, IntentBook, WorkloadId};
+use espstress_event::{
+    Asks, ClosePolicy, Ending, Failure, Intent, IntentBook, Protocol, WorkloadFacts, WorkloadId, WorkloadKind,
+};
 use espstress_stats::{Phase as Latency, Recorder};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
@@ -20,7 +22,7 @@ const MS: u64 = 1_000_000;
 /// The default of `--timeout-connect`, `-read` and `-write`.
 const LIMIT: u64 = 5_000 * MS;
 
-/// How the host ends a connection of `head`.
+/// How the host ends a connection of `head`: the part of [`ClosePolicy`] that the lab's host can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Close {
     /// A FIN, and wait for the device's.
@@ -31,12 +33,12 @@ pub enum Close {
     Vanish,
 }
 
-impl Close {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-            Self::Vanish => "vanish",
+impl From<Close> for ClosePolicy {
+    fn from(close: Close) -> Self {
+        match close {
+            Close::Fin => Self::Fin,
+            Close::Rst => Self::Rst,
+            Close::Vanish => Self::Vanish,
         }
     }
 }
@@ -90,12 +92,31 @@ impl Load {
         }
     }
 
-    /// Its settings, as far as anybody reads them.
-    pub fn settings(&self) -> serde_json::Value {
+    /// What findings have to know of it.
+    pub fn facts(&self) -> WorkloadFacts {
+        let asks = |protocol, method: Option<&str>, request_delay_ns| Asks {
+            protocol,
+            method: method.map(str::to_owned),
+            window: 1,
+            request_delay_ns,
+            ..Asks::default()
+        };
         match self.kind {
-            Kind::Head { close, .. } => serde_json::json!({ "close": close.name() }),
-            Kind::Framed { size } => serde_json::json!({ "protocol": "framed", "size": size }),
-            Kind::KeepAlive => serde_json::json!({ "protocol": "http" }),
+            Kind::Head { close, request_delay } => WorkloadFacts {
+                kind: Some(WorkloadKind::Head),
+                asks: asks(Protocol::Http, Some("HEAD"), request_delay),
+                close: close.into(),
+            },
+            Kind::Framed { .. } => WorkloadFacts {
+                kind: Some(WorkloadKind::Rw),
+                asks: asks(Protocol::Framed, None, 0),
+                close: ClosePolicy::Fin,
+            },
+            Kind::KeepAlive => WorkloadFacts {
+                kind: Some(WorkloadKind::Rw),
+                asks: asks(Protocol::Http, Some("GET"), 0),
+                close: ClosePolicy::Fin,
+            },
         }
     }
 }

@@ -387,7 +387,8 @@ impl World {
             self.outcome = Some(WorkloadOutcome {
                 name: self.load.workload().to_owned(),
                 kind: self.load.workload(),
-                settings: self.load.settings(),
+                facts: self.load.facts(),
+                settings: serde_json::Value::Null,
                 at_once: self.load.lanes,
                 stats: workload.finish().finish(ended),
             });

@@ -9,7 +9,7 @@ mod response;
 
 use crate::buffer::Buffer;
 use crate::connection::{CloseHow, OUTPUT_LEN};
-use crate::control::{Command, ControlError, Reboot};
+use crate::control::{Command, ControlError};
 use crate::error::ErrorKind;
 use crate::persona::Reading;
 use crate::program::Program;
@@ -240,10 +240,7 @@ fn refuse(io: &mut Io<'_>, program: &mut Program, refusal: Refusal) -> Step {
 fn accept(output: &mut Buffer<OUTPUT_LEN>, method: Method, after: Persistence, command: &Command) {
     let mut json = Buffer::<256>::new();
     let outage_ms = command.outage.map(|outage| outage.as_millis());
-    let reboot = match command.reboot {
-        Reboot::No => "false",
-        Reboot::Now => "true",
-    };
+    let reboot = command.reboot;
     // Names and numbers of this crate alone: below 256 bytes by far.
     let _ = core::fmt::write(
         &mut json,
