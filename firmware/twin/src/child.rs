@@ -26,7 +26,7 @@ use crate::link::{Link, LinkSpec};
 use crate::on_smoltcp;
 use crate::protocol::Report;
 use crate::setup::{SETUP_VARIABLE, Setup, StackKind};
-use crate::{on_lwip, on_program};
+use crate::{on_lwip, on_program, on_tap};
 
 /// Status of a twin that could not run.
 const CANNOT_RUN: u8 = 3;
@@ -81,6 +81,9 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
     let device = device_config(&setup)?;
     let air = Arc::new(air(&setup, wire, reporter)?);
     let life = Life { setup, device, air, control, reporter: Arc::clone(reporter) };
+    if let Some(tap) = life.setup.tap.clone() {
+        return on_tap::live(life, &tap);
+    }
     if let Some(command) = life.setup.program.clone() {
         return on_program::live(life, &command);
     }

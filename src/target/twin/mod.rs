@@ -29,7 +29,7 @@ pub use espstress_twin::link;
 pub use espstress_twin::protocol::{Moment, NoEffect, ProgramSeen};
 pub use espstress_twin::setup::{OptionSet, StackKind};
 pub use outages::{OutageLog, OutageRecord};
-pub use spec::TwinSpec;
+pub use spec::{TapSpec, TwinSpec};
 pub use supervise::TwinEvent;
 
 use super::network::{Carrier, Place, PrivateNetwork};
@@ -41,6 +41,9 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one may take whose program somebody else wrote; the twin itself gives up before, with the reason.
 const PROGRAM_PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long a process behind a TAP device may take; an operating system has to boot in it.
+const TAP_PATIENCE: Duration = Duration::from_secs(75);
 
 /// How long a twin may take to end when asked, before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -64,6 +67,9 @@ impl Twin {
         let setup = spec.setup()?;
         let setup = serde_json::to_string(&setup).map_err(|error| TwinError::Spawn(error.into()))?;
         let attachment = network.attach(spec.index, spec.carrier)?;
+        if let Some(host) = spec.further_host_address() {
+            network.add_host_address(&attachment.place, host)?;
+        }
         let (ours, theirs) = UnixStream::pair().map_err(TwinError::Spawn)?;
         let reports = ours.try_clone().map_err(TwinError::Spawn)?;
         let child = Command::new("/proc/self/exe")
@@ -77,7 +83,11 @@ impl Twin {
             .spawn()
             .map_err(TwinError::Spawn)?;
         let supervisor = Supervisor::watch(child, reports, spec.show_output).map_err(TwinError::Spawn)?;
-        let patience = if spec.program.is_some() { PROGRAM_PATIENCE } else { START_PATIENCE };
+        let patience = match (&spec.program, &spec.tap) {
+            (_, Some(_)) => TAP_PATIENCE,
+            (Some(_), None) => PROGRAM_PATIENCE,
+            (None, None) => START_PATIENCE,
+        };
         let ready = match supervisor.wait_ready(patience) {
             Ok(ready) => ready,
             Err(error) => {
