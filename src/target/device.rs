@@ -189,8 +189,13 @@ impl TargetError {
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         #[cfg(target_os = "linux")]
-        if let Self::Twin(TwinError::Options(_) | TwinError::Persona(_) | TwinError::Heap(_)) | Self::Emulator(_) = self {
+        if let Self::Twin(TwinError::Options(_) | TwinError::Persona(_) | TwinError::Heap(_)) = self {
             return true;
+        }
+        // An emulator that is missing can be installed; another image takes other words.
+        #[cfg(target_os = "linux")]
+        if let Self::Emulator(error) = self {
+            return !matches!(error, EmulatorError::NoEmulator { .. });
         }
         matches!(
             self,

@@ -1,7 +1,7 @@
 //! A target that is a process of the user's own behind a TAP device: brought up in a private network.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,12 +65,26 @@ pub(super) fn bring_up(setup: &DeviceSetup) -> Result<Device, TargetError> {
     })
 }
 
+/// Closes a connection, and waits for the device to do so too: it should not reach into what is measured.
+fn close(mut connection: TcpStream) {
+    let mut over = || {
+        connection.shutdown(Shutdown::Write)?;
+        connection.set_read_timeout(Some(ATTEMPT))?;
+        io::copy(&mut connection.by_ref().take(1 << 16), &mut io::sink())
+    };
+    // A device that keeps it open has one connection less for a while.
+    let _: io::Result<u64> = over();
+}
+
 /// Waits until the device's server accepts a connection.
 fn await_server(twin: &Twin, at: SocketAddr) -> Result<(), TargetError> {
     let until = Instant::now() + PATIENCE;
     loop {
         let error = match TcpStream::connect_timeout(&at, ATTEMPT) {
-            Ok(_) => return Ok(()),
+            Ok(connection) => {
+                close(connection);
+                return Ok(());
+            }
             Err(error) => error,
         };
         if Instant::now() >= until || twin.ended().is_some() {

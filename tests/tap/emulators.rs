@@ -85,7 +85,7 @@ fn qemu_is_started_for_a_whole_flash_where_there_is_no_esp_emu() {
 fn without_an_emulator_it_is_told_how_to_get_one() {
     let bench = Bench::with_image(5, 0, 2 << 20);
     let Some((status, said)) = bench.says() else { return };
-    assert_eq!(status, 2, "{said}");
+    assert_eq!(status, 3, "{said}");
     assert!(said.contains("no emulator for esp32c3: esp-emu isn't on PATH"), "{said}");
     assert!(said.contains("idf_tools.py install qemu-riscv32"), "{said}");
     let distributions = bench.with_script("qemu-system-riscv32", "#!/bin/sh\necho 'virt  RISC-V board'\n");

@@ -11,7 +11,6 @@ mod common;
 
 mod device;
 mod emulators;
-mod linux;
 mod wrong;
 
 use std::process::{Command, Output};

@@ -57,7 +57,7 @@ impl Namespace {
 #[derive(Clone, Debug)]
 pub(crate) struct Far {
     packets: Arc<OwnedFd>,
-    cut_short: Arc<AtomicU64>,
+    uncut: Arc<AtomicU64>,
     too_long: Arc<AtomicU64>,
 }
 
@@ -97,7 +97,7 @@ impl Far {
         let address = getifaddrs()?.filter(named).find_map(|interface| interface.address?.as_link_addr().copied());
         // Its protocol is 0, which leaves that of the socket.
         bind(packets.as_raw_fd(), &address.ok_or(io::ErrorKind::NotFound)?)?;
-        Ok(Self { packets: Arc::new(packets), cut_short: Arc::default(), too_long: Arc::default() })
+        Ok(Self { packets: Arc::new(packets), uncut: Arc::default(), too_long: Arc::default() })
     }
 
     /// Hands each frame of the process to `take`, until this end is gone.
@@ -111,20 +111,24 @@ impl Far {
                 Err(error) => return error.into(),
             };
             let Some((header, frame)) = room[..len].split_first_chunk_mut::<HEADER>() else { continue };
-            match complete(header, frame) {
-                Ok(()) if frame.len() <= FRAME_LEN => take(frame),
-                Ok(()) => drop(self.too_long.fetch_add(1, Ordering::Relaxed)),
-                Err(NotWhole::Uncut) => drop(self.cut_short.fetch_add(1, Ordering::Relaxed)),
-                Err(NotWhole::Malformed) => {}
+            let whole = complete(header, frame, |frame| {
+                if frame.len() <= FRAME_LEN {
+                    take(frame);
+                } else {
+                    self.too_long.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            if whole == Err(NotWhole::Uncut) {
+                self.uncut.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     /// What the process sent that no link carries, in words, with how often.
     pub(crate) fn not_carried(&self) -> impl Iterator<Item = (String, u64)> {
-        let uncut = "segments that a network card is to cut (TSO): switch it off, with QEMU by vnet_hdr=off";
+        let uncut = "packets that a network card is to cut, not TCP over IPv4: switch that off, with QEMU by vnet_hdr=off";
         let long = "frames longer than 1,514 bytes";
-        let counted = [(uncut, &self.cut_short), (long, &self.too_long)];
+        let counted = [(uncut, &self.uncut), (long, &self.too_long)];
         let counted = counted.map(|(what, n)| (what.to_owned(), n.load(Ordering::Relaxed)));
         counted.into_iter().filter(|(_, n)| *n > 0)
     }
