@@ -30,7 +30,7 @@ pub use espstress_twin::protocol::{Moment, NoEffect, ProgramSeen};
 pub use espstress_twin::setup::{OptionSet, StackKind};
 pub use outages::{OutageLog, OutageRecord};
 pub use spec::{TapSpec, TwinSpec};
-pub use supervise::TwinEvent;
+pub use supervise::{RestartRecord, TwinEvent};
 
 use super::network::{Carrier, Place, PrivateNetwork};
 use channel::Channel;
@@ -54,6 +54,8 @@ pub struct Twin {
     channel: Channel,
     supervisor: Arc<Supervisor>,
     ready: Ready,
+    /// Whether it is a process behind a TAP device.
+    tap: bool,
     place: Place,
 }
 
@@ -96,7 +98,7 @@ impl Twin {
             }
         };
         let channel = Channel::new(ours, Arc::clone(&supervisor));
-        Ok(Self { channel, supervisor, ready, place: attachment.place })
+        Ok(Self { channel, supervisor, ready, tap: spec.tap.is_some(), place: attachment.place })
     }
 
     /// Its address.
@@ -209,6 +211,12 @@ impl Twin {
     #[must_use]
     pub fn outage_log(&self) -> OutageLog {
         self.supervisor.outage_log()
+    }
+
+    /// The ends of a process behind a TAP device, each a restart; `None` where it is a twin, whose telemetry tells.
+    #[must_use]
+    pub fn process_ends(&self) -> Option<Vec<RestartRecord>> {
+        self.tap.then(|| self.supervisor.restart_log())
     }
 
     /// How often it has restarted.
