@@ -20,7 +20,9 @@ use espstress_report::{Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_target::twin::TwinError;
-use espstress_target::{Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError};
+use espstress_target::{
+    Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
+};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -91,9 +93,10 @@ fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), 
     let by_device = |phase: &PlannedPhase| {
         phase.workload.settings().get("by").and_then(serde_json::Value::as_str) == Some("device")
     };
-    let tap = scenario.target.as_deref().is_some_and(|target| {
-        matches!(target.parse(), Ok(Spec::Tap(_) | Spec::Emulator(_)))
-    });
+    let tap = scenario
+        .target
+        .as_deref()
+        .is_some_and(|target| matches!(target.parse(), Ok(Spec::Tap(_) | Spec::Emulator(_))));
     if tap && phases.iter().any(by_device) {
         return Err(Failed::usage(
             "--by device isn't for tap:CMD and emu:IMAGE: leaving the network is a command of the device program; --by \

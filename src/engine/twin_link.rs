@@ -78,16 +78,19 @@ pub(super) fn outages(twin: &Twin, clock: Clock) -> Vec<LinkSpell> {
 pub(super) fn note_restarts(twin: &Twin, device: &mut DeviceSeries, clock: Clock) {
     let ends = twin.process_ends().unwrap_or_default();
     // Those before the run are no part of it.
-    let known: Vec<Restart> = ends.into_iter().filter_map(|end| {
-        let at_ns = u64::try_from(on_axis(end.at.monotonic_ns, clock)).ok()?;
-        Some(Restart {
-            noticed_ns: at_ns,
-            started_ns: at_ns,
-            reset_reason: Some(end.reason),
-            last_words: end.last_words,
-            boot_count: Some(end.boot_count),
+    let known: Vec<Restart> = ends
+        .into_iter()
+        .filter_map(|end| {
+            let at_ns = u64::try_from(on_axis(end.at.monotonic_ns, clock)).ok()?;
+            Some(Restart {
+                noticed_ns: at_ns,
+                started_ns: at_ns,
+                reset_reason: Some(end.reason),
+                last_words: end.last_words,
+                boot_count: Some(end.boot_count),
+            })
         })
-    }).collect();
+        .collect();
     if known.len() > device.restarts.len() {
         device.restart_count = device.restart_count.max(known.len() as u64);
         device.restarts = known;

@@ -136,7 +136,9 @@ impl std::str::FromStr for DeviceAddress {
         };
         let of_one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
         if !of_one || address.is_loopback() || address == Ipv4Addr::new(192, 168, 4, 1) {
-            return Err("this can't be a device's address in the private network, where the host is 192.168.4.1");
+            return Err(
+                "this can't be a device's address in the private network, where the host is 192.168.4.1",
+            );
         }
         Ok(Self { address: Some(address), port })
     }
@@ -193,7 +195,9 @@ mod tests {
         assert_eq!(at("192.168.5.100"), Ok((address, None)));
         assert_eq!(at("192.168.5.100:8080"), Ok((address, Some(8_080))));
         assert_eq!(at(":8080"), Ok((None, Some(8_080))));
-        for bad in ["", ":", ":0", "esp.local", "192.168.4.91:0", "192.168.4.1", "127.0.0.1", "0.0.0.0", "::1"] {
+        for bad in
+            ["", ":", ":0", "esp.local", "192.168.4.91:0", "192.168.4.1", "127.0.0.1", "0.0.0.0", "::1"]
+        {
             assert!(at(bad).is_err(), "{bad}");
         }
     }

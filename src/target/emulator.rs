@@ -336,7 +336,10 @@ mod tests {
     #[test]
     fn each_emulator_is_started_as_its_manual_has_it() {
         let emu = esp_emu(Chip::Esp32C6, "a b.bin");
-        assert_eq!(emu, ["esp-emu", "--chip", "esp32c6", "--firmware", "a b.bin", "--net", "tap,ifname={tap}"]);
+        assert_eq!(
+            emu,
+            ["esp-emu", "--chip", "esp32c6", "--firmware", "a b.bin", "--net", "tap,ifname={tap}"]
+        );
         let qemu = qemu("qemu-system-xtensa", Chip::Esp32, "a,b.bin").join(" ");
         assert_eq!(
             qemu,

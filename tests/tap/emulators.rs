@@ -58,7 +58,8 @@ impl Bench {
 fn esp_emu_is_started_for_the_chip_of_the_image() {
     let bench = Bench::with_image(13, 0, 0x8000).with("esp-emu");
     let Some((status, said)) = bench.says() else { return };
-    let started = format!("esp-emu --chip esp32c6 --firmware {} --net tap,ifname=tap0", bench.image().display());
+    let started =
+        format!("esp-emu --chip esp32c6 --firmware {} --net tap,ifname=tap0", bench.image().display());
     assert!(status == 3 && said.contains(&started) && said.contains("with a TAP device"), "{said}");
 }
 

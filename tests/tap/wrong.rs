@@ -58,7 +58,8 @@ fn what_belongs_to_the_device_program_is_refused() {
 fn a_scenario_names_such_a_target_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tap.toml");
-    let text = "target = \"tap:./no-such-emulator {tap}\"\ndevice_address = \":8080\"\n[[phase]]\nkind = \"head\"\n";
+    let text =
+        "target = \"tap:./no-such-emulator {tap}\"\ndevice_address = \":8080\"\n[[phase]]\nkind = \"head\"\n";
     std::fs::write(&file, text).unwrap();
     let Some(said) = refused(&["run", file.to_str().unwrap()], 3) else { return };
     assert!(said.contains("`./no-such-emulator` could not be started"), "{said}");

@@ -88,7 +88,11 @@ fn attend(
     let errands = life.start_threads(far.clone(), move || drop(send.send(News::Woken)))?;
     let mut start = Start { since: Instant::now(), shown: false, elsewhere: None };
     loop {
-        let next = if start.shown { news.recv().map_err(|_| RecvTimeoutError::Disconnected) } else { news.recv_timeout(QUESTION) };
+        let next = if start.shown {
+            news.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            news.recv_timeout(QUESTION)
+        };
         match next {
             Ok(News::Woken) => {
                 while let Ok(errand) = errands.try_recv() {
@@ -172,7 +176,10 @@ impl Start {
             no_effect: Vec::new(),
             idf_version: None,
         };
-        life.report_serving(stack, Serves { ports: [].into(), capacity: 0, persona: None, program_port: None });
+        life.report_serving(
+            stack,
+            Serves { ports: [].into(), capacity: 0, persona: None, program_port: None },
+        );
     }
 
     fn never_shown(&self, life: &Life, setup: &TapSetup, process: &Process) -> String {
@@ -196,7 +203,8 @@ impl Start {
             format!("; the command does not mention {{tap}}, the TAP device ({NAME})")
         };
         let lines = process.lines();
-        let said = if lines.is_empty() { String::new() } else { format!("; it wrote: {}", lines.join(" | ")) };
+        let said =
+            if lines.is_empty() { String::new() } else { format!("; it wrote: {}", lines.join(" | ")) };
         format!("{what} ({} s after its start){opened}{said}", PATIENCE.as_secs())
     }
 }
@@ -230,7 +238,8 @@ fn filled_in(command: &[String], setup: &Setup) -> Vec<String> {
     let mac = setup.mac.map(|byte| format!("{byte:02x}")).join(":");
     let (address, gateway) = (setup.address.to_string(), setup.gateway.to_string());
     let open = [("{tap}", NAME), ("{address}", &address), ("{gateway}", &gateway), ("{mac}", &mac)];
-    let fill = |word: &String| open.iter().fold(word.clone(), |word, (name, value)| word.replace(name, value));
+    let fill =
+        |word: &String| open.iter().fold(word.clone(), |word, (name, value)| word.replace(name, value));
     command.iter().map(fill).collect()
 }
 
@@ -256,7 +265,8 @@ mod tests {
     fn what_a_command_leaves_open_is_filled_in() {
         let command = ["-nic", "tap,ifname={tap},mac={mac}", "{address}", "{gateway}", "{other}"];
         let filled = filled_in(&command.map(str::to_owned), &Setup::default());
-        let expected = ["-nic", "tap,ifname=tap0,mac=02:45:53:50:00:5b", "192.168.4.91", "192.168.4.1", "{other}"];
+        let expected =
+            ["-nic", "tap,ifname=tap0,mac=02:45:53:50:00:5b", "192.168.4.91", "192.168.4.1", "{other}"];
         assert_eq!(filled, expected);
     }
 

@@ -168,6 +168,7 @@ pub(crate) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
         let length = row.planned_length_ns.max(row.seen_length_ns).unwrap_or(0);
         near(start, start.saturating_add(length), PROBES)
     });
-    let restarted = e.telemetry.value().is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
+    let restarted =
+        e.telemetry.value().is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
     made || restarted || memory::low(e).is_some()
 }

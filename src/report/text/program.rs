@@ -1,8 +1,8 @@
 //! A program of the user's own: what it was, how it ended, what it asked of the stack that the stack has not.
 
-use super::super::{Report, TargetKind};
 use super::super::human::things;
 use super::super::style::{Detail, Style};
+use super::super::{Report, TargetKind};
 use super::measured::line;
 use super::title;
 

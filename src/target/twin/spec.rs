@@ -9,9 +9,7 @@ use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackK
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
 
 use super::TwinError;
-use crate::network::{
-    Carrier, HOST_ADDRESS, PREFIX, host_mac, interface_name, twin_address, twin_mac,
-};
+use crate::network::{Carrier, HOST_ADDRESS, PREFIX, host_mac, interface_name, twin_address, twin_mac};
 
 /// A process of the user's own behind a TAP device.
 #[derive(Clone, Debug)]

@@ -221,7 +221,12 @@ impl Supervisor {
                 state.restarts += 1;
                 if state.restart_log.len() < RESTARTS {
                     let last_words = program.as_ref().and_then(|seen| seen.end.clone());
-                    state.restart_log.push(RestartRecord { at, reason: reason.clone(), last_words, boot_count });
+                    state.restart_log.push(RestartRecord {
+                        at,
+                        reason: reason.clone(),
+                        last_words,
+                        boot_count,
+                    });
                 }
                 if let Some(seen) = program {
                     state.program = add_up(std::mem::take(&mut state.program), *seen);

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, sendmsg, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, sendmsg, setsockopt, socket,
+    sockopt,
 };
 
 use super::offload::{HEADER, NotWhole, complete};
@@ -94,7 +95,8 @@ impl Far {
         // Less than asked for will do.
         let _ = setsockopt(&packets, sockopt::RcvBuf, &QUEUE_BYTES);
         let named = |interface: &nix::ifaddrs::InterfaceAddress| interface.interface_name == NAME;
-        let address = getifaddrs()?.filter(named).find_map(|interface| interface.address?.as_link_addr().copied());
+        let address =
+            getifaddrs()?.filter(named).find_map(|interface| interface.address?.as_link_addr().copied());
         // Its protocol is 0, which leaves that of the socket.
         bind(packets.as_raw_fd(), &address.ok_or(io::ErrorKind::NotFound)?)?;
         Ok(Self { packets: Arc::new(packets), uncut: Arc::default(), too_long: Arc::default() })

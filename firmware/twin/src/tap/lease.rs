@@ -72,11 +72,8 @@ mod tests {
     use super::*;
     use edge_dhcp::{DhcpOption, MessageType};
 
-    const LEASE: Lease = Lease {
-        address: Ipv4Addr::new(192, 168, 4, 91),
-        prefix: 24,
-        gateway: Ipv4Addr::new(192, 168, 4, 1),
-    };
+    const LEASE: Lease =
+        Lease { address: Ipv4Addr::new(192, 168, 4, 91), prefix: 24, gateway: Ipv4Addr::new(192, 168, 4, 1) };
 
     /// Kind of the answer, and the address in it.
     fn answered(options: Options<'_>) -> Option<(MessageType, Ipv4Addr)> {

@@ -27,17 +27,8 @@ pub(crate) fn address(frame: &[u8]) -> Option<Ipv4Addr> {
 
 /// The host's question for an address, by ARP.
 pub(crate) fn question(mac: [u8; 6], host: Ipv4Addr, wanted: Ipv4Addr) -> Vec<u8> {
-    let parts: [&[u8]; 9] = [
-        &BROADCAST,
-        &mac,
-        &ARP,
-        &ARP_KIND,
-        &REQUEST,
-        &mac,
-        &host.octets(),
-        &[0; 6],
-        &wanted.octets(),
-    ];
+    let parts: [&[u8]; 9] =
+        [&BROADCAST, &mac, &ARP, &ARP_KIND, &REQUEST, &mac, &host.octets(), &[0; 6], &wanted.octets()];
     let mut frame = parts.concat();
     // The shortest frame there is, without checksum (IEEE 802.3).
     frame.resize(60, 0);
