@@ -57,5 +57,5 @@ EOF
 # The command for an address, or `dhcp`; what follows goes to QEMU's -nic.
 tap_linux_command() {
     printf 'tap:qemu-system-x86_64 -m 192 -nographic -no-reboot -kernel %s -initrd %s -append "console=ttyS0 quiet at=%s" -nic %s' \
-        "$tap_kernel" "$tap_initrd" "$1" "tap,ifname={tap},script=no,downscript=no,model=virtio-net-pci$2"
+        "$tap_kernel" "$tap_initrd" "$1" "tap,ifname={tap},script=no,downscript=no,model=virtio-net-pci${2-}"
 }
