@@ -118,7 +118,7 @@ pub struct RunArgs {
     pub scenario: String,
 
     /// Device to test: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE,
-    /// or sim
+    /// tap:CMD, emu:IMAGE, or sim
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -140,7 +140,7 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "NAME")]
     pub persona: Option<String>,
 
-    /// Link to simulate (twin only): clean, home, busy, lossy, roaming, min-modem or max-modem, with optional
+    /// Link to simulate (twin, tap:CMD and emu:IMAGE): clean, home, busy, lossy, roaming, min-modem or max-modem, with optional
     /// changes (home,loss=2%)
     #[arg(long, value_name = "NAME|key=value,...")]
     pub link: Option<String>,
@@ -152,6 +152,11 @@ pub struct DeviceOptions {
     /// Run your own program as the twin, instead of our device program: its IPv4 sockets live on lwIP
     #[arg(long, value_name = "CMD")]
     pub program: Option<String>,
+
+    /// Where the device of tap:CMD or emu:IMAGE is: its IPv4 address, the TCP port of its server, or both
+    /// (192.168.4.91:8080, :8080) [default: learned from DHCP and ARP, port 80]
+    #[arg(long, value_name = "[ADDRESS][:PORT]")]
+    pub device_address: Option<String>,
 
     /// TCP/IP stack of the twin: lwip (ESP-IDF, Arduino, MicroPython) or smoltcp (Rust firmware; needs a build
     /// with --features smoltcp) [default: lwip]
@@ -292,7 +297,7 @@ pub struct AnalyzeArgs {
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
     /// Device to test: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE,
-    /// or sim
+    /// tap:CMD, emu:IMAGE, or sim
     #[arg(value_name = "TARGET")]
     pub target: String,
 

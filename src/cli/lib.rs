@@ -75,7 +75,7 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
     Common::augment_args(own.next_help_heading("Run")).about(about)
 }
 
-const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, or sim";
+const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
 
 fn workload_help(name: &str) -> (&'static str, &'static str) {
     match name {

@@ -148,6 +148,7 @@ fn target(device: &Device) -> Target {
         DeviceKind::Address | DeviceKind::DialsIn => TargetKind::Device,
         DeviceKind::Twin => TargetKind::Twin,
         DeviceKind::Sim => TargetKind::Sim,
+        DeviceKind::Tap => TargetKind::Tap,
     };
     let endpoints = &device.endpoints;
     let tcp = [

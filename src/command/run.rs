@@ -20,7 +20,9 @@ use espstress_report::{Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_target::twin::TwinError;
-use espstress_target::{Device, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError};
+use espstress_target::{
+    Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
+};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -91,6 +93,16 @@ fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), 
     let by_device = |phase: &PlannedPhase| {
         phase.workload.settings().get("by").and_then(serde_json::Value::as_str) == Some("device")
     };
+    let tap = scenario
+        .target
+        .as_deref()
+        .is_some_and(|target| matches!(target.parse(), Ok(Spec::Tap(_) | Spec::Emulator(_))));
+    if tap && phases.iter().any(by_device) {
+        return Err(Failed::usage(
+            "--by device isn't for tap:CMD and emu:IMAGE: leaving the network is a command of the device program; --by \
+             link cuts the link to the process",
+        ));
+    }
     if scenario.program.is_some() && phases.iter().any(by_device) {
         return Err(Failed::usage(
             "--program and --by device exclude each other: leaving the network is a command of the device program; \
@@ -244,6 +256,7 @@ fn overlay(scenario: &mut Scenario, common: &Common) -> Result<(), Failed> {
     take(&mut scenario.persona, &mut scenario.persona_place, &common.device.persona);
     take(&mut scenario.link, &mut scenario.link_place, &common.device.link);
     take(&mut scenario.stack, &mut None, &common.device.stack);
+    take(&mut scenario.device_address, &mut None, &common.device.device_address);
     take(&mut scenario.local_ports, &mut None, &common.local_ports);
     scenario.program = common.device.program_words().map_err(Failed::usage)?.or(scenario.program.take());
     scenario.seed = common.seed.or(scenario.seed);
@@ -287,6 +300,7 @@ fn bring_up(
         heap: common.device.heap.map(|size| size.0),
         stack: scenario.stack.clone(),
         program: scenario.program.clone(),
+        at: device_address(scenario.device_address.as_deref())?,
         show_program: common.verbose,
         dial,
         seed,
@@ -301,6 +315,12 @@ fn bring_up(
         true => Failed::usage(misnamed(scenario, &error)),
         false => Failed::environment(error),
     })
+}
+
+/// Where a process behind a TAP device is said to be.
+pub(super) fn device_address(text: Option<&str>) -> Result<DeviceAddress, Failed> {
+    let Some(text) = text else { return Ok(DeviceAddress::default()) };
+    text.parse().map_err(|why: &str| Failed::usage(format!("--device-address {text}: {why}")))
 }
 
 /// What is wrong with the device as it was asked for: what was asked, and where.
@@ -452,6 +472,7 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
         "link": scenario.link,
         "stack": scenario.stack,
         "program": scenario.program,
+        "device_address": scenario.device_address,
         "seed": seed,
         "watch": scenario.watch,
         "local_ports": scenario.local_ports,

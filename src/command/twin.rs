@@ -19,6 +19,7 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         heap: args.device.heap.map(|size| size.0),
         stack: args.device.stack.clone(),
         program: args.device.program_words().map_err(Failed::usage)?,
+        at: super::run::device_address(args.device.device_address.as_deref())?,
         show_program: true,
         dial,
         seed,

@@ -220,7 +220,8 @@ fn telemetry(
     closed_ns: u64,
 ) -> Measured<TelemetryEvidence> {
     let device = &probes.device;
-    if device.samples == 0 {
+    // A process that ended is known of without telemetry.
+    if device.samples == 0 && device.restarts.is_empty() {
         let reason = match &probes.telemetry {
             ProbeStats::Unavailable { reason } => reason.clone(),
             ProbeStats::Measured(_) => "the device answered no request for it".into(),

@@ -92,10 +92,13 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ended: Ended::Completed };
     run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
-    let load::Loaded { workloads, probes, host } = match executor.join() {
+    let load::Loaded { workloads, mut probes, host } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
+    if let Some(probes) = &mut probes {
+        link.note_restarts(&mut probes.device);
+    }
     let packets = match watch {
         Err(none) => none,
         Ok(watch) => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::plan::{LinkSpell, Plan};
 use espstress_clock::Clock;
 use espstress_event::{AwaySpell, LinkOutageCause, OutageOrigin};
+use espstress_stats::DeviceSeries;
 #[cfg(target_os = "linux")]
 use espstress_target::twin::Twin;
 
@@ -60,6 +61,16 @@ impl Link {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn outages(&self) -> Option<Vec<LinkSpell>> {
         None
+    }
+
+    /// Notes the restarts that are known of without telemetry: the ends of a process behind a TAP device.
+    pub(super) fn note_restarts(&self, device: &mut DeviceSeries) {
+        #[cfg(target_os = "linux")]
+        if let Some(twin) = &self.twin {
+            super::twin_link::note_restarts(twin, device, self.clock);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = device;
     }
 
     /// The same by wall time, unless it was asked just before.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::plan::LinkSpell;
 use espstress_clock::Clock;
-use espstress_event::LinkOutageCause;
+use espstress_event::{LinkOutageCause, ResetReason, Restart};
+use espstress_stats::DeviceSeries;
 use espstress_target::twin::link::OutageCause;
 use espstress_target::twin::{OutageRecord, Twin};
 use espstress_workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
@@ -71,6 +72,29 @@ pub(super) fn outages(twin: &Twin, clock: Clock) -> Vec<LinkSpell> {
         end_ns: record.end.map(|end| on_axis(end.monotonic_ns, clock)),
     });
     spells.filter(|spell| spell.end_ns.is_none_or(|end| end >= 0)).collect()
+}
+
+/// The ends of a process behind a TAP device, which are its restarts: what telemetry would tell, and without it.
+pub(super) fn note_restarts(twin: &Twin, device: &mut DeviceSeries, clock: Clock) {
+    let ends = twin.process_ends().unwrap_or_default();
+    // Those before the run are no part of it.
+    let known: Vec<Restart> = ends
+        .into_iter()
+        .filter_map(|end| {
+            let at_ns = u64::try_from(on_axis(end.at.monotonic_ns, clock)).ok()?;
+            Some(Restart {
+                noticed_ns: at_ns,
+                started_ns: at_ns,
+                reset_reason: Some(ResetReason::from(end.reason)),
+                last_words: end.last_words,
+                boot_count: Some(end.boot_count),
+            })
+        })
+        .collect();
+    if known.len() > device.restarts.len() {
+        device.restart_count = device.restart_count.max(known.len() as u64);
+        device.restarts = known;
+    }
 }
 
 fn on_axis(monotonic_ns: u64, clock: Clock) -> i64 {

@@ -185,6 +185,8 @@ pub enum TargetKind {
     Twin,
     /// The device program on the host's own TCP stack.
     Sim,
+    /// A process of the user's own, such as an emulator, behind a TAP device in a private network.
+    Tap,
 }
 
 impl TargetKind {
@@ -195,6 +197,7 @@ impl TargetKind {
             Self::Device => "device",
             Self::Twin => "twin",
             Self::Sim => "sim",
+            Self::Tap => "tap",
         }
     }
 }
@@ -257,7 +260,8 @@ pub struct Program {
     pub end: Option<String>,
     /// The last lines that it wrote, to standard output and error.
     pub last_lines: Vec<String>,
-    /// What it used that lwIP does not have, with how often: the call failed, as it does on a device.
+    /// What it used that lwIP does not have, with how often: the call failed, as it does on a device. Behind a TAP device:
+    /// what it sent that no link carries.
     pub unsupported: BTreeMap<String, u64>,
 }
 

@@ -104,6 +104,8 @@ pub struct Scenario {
     pub stack: Option<String>,
     /// A program of the user's own as the twin, with its arguments.
     pub program: Option<Vec<String>>,
+    /// Where a process behind a TAP device is.
+    pub device_address: Option<String>,
     /// Of everything random.
     pub seed: Option<u64>,
     /// How long to listen after the last close.
@@ -132,6 +134,7 @@ struct File {
     link: Option<Spanned<String>>,
     stack: Option<String>,
     program: Option<Spanned<Vec<String>>>,
+    device_address: Option<String>,
     seed: Option<u64>,
     watch: Option<Span>,
     local_ports: Option<String>,
@@ -204,6 +207,7 @@ impl Scenario {
             link: read.link.map(Spanned::into_inner),
             stack: read.stack,
             program: read.program.map(Spanned::into_inner),
+            device_address: read.device_address,
             seed: read.seed,
             watch: read.watch,
             local_ports: read.local_ports,
@@ -223,6 +227,7 @@ impl Scenario {
             link: None,
             stack: None,
             program: None,
+            device_address: None,
             seed: None,
             watch: None,
             local_ports: None,

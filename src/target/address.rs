@@ -1,7 +1,7 @@
 //! From a name to an address, and which addresses are public: this is for one's own devices only.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +111,39 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// Where the device is, as `--device-address` says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceAddress {
+    /// Its address; learned where it is not given.
+    pub address: Option<Ipv4Addr>,
+    /// The TCP port of its server.
+    pub port: Option<u16>,
+}
+
+impl std::str::FromStr for DeviceAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "give an IPv4 address, with or without a port, or a port alone: 192.168.4.91, \
+                            192.168.4.91:8080 or :8080";
+        if let Some(port) = text.strip_prefix(':') {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            return Ok(Self { address: None, port: Some(port.ok_or(FORM)?) });
+        }
+        let (address, port) = match text.parse::<SocketAddrV4>() {
+            Ok(at) if at.port() > 0 => (*at.ip(), Some(at.port())),
+            _ => (text.parse::<Ipv4Addr>().map_err(|_| FORM)?, None),
+        };
+        let of_one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
+        if !of_one || address.is_loopback() || address == Ipv4Addr::new(192, 168, 4, 1) {
+            return Err(
+                "this can't be a device's address in the private network, where the host is 192.168.4.1",
+            );
+        }
+        Ok(Self { address: Some(address), port })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +186,19 @@ mod tests {
             resolve("224.0.0.251", 80, PublicAddresses::Allowed),
             Err(AddressError::NotOne { .. })
         ));
+    }
+
+    #[test]
+    fn a_devices_address_is_an_address_a_port_or_both() {
+        let at = |text: &str| text.parse::<DeviceAddress>().map(|at| (at.address, at.port));
+        let address = Some(Ipv4Addr::new(192, 168, 5, 100));
+        assert_eq!(at("192.168.5.100"), Ok((address, None)));
+        assert_eq!(at("192.168.5.100:8080"), Ok((address, Some(8_080))));
+        assert_eq!(at(":8080"), Ok((None, Some(8_080))));
+        for bad in
+            ["", ":", ":0", "esp.local", "192.168.4.91:0", "192.168.4.1", "127.0.0.1", "0.0.0.0", "::1"]
+        {
+            assert!(at(bad).is_err(), "{bad}");
+        }
     }
 }

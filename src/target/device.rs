@@ -9,11 +9,12 @@ use std::time::Duration;
 use espstress_device::persona::PersonaError;
 use espstress_device::{Persona, Service, telemetry};
 
-use super::address::{AddressError, PublicAddresses, resolve};
+use super::address::{AddressError, DeviceAddress, PublicAddresses, resolve};
 use super::sim::{Sim, SimConfig};
 use super::spec::{Spec, TwinOptions, TwinStack};
 #[cfg(target_os = "linux")]
 use super::{
+    emulator::EmulatorError,
     network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
     twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
@@ -28,6 +29,8 @@ pub enum DeviceKind {
     Twin,
     /// The device program on the host's stack.
     Sim,
+    /// A process of the user's own behind a TAP device.
+    Tap,
     /// Nowhere that is known: it dials in.
     DialsIn,
 }
@@ -67,7 +70,9 @@ pub struct DeviceSetup {
     pub stack: Option<String>,
     /// A program of the user's own instead of the device program, with its arguments.
     pub program: Option<Vec<String>>,
-    /// Whether what that program writes is shown on standard error.
+    /// Where a process behind a TAP device is.
+    pub at: DeviceAddress,
+    /// Whether what that program or process writes is shown on standard error.
     pub show_program: bool,
     /// The host that the device program dials, if any.
     pub dial: Option<DialOut>,
@@ -146,6 +151,23 @@ pub enum TargetError {
         /// Why it cannot be read.
         error: io::Error,
     },
+    /// There is no emulator.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    /// The process behind a TAP device has no server.
+    #[error(
+        "the device has the address {}, but no server at TCP port {}: {what}{more}. --device-address :PORT names another port",
+        at.ip(), at.port()
+    )]
+    NoServer {
+        /// Where it was looked for.
+        at: SocketAddr,
+        /// What happened.
+        what: &'static str,
+        /// How the process fares.
+        more: String,
+    },
     /// Twins are Linux processes.
     #[error("a twin needs Linux; `sim` runs everywhere")]
     NoTwinsHere,
@@ -169,6 +191,11 @@ impl TargetError {
         #[cfg(target_os = "linux")]
         if let Self::Twin(TwinError::Options(_) | TwinError::Persona(_) | TwinError::Heap(_)) = self {
             return true;
+        }
+        // An emulator that is missing can be installed; another image takes other words.
+        #[cfg(target_os = "linux")]
+        if let Self::Emulator(error) = self {
+            return !matches!(error, EmulatorError::NoEmulator { .. });
         }
         matches!(
             self,
@@ -211,12 +238,12 @@ pub struct Device {
     pub control_token: Option<String>,
     /// The interface that its packets pass, where it is known.
     pub interface: Option<String>,
-    running: Running,
+    pub(super) running: Running,
 }
 
 /// What was started for it; ends when dropped.
 #[derive(Debug)]
-enum Running {
+pub(super) enum Running {
     Elsewhere,
     Sim {
         _sim: Sim,
@@ -237,8 +264,13 @@ impl Device {
             Spec::DialsIn => Self::dials_in(setup),
             #[cfg(target_os = "linux")]
             Spec::Twin(options) => Self::start_twin(setup, options),
+            #[cfg(target_os = "linux")]
+            Spec::Tap(_) | Spec::Emulator(_) => {
+                refuse_device_program(setup)?;
+                super::tap::bring_up(setup)
+            }
             #[cfg(not(target_os = "linux"))]
-            Spec::Twin(_) => Err(TargetError::NoTwinsHere),
+            Spec::Twin(_) | Spec::Tap(_) | Spec::Emulator(_) => Err(TargetError::NoTwinsHere),
         }
     }
 
@@ -262,6 +294,7 @@ impl Device {
     /// Enters a private network and starts a twin in it. The process must have one thread.
     #[cfg(target_os = "linux")]
     fn start_twin(setup: &DeviceSetup, options: &TwinOptions) -> Result<Self, TargetError> {
+        refuse_address(setup)?;
         let stack = twin_stack(setup, options)?;
         refuse_with_program(setup, stack)?;
         let options = match options {
@@ -435,8 +468,35 @@ fn refuse_persona(setup: &DeviceSetup) -> Result<(), TargetError> {
     }
 }
 
+/// Refuses what belongs to the device program and the stacks under it.
+#[cfg(target_os = "linux")]
+fn refuse_device_program(setup: &DeviceSetup) -> Result<(), TargetError> {
+    let given = [
+        ("--persona", "twin and sim", setup.persona.is_some()),
+        ("--stack", "twin", setup.stack.is_some()),
+        ("--heap", "twin", setup.heap.is_some()),
+        ("--program", "twin", setup.program.is_some()),
+    ];
+    match given.into_iter().find(|(.., is_given)| *is_given) {
+        Some((option, kinds, _)) => {
+            Err(TargetError::NotForThis { option, kinds, target: setup.spec.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a place for a device that has one, or is ours to place.
+fn refuse_address(setup: &DeviceSetup) -> Result<(), TargetError> {
+    if setup.at == DeviceAddress::default() {
+        return Ok(());
+    }
+    let (option, kinds) = ("--device-address", "tap:CMD and emu:IMAGE");
+    Err(TargetError::NotForThis { option, kinds, target: setup.spec.to_string() })
+}
+
 /// Refuses what only twins have.
 fn refuse_twin_options(setup: &DeviceSetup) -> Result<(), TargetError> {
+    refuse_address(setup)?;
     let given = [
         ("--link", setup.link.is_some()),
         ("--heap", setup.heap.is_some()),
@@ -481,7 +541,7 @@ fn control_token(seed: u64) -> String {
 }
 
 /// The services of the device program at their own ports.
-fn ours_at(http: SocketAddr) -> Endpoints {
+pub(super) fn ours_at(http: SocketAddr) -> Endpoints {
     let at = |service: Service| Some(SocketAddr::new(http.ip(), service.port()));
     Endpoints {
         http,
@@ -493,7 +553,7 @@ fn ours_at(http: SocketAddr) -> Endpoints {
 }
 
 /// Asks, with a few datagrams and for half a second at most, whether the device runs the device program.
-fn speaks_our_telemetry(http: SocketAddr) -> bool {
+pub(super) fn speaks_our_telemetry(http: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let any: SocketAddr = if http.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
         let socket = UdpSocket::bind(any)?;

@@ -7,12 +7,18 @@ mod address;
 mod device;
 pub mod discover;
 #[cfg(target_os = "linux")]
+mod emulator;
+#[cfg(target_os = "linux")]
 pub mod network;
 pub mod sim;
 mod spec;
 #[cfg(target_os = "linux")]
+mod tap;
+#[cfg(target_os = "linux")]
 pub mod twin;
 
-pub use address::{AddressError, PublicAddresses, is_public, resolve};
+pub use address::{AddressError, DeviceAddress, PublicAddresses, is_public, resolve};
 pub use device::{Device, DeviceKind, DeviceSetup, DialOut, TargetError};
+#[cfg(target_os = "linux")]
+pub use emulator::EmulatorError;
 pub use spec::{Spec, SpecError, TwinOptions, TwinStack};

@@ -63,6 +63,10 @@ impl TwinStack {
 pub enum Spec {
     /// The device program on lwIP or smoltcp in a private network.
     Twin(TwinOptions),
+    /// A process of the user's own that holds the far end of a TAP device: its command, as in a shell.
+    Tap(String),
+    /// An emulator with a firmware image.
+    Emulator(PathBuf),
     /// The device program on this host's own TCP stack.
     Sim,
     /// A device of which nothing is known but that it dials in.
@@ -79,7 +83,7 @@ pub enum Spec {
 /// A target that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{what}. A target is an address or name with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, sim, or dials-in"
+    "{what}. A target is an address or name with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, sim, or dials-in"
 )]
 pub struct SpecError {
     what: String,
@@ -99,6 +103,13 @@ impl FromStr for Spec {
         }
         if let Some(options) = s.strip_prefix("twin:") {
             return twin(options).map(Self::Twin).map_err(|what| SpecError { what });
+        }
+        if let Some(command) = s.strip_prefix("tap:") {
+            return tap(command).map_err(|what| SpecError { what });
+        }
+        if let Some(image) = s.strip_prefix("emu:") {
+            let named = || error("emu: names no image, as in emu:build/merged.bin");
+            return if image.is_empty() { Err(named()) } else { Ok(Self::Emulator(image.into())) };
         }
         let (scheme, rest) = s.split_once("://").map_or((None, s), |(scheme, rest)| (Some(scheme), rest));
         // A scheme is the same in any case (RFC 3986, 3.1).
@@ -130,6 +141,15 @@ fn twin(options: &str) -> Result<TwinOptions, String> {
     match port.or_else(|| is_port(options).then_some(options)) {
         Some(port) => Err(format!("a twin has its ports by service, so `:{port}` has no place here")),
         None => Ok(options.into()),
+    }
+}
+
+/// A command that can be taken apart.
+fn tap(command: &str) -> Result<Spec, String> {
+    match shlex::split(command) {
+        Some(words) if !words.is_empty() => Ok(Spec::Tap(command.to_owned())),
+        Some(_) => Err("tap: names no program, as in 'tap:./my_stack --interface {tap}'".to_owned()),
+        None => Err(format!("tap:{command}: a quote does not end")),
     }
 }
 
@@ -171,6 +191,8 @@ impl fmt::Display for Spec {
             Self::Twin(TwinOptions::Std) => f.write_str("twin:std"),
             Self::Twin(TwinOptions::Expr) => f.write_str("twin:expr"),
             Self::Twin(TwinOptions::File(path)) => write!(f, "twin:{}", path.display()),
+            Self::Tap(command) => write!(f, "tap:{command}"),
+            Self::Emulator(image) => write!(f, "emu:{}", image.display()),
             Self::Address { host, port: None } => f.write_str(host),
             Self::Address { host, port: Some(port) } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Address { host, port: Some(port) } => write!(f, "{host}:{port}"),
@@ -223,11 +245,24 @@ mod tests {
             ("esp:0", "port"),
             ("esp:http", "port"),
             ("[::1", "port"),
+            ("tap:", "names no program"),
+            ("tap: ", "names no program"),
+            ("tap:./x 'y", "a quote does not end"),
+            ("emu:", "names no image"),
             ("--x", "neither an address nor a name"),
         ] {
             let said = bad.parse::<Spec>().unwrap_err().to_string();
             assert!(said.contains(wrong) && said.contains("twin:FILE"), "{bad}: {said}");
         }
+    }
+
+    #[test]
+    fn a_process_behind_a_tap_device_is_told_by_its_prefix() {
+        let command = "esp-emu --firmware 'my image.bin' --net tap,ifname={tap}";
+        for spec in [Spec::Tap(command.into()), Spec::Emulator("build/merged.bin".into())] {
+            assert_eq!(spec.to_string().parse(), Ok(spec));
+        }
+        assert_eq!("tap:ls http://x".parse(), Ok(Spec::Tap("ls http://x".into())));
     }
 
     #[test]

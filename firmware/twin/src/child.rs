@@ -22,13 +22,13 @@ use crate::control::Reporter;
 use crate::error::ChildError;
 use crate::life::Life;
 use crate::link::{Link, LinkSpec};
-use crate::on_lwip;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::on_program;
 #[cfg(feature = "smoltcp")]
 use crate::on_smoltcp;
 use crate::protocol::Report;
 use crate::setup::{SETUP_VARIABLE, Setup, StackKind};
+use crate::{on_lwip, on_tap};
 
 /// Status of a twin that could not run.
 const CANNOT_RUN: u8 = 3;
@@ -83,6 +83,9 @@ fn live(control: UnixStream, wire: OwnedFd, reporter: &Arc<Reporter>) -> Result<
     let device = device_config(&setup)?;
     let air = Arc::new(air(&setup, wire, reporter)?);
     let life = Life { setup, device, air, control, reporter: Arc::clone(reporter) };
+    if let Some(tap) = life.setup.tap.clone() {
+        return on_tap::live(life, &tap);
+    }
     if let Some(command) = life.setup.program.clone() {
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         return on_program::live(life, &command);

@@ -9,6 +9,8 @@
 //! on_lwip     a life on lwIP
 //! sockets     lwIP's sockets under the device program's loop
 //! on_program  a life on lwIP of a program that somebody else wrote
+//! on_tap      a life of a process that holds the far end of a TAP device
+//! tap         that process and its TAP device
 //! on_smoltcp  a life on smoltcp  (feature `smoltcp`, like the next two)
 //! bell        wakes that life from another thread
 //! radio       frames between the link and smoltcp
@@ -45,12 +47,16 @@ mod on_lwip;
 mod on_program;
 #[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod on_smoltcp;
+#[cfg(target_os = "linux")]
+mod on_tap;
 #[cfg(all(target_os = "linux", feature = "smoltcp"))]
 mod radio;
 #[cfg(target_os = "linux")]
 mod silence;
 #[cfg(target_os = "linux")]
 mod sockets;
+#[cfg(target_os = "linux")]
+mod tap;
 
 #[cfg(target_os = "linux")]
 pub use child::child_main;

@@ -197,7 +197,7 @@ impl Life {
     }
 }
 
-fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ChildError> {
+pub(crate) fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ChildError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map(drop).map_err(|error| ChildError::System(name, error))
 }

@@ -53,6 +53,9 @@ pub struct Setup {
     /// A foreign program and its arguments, instead of the device program.
     #[serde(default)]
     pub program: Option<Vec<String>>,
+    /// A process behind a TAP device, instead of a stack and a program on it.
+    #[serde(default)]
+    pub tap: Option<TapSetup>,
     /// How long a restart takes, milliseconds.
     pub boot_ms: u64,
     /// How it comes to start.
@@ -79,10 +82,24 @@ impl Default for Setup {
             number: 1,
             dial: None,
             program: None,
+            tap: None,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),
         }
     }
+}
+
+/// A process that holds the far end of a TAP device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapSetup {
+    /// The program and its arguments, with `{tap}`, `{address}`, `{gateway}` and `{mac}` to fill in.
+    pub command: Vec<String>,
+    /// The host's interface.
+    pub interface: String,
+    /// Its hardware address.
+    pub host_mac: [u8; 6],
+    /// Whether it has to be at the setup's address; otherwise it is offered that by DHCP and may have another one.
+    pub given: bool,
 }
 
 /// What outlives a restart.

@@ -14,9 +14,9 @@ const SERVED_FOR_EACH_CUT: u64 = 20;
 const RESETS: [AnomalyId; 3] =
     [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstAfterHandshake];
 
-/// Restarts that telemetry proves.
+/// Restarts that telemetry proves, or the end of the process that is the device.
 pub(crate) fn restarts(e: &Evidence<'_>) -> u64 {
-    telemetry(e).map_or(0, |t| t.restarts.len() as u64)
+    e.telemetry.value().map_or(0, |t| t.restarts.len() as u64)
 }
 
 /// Exchanges that were cut as a restart cuts them, where no telemetry can tell.

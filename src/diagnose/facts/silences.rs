@@ -2,7 +2,7 @@
 
 use super::super::{Evidence, OutageOrigin, ProbeEvidence, Recovery, Silence, loss};
 use super::path::losses;
-use super::{SECOND, ever_served, memory, telemetry, unanswered};
+use super::{SECOND, ever_served, memory, unanswered};
 
 /// What is known of the device's stack at the end of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,7 @@ pub(crate) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
         let length = row.outage.planned_length_ns.max(row.outage.length_ns()).unwrap_or(0);
         near(start, start.saturating_add(length), PROBES)
     });
-    let restarted = telemetry(e).is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
+    let restarted =
+        e.telemetry.value().is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
     made || restarted || memory::low(e).is_some()
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::super::choice::{Claim, Firm};
 use super::super::facts::restarts;
-use super::super::facts::{self, exchanges, reset_in_exchange, telemetry};
+use super::super::facts::{self, exchanges, reset_in_exchange};
 use super::super::{Evidence, Finding, FindingId, ResetReason, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
@@ -35,7 +35,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
 }
 
 fn finding(e: &Evidence<'_>) -> Finding {
-    let Some(t) = telemetry(e).filter(|t| !t.restarts.is_empty()) else { return suspected(e) };
+    let Some(t) = e.telemetry.value().filter(|t| !t.restarts.is_empty()) else { return suspected(e) };
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     for restart in &t.restarts {
         *reasons.entry(restart.reason.as_ref().map_or("not told", ResetReason::name)).or_default() += 1;
@@ -59,7 +59,13 @@ fn finding(e: &Evidence<'_>) -> Finding {
     }
     let has =
         |reason: fn(&ResetReason) -> bool| t.restarts.iter().filter_map(|r| r.reason.as_ref()).any(reason);
-    let (cause, change) = if t.program_memory.is_some() {
+    let process = t.samples == 0;
+    let (cause, change) = if process {
+        (
+            "the process that is the device ended: an emulator ends when the firmware tells it to, or when it crashes",
+            "look at its last words above and at its console (-v)",
+        )
+    } else if t.program_memory.is_some() {
         (
             "the program ended, which is a restart of the device",
             "look at its last words above and at its output (-v); run it under a debugger, or with \

@@ -1,8 +1,8 @@
 //! A program of the user's own: what it was, how it ended, what it asked of the stack that the stack has not.
 
-use super::super::Report;
 use super::super::human::things;
 use super::super::style::{Detail, Style};
+use super::super::{Report, TargetKind};
 use super::measured::line;
 use super::title;
 
@@ -28,7 +28,11 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
     for text in last {
         line(out, "wrote", text, style);
     }
+    let (not, unit) = match r.target.kind {
+        TargetKind::Tap => ("not carried", "frame"),
+        _ => ("not in lwIP", "call"),
+    };
     for (what, n) in &program.unsupported {
-        line(out, "not in lwIP", &format!("{what} ({})", things(*n, "call")), style);
+        line(out, not, &format!("{what} ({})", things(*n, unit)), style);
     }
 }

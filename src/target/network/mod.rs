@@ -49,6 +49,18 @@ pub const fn twin_mac(index: u8) -> [u8; 6] {
     [0x02, 0x45, 0x53, 0x50, 0x00, twin_address(index).octets()[3]]
 }
 
+/// Hardware address of the host's interface to the twin with this index.
+#[must_use]
+pub const fn host_mac(index: u8) -> [u8; 6] {
+    [0x02, 0x45, 0x53, 0x50, 0x01, index]
+}
+
+/// Name of that interface.
+#[must_use]
+pub fn interface_name(index: u8) -> String {
+    format!("esp{index}")
+}
+
 /// Whose rights the network was made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Privilege {
@@ -130,6 +142,15 @@ impl PrivateNetwork {
         self.privilege
     }
 
+    /// Gives the host a further address on a twin's interface.
+    ///
+    /// # Errors
+    /// The step that failed and what to do about it.
+    pub fn add_host_address(&self, place: &Place, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let added = Rtnetlink::open()?.add_address(&place.interface, address, PREFIX);
+        added.map_err(|error| NetworkError::new(Step::Address, error))
+    }
+
     /// Makes the interface of the twin with this index, by a TAP device or where that cannot be had by a veth pair and
     /// a packet socket; `carrier` asks for one of them.
     ///
@@ -144,7 +165,7 @@ impl PrivateNetwork {
         }
         let taken = Arc::clone(&self.taken);
         // From here on the number is given back whatever fails.
-        let mut place = Place { index, interface: format!("esp{index}"), carrier: Carrier::Tap, taken };
+        let mut place = Place { index, interface: interface_name(index), carrier: Carrier::Tap, taken };
         let mut rtnetlink = Rtnetlink::open()?;
         let (carrier, frames) = wire::open(&mut rtnetlink, &place.interface, carrier)?;
         place.carrier = carrier;
@@ -156,7 +177,7 @@ impl PrivateNetwork {
 /// Addresses, state and route of the interface of the twin with this index.
 fn set_up(rtnetlink: &mut Rtnetlink, interface: &str, index: u8) -> Result<(), NetworkError> {
     let address = |error| NetworkError::new(Step::Address, error);
-    rtnetlink.set_mac(interface, [0x02, 0x45, 0x53, 0x50, 0x01, index]).map_err(address)?;
+    rtnetlink.set_mac(interface, host_mac(index)).map_err(address)?;
     let prefix = if index == 0 { PREFIX } else { 32 };
     rtnetlink.add_address(interface, HOST_ADDRESS, prefix).map_err(address)?;
     rtnetlink.set_up(interface).map_err(|error| NetworkError::new(Step::Interface, error))?;

@@ -29,8 +29,8 @@ pub use espstress_twin::link;
 pub use espstress_twin::protocol::{Moment, NoEffect, ProgramSeen};
 pub use espstress_twin::setup::{OptionSet, StackKind};
 pub use outages::{OutageLog, OutageRecord};
-pub use spec::TwinSpec;
-pub use supervise::TwinEvent;
+pub use spec::{TapSpec, TwinSpec};
+pub use supervise::{RestartRecord, TwinEvent};
 
 use super::network::{Carrier, Place, PrivateNetwork};
 use channel::Channel;
@@ -42,6 +42,9 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one may take whose program somebody else wrote; the twin itself gives up before, with the reason.
 const PROGRAM_PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long a process behind a TAP device may take; an operating system has to boot in it.
+const TAP_PATIENCE: Duration = Duration::from_secs(75);
+
 /// How long a twin may take to end when asked, before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -51,6 +54,8 @@ pub struct Twin {
     channel: Channel,
     supervisor: Arc<Supervisor>,
     ready: Ready,
+    /// Whether it is a process behind a TAP device.
+    tap: bool,
     place: Place,
 }
 
@@ -64,6 +69,9 @@ impl Twin {
         let setup = spec.setup()?;
         let setup = serde_json::to_string(&setup).map_err(|error| TwinError::Spawn(error.into()))?;
         let attachment = network.attach(spec.index, spec.carrier)?;
+        if let Some(host) = spec.further_host_address() {
+            network.add_host_address(&attachment.place, host)?;
+        }
         let (ours, theirs) = UnixStream::pair().map_err(TwinError::Spawn)?;
         let reports = ours.try_clone().map_err(TwinError::Spawn)?;
         let child = Command::new("/proc/self/exe")
@@ -77,7 +85,11 @@ impl Twin {
             .spawn()
             .map_err(TwinError::Spawn)?;
         let supervisor = Supervisor::watch(child, reports, spec.show_output).map_err(TwinError::Spawn)?;
-        let patience = if spec.program.is_some() { PROGRAM_PATIENCE } else { START_PATIENCE };
+        let patience = match (&spec.program, &spec.tap) {
+            (_, Some(_)) => TAP_PATIENCE,
+            (Some(_), None) => PROGRAM_PATIENCE,
+            (None, None) => START_PATIENCE,
+        };
         let ready = match supervisor.wait_ready(patience) {
             Ok(ready) => ready,
             Err(error) => {
@@ -86,7 +98,7 @@ impl Twin {
             }
         };
         let channel = Channel::new(ours, Arc::clone(&supervisor));
-        Ok(Self { channel, supervisor, ready, place: attachment.place })
+        Ok(Self { channel, supervisor, ready, tap: spec.tap.is_some(), place: attachment.place })
     }
 
     /// Its address.
@@ -199,6 +211,12 @@ impl Twin {
     #[must_use]
     pub fn outage_log(&self) -> OutageLog {
         self.supervisor.outage_log()
+    }
+
+    /// The ends of a process behind a TAP device, each a restart; `None` where it is a twin, whose telemetry tells.
+    #[must_use]
+    pub fn process_ends(&self) -> Option<Vec<RestartRecord>> {
+        self.tap.then(|| self.supervisor.restart_log())
     }
 
     /// How often it has restarted.

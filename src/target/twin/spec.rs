@@ -5,11 +5,20 @@ use std::time::Duration;
 
 use espstress_device::{Persona, Services};
 use espstress_twin::link::LinkSpec;
-use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackKind};
+use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackKind, TapSetup};
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
 
 use super::TwinError;
-use crate::network::{Carrier, HOST_ADDRESS, PREFIX, twin_address, twin_mac};
+use crate::network::{Carrier, HOST_ADDRESS, PREFIX, host_mac, interface_name, twin_address, twin_mac};
+
+/// A process of the user's own behind a TAP device.
+#[derive(Clone, Debug)]
+pub struct TapSpec {
+    /// The program and its arguments, with `{tap}`, `{address}`, `{gateway}` and `{mac}` to fill in.
+    pub command: Vec<String>,
+    /// Where it is to be; learned where it is not given.
+    pub address: Option<Ipv4Addr>,
+}
 
 /// The setup of a twin.
 #[derive(Clone, Debug)]
@@ -36,6 +45,8 @@ pub struct TwinSpec {
     pub dial: Option<(Ipv4Addr, u16)>,
     /// A foreign program and its arguments, instead of the device program.
     pub program: Option<Vec<String>>,
+    /// A process behind a TAP device, instead of a stack and a program on it.
+    pub tap: Option<TapSpec>,
     /// Whether what the program writes is shown on standard error.
     pub show_output: bool,
     /// How long a restart takes.
@@ -60,6 +71,7 @@ impl Default for TwinSpec {
             token: None,
             dial: None,
             program: None,
+            tap: None,
             show_output: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
             carrier: None,
@@ -76,6 +88,13 @@ impl TwinSpec {
         self.setup().map(drop)
     }
 
+    /// The host's address in the network of a process that is to be in another one than twins are.
+    pub(super) fn further_host_address(&self) -> Option<Ipv4Addr> {
+        let [a, b, c, number] = self.tap.as_ref()?.address?.octets();
+        let elsewhere = [a, b, c] != HOST_ADDRESS.octets()[..3];
+        elsewhere.then(|| Ipv4Addr::new(a, b, c, if number == 1 { 2 } else { 1 }))
+    }
+
     /// The setup for the twin's process, everything in it checked.
     pub(super) fn setup(&self) -> Result<Setup, TwinError> {
         self.options.resolve()?;
@@ -83,10 +102,18 @@ impl TwinSpec {
         if !(MIN_HEAP_BYTES..=MAX_HEAP_BYTES).contains(&self.heap_bytes) {
             return Err(TwinError::Heap(self.heap_bytes));
         }
+        let asked = self.tap.as_ref().and_then(|tap| tap.address);
+        let tap = self.tap.as_ref().map(|tap| TapSetup {
+            command: tap.command.clone(),
+            interface: interface_name(self.index),
+            host_mac: host_mac(self.index),
+            // Whoever has it filled in puts the process there.
+            given: asked.is_some() || tap.command.iter().any(|word| word.contains("{address}")),
+        });
         Ok(Setup {
-            address: twin_address(self.index),
+            address: asked.unwrap_or(twin_address(self.index)),
             prefix: PREFIX,
-            gateway: HOST_ADDRESS,
+            gateway: self.further_host_address().unwrap_or(HOST_ADDRESS),
             mac: twin_mac(self.index),
             stack: self.stack,
             options: self.options.clone(),
@@ -100,6 +127,7 @@ impl TwinSpec {
             number: self.index.saturating_add(1),
             dial: self.dial.map(|(address, port)| (address.to_string(), port)),
             program: self.program.clone(),
+            tap,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
             boot: BootState::default(),
         })
@@ -109,6 +137,19 @@ impl TwinSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_in_another_network_finds_the_host_there() {
+        let at = |address: &str| {
+            let tap = TapSpec { command: vec!["x".into()], address: address.parse().ok() };
+            let setup = TwinSpec { tap: Some(tap), ..TwinSpec::default() }.setup().unwrap();
+            (setup.address.to_string(), setup.gateway.to_string(), setup.tap.is_some_and(|tap| tap.given))
+        };
+        assert_eq!(at("192.168.5.100"), ("192.168.5.100".into(), "192.168.5.1".into(), true));
+        assert_eq!(at("192.168.5.1"), ("192.168.5.1".into(), "192.168.5.2".into(), true));
+        assert_eq!(at("192.168.4.7"), ("192.168.4.7".into(), "192.168.4.1".into(), true));
+        assert_eq!(at(""), ("192.168.4.91".into(), "192.168.4.1".into(), false));
+    }
 
     #[test]
     fn what_is_wrong_is_told_before_anything_is_started() {

@@ -22,6 +22,9 @@ const LINE_LEN: u64 = 2_048;
 /// Events that wait for a slow receiver.
 const EVENTS: usize = 1_000;
 
+/// Restarts kept; of a run with more, the first ones.
+const RESTARTS: usize = 256;
+
 /// Answers that nobody has fetched, kept at most: those of askers who gave up.
 const ANSWERS: usize = 64;
 
@@ -66,6 +69,19 @@ pub enum TwinEvent {
     Ended(TwinEnd),
 }
 
+/// One restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartRecord {
+    /// When.
+    pub at: Moment,
+    /// As ESP-IDF names it.
+    pub reason: String,
+    /// How a foreign program ended, with its last line.
+    pub last_words: Option<String>,
+    /// The number of the start that followed.
+    pub boot_count: u32,
+}
+
 #[derive(Debug)]
 struct State {
     /// Absent while it starts or restarts.
@@ -73,6 +89,7 @@ struct State {
     restarts: u32,
     answers: BTreeMap<u64, Outcome>,
     outages: OutageLog,
+    restart_log: Vec<RestartRecord>,
     message: Option<String>,
     /// What a foreign program had said and used until its last end.
     program: ProgramSeen,
@@ -110,6 +127,7 @@ impl Supervisor {
                 restarts: 0,
                 answers: BTreeMap::new(),
                 outages: OutageLog::default(),
+                restart_log: Vec::new(),
                 message: None,
                 program: ProgramSeen::default(),
                 last_lines: VecDeque::new(),
@@ -201,6 +219,15 @@ impl Supervisor {
             Report::Restarting { at, reason, boot_count, program } => {
                 state.ready = None;
                 state.restarts += 1;
+                if state.restart_log.len() < RESTARTS {
+                    let last_words = program.as_ref().and_then(|seen| seen.end.clone());
+                    state.restart_log.push(RestartRecord {
+                        at,
+                        reason: reason.clone(),
+                        last_words,
+                        boot_count,
+                    });
+                }
                 if let Some(seen) = program {
                     state.program = add_up(std::mem::take(&mut state.program), *seen);
                 }
@@ -299,6 +326,10 @@ impl Supervisor {
 
     pub(super) fn restarts(&self) -> u32 {
         self.state().restarts
+    }
+
+    pub(super) fn restart_log(&self) -> Vec<RestartRecord> {
+        self.state().restart_log.clone()
     }
 
     pub(super) fn process_id(&self) -> u32 {
