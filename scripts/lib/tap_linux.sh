@@ -33,7 +33,7 @@ ip link set lo up
 ip link set eth0 up
 set -- $(cat /proc/cmdline)
 for word; do
-    case $word in at=*) at=${word#at=} ;; esac
+    case $word in at=*) at=${word#at=} ;; life=*) life=${word#life=} ;; esac
 done
 if [ "$at" = dhcp ]; then
     cat >/lease <<'SCRIPT'
@@ -46,6 +46,7 @@ else
     ip addr add $at/24 dev eth0
 fi
 nc -ll -p 9 -e cat &
+[ -z "$life" ] || { sleep $life; echo "out of order"; reboot -f; } &
 echo "the device is up"
 exec httpd -f -p 80 -h /www
 EOF
@@ -54,8 +55,9 @@ EOF
     tap_initrd=$folder/initrd
 }
 
-# The command for an address, or `dhcp`; what follows goes to QEMU's -nic.
+# tap_linux_command ADDRESS|dhcp [NIC] [LIFE]: the command; NIC goes to QEMU's -nic, and the guest resets itself after LIFE seconds,
+# which ends QEMU.
 tap_linux_command() {
-    printf 'tap:qemu-system-x86_64 -m 192 -nographic -no-reboot -kernel %s -initrd %s -append "console=ttyS0 quiet at=%s" -nic %s' \
-        "$tap_kernel" "$tap_initrd" "$1" "tap,ifname={tap},script=no,downscript=no,model=virtio-net-pci${2-}"
+    printf 'tap:qemu-system-x86_64 -m 192 -nographic -no-reboot -kernel %s -initrd %s -append "console=ttyS0 quiet at=%s life=%s" -nic %s' \
+        "$tap_kernel" "$tap_initrd" "$1" "${3-}" "tap,ifname={tap},script=no,downscript=no,model=virtio-net-pci${2-}"
 }

@@ -1,6 +1,7 @@
 //! `device_rebooted`: the device started anew during the run.
 //!
-//! Evidence: telemetry whose uptime went back or whose count of starts grew. Without telemetry it can only be
+//! Evidence: telemetry whose uptime went back or whose count of starts grew, or the end of the process that is the device
+//! (`tap:`). Without telemetry it can only be
 //! suspected: exchanges on standing connections are cut by RSTs, few against what succeeds, and service goes on
 //! at once: a stack that has forgotten its connections answers their next segment with a RST. Or, by the packets: it was
 //! silent for some seconds, and then reset connections of before without a FIN, or refused new ones for a while: no link
