@@ -27,6 +27,7 @@ fn a_process_that_goes_to_the_background_is_told_so_and_does_not_stay() {
     assert!(!left, "its child is still there");
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_process_that_never_shows_an_address_is_told_with_its_last_words() {
     let target = "tap:sh -c 'echo waiting for {tap}; sleep 100'";
