@@ -9,7 +9,7 @@
 //! Severity: a warning: each upload takes so much longer, and nothing fails.
 //!
 //! Thresholds: five answers; 200 ms, which delayed acknowledgements and Nagle's algorithm stay below; half of the answers
-//! within a fiftieth of the fastest.
+//! within a twentieth of the fastest: on a busy machine the host and the device wake up some 20 ms late.
 
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEvidence};
@@ -33,7 +33,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 fn waits<'a>(e: &Evidence<'_>, w: &'a WorkloadEvidence) -> Option<(&'a WorkloadEvidence, Quantiles)> {
     let first = w.first_byte.filter(|first| w.asks.body && first.count >= ENOUGH && first.p50_ns >= LONG)?;
-    let constant = first.p50_ns.saturating_sub(first.min_ns) <= first.p50_ns / 50;
+    let constant = first.p50_ns.saturating_sub(first.min_ns) <= first.p50_ns / 20;
     let ping = facts::datagram_probe(e).and_then(|probe| probe.latency).map_or(0, |ping| ping.p50_ns);
     (constant && ping.saturating_mul(4) < first.p50_ns).then_some((w, first))
 }
