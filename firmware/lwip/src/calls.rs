@@ -79,7 +79,7 @@ impl DeviceSocket {
         self.kind
     }
 
-    /// The number that [`on_socket_event`] calls it by.
+    /// The number that `on_socket_event` calls it by.
     pub fn number(&self) -> usize {
         usize::try_from(self.socket.fd()).unwrap_or(usize::MAX)
     }
