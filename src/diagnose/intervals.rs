@@ -1,6 +1,6 @@
 //! Times in which failures say nothing of the device: typed intervals that excuse what overlaps them.
 
-use super::facts::unmade_silences;
+use super::facts::{restarts, unmade_silences};
 use super::{Evidence, Excuse, OutageOrigin, Recovery};
 use espstress_event::{Episode, Failure, FailureCounts};
 
@@ -38,6 +38,9 @@ impl Intervals {
             all.push((excuse, start, end));
         }
         all.extend(unmade_silences(e).iter().filter_map(|s| Some((Excuse::LinkAway, s.from_ns, s.to_ns?))));
+        // A restart that only the packets show has the time in which the device was silent.
+        let silence = restarts::forgot(e).map(|forgot| forgot.silence);
+        all.extend(silence.and_then(|s| Some((Excuse::Restarting, s.from_ns, s.to_ns?))));
         if let Some(telemetry) = e.telemetry.value() {
             let around = |at: u64| (Excuse::Restarting, at.saturating_sub(STARTS), at.saturating_add(SECOND));
             all.extend(telemetry.restarts.iter().map(|r| around(r.at_ns)));
