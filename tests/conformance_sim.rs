@@ -3,7 +3,7 @@
 use espstress_device::Persona;
 use espstress_device::conformance::{self, Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
 use espstress_device::persona::Kind;
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 
 fn start(persona: Persona) -> (Sim, Device) {
     let config = SimConfig { persona, token: Some(TOKEN.to_owned()), ..SimConfig::default() };

@@ -7,7 +7,7 @@ use espstress_device::Service;
 use espstress_engine::{DeviceFacts, Plan};
 use espstress_event::{Endpoints, Event, Failure};
 use espstress_stats::{HalfOpenStats, ReclaimEvidence};
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 
 /// Runs half-open; `None`, said aloud, where this machine does not let a host fall silent.
 fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {

@@ -18,7 +18,7 @@ use espstress_diagnose::{Finding, FindingId, Severity};
 use espstress_engine::{Capturing, DeviceFacts, Outcome, Packets, Plan, PlannedPhase, StartRule};
 use espstress_event::{Endpoints, Event, Expected, WorkloadFacts, WorkloadKind};
 use espstress_stats::{OutageOrigin, OutageRow, OutageStats, Phase, WorkloadStats};
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 use espstress_workload::{Context, Workload};
 
 fn endpoints(sim: &Sim) -> Endpoints {

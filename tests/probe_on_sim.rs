@@ -10,7 +10,7 @@ use espstress_device::Service;
 use espstress_event::{IntentBook, WorkloadId};
 use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use espstress_stats::{ProbeOutcome, ProbeStats};
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 
 /// Probes until `enough`, at most half a minute.
 fn probe(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use espstress_device::config::LineTimes;
 use espstress_device::{Service, Services};
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);

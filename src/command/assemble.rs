@@ -9,7 +9,7 @@ use espstress_report::{
     Service, Target, TargetKind, Transport, Workload,
 };
 use espstress_scenario::Scenario;
-use espstress_target::{Device, DeviceKind};
+use espstress_targets::{Device, DeviceKind};
 
 /// The report of a run, all but its gates.
 pub(super) fn report(
@@ -185,7 +185,7 @@ fn target(device: &Device) -> Target {
 /// A modelled link's name where it has one, else its settings.
 #[cfg(target_os = "linux")]
 fn link_name(settings: &str) -> String {
-    use espstress_target::twin::link::{LinkSpec, NAMED};
+    use espstress_targets::twin::link::{LinkSpec, NAMED};
     let Ok(link) = settings.parse::<LinkSpec>() else { return settings.to_owned() };
     let named = NAMED.iter().find(|named| named.name.parse::<LinkSpec>().is_ok_and(|other| other == link));
     named.map_or_else(|| settings.to_owned(), |named| named.name.to_owned())

@@ -7,7 +7,7 @@ use super::output::print;
 use super::{Exit, Failed};
 use espstress_cli::DiscoverArgs;
 use espstress_clock::Span;
-use espstress_target::discover::{self, Announced, Heard, SERVICE};
+use espstress_targets::discover::{self, Announced, Heard, SERVICE};
 
 /// Widest a column becomes, in characters.
 const MAX_WIDTH: usize = 32;

@@ -19,8 +19,8 @@ use espstress_report::thresholds::Gates;
 use espstress_report::{Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
-use espstress_target::twin::TwinError;
-use espstress_target::{
+use espstress_targets::twin::TwinError;
+use espstress_targets::{
     Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
 };
 

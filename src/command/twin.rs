@@ -5,7 +5,7 @@ use std::process::Command;
 use super::output::print;
 use super::{Exit, Failed};
 use espstress_cli::TwinArgs;
-use espstress_target::{Device, DeviceSetup, PublicAddresses, Spec};
+use espstress_targets::{Device, DeviceSetup, PublicAddresses, Spec};
 
 /// `espstress twin`.
 pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {

@@ -10,7 +10,7 @@ use espstress_clock::Clock;
 use espstress_event::{AwaySpell, LinkOutageCause, OutageOrigin};
 use espstress_stats::DeviceSeries;
 #[cfg(target_os = "linux")]
-use espstress_target::twin::Twin;
+use espstress_targets::twin::Twin;
 
 /// How old an account of the link may be.
 #[cfg(target_os = "linux")]

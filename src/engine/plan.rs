@@ -13,7 +13,7 @@ use espstress_event::{Endpoints, Examination, Failure, LinkOutageCause, Workload
 use espstress_observe::WireSummary;
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
-use espstress_target::twin::Twin;
+use espstress_targets::twin::Twin;
 use espstress_workload::Workload;
 
 /// When a phase begins.

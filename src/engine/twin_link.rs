@@ -7,8 +7,8 @@ use super::plan::LinkSpell;
 use espstress_clock::Clock;
 use espstress_event::{LinkOutageCause, ResetReason, Restart};
 use espstress_stats::DeviceSeries;
-use espstress_target::twin::link::OutageCause;
-use espstress_target::twin::{OutageRecord, Twin};
+use espstress_targets::twin::link::OutageCause;
+use espstress_targets::twin::{OutageRecord, Twin};
 use espstress_workload::{Made, MakeError, Making, OutageMaker, Silencer, Stop};
 
 /// How long the twin may take to say that an outage has begun.

@@ -11,7 +11,7 @@ use espstress_device::Service;
 use espstress_event::{AnomalyClass, AnomalyId, LinkOutageCause, OutageOrigin};
 use espstress_observe::file::Reader;
 use espstress_report::{OutageRow, OutageSummary, Reading, Report, Verdict};
-use espstress_target::sim::{Sim, SimConfig};
+use espstress_targets::sim::{Sim, SimConfig};
 use espstress_wire::{Link, decode};
 
 use super::common::{espstress, skipped, valid_report};

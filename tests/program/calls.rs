@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
-use espstress_target::network::PrivateNetwork;
+use espstress_targets::network::PrivateNetwork;
 
 use crate::client::{self, DEVICE, PATIENCE, pattern, said, unacknowledged, until};
 use crate::runner::{Case, Outcome, built, twin};

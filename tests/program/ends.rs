@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
 use std::time::Duration;
 
-use espstress_target::network::PrivateNetwork;
-use espstress_target::twin::{Twin, TwinEvent, TwinSpec};
+use espstress_targets::network::PrivateNetwork;
+use espstress_targets::twin::{Twin, TwinEvent, TwinSpec};
 
 use crate::client::{self, PATIENCE, until};
 use crate::runner::{Case, Outcome, start, twin};

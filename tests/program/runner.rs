@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use espstress_target::network::PrivateNetwork;
-use espstress_target::twin::{Twin, TwinSpec};
+use espstress_targets::network::PrivateNetwork;
+use espstress_targets::twin::{Twin, TwinSpec};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{calls, ends, runs, strangers, styles};

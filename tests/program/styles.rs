@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use espstress_target::network::PrivateNetwork;
-use espstress_target::twin::TwinSpec;
+use espstress_targets::network::PrivateNetwork;
+use espstress_targets::twin::TwinSpec;
 
 use crate::client::{self, echoes, until};
 use crate::runner::{Case, Outcome, start, twin};

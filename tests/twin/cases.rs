@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use espstress_device::Service;
-use espstress_target::network::{Carrier, PrivateNetwork};
-use espstress_target::twin::{OptionSet, Twin, TwinEvent, TwinSpec};
+use espstress_targets::network::{Carrier, PrivateNetwork};
+use espstress_targets::twin::{OptionSet, Twin, TwinEvent, TwinSpec};
 
 use crate::client::{self, PATIENCE, address, until};
 use crate::runner::{Case, Outcome};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use espstress_device::Service;
 use espstress_device::conformance::{self, Backlog, Device, PERSONA_CHECKS, SERVICE_CHECKS, TOKEN};
-use espstress_target::network::{MAX_TWINS, PrivateNetwork};
-use espstress_target::twin::{OptionSet, StackKind, Twin, TwinSpec};
+use espstress_targets::network::{MAX_TWINS, PrivateNetwork};
+use espstress_targets::twin::{OptionSet, StackKind, Twin, TwinSpec};
 
 use crate::client::{self, PATIENCE, until};
 use crate::runner::{Case, Outcome};

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::{Command, ExitCode};
 
-use espstress_target::network::PrivateNetwork;
+use espstress_targets::network::PrivateNetwork;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{cases, conformance, outside, smoltcp};

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use espstress_device::Service;
-use espstress_target::network::{Carrier, PrivateNetwork};
-use espstress_target::twin::{StackKind, Twin, TwinEvent, TwinSpec};
+use espstress_targets::network::{Carrier, PrivateNetwork};
+use espstress_targets::twin::{StackKind, Twin, TwinEvent, TwinSpec};
 
 use crate::cases::served_within_a_second;
 use crate::client::{self, PATIENCE, address, until};

@@ -329,10 +329,23 @@ mod tests {
         let file = folder.path().join("pid");
         let off = format!("sleep 1000 & echo $! > {}; wait", file.display());
         let source = StopSource::default();
-        let maker = CommandMaker::new(off, "true".into(), Duration::from_millis(500));
-        let error = maker.make(Duration::from_millis(1), source.listener()).await.unwrap_err();
-        assert_eq!(error.to_string(), "--off: not ended within 500ms");
-        let pid = std::fs::read_to_string(&file).unwrap();
+        let maker = CommandMaker::new(off, "true".into(), Duration::from_secs(3_600));
+        let (made, pid) = tokio::join!(maker.make(Duration::from_millis(1), source.listener()), async {
+            // The limit ends only after the script has written this, however long the machine takes over it.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let pid = loop {
+                match std::fs::read_to_string(&file) {
+                    Ok(text) if text.ends_with('\n') => break text,
+                    _ => assert!(Instant::now() < deadline, "the script was not run"),
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            };
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(3_600)).await;
+            tokio::time::resume();
+            pid
+        });
+        assert_eq!(made.unwrap_err().to_string(), "--off: not ended within 1h");
         let state = format!("/proc/{}/stat", pid.trim());
         let deadline = Instant::now() + Duration::from_secs(10);
         // Gone, or a zombie that nobody has fetched yet.
