@@ -399,6 +399,10 @@ fn the_catalogues_explain_themselves() {
     says("scenarios", &["quick", "timewait"]);
     let names: Vec<&str> = espstress_event::AnomalyId::ALL.iter().map(|id| id.name()).collect();
     says("anomalies", &names);
+    says(
+        "findings nagle_delay",
+        &["TCP_NODELAY", "esp_http_server: httpd_config_t: open_fn", "MicroPython: "],
+    );
     says("thresholds", &["latency", "failures", "anomalies", "findings"]);
 }
 

@@ -24,6 +24,16 @@ fn a_failure_says_what_broke_before_it_shows_figures() {
 }
 
 #[test]
+fn the_page_says_where_a_remedy_for_each_framework_is_unless_the_program_is_ours() {
+    let ours = make::broken();
+    let mut others = ours.clone();
+    others.target.firmware = None;
+    let style = Style::default();
+    assert!(!page(&ours, &style).contains("espstress findings"));
+    assert!(page(&others, &style).contains("how in your framework: espstress findings abortive_close"));
+}
+
+#[test]
 fn evidence_is_told_when_asked_for() {
     let style = Style { detail: Detail::Evidence, ..Style::default() };
     insta::assert_snapshot!(page(&make::broken(), &style));

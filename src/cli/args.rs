@@ -87,7 +87,12 @@ and the list in the JSON is empty. 3 says that this host has no network to look 
     /// List the anomalies and explain them
     Anomalies,
     /// List the findings and explain them
-    Findings,
+    #[command(after_help = "Example:
+  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others")]
+    Findings {
+        /// Explain this one only
+        name: Option<String>,
+    },
     /// List the figures that a threshold can use
     Thresholds,
     /// List the built-in scenarios

@@ -3,6 +3,7 @@
 use super::output::print;
 use super::{Exit, Failed, command_line};
 use espstress_cli::Shell;
+use espstress_diagnose::{FindingEntry, frameworks};
 use espstress_observe::Needs;
 use espstress_scenario::{BUILT_IN, Scenario, built_in};
 
@@ -33,19 +34,28 @@ pub(super) fn anomalies() -> Result<Exit, Failed> {
 }
 
 /// `espstress findings`.
-pub(super) fn findings() -> Result<Exit, Failed> {
-    let mut text = String::new();
-    for entry in espstress_diagnose::finding_catalogue() {
-        text.push_str(&format!(
-            "{}\n  {}\n  evidence: {}\n  not: {}\n  change: {}\n\n",
-            entry.id.name(),
-            entry.meaning,
-            entry.needs,
-            entry.neighbours,
-            entry.change
-        ));
+pub(super) fn findings(name: Option<&str>) -> Result<Exit, Failed> {
+    let all = espstress_diagnose::finding_catalogue();
+    let chosen: Vec<_> = all.iter().filter(|entry| name.is_none_or(|name| entry.id.name() == name)).collect();
+    if let (Some(name), []) = (name, chosen.as_slice()) {
+        return Err(Failed::usage(format!("no finding `{name}`; `espstress findings` lists them")));
     }
-    done(text.trim_end_matches('\n')).and_then(|_| done("\n"))
+    done(&chosen.into_iter().map(finding).collect::<Vec<_>>().join("\n"))
+}
+
+fn finding(entry: &FindingEntry) -> String {
+    let mut text = format!(
+        "{}\n  {}\n  evidence: {}\n  not: {}\n  change: {}\n",
+        entry.id.name(),
+        entry.meaning,
+        entry.needs,
+        entry.neighbours,
+        entry.change
+    );
+    for (framework, change) in frameworks(entry.id) {
+        text.push_str(&format!("    {}: {change}\n", framework.name()));
+    }
+    text
 }
 
 /// `espstress thresholds`.

@@ -100,7 +100,7 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Report(args) => files::report(&args),
             Other::Compare(args) => files::compare(&args),
             Other::Anomalies => catalogue::anomalies(),
-            Other::Findings => catalogue::findings(),
+            Other::Findings { name } => catalogue::findings(name.as_deref()),
             Other::Thresholds => catalogue::thresholds(),
             Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
             Other::Schema => catalogue::schema(),

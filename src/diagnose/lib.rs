@@ -12,6 +12,7 @@ mod evidence;
 mod facts;
 mod finding;
 mod findings;
+mod frameworks;
 mod intervals;
 mod judge;
 mod ledger;
@@ -37,6 +38,7 @@ pub use evidence::{
 pub use finding::{Finding, FindingId, Severity};
 
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
+pub use frameworks::{Framework, frameworks};
 pub use ledger::Ledger;
 pub use needs::Need;
 pub use silences::{Absent, Untold, Weather, Whose};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{chart, escape};
 use crate::human::{bytes, count, found, percent, rate, things, time_s, time_us};
 use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Verdict, Workload};
-use espstress_diagnose::Severity;
+use espstress_diagnose::{Finding, Severity};
 use espstress_event::{AnomalyClass, Direction};
 
 const STYLE: &str = include_str!("page.css");
@@ -104,11 +104,25 @@ fn findings(out: &mut String, r: &Report) {
         }
         let _ = writeln!(
             out,
-            "</ul>\n<p><b>cause</b> {}</p>\n<p><b>change</b> {}</p></section>",
+            "</ul>\n<p><b>cause</b> {}</p>\n<p><b>change</b> {}</p>",
             escape(&f.cause),
             escape(&f.change)
         );
+        frameworks(out, f);
+        out.push_str("</section>\n");
     }
+}
+
+fn frameworks(out: &mut String, f: &Finding) {
+    let all = espstress_diagnose::frameworks(f.id);
+    if all.is_empty() {
+        return;
+    }
+    out.push_str("<details><summary>in the framework that you use</summary>\n<ul>\n");
+    for (framework, change) in all {
+        let _ = writeln!(out, "<li>{}: {}</li>", framework.name(), escape(change));
+    }
+    out.push_str("</ul></details>\n");
 }
 
 fn packets(out: &mut String, r: &Report) {

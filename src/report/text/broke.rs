@@ -18,9 +18,10 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
         clean(out, r, style);
     } else {
         title(out, "What broke", style);
-        for finding in bad {
+        for finding in &bad {
             self::finding(out, finding, style);
         }
+        frameworks(out, r, &bad, style);
         if failed > 0 {
             let attempts: u64 = r.workloads.iter().map(|w| w.attempts).sum();
             let _ = writeln!(out, "{}{} of {} attempts", label("failed"), count(failed), count(attempts));
@@ -152,6 +153,18 @@ pub(super) fn finding(out: &mut String, f: &Finding, style: Style) {
     }
     line("cause", &f.cause);
     line("change", &f.change);
+}
+
+/// Where to read what to set in the framework that the device's program uses. Our own device program uses none.
+pub(super) fn frameworks(out: &mut String, r: &Report, findings: &[&Finding], style: Style) {
+    let Some(first) = findings.iter().find(|f| !espstress_diagnose::frameworks(f.id).is_empty()) else {
+        return;
+    };
+    let others = r.target.program.is_some() || r.target.firmware.is_none();
+    if others {
+        let text = format!("how in your framework: espstress findings {}", first.id.name());
+        style.wrapped(out, &style.paint(Tone::Quiet, &label("")), LABEL, &text);
+    }
 }
 
 fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {

@@ -38,6 +38,8 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
                 broke::finding(out, finding, style);
             }
         }
+        let bad: Vec<_> = r.findings.iter().filter(|finding| finding.severity != Severity::Info).collect();
+        broke::frameworks(out, r, &bad, style);
     }
     title(out, "Checks", style);
     for check in &examination.checks {
