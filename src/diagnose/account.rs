@@ -248,8 +248,7 @@ fn split(
     if w.close == ClosePolicy::Vanish {
         return whole(By::Excuse(Excuse::Provoked));
     }
-    let beyond = e.device.capacity.is_some_and(|capacity| w.at_once > capacity);
-    if beyond && scope::WANT_OF_ROOM.contains(&failure) {
+    if super::facts::room::too_many(e, w) && scope::WANT_OF_ROOM.contains(&failure) {
         return whole(By::Excuse(Excuse::BeyondCapacity));
     }
     whole(By::Nothing)

@@ -5,7 +5,7 @@ use super::measured::Measured;
 use super::names;
 use super::ports::{PortSeen, State};
 use espstress_diagnose::words::{bytes, things, time};
-use espstress_diagnose::{Check, FindingId, Mark};
+use espstress_diagnose::{Accounted, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure};
 use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
@@ -202,8 +202,12 @@ impl<'a> Look<'a> {
                 .contains(&id);
             unserved && self.made_room(w).0
         };
+        let excused = |w: &WorkloadOutcome, id| {
+            let mut rows = self.measured.account.iter().filter(|row| row.workload == w.name);
+            rows.any(|row| row.accounted == Accounted::Excused && row.anomalies.contains_key(&id))
+        };
         let ours = |workload: Option<&str>, id| {
-            phases.iter().any(|w| Some(w.name.as_str()) == workload && !made_room(w, id))
+            phases.iter().any(|w| Some(w.name.as_str()) == workload && !made_room(w, id) && !excused(w, id))
         };
         let mut bad: Vec<(AnomalyId, u64)> = Vec::new();
         for row in &seen.anomalies {

@@ -63,7 +63,7 @@ impl Link {
         None
     }
 
-    /// Notes the restarts that are known of without telemetry: the ends of a process behind a TAP device.
+    /// Notes the restarts that are known of without telemetry: the ends of a process that somebody else wrote.
     pub(super) fn note_restarts(&self, device: &mut DeviceSeries) {
         #[cfg(target_os = "linux")]
         if let Some(twin) = &self.twin {

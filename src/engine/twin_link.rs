@@ -74,7 +74,8 @@ pub(super) fn outages(twin: &Twin, clock: Clock) -> Vec<LinkSpell> {
     spells.filter(|spell| spell.end_ns.is_none_or(|end| end >= 0)).collect()
 }
 
-/// The ends of a process behind a TAP device, which are its restarts: what telemetry would tell, and without it.
+/// The ends of a process that somebody else wrote, which are the device's restarts: also the one after which no
+/// telemetry was read.
 pub(super) fn note_restarts(twin: &Twin, device: &mut DeviceSeries, clock: Clock) {
     let ends = twin.process_ends().unwrap_or_default();
     // Those before the run are no part of it.

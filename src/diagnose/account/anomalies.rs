@@ -15,6 +15,10 @@ const RESETS: [AnomalyId; 6] =
 const SILENCES: [AnomalyId; 4] = [A::SynUnanswered, A::NoAckToData, A::ZeroWindowStall, A::HalfClosedLinger];
 /// It took no connection, or ended one that it had taken.
 const ENDS: [AnomalyId; 2] = [A::SynRefused, A::ClosedUnserved];
+/// How a device without room for a connection refuses it. Of connections that come at once, nobody knows which will find
+/// room.
+const WANT_OF_ROOM: [AnomalyId; 4] =
+    [A::SynRefused, A::SynUnanswered, A::RstAfterHandshake, A::ClosedUnserved];
 /// It sent something again, or out of its turn.
 const REPEATS: [AnomalyId; 8] = [
     A::FinRetransmission,
@@ -44,6 +48,9 @@ pub(super) fn answer(
     // What the host's own silence brings about there cannot be told from what the device does.
     if !facts::is_exchange(w) {
         return Some(By::Excuse(Excuse::Provoked));
+    }
+    if facts::room::too_many(e, w) && WANT_OF_ROOM.contains(&row.id) {
+        return Some(By::Excuse(Excuse::BeyondCapacity));
     }
     let (from, to) = (nanoseconds(row.first_s), nanoseconds(row.last_s));
     Some(intervals.holding(from, to).map_or(By::Nothing, By::Excuse))

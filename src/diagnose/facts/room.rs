@@ -50,6 +50,11 @@ pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
     })
 }
 
+/// Whether a workload opens more connections at once than the device says it has room for.
+pub(crate) fn too_many(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    e.device.capacity.is_some_and(|capacity| w.at_once > capacity)
+}
+
 /// Whether silent connections were closed for others, and by no time-out.
 pub(crate) fn is_seen(h: &HalfOpenEvidence) -> bool {
     seen(h).is_some()

@@ -50,10 +50,11 @@ fn cut(w: &WorkloadEvidence) -> u64 {
     })
 }
 
-/// Whether more than one exchange was under way at a time on average (Little's law: rate times latency). Without that no
-/// queue is too full, and what cuts connections is something else.
-fn crowded(w: &WorkloadEvidence) -> bool {
-    let Some(main) = w.main else { return true };
+/// Whether more connections than the device has room for were open at once, or more than one exchange was under way at a
+/// time on average (Little's law: rate times latency). Without that no queue is too full, and what cuts connections is
+/// something else.
+fn crowded(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    let Some(main) = w.main.filter(|_| !facts::room::too_many(e, w)) else { return true };
     let under_way = u128::from(w.attempts) * u128::from(main.p50_ns);
     under_way >= u128::from(w.end_ns.saturating_sub(w.start_ns))
 }
@@ -61,11 +62,17 @@ fn crowded(w: &WorkloadEvidence) -> bool {
 /// Connections that ended before an answer, as far as that shows a refused accept: one that made room for a newcomer had
 /// been accepted.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
-    let at_accept = facts::of_device(e, AnomalyId::RstAfterHandshake).count > 0;
+    // Of those that are beyond its room the packets count as this test's doing.
+    let at_accept = e.anomalies.iter().any(|row| {
+        row.id == AnomalyId::RstAfterHandshake
+            && (row.class == AnomalyClass::Device
+                || (row.class == AnomalyClass::Provoked && row.workload.as_deref() == Some(w.name.as_str())))
+    });
     let shows = at_accept || w.failures.get(Failure::EofBeforeResponse) > 0;
     // What meets clients that come one after the other as well has another cause.
-    let anyway = facts::exchanges(e).any(|other| !crowded(other) && other.succeeded > 0 && cut(other) >= FEW);
-    let overflows = shows && crowded(w) && !anyway && !facts::room::explains(e, w);
+    let anyway =
+        facts::exchanges(e).any(|other| !crowded(e, other) && other.succeeded > 0 && cut(other) >= FEW);
+    let overflows = shows && crowded(e, w) && !anyway && !facts::room::explains(e, w);
     if overflows { cut(w) } else { 0 }
 }
 
@@ -181,15 +188,21 @@ fn finding(e: &Evidence<'_>) -> Finding {
              CONFIG_LWIP_TCP_ACCEPTMBOX_SIZE; reuse connections (HTTP keep-alive)",
         )
     };
+    let of_all = format!("{refused} of {} ({})", things(attempts, "connection"), percent(refused, attempts));
+    let statement = match beyond {
+        Some(capacity) if severity == Severity::Warning => format!(
+            "The device has room for {}: with {most} at once, it didn't accept {of_all}, and served the others.",
+            things(u64::from(capacity), "connection")
+        ),
+        _ => format!(
+            "The device didn't accept {of_all} in time, while it served others: new connections arrive faster \
+             than it accepts them."
+        ),
+    };
     Finding {
         id: FindingId::AcceptOverflow,
         severity,
-        statement: format!(
-            "The device didn't accept {refused} of {} ({}) in time, while it served others: new connections \
-             arrive faster than it accepts them.",
-            things(attempts, "connection"),
-            percent(refused, attempts)
-        ),
+        statement,
         evidence,
         cause: cause.into(),
         change: change.into(),

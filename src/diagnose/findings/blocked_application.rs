@@ -153,7 +153,7 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         }
         WorkloadKind::Head | WorkloadKind::HalfOpen => false,
     };
-    let beyond = e.device.capacity.is_some_and(|capacity| w.at_once > capacity);
+    let beyond = facts::room::too_many(e, w);
     let course = bouts::course(e, w);
     // Who is not accepted beside connections that stand waits for them to end.
     let kinds: &[Failure] = if beyond { &facts::SILENT } else { &bouts::SLOW };

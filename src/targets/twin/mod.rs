@@ -55,7 +55,7 @@ pub struct Twin {
     supervisor: Arc<Supervisor>,
     ready: Ready,
     /// Whether it is a process behind a TAP device.
-    tap: bool,
+    foreign: bool,
     place: Place,
 }
 
@@ -98,7 +98,13 @@ impl Twin {
             }
         };
         let channel = Channel::new(ours, Arc::clone(&supervisor));
-        Ok(Self { channel, supervisor, ready, tap: spec.tap.is_some(), place: attachment.place })
+        Ok(Self {
+            channel,
+            supervisor,
+            ready,
+            foreign: spec.tap.is_some() || spec.program.is_some(),
+            place: attachment.place,
+        })
     }
 
     /// Its address.
@@ -213,10 +219,11 @@ impl Twin {
         self.supervisor.outage_log()
     }
 
-    /// The ends of a process behind a TAP device, each a restart; `None` where it is a twin, whose telemetry tells.
+    /// The ends of a process that somebody else wrote, each a restart; `None` where it is our own device program, whose
+    /// telemetry tells.
     #[must_use]
     pub fn process_ends(&self) -> Option<Vec<RestartRecord>> {
-        self.tap.then(|| self.supervisor.restart_log())
+        self.foreign.then(|| self.supervisor.restart_log())
     }
 
     /// How often it has restarted.
