@@ -125,7 +125,7 @@ fn what_is_ended_before_it_has_seen_what_it_judges_does_not_pass() {
         ("outage sim --every 20s", "it ended before its first outage"),
     ] {
         let (status, report) = terminated(arguments, Duration::from_secs(3));
-        assert_eq!((status, report.verdict), (Some(4), Verdict::Inconclusive), "{arguments}");
+        assert_eq!((status, report.verdict), (Some(130), Verdict::Inconclusive), "{arguments}");
         let reasons = report.verdict_reasons.join("; ");
         assert!(reasons.contains(reason), "{arguments}: {reasons}");
     }
@@ -172,10 +172,9 @@ fn an_interrupt_ends_the_run_with_its_report() {
 }
 
 #[test]
-fn a_termination_is_the_end_of_a_run_by_duration() {
+fn a_termination_is_told_as_an_interrupt_is() {
     let (status, report) = ended_by("TERM");
-    assert_eq!(status, Some(0));
-    assert_eq!(report.verdict, Verdict::Pass);
+    assert_eq!((status, report.interrupted), (Some(130), true));
 }
 
 #[test]

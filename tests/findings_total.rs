@@ -358,6 +358,7 @@ impl Dice {
                 msl_ms: self.maybe(Self::n),
                 fin_wait_timeout_ms: self.maybe(Self::n),
                 max_sockets: self.maybe(Self::small),
+                foreign: self.n() % 2 == 1,
             },
             host: HostEvidence {
                 cpu_busy: self.maybe(Self::float),

@@ -93,6 +93,23 @@ const EDITS: &[Edit] = &[
         old: "LWIP_ASSERT(\"netconn marked closed\", conn->flags & NETCONN_FLAG_MBOXINVALID);",
         new: "conn->flags |= NETCONN_FLAG_MBOXINVALID;",
     },
+    // A socket that was shut down for writing may outlive its control block in TIME_WAIT, whose memory goes to a newcomer
+    // when blocks run out: it has to hear of that too, or its close frees what others have by then.
+    Edit {
+        file: "core/tcp.c",
+        old: "    tcp_pcb_remove(&tcp_tw_pcbs, pcb);\n    tcp_free(pcb);\n",
+        new: "    errf = pcb->errf;\n    errf_arg = pcb->callback_arg;\n    \
+              tcp_pcb_remove(&tcp_tw_pcbs, pcb);\n    tcp_free(pcb);\n    \
+              TCP_EVENT_ERR(TIME_WAIT, errf, errf_arg, ERR_CLSD);\n",
+    },
+    Edit {
+        file: "core/tcp.c",
+        old: "      pcb = pcb->next;\n      tcp_free(pcb2);\n    } else {\n      prev = pcb;\n      pcb = pcb->next;\n    }\n  }\n}",
+        new: "      pcb = pcb->next;\n      {\n        tcp_err_fn errf = pcb2->errf;\n        \
+              void *errf_arg = pcb2->callback_arg;\n        tcp_free(pcb2);\n        \
+              TCP_EVENT_ERR(TIME_WAIT, errf, errf_arg, ERR_CLSD);\n      }\n    } else {\n      \
+              prev = pcb;\n      pcb = pcb->next;\n    }\n  }\n}",
+    },
     // A socket that was shut down for writing, and then for reading by its peer's FIN, is still to be closed: it has to
     // hear that its control block is gone, or it frees it again. ESP-IDF's lwIP has been corrected as well
     // (espressif/esp-idf issue 2931).

@@ -23,7 +23,7 @@ pub(super) fn report(
     let start_unix_ns = i64::try_from(start.as_nanos()).unwrap_or(i64::MAX);
     let mut report = Report::new(target(device), scenario, seed, start_unix_ns);
     report.duration_s = outcome.duration_ns as f64 / 1e9;
-    report.interrupted = outcome.ended == Ended::Interrupted;
+    report.interrupted = outcome.ended != Ended::Completed;
     report.workloads = outcome
         .workloads
         .iter()

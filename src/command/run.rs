@@ -202,6 +202,7 @@ impl Ready<'_> {
                 capacity: device.capacity,
                 stack: device.stack.clone(),
                 options: device.options.clone(),
+                foreign: device.program.is_some(),
             },
             phases,
             course,
@@ -501,7 +502,7 @@ pub(super) fn random_seed() -> u64 {
 
 const fn exit(ended: Ended, verdict: Verdict) -> Exit {
     match (ended, verdict) {
-        (Ended::Interrupted, _) => Exit::Interrupted,
+        (Ended::Interrupted | Ended::Terminated, _) => Exit::Interrupted,
         (_, Verdict::Fail) => Exit::GateBroken,
         (_, Verdict::Inconclusive) => Exit::Inconclusive,
         (_, Verdict::Pass) => Exit::Done,

@@ -453,6 +453,8 @@ pub struct DeviceEvidence {
     pub fin_wait_timeout_ms: Option<u64>,
     /// Sockets (`CONFIG_LWIP_MAX_SOCKETS`).
     pub max_sockets: Option<u32>,
+    /// Whether its program is known to be somebody else's, whatever stack it runs on and whoever answers for telemetry.
+    pub foreign: bool,
 }
 
 /// How the testing machine fared.

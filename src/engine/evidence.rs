@@ -348,5 +348,6 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
         msl_ms: number("CONFIG_LWIP_TCP_MSL"),
         fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
         max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
+        foreign: facts.foreign,
     }
 }

@@ -112,7 +112,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     };
     let duration_ns = clock.now_ns();
     run.drain();
-    run.sink.event(&Event::RunEnded { interrupted: run.ended == Ended::Interrupted });
+    run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
     let measured = evidence::Measurements {
         start_unix_ns: clock.start_unix_ns(),
         duration_ns,

@@ -116,6 +116,8 @@ pub struct DeviceFacts {
     pub stack: Option<String>,
     /// Options in force, by their names in sdkconfig.
     pub options: BTreeMap<String, String>,
+    /// Whether the program on it is known to be somebody else's, which speaks none of this project's protocols.
+    pub foreign: bool,
 }
 
 /// The source ports of a run.
@@ -189,7 +191,7 @@ pub enum Ended {
     Completed,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM: an end like any other.
+    /// SIGTERM: as Ctrl-C, but what the device still sends is waited for.
     Terminated,
 }
 

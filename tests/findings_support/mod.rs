@@ -51,6 +51,7 @@ impl Case {
                 msl_ms: Some(60_000),
                 fin_wait_timeout_ms: Some(20_000),
                 max_sockets: Some(10),
+                foreign: false,
             },
             workloads: vec![workload],
             ..Evidence::default()

@@ -101,6 +101,25 @@ isolated!(shutting_down_writing_leaves_reading, Process, {
     assert_eq!(&buf[..10], b"still here");
 });
 
+isolated!(a_socket_whose_time_wait_made_room_for_another_closes_nothing_of_it, Process, {
+    let wire = Wire::with(Options { tcp_msl: 60_000, max_active_tcp: 3, ..quick() });
+    let listener = TcpListener::bind(&wire.stack, 7, 6).expect("a listener");
+    let accept = |port| {
+        let conn = wire.connect(port, 7);
+        (conn, listener.accept().expect("a connection").0)
+    };
+    let (mut conn, first) = accept(4000);
+    first.shutdown(Shutdown::Write).expect("a FIN");
+    wire.answer_fin(&mut conn, FIN);
+    let states = || wire.stack.stats().tcp_states;
+    wire.until("TIME_WAIT", |_| states().count(TcpState::TimeWait) == 1);
+    // The last of these gets the control block of the first, whose socket has not been closed.
+    let others = [4001, 4002, 4003].map(accept);
+    assert_eq!(states().count(TcpState::TimeWait), 0);
+    first.close().expect("closed");
+    assert_eq!((states().count(TcpState::Established), others.len()), (3, 3));
+});
+
 isolated!(a_syn_beyond_the_backlog_is_dropped, Process, {
     let wire = Wire::with(quick());
     let _listener = TcpListener::bind(&wire.stack, 7, 2).expect("a listener");

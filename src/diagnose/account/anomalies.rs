@@ -49,7 +49,8 @@ pub(super) fn answer(
     if !facts::is_exchange(w) {
         return Some(By::Excuse(Excuse::Provoked));
     }
-    if facts::room::too_many(e, w) && WANT_OF_ROOM.contains(&row.id) {
+    let room = row.id != A::SynRefused || w.succeeded > 0;
+    if room && facts::room::too_many(e, w) && WANT_OF_ROOM.contains(&row.id) {
         return Some(By::Excuse(Excuse::BeyondCapacity));
     }
     let (from, to) = (nanoseconds(row.first_s), nanoseconds(row.last_s));

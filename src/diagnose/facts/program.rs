@@ -41,7 +41,7 @@ const FEW: u64 = 3;
 
 /// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
 pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let known = e.device.stack.is_some() || telemetry(e).is_some();
+    let known = !e.device.foreign && (e.device.stack.is_some() || telemetry(e).is_some());
     // A program that speaks something else reads what it is sent all the same.
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);

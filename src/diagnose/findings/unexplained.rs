@@ -90,10 +90,15 @@ fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
         id: FindingId::UnexplainedFailures,
         severity: Severity::Warning,
         statement: format!(
-            "On {} of {} the packets show {}. No attempt failed, and no finding explains it.",
+            "On {} of {} the packets show {}. {}, and no finding explains it.",
             worst.connections,
             things(worst.w.attempts, "connection"),
-            worst.id.name()
+            worst.id.name(),
+            if worst.w.failures.of_device() == 0 {
+                "No attempt failed"
+            } else {
+                "What failed is accounted for otherwise"
+            }
         ),
         evidence: all.iter().map(Odd::in_figures).collect(),
         cause: "unknown: espstress has no rule for it".into(),
