@@ -116,17 +116,23 @@ fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
 
 #[test]
 fn what_is_ended_before_it_has_seen_what_it_judges_does_not_pass() {
-    for (arguments, reason) in [
-        ("doctor sim", "ended before its last step"),
-        ("doctor sim --threshold requests.failed==0", "ended before its last step"),
-        ("half-open sim --baseline 20s", "the run was ended before half-open"),
-        ("outage sim --every 20s", "it ended before its first outage"),
-    ] {
+    let each = |arguments: &str, reason: &str| {
         let (status, report) = terminated(arguments, Duration::from_secs(3));
         assert_eq!((status, report.verdict), (Some(4), Verdict::Inconclusive), "{arguments}");
         let reasons = report.verdict_reasons.join("; ");
         assert!(reasons.contains(reason), "{arguments}: {reasons}");
-    }
+    };
+    let cases = [
+        ("doctor sim", "ended before its last step"),
+        ("doctor sim --threshold requests.failed==0", "ended before its last step"),
+        ("half-open sim --baseline 20s", "the run was ended before half-open"),
+        ("outage sim --every 20s", "it ended before its first outage"),
+    ];
+    std::thread::scope(|scope| {
+        for (arguments, reason) in cases {
+            scope.spawn(move || each(arguments, reason));
+        }
+    });
 }
 
 /// A process that may not attach filters: root's children without CAP_NET_ADMIN, as an ordinary user's are.

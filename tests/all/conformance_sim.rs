@@ -18,13 +18,18 @@ fn start(persona: Persona) -> (Sim, Device) {
 
 #[test]
 fn every_service_behaves_as_every_carrier_has_to() {
-    let faults: Vec<_> = SERVICE_CHECKS
-        .iter()
-        .filter_map(|check| {
-            let (_sim, device) = start(Persona::ROBUST);
-            check.run(&device).err()
-        })
-        .collect();
+    let faults: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = SERVICE_CHECKS
+            .iter()
+            .map(|check| {
+                scope.spawn(|| {
+                    let (_sim, device) = start(Persona::ROBUST);
+                    check.run(&device).err()
+                })
+            })
+            .collect();
+        running.into_iter().filter_map(|check| check.join().expect("no panic")).collect()
+    });
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
@@ -47,10 +52,14 @@ fn every_persona_shows_its_habit() {
 
 #[test]
 fn noise_on_every_port_leaves_it_as_it_was() {
-    let (_sim, device) = start(Persona::ROBUST);
-    for seed in [0xC0FF_EE01, 0xC0FF_EE02] {
-        conformance::withstands_noise(&device, seed).unwrap();
-    }
+    std::thread::scope(|scope| {
+        for seed in [0xC0FF_EE01, 0xC0FF_EE02] {
+            scope.spawn(move || {
+                let (_sim, device) = start(Persona::ROBUST);
+                conformance::withstands_noise(&device, seed).unwrap();
+            });
+        }
+    });
 }
 
 #[test]

@@ -23,6 +23,7 @@ name = "standing"
 kind = "rw"
 start = "with-previous"
 connections = 2
+rate = "500/s"
 duration = "DURATION"
 "#;
 
@@ -355,7 +356,7 @@ fn the_log_of_a_whole_run_gives_the_very_report() {
 
 #[test]
 fn what_probes_and_the_device_told_is_in_a_log_without_an_end_as_in_the_report() {
-    let whole = Whole::scenario(SCENARIO, "12s", &["--persona", "rebooting:every=4s", "--no-gate"]);
+    let whole = Whole::scenario(SCENARIO, "6s", &["--persona", "rebooting:every=2s", "--no-gate"]);
     let live = &whole.written;
     let rebuilt = whole.cut_before(END);
     assert_eq!(rebuilt.probes.len(), live.probes.len());
@@ -409,6 +410,7 @@ fn what_silent_connections_did_is_in_a_log_without_an_end_as_in_the_report() {
     assert!(cut.incomplete.expect("a reason").contains("the log ends while"), "{text}");
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn what_a_doctor_has_seen_is_in_its_log_after_each_workload() {
     let folder = tempfile::tempdir().unwrap();

@@ -260,6 +260,7 @@ fn a_client_that_is_none_of_these_devices_is_turned_away_with_what_it_said() {
     assert_eq!(outage.turned_away, 1);
 }
 
+#[cfg(feature = "long")]
 #[test]
 fn a_device_that_leaves_for_good_is_gone_whether_it_closes_or_falls_silent() {
     let settings = "duration = '13s'\npeer_timeout = '300ms'\nstable = '600ms'\ndata_interval = '1s'";

@@ -39,6 +39,7 @@ fn the_doctor_names_segments_that_wait_for_an_acknowledgement() {
 fn writes_that_wait_for_an_acknowledgement_each_are_named() {
     let Some(server) = python(include_str!("ackwait.py"), &[]) else { return };
     run("rw --protocol http -n 20", server.address).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
+    #[cfg(feature = "long")]
     run(DOCTOR, server.address).blames(&["nagle_delay"]);
 }
 

@@ -21,8 +21,9 @@ fn short(scenario: &str, overrides: &str, workloads: &[&str]) {
 
 /// A test for each line, and the list of what has one.
 macro_rules! short_forms {
-    ($($test:ident: $scenario:literal $overrides:literal => $workloads:expr;)*) => {
-        $(#[test]
+    ($($(#[$long:meta])? $test:ident: $scenario:literal $overrides:literal => $workloads:expr;)*) => {
+        $($(#[$long])?
+        #[test]
         fn $test() {
             short($scenario, $overrides, &$workloads);
         })*
@@ -40,9 +41,11 @@ short_forms! {
     five_heads_a_second_run_on_the_twin: "head-200ms" "-n 8" => ["host-closes", "device-closes"];
     the_micropython_pairs_transactions_run_on_the_twin: "micropython-5000" "--successes 30" => ["pair"];
     port_rotation_runs_on_the_twin: "timewait" "-n 10" => ["reuse"];
+    #[cfg(feature = "long")]
     two_outages_run_on_the_twin: "resilience" "--set cycles=2 --set outage=500ms --set every=5s" => ["outages"];
     the_long_resilience_test_runs_on_the_twin: "resilience-360h"
         "-d 7s --set every=3s --set outage=300ms --set interval=1s" => ["outages", "head"];
+    #[cfg(feature = "long")]
     half_open_to_exhaustion_runs_on_the_twin: "half-open" "--set baseline=1s --set watch_reclaim=1s" => ["half-open"];
     power_save_runs_on_the_twin: "power-save" "-n 4" => ["asleep", "busy"];
 }

@@ -72,8 +72,8 @@ fn two_private_networks_live_side_by_side() -> Result<(), Failed> {
 fn an_ordinary_user_has_a_twin_too() -> Result<(), Failed> {
     let root = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own))? == 0;
     for name in [
-        "a_twin_serves_within_a_second_of_its_start",
-        "a_robust_twin_answers_every_head_by_the_thousand",
+        "a_twin_serves_as_soon_as_it_has_started",
+        "a_robust_twin_answers_heads_by_the_thousand_and_loses_no_frame",
         "a_rebooting_twin_starts_anew_with_its_interface_kept",
         "two_twins_share_a_network",
         "curl_and_ping_reach_the_twin",

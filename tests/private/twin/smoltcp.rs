@@ -7,12 +7,12 @@ use espstress_device::Service;
 use espstress_targets::network::{Carrier, PrivateNetwork};
 use espstress_targets::twin::{StackKind, Twin, TwinEvent, TwinSpec};
 
-use super::cases::served_within_a_second;
+use super::cases::served_at_once;
 use super::client::{self, PATIENCE, address, until};
 use crate::runner::{Case, Outcome};
 
 pub(crate) const ALL: &[Case] = cases![
-    a_twin_on_smoltcp_serves_within_a_second_of_its_start,
+    a_twin_on_smoltcp_serves_as_soon_as_it_has_started,
     a_veth_pair_carries_smoltcp_as_well,
     an_outage_on_smoltcp_begins_and_ends_when_asked,
     a_link_is_under_smoltcp_as_under_lwip,
@@ -25,8 +25,8 @@ fn spec(persona: &str) -> TwinSpec {
     TwinSpec { stack: StackKind::Smoltcp, persona: persona.to_owned(), ..TwinSpec::default() }
 }
 
-fn a_twin_on_smoltcp_serves_within_a_second_of_its_start(network: &PrivateNetwork) -> Outcome {
-    let twin = served_within_a_second(&spec("robust"), network)?;
+fn a_twin_on_smoltcp_serves_as_soon_as_it_has_started(network: &PrivateNetwork) -> Outcome {
+    let twin = served_at_once(&spec("robust"), network)?;
     let ready = twin.ready();
     assert!(
         ready.stack.starts_with("smoltcp 0.13") && ready.stack.contains("embassy-net"),
