@@ -48,9 +48,12 @@ fn writes_that_wait_for_an_acknowledgement_each_are_named() {
 fn pipelined_requests_that_are_lost_are_no_hang() {
     let server = scripted(|mut peer: Peer| {
         peer.without_delay();
+        // It looks at its socket so often: all that the client sends at once has come by then.
+        std::thread::sleep(Duration::from_millis(20));
         while peer.receive().is_some() {
             peer.take();
             peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            std::thread::sleep(Duration::from_millis(20));
         }
     });
     run("rw --protocol http -n 40", server).passes();

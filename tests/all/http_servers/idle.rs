@@ -32,7 +32,7 @@ fn a_device_that_closes_after_each_answer_without_a_word_is_no_failure_when_it_i
         }
         peer.finish();
     });
-    let stats = rw("interval = '50ms'\nconnections = 1\ncount = 5", target);
+    let stats = rw("interval = '500ms'\nconnections = 1\ncount = 5", target);
     assert_eq!((stats.succeeded, failures(&stats)), (5, vec![]));
     assert_eq!(stats.idle_closes.map(|closes| closes.count), Some(4));
 }

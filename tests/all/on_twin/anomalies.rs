@@ -15,9 +15,9 @@ fn closing_with_the_request_unread_is_an_abortive_close_on_every_connection() {
 
 #[test]
 fn closing_before_the_request_is_a_rst_after_the_fin_on_every_connection() {
-    let arguments = "head twin -c 4 -n 40 --persona early-close --request-delay 300ms";
+    let arguments = "head twin -c 4 -n 12 --persona early-close --request-delay 1s";
     let Some(report) = on_twin(arguments) else { return };
-    assert_eq!(charged_in(&report, "head", AnomalyId::RstAfterFin), 40, "{:?}", report.anomalies);
+    assert_eq!(charged_in(&report, "head", AnomalyId::RstAfterFin), 12, "{:?}", report.anomalies);
     says(&report, &[FindingId::AbortiveClose]);
 }
 

@@ -109,7 +109,11 @@ fn clients_that_vanish_are_noticed_by_keep_alive() {
     let Some(robust) = report("half-open", &target("robust"), &[]) else { return };
     // smoltcp has no backlog: the connections beyond its sockets are refused.
     let charged = robust.anomalies.iter().filter(|row| row.class == AnomalyClass::Device);
-    assert!(charged.clone().all(|row| row.id == espstress_event::AnomalyId::SynRefused), "{:#?}", charged.collect::<Vec<_>>());
+    assert!(
+        charged.clone().all(|row| row.id == espstress_event::AnomalyId::SynRefused),
+        "{:#?}",
+        charged.collect::<Vec<_>>()
+    );
     assert_eq!(said(&robust), []);
     let figures = robust.workloads[0].half_open.as_ref().unwrap();
     assert!(figures.silenced > 0 && figures.capacity == Some(5), "{figures:#?}");

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use espstress_targets::network::PrivateNetwork;
@@ -35,6 +36,15 @@ fn kill(process: &str) -> Outcome {
     Ok(())
 }
 
+/// What the twin tells until it serves again. Who connects before may meet the program that is about to end.
+fn until_ready(events: &Receiver<TwinEvent>) -> Result<Vec<TwinEvent>, Box<dyn std::error::Error>> {
+    let mut told = Vec::new();
+    while !matches!(told.last(), Some(TwinEvent::Ready { .. })) {
+        told.push(events.recv_timeout(PATIENCE)?);
+    }
+    Ok(told)
+}
+
 fn killed(words: &[&str], network: &PrivateNetwork) -> Outcome {
     let boot_time = Duration::from_millis(1_200);
     let twin = start(words, TwinSpec { boot_time, ..TwinSpec::default() }, network)?;
@@ -42,7 +52,6 @@ fn killed(words: &[&str], network: &PrivateNetwork) -> Outcome {
     let mut idle = client::connect()?;
     let mut busy = client::connect()?;
     busy.write_all(b"unread, for a while\n")?;
-    let restarts = twin.restarts();
     kill(&program_of(&twin)?)?;
     // Neither a FIN nor a RST arrives, on neither connection.
     for stream in [&mut idle, &mut busy] {
@@ -58,10 +67,8 @@ fn killed(words: &[&str], network: &PrivateNetwork) -> Outcome {
             }
         }
     }
-    until("it serves again", PATIENCE, || {
-        twin.restarts() > restarts && client::echoes(500, 1, None).is_ok()
-    })?;
-    let told: Vec<TwinEvent> = events.try_iter().collect();
+    let told = until_ready(&events)?;
+    client::echoes(500, 1, None)?;
     let reason = told.iter().find_map(|event| match event {
         TwinEvent::Restarting { reason, .. } => Some(reason.as_str()),
         _ => None,
@@ -83,10 +90,13 @@ fn a_killed_family_of_workers_says_no_goodbye_and_serves_again(network: &Private
 /// Asks for the end, and waits until it serves again: reason and last words.
 fn ended_by(word: &str, network: &PrivateNetwork) -> Result<(String, String), Box<dyn std::error::Error>> {
     let twin = twin(&["calls", "crash"], network)?;
+    let events = twin.events().ok_or("events")?;
     assert!(client::head("")?.starts_with("HTTP/1.1 200"));
     let mut stream = client::connect()?;
     stream.write_all(format!("GET /{word} HTTP/1.1\r\n\r\n").as_bytes())?;
-    until("it serves again", PATIENCE, || twin.restarts() == 1 && client::head("").is_ok())?;
+    until_ready(&events)?;
+    client::head("")?;
+    assert_eq!(twin.restarts(), 1);
     let end = twin.program()?.end.ok_or("its end")?;
     let reason = client::telemetry()?["reset_reason"].as_str().unwrap_or_default().to_owned();
     Ok((reason, end))
