@@ -1,5 +1,6 @@
 //! The page of constants: every number that decides whose fault something is, with where it comes from.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::read;
@@ -87,6 +88,13 @@ fn every_number_that_decides_is_in_its_page_with_where_it_comes_from() {
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE), &wanted).unwrap();
         return;
     }
-    let differs = page.lines().zip(wanted.lines()).find(|(is, should)| is != should);
-    assert_eq!(page, wanted, "{differs:?}; ESPSTRESS_WRITE_DOCS=1 writes the page anew");
+    let (is, should): (BTreeSet<_>, BTreeSet<_>) = (page.lines().collect(), wanted.lines().collect());
+    let gone: Vec<_> = is.difference(&should).map(|line| format!("- {line}")).collect();
+    let new: Vec<_> = should.difference(&is).map(|line| format!("+ {line}")).collect();
+    assert!(
+        page == wanted,
+        "{PAGE} is not what the code has, or not in its order:\n{}\n`ESPSTRESS_WRITE_DOCS=1 cargo test --test all \
+         constants` writes the page anew",
+        [gone, new].concat().join("\n")
+    );
 }

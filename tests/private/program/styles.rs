@@ -117,7 +117,8 @@ fn under_signals(style: &str, network: &PrivateNetwork) -> Outcome {
         let seen = twin.program().ok()?;
         seen.last_lines.iter().filter_map(|line| line.strip_prefix("ticks ")?.parse().ok()).max()
     };
-    until("signals reach the program", client::PATIENCE, || ticks().is_some_and(|ticks| ticks > 5))?;
+    until("signals reach the program", client::PATIENCE, || ticks().is_some_and(|ticks| ticks > 5))
+        .map_err(|error| format!("{error}: {:?}", twin.program()))?;
     println!("{} signals handled", ticks().unwrap_or_default());
     Ok(())
 }

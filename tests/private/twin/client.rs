@@ -20,16 +20,25 @@ pub(crate) fn address(twin: &Twin, service: Service) -> Result<SocketAddr, Box<d
 
 /// One connection, one HEAD, and its close by this side.
 pub(crate) fn head(address: SocketAddr) -> std::io::Result<()> {
-    let mut stream = connect(address)?;
+    head_within(address, PATIENCE)
+}
+
+/// The same with another patience.
+pub(crate) fn head_within(address: SocketAddr, patience: Duration) -> std::io::Result<()> {
+    let mut stream = connect_within(address, patience)?;
     stream.write_all(HEAD)?;
     let head = read_head(&mut stream)?;
     if head.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other(head)) }
 }
 
 pub(crate) fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    connect_within(address, PATIENCE)
+}
+
+fn connect_within(address: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     Ok(stream)
 }
 
