@@ -225,7 +225,6 @@ impl Dice {
             outages: self.maybe(|d| OutageEvidence {
                 made: d.n(),
                 natural: d.n(),
-                messages_lost: d.n(),
                 quiet_ns: d.n(),
                 rows: d.many(Self::outage_row),
             }),

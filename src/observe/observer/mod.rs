@@ -1,21 +1,24 @@
 //! From frames to occurrences.
 
+mod counting;
+mod rulings;
+mod segments;
+
 use std::net::IpAddr;
 
-use espstress_event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow, Shown};
+use espstress_event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow};
 use espstress_wire::{Flags, Link, NotSegment, Segment};
 
-use super::flow::{
-    Acks, Chain, End, Ending, Evicted, Facts, FinCopy, Flow, FlowKey, Kind, Place, SECOND, Second, Stage,
-    Table, Wait, after, before, distance,
-};
+use super::flow::{Chain, End, Ending, Evicted, Flow, FlowKey, Kind, SECOND, Second, Stage, Table, Wait};
 use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
-use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source, Verdict};
-use super::summary::{QuietSpell, RttSum, Unjudged, WireSummary};
-use super::weather::{self, AT_ONCE};
+use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source};
+use super::summary::{RttSum, Unjudged, WireSummary};
 use super::windows::Windows;
+use rulings::Examples;
+pub use segments::Turn;
+use segments::{Belongs, belongs, guess, turn};
 
 /// How the device's end of a connection is told from the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +100,7 @@ impl Observer {
             quiet: Quiet::default(),
             program: Quiet::default(),
             resets: Resets::default(),
-            examples: Examples { left: [[config.examples; 3]; AnomalyId::ALL.len()] },
+            examples: Examples::new(config.examples),
             summary: WireSummary::default(),
             unjudged: Unjudged::default(),
             source: config.source,
@@ -417,276 +420,4 @@ impl Observer {
     pub fn path(&self) -> PathWindow {
         self.windows.sum()
     }
-
-    /// Adds what a segment shows of the path to the window of its time.
-    fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
-        let flow = self.table.flow_mut(slot);
-        let mut seen = weather::occasions(flow, s, facts);
-        let window = self.windows.at(facts.at);
-        if facts.from == Direction::FromDevice {
-            if seen.losses.segments > 0 {
-                self.program.heard(facts.at);
-            }
-            let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);
-            if !self.quiet.was_away(facts.at) {
-                seen.losses = seen.losses.and(weather::lost(flow, s, facts));
-                flow.presumed_lost = weather::is_presumed(flow, s, facts);
-            }
-            window.losses.lost = window.losses.lost.saturating_sub(u64::from(both_arrived));
-        }
-        window.add(seen);
-    }
-
-    fn keep_alive(&mut self, slot: u32, at: i64) {
-        let flow = self.table.flow(slot);
-        let figures = &mut self.summary.keep_alive;
-        let idle = flow.host.last_at.max(flow.device.last_at).map_or(0, |last| at.saturating_sub(last));
-        // Idle times and intervals are whole seconds (TCP_KEEPIDLE, TCP_KEEPINTVL): what comes sooner is an old ACK.
-        if idle < SECOND {
-            return;
-        }
-        figures.probes += 1;
-        if flow.device.probes == 0 {
-            figures.idle_ns = Some(figures.idle_ns.map_or(idle, |least| least.min(idle)));
-        }
-    }
-
-    fn count(&mut self, s: &Segment, facts: &Facts, slot: u32) {
-        let Facts { from, kind, place, .. } = *facts;
-        let flow = self.table.flow(slot);
-        if kind == Kind::Syn && from == Direction::FromHost && flow.syns > 0 {
-            self.summary.syn_repetitions += 1;
-        }
-        let figures = match from {
-            Direction::FromDevice => &mut self.summary.from_device,
-            Direction::FromHost => &mut self.summary.from_host,
-        };
-        if place == Place::Empty && s.payload == 0 {
-            return;
-        }
-        figures.data_segments += 1;
-        figures.bytes += u64::from(s.payload);
-        match place {
-            Place::Seen if facts.spurious => figures.spurious += 1,
-            Place::Seen if flow.is_path_copy(s, from) => {
-                figures.path_copies += 1;
-                figures.retransmissions += 1;
-            }
-            Place::Seen => figures.retransmissions += 1,
-            Place::Fills(age) if age > flow.rtt_min.max(3_000_000) => figures.late_fills += 1,
-            Place::Fills(_) => figures.out_of_order += 1,
-            Place::Empty | Place::Next | Place::Ahead | Place::Unknown => {}
-        }
-    }
-
-    /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
-    /// that is delayed, or that comes with an answer, says nothing; nor does one for the host's FIN, which is
-    /// acknowledged at once (lwIP `tcp_receive`: `tcp_ack_now`), unless it shows that an answer is on its way.
-    fn count_early(&mut self, s: &Segment, facts: &Facts, slot: u32) {
-        if facts.from != Direction::FromDevice || !facts.bare_ack || facts.acks != Acks::More {
-            return;
-        }
-        let flow = self.table.flow(slot);
-        let fin = flow.host.fin.is_some_and(|fin| !before(s.ack, fin.end()));
-        let answered = flow.device.space.next().is_some_and(|next| after(s.seq, next));
-        if fin && !answered {
-            return;
-        }
-        let at_once = flow.rtt_min.saturating_add(AT_ONCE);
-        let early = flow.host.repeated.is_some_and(|repeated| {
-            repeated.times == 1
-                && after(s.ack, repeated.seq)
-                && facts.at.saturating_sub(repeated.last_at) <= at_once
-        });
-        self.summary.from_host.repeated_early += u64::from(early);
-    }
-
-    /// A stall of the device's is over, or nothing more will be seen of it.
-    fn stall(&mut self, slot: u32, at: i64, sink: &mut impl FnMut(Occurrence)) {
-        if let Some(since) = self.table.flow_mut(slot).stalled_since.take() {
-            let ruling = rules::on_stall(self.table.flow(slot), since, at, self.gaps);
-            self.rule(slot, ruling, sink);
-        }
-    }
-
-    /// Nothing more will come of the connection in `slot`.
-    fn end_of(&mut self, slot: u32, why: Obstacle, sink: &mut impl FnMut(Occurrence)) {
-        self.stall(slot, self.now, sink);
-        let flow = self.table.flow(slot);
-        if flow.missing {
-            match (flow.host.last_at, flow.device.last_at) {
-                (Some(_), None) => self.summary.host_half_only += 1,
-                (None, Some(_)) => self.summary.device_half_only += 1,
-                _ => {}
-            }
-        }
-        let mut said: [Option<Ruling>; 4] = [None; 4];
-        let mut n = 0;
-        rules::on_end(self.table.flow(slot), self.gaps, why, |ruling| {
-            if let Some(place) = said.get_mut(n) {
-                *place = Some(ruling);
-                n += 1;
-            }
-        });
-        for ruling in said.into_iter().flatten() {
-            self.rule(slot, ruling, sink);
-        }
-    }
-
-    fn rule(&mut self, slot: u32, ruling: Ruling, sink: &mut impl FnMut(Occurrence)) {
-        let flow = self.table.flow_mut(slot);
-        match ruling {
-            Ruling::CannotTell(id, why) => {
-                if !flow.has_told(id) {
-                    flow.tell(id);
-                    self.unjudged.add(id, why);
-                }
-            }
-            Ruling::Fires(verdict) => {
-                flow.tell(verdict.id);
-                let absence = self.quiet.just_ended(verdict.at, flow.opened_at);
-                let occurrence = self.examples.occurrence(flow, &verdict, absence);
-                if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
-                    (flow.ended, shows_lost_reset(&occurrence))
-                {
-                    self.resets.lost(reset_at, occurrence.at_ns);
-                }
-                sink(occurrence);
-            }
-        }
-    }
-}
-
-/// Whether it is the first sign that the device has not received the RST by which the host ended the connection.
-fn shows_lost_reset(o: &Occurrence) -> bool {
-    o.id == AnomalyId::PostRunChatter && o.shows == Shown::Prompted && o.nth == 1
-}
-
-/// How many examples are still wanted, by id and by what is shown.
-#[derive(Debug)]
-struct Examples {
-    left: [[u32; 3]; AnomalyId::ALL.len()],
-}
-
-impl Examples {
-    fn occurrence(&mut self, flow: &mut Flow, v: &Verdict, absence: Option<QuietSpell>) -> Occurrence {
-        let nth = flow.count(v.id, v.shows, v.direction);
-        let shown = match v.shows {
-            Shown::Unprompted => 0,
-            Shown::OnTheWay => 1,
-            Shown::Prompted => 2,
-        };
-        let left = &mut self.left[v.id as usize][shown];
-        let packets = if *left > 0 {
-            *left -= 1;
-            flow.packets()
-        } else {
-            Vec::new()
-        };
-        Occurrence {
-            id: v.id,
-            shows: v.shows,
-            connection: flow.connection(),
-            direction: v.direction,
-            at_ns: v.at,
-            nth,
-            answers: v.answers,
-            after_fin_ns: v.after_fin,
-            request: v.request,
-            copies: v.copies,
-            unanswered_ns: flow.unanswered(v.at),
-            after_absence: absence.is_some(),
-            forgotten: absence.is_some_and(|spell| {
-                let asked = flow.unanswered(v.at).map(|waited| v.at.saturating_sub(waited));
-                flow.host.fin.is_none() && asked.is_none_or(|asked| asked >= spell.from_ns)
-            }),
-            lasted_ns: v.lasted,
-            packets,
-            remark: v.remark,
-        }
-    }
-}
-
-/// A segment that changes what a connection is for those outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// The host's SYN.
-    HostOpens {
-        /// The host's port.
-        port: u16,
-        /// Its initial sequence number.
-        isn: u32,
-    },
-    /// A FIN of the device's, on this connection.
-    DeviceEnds(ConnectionKey),
-}
-
-fn turn(flow: &Flow, s: &Segment, facts: &Facts) -> Option<Turn> {
-    match facts.from {
-        Direction::FromHost if facts.kind == Kind::Syn => {
-            Some(Turn::HostOpens { port: flow.host_end.socket().port(), isn: s.seq })
-        }
-        Direction::FromDevice if facts.fin != FinCopy::None => Some(Turn::DeviceEnds(flow.connection())),
-        _ => None,
-    }
-}
-
-enum Belongs {
-    Here,
-    ToNew,
-    Nowhere,
-}
-
-/// Whether a segment belongs to the connection that is known between its ends.
-fn belongs(flow: &Flow, s: &Segment, from: Direction, at: i64) -> Belongs {
-    if s.flags.has(Flags::RST) {
-        // In SYN-SENT a RST that does not acknowledge the SYN is an older connection's.
-        let old = flow.host_opens()
-            && from == Direction::FromDevice
-            && flow.host.isn.is_some_and(|isn| s.ack != isn.wrapping_add(1));
-        return if old { Belongs::Nowhere } else { Belongs::Here };
-    }
-    let own = flow.half(from);
-    if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
-        // Windows and lwIP try again with the same number after a refusal: that is a new attempt.
-        if (flow.stage == Stage::Opening && flow.ended.is_some()) || flow.dials_again(from, at) {
-            return Belongs::ToNew;
-        }
-        let answers = flow.stage == Stage::Opening && flow.opener != Some(from);
-        return if own.isn == Some(s.seq) || answers { Belongs::Here } else { Belongs::ToNew };
-    }
-    if s.flags.has(Flags::SYN) {
-        let opener = match from {
-            Direction::FromDevice => &flow.host,
-            Direction::FromHost => &flow.device,
-        };
-        let answers = opener.isn == Some(s.ack.wrapping_sub(1));
-        return match flow.stage {
-            Stage::Opening if answers => Belongs::Here,
-            Stage::Opening => Belongs::Nowhere,
-            Stage::Open if own.isn == Some(s.seq) => Belongs::Here,
-            // The SYN before it was not captured.
-            Stage::Open if flow.ended.is_some() || flow.opener.is_none() => Belongs::ToNew,
-            Stage::Open => Belongs::Nowhere,
-        };
-    }
-    let far = own.space.next().is_some_and(|next| distance(s.seq, next).unsigned_abs() > 1 << 29);
-    if far && flow.ended.is_some() { Belongs::ToNew } else { Belongs::Here }
-}
-
-/// Ports of MQTT brokers, which devices dial.
-const BROKERS: [u16; 2] = [1883, 8883];
-
-/// Who sends, where only the segment tells.
-fn guess(s: &Segment) -> Direction {
-    let host_sends = match (BROKERS.contains(&s.source_port), BROKERS.contains(&s.destination_port)) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => match (s.flags.has(Flags::SYN), s.flags.has(Flags::ACK)) {
-            (true, false) => true,
-            (true, true) => false,
-            (false, _) => s.source_port >= s.destination_port,
-        },
-    };
-    if host_sends { Direction::FromHost } else { Direction::FromDevice }
 }
