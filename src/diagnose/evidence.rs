@@ -178,8 +178,6 @@ pub struct OutageEvidence {
     pub made: u64,
     /// Outages that came by themselves.
     pub natural: u64,
-    /// Messages of both directions that were lost outside of what the link explains; for the figures.
-    pub messages_lost: u64,
     /// Deliberate quiet before a reconnection: part of a recovery and no slowness.
     pub quiet_ns: u64,
     /// Single outages, as far as they were kept.

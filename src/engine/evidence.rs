@@ -150,7 +150,6 @@ fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
     OutageEvidence {
         made: of.made,
         natural: of.natural,
-        messages_lost: of.to_device.lost + of.to_host.lost,
         quiet_ns: of.rule.quiet_ns,
         rows: of.rows.iter().map(|row| EndedOutage::new(*row, of.rule.quiet_ns, end_ns)).collect(),
     }

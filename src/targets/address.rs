@@ -88,7 +88,7 @@ fn choose(
 /// (RFC 6598), nor unspecified. Addresses set aside for documentation and benchmarks count as public: no device of
 /// anybody's has one, and packets to them leave by the default route.
 #[must_use]
-pub fn is_public(ip: IpAddr) -> bool {
+fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();

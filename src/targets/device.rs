@@ -176,7 +176,7 @@ pub enum TargetError {
 impl TargetError {
     /// Whether the device program could still run on the host's own stack.
     #[must_use]
-    pub fn leaves_sim(&self) -> bool {
+    fn leaves_sim(&self) -> bool {
         match self {
             Self::NoTwinsHere => true,
             #[cfg(target_os = "linux")]

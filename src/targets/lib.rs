@@ -17,7 +17,7 @@ mod tap;
 #[cfg(target_os = "linux")]
 pub mod twin;
 
-pub use address::{AddressError, DeviceAddress, PublicAddresses, is_public, resolve};
+pub use address::{AddressError, DeviceAddress, PublicAddresses, resolve};
 pub use device::{Device, DeviceKind, DeviceSetup, DialOut, TargetError};
 #[cfg(target_os = "linux")]
 pub use emulator::EmulatorError;

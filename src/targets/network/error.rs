@@ -91,13 +91,13 @@ impl NetworkError {
 
     /// Whether this process still has a loopback interface that is up, so that a device can run on it.
     #[must_use]
-    pub fn leaves_loopback(&self) -> bool {
+    pub(crate) fn leaves_loopback(&self) -> bool {
         !matches!(self.step(), Step::Rtnetlink | Step::Loopback)
     }
 
     /// What to do about it, a sentence each.
     #[must_use]
-    pub fn remedies(&self) -> Vec<&str> {
+    fn remedies(&self) -> Vec<&str> {
         let before = self.before.iter().flat_map(|before| before.remedies());
         before.chain(self.remedies.iter().map(String::as_str)).collect()
     }

@@ -28,7 +28,7 @@ pub use wire::Carrier;
 use rtnetlink::Rtnetlink;
 
 /// The host's address in the private network.
-pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+pub(crate) const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Length of the network's prefix.
 pub const PREFIX: u8 = 24;
@@ -38,14 +38,14 @@ pub const MAX_TWINS: u8 = 64;
 
 /// Address of the twin with this index, from 0: 192.168.4.91 and so on.
 #[must_use]
-pub const fn twin_address(index: u8) -> Ipv4Addr {
+pub(crate) const fn twin_address(index: u8) -> Ipv4Addr {
     let [a, b, c, _] = HOST_ADDRESS.octets();
     Ipv4Addr::new(a, b, c, 91 + if index < MAX_TWINS { index } else { MAX_TWINS - 1 })
 }
 
 /// Hardware address of the twin with this index: locally administered, its last byte that of the IP address.
 #[must_use]
-pub const fn twin_mac(index: u8) -> [u8; 6] {
+pub(crate) const fn twin_mac(index: u8) -> [u8; 6] {
     [0x02, 0x45, 0x53, 0x50, 0x00, twin_address(index).octets()[3]]
 }
 
@@ -63,7 +63,7 @@ pub fn interface_name(index: u8) -> String {
 
 /// Whose rights the network was made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Privilege {
+pub(crate) enum Privilege {
     /// Those this process had: CAP_SYS_ADMIN and CAP_NET_ADMIN.
     Own,
     /// Those of a user namespace, where this process's user is root.
@@ -73,7 +73,6 @@ pub enum Privilege {
 /// The private network that this process is in.
 #[derive(Debug)]
 pub struct PrivateNetwork {
-    privilege: Privilege,
     taken: Arc<Mutex<BTreeSet<u8>>>,
 }
 
@@ -133,20 +132,14 @@ impl PrivateNetwork {
         let mut rtnetlink = Rtnetlink::open()?;
         rtnetlink.set_up("lo").map_err(|error| NetworkError::new(Step::Loopback, error))?;
         sysctl::pin(privilege);
-        Ok(Self { privilege, taken: Arc::default() })
-    }
-
-    /// Whose rights it was made with.
-    #[must_use]
-    pub const fn privilege(&self) -> Privilege {
-        self.privilege
+        Ok(Self { taken: Arc::default() })
     }
 
     /// Gives the host a further address on a twin's interface.
     ///
     /// # Errors
     /// The step that failed and what to do about it.
-    pub fn add_host_address(&self, place: &Place, address: Ipv4Addr) -> Result<(), NetworkError> {
+    pub(crate) fn add_host_address(&self, place: &Place, address: Ipv4Addr) -> Result<(), NetworkError> {
         let added = Rtnetlink::open()?.add_address(&place.interface, address, PREFIX);
         added.map_err(|error| NetworkError::new(Step::Address, error))
     }

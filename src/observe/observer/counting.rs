@@ -1,0 +1,93 @@
+//! What each segment adds to the figures: weather of the path, keep-alive probes, copies.
+
+use espstress_event::Direction;
+use espstress_wire::Segment;
+
+use super::super::flow::{Acks, Facts, Kind, Place, SECOND, after, before};
+use super::super::weather::{self, AT_ONCE};
+use super::Observer;
+
+impl Observer {
+    /// Adds what a segment shows of the path to the window of its time.
+    pub(super) fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        let flow = self.table.flow_mut(slot);
+        let mut seen = weather::occasions(flow, s, facts);
+        let window = self.windows.at(facts.at);
+        if facts.from == Direction::FromDevice {
+            if seen.losses.segments > 0 {
+                self.program.heard(facts.at);
+            }
+            let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);
+            if !self.quiet.was_away(facts.at) {
+                seen.losses = seen.losses.and(weather::lost(flow, s, facts));
+                flow.presumed_lost = weather::is_presumed(flow, s, facts);
+            }
+            window.losses.lost = window.losses.lost.saturating_sub(u64::from(both_arrived));
+        }
+        window.add(seen);
+    }
+
+    pub(super) fn keep_alive(&mut self, slot: u32, at: i64) {
+        let flow = self.table.flow(slot);
+        let figures = &mut self.summary.keep_alive;
+        let idle = flow.host.last_at.max(flow.device.last_at).map_or(0, |last| at.saturating_sub(last));
+        // Idle times and intervals are whole seconds (TCP_KEEPIDLE, TCP_KEEPINTVL): what comes sooner is an old ACK.
+        if idle < SECOND {
+            return;
+        }
+        figures.probes += 1;
+        if flow.device.probes == 0 {
+            figures.idle_ns = Some(figures.idle_ns.map_or(idle, |least| least.min(idle)));
+        }
+    }
+
+    pub(super) fn count(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        let Facts { from, kind, place, .. } = *facts;
+        let flow = self.table.flow(slot);
+        if kind == Kind::Syn && from == Direction::FromHost && flow.syns > 0 {
+            self.summary.syn_repetitions += 1;
+        }
+        let figures = match from {
+            Direction::FromDevice => &mut self.summary.from_device,
+            Direction::FromHost => &mut self.summary.from_host,
+        };
+        if place == Place::Empty && s.payload == 0 {
+            return;
+        }
+        figures.data_segments += 1;
+        figures.bytes += u64::from(s.payload);
+        match place {
+            Place::Seen if facts.spurious => figures.spurious += 1,
+            Place::Seen if flow.is_path_copy(s, from) => {
+                figures.path_copies += 1;
+                figures.retransmissions += 1;
+            }
+            Place::Seen => figures.retransmissions += 1,
+            Place::Fills(age) if age > flow.rtt_min.max(3_000_000) => figures.late_fills += 1,
+            Place::Fills(_) => figures.out_of_order += 1,
+            Place::Empty | Place::Next | Place::Ahead | Place::Unknown => {}
+        }
+    }
+
+    /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
+    /// that is delayed, or that comes with an answer, says nothing; nor does one for the host's FIN, which is
+    /// acknowledged at once (lwIP `tcp_receive`: `tcp_ack_now`), unless it shows that an answer is on its way.
+    pub(super) fn count_early(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        if facts.from != Direction::FromDevice || !facts.bare_ack || facts.acks != Acks::More {
+            return;
+        }
+        let flow = self.table.flow(slot);
+        let fin = flow.host.fin.is_some_and(|fin| !before(s.ack, fin.end()));
+        let answered = flow.device.space.next().is_some_and(|next| after(s.seq, next));
+        if fin && !answered {
+            return;
+        }
+        let at_once = flow.rtt_min.saturating_add(AT_ONCE);
+        let early = flow.host.repeated.is_some_and(|repeated| {
+            repeated.times == 1
+                && after(s.ack, repeated.seq)
+                && facts.at.saturating_sub(repeated.last_at) <= at_once
+        });
+        self.summary.from_host.repeated_early += u64::from(early);
+    }
+}

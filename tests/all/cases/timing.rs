@@ -1,0 +1,132 @@
+//! What makes a device slow although its stack is fast.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::cases::{DOCTOR, run};
+use crate::common::programs::python;
+use crate::common::scripted::{Peer, scripted};
+
+/// Head and body in small pieces with Nagle's algorithm left on, as print() writes them.
+fn small_pieces() -> SocketAddr {
+    scripted(|mut peer| {
+        let body = format!("<html>{}</html>", "x".repeat(87));
+        while let Some(request) = peer.request() {
+            peer.send("HTTP/1.1 200 OK\r\n");
+            peer.send("Content-Type: text/html\r\n");
+            peer.send(format!("Content-Length: {}\r\n\r\n", body.len()));
+            if !request.is("HEAD") {
+                peer.send(&body[..50]);
+                peer.send(&body[50..]);
+            }
+        }
+    })
+}
+
+#[test]
+fn a_second_small_segment_that_waits_for_an_acknowledgement_is_named() {
+    run("rw --protocol http -n 60", small_pieces()).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn the_doctor_names_segments_that_wait_for_an_acknowledgement() {
+    run(DOCTOR, small_pieces()).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
+}
+
+/// Each small write waits until the host has acknowledged the one before, as the old WiFiClient.write() does.
+#[test]
+fn writes_that_wait_for_an_acknowledgement_each_are_named() {
+    let Some(server) = python(include_str!("ackwait.py"), &[]) else { return };
+    run("rw --protocol http -n 20", server.address).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
+    #[cfg(feature = "long")]
+    run(DOCTOR, server.address).blames(&["nagle_delay"]);
+}
+
+/// One request a recv(): what follows in the same segment is thrown away.
+#[test]
+fn pipelined_requests_that_are_lost_are_no_hang() {
+    let server = scripted(|mut peer: Peer| {
+        peer.without_delay();
+        // It looks at its socket so often: all that the client sends at once has come by then.
+        std::thread::sleep(Duration::from_millis(20));
+        while peer.receive().is_some() {
+            peer.take();
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    run("rw --protocol http -n 40", server).passes();
+    run("rw --protocol http --window 4 -n 40 --timeout-read 500ms", server)
+        .says(&["pipelin"])
+        .never_says(&["hangs", "PASS"]);
+}
+
+/// Takes an upload and stops reading for good after 20,000 bytes.
+#[cfg(feature = "long")]
+#[test]
+fn an_upload_that_the_device_stops_reading_is_named() {
+    let server = scripted(|mut peer: Peer| {
+        socket2::SockRef::from(&peer.handle()).set_recv_buffer_size(5_744).unwrap();
+        let mut read = 0;
+        while read < 20_000 {
+            let Some(got) = peer.receive() else { return };
+            read += got;
+        }
+        std::thread::sleep(Duration::from_secs(3_600));
+    });
+    run("head --method POST --body 512KiB -n 3 --timeout-write 3s --timeout-read 3s", server)
+        .fails_with(&["blocked_application"])
+        .says(&["stops reading"]);
+}
+
+/// A form of a kilobyte, taken and answered.
+#[test]
+fn an_upload_that_is_taken_passes() {
+    let server = scripted(|mut peer: Peer| {
+        peer.without_delay();
+        while let Some(request) = peer.request() {
+            let mut left = request.body_length();
+            assert_eq!(left, 1_024);
+            left -= peer.take().len();
+            while left > 0 && peer.receive().is_some() {
+                left -= peer.take().len();
+            }
+            peer.answer(&request, "200 OK", "taken");
+        }
+    });
+    run("head --method POST --body 1KiB -n 60", server).passes().counts("head", 60, 60);
+}
+
+/// Reads until nothing has come for a second, as a program does that does not know how much there is.
+fn reads_until_it_times_out(one_segment_is_enough: bool) -> SocketAddr {
+    scripted(move |mut peer: Peer| {
+        peer.without_delay();
+        while peer.receive().is_some() {
+            let first = peer.take();
+            let whole = one_segment_is_enough && first.len() < 1_000;
+            if first.starts_with(b"POST") && !whole {
+                peer.wait_at_most(Duration::from_secs(1));
+                while peer.receive().is_some() {}
+                peer.wait_at_most(Duration::from_secs(60));
+                peer.take();
+            }
+            let body = if first.starts_with(b"HEAD") { "" } else { "hello" };
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}"));
+        }
+    })
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn an_answer_that_follows_a_body_by_a_time_out_is_named() {
+    let post = |server, size| run(&format!("head --method POST --body {size} -n 6"), server);
+    post(reads_until_it_times_out(false), "512")
+        .blames(&["body_timeout"])
+        .says(&["1.0 s after the body (1 segment)"]);
+    // Only a body that does not fit into the first segment is waited for.
+    let server = reads_until_it_times_out(true);
+    post(server, "512").blames(&[]);
+    post(server, "100KiB").blames(&["body_timeout"]).says(&["1.0 s after the body"]);
+    run("head -n 6", server).blames(&[]);
+}

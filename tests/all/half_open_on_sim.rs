@@ -1,0 +1,73 @@
+//! The half-open workload against the device program on the host's own stack. What the host's stack does not show
+//! is left to the twin: the limit on control blocks, and what lwIP sends.
+
+use espstress_device::Service;
+use espstress_engine::{DeviceFacts, Plan};
+use espstress_event::{Endpoints, Event, Failure};
+use espstress_stats::HalfOpenStats;
+use espstress_targets::sim::{Sim, SimConfig};
+
+/// Runs half-open; `None`, said aloud, where this machine does not let a host fall silent.
+fn run(persona: &str, settings: &str, ports: &str) -> Option<HalfOpenStats> {
+    let sim = Sim::start(SimConfig { persona: persona.parse().unwrap(), ..SimConfig::default() }).unwrap();
+    let http = sim.address(Service::Http);
+    let telemetry = sim.addresses().get(Service::Telemetry);
+    let endpoints = Endpoints { telemetry, ..Endpoints::only(http) };
+    let plan = Plan {
+        device: DeviceFacts { capacity: Some(sim.capacity().into()), ..DeviceFacts::default() },
+        seed: 3,
+        ..crate::common::plan("half-open", settings, endpoints, ports.parse().unwrap())
+    };
+    let mut outcome = espstress_engine::run(plan, &mut |_: &Event| {}).unwrap();
+    let stats = *outcome.workloads.remove(0).stats.half_open.unwrap();
+    match &stats.unavailable {
+        Some(reason) if reason.contains("CAP_NET_ADMIN") => {
+            println!("SKIPPED: {reason}");
+            None
+        }
+        Some(reason) => panic!("{reason}"),
+        None => Some(stats),
+    }
+}
+
+const QUICK: &str = "connections = 20\nbaseline = '500ms'\nwatch_reclaim = '3s'\nexpect_reclaim = '1s'\n\
+                     client_interval = '200ms'\ntimeout_connect = '400ms'\ntimeout_read = '400ms'";
+
+#[test]
+fn a_device_that_never_notices_stays_full_until_the_host_lets_go() {
+    let Some(stats) = run("no-keepalive", QUICK, "21000-21999") else { return };
+    assert_eq!(stats.served, 5, "ten sockets less five: {stats:?}");
+    assert_eq!(stats.exhausted, Some(true), "{stats:?}");
+    assert_eq!(stats.never_reclaimed as usize, stats.connections.len(), "{stats:?}");
+    assert_eq!(stats.before.percent(), Some(100.0), "{stats:?}");
+    assert!(stats.during.percent() < Some(50.0), "{stats:?}");
+    assert!(stats.served_after_release_ns.is_some(), "{stats:?}");
+    assert_eq!(stats.failures.first().map(|failure| failure.connection), Some(6), "{stats:?}");
+    let sockets = stats.sockets_used.unwrap();
+    assert!(sockets.at_end >= sockets.before + 5, "{stats:?}");
+}
+
+#[test]
+fn one_silent_connection_is_enough_for_a_device_that_serves_one_at_a_time() {
+    let Some(stats) = run("serial", QUICK, "22000-22999") else { return };
+    assert_eq!(stats.served, 1, "{stats:?}");
+    assert_eq!(stats.failures.first().map(|failure| failure.met), Some(Failure::ReadTimeout), "{stats:?}");
+    assert_eq!(stats.exhausted, Some(true), "{stats:?}");
+    assert_eq!(stats.during.served, 0, "{stats:?}");
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_device_with_keep_alive_takes_every_socket_back_in_its_time() {
+    let settings = "connections = 5\nbaseline = '500ms'\nwatch_reclaim = '30s'\nclient_interval = '500ms'\n\
+                    timeout_connect = '1s'\ntimeout_read = '1s'";
+    let Some(stats) = run("robust", settings, "23000-23999") else { return };
+    assert_eq!((stats.served, stats.never_reclaimed), (5, 0), "{stats:?}");
+    assert_eq!(stats.evidence, [espstress_stats::ReclaimEvidence::Reset], "{stats:?}");
+    for connection in &stats.connections {
+        // Idle 10 s, then three probes three seconds apart; the host's timers are coarse.
+        let after = connection.reclaimed_after_ns.unwrap();
+        assert!((18_000_000_000..23_000_000_000).contains(&after), "{connection:?}");
+    }
+    assert!(stats.served_again_ns.is_some(), "{stats:?}");
+}

@@ -1,0 +1,36 @@
+//! The integration tests of the command and of its crates, in one program: linking is most of what a test binary costs, and
+//! cargo runs one binary after another.
+//!
+//! `cargo test --test all cases::` runs one module's, `cargo test --test all -- --list` names them all. What needs a
+//! private network before its first thread is in `tests/private`.
+
+mod analyze;
+mod capture;
+mod cases;
+mod command_line;
+mod common;
+mod conformance_sim;
+mod docs;
+mod doctor;
+mod failures;
+mod findings_answers;
+mod findings_neighbours;
+mod findings_personas;
+mod findings_support;
+mod findings_total;
+mod half_open_on_sim;
+mod http_servers;
+mod log;
+mod on_twin;
+mod open_loop;
+mod outage_on_sim;
+mod probe_on_sim;
+mod raw_pair;
+mod report_compare;
+mod report_formats;
+mod report_page;
+mod report_support;
+mod sim;
+mod strangers;
+mod tap;
+mod tshark;

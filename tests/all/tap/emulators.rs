@@ -1,0 +1,107 @@
+//! Stand-ins for esp-emu and QEMU: how they are started.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::ran;
+use crate::common::espstress;
+
+/// A folder of programs that is PATH, with an image in it.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// An image for the chip with this number, its bootloader at `at`.
+    fn with_image(id: u16, at: usize, len: usize) -> Self {
+        let mut image = vec![0xff; len];
+        image[at] = 0xe9;
+        image[at + 12..at + 14].copy_from_slice(&id.to_le_bytes());
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("merged.bin"), image).unwrap();
+        Self { folder }
+    }
+
+    /// A program that says how it was started, and ends.
+    fn with(self, name: &str) -> Self {
+        let script = "#!/bin/sh\n[ \"$2\" != help ] || { echo 'esp32c3  a chip'; echo 'esp32  another'; exit; }\n\
+                      echo \"started: $0 $*\"\n[ -d /proc/sys/net/ipv4/conf/tap0 ] && echo 'with a TAP device'\nexit 9\n";
+        self.with_script(name, script)
+    }
+
+    fn with_script(self, name: &str, script: &str) -> Self {
+        let path = self.folder.path().join(name);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("merged.bin")
+    }
+
+    /// What a run says, and its status.
+    fn says(&self) -> Option<(i32, String)> {
+        self.says_of(&self.image())
+    }
+
+    fn says_of(&self, image: &Path) -> Option<(i32, String)> {
+        let mut command: Command = espstress();
+        command.arg("head").arg(format!("emu:{}", image.display())).env("PATH", self.folder.path());
+        let output = ran(&mut command)?;
+        Some((output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
+
+#[test]
+fn esp_emu_is_started_for_the_chip_of_the_image() {
+    let bench = Bench::with_image(13, 0, 0x8000).with("esp-emu");
+    let Some((status, said)) = bench.says() else { return };
+    let started =
+        format!("esp-emu --chip esp32c6 --firmware {} --net tap,ifname=tap0", bench.image().display());
+    assert!(status == 3 && said.contains(&started) && said.contains("with a TAP device"), "{said}");
+}
+
+#[test]
+fn qemu_is_started_for_a_whole_flash_where_there_is_no_esp_emu() {
+    for (id, at, chip, program) in
+        [(0, 0x1000, "esp32", "qemu-system-xtensa"), (5, 0, "esp32c3", "qemu-system-riscv32")]
+    {
+        let bench = Bench::with_image(id, at, 2 << 20).with(program);
+        let Some((status, said)) = bench.says() else { return };
+        let started = format!(
+            "{program} -nographic -machine {chip} -drive file={},if=mtd,format=raw -nic \
+             tap,ifname=tap0,script=no,downscript=no,model=open_eth",
+            bench.image().display()
+        );
+        assert!(status == 3 && said.contains(&started), "{said}");
+        let short = Bench::with_image(id, at, 0x8000).with(program);
+        let Some((status, said)) = short.says() else { return };
+        assert!(status == 2 && said.contains("2, 4, 8 or 16 MiB"), "{said}");
+    }
+}
+
+#[test]
+fn without_an_emulator_it_is_told_how_to_get_one() {
+    let bench = Bench::with_image(5, 0, 2 << 20);
+    let Some((status, said)) = bench.says() else { return };
+    assert_eq!(status, 3, "{said}");
+    assert!(said.contains("no emulator for esp32c3: esp-emu isn't on PATH"), "{said}");
+    assert!(said.contains("idf_tools.py install qemu-riscv32"), "{said}");
+    let distributions = bench.with_script("qemu-system-riscv32", "#!/bin/sh\necho 'virt  RISC-V board'\n");
+    let Some((_, said)) = distributions.says() else { return };
+    assert!(said.contains("has no machine esp32c3: it isn't Espressif's"), "{said}");
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let bench = Bench::with_image(99, 0, 0x8000).with("esp-emu");
+    let Some((status, said)) = bench.says() else { return };
+    assert!(status == 2 && said.contains("chip number 99"), "{said}");
+    let Some((status, said)) = bench.says_of(&bench.folder.path().join("esp-emu")) else { return };
+    assert!(status == 2 && said.contains("no firmware image"), "{said}");
+    let Some((status, said)) = bench.says_of(Path::new("/nowhere.bin")) else { return };
+    assert!(status == 2 && said.contains("/nowhere.bin"), "{said}");
+}

@@ -1,0 +1,133 @@
+//! Servers and clients that others wrote, on ten sockets.
+
+use std::path::Path;
+use std::process::Command;
+
+use espstress_report::Verdict;
+use libtest_mimic::Failed;
+
+use super::runs::{Case, espstress, report, said};
+use crate::runner::skip;
+
+pub(crate) const ALL: &[Case] = &[
+    ("python_serves_on_ten_sockets", |folder| serves(folder, "python3", "-m http.server 80")),
+    ("lighttpd_serves_on_ten_sockets", lighttpd),
+    ("nginx_with_two_workers_serves_on_ten_sockets", nginx),
+    ("busybox_serves_on_ten_sockets", |folder| serves(folder, "busybox", "httpd -f -p 80")),
+    ("node_serves_on_ten_sockets", node),
+    ("a_static_go_program_serves_on_ten_sockets", go),
+    ("mosquitto_passes_messages_on_ten_sockets", mosquitto),
+    ("curl_fetches_as_the_device", curl),
+];
+
+/// Whether a program can be started at all; Debian has its servers where an ordinary user's PATH may not name them.
+fn is_here(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Every request of several clients is answered, packets and report without a fault of the device's.
+fn serves(folder: &Path, program: &str, arguments: &str) -> Result<(), Failed> {
+    if !is_here(program) {
+        return skip("strangers", &format!("no {program}"));
+    }
+    std::fs::write(folder.join("index.html"), "<p>hello</p>\n")?;
+    let command = format!("{program} {arguments}");
+    let words = ["head", "twin", "--program", &command, "-c", "3", "-n", "300", "--no-gate"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
+    let head = report.workload("head").ok_or("head")?;
+    assert_eq!((head.attempts, head.succeeded), (300, 300), "{:?}", head.failures);
+    assert_eq!(report.target.program.as_ref().and_then(|p| p.end.clone()), None);
+    let end = format!("{:?}", report.telemetry.as_ref().and_then(|t| t.reboots));
+    assert!(matches!(end.as_str(), "Some(0)" | "None"), "{end}");
+    Ok(())
+}
+
+fn lighttpd(folder: &Path) -> Result<(), Failed> {
+    let root = folder.display();
+    let text = format!(
+        "server.bind = \"0.0.0.0\"\nserver.port = 80\nserver.document-root = \"{root}\"\nindex-file.names = ( \"index.html\" )\n"
+    );
+    std::fs::write(folder.join("lighttpd.conf"), text)?;
+    serves(folder, "lighttpd", "-D -f lighttpd.conf")
+}
+
+fn nginx(folder: &Path) -> Result<(), Failed> {
+    let root = folder.display();
+    let text = format!(
+        "daemon off; worker_processes 2; pid pid; error_log stderr;\nevents {{ worker_connections 64; }}\n\
+         http {{ access_log off; client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d;\n\
+         scgi_temp_path e; sendfile on; server {{ listen 80; location / {{ root {root}; }} }} }}\n"
+    );
+    std::fs::write(folder.join("nginx.conf"), text)?;
+    serves(folder, "nginx", &format!("-p {root} -c nginx.conf -e stderr"))
+}
+
+fn node(folder: &Path) -> Result<(), Failed> {
+    let text = "require('http').createServer((request, response) => response.end('hello\\n')).listen(80)";
+    std::fs::write(folder.join("server.js"), text)?;
+    serves(folder, "node", "server.js")
+}
+
+fn go(folder: &Path) -> Result<(), Failed> {
+    if !is_here("go") {
+        return skip("strangers", "no go");
+    }
+    let text = "package main\n\nimport \"net/http\"\n\nfunc main() {\n\thttp.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) \
+                { w.Write([]byte(\"hello\\n\")) })\n\tpanic(http.ListenAndServe(\":80\", nil))\n}\n";
+    std::fs::write(folder.join("server.go"), text)?;
+    let mut build = Command::new("go");
+    build.args(["build", "-o", "go-server", "server.go"]).current_dir(folder);
+    let output = build.env("CGO_ENABLED", "0").env("GO111MODULE", "off").output()?;
+    assert!(output.status.success(), "{}", said(&output));
+    let command = folder.join("go-server").display().to_string();
+    let words = ["head", "twin", "--program", &command, "-c", "3", "-n", "300", "--no-gate"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    let head = report.workload("head").ok_or("head")?;
+    assert_eq!((head.attempts, head.succeeded), (300, 300), "{:?}", head.failures);
+    Ok(())
+}
+
+/// What a shell says beside a twin that runs `program`.
+fn beside(folder: &Path, options: &[&str], program: &str, script: &str) -> Result<Option<String>, Failed> {
+    let words = [&["twin", "--program", program], options, &["--", "sh", "-c", script]].concat();
+    let output = espstress(folder, &words)?;
+    let text = said(&output);
+    if output.status.code() == Some(3) && (text.contains("namespace") || text.contains("tun")) {
+        skip("twin", &text)?;
+        return Ok(None);
+    }
+    Ok(Some(text))
+}
+
+fn mosquitto(folder: &Path) -> Result<(), Failed> {
+    for program in ["mosquitto", "mosquitto_pub", "mosquitto_sub"] {
+        if !is_here(program) {
+            return skip("strangers", &format!("no {program}"));
+        }
+    }
+    std::fs::write(folder.join("mosquitto.conf"), "listener 1883 0.0.0.0\nallow_anonymous true\n")?;
+    let script = "mosquitto_sub -h $ESPSTRESS_TWIN -q 1 -t a/# -C 200 > got & \
+                  until mosquitto_pub -h $ESPSTRESS_TWIN -t b -n; do sleep 0.1; done; sleep 1; \
+                  seq 200 | mosquitto_pub -h $ESPSTRESS_TWIN -q 1 -t a/b -l; wait; seq 200 | cmp - got && echo the same";
+    let Some(text) = beside(folder, &[], "mosquitto -c mosquitto.conf", script)? else { return Ok(()) };
+    assert!(text.contains("the same"), "{text}");
+    Ok(())
+}
+
+fn curl(folder: &Path) -> Result<(), Failed> {
+    for program in ["curl", "python3"] {
+        if !is_here(program) {
+            return skip("strangers", &format!("no {program}"));
+        }
+    }
+    let page: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(folder.join("page"), &page)?;
+    let device = "sh -c 'until curl -s -o fetched http://192.168.4.1:8000/page; do sleep 0.1; done; echo > done; exec sleep 100'";
+    let script = "python3 -m http.server 8000 >/dev/null 2>&1 & server=$!; \
+                  for n in $(seq 200); do [ -e done ] && break; sleep 0.1; done; kill $server; cmp page fetched && echo the same";
+    let Some(text) = beside(folder, &["--dial", "8000"], device, script)? else { return Ok(()) };
+    assert!(text.contains("the same"), "{text}");
+    Ok(())
+}
