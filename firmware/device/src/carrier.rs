@@ -283,11 +283,14 @@ impl<'a, S: Sockets> Carrier<'a, S> {
     fn prepare(&mut self, now: Instant) -> Option<Instant> {
         let mut until = self.program.next_wish_at();
         let hung = self.program.is_hung();
+        let blocks = self.program.blocks();
         for entry in self.entries.iter_mut() {
             if entry.ready != Readiness::Idle {
                 until = Some(now);
             }
             match entry.source {
+                // What comes meanwhile is answered late.
+                Source::Telemetry if blocks => entry.interest = Interest::Nothing,
                 Source::Empty | Source::Telemetry => entry.interest = Interest::Read,
                 _ if hung => entry.interest = Interest::Nothing,
                 Source::Listener(_) if now < self.accept_again => {
@@ -454,7 +457,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         match self.sockets.dial(&host) {
             Ok(id) => {
                 self.entries[at].source = Source::Dialling(id);
-                self.dial_until = now + self.program.config().line.timeout.max(Duration::from_secs(1));
+                self.dial_until = now + self.program.dial_limit();
             }
             Err(kind) => self.program.dial_failed(kind, now),
         }
@@ -468,7 +471,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         };
         match outcome {
             Dialled::Connected => {
-                let options = self.program.socket_options();
+                let options = self.program.dial_options();
                 self.sockets.prepare(id, &options);
                 let connection = self.program.dialled(now);
                 self.settle(at, id, connection, now);
