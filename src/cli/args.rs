@@ -260,8 +260,8 @@ pub struct TwinArgs {
     pub device: DeviceOptions,
 
     /// Make the device program connect to this port (on the twin's host unless you give an address) and speak
-    /// the line protocol
-    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    /// the line protocol, or MQTT with the prefix mqtt:
+    #[arg(long, value_name = "[mqtt:][ADDRESS:]PORT")]
     pub dial: Option<String>,
 
     /// Random seed of the link and the stack

@@ -70,7 +70,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     refuse_by_device(&prepared.scenario, &phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
-    let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
+    let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port, mqtt: None }))?;
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
         return Err(Failed::usage(

@@ -283,14 +283,11 @@ impl<'a, S: Sockets> Carrier<'a, S> {
     fn prepare(&mut self, now: Instant) -> Option<Instant> {
         let mut until = self.program.next_wish_at();
         let hung = self.program.is_hung();
-        let blocks = self.program.blocks();
         for entry in self.entries.iter_mut() {
             if entry.ready != Readiness::Idle {
                 until = Some(now);
             }
             match entry.source {
-                // What comes meanwhile is answered late.
-                Source::Telemetry if blocks => entry.interest = Interest::Nothing,
                 Source::Empty | Source::Telemetry => entry.interest = Interest::Read,
                 _ if hung => entry.interest = Interest::Nothing,
                 Source::Listener(_) if now < self.accept_again => {

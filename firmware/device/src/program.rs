@@ -294,8 +294,8 @@ impl Program {
         }
     }
 
-    /// Whether the device does nothing else for the time being, because it is on its way to the broker: it takes no
-    /// connection and no datagram then.
+    /// Whether the device does nothing else for the time being, because it is on its way to the broker. Telemetry
+    /// datagrams are answered all the same, as with every fault that they report.
     #[must_use]
     pub fn blocks(&self) -> bool {
         let on_its_way = |client: &Client| {
