@@ -136,7 +136,8 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Fault to simulate (twin and sim only): robust, unread-close, early-close, serial, no-keepalive, leaky,
-    /// hoarder, slow-accept, deaf, half-closer, frozen or rebooting, with optional settings (leaky:from=15s)
+    /// hoarder, slow-accept, deaf, half-closer, frozen, rebooting, or a fault of the MQTT client (mqtt-late-ping, ...:
+    /// docs/targets.md), with optional settings (leaky:from=15s)
     #[arg(long, value_name = "NAME")]
     pub persona: Option<String>,
 

@@ -10,6 +10,8 @@ mod client;
 #[cfg(target_os = "linux")]
 mod conformance;
 #[cfg(target_os = "linux")]
+mod mqtt;
+#[cfg(target_os = "linux")]
 mod outside;
 #[cfg(target_os = "linux")]
 mod runner;

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use espstress_targets::network::PrivateNetwork;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{cases, conformance, outside, smoltcp};
+use crate::{cases, conformance, mqtt, outside, smoltcp};
 
 /// What a case comes to.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -34,7 +34,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// The cases that have a private network.
 fn inside() -> impl Iterator<Item = &'static Case> {
-    cases::ALL.iter().chain(smoltcp::ALL).chain(conformance::ALL)
+    cases::ALL.iter().chain(smoltcp::ALL).chain(mqtt::ALL).chain(conformance::ALL)
 }
 
 fn run_case(name: &str) -> ExitCode {
