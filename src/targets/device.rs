@@ -48,6 +48,20 @@ pub struct DialOut {
     pub mqtt: Option<Settings>,
 }
 
+impl DialOut {
+    /// This machine's port, where the line protocol is spoken.
+    #[must_use]
+    pub const fn host(port: u16) -> Self {
+        Self { host: None, port, mqtt: None }
+    }
+
+    /// This machine's port, where a broker listens; the client is set up as usual.
+    #[must_use]
+    pub fn broker(port: u16) -> Self {
+        Self { mqtt: Some(Settings::default()), ..Self::host(port) }
+    }
+}
+
 impl std::str::FromStr for DialOut {
     type Err = &'static str;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::births::Births;
 use super::ledger::Ledger;
 use super::phase::Phase;
 use super::settings::{Params, Sessions};
@@ -24,9 +25,6 @@ use espstress_stats::{Latency, MqttStats};
 /// Filters of one client that are kept.
 const MOST_FILTERS: usize = 64;
 
-/// Time after a CONNACK in which a birth message is expected.
-const BIRTH: Duration = Duration::from_secs(5);
-
 /// Silence beyond the keep-alive that is not late yet: the device's clock and the path.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -38,6 +36,7 @@ pub(super) struct Broker {
     pub(super) trial: RefCell<Option<Trial>>,
     target: RefCell<Option<Target>>,
     ledger: RefCell<Ledger>,
+    births: RefCell<Births>,
     /// Time in which this host stood still, so that it could hear nobody.
     deaf: Cell<Duration>,
 }
@@ -51,12 +50,8 @@ struct Target {
     /// Whether its session outlives its connection.
     lasting: bool,
     filters: BTreeSet<String>,
-    will_topic: Option<String>,
     heard: Instant,
     accepted: Instant,
-    /// Whether a message on the will's topic has come since then.
-    born: bool,
-    ever_born: bool,
     first_publish: bool,
     first_subscribe: bool,
 }
@@ -77,6 +72,7 @@ impl Broker {
             trial: RefCell::default(),
             target: RefCell::default(),
             ledger,
+            births: RefCell::default(),
             deaf: Cell::default(),
         }
     }
@@ -193,7 +189,6 @@ impl Broker {
             Some(old) if present => old.filters,
             _ => BTreeSet::new(),
         };
-        let ever_born = known.is_some() && self.was_born();
         *target = Some(Target {
             ip: peer,
             id: connect.client_id.to_owned(),
@@ -204,22 +199,14 @@ impl Broker {
                 Version::V31 | Version::V311 => !connect.clean,
             },
             filters,
-            will_topic: connect.will.map(|will| will.topic.to_owned()),
             heard: now,
             accepted: now,
-            born: false,
-            ever_born,
             first_publish: true,
             first_subscribe: true,
         });
         drop(target);
         self.trial(|trial| trial.accepted(connection, present, now));
         Ok(present)
-    }
-
-    fn was_born(&self) -> bool {
-        let mut recorder = self.context.recorder.borrow_mut();
-        recorder.mqtt().target().is_some_and(|client| client.birth_retained.is_some())
     }
 
     fn check(&self, connect: &Connect<'_>) -> Result<(), Rejected> {
@@ -248,7 +235,8 @@ impl Broker {
 
     /// Writes the client of this CONNECT down.
     fn recorded(&self, connect: &Connect<'_>, now: Instant) {
-        self.births(now);
+        let missing = self.births.borrow_mut().begins(connect.will.map(|will| will.topic), now);
+        self.lacked_birth(missing);
         let fresh = MqttClient {
             id_hash: hash(connect.client_id),
             protocol: match connect.version {
@@ -368,14 +356,9 @@ impl Broker {
         self.ledger.borrow_mut().received(publish);
         self.trial(|trial| trial.message(connection, now));
         let mut first = None;
-        let mut birth = None;
+        let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);
         if let Some(target) = self.target.borrow_mut().as_mut() {
             first = std::mem::take(&mut target.first_publish).then(|| nanos(now - target.accepted));
-            if target.will_topic.as_deref() == Some(publish.topic) {
-                target.born = true;
-                target.ever_born = true;
-                birth = Some(publish.retain);
-            }
         }
         let by_qos = self.ledger.borrow().by_qos();
         self.stats(|stats| {
@@ -394,20 +377,12 @@ impl Broker {
         self.ledger.borrow_mut().acknowledged(id);
     }
 
-    /// A session that stood for long enough and had no birth, where earlier ones had one.
-    fn births(&self, now: Instant) {
-        let missing = self.target.borrow_mut().as_mut().is_some_and(|target| {
-            let missing = target.ever_born && !target.born && now - target.accepted >= BIRTH;
-            target.born |= missing;
-            missing
+    fn lacked_birth(&self, missing: bool) {
+        self.stats(|stats| {
+            if let Some(client) = stats.clients.first_mut() {
+                client.births_missing += u64::from(missing);
+            }
         });
-        if missing {
-            self.stats(|stats| {
-                if let Some(client) = stats.clients.first_mut() {
-                    client.births_missing += 1;
-                }
-            });
-        }
     }
 
     /// Something other than a PINGRESP went to the target.
@@ -418,11 +393,11 @@ impl Broker {
     /// A connection of the target's is over.
     pub(super) fn gone(&self, connection: u64, by_device: bool, now: Instant) {
         self.trial(|trial| trial.gone(connection, by_device, now));
-        self.births(now);
-        if let Some(target) = self.target.borrow_mut().as_mut()
-            && target.connection == Some(connection)
-        {
+        let mut target = self.target.borrow_mut();
+        if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;
+            let missing = self.births.borrow_mut().ends(now);
+            self.lacked_birth(missing);
         }
     }
 

@@ -4,6 +4,7 @@
 //! answers as the `phase` wants it, and a `trial` is one fault with what the device makes of it. The packets are those of
 //! `espstress_device::mqtt`.
 
+mod births;
 mod broker;
 mod connection;
 mod director;
