@@ -178,7 +178,7 @@ pub struct MqttDelivery {
     pub lost: Option<u64>,
     /// Messages that came after a later one; null without a sequence.
     pub out_of_order: Option<u64>,
-    /// Most copies of one message.
+    /// Most copies of one message on one connection.
     pub copies_max: u64,
     /// Why loss is not known; null where it is.
     pub not_kept: Option<String>,

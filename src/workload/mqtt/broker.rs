@@ -353,7 +353,7 @@ impl Broker {
 
     /// A message of the target's has come.
     pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, now: Instant) {
-        self.ledger.borrow_mut().received(publish);
+        self.ledger.borrow_mut().received(connection, publish);
         self.trial(|trial| trial.message(connection, now));
         let mut first = None;
         let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);

@@ -22,7 +22,9 @@ const NO_NUMBER: &str = "no payload had a number where --sequence says";
 struct Known {
     content: u64,
     acknowledged: bool,
+    /// Copies on that connection: one more on another is what the standard wants (MQTT-4.4.0-1).
     copies: u64,
+    connection: u64,
     session: u64,
 }
 
@@ -55,10 +57,9 @@ impl Ledger {
         self.session += 1;
     }
 
-    /// A message has come.
-    pub(super) fn received(&mut self, publish: &Publish<'_>) {
-        let content = content(publish);
-        let copies = self.note(publish, content);
+    /// A message has come on a connection.
+    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>) {
+        let copies = self.note(connection, publish, content(publish));
         let Some(row) = self.by_qos.get_mut(publish.qos as usize) else { return };
         row.copies_max = row.copies_max.max(copies.unwrap_or(1));
         match copies {
@@ -71,10 +72,10 @@ impl Ledger {
         }
     }
 
-    /// How many copies there are of it with this one; `None` for the first.
-    fn note(&mut self, publish: &Publish<'_>, content: u64) -> Option<u64> {
+    /// How many copies of it have come on this connection, with this one; `None` where it is the first of all.
+    fn note(&mut self, connection: u64, publish: &Publish<'_>, content: u64) -> Option<u64> {
         let id = publish.id?.get();
-        let new = Known { content, acknowledged: false, copies: 1, session: self.session };
+        let new = Known { content, acknowledged: false, copies: 1, connection, session: self.session };
         let known = self.known.entry(id).or_insert(Known { copies: 0, ..new });
         let same = known.copies > 0 && known.content == content;
         let again = same && (publish.dup || (!known.acknowledged && known.session == self.session));
@@ -82,7 +83,8 @@ impl Ledger {
             *known = new;
             return None;
         }
-        known.copies += 1;
+        known.copies = if known.connection == connection { known.copies + 1 } else { 1 };
+        known.connection = connection;
         known.acknowledged = false;
         Some(known.copies)
     }
@@ -159,7 +161,7 @@ mod tests {
     fn a_packet_id_that_was_acknowledged_is_free_for_the_same_words() {
         let mut ledger = Ledger::new(None);
         for _ in 0..3 {
-            ledger.received(&publish(1, b"ON", false));
+            ledger.received(1, &publish(1, b"ON", false));
             ledger.acknowledged(1);
         }
         assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (3, 0));
@@ -168,35 +170,42 @@ mod tests {
     #[test]
     fn an_unacknowledged_message_that_comes_again_is_a_repetition_with_its_flag_or_without() {
         let mut ledger = Ledger::new(None);
-        ledger.received(&publish(1, b"ON", false));
-        ledger.received(&publish(1, b"ON", false));
-        ledger.received(&publish(1, b"ON", true));
+        ledger.received(1, &publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", true));
         let row = row(&ledger);
         assert_eq!((row.received, row.again_no_dup, row.again_dup, row.copies_max), (1, 1, 1, 3));
     }
 
     #[test]
+    fn one_more_copy_on_each_connection_is_no_flood() {
+        let mut ledger = Ledger::new(None);
+        (1..6).for_each(|connection| ledger.received(connection, &publish(1, b"ON", connection > 1)));
+        assert_eq!((row(&ledger).again_dup, row(&ledger).copies_max), (4, 1));
+    }
+
+    #[test]
     fn a_clean_session_owes_no_flag() {
         let mut ledger = Ledger::new(None);
-        ledger.received(&publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", false));
         ledger.new_session();
-        ledger.received(&publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", false));
         assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (2, 0));
     }
 
     #[test]
     fn with_the_flag_and_nothing_before_it_a_message_came_for_the_first_time() {
         let mut ledger = Ledger::new(None);
-        ledger.received(&publish(9, b"late", true));
+        ledger.received(1, &publish(9, b"late", true));
         assert_eq!((row(&ledger).received, row(&ledger).again_dup), (1, 0));
     }
 
     #[test]
     fn a_gap_between_messages_of_two_qualities_is_laid_to_the_lesser() {
         let mut ledger = Ledger::new(Some("/n".into()));
-        ledger.received(&publish(1, br#"{"n":1}"#, false));
-        ledger.received(&publish(0, br#"{"n":2}"#, false));
-        ledger.received(&publish(2, br#"{"n":4}"#, false));
+        ledger.received(1, &publish(1, br#"{"n":1}"#, false));
+        ledger.received(1, &publish(0, br#"{"n":2}"#, false));
+        ledger.received(1, &publish(2, br#"{"n":4}"#, false));
         let lost = ledger.by_qos().map(|row| row.lost);
         assert_eq!(lost, [Some(1), Some(0), None]);
     }
@@ -204,11 +213,11 @@ mod tests {
     #[test]
     fn a_ledger_without_numbers_says_that_it_is_not_kept() {
         let mut ledger = Ledger::new(Some("/n".into()));
-        ledger.received(&publish(1, br#"{"temperature":1}"#, false));
+        ledger.received(1, &publish(1, br#"{"temperature":1}"#, false));
         assert_eq!((row(&ledger).lost, row(&ledger).not_kept.as_deref()), (None, Some(NO_NUMBER)));
-        ledger.received(&publish(2, br#"{"n":1}"#, false));
-        ledger.received(&publish(3, br#"{"n":3}"#, false));
-        ledger.received(&publish(4, br#"{"n":3}"#, false));
+        ledger.received(1, &publish(2, br#"{"n":1}"#, false));
+        ledger.received(1, &publish(3, br#"{"n":3}"#, false));
+        ledger.received(1, &publish(4, br#"{"n":3}"#, false));
         let row = row(&ledger);
         assert_eq!((row.lost, row.again_new_id, row.not_kept), (Some(1), Some(1), None));
     }

@@ -27,7 +27,7 @@ pub(in super::super) const DUP_MISSING: FindingEntry = FindingEntry {
 pub(in super::super) const DUPLICATES: FindingEntry = FindingEntry {
     id: FindingId::MqttDuplicates,
     severity: Severity::Warning,
-    meaning: "the device sent one message three times or more while the broker's answer was slow",
+    meaning: "the device sent one message three times or more on one connection, while the broker's answer was slow",
     needs: "an mqtt workload with --fault slow, and a device that publishes with QoS 1 or 2",
     neighbours: "one repetition after a reconnection, as the standard wants it",
     change: "on one connection, don't send again at all, or only after the broker's longest delay",
