@@ -17,7 +17,7 @@ use super::phase::Phase;
 use super::settings::{Params, Sessions};
 use super::trial::{Before, Trial};
 use crate::context::Context;
-use espstress_clock::nanos;
+use espstress_clock::{STALL, nanos};
 use espstress_device::mqtt::{Connect, Publish, Version};
 use espstress_event::{MqttClient, MqttFault, MqttProtocol, MqttWill};
 use espstress_stats::{Latency, MqttStats};
@@ -39,6 +39,8 @@ pub(super) struct Broker {
     births: RefCell<Births>,
     /// Time in which this host stood still, so that it could hear nobody.
     deaf: Cell<Duration>,
+    /// When it last woke from that.
+    stalled: Cell<Instant>,
 }
 
 /// The device that is tested.
@@ -74,6 +76,7 @@ impl Broker {
             ledger,
             births: RefCell::default(),
             deaf: Cell::default(),
+            stalled: Cell::new(Instant::now()),
         }
     }
 
@@ -93,7 +96,8 @@ impl Broker {
     }
 
     /// The host woke so much later than it wanted to.
-    pub(super) fn stood_still(&self, late: Duration) {
+    pub(super) fn stood_still(&self, late: Duration, now: Instant) {
+        self.stalled.set(now);
         self.deaf.update(|deaf| deaf + late);
     }
 
@@ -284,15 +288,20 @@ impl Broker {
         }
         self.trial(|trial| trial.heard(connection));
         let keepalive = self.keepalive();
-        let gap = last.map(|(at, deaf)| (now - at).saturating_sub(self.deaf.get().saturating_sub(deaf)));
+        // A packet that waited in the socket while this host stood still says nothing of when it came.
+        let last = last.filter(|_| now >= self.stalled.get() + STALL);
+        let gap = last.map(|(at, _)| now - at);
+        // Nor is a device called late for time in which this host, and perhaps the device on it, stood still.
+        let silent = last.map(|(at, deaf)| (now - at).saturating_sub(self.deaf.get().saturating_sub(deaf)));
         self.stats(|stats| {
             let Some(client) = stats.clients.first_mut() else { return };
             client.packets += 1;
             client.pings += u64::from(ping);
-            let Some(gap) = gap else { return };
+            let (Some(gap), Some(silent)) = (gap, silent) else { return };
             client.silence_max_ns = client.silence_max_ns.max(Some(nanos(gap)));
-            if !keepalive.is_zero() && gap > keepalive + LATE && gap <= keepalive * 3 / 2 {
-                client.late += 1;
+            if !keepalive.is_zero() {
+                client.missed += u64::from(silent > keepalive * 3 / 2);
+                client.late += u64::from(silent > keepalive + LATE && silent <= keepalive * 3 / 2);
             }
             if ping {
                 client.ping_interval.record(nanos(gap));

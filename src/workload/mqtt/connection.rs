@@ -142,15 +142,15 @@ impl Connection {
             if self.eof {
                 return End::Device;
             }
+            // What has come is read before anybody is called silent.
+            if let Err(end) = self.timers(phase).await {
+                return end;
+            }
             let due = self.due(phase);
             tokio::select! {
                 biased;
                 changed = phases.changed() => if changed.is_err() { return End::Done },
-                () = tokio::time::sleep_until(due.into()) => {
-                    if let Err(end) = self.timers(phase).await {
-                        return end;
-                    }
-                }
+                () = tokio::time::sleep_until(due.into()) => {}
                 // What the error is, reading tells.
                 _ = self.stream.readable() => {}
             }
@@ -161,10 +161,15 @@ impl Connection {
     fn due(&self, phase: Phase) -> Instant {
         let silent = match self.silence_limit(phase) {
             Some(limit) => self.heard + limit,
-            None if self.session => self.heard + Duration::from_secs(3_600),
+            None if !self.owes_connect(phase) => Instant::now() + Duration::from_secs(3_600),
             None => self.accepted_at + CONNECT_LIMIT,
         };
         self.late.front().map_or(silent, |late| late.due.min(silent))
+    }
+
+    /// Whether a CONNECT is waited for; one that has come is not answered while CONNACK is withheld.
+    fn owes_connect(&self, phase: Phase) -> bool {
+        !self.session && !phase.is(MqttFault::NoConnack)
     }
 
     /// How long the device may be silent now; `None` where that has no limit.
@@ -189,7 +194,7 @@ impl Connection {
             if silence >= limit {
                 return Err(End::Silent(silence));
             }
-        } else if !self.session && now >= self.accepted_at + CONNECT_LIMIT {
+        } else if self.owes_connect(phase) && now >= self.accepted_at + CONNECT_LIMIT {
             return Err(End::Rejected("it sent no CONNECT".into()));
         }
         Ok(())

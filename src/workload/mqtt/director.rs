@@ -69,9 +69,10 @@ async fn hear_stalls(broker: Rc<Broker>) {
     loop {
         due = Instant::now().max(due) + LOOK;
         tokio::time::sleep_until(due.into()).await;
-        let late = Instant::now().saturating_duration_since(due);
+        let now = Instant::now();
+        let late = now.saturating_duration_since(due);
         if late >= STALL {
-            broker.stood_still(late);
+            broker.stood_still(late, now);
         }
     }
 }
@@ -237,7 +238,7 @@ async fn trial(
     *broker.trial.borrow_mut() = Some(Trial::new(row, limits, start, broker.before()));
     let refuses = super::phase::Phase { fault: Some(fault), ..Default::default() }.refuses();
     if refuses {
-        sockets.listener.take();
+        sockets.shut(broker).await;
     }
     broker.enter(Some(fault));
     let whole = until(broker, None, |now| now >= start + length).await;
@@ -297,6 +298,15 @@ impl Sockets {
         }
         for stream in self.connections.borrow().values().filter_map(Weak::upgrade) {
             let _ = unsilence(&*stream);
+        }
+    }
+
+    /// Nobody listens any more, before any connection is ended: a device that dials again at once is refused.
+    async fn shut(&self, broker: &Broker) {
+        let listener = self.listener.take();
+        broker.phase.send_modify(|_| {});
+        while listener.as_ref().is_some_and(|listener| Rc::strong_count(listener) > 1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
