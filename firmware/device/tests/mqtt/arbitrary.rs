@@ -23,7 +23,39 @@ pub(crate) struct Parts {
     qos: Qos,
     flags: [bool; 6],
     number: u16,
-    properties: (Option<u32>, Option<String>, Option<u16>, Option<NonZeroU16>, Option<NonZeroU32>),
+    properties: Kept,
+}
+
+/// The properties that are kept.
+#[derive(Clone, Debug)]
+struct Kept {
+    session_expiry: Option<u32>,
+    assigned_client_id: Option<String>,
+    server_keep_alive: Option<u16>,
+    receive_maximum: Option<NonZeroU16>,
+    maximum_packet_size: Option<NonZeroU32>,
+}
+
+fn kept() -> impl Strategy<Value = Kept> {
+    let id = proptest::option::of(topic());
+    (any::<Option<u32>>(), id, any::<Option<u16>>(), any::<Option<NonZeroU16>>(), any::<Option<NonZeroU32>>())
+        .prop_map(
+            |(
+                session_expiry,
+                assigned_client_id,
+                server_keep_alive,
+                receive_maximum,
+                maximum_packet_size,
+            )| {
+                Kept {
+                    session_expiry,
+                    assigned_client_id,
+                    server_keep_alive,
+                    receive_maximum,
+                    maximum_packet_size,
+                }
+            },
+        )
 }
 
 fn qos() -> impl Strategy<Value = Qos> {
@@ -41,20 +73,13 @@ fn topic() -> impl Strategy<Value = String> {
 }
 
 pub(crate) fn parts(versions: &[Version]) -> impl Strategy<Value = Parts> + use<> {
-    let properties = (
-        any::<Option<u32>>(),
-        proptest::option::of(topic()),
-        any::<Option<u16>>(),
-        any::<Option<NonZeroU16>>(),
-        any::<Option<NonZeroU32>>(),
-    );
     let text = "[a-z0-9 ü]{0,30}";
     let payload = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..300),
         (100usize..20_000).prop_map(|len| vec![0xA5; len]),
     ];
     let filters = proptest::collection::vec(filter(), 1..5);
-    let tail = (any::<[bool; 6]>(), any::<u16>(), properties);
+    let tail = (any::<[bool; 6]>(), any::<u16>(), kept());
     (
         select(versions.to_vec()),
         select(Kind::ALL.to_vec()),
@@ -93,7 +118,7 @@ impl Parts {
         let filters: Vec<_> = self.filters.iter().map(|(filter, ..)| filter.as_str()).collect();
         let codes = &[0, 1, 2, 0x80][..self.filters.len().min(4)];
         let ack = Ack { id: self.id, code: if five && a { 0x80 } else { 0 } };
-        let (session_expiry, _, _, receive_maximum, maximum_packet_size) = self.properties;
+        let Kept { session_expiry, receive_maximum, maximum_packet_size, .. } = self.properties;
         let of_client =
             Properties { session_expiry, receive_maximum, maximum_packet_size, ..Properties::default() };
         let of_client = if five { of_client } else { Properties::default() };
@@ -118,8 +143,8 @@ impl Parts {
                 code: if a { 0 } else { u8::from(b) * if five { 0x87 } else { 5 } },
                 properties: if five {
                     Properties {
-                        assigned_client_id: self.properties.1.as_deref(),
-                        server_keep_alive: self.properties.2,
+                        assigned_client_id: self.properties.assigned_client_id.as_deref(),
+                        server_keep_alive: self.properties.server_keep_alive,
                         ..of_client
                     }
                 } else {

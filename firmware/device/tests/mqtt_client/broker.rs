@@ -123,6 +123,11 @@ impl World {
         self.wire.as_mut().expect("a connection").ended = true;
     }
 
+    /// The broker sends these bytes.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.wire.as_mut().expect("a connection").to_device.extend(bytes);
+    }
+
     /// The broker sends something.
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         let wire = self.wire.as_mut().expect("a connection");

@@ -1,5 +1,6 @@
 //! The MQTT client against a scripted broker, in virtual time.
 
+mod anything;
 mod broker;
 mod personas;
 mod robust;
