@@ -141,7 +141,8 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Fault to simulate (twin and sim only): robust, unread-close, early-close, serial, no-keepalive, leaky,
-    /// hoarder, slow-accept, deaf, half-closer, frozen or rebooting, with optional settings (leaky:from=15s)
+    /// hoarder, slow-accept, deaf, half-closer, frozen, rebooting, or a fault of the MQTT client (mqtt-late-ping, ...:
+    /// docs/targets.md), with optional settings (leaky:from=15s)
     #[arg(long, value_name = "NAME")]
     pub persona: Option<String>,
 
@@ -265,8 +266,8 @@ pub struct TwinArgs {
     pub device: DeviceOptions,
 
     /// Make the device program connect to this port (on the twin's host unless you give an address) and speak
-    /// the line protocol
-    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    /// the line protocol, or MQTT with the prefix mqtt:
+    #[arg(long, value_name = "[mqtt:][ADDRESS:]PORT")]
     pub dial: Option<String>,
 
     /// Random seed of the link and the stack

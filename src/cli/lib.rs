@@ -68,6 +68,8 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
     // A device that dials in needs no address.
     let target = match workload.name {
         "outage" => target.required_unless_present("listen"),
+        // Nor does the first one to connect to a broker.
+        "mqtt" => target.help(MQTT_TARGET_HELP),
         _ => target.required(true),
     };
     let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
@@ -76,6 +78,8 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
 }
 
 const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
+
+const MQTT_TARGET_HELP: &str = "The device: address or name, twin, or a file or command as for other commands [default: the first MQTT client that connects]";
 
 fn workload_help(name: &str) -> (&'static str, &'static str) {
     match name {
@@ -101,6 +105,15 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
         "half-open" => (
             "Connections whose peer vanishes, to exhaustion and back",
             "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1",
+        ),
+        "mqtt" => (
+            "An MQTT broker that misbehaves, for devices that connect to it",
+            "Set this machine's address as the broker in the device's settings; no TLS, no WebSockets.\n\nExamples:\n  \
+             espstress mqtt --listen 1883                    watch the first client to connect: keep-alive, pings, messages\n  \
+             espstress mqtt 192.168.4.1 --fault silent,close,frozen --cycles 3\n  \
+             espstress mqtt --client-id kitchen --sequence /n -d 10m\n  \
+             espstress mqtt 192.168.4.1 --fault refuse --code 5 --outage 1m\n  \
+             espstress mqtt twin --persona mqtt-forgetful --fault session-lost --cycles 1",
         ),
         _ => ("A workload", ""),
     }

@@ -14,7 +14,7 @@ use espstress_engine::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
     WatchPlan,
 };
-use espstress_event::{Event, EventSink};
+use espstress_event::{Event, EventSink, WorkloadKind};
 use espstress_report::thresholds::Gates;
 use espstress_report::{Report, Verdict};
 use espstress_scenario::{Place, Scenario};
@@ -66,11 +66,14 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         settings::workloads(scenario, typed)?;
         Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
     })?;
-    let phases = settings::workloads(&prepared.scenario, typed)?;
+    let mut phases = settings::workloads(&prepared.scenario, typed)?;
     refuse_by_device(&prepared.scenario, &phases)?;
+    let prepared = prepared.await_device(&mut phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
-    let mut run = prepared.bring_up(dialled.map(|port| DialOut { host: None, port }))?;
+    let is_broker = |phase: &PlannedPhase| phase.workload.kind() == WorkloadKind::Mqtt.name();
+    let dial = if phases.iter().any(is_broker) { DialOut::broker } else { DialOut::host };
+    let mut run = prepared.bring_up(dialled.map(dial))?;
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
         return Err(Failed::usage(
@@ -151,6 +154,25 @@ impl<'a> Prepared<'a> {
         Ok(Self { scenario, common, gates, ports, seed })
     }
 
+    /// A device of which nothing is known but that it dials in is the target when it has.
+    fn await_device(mut self, phases: &mut [PlannedPhase]) -> Result<Self, Failed> {
+        if self.scenario.target.as_deref() != Some(&Spec::DialsIn.to_string()) {
+            return Ok(self);
+        }
+        let quiet = self.common.quiet;
+        let mut say = |text: String| {
+            if !quiet {
+                eprintln!("{text}");
+            }
+        };
+        let source = self.common.source;
+        let found = phases.iter_mut().find_map(|phase| phase.workload.await_device(source, &mut say));
+        if let Some(address) = found.transpose().map_err(Failed::environment)? {
+            self.scenario.target = Some(address.to_string());
+        }
+        Ok(self)
+    }
+
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
         let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
@@ -222,6 +244,9 @@ impl Ready<'_> {
             RunError::NotThere(_) => not_there(&device),
             RunError::Runtime(_) => Failed::environment(error),
         })?;
+        if let Some(reason) = nobody_dialled(&outcome) {
+            return Err(Failed::environment(reason));
+        }
         let log = sink.into_log();
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
@@ -243,6 +268,12 @@ impl Ready<'_> {
         output::show(&report, &show(common)).map_err(Failed::environment)?;
         Ok(exit(outcome.ended, report.verdict))
     }
+}
+
+/// Why a broker had no device to test: such a run has no report.
+fn nobody_dialled(outcome: &Outcome) -> Option<String> {
+    let brokers = outcome.workloads.iter().filter_map(|w| w.stats.mqtt.as_deref());
+    brokers.filter(|mqtt| mqtt.clients.is_empty()).find_map(|mqtt| mqtt.unavailable.clone())
 }
 
 /// The command line over the file.

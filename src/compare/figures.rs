@@ -71,7 +71,8 @@ pub(super) fn of_workload(groups: Groups<'_>, name: &str) -> Vec<Figure> {
         groups.all().filter_map(|r| r.workload(name).map(|w| (r, w))).collect();
     let Some((_, first)) = runs.first().copied() else { return Vec::new() };
     // Their failures are made by the test: what becomes of their attempts is no measure.
-    let provoking = matches!(first.does(), Some(WorkloadKind::Outage | WorkloadKind::HalfOpen));
+    let provoking =
+        matches!(first.does(), Some(WorkloadKind::Outage | WorkloadKind::HalfOpen | WorkloadKind::Mqtt));
     let all = Runs { groups, name, runs: &runs, leaves_out_limited: leaves_out_limited(groups) };
     let mut figures = vec![all.success_rate(!provoking)];
     figures.extend(all.latencies(!provoking));

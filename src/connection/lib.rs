@@ -15,6 +15,6 @@ mod status;
 pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
 pub use request_body::RequestBody;
-pub(crate) use silence::silence;
-pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};
+pub use silence::{SilenceError, silence, unsilence};
+pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, fin_acknowledged};
 pub use status::ExpectedStatus;

@@ -41,7 +41,7 @@ impl From<io::Error> for SilenceError {
 /// # Errors
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
-pub(crate) fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub fn silence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     // Classic BPF `ret #0`: keep no byte of any segment (BPF_RET | BPF_K).
     let drop_all = [socket2::SockFilter::new(0x06, 0, 0, 0)];
     Ok(SockRef::from(socket).attach_filter(&drop_all)?)
@@ -73,7 +73,7 @@ pub(crate) fn silence_but_for_resets<S: AsFd>(socket: &S) -> Result<(), SilenceE
 /// # Errors
 /// [`SilenceError`], with what is missing.
 #[cfg(target_os = "linux")]
-pub(crate) fn unsilence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
+pub fn unsilence<S: AsFd>(socket: &S) -> Result<(), SilenceError> {
     Ok(SockRef::from(socket).detach_filter()?)
 }
 

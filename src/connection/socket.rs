@@ -459,8 +459,33 @@ pub enum HostClosed {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "TCP_INFO has no safe binding")]
 fn tcp_info(stream: &TcpStream) -> Option<TcpSample> {
+    let info = whole_tcp_info(stream)?;
+    Some(TcpSample { rtt_us: info.tcpi_rtt, retransmissions: info.tcpi_total_retrans, lost: info.tcpi_lost })
+}
+
+/// Whether the peer's stack has acknowledged this host's FIN; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn fin_acknowledged(stream: &TcpStream) -> Option<bool> {
+    /// `TCP_FIN_WAIT1`, `TCP_CLOSING` and `TCP_LAST_ACK` of Linux's `net/tcp_states.h`: a FIN is on its way.
+    const UNACKNOWLEDGED: [u8; 3] = [4, 11, 9];
+    /// `TCP_ESTABLISHED` and `TCP_CLOSE_WAIT`: there was none.
+    const NOT_SENT: [u8; 2] = [1, 8];
+    let state = whole_tcp_info(stream)?.tcpi_state;
+    (!NOT_SENT.contains(&state)).then(|| !UNACKNOWLEDGED.contains(&state))
+}
+
+/// Not to be had on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn fin_acknowledged(_: &TcpStream) -> Option<bool> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "TCP_INFO has no safe binding")]
+fn whole_tcp_info(stream: &TcpStream) -> Option<libc::tcp_info> {
     use std::mem::MaybeUninit;
     use std::os::fd::AsRawFd;
 
@@ -481,8 +506,7 @@ fn tcp_info(stream: &TcpStream) -> Option<TcpSample> {
         return None;
     }
     // SAFETY: the memory was zeroed and the structure holds integers only, so every byte pattern is a value.
-    let info = unsafe { info.assume_init() };
-    Some(TcpSample { rtt_us: info.tcpi_rtt, retransmissions: info.tcpi_total_retrans, lost: info.tcpi_lost })
+    Some(unsafe { info.assume_init() })
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -133,6 +133,8 @@ pub struct WorkloadEvidence {
     pub local_ports: Option<u32>,
     /// The result of a half-open workload.
     pub half_open: Option<HalfOpenEvidence>,
+    /// The result of an mqtt workload that a device connected to.
+    pub mqtt: Option<MqttEvidence>,
     /// The result of an outage workload.
     pub outages: Option<OutageEvidence>,
 }
@@ -167,6 +169,9 @@ pub struct TcpEvidence {
 
 /// Connections on which the host fell silent, and what came of them: the measured record, its latencies as quantiles.
 pub type HalfOpenEvidence = espstress_event::HalfOpen<Option<Quantiles>>;
+
+/// What an MQTT client did: the measured record, its latencies as quantiles.
+pub type MqttEvidence = espstress_event::Mqtt<Option<Quantiles>>;
 
 /// How a well-behaved client fared beside them.
 pub type Availability = espstress_event::Availability<Option<Quantiles>>;

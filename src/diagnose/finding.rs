@@ -50,11 +50,26 @@ pub enum FindingId {
     PathMtu,
     BodyTimeout,
     UnexplainedFailures,
+    MqttKeepaliveMissed,
+    MqttPingLate,
+    MqttOutageUnnoticed,
+    MqttSlowNotice,
+    MqttCloseUnnoticed,
+    MqttNoReconnect,
+    MqttSessionRefused,
+    MqttNotResubscribed,
+    MqttReconnectStorm,
+    MqttDupMissing,
+    MqttDuplicates,
+    MqttMessageLost,
+    MqttHasty,
+    MqttAvailability,
+    MqttTooLongKeepalive,
 }
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 45] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -85,6 +100,21 @@ impl FindingId {
         Self::PathMtu,
         Self::BodyTimeout,
         Self::UnexplainedFailures,
+        Self::MqttKeepaliveMissed,
+        Self::MqttPingLate,
+        Self::MqttOutageUnnoticed,
+        Self::MqttSlowNotice,
+        Self::MqttCloseUnnoticed,
+        Self::MqttNoReconnect,
+        Self::MqttSessionRefused,
+        Self::MqttNotResubscribed,
+        Self::MqttReconnectStorm,
+        Self::MqttDupMissing,
+        Self::MqttDuplicates,
+        Self::MqttMessageLost,
+        Self::MqttHasty,
+        Self::MqttAvailability,
+        Self::MqttTooLongKeepalive,
     ];
 
     /// The name in reports and threshold expressions.
@@ -121,6 +151,21 @@ impl FindingId {
             Self::PathMtu => "path_mtu",
             Self::BodyTimeout => "body_timeout",
             Self::UnexplainedFailures => "unexplained_failures",
+            Self::MqttKeepaliveMissed => "mqtt_keepalive_missed",
+            Self::MqttPingLate => "mqtt_ping_late",
+            Self::MqttOutageUnnoticed => "mqtt_outage_unnoticed",
+            Self::MqttSlowNotice => "mqtt_slow_notice",
+            Self::MqttCloseUnnoticed => "mqtt_close_unnoticed",
+            Self::MqttNoReconnect => "mqtt_no_reconnect",
+            Self::MqttSessionRefused => "mqtt_session_refused",
+            Self::MqttNotResubscribed => "mqtt_not_resubscribed",
+            Self::MqttReconnectStorm => "mqtt_reconnect_storm",
+            Self::MqttDupMissing => "mqtt_dup_missing",
+            Self::MqttDuplicates => "mqtt_duplicates",
+            Self::MqttMessageLost => "mqtt_message_lost",
+            Self::MqttHasty => "mqtt_hasty",
+            Self::MqttAvailability => "mqtt_availability",
+            Self::MqttTooLongKeepalive => "mqtt_too_long_keepalive",
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! `FindingEntry::change` says what has to happen; here is where that is written in a project. The names are those of
 //! ESP-IDF 5's `esp_http_server.h`, arduino-esp32 3's `WebServer` and `NetworkServer`, ESP32Async's ESPAsyncWebServer and
-//! AsyncTCP 3, MicroPython's `asyncio`, `socket` and `network` on the ESP32, and PubSubClient 2.8. A framework that has
+//! AsyncTCP 3, ESP-IDF 5's `mqtt_client.h`, MicroPython's `asyncio`, `socket` and `network` on the ESP32, and PubSubClient 2.8. A framework that has
 //! nothing to set for a finding has no line.
 
 use crate::finding::FindingId;
-use Framework::{ArduinoWebServer, EspAsyncWebServer, EspHttpServer, MicroPython, PubSubClient};
+use Framework::{ArduinoWebServer, EspAsyncWebServer, EspHttpServer, EspMqtt, MicroPython, PubSubClient};
 
 /// A framework for servers and clients on an ESP32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Framework {
     EspAsyncWebServer,
     /// MicroPython's ESP32 port.
     MicroPython,
+    /// The MQTT client of ESP-IDF.
+    EspMqtt,
     /// The MQTT client of most Arduino sketches.
     PubSubClient,
 }
@@ -32,6 +34,7 @@ impl Framework {
             ArduinoWebServer => "Arduino WebServer",
             EspAsyncWebServer => "ESPAsyncWebServer",
             MicroPython => "MicroPython",
+            EspMqtt => "esp-mqtt",
             PubSubClient => "PubSubClient",
         }
     }
@@ -231,6 +234,41 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
             (EspAsyncWebServer, PREBUILT),
             (MicroPython, IN_PORT),
         ],
+        FindingId::MqttKeepaliveMissed | FindingId::MqttPingLate => &[
+            (
+                EspMqtt,
+                "esp_mqtt_client_config_t: session.keepalive; it pings in a task of its own, which no callback may block",
+            ),
+            (PubSubClient, "call loop() more often than each half of setKeepAlive(); no delay() beside it"),
+        ],
+        FindingId::MqttOutageUnnoticed | FindingId::MqttSlowNotice | FindingId::MqttTooLongKeepalive => &[
+            (EspMqtt, "esp_mqtt_client_config_t: session.keepalive = 15; network.timeout_ms = 5000"),
+            (PubSubClient, "setKeepAlive(15), and call loop() all the time"),
+        ],
+        FindingId::MqttNoReconnect | FindingId::MqttReconnectStorm => &[
+            (
+                EspMqtt,
+                "esp_mqtt_client_config_t: network.disable_auto_reconnect = false; network.reconnect_timeout_ms",
+            ),
+            (
+                PubSubClient,
+                "call connect() from loop() while connected() is false, and wait longer after each failure",
+            ),
+        ],
+        FindingId::MqttNotResubscribed | FindingId::MqttAvailability => &[
+            (
+                EspMqtt,
+                "subscribe and publish the birth message on MQTT_EVENT_CONNECTED; session.last_will.retain = true",
+            ),
+            (
+                PubSubClient,
+                "subscribe() and publish(topic, birth, true) after each connect() that returns true",
+            ),
+        ],
+        FindingId::MqttDuplicates => &[(
+            EspMqtt,
+            "esp_mqtt_client_config_t: session.message_retransmit_timeout longer than the broker takes for a PUBACK",
+        )],
         FindingId::HeapLow
         | FindingId::LossyLink
         | FindingId::HostLimited
@@ -239,6 +277,11 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::PipeliningLost
         | FindingId::ClosesIdle
         | FindingId::PathMtu
+        | FindingId::MqttCloseUnnoticed
+        | FindingId::MqttSessionRefused
+        | FindingId::MqttDupMissing
+        | FindingId::MqttMessageLost
+        | FindingId::MqttHasty
         | FindingId::UnexplainedFailures => &[],
     }
 }

@@ -7,6 +7,7 @@ mod account;
 mod anomalies;
 mod bouts;
 mod choice;
+mod dialling;
 mod ends;
 mod evidence;
 mod facts;
@@ -24,6 +25,7 @@ mod silences;
 
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};
+pub use dialling::tell_dialling;
 pub use ends::{CutRequests, Lingers, ResetCauses, Unserved};
 pub use espstress_event::{
     AckWaits, Asks, Check, ClosePolicy, Deeds, Examination, FullSize, HostResets, Mark, OutageOrigin,
@@ -31,9 +33,9 @@ pub use espstress_event::{
 };
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,
-    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence,
-    ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope, SocketsEvidence,
-    Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, MqttEvidence, OutageEvidence,
+    PathEvidence, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope,
+    SocketsEvidence, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

@@ -2,11 +2,34 @@
 //! inconclusive.
 
 use super::FindingId;
+use espstress_event::MqttFault;
 
 /// Fewest answers of a probe over which power save shows.
 pub(super) const ANSWERS: u64 = 20;
 /// Fewest readings of the heap for a trend with a confidence interval.
 const READINGS: u64 = 5;
+
+/// Faults in which the broker closes connections.
+const CLOSING: &[MqttFault] = &[
+    MqttFault::Close,
+    MqttFault::NoConnack,
+    MqttFault::Refuse,
+    MqttFault::Takeover,
+    MqttFault::SessionLost,
+    MqttFault::SessionKept,
+];
+/// Faults after which a device has to connect again.
+const ENDING: &[MqttFault] = &[
+    MqttFault::Close,
+    MqttFault::Reset,
+    MqttFault::Silent,
+    MqttFault::Frozen,
+    MqttFault::NoConnack,
+    MqttFault::Refuse,
+    MqttFault::Takeover,
+    MqttFault::SessionLost,
+    MqttFault::SessionKept,
+];
 
 /// Something that a run has to have done or seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +53,14 @@ pub enum Need {
     Silence,
     /// An `outage` workload.
     Outages,
+    /// An `mqtt` workload that watched a device for two of its keep-alives.
+    Mqtt,
+    /// One of these faults of the broker's, to its end.
+    Faults(&'static [MqttFault]),
+    /// One of them that lasted two keep-alives and ten seconds, and that nothing spoilt.
+    LongFaults(&'static [MqttFault]),
+    /// A device whose messages the broker could count.
+    Sequence,
 }
 
 impl FindingId {
@@ -64,6 +95,26 @@ impl FindingId {
             Self::PowerSaveLatency => &[Need::Answers(ANSWERS)],
             Self::LinkOutages => &[Need::Probes],
             Self::SlowRecovery => &[Need::Outages],
+            Self::MqttKeepaliveMissed
+            | Self::MqttPingLate
+            | Self::MqttDupMissing
+            | Self::MqttAvailability
+            | Self::MqttTooLongKeepalive => &[Need::Mqtt],
+            Self::MqttOutageUnnoticed => &[
+                Need::Mqtt,
+                Need::Packets,
+                Need::LongFaults(&[MqttFault::Silent, MqttFault::Frozen, MqttFault::NoPingresp]),
+            ],
+            Self::MqttSlowNotice => {
+                &[Need::Mqtt, Need::Packets, Need::Faults(&[MqttFault::Silent, MqttFault::Frozen])]
+            }
+            Self::MqttCloseUnnoticed => &[Need::Mqtt, Need::Packets, Need::Faults(CLOSING)],
+            Self::MqttReconnectStorm => &[Need::Mqtt, Need::Packets, Need::Faults(ENDING)],
+            Self::MqttNoReconnect | Self::MqttNotResubscribed => &[Need::Mqtt, Need::Faults(ENDING)],
+            Self::MqttSessionRefused => &[Need::Mqtt, Need::Faults(&[MqttFault::SessionKept])],
+            Self::MqttDuplicates => &[Need::Mqtt, Need::Faults(&[MqttFault::Slow])],
+            Self::MqttHasty => &[Need::Mqtt, Need::Packets, Need::Faults(&[MqttFault::Slow])],
+            Self::MqttMessageLost => &[Need::Mqtt, Need::Sequence],
             Self::HostLimited | Self::CaptureIncomplete => &[],
         }
     }

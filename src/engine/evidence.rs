@@ -127,6 +127,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
             .as_deref()
             .filter(|h| h.unavailable.is_none())
             .map(|h| h.with_latencies(quantiles)),
+        mqtt: stats.mqtt.as_deref().filter(|m| m.unavailable.is_none()).map(|m| m.with_latencies(quantiles)),
         outages: stats
             .outage
             .as_deref()

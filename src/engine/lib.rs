@@ -92,7 +92,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ended: Ended::Completed };
     run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
-    let load::Loaded { workloads, mut probes, host } = match executor.join() {
+    let load::Loaded { mut workloads, mut probes, host } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
@@ -110,6 +110,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
+    tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
@@ -136,6 +137,19 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         link_outages: link.outages(),
         probes,
     })
+}
+
+/// What the packets say of devices that dial a broker.
+fn tell_dialling(workloads: &mut [WorkloadOutcome], packets: &Packets, start_unix_ns: i64) {
+    for mqtt in workloads.iter_mut().filter_map(|w| w.stats.mqtt.as_deref_mut()) {
+        match packets {
+            Packets::Seen(seen) => {
+                espstress_diagnose::tell_dialling(mqtt, &seen.summary.dial_signs, start_unix_ns);
+            }
+            Packets::Denied(reason) => mqtt.no_signs = Some(reason.clone()),
+            Packets::Off => mqtt.no_signs = Some("packets were not looked at".to_owned()),
+        }
+    }
 }
 
 /// What the measurements of a run mean: the same for a live run and for one in a laboratory.

@@ -26,11 +26,13 @@ pub enum WorkloadKind {
     Outage,
     /// Connections on which the host falls silent.
     HalfOpen,
+    /// A broker for devices that dial in.
+    Mqtt,
 }
 
 impl WorkloadKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Head, Self::Rw, Self::Outage, Self::HalfOpen];
+    pub const ALL: [Self; 5] = [Self::Head, Self::Rw, Self::Outage, Self::HalfOpen, Self::Mqtt];
 
     /// The name of the command, in scenarios and in reports.
     #[must_use]
@@ -40,6 +42,7 @@ impl WorkloadKind {
             Self::Rw => "rw",
             Self::Outage => "outage",
             Self::HalfOpen => "half-open",
+            Self::Mqtt => "mqtt",
         }
     }
 

@@ -17,6 +17,7 @@ mod half_open;
 mod http_fault;
 mod intent;
 mod ledger;
+mod mqtt;
 mod named;
 mod outage;
 mod path;
@@ -47,6 +48,9 @@ pub use half_open::{
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
+pub use mqtt::{
+    DialSign, Mqtt, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill,
+};
 pub use named::{PowerSave, ResetReason};
 pub use outage::{LinkOutageCause, OutageOrigin, OutageProgress, OutageRow};
 pub use path::{AckWaits, HostResets, Losses, PathFigures, PathWindow};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use espstress_event::{AckWaits, AnomalyId, HostResets, NotJudged, PathFigures, PathWindow};
+use espstress_event::{AckWaits, AnomalyId, DialSign, HostResets, NotJudged, PathFigures, PathWindow};
 use espstress_wire::Unread;
 
 use super::rules::{Obstacle, Source};
@@ -102,6 +102,8 @@ pub struct WireSummary {
     pub quiet: Vec<QuietSpell>,
     /// When the host asked and the device answered nothing for a second or more; the last of them.
     pub absences: Vec<QuietSpell>,
+    /// What the device began and ended on a port of the host's that it dials, the first `DIAL_SIGNS`.
+    pub dial_signs: Vec<DialSign>,
     /// When the device's program sent nothing new, neither payload nor a FIN; as above.
     pub idle: Vec<QuietSpell>,
 }

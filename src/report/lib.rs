@@ -14,6 +14,7 @@ mod human;
 mod latency;
 mod log_lines;
 mod model;
+mod mqtt;
 mod outages;
 mod probed;
 mod raw;
@@ -42,6 +43,7 @@ pub use model::{
     ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
+pub use mqtt::{MqttClientFigures, MqttFigures};
 pub use outages::{LinkOutage, LinkOutages, OutageRow, OutageSummary};
 pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};

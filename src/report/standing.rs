@@ -1,6 +1,7 @@
 //! What outages and silent connections did, in words for any form of the report.
 
 use super::human::{count, percent, positive, things, time_s};
+use super::mqtt;
 use super::workload::seconds;
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
 use espstress_event::{LimitReached, MessageLedger, Spell};
@@ -23,6 +24,9 @@ impl Workload {
         }
         if let Some(h) = &self.half_open {
             half_open(&mut say, h);
+        }
+        if let Some(m) = &self.mqtt {
+            lines.extend(mqtt::lines(m));
         }
         lines
     }

@@ -3,6 +3,8 @@
 use espstress_diagnose::{Check, Mark, Severity};
 
 use super::human::{count, found};
+use espstress_event::WorkloadKind;
+
 use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 
 /// The verdict and its reason, in one line without an end.
@@ -117,7 +119,7 @@ impl Report {
 
     /// What the run did not see that it was to see, whatever its gates are.
     pub(super) fn left_open(&self) -> impl Iterator<Item = String> {
-        [self.untested(), self.ended_early(), self.not_back()].into_iter().flatten()
+        [self.untested(), self.ended_early(), self.not_back(), self.mqtt_open()].into_iter().flatten()
     }
 
     /// A device that had dialled in and was away at the end, where no finding says that it is gone.
@@ -136,13 +138,29 @@ impl Report {
         })
     }
 
+    /// What a broker did not see of its device: a run too short for its keep-alive, a device that was not back, or a log
+    /// that lacks its end.
+    fn mqtt_open(&self) -> Option<String> {
+        if self.findings.iter().any(|f| f.severity == Severity::Error) {
+            return None;
+        }
+        let brokers = self.workloads.iter().filter(|w| w.does() == Some(WorkloadKind::Mqtt));
+        brokers.filter(|w| w.not_done().is_none()).find_map(|w| {
+            let why = match &w.mqtt {
+                None => Some("what it measured is not in the log of a run that did not end".to_owned()),
+                Some(m) => m.too_short().or_else(|| m.not_back()),
+            };
+            why.map(|why| format!("{}: {why}", w.name))
+        })
+    }
+
     /// Writes down what the verdict leaves open, and what it does not count against the device.
     pub fn note_remarks(&mut self) {
         let capacity = self.target.capacity;
         let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity)]);
         let remarks: Vec<String> = remarks.flatten().collect();
         self.remarks.extend(remarks);
-        for why in [self.untested(), self.not_back()].into_iter().flatten() {
+        for why in [self.untested(), self.not_back(), self.mqtt_open()].into_iter().flatten() {
             if !self.remarks.contains(&why) {
                 self.remarks.push(why);
             }

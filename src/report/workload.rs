@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::human::{count, things};
 use super::latency::finite;
-use super::{HalfOpenFigures, LatencyFigures, OutageRow, OutageSummary, RawSummary};
+use super::{HalfOpenFigures, LatencyFigures, MqttFigures, OutageRow, OutageSummary, RawSummary};
 use espstress_event::{
-    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, OutageMeans,
-    Responses, WorkloadKind,
+    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, MqttFault,
+    OutageMeans, Responses, WorkloadKind,
 };
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
 /// What readers of a report ask of a workload's parameters: a report from a file has them in no other form.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RanWith {
     /// Connections at once; `None` where the workload chose them.
@@ -27,6 +27,8 @@ pub struct RanWith {
     by: Option<OutageMeans>,
     /// The port on which it waited for devices.
     listen: Option<u16>,
+    /// The faults that its broker was to make.
+    fault: Option<Vec<MqttFault>>,
 }
 
 /// What one workload measured.
@@ -35,7 +37,7 @@ pub struct RanWith {
 pub struct Workload {
     /// Its name in the scenario, unique in the report.
     pub name: String,
-    /// What it does: `head`, `rw`, `outage`, `half-open`.
+    /// What it does: `head`, `rw`, `outage`, `half-open`, `mqtt`.
     pub kind: String,
     /// The parameters that it ran with, by name.
     pub params: serde_json::Value,
@@ -93,6 +95,9 @@ pub struct Workload {
     pub outage_summary: Option<OutageSummary>,
     /// How the device bore vanished peers; null for other workloads.
     pub half_open: Option<HalfOpenFigures>,
+    /// What an MQTT client did to a broker that misbehaves; null for other workloads.
+    #[serde(default)]
+    pub mqtt: Option<MqttFigures>,
     /// `rw` with the protocol `raw`: the summary as the MicroPython pair's client computes it; null otherwise.
     pub raw_summary: Option<RawSummary>,
     /// What the system did not allow it to do; null where it was allowed everything.
@@ -269,6 +274,7 @@ impl Workload {
             outages: stats.outage.as_deref().map(|o| o.rows.iter().map(OutageRow::from).collect()),
             outage_summary: stats.outage.as_deref().map(OutageSummary::from),
             half_open: stats.half_open.as_deref().map(HalfOpenFigures::from_stats),
+            mqtt: stats.mqtt.as_deref().map(MqttFigures::from_stats),
             raw_summary: stats.raw.as_deref().map(|tally| RawSummary::new(tally, wall_s)),
             refused: stats.refused.clone(),
         }
@@ -297,7 +303,15 @@ impl Workload {
     pub(crate) fn not_done(&self) -> Option<String> {
         let outages = self.outage_summary.as_ref().and_then(|o| o.not_done().or_else(|| self.none_made(o)));
         let half_open = || self.half_open.as_ref()?.unavailable.clone();
-        outages.or_else(half_open).or_else(|| self.refused.clone())
+        let mqtt = || self.mqtt.as_ref()?.unavailable.clone().or_else(|| self.no_fault_made());
+        outages.or_else(half_open).or_else(mqtt).or_else(|| self.refused.clone())
+    }
+
+    /// Faults of a broker were to be made, and the workload ended before the first one.
+    fn no_fault_made(&self) -> Option<String> {
+        let asked = self.ran().fault.is_some_and(|faults| faults.iter().any(|f| *f != MqttFault::None));
+        let none = self.mqtt.as_ref().is_some_and(|m| m.outages.is_empty() && m.target().is_some());
+        (asked && none).then(|| "it ended before its first fault".to_owned())
     }
 
     /// Outages were to be made, and the workload ended before the first one.

@@ -38,5 +38,8 @@ pub use trend::Trend;
 /// What connections that fall silent did to the device, as it is measured.
 pub type HalfOpenStats = espstress_event::HalfOpen<Latency>;
 
+/// What MQTT clients did, as it is measured.
+pub type MqttStats = espstress_event::Mqtt<Latency>;
+
 /// How a well-behaved client fared, as it is measured.
 pub type Availability = espstress_event::Availability<Latency>;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
 use super::{
-    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, OutageStats, Phase, RawTally, Series,
-    TcpTotals,
+    Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, MqttStats, OutageStats, Phase, RawTally,
+    Series, TcpTotals,
 };
 use espstress_event::{
     Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
@@ -59,6 +59,8 @@ pub struct WorkloadStats {
     pub outage: Option<Box<OutageStats>>,
     /// What silenced connections did; `None` for a workload that has none.
     pub half_open: Option<Box<HalfOpenStats>>,
+    /// What MQTT clients did; `None` for a workload that is no broker.
+    pub mqtt: Option<Box<MqttStats>>,
     /// The raw protocol's own counting; `None` for any other.
     pub raw: Option<Box<RawTally>>,
     /// Start, nanoseconds since the start of the run.
@@ -96,6 +98,7 @@ impl WorkloadStats {
             refused: None,
             outage: None,
             half_open: None,
+            mqtt: None,
             raw: None,
             start_ns,
             end_ns: start_ns,
@@ -267,6 +270,11 @@ impl Recorder {
     /// The silenced connections' part, made when it is first asked for.
     pub fn half_open(&mut self) -> &mut HalfOpenStats {
         self.stats.half_open.get_or_insert_default()
+    }
+
+    /// The MQTT clients' part, made when it is first asked for.
+    pub fn mqtt(&mut self) -> &mut MqttStats {
+        self.stats.mqtt.get_or_insert_default()
     }
 
     /// The raw protocol's own counting, made when it is first asked for.

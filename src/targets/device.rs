@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use espstress_device::mqtt::Settings;
 use espstress_device::persona::PersonaError;
 use espstress_device::{Persona, Service, telemetry};
 
@@ -42,16 +43,37 @@ pub struct DialOut {
     pub host: Option<Ipv4Addr>,
     /// Its TCP port.
     pub port: u16,
+    /// With it, that host is an MQTT broker; without, it speaks the line protocol. The seed in it is not used: the
+    /// device's own is.
+    pub mqtt: Option<Settings>,
+}
+
+impl DialOut {
+    /// This machine's port, where the line protocol is spoken.
+    #[must_use]
+    pub const fn host(port: u16) -> Self {
+        Self { host: None, port, mqtt: None }
+    }
+
+    /// This machine's port, where a broker listens; the client is set up as usual.
+    #[must_use]
+    pub fn broker(port: u16) -> Self {
+        Self { mqtt: Some(Settings::default()), ..Self::host(port) }
+    }
 }
 
 impl std::str::FromStr for DialOut {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "give PORT or ADDRESS:PORT, as 8123 or 192.168.4.1:8123";
+        const FORM: &str = "give PORT or ADDRESS:PORT, as 8123 or 192.168.4.1:8123; for MQTT, mqtt:1883 or mqtt:192.168.4.1:1883";
+        let (mqtt, text) = match text.strip_prefix("mqtt:") {
+            Some(text) => (Some(Settings::default()), text),
+            None => (None, text),
+        };
         let (host, port) = text.rsplit_once(':').map_or((None, text), |(host, port)| (Some(host), port));
         let port = port.parse().ok().filter(|port| *port > 0).ok_or(FORM)?;
-        Ok(Self { host: host.map(str::parse).transpose().map_err(|_| FORM)?, port })
+        Ok(Self { host: host.map(str::parse).transpose().map_err(|_| FORM)?, port, mqtt })
     }
 }
 
@@ -321,6 +343,7 @@ impl Device {
             seed: setup.seed,
             token: Some(control_token(setup.seed)),
             dial: setup.dial.map(|dial| (dial.host.unwrap_or(HOST_ADDRESS), dial.port)),
+            mqtt: setup.dial.and_then(|dial| dial.mqtt),
             program: setup.program.clone(),
             show_output: setup.show_program,
             ..TwinSpec::default()
@@ -428,7 +451,8 @@ impl Device {
         let persona = setup.persona.as_deref().map_or(Ok(Persona::default()), str::parse);
         let persona = persona.map_err(TargetError::Persona)?;
         let host = |dial: DialOut| (dial.host.unwrap_or(Ipv4Addr::LOCALHOST).to_string(), dial.port);
-        let config = SimConfig { persona, dial: setup.dial.map(host), ..SimConfig::default() };
+        let mqtt = setup.dial.and_then(|dial| dial.mqtt).map(|mqtt| Settings { seed: setup.seed, ..mqtt });
+        let config = SimConfig { persona, dial: setup.dial.map(host), mqtt, ..SimConfig::default() };
         let sim = Sim::start(config).map_err(TargetError::Sim)?;
         let addresses = sim.addresses();
         let endpoints = Endpoints {
@@ -579,10 +603,14 @@ mod tests {
 
     #[test]
     fn a_host_to_dial_is_a_port_with_or_without_an_address() {
-        assert_eq!("8123".parse(), Ok(DialOut { host: None, port: 8_123 }));
+        let line = |host, port| DialOut { host, port, mqtt: None };
+        assert_eq!("8123".parse(), Ok(line(None, 8_123)));
         let host = Some(Ipv4Addr::new(192, 168, 4, 1));
-        assert_eq!("192.168.4.1:81".parse(), Ok(DialOut { host, port: 81 }));
-        for bad in ["", "0", "host:80", "192.168.4.1", "192.168.4.1:", ":80"] {
+        assert_eq!("192.168.4.1:81".parse(), Ok(line(host, 81)));
+        let mqtt = Some(Settings::default());
+        assert_eq!("mqtt:1883".parse(), Ok(DialOut { mqtt, ..line(None, 1_883) }));
+        assert_eq!("mqtt:192.168.4.1:81".parse(), Ok(DialOut { mqtt, ..line(host, 81) }));
+        for bad in ["", "0", "host:80", "192.168.4.1", "192.168.4.1:", ":80", "mqtt:", "mqtt:host:80"] {
             assert!(bad.parse::<DialOut>().is_err(), "{bad}");
         }
     }

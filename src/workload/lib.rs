@@ -5,9 +5,11 @@
 //! independent values: *what* is the file's own, *when* is a `Pacer`, *for how long* is a limit of `Load`.
 
 mod context;
+mod door;
 mod half_open;
 mod head;
 mod load;
+mod mqtt;
 mod outage;
 mod pacer;
 mod registry;

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::load::Load;
-use super::{half_open, head, outage, rw};
+use super::{half_open, head, mqtt, outage, rw};
 use espstress_event::{Endpoints, Expected, WorkloadFacts};
 use espstress_stats::Phase;
 
@@ -56,6 +56,17 @@ pub trait Workload: Send {
         self.listens_on()
     }
 
+    /// Waits for the device to test, where it can tell by itself which that is, and tells its address; `None` where it
+    /// cannot. `say` gets what the person who waits should know.
+    fn await_device(
+        &mut self,
+        source: Option<IpAddr>,
+        say: &mut dyn FnMut(String),
+    ) -> Option<Result<IpAddr, String>> {
+        let _ = (source, say);
+        None
+    }
+
     /// Runs it to its end.
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
@@ -76,7 +87,7 @@ pub struct Kind {
 }
 
 /// Every kind: a new one is its file and its line here.
-pub const KINDS: &[Kind] = &[head::KIND, rw::KIND, outage::KIND, half_open::KIND];
+pub const KINDS: &[Kind] = &[head::KIND, rw::KIND, outage::KIND, half_open::KIND, mqtt::KIND];
 
 /// The kind of that name.
 #[must_use]

@@ -56,7 +56,7 @@ fn every_anomaly_and_no_other_has_a_row_in_its_page() {
 #[test]
 fn every_key_of_a_workload_is_in_the_page_of_scenarios() {
     let page = read("docs/scenarios.md");
-    for kind in ["head", "rw", "outage", "half-open"] {
+    for kind in ["head", "rw", "outage", "half-open", "mqtt"] {
         let section =
             page.split(&format!("\n## `{kind}`")).nth(1).unwrap_or_else(|| panic!("no section {kind}"));
         let section = section.split("\n## ").next().unwrap();

@@ -3,8 +3,9 @@
 use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses,
-    ReclaimEvidence, Responses, SilencedConnection, SocketsUsed, Stage,
+    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses, MqttClient,
+    MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill, ReclaimEvidence, Responses,
+    SilencedConnection, SocketsUsed, Stage,
 };
 use proptest::prelude::*;
 
@@ -143,6 +144,69 @@ impl Dice {
         }
     }
 
+    fn mqtt(&mut self) -> MqttEvidence {
+        let watched_ns = self.of(&[1_000_000_000, 3_600_000_000_000]);
+        let client = MqttClient {
+            id_hash: "0123abcd".to_owned(),
+            protocol: self.of(&[MqttProtocol::V31, MqttProtocol::V311, MqttProtocol::V5]),
+            keepalive_s: self.of(&[0, 1, 5, 60, 400, u16::MAX]),
+            clean: self.yes(),
+            will: self.maybe(|d| MqttWill { qos: 1, retain: d.yes(), topic_hash: "0".to_owned() }),
+            filters: self.small(),
+            connects: self.n(),
+            packets: self.n(),
+            pings: self.n(),
+            ping_interval: self.maybe(Self::quantiles),
+            silence_max_ns: self.maybe(Self::n),
+            late: self.n() % 2,
+            missed: self.n() % 2,
+            birth_retained: self.maybe(Self::yes),
+            births_missing: self.n() % 2,
+        };
+        let mut delivery = || MqttDelivery {
+            received: self.small().into(),
+            again_no_dup: self.n() % 2,
+            lost: self.maybe(|d| d.n() % 3),
+            copies_max: self.n() % 5,
+            ..MqttDelivery::default()
+        };
+        let to_host = [delivery(), delivery(), delivery()];
+        MqttEvidence {
+            watched_ns,
+            clients: self.maybe(|_| client).into_iter().collect(),
+            to_host,
+            outages: self.many(Self::mqtt_outage),
+            ..MqttEvidence::default()
+        }
+    }
+
+    fn mqtt_outage(&mut self) -> MqttOutage {
+        let fault = self.of(&[
+            MqttFault::Close,
+            MqttFault::Reset,
+            MqttFault::Silent,
+            MqttFault::Frozen,
+            MqttFault::NoPingresp,
+            MqttFault::Slow,
+            MqttFault::SessionKept,
+        ]);
+        let keepalive = self.of(&[0, 5, 60]);
+        let mut row = MqttOutage::new(self.n(), fault, self.n(), keepalive);
+        row.length_ns = self.maybe(|d| d.of(&[1_000_000_000, 300_000_000_000]));
+        row.delay_ns = self.maybe(|d| d.of(&[1_000_000_000, 40_000_000_000]));
+        row.device_notices_ns = self.maybe(|d| d.of(&[1_000, 3_000_000_000, 90_000_000_000]));
+        row.device_sign = row.device_notices_ns.map(|_| MqttSign::Fin);
+        row.attempts = self.maybe(|d| d.of(&[0, 1, 40]));
+        row.gap_median_ns = self.maybe(|d| d.of(&[100_000_000, 5_000_000_000]));
+        row.gaps_grow = self.maybe(Self::yes);
+        row.survived = self.yes();
+        row.back_ns = self.maybe(Self::n);
+        row.present_refused = self.small() % 2;
+        row.filters_missing = self.maybe(|d| d.small() % 3);
+        row.gave_up_ns = self.maybe(Self::n);
+        row
+    }
+
     fn half_open(&mut self) -> HalfOpenEvidence {
         let h = self.any_half_open();
         // A device in good order, which no dice make.
@@ -191,7 +255,13 @@ impl Dice {
     }
 
     fn workload(&mut self) -> WorkloadEvidence {
-        let kinds = [WorkloadKind::Head, WorkloadKind::Rw, WorkloadKind::Outage, WorkloadKind::HalfOpen];
+        let kinds = [
+            WorkloadKind::Head,
+            WorkloadKind::Rw,
+            WorkloadKind::Outage,
+            WorkloadKind::HalfOpen,
+            WorkloadKind::Mqtt,
+        ];
         let closes =
             [ClosePolicy::Fin, ClosePolicy::Wait, ClosePolicy::Rst, ClosePolicy::Half, ClosePolicy::Vanish];
         let mut w = WorkloadEvidence {
@@ -222,6 +292,7 @@ impl Dice {
             late_starts: self.n(),
             local_ports: self.maybe(Self::small),
             half_open: self.maybe(Self::half_open),
+            mqtt: self.maybe(Self::mqtt),
             outages: self.maybe(|d| OutageEvidence {
                 made: d.n(),
                 natural: d.n(),

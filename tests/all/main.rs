@@ -21,6 +21,7 @@ mod findings_total;
 mod half_open_on_sim;
 mod http_servers;
 mod log;
+mod mqtt;
 mod on_twin;
 mod open_loop;
 mod outage_on_sim;

@@ -197,11 +197,11 @@ static espstress_place *free_place(espstress_carrier *carrier)
     return NULL;
 }
 
-static void settle(espstress_carrier *carrier, espstress_place *place, int fd, uint64_t now)
+static void settle(espstress_carrier *carrier, espstress_place *place, int fd, espstress_keep_alive times, uint64_t now)
 {
     place->fd = fd;
     place->use = PLACE_STREAM;
-    espstress_prepare(fd, espstress_device_keep_alive(&carrier->device));
+    espstress_prepare(fd, times);
     drive(carrier, place, now);
 }
 
@@ -229,7 +229,7 @@ static void accept_from(espstress_carrier *carrier, uint8_t service, uint64_t no
             return;
         }
         espstress_connection_open(&place->connection, &carrier->device, service, now);
-        settle(carrier, place, fd, now);
+        settle(carrier, place, fd, espstress_device_keep_alive(&carrier->device), now);
     }
 }
 
@@ -262,7 +262,8 @@ static void dial(espstress_carrier *carrier, uint64_t now)
     }
     place->fd = fd;
     place->use = PLACE_DIALLING;
-    carrier->dial_until_us = now + (uint64_t)carrier->dial_ms * 1000u;
+    uint32_t limit_ms = carrier->dial_ms != 0 ? carrier->dial_ms : espstress_device_dial_limit_ms(&carrier->device);
+    carrier->dial_until_us = now + (uint64_t)limit_ms * 1000u;
 }
 
 static void follow_dial(espstress_carrier *carrier, espstress_place *place, short found, uint64_t now)
@@ -272,7 +273,7 @@ static void follow_dial(espstress_carrier *carrier, espstress_place *place, shor
         int error = espstress_pending_error(place->fd);
         if (error == 0) {
             espstress_connection_open_dialled(&place->connection, &carrier->device, now);
-            settle(carrier, place, place->fd, now);
+            settle(carrier, place, place->fd, espstress_device_dial_keep_alive(&carrier->device), now);
             return;
         }
         why = espstress_error_of(error);
@@ -473,7 +474,6 @@ void espstress_carrier_defaults(espstress_carrier_setup *setup)
     }
     setup->backlog = 6;
     setup->boot_ms = 300;
-    setup->dial_ms = 1500;
 }
 
 espstress_opened espstress_carrier_open(espstress_carrier *carrier, const espstress_carrier_setup *setup,

@@ -51,7 +51,7 @@ typedef struct {
     int backlog;
     /* How long a restart takes, where the platform has none of its own. */
     uint32_t boot_ms;
-    /* How long dialling may take. */
+    /* How long dialling may take; 0 means as long as the device program says. */
     uint32_t dial_ms;
 } espstress_carrier_setup;
 

@@ -72,7 +72,8 @@ static const char USAGE[] =
     "  --backlog N       of each listener (6)\n"
     "  --token T         bearer token of control requests\n"
     "  --name N --number N   of the device\n"
-    "  --dial HOST:PORT  a host to dial with the line protocol\n"
+    "  --dial [mqtt:]HOST:PORT   a host to dial with the line protocol, or an MQTT broker\n"
+    "  --mqtt-keep-alive S   of the MQTT client (15)\n"
     "  --line-timeout MS     of the line protocol (1500)\n"
     "  --boot MS         how long a restart takes (300)\n"
     "  --heap BYTES      keep account of a heap of that size\n";
@@ -158,8 +159,14 @@ static bool take(const char *option, char *value, espstress_carrier_setup *setup
             return false;
         }
         *colon = '\0';
+        if (strncmp(value, "mqtt:", 5) == 0) {
+            device->dial_protocol = ESPSTRESS_DIAL_MQTT;
+            value += 5;
+        }
         device->dial_host = value;
         device->dial_port = (uint16_t)n;
+    } else if (strcmp(option, "--mqtt-keep-alive") == 0 && number(value, 65535, &n)) {
+        device->mqtt_keep_alive_s = (uint16_t)n;
     } else if (strcmp(option, "--line-timeout") == 0 && number(value, 600000, &n)) {
         device->line_timeout_ms = (uint32_t)n;
     } else if (strcmp(option, "--boot") == 0 && number(value, 600000, &n)) {

@@ -30,8 +30,14 @@
 // Bytes of a host name, its end included.
 #define ESPSTRESS_HOST_LEN 65
 
+// The ordinary quality of service of the MQTT client: at least once.
+#define ESPSTRESS_MQTT_QOS_1 0
+
+// The other one: at most once.
+#define ESPSTRESS_MQTT_QOS_0 1
+
 // Eight-byte words of a device's place.
-#define ESPSTRESS_DEVICE_WORDS 256
+#define ESPSTRESS_DEVICE_WORDS 448
 
 // Eight-byte words of a connection's place.
 #define ESPSTRESS_CONNECTION_WORDS 464
@@ -260,6 +266,25 @@ typedef uint8_t espstress_error;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What the dialled host speaks.
+enum espstress_dial
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The line protocol.
+    ESPSTRESS_DIAL_LINE = 0,
+    // MQTT: it is a broker.
+    ESPSTRESS_DIAL_MQTT = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum espstress_dial espstress_dial;
+#else
+typedef uint8_t espstress_dial;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A place for the state that all connections share. One a device; zero it or leave it to static memory.
 typedef struct {
     // The library's own.
@@ -276,7 +301,7 @@ typedef struct {
     const char *name;
     // What control requests have to show, at most 64 bytes; null or empty refuses them all.
     const char *token;
-    // A host to dial for the line protocol, at most 64 bytes; null for none.
+    // A host to dial, at most 64 bytes; null for none.
     const char *dial_host;
     // Its port.
     uint16_t dial_port;
@@ -294,6 +319,18 @@ typedef struct {
     uint32_t line_timeout_ms;
     // Time between lines of data of the line protocol; 0 means 5,000.
     uint32_t line_data_interval_ms;
+    // What the dialled host speaks, one of `espstress_dial`.
+    uint8_t dial_protocol;
+    // Quality of service of the MQTT client's messages, `ESPSTRESS_MQTT_QOS_1` or `ESPSTRESS_MQTT_QOS_0`.
+    uint8_t mqtt_qos;
+    // Whether every connection of the MQTT client starts a new session.
+    bool mqtt_clean;
+    // Keep alive of the MQTT client in seconds; 0 means 15.
+    uint16_t mqtt_keep_alive_s;
+    // Time between messages of the MQTT client; 0 means 1,000.
+    uint32_t mqtt_interval_ms;
+    // Of the random part of the MQTT client's waits: another one on each device.
+    uint32_t mqtt_seed;
 } espstress_config;
 
 // Whether to accept a connection now.
@@ -449,7 +486,13 @@ bool espstress_device_is_hung(espstress_device *device);
 // Whether to take a connection of this service from the stack now.
 espstress_admission espstress_device_admit(espstress_device *device, uint8_t service_id, uint64_t now_us);
 
-// Keep-alive for accepted and dialled connections.
+// How long dialling may take, milliseconds.
+uint32_t espstress_device_dial_limit_ms(espstress_device *device);
+
+// Keep-alive for the dialled connection.
+espstress_keep_alive espstress_device_dial_keep_alive(espstress_device *device);
+
+// Keep-alive for accepted connections.
 espstress_keep_alive espstress_device_keep_alive(espstress_device *device);
 
 // Counts a failure that has no connection, such as an accept that found no socket. `error` is an `espstress_error`.

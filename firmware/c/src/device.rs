@@ -136,7 +136,22 @@ pub unsafe extern "C" fn espstress_device_admit(
     }
 }
 
-/// Keep-alive for accepted and dialled connections.
+/// How long dialling may take, milliseconds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espstress_device_dial_limit_ms(device: *mut Device) -> u32 {
+    // SAFETY: the caller's promise.
+    let limit = unsafe { Device::get(device) }.map(|program| program.dial_limit().as_millis());
+    limit.map_or(0, |millis| u32::try_from(millis).unwrap_or(u32::MAX))
+}
+
+/// Keep-alive for the dialled connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espstress_device_dial_keep_alive(device: *mut Device) -> KeepAliveC {
+    // SAFETY: the caller's promise.
+    keep_alive(unsafe { Device::get(device) }.and_then(|program| program.dial_options().keep_alive))
+}
+
+/// Keep-alive for accepted connections.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn espstress_device_keep_alive(device: *mut Device) -> KeepAliveC {
     // SAFETY: the caller's promise.

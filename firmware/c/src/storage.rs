@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use espstress_device::{Connection, Program};
 
 /// Eight-byte words of a device's place.
-pub const ESPSTRESS_DEVICE_WORDS: usize = 256;
+pub const ESPSTRESS_DEVICE_WORDS: usize = 448;
 
 /// Eight-byte words of a connection's place.
 pub const ESPSTRESS_CONNECTION_WORDS: usize = 464;

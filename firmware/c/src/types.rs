@@ -5,6 +5,7 @@ use core::ffi::{CStr, c_char};
 use core::time::Duration;
 
 use espstress_device::config::{Boot, Host, LineTimes};
+use espstress_device::mqtt::{self, Qos};
 use espstress_device::persona::KeepAlive;
 use espstress_device::telemetry::{DisconnectReason, Heap, PowerSave, ResetReason, SocketUse, Stack, Wifi};
 use espstress_device::text::{Text, Token};
@@ -242,6 +243,22 @@ pub enum ResetId {
     CpuLockup = 15,
 }
 
+/// The ordinary quality of service of the MQTT client: at least once.
+pub const ESPSTRESS_MQTT_QOS_1: u8 = 0;
+
+/// The other one: at most once.
+pub const ESPSTRESS_MQTT_QOS_0: u8 = 1;
+
+/// What the dialled host speaks.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DialId {
+    /// The line protocol.
+    Line = 0,
+    /// MQTT: it is a broker.
+    Mqtt = 1,
+}
+
 /// The setup of a device. All zero is the ordinary one.
 #[repr(C)]
 pub struct DeviceConfig {
@@ -251,7 +268,7 @@ pub struct DeviceConfig {
     pub name: *const c_char,
     /// What control requests have to show, at most 64 bytes; null or empty refuses them all.
     pub token: *const c_char,
-    /// A host to dial for the line protocol, at most 64 bytes; null for none.
+    /// A host to dial, at most 64 bytes; null for none.
     pub dial_host: *const c_char,
     /// Its port.
     pub dial_port: u16,
@@ -269,6 +286,18 @@ pub struct DeviceConfig {
     pub line_timeout_ms: u32,
     /// Time between lines of data of the line protocol; 0 means 5,000.
     pub line_data_interval_ms: u32,
+    /// What the dialled host speaks, one of `espstress_dial`.
+    pub dial_protocol: u8,
+    /// Quality of service of the MQTT client's messages, `ESPSTRESS_MQTT_QOS_1` or `ESPSTRESS_MQTT_QOS_0`.
+    pub mqtt_qos: u8,
+    /// Whether every connection of the MQTT client starts a new session.
+    pub mqtt_clean: bool,
+    /// Keep alive of the MQTT client in seconds; 0 means 15.
+    pub mqtt_keep_alive_s: u16,
+    /// Time between messages of the MQTT client; 0 means 1,000.
+    pub mqtt_interval_ms: u32,
+    /// Of the random part of the MQTT client's waits: another one on each device.
+    pub mqtt_seed: u32,
 }
 
 /// Heap readings in bytes.
@@ -494,7 +523,30 @@ impl DeviceConfig {
             timeout: or(self.line_timeout_ms, times.timeout),
             data_interval: or(self.line_data_interval_ms, times.data_interval),
         };
+        config.mqtt = match self.dial_protocol {
+            0 => None,
+            1 => Some(self.mqtt()?),
+            _ => return Err(Status::Number),
+        };
         Ok(config)
+    }
+
+    fn mqtt(&self) -> Result<mqtt::Settings, Status> {
+        let usual = mqtt::Settings::default();
+        Ok(mqtt::Settings {
+            keep_alive: if self.mqtt_keep_alive_s == 0 { usual.keep_alive } else { self.mqtt_keep_alive_s },
+            clean: self.mqtt_clean,
+            qos: match self.mqtt_qos {
+                ESPSTRESS_MQTT_QOS_1 => Qos::AtLeastOnce,
+                ESPSTRESS_MQTT_QOS_0 => Qos::AtMostOnce,
+                _ => return Err(Status::Number),
+            },
+            interval: match self.mqtt_interval_ms {
+                0 => usual.interval,
+                millis => Duration::from_millis(millis.into()),
+            },
+            seed: self.mqtt_seed.into(),
+        })
     }
 }
 

@@ -42,6 +42,8 @@ fn null_pointers_are_answered() {
         assert!(!espstress_device_is_hung(null));
         assert!(!espstress_device_admit(null, 0, 5).accept);
         assert_eq!(espstress_device_keep_alive(null).count, 0);
+        assert_eq!(espstress_device_dial_keep_alive(null).count, 0);
+        assert_eq!(espstress_device_dial_limit_ms(null), 0);
         espstress_device_count_error(null, 0, 0);
         assert_eq!(espstress_device_poll_wish(null, 0).kind, DeviceWishKind::Nothing);
         assert_eq!(espstress_device_next_wish_at(null), ESPSTRESS_NEVER);
@@ -95,6 +97,9 @@ fn setups_that_make_no_sense_are_refused_by_reason() {
         (DeviceConfig { token: long, ..ordinary() }, Status::Text),
         (DeviceConfig { dial_host: long, ..ordinary() }, Status::Text),
         (DeviceConfig { services: 0x80, ..ordinary() }, Status::Number),
+        (DeviceConfig { dial_protocol: 2, ..ordinary() }, Status::Number),
+        (DeviceConfig { dial_protocol: 1, mqtt_qos: 2, ..ordinary() }, Status::Number),
+        (DeviceConfig { dial_protocol: 1, mqtt_qos: 1, ..ordinary() }, Status::Ok),
         (DeviceConfig { persona: c"deaf:after=2KiB".as_ptr(), reset_reason: 99, ..ordinary() }, Status::Ok),
     ];
     for (at, (config, expected)) in cases.iter().enumerate() {

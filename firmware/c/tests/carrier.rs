@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use espstress_device::Service;
 use espstress_device::conformance::{TOKEN, withstands_noise};
+use espstress_device::mqtt::{ConnAck, Decoded, Kind, Packet, SubAck, Version, decode};
 use support::{Build, Host};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -188,4 +189,41 @@ fn options_that_make_no_sense_are_refused_with_words() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("usage:"), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_broker_that_is_dialled_gets_the_client_of_every_carrier() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let dial = format!("mqtt:{}", listener.local_addr().expect("an address"));
+    let _host = Host::start(Build::Sanitized, &["--dial", &dial, "--mqtt-keep-alive", "5", "--name", "c"]);
+    let (mut stream, _) = listener.accept().expect("it dials");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let mut bytes = Vec::new();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let mut more = [0; 512];
+        let len = stream.read(&mut more).expect("it goes on");
+        assert!(len > 0, "it closed after {seen:?}");
+        bytes.extend_from_slice(&more[..len]);
+        while let Decoded::Packet { packet, len } = decode(&bytes, Version::V311, 4_096).expect("MQTT") {
+            let answer = match packet {
+                Packet::Connect(connect) => {
+                    assert_eq!((connect.client_id, connect.keep_alive), ("c-1", 5));
+                    Some(Packet::ConnAck(ConnAck::default()))
+                }
+                Packet::Subscribe(subscribe) => {
+                    Some(Packet::SubAck(SubAck { id: subscribe.id, codes: &[1] }))
+                }
+                _ => None,
+            };
+            if let Some(answer) = answer {
+                let mut out = [0; 16];
+                let len = answer.encode(Version::V311, &mut out).expect("it fits");
+                stream.write_all(&out[..len]).expect("it takes the answer");
+            }
+            seen.push(packet.kind());
+            bytes.drain(..len);
+        }
+    }
+    assert_eq!(seen[..4], [Kind::Connect, Kind::Subscribe, Kind::Publish, Kind::Publish]);
 }

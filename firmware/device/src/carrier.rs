@@ -454,7 +454,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         match self.sockets.dial(&host) {
             Ok(id) => {
                 self.entries[at].source = Source::Dialling(id);
-                self.dial_until = now + self.program.config().line.timeout.max(Duration::from_secs(1));
+                self.dial_until = now + self.program.dial_limit();
             }
             Err(kind) => self.program.dial_failed(kind, now),
         }
@@ -468,7 +468,7 @@ impl<'a, S: Sockets> Carrier<'a, S> {
         };
         match outcome {
             Dialled::Connected => {
-                let options = self.program.socket_options();
+                let options = self.program.dial_options();
                 self.sockets.prepare(id, &options);
                 let connection = self.program.dialled(now);
                 self.settle(at, id, connection, now);

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::mqtt;
 use crate::persona::Persona;
 use crate::service::Services;
 use crate::telemetry::ResetReason;
@@ -28,6 +29,8 @@ pub struct Config {
     pub line: LineTimes,
     /// The host to dial, if any.
     pub dial: Option<Host>,
+    /// With it, the host to dial is an MQTT broker; without it, it speaks the line protocol.
+    pub mqtt: Option<mqtt::Settings>,
 }
 
 impl Default for Config {
@@ -42,6 +45,7 @@ impl Default for Config {
             boot: Boot::default(),
             line: LineTimes::default(),
             dial: None,
+            mqtt: None,
         }
     }
 }

@@ -123,14 +123,21 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(program: &Program, service: Service, number: u32, now: Instant) -> Self {
+        let mut habits = *program.persona().habits();
+        let mut phase = Phase::WaitsForTurn;
+        if service == Service::Mqtt {
+            // The protocol has a keep alive of its own, and a client waits for nobody's turn.
+            habits.idle_limit = None;
+            phase = Phase::Serving;
+        }
         Self {
             service,
             number,
             opened: now,
             generation: program.generation(),
-            habits: *program.persona().habits(),
+            habits,
             protocol: Protocol::new(service, program, now),
-            phase: Phase::WaitsForTurn,
+            phase,
             peer: Peer::Open,
             input: Buffer::new(),
             output: Buffer::new(),
@@ -228,6 +235,10 @@ impl Connection {
             self.deadline = Some(now + HOLD_CHECK);
             return Next::Hold;
         }
+        if program.blocks() && self.service != Service::Mqtt && self.phase != Phase::Closed {
+            self.deadline = Some(now + TURN_CHECK);
+            return Next::Hold;
+        }
         if let Peer::Failed(kind) = self.peer
             && self.phase != Phase::Closed
         {
@@ -311,7 +322,13 @@ impl Connection {
         now: Instant,
     ) -> Option<Next> {
         match self.flush(program, now) {
-            Flush::Pending => return Some(Next::Write),
+            Flush::Pending => {
+                if self.service == Service::Mqtt {
+                    // Its client gives up by its own times what is not getting anywhere.
+                    self.deadline = earliest(self.deadline, wake);
+                }
+                return Some(Next::Write);
+            }
             Flush::Stuck => {
                 self.phase = Phase::Finishing(CloseHow::Abort);
                 self.output.clear();

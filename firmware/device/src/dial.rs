@@ -1,4 +1,4 @@
-//! When to dial the host of the line protocol, and when again.
+//! When to dial the host, and when again.
 
 use core::time::Duration;
 
@@ -45,15 +45,27 @@ impl Dialler {
         *self = Self::Connected(number);
     }
 
-    pub(crate) fn failed(&mut self, now: Instant, quiet: Duration) {
-        if matches!(self, Self::Dialling) {
-            *self = Self::Quiet(now + quiet);
-        }
+    pub(crate) const fn is_dialling(&self) -> bool {
+        matches!(self, Self::Dialling)
     }
 
-    pub(crate) fn note_closed(&mut self, number: u32, now: Instant, quiet: Duration) {
-        if matches!(self, Self::Connected(connected) if *connected == number) {
-            *self = Self::Quiet(now + quiet);
+    /// Whether this is the number of the connection.
+    pub(crate) const fn has(&self, number: u32) -> bool {
+        matches!(self, Self::Connected(connected) if *connected == number)
+    }
+
+    /// Keeps quiet for so long from now on; for ever when it is `None`.
+    pub(crate) fn rest(&mut self, now: Instant, quiet: Option<Duration>) {
+        *self = match quiet {
+            Some(quiet) => Self::Quiet(now + quiet),
+            None => Self::Off,
+        };
+    }
+
+    /// Dials again at once if it would not any more.
+    pub(crate) fn wake(&mut self) {
+        if matches!(self, Self::Off) {
+            *self = Self::Quiet(Instant::ZERO);
         }
     }
 }

@@ -56,6 +56,7 @@ mod framed_server;
 pub mod http;
 pub mod line;
 mod line_server;
+pub mod mqtt;
 pub mod persona;
 mod program;
 mod protocol;

@@ -7,7 +7,12 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+pub use self::mqtt::{
+    Dialling, MqttHabits, Queueing, Reconnecting, Redelivering, Resubscribing, SessionPresent,
+};
 use crate::units::{self, Written};
+
+mod mqtt;
 
 /// The parameter of every persona: the device is robust until it has been up for so long.
 const FROM: &str = "from";
@@ -39,11 +44,33 @@ pub enum Kind {
     Frozen,
     /// Restarts again and again.
     Rebooting,
+    /// Its MQTT client pings too late.
+    MqttLatePing,
+    /// Its MQTT client does not wait for the answer to a ping.
+    MqttDeafPing,
+    /// Its MQTT client never dials again.
+    MqttNoRetry,
+    /// Its MQTT client dials again without a wait.
+    MqttStorm,
+    /// Its MQTT client does not subscribe again.
+    MqttForgetful,
+    /// Its MQTT client sends again without saying so.
+    MqttNoDup,
+    /// Its MQTT client sends again and again.
+    MqttRepeat,
+    /// Its MQTT client cannot stand that its session is still there.
+    MqttSessionBlind,
+    /// Its MQTT client drops what does not fit its buffer.
+    MqttSmallBuffer,
+    /// Its MQTT client loses what it should keep.
+    MqttLossy,
+    /// It serves nothing while its MQTT client dials.
+    MqttBlocking,
 }
 
 impl Kind {
     /// Every persona.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 23] = [
         Self::Robust,
         Self::UnreadClose,
         Self::EarlyClose,
@@ -56,6 +83,17 @@ impl Kind {
         Self::HalfCloser,
         Self::Frozen,
         Self::Rebooting,
+        Self::MqttLatePing,
+        Self::MqttDeafPing,
+        Self::MqttNoRetry,
+        Self::MqttStorm,
+        Self::MqttForgetful,
+        Self::MqttNoDup,
+        Self::MqttRepeat,
+        Self::MqttSessionBlind,
+        Self::MqttSmallBuffer,
+        Self::MqttLossy,
+        Self::MqttBlocking,
     ];
 
     /// The name as people write it.
@@ -74,6 +112,17 @@ impl Kind {
             Self::HalfCloser => "half-closer",
             Self::Frozen => "frozen",
             Self::Rebooting => "rebooting",
+            Self::MqttLatePing => "mqtt-late-ping",
+            Self::MqttDeafPing => "mqtt-deaf-ping",
+            Self::MqttNoRetry => "mqtt-no-retry",
+            Self::MqttStorm => "mqtt-storm",
+            Self::MqttForgetful => "mqtt-forgetful",
+            Self::MqttNoDup => "mqtt-no-dup",
+            Self::MqttRepeat => "mqtt-repeat",
+            Self::MqttSessionBlind => "mqtt-session-blind",
+            Self::MqttSmallBuffer => "mqtt-small-buffer",
+            Self::MqttLossy => "mqtt-lossy",
+            Self::MqttBlocking => "mqtt-blocking",
         }
     }
 
@@ -95,6 +144,19 @@ impl Kind {
             Self::HalfCloser => "never closes after the peer's FIN",
             Self::Frozen => "application hangs, stack lives (frozen:after=0s,requests=0)",
             Self::Rebooting => "restarts again and again (rebooting:every=5s)",
+            Self::MqttLatePing => {
+                "MQTT client: pings only after 1.7 times the keep alive, and publishes less often"
+            }
+            Self::MqttDeafPing => "MQTT client: pings and never waits for the answer",
+            Self::MqttNoRetry => "MQTT client: never dials again after a session",
+            Self::MqttStorm => "MQTT client: dials again at once, without back-off",
+            Self::MqttForgetful => "MQTT client: subscribes once and never again",
+            Self::MqttNoDup => "MQTT client: sends again without DUP",
+            Self::MqttRepeat => "MQTT client: sends again each second until acknowledged",
+            Self::MqttSessionBlind => "MQTT client: can't stand a session that is still there",
+            Self::MqttSmallBuffer => "MQTT client: drops packets of more than 256 bytes without a word",
+            Self::MqttLossy => "MQTT client: claims QoS 1 and drops its queue in an outage",
+            Self::MqttBlocking => "MQTT client: serves nothing while it dials the broker",
         }
     }
 
@@ -102,6 +164,12 @@ impl Kind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether its habit is one of the MQTT client: everything else is as the robust device does it.
+    #[must_use]
+    pub fn is_of_mqtt(self) -> bool {
+        self.name().starts_with("mqtt-")
     }
 
     const fn keys(self) -> &'static [&'static str] {
@@ -112,7 +180,7 @@ impl Kind {
             Self::Deaf => &["after", FROM],
             Self::Frozen => &["after", "requests", FROM],
             Self::Robust => &["idle", "interval", "count", FROM],
-            Self::Serial | Self::NoKeepalive | Self::Leaky | Self::HalfCloser => &[FROM],
+            _ => &[FROM],
         }
     }
 }
@@ -211,6 +279,8 @@ pub struct Habits {
     pub hoards: u32,
     /// What becomes of the program.
     pub lifetime: Lifetime,
+    /// Those of its MQTT client.
+    pub mqtt: MqttHabits,
 }
 
 impl Habits {
@@ -228,12 +298,14 @@ impl Habits {
         idle_limit: Some(Duration::from_secs(60)),
         hoards: 0,
         lifetime: Lifetime::Forever,
+        mqtt: MqttHabits::RIGHT,
     };
 
     /// The default habits of a persona.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
         let robust = Self::ROBUST;
+        let right = MqttHabits::RIGHT;
         match kind {
             Kind::Robust => robust,
             Kind::UnreadClose => Self { reading: Reading::OnlyFirst(16), ..robust },
@@ -252,6 +324,37 @@ impl Habits {
                 Self { lifetime: Lifetime::HangsAfter { uptime: Duration::ZERO, requests: 0 }, ..robust }
             }
             Kind::Rebooting => Self { lifetime: Lifetime::RestartsEvery(Duration::from_secs(5)), ..robust },
+            Kind::MqttLatePing => {
+                Self { mqtt: MqttHabits { pings_after: 170, quiet_for: 300, ..right }, ..robust }
+            }
+            Kind::MqttDeafPing => Self { mqtt: MqttHabits { gives_up_after: None, ..right }, ..robust },
+            Kind::MqttNoRetry => {
+                Self { mqtt: MqttHabits { reconnecting: Reconnecting::Never, ..right }, ..robust }
+            }
+            Kind::MqttStorm => {
+                Self { mqtt: MqttHabits { reconnecting: Reconnecting::AtOnce, ..right }, ..robust }
+            }
+            Kind::MqttForgetful => {
+                Self { mqtt: MqttHabits { resubscribing: Resubscribing::Never, ..right }, ..robust }
+            }
+            Kind::MqttNoDup => {
+                Self { mqtt: MqttHabits { redelivering: Redelivering::WithoutDup, ..right }, ..robust }
+            }
+            Kind::MqttRepeat => {
+                Self { mqtt: MqttHabits { repeats_every: Some(Duration::from_secs(1)), ..right }, ..robust }
+            }
+            Kind::MqttSessionBlind => {
+                Self { mqtt: MqttHabits { session_present: SessionPresent::Refused, ..right }, ..robust }
+            }
+            Kind::MqttSmallBuffer => {
+                Self { mqtt: MqttHabits { longest_packet: Some(256), ..right }, ..robust }
+            }
+            Kind::MqttLossy => {
+                Self { mqtt: MqttHabits { queueing: Queueing::DroppedInOutages, ..right }, ..robust }
+            }
+            Kind::MqttBlocking => {
+                Self { mqtt: MqttHabits { dialling: Dialling::Blocking, ..right }, ..robust }
+            }
         }
     }
 }

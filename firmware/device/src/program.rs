@@ -7,7 +7,9 @@ use crate::connection::{CloseHow, Connection};
 use crate::control::Command;
 use crate::dial::Dialler;
 use crate::error::ErrorKind;
-use crate::persona::{Accepting, KeepAlive, Lifetime, Persona};
+use crate::mqtt::client::Client;
+use crate::mqtt::{BLOCKING_DIAL_LIMIT, DIAL_LIMIT};
+use crate::persona::{Accepting, Dialling, KeepAlive, Lifetime, Persona};
 use crate::service::{Service, Services};
 use crate::sessions::Sessions;
 use crate::telemetry::{self, PowerSave, Readings, ResetReason, SocketUse};
@@ -15,6 +17,9 @@ use crate::time::{Instant, earliest};
 
 /// How long a commanded outage, restart or hang waits, so that the answer to the command gets out first.
 pub const COMMAND_DELAY: Duration = Duration::from_millis(200);
+
+/// How often a listener is looked at while the device is busy with dialling.
+const BLOCKED_CHECK: Duration = Duration::from_millis(10);
 
 /// Commands that can wait at once.
 const PENDING: usize = 8;
@@ -87,8 +92,9 @@ pub struct Program {
     generation: u32,
     started: Instant,
     numbers: u32,
-    counters: [Counters; Service::TCP_COUNT],
+    counters: [Counters; Service::COUNTED],
     pub(crate) sessions: Sessions,
+    pub(crate) mqtt: Option<Client>,
     pub(crate) dialler: Dialler,
     pending: heapless::Vec<(Instant, DeviceWish), PENDING>,
     hung: bool,
@@ -119,11 +125,12 @@ impl Program {
             persona: at_first(config.persona),
             later: later(config.persona),
             dialler: Dialler::new(config.dial.is_some(), now),
+            mqtt: config.mqtt.map(|settings| Client::new(settings, &config, now)),
             config,
             generation: 0,
             started: now,
             numbers: 0,
-            counters: [Counters::NONE; Service::TCP_COUNT],
+            counters: [Counters::NONE; Service::COUNTED],
             sessions: Sessions::new(),
             pending: heapless::Vec::new(),
             hung: false,
@@ -160,6 +167,9 @@ impl Program {
         self.later = later(persona);
         self.persona = at_first(persona);
         self.to_hoard = 0;
+        if self.config.dial.is_some() {
+            self.dialler.wake();
+        }
         self.generation = self.generation.wrapping_add(1);
         self.hung = false;
     }
@@ -212,6 +222,12 @@ impl Program {
         SocketOptions { keep_alive: self.persona.habits().keep_alive }
     }
 
+    /// Socket options for a dialled connection: MQTT has a keep alive of its own.
+    #[must_use]
+    pub const fn dial_options(&self) -> SocketOptions {
+        if self.config.mqtt.is_some() { SocketOptions { keep_alive: None } } else { self.socket_options() }
+    }
+
     /// The services that are switched on.
     #[must_use]
     pub const fn services(&self) -> Services {
@@ -224,6 +240,9 @@ impl Program {
         let never = Admission::NotNow { retry_at: None };
         if self.hangs(now) || !self.config.services.contains(service) || self.free_slots() == 0 {
             return never;
+        }
+        if self.blocks() {
+            return Admission::NotNow { retry_at: Some(now + BLOCKED_CHECK) };
         }
         match self.persona.habits().accepting {
             Accepting::WhileSlotFree => Admission::Accept,
@@ -256,13 +275,34 @@ impl Program {
     }
 
     /// The host to dial, when it is time to; answer with [`dialled`](Self::dialled) or
-    /// [`dial_failed`](Self::dial_failed) within the line protocol's time-out.
+    /// [`dial_failed`](Self::dial_failed) within [`dial_limit`](Self::dial_limit).
     #[must_use]
     pub fn poll_dial(&mut self, now: Instant) -> Option<Host> {
         if self.is_hung() || !self.dialler.starts(now) {
             return None;
         }
         self.config.dial.clone()
+    }
+
+    /// How long dialling may take.
+    #[must_use]
+    pub fn dial_limit(&self) -> Duration {
+        match (self.config.mqtt, self.persona.habits().mqtt.dialling) {
+            (None, _) => self.config.line.timeout.max(Duration::from_secs(1)),
+            (Some(_), Dialling::Beside) => DIAL_LIMIT,
+            (Some(_), Dialling::Blocking) => BLOCKING_DIAL_LIMIT,
+        }
+    }
+
+    /// Whether the device does nothing else for the time being, because it is on its way to the broker. Telemetry
+    /// datagrams are answered all the same, as with every fault that they report.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        let on_its_way = |client: &Client| {
+            self.dialler.is_dialling() || (self.dialler.is_connected() && !client.is_accepted())
+        };
+        self.persona.habits().mqtt.dialling == Dialling::Blocking
+            && self.mqtt.as_ref().is_some_and(on_its_way)
     }
 
     /// When [`poll_dial`](Self::poll_dial) will next have something.
@@ -274,15 +314,29 @@ impl Program {
     /// The dialled host has answered: the program's side of the connection.
     #[must_use]
     pub fn dialled(&mut self, now: Instant) -> Connection {
-        let connection = self.open(Service::Line, now);
+        let connection = self.open(self.dials_for(), now);
         self.dialler.connected(connection.number());
         connection.dialled(self.config.number)
     }
 
     /// The dialled host has not answered.
     pub fn dial_failed(&mut self, kind: ErrorKind, now: Instant) {
-        self.count_error(Service::Line, kind);
-        self.dialler.failed(now, self.config.line.recovery());
+        self.count_error(self.dials_for(), kind);
+        if self.dialler.is_dialling() {
+            self.rest_from_dialling(now);
+        }
+    }
+
+    const fn dials_for(&self) -> Service {
+        if self.config.mqtt.is_some() { Service::Mqtt } else { Service::Line }
+    }
+
+    fn rest_from_dialling(&mut self, now: Instant) {
+        let quiet = match &mut self.mqtt {
+            Some(client) => client.ended(&self.persona.habits().mqtt, now),
+            None => Some(self.config.line.recovery()),
+        };
+        self.dialler.rest(now, quiet);
     }
 
     /// Counts a failure that has no connection, such as an accept that found no socket.
@@ -405,7 +459,9 @@ impl Program {
         if self.turn == Some(number) {
             self.turn = None;
         }
-        self.dialler.note_closed(number, now, self.config.line.recovery());
+        if self.dialler.has(number) {
+            self.rest_from_dialling(now);
+        }
         if let Some(counters) = self.counters.get_mut(service.index()) {
             counters.open = counters.open.saturating_sub(1);
             counters.leaked = counters.leaked.saturating_add(u16::from(leaked));
@@ -413,7 +469,8 @@ impl Program {
     }
 
     fn open_connections(&self) -> u16 {
-        self.counters.iter().map(|counters| counters.open).sum()
+        // The client's own connection keeps nobody waiting.
+        self.counters.iter().take(Service::TCP_COUNT).map(|counters| counters.open).sum()
     }
 
     fn taken(&self) -> u16 {

@@ -6,6 +6,7 @@ use crate::error::ErrorKind;
 use crate::framed_server::Framed;
 use crate::http::Http;
 use crate::line_server::Line;
+use crate::mqtt::talk::Talk;
 use crate::persona::Habits;
 use crate::program::Program;
 use crate::raw::Raw;
@@ -65,6 +66,7 @@ pub(crate) enum Protocol {
     Framed(Framed),
     Raw(Raw),
     Line(Line),
+    Mqtt(Talk),
 }
 
 impl Protocol {
@@ -75,6 +77,7 @@ impl Protocol {
             Service::Framed => Self::Framed(Framed::new()),
             Service::Raw => Self::Raw(Raw::new()),
             Service::Line => Self::Line(Line::new(program.config(), now)),
+            Service::Mqtt => Self::Mqtt(Talk::new(now)),
         }
     }
 
@@ -90,6 +93,7 @@ impl Protocol {
             Self::Framed(framed) => framed.step(io, program, now),
             Self::Raw(raw) => raw.step(io, program, now),
             Self::Line(line) => line.step(io, program, now),
+            Self::Mqtt(talk) => talk.step(io, program, now),
         }
     }
 
@@ -103,7 +107,7 @@ impl Protocol {
         match self {
             Self::Http(http) => http.provide(io, program, readings, now),
             Self::Raw(raw) => raw.provide(io, program, readings, now),
-            Self::Framed(_) | Self::Line(_) => {}
+            Self::Framed(_) | Self::Line(_) | Self::Mqtt(_) => {}
         }
     }
 
@@ -114,6 +118,7 @@ impl Protocol {
             Self::Framed(framed) => framed.is_in_mid_request(input_is_empty),
             Self::Raw(_) => false,
             Self::Line(line) => line.is_in_mid_request(input_is_empty),
+            Self::Mqtt(talk) => talk.is_in_mid_request(input_is_empty),
         }
     }
 }

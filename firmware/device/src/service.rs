@@ -16,6 +16,8 @@ pub enum Service {
     Line,
     /// Telemetry in one datagram, served by the carrier itself.
     Telemetry,
+    /// The client of an MQTT broker, see [`crate::mqtt`]. It dials and never listens.
+    Mqtt,
 }
 
 impl Service {
@@ -25,10 +27,13 @@ impl Service {
     /// The services over TCP.
     pub const TCP: [Self; Self::TCP_COUNT] = [Self::Http, Self::Framed, Self::Raw, Self::Line];
 
-    /// All services.
+    /// How many services have connections: those over TCP, and the client that only dials.
+    pub(crate) const COUNTED: usize = Self::TCP_COUNT + 1;
+
+    /// All services that listen.
     pub const ALL: [Self; 5] = [Self::Http, Self::Framed, Self::Raw, Self::Line, Self::Telemetry];
 
-    /// The port on a device of its own. A carrier on a shared host uses free ports instead.
+    /// The port on a device of its own, and the usual one of a broker. A carrier on a shared host uses free ports instead.
     #[must_use]
     pub const fn port(self) -> u16 {
         match self {
@@ -37,6 +42,7 @@ impl Service {
             Self::Telemetry => 7008,
             Self::Raw => 8080,
             Self::Line => 8123,
+            Self::Mqtt => 1883,
         }
     }
 
@@ -49,11 +55,17 @@ impl Service {
             Self::Raw => "raw",
             Self::Line => "line",
             Self::Telemetry => "telemetry",
+            Self::Mqtt => "mqtt",
         }
     }
 
+    /// Its place among those that have connections; telemetry's is none of them.
     pub(crate) const fn index(self) -> usize {
-        self as usize
+        match self {
+            Self::Http | Self::Framed | Self::Raw | Self::Line => self as usize,
+            Self::Mqtt => Self::TCP_COUNT,
+            Self::Telemetry => Self::COUNTED,
+        }
     }
 }
 

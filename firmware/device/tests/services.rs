@@ -306,5 +306,6 @@ fn telemetry_stays_within_a_datagram_however_many_options_and_errors_there_are()
 #[test]
 fn a_connection_and_the_program_are_of_a_size_that_fits_a_small_device() {
     assert!(size_of::<espstress_device::Connection>() < 3_600);
-    assert!(size_of::<espstress_device::Program>() < 2_048);
+    // A good half is the MQTT client's outbox: eight messages of 128 bytes.
+    assert!(size_of::<espstress_device::Program>() < 3_584, "{}", size_of::<espstress_device::Program>());
 }

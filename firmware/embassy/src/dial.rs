@@ -1,4 +1,4 @@
-//! The line protocol's host, dialled again and again.
+//! The host of the setup, dialled again and again.
 
 use core::net::Ipv4Addr;
 
@@ -27,10 +27,10 @@ impl<B: Board, const N: usize> Device<B, N> {
                 self.dial_due().await;
                 continue;
             };
-            let patience = self.with(|program, _| program.config().line.timeout);
-            let patience = Duration::from_micros(patience.as_micros() as u64).max(Duration::from_secs(1));
+            let patience = self.with(|program, _| program.dial_limit());
+            let patience = Duration::from_micros(patience.as_micros() as u64);
             let mut socket = buffers.socket(stack);
-            let armed = self.arm(&mut socket);
+            let armed = self.arm_dialled(&mut socket);
             let connect = async {
                 let address = resolve(stack, &host).await?;
                 socket.connect((address, host.port)).await.map_err(|error| match error {

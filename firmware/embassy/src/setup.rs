@@ -5,6 +5,7 @@
 use core::fmt;
 
 use espstress_device::config::Host;
+use espstress_device::mqtt::Settings;
 use espstress_device::text::Text;
 
 /// The settings of one board.
@@ -16,8 +17,8 @@ pub struct Setup {
     pub password: Text<64>,
     /// What control requests have to show; when empty, they are refused.
     pub token: Text<64>,
-    /// The host that the line protocol dials, if any: `name:port`.
-    pub dial: Text<70>,
+    /// The host that it dials, if any: `name:port` with the line protocol, `mqtt:name:port` for an MQTT broker.
+    pub dial: Text<75>,
 }
 
 impl fmt::Debug for Setup {
@@ -50,7 +51,7 @@ pub enum Line {
 }
 
 /// What the console says to a line that it does not understand.
-pub const HELP: &str = "commands: ssid NAME, password SECRET, token SECRET, dial HOST:PORT, save, forget, status, robust, reboot";
+pub const HELP: &str = "commands: ssid NAME, password SECRET, token SECRET, dial [mqtt:]HOST:PORT, save, forget, status, robust, reboot";
 
 impl Setup {
     /// Carries out a line of the console.
@@ -76,14 +77,24 @@ impl Setup {
         changed.map_or(Line::TooLong, |()| Line::Changed)
     }
 
+    /// How the MQTT client is set up, where the host to dial is a broker; the seed should be another one on each board.
+    #[must_use]
+    pub fn mqtt(&self, seed: u64) -> Option<Settings> {
+        self.dial.starts_with(MQTT).then(|| Settings { seed, ..Settings::default() })
+    }
+
     /// The host to dial.
     #[must_use]
     pub fn host(&self) -> Option<Host> {
-        let (name, port) = self.dial.rsplit_once(':')?;
+        let dial = self.dial.strip_prefix(MQTT).unwrap_or(&self.dial);
+        let (name, port) = dial.rsplit_once(':')?;
         let port = port.parse().ok()?;
         (!name.is_empty()).then_some(Host { name: Text::try_from(name).ok()?, port })
     }
 }
+
+/// Marks a host to dial that is an MQTT broker.
+const MQTT: &str = "mqtt:";
 
 fn replace<const N: usize>(place: &mut Text<N>, value: &str) -> Option<()> {
     *place = Text::try_from(value).ok()?;
@@ -164,8 +175,8 @@ mod tests {
     fn settings_come_back_from_flash_as_they_were() {
         assert_eq!(Setup::decode(&told().encode()), Some(told()));
         let mut full = Setup::default();
-        let long = "x".repeat(70);
-        for (word, len) in [("ssid", 32), ("password", 64), ("token", 64), ("dial", 70)] {
+        let long = "x".repeat(75);
+        for (word, len) in [("ssid", 32), ("password", 64), ("token", 64), ("dial", 75)] {
             assert_eq!(full.line(&std::format!("{word} {}", &long[..len])), Line::Changed);
         }
         assert_eq!(Setup::decode(&full.encode()), Some(full));
@@ -203,6 +214,12 @@ mod tests {
     fn the_host_to_dial_has_a_name_and_a_port() {
         let host = told().host().expect("a host");
         assert_eq!((&*host.name, host.port), ("host.local", 8123));
+        assert_eq!(told().mqtt(7), None);
+        let mut broker = told();
+        broker.line("dial mqtt:host.local:1883");
+        let host = broker.host().expect("a host");
+        assert_eq!((&*host.name, host.port), ("host.local", 1883));
+        assert_eq!(broker.mqtt(7), Some(Settings { seed: 7, ..Settings::default() }));
         for nonsense in ["dial ", "dial host", "dial host:", "dial :80", "dial host:65536"] {
             let mut setup = Setup::default();
             setup.line(nonsense);

@@ -7,7 +7,7 @@ use embassy_net::tcp::{State, TcpSocket};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use espstress_device::carrier::{Interest, Received, Sent};
 use espstress_device::persona::KeepAlive;
-use espstress_device::{Admission, CloseHow, Connection, Service, Wish};
+use espstress_device::{Admission, CloseHow, Connection, Program, Service, SocketOptions, Wish};
 
 use crate::device::{Board, Device};
 use crate::slots::Role;
@@ -143,7 +143,20 @@ impl<B: Board, const N: usize> Device<B, N> {
     /// Sets the keep-alive of the persona in force, before there is a connection: on one that is established, smoltcp
     /// sends a probe at once.
     pub(crate) fn arm(&self, socket: &mut TcpSocket<'_>) -> Option<KeepAlive> {
-        let keep_alive = self.with(|program, _| program.socket_options().keep_alive);
+        self.arm_with(socket, |program| program.socket_options())
+    }
+
+    /// The same for a socket that dials.
+    pub(crate) fn arm_dialled(&self, socket: &mut TcpSocket<'_>) -> Option<KeepAlive> {
+        self.arm_with(socket, |program| program.dial_options())
+    }
+
+    fn arm_with(
+        &self,
+        socket: &mut TcpSocket<'_>,
+        options: impl Fn(&Program) -> SocketOptions,
+    ) -> Option<KeepAlive> {
+        let keep_alive = self.with(|program, _| options(program).keep_alive);
         socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
         keep_alive
     }
@@ -156,7 +169,10 @@ impl<B: Board, const N: usize> Device<B, N> {
         armed: Option<KeepAlive>,
     ) -> CloseHow {
         socket.set_nagle_enabled(false);
-        let keep_alive = self.with(|program, _| program.socket_options().keep_alive);
+        let keep_alive = self.with(|program, _| match connection.service() {
+            Service::Mqtt => program.dial_options().keep_alive,
+            _ => program.socket_options().keep_alive,
+        });
         if keep_alive != armed {
             socket.set_keep_alive(keep_alive.map(|times| duration(times.idle)));
         }

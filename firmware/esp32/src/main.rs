@@ -85,6 +85,9 @@ async fn main(spawner: Spawner) -> ! {
     println!("espstress {} on {}, device {name}", env!("CARGO_PKG_VERSION"), board::CHIP);
 
     let (persona, boot) = retained::recall();
+    // Boards in one network wait for different times.
+    let mut seed = [0; 8];
+    seed[2..].copy_from_slice(&interface.mac_address());
     let config = Config {
         persona,
         boot,
@@ -92,6 +95,7 @@ async fn main(spawner: Spawner) -> ! {
         token: Token::new(&settings.setup().token).unwrap_or_default(),
         name: Text::try_from(name.as_str()).unwrap_or_default(),
         dial: settings.setup().host(),
+        mqtt: settings.setup().mqtt(u64::from_be_bytes(seed)),
         ..Config::default()
     };
     let device: &'static Board = DEVICE.init(Device::new(config, Chip::new()));

@@ -171,6 +171,7 @@ fn device_config(setup: &Setup) -> Result<Config, ChildError> {
         boot: Boot { count: setup.boot.count, reason: reset_reason(&setup.boot.reason) },
         line: LineTimes::default(),
         dial,
+        mqtt: setup.mqtt.map(|mqtt| mqtt.settings(setup.seed)),
         ..Config::default()
     })
 }

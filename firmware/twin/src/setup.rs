@@ -2,7 +2,9 @@
 //! writes it again for its next start.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use espstress_device::mqtt::{Qos, Settings};
 use espstress_lwip::sdkconfig::{self, Parsed, SdkconfigError};
 use espstress_lwip::{Options, heap};
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,9 @@ pub struct Setup {
     pub number: u8,
     /// The host that it dials, if any.
     pub dial: Option<(String, u16)>,
+    /// With it, that host is an MQTT broker.
+    #[serde(default)]
+    pub mqtt: Option<MqttSetup>,
     /// A foreign program and its arguments, instead of the device program.
     #[serde(default)]
     pub program: Option<Vec<String>>,
@@ -81,10 +86,49 @@ impl Default for Setup {
             name: "twin".to_owned(),
             number: 1,
             dial: None,
+            mqtt: None,
             program: None,
             tap: None,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),
+        }
+    }
+}
+
+/// How the MQTT client is set up. Its jitter comes from the setup's seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MqttSetup {
+    /// Keep alive, seconds; 0 for none.
+    pub keep_alive_s: u16,
+    /// Whether every connection starts a new session.
+    pub clean: bool,
+    /// Quality of service of what it publishes, 0 or 1.
+    pub qos: u8,
+    /// Time between messages, milliseconds.
+    pub interval_ms: u64,
+}
+
+impl MqttSetup {
+    /// The client's settings; a quality of service above 1 is taken as 1.
+    #[must_use]
+    pub const fn settings(&self, seed: u64) -> Settings {
+        Settings {
+            keep_alive: self.keep_alive_s,
+            clean: self.clean,
+            qos: if self.qos == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce },
+            interval: Duration::from_millis(self.interval_ms),
+            seed,
+        }
+    }
+}
+
+impl From<Settings> for MqttSetup {
+    fn from(settings: Settings) -> Self {
+        Self {
+            keep_alive_s: settings.keep_alive,
+            clean: settings.clean,
+            qos: settings.qos as u8,
+            interval_ms: u64::try_from(settings.interval.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -218,6 +262,13 @@ mod tests {
         let error = OptionSet::file("README.md", "\nHello.\nWorld.\n").resolve().expect_err("a text");
         assert_eq!((error.line, error.what.as_str()), (2, "`Hello.` sets nothing"));
         assert!(OptionSet::file("defaults", "CONFIG_X=y\n").resolve().is_ok());
+    }
+
+    #[test]
+    fn the_clients_settings_survive_their_way_through_a_setup() {
+        let settings =
+            Settings { keep_alive: 5, clean: true, qos: Qos::AtMostOnce, seed: 7, ..Settings::default() };
+        assert_eq!(MqttSetup::from(settings).settings(7), settings);
     }
 
     #[test]

@@ -88,6 +88,21 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::ClosesUnserved => any(&[&[A::ClosedUnserved, A::RstAfterFin]]),
         Id::ClosesIdle | Id::MakesRoom => any(&[&RESETS, &[A::ClosedUnserved]]),
         Id::HeapLeak
+        | Id::MqttKeepaliveMissed
+        | Id::MqttPingLate
+        | Id::MqttOutageUnnoticed
+        | Id::MqttSlowNotice
+        | Id::MqttCloseUnnoticed
+        | Id::MqttNoReconnect
+        | Id::MqttSessionRefused
+        | Id::MqttNotResubscribed
+        | Id::MqttReconnectStorm
+        | Id::MqttDupMissing
+        | Id::MqttDuplicates
+        | Id::MqttMessageLost
+        | Id::MqttHasty
+        | Id::MqttAvailability
+        | Id::MqttTooLongKeepalive
         | Id::HttpErrors
         | Id::NagleDelay
         | Id::HostLimited

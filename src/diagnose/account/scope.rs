@@ -71,6 +71,21 @@ pub(super) fn explains(
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
+        | FindingId::MqttKeepaliveMissed
+        | FindingId::MqttPingLate
+        | FindingId::MqttOutageUnnoticed
+        | FindingId::MqttSlowNotice
+        | FindingId::MqttCloseUnnoticed
+        | FindingId::MqttNoReconnect
+        | FindingId::MqttSessionRefused
+        | FindingId::MqttNotResubscribed
+        | FindingId::MqttReconnectStorm
+        | FindingId::MqttDupMissing
+        | FindingId::MqttDuplicates
+        | FindingId::MqttMessageLost
+        | FindingId::MqttHasty
+        | FindingId::MqttAvailability
+        | FindingId::MqttTooLongKeepalive
         | FindingId::NagleDelay
         | FindingId::BodyTimeout
         | FindingId::HostLimited

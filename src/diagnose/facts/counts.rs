@@ -30,7 +30,7 @@ pub(crate) fn of_device(e: &Evidence<'_>, id: AnomalyId) -> Tally {
     let cut = |name: &str| {
         e.workloads.iter().any(|w| {
             w.name == name
-                && (matches!(w.kind, WorkloadKind::Outage | WorkloadKind::HalfOpen)
+                && (matches!(w.kind, WorkloadKind::Outage | WorkloadKind::HalfOpen | WorkloadKind::Mqtt)
                     || w.close == ClosePolicy::Vanish)
         })
     };

@@ -151,7 +151,7 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
         WorkloadKind::Outage => {
             facts::stack(e) == Stack::Answers && w.outages.as_ref().is_none_or(|o| o.natural == 0)
         }
-        WorkloadKind::Head | WorkloadKind::HalfOpen => false,
+        WorkloadKind::Head | WorkloadKind::HalfOpen | WorkloadKind::Mqtt => false,
     };
     let beyond = facts::room::too_many(e, w);
     let course = bouts::course(e, w);

@@ -25,6 +25,7 @@ mod link_outages;
 mod lossy_link;
 mod makes_room;
 mod malformed_response;
+mod mqtt;
 mod nagle_delay;
 mod one_at_a_time;
 mod other_protocol;
@@ -62,7 +63,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 30] {
+pub const fn finding_catalogue() -> [FindingEntry; 45] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -94,6 +95,21 @@ pub const fn finding_catalogue() -> [FindingEntry; 30] {
         path_mtu::ENTRY,
         body_timeout::ENTRY,
         unexplained::ENTRY,
+        mqtt::keepalive::MISSED,
+        mqtt::keepalive::LATE,
+        mqtt::notice::UNNOTICED,
+        mqtt::notice::SLOW_NOTICE,
+        mqtt::notice::CLOSE_UNNOTICED,
+        mqtt::recovery::NO_RECONNECT,
+        mqtt::recovery::SESSION_REFUSED,
+        mqtt::recovery::NOT_RESUBSCRIBED,
+        mqtt::recovery::STORM_ENTRY,
+        mqtt::messages::DUP_MISSING,
+        mqtt::messages::DUPLICATES,
+        mqtt::messages::LOST,
+        mqtt::notice::HASTY,
+        mqtt::messages::AVAILABILITY,
+        mqtt::keepalive::TOO_LONG,
     ]
 }
 
@@ -165,7 +181,12 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         nagle_delay::find(e),
     ];
     let shown = |finding| Claim::new(Firm::Shown, finding);
-    of_service.into_iter().flatten().chain(of_others.into_iter().flatten().map(shown)).collect()
+    let of_brokers = mqtt::find(e);
+    of_service
+        .into_iter()
+        .flatten()
+        .chain(of_others.into_iter().flatten().chain(of_brokers).map(shown))
+        .collect()
 }
 
 /// Further reasons why the device did not serve: those that the rules see in what the first leaves, each with failures of

@@ -6,7 +6,7 @@ mod segments;
 
 use std::net::IpAddr;
 
-use espstress_event::{AnomalyId, ConnectionKey, Direction, Occurrence, PathWindow};
+use espstress_event::{AnomalyId, ConnectionKey, DialSign, Direction, MqttSign, Occurrence, PathWindow};
 use espstress_wire::{Flags, Link, NotSegment, Segment};
 
 use super::flow::{Chain, End, Ending, Evicted, Flow, FlowKey, Kind, SECOND, Second, Stage, Table, Wait};
@@ -19,6 +19,9 @@ use super::windows::Windows;
 use rulings::Examples;
 pub use segments::Turn;
 use segments::{Belongs, belongs, guess, turn};
+
+/// Beginnings and ends of dialled connections that are kept.
+const DIAL_SIGNS: usize = 16_384;
 
 /// How the device's end of a connection is told from the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,12 +260,35 @@ impl Observer {
             None => Direction::FromHost,
         };
         if from == Direction::FromDevice {
+            self.dial_sign(segment, at);
             self.summary.device_packets += 1;
             self.quiet.heard(at);
         } else if segment.payload > 0 || segment.flags.has(Flags::SYN) || segment.flags.has(Flags::FIN) {
             self.quiet.asked(at);
         }
         self.judge(slot, segment, from, at, sink);
+    }
+
+    /// Notes a SYN, FIN or RST of the device's on the port that it dials; repetitions have the first one's number.
+    fn dial_sign(&mut self, s: &Segment, at_ns: i64) {
+        if self.dialled != Some(s.destination_port) || self.summary.dial_signs.len() >= DIAL_SIGNS {
+            return;
+        }
+        let sign = if s.flags.has(Flags::RST) {
+            MqttSign::Rst
+        } else if s.flags.has(Flags::FIN) {
+            MqttSign::Fin
+        } else if s.flags.has(Flags::SYN) {
+            MqttSign::Syn
+        } else {
+            return;
+        };
+        let new = DialSign { at_ns, port: s.source_port, seq: s.seq, sign };
+        let recent = self.summary.dial_signs.iter().rev().take(64);
+        let again = |old: &DialSign| (old.port, old.seq, old.sign) == (new.port, new.seq, new.sign);
+        if !recent.into_iter().any(again) {
+            self.summary.dial_signs.push(new);
+        }
     }
 
     /// Who sends, as far as the configuration tells: `Some(None)` where it has to be guessed, `None` where

@@ -84,6 +84,15 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("W.half_open.availability", Unit::Ratio, "successes of others while sockets were held"),
             ("W.half_open.first_reclaimed", Unit::Us, "time until the first socket came back"),
             ("W.half_open.all_reclaimed", Unit::Us, "time until all came back"),
+            (
+                "W.ping_interval.p99_of_k .max_of_k",
+                Unit::Count,
+                "mqtt: last packet to PINGREQ, in keep-alives",
+            ),
+            ("W.device_notices.max_of_k", Unit::Count, "mqtt: until the device notices, in keep-alives"),
+            ("W.back.max", Unit::Us, "mqtt: from the end of a fault to CONNACK"),
+            ("W.lost.qos0 .qos1 .qos2", Unit::Count, "mqtt: messages lost, by quality of service"),
+            ("W.attempts_per_s", Unit::PerS, "mqtt: most connections that the device tried in a fault"),
         ],
     ),
     (

@@ -92,6 +92,12 @@ pub(super) enum WorkloadFigure {
     HalfOpenAvailability,
     HalfOpenFirstReclaimed,
     HalfOpenAllReclaimed,
+    MqttPingP99OfK,
+    MqttPingMaxOfK,
+    MqttNoticeMaxOfK,
+    MqttBackMax,
+    MqttLost(u8),
+    MqttAttemptsPerS,
 }
 
 /// A figure of one reading over the run.
@@ -193,6 +199,14 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         ("half_open.availability", W::HalfOpenAvailability, Ratio),
         ("half_open.first_reclaimed", W::HalfOpenFirstReclaimed, Us),
         ("half_open.all_reclaimed", W::HalfOpenAllReclaimed, Us),
+        ("ping_interval.p99_of_k", W::MqttPingP99OfK, Count),
+        ("ping_interval.max_of_k", W::MqttPingMaxOfK, Count),
+        ("device_notices.max_of_k", W::MqttNoticeMaxOfK, Count),
+        ("back.max", W::MqttBackMax, Us),
+        ("lost.qos0", W::MqttLost(0), Count),
+        ("lost.qos1", W::MqttLost(1), Count),
+        ("lost.qos2", W::MqttLost(2), Count),
+        ("attempts_per_s", W::MqttAttemptsPerS, PerS),
     ];
     let mut all: Vec<_> =
         plain.into_iter().map(|(name, f, unit)| entry(name, Figure::Workload(f), unit)).collect();

@@ -3,7 +3,9 @@
 use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
 use super::needs;
 use super::{Op, Threshold};
-use crate::{LatencyFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload};
+use crate::{
+    LatencyFigures, MqttClientFigures, MqttFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload,
+};
 use espstress_diagnose::{Accounted, FindingId};
 use espstress_event::{AnomalyClass, AnomalyId};
 
@@ -224,10 +226,38 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         }
         W::HalfOpenFirstReclaimed => reclaimed(w, |h| h.first_reclaimed_s),
         W::HalfOpenAllReclaimed => reclaimed(w, |h| h.all_reclaimed_s),
+        W::MqttPingP99OfK => match &w.mqtt {
+            Some(m) if m.target().is_some_and(|c| c.ping_interval.count < P99_TAKES) => {
+                Reading::Missing(format!("p99 takes {P99_TAKES} pings"))
+            }
+            _ => mqtt(w, |m| of_k(m, |c| c.ping_interval.p99_us)),
+        },
+        W::MqttPingMaxOfK => mqtt(w, |m| of_k(m, |c| c.ping_interval.max_us)),
+        W::MqttNoticeMaxOfK => mqtt(w, MqttFigures::notice_max_of_k),
+        W::MqttBackMax => mqtt(w, |m| m.back_max_s().map(|s| s * 1e6)),
+        W::MqttLost(qos) => mqtt(w, |m| m.to_host.get(&qos.to_string())?.lost.map(count)),
+        W::MqttAttemptsPerS => mqtt(w, MqttFigures::attempts_per_s),
     }
 }
 
 /// The time until sockets came back; where they did not, it is at least the watched time.
+/// Samples that a 99th percentile takes.
+const P99_TAKES: u64 = 100;
+
+/// A figure of an MQTT client's.
+fn mqtt(w: &Workload, f: impl Fn(&MqttFigures) -> Option<f64>) -> Reading {
+    match &w.mqtt {
+        Some(m) => or_missing(f(m), "the broker did not see it"),
+        None => Reading::Missing("this workload is no broker".into()),
+    }
+}
+
+/// A time of the client's as a multiple of its keep-alive.
+fn of_k(m: &MqttFigures, f: impl Fn(&MqttClientFigures) -> Option<f64>) -> Option<f64> {
+    let client = m.target()?;
+    client.of_keepalive(f(client)? / 1e6)
+}
+
 fn reclaimed(w: &Workload, f: fn(&crate::HalfOpenFigures) -> Option<f64>) -> Reading {
     let Some(h) = &w.half_open else {
         return Reading::Missing("the workload leaves no connection half-open".into());

@@ -2,7 +2,7 @@
 
 use crate::{Reading, Report, TelemetrySummary, Workload};
 use espstress_diagnose::Need;
-use espstress_event::ClosePolicy;
+use espstress_event::{ClosePolicy, MqttFault, MqttOutage};
 use espstress_stats::Phase;
 
 /// Why a need was not met; `None` where it was.
@@ -29,8 +29,29 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
         }
         Need::Silence => done_by(report, silences, "no workload fell silent on the device")
             .or_else(|| report.workloads.iter().find_map(watched_too_briefly)),
+        Need::Mqtt => done_by(report, |w| w.mqtt.is_some(), "no workload was a broker")
+            .or_else(|| report.workloads.iter().filter_map(|w| w.mqtt.as_ref()).find_map(|m| m.too_short())),
+        Need::Faults(of) => fault_made(report, of, |_| true),
+        Need::LongFaults(of) => fault_made(report, of, |o| o.long_enough() && o.not_judged.is_none()),
+        Need::Sequence => {
+            let rows =
+                report.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|m| m.to_host.values());
+            let known = rows.clone().any(|row| row.lost.is_some());
+            let why = rows.filter_map(|row| row.not_kept.clone()).next();
+            (!known).then(|| why.unwrap_or_else(|| "the device sent no messages".to_owned()))
+        }
         Need::Outages => done_by(report, |w| w.outage_summary.is_some(), "no workload went through outages"),
     }
+}
+
+/// Why no fault of these kinds says anything; `None` where one does.
+fn fault_made(report: &Report, of: &[MqttFault], enough: impl Fn(&MqttOutage) -> bool) -> Option<String> {
+    let mut rows = report.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|m| &m.outages);
+    if rows.any(|o| of.contains(&o.fault) && o.length_ns.is_some() && enough(o)) {
+        return None;
+    }
+    let names: Vec<&str> = of.iter().map(|fault| fault.name()).collect();
+    Some(format!("no fault that would show it was made to its end (one of {})", names.join(", ")))
 }
 
 fn told(report: &Report, tells: impl Fn(&TelemetrySummary) -> bool, not: &str) -> Option<String> {
@@ -77,11 +98,42 @@ mod tests {
     use super::super::{Threshold, judge::judge};
     use super::*;
     use crate::{
-        Capture, HalfOpenFigures, LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Target, TargetKind,
-        ThresholdStatus,
+        Capture, HalfOpenFigures, LatencyFigures, MqttFigures, ProbeKind, ProbeRow, ReadingSummary, Target,
+        TargetKind, ThresholdStatus,
     };
     use espstress_diagnose::FindingId;
     use espstress_stats::Recorder;
+
+    /// A broker whose device met every fault for long enough, and whose messages were counted.
+    fn mqtt() -> MqttFigures {
+        let mut stats = espstress_stats::MqttStats { watched_ns: 600_000_000_000, ..Default::default() };
+        stats.clients.push(espstress_event::MqttClient {
+            id_hash: "0".into(),
+            protocol: espstress_event::MqttProtocol::V311,
+            keepalive_s: 15,
+            clean: true,
+            will: None,
+            filters: 1,
+            connects: 1,
+            packets: 1,
+            pings: 1,
+            ping_interval: espstress_stats::Latency::default(),
+            silence_max_ns: None,
+            late: 0,
+            missed: 0,
+            birth_retained: None,
+            births_missing: 0,
+        });
+        for fault in [MqttFault::Silent, MqttFault::Close, MqttFault::Slow, MqttFault::SessionKept] {
+            let mut outage = MqttOutage::new(1, fault, 0, 15);
+            outage.length_ns = Some(60_000_000_000);
+            outage.back_ns = Some(0);
+            stats.ended(outage);
+        }
+        let counted = espstress_event::MqttDelivery { received: 1, lost: Some(0), ..Default::default() };
+        stats.to_host[1] = counted;
+        MqttFigures::from_stats(&stats)
+    }
 
     /// A run whose gates on every finding can be judged.
     fn complete() -> Report {
@@ -99,6 +151,7 @@ mod tests {
             ..HalfOpenFigures::default()
         });
         workload.outage_summary = Some(crate::OutageSummary::default());
+        workload.mqtt = Some(mqtt());
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);
         report.probes.push(ProbeRow {
@@ -140,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 8] = [
+        let spoilt: [(&str, Spoil, Concerns); 12] = [
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
             ("few answers", |r| r.probes[0].latency.count = 19, |n| matches!(n, Need::Answers(_))),
@@ -157,7 +210,7 @@ mod tests {
             (
                 "silence refused",
                 |r| r.workloads[0].half_open.as_mut().unwrap().unavailable = Some("EPERM".into()),
-                |n| matches!(n, Need::Silence | Need::Outages),
+                |n| matches!(n, Need::Silence | Need::Outages | Need::Mqtt),
             ),
             (
                 "watched too briefly",
@@ -168,6 +221,29 @@ mod tests {
                 "nothing but a storm",
                 |r| (r.workloads[0].half_open, r.workloads[0].outage_summary) = (None, None),
                 |n| matches!(n, Need::Silence | Need::Outages),
+            ),
+            (
+                "no broker",
+                |r| r.workloads[0].mqtt = None,
+                |n| matches!(n, Need::Mqtt | Need::Faults(_) | Need::LongFaults(_) | Need::Sequence),
+            ),
+            (
+                "a broker for a moment",
+                |r| r.workloads[0].mqtt.as_mut().unwrap().watched_s = 20.0,
+                |n| n == Need::Mqtt,
+            ),
+            (
+                "short faults",
+                |r| {
+                    let m = r.workloads[0].mqtt.as_mut().unwrap();
+                    m.outages.iter_mut().for_each(|o| o.length_ns = Some(1));
+                },
+                |n| matches!(n, Need::LongFaults(_)),
+            ),
+            (
+                "no numbers",
+                |r| r.workloads[0].mqtt.as_mut().unwrap().to_host.clear(),
+                |n| n == Need::Sequence,
             ),
         ];
         for id in FindingId::ALL {

@@ -28,7 +28,7 @@ pub use wire::Carrier;
 use rtnetlink::Rtnetlink;
 
 /// The host's address in the private network.
-pub(crate) const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Length of the network's prefix.
 pub const PREFIX: u8 = 24;

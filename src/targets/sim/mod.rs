@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use espstress_device::carrier::{Carrier, Entry, Turn, entries_needed};
 use espstress_device::config::{Boot, Host, LineTimes};
+use espstress_device::mqtt::Settings;
 use espstress_device::text::{Text, Token, TooLong};
 use espstress_device::{Config, Persona, Program, Service, Services};
 
@@ -45,6 +46,8 @@ pub struct SimConfig {
     pub line: LineTimes,
     /// A host to dial, name or address of at most 64 bytes.
     pub dial: Option<(String, u16)>,
+    /// With it, that host is an MQTT broker.
+    pub mqtt: Option<Settings>,
     /// Bytes of a heap that is kept account of and nothing more: what the persona hoards is taken from it. Without
     /// it, telemetry has no heap.
     pub accounted_heap: Option<u32>,
@@ -65,6 +68,7 @@ impl Default for SimConfig {
             number: device.number,
             line: device.line,
             dial: None,
+            mqtt: None,
             accounted_heap: None,
         }
     }
@@ -93,6 +97,7 @@ impl SimConfig {
             boot: Boot::default(),
             line: self.line,
             dial,
+            mqtt: self.mqtt,
         };
         if device.capacity() == 0 {
             let own = device.sockets;

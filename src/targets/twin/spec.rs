@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use espstress_device::mqtt::Settings;
 use espstress_device::{Persona, Services};
 use espstress_twin::link::LinkSpec;
-use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, OptionSet, Setup, StackKind, TapSetup};
+use espstress_twin::setup::{BootState, DEFAULT_BOOT_MS, MqttSetup, OptionSet, Setup, StackKind, TapSetup};
 use espstress_twin::{DEFAULT_HEAP_BYTES, MAX_HEAP_BYTES, MIN_HEAP_BYTES};
 
 use super::TwinError;
@@ -43,6 +44,8 @@ pub struct TwinSpec {
     pub token: Option<String>,
     /// The host that it dials, if any.
     pub dial: Option<(Ipv4Addr, u16)>,
+    /// With it, that host is an MQTT broker.
+    pub mqtt: Option<Settings>,
     /// A foreign program and its arguments, instead of the device program.
     pub program: Option<Vec<String>>,
     /// A process behind a TAP device, instead of a stack and a program on it.
@@ -70,6 +73,7 @@ impl Default for TwinSpec {
             services: Services::ALL,
             token: None,
             dial: None,
+            mqtt: None,
             program: None,
             tap: None,
             show_output: false,
@@ -126,6 +130,7 @@ impl TwinSpec {
             name: "twin".to_owned(),
             number: self.index.saturating_add(1),
             dial: self.dial.map(|(address, port)| (address.to_string(), port)),
+            mqtt: self.mqtt.map(MqttSetup::from),
             program: self.program.clone(),
             tap,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),

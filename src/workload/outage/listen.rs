@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::door::{Door, DoorError};
 use super::settings::Params;
 use super::talk::{First, Left, NUMBER_LIMIT, Talk, shown};
 use super::{join_all, presence};
 use crate::context::{Context, Stop, StopSource};
+use crate::door::{Door, DoorError, places};
 use espstress_clock::nanos;
 use espstress_event::OutageMeans;
 use espstress_stats::{DialledDevice, MessageLedger, OutageOrigin, OutageRow};
@@ -107,25 +107,6 @@ pub(super) async fn serve(context: &Context, params: &Params, door: Result<Door,
 fn unavailable(context: &Context, reason: String) {
     context.notice(reason.clone());
     context.recorder.borrow_mut().outage().unavailable = Some(reason);
-}
-
-/// What a device may dial: each address of this machine, with the port.
-fn places(bound: SocketAddr) -> String {
-    if !bound.ip().is_unspecified() {
-        return bound.to_string();
-    }
-    let mut addresses: Vec<SocketAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|interface| SocketAddr::new(interface.ip(), bound.port()))
-        .filter(|address| address.is_ipv4() || bound.is_ipv6())
-        .collect();
-    addresses.sort_by_key(|address| address.ip().is_loopback());
-    addresses.dedup();
-    if addresses.is_empty() {
-        return bound.to_string();
-    }
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Takes connections until the time is over, the outages are there, or the run is stopped.

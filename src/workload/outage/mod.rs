@@ -2,7 +2,6 @@
 
 mod channel;
 mod director;
-mod door;
 mod hearing;
 mod ledger;
 mod listen;
@@ -15,6 +14,7 @@ mod talk;
 mod wire;
 
 pub use maker::{Made, MakeError, Making, OutageMaker};
+pub(crate) use settings::SpanRange;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -24,12 +24,12 @@ use std::sync::{Mutex, PoisonError};
 
 use self::channel::Channel;
 use self::director::{Director, Means};
-use self::door::Door;
 use self::maker::{CommandMaker, DeviceMaker};
 use self::presence::Meaning;
 use self::settings::Params;
 use self::shared::Shared;
 use super::context::Context;
+use super::door::Door;
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::nanos;
 use espstress_event::{
@@ -162,7 +162,7 @@ fn unanswered(shared: &Shared) -> Option<String> {
 }
 
 /// A task that panicked has taken its connection with it; the panic goes on here.
-async fn join_all(tasks: &mut tokio::task::JoinSet<()>) {
+pub(crate) async fn join_all(tasks: &mut tokio::task::JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()

@@ -204,14 +204,14 @@ impl Params {
 /// A length of time, or two with a `-` between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(super) struct SpanRange {
-    pub(super) least: Duration,
-    pub(super) most: Duration,
+pub(crate) struct SpanRange {
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
 }
 
 /// Why a range could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RangeError {
+pub(crate) enum RangeError {
     /// One of its ends is no duration.
     #[error(transparent)]
     End(#[from] UnitError),

@@ -3,6 +3,7 @@
 mod cases;
 mod client;
 mod conformance;
+mod mqtt;
 mod outside;
 mod smoltcp;
 
@@ -27,7 +28,7 @@ pub(crate) fn inside() -> impl Iterator<Item = (String, fn(&PrivateNetwork) -> O
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    cases::ALL.iter().chain(smoltcp::ALL).chain(conformance::ALL)
+    cases::ALL.iter().chain(smoltcp::ALL).chain(mqtt::ALL).chain(conformance::ALL)
 }
 
 fn whole(name: &str) -> String {

@@ -159,6 +159,8 @@ fn templates(service: Service) -> Vec<Vec<u8>> {
         Service::Raw => [text("GET / HTTP/1.1\r\nHost: device\r\n\r\n")].into(),
         Service::Line => [text("{\"n\":1}\n\n[1,{\"x\":\"y\"}]\n"), text("\n")].into(),
         Service::Telemetry => [text("telemetry")].into(),
+        // Nobody can connect to it.
+        Service::Mqtt => Vec::new(),
     }
 }
 

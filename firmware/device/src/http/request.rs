@@ -32,6 +32,7 @@ pub(super) enum Persistence {
 }
 
 /// What to do about the bytes so far.
+#[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box with")]
 pub(super) enum Plan {
     /// Wait for more of them.
     Wait,
@@ -51,6 +52,7 @@ pub(super) struct Request {
 }
 
 /// What the answer is made from.
+#[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box with")]
 pub(super) enum Action {
     Greet,
     Bytes(u32),

@@ -12,7 +12,7 @@ const BACKLOG: i32 = 1_024;
 
 /// A port that is taken, and on which nothing listens yet: whoever dials it is refused.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(crate) struct Door {
     socket: Socket,
     address: SocketAddr,
 }
@@ -20,14 +20,14 @@ pub(super) struct Door {
 /// Why devices cannot dial in.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
-pub(super) struct DoorError {
+pub(crate) struct DoorError {
     address: SocketAddr,
     source: io::Error,
 }
 
 impl Door {
     /// Takes `port`, a free one where it is 0, on `source` or any address of the family of `peer`.
-    pub(super) fn take(source: Option<IpAddr>, peer: IpAddr, port: u16) -> Result<Self, DoorError> {
+    pub(crate) fn take(source: Option<IpAddr>, peer: IpAddr, port: u16) -> Result<Self, DoorError> {
         let address = SocketAddr::new(source.unwrap_or_else(|| any(peer)), port);
         let bind = || {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -41,12 +41,25 @@ impl Door {
         bind().map_err(|source| DoorError { address, source })
     }
 
-    pub(super) const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.address.port()
     }
 
+    /// Listens from now on, before there is a runtime.
+    pub(crate) fn listen(&self) -> Result<std::net::TcpListener, DoorError> {
+        let listen = || {
+            self.socket.listen(BACKLOG)?;
+            Ok(self.socket.try_clone()?.into())
+        };
+        listen().map_err(|source| DoorError { address: self.address, source })
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Listens from now on, on this thread's runtime.
-    pub(super) fn open(self) -> Result<(TcpListener, SocketAddr), DoorError> {
+    pub(crate) fn open(self) -> Result<(TcpListener, SocketAddr), DoorError> {
         let Self { socket, address } = self;
         let open = || {
             socket.listen(BACKLOG)?;
@@ -55,6 +68,25 @@ impl Door {
         };
         open().map(|listener| (listener, address)).map_err(|source| DoorError { address, source })
     }
+}
+
+/// What a device may dial: each address of this machine, with the port.
+pub(crate) fn places(bound: SocketAddr) -> String {
+    if !bound.ip().is_unspecified() {
+        return bound.to_string();
+    }
+    let mut addresses: Vec<SocketAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|interface| SocketAddr::new(interface.ip(), bound.port()))
+        .filter(|address| address.is_ipv4() || bound.is_ipv6())
+        .collect();
+    addresses.sort_by_key(|address| address.ip().is_loopback());
+    addresses.dedup();
+    if addresses.is_empty() {
+        return bound.to_string();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Every address of the family of `peer`.

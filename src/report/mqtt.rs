@@ -1,0 +1,330 @@
+//! What an MQTT client did to a broker that misbehaves: the section of the report, and the same in words.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LatencyFigures;
+use super::human::{count, things, time_s};
+use super::standing::Line;
+use super::workload::seconds;
+use espstress_event::{MqttClient, MqttDelivery, MqttOutage, MqttProtocol, MqttWill};
+use espstress_stats::{Latency, MqttStats};
+
+/// Faults that are told one by one on a page.
+const TOLD: usize = 12;
+
+/// What an MQTT client did to a broker that misbehaves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MqttFigures {
+    /// Why nothing was measured; null when it was.
+    pub unavailable: Option<String>,
+    /// From the first CONNACK to the end of the workload, seconds.
+    pub watched_s: f64,
+    /// The device that was tested; empty where none connected.
+    pub clients: Vec<MqttClientFigures>,
+    /// Connections that were closed unserved: other hosts, other clients, no MQTT.
+    pub turned_away: u64,
+    /// Why the last of them was.
+    pub turned_away_last: Option<String>,
+    /// Connections of the device that were closed because of what came on them.
+    pub malformed: u64,
+    /// What came on the last of them.
+    pub malformed_last: Option<String>,
+    /// Topic filters beyond what the broker holds.
+    pub beyond_limits: u64,
+    /// Messages from the device, by quality of service.
+    pub to_host: BTreeMap<String, MqttDelivery>,
+    /// The faults, in the order of time; the first of them.
+    pub outages: Vec<MqttOutage>,
+    /// Faults that are not in the list.
+    pub outages_left_out: u64,
+    /// From accepting a connection to its CONNECT.
+    pub connect: LatencyFigures,
+    /// From CONNACK to the first SUBSCRIBE.
+    pub subscribe: LatencyFigures,
+    /// From CONNACK to the first PUBLISH.
+    pub first_publish: LatencyFigures,
+    /// Why the device's own notice of faults is not known; null where the packets tell.
+    pub no_signs: Option<String>,
+}
+
+/// One MQTT client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MqttClientFigures {
+    /// A hash of its client id.
+    pub id_hash: String,
+    /// Version of the protocol.
+    pub protocol: MqttProtocol,
+    /// Keep-alive K of its last CONNECT, seconds; 0 switches it off.
+    pub keepalive_s: u16,
+    /// Whether it asks for a clean session.
+    pub clean: bool,
+    /// Its will; null without one.
+    pub will: Option<MqttWill>,
+    /// Topic filters that it is subscribed to.
+    pub filters: u32,
+    /// CONNECTs that were accepted.
+    pub connects: u64,
+    /// Control packets that came from it.
+    pub packets: u64,
+    /// PINGREQs among them.
+    pub pings: u64,
+    /// From its last control packet to a PINGREQ, faults left out.
+    pub ping_interval: LatencyFigures,
+    /// The 99th percentile of that less the 1st, seconds; null without any.
+    pub ping_jitter_s: Option<f64>,
+    /// Longest time without a control packet on a connection that lived, faults left out, seconds.
+    pub silence_max_s: Option<f64>,
+    /// How often that was longer than K and a second, and not longer than 1.5 K.
+    pub late: u64,
+    /// How often it was longer than 1.5 K: the broker closes the connection then.
+    pub missed: u64,
+    /// Whether its last message on its will's topic was retained; null where there was none.
+    pub birth_retained: Option<bool>,
+    /// Returns without such a message.
+    pub births_missing: u64,
+}
+
+impl MqttClientFigures {
+    fn of(client: &MqttClient<Latency>) -> Self {
+        let pings = &client.ping_interval;
+        let jitter = pings.quantile_ns(0.99).zip(pings.quantile_ns(0.01));
+        Self {
+            id_hash: client.id_hash.clone(),
+            protocol: client.protocol,
+            keepalive_s: client.keepalive_s,
+            clean: client.clean,
+            will: client.will.clone(),
+            filters: client.filters,
+            connects: client.connects,
+            packets: client.packets,
+            pings: client.pings,
+            ping_interval: LatencyFigures::from_latency(pings),
+            ping_jitter_s: jitter.map(|(high, low)| seconds(high.saturating_sub(low))),
+            silence_max_s: client.silence_max_ns.map(seconds),
+            late: client.late,
+            missed: client.missed,
+            birth_retained: client.birth_retained,
+            births_missing: client.births_missing,
+        }
+    }
+
+    /// A time as a multiple of the keep-alive; `None` where it is switched off.
+    pub(super) fn of_keepalive(&self, seconds: f64) -> Option<f64> {
+        (self.keepalive_s > 0).then(|| seconds / f64::from(self.keepalive_s))
+    }
+}
+
+impl MqttFigures {
+    /// What was measured.
+    #[must_use]
+    pub(crate) fn from_stats(of: &MqttStats) -> Self {
+        let rows = of.to_host.iter().enumerate().filter(|(_, row)| row.received > 0);
+        Self {
+            unavailable: of.unavailable.clone(),
+            watched_s: seconds(of.watched_ns),
+            clients: of.clients.iter().map(MqttClientFigures::of).collect(),
+            turned_away: of.turned_away,
+            turned_away_last: of.turned_away_last.clone(),
+            malformed: of.malformed,
+            malformed_last: of.malformed_last.clone(),
+            beyond_limits: of.beyond_limits,
+            to_host: rows.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
+            outages: of.outages.clone(),
+            outages_left_out: of.outages_left_out,
+            connect: LatencyFigures::from_latency(&of.connect),
+            subscribe: LatencyFigures::from_latency(&of.subscribe),
+            first_publish: LatencyFigures::from_latency(&of.first_publish),
+            no_signs: of.no_signs.clone(),
+        }
+    }
+
+    /// The device that was tested.
+    #[must_use]
+    pub fn target(&self) -> Option<&MqttClientFigures> {
+        self.clients.first()
+    }
+
+    /// Why nothing is said of how the device keeps its keep-alive: it was watched for less than two of them.
+    pub(super) fn too_short(&self) -> Option<String> {
+        let client = self.target()?;
+        let needed = f64::from(client.keepalive_s) * 2.0;
+        (self.watched_s < needed).then(|| {
+            format!(
+                "the device was watched for {}, less than two keep-alives of {} s: not judged",
+                time_s(self.watched_s),
+                client.keepalive_s
+            )
+        })
+    }
+
+    /// The device was away after a fault when the workload ended, and had not been waited for long enough.
+    pub(super) fn not_back(&self) -> Option<String> {
+        let last = self.outages.last()?;
+        let open = last.back_ns.is_none() && !last.survived && last.gave_up_ns.is_none();
+        open.then(|| {
+            format!(
+                "it ended before the device was back after the fault {}: too short to say that it won't come",
+                last.fault.name()
+            )
+        })
+    }
+
+    /// Most attempts a second during one fault; `None` without a fault that the packets tell of.
+    pub(super) fn attempts_per_s(&self) -> Option<f64> {
+        let rate = |o: &MqttOutage| Some(o.attempts? as f64 / seconds(o.length_ns?).max(1.0));
+        self.outages.iter().filter_map(rate).reduce(f64::max)
+    }
+
+    /// The longest time that the device took to notice a fault that left nothing of the broker, as a multiple of its
+    /// keep-alive. One that it did not notice lasted at least as long as the fault.
+    pub(super) fn notice_max_of_k(&self) -> Option<f64> {
+        let noticed = |o: &MqttOutage| o.of_keepalive(Some(o.device_notices_ns.or(o.length_ns)?));
+        let mute = self.outages.iter().filter(|o| o.fault.is_mute() && o.attempts.is_some());
+        mute.filter_map(noticed).reduce(f64::max)
+    }
+
+    /// The longest return after a fault, seconds. One that was waited for in vain took at least as long.
+    pub(super) fn back_max_s(&self) -> Option<f64> {
+        self.outages.iter().filter_map(|o| o.back_ns.or(o.gave_up_ns)).max().map(seconds)
+    }
+
+    /// In words, for any form of the report.
+    pub(super) fn lines(&self, say: &mut impl FnMut(&str, String)) {
+        if let Some(reason) = &self.unavailable {
+            say("mqtt", format!("nothing measured: {reason}"));
+        }
+        if let Some(client) = self.target() {
+            client_lines(client, say);
+        }
+        for (qos, row) in &self.to_host {
+            say(&format!("QoS {qos}"), delivery(row));
+        }
+        if let Some(why) = self.too_short() {
+            say("not judged", why);
+        }
+        for outage in self.outages.iter().take(TOLD) {
+            say("fault", fault(outage, self.no_signs.is_none()));
+        }
+        let more = self.outages.len().saturating_sub(TOLD) as u64 + self.outages_left_out;
+        if more > 0 {
+            say("", format!("{more} more in the JSON report"));
+        }
+        if let Some(why) = self.no_signs.as_ref().filter(|_| !self.outages.is_empty()) {
+            say("not known", format!("when the device noticed, and how often it dialled: {why}"));
+        }
+        if self.malformed > 0 {
+            let last = self.malformed_last.as_deref().unwrap_or_default();
+            say(
+                "malformed",
+                format!(
+                    "{} closed for what came on it, the last one for: {last}",
+                    things(self.malformed, "connection")
+                ),
+            );
+        }
+        if self.turned_away > 0 {
+            let last = self.turned_away_last.as_deref().unwrap_or_default();
+            say("turned away", format!("{}; the last one: {last}", things(self.turned_away, "connection")));
+        }
+        if self.beyond_limits > 0 {
+            say("limits", format!("{} beyond 64, not kept", things(self.beyond_limits, "topic filter")));
+        }
+    }
+}
+
+fn client_lines(client: &MqttClientFigures, say: &mut impl FnMut(&str, String)) {
+    let session = if client.clean { "clean session" } else { "lasting session" };
+    let mut text = format!(
+        "{}, MQTT {}, keep-alive {} s, {session}, {}, {}",
+        client.id_hash,
+        client.protocol.name(),
+        client.keepalive_s,
+        things(client.filters.into(), "topic filter"),
+        things(client.connects, "CONNECT")
+    );
+    if let Some(will) = &client.will {
+        let retained = if will.retain { ", retained" } else { "" };
+        text.push_str(&format!(", will with QoS {}{retained}", will.qos));
+    }
+    say("client", text);
+    let of_k = |s: f64| client.of_keepalive(s).map_or_else(String::new, |k| format!(" ({k:.2} K)"));
+    let us = |us: Option<f64>| us.map(|us| us / 1e6);
+    let text = match (us(client.ping_interval.p50_us), us(client.ping_interval.max_us)) {
+        (Some(p50), Some(max)) => format!(
+            "{} PINGREQ, after {}{} in the median, {}{} at most",
+            count(client.ping_interval.count),
+            time_s(p50),
+            of_k(p50),
+            time_s(max),
+            of_k(max)
+        ),
+        _ => format!("{} PINGREQ outside of faults", count(client.ping_interval.count)),
+    };
+    let silence = client
+        .silence_max_s
+        .map_or_else(String::new, |s| format!("; longest silence {}{}", time_s(s), of_k(s)));
+    say("pings", format!("{text}{silence}"));
+    if client.late + client.missed > 0 {
+        let text =
+            format!("{} above K and a second, {} above 1.5 K", count(client.late), count(client.missed));
+        say("silences", text);
+    }
+}
+
+fn delivery(row: &MqttDelivery) -> String {
+    let mut list = vec![things(row.received, "message")];
+    list.extend((row.again_dup > 0).then(|| format!("{} again with DUP", count(row.again_dup))));
+    list.extend((row.again_no_dup > 0).then(|| format!("{} again without DUP", count(row.again_no_dup))));
+    list.extend(row.again_new_id.filter(|n| *n > 0).map(|n| format!("{} again as new", count(n))));
+    list.extend(row.out_of_order.filter(|n| *n > 0).map(|n| format!("{} out of order", count(n))));
+    list.push(match (row.lost, &row.not_kept) {
+        (Some(n), _) => format!("{} lost", count(n)),
+        (None, Some(why)) => format!("loss not known: {why}"),
+        (None, None) => "loss not known".to_owned(),
+    });
+    list.join(", ")
+}
+
+/// One fault in a line.
+fn fault(o: &MqttOutage, has_signs: bool) -> String {
+    let mut list = Vec::new();
+    let of_k = |ns| o.of_keepalive(Some(ns)).map_or_else(String::new, |k| format!(" ({k:.1} K)"));
+    let length = o.length_ns.map_or_else(|| "not to its end".to_owned(), |ns| time_s(seconds(ns)));
+    list.extend(o.host_notices_ns.map(|ns| format!("a broker notices after {}", time_s(seconds(ns)))));
+    match (o.device_notices_ns, o.device_sign) {
+        (Some(ns), Some(sign)) => {
+            list.push(format!("the device's {} after {}{}", sign.name(), time_s(seconds(ns)), of_k(ns)));
+        }
+        _ if has_signs => list.push("no FIN, RST or SYN from the device".into()),
+        _ => {}
+    }
+    if let Some(n) = o.attempts.filter(|n| *n > 0) {
+        let gaps = o.gap_min_ns.zip(o.gap_max_ns).map_or_else(String::new, |(least, most)| {
+            format!(", {} to {} apart", time_s(seconds(least)), time_s(seconds(most)))
+        });
+        list.push(format!("{}{gaps}", things(n, "attempt")));
+    }
+    match (o.back_ns, o.gave_up_ns) {
+        _ if o.survived => list.push("connected at its end".into()),
+        (Some(ns), _) => list.push(format!("back {} after its end", time_s(seconds(ns)))),
+        (None, Some(ns)) => list.push(format!("not back within {}", time_s(seconds(ns)))),
+        (None, None) => list.push("the run ended before the device was back".into()),
+    }
+    list.extend(
+        o.filters_missing.filter(|n| *n > 0).map(|n| format!("{} missing", things(n.into(), "topic filter"))),
+    );
+    list.extend(o.not_judged.iter().map(|why| format!("not judged: {why}")));
+    format!("{} at {}, {length}: {}", o.fault.name(), time_s(seconds(o.start_ns)), list.join(", "))
+}
+
+/// The lines of a section.
+pub(super) fn lines(of: &MqttFigures) -> Vec<Line> {
+    let mut lines = Vec::new();
+    of.lines(&mut |label, text| lines.push((label.to_owned(), text)));
+    lines
+}

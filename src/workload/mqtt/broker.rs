@@ -1,0 +1,427 @@
+//! What all connections share: who the target is, what it is subscribed to, and the account of it.
+//!
+//! One device is tested. Other hosts, other clients and whatever does not speak MQTT are turned away and counted. The
+//! broker publishes nothing: a stranger's topics may switch something.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::births::Births;
+use super::ledger::Ledger;
+use super::phase::Phase;
+use super::settings::{Params, Sessions};
+use super::trial::{Before, Trial};
+use crate::context::Context;
+use espstress_clock::{STALL, nanos};
+use espstress_device::mqtt::{Connect, Publish, Version};
+use espstress_event::{MqttClient, MqttFault, MqttProtocol, MqttWill};
+use espstress_stats::{Latency, MqttStats};
+
+/// Filters of one client that are kept.
+const MOST_FILTERS: usize = 64;
+
+/// Silence beyond the keep-alive that is not late yet: the device's clock and the path.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+pub(super) struct Broker {
+    pub(super) context: Context,
+    pub(super) params: Params,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) trial: RefCell<Option<Trial>>,
+    target: RefCell<Option<Target>>,
+    ledger: RefCell<Ledger>,
+    births: RefCell<Births>,
+    /// Time in which this host stood still, so that it could hear nobody.
+    deaf: Cell<Duration>,
+    /// When it last woke from that.
+    stalled: Cell<Instant>,
+}
+
+/// The device that is tested.
+struct Target {
+    ip: IpAddr,
+    id: String,
+    /// The connection of its session, while there is one.
+    connection: Option<u64>,
+    /// Whether its session outlives its connection.
+    lasting: bool,
+    filters: BTreeSet<String>,
+    heard: Instant,
+    accepted: Instant,
+    first_publish: bool,
+    first_subscribe: bool,
+}
+
+/// Why a CONNECT is not accepted: words, and the return code in 3.1.1.
+pub(super) struct Rejected {
+    pub(super) why: String,
+    pub(super) code: u8,
+}
+
+impl Broker {
+    pub(super) fn new(context: Context, params: Params) -> Self {
+        let ledger = RefCell::new(Ledger::new(params.sequence.clone()));
+        Self {
+            context,
+            params,
+            phase: watch::Sender::new(Phase::default()),
+            trial: RefCell::default(),
+            target: RefCell::default(),
+            ledger,
+            births: RefCell::default(),
+            deaf: Cell::default(),
+            stalled: Cell::new(Instant::now()),
+        }
+    }
+
+    pub(super) fn stats(&self, change: impl FnOnce(&mut MqttStats)) {
+        change(self.context.recorder.borrow_mut().mqtt());
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Another fault, or none, from now on.
+    pub(super) fn enter(&self, fault: Option<MqttFault>) {
+        self.phase.send_modify(|phase| {
+            *phase = Phase { fault, number: phase.number + 1, over: false };
+        });
+    }
+
+    /// The host woke so much later than it wanted to.
+    pub(super) fn stood_still(&self, late: Duration, now: Instant) {
+        self.stalled.set(now);
+        self.deaf.update(|deaf| deaf + late);
+    }
+
+    pub(super) const fn deaf(&self) -> Duration {
+        self.deaf.get()
+    }
+
+    /// Closed unserved.
+    pub(super) fn turn_away(&self, why: String) {
+        self.stats(|stats| {
+            stats.turned_away += 1;
+            stats.turned_away_last = Some(why);
+        });
+    }
+
+    /// Whether somebody who connects from there can be the target.
+    pub(super) fn may_be_target(&self, peer: IpAddr) -> bool {
+        let known = self.context.endpoints.http.ip();
+        if !known.is_unspecified() {
+            return known == peer;
+        }
+        self.target.borrow().as_ref().is_none_or(|target| target.ip == peer)
+    }
+
+    /// Whether the target has a session now.
+    pub(super) fn connected(&self) -> Option<u64> {
+        self.target.borrow().as_ref()?.connection
+    }
+
+    pub(super) fn ever_connected(&self) -> bool {
+        self.target.borrow().is_some()
+    }
+
+    /// Since when the target's session stands.
+    pub(super) fn accepted_at(&self) -> Option<Instant> {
+        self.target.borrow().as_ref().filter(|t| t.connection.is_some()).map(|t| t.accepted)
+    }
+
+    pub(super) fn filters(&self) -> BTreeSet<String> {
+        self.target.borrow().as_ref().map(|target| target.filters.clone()).unwrap_or_default()
+    }
+
+    /// The target's keep-alive.
+    pub(super) fn keepalive(&self) -> Duration {
+        let mut recorder = self.context.recorder.borrow_mut();
+        let seconds = recorder.mqtt().target().map_or(0, |client| client.keepalive_s);
+        Duration::from_secs(seconds.into())
+    }
+
+    /// What the target is as a fault begins.
+    pub(super) fn before(&self) -> Before {
+        let target = self.target.borrow();
+        let publishes = self.ledger.borrow().any();
+        match target.as_ref() {
+            None => Before { connection: None, filters: BTreeSet::new(), publishes, heard: None },
+            Some(target) => Before {
+                connection: target.connection,
+                filters: target.filters.clone(),
+                publishes,
+                heard: Some(target.heard),
+            },
+        }
+    }
+
+    fn trial(&self, tell: impl FnOnce(&mut Trial)) {
+        if let Some(trial) = self.trial.borrow_mut().as_mut() {
+            tell(trial);
+        }
+    }
+
+    /// Takes a CONNECT: whether the session was present, or why it is not accepted.
+    pub(super) fn accept(
+        &self,
+        connection: u64,
+        peer: IpAddr,
+        connect: &Connect<'_>,
+        now: Instant,
+    ) -> Result<bool, Rejected> {
+        self.check(connect)?;
+        let known =
+            self.target.borrow().as_ref().map(|t| (t.id == connect.client_id, t.connection, t.lasting));
+        if let Some((false, Some(_), _)) = known {
+            return Err(Rejected { why: "another client id while the target is connected".into(), code: 2 });
+        }
+        let lasting = matches!(known, Some((true, _, true)));
+        let present = lasting && !connect.clean && self.keeps_sessions();
+        self.recorded(connect, now);
+        if !present {
+            self.ledger.borrow_mut().new_session();
+        }
+        let mut target = self.target.borrow_mut();
+        let filters = match target.take() {
+            Some(old) if present => old.filters,
+            _ => BTreeSet::new(),
+        };
+        *target = Some(Target {
+            ip: peer,
+            id: connect.client_id.to_owned(),
+            connection: Some(connection),
+            // A session of MQTT 5 ends with its connection unless it says how long it lasts (3.1.2.11.2 of the standard).
+            lasting: match connect.version {
+                Version::V5 => connect.properties.session_expiry.is_some_and(|s| s > 0),
+                Version::V31 | Version::V311 => !connect.clean,
+            },
+            filters,
+            heard: now,
+            accepted: now,
+            first_publish: true,
+            first_subscribe: true,
+        });
+        drop(target);
+        self.trial(|trial| trial.accepted(connection, present, now));
+        Ok(present)
+    }
+
+    fn check(&self, connect: &Connect<'_>) -> Result<(), Rejected> {
+        if self.params.client_id.as_deref().is_some_and(|id| id != connect.client_id) {
+            return Err(Rejected { why: "its client id is not the one of --client-id".into(), code: 2 });
+        }
+        let user = self.params.user.as_deref().is_none_or(|user| connect.user == Some(user));
+        let given = connect.password.map(|password| password.0);
+        let password = self.params.password.as_deref().is_none_or(|asked| given == Some(asked.as_bytes()));
+        if !user || !password {
+            return Err(Rejected { why: "wrong user name or password".into(), code: 4 });
+        }
+        Ok(())
+    }
+
+    /// Whether sessions of before the last fault are still known.
+    fn keeps_sessions(&self) -> bool {
+        let fault = self.trial.borrow().as_ref().map(Trial::fault);
+        match fault {
+            Some(MqttFault::SessionLost) => false,
+            Some(MqttFault::SessionKept) => true,
+            Some(MqttFault::Close | MqttFault::Reset) => self.params.session == Sessions::Keep,
+            _ => true,
+        }
+    }
+
+    /// Writes the client of this CONNECT down.
+    fn recorded(&self, connect: &Connect<'_>, now: Instant) {
+        let missing = self.births.borrow_mut().begins(connect.will.map(|will| will.topic), now);
+        self.lacked_birth(missing);
+        let fresh = MqttClient {
+            id_hash: hash(connect.client_id),
+            protocol: match connect.version {
+                Version::V31 => MqttProtocol::V31,
+                Version::V311 => MqttProtocol::V311,
+                Version::V5 => MqttProtocol::V5,
+            },
+            keepalive_s: connect.keep_alive,
+            clean: connect.clean,
+            will: connect.will.map(|will| MqttWill {
+                qos: will.qos as u8,
+                retain: will.retain,
+                topic_hash: hash(will.topic),
+            }),
+            filters: 0,
+            connects: 1,
+            packets: 0,
+            pings: 0,
+            ping_interval: Latency::default(),
+            silence_max_ns: None,
+            late: 0,
+            missed: 0,
+            birth_retained: None,
+            births_missing: 0,
+        };
+        self.stats(|stats| match stats.clients.first_mut() {
+            None => stats.clients.push(fresh),
+            // One device: an id that it makes up anew each time is still its own.
+            Some(client) => {
+                client.connects += 1;
+                client.id_hash = fresh.id_hash;
+                client.protocol = fresh.protocol;
+                client.keepalive_s = fresh.keepalive_s;
+                client.clean = fresh.clean;
+                client.will = fresh.will;
+            }
+        });
+    }
+
+    /// A control packet has come from the target; `last` is the one before on this connection, with the host's deaf time
+    /// until then, where nothing was wrong since.
+    pub(super) fn heard(&self, connection: u64, last: Option<(Instant, Duration)>, ping: bool, now: Instant) {
+        if let Some(target) = self.target.borrow_mut().as_mut() {
+            target.heard = now;
+        }
+        self.trial(|trial| trial.heard(connection));
+        let keepalive = self.keepalive();
+        // A packet that waited in the socket while this host stood still says nothing of when it came.
+        let last = last.filter(|_| now >= self.stalled.get() + STALL);
+        let gap = last.map(|(at, _)| now - at);
+        // Nor is a device called late for time in which this host, and perhaps the device on it, stood still.
+        let silent = last.map(|(at, deaf)| (now - at).saturating_sub(self.deaf.get().saturating_sub(deaf)));
+        self.stats(|stats| {
+            let Some(client) = stats.clients.first_mut() else { return };
+            client.packets += 1;
+            client.pings += u64::from(ping);
+            let (Some(gap), Some(silent)) = (gap, silent) else { return };
+            client.silence_max_ns = client.silence_max_ns.max(Some(nanos(gap)));
+            if !keepalive.is_zero() {
+                client.missed += u64::from(silent > keepalive * 3 / 2);
+                client.late += u64::from(silent > keepalive + LATE && silent <= keepalive * 3 / 2);
+            }
+            if ping {
+                client.ping_interval.record(nanos(gap));
+            }
+        });
+    }
+
+    /// The target was silent for longer than a broker waits, and its stack is there.
+    pub(super) fn missed(&self, silence: Duration) {
+        self.stats(|stats| {
+            let Some(client) = stats.clients.first_mut() else { return };
+            client.missed += 1;
+            client.silence_max_ns = client.silence_max_ns.max(Some(nanos(silence)));
+        });
+    }
+
+    /// Filters were added or removed.
+    pub(super) fn subscribe<'a>(&self, filters: impl Iterator<Item = &'a str>, now: Instant) {
+        let mut beyond = 0;
+        let mut first = None;
+        if let Some(target) = self.target.borrow_mut().as_mut() {
+            for filter in filters {
+                if target.filters.len() >= MOST_FILTERS && !target.filters.contains(filter) {
+                    beyond += 1;
+                } else {
+                    target.filters.insert(filter.to_owned());
+                }
+            }
+            first = std::mem::take(&mut target.first_subscribe).then(|| nanos(now - target.accepted));
+        }
+        self.stats(|stats| {
+            stats.beyond_limits += beyond;
+            if let Some(ns) = first {
+                stats.subscribe.record(ns);
+            }
+        });
+        self.count_filters(now);
+    }
+
+    pub(super) fn unsubscribe<'a>(&self, filters: impl Iterator<Item = &'a str>, now: Instant) {
+        if let Some(target) = self.target.borrow_mut().as_mut() {
+            for filter in filters {
+                target.filters.remove(filter);
+            }
+        }
+        self.count_filters(now);
+    }
+
+    fn count_filters(&self, now: Instant) {
+        let filters = self.filters();
+        self.trial(|trial| trial.subscribes(&filters, now));
+        self.stats(|stats| {
+            if let Some(client) = stats.clients.first_mut() {
+                client.filters = u32::try_from(filters.len()).unwrap_or(u32::MAX);
+            }
+        });
+    }
+
+    /// A message of the target's has come.
+    pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, now: Instant) {
+        self.ledger.borrow_mut().received(connection, publish);
+        self.trial(|trial| trial.message(connection, now));
+        let mut first = None;
+        let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);
+        if let Some(target) = self.target.borrow_mut().as_mut() {
+            first = std::mem::take(&mut target.first_publish).then(|| nanos(now - target.accepted));
+        }
+        let by_qos = self.ledger.borrow().by_qos();
+        self.stats(|stats| {
+            if let Some(ns) = first {
+                stats.first_publish.record(ns);
+            }
+            if let (Some(client), Some(retain)) = (stats.clients.first_mut(), birth) {
+                client.birth_retained = Some(retain);
+            }
+            stats.to_host = by_qos;
+        });
+    }
+
+    /// The host has acknowledged a message.
+    pub(super) fn acknowledged(&self, id: u16) {
+        self.ledger.borrow_mut().acknowledged(id);
+    }
+
+    fn lacked_birth(&self, missing: bool) {
+        self.stats(|stats| {
+            if let Some(client) = stats.clients.first_mut() {
+                client.births_missing += u64::from(missing);
+            }
+        });
+    }
+
+    /// Something other than a PINGRESP went to the target.
+    pub(super) fn answered_otherwise(&self, connection: u64) {
+        self.trial(|trial| trial.answered_otherwise(connection));
+    }
+
+    /// A connection of the target's is over.
+    pub(super) fn gone(&self, connection: u64, by_device: bool, now: Instant) {
+        self.trial(|trial| trial.gone(connection, by_device, now));
+        let mut target = self.target.borrow_mut();
+        if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
+            target.connection = None;
+            let missing = self.births.borrow_mut().ends(now);
+            self.lacked_birth(missing);
+        }
+    }
+
+    /// What came on a connection of the target's was not MQTT as it has to be.
+    pub(super) fn malformed(&self, what: String) {
+        self.stats(|stats| {
+            stats.malformed += 1;
+            stats.malformed_last = Some(what);
+        });
+    }
+}
+
+/// A name that tells clients or topics apart and nothing else.
+fn hash(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:08x}", hasher.finish() as u32)
+}

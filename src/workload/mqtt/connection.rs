@@ -1,0 +1,463 @@
+//! One connection of the broker's: reads packets, answers them as the phase wants it, and ends as it has to.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::broker::{Broker, Rejected};
+use super::phase::{Phase, Task};
+use espstress_connection::fin_acknowledged;
+use espstress_device::mqtt::{
+    Ack, ConnAck, Connect, Decoded, Disconnect, Malformed, Packet, PacketId, Properties, Publish, Qos,
+    SubAck, UnsubAck, Version, decode,
+};
+use espstress_event::{Failure, MqttFault};
+
+/// The longest rest of a packet that is taken.
+const LONGEST: u32 = 256 * 1_024;
+/// A connection without a CONNECT is closed after this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// An answer that the device does not take in this time is not waited for.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// Beyond one and a half keep-alives, before the connection is closed.
+const GRACE: Duration = Duration::from_millis(250);
+/// How long a FIN may go unacknowledged by a stack that is there.
+const FIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a connection is over.
+#[derive(Debug)]
+enum End {
+    /// The device closed or reset it, or said DISCONNECT.
+    Device,
+    /// The phase wants it.
+    Task(Task),
+    /// It was not accepted.
+    Rejected(String),
+    /// What came was no MQTT.
+    Malformed(Malformed),
+    /// What came must not come there.
+    Violation(&'static str),
+    /// Nothing came for one and a half keep-alives.
+    Silent(Duration),
+    /// It is answered, and that was all.
+    Done,
+}
+
+/// An answer for later.
+struct Late {
+    due: Instant,
+    bytes: Vec<u8>,
+    acknowledges: Option<PacketId>,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    broker: Rc<Broker>,
+    stream: Rc<TcpStream>,
+    peer: SocketAddr,
+    number: u64,
+    /// The phase in which it was accepted.
+    accepted_in: u64,
+    accepted_at: Instant,
+    version: Version,
+    input: Vec<u8>,
+    eof: bool,
+    /// It is the target's, and its CONNECT was accepted.
+    session: bool,
+    heard: Instant,
+    /// The host's deaf time until then.
+    deaf: Duration,
+    /// Something has been wrong since then.
+    disturbed: bool,
+    phase: u64,
+    late: VecDeque<Late>,
+}
+
+impl Connection {
+    pub(super) fn new(broker: Rc<Broker>, stream: Rc<TcpStream>, peer: SocketAddr, number: u64) -> Self {
+        let phase = broker.phase().number;
+        let (now, deaf) = (Instant::now(), broker.deaf());
+        Self {
+            broker,
+            stream,
+            peer,
+            number,
+            accepted_in: phase,
+            accepted_at: now,
+            version: Version::V311,
+            input: Vec::new(),
+            eof: false,
+            session: false,
+            heard: now,
+            deaf,
+            disturbed: false,
+            phase,
+            late: VecDeque::new(),
+        }
+    }
+
+    /// Serves it to its end.
+    pub(super) async fn run(mut self) {
+        let held = self.broker.context.hold_one();
+        let mut phases = self.broker.phase.subscribe();
+        let end = self.serve(&mut phases).await;
+        let now = Instant::now();
+        if self.session {
+            self.broker.gone(self.number, matches!(end, End::Device), now);
+        }
+        self.finish(end).await;
+        drop(held);
+    }
+
+    async fn serve(&mut self, phases: &mut watch::Receiver<Phase>) -> End {
+        loop {
+            let phase = *phases.borrow_and_update();
+            if phase.number != self.phase {
+                self.phase = phase.number;
+                self.disturbed = true;
+                (self.heard, self.deaf) = (Instant::now(), self.broker.deaf());
+            }
+            match phase.task(self.accepted_in) {
+                Task::Serve => {}
+                Task::Hold => {
+                    if phases.changed().await.is_err() {
+                        return End::Done;
+                    }
+                    continue;
+                }
+                task => return End::Task(task),
+            }
+            if self.session && self.broker.connected() != Some(self.number) {
+                return End::Task(Task::TakenOver);
+            }
+            if let Err(end) = self.read_and_answer(phase).await {
+                return end;
+            }
+            if self.eof {
+                return End::Device;
+            }
+            // What has come is read before anybody is called silent.
+            if let Err(end) = self.timers(phase).await {
+                return end;
+            }
+            let due = self.due(phase);
+            tokio::select! {
+                biased;
+                changed = phases.changed() => if changed.is_err() { return End::Done },
+                () = tokio::time::sleep_until(due.into()) => {}
+                // What the error is, reading tells.
+                _ = self.stream.readable() => {}
+            }
+        }
+    }
+
+    /// When something is to be done although nothing comes.
+    fn due(&self, phase: Phase) -> Instant {
+        let silent = match self.silence_limit(phase) {
+            Some(limit) => self.heard + limit,
+            None if !self.owes_connect(phase) => Instant::now() + Duration::from_secs(3_600),
+            None => self.accepted_at + CONNECT_LIMIT,
+        };
+        self.late.front().map_or(silent, |late| late.due.min(silent))
+    }
+
+    /// Whether a CONNECT is waited for; one that has come is not answered while CONNACK is withheld.
+    fn owes_connect(&self, phase: Phase) -> bool {
+        !self.session && !phase.is(MqttFault::NoConnack)
+    }
+
+    /// How long the device may be silent now; `None` where that has no limit.
+    fn silence_limit(&self, phase: Phase) -> Option<Duration> {
+        let keepalive = self.broker.keepalive();
+        let waits = self.session && !keepalive.is_zero() && !phase.is(MqttFault::NoConnack);
+        let deaf = self.broker.deaf().saturating_sub(self.deaf);
+        waits.then(|| keepalive * 3 / 2 + GRACE + deaf)
+    }
+
+    async fn timers(&mut self, phase: Phase) -> Result<(), End> {
+        let now = Instant::now();
+        while self.late.front().is_some_and(|late| late.due <= now) {
+            let Some(late) = self.late.pop_front() else { break };
+            self.write(&late.bytes).await?;
+            if let Some(id) = late.acknowledges {
+                self.broker.acknowledged(id.get());
+            }
+        }
+        if let Some(limit) = self.silence_limit(phase) {
+            let silence = now - self.heard;
+            if silence >= limit {
+                return Err(End::Silent(silence));
+            }
+        } else if self.owes_connect(phase) && now >= self.accepted_at + CONNECT_LIMIT {
+            return Err(End::Rejected("it sent no CONNECT".into()));
+        }
+        Ok(())
+    }
+
+    /// Takes what is there, and answers each whole packet.
+    async fn read_and_answer(&mut self, phase: Phase) -> Result<(), End> {
+        let mut buffer = [0; 4_096];
+        while !self.eof && self.input.len() <= LONGEST as usize {
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => self.eof = true,
+                Ok(n) => {
+                    self.input.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                    self.broker.context.recorder.borrow_mut().bytes(0, n as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return Err(End::Device),
+            }
+        }
+        let input = std::mem::take(&mut self.input);
+        let mut rest = input.as_slice();
+        let outcome = loop {
+            match decode(rest, self.version, LONGEST) {
+                Ok(Decoded::Packet { packet, len }) => {
+                    // It is answered when the phase is over.
+                    if phase.is(MqttFault::NoConnack) && matches!(packet, Packet::Connect(_)) {
+                        break Ok(());
+                    }
+                    if let Err(end) = self.packet(&packet, phase).await {
+                        break Err(end);
+                    }
+                    rest = rest.get(len..).unwrap_or_default();
+                }
+                Ok(Decoded::Needs(_)) => break Ok(()),
+                Err(malformed) => break Err(End::Malformed(malformed)),
+            }
+        };
+        // What waited in the socket during a fault says nothing of when it was sent.
+        self.disturbed = phase.fault.is_some() || (self.disturbed && rest.len() == input.len());
+        self.input = rest.to_vec();
+        outcome
+    }
+
+    async fn packet(&mut self, packet: &Packet<'_>, phase: Phase) -> Result<(), End> {
+        let now = Instant::now();
+        if let Packet::Connect(connect) = packet {
+            if self.session {
+                return Err(End::Violation("a second CONNECT"));
+            }
+            return self.connect(connect, phase, now).await;
+        }
+        if !self.session {
+            return Err(End::Violation("a packet before CONNECT"));
+        }
+        // Who says goodbye has not taken the session.
+        if matches!(packet, Packet::Disconnect(_)) {
+            return Err(End::Device);
+        }
+        let ping = matches!(packet, Packet::PingReq);
+        let fair = phase.fault.is_none() && !self.disturbed;
+        self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
+        (self.heard, self.deaf) = (now, self.broker.deaf());
+        match packet {
+            Packet::PingReq if phase.is(MqttFault::NoPingresp) => Ok(()),
+            Packet::PingReq => self.answer(&Packet::PingResp, phase, None).await,
+            Packet::Publish(publish) => self.publish(publish, phase, now).await,
+            Packet::PubRel(ack) => {
+                self.answered_otherwise();
+                self.answer(&Packet::PubComp(Ack::of(ack.id)), phase, None).await
+            }
+            Packet::Subscribe(subscribe) => {
+                self.broker.subscribe(subscribe.subscriptions.iter().map(|s| s.filter), now);
+                let codes: Vec<u8> = subscribe.subscriptions.iter().map(|s| s.qos as u8).collect();
+                self.answered_otherwise();
+                self.answer(&Packet::SubAck(SubAck { id: subscribe.id, codes: &codes }), phase, None).await
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                self.broker.unsubscribe(unsubscribe.filters.iter(), now);
+                // Only MQTT 5 has a code for each filter.
+                let n = if self.version == Version::V5 { unsubscribe.filters.iter().count() } else { 0 };
+                let codes = vec![0; n];
+                self.answered_otherwise();
+                self.answer(&Packet::UnsubAck(UnsubAck { id: unsubscribe.id, codes: &codes }), phase, None)
+                    .await
+            }
+            Packet::PubAck(_)
+            | Packet::PubRec(_)
+            | Packet::PubComp(_)
+            | Packet::Auth(_)
+            | Packet::Disconnect(_) => Ok(()),
+            Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp => Err(End::Violation("a packet that only a broker sends")),
+        }
+    }
+
+    async fn connect(&mut self, connect: &Connect<'_>, phase: Phase, now: Instant) -> Result<(), End> {
+        self.version = connect.version;
+        // Who has hung up already is not there to be served.
+        if self.eof {
+            return Err(End::Device);
+        }
+        if !self.broker.may_be_target(self.peer.ip()) {
+            return Err(End::Rejected(format!("{} is not the device that is tested", self.peer.ip())));
+        }
+        let took = espstress_clock::nanos(now - self.accepted_at);
+        if phase.is(MqttFault::Refuse) {
+            self.connack(false, self.broker.params.code, connect).await?;
+            return Err(End::Done);
+        }
+        match self.broker.accept(self.number, self.peer.ip(), connect, now) {
+            Err(Rejected { why, code }) => {
+                self.connack(false, code, connect).await?;
+                Err(End::Rejected(why))
+            }
+            Ok(present) => {
+                self.session = true;
+                (self.heard, self.deaf, self.disturbed) = (now, self.broker.deaf(), phase.fault.is_some());
+                if phase.fault.is_none() {
+                    self.broker.stats(|stats| stats.connect.record(took));
+                }
+                self.broker.context.attempted(self.accepted_at, Ok(()));
+                // Whoever had the session hears that it has it no more.
+                self.broker.phase.send_modify(|_| {});
+                self.connack(present, 0, connect).await?;
+                if phase.is(MqttFault::Takeover) { Err(End::Task(Task::TakenOver)) } else { Ok(()) }
+            }
+        }
+    }
+
+    async fn connack(&mut self, present: bool, code: u8, connect: &Connect<'_>) -> Result<(), End> {
+        /// Codes of MQTT 5 for those of 3.1.1 from 1 to 5 (3.2.2.2 of the standard).
+        const V5: [u8; 5] = [0x84, 0x85, 0x88, 0x86, 0x87];
+        let v5 = self.version == Version::V5;
+        let nameless = v5 && connect.client_id.is_empty() && code == 0;
+        let name = format!("espstress-{}", self.number);
+        let properties =
+            Properties { assigned_client_id: nameless.then_some(name.as_str()), ..Properties::default() };
+        let at = usize::from(code).checked_sub(1);
+        let code = at.and_then(|at| V5.get(at).copied()).filter(|_| v5).unwrap_or(code);
+        let packet = Packet::ConnAck(ConnAck { session_present: present, code, properties });
+        let bytes = encoded(&packet, self.version);
+        self.write(&bytes).await
+    }
+
+    async fn publish(&mut self, publish: &Publish<'_>, phase: Phase, now: Instant) -> Result<(), End> {
+        self.broker.message(self.number, publish, now);
+        let Some(id) = publish.id else { return Ok(()) };
+        self.answered_otherwise();
+        let ack = Ack::of(id);
+        let answer = if publish.qos == Qos::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
+        self.answer(&answer, phase, Some(id)).await
+    }
+
+    fn answered_otherwise(&self) {
+        self.broker.answered_otherwise(self.number);
+    }
+
+    /// Answers now, or later where the broker is slow.
+    async fn answer(
+        &mut self,
+        packet: &Packet<'_>,
+        phase: Phase,
+        acknowledges: Option<PacketId>,
+    ) -> Result<(), End> {
+        let bytes = encoded(packet, self.version);
+        if phase.is(MqttFault::Slow) {
+            let due = Instant::now() + self.broker.params.delay.0;
+            self.late.push_back(Late { due, bytes, acknowledges });
+            return Ok(());
+        }
+        self.write(&bytes).await?;
+        if let Some(id) = acknowledges {
+            self.broker.acknowledged(id.get());
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        let total = bytes.len() as u64;
+        let give_up = Instant::now() + WRITE_LIMIT;
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = tokio::time::timeout_at(give_up.into(), self.stream.writable()).await;
+                    if !matches!(ready, Ok(Ok(()))) {
+                        return Err(End::Done);
+                    }
+                }
+                Err(_) => return Err(End::Device),
+            }
+        }
+        self.broker.context.recorder.borrow_mut().bytes(total, 0);
+        Ok(())
+    }
+
+    async fn finish(&mut self, end: End) {
+        match end {
+            End::Device | End::Done => {}
+            End::Task(Task::Reset) => {
+                // Nothing hinders a close that sends a RST; where it does, a FIN goes.
+                let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+            }
+            End::Task(Task::TakenOver) => {
+                if self.version == Version::V5 {
+                    // 0x8E: session taken over.
+                    let packet = Packet::Disconnect(Disconnect { code: 0x8E, ..Disconnect::default() });
+                    let _ = self.write(&encoded(&packet, self.version)).await;
+                }
+                self.shut_down();
+            }
+            End::Task(_) => self.shut_down(),
+            End::Rejected(why) => {
+                self.broker.turn_away(why);
+                self.shut_down();
+            }
+            End::Malformed(malformed) => self.no_mqtt(malformed.to_string()),
+            End::Violation(what) => self.no_mqtt(what.to_owned()),
+            End::Silent(silence) => {
+                self.shut_down();
+                // A stack that acknowledges the FIN is there, and so its program was silent and not gone.
+                let give_up = Instant::now() + FIN_LIMIT;
+                while Instant::now() < give_up {
+                    if fin_acknowledged(&self.stream) == Some(true) {
+                        self.broker.missed(silence);
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// What came was no MQTT: from the target a fault of it, from others none.
+    fn no_mqtt(&self, what: String) {
+        if self.session {
+            self.broker.malformed(what);
+            self.broker.context.attempted(self.accepted_at, Err(Failure::BadResponse));
+        } else {
+            self.broker.turn_away(format!("{what}, from {}", self.peer.ip()));
+        }
+        self.shut_down();
+    }
+
+    fn shut_down(&self) {
+        // A connection that is broken already needs no end.
+        let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// A packet's bytes.
+fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
+    let codes = match packet {
+        Packet::SubAck(ack) => ack.codes.len(),
+        Packet::UnsubAck(ack) => ack.codes.len(),
+        _ => 0,
+    };
+    // Heads, ids, properties and a name of ours fit in a hundred bytes.
+    let mut bytes = vec![0; 128 + codes];
+    let len = packet.encode(version, &mut bytes).unwrap_or(0);
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,224 @@
+//! Where the device's messages stayed: received, again, lost, by quality of service. Pure and bounded.
+//!
+//! A packet id is free again once it is acknowledged, and clients use few of them. So a PUBLISH is a repetition without
+//! the flag only while the one before it under the same id, with the same topic and payload, was never acknowledged.
+//! Across a clean session nothing obliges a client to say that it repeats.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use espstress_device::mqtt::{Publish, Qos};
+use espstress_event::MqttDelivery;
+
+use super::sequence::{Came, Sequence, number};
+
+/// Why loss is not known without `--sequence`.
+const NO_SEQUENCE: &str = "messages carry no number that --sequence names";
+/// Why it is not known although it was asked for.
+const NO_NUMBER: &str = "no payload had a number where --sequence says";
+
+/// A message under its packet id.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    content: u64,
+    acknowledged: bool,
+    /// Copies on that connection: one more on another is what the standard wants (MQTT-4.4.0-1).
+    copies: u64,
+    connection: u64,
+    session: u64,
+}
+
+/// The account of one device's messages.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pointer: Option<String>,
+    by_qos: [MqttDelivery; 3],
+    /// One for all: which quality of service a missing message had, nobody knows.
+    sequence: Sequence,
+    numbered: [bool; 3],
+    known: HashMap<u16, Known>,
+    session: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(pointer: Option<String>) -> Self {
+        Self {
+            pointer,
+            by_qos: Default::default(),
+            sequence: Sequence::default(),
+            numbered: [false; 3],
+            known: HashMap::new(),
+            session: 0,
+        }
+    }
+
+    /// A session began from nothing.
+    pub(super) const fn new_session(&mut self) {
+        self.session += 1;
+    }
+
+    /// A message has come on a connection.
+    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>) {
+        let copies = self.note(connection, publish, content(publish));
+        let Some(row) = self.by_qos.get_mut(publish.qos as usize) else { return };
+        row.copies_max = row.copies_max.max(copies.unwrap_or(1));
+        match copies {
+            Some(_) if publish.dup => row.again_dup += 1,
+            Some(_) => row.again_no_dup += 1,
+            None => {
+                row.received += 1;
+                self.number(publish);
+            }
+        }
+    }
+
+    /// How many copies of it have come on this connection, with this one; `None` where it is the first of all.
+    fn note(&mut self, connection: u64, publish: &Publish<'_>, content: u64) -> Option<u64> {
+        let id = publish.id?.get();
+        let new = Known { content, acknowledged: false, copies: 1, connection, session: self.session };
+        let known = self.known.entry(id).or_insert(Known { copies: 0, ..new });
+        let same = known.copies > 0 && known.content == content;
+        let again = same && (publish.dup || (!known.acknowledged && known.session == self.session));
+        if !again {
+            *known = new;
+            return None;
+        }
+        known.copies = if known.connection == connection { known.copies + 1 } else { 1 };
+        known.connection = connection;
+        known.acknowledged = false;
+        Some(known.copies)
+    }
+
+    fn number(&mut self, publish: &Publish<'_>) {
+        let qos = publish.qos as usize;
+        let Some(pointer) = &self.pointer else { return };
+        let Some((number, boot)) = number(pointer, publish.payload) else { return };
+        let Some(row) = self.by_qos.get_mut(qos) else { return };
+        if let Some(numbered) = self.numbered.get_mut(qos) {
+            *numbered = true;
+        }
+        match self.sequence.take(number, boot) {
+            Came::New(_) => {}
+            Came::Late => *row.out_of_order.get_or_insert(0) += 1,
+            Came::Again => {
+                row.received -= 1;
+                *row.again_new_id.get_or_insert(0) += 1;
+            }
+        }
+    }
+
+    /// The message of this id was acknowledged.
+    pub(super) fn acknowledged(&mut self, id: u16) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.acknowledged = true;
+        }
+    }
+
+    /// The account so far. Lost messages count where the least was promised.
+    pub(super) fn by_qos(&self) -> [MqttDelivery; 3] {
+        let mut all = self.by_qos.clone();
+        let mut lost = self.sequence.lost();
+        for (row, numbered) in all.iter_mut().zip(self.numbered) {
+            if numbered {
+                row.lost = Some(std::mem::take(&mut lost));
+                row.again_new_id.get_or_insert(0);
+                row.out_of_order.get_or_insert(0);
+            } else {
+                let why = if self.pointer.is_some() { NO_NUMBER } else { NO_SEQUENCE };
+                row.not_kept = Some(why.to_owned());
+            }
+        }
+        all
+    }
+
+    /// Whether a message ever came.
+    pub(super) fn any(&self) -> bool {
+        self.by_qos.iter().any(|row| row.received > 0)
+    }
+}
+
+fn content(publish: &Publish<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (publish.topic, publish.payload, publish.qos == Qos::ExactlyOnce).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espstress_device::mqtt::PacketId;
+
+    fn publish(id: u16, payload: &'static [u8], dup: bool) -> Publish<'static> {
+        let qos = if id == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce };
+        Publish { dup, qos, retain: false, topic: "t", id: PacketId::new(id), payload }
+    }
+
+    fn row(ledger: &Ledger) -> MqttDelivery {
+        ledger.by_qos()[1].clone()
+    }
+
+    #[test]
+    fn a_packet_id_that_was_acknowledged_is_free_for_the_same_words() {
+        let mut ledger = Ledger::new(None);
+        for _ in 0..3 {
+            ledger.received(1, &publish(1, b"ON", false));
+            ledger.acknowledged(1);
+        }
+        assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (3, 0));
+    }
+
+    #[test]
+    fn an_unacknowledged_message_that_comes_again_is_a_repetition_with_its_flag_or_without() {
+        let mut ledger = Ledger::new(None);
+        ledger.received(1, &publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", false));
+        ledger.received(1, &publish(1, b"ON", true));
+        let row = row(&ledger);
+        assert_eq!((row.received, row.again_no_dup, row.again_dup, row.copies_max), (1, 1, 1, 3));
+    }
+
+    #[test]
+    fn one_more_copy_on_each_connection_is_no_flood() {
+        let mut ledger = Ledger::new(None);
+        (1..6).for_each(|connection| ledger.received(connection, &publish(1, b"ON", connection > 1)));
+        assert_eq!((row(&ledger).again_dup, row(&ledger).copies_max), (4, 1));
+    }
+
+    #[test]
+    fn a_clean_session_owes_no_flag() {
+        let mut ledger = Ledger::new(None);
+        ledger.received(1, &publish(1, b"ON", false));
+        ledger.new_session();
+        ledger.received(1, &publish(1, b"ON", false));
+        assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (2, 0));
+    }
+
+    #[test]
+    fn with_the_flag_and_nothing_before_it_a_message_came_for_the_first_time() {
+        let mut ledger = Ledger::new(None);
+        ledger.received(1, &publish(9, b"late", true));
+        assert_eq!((row(&ledger).received, row(&ledger).again_dup), (1, 0));
+    }
+
+    #[test]
+    fn a_gap_between_messages_of_two_qualities_is_laid_to_the_lesser() {
+        let mut ledger = Ledger::new(Some("/n".into()));
+        ledger.received(1, &publish(1, br#"{"n":1}"#, false));
+        ledger.received(1, &publish(0, br#"{"n":2}"#, false));
+        ledger.received(1, &publish(2, br#"{"n":4}"#, false));
+        let lost = ledger.by_qos().map(|row| row.lost);
+        assert_eq!(lost, [Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn a_ledger_without_numbers_says_that_it_is_not_kept() {
+        let mut ledger = Ledger::new(Some("/n".into()));
+        ledger.received(1, &publish(1, br#"{"temperature":1}"#, false));
+        assert_eq!((row(&ledger).lost, row(&ledger).not_kept.as_deref()), (None, Some(NO_NUMBER)));
+        ledger.received(1, &publish(2, br#"{"n":1}"#, false));
+        ledger.received(1, &publish(3, br#"{"n":3}"#, false));
+        ledger.received(1, &publish(4, br#"{"n":3}"#, false));
+        let row = row(&ledger);
+        assert_eq!((row.lost, row.again_new_id, row.not_kept), (Some(1), Some(1), None));
+    }
+}

@@ -1,0 +1,162 @@
+//! `mqtt`: a broker for a device that dials in, which misbehaves on purpose.
+//!
+//! `director` makes one fault after the other, `broker` knows the one device that is tested, each `connection` reads and
+//! answers as the `phase` wants it, and a `trial` is one fault with what the device makes of it. The packets are those of
+//! `espstress_device::mqtt`.
+
+mod births;
+mod broker;
+mod connection;
+mod director;
+mod first;
+mod ledger;
+mod phase;
+mod sequence;
+mod settings;
+mod trial;
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
+use self::broker::Broker;
+use self::first::First;
+use self::settings::Params;
+use super::context::Context;
+use super::door::{Door, places};
+use super::registry::{self, Kind, ParamError, Workload};
+use espstress_clock::nanos;
+use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, WorkloadFacts, WorkloadKind};
+use espstress_stats::Phase;
+
+/// The registry's line.
+pub(super) const KIND: Kind = Kind {
+    name: WorkloadKind::Mqtt.name(),
+    flags: registry::flags::<Params>,
+    keys: registry::keys::<Params>,
+    typed: registry::typed::<Params>,
+    build: |table| Ok(Box::new(Mqtt::new(registry::params(table)?)?)),
+};
+
+#[derive(Debug)]
+struct Mqtt {
+    params: Params,
+    /// The port, taken and not listened on yet.
+    door: Mutex<Option<Door>>,
+    /// A connection of before the run.
+    first: Mutex<Option<First>>,
+}
+
+impl Mqtt {
+    fn new(params: Params) -> Result<Self, ParamError> {
+        params.check()?;
+        Ok(Self { params, door: Mutex::default(), first: Mutex::default() })
+    }
+
+    fn first_client(
+        &mut self,
+        source: Option<IpAddr>,
+        say: &mut dyn FnMut(String),
+    ) -> Result<IpAddr, String> {
+        let door = Door::take(source, Ipv4Addr::UNSPECIFIED.into(), self.params.listen);
+        let door = door.map_err(|error| error.to_string())?;
+        let listener = door.listen().map_err(|error| error.to_string())?;
+        say(format!("waiting for a device to dial {}", places(door.address())));
+        let limit = self.params.wait.0;
+        let first = first::wait(&listener, limit, self.params.client_id.as_deref());
+        let first = first.map_err(|error| format!("cannot listen: {error}"))?;
+        let first = first.ok_or_else(|| director::nobody(&self.params, door.address()))?;
+        let address = first.peer.ip();
+        *self.first.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        *self.door.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(door);
+        Ok(address)
+    }
+
+    async fn serve(&self, context: Context) {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let peer = context.endpoints.http.ip();
+        let door = door.map_or_else(|| Door::take(context.source, peer, self.params.listen), Ok);
+        let unavailable = |reason: String| {
+            context.notice(reason.clone());
+            context.recorder.borrow_mut().mqtt().unavailable = Some(reason);
+        };
+        let (listener, bound) = match door.and_then(Door::open) {
+            Ok(opened) => opened,
+            Err(error) => return unavailable(error.to_string()),
+        };
+        context.book.is_dialled(bound.port(), context.id);
+        context.notice(format!("waiting for a device to dial {}", places(bound)));
+        let broker = Rc::new(Broker::new(context.clone(), self.params.clone()));
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reason) = director::run(&broker, listener, bound, first).await {
+            unavailable(reason);
+        }
+    }
+}
+
+impl Workload for Mqtt {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn main_phase(&self) -> Phase {
+        Phase::Connect
+    }
+
+    fn expected(&self) -> Expected {
+        self.params.duration.map_or(Expected::Open, |length| Expected::Duration(nanos(length.0)))
+    }
+
+    fn facts(&self, _: &Endpoints) -> WorkloadFacts {
+        WorkloadFacts {
+            kind: Some(WorkloadKind::Mqtt),
+            asks: Asks { window: 1, ..Asks::default() },
+            close: ClosePolicy::Fin,
+        }
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        registry::settings(&Params { password: None, ..self.params.clone() })
+    }
+
+    fn at_once(&self) -> u32 {
+        0
+    }
+
+    fn connections_planned(&self) -> Option<u64> {
+        None
+    }
+
+    fn connect_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(5)
+    }
+
+    fn listens_on(&self) -> Option<u16> {
+        Some(self.params.listen)
+    }
+
+    fn take_port(&mut self, source: Option<IpAddr>, peer: IpAddr) -> Option<u16> {
+        let slot = self.door.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(door) = slot {
+            return Some(door.port());
+        }
+        let door = Door::take(source, peer, self.params.listen).ok();
+        let taken = door.as_ref().map_or(self.params.listen, Door::port);
+        *slot = door;
+        Some(taken)
+    }
+
+    fn await_device(
+        &mut self,
+        source: Option<IpAddr>,
+        say: &mut dyn FnMut(String),
+    ) -> Option<Result<IpAddr, String>> {
+        Some(self.first_client(source, say))
+    }
+
+    fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(self.serve(context))
+    }
+}

@@ -1,0 +1,312 @@
+//! One fault and what the device makes of it, until it is back or was waited for long enough. Pure: instants in.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use espstress_clock::Clock;
+use espstress_event::{MqttFault, MqttOutage};
+
+/// A session that lasted so long after its CONNACK, or on which anything came, was taken by the device.
+const LASTS: Duration = Duration::from_secs(5);
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// To be back after the fault.
+    pub(super) recover: Duration,
+    /// To subscribe after a CONNACK without a session.
+    pub(super) subscribe: Duration,
+    /// To send a message after it is back.
+    pub(super) data: Duration,
+}
+
+/// A session that began after the fault.
+#[derive(Clone, Copy, Debug)]
+struct Return {
+    connection: u64,
+    at: Instant,
+    session_present: bool,
+    /// Something came on it.
+    heard: bool,
+}
+
+/// What is looked for.
+#[derive(Debug)]
+pub(super) struct Trial {
+    row: MqttOutage,
+    limits: Limits,
+    start: Instant,
+    end: Option<Instant>,
+    /// The target's connection at the start.
+    connection: Option<u64>,
+    /// What it was subscribed to.
+    filters: BTreeSet<String>,
+    /// Whether it sends messages at all.
+    publishes: bool,
+    back: Option<Return>,
+    subscribed: Option<Instant>,
+    /// The grace for subscriptions is over: so many are missing.
+    missing: Option<u32>,
+    data: Option<Instant>,
+}
+
+/// What the target was when a fault began.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) connection: Option<u64>,
+    pub(super) filters: BTreeSet<String>,
+    pub(super) publishes: bool,
+    /// When it was last heard.
+    pub(super) heard: Option<Instant>,
+}
+
+impl Trial {
+    pub(super) fn new(mut row: MqttOutage, limits: Limits, start: Instant, before: Before) -> Self {
+        // A broker calls the client gone one and a half keep-alives after its last packet (MQTT-3.1.2-24).
+        let since = before.heard.unwrap_or(start);
+        row.host_notices_ns = row.keepalive_ns().map(|k| {
+            let at = since + Duration::from_nanos(k + k / 2);
+            espstress_clock::nanos(at.saturating_duration_since(start))
+        });
+        Self {
+            row,
+            limits,
+            start,
+            end: None,
+            connection: before.connection,
+            filters: before.filters,
+            publishes: before.publishes,
+            back: None,
+            subscribed: None,
+            missing: None,
+            data: None,
+        }
+    }
+
+    /// The fault is over.
+    pub(super) fn ends(&mut self, now: Instant) {
+        self.end = Some(now);
+        self.row.length_ns = Some(espstress_clock::nanos(now - self.start));
+    }
+
+    pub(super) const fn fault(&self) -> MqttFault {
+        self.row.fault
+    }
+
+    /// Something other than a PINGRESP goes to the device while it waits for one.
+    pub(super) fn answered_otherwise(&mut self, connection: u64) {
+        let waits = self.end.is_none() && self.connection == Some(connection);
+        if self.row.fault == MqttFault::NoPingresp && waits {
+            self.row.not_judged = Some("other packets went to the device".to_owned());
+        }
+    }
+
+    /// A packet has come on a connection of the target's.
+    pub(super) fn heard(&mut self, connection: u64) {
+        if let Some(back) = &mut self.back
+            && back.connection == connection
+        {
+            back.heard = true;
+        } else if self.end.is_some() && self.connection == Some(connection) {
+            self.row.survived = true;
+        }
+    }
+
+    /// The target's session begins. One that begins before the fault is over, as with `slow`, counts when it is.
+    pub(super) fn accepted(&mut self, connection: u64, session_present: bool, now: Instant) {
+        if self.row.fault == MqttFault::Takeover && self.end.is_none() {
+            return;
+        }
+        self.row.survived = false;
+        self.back = Some(Return { connection, at: now, session_present, heard: false });
+        self.subscribed = (session_present || self.filters.is_empty()).then_some(now);
+        self.missing = None;
+    }
+
+    /// The target is subscribed to these now.
+    pub(super) fn subscribes(&mut self, filters: &BTreeSet<String>, now: Instant) {
+        if self.back.is_some() && self.subscribed.is_none() && self.filters.is_subset(filters) {
+            self.subscribed = Some(now);
+        }
+    }
+
+    /// A message of the target's has come on a connection.
+    pub(super) fn message(&mut self, connection: u64, now: Instant) {
+        let on = self.back.map(|back| back.connection).or(self.connection);
+        if self.end.is_some() && on == Some(connection) {
+            self.data.get_or_insert(now);
+        }
+    }
+
+    /// A connection of the target's has ended, `by_device` or not.
+    pub(super) fn gone(&mut self, connection: u64, by_device: bool, now: Instant) {
+        if self.connection == Some(connection) {
+            self.connection = None;
+            self.row.survived = false;
+            // What it had sent during the fault is no message after it.
+            self.data = None;
+        }
+        let Some(back) = self.back.filter(|back| back.connection == connection) else { return };
+        if !back.heard && now - back.at < LASTS {
+            self.row.present_refused += u32::from(by_device && back.session_present);
+            self.back = None;
+        } else if !self.lasted(now) {
+            self.back = None;
+        }
+    }
+
+    fn lasted(&self, now: Instant) -> bool {
+        self.back.is_some_and(|back| back.heard || now - back.at >= LASTS)
+    }
+
+    /// Whether nothing more is to be waited for.
+    pub(super) fn is_done(&mut self, filters: &BTreeSet<String>, now: Instant) -> bool {
+        let Some(end) = self.end else { return false };
+        if let Some(back) = self.back
+            && self.subscribed.is_none()
+            && self.missing.is_none()
+            && now >= back.at.max(end) + self.limits.subscribe
+        {
+            self.missing = Some(u32::try_from(self.filters.difference(filters).count()).unwrap_or(u32::MAX));
+        }
+        let there = self.lasted(now) || (self.row.survived && self.back.is_none());
+        if there {
+            let since = self.back.map_or(end, |back| back.at.max(end));
+            let subscribed = self.back.is_none() || self.subscribed.is_some() || self.missing.is_some();
+            let data = !self.publishes || self.data.is_some() || now >= since + self.limits.data;
+            return subscribed && data;
+        }
+        let over = now >= end + self.limits.recover;
+        if over {
+            self.row.gave_up_ns = Some(espstress_clock::nanos(self.limits.recover));
+        }
+        over
+    }
+
+    /// What came of it.
+    pub(super) fn finish(self, clock: &Clock) -> MqttOutage {
+        let mut row = self.row;
+        row.start_ns = clock.at_ns(self.start);
+        let Some(end) = self.end else { return row };
+        let since = |from: Instant, at: Instant| espstress_clock::nanos(at.saturating_duration_since(from));
+        if let Some(back) = self.back {
+            // A session that began before the end of the fault is no return after it.
+            row.survived = back.at < end;
+            row.back_ns = (!row.survived).then(|| since(end, back.at));
+            row.session_present = Some(back.session_present);
+            if !back.session_present && !self.filters.is_empty() {
+                row.resubscribed_ns = self.subscribed.map(|at| since(back.at, at));
+                row.filters_missing = self.missing;
+            }
+        }
+        row.data_again_ns = self.data.map(|at| since(end, at));
+        row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    struct Scene {
+        clock: Clock,
+        start: Instant,
+        trial: Trial,
+    }
+
+    fn scene(fault: MqttFault, filters: &[&str]) -> Scene {
+        let clock = Clock::start();
+        let start = Instant::now();
+        let limits = Limits { recover: 60 * S, subscribe: 5 * S, data: 10 * S };
+        let filters = filters.iter().map(|f| (*f).to_owned()).collect();
+        let before = Before { connection: Some(1), filters, publishes: false, heard: Some(start) };
+        let trial = Trial::new(MqttOutage::new(1, fault, 0, 10), limits, start, before);
+        Scene { clock, start, trial }
+    }
+
+    fn filters(all: &[&str]) -> BTreeSet<String> {
+        all.iter().map(|f| (*f).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_device_that_is_back_and_subscribed_is_waited_for_no_longer() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::Close, &["a", "b"]);
+        trial.gone(1, false, start);
+        trial.ends(start + 20 * S);
+        trial.accepted(2, false, start + 22 * S);
+        trial.subscribes(&filters(&["a"]), start + 23 * S);
+        trial.heard(2);
+        assert!(!trial.is_done(&filters(&["a"]), start + 23 * S));
+        trial.subscribes(&filters(&["a", "b"]), start + 24 * S);
+        assert!(trial.is_done(&filters(&["a", "b"]), start + 24 * S));
+        let row = trial.finish(&clock);
+        assert_eq!((row.back_ns, row.resubscribed_ns), (Some(2_000_000_000), Some(2_000_000_000)));
+        assert_eq!(
+            (row.filters_missing, row.gave_up_ns, row.host_notices_ns),
+            (None, None, Some(15_000_000_000))
+        );
+    }
+
+    #[test]
+    fn filters_that_do_not_come_again_in_time_are_missing() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::SessionLost, &["a", "b"]);
+        trial.gone(1, false, start);
+        trial.ends(start + S);
+        trial.accepted(2, false, start + 2 * S);
+        trial.heard(2);
+        assert!(!trial.is_done(&filters(&["b"]), start + 6 * S));
+        assert!(trial.is_done(&filters(&["b"]), start + 7 * S));
+        assert_eq!(trial.finish(&clock).filters_missing, Some(1));
+    }
+
+    #[test]
+    fn a_session_that_the_device_ends_at_once_is_no_return() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::SessionKept, &[]);
+        trial.gone(1, false, start);
+        trial.ends(start + S);
+        for n in 2..4 {
+            trial.accepted(n, true, start + 2 * S);
+            trial.gone(n, true, start + 2 * S);
+        }
+        assert!(!trial.is_done(&filters(&[]), start + 50 * S));
+        assert!(trial.is_done(&filters(&[]), start + 61 * S));
+        let row = trial.finish(&clock);
+        assert_eq!((row.back_ns, row.present_refused, row.gave_up_ns), (None, 2, Some(60_000_000_000)));
+    }
+
+    #[test]
+    fn a_connection_on_which_the_device_goes_on_has_survived() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::Silent, &["a"]);
+        trial.ends(start + 5 * S);
+        assert!(!trial.is_done(&filters(&["a"]), start + 6 * S));
+        trial.heard(1);
+        assert!(trial.is_done(&filters(&["a"]), start + 7 * S));
+        let row = trial.finish(&clock);
+        assert!(row.survived && row.back_ns.is_none() && row.gave_up_ns.is_none());
+    }
+
+    #[test]
+    fn a_session_that_begins_during_the_fault_and_lasts_is_no_return_after_it() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::NoPingresp, &[]);
+        trial.gone(1, true, start + 5 * S);
+        trial.accepted(2, false, start + 6 * S);
+        trial.answered_otherwise(2);
+        trial.ends(start + 20 * S);
+        trial.heard(2);
+        assert!(trial.is_done(&filters(&[]), start + 20 * S));
+        let row = trial.finish(&clock);
+        assert!(row.survived && row.back_ns.is_none() && row.not_judged.is_none());
+    }
+
+    #[test]
+    fn a_missing_pingresp_beside_other_packets_is_not_judged() {
+        let Scene { clock, mut trial, .. } = scene(MqttFault::NoPingresp, &[]);
+        trial.answered_otherwise(1);
+        assert!(trial.finish(&clock).not_judged.is_some());
+        let Scene { clock, mut trial, .. } = scene(MqttFault::Slow, &[]);
+        trial.answered_otherwise(1);
+        assert_eq!(trial.finish(&clock).not_judged, None);
+    }
+}

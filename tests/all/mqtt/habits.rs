@@ -1,0 +1,208 @@
+//! Clients with one habit each: the finding that names it, and no other.
+
+use std::time::Duration;
+
+use espstress_device::mqtt::{Qos, Will};
+use espstress_diagnose::FindingId;
+use espstress_report::Verdict;
+
+use super::client::{Client, Says};
+use super::run::Broker;
+use crate::common::espstress_with;
+
+const PING: Duration = Duration::from_millis(500);
+
+#[test]
+fn a_run_that_nobody_connects_to_ends_with_status_three_and_what_to_check() {
+    let output = espstress_with("mqtt --listen 0 --wait 300ms");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("no MQTT client connected to port "), "{said}");
+    assert!(said.contains("waiting for a device to dial ") && said.contains("firewall"), "{said}");
+}
+
+#[test]
+fn the_same_with_a_target_that_is_known() {
+    let output = espstress_with("mqtt 127.0.0.1 --listen 0 --wait 300ms --no-capture --no-probes");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("check the broker's address"), "{said}");
+}
+
+#[test]
+fn tls_and_websockets_are_refused_with_a_sentence() {
+    for (port, what) in
+        [(8_883, "MQTT over TLS isn't supported"), (9_001, "MQTT over WebSockets isn't supported")]
+    {
+        let output = espstress_with(&format!("mqtt --listen {port}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(what), "{said}");
+    }
+}
+
+#[test]
+fn scanners_and_http_clients_are_turned_away_and_the_device_is_found() {
+    let broker = Broker::start("-d 3s");
+    let _scanner = Client::dial(broker.address);
+    Client::dial(broker.address).raw(b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n");
+    let (device, present) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    assert!(!present);
+    let address = broker.address;
+    let device = std::thread::spawn(move || device.ping_until_closed(PING));
+    Client::dial(address).raw(b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n");
+    assert!(Client::connect(address, Says { id: "hall", ..Says::keepalive(5) }).is_none());
+    let said = broker.said();
+    device.join().unwrap();
+    let mqtt = said.mqtt();
+    assert_eq!((said.status, said.findings()), (Some(0), vec![]), "{mqtt:?}");
+    assert_eq!((mqtt.turned_away, mqtt.clients.len()), (2, 1), "{mqtt:?}");
+    let client = mqtt.target().unwrap();
+    assert_eq!((client.keepalive_s, client.connects, client.missed), (1, 1, 0));
+    assert!(client.ping_interval.count >= 2 && client.ping_interval.p50_us >= Some(400_000.0), "{client:?}");
+}
+
+#[test]
+fn a_run_shorter_than_two_keep_alives_is_not_judged() {
+    let broker = Broker::start("-d 1s");
+    let (device, _) = Client::connect(broker.address, Says::keepalive(60)).unwrap();
+    let said = broker.said();
+    drop(device);
+    assert_eq!((said.status, said.report.verdict), (Some(4), Verdict::Inconclusive));
+    assert!(
+        said.report.verdict_reasons[0].contains("less than two keep-alives"),
+        "{:?}",
+        said.report.verdict_reasons
+    );
+}
+
+#[test]
+fn a_device_that_says_nothing_for_one_and_a_half_keep_alives_is_closed_and_named() {
+    let broker = Broker::start("-d 7s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(2)).unwrap();
+    assert!(!device.stays(Duration::from_secs(20)), "the broker closes");
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttKeepaliveMissed]));
+    assert_eq!(said.mqtt().target().unwrap().missed, 1);
+}
+
+#[test]
+fn what_is_no_mqtt_after_a_connect_closes_the_connection_and_no_run_passes() {
+    let broker = Broker::start("-d 3s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    // PUBLISH with a quality of service of 3.
+    device.raw(&[0x36, 0x05, 0, 1, b't', 0, 1]);
+    assert!(!device.stays(Duration::from_secs(20)));
+    let said = broker.said();
+    assert_eq!((said.mqtt().malformed, said.status), (1, Some(4)), "{:?}", said.mqtt());
+    assert_eq!(said.findings(), [FindingId::UnexplainedFailures]);
+    assert_eq!(said.mqtt().malformed_last.as_deref(), Some("quality of service 3"));
+}
+
+#[test]
+fn a_client_that_hangs_up_at_session_present_is_named_for_that_alone() {
+    let broker = Broker::start(
+        "--fault session-kept --cycles 1 --settle 500ms --outage 300ms --recover-limit 3s --every 1s",
+    );
+    let says = Says { clean: false, ..Says::keepalive(1) };
+    let address = broker.address;
+    let device = std::thread::spawn(move || {
+        let (device, _) = Client::connect(address, says).unwrap();
+        device.ping_until_closed(PING);
+        for _ in 0..4 {
+            if let Some((client, present)) = Client::connect(address, says) {
+                assert!(present);
+                drop(client);
+            }
+            std::thread::sleep(PING);
+        }
+    });
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttSessionRefused]));
+    // The broker may have gone in the middle of the last attempts.
+    let _ = device.join();
+}
+
+#[test]
+fn a_client_that_comes_back_without_its_subscriptions_is_named() {
+    let broker = Broker::start(
+        "--fault session-lost --cycles 1 --settle 2s --outage 300ms --subscribe-grace 1s --recover-limit 20s",
+    );
+    let address = broker.address;
+    let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+    device.subscribe(&["kitchen/set", "all/#"]);
+    device.ping_until_closed(PING);
+    let (mut device, present) = Client::connect(address, Says::keepalive(1)).unwrap();
+    assert!(!present);
+    device.subscribe(&["all/#"]);
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNotResubscribed]));
+    let row = &said.mqtt().outages[0];
+    assert_eq!((row.filters_missing, row.session_present, row.survived), (Some(1), Some(false), false));
+    assert!(row.back_ns.is_some());
+}
+
+#[test]
+fn a_client_that_stays_away_is_named() {
+    let broker =
+        Broker::start("--fault close --cycles 1 --settle 500ms --outage 500ms --recover-limit 2s --every 1s");
+    let (device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNoReconnect]));
+}
+
+#[test]
+fn repetitions_without_the_flag_while_the_broker_is_slow_are_named() {
+    let broker = Broker::start(
+        "--fault slow --cycles 1 --settle 500ms --outage 3s --delay 20s --recover-limit 20s --sequence /n",
+    );
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    // Until the fault, the same words under the same id are new messages each time.
+    for _ in 0..2 {
+        device.publish(1, r#"{"n":1}"#, false);
+        assert!(device.stays(Duration::from_millis(200)));
+    }
+    for _ in 0..8 {
+        device.publish(2, r#"{"n":2}"#, false);
+        if !device.stays(PING) {
+            break;
+        }
+    }
+    device.publish(3, r#"{"n":3}"#, false);
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!(said.findings(), [FindingId::MqttDupMissing, FindingId::MqttDuplicates]);
+    let row = &said.mqtt().to_host["1"];
+    assert!(row.again_no_dup >= 2 && row.copies_max >= 3 && row.again_dup == 0, "{row:?}");
+    assert_eq!(row.lost, Some(0));
+}
+
+#[test]
+fn a_gap_in_the_numbers_of_reliable_messages_is_a_loss_and_one_of_others_worth_knowing() {
+    for (id, status, qos) in [(1, Some(1), "1"), (0, Some(0), "0")] {
+        let broker = Broker::start("-d 3s --sequence /n --threshold findings.error==0");
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        for n in [1, 2, 5] {
+            device.publish(id, &format!("{{\"n\":{n}}}"), false);
+            assert!(device.stays(Duration::from_millis(50)));
+        }
+        device.ping_until_closed(PING);
+        let said = broker.said();
+        assert_eq!((said.status, said.findings()), (status, vec![FindingId::MqttMessageLost]));
+        assert_eq!(said.mqtt().to_host[qos].lost, Some(2));
+    }
+}
+
+#[test]
+fn a_will_that_is_retained_and_a_birth_that_is_not_are_named() {
+    let broker = Broker::start("-d 3s");
+    let will = Will { topic: "kitchen/state", payload: b"offline", qos: Qos::AtLeastOnce, retain: true };
+    let (mut device, _) =
+        Client::connect(broker.address, Says { will: Some(will), ..Says::keepalive(1) }).unwrap();
+    device.publish(1, "online", false);
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(0), vec![FindingId::MqttAvailability]));
+}
