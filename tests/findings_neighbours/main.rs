@@ -5,6 +5,7 @@ mod findings_support;
 mod heap;
 mod path;
 mod power_save;
+mod silence;
 
 use espstress_diagnose::*;
 use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts, NotJudged};
