@@ -2,7 +2,8 @@
 
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyId, Asks, Failure, FailureCounts, Protocol, ReclaimEvidence, SilencedConnection, Stage,
+    AnomalyClass, AnomalyId, Asks, Failure, FailureCounts, Protocol, ReclaimEvidence, SilencedConnection,
+    Stage,
 };
 
 use super::findings_support::*;
@@ -181,4 +182,16 @@ fn a_program_that_goes_on_is_in_no_deadlock_and_slow_where_its_answers_take_as_l
     for finding in [slow, stuck] {
         assert!(!finding.cause.contains("deadlock"), "{}", finding.cause);
     }
+}
+
+#[test]
+fn a_rst_on_a_connection_that_found_no_room_is_no_abortive_close() {
+    let case = |closed: u64| {
+        let reset = row(AnomalyId::RstAfterFin, AnomalyClass::Device, 1, Some("head"));
+        let unserved = row(AnomalyId::ClosedUnserved, AnomalyClass::Provoked, closed, Some("head"));
+        let resets = ResetCauses { answering_payload: 1, ..ResetCauses::default() };
+        Case::clean(head(83)).row(reset).row(unserved).with(|e| e.resets = resets)
+    };
+    assert!(case(0).ids().contains(&FindingId::AbortiveClose));
+    assert_eq!(case(1).ids(), []);
 }
