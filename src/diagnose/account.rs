@@ -233,11 +233,7 @@ fn split(
         };
         return whole(by);
     }
-    let silenced = match w.kind {
-        WorkloadKind::HalfOpen => w.half_open.as_ref().is_none_or(|h| h.before.served == h.before.attempts),
-        _ => false,
-    };
-    if silenced {
+    if w.kind == WorkloadKind::HalfOpen && scope::is_of_silence(w, episode) {
         return whole(By::Excuse(Excuse::Provoked));
     }
     let explains = findings.iter().find(|f| scope::explains(e, w, f.id, failure, episode));

@@ -58,10 +58,20 @@ const ORDER: [(Id, Firm); 14] = [
 /// them from being said.
 const IN_ANY_CASE: [Id; 4] = [Id::PathMtu, Id::TimewaitPortReuse, Id::HeapLow, Id::LossyLink];
 
+/// Whether a finding is said beside whatever explains why the device does not serve: also a leak of sockets that are not
+/// used up yet, which explains no failure.
+fn is_said_anyway(f: &Finding) -> bool {
+    IN_ANY_CASE.contains(&f.id) || (f.id == Id::SocketExhaustion && f.severity != Severity::Error)
+}
+
 /// Whether a fault brings another finding with it, so that this one says nothing more.
 fn follows(from: Id, other: &Finding) -> bool {
     match other.id {
         Id::FinWaitTimeout => from == Id::DeviceRebooted,
+        // What the device forgot, or could not send, it did not keep.
+        Id::SocketExhaustion => {
+            matches!(from, Id::DeviceRebooted | Id::DeviceUnreachable | Id::PathMtu)
+        }
         // What a restart or a hanging program did to the connections is no outage of the link.
         Id::LinkOutages => matches!(from, Id::DeviceRebooted | Id::BlockedApplication),
         Id::SlowRecovery => {
@@ -94,7 +104,7 @@ pub(crate) fn choose_beside(known: &[Finding], mut claims: Vec<Claim>) -> Vec<Fi
     let first = claims.iter().filter_map(place).min();
     let stands = |c: &Claim| match place(c) {
         None => true,
-        Some(at) => Some(at) == first || IN_ANY_CASE.contains(&c.finding.id),
+        Some(at) => Some(at) == first || is_said_anyway(&c.finding),
     };
     let chosen: Vec<Finding> = claims.into_iter().filter(stands).map(|c| c.finding).collect();
     let all = known.iter().chain(&chosen);
@@ -133,6 +143,16 @@ mod tests {
         let held = (Id::HalfOpenNotReclaimed, Firm::Shown);
         assert_eq!(chosen(&[held, (Id::BlockedApplication, Firm::Shown)]), [Id::BlockedApplication]);
         assert_eq!(chosen(&[held, (Id::BlockedApplication, Firm::Likely)]), [Id::HalfOpenNotReclaimed]);
+    }
+
+    #[test]
+    fn a_leak_that_fails_nothing_yet_is_said_beside_what_keeps_clients_waiting() {
+        let beside = |severity| {
+            let blocked = Claim::new(Firm::Shown, finding(Id::BlockedApplication, Severity::Error));
+            let leak = Claim::new(Firm::Shown, finding(Id::SocketExhaustion, severity));
+            choose(vec![blocked, leak]).len()
+        };
+        assert_eq!((beside(Severity::Warning), beside(Severity::Error)), (2, 1));
     }
 
     #[test]

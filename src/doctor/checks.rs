@@ -271,7 +271,21 @@ impl<'a> Look<'a> {
         let (made_room, room) = self.made_room(w);
         let text =
             format!("{} with {} at once{slowest}{}{room}", served(w, "request"), w.at_once, failures(w));
+        if let Some(why) = self.excuse(w) {
+            return Some(check("many at once", Mark::Good, format!("{text}: {why}")));
+        }
         Some(check("many at once", good_if(all_served(w) || made_room), text))
+    }
+
+    /// Why all that failed in a phase is no fault of the device's, which served others; `None` where that isn't so.
+    fn excuse(&self, w: &WorkloadOutcome) -> Option<&'static str> {
+        let rows = self.measured.account.iter().filter(|row| row.workload == w.name);
+        let excused = || rows.clone().filter(|row| row.accounted == Accounted::Excused && row.attempts > 0);
+        let failed = w.stats.failures.of_device();
+        let all = w.stats.succeeded > 0 && excused().map(|row| row.attempts).sum::<u64>() >= failed;
+        let room = excused().any(|row| row.by.as_deref() == Some("beyond_capacity"));
+        let why = if room { "more at once than it has room for" } else { "not the device's doing" };
+        (failed > 0 && all).then_some(why)
     }
 
     /// Whether all that failed in a phase was closed to make room for others, and this in words.
@@ -503,4 +517,49 @@ fn ports(seen: &[PortSeen]) -> Check {
         .collect();
     let first = seen.first().map(|p| p.state);
     check(NAME, if first == Some(State::Open) { Mark::Good } else { Mark::Unknown }, list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espstress_diagnose::{AccountRow, WorkloadKind};
+    use espstress_event::WorkloadFacts;
+    use espstress_stats::Recorder;
+
+    /// The check of a crowd of 36 of which two were reset, and this account of them.
+    fn crowd(accounted: Accounted, by: &str) -> Check {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        (0..34).for_each(|_| recorder.attempt(0, 1_000_000, Ok(())));
+        (0..2).for_each(|_| recorder.attempt(0, 1_000_000, Err(Failure::ReadReset)));
+        let crowd = WorkloadOutcome {
+            name: names::CROWD.into(),
+            kind: "head",
+            facts: WorkloadFacts { kind: Some(WorkloadKind::Head), ..WorkloadFacts::default() },
+            settings: serde_json::Value::Null,
+            at_once: 12,
+            stats: recorder.finish(1_000_000_000),
+        };
+        let row = AccountRow {
+            workload: names::CROWD.into(),
+            accounted,
+            by: Some(by.into()),
+            attempts: 2,
+            failures: [(Failure::ReadReset, 2)].into(),
+            anomalies: [].into(),
+            first_s: 0.0,
+            last_s: 1.0,
+        };
+        let (workloads, account) = ([crowd], [row]);
+        let measured =
+            Measured { workloads: &workloads, probes: None, packets: None, findings: &[], account: &account };
+        Look { measured: &measured, hold: None }.crowd().unwrap()
+    }
+
+    #[test]
+    fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
+        let check = crowd(Accounted::Excused, "beyond_capacity");
+        assert_eq!(check.mark, Mark::Good, "{}", check.seen);
+        assert!(check.seen.ends_with("read_reset 2: more at once than it has room for"), "{}", check.seen);
+        assert_eq!(crowd(Accounted::Unexplained, "").mark, Mark::Bad);
+    }
 }

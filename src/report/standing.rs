@@ -4,7 +4,7 @@ use super::human::{count, percent, positive, things, time_s};
 use super::mqtt;
 use super::workload::seconds;
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
-use espstress_event::{LimitReached, MessageLedger, Spell};
+use espstress_event::{LimitReached, MessageLedger, ReclaimEvidence, SilencedConnection, Spell};
 
 /// Spells without service that are told one by one.
 const SPELLS: usize = 5;
@@ -202,18 +202,15 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
     let rule = h.limit_rule.as_ref().map_or(String::new(), |rule| format!(" ({rule})"));
     list.push(match h.capacity {
+        Some(n) if closed_meanwhile(h) => format!("the device served {} of them{rule}", count(n)),
         Some(n) => format!("the device held {} at once{rule}", count(n)),
         None if h.limit == LimitReached::NotSearched => {
             "the search for its limit did not come to its end".to_owned()
         }
         None => format!("its limit was not reached{rule}"),
     });
-    list.extend(h.availability().map(|a| format!("others got through {} of the time", percent(a))));
-    list.push(match (h.first_reclaimed_s, h.all_reclaimed_s) {
-        (_, Some(all)) => format!("all sockets were back after {}", time_s(all)),
-        (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
-        (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
-    });
+    list.extend(others(h));
+    list.push(came_back(h));
     say("half-open", list.join("; "));
     if let Some(reason) = &h.incomplete {
         say("incomplete", reason.clone());
@@ -244,6 +241,43 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let evidence: Vec<&str> = h.evidence.iter().map(|e| e.name()).collect();
     if !evidence.is_empty() {
         say("known by", evidence.join(", "));
+    }
+}
+
+/// Whether the device closed some before the last one fell silent: then it did not hold all of them at once.
+fn closed_meanwhile(h: &HalfOpenFigures) -> bool {
+    let last = h.connections.iter().map(|c| c.silent_ns).max().unwrap_or(0);
+    let closed = |c: &SilencedConnection| c.closed_after_ns().map(|after| c.silent_ns.saturating_add(after));
+    h.connections.iter().filter_map(closed).any(|at| at < last)
+}
+
+/// How the well-behaved client fared once all were silent, and before that where it was kept out then.
+fn others(h: &HalfOpenFigures) -> Option<String> {
+    let after = h.availability().map(|share| format!("{} of the time", percent(share)))?;
+    Some(match h.filling.as_ref().filter(|a| a.served < a.attempts) {
+        Some(a) => format!(
+            "others got through {} of {} times while these were opened, then {after}",
+            count(a.served),
+            count(a.attempts)
+        ),
+        None => format!("others got through {after}"),
+    })
+}
+
+/// What is known of the silent connections' sockets. A FIN is no more than that: who sent it may wait for the client's, and
+/// the stack keeps the connection until its FIN is acknowledged.
+fn came_back(h: &HalfOpenFigures) -> String {
+    let by_fin = h.evidence == [ReclaimEvidence::Fin];
+    match (h.first_reclaimed_s, h.all_reclaimed_s) {
+        (_, Some(all)) if by_fin => {
+            format!("the device closed all of them, each within {} of its silence", time_s(all))
+        }
+        (Some(first), None) if by_fin => {
+            format!("the device closed the first after {}, not all", time_s(first))
+        }
+        (_, Some(all)) => format!("all sockets were back after {}", time_s(all)),
+        (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
+        (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
     }
 }
 

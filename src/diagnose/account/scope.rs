@@ -94,6 +94,17 @@ pub(super) fn explains(
     }
 }
 
+/// Whether silent connections excuse that others were not served then: until the device is expected to have got over them.
+pub(super) fn is_of_silence(w: &WorkloadEvidence, at: &Episode) -> bool {
+    /// What began just before is settled just after, nanoseconds.
+    const MARGIN: u64 = 1_000_000_000;
+    w.half_open.as_ref().is_none_or(|h| {
+        let expected = h.expected_reclaim_ns.saturating_add(MARGIN);
+        let over = h.silent_since_ns.map(|since| since.saturating_add(expected));
+        h.before.served == h.before.attempts && over.is_none_or(|over| at.from_ns < over)
+    })
+}
+
 /// How many failures a finding may explain at most.
 #[derive(Debug)]
 pub(super) struct Limits {

@@ -13,6 +13,7 @@ mod service;
 mod silences;
 pub(crate) mod sleep;
 pub(crate) mod sockets;
+pub(crate) mod turns;
 
 pub(crate) use counts::{
     SECOND, SILENT, all_endings, at_once, captured, count, endings, ever_served, exchanges, is_exchange,

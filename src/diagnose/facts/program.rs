@@ -1,6 +1,6 @@
 //! A program that is at work and answers otherwise than it is asked: its silence is no hang.
 
-use super::super::{Evidence, Protocol, WorkloadEvidence, WorkloadKind};
+use super::super::{Evidence, HalfOpenEvidence, Protocol, WorkloadEvidence, WorkloadKind};
 use super::{Stack, exchanges, of_device, stack, telemetry};
 use espstress_event::{AnomalyId, Failure, FailureCounts, HttpFault};
 
@@ -30,10 +30,15 @@ pub(crate) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
     stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
 }
 
-/// Whether this is a workload whose HEADs nobody answered, while GET was answered elsewhere.
+/// Whether this is a workload whose HEADs nobody answered, nor any other's, while GET was answered elsewhere.
 pub(crate) fn head_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let get_works = || exchanges(e).any(|other| other.asks.get() && other.succeeded > 0);
-    w.asks.head() && w.succeeded == 0 && w.first_status.is_none() && w.attempts > 0 && get_works()
+    let answered =
+        |other: &WorkloadEvidence| other.asks.head() && (other.succeeded > 0 || other.first_status.is_some());
+    // The half-open workload asks by HEAD as well.
+    let silent = |h: &HalfOpenEvidence| h.served > 0 || h.before.served > 0;
+    let known = || e.workloads.iter().any(|w| answered(w) || w.half_open.as_ref().is_some_and(silent));
+    w.asks.head() && w.attempts > 0 && !known() && get_works()
 }
 
 /// SYNs that go unanswered: the host repeats each before it counts as that.

@@ -1,7 +1,7 @@
 //! Sockets that the device keeps of connections that are over.
 
-use super::super::{ClosePolicy, Evidence, SocketsEvidence};
-use super::{all_endings, at_once, endings, ends_service, exchanges, lost_resets, stuck, telemetry};
+use super::super::{ClosePolicy, Evidence, SocketsEvidence, WorkloadEvidence};
+use super::{SECOND, all_endings, at_once, endings, ends_service, exchanges, lost_resets, stuck, telemetry};
 use espstress_event::Ending;
 
 /// Fewer sockets may be connections on their way out.
@@ -10,8 +10,18 @@ pub(crate) const KEPT: u64 = 3;
 /// Connections that linger after the host's FIN though everything was answered.
 pub(crate) fn lingering(e: &Evidence<'_>) -> u64 {
     // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
-    let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.lingers.map_or(0, |l| l.answered)));
-    if more_than_open(e, kept, u64::MAX) { kept } else { 0 }
+    let answered = |w: &WorkloadEvidence| w.lingers.map_or(0, |l| l.answered);
+    let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(answered(w)));
+    let at_work = exchanges(e).filter(|w| answers_all_the_while(w)).map(answered).sum::<u64>();
+    if more_than_open(e, kept, u64::MAX) || at_work >= KEPT { kept } else { 0 }
+}
+
+/// Whether a workload had an answer to each request, and sooner than a connection counts as lingering: a program that hung
+/// or was late to close kept somebody waiting. What lingers there, the program has forgotten.
+fn answers_all_the_while(w: &WorkloadEvidence) -> bool {
+    /// `half_closed_linger` waits for 5 s.
+    const LINGERS: u64 = 5 * SECOND;
+    w.succeeded > 0 && w.failures.of_device() == 0 && w.main.is_some_and(|main| main.max_ns < LINGERS / 2)
 }
 
 /// A hanging program keeps what it had open, each time that it hangs: at most the connections at once. `times` bounds how
@@ -57,7 +67,8 @@ pub(crate) fn counted(e: &Evidence<'_>) -> Option<SocketsEvidence> {
     let sockets = SocketsEvidence { first, ..sockets };
     let many = kept >= KEPT || (full && kept > 0);
     // A program that served again has come to what it held before.
-    (many && more_than_open(e, kept, 1) && !lost_resets::may_be_kept(e, kept)).then_some(sockets)
+    (many && (more_than_open(e, kept, 1) || lingering(e) > 0) && !lost_resets::may_be_kept(e, kept))
+        .then_some(sockets)
 }
 
 pub(crate) fn are_kept(e: &Evidence<'_>) -> bool {

@@ -37,7 +37,11 @@ struct Seen {
 
 fn seen(e: &Evidence<'_>) -> Seen {
     let after_fin = facts::of_device(e, AnomalyId::RstAfterFin).count;
-    let unserved = facts::of_device(e, AnomalyId::ClosedUnserved).count;
+    // Whoever's doing it was that there was no room: the RST on such a connection comes of the close.
+    let cut = |name: &str| e.workloads.iter().any(|w| w.name == name && !facts::is_exchange(w));
+    let unserved = e.anomalies.iter().filter(|row| row.id == AnomalyId::ClosedUnserved);
+    let unserved = unserved.filter(|row| !row.workload.as_deref().is_some_and(cut));
+    let unserved = unserved.fold(0_u64, |n, row| n.saturating_add(row.count));
     let early = after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved);
     // Of connections that nobody answered, or that a stack had forgotten: consequences of something else.
     let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence);

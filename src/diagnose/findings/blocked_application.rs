@@ -218,15 +218,22 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "set SO_SNDTIMEO and SO_RCVTIMEO, or use select() with non-blocking sockets",
         ),
         Proof::OneClient => (
-            "the program serves one client at a time and its recv() has no timeout",
-            "set SO_RCVTIMEO on each accepted socket; serve each client in its own task, or all of them with \
-             select()",
+            "the program serves one client at a time, and its recv() or send() has no timeout or one that is \
+             longer than this run watched",
+            "set a short SO_RCVTIMEO and SO_SNDTIMEO on each accepted socket; serve each client in its own task, \
+             or all of them with select()",
         ),
         Proof::OneAtATime(_) => (one_at_a_time::CAUSE, one_at_a_time::CHANGE),
         Proof::NoHandshake => (
             "the program hangs and its accept queue is full; or a firewall drops SYNs",
             "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \
              accepting task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
+        ),
+        Proof::Hung if !hangs_to_the_end(e) => (
+            "the task that serves clients did something else for so long: a slow job such as flash or a sensor, a \
+             blocking call, or a wait for a single client",
+            "move slow jobs to a task of their own; set SO_RCVTIMEO and SO_SNDTIMEO; serve each client in its own \
+             task, or all of them with select()",
         ),
         Proof::Hung if resets_uncounted(e) => (
             "the program hangs (a deadlock, an endless loop, or a blocking call without a timeout), or it kept \
@@ -268,6 +275,16 @@ fn keeps_some(e: &Evidence<'_>) -> bool {
     facts::exchanges(e).any(|w| w.lingers.is_some_and(|lingers| lingers.answered > 0))
 }
 
+/// Whether the program did not come back: one that does is in no deadlock.
+fn hangs_to_the_end(e: &Evidence<'_>) -> bool {
+    facts::exchanges(e).any(|w| facts::stuck(e, w).iter().any(|bout| bout.is_last))
+}
+
+/// The slowest answer of the run.
+fn slowest_answer(e: &Evidence<'_>) -> u64 {
+    facts::exchanges(e).filter_map(|w| w.main).map(|main| main.max_ns).max().unwrap_or(0)
+}
+
 /// When the program hung, and whether it came back.
 fn hung(e: &Evidence<'_>) -> String {
     let bouts: Vec<_> = facts::exchanges(e).flat_map(|w| facts::stuck(e, w)).collect();
@@ -279,6 +296,17 @@ fn hung(e: &Evidence<'_>) -> String {
         );
     }
     let longest = bouts.iter().map(|bout| bout.to_ns.saturating_sub(bout.from_ns)).max().unwrap_or(0);
+    // What was answered waited as long: these are the answers that the client no longer waited for.
+    let slowest = slowest_answer(e);
+    if slowest >= longest / 2 {
+        return format!(
+            "The program is slow at times, and serves nobody else meanwhile: it answered no request for {} at {}, \
+             and took up to {} for those that it answered.",
+            time(longest),
+            time(first),
+            time(slowest)
+        );
+    }
     format!(
         "The program stopped answering {}, first at {} and for up to {}, while the device's stack still \
          answered.",

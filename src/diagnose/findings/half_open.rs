@@ -37,14 +37,19 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 enum Proof {
     /// Others were refused, and were so to the end.
     Exhausted,
+    /// The same, though the device had closed all of them.
+    Closed,
     /// Others were still served; the device's own count shows the sockets.
     Counted,
 }
 
 fn proof(e: &Evidence<'_>) -> Option<Proof> {
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
-    if sections().any(held_to_exhaustion) || e.workloads.iter().any(|w| vanished(e, w)) {
+    let held = |h: &HalfOpenEvidence| h.reclaimed() < h.served;
+    if sections().any(|h| held(h) && to_exhaustion(h)) || e.workloads.iter().any(|w| vanished(e, w)) {
         Some(Proof::Exhausted)
+    } else if sections().any(to_exhaustion) && facts::stack(e) == Stack::Answers {
+        Some(Proof::Closed)
     } else if sections().any(held_by_count) {
         Some(Proof::Counted)
     } else {
@@ -56,12 +61,9 @@ const fn watched_enough(h: &HalfOpenEvidence) -> bool {
     h.watched_ns > 0 && h.watched_ns >= h.expected_reclaim_ns
 }
 
-fn held_to_exhaustion(h: &HalfOpenEvidence) -> bool {
-    h.served > 0
-        && h.exhausted == Some(true)
-        && h.served_again_ns.is_none()
-        && h.reclaimed() < h.served
-        && watched_enough(h)
+/// Nobody was served beside them, for longer than the device should need to get over them.
+fn to_exhaustion(h: &HalfOpenEvidence) -> bool {
+    h.served > 0 && h.exhausted == Some(true) && h.served_again_ns.is_none() && watched_enough(h)
 }
 
 fn held_by_count(h: &HalfOpenEvidence) -> bool {
@@ -125,18 +127,22 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             ));
         }
     }
-    let (severity, consequence) = match proof {
-        Proof::Exhausted => (Severity::Error, "it serves no other client"),
-        Proof::Counted => (Severity::Warning, "enough of them will block other clients"),
+    let sockets = |consequence| {
+        let those = things(held, "connection");
+        format!(
+            "{those} whose client vanished still held their sockets after {}: {consequence}.",
+            time(watched)
+        )
+    };
+    let (severity, statement) = match proof {
+        Proof::Exhausted => (Severity::Error, sockets("it serves no other client")),
+        Proof::Counted => (Severity::Warning, sockets("enough of them will block other clients")),
+        Proof::Closed => return closed(evidence, watched),
     };
     Finding {
         id: FindingId::HalfOpenNotReclaimed,
         severity,
-        statement: format!(
-            "{} whose client vanished still held their sockets after {}: {consequence}.",
-            things(held, "connection"),
-            time(watched)
-        ),
+        statement,
         evidence,
         cause: "no TCP keep-alive on accepted sockets (lwIP's default is two hours), and no idle timeout in \
                 the program"
@@ -145,5 +151,27 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                  TCP_KEEPINTVL 3, TCP_KEEPCNT 3; with esp_http_server set keep_alive_enable or \
                  lru_purge_enable in httpd_config_t"
             .into(),
+    }
+}
+
+/// The program has closed them, and the device serves nobody all the same.
+fn closed(evidence: Vec<String>, watched: u64) -> Finding {
+    Finding {
+        id: FindingId::HalfOpenNotReclaimed,
+        severity: Severity::Error,
+        statement: format!(
+            "The device closed the connections whose client vanished, and still served no other client after {}.",
+            time(watched)
+        ),
+        evidence,
+        cause:
+            "a closed connection stays in the stack until its FIN is acknowledged or given up, which takes \
+                minutes: enough of them use up its control blocks (lwIP: CONFIG_LWIP_MAX_ACTIVE_TCP, 16)"
+                .into(),
+        change:
+            "lower CONFIG_LWIP_TCP_MAXRTX (12), raise CONFIG_LWIP_MAX_ACTIVE_TCP; keep connections open and \
+                 let keep-alive end those of vanished clients; close a client that timed out with SO_LINGER \
+                 {1, 0}, which frees it at once"
+                .into(),
     }
 }

@@ -3,7 +3,8 @@
 //! Evidence, any of these:
 //! - the host waits for the device to close, each close takes the same long time, and all of these together fill the run,
 //!   though several clients were there: while the program waits for one to close, nobody else is served;
-//! - a client that is silent after its request keeps every other one waiting until the device gives it up;
+//! - a client that is silent after its request keeps every other one waiting until the device gives it up; or it comes to
+//!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it.
 //!
@@ -62,10 +63,15 @@ fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
 
 /// How long a silent client kept the others out, where the device gave it up and went on.
 fn while_silent(e: &Evidence<'_>, h: &HalfOpenEvidence) -> Option<u64> {
-    let made_for_one = e.device.capacity == Some(1);
+    if e.device.capacity == Some(1) || h.before.served == 0 {
+        return None;
+    }
     let alone = h.served == 1 && h.unserved > 0 && h.exhausted == Some(true) && h.during.served <= 1;
-    let given_up = h.connections.first().and_then(SilencedConnection::closed_after_ns).or(h.served_again_ns);
-    given_up.filter(|_| alone && !made_for_one && h.before.served > 0)
+    // A FIN that came with the response is no answer to the silence.
+    let waits = |ns: &u64| *ns >= SECOND / 2;
+    let first = || h.connections.first().and_then(SilencedConnection::closed_after_ns).filter(waits);
+    let given_up = || first().max(facts::turns::longest(h)).or(h.served_again_ns.filter(waits));
+    facts::turns::each(h).or_else(|| given_up().filter(|_| alone))
 }
 
 /// How long the program was silent towards all while connections without a request stood, and others asked.

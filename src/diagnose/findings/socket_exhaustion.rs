@@ -10,7 +10,7 @@
 //! With failures that last it is an error; without them yet, a warning.
 //!
 //! Neighbours: `blocked_application` also leaves connections without a FIN, but those that were not answered:
-//! more must linger than went unanswered. `half_open_not_reclaimed`: the host had fallen silent. Sockets of
+//! more must linger than went unanswered, or three of workloads whose every request was answered in time. `half_open_not_reclaimed`: the host had fallen silent. Sockets of
 //! connections that are still open, or in TIME_WAIT, are not kept: the last reading is after the watch. Nor are
 //! those, a few of all that were served, whose RST a losing path kept from the device.
 //!
@@ -117,13 +117,16 @@ fn finding(e: &Evidence<'_>) -> Finding {
     }
     let fails = sockets::new_ones_fail(e);
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    // One that keeps each does so from the first on.
+    let few = (1..served / 2).contains(&lingering) && sockets::not_ended(e) == 0;
+    let those = if few { "some closed connections" } else { "closed connections" };
     let (severity, statement) = if fails {
-        let sentence = "The device doesn't free the sockets of closed connections: after";
+        let sentence = format!("The device doesn't free the sockets of {those}: after");
         (Severity::Error, format!("{sentence} {} it accepted no more.", things(served, "exchange")))
     } else {
-        let sentence = "The device doesn't free the sockets of closed connections. It hasn't run out of them \
-                        yet.";
-        (Severity::Warning, sentence.to_owned())
+        let sentence =
+            format!("The device doesn't free the sockets of {those}. It hasn't run out of them yet.");
+        (Severity::Warning, sentence)
     };
     let after_reset =
         facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst && facts::ends_service(e, w).is_some());

@@ -185,15 +185,7 @@ impl Client {
         let clock = self.context.clock;
         let mut recorder = self.context.recorder.borrow_mut();
         let spells = &mut recorder.half_open().spells;
-        let room = spells.len() < HalfOpenStats::MOST_SPELLS;
-        match (spells.last_mut().filter(|spell| spell.to_ns.is_none()), result) {
-            (Some(spell), Ok(())) => spell.to_ns = Some(clock.at_ns(now)),
-            (Some(spell), Err(_)) => spell.failed += 1,
-            (None, Err(_)) if room => {
-                spells.push(Spell { from_ns: clock.at_ns(start), to_ns: None, failed: 1 });
-            }
-            (None, _) => {}
-        }
+        take_into(spells, clock.at_ns(start), clock.at_ns(now), result.is_ok());
     }
 
     async fn ask(&self, start: Instant) -> Result<(), Failure> {
@@ -214,6 +206,19 @@ impl Client {
             self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
         }
         Ok(())
+    }
+}
+
+/// Takes a request that ended into the spells without service. Requests overlap: one that fails may have begun before the
+/// last one that was served ended, and is of the spell that this one closed.
+fn take_into(spells: &mut Vec<Spell>, from_ns: u64, to_ns: u64, served: bool) {
+    let room = spells.len() < HalfOpenStats::MOST_SPELLS;
+    let last = spells.last_mut().filter(|spell| spell.to_ns.is_none_or(|end| !served && from_ns < end));
+    match last {
+        Some(spell) if served => spell.to_ns = Some(to_ns),
+        Some(spell) => spell.failed += 1,
+        None if !served && room => spells.push(Spell { from_ns, to_ns: None, failed: 1 }),
+        None => {}
     }
 }
 
@@ -241,6 +246,19 @@ pub(super) async fn head(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spells_without_service_do_not_overlap_though_requests_do() {
+        let mut spells = Vec::new();
+        // Each begins a second after the one before and waits for two.
+        take_into(&mut spells, 3, 5, false);
+        take_into(&mut spells, 4, 6, false);
+        take_into(&mut spells, 6, 7, true);
+        take_into(&mut spells, 5, 8, false);
+        take_into(&mut spells, 8, 10, false);
+        let seen: Vec<_> = spells.iter().map(|s| (s.from_ns, s.to_ns, s.failed)).collect();
+        assert_eq!(seen, [(3, Some(7), 3), (8, None, 1)]);
+    }
 
     #[test]
     fn an_answer_that_came_after_the_host_let_go_is_none_of_the_silence() {

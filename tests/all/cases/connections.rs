@@ -148,6 +148,28 @@ fn a_server_that_one_silent_client_stops_is_named() {
         .says(&["one client at a time: it waits 2.0 s for a client that has fallen silent"]);
 }
 
+/// One client at a time, each FIN right after the response, and then a second for the client's own: as careful programs on
+/// lwIP close.
+fn closes_its_side_and_waits() -> SocketAddr {
+    serial(5, |mut peer| {
+        peer.wait_at_most(Duration::from_secs(3));
+        let Some(request) = peer.request() else { return };
+        peer.answer(&request, "200 OK", "hello");
+        let _ = peer.handle().shutdown(Shutdown::Write);
+        peer.wait_at_most(Duration::from_secs(1));
+        while peer.receive().is_some() {}
+    })
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_fin_that_comes_with_the_response_is_not_the_wait_for_a_silent_client() {
+    run("half-open -c 6 --watch-reclaim 8s", closes_its_side_and_waits())
+        .fails_with(&["blocked_application"])
+        .says(&["one client at a time: it waits 1.0 s for a client that has fallen silent"])
+        .never_says(&[" us for a client", "sockets were back", "socket was back"]);
+}
+
 #[cfg(feature = "long")]
 #[test]
 fn a_server_that_waits_for_each_client_to_close_serves_one_at_a_time() {

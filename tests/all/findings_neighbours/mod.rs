@@ -3,6 +3,7 @@
 mod heap;
 mod path;
 mod power_save;
+mod silence;
 
 use crate::findings_support::*;
 use espstress_diagnose::*;
