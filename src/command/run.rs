@@ -74,6 +74,10 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let is_broker = |phase: &PlannedPhase| phase.workload.kind() == WorkloadKind::Mqtt.name();
     let dial = if phases.iter().any(is_broker) { DialOut::broker } else { DialOut::host };
     let mut run = prepared.bring_up(dialled.map(dial))?;
+    let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
+    for text in &left_out {
+        run.sink.event(&Event::Notice { text: text.clone() });
+    }
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
         return Err(Failed::usage(
@@ -88,7 +92,40 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         DeviceKind::Address if only_listens => Probing::WithoutConnect,
         _ => Probing::On,
     };
-    run.carry_out(phases, Box::new(EveryPhase), probing, |_, _| {})
+    run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))
+}
+
+/// How long a device may take to refuse or accept a connection to the framed service.
+const KNOCK: Duration = Duration::from_secs(2);
+
+/// Takes out the optional phases whose service the device lacks; the reasons.
+fn leave_out(scenario: &Scenario, phases: &mut Vec<PlannedPhase>, device: &Device) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut specs = scenario.phases.iter();
+    phases.retain(|phase| {
+        let optional = specs.next().is_some_and(|spec| spec.optional);
+        let needs_framed = phase.workload.kind() == WorkloadKind::Outage.name();
+        let lacks = optional && needs_framed && !has_framed(device);
+        if lacks {
+            reasons.push(format!(
+                "phase {} is left out: it needs the framed service, which this device does not have",
+                phase.name
+            ));
+        }
+        !lacks
+    });
+    reasons
+}
+
+/// Whether the device has the framed service, as far as can be known without speaking to it: a port that refuses has
+/// none, and one that says nothing may come back.
+fn has_framed(device: &Device) -> bool {
+    let Some(framed) = device.endpoints.framed else { return false };
+    if device.kind != DeviceKind::Address {
+        return true;
+    }
+    let knocked = std::net::TcpStream::connect_timeout(&framed, KNOCK);
+    !knocked.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 /// A program of the user's own has no control service that could take the device off its network.

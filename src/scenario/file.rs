@@ -81,6 +81,8 @@ pub struct PhaseSpec {
     pub kind_place: Place,
     /// When it begins.
     pub start: Start,
+    /// Whether it is left out where the device lacks the service that it needs.
+    pub optional: bool,
     /// The workload's settings.
     pub settings: Vec<Setting>,
     /// Where it stands.
@@ -240,6 +242,7 @@ impl Scenario {
                 kind: kind.to_owned(),
                 kind_place: Place { file: "command line".into(), line: 1 },
                 start: Start::AfterPrevious,
+                optional: false,
                 settings: Vec::new(),
                 place: Place { file: "command line".into(), line: 1 },
             }],
@@ -253,7 +256,7 @@ impl PhaseSpec {
         at: usize,
         place: &impl Fn(usize) -> Place,
     ) -> Result<Self, ScenarioError> {
-        let (mut name, mut kind, mut start) = (None, None, Start::default());
+        let (mut name, mut kind, mut start, mut optional) = (None, None, Start::default(), false);
         let mut settings = Vec::with_capacity(table.len());
         for (key, value) in table {
             let here = place(key.span().start);
@@ -273,6 +276,12 @@ impl PhaseSpec {
                         what: "`start` is \"after-previous\" or \"with-previous\"".into(),
                     })?;
                 }
+                "optional" => {
+                    optional = value.as_bool().ok_or_else(|| ScenarioError::Wrong {
+                        place: here.clone(),
+                        what: "`optional` is true or false".into(),
+                    })?;
+                }
                 _ => settings.push(Setting { key, value, place: here }),
             }
         }
@@ -281,7 +290,7 @@ impl PhaseSpec {
             what: "this phase has no `kind`".into(),
         })?;
         let name = name.unwrap_or_else(|| kind.clone());
-        Ok(Self { name, kind, kind_place, start, settings, place: place(at) })
+        Ok(Self { name, kind, kind_place, start, optional, settings, place: place(at) })
     }
 }
 

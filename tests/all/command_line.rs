@@ -182,6 +182,15 @@ fn a_termination_is_told_as_an_interrupt_is() {
 }
 
 #[test]
+fn a_soak_leaves_out_the_outages_of_a_device_without_the_framed_service() {
+    let target = server(answer_all);
+    let report = well(&format!("run soak -t {target} --duration 2s --no-capture"));
+    let ran: Vec<&str> = report.workloads.iter().map(|w| w.name.as_str()).collect();
+    assert_eq!((ran, report.verdict), (vec!["paced", "rw"], Verdict::Pass));
+    assert!(report.remarks.iter().any(|remark| remark.contains("left out")), "{:?}", report.remarks);
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait_for_the_device() {
     let (heard, hears) = channel();
     let target = server(move |mut stream| {

@@ -182,7 +182,8 @@ fn the_workflows_in_the_documents_run_what_is_there_with_options_that_it_has() {
         for command in commands(&read(page)) {
             let mut words = command.split_whitespace();
             let Some(script) = words.find(|word| word.contains("scripts/")) else { continue };
-            let path = root.join(script);
+            // A project that has this one as its submodule names the folder too.
+            let path = root.join(script.strip_prefix("espstress/").unwrap_or(script));
             assert!(path.is_file(), "{page}: {script} is not there");
             let help = Command::new(&path).arg("--help").output().unwrap();
             assert!(help.status.success(), "{page}: {script} does not run");
