@@ -166,7 +166,7 @@ def summary(results, peers):
     for persona, said in results.items():
         cells = [f"{page.cell(said[who]['short'])}; {status_text(said[who]['status'])}" for who in ["espstress", *peers]]
         rows.append([f"`{persona}`", PERSONAS[persona].habit, *cells])
-    return page.table(["fault profile", "what the device does", "espstress", *peers], rows)
+    return page.table(["persona", "what the device does", "espstress", *peers], rows)
 
 
 def details(results, peers):

@@ -15,7 +15,7 @@ fn done(text: &str) -> Result<Exit, Failed> {
 /// `espstress anomalies`.
 pub(super) fn anomalies() -> Result<Exit, Failed> {
     let mut text = String::from(
-        "Classes: device (counts against the device), path (caused by the network), provoked (caused by \
+        "Classes: device (counts against the device), path (the network, or this machine's TCP), provoked (caused by \
          this\ntest). `No anomaly` means none of class device.\n",
     );
     for entry in espstress_observe::catalogue() {

@@ -4,6 +4,7 @@
 mod counts;
 pub(crate) mod lost_resets;
 pub(crate) mod memory;
+pub(crate) mod mute;
 pub(crate) mod path;
 pub(crate) mod ports;
 mod program;

@@ -46,6 +46,9 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              clients from one select(), or each in its own task",
 };
 
+/// Silences of standing connections: once or twice a slow job may explain.
+const OFTEN: usize = 3;
+
 /// What shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
@@ -61,6 +64,8 @@ enum Proof {
     NoHandshake,
     /// Standing connections stop being answered.
     Standing,
+    /// Connections fall silent again and again, and the stack doesn't.
+    Mute,
     /// Service ended for good.
     Hung,
 }
@@ -87,6 +92,9 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
     }
     if e.workloads.iter().any(|w| standing_unanswered(e, w)) {
         return Some(Proof::Standing);
+    }
+    if facts::mute::mute(e).len() >= OFTEN {
+        return Some(Proof::Mute);
     }
     facts::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
 }
@@ -185,7 +193,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
         Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
         Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) => Firm::Shown,
         Proof::NeverServed | Proof::NoHandshake => Firm::Likely,
-        Proof::Standing | Proof::Hung => Firm::Left,
+        Proof::Standing | Proof::Mute | Proof::Hung => Firm::Left,
     };
     Some(Claim::new(firm, finding(e, proof)))
 }
@@ -208,6 +216,11 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::Standing => format!(
             "{} on persistent connections got no response, while the device's stack still answered.",
             things(unanswered.max(1), "request")
+        ),
+        Proof::Mute => format!(
+            "Connections fell silent {} while the device's stack answered every ping: its program sent nothing, or \
+             didn't answer what it was sent.",
+            times(facts::mute::mute(e).len() as u64)
         ),
         Proof::Hung => hung(e),
     };
@@ -246,6 +259,10 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              because it doesn't close connections that the client has closed",
             "set SO_RCVTIMEO and SO_SNDTIMEO; subscribe the serving task to the watchdog: \
              esp_task_wdt_add(NULL); call close() when recv() returns 0",
+        ),
+        Proof::Mute => (
+            "the program doesn't answer heartbeats, or is busy with something else for longer than --peer-timeout",
+            "answer each heartbeat in the task that reads the connection; raise --peer-timeout for a program that may take longer",
         ),
         Proof::NeverServed | Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a timeout",

@@ -27,7 +27,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 
 /// Natural outages of outage workloads in which the device's stack was silent as well, as far as anybody asked.
 fn natural(e: &Evidence<'_>) -> Vec<OutageRow> {
-    let asked = facts::datagram_probe(e);
+    let mute = facts::mute::mute(e);
     e.workloads
         .iter()
         .filter_map(|w| w.outages.as_ref())
@@ -36,15 +36,11 @@ fn natural(e: &Evidence<'_>) -> Vec<OutageRow> {
         // A device that does not dial in again is another matter.
         .filter(|row| !matches!(row.recovery, Recovery::NotBack(_)))
         .map(|row| row.outage)
+        .filter(|row| !mute.contains(row))
         .filter(|row| {
             let Some(start) = row.seen_start_ns else { return true };
             let end = start.saturating_add(row.length_ns().unwrap_or(u64::MAX));
-            let silent = asked.is_none_or(|p| {
-                let long_enough = row.length_ns().is_none_or(|n| n > 4 * facts::SECOND);
-                !long_enough
-                    || p.silences.iter().any(|s| s.from_ns <= end && s.to_ns.is_none_or(|to| to >= start))
-            });
-            silent && !facts::explained(e, start, Some(end)) && !facts::host_stood_still(e, start, Some(end))
+            !facts::explained(e, start, Some(end)) && !facts::host_stood_still(e, start, Some(end))
         })
         .collect()
 }

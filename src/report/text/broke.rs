@@ -224,7 +224,7 @@ fn folded(out: &mut String, r: &Report, class: AnomalyClass, name: &str, style: 
     }
     let list: Vec<_> = counts.iter().map(|(id, n)| format!("{} {}", id.name(), count(*n))).collect();
     let note = match class {
-        AnomalyClass::Path => " (caused by the network, not by the device)",
+        AnomalyClass::Path => " (by the network or this machine's TCP, not by the device)",
         AnomalyClass::Provoked => " (caused by this test)",
         AnomalyClass::Device => "",
     };

@@ -132,6 +132,26 @@ fn an_outage_while_ping_goes_on_is_not_the_links() {
 }
 
 #[test]
+fn a_program_that_falls_silent_for_moments_while_every_ping_is_answered_is_no_link() {
+    let rows: Vec<EndedOutage> = (1..=24)
+        .map(|n| EndedOutage {
+            outage: seen(OutageOrigin::Natural, n * 2 * S, 1_900 * MS),
+            recovery: Recovery::After(300 * MS),
+        })
+        .collect();
+    let with = |rows: &[EndedOutage]| {
+        let mut w = outage(0);
+        w.outages =
+            Some(OutageEvidence { natural: rows.len() as u64, rows: rows.to_vec(), ..Default::default() });
+        Case::clean(w)
+    };
+    assert_eq!(with(&rows).ids(), [FindingId::BlockedApplication]);
+    // Two of them may lie between the pings.
+    assert_eq!(with(&rows[..2]).ids(), [FindingId::LinkOutages]);
+    assert_eq!(with(&rows).no_icmp().no_telemetry().ids(), [FindingId::LinkOutages]);
+}
+
+#[test]
 fn disconnections_that_the_run_asked_for_are_not_the_links() {
     let case = |made| {
         Case::clean(rw(100)).telemetry(|t| {
