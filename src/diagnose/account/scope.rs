@@ -62,7 +62,9 @@ pub(super) fn explains(
         FindingId::LinkOutages => unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
+        FindingId::TlsFailed => failure == F::TlsFailed,
         FindingId::MalformedResponse
+        | FindingId::UploadStalled
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
         | FindingId::PipeliningLost
@@ -71,6 +73,7 @@ pub(super) fn explains(
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
+        | FindingId::Redirected
         | FindingId::MqttKeepaliveMissed
         | FindingId::MqttPingLate
         | FindingId::MqttOutageUnnoticed
