@@ -401,6 +401,9 @@ impl Connection {
     /// # Errors
     /// [`Failure::TlsFailed`], and how is asked for by [`Connection::take_tls_fault`]; the host's own failures.
     pub async fn secure(&mut self, tls: &Tls, limit: Duration) -> Result<(), Failure> {
+        // The end of the handshake and the request are two small segments: Nagle's algorithm would hold the second back until
+        // the device acknowledges the first, which it may delay.
+        self.send_at_once();
         let fail = |connection: &mut Self, seen| {
             connection.tls_fault = Some(seen);
             Err(Failure::TlsFailed)

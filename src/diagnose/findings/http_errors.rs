@@ -123,6 +123,10 @@ const fn name_of(status: u16) -> Option<&'static str> {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
         _ => return None,
     })
 }
@@ -134,6 +138,15 @@ fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, Strin
         .any(|other| other.asks.get() && other.first_status.is_some_and(|status| status < 400));
     match status {
         401 => login_advice(w),
+        413 => (
+            "the body is longer than the device accepts".into(),
+            "send a smaller --body, or raise the device's limit".into(),
+        ),
+        417 => (
+            "the device doesn't know 100-continue".into(),
+            "leave --expect-continue out; clients that get 417 have to repeat the request without it (RFC 9110, 10.1.1)"
+                .into(),
+        ),
         403 => (
             "the page requires a login".into(),
             "send credentials with --header 'Authorization: ...', or test a page without a login (--path)".into(),
