@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const STALL: Duration = Duration::from_secs(1);
 
 /// How often to look how much the device has taken.
-pub(super) const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// One body on its way.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@
 //! of TLS, and of bodies that the device stopped taking. A redirect is an answer and no failure, but figures of a redirect
 //! are not those of the page behind it.
 //!
-//! Neighbours: a device that takes no body because it serves nobody any more (`blocked_application`), a lossy link.
+//! Neighbours: a device that takes no body because it serves nobody any more, or whose packets show that it stopped reading
+//! (`blocked_application`), a lossy link.
 //!
 //! Severity: as for other failures; a redirect is a warning.
 
@@ -133,6 +134,11 @@ fn given_up(w: &WorkloadEvidence) -> Option<UploadStall> {
 /// Whether a failure is that of a body which the device stopped taking.
 pub(super) fn stalled_so(w: &WorkloadEvidence, failure: Failure) -> bool {
     failure == Failure::WriteTimeout && given_up(w).is_some()
+}
+
+/// The same, after the device had taken a part of it.
+pub(super) fn took_some(w: &WorkloadEvidence) -> bool {
+    given_up(w).is_some_and(|stall| stall.taken_bytes > 0)
 }
 
 pub(super) fn uploads(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
