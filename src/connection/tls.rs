@@ -3,11 +3,13 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind,
     InvalidMessage, PeerIncompatible, RootCertStore, SignatureScheme,
@@ -54,6 +56,7 @@ const SESSIONS: usize = 256;
 pub struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    asked: Arc<NoCertificate>,
 }
 
 impl Tls {
@@ -70,6 +73,7 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| library(&error))?;
+        let asked = Arc::new(NoCertificate::default());
         let mut config = if options.insecure {
             let schemes = provider.signature_verification_algorithms.supported_schemes();
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { schemes }))
@@ -87,13 +91,13 @@ impl Tls {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
         }
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesClientCert>);
         config.resumption = if options.resumption {
             Resumption::in_memory_sessions(SESSIONS)
         } else {
             Resumption::disabled()
         };
-        Ok(Self { config: Arc::new(config), name: server })
+        Ok(Self { config: Arc::new(config), name: server, asked })
     }
 
     pub(super) fn start(&self) -> Result<Session, TlsFaultSeen> {
@@ -107,6 +111,7 @@ impl Tls {
             heard: Vec::new(),
             tcp_ended: false,
             abrupt: false,
+            asked: Arc::clone(&self.asked),
         })
     }
 }
@@ -203,6 +208,23 @@ fn is_own_authority(error: &rustls::Error) -> bool {
     other.to_string().contains("CaUsedAsEndEntity")
 }
 
+/// This client has no certificate of its own; it notes when a device asks for one.
+#[derive(Debug, Default)]
+struct NoCertificate {
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// `--insecure`.
 #[derive(Debug)]
 struct AnyCertificate {
@@ -272,6 +294,8 @@ pub(super) struct Session {
     tcp_ended: bool,
     /// Whether it came without TLS's own end.
     abrupt: bool,
+    /// Whether the device has asked for a certificate.
+    asked: Arc<NoCertificate>,
 }
 
 /// Plain text of one record: so that what the device has acknowledged can be told in it.
@@ -420,7 +444,22 @@ impl Session {
         if let Some(detail) = instead_of_tls(&self.heard) {
             return TlsFaultSeen { fault: TlsFault::NotTls, detail: detail.to_owned() };
         }
-        seen(error)
+        let rustls::Error::AlertReceived(alert) = error else { return seen(error) };
+        let for_want_of_one = matches!(
+            alert,
+            AlertDescription::CertificateRequired
+                | AlertDescription::HandshakeFailure
+                | AlertDescription::BadCertificate
+                | AlertDescription::AccessDenied
+        );
+        let asked = for_want_of_one && self.asked.asked.load(Ordering::Relaxed);
+        // Once version and cipher suite are agreed on, it is about something else.
+        if self.tls.negotiated_cipher_suite().is_none() {
+            return seen(error);
+        }
+        let why =
+            if asked { ": the device asks for a client certificate, and espstress has none" } else { "" };
+        TlsFaultSeen { fault: TlsFault::Alert, detail: format!("{}{why}", alert_name(*alert)) }
     }
 
     /// The peer's end came during the handshake.

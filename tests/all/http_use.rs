@@ -88,9 +88,12 @@ fn a_body_that_the_device_stops_taking_is_a_stall_of_its_length_after_the_bytes_
 #[test]
 fn a_stalled_upload_is_named_as_what_it_is_and_not_as_a_program_that_hangs() {
     let (target, _told) = never_reads_the_body();
-    said("head --method POST --body 32MiB -n 2 --timeout-write 1s --watch 0s --no-capture", &[&target.to_string()])
-        .fails_with(&["upload_stalled"])
-        .says(&["stopped taking the body"]);
+    said(
+        "head --method POST --body 32MiB -n 2 --timeout-write 1s --watch 0s --no-capture",
+        &[&target.to_string()],
+    )
+    .fails_with(&["upload_stalled"])
+    .says(&["stopped taking the body"]);
 }
 
 #[test]

@@ -205,9 +205,12 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
 /// anything else is not known.
 fn only_bodies_stall(e: &Evidence<'_>) -> bool {
     let silent = |w: &WorkloadEvidence| facts::count(&w.failures, &facts::SILENT);
-    let stalled = |w: &WorkloadEvidence| silent(w) == w.failures.get(Failure::WriteTimeout) && http_use::took_some(w);
+    let stalled =
+        |w: &WorkloadEvidence| silent(w) == w.failures.get(Failure::WriteTimeout) && http_use::took_some(w);
     let mut unanswered = facts::exchanges(e).filter(|w| silent(w) > 0).peekable();
-    e.workloads.iter().all(|w| w.half_open.is_none()) && unanswered.peek().is_some() && unanswered.all(stalled)
+    e.workloads.iter().all(|w| w.half_open.is_none())
+        && unanswered.peek().is_some()
+        && unanswered.all(stalled)
 }
 
 fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

@@ -89,5 +89,9 @@ pub(super) const fn is_much(part: u64, whole: u64) -> bool {
 /// An error where it hurts one workload much, or leaves it nothing.
 pub(super) fn severity(all: &[Rest<'_>]) -> Severity {
     let leaves_nothing = |rest: &Rest<'_>| rest.attempts >= rest.w.attempts;
-    if all.iter().any(|rest| rest.is_much() || leaves_nothing(rest)) { Severity::Error } else { Severity::Warning }
+    if all.iter().any(|rest| rest.is_much() || leaves_nothing(rest)) {
+        Severity::Error
+    } else {
+        Severity::Warning
+    }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use espstress_event::{Endpoints, Failure, StallEnd, TlsFault};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::{detail, faults, file, tls};
 use crate::common::run_at;
@@ -138,19 +139,49 @@ fn a_handshake_without_end_is_cut_off() {
 
 /// A device that speaks TLS.
 fn device(script: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static) -> SocketAddr {
+    speaking(rustls::DEFAULT_VERSIONS, None, script)
+}
+
+/// The same in these versions, for clients that have a certificate of this authority.
+fn speaking(
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<RootCertStore>,
+    script: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> SocketAddr {
     let certificate = CertificateDer::from_pem_file(file("device.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("device.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let config = Arc::new(config);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let config = Arc::new(builder.with_single_cert(vec![certificate], key).unwrap());
     scripted(move |peer| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         script(StreamOwned::new(connection, peer.handle()));
     })
+}
+
+#[test]
+fn a_client_certificate_that_the_device_wants_is_named_in_both_versions() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(file("authority.pem")).unwrap()).unwrap();
+        let target = speaking(&[version], Some(roots), |mut stream| {
+            let _ = stream.read(&mut [0; 1_000]);
+            let _ = stream.flush();
+            while stream.sock.read(&mut [0; 1_000]).is_ok_and(|n| n > 0) {}
+        });
+        let stats = tls("head", "count = 2\ninsecure = true", target);
+        assert_eq!(faults(&stats), [(TlsFault::Alert, 2)], "{version:?}");
+        let detail = detail(&stats, TlsFault::Alert);
+        assert!(detail.contains("client certificate"), "{version:?}: {detail}");
+    }
 }
 
 #[test]
