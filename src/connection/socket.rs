@@ -399,47 +399,49 @@ impl Connection {
     /// Speaks TLS from now on; the handshake takes `limit` at most.
     ///
     /// # Errors
-    /// [`Failure::TlsFailed`], and how is asked for by [`Connection::take_tls_fault`]; the host's own failures.
+    /// [`Failure::TlsFailed`]; a time-out, a FIN and a RST by the names that they have elsewhere, since nothing in them is
+    /// TLS's own. How it failed is asked for by [`Connection::take_tls_fault`].
     pub async fn secure(&mut self, tls: &Tls, limit: Duration) -> Result<(), Failure> {
         // The end of the handshake and the request are two small segments: Nagle's algorithm would hold the second back until
         // the device acknowledges the first, which it may delay.
         self.send_at_once();
-        let fail = |connection: &mut Self, seen| {
-            connection.tls_fault = Some(seen);
-            Err(Failure::TlsFailed)
-        };
         let mut session = match tls.start() {
             Ok(session) => session,
-            Err(seen) => return fail(self, seen),
+            Err(seen) => {
+                self.tls_fault = Some(seen);
+                return Err(Failure::TlsFailed);
+            }
         };
-        let result = {
-            let stream = self.stream.as_ref().ok_or(Failure::HostOther)?;
-            timeout(limit, shake_hands(&mut session, stream)).await
-        };
-        match result {
+        let stream = self.stream.as_ref().ok_or(Failure::HostOther)?;
+        let shaken = timeout(limit, shake_hands(&mut session, stream)).await;
+        let (failure, seen) = match shaken {
             Ok(Ok(())) => {
                 self.tls = Some(Box::new(session));
-                Ok(())
+                return Ok(());
             }
-            Ok(Err(Heard::Fault(seen))) => fail(self, seen),
+            Ok(Err(Heard::Fault(seen))) => (Failure::TlsFailed, Some(seen)),
             Ok(Err(Heard::Socket(error))) => {
                 let failure = self.ended_by(failure_of(Step::Read, &error));
-                match failure {
-                    Failure::ReadReset => {
-                        fail(self, TlsFaultSeen { fault: TlsFault::Reset, detail: session.progress() })
-                    }
-                    Failure::ReadTimeout => {
-                        fail(self, TlsFaultSeen { fault: TlsFault::TimedOut, detail: session.progress() })
-                    }
-                    failure => Err(failure),
-                }
+                let fault = match failure {
+                    Failure::ReadReset => Some(TlsFault::Reset),
+                    Failure::ReadTimeout => Some(TlsFault::TimedOut),
+                    _ => None,
+                };
+                (failure, fault.map(|fault| TlsFaultSeen { fault, detail: session.progress() }))
             }
-            Ok(Err(_)) => {
+            Ok(Err(Heard::Bytes(_) | Heard::Nothing)) => {
                 self.note_read(0);
-                fail(self, session.closed_early())
+                let seen = session.closed_early();
+                let is_tls = seen.fault == TlsFault::Closed;
+                (if is_tls { Failure::EofBeforeResponse } else { Failure::TlsFailed }, Some(seen))
             }
-            Err(_) => fail(self, TlsFaultSeen { fault: TlsFault::TimedOut, detail: session.progress() }),
-        }
+            Err(_) => {
+                let seen = TlsFaultSeen { fault: TlsFault::TimedOut, detail: session.progress() };
+                (Failure::ReadTimeout, Some(seen))
+            }
+        };
+        self.tls_fault = seen;
+        Err(failure)
     }
 
     /// How TLS failed, once.

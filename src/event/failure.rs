@@ -16,7 +16,8 @@ pub enum Failure {
     ConnectReset,
     /// ICMP or the routing table said that there is no way to the device.
     ConnectUnreachable,
-    /// TLS failed, in the handshake or after it; the report's `http.tls` says how.
+    /// TLS failed, in the handshake or after it; the report's `http.tls` says how. A time-out, a FIN and a RST in the
+    /// handshake are `ReadTimeout`, `EofBeforeResponse` and `ReadReset`.
     TlsFailed,
     /// The request could not be handed to the stack within the write time-out, or the device took nothing of its body for
     /// that long.

@@ -62,8 +62,8 @@ pub(super) fn explains(
         FindingId::LinkOutages => unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
-        FindingId::TlsFailed => failure == F::TlsFailed,
         FindingId::MalformedResponse
+        | FindingId::TlsFailed
         | FindingId::UploadStalled
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol

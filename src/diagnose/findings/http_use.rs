@@ -44,8 +44,21 @@ pub(super) const REDIRECTS: FindingEntry = FindingEntry {
     change: "test the page that it points to, or expect the redirect with --expect-status",
 };
 
+/// Whether a failure is that of a handshake: TLS's own, or most of those that ended in this way ended so in a handshake.
+pub(super) fn tls_so(w: &WorkloadEvidence, failure: Failure) -> bool {
+    let fault = match failure {
+        Failure::TlsFailed => return true,
+        Failure::ReadTimeout => TlsFault::TimedOut,
+        Failure::EofBeforeResponse => TlsFault::Closed,
+        Failure::ReadReset => TlsFault::Reset,
+        _ => return false,
+    };
+    let seen = w.http.tls.as_ref().and_then(|tls| tls.failures.get(&fault)).map_or(0, |seen| seen.count);
+    seen.saturating_mul(2) > w.failures.get(failure)
+}
+
 pub(super) fn tls(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
-    let failed = rest::of(e, account, |_, failure| failure == Failure::TlsFailed);
+    let failed = rest::of(e, account, tls_so);
     let worst = failed.first()?;
     let figures = worst.w.http.tls.as_ref();
     let most = figures.and_then(|tls| tls.failures.iter().max_by_key(|(_, seen)| seen.count));

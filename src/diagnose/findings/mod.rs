@@ -235,6 +235,7 @@ pub(super) fn answers_otherwise(
 ) -> bool {
     match id {
         FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
+        FindingId::TlsFailed => http_use::tls_so(w, failure),
         FindingId::UploadStalled => http_use::stalled_so(w, failure),
         FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
         FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),

@@ -13,6 +13,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, Support
 
 use super::{detail, faults, file, tls};
 use crate::common::run_at;
+use crate::common::said::said;
 use crate::common::scripted::{Peer, scripted};
 
 /// Reads the client's first record, and gives the socket away.
@@ -54,6 +55,14 @@ fn a_plain_http_server_is_not_tls() {
 fn a_close_and_a_reset_in_the_handshake_are_told_apart() {
     fails("", |peer| drop(greeted(peer)), TlsFault::Closed);
     fails("", |peer| crate::common::reset(greeted(peer)), TlsFault::Reset);
+}
+
+#[test]
+fn the_command_names_a_close_in_the_handshake_as_one() {
+    let target = scripted(|peer| drop(greeted(peer)));
+    said("head --insecure -n 8 --watch 0s --no-capture", &[&format!("https://{target}")])
+        .fails_with(&["tls_failed"])
+        .says(&["closed the connection during the handshake"]);
 }
 
 #[test]
