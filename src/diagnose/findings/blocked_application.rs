@@ -188,7 +188,7 @@ fn hangs(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     let proof = proof(e)?;
-    if proof != Proof::NotReading && only_bodies_stall(e) {
+    if proof != Proof::NotReading && only_in_between(e) {
         return None;
     }
     let firm = match proof {
@@ -201,16 +201,17 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     Some(Claim::new(firm, finding(e, proof)))
 }
 
-/// Whether all that got no answer are bodies that the device took a part of and then no more: whether it would have served
-/// anything else is not known.
-fn only_bodies_stall(e: &Evidence<'_>) -> bool {
+/// Whether all that got no answer are bodies that the device took a part of and then no more, or handshakes of TLS after
+/// which nothing was ever asked: whether it would have served anything else is not known.
+fn only_in_between(e: &Evidence<'_>) -> bool {
     let silent = |w: &WorkloadEvidence| facts::count(&w.failures, &facts::SILENT);
     let stalled =
         |w: &WorkloadEvidence| silent(w) == w.failures.get(Failure::WriteTimeout) && http_use::took_some(w);
+    let shaking = |w: &WorkloadEvidence| w.succeeded == 0 && silent(w) == http_use::handshakes_timed_out(w);
     let mut unanswered = facts::exchanges(e).filter(|w| silent(w) > 0).peekable();
     e.workloads.iter().all(|w| w.half_open.is_none())
         && unanswered.peek().is_some()
-        && unanswered.all(stalled)
+        && unanswered.all(|w| stalled(w) || shaking(w))
 }
 
 fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

@@ -57,6 +57,11 @@ pub(super) fn tls_so(w: &WorkloadEvidence, failure: Failure) -> bool {
     seen.saturating_mul(2) > w.failures.get(failure)
 }
 
+/// Handshakes that timed out.
+pub(super) fn handshakes_timed_out(w: &WorkloadEvidence) -> u64 {
+    w.http.tls.as_ref().and_then(|tls| tls.failures.get(&TlsFault::TimedOut)).map_or(0, |seen| seen.count)
+}
+
 pub(super) fn tls(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = rest::of(e, account, tls_so);
     let worst = failed.first()?;

@@ -66,6 +66,20 @@ fn the_command_names_a_close_in_the_handshake_as_one() {
 }
 
 #[test]
+fn the_command_names_a_handshake_that_takes_too_long_and_no_request_that_was_never_sent() {
+    let target = scripted(|peer| {
+        let _ = greeted(peer).read(&mut [0; 100]);
+    });
+    said(
+        "head --insecure -n 4 -c 4 --timeout-connect 1s --watch 0s --no-capture",
+        &[&format!("https://{target}")],
+    )
+    .fails_with(&["tls_failed"])
+    .says(&["the handshake timed out"])
+    .never_says(&["no handler for HEAD"]);
+}
+
+#[test]
 fn alerts_are_named() {
     let alert = |code: u8| {
         move |peer: Peer| {
