@@ -129,8 +129,8 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// Device to test: address or name with optional :PORT, http:// URL, twin, twin:std, twin:expr, twin:FILE,
-    /// tap:CMD, emu:IMAGE, or sim
+    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
+    /// twin:FILE, tap:CMD, emu:IMAGE, or sim
     #[arg(short, long, value_name = "TARGET")]
     pub target: Option<String>,
 

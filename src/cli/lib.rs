@@ -77,7 +77,7 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
     Common::augment_args(own.next_help_heading("Run")).about(about)
 }
 
-const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
+const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// or https:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
 
 const MQTT_TARGET_HELP: &str = "The device: address or name, twin, or a file or command as for other commands [default: the first MQTT client that connects]";
 
@@ -88,12 +88,16 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
             "Examples:\n  espstress head 192.168.4.1                      ten seconds, one connection after the other\n  \
              espstress head twin -c 4 -n 5000                five thousand connections, four at once\n  \
              espstress head 192.168.4.1 --interval 200ms -d 10m --close wait\n  \
+             espstress head https://192.168.4.1 --ca device.pem\n  \
+             espstress head 192.168.4.1 --method PUT --path /config --body @config.json --expect-status 2xx\n  \
+             espstress head 192.168.4.1 --path /admin --user admin --password-file password.txt\n  \
              espstress head twin --persona unread-close      a device that resets what it answers",
         ),
         "rw" => (
             "Persistent connections with numbered requests and a checked payload",
             "Examples:\n  espstress rw twin -c 4 -n 5000 --size 10KiB     ten kilobytes there and back, checked\n  \
              espstress rw 192.168.4.1 --protocol http -d 1m  keep-alive requests to any web server\n  \
+             espstress rw https://192.168.4.1 --insecure --method POST --body 20KiB --expect-continue\n  \
              espstress rw 192.168.4.1:8080 --protocol raw    the MicroPython pair's server",
         ),
         "outage" => (

@@ -20,6 +20,11 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     scenario.target = Some(args.target.clone());
     let names = |_: &Scenario| Ok(names::ALL.map(str::to_owned).to_vec());
     let ready = Prepared::new(scenario, &args.common, names)?.bring_up(None)?;
+    if ready.device.endpoints.tls_name.is_some() {
+        return Err(Failed::usage(
+            "doctor doesn't speak TLS: give the device's plain HTTP port, or test HTTPS with `espstress head https://...`",
+        ));
+    }
     let (doctor, phases) = espstress_doctor::plan(&ready.device.endpoints, length).map_err(Failed::usage)?;
     let course = Box::new(doctor.clone());
     ready.carry_out(phases, course, Probing::Sparing, |outcome, report| {

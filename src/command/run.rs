@@ -15,7 +15,7 @@ use espstress_engine::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
     WatchPlan,
 };
-use espstress_event::{Event, EventSink, WorkloadKind};
+use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
 use espstress_report::{Report, Verdict};
 use espstress_scenario::{Place, Scenario};
@@ -75,6 +75,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let is_broker = |phase: &PlannedPhase| phase.workload.kind() == WorkloadKind::Mqtt.name();
     let dial = if phases.iter().any(is_broker) { DialOut::broker } else { DialOut::host };
     let mut run = prepared.bring_up(dialled.map(dial))?;
+    refuse_tls(&phases, &run.device)?;
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
     for text in &left_out {
         run.sink.event(&Event::Notice { text: text.clone() });
@@ -94,6 +95,24 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         _ => Probing::On,
     };
     run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))
+}
+
+/// Only HTTP is spoken over TLS.
+fn refuse_tls(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
+    if device.endpoints.tls_name.is_none() {
+        return Ok(());
+    }
+    let speaks = |phase: &&PlannedPhase| {
+        let facts = phase.workload.facts(&device.endpoints);
+        let kind = matches!(facts.kind, Some(WorkloadKind::Head | WorkloadKind::Rw));
+        !kind || facts.asks.protocol != Protocol::Http
+    };
+    phases.iter().find(speaks).map_or(Ok(()), |phase| {
+        Err(Failed::usage(format!(
+            "{}: only `head` and `rw --protocol http` speak TLS; give the device's plain HTTP port for the others",
+            phase.name
+        )))
+    })
 }
 
 /// How long a device may take to refuse or accept a connection to the framed service.
@@ -363,7 +382,8 @@ fn bring_up(
 ) -> Result<(Device, Option<String>), Failed> {
     let typed: Option<Spec> = scenario.target.as_deref().map(str::parse).transpose().map_err(|error| {
         let text = scenario.target.as_deref();
-        Failed::usage(placed("target", text, scenario.target_place.as_ref(), &error))
+        let shown = text.map(without_login);
+        Failed::usage(placed("target", shown.as_deref(), scenario.target_place.as_ref(), &error))
     })?;
     let usual = typed.is_none();
     let spec = typed.unwrap_or(Spec::Sim);
@@ -409,6 +429,16 @@ fn misnamed(scenario: &Scenario, error: &TargetError) -> String {
         }
         TargetError::Link(why) => placed("link", scenario.link.as_deref(), scenario.link_place.as_ref(), why),
         other => other.to_string(),
+    }
+}
+
+/// A target as it may be shown: a user name and a password in it are nobody's business.
+fn without_login(target: &str) -> String {
+    let (scheme, rest) = target.split_once("://").map_or(("", target), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, rest)) if scheme.is_empty() => format!("...@{rest}"),
+        Some((_, rest)) => format!("{scheme}://...@{rest}"),
+        None => target.to_owned(),
     }
 }
 

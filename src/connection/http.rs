@@ -69,6 +69,15 @@ pub struct Response {
     promised_to_head: bool,
     /// What was found wrong and has not been asked for.
     fault: Option<FaultSeen>,
+    /// Bytes of interim responses: all of them, and those that the head's buffer need not keep.
+    interim: usize,
+    left_behind: usize,
+    /// Whether the device said 100 Continue to this request.
+    continued: bool,
+    /// Location of a redirect.
+    location: Option<String>,
+    /// The first scheme that a 401 asks for.
+    challenge: Option<String>,
 }
 
 impl Response {
@@ -88,6 +97,11 @@ impl Response {
             before: (None, 0),
             promised_to_head: false,
             fault: None,
+            interim: 0,
+            left_behind: 0,
+            continued: false,
+            location: None,
+            challenge: None,
         }
     }
 
@@ -108,6 +122,29 @@ impl Response {
         self.declared = None;
         self.unbounded = false;
         self.chunk = 0;
+        self.interim = 0;
+        self.left_behind = 0;
+        self.continued = false;
+        self.location = None;
+        self.challenge = None;
+    }
+
+    /// Whether the device has said 100 Continue (RFC 9110, 15.2.1).
+    #[must_use]
+    pub const fn continued(&self) -> bool {
+        self.continued
+    }
+
+    /// Location of a redirect, as it came; `None` where there is none.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// The first scheme that a 401 asks for (RFC 9110, 11.6.1).
+    #[must_use]
+    pub fn challenge(&self) -> Option<&str> {
+        self.challenge.as_deref()
     }
 
     /// What was wrong with the response, once: asked for after a failure, and after a response that went well all
@@ -171,7 +208,7 @@ impl Response {
                 match self.parse(bytes)? {
                     Some(length) => length,
                     None => {
-                        self.head.extend_from_slice(bytes);
+                        self.head.extend_from_slice(bytes.get(self.left_behind..).unwrap_or_default());
                         return self.more_head();
                     }
                 }
@@ -183,7 +220,10 @@ impl Response {
                 self.head = head;
                 match parsed? {
                     Some(length) => length.saturating_sub(before),
-                    None => return self.more_head(),
+                    None => {
+                        self.head.drain(..self.left_behind.min(self.head.len()));
+                        return self.more_head();
+                    }
                 }
             };
             used = taken;
@@ -192,7 +232,8 @@ impl Response {
     }
 
     fn more_head(&mut self) -> Result<Progress, Failure> {
-        if self.head.len() > HEAD_LIMIT {
+        self.interim += std::mem::take(&mut self.left_behind);
+        if self.head.len() + self.interim > HEAD_LIMIT {
             return Err(self.bad_head("the head is longer than 16 KiB"));
         }
         Ok(Progress::More)
@@ -202,12 +243,16 @@ impl Response {
         let mut start = 0;
         loop {
             let rest = bytes.get(start..).unwrap_or_default();
-            let Some(length) = self.parse_one(rest)? else { return Ok(None) };
+            let Some(length) = self.parse_one(rest)? else {
+                self.left_behind = start;
+                return Ok(None);
+            };
             start += length;
             // An interim response is followed by the one that counts (RFC 9110, 15.2); after 101 it is no HTTP.
             if !matches!(self.status, 100 | 102..=199) {
                 return Ok(Some(start));
             }
+            self.continued |= self.status == 100;
             self.framing = None;
         }
     }
@@ -238,6 +283,19 @@ impl Response {
                 content_length = Some(number);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
+            } else if is_redirect(status) && header.name.eq_ignore_ascii_case("location") {
+                self.location.get_or_insert_with(|| String::from_utf8_lossy(header.value).trim().to_owned());
+            } else if status == 401 && header.name.eq_ignore_ascii_case("www-authenticate") {
+                let value = String::from_utf8_lossy(header.value);
+                let scheme: String = value
+                    .trim()
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+                    .take(20)
+                    .collect();
+                if !scheme.is_empty() {
+                    self.challenge.get_or_insert(scheme);
+                }
             } else if header.name.eq_ignore_ascii_case("connection") {
                 let value = header.value.to_ascii_lowercase();
                 if value.windows(5).any(|w| w == b"close") {
@@ -385,6 +443,12 @@ impl Response {
             self.note(HttpFault::BadChunk, size, size, "the chunk's size is padded with blanks");
         }
     }
+}
+
+/// Whether a client is meant to ask somewhere else (RFC 9110, 15.4).
+#[must_use]
+pub const fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// What the parser of heads objects to.

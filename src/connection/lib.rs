@@ -11,6 +11,8 @@ mod request_body;
 mod silence;
 mod socket;
 mod status;
+mod tls;
+mod upload;
 
 pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
@@ -18,3 +20,4 @@ pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
 pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, fin_acknowledged};
 pub use status::ExpectedStatus;
+pub use tls::{Tls, TlsError, TlsOptions};

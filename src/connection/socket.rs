@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
+use super::tls::{Heard, Session, Tls};
+use super::upload::{LOOK, Upload};
 use espstress_clock::unix_ns;
-use espstress_event::TcpSample;
-use espstress_event::{Ending, Failure, Intent, IntentBook, WorkloadId};
+use espstress_event::{
+    Ending, Failure, Intent, IntentBook, StallEnd, TcpSample, TlsFault, TlsFaultSeen, Uploads, WorkloadId,
+};
 
 /// How many ports of the pool are tried for one connection before the host counts as out of ports: others'
 /// sockets may sit on a few of them.
@@ -127,6 +130,11 @@ impl Connector {
             ports: Rc::clone(&self.ports),
             release: Release::TimeWait,
             asked: Asked::Nothing,
+            written: 0,
+            has_sent_fin: false,
+            upload: None,
+            tls: None,
+            tls_fault: None,
         };
         let took = start.elapsed();
         // The kernel timed the handshake itself: what lies beyond is this program's being late.
@@ -168,6 +176,14 @@ pub struct Connection {
     ports: Rc<RefCell<PortPool>>,
     release: Release,
     asked: Asked,
+    /// Bytes of the application's that were handed over.
+    written: u64,
+    has_sent_fin: bool,
+    /// The body on its way, where it is watched.
+    upload: Option<Box<Upload>>,
+    tls: Option<Box<Session>>,
+    /// How TLS failed, until it is asked for.
+    tls_fault: Option<TlsFaultSeen>,
 }
 
 impl Drop for Connection {
@@ -203,22 +219,48 @@ impl Connection {
     /// The failure by name.
     pub async fn write_all(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Failure> {
         let mut rest = bytes;
-        while !rest.is_empty() {
-            let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
-            let written = match timeout(limit, self.write_some(rest)).await {
+        loop {
+            if rest.is_empty() && !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
+                return Ok(());
+            }
+            let step = self.step_of_writing();
+            if let Some(n) = self.write_ready(rest)? {
+                rest = rest.get(n..).unwrap_or_default();
+                continue;
+            }
+            let stream = self.stream().map_err(|error| failure_of(step, &error))?;
+            match timeout(limit, stream.writable()).await {
                 Err(_) => return Err(Failure::WriteTimeout),
-                Ok(result) => result.map_err(|error| self.ended_by(failure_of(step, &error)))?,
-            };
-            self.asked = Asked::Something;
-            rest = rest.get(written..).unwrap_or_default();
+                Ok(ready) => ready.map_err(|error| self.ended_by(failure_of(step, &error)))?,
+            }
         }
-        Ok(())
     }
 
-    async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.stream()?.write(bytes).await? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            n => Ok(n),
+    const fn step_of_writing(&self) -> Step {
+        match self.asked {
+            Asked::Nothing => Step::FirstWrite,
+            Asked::Something => Step::Write,
+        }
+    }
+
+    /// Hands over some of `bytes`; `None` where the stack takes no more now.
+    fn write_ready(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+        let step = self.step_of_writing();
+        let result = match (&self.stream, &mut self.tls) {
+            (None, _) => Err(io::ErrorKind::NotConnected.into()),
+            (Some(stream), None) => unless_blocked(stream.try_write(bytes)),
+            (Some(stream), Some(tls)) if bytes.is_empty() => tls.flush(stream).map(|all| all.then_some(0)),
+            (Some(stream), Some(tls)) => tls.write(stream, bytes),
+        };
+        let written = result.map_err(|error| self.ended_by(failure_of(step, &error)))?;
+        self.note_written(written);
+        Ok(written)
+    }
+
+    fn note_written(&mut self, written: Option<usize>) {
+        if let Some(n) = written.filter(|n| *n > 0) {
+            self.written += n as u64;
+            self.asked = Asked::Something;
         }
     }
 
@@ -227,19 +269,24 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
+        if self.tls.is_some() {
+            return Ok(if bytes.is_empty() { 0 } else { self.write_ready(bytes)?.unwrap_or(0) });
+        }
+        let step = self.step_of_writing();
         let result = self.stream().and_then(|stream| send_record(stream, bytes));
         let written = unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?;
-        if written.is_some() {
-            self.asked = Asked::Something;
-        }
+        self.note_written(written);
         Ok(written.unwrap_or(0))
     }
 
     /// Moves some bytes, whichever way is possible first: `out` to the stack, or what has come into `buffer`.
     ///
+    /// While a body is watched, the device has to acknowledge some of it within `write_limit`, and is waited for only from
+    /// when it has it all.
+    ///
     /// # Errors
-    /// The failure by name; a passed limit is a write time-out while bytes wait to be sent, else a read time-out.
+    /// The failure by name; a passed limit is a write time-out while bytes wait to be sent or to be acknowledged, else a
+    /// read time-out.
     pub async fn turn(
         &mut self,
         out: &[u8],
@@ -247,33 +294,49 @@ impl Connection {
         read_limit: Duration,
         write_limit: Duration,
     ) -> Result<Turn, Failure> {
+        let started = tokio::time::Instant::now();
         loop {
+            let mut refused = None;
             if !out.is_empty() {
-                let step = if self.asked == Asked::Nothing { Step::FirstWrite } else { Step::Write };
-                let result = self.stream().and_then(|stream| stream.try_write(out));
-                if let Some(n) =
-                    unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?
-                {
-                    self.asked = Asked::Something;
-                    return Ok(Turn::Wrote(n));
+                match self.write_ready(out) {
+                    Ok(Some(n)) => return Ok(Turn::Wrote(n)),
+                    Ok(None) => {}
+                    Err(failure) => refused = Some(failure),
                 }
             }
             // A reset that comes between the two calls meets the bytes that wait to be sent.
             let step = if out.is_empty() { Step::Read } else { Step::Write };
-            let result = self.stream().and_then(|stream| stream.try_read(buffer));
-            if let Some(n) =
-                unless_blocked(result).map_err(|error| self.ended_by(failure_of(step, &error)))?
-            {
-                self.note_read(n);
-                return Ok(Turn::Read(n));
+            match (self.read_ready(buffer, step), refused) {
+                // An answer that came before the reset counts.
+                (Ok(Some(n)), None) | (Ok(Some(n @ 1..)), Some(_)) => {
+                    self.note_read(n);
+                    return Ok(Turn::Read(n));
+                }
+                (_, Some(failure)) | (Err(failure), None) => return Err(failure),
+                (Ok(None), None) => {}
             }
-            let (interest, limit, late) = if out.is_empty() {
-                (Interest::READABLE, read_limit, Failure::ReadTimeout)
-            } else {
-                (Interest::READABLE | Interest::WRITABLE, write_limit, Failure::WriteTimeout)
+            self.look_at_upload();
+            let unsent = !out.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write());
+            let interest = if unsent { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let (since, limit, late) = match &self.upload {
+                Some(upload) => match (upload.waits_since(), upload.taken_since()) {
+                    (Some(since), _) => (since, write_limit, Failure::WriteTimeout),
+                    (None, taken) => {
+                        (taken.unwrap_or(started).max(started), read_limit, Failure::ReadTimeout)
+                    }
+                },
+                None if unsent => (started, write_limit, Failure::WriteTimeout),
+                None => (started, read_limit, Failure::ReadTimeout),
             };
+            let left = limit.saturating_sub(since.elapsed());
+            let watched = self.upload.as_ref().is_some_and(|upload| upload.waits_since().is_some());
+            if left.is_zero() && !limit.is_zero() {
+                return Err(late);
+            }
+            let wait = if watched { left.min(LOOK) } else { left };
             let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
-            match timeout(limit, stream.ready(interest)).await {
+            match timeout(wait, stream.ready(interest)).await {
+                Err(_) if watched => {}
                 Err(_) => return Err(late),
                 Ok(ready) => {
                     ready.map_err(|error| failure_of(Step::Read, &error))?;
@@ -282,8 +345,130 @@ impl Connection {
         }
     }
 
-    const fn note_read(&mut self, n: usize) {
-        if n == 0 && matches!(self.release, Release::TimeWait) {
+    /// What has come into `buffer`; `None` where nothing is there now.
+    fn read_ready(&mut self, buffer: &mut [u8], step: Step) -> Result<Option<usize>, Failure> {
+        let result = match (&self.stream, &mut self.tls) {
+            (None, _) => Err(io::ErrorKind::NotConnected.into()),
+            (Some(stream), None) => unless_blocked(stream.try_read(buffer)),
+            (Some(stream), Some(tls)) => match tls.read(stream, buffer) {
+                Heard::Bytes(n) => Ok(Some(n)),
+                Heard::Nothing => Ok(None),
+                Heard::Socket(error) => Err(error),
+                Heard::Fault(seen) => {
+                    self.tls_fault = Some(seen);
+                    return Err(Failure::TlsFailed);
+                }
+            },
+        };
+        result.map_err(|error| self.ended_by(failure_of(step, &error)))
+    }
+
+    /// From now on the next `length` bytes, after `before` others that are still to be written, are a body to be watched.
+    pub fn begin_upload(&mut self, before: u64, length: u64) {
+        let now = tokio::time::Instant::now();
+        self.upload = Some(Box::new(Upload::new(self.written + before, length, now)));
+    }
+
+    /// The body's time is over; what it met. `None` where none was watched.
+    pub fn end_upload(&mut self, end: StallEnd) -> Option<Uploads> {
+        self.look_at_upload();
+        Some(self.upload.take()?.end(tokio::time::Instant::now(), end))
+    }
+
+    fn look_at_upload(&mut self) {
+        if self.upload.is_none() {
+            return;
+        }
+        // Where the system does not tell, what it has taken is all that is known.
+        let taken = self.acknowledged().unwrap_or(self.written);
+        if let Some(upload) = &mut self.upload {
+            upload.look(taken, tokio::time::Instant::now());
+        }
+    }
+
+    /// Bytes of the application's that the device's stack has acknowledged; `None` where the system does not tell.
+    fn acknowledged(&self) -> Option<u64> {
+        let unacknowledged =
+            unacknowledged(self.stream.as_ref()?)?.saturating_sub(u64::from(self.has_sent_fin));
+        Some(match &self.tls {
+            Some(tls) => tls.plain_within(unacknowledged),
+            None => self.written.saturating_sub(unacknowledged),
+        })
+    }
+
+    /// Speaks TLS from now on; the handshake takes `limit` at most.
+    ///
+    /// # Errors
+    /// [`Failure::TlsFailed`]; a time-out, a FIN and a RST by the names that they have elsewhere, since nothing in them is
+    /// TLS's own. How it failed is asked for by [`Connection::take_tls_fault`].
+    pub async fn secure(&mut self, tls: &Tls, limit: Duration) -> Result<(), Failure> {
+        // The end of the handshake and the request are two small segments: Nagle's algorithm would hold the second back until
+        // the device acknowledges the first, which it may delay.
+        self.send_at_once();
+        let mut session = match tls.start() {
+            Ok(session) => session,
+            Err(seen) => {
+                self.tls_fault = Some(seen);
+                return Err(Failure::TlsFailed);
+            }
+        };
+        let stream = self.stream.as_ref().ok_or(Failure::HostOther)?;
+        let shaken = timeout(limit, shake_hands(&mut session, stream)).await;
+        let (failure, seen) = match shaken {
+            Ok(Ok(())) => {
+                self.tls = Some(Box::new(session));
+                return Ok(());
+            }
+            Ok(Err(Heard::Fault(seen))) => (Failure::TlsFailed, Some(seen)),
+            Ok(Err(Heard::Socket(error))) => {
+                let failure = self.ended_by(failure_of(Step::Read, &error));
+                let fault = match failure {
+                    Failure::ReadReset => Some(TlsFault::Reset),
+                    Failure::ReadTimeout => Some(TlsFault::TimedOut),
+                    _ => None,
+                };
+                (failure, fault.map(|fault| TlsFaultSeen { fault, detail: session.progress() }))
+            }
+            Ok(Err(Heard::Bytes(_) | Heard::Nothing)) => {
+                self.note_read(0);
+                let seen = session.closed_early();
+                let is_tls = seen.fault == TlsFault::Closed;
+                (if is_tls { Failure::EofBeforeResponse } else { Failure::TlsFailed }, Some(seen))
+            }
+            Err(_) => {
+                let seen = TlsFaultSeen { fault: TlsFault::TimedOut, detail: session.progress() };
+                (Failure::ReadTimeout, Some(seen))
+            }
+        };
+        self.tls_fault = seen;
+        Err(failure)
+    }
+
+    /// How TLS failed, once.
+    pub const fn take_tls_fault(&mut self) -> Option<TlsFaultSeen> {
+        self.tls_fault.take()
+    }
+
+    /// Version and cipher suite, and whether the session was resumed; `None` without TLS.
+    #[must_use]
+    pub fn tls_in_words(&self) -> Option<(String, bool)> {
+        self.tls.as_ref().map(|tls| (tls.in_words(), tls.was_resumed()))
+    }
+
+    /// Whether the peer ended TCP without TLS's own end.
+    #[must_use]
+    pub fn ended_without_close_notify(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.was_abrupt())
+    }
+
+    fn note_read(&mut self, n: usize) {
+        // TLS may have ended before TCP.
+        let ended = n == 0
+            && match &self.tls {
+                Some(tls) => tls.tcp_ended(),
+                None => true,
+            };
+        if ended && matches!(self.release, Release::TimeWait) {
             // The peer closed first: TIME_WAIT is on its side.
             self.release = Release::Free;
         }
@@ -300,12 +485,26 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub async fn read(&mut self, buffer: &mut [u8], limit: Duration) -> Result<usize, Failure> {
-        let result = match timeout(limit, async { self.stream()?.read(buffer).await }).await {
-            Err(_) => return Err(Failure::ReadTimeout),
-            Ok(result) => result.map_err(|error| self.ended_by(failure_of(Step::Read, &error)))?,
-        };
-        self.note_read(result);
-        Ok(result)
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            if let Some(n) = self.read_ready(buffer, Step::Read)? {
+                self.note_read(n);
+                return Ok(n);
+            }
+            self.readable_until(deadline).await?;
+            // Records that carry nothing are no answer, however many there are.
+            if self.tls.is_some() && tokio::time::Instant::now() >= deadline {
+                return Err(Failure::ReadTimeout);
+            }
+        }
+    }
+
+    async fn readable_until(&mut self, deadline: tokio::time::Instant) -> Result<(), Failure> {
+        let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
+        match tokio::time::timeout_at(deadline, stream.readable()).await {
+            Err(_) => Err(Failure::ReadTimeout),
+            Ok(ready) => ready.map_err(|error| self.ended_by(failure_of(Step::Read, &error))),
+        }
     }
 
     /// A reset connection leaves no TIME_WAIT.
@@ -321,9 +520,15 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub fn shut_down_writing(&mut self) -> Result<(), Failure> {
+        if let (Some(stream), Some(tls)) = (&self.stream, &mut self.tls) {
+            tls.close(stream);
+        }
         let stream = self.stream().map_err(|error| failure_of(Step::Write, &error))?;
         match SockRef::from(&*stream).shutdown(std::net::Shutdown::Write) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.has_sent_fin = true;
+                Ok(())
+            }
             Err(error) => Err(self.ended_by(failure_of(Step::Write, &error))),
         }
     }
@@ -333,6 +538,9 @@ impl Connection {
     /// A FIN that is there before a request is written ends the connection in order: whoever writes all the same meets
     /// a RST (RFC 9112, 9.5: a client has to expect such a close at any time).
     pub fn at_rest(&mut self) -> AtRest {
+        if self.tls.is_some() {
+            return self.tls_at_rest();
+        }
         let mut bytes = [std::mem::MaybeUninit::uninit(); 2_048];
         let Some(stream) = &self.stream else { return AtRest::Closed };
         match SockRef::from(stream).peek(&mut bytes) {
@@ -343,6 +551,38 @@ impl Connection {
             Ok(n) => AtRest::Unasked(n),
             // Nothing is there; or a reset, which the next write meets and names.
             Err(_) => AtRest::Quiet,
+        }
+    }
+
+    /// As [`Connection::at_rest`]: what TLS says between answers, as new sessions, is nobody's answer.
+    fn tls_at_rest(&mut self) -> AtRest {
+        let mut byte = [0];
+        match self.read_ready(&mut byte, Step::Read) {
+            Ok(Some(0)) => {
+                self.note_read(0);
+                AtRest::Closed
+            }
+            Ok(Some(n)) => AtRest::Unasked(n),
+            Ok(None) => AtRest::Quiet,
+            // A reset leaves nothing to be met by the next write but its name.
+            Err(_) => AtRest::Quiet,
+        }
+    }
+
+    /// After TLS's end: TCP's, which may come later.
+    async fn tcp_end(&mut self, deadline: tokio::time::Instant) -> Ending {
+        loop {
+            let (Some(stream), Some(tls)) = (&self.stream, &mut self.tls) else { return Ending::Fin };
+            let ended = match tls.tcp_end(stream) {
+                Ok(true) => return Ending::Fin,
+                Ok(false) => self.readable_until(deadline).await,
+                Err(error) => Err(self.ended_by(failure_of(Step::Read, &error))),
+            };
+            match ended {
+                Ok(()) if tokio::time::Instant::now() < deadline => {}
+                Err(Failure::ReadReset) => return Ending::Reset,
+                Ok(()) | Err(_) => return Ending::NotEnded,
+            }
         }
     }
 
@@ -365,10 +605,14 @@ impl Connection {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             match self.read(scratch, left).await {
                 Ok(0) => {
-                    if host_closed == HostClosed::First {
+                    let ending = self.tcp_end(deadline).await;
+                    if ending == Ending::Fin {
+                        self.note_read(0);
+                    }
+                    if host_closed == HostClosed::First && ending == Ending::Fin {
                         self.release = keep;
                     }
-                    return (Ending::Fin, bytes);
+                    return (ending, bytes);
                 }
                 Ok(n) => bytes += n as u64,
                 Err(Failure::ReadReset) => return (Ending::Reset, bytes),
@@ -456,6 +700,44 @@ pub enum HostClosed {
     First,
     /// The peer, or nobody yet.
     NotYet,
+}
+
+/// Moves bytes until the handshake is done and all of it sent; [`Heard::Bytes`] is the peer's FIN.
+async fn shake_hands(session: &mut Session, stream: &TcpStream) -> Result<(), Heard> {
+    loop {
+        let sent = session.flush(stream).map_err(Heard::Socket)?;
+        if !session.is_handshaking() {
+            return Ok(());
+        }
+        match session.hear(stream) {
+            Heard::Bytes(0) => return Err(Heard::Bytes(0)),
+            Heard::Bytes(_) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Heard::Nothing => {}
+            other => return Err(other),
+        }
+        let interest = if sent { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        stream.ready(interest).await.map_err(Heard::Socket)?;
+    }
+}
+
+/// Bytes that this host has taken and the peer's stack has not acknowledged (SIOCOUTQ, tcp(7)).
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "SIOCOUTQ has no safe binding")]
+fn unacknowledged(stream: &TcpStream) -> Option<u64> {
+    use std::os::fd::AsRawFd;
+
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the call, and this request (SIOCOUTQ is another name of it) writes one int.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then(|| u64::try_from(bytes).unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unacknowledged(_: &TcpStream) -> Option<u64> {
+    None
 }
 
 #[cfg(target_os = "linux")]

@@ -5,8 +5,8 @@
 
 use espstress_event::{
     AckWaits, Asks, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets, HttpFaults,
-    IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason, Responses, Silence,
-    WorkloadKind,
+    HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason, Responses,
+    Silence, WorkloadKind,
 };
 
 use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
@@ -99,6 +99,8 @@ pub struct WorkloadEvidence {
     pub first_status: Option<u16>,
     /// What was wrong with HTTP responses, by name, each with the first one's figures.
     pub malformed: HttpFaults,
+    /// What else HTTP requests met.
+    pub http: HttpFigures,
     /// Idle persistent connections that the device closed; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
     /// When attempts succeeded and when they failed.

@@ -44,6 +44,9 @@ pub enum FindingId {
     PipeliningLost,
     ResetsRequests,
     ClosesUnserved,
+    TlsFailed,
+    UploadStalled,
+    Redirected,
     NagleDelay,
     ClosesIdle,
     MakesRoom,
@@ -69,7 +72,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -94,6 +97,9 @@ impl FindingId {
         Self::PipeliningLost,
         Self::ResetsRequests,
         Self::ClosesUnserved,
+        Self::TlsFailed,
+        Self::UploadStalled,
+        Self::Redirected,
         Self::NagleDelay,
         Self::ClosesIdle,
         Self::MakesRoom,
@@ -145,6 +151,9 @@ impl FindingId {
             Self::PipeliningLost => "pipelining_lost",
             Self::ResetsRequests => "resets_requests",
             Self::ClosesUnserved => "closes_unserved",
+            Self::TlsFailed => "tls_failed",
+            Self::UploadStalled => "upload_stalled",
+            Self::Redirected => "redirected",
             Self::NagleDelay => "nagle_delay",
             Self::ClosesIdle => "closes_idle",
             Self::MakesRoom => "makes_room",

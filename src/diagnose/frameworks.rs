@@ -223,6 +223,19 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
                 "catch exceptions in the handler, print them with sys.print_exception(), and answer 500",
             ),
         ],
+        FindingId::UploadStalled => &[
+            (
+                EspHttpServer,
+                "call httpd_req_recv() until content_len bytes have come, and answer what is too long with 413",
+            ),
+            (MicroPython, "await reader.readexactly(length) in pieces that fit into the heap"),
+        ],
+        FindingId::TlsFailed => &[(
+            EspHttpServer,
+            "esp_https_server: httpd_ssl_config_t.httpd.max_open_sockets says how many TLS sessions there are at once; each \
+             takes some 40 KB of heap unless CONFIG_MBEDTLS_DYNAMIC_BUFFER is set (sdkconfig)",
+        )],
+        FindingId::Redirected => &[],
         FindingId::MakesRoom => &[(
             EspHttpServer,
             "httpd_config_t: lru_purge_enable closes the session that was used longest ago; max_open_sockets says how many \

@@ -85,6 +85,9 @@ impl FindingId {
             | Self::PipeliningLost
             | Self::ResetsRequests
             | Self::ClosesUnserved
+            | Self::TlsFailed
+            | Self::UploadStalled
+            | Self::Redirected
             | Self::ClosesIdle
             | Self::BodyTimeout
             | Self::UnexplainedFailures => &[Need::Attempts],

@@ -96,6 +96,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         responses: stats.responses.clone(),
         first_status: stats.first_status,
         malformed: stats.malformed.clone(),
+        http: stats.http.clone(),
         idle_closes: stats.idle_closes,
         episodes: stats.episodes.rows().to_vec(),
         unserved: match run.packets {

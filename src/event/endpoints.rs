@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Endpoints {
     /// HTTP/1.1; also what a bare address means.
     pub http: SocketAddr,
+    /// The name that the certificate there has to be for, where TLS is spoken there; `None` for plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_name: Option<String>,
     /// Framed read-write.
     pub framed: Option<SocketAddr>,
     /// Request in, some ten kilobytes out, close.
@@ -23,7 +26,7 @@ impl Endpoints {
     /// A device of which only one TCP service is known.
     #[must_use]
     pub const fn only(http: SocketAddr) -> Self {
-        Self { http, framed: None, raw: None, line: None, telemetry: None }
+        Self { http, tls_name: None, framed: None, raw: None, line: None, telemetry: None }
     }
 
     /// Every TCP port of the device that is known, each once.

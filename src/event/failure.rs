@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt did not succeed. The first thirteen are the device's or the path's; the `Host*` ones are
+/// Why an attempt did not succeed. The first fourteen are the device's or the path's; the `Host*` ones are
 /// the limits of the machine that runs the test and are never counted against the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -16,7 +16,11 @@ pub enum Failure {
     ConnectReset,
     /// ICMP or the routing table said that there is no way to the device.
     ConnectUnreachable,
-    /// The request could not be handed to the stack within the write time-out.
+    /// TLS failed, in the handshake or after it; the report's `http.tls` says how. A time-out, a FIN and a RST in the
+    /// handshake are `ReadTimeout`, `EofBeforeResponse` and `ReadReset`.
+    TlsFailed,
+    /// The request could not be handed to the stack within the write time-out, or the device took nothing of its body for
+    /// that long.
     WriteTimeout,
     /// A RST, or a closed connection, met the request.
     WriteReset,
@@ -44,11 +48,12 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in the order of reports.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ConnectTimeout,
         Self::ConnectRefused,
         Self::ConnectReset,
         Self::ConnectUnreachable,
+        Self::TlsFailed,
         Self::WriteTimeout,
         Self::WriteReset,
         Self::ReadTimeout,
@@ -71,6 +76,7 @@ impl Failure {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectReset => "connect_reset",
             Self::ConnectUnreachable => "connect_unreachable",
+            Self::TlsFailed => "tls_failed",
             Self::WriteTimeout => "write_timeout",
             Self::WriteReset => "write_reset",
             Self::ReadTimeout => "read_timeout",

@@ -14,6 +14,7 @@ mod examination;
 mod facts;
 mod failure;
 mod half_open;
+mod http;
 mod http_fault;
 mod intent;
 mod ledger;
@@ -44,6 +45,10 @@ pub use failure::{Failure, FailureCounts};
 pub use half_open::{
     Availability, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded, SilencedConnection,
     SocketsUsed, Spell, Stage,
+};
+pub use http::{
+    Continues, HttpFigures, Login, Redirect, StallEnd, TlsFailure, TlsFault, TlsFaultSeen, TlsFigures,
+    UploadStall, Uploads,
 };
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow,
-    Probed, Recorded, Responses, SilencedConnection,
+    Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Occurrence, OutageProgress,
+    OutageRow, Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -25,6 +25,8 @@ pub struct PhaseProgress {
     pub first_status: Option<u16>,
     /// What was wrong with HTTP responses so far.
     pub malformed: HttpFaults,
+    /// What else HTTP requests met so far.
+    pub http: HttpFigures,
     /// Application bytes sent to the device.
     pub bytes_sent: u64,
     /// Application bytes received from it.

@@ -117,6 +117,7 @@ fn workload(of: &Workload, facts: &WorkloadFacts) -> Option<WorkloadEvidence> {
         failures,
         first_status: of.first_status,
         malformed: of.malformed.clone(),
+        http: of.http.clone(),
         idle_closes: of.idle_closes,
         late_starts: of.late_starts,
         close: facts.close,

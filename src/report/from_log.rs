@@ -449,6 +449,7 @@ impl Gathered {
         stats.first_status = self.seen.first_status;
         stats.idle_closes = self.seen.idle_closes;
         stats.malformed = std::mem::take(&mut self.seen.malformed);
+        stats.http = std::mem::take(&mut self.seen.http);
         stats.main_phase = Some(main);
         if self.main.count() > 0 {
             stats.latency.entry(main).or_default().corrected = self.main;
@@ -480,6 +481,7 @@ impl IntervalLine {
             && self.failures.iter().chain(t.failures.iter()).all(|(_, n)| n <= MOST)
             && t.responses.values().all(|n| *n <= MOST)
             && t.malformed.iter().all(|(_, seen)| seen.count <= MOST)
+            && t.http.counts().all(|n| n <= MOST)
     }
 }
 

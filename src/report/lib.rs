@@ -10,6 +10,7 @@ mod format;
 mod found;
 mod from_log;
 mod half_open;
+mod http;
 mod human;
 mod latency;
 mod log_lines;

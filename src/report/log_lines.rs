@@ -9,8 +9,9 @@ use super::{
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, IdleCloses, Occurrence,
-    OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, SilencedConnection, WorkloadFacts,
+    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, HttpFigures, IdleCloses,
+    Occurrence, OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, SilencedConnection,
+    WorkloadFacts,
 };
 use espstress_stats::{Latency, Phase};
 
@@ -265,6 +266,9 @@ pub(crate) struct Totals {
     /// What was wrong with HTTP responses.
     #[serde(default, skip_serializing_if = "HttpFaults::is_empty")]
     pub(crate) malformed: HttpFaults,
+    /// What else HTTP requests met.
+    #[serde(default, skip_serializing_if = "HttpFigures::is_empty")]
+    pub(crate) http: HttpFigures,
     /// Application bytes sent.
     pub(crate) sent_bytes: u64,
     /// Application bytes received.
@@ -296,6 +300,7 @@ impl Totals {
             responses: status_counts(&progress.responses),
             first_status: progress.first_status,
             malformed: progress.malformed.clone(),
+            http: progress.http.clone(),
             sent_bytes: progress.bytes_sent,
             received_bytes: progress.bytes_received,
             goodput_bytes: progress.goodput_bytes,

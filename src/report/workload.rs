@@ -10,8 +10,8 @@ use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, MqttFigures, OutageRow, OutageSummary, RawSummary};
 use espstress_event::{
-    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, IdleCloses, MqttFault,
-    OutageMeans, Responses, WorkloadKind,
+    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, HttpFigures, IdleCloses,
+    MqttFault, OutageMeans, Responses, WorkloadKind,
 };
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -60,6 +60,9 @@ pub struct Workload {
     /// What was wrong with HTTP responses, only the names that occurred, each with the figures of the first one.
     #[serde(default)]
     pub(crate) malformed: HttpFaults,
+    /// What else HTTP requests met: redirects, logins, uploads, TLS; only the parts that occurred.
+    #[serde(default)]
+    pub http: HttpFigures,
     /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
     pub(crate) success_rate: Option<f64>,
     /// Attempts ended per second of wall clock.
@@ -250,6 +253,7 @@ impl Workload {
             responses: status_counts(&stats.responses),
             first_status: stats.first_status,
             malformed: stats.malformed.clone(),
+            http: stats.http.clone(),
             success_rate: (tried > 0).then(|| stats.succeeded as f64 / tried as f64),
             attempts_per_s: per_second(stats.attempts),
             latency: stats

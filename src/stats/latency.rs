@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// From `connect()` to the established connection.
     Connect,
+    /// The TLS handshake, from the established connection on.
+    Tls,
     /// From the sent request to the first byte of the response.
     FirstByte,
     /// From the (intended) start of the attempt to the whole response.
@@ -27,8 +29,9 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connect,
+        Self::Tls,
         Self::FirstByte,
         Self::Total,
         Self::Close,
@@ -42,6 +45,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Tls => "tls",
             Self::FirstByte => "first_byte",
             Self::Total => "total",
             Self::Close => "close",

@@ -8,7 +8,7 @@ use super::{
     Series, TcpTotals,
 };
 use espstress_event::{
-    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
+    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, HttpFigures, IdleCloses, OutageRow,
     PhaseProgress, Responses, SectionCourse, TcpSample,
 };
 
@@ -39,6 +39,8 @@ pub struct WorkloadStats {
     pub first_status: Option<u16>,
     /// What was wrong with HTTP responses.
     pub malformed: HttpFaults,
+    /// What else HTTP requests met.
+    pub http: HttpFigures,
     /// When attempts succeeded and when they failed.
     pub episodes: Episodes,
     /// How connections ended whose exchange went well and whose end the host waited for.
@@ -88,6 +90,7 @@ impl WorkloadStats {
             responses: Responses::default(),
             first_status: None,
             malformed: HttpFaults::default(),
+            http: HttpFigures::default(),
             episodes: Episodes::default(),
             endings: EndingCounts::default(),
             port_waits: 0,
@@ -122,11 +125,20 @@ pub struct Recorder {
     recent: Latency,
     /// How long connections had been idle that the device closed; made with the first one.
     idle: Option<Box<Latency>>,
+    /// How long TLS handshakes took; made with the first one.
+    handshakes: Option<Box<Handshakes>>,
     open: u32,
     /// Outages that were told to the reporters.
     outages_told: u64,
     /// What of silenced connections was told to them.
     half_open_told: Told,
+}
+
+/// Lengths of TLS handshakes by their kind.
+#[derive(Debug, Default)]
+struct Handshakes {
+    full: Latency,
+    resumed: Latency,
 }
 
 impl Recorder {
@@ -135,7 +147,16 @@ impl Recorder {
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
         let (recent, half_open_told) = (Latency::default(), Told::default());
-        Self { stats, main_phase, recent, idle: None, open: 0, outages_told: 0, half_open_told }
+        Self {
+            stats,
+            main_phase,
+            recent,
+            idle: None,
+            handshakes: None,
+            open: 0,
+            outages_told: 0,
+            half_open_told,
+        }
     }
 
     /// One attempt has ended. It began and ended at these times, nanoseconds since the start of the run.
@@ -158,6 +179,27 @@ impl Recorder {
     /// An HTTP response was at fault.
     pub fn malformed(&mut self, seen: FaultSeen) {
         self.stats.malformed.count(seen);
+    }
+
+    /// What else HTTP requests met, to add to.
+    pub const fn http(&mut self) -> &mut HttpFigures {
+        &mut self.stats.http
+    }
+
+    /// A TLS handshake is done, after `ns` nanoseconds; `what` names its version and cipher suite.
+    pub fn secured(&mut self, ns: u64, resumed: bool, what: impl FnOnce() -> String) {
+        self.latency(Phase::Tls, ns);
+        let lengths = self.handshakes.get_or_insert_default();
+        let of = if resumed { &mut lengths.resumed } else { &mut lengths.full };
+        of.record(ns);
+        let (count, median) = (of.count(), of.quantile_ns(0.5).map(|ns| ns / 1_000));
+        let tls = self.stats.http.tls.get_or_insert_default();
+        tls.first.get_or_insert_with(what);
+        if resumed {
+            (tls.resumed, tls.resumed_median_us) = (count, median);
+        } else {
+            (tls.full, tls.full_median_us) = (count, median);
+        }
     }
 
     /// A connection was found closed by the device after it had been idle for `ns` nanoseconds.
@@ -312,6 +354,7 @@ impl Recorder {
             responses: self.stats.responses.clone(),
             first_status: self.stats.first_status,
             malformed: self.stats.malformed.clone(),
+            http: self.stats.http.clone(),
             bytes_sent: self.stats.bytes_sent,
             bytes_received: self.stats.bytes_received,
             goodput_bytes: self.stats.goodput_bytes,

@@ -281,7 +281,7 @@ impl Device {
     /// [`TargetError`].
     pub fn bring_up(setup: &DeviceSetup) -> Result<Self, TargetError> {
         match &setup.spec {
-            Spec::Address { host, port } => Self::find(setup, host, *port),
+            Spec::Address { host, port, tls } => Self::find(setup, host, *port, *tls),
             Spec::Sim => Self::start_sim(setup),
             Spec::DialsIn => Self::dials_in(setup),
             #[cfg(target_os = "linux")]
@@ -372,6 +372,7 @@ impl Device {
         Self {
             endpoints: Endpoints {
                 http,
+                tls_name: None,
                 framed: at(Service::Framed),
                 raw: at(Service::Raw),
                 line: at(Service::Line),
@@ -407,16 +408,22 @@ impl Device {
         }
     }
 
-    fn find(setup: &DeviceSetup, host: &str, port: Option<u16>) -> Result<Self, TargetError> {
+    fn find(setup: &DeviceSetup, host: &str, port: Option<u16>, tls: bool) -> Result<Self, TargetError> {
         refuse_persona(setup)?;
         refuse_twin_options(setup)?;
-        let http = resolve(host, port.unwrap_or(80), setup.public)?;
+        let http = resolve(host, port.unwrap_or(if tls { 443 } else { 80 }), setup.public)?;
         let endpoints = match port {
             // Somebody who names a port means that port, whatever else the device may have.
             Some(_) => Endpoints::only(http),
+            // Its telemetry tells what TLS costs; the other services are not what was asked for.
+            None if tls && speaks_our_telemetry(http) => {
+                Endpoints { telemetry: ours_at(http).telemetry, ..Endpoints::only(http) }
+            }
+            None if tls => Endpoints::only(http),
             None if speaks_our_telemetry(http) => ours_at(http),
             None => Endpoints::only(http),
         };
+        let endpoints = Endpoints { tls_name: tls.then(|| host.to_owned()), ..endpoints };
         Ok(Self::elsewhere(setup, DeviceKind::Address, endpoints))
     }
 
@@ -457,6 +464,7 @@ impl Device {
         let addresses = sim.addresses();
         let endpoints = Endpoints {
             http: sim.address(Service::Http),
+            tls_name: None,
             framed: addresses.get(Service::Framed),
             raw: addresses.get(Service::Raw),
             line: addresses.get(Service::Line),
@@ -569,6 +577,7 @@ pub(super) fn ours_at(http: SocketAddr) -> Endpoints {
     let at = |service: Service| Some(SocketAddr::new(http.ip(), service.port()));
     Endpoints {
         http,
+        tls_name: None,
         framed: at(Service::Framed),
         raw: at(Service::Raw),
         line: at(Service::Line),

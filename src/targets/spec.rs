@@ -77,13 +77,15 @@ pub enum Spec {
         host: String,
         /// The HTTP port, when it is given.
         port: Option<u16>,
+        /// Whether TLS is spoken there: https://.
+        tls: bool,
     },
 }
 
 /// A target that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{what}. A target is an address or name with optional :PORT, an http:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, sim, or dials-in"
+    "{what}. A target is an address or name with optional :PORT, an http:// or https:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, sim, or dials-in"
 )]
 pub struct SpecError {
     what: String,
@@ -114,12 +116,16 @@ impl FromStr for Spec {
         let (scheme, rest) = s.split_once("://").map_or((None, s), |(scheme, rest)| (Some(scheme), rest));
         // A scheme is the same in any case (RFC 3986, 3.1).
         let scheme = scheme.map(str::to_ascii_lowercase);
-        if let Some(scheme) = scheme.filter(|scheme| scheme != "http") {
+        let tls = scheme.as_deref() == Some("https");
+        if let Some(scheme) = scheme.filter(|scheme| scheme != "http" && scheme != "https") {
             return Err(SpecError { what: not_supported(&scheme) });
         }
         let rest = rest.split_once(['/', '?', '#']).map_or(rest, |(authority, _)| authority);
         if rest.contains('@') {
-            return Err(error("user names and passwords in targets aren't supported; give only the host"));
+            return Err(error(
+                "user names and passwords in targets would end up in reports; give only the host, and --user NAME with \
+                 --password-file FILE",
+            ));
         }
         let (host, port) =
             split_port(rest).ok_or_else(|| error("the port isn't a number from 1 to 65535"))?;
@@ -130,7 +136,7 @@ impl FromStr for Spec {
         if host.is_empty() || host.starts_with('-') || !host.chars().all(fits) {
             return Err(error("this is neither an address nor a name"));
         }
-        Ok(Self::Address { host: host.to_owned(), port })
+        Ok(Self::Address { host: host.to_owned(), port, tls })
     }
 }
 
@@ -158,7 +164,7 @@ fn not_supported(scheme: &str) -> String {
     let instead = match scheme {
         "ws" | "wss" => "; http:// tests the web server behind a WebSocket",
         "mqtt" | "mqtts" => "; `outage --listen` and `analyze` cover devices that dial in",
-        _ => "; only http:// is",
+        _ => "; only http:// and https:// are",
     };
     format!("{scheme}:// isn't supported{instead}")
 }
@@ -193,9 +199,13 @@ impl fmt::Display for Spec {
             Self::Twin(TwinOptions::File(path)) => write!(f, "twin:{}", path.display()),
             Self::Tap(command) => write!(f, "tap:{command}"),
             Self::Emulator(image) => write!(f, "emu:{}", image.display()),
-            Self::Address { host, port: None } => f.write_str(host),
-            Self::Address { host, port: Some(port) } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Address { host, port: Some(port) } => write!(f, "{host}:{port}"),
+            Self::Address { host, port, tls } => {
+                let in_brackets = host.contains(':') && (port.is_some() || *tls);
+                let scheme = if *tls { "https://" } else { "" };
+                let (open, close) = if in_brackets { ("[", "]") } else { ("", "") };
+                write!(f, "{scheme}{open}{host}{close}")?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
         }
     }
 }
@@ -206,7 +216,7 @@ mod tests {
 
     fn address(s: &str) -> (String, Option<u16>) {
         match s.parse() {
-            Ok(Spec::Address { host, port }) => (host, port),
+            Ok(Spec::Address { host, port, .. }) => (host, port),
             other => panic!("{s}: {other:?}"),
         }
     }
@@ -221,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn https_urls_are_targets_that_speak_tls() {
+        let is_tls = |text: &str| matches!(text.parse(), Ok(Spec::Address { tls: true, .. }));
+        assert!(
+            is_tls("https://esp.local") && is_tls("HTTPS://[fe80::1]:8443/x") && !is_tls("http://esp.local")
+        );
+        for text in ["https://esp.local", "https://10.0.0.7:8443", "https://[::1]", "esp.local:80"] {
+            assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn twins_and_sim_are_told_from_names() {
         assert_eq!("sim".parse(), Ok(Spec::Sim));
         assert_eq!("dials-in".parse(), Ok(Spec::DialsIn));
@@ -232,7 +253,6 @@ mod tests {
     fn what_is_no_target_is_refused_with_what_is_wrong_and_the_forms_there_are() {
         for (bad, wrong) in [
             ("", "empty"),
-            ("https://esp.local", "https:// isn't supported"),
             ("ftp://esp.local", "ftp:// isn't supported"),
             ("ws://esp.local", "WebSocket"),
             ("user:pw@esp.local", "user names and passwords"),

@@ -11,14 +11,15 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::http::{self, Addressed, Asked, CONTINUE, Request};
 use super::load::{Load, LoopKind, Outcome, Start, Worker};
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::{Span, nanos};
-use espstress_connection::http::{Expects, Progress, Response};
-use espstress_connection::{Connection, Connector, ExpectedStatus, HostClosed, Refused, RequestBody};
+use espstress_connection::http::{Progress, Response};
+use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls, Turn};
 use espstress_event::{
-    Asks, ClosePolicy, Ending, Endpoints, Expected, Failure, FaultSeen, HttpFault, Intent, Protocol,
-    TcpSample, WorkloadFacts, WorkloadKind,
+    Asks, ClosePolicy, Continues, Ending, Endpoints, Expected, Failure, FaultSeen, HttpFault, Intent,
+    Protocol, StallEnd, TcpSample, WorkloadFacts, WorkloadKind,
 };
 use espstress_stats::Phase;
 
@@ -42,25 +43,9 @@ struct Params {
     #[arg(long, value_name = "METHOD", default_value = "HEAD")]
     method: String,
 
-    /// Path to request
-    #[arg(long, value_name = "PATH", default_value = "/")]
-    path: String,
-
-    /// Header to add, as `Name: value`; can be repeated
-    #[arg(long, value_name = "HEADER")]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    header: Vec<String>,
-
-    /// Body of each request: a size, or a file (@FILE). Needs --method POST, PUT or PATCH
-    #[arg(long, value_name = "SIZE|@FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<RequestBody>,
-
-    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default only 5xx
-    /// fails
-    #[arg(long, value_name = "CODES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expect_status: Option<ExpectedStatus>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    request: Request,
 
     /// How the client ends each connection
     #[arg(long, value_enum, default_value_t = ClosePolicy::Fin)]
@@ -80,50 +65,14 @@ struct Params {
 #[derive(Debug)]
 struct Head {
     params: Params,
-    /// What each request carries; empty without a body.
-    body: Vec<u8>,
+    asked: Asked,
 }
 
 impl Head {
     fn new(params: Params) -> Result<Self, ParamError> {
-        let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
-        if params.method.is_empty() || !params.method.bytes().all(|b| b.is_ascii_alphabetic()) {
-            return bad("method", "a method is a word of letters, as HEAD or GET");
-        }
-        if !params.path.starts_with('/') || params.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return bad("path", "a path starts with / and holds no blank");
-        }
-        if params.header.iter().any(|h| !h.contains(':') || h.bytes().any(|b| b < b' ')) {
-            return bad("header", "a header is `Name: value` on one line");
-        }
-        let has_none = ["HEAD", "GET"].iter().any(|method| params.method.eq_ignore_ascii_case(method));
-        if params.body.is_some() && has_none {
-            return bad("body", "HEAD and GET have no body; add --method POST");
-        }
-        let body = params.body.as_ref().map_or_else(|| Ok(Vec::new()), RequestBody::bytes);
-        match body {
-            Ok(body) => Ok(Self { params, body }),
-            Err(error) => bad("body", &error.to_string()),
-        }
-    }
-
-    fn request(&self, host: std::net::SocketAddr) -> Vec<u8> {
-        let Params { method, path, .. } = &self.params;
-        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: espstress\r\n");
-        if self.params.close == ClosePolicy::Wait {
-            text.push_str("Connection: close\r\n");
-        }
-        for header in &self.params.header {
-            text.push_str(header);
-            text.push_str("\r\n");
-        }
-        if self.params.body.is_some() {
-            text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
-        }
-        text.push_str("\r\n");
-        let mut request = text.into_bytes();
-        request.extend_from_slice(&self.body);
-        request
+        let asked = params.request.ask(&params.method, true)?;
+        params.request.check_tls()?;
+        Ok(Self { params, asked })
     }
 }
 
@@ -146,17 +95,17 @@ impl Workload for Head {
             asks: Asks {
                 protocol: Protocol::Http,
                 method: Some(self.params.method.clone()),
-                status_expected: self.params.expect_status.is_some(),
+                status_expected: self.params.request.expect_status.is_some(),
                 window: 1,
                 request_delay_ns: self.params.request_delay.map_or(0, |span| nanos(span.0)),
-                body: self.params.body.is_some(),
+                body: self.asked.body.is_some(),
             },
             close: self.params.close,
         }
     }
 
     fn settings(&self) -> serde_json::Value {
-        registry::settings(&self.params)
+        registry::settings(&Params { request: self.params.request.for_reports(), ..self.params.clone() })
     }
 
     fn at_once(&self) -> u32 {
@@ -174,25 +123,24 @@ impl Workload for Head {
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
             let target = context.endpoints.http;
-            let request: Rc<[u8]> = self.request(target).into();
-            let expects = if self.params.method.eq_ignore_ascii_case("HEAD") {
-                Expects::HeadOnly
-            } else {
-                Expects::Body
+            let tls = match self.params.request.tls(&context.endpoints) {
+                Ok(tls) => tls.map(Rc::new),
+                Err(why) => return context.recorder.borrow_mut().refused(|| why),
             };
+            let last = self.params.close == ClosePolicy::Wait;
+            let request = Rc::new(self.asked.address(target, &context.endpoints, tls.is_some(), last));
             let connector = context.connector(target, self.params.load.timeouts());
             let patience = Rc::new(Cell::new(connector.timeouts.read.min(FIRST_PATIENCE)));
-            let expected = self.params.expect_status.clone().map(Rc::new);
             self.params
                 .load
                 .drive(&context, |_| Storm {
                     context: context.clone(),
                     connector: connector.clone(),
                     request: Rc::clone(&request),
-                    response: Response::new(expects),
+                    response: Response::new(request.expects()),
                     buffer: vec![0; 16 * 1024].into(),
                     receiving: Rc::default(),
-                    expected: expected.clone(),
+                    tls: tls.clone(),
                     close: self.params.close,
                     patience: Rc::clone(&patience),
                     request_delay: self.params.request_delay.map(|span| span.0),
@@ -218,12 +166,12 @@ const CLOSE_IGNORED: &str = "the device does not close after Connection: close; 
 struct Storm {
     context: Context,
     connector: Connector,
-    request: Rc<[u8]>,
+    request: Rc<Addressed>,
+    tls: Option<Rc<Tls>>,
     response: Response,
     buffer: Box<[u8]>,
     /// Whether a response is coming in.
     receiving: Rc<Cell<bool>>,
-    expected: Option<Rc<ExpectedStatus>>,
     close: ClosePolicy,
     /// How long a device that was asked to close is waited for: less with each time that it did not, whichever lane
     /// saw it.
@@ -251,8 +199,14 @@ impl Worker for Storm {
             }
         };
         self.record(Phase::Connect, start.actual);
-        let exchanged = self.exchange(&mut connection).await;
+        let limit = self.connector.timeouts.connect;
+        let mut exchanged = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await;
+        if exchanged.is_ok() {
+            exchanged = self.exchange(&mut connection).await;
+        }
         self.receiving.set(false);
+        let end = exchanged.err().map_or(StallEnd::Answered, http::stall_end);
+        let early = http::note_upload(&self.context, &mut connection, end);
         if exchanged == Err(Failure::ReadTimeout) {
             self.response.stalled();
         }
@@ -263,8 +217,17 @@ impl Worker for Storm {
         // Counted before the close: a success is a success whatever the connection's end is like.
         self.context.attempted(start.actual, outcome);
         let (tcp, waited) = match exchanged {
+            Ok(()) if early => {
+                let sample = connection.tcp_sample();
+                http::note_tls(&self.context, &mut connection);
+                http::give_up_rest(&self.context, &mut connection);
+                (sample, false)
+            }
             Ok(()) => self.end(connection).await,
-            Err(_) => (connection.tcp_sample(), false),
+            Err(_) => {
+                http::note_tls(&self.context, &mut connection);
+                (connection.tcp_sample(), false)
+            }
         };
         let mut recorder = self.context.recorder.borrow_mut();
         tcp.into_iter().for_each(|sample| recorder.tcp(sample));
@@ -308,13 +271,10 @@ impl Storm {
         }
     }
 
-    /// Counts the status of a whole response; 5xx says that the server failed (RFC 9110, 15.6), where nothing else was
-    /// asked for.
+    /// Counts and judges the status of a whole response.
     fn judge_status(&self) -> Result<(), Failure> {
         let status = self.response.status();
-        self.context.recorder.borrow_mut().response(status);
-        let right = self.expected.as_ref().map_or(status < 500, |expected| expected.allows(status));
-        if right { Ok(()) } else { Err(Failure::BadStatus) }
+        self.request.judge(&self.response, status, &mut self.context.recorder.borrow_mut())
     }
 
     /// Request and response.
@@ -323,41 +283,134 @@ impl Storm {
             // Whatever comes meanwhile does not change the request: it stays in the socket.
             tokio::time::sleep(delay).await;
         }
-        let limits = self.connector.timeouts;
-        connection.write_all(&self.request, limits.write).await?;
-        self.context.recorder.borrow_mut().bytes(self.request.len() as u64, 0);
-        if self.close == ClosePolicy::Half {
-            connection.shut_down_writing()?;
-        }
-        let asked = Instant::now();
         self.response.start();
-        let mut first = true;
-        loop {
-            let n = connection.read(&mut self.buffer, limits.read).await?;
-            if n == 0 {
-                // Where the host asks for a close, a response that ends with the connection is as good as any.
-                if self.close == ClosePolicy::Wait {
-                    self.response.eof()?
-                } else {
-                    self.response.end()?
+        let request = Rc::clone(&self.request);
+        let limits = self.connector.timeouts;
+        match request.body() {
+            Some(body) => self.upload(connection, &request, body).await?,
+            None => {
+                connection.write_all(&request.head, limits.write).await?;
+                self.context.recorder.borrow_mut().bytes(request.head.len() as u64, 0);
+                if self.close == ClosePolicy::Half {
+                    connection.shut_down_writing()?;
                 }
-                break;
-            }
-            if std::mem::take(&mut first) {
-                self.record(Phase::FirstByte, asked);
-            }
-            self.context.recorder.borrow_mut().bytes(0, n as u64);
-            let bytes = self.buffer.get(..n).unwrap_or_default();
-            if let Progress::Done { used } = self.response.feed(bytes)? {
-                if used < n {
-                    self.response.unasked((n - used) as u64);
+                let asked = Instant::now();
+                let mut first = true;
+                loop {
+                    let n = connection.read(&mut self.buffer, limits.read).await?;
+                    if std::mem::take(&mut first) && n > 0 {
+                        self.record(Phase::FirstByte, asked);
+                    }
+                    if self.take(n)? {
+                        break;
+                    }
                 }
-                break;
             }
-            self.receiving.set(self.response.head_is_in());
         }
         self.context.recorder.borrow_mut().goodput(self.response.body_bytes());
         Ok(())
+    }
+
+    /// Takes bytes of the response that have come, 0 for the device's FIN; whether the response is whole.
+    fn take(&mut self, n: usize) -> Result<bool, Failure> {
+        if n == 0 {
+            // Where the host asks for a close, a response that ends with the connection is as good as any.
+            if self.close == ClosePolicy::Wait {
+                self.response.eof()?;
+            } else {
+                self.response.end()?;
+            }
+            return Ok(true);
+        }
+        self.context.recorder.borrow_mut().bytes(0, n as u64);
+        let bytes = self.buffer.get(..n).unwrap_or_default();
+        if let Progress::Done { used } = self.response.feed(bytes)? {
+            if used < n {
+                self.response.unasked((n - used) as u64);
+            }
+            return Ok(true);
+        }
+        self.receiving.set(self.response.head_is_in());
+        Ok(false)
+    }
+
+    /// A request with a body: the response may come before the body is sent, and then ends it.
+    async fn upload(
+        &mut self,
+        connection: &mut Connection,
+        request: &Addressed,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let limits = self.connector.timeouts;
+        let mut whole = request.head.clone();
+        if request.expect_continue() {
+            connection.write_all(&request.head, limits.write).await?;
+            self.context.recorder.borrow_mut().bytes(request.head.len() as u64, 0);
+            if self.await_continue(connection).await? {
+                return Ok(());
+            }
+            whole.clear();
+        }
+        connection.begin_upload(whole.len() as u64, body.len() as u64);
+        whole.extend_from_slice(body);
+        let mut sent = 0;
+        let (mut asked, mut first) = (Instant::now(), true);
+        loop {
+            let rest = whole.get(sent..).unwrap_or_default();
+            match connection.turn(rest, &mut self.buffer, limits.read, limits.write).await? {
+                Turn::Wrote(n) => {
+                    sent += n;
+                    self.context.recorder.borrow_mut().bytes(n as u64, 0);
+                    if sent == whole.len() {
+                        asked = Instant::now();
+                        if self.close == ClosePolicy::Half {
+                            connection.shut_down_writing()?;
+                        }
+                    }
+                }
+                Turn::Read(n) => {
+                    // Of an answer before the end of the request, nobody has waited.
+                    if std::mem::take(&mut first) && n > 0 && sent == whole.len() {
+                        self.record(Phase::FirstByte, asked);
+                    }
+                    if self.take(n)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for 100 Continue for as long as clients do; whether the whole response came instead.
+    async fn await_continue(&mut self, connection: &mut Connection) -> Result<bool, Failure> {
+        let deadline = Instant::now() + CONTINUE;
+        self.continues(|c| c.asked += 1);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let n = match connection.read(&mut self.buffer, left).await {
+                Err(Failure::ReadTimeout) => {
+                    // A response that has begun is the answer; the body would only be in its way.
+                    if !self.response.head_is_in() {
+                        self.continues(|c| c.not_heard += 1);
+                        return Ok(false);
+                    }
+                    connection.read(&mut self.buffer, self.connector.timeouts.read).await?
+                }
+                read => read?,
+            };
+            if self.take(n)? {
+                self.continues(|c| c.answered += 1);
+                return Ok(true);
+            }
+            if self.response.continued() && !self.response.head_is_in() {
+                self.continues(|c| c.continued += 1);
+                return Ok(false);
+            }
+        }
+    }
+
+    fn continues(&self, add: impl FnOnce(&mut Continues)) {
+        add(self.context.recorder.borrow_mut().http().continues.get_or_insert_default());
     }
 
     /// Ends the connection by the policy; also whether the host waited for an end that the device left to it.
@@ -371,6 +424,7 @@ impl Storm {
             ClosePolicy::Fin | ClosePolicy::Half => HostClosed::First,
             ClosePolicy::Wait => return (sample, self.wait_for_close(connection).await),
             ClosePolicy::Rst => {
+                http::note_tls(&self.context, &mut connection);
                 connection.reset_on_close();
                 return (sample, false);
             }
@@ -395,6 +449,7 @@ impl Storm {
         if bytes > 0 {
             self.response.unasked(bytes);
         }
+        http::note_tls(&self.context, &mut connection);
         self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
         (sample, false)
     }
@@ -413,6 +468,7 @@ impl Storm {
             if ending == Ending::Fin {
                 self.patience.set(limit);
             }
+            http::note_tls(&self.context, &mut connection);
             self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(asked));
             return false;
         }
@@ -434,6 +490,7 @@ impl Storm {
                 detail: "the connection stayed open until the host closed it",
             });
         }
+        http::note_tls(&self.context, &mut connection);
         self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
         true
     }

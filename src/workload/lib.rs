@@ -8,6 +8,7 @@ mod context;
 mod door;
 mod half_open;
 mod head;
+mod http;
 mod load;
 mod mqtt;
 mod outage;

@@ -264,7 +264,7 @@ fn a_wrong_name_in_a_scenario_is_told_with_its_line() {
     for (text, says) in [
         (format!("# mine\ntarget = 'sim'\npersona = 'nobody'\n{phase}"), ["mine.toml:3:", "`nobody`"]),
         (format!("target = 'twin'\nlink = 'rope'\n{phase}"), ["mine.toml:2:", "`rope`"]),
-        (format!("\n\ntarget = 'https://x'\n{phase}"), ["mine.toml:3:", "`https://x`"]),
+        (format!("\n\ntarget = 'ftp://x'\n{phase}"), ["mine.toml:3:", "`ftp://x`"]),
         ("target = 'sim'\n[[phase]]\nname = 'a'\n\nkind = 'haed'\n".to_owned(), ["mine.toml:5:", "`haed`"]),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -3,9 +3,10 @@
 use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, IdleCloses, Losses, MqttClient,
-    MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill, ReclaimEvidence, Responses,
-    SilencedConnection, SocketsUsed, Stage,
+    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses,
+    MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill, ReclaimEvidence,
+    Responses, SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures,
+    UploadStall, Uploads,
 };
 use proptest::prelude::*;
 
@@ -309,6 +310,9 @@ impl Dice {
                 detail: "then FIN",
             });
         }
+        if self.yes() {
+            w.http = self.http();
+        }
         for _ in 0..self.next() % 4 {
             let failure = self.of(&Failure::ALL);
             // Counts are sums of attempts: they cannot overflow together.
@@ -320,6 +324,38 @@ impl Dice {
             w.endings.count(ending);
         }
         w
+    }
+
+    fn http(&mut self) -> HttpFigures {
+        let mut http = HttpFigures::default();
+        for _ in 0..self.next() % 3 {
+            let to_itself = self.yes();
+            http.redirected(302, if self.yes() { "/login" } else { "" }, to_itself);
+        }
+        if self.yes() {
+            let scheme = self.maybe(|_| "Digest");
+            let sent = self.yes();
+            http.login_asked(scheme, sent);
+        }
+        http.uploads = self.maybe(|d| Uploads {
+            begun: d.n(),
+            stalls: d.n(),
+            longest_stall: d.maybe(|d| UploadStall {
+                length_ms: d.n(),
+                taken_bytes: d.n(),
+                of_bytes: d.n(),
+                end: d.of(&[StallEnd::Resumed, StallEnd::GaveUp, StallEnd::GaveUp]),
+            }),
+            ..Uploads::default()
+        });
+        http.tls = self.maybe(|d| {
+            let mut tls = TlsFigures::default();
+            for _ in 0..d.next() % 3 {
+                tls.failed(TlsFaultSeen { fault: d.of(&TlsFault::ALL), detail: "a detail".into() });
+            }
+            tls
+        });
+        http
     }
 
     fn episode(&mut self) -> Episode {

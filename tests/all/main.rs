@@ -20,6 +20,8 @@ mod findings_support;
 mod findings_total;
 mod half_open_on_sim;
 mod http_servers;
+mod http_use;
+mod https;
 mod log;
 mod mqtt;
 mod on_twin;

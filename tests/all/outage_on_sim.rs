@@ -23,6 +23,7 @@ fn endpoints(sim: &Sim) -> Endpoints {
     let addresses = sim.addresses();
     Endpoints {
         http: sim.address(Service::Http),
+        tls_name: None,
         framed: addresses.get(Service::Framed),
         raw: addresses.get(Service::Raw),
         line: addresses.get(Service::Line),

@@ -104,6 +104,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::MqttAvailability
         | Id::MqttTooLongKeepalive
         | Id::HttpErrors
+        | Id::TlsFailed
+        | Id::UploadStalled
+        | Id::Redirected
         | Id::NagleDelay
         | Id::HostLimited
         | Id::CaptureIncomplete

@@ -63,6 +63,8 @@ pub(super) fn explains(
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
+        | FindingId::TlsFailed
+        | FindingId::UploadStalled
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
         | FindingId::PipeliningLost
@@ -71,6 +73,7 @@ pub(super) fn explains(
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
+        | FindingId::Redirected
         | FindingId::MqttKeepaliveMissed
         | FindingId::MqttPingLate
         | FindingId::MqttOutageUnnoticed

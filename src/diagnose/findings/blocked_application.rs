@@ -28,7 +28,7 @@ use super::super::{
 };
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
-use super::{FindingEntry, head_only};
+use super::{FindingEntry, head_only, http_use};
 use espstress_event::{AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
@@ -188,6 +188,9 @@ fn hangs(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     let proof = proof(e)?;
+    if proof != Proof::NotReading && only_in_between(e) {
+        return None;
+    }
     let firm = match proof {
         // Without memory a segment is dropped as it comes in, whatever the program does.
         Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
@@ -196,6 +199,19 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
         Proof::Standing | Proof::Mute | Proof::Hung => Firm::Left,
     };
     Some(Claim::new(firm, finding(e, proof)))
+}
+
+/// Whether all that got no answer are bodies that the device took a part of and then no more, or handshakes of TLS after
+/// which nothing was ever asked: whether it would have served anything else is not known.
+fn only_in_between(e: &Evidence<'_>) -> bool {
+    let silent = |w: &WorkloadEvidence| facts::count(&w.failures, &facts::SILENT);
+    let stalled =
+        |w: &WorkloadEvidence| silent(w) == w.failures.get(Failure::WriteTimeout) && http_use::took_some(w);
+    let shaking = |w: &WorkloadEvidence| w.succeeded == 0 && silent(w) == http_use::handshakes_timed_out(w);
+    let mut unanswered = facts::exchanges(e).filter(|w| silent(w) > 0).peekable();
+    e.workloads.iter().all(|w| w.half_open.is_none())
+        && unanswered.peek().is_some()
+        && unanswered.all(|w| stalled(w) || shaking(w))
 }
 
 fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {

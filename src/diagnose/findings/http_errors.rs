@@ -63,12 +63,13 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         let (w, status) = *refused.first()?;
         let (cause, change) = advice(e, w, status);
         let statement = format!(
-            "The device answers {} with {status}{}: this run measured its error page.",
+            "The device answers {} with {status}{}{}: this run measured its error page.",
             w.asks
                 .method
                 .as_deref()
                 .map_or_else(|| "requests".to_owned(), |method| format!("{method} requests")),
-            name_of(status).map_or_else(String::new, |name| format!(" ({name})"))
+            name_of(status).map_or_else(String::new, |name| format!(" ({name})")),
+            if status == 401 { login(w) } else { "" }
         );
         (Severity::Warning, statement, cause, change)
     };
@@ -81,6 +82,39 @@ fn codes(w: &WorkloadEvidence, wants: impl Fn(u16) -> bool) -> Vec<String> {
     counted.map(|(code, n)| format!("{code} ({})", super::text::times(n))).collect()
 }
 
+/// What a 401 asks for.
+fn login(w: &WorkloadEvidence) -> &'static str {
+    match &w.http.login {
+        Some(login) if login.sent => " and doesn't accept the user name and password",
+        _ => " and asks for a user name and a password",
+    }
+}
+
+/// Cause, and what to change, of a 401.
+fn login_advice(w: &WorkloadEvidence) -> (String, String) {
+    let login = w.http.login.as_ref();
+    let scheme = login.and_then(|login| login.scheme.as_deref());
+    let other = scheme.filter(|scheme| !scheme.eq_ignore_ascii_case("basic"));
+    let cause = match (other, login.is_some_and(|login| login.sent)) {
+        (Some(scheme), _) => format!("the page requires a login by the scheme {scheme}"),
+        (None, true) => "the user name or the password is wrong".to_owned(),
+        (None, false) => "the page requires a login".to_owned(),
+    };
+    let change = match (other, login.is_some_and(|login| login.sent)) {
+        (Some(scheme), _) => format!(
+            "espstress logs in by Basic only: allow Basic besides {scheme}, add a valid --header 'Authorization: ...', or \
+             test a page without a login (--path)"
+        ),
+        (None, true) => {
+            "check --user and the password; --password-file takes the file's first line".to_owned()
+        }
+        (None, false) => {
+            "add --user NAME and --password-file FILE, or test a page without a login (--path)".to_owned()
+        }
+    };
+    (cause, change)
+}
+
 /// What the usual ones are called (RFC 9110, 15.5).
 const fn name_of(status: u16) -> Option<&'static str> {
     Some(match status {
@@ -89,6 +123,10 @@ const fn name_of(status: u16) -> Option<&'static str> {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
         _ => return None,
     })
 }
@@ -99,7 +137,17 @@ fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, Strin
     let get_works = facts::exchanges(e)
         .any(|other| other.asks.get() && other.first_status.is_some_and(|status| status < 400));
     match status {
-        401 | 403 => (
+        401 => login_advice(w),
+        413 => (
+            "the body is longer than the device accepts".into(),
+            "send a smaller --body, or raise the device's limit".into(),
+        ),
+        417 => (
+            "the device doesn't know 100-continue".into(),
+            "leave --expect-continue out; clients that get 417 have to repeat the request without it (RFC 9110, 10.1.1)"
+                .into(),
+        ),
+        403 => (
             "the page requires a login".into(),
             "send credentials with --header 'Authorization: ...', or test a page without a login (--path)".into(),
         ),

@@ -21,6 +21,7 @@ mod heap_leak;
 mod heap_low;
 mod host_limited;
 mod http_errors;
+mod http_use;
 mod link_outages;
 mod lossy_link;
 mod makes_room;
@@ -63,7 +64,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 45] {
+pub const fn finding_catalogue() -> [FindingEntry; 48] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -89,6 +90,9 @@ pub const fn finding_catalogue() -> [FindingEntry; 45] {
         pipelining_lost::ENTRY,
         cut_requests::RESETS,
         cut_requests::CLOSES,
+        http_use::TLS,
+        http_use::UPLOADS,
+        http_use::REDIRECTS,
         nagle_delay::ENTRY,
         closes_idle::ENTRY,
         makes_room::ENTRY,
@@ -140,6 +144,9 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     let rest = account(e, &found);
     found.extend(http_errors::find(e, &rest));
     found.extend(malformed_response::find(e, &rest));
+    found.extend(http_use::tls(e, &rest));
+    found.extend(http_use::uploads(e, &rest));
+    found.extend(http_use::redirects(e));
     found.extend(head_unanswered::find(e, &rest));
     found.extend(other_protocol::find(e, &rest));
     found.extend(pipelining_lost::find(e, &rest));
@@ -228,6 +235,8 @@ pub(super) fn answers_otherwise(
 ) -> bool {
     match id {
         FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
+        FindingId::TlsFailed => http_use::tls_so(w, failure),
+        FindingId::UploadStalled => http_use::stalled_so(w, failure),
         FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
         FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
         FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),

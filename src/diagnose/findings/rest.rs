@@ -86,7 +86,12 @@ pub(super) const fn is_much(part: u64, whole: u64) -> bool {
     part > FEW && part.saturating_mul(ONE_IN) > whole
 }
 
-/// An error where it hurts one workload much.
+/// An error where it hurts one workload much, or leaves it nothing.
 pub(super) fn severity(all: &[Rest<'_>]) -> Severity {
-    if all.iter().any(Rest::is_much) { Severity::Error } else { Severity::Warning }
+    let leaves_nothing = |rest: &Rest<'_>| rest.attempts >= rest.w.attempts;
+    if all.iter().any(|rest| rest.is_much() || leaves_nothing(rest)) {
+        Severity::Error
+    } else {
+        Severity::Warning
+    }
 }

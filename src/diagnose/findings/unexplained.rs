@@ -119,6 +119,7 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::ConnectUnreachable => {
             "connections failed: the network reported that the device is unreachable"
         }
+        Failure::TlsFailed => "connections failed in TLS",
         Failure::WriteTimeout => "requests could not be sent in time: the device did not take them",
         Failure::WriteReset => "connections were reset while the request was being sent",
         Failure::ReadTimeout => "requests got no complete answer in time",

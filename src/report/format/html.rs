@@ -257,6 +257,14 @@ fn workload(out: &mut String, w: &Workload) {
         }
         out.push_str("</table>\n");
     }
+    let http = w.http_in_words();
+    if !http.is_empty() {
+        out.push_str("<table>\n<tr><th>HTTP</th><th></th></tr>\n");
+        for (name, text) in http {
+            let _ = writeln!(out, "<tr><td>{name}</td><td>{}</td></tr>", escape(&text));
+        }
+        out.push_str("</table>\n");
+    }
     let failures: Vec<_> = w.failures.iter().collect();
     if !failures.is_empty() {
         out.push_str("<table>\n<tr><th>failure</th><th>count</th></tr>\n");

@@ -144,6 +144,9 @@ fn workload(out: &mut String, w: &Workload) {
     for text in w.malformed_in_words() {
         let _ = writeln!(out, "\nMalformed responses: {text}.");
     }
+    for (name, text) in w.http_in_words() {
+        let _ = writeln!(out, "\nHTTP, {name}: {text}.");
+    }
     if w.failures.of_device() > 0 {
         let _ = writeln!(out, "\nFailures: {}.", list(|f| !f.is_host()));
     }

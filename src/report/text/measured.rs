@@ -26,6 +26,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     for text in w.malformed_in_words() {
         line(out, "malformed", &text, style);
     }
+    for (name, text) in w.http_in_words() {
+        line(out, name, &text, style);
+    }
     failures(out, &w.failures, style);
     if w.bytes.sent + w.bytes.received > 0 {
         let mut list = vec![

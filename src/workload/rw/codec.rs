@@ -5,6 +5,7 @@ use super::http::Http;
 use super::line::Line;
 use super::raw::Raw;
 use espstress_event::{Failure, FaultSeen};
+use espstress_stats::Recorder;
 
 /// What the peer's bytes amounted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) enum Fed {
 #[derive(Debug)]
 pub(super) enum Codec {
     /// Keep-alive HTTP.
-    Http(Http),
+    Http(Box<Http>),
     /// Frames.
     Framed(Framed),
     /// GET and read to the end.
@@ -90,19 +91,11 @@ impl Codec {
         }
     }
 
-    /// Whether the last answer's status is one that was asked for; there is none in other protocols.
-    pub(super) fn status_is_right(&self) -> bool {
+    /// Counts and judges the last answer's status; there is none in other protocols.
+    pub(super) fn judge(&mut self, recorder: &mut Recorder) -> Result<(), Failure> {
         match self {
-            Self::Http(p) => p.status_is_right(),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => true,
-        }
-    }
-
-    /// HTTP status of the last answer; `None` for other protocols.
-    pub(super) const fn status(&self) -> Option<u16> {
-        match self {
-            Self::Http(p) => Some(p.status()),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Http(p) => p.judge(recorder),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => Ok(()),
         }
     }
 

@@ -1,44 +1,48 @@
 //! Keep-alive HTTP as a read-write protocol.
 
-use std::net::SocketAddr;
-
 use super::codec::Fed;
-use espstress_connection::ExpectedStatus;
-use espstress_connection::http::{Expects, Progress, Response};
+use crate::http::Addressed;
+use espstress_connection::http::{Progress, Response};
 use espstress_event::{Failure, FaultSeen};
+use espstress_stats::Recorder;
 
 /// One connection's requests and responses.
 #[derive(Debug)]
 pub(super) struct Http {
-    request: Vec<u8>,
+    request: Addressed,
     response: Response,
     /// Status of the last answer.
     status: u16,
-    /// Which are right; `None` for all but 5xx.
-    expected: Option<ExpectedStatus>,
     /// Whether the connection may be asked again after the last answer.
     persistent: bool,
 }
 
 impl Http {
-    pub(super) fn new(
-        method: &str,
-        path: &str,
-        target: SocketAddr,
-        expected: Option<ExpectedStatus>,
-    ) -> Self {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: espstress\r\n\r\n");
-        let expects = if method == "HEAD" { Expects::HeadOnly } else { Expects::Body };
-        let response = Response::new(expects);
-        Self { request: request.into_bytes(), response, status: 0, expected, persistent: false }
+    pub(super) fn new(request: Addressed) -> Self {
+        let response = Response::new(request.expects());
+        Self { request, response, status: 0, persistent: false }
     }
 
     pub(super) fn start(&mut self) {
         self.response.start();
     }
 
+    /// Head and body; the head alone where the body has to wait.
     pub(super) fn request(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.request);
+        out.extend_from_slice(&self.request.head);
+        if !self.request.expect_continue() {
+            out.extend_from_slice(self.request.body().unwrap_or_default());
+        }
+    }
+
+    /// The request itself.
+    pub(super) const fn asked(&self) -> &Addressed {
+        &self.request
+    }
+
+    /// Whether the device has said 100 Continue, and no more.
+    pub(super) const fn continued(&self) -> bool {
+        self.response.continued() && !self.response.head_is_in()
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Fed, Failure> {
@@ -54,18 +58,17 @@ impl Http {
     }
 
     fn complete(&mut self) -> Result<u64, Failure> {
-        let payload = self.response.body_bytes();
         // A page may change its length from one answer to the next: its framing is what has to be right.
         self.status = self.response.status();
         self.persistent = self.response.persistent();
-        self.response.follow();
-        Ok(payload)
+        Ok(self.response.body_bytes())
     }
 
-    /// Whether the last answer's status is right; 5xx says that the server failed (RFC 9110, 15.6), where nothing else
-    /// was asked for.
-    pub(super) fn status_is_right(&self) -> bool {
-        self.expected.as_ref().map_or(self.status < 500, |expected| expected.allows(self.status))
+    /// Counts and judges the last answer; from here on the next one is read.
+    pub(super) fn judge(&mut self, recorder: &mut Recorder) -> Result<(), Failure> {
+        let judged = self.request.judge(&self.response, self.status, recorder);
+        self.response.follow();
+        judged
     }
 
     /// Whether an answer is coming in.
@@ -91,11 +94,6 @@ impl Http {
     /// The time was up while an answer was coming in.
     pub(super) fn endless(&mut self) {
         self.response.endless();
-    }
-
-    /// Status of the last answer.
-    pub(super) const fn status(&self) -> u16 {
-        self.status
     }
 
     pub(super) const fn persistent(&self) -> bool {

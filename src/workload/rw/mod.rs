@@ -10,6 +10,7 @@ mod worker;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use self::codec::Codec;
 use self::worker::Channel;
 use super::context::Context;
+use super::http::{Asked, Request};
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::Size;
-use espstress_connection::ExpectedStatus;
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
 
@@ -59,24 +60,19 @@ struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     per_connection: Option<u64>,
 
-    /// HTTP method, GET or HEAD (protocol http)
+    /// HTTP method (HTTP)
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
 
-    /// Path to request (protocol http)
-    #[arg(long, value_name = "PATH", default_value = "/")]
-    path: String,
-
-    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default only 5xx
-    /// fails (protocol http)
-    #[arg(long, value_name = "CODES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expect_status: Option<ExpectedStatus>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    request: Request,
 }
 
 #[derive(Debug)]
 struct ReadWrite {
     params: Params,
+    asked: Asked,
 }
 
 impl ReadWrite {
@@ -97,17 +93,18 @@ impl ReadWrite {
         if params.window > 1 && params.protocol == Some(Protocol::Raw) {
             return bad("window", "raw has one request a connection");
         }
-        if !matches!(params.method.as_str(), "GET" | "HEAD") {
-            return bad("method", "GET or HEAD");
+        if params.window > 1 && params.request.body.is_some() {
+            return bad("window", "requests with a body go one at a time");
         }
-        if !params.path.starts_with('/') || params.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return bad("path", "a path starts with / and holds no blank");
-        }
-        Ok(Self { params })
+        let is_http = params.protocol.is_none_or(|protocol| protocol == Protocol::Http);
+        let asked = params.request.ask(&params.method, is_http)?;
+        params.request.check_tls()?;
+        Ok(Self { params, asked })
     }
 
     fn protocol(&self, endpoints: &Endpoints) -> Protocol {
-        let usual = if endpoints.framed.is_some() { Protocol::Framed } else { Protocol::Http };
+        let is_http = self.params.request.is_given() || endpoints.tls_name.is_some();
+        let usual = if endpoints.framed.is_some() && !is_http { Protocol::Framed } else { Protocol::Http };
         self.params.protocol.unwrap_or(usual)
     }
 
@@ -121,12 +118,11 @@ impl ReadWrite {
         }
     }
 
-    fn codec(&self, protocol: Protocol, target: SocketAddr) -> Codec {
+    fn codec(&self, protocol: Protocol, target: SocketAddr, endpoints: &Endpoints, is_tls: bool) -> Codec {
         let size = self.params.size.0 as usize;
         match protocol {
             Protocol::Http => {
-                let Params { method, path, expect_status, .. } = &self.params;
-                Codec::Http(http::Http::new(method, path, target, expect_status.clone()))
+                Codec::Http(Box::new(http::Http::new(self.asked.address(target, endpoints, is_tls, false))))
             }
             Protocol::Framed => Codec::Framed(framed::Framed::new(size)),
             Protocol::Raw => Codec::Raw(raw::Raw::new(target)),
@@ -156,10 +152,10 @@ impl Workload for ReadWrite {
             asks: Asks {
                 protocol,
                 method: http.then(|| self.params.method.clone()),
-                status_expected: http && self.params.expect_status.is_some(),
+                status_expected: http && self.params.request.expect_status.is_some(),
                 window: self.params.window,
                 request_delay_ns: 0,
-                body: false,
+                body: http && self.asked.body.is_some(),
             },
             // The end of the answer is the device's FIN.
             close: if protocol == Protocol::Raw { ClosePolicy::Wait } else { ClosePolicy::Fin },
@@ -167,7 +163,7 @@ impl Workload for ReadWrite {
     }
 
     fn settings(&self) -> serde_json::Value {
-        registry::settings(&self.params)
+        registry::settings(&Params { request: self.params.request.for_reports(), ..self.params.clone() })
     }
 
     fn at_once(&self) -> u32 {
@@ -191,13 +187,19 @@ impl Workload for ReadWrite {
             let protocol = self.protocol(&context.endpoints);
             let target = self.target(protocol, &context.endpoints);
             let connector = context.connector(target, self.params.load.timeouts());
+            let tls = (protocol == Protocol::Http).then(|| self.params.request.tls(&context.endpoints));
+            let tls = match tls.transpose() {
+                Ok(tls) => tls.flatten().map(Rc::new),
+                Err(why) => return context.recorder.borrow_mut().refused(|| why),
+            };
             self.params
                 .load
                 .drive(&context, |lane| {
                     Channel::new(
                         context.clone(),
                         connector.clone(),
-                        self.codec(protocol, target),
+                        tls.clone(),
+                        self.codec(protocol, target, &context.endpoints, tls.is_some()),
                         // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
                         lane.wrapping_mul(0x0100_0001),
                         self.params.window as usize,

@@ -7,15 +7,17 @@ use std::time::Instant;
 
 use super::codec::{Codec, Fed};
 use crate::context::{Context, Held};
+use crate::http::{self, CONTINUE};
 use crate::load::{LoopKind, Outcome, Start, Worker};
-use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Turn};
-use espstress_event::{Failure, Intent};
+use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Tls, Turn};
+use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
 
 /// One of the workload's connections, opened when it is first needed and again after a failure.
 pub(super) struct Channel {
     context: Context,
     connector: Connector,
+    tls: Option<Rc<Tls>>,
     codec: Codec,
     window: usize,
     per_connection: Option<u64>,
@@ -27,6 +29,8 @@ pub(super) struct Channel {
     receiving: Rc<Cell<bool>>,
     out: Vec<u8>,
     sent: usize,
+    /// Until when a body waits for the device's 100 Continue.
+    withheld: Option<Instant>,
     buffer: Box<[u8]>,
 }
 
@@ -34,6 +38,8 @@ pub(super) struct Channel {
 struct Link {
     connection: Connection,
     answers: u64,
+    /// Whether an answer came before its request had been taken: what follows would not be understood.
+    early: bool,
     /// When the last answer was complete, or else the connection open.
     since: Instant,
     _held: Held,
@@ -43,6 +49,7 @@ impl Channel {
     pub(super) fn new(
         context: Context,
         connector: Connector,
+        tls: Option<Rc<Tls>>,
         codec: Codec,
         first: u32,
         window: usize,
@@ -51,6 +58,7 @@ impl Channel {
         Self {
             context,
             connector,
+            tls,
             codec,
             window,
             per_connection,
@@ -61,6 +69,7 @@ impl Channel {
             receiving: Rc::default(),
             out: Vec::with_capacity(4_096),
             sent: 0,
+            withheld: None,
             buffer: vec![0; 16 * 1024].into(),
         }
     }
@@ -71,8 +80,13 @@ impl Channel {
         let mut connection = self.connector.open(self.context.intent(Intent::Plain)).await?;
         connection.send_at_once();
         let ns = self.context.since_ns(from);
+        self.context.recorder.borrow_mut().latency(Phase::Connect, ns);
+        let limit = self.connector.timeouts.connect;
+        if let Err(failure) = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await {
+            http::note_tls(&self.context, &mut connection);
+            return Err(Refused::Failure(failure));
+        }
         let mut recorder = self.context.recorder.borrow_mut();
-        recorder.latency(Phase::Connect, ns);
         if self.had_failed {
             recorder.reconnected();
             self.had_failed = false;
@@ -84,7 +98,8 @@ impl Channel {
         drop(recorder);
         self.out.clear();
         self.sent = 0;
-        self.link = Some(Link { connection, answers: 0, since: Instant::now(), _held: held });
+        self.withheld = None;
+        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
         Ok(())
     }
 
@@ -95,8 +110,19 @@ impl Channel {
         loop {
             let link = self.link.as_mut().ok_or(Failure::ReadReset)?;
             let rest = self.out.get(self.sent..).unwrap_or_default();
-            let turn = link.connection.turn(rest, &mut self.buffer, limits.read, limits.write).await?;
-            let received = match turn {
+            let read =
+                self.withheld.map_or(limits.read, |until| until.saturating_duration_since(Instant::now()));
+            let turned = link.connection.turn(rest, &mut self.buffer, read, limits.write).await;
+            if turned == Err(Failure::ReadTimeout) && self.withheld.is_some() {
+                if self.codec.http().is_some_and(|http| http.receiving()) {
+                    // A response that has begun is the answer.
+                    self.no_body();
+                } else {
+                    self.send_body(|c| c.not_heard += 1);
+                }
+                continue;
+            }
+            let received = match turned? {
                 Turn::Wrote(n) => {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
@@ -117,6 +143,31 @@ impl Channel {
                 return self.answers_behind(used, received);
             }
             self.receiving.set(self.codec.http().is_some_and(|http| http.receiving()));
+            if self.withheld.is_some() && self.codec.http().is_some_and(|http| http.continued()) {
+                self.send_body(|c| c.continued += 1);
+            }
+        }
+    }
+
+    /// A body that was withheld goes out.
+    fn send_body(&mut self, count: impl FnOnce(&mut Continues)) {
+        self.withheld = None;
+        count(self.context.recorder.borrow_mut().http().continues.get_or_insert_default());
+        let Some(http) = self.codec.http() else { return };
+        let body = http.asked().body().unwrap_or_default();
+        self.out.extend_from_slice(body);
+        if let Some(link) = &mut self.link {
+            link.connection.begin_upload(0, body.len() as u64);
+        }
+    }
+
+    /// The answer came instead of 100 Continue.
+    fn no_body(&mut self) {
+        if self.withheld.take().is_some() {
+            self.context.recorder.borrow_mut().http().continues.get_or_insert_default().answered += 1;
+            if let Some(link) = &mut self.link {
+                link.early = true;
+            }
         }
     }
 
@@ -145,18 +196,18 @@ impl Channel {
     fn answered(&mut self, start: Start, payload: u64) {
         self.in_flight.pop_front();
         self.receiving.set(false);
+        self.no_body();
         if let Some(link) = &mut self.link {
             link.answers += 1;
             link.since = Instant::now();
+            link.early |= http::note_upload(&self.context, &mut link.connection, StallEnd::Answered);
         }
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
         let clock = self.context.clock;
-        let status = self.codec.status();
-        status.into_iter().for_each(|status| recorder.response(status));
         self.codec.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
-        if !self.codec.status_is_right() {
-            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(Failure::BadStatus));
+        if let Err(failure) = self.codec.judge(&mut recorder) {
+            recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(failure));
             return;
         }
         recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Ok(()));
@@ -181,9 +232,14 @@ impl Channel {
             }
             http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
         }
-        if let Some(sample) = self.link.as_ref().and_then(|link| link.connection.tcp_sample()) {
-            self.context.recorder.borrow_mut().tcp(sample);
+        if let Some(link) = &mut self.link {
+            http::note_upload(&self.context, &mut link.connection, http::stall_end(failure));
+            http::note_tls(&self.context, &mut link.connection);
+            if let Some(sample) = link.connection.tcp_sample() {
+                self.context.recorder.borrow_mut().tcp(sample);
+            }
         }
+        self.withheld = None;
         let mut recorder = self.context.recorder.borrow_mut();
         let clock = self.context.clock;
         for (_, start) in self.in_flight.drain(..) {
@@ -199,16 +255,21 @@ impl Channel {
 
     /// Ends the connection in order.
     async fn close(&mut self) {
-        let Some(Link { mut connection, _held, .. }) = self.link.take() else { return };
+        let Some(Link { mut connection, early, _held, .. }) = self.link.take() else { return };
         if let Some(sample) = connection.tcp_sample() {
             self.context.recorder.borrow_mut().tcp(sample);
         }
+        if early && !connection.peer_has_closed() {
+            http::note_tls(&self.context, &mut connection);
+            return http::give_up_rest(&self.context, &mut connection);
+        }
         if connection.peer_has_closed() || connection.shut_down_writing().is_err() {
-            return;
+            return http::note_tls(&self.context, &mut connection);
         }
         let limit = self.connector.timeouts.read;
         let closing = Instant::now();
         let (ending, bytes) = connection.drain_counting(&mut self.buffer, limit, HostClosed::First).await;
+        http::note_tls(&self.context, &mut connection);
         let mut recorder = self.context.recorder.borrow_mut();
         recorder.ended(ending, self.context.since_ns(closing));
         if let Some(http) = self.codec.http().filter(|_| bytes > 0) {
@@ -221,7 +282,9 @@ impl Channel {
     fn is_spent(&self) -> bool {
         let Some(link) = &self.link else { return false };
         let sent = link.answers + self.in_flight.len() as u64;
-        self.per_connection.is_some_and(|most| sent >= most) || (link.answers > 0 && !self.codec.persistent())
+        self.per_connection.is_some_and(|most| sent >= most)
+            || link.early
+            || (link.answers > 0 && !self.codec.persistent())
     }
 
     /// Takes the answers that are still due.
@@ -244,6 +307,16 @@ impl Channel {
         self.in_flight.push_back((self.sequence, Start { actual, ..start }));
         // At once, so that small requests are small segments on the wire; the rest goes out with the answers.
         if let Some(link) = &mut self.link {
+            if let Some(http) = self.codec.http() {
+                let asked = http.asked();
+                if asked.expect_continue() {
+                    self.withheld = Some(Instant::now() + CONTINUE);
+                    let mut recorder = self.context.recorder.borrow_mut();
+                    recorder.http().continues.get_or_insert_default().asked += 1;
+                } else if let Some(body) = asked.body() {
+                    link.connection.begin_upload(asked.head.len() as u64, body.len() as u64);
+                }
+            }
             let written = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default())?;
             self.sent += written;
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
@@ -276,6 +349,7 @@ impl Channel {
                 sample.into_iter().for_each(|sample| recorder.tcp(sample));
                 recorder.idle_closed(idle_ns);
                 drop(recorder);
+                http::note_tls(&self.context, &mut link.connection);
                 self.link = None;
             }
             AtRest::Unasked(bytes) => {

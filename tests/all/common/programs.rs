@@ -65,13 +65,18 @@ fn serve(program: &str, configure: impl FnOnce(&mut Command, &Path, SocketAddr))
 
 /// nginx, with these words in its `http` block.
 pub fn nginx(more: &str) -> Option<Server> {
+    nginx_with("", more)
+}
+
+/// nginx, with these words after its address, and these in its `http` block.
+pub fn nginx_with(listen: &str, more: &str) -> Option<Server> {
     serve("nginx", |command, folder, address| {
         let text = format!(
             "daemon off; master_process off; worker_processes 1; pid pid; error_log stderr;\n\
              events {{ worker_connections 256; }}\n\
              http {{ access_log off; client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c;\n\
              uwsgi_temp_path d; scgi_temp_path e; {more}\n\
-             server {{ listen {address}; location / {{ root {}; }} }} }}\n",
+             server {{ listen {address} {listen}; location / {{ root {}; }} }} }}\n",
             folder.display()
         );
         std::fs::write(folder.join("nginx.conf"), text).unwrap();
@@ -111,12 +116,13 @@ pub fn http_server(protocol: &str) -> Option<Server> {
 }
 
 pub fn node() -> Option<Server> {
+    node_script("require('http').createServer((request, response) => response.end('hello\\n'))")
+}
+
+/// What this expression of node's makes, listening.
+pub fn node_script(server: &str) -> Option<Server> {
     serve("node", |command, _, address| {
-        let script = format!(
-            "require('http').createServer((request, response) => response.end('hello\\n')).listen({}, '{}')",
-            address.port(),
-            address.ip()
-        );
+        let script = format!("{server}.listen({}, '{}')", address.port(), address.ip());
         command.args(["-e", &script]);
     })
 }

@@ -77,6 +77,11 @@ impl Request {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
+    /// Whether the header of that name has this value.
+    pub fn says(&self, name: &str, value: &str) -> bool {
+        self.header(name) == Some(value)
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter().filter_map(|line| line.split_once(':'));
         all.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())

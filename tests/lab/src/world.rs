@@ -150,6 +150,7 @@ fn endpoints() -> Endpoints {
     let at = |service: Service| SocketAddr::from((DEVICE, service.port()));
     Endpoints {
         http: at(Service::Http),
+        tls_name: None,
         framed: Some(at(Service::Framed)),
         raw: Some(at(Service::Raw)),
         line: Some(at(Service::Line)),

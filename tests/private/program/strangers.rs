@@ -17,6 +17,7 @@ pub(crate) const ALL: &[Case] = &[
     ("node_serves_on_ten_sockets", node),
     ("a_static_go_program_serves_on_ten_sockets", go),
     ("mosquitto_passes_messages_on_ten_sockets", mosquitto),
+    ("pythons_ssl_speaks_tls_on_lwip", python_tls),
     ("curl_fetches_as_the_device", curl),
 ];
 
@@ -68,6 +69,31 @@ fn node(folder: &Path) -> Result<(), Failed> {
     let text = "require('http').createServer((request, response) => response.end('hello\\n')).listen(80)";
     std::fs::write(folder.join("server.js"), text)?;
     serves(folder, "node", "server.js")
+}
+
+/// TLS over lwIP: handshakes of both kinds, a body, and packets that are judged as ever.
+fn python_tls(folder: &Path) -> Result<(), Failed> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/https");
+    let certificate = here.join("certs/device.pem");
+    let key = here.join("certs/device.key");
+    let script = here.join("server.py");
+    let command =
+        format!("python3 {} 0.0.0.0 443 {} {}", script.display(), certificate.display(), key.display());
+    let more = ["--tls", "--insecure", "-n", "20", "-c", "2", "--no-gate"];
+    let body = ["--method", "POST", "--body", "20KiB"];
+    for kind in ["head", "rw"] {
+        let protocol: &[&str] = if kind == "rw" { &["--protocol", "http"] } else { &[] };
+        let words = [&[kind, "twin", "--program", &command], &more[..], &body, protocol].concat();
+        let Some(report) = report(folder, &words)? else { return Ok(()) };
+        let w = report.workload(kind).ok_or(kind)?;
+        assert_eq!((w.attempts, w.succeeded), (20, 20), "{kind}: {:?}", w.failures);
+        let tls = w.http.tls.as_ref().ok_or("no TLS")?;
+        assert!(tls.failures.is_empty() && tls.full > 0, "{kind}: {tls:?}");
+        assert_eq!(tls.full + tls.resumed, if kind == "rw" { 2 } else { 20 }, "{kind}");
+        let uploads = w.http.uploads.as_ref().ok_or("no uploads")?;
+        assert_eq!((uploads.begun, uploads.taken), (20, 20), "{kind}");
+    }
+    Ok(())
 }
 
 fn go(folder: &Path) -> Result<(), Failed> {

@@ -1,0 +1,647 @@
+//! TLS over a socket that does not block: rustls has the protocol, this has its bytes moved and its failures named.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind,
+    InvalidMessage, PeerIncompatible, RootCertStore, SignatureScheme,
+};
+use tokio::net::TcpStream;
+
+use espstress_event::{TlsFault, TlsFaultSeen};
+
+/// How to speak TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// Whether any certificate will do.
+    pub insecure: bool,
+    /// A file of certificates (PEM) to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether to resume sessions.
+    pub resumption: bool,
+}
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("{}: {error}", file.display())]
+    Ca {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: String,
+    },
+    /// The name cannot be in a certificate.
+    #[error("`{0}` is no name that a certificate can have")]
+    Name(String),
+    /// The library.
+    #[error("TLS: {0}")]
+    Library(String),
+}
+
+/// Sessions that are kept for resumption: one device, a few lanes.
+const SESSIONS: usize = 256;
+
+/// Speaks TLS to one device.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    asked: Arc<NoCertificate>,
+}
+
+impl Tls {
+    /// For a device whose certificate has to be for `name`.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(options: &TlsOptions, name: &str) -> Result<Self, TlsError> {
+        // A zone is this machine's own matter (RFC 6874).
+        let name = name.split('%').next().unwrap_or(name);
+        let server = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
+        let library = |error: &dyn std::fmt::Display| TlsError::Library(error.to_string());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| library(&error))?;
+        let asked = Arc::new(NoCertificate::default());
+        let mut config = if options.insecure {
+            let schemes = provider.signature_verification_algorithms.supported_schemes();
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { schemes }))
+        } else {
+            let roots = Arc::new(roots(options.ca.as_deref())?);
+            // Without any authority nothing is trusted, which each handshake then says.
+            if roots.is_empty() {
+                builder.with_root_certificates(roots)
+            } else {
+                let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider)
+                    .build()
+                    .map_err(|error| library(&error))?;
+                let pinned = options.ca.as_deref().map(certificates).transpose()?.unwrap_or_default();
+                let verifier = OrPinned { verifier, pinned };
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        }
+        .with_client_cert_resolver(Arc::clone(&asked) as Arc<dyn ResolvesClientCert>);
+        config.resumption = if options.resumption {
+            Resumption::in_memory_sessions(SESSIONS)
+        } else {
+            Resumption::disabled()
+        };
+        Ok(Self { config: Arc::new(config), name: server, asked })
+    }
+
+    pub(super) fn start(&self) -> Result<Session, TlsFaultSeen> {
+        let tls = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+            .map_err(|error| seen(&error))?;
+        Ok(Session {
+            tls,
+            marks: Vec::new(),
+            plain: 0,
+            cipher: 0,
+            heard: Vec::new(),
+            tcp_ended: false,
+            abrupt: false,
+            asked: Arc::clone(&self.asked),
+        })
+    }
+}
+
+/// The authorities to trust: the file's, or the system's.
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(file) => {
+            let (added, _) = roots.add_parsable_certificates(certificates(file)?);
+            if added == 0 {
+                let error = "no certificate in it that could be an authority's".to_owned();
+                return Err(TlsError::Ca { file: file.to_owned(), error });
+            }
+        }
+        // A system may have a few that cannot be read; the others still count.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error: rustls::pki_types::pem::Error| TlsError::Ca {
+        file: file.to_owned(),
+        error: match error {
+            rustls::pki_types::pem::Error::Io(error) => error.to_string(),
+            _ => "not a PEM file of certificates".to_owned(),
+        },
+    };
+    let read = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
+    let all = read.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    if all.is_empty() {
+        return Err(TlsError::Ca { file: file.to_owned(), error: "no certificate in it".to_owned() });
+    }
+    Ok(all)
+}
+
+/// What rustls checks; and of a certificate that the user named in person, as its issuer's and its own at once, only the
+/// time and the name: devices sign their own, often marked as an authority's, which webpki does not take from a server.
+#[derive(Debug)]
+struct OrPinned {
+    verifier: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for OrPinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let checked = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match checked {
+            Err(ref error) if is_own_authority(error) && self.pinned.iter().any(|one| one == end_entity) => {
+                let parsed = rustls::server::ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&parsed, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            checked => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Whether a server presented an authority's certificate as its own.
+fn is_own_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    other.to_string().contains("CaUsedAsEndEntity")
+}
+
+/// This client has no certificate of its own; it notes when a device asks for one.
+#[derive(Debug, Default)]
+struct NoCertificate {
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// `--insecure`.
+#[derive(Debug)]
+struct AnyCertificate {
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+/// What the peer's bytes came to.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// So many bytes of plain text; 0 is the peer's end.
+    Bytes(usize),
+    /// Nothing more is there now.
+    Nothing,
+    /// The socket failed.
+    Socket(io::Error),
+    /// TLS failed.
+    Fault(TlsFaultSeen),
+}
+
+/// TLS on one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    tls: ClientConnection,
+    /// After each record: bytes of cipher text, and of plain text, that had been written by then.
+    marks: Vec<(u64, u64)>,
+    plain: u64,
+    /// Cipher text that the socket has taken.
+    cipher: u64,
+    /// The peer's first bytes, to tell what it speaks instead of TLS.
+    heard: Vec<u8>,
+    /// Whether the peer's FIN has come.
+    tcp_ended: bool,
+    /// Whether it came without TLS's own end.
+    abrupt: bool,
+    /// Whether the device has asked for a certificate.
+    asked: Arc<NoCertificate>,
+}
+
+/// Plain text of one record: so that what the device has acknowledged can be told in it.
+const RECORD: usize = 4_096;
+
+/// Reads from the socket at most before somebody else has a turn.
+const RECORDS: u32 = 16;
+
+impl Session {
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking() || self.tls.wants_write()
+    }
+
+    /// Whether something waits to be sent.
+    pub(super) fn wants_write(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    pub(super) const fn tcp_ended(&self) -> bool {
+        self.tcp_ended
+    }
+
+    /// Whether TCP ended without TLS's own end.
+    pub(super) const fn was_abrupt(&self) -> bool {
+        self.abrupt
+    }
+
+    pub(super) fn was_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Version and cipher suite.
+    pub(super) fn in_words(&self) -> String {
+        let version = match self.tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        };
+        let suite = self.tls.negotiated_cipher_suite();
+        let suite = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown cipher suite");
+        format!("{version}, {suite}")
+    }
+
+    /// Bytes of plain text whose records lie within so many bytes of cipher text.
+    pub(super) fn plain_within(&self, unsent: u64) -> u64 {
+        let acknowledged = self.cipher.saturating_sub(unsent);
+        let place = self.marks.partition_point(|(cipher, _)| *cipher <= acknowledged);
+        place.checked_sub(1).and_then(|i| self.marks.get(i)).map_or(0, |(_, plain)| *plain)
+    }
+
+    /// Hands what waits to the socket, as far as it takes it; whether that was all.
+    pub(super) fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Now(stream)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.cipher += n as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(mark) = self.marks.last_mut().filter(|mark| mark.0 == u64::MAX) {
+            mark.0 = self.cipher;
+        }
+        Ok(true)
+    }
+
+    /// Encrypts some of `bytes` once what was before is with the socket; `None` where that takes no more.
+    pub(super) fn write(&mut self, stream: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
+        if !self.flush(stream)? {
+            return Ok(None);
+        }
+        let piece = bytes.get(..bytes.len().min(RECORD)).unwrap_or_default();
+        let n = self.tls.writer().write(piece)?;
+        self.plain += n as u64;
+        self.marks.push((u64::MAX, self.plain));
+        self.flush(stream)?;
+        Ok(Some(n))
+    }
+
+    /// Says TLS's own end to the peer, as far as the socket takes it.
+    pub(super) fn close(&mut self, stream: &TcpStream) {
+        self.tls.send_close_notify();
+        // Whoever does not take it any more does not need it.
+        let _ = self.flush(stream);
+    }
+
+    /// What has come.
+    pub(super) fn read(&mut self, stream: &TcpStream, buffer: &mut [u8]) -> Heard {
+        // A peer may send records without end that carry nothing: others have their turn in between.
+        for _ in 0..RECORDS {
+            match self.tls.reader().read(buffer) {
+                Ok(n) => return Heard::Bytes(n),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.abrupt = true;
+                    return Heard::Bytes(0);
+                }
+                Err(_) => {}
+            }
+            match self.hear(stream) {
+                Heard::Bytes(_) => {}
+                other => return other,
+            }
+        }
+        Heard::Nothing
+    }
+
+    /// Reads and forgets what comes after TLS's end; whether TCP's has come.
+    pub(super) fn tcp_end(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        let mut scratch = [0; 2_048];
+        for _ in 0..RECORDS {
+            match stream.try_read(&mut scratch) {
+                Ok(0) => {
+                    self.tcp_ended = true;
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.tcp_ended)
+    }
+
+    /// Takes cipher text from the socket; [`Heard::Bytes`] when there was any, or the peer's FIN.
+    pub(super) fn hear(&mut self, stream: &TcpStream) -> Heard {
+        let noted = if self.tls.is_handshaking() { Some(&mut self.heard) } else { None };
+        // rustls reads nothing any more once TLS has ended: only the socket knows of TCP's end.
+        let mut reader = Noting { stream, noted, ended: false };
+        let n = match self.tls.read_tls(&mut reader) {
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Heard::Nothing,
+            Err(error) => return Heard::Socket(error),
+        };
+        self.tcp_ended |= reader.ended;
+        let processed = self.tls.process_new_packets().map(drop);
+        // An alert that names the failure is the peer's due; it is no matter whether it gets there.
+        let flushed = self.flush(stream);
+        match (processed, flushed) {
+            (Err(error), _) => Heard::Fault(self.named(&error)),
+            (Ok(()), Err(error)) => Heard::Socket(error),
+            (Ok(()), Ok(_)) => Heard::Bytes(n),
+        }
+    }
+
+    fn named(&self, error: &rustls::Error) -> TlsFaultSeen {
+        if let Some(detail) = instead_of_tls(&self.heard) {
+            return TlsFaultSeen { fault: TlsFault::NotTls, detail: detail.to_owned() };
+        }
+        let rustls::Error::AlertReceived(alert) = error else { return seen(error) };
+        let for_want_of_one = matches!(
+            alert,
+            AlertDescription::CertificateRequired
+                | AlertDescription::HandshakeFailure
+                | AlertDescription::BadCertificate
+                | AlertDescription::AccessDenied
+        );
+        let asked = for_want_of_one && self.asked.asked.load(Ordering::Relaxed);
+        // Once version and cipher suite are agreed on, it is about something else.
+        if self.tls.negotiated_cipher_suite().is_none() {
+            return seen(error);
+        }
+        let why =
+            if asked { ": the device asks for a client certificate, and espstress has none" } else { "" };
+        TlsFaultSeen { fault: TlsFault::Alert, detail: format!("{}{why}", alert_name(*alert)) }
+    }
+
+    /// The peer's end came during the handshake.
+    pub(super) fn closed_early(&self) -> TlsFaultSeen {
+        match instead_of_tls(&self.heard) {
+            Some(detail) => TlsFaultSeen { fault: TlsFault::NotTls, detail: detail.to_owned() },
+            None => TlsFaultSeen { fault: TlsFault::Closed, detail: self.progress() },
+        }
+    }
+
+    /// How far the handshake had come.
+    pub(super) fn progress(&self) -> String {
+        match self.heard.len() {
+            0 => "before any byte of an answer".to_owned(),
+            n => format!("after {n} bytes of an answer"),
+        }
+    }
+}
+
+/// What a peer speaks whose first bytes are no record of TLS (RFC 8446, 5.1).
+fn instead_of_tls(heard: &[u8]) -> Option<&'static str> {
+    match heard {
+        [b'H', b'T', b'T', b'P', ..] => Some("it answers in plain HTTP: use http://"),
+        [20..=24, 3, ..] | [20..=24] | [] => None,
+        _ => Some("its first bytes are no TLS record"),
+    }
+}
+
+/// Names what rustls says.
+fn seen(error: &rustls::Error) -> TlsFaultSeen {
+    use rustls::Error as E;
+    let (fault, detail) = match error {
+        E::InvalidCertificate(error) => certificate(error),
+        E::PeerIncompatible(why) => (TlsFault::Incompatible, incompatible(why)),
+        E::AlertReceived(alert) => match alert {
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity => {
+                (TlsFault::Incompatible, format!("alert {}", alert_name(*alert)))
+            }
+            alert => (TlsFault::Alert, alert_name(*alert)),
+        },
+        E::NoCertificatesPresented => (TlsFault::BadCertificate, "it presents none".to_owned()),
+        E::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            (TlsFault::NotTls, "its bytes are no TLS record".to_owned())
+        }
+        E::InvalidMessage(why) => (TlsFault::BadRecord, spaced(&format!("{why:?}"))),
+        E::DecryptError => (TlsFault::BadRecord, "a record could not be decrypted".to_owned()),
+        E::PeerSentOversizedRecord => (TlsFault::BadRecord, "a record is longer than allowed".to_owned()),
+        E::PeerMisbehaved(why) => (TlsFault::BadRecord, spaced(&format!("{why:?}"))),
+        other => (TlsFault::BadRecord, other.to_string()),
+    };
+    TlsFaultSeen { fault, detail }
+}
+
+fn certificate(error: &CertificateError) -> (TlsFault, String) {
+    use CertificateError as C;
+    match error {
+        C::Expired | C::ExpiredContext { .. } => (TlsFault::Expired, "it has expired".to_owned()),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            (TlsFault::Expired, "its time has not begun: is a clock wrong?".to_owned())
+        }
+        C::UnknownIssuer => {
+            (TlsFault::NotTrusted, "its issuer is unknown: --ca FILE, or --insecure".to_owned())
+        }
+        C::NotValidForName => (TlsFault::WrongName, String::new()),
+        C::NotValidForNameContext { expected, presented } => {
+            let names = match presented.as_slice() {
+                [] => "it names none (subjectAltName)".to_owned(),
+                names => format!(
+                    "it is for {}",
+                    names.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+                ),
+            };
+            (TlsFault::WrongName, format!("{names}, not {}", expected.to_str()))
+        }
+        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
+            TlsFault::NotTrusted,
+            "it is self-signed: --ca with the device's own certificate, or --insecure".to_owned(),
+        ),
+        C::Other(other) => (TlsFault::BadCertificate, spaced(&other.to_string())),
+        other => (TlsFault::BadCertificate, spaced(&format!("{other:?}"))),
+    }
+}
+
+/// A name as the library gives it, `DnsName("esp.local")`, without its kind.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
+}
+
+fn incompatible(why: &PeerIncompatible) -> String {
+    match why {
+        PeerIncompatible::ServerDoesNotSupportTls12Or13 => "it speaks TLS 1.1 or older".to_owned(),
+        other => spaced(&format!("{other:?}")),
+    }
+}
+
+/// As RFC 8446, 6 has it.
+fn alert_name(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::Unknown(n) => format!("{n}"),
+        alert => spaced(&format!("{alert:?}")).replace(' ', "_"),
+    }
+}
+
+/// `HandshakeFailure` as `handshake failure`.
+fn spaced(name: &str) -> String {
+    let mut text = String::new();
+    for (i, c) in name.char_indices() {
+        if c.is_ascii_uppercase() && i > 0 && text.ends_with(|before: char| before.is_ascii_lowercase()) {
+            text.push(' ');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
+/// The socket as `Read` and `Write` that never wait.
+struct Now<'a>(&'a TcpStream);
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The first bytes that are kept.
+const NOTED: usize = 64 * 1024;
+
+struct Noting<'a> {
+    stream: &'a TcpStream,
+    noted: Option<&'a mut Vec<u8>>,
+    ended: bool,
+}
+
+impl Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.try_read(buffer)?;
+        self.ended |= n == 0 && !buffer.is_empty();
+        if let Some(noted) = self.noted.as_mut().filter(|noted| noted.len() < NOTED) {
+            noted.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        }
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_library_become_words() {
+        assert_eq!(spaced("HandshakeFailure"), "handshake failure");
+        assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
+        assert_eq!(alert_name(AlertDescription::Unknown(7)), "7");
+        assert_eq!((bare("DnsName(\"esp.local\")"), bare("IpAddress(10.0.0.7)")), ("esp.local", "10.0.0.7"));
+    }
+
+    #[test]
+    fn what_is_not_tls_is_told_from_its_first_bytes() {
+        assert!(instead_of_tls(b"HTTP/1.0 400 Bad Request").is_some_and(|what| what.contains("http://")));
+        assert!(instead_of_tls(b"SSH-2.0").is_some());
+        assert!(instead_of_tls(&[22, 3, 3, 0]).is_none() && instead_of_tls(&[21, 3, 1]).is_none());
+        assert!(instead_of_tls(&[]).is_none());
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_an_error_with_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "nothing").unwrap();
+        let options = TlsOptions { insecure: false, ca: Some(file.path().to_owned()), resumption: true };
+        let said = Tls::new(&options, "esp.local").unwrap_err().to_string();
+        assert!(
+            said.contains("no certificate") && said.contains(&file.path().display().to_string()),
+            "{said}"
+        );
+        let missing = TlsOptions { ca: Some("/no/such.pem".into()), ..options };
+        assert!(Tls::new(&missing, "esp.local").unwrap_err().to_string().contains("/no/such.pem"));
+    }
+}
