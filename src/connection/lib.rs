@@ -3,6 +3,7 @@
 //! Knows addresses, time-outs and sockets; does not know what a workload wants from a connection, nor what the
 //! packets show.
 
+mod datagram;
 mod endings;
 pub mod http;
 mod occupancy;
@@ -12,6 +13,7 @@ mod silence;
 mod socket;
 mod status;
 
+pub use datagram::{DatagramSocket, Received};
 pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
 pub use request_body::RequestBody;

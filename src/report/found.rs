@@ -118,6 +118,7 @@ fn workload(of: &Workload, facts: &WorkloadFacts) -> Option<WorkloadEvidence> {
         first_status: of.first_status,
         malformed: of.malformed.clone(),
         idle_closes: of.idle_closes,
+        by_protocol: of.by_protocol.clone(),
         late_starts: of.late_starts,
         close: facts.close,
         ..WorkloadEvidence::default()

@@ -222,7 +222,7 @@ fn full_size_pings_tell_a_path_that_swallows_large_answers_from_a_hang() {
     let silent = dies_after(head_by_head(0), 0, &[(Failure::ReadTimeout, 3)]);
     let pinged = |lost: u64, answered: u64| {
         Case::clean(silent.clone()).no_telemetry().with(|e| {
-            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered });
+            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered, reported: None });
             e.probes.icmp = Measured::Value(ProbeEvidence { answered: 8 - lost, full_size, ..probe(8) });
         })
     };

@@ -105,6 +105,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::MqttTooLongKeepalive
         | Id::HttpErrors
         | Id::NagleDelay
+        | Id::NoEcho
+        | Id::DatagramSize
+        | Id::DatagramsLost
         | Id::HostLimited
         | Id::CaptureIncomplete
         | Id::UnexplainedFailures => false,

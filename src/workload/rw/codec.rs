@@ -4,6 +4,7 @@ use super::framed::Framed;
 use super::http::Http;
 use super::line::Line;
 use super::raw::Raw;
+use super::websocket::Ws;
 use espstress_event::{Failure, FaultSeen};
 
 /// What the peer's bytes amounted to.
@@ -21,7 +22,7 @@ pub(super) enum Fed {
 }
 
 /// A protocol: requests out, answers in. Answers come in the order of requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Codec {
     /// Keep-alive HTTP.
     Http(Http),
@@ -31,6 +32,8 @@ pub(super) enum Codec {
     Raw(Raw),
     /// JSON lines.
     Line(Line),
+    /// WebSocket messages.
+    WebSocket(Box<Ws>),
 }
 
 impl Codec {
@@ -41,6 +44,7 @@ impl Codec {
             Self::Framed(p) => p.start(),
             Self::Raw(p) => p.start(),
             Self::Line(p) => p.start(),
+            Self::WebSocket(p) => p.start(),
         }
     }
 
@@ -51,6 +55,7 @@ impl Codec {
             Self::Framed(p) => p.request(sequence, out),
             Self::Raw(p) => p.request(out),
             Self::Line(p) => p.request(sequence, out),
+            Self::WebSocket(p) => p.request(sequence, out),
         }
     }
 
@@ -61,6 +66,7 @@ impl Codec {
             Self::Framed(p) => p.feed(due, bytes),
             Self::Raw(p) => p.feed(bytes),
             Self::Line(p) => p.feed(due, bytes),
+            Self::WebSocket(p) => p.feed(due, bytes),
         }
     }
 
@@ -71,6 +77,15 @@ impl Codec {
             Self::Framed(p) => Err(p.eof()),
             Self::Raw(p) => p.eof(),
             Self::Line(p) => Err(p.eof()),
+            Self::WebSocket(p) => Err(p.eof()),
+        }
+    }
+
+    /// The WebSocket part, where it is spoken.
+    pub(super) fn websocket(&mut self) -> Option<&mut Ws> {
+        match self {
+            Self::WebSocket(p) => Some(p),
+            _ => None,
         }
     }
 
@@ -78,7 +93,7 @@ impl Codec {
     pub(super) const fn http(&mut self) -> Option<&mut Http> {
         match self {
             Self::Http(p) => Some(p),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -86,7 +101,7 @@ impl Codec {
     pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
         match self {
             Self::Http(p) => p.take_fault(),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -94,7 +109,7 @@ impl Codec {
     pub(super) fn status_is_right(&self) -> bool {
         match self {
             Self::Http(p) => p.status_is_right(),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => true,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => true,
         }
     }
 
@@ -102,7 +117,7 @@ impl Codec {
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
             Self::Http(p) => Some(p.status()),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -110,7 +125,7 @@ impl Codec {
     pub(super) const fn persistent(&self) -> bool {
         match self {
             Self::Http(p) => p.persistent(),
-            Self::Framed(_) | Self::Line(_) => true,
+            Self::Framed(_) | Self::Line(_) | Self::WebSocket(_) => true,
             Self::Raw(_) => false,
         }
     }

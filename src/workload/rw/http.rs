@@ -8,7 +8,7 @@ use espstress_connection::http::{Expects, Progress, Response};
 use espstress_event::{Failure, FaultSeen};
 
 /// One connection's requests and responses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Http {
     request: Vec<u8>,
     response: Response,

@@ -5,6 +5,8 @@ mod framed;
 mod http;
 mod line;
 mod raw;
+mod udp;
+mod websocket;
 mod worker;
 
 use std::future::Future;
@@ -16,6 +18,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
+use self::udp::{Sender, Sizes};
 use self::worker::Channel;
 use super::context::Context;
 use super::load::Load;
@@ -34,6 +37,9 @@ pub(super) const KIND: Kind = Kind {
     build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
 };
 
+/// How long a WebSocket connection may be idle. Servers ping every 20 s or more by default, and wait as long for the pong.
+const LONGEST_IDLE: Duration = Duration::from_secs(10);
+
 /// The options of `rw`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 struct Params {
@@ -46,9 +52,16 @@ struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<Protocol>,
 
-    /// Payload of each request and its echo (framed: up to 64KiB; line: up to 32KiB)
+    /// Payload of each request and its echo (framed: up to 64KiB; line: up to 32KiB; udp: 8B to 65507B;
+    /// websocket: 8B to 1MiB)
     #[arg(long, value_name = "SIZE", default_value = "256B")]
     size: Size,
+
+    /// Sizes from 64 B to 8 KiB in turn, among them the largest that fits into one IP packet, and one byte more
+    /// (protocol udp, instead of --size)
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sweep: bool,
 
     /// Requests in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -63,7 +76,7 @@ struct Params {
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
 
-    /// Path to request (protocol http)
+    /// Path to request (protocols http and websocket)
     #[arg(long, value_name = "PATH", default_value = "/")]
     path: String,
 
@@ -82,11 +95,33 @@ struct ReadWrite {
 impl ReadWrite {
     fn new(params: Params) -> Result<Self, ParamError> {
         let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
-        if params.size.0 > u64::from(espstress_device::framed::MAX_PAYLOAD) {
+        if params.protocol == Some(Protocol::WebSocket) {
+            if !(websocket::LEAST..=websocket::MOST).contains(&params.size.0) {
+                return bad("size", "a WebSocket message has 8B to 1MiB here");
+            }
+            // A device that pings meanwhile would wait in vain for its pongs.
+            let idle = params.load.pace().map(|pace| pace.saturating_mul(params.load.at_once()));
+            if idle.is_some_and(|idle| idle > LONGEST_IDLE) {
+                return bad(
+                    "interval",
+                    "with protocol websocket each connection needs a message every 10s or more often: between them \
+                     nobody would answer the device's pings",
+                );
+            }
+        }
+        let checked = matches!(params.protocol, Some(Protocol::Udp | Protocol::WebSocket));
+        let most = u64::from(espstress_device::framed::MAX_PAYLOAD);
+        if !checked && params.size.0 > most {
             return bad("size", "a payload has at most 64KiB");
         }
         if params.protocol == Some(Protocol::Line) && params.size.0 > line::LONGEST_PAYLOAD as u64 {
             return bad("size", "a line has a payload of at most 32KiB");
+        }
+        if params.protocol == Some(Protocol::Udp) && !(udp::LEAST..=udp::MOST).contains(&params.size.0) {
+            return bad("size", "a datagram has a payload of 8B to 65507B");
+        }
+        if params.sweep && params.protocol != Some(Protocol::Udp) {
+            return bad("sweep", "sizes in turn are for --protocol udp");
         }
         if params.window > 1 && params.load.pace().is_some() {
             return bad(
@@ -114,16 +149,21 @@ impl ReadWrite {
     /// Where the protocol is served; a device of which only one address is known is taken at its word.
     fn target(&self, protocol: Protocol, endpoints: &Endpoints) -> SocketAddr {
         match protocol {
-            Protocol::Http => endpoints.http,
+            Protocol::Http | Protocol::Udp | Protocol::WebSocket => endpoints.http,
             Protocol::Framed => endpoints.framed.unwrap_or(endpoints.http),
             Protocol::Raw => endpoints.raw.unwrap_or(endpoints.http),
             Protocol::Line => endpoints.line.unwrap_or(endpoints.http),
         }
     }
 
-    fn codec(&self, protocol: Protocol, target: SocketAddr) -> Codec {
+    /// What is spoken on a TCP connection; `None` where there is none.
+    fn codec(&self, protocol: Protocol, target: SocketAddr) -> Option<Codec> {
         let size = self.params.size.0 as usize;
-        match protocol {
+        Some(match protocol {
+            Protocol::Udp => return None,
+            Protocol::WebSocket => {
+                Codec::WebSocket(Box::new(websocket::Ws::new(size, self.params.path.clone(), target)))
+            }
             Protocol::Http => {
                 let Params { method, path, expect_status, .. } = &self.params;
                 Codec::Http(http::Http::new(method, path, target, expect_status.clone()))
@@ -131,7 +171,7 @@ impl ReadWrite {
             Protocol::Framed => Codec::Framed(framed::Framed::new(size)),
             Protocol::Raw => Codec::Raw(raw::Raw::new(target)),
             Protocol::Line => Codec::Line(line::Line::new(size)),
-        }
+        })
     }
 }
 
@@ -191,16 +231,25 @@ impl Workload for ReadWrite {
             let protocol = self.protocol(&context.endpoints);
             let target = self.target(protocol, &context.endpoints);
             let connector = context.connector(target, self.params.load.timeouts());
+            let window = self.params.window as usize;
+            // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
+            let first = |lane: u32| lane.wrapping_mul(0x0100_0001);
+            let Some(codec) = self.codec(protocol, target) else {
+                let sizes =
+                    if self.params.sweep { Sizes::Sweep } else { Sizes::One(self.params.size.0 as u32) };
+                let limit = self.params.load.timeouts().read;
+                let sender = |lane| Sender::new(context.clone(), target, limit, window, sizes, first(lane));
+                return self.params.load.drive(&context, sender).await;
+            };
             self.params
                 .load
                 .drive(&context, |lane| {
                     Channel::new(
                         context.clone(),
                         connector.clone(),
-                        self.codec(protocol, target),
-                        // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
-                        lane.wrapping_mul(0x0100_0001),
-                        self.params.window as usize,
+                        codec.clone(),
+                        first(lane),
+                        window,
                         self.params.per_connection,
                     )
                 })

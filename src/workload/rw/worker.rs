@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::codec::{Codec, Fed};
+use super::websocket::Ws;
 use crate::context::{Context, Held};
 use crate::load::{LoopKind, Outcome, Start, Worker};
-use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Turn};
+use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn};
 use espstress_event::{Failure, Intent};
 use espstress_stats::Phase;
 
@@ -85,14 +86,71 @@ impl Channel {
         self.out.clear();
         self.sent = 0;
         self.link = Some(Link { connection, answers: 0, since: Instant::now(), _held: held });
+        let greeted = self.greet().await;
+        self.tell();
+        if let Err(failure) = greeted {
+            self.link = None;
+            return Err(Refused::Failure(failure));
+        }
         Ok(())
+    }
+
+    /// The handshake of a protocol that has one. Its whole time is limited, however its bytes trickle in.
+    async fn greet(&mut self) -> Result<(), Failure> {
+        let limits = self.connector.timeouts;
+        let (Some(ws), Some(link)) = (self.codec.websocket(), &mut self.link) else { return Ok(()) };
+        let greeting = ws.greeting();
+        link.connection.write_all(&greeting, limits.write).await?;
+        self.context.recorder.borrow_mut().bytes(greeting.len() as u64, 0);
+        let asked = Instant::now();
+        let mut first = true;
+        loop {
+            let left = limits.read.saturating_sub(asked.elapsed());
+            let n = match link.connection.read(&mut self.buffer, left).await? {
+                0 if first => return Err(Failure::EofBeforeResponse),
+                0 => return Err(Failure::TruncatedResponse),
+                n => n,
+            };
+            let mut recorder = self.context.recorder.borrow_mut();
+            if std::mem::take(&mut first) {
+                recorder.latency(Phase::FirstByte, self.context.since_ns(asked));
+            }
+            recorder.bytes(0, n as u64);
+            match ws.greeted(self.buffer.get(..n).unwrap_or_default()) {
+                Ok(true) => {
+                    recorder.response(101);
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err((failure, status)) => {
+                    status.into_iter().for_each(|status| recorder.response(status));
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// What only the protocol tells.
+    fn tell(&mut self) {
+        if let Some(ws) = self.codec.websocket() {
+            ws.tell(&mut self.context.recorder.borrow_mut());
+        }
     }
 
     /// Moves bytes until the oldest request is answered.
     async fn answer(&mut self) -> Result<(), Failure> {
         let Some((due, start)) = self.in_flight.front().copied() else { return Ok(()) };
         let limits = self.connector.timeouts;
+        if let Some(ws) = self.codec.websocket()
+            && let Some(payload) = ws.answer(due)?
+        {
+            self.answered(start, payload);
+            return Ok(());
+        }
         loop {
+            if let Some(ws) = self.codec.websocket() {
+                ws.replies(&mut self.out);
+            }
             let link = self.link.as_mut().ok_or(Failure::ReadReset)?;
             let rest = self.out.get(self.sent..).unwrap_or_default();
             let turn = link.connection.turn(rest, &mut self.buffer, limits.read, limits.write).await?;
@@ -170,6 +228,8 @@ impl Channel {
         if let Codec::Raw(raw) = &self.codec {
             raw.answered(recorder.raw());
         }
+        drop(recorder);
+        self.tell();
     }
 
     /// The connection is lost: every request in flight has failed, by the same name.
@@ -193,6 +253,7 @@ impl Channel {
             }
         }
         drop(recorder);
+        self.tell();
         self.link = None;
         self.had_failed = true;
     }
@@ -203,10 +264,14 @@ impl Channel {
         if let Some(sample) = connection.tcp_sample() {
             self.context.recorder.borrow_mut().tcp(sample);
         }
+        let limit = self.connector.timeouts.read;
+        if let Some(ws) = self.codec.websocket() {
+            part(ws, &mut connection, &mut self.buffer, self.connector.timeouts).await;
+            self.tell();
+        }
         if connection.peer_has_closed() || connection.shut_down_writing().is_err() {
             return;
         }
-        let limit = self.connector.timeouts.read;
         let closing = Instant::now();
         let (ending, bytes) = connection.drain_counting(&mut self.buffer, limit, HostClosed::First).await;
         let mut recorder = self.context.recorder.borrow_mut();
@@ -256,6 +321,25 @@ impl Channel {
             self.close().await;
         }
         Ok(())
+    }
+}
+
+/// The closing handshake of a WebSocket connection (RFC 6455, 7.1): after both close frames the device closes first.
+async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limits: Timeouts) {
+    let Some(farewell) = ws.farewell() else { return };
+    if connection.write_all(&farewell, limits.write).await.is_err() {
+        return;
+    }
+    let asked = Instant::now();
+    let mut parted = false;
+    while let Some(left) = limits.read.checked_sub(asked.elapsed()) {
+        match connection.read(buffer, left).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => parted |= ws.parted(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+    if !parted {
+        ws.close_unanswered();
     }
 }
 
