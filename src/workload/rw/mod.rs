@@ -23,7 +23,7 @@ use self::worker::Channel;
 use super::context::Context;
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
-use espstress_clock::Size;
+use espstress_clock::{Size, Span, nanos};
 use espstress_connection::ExpectedStatus;
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
@@ -72,6 +72,11 @@ struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     per_connection: Option<u64>,
 
+    /// Say nothing on a new connection for DUR before its first request, as browsers do (not udp)
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_before: Option<Span>,
+
     /// HTTP method, GET or HEAD (protocol http)
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
@@ -119,6 +124,9 @@ impl ReadWrite {
         }
         if params.protocol == Some(Protocol::Udp) && !(udp::LEAST..=udp::MOST).contains(&params.size.0) {
             return bad("size", "a datagram has a payload of 8B to 65507B");
+        }
+        if params.silent_before.is_some() && params.protocol == Some(Protocol::Udp) {
+            return bad("silent_before", "there is no connection with --protocol udp");
         }
         if params.sweep && params.protocol != Some(Protocol::Udp) {
             return bad("sweep", "sizes in turn are for --protocol udp");
@@ -198,7 +206,7 @@ impl Workload for ReadWrite {
                 method: http.then(|| self.params.method.clone()),
                 status_expected: http && self.params.expect_status.is_some(),
                 window: self.params.window,
-                request_delay_ns: 0,
+                request_delay_ns: self.params.silent_before.map_or(0, |span| nanos(span.0)),
                 body: false,
             },
             // The end of the answer is the device's FIN.
@@ -251,6 +259,7 @@ impl Workload for ReadWrite {
                         first(lane),
                         window,
                         self.params.per_connection,
+                        self.params.silent_before.map(|span| span.0),
                     )
                 })
                 .await;

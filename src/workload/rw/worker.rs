@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codec::{Codec, Fed};
 use super::websocket::Ws;
@@ -20,6 +20,8 @@ pub(super) struct Channel {
     codec: Codec,
     window: usize,
     per_connection: Option<u64>,
+    /// How long a new connection says nothing.
+    silent_before: Option<Duration>,
     sequence: u32,
     link: Option<Link>,
     had_failed: bool,
@@ -48,6 +50,7 @@ impl Channel {
         first: u32,
         window: usize,
         per_connection: Option<u64>,
+        silent_before: Option<Duration>,
     ) -> Self {
         Self {
             context,
@@ -55,6 +58,7 @@ impl Channel {
             codec,
             window,
             per_connection,
+            silent_before,
             sequence: first,
             link: None,
             had_failed: false,
@@ -86,6 +90,10 @@ impl Channel {
         self.out.clear();
         self.sent = 0;
         self.link = Some(Link { connection, answers: 0, since: Instant::now(), _held: held });
+        if let Some(silence) = self.silent_before {
+            // Whatever comes meanwhile does not change the request: it stays in the socket.
+            tokio::time::sleep(silence).await;
+        }
         let greeted = self.greet().await;
         self.tell();
         if let Err(failure) = greeted {
