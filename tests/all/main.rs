@@ -32,6 +32,7 @@ mod report_compare;
 mod report_formats;
 mod report_page;
 mod report_support;
+mod silent_before;
 mod sim;
 mod strangers;
 mod tap;
