@@ -76,17 +76,17 @@ impl Channel {
         let mut connection = self.connector.open(self.context.intent(Intent::Plain)).await?;
         connection.send_at_once();
         let ns = self.context.since_ns(from);
-        let mut recorder = self.context.recorder.borrow_mut();
-        recorder.latency(Phase::Connect, ns);
-        if self.had_failed {
-            recorder.reconnected();
-            self.had_failed = false;
-        }
         self.codec.start();
-        if let Codec::Raw(raw) = &mut self.codec {
-            raw.connected(from, ns, recorder.raw());
+        {
+            let mut recorder = self.context.recorder.borrow_mut();
+            recorder.latency(Phase::Connect, ns);
+            if std::mem::take(&mut self.had_failed) {
+                recorder.reconnected();
+            }
+            if let Codec::Raw(raw) = &mut self.codec {
+                raw.connected(from, ns, recorder.raw());
+            }
         }
-        drop(recorder);
         self.out.clear();
         self.sent = 0;
         self.link = Some(Link { connection, answers: 0, since: Instant::now(), _held: held });
