@@ -112,10 +112,12 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     if !late.asks.late() || !prompt || e.device.capacity == Some(1) {
         return None;
     }
+    // Silent ones may stand in line before them, one behind the other.
+    let most = silence.saturating_mul(u64::from(late.at_once.max(1))).saturating_add(silence / 2);
     let waited = |w: &WorkloadEvidence| {
         let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
         let (Some(wait), Some(connect)) = (answer(w), w.connect) else { return false };
-        let all_of_it = wait.max_ns >= silence / 10 * 9 && wait.max_ns <= silence.saturating_add(silence / 2);
+        let all_of_it = wait.max_ns >= silence / 10 * 9 && wait.max_ns <= most;
         let spread = wait.min_ns <= silence / 10 && wait.p90_ns >= silence / 3 * 2;
         let each = wait.p50_ns >= silence / 10 * 8;
         beside
