@@ -98,7 +98,9 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
             "Examples:\n  espstress rw twin -c 4 -n 5000 --size 10KiB     ten kilobytes there and back, checked\n  \
              espstress rw 192.168.4.1 --protocol http -d 1m  keep-alive requests to any web server\n  \
              espstress rw https://192.168.4.1 --insecure --method POST --body 20KiB --expect-continue\n  \
-             espstress rw 192.168.4.1:8080 --protocol raw    the MicroPython pair's server",
+             espstress rw 192.168.4.1:8080 --protocol raw    the MicroPython pair's server\n  \
+             espstress rw 192.168.4.1 --protocol websocket --path /ws -n 1000\n  \
+             espstress rw 192.168.4.1:7 --protocol udp --sweep   datagrams to an echo service: loss, order, sizes",
         ),
         "outage" => (
             "Idle connections and outages",

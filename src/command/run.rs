@@ -89,9 +89,13 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
         run.sink.event(&Event::Notice { text });
     }
+    // Nobody said that the device has a TCP service.
+    let only_datagrams =
+        phases.iter().all(|phase| phase.workload.facts(&run.device.endpoints).asks.protocol == Protocol::Udp);
     let probing = match run.device.kind {
         DeviceKind::DialsIn => Probing::Off,
         DeviceKind::Address if only_listens => Probing::WithoutConnect,
+        _ if only_datagrams => Probing::WithoutConnect,
         _ => Probing::On,
     };
     run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))

@@ -50,7 +50,7 @@ pub enum Progress {
 }
 
 /// Reads one response, as its bytes come. Reused for the next by [`Response::start`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Response {
     expects: Expects,
     head: Vec<u8>,

@@ -3,6 +3,7 @@
 //! Knows addresses, time-outs and sockets; does not know what a workload wants from a connection, nor what the
 //! packets show.
 
+mod datagram;
 mod endings;
 pub mod http;
 mod occupancy;
@@ -14,6 +15,7 @@ mod status;
 mod tls;
 mod upload;
 
+pub use datagram::{DatagramSocket, Received};
 pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
 pub use request_body::RequestBody;

@@ -236,10 +236,13 @@ fn split(
     if w.kind == WorkloadKind::HalfOpen && scope::is_of_silence(w, episode) {
         return whole(By::Excuse(Excuse::Provoked));
     }
-    let explains = findings.iter().find(|f| scope::explains(e, w, f.id, failure, episode));
-    if let Some(finding) = explains {
+    let mut explains = findings.iter().filter(|f| scope::explains(e, w, f.id, failure, episode));
+    if let Some(finding) = explains.next() {
         let part = limits.take(finding.id, n);
-        return [(By::Finding(finding.id), part), (By::Nothing, n - part)];
+        // Of datagrams some are too large, and others are lost here and there.
+        let next = explains.next().filter(|_| failure == Failure::DatagramLost);
+        let rest = next.map_or(By::Nothing, |next| By::Finding(next.id));
+        return [(By::Finding(finding.id), part), (rest, n - part)];
     }
     if w.close == ClosePolicy::Vanish {
         return whole(By::Excuse(Excuse::Provoked));

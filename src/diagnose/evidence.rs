@@ -4,9 +4,9 @@
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
 use espstress_event::{
-    AckWaits, Asks, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets, HttpFaults,
-    HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason, Responses,
-    Silence, WorkloadKind,
+    AckWaits, Asks, ByProtocol, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets,
+    HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason,
+    Responses, Silence, WorkloadKind,
 };
 
 use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
@@ -103,6 +103,8 @@ pub struct WorkloadEvidence {
     pub http: HttpFigures,
     /// Idle persistent connections that the device closed; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
+    /// What only its protocol tells; `None` for most.
+    pub by_protocol: Option<Box<ByProtocol>>,
     /// When attempts succeeded and when they failed.
     pub episodes: Vec<Episode>,
     /// Connections that the device ended before any byte of a response, as the packets show; `None` without a capture.

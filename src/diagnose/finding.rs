@@ -52,6 +52,9 @@ pub enum FindingId {
     MakesRoom,
     PathMtu,
     BodyTimeout,
+    NoEcho,
+    DatagramSize,
+    DatagramsLost,
     UnexplainedFailures,
     MqttKeepaliveMissed,
     MqttPingLate,
@@ -72,7 +75,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 51] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -105,6 +108,9 @@ impl FindingId {
         Self::MakesRoom,
         Self::PathMtu,
         Self::BodyTimeout,
+        Self::NoEcho,
+        Self::DatagramSize,
+        Self::DatagramsLost,
         Self::UnexplainedFailures,
         Self::MqttKeepaliveMissed,
         Self::MqttPingLate,
@@ -159,6 +165,9 @@ impl FindingId {
             Self::MakesRoom => "makes_room",
             Self::PathMtu => "path_mtu",
             Self::BodyTimeout => "body_timeout",
+            Self::NoEcho => "no_echo",
+            Self::DatagramSize => "datagram_size",
+            Self::DatagramsLost => "datagrams_lost",
             Self::UnexplainedFailures => "unexplained_failures",
             Self::MqttKeepaliveMissed => "mqtt_keepalive_missed",
             Self::MqttPingLate => "mqtt_ping_late",

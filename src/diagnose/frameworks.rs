@@ -284,6 +284,9 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         )],
         FindingId::HeapLow
         | FindingId::LossyLink
+        | FindingId::NoEcho
+        | FindingId::DatagramSize
+        | FindingId::DatagramsLost
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::OtherProtocol

@@ -97,14 +97,15 @@ impl Intervals {
 /// restarts also refuses and cuts what was open. No interval writes a wrong answer.
 const fn produces(excuse: Excuse, failure: Failure) -> bool {
     use Failure as F;
-    let late = matches!(failure, F::ConnectTimeout | F::ReadTimeout | F::WriteTimeout);
+    let late = matches!(failure, F::ConnectTimeout | F::ReadTimeout | F::WriteTimeout | F::DatagramLost);
     let lost =
         late || matches!(failure, F::ConnectUnreachable | F::ConnectReset | F::ReadReset | F::WriteReset);
     match excuse {
         Excuse::HostStoodStill => late,
         Excuse::OutageMade | Excuse::LinkAway => lost,
         Excuse::Restarting => {
-            lost || matches!(failure, F::ConnectRefused | F::EofBeforeResponse | F::TruncatedResponse)
+            let refused = matches!(failure, F::ConnectRefused | F::PortUnreachable);
+            lost || refused || matches!(failure, F::EofBeforeResponse | F::TruncatedResponse)
         }
         Excuse::Host | Excuse::Provoked | Excuse::BeyondCapacity => false,
     }

@@ -42,6 +42,7 @@ pub use finding::{Finding, FindingId, Severity};
 pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
 pub use frameworks::{Framework, frameworks};
 pub use ledger::Ledger;
+pub use loss::share_at_most;
 pub use needs::Need;
 pub use silences::{Absent, Untold, Weather, Whose};
 

@@ -27,6 +27,12 @@ pub(super) mod constants {
     pub(crate) const AGAIN: (f64, f64) = (1.0, 4.0);
 }
 
+/// The highest share that fits `part` of `whole`, 0 to 1: of a thousand samples like this one, the true share is higher in one.
+#[must_use]
+pub fn share_at_most(part: u64, whole: u64) -> f64 {
+    upper(part, whole, constants::CONFIDENCE)
+}
+
 /// The highest rate of loss that fits what was seen and what is assumed, 0 to 1.
 pub(super) fn rate_bound(losses: Losses) -> f64 {
     let (lost, segments) = constants::ASSUMED;

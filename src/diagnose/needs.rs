@@ -51,6 +51,8 @@ pub enum Need {
     /// The host fell silent on connections, a `half-open` workload or `head --close vanish`, and watched them for as
     /// long as the device may take.
     Silence,
+    /// Datagrams to an echo service, `rw --protocol udp`.
+    Datagrams,
     /// An `outage` workload.
     Outages,
     /// An `mqtt` workload that watched a device for two of its keep-alives.
@@ -91,6 +93,7 @@ impl FindingId {
             | Self::ClosesIdle
             | Self::BodyTimeout
             | Self::UnexplainedFailures => &[Need::Attempts],
+            Self::NoEcho | Self::DatagramSize | Self::DatagramsLost => &[Need::Attempts, Need::Datagrams],
             Self::PathMtu => &[Need::Attempts, Need::Probes],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],

@@ -16,7 +16,8 @@ const USUAL_KEEP_IDLE_S: u64 = 7_200;
 
 pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
     let look = Look { measured, hold };
-    let mut checks = vec![look.reachable(), look.ping(), look.tcp(), look.http(), look.power_save()];
+    let mut checks =
+        vec![look.reachable(), look.ping(), look.full_size(), look.tcp(), look.http(), look.power_save()];
     checks.push(look.clean_close());
     checks.extend(look.late_request());
     checks.extend(look.persistent());
@@ -132,6 +133,41 @@ impl<'a> Look<'a> {
 
     fn ping(&self) -> Check {
         self.probe(0)
+    }
+
+    /// Small pages arrive and large ones never where something on the way drops packets of full size without a word.
+    fn full_size(&self) -> Check {
+        /// As `path_mtu` has it.
+        const ENOUGH: u64 = 4;
+        const NAME: &str = "full-size ping";
+        let not_tested = |why: &str| check(NAME, Mark::Unknown, format!("not tested: {why}"));
+        let stats = match self.probes()[0].1 {
+            None => return not_tested("probes were switched off"),
+            Some(ProbeStats::Unavailable { reason }) => return not_tested(reason),
+            Some(ProbeStats::Measured(stats)) => stats,
+        };
+        if let Some(why) = &stats.no_full_size {
+            return not_tested(why);
+        }
+        let Some(full) = stats.full_size.filter(|full| full.sent > 0) else {
+            return not_tested("none was waited for yet");
+        };
+        let text = format!("{} of {} of {} bytes answered", full.answered, full.sent, full.bytes);
+        match (full.answered, full.reported) {
+            (0, _) if stats.answered == 0 => check(NAME, Mark::Unknown, format!("{text}, and no small one")),
+            (0, Some(mtu)) => {
+                let why = format!("the path reports that it carries {mtu} bytes");
+                check(NAME, Mark::Unknown, format!("{text}: {why}"))
+            }
+            (0, None) if full.sent < ENOUGH => check(NAME, Mark::Unknown, format!("{text}: too few to tell")),
+            (0, None) => {
+                // A device may refuse large pings and send large pages all the same.
+                let mark = if self.found(FindingId::PathMtu).is_some() { Mark::Bad } else { Mark::Unknown };
+                let small = format!("{} of {} small ones", stats.answered, stats.sent);
+                check(NAME, mark, format!("{text}, but {small}: large responses may never arrive"))
+            }
+            _ => check(NAME, Mark::Good, text),
+        }
     }
 
     fn tcp(&self) -> Check {

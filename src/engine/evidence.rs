@@ -98,6 +98,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         malformed: stats.malformed.clone(),
         http: stats.http.clone(),
         idle_closes: stats.idle_closes,
+        by_protocol: stats.by_protocol.clone(),
         episodes: stats.episodes.rows().to_vec(),
         unserved: match run.packets {
             Packets::Seen(seen) => Some(seen.unserved.get(&of.name).copied().unwrap_or_default()),

@@ -85,6 +85,12 @@ pub enum Protocol {
     Raw,
     /// Newline-terminated JSON
     Line,
+    /// Numbered datagrams to a UDP echo service
+    Udp,
+    /// Messages to a WebSocket service that sends each one back
+    #[cfg_attr(feature = "clap", value(name = "websocket"))]
+    #[serde(rename = "websocket")]
+    WebSocket,
 }
 
 impl Protocol {
@@ -96,6 +102,8 @@ impl Protocol {
             Self::Framed => "framed",
             Self::Raw => "raw",
             Self::Line => "line",
+            Self::Udp => "udp",
+            Self::WebSocket => "websocket",
         }
     }
 }

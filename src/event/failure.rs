@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt did not succeed. The first fourteen are the device's or the path's; the `Host*` ones are
+/// Why an attempt did not succeed. Most are the device's or the path's; the `Host*` ones are
 /// the limits of the machine that runs the test and are never counted against the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +38,10 @@ pub enum Failure {
     BadStatus,
     /// The payload that came back is not the one that was asked for.
     CorruptPayload,
+    /// A datagram did not come back in time.
+    DatagramLost,
+    /// An ICMP port unreachable answered a datagram (RFC 1122, 3.2.2.1): nothing listens on that UDP port.
+    PortUnreachable,
     /// The host has no free source port left (EADDRNOTAVAIL).
     HostOutOfPorts,
     /// The host has no free file descriptor left (EMFILE, ENFILE).
@@ -48,7 +52,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in the order of reports.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ConnectTimeout,
         Self::ConnectRefused,
         Self::ConnectReset,
@@ -63,6 +67,8 @@ impl Failure {
         Self::BadResponse,
         Self::BadStatus,
         Self::CorruptPayload,
+        Self::DatagramLost,
+        Self::PortUnreachable,
         Self::HostOutOfPorts,
         Self::HostOutOfFiles,
         Self::HostOther,
@@ -86,6 +92,8 @@ impl Failure {
             Self::BadResponse => "bad_response",
             Self::BadStatus => "bad_status",
             Self::CorruptPayload => "corrupt_payload",
+            Self::DatagramLost => "datagram_lost",
+            Self::PortUnreachable => "port_unreachable",
             Self::HostOutOfPorts => "host_out_of_ports",
             Self::HostOutOfFiles => "host_out_of_files",
             Self::HostOther => "host_other",

@@ -7,6 +7,7 @@
 mod anomaly;
 mod away;
 mod backlog;
+mod by_protocol;
 mod ending;
 mod endpoints;
 mod episode;
@@ -36,6 +37,7 @@ pub use anomaly::{
 };
 pub use away::AwaySpell;
 pub use backlog::Backlog;
+pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, WebSockets};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;

@@ -11,6 +11,8 @@ pub struct FullSize {
     pub sent: u64,
     /// Those answered in time.
     pub answered: u64,
+    /// The largest packet that the path carries, bytes, where something on it reported a smaller one (RFC 1191).
+    pub reported: Option<u32>,
 }
 
 /// A spell in which every probe of a kind was lost.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Occurrence, OutageProgress,
-    OutageRow, Probed, Recorded, Responses, SilencedConnection,
+    ByProtocol, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Occurrence,
+    OutageProgress, OutageRow, Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -43,6 +43,8 @@ pub struct PhaseProgress {
     pub late_starts_dropped: u64,
     /// Idle connections that the device closed; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
+    /// What only its protocol tells; `None` for most.
+    pub by_protocol: Option<Box<ByProtocol>>,
     /// Connections open now.
     pub open: u32,
     /// p50 of the last interval, nanoseconds, where there was a transaction.

@@ -69,36 +69,61 @@ pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, s
     }
 }
 
-/// Asks a few times by packets as large as the interface carries, one after the other: a path that carries less than that
-/// somewhere, and does not say so, answers small ones alone.
+/// Asks a few times by packets as large as the interface carries, one after the other and never in pieces: a path that
+/// carries less than that somewhere, and does not say so, answers small ones alone.
 pub(super) async fn full_size(config: ProbeConfig, interval: Duration, stats: Shared<ProbeStats>) {
+    // Where there is no socket at all the small ones say why.
     let Ok(echo) = Echo::open(config.target, config.source) else { return };
-    let Some(bytes) = echo.largest() else { return };
+    let not_sent = |why: String| with(&stats, |stats| stats.no_full_size = Some(why.clone()));
+    let bytes = match echo.largest() {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            // The small ones begin at the same time, and their figures may not be there yet.
+            tokio::task::yield_now().await;
+            return not_sent(why);
+        }
+    };
     let mut tick = tokio::time::interval(interval);
     let mut buffer = [0; ETHERNET + IPV4];
     // Other numbers than those of the small ones, whose answers a raw socket sees as well.
     for number in (0..FULL_SIZE).map(|n| n | 0x8000) {
         tick.tick().await;
-        if echo.socket.send(&echo.request(number, bytes - IPV4)).await.is_err() {
-            return;
+        if let Err(error) = echo.socket.send(&echo.request(number, bytes - IPV4)).await {
+            // What an earlier one met: a router that reports its limit.
+            if !is_too_long(&error) {
+                return not_sent(error.to_string());
+            }
         }
         let answer = async {
             loop {
-                let received = echo.socket.recv(&mut buffer).await;
-                let packet = received.ok().and_then(|n| buffer.get(..n)).unwrap_or_default();
-                if echo.reply(packet) == Some(number) {
-                    return;
+                match echo.socket.recv(&mut buffer).await {
+                    Ok(n) if echo.reply(buffer.get(..n).unwrap_or_default()) == Some(number) => return true,
+                    Err(error) if is_too_long(&error) => return false,
+                    _ => {}
                 }
             }
         };
-        let answered = tokio::time::timeout(config.timeout.min(interval), answer).await.is_ok();
+        let answered = tokio::time::timeout(config.timeout.min(interval), answer).await.unwrap_or(false);
+        let now = echo.mtu().filter(|mtu| *mtu < bytes).and_then(|mtu| u32::try_from(mtu).ok());
         with(&stats, |stats| {
             let full = stats.full_size.get_or_insert_default();
             full.bytes = bytes as u32;
             full.sent += 1;
             full.answered += u64::from(answered);
+            full.reported = full.reported.or(now);
         });
     }
+}
+
+/// Whether a packet was too large for the path, as something on it reported.
+#[cfg(target_os = "linux")]
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_too_long(_: &io::Error) -> bool {
+    false
 }
 
 /// A socket for echo requests to one address.
@@ -148,16 +173,33 @@ impl Echo {
         Ok(Self { socket: UdpSocket::from_std(socket.into())?, kind, v6: target.is_ipv6(), identifier })
     }
 
-    /// The largest IPv4 packet that the interface to this address carries, up to Ethernet's; `None` where the system does
-    /// not tell.
+    /// The size of the largest packet to this address, up to Ethernet's, which is from now on sent in one piece or not at
+    /// all, whatever is known of the path; or why there is none.
     #[cfg(target_os = "linux")]
-    fn largest(&self) -> Option<usize> {
-        let mtu = usize::try_from(rustix::net::sockopt::ip_mtu(&self.socket).ok()?).ok()?;
-        (!self.v6 && mtu > IPV4 + LENGTH).then_some(mtu.min(ETHERNET))
+    fn largest(&self) -> Result<usize, String> {
+        use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+
+        if self.v6 {
+            return Err("for IPv4 only".into());
+        }
+        set_ip_mtu_discover(&self.socket, Ipv4PathMtuDiscovery::PROBE).map_err(|error| error.to_string())?;
+        let mtu = self.mtu().ok_or("the system does not tell the interface's MTU")?;
+        if mtu > IPV4 + LENGTH { Ok(mtu.min(ETHERNET)) } else { Err(format!("the interface's MTU is {mtu}")) }
     }
 
     #[cfg(not(target_os = "linux"))]
-    const fn largest(&self) -> Option<usize> {
+    fn largest(&self) -> Result<usize, String> {
+        Err("on Linux only".into())
+    }
+
+    /// The largest packet that the path to this address is known to carry.
+    #[cfg(target_os = "linux")]
+    fn mtu(&self) -> Option<usize> {
+        usize::try_from(rustix::net::sockopt::ip_mtu(&self.socket).ok()?).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    const fn mtu(&self) -> Option<usize> {
         None
     }
 

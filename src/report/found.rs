@@ -119,6 +119,7 @@ fn workload(of: &Workload, facts: &WorkloadFacts) -> Option<WorkloadEvidence> {
         malformed: of.malformed.clone(),
         http: of.http.clone(),
         idle_closes: of.idle_closes,
+        by_protocol: of.by_protocol.clone(),
         late_starts: of.late_starts,
         close: facts.close,
         ..WorkloadEvidence::default()

@@ -448,6 +448,7 @@ impl Gathered {
         stats.late_starts_dropped = self.seen.late_starts_dropped;
         stats.first_status = self.seen.first_status;
         stats.idle_closes = self.seen.idle_closes;
+        stats.by_protocol = self.seen.by_protocol.take();
         stats.malformed = std::mem::take(&mut self.seen.malformed);
         stats.http = std::mem::take(&mut self.seen.http);
         stats.main_phase = Some(main);
@@ -473,6 +474,7 @@ impl IntervalLine {
             t.late_starts,
             t.late_starts_dropped,
             t.idle_closes.map_or(0, |closes| closes.count),
+            t.by_protocol.as_ref().map_or(0, |figures| figures.most()),
         ];
         // Bytes of a fortnight at full rate are more than attempts can ever be.
         let bytes = [t.sent_bytes, t.received_bytes, t.goodput_bytes];

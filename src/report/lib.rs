@@ -3,6 +3,7 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod by_protocol;
 mod cut_off;
 mod distribution;
 mod file;

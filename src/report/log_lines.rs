@@ -9,9 +9,9 @@ use super::{
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Direction, Examination, HalfOpen, HttpFaults, HttpFigures, IdleCloses,
-    Occurrence, OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse, SilencedConnection,
-    WorkloadFacts,
+    AnomalyClass, AnomalyId, ByProtocol, Direction, Examination, HalfOpen, HttpFaults, HttpFigures,
+    IdleCloses, Occurrence, OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
+    SilencedConnection, WorkloadFacts,
 };
 use espstress_stats::{Latency, Phase};
 
@@ -287,6 +287,9 @@ pub(crate) struct Totals {
     /// Idle connections that the device closed; null where it closed none.
     #[serde(default)]
     pub(crate) idle_closes: Option<IdleCloses>,
+    /// What only its protocol tells; null for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by_protocol: Option<Box<ByProtocol>>,
     /// What outages came to; null for a workload that has none.
     pub(crate) outages: Option<OutageProgress>,
 }
@@ -309,6 +312,7 @@ impl Totals {
             late_starts: progress.late_starts,
             late_starts_dropped: progress.late_starts_dropped,
             idle_closes: progress.idle_closes,
+            by_protocol: progress.by_protocol.clone(),
             outages: progress.outages,
         }
     }

@@ -10,8 +10,8 @@ use super::human::{count, things};
 use super::latency::finite;
 use super::{HalfOpenFigures, LatencyFigures, MqttFigures, OutageRow, OutageSummary, RawSummary};
 use espstress_event::{
-    ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, HttpFigures, IdleCloses,
-    MqttFault, OutageMeans, Responses, WorkloadKind,
+    ByProtocol, ClosePolicy, Failure, FailureCounts, FaultCount, HttpFault, HttpFaults, HttpFigures,
+    IdleCloses, MqttFault, OutageMeans, Responses, WorkloadKind,
 };
 use espstress_stats::{Phase, Row, TcpTotals, WorkloadStats};
 
@@ -90,6 +90,9 @@ pub struct Workload {
     /// closed none.
     #[serde(default)]
     pub(crate) idle_closes: Option<IdleCloses>,
+    /// What only its protocol tells (`rw`); null for most.
+    #[serde(default)]
+    pub by_protocol: Option<Box<ByProtocol>>,
     /// One row a second, or coarser: always fewer than 2,000.
     pub series: Vec<SeriesRow>,
     /// The outages that it went through; null for a workload that looks for none.
@@ -274,6 +277,7 @@ impl Workload {
             late_starts: stats.late_starts,
             late_starts_dropped: stats.late_starts_dropped,
             idle_closes: stats.idle_closes,
+            by_protocol: stats.by_protocol.clone(),
             series: stats.series.rows().iter().map(series_row).collect(),
             outages: stats.outage.as_deref().map(|o| o.rows.iter().map(OutageRow::from).collect()),
             outage_summary: stats.outage.as_deref().map(OutageSummary::from),

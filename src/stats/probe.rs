@@ -74,6 +74,8 @@ pub struct ProbeKindStats {
     pub failures: FailureCounts,
     /// Probes as large as the path is said to carry, beside the small ones; `None` where none were sent.
     pub full_size: Option<FullSize>,
+    /// Why none of them were sent; `None` where they were, or are still to be.
+    pub no_full_size: Option<String>,
     /// From sending to the answer.
     pub latency: Latency,
 }
@@ -107,6 +109,7 @@ impl ProbeKindStats {
             last_answered_sent_ns: None,
             failures: FailureCounts::default(),
             full_size: None,
+            no_full_size: None,
             latency: Latency::default(),
         }
     }

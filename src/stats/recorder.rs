@@ -8,8 +8,8 @@ use super::{
     Series, TcpTotals,
 };
 use espstress_event::{
-    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, HttpFigures, IdleCloses, OutageRow,
-    PhaseProgress, Responses, SectionCourse, TcpSample,
+    ByProtocol, Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, HttpFigures, IdleCloses,
+    OutageRow, PhaseProgress, Responses, SectionCourse, TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -55,6 +55,8 @@ pub struct WorkloadStats {
     pub late_starts_dropped: u64,
     /// Idle connections that the device closed, noticed before the next request; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
+    /// What only its protocol tells; `None` for most.
+    pub by_protocol: Option<Box<ByProtocol>>,
     /// What the system did not allow it to do, in words.
     pub refused: Option<String>,
     /// What outages did; `None` for a workload that has none.
@@ -98,6 +100,7 @@ impl WorkloadStats {
             late_starts: 0,
             late_starts_dropped: 0,
             idle_closes: None,
+            by_protocol: None,
             refused: None,
             outage: None,
             half_open: None,
@@ -212,6 +215,11 @@ impl Recorder {
             min_us: least.min(ns / 1_000),
             median_us: idle.quantile_ns(0.5).unwrap_or(ns) / 1_000,
         });
+    }
+
+    /// What only the protocol tells, made when it is first asked for.
+    pub fn by_protocol(&mut self) -> &mut ByProtocol {
+        self.stats.by_protocol.get_or_insert_default()
     }
 
     /// The system did not allow what the workload is for.
@@ -363,6 +371,7 @@ impl Recorder {
             late_starts: self.stats.late_starts,
             late_starts_dropped: self.stats.late_starts_dropped,
             idle_closes: self.stats.idle_closes,
+            by_protocol: self.stats.by_protocol.clone(),
             open: self.open,
             p50_ns: self.recent.quantile_ns(0.5),
             p99_ns: self.recent.quantile_ns(0.99),

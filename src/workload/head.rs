@@ -51,8 +51,8 @@ struct Params {
     #[arg(long, value_enum, default_value_t = ClosePolicy::Fin)]
     close: ClosePolicy,
 
-    /// Pause between the handshake and the request
-    #[arg(long, value_name = "DUR")]
+    /// Pause between the handshake and the request, as browsers leave it on connections that they open beforehand
+    #[arg(long, value_name = "DUR", visible_alias = "silent-before")]
     #[serde(skip_serializing_if = "Option::is_none")]
     request_delay: Option<Span>,
 

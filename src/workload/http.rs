@@ -117,7 +117,7 @@ pub(super) struct Asked {
 }
 
 /// As [`Asked`], for one device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Addressed {
     asked: Asked,
     /// What the Host field says.

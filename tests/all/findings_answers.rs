@@ -237,11 +237,44 @@ fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
 }
 
 #[test]
+fn others_that_wait_for_as_long_as_a_silent_connection_are_kept_out_by_it() {
+    let quick =
+        Quantiles { count: 20, min_ns: MS, p50_ns: MS, p90_ns: 2 * MS, p99_ns: 3 * MS, max_ns: 3 * MS };
+    // Arrivals spread over silences of three seconds, seen by a program that serves one client at a time.
+    let kept_out =
+        Quantiles { min_ns: MS, p50_ns: 1_500 * MS, p90_ns: 2_800 * MS, max_ns: 3_010 * MS, ..quick };
+    let each = |ns| Quantiles { min_ns: ns, p50_ns: ns, p90_ns: ns, p99_ns: ns, max_ns: ns, ..quick };
+    let beside = |silence: u64, answer: Quantiles, others: Quantiles| {
+        let asks = Asks { request_delay_ns: silence, ..asks("GET") };
+        let late =
+            WorkloadEvidence { name: "late".into(), asks, first_byte: None, main: Some(answer), ..get(10) };
+        Case::clean(late).no_telemetry().with(|e| {
+            let others = WorkloadEvidence { connect: Some(quick), first_byte: Some(others), ..head(20) };
+            e.workloads.push(others);
+        })
+    };
+    let found = beside(3 * S, quick, kept_out);
+    assert_eq!(found.ids(), [FindingId::BlockedApplication]);
+    assert!(statement(&found).contains("3.0 s for a client's request"), "{}", statement(&found));
+    assert_eq!(
+        beside(3 * S, quick, each(3 * S)).ids(),
+        [FindingId::BlockedApplication],
+        "one after the other"
+    );
+    assert_eq!(beside(3 * S, quick, quick).ids(), [], "it serves others meanwhile");
+    assert_eq!(beside(3 * S, quick, each(1_500 * MS)).ids(), [], "their page is a slow one");
+    assert_eq!(beside(3 * S, each(2 * S), kept_out).ids(), [], "it is slow with each");
+    assert_eq!(beside(500 * MS, quick, kept_out).ids(), [], "that is no silence");
+    let longer = Quantiles { max_ns: 20 * S, ..kept_out };
+    assert_eq!(beside(3 * S, quick, longer).ids(), [], "they wait for something else");
+}
+
+#[test]
 fn full_size_pings_tell_a_path_that_swallows_large_answers_from_a_hang() {
     let silent = dies_after(head_by_head(0), 0, &[(Failure::ReadTimeout, 3)]);
     let pinged = |lost: u64, answered: u64| {
         Case::clean(silent.clone()).no_telemetry().with(|e| {
-            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered });
+            let full_size = Some(FullSize { bytes: 1_500, sent: 5, answered, reported: None });
             e.probes.icmp = Measured::Value(ProbeEvidence { answered: 8 - lost, full_size, ..probe(8) });
         })
     };

@@ -3,10 +3,10 @@
 use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Ending, Episode, Failure, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses,
-    MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill, ReclaimEvidence,
-    Responses, SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures,
-    UploadStall, Uploads,
+    AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, Failure, FaultSeen,
+    HttpFault, HttpFigures, IdleCloses, Losses, MqttClient, MqttDelivery, MqttFault, MqttOutage,
+    MqttProtocol, MqttSign, MqttWill, ReclaimEvidence, Responses, SilencedConnection, SocketsUsed, Stage,
+    StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
 };
 use proptest::prelude::*;
 
@@ -49,6 +49,35 @@ impl Dice {
         self.yes().then(|| of(self))
     }
 
+    fn websockets(&mut self) -> WebSockets {
+        WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
+    }
+
+    fn datagrams(&mut self) -> Datagrams {
+        let mut row = || {
+            let sent = self.n();
+            // Often all of a size are lost, or all but these.
+            let lost = if self.yes() { sent } else { self.n() };
+            let echoed = if self.yes() { sent.saturating_sub(lost) } else { self.n() };
+            DatagramSize { bytes: self.small(), packets: self.small(), sent, echoed, lost }
+        };
+        let sizes = vec![row(), row(), row()];
+        Datagrams {
+            sent: self.n(),
+            echoed: self.n(),
+            lost: self.n(),
+            late: self.n(),
+            strangers: self.n(),
+            unreachable: self.n(),
+            silent: self.n(),
+            silent_since_us: self.maybe(Self::n),
+            silent_until_us: self.maybe(Self::n),
+            mtu: self.maybe(Self::small),
+            sizes,
+            ..Datagrams::default()
+        }
+    }
+
     fn float(&mut self) -> f64 {
         let any = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1e300, -20.0, 30.5];
         any[(self.next() % 7) as usize]
@@ -82,7 +111,12 @@ impl Dice {
             answered: self.n(),
             latency: self.maybe(Self::quantiles),
             silences: self.many(|d| Silence { from_ns: d.n(), to_ns: d.maybe(Self::n), lost: d.n() }),
-            full_size: self.maybe(|d| FullSize { bytes: d.small(), sent: d.n(), answered: d.n() }),
+            full_size: self.maybe(|d| FullSize {
+                bytes: d.small(),
+                sent: d.n(),
+                answered: d.n(),
+                reported: d.maybe(|d| d.small()),
+            }),
         })
     }
 
@@ -137,7 +171,7 @@ impl Dice {
     fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
-            protocol: self.of(&[Protocol::Http, Protocol::Line]),
+            protocol: self.of(&[Protocol::Http, Protocol::Line, Protocol::Udp, Protocol::WebSocket]),
             status_expected: self.yes(),
             window: self.small(),
             request_delay_ns: self.n(),
@@ -276,6 +310,9 @@ impl Dice {
             responses: self.responses(),
             first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
             idle_closes: self.maybe(|d| IdleCloses { count: d.n(), min_us: d.n(), median_us: d.n() }),
+            by_protocol: self.maybe(|d| {
+                Box::new(ByProtocol { udp: d.maybe(Self::datagrams), websocket: d.maybe(Self::websockets) })
+            }),
             unserved: self.maybe(|d| Unserved { reset: d.cut_requests(), closed: d.cut_requests() }),
             asks: self.asks(),
             episodes: self.many(Self::episode),
@@ -362,7 +399,8 @@ impl Dice {
         let mut episode = Episode { from_ns: self.n(), to_ns: self.n(), ..Episode::default() };
         episode.succeeded = self.n() % 2;
         for _ in 0..self.next() % 3 {
-            let failure = self.of(&Failure::ALL);
+            let common = self.yes() && self.yes();
+            let failure = if common { Failure::ReadTimeout } else { self.of(&Failure::ALL) };
             episode.failures.add(failure, self.n() / 512);
         }
         episode

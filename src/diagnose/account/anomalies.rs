@@ -108,6 +108,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::UploadStalled
         | Id::Redirected
         | Id::NagleDelay
+        | Id::NoEcho
+        | Id::DatagramSize
+        | Id::DatagramsLost
         | Id::HostLimited
         | Id::CaptureIncomplete
         | Id::UnexplainedFailures => false,

@@ -1,7 +1,7 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
 use super::super::facts::unmade_silences;
-use super::super::findings::{answers_otherwise, gone_since};
+use super::super::findings::{answers_otherwise, gone_since, silent_since, too_large};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use espstress_event::{Episode, Failure};
 
@@ -29,6 +29,9 @@ pub(super) const WANT_OF_ROOM: [Failure; 9] = [
     F::EofBeforeResponse,
 ];
 
+/// Nothing came back of a datagram.
+const DATAGRAM: [Failure; 2] = [F::DatagramLost, F::PortUnreachable];
+
 /// Whether a fault explains a failure of this kind at this time.
 pub(super) fn explains(
     e: &Evidence<'_>,
@@ -45,11 +48,12 @@ pub(super) fn explains(
         | FindingId::HeapLow => any(&[&CONNECT, &SILENT, &RESET, &CLOSED]),
         FindingId::BlockedApplication => any(&[&CONNECT, &SILENT, &RESET]),
         FindingId::DeviceUnreachable => {
-            any(&[&CONNECT, &SILENT, &RESET]) && gone_since(e).is_none_or(|since| at.to_ns >= since)
+            any(&[&CONNECT, &SILENT, &RESET, &DATAGRAM])
+                && gone_since(e).is_none_or(|since| at.to_ns >= since)
         }
         // Proven restarts have a time, and the intervals excuse what met it; suspected ones have none.
         FindingId::DeviceRebooted => {
-            let kinds: [&[Failure]; 3] = [&RESET, &CLOSED, &[F::ConnectRefused]];
+            let kinds: [&[Failure]; 4] = [&RESET, &CLOSED, &[F::ConnectRefused], &DATAGRAM];
             e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&kinds)
         }
         FindingId::AbortiveClose => any(&[&RESET, &[F::TruncatedResponse]]),
@@ -59,7 +63,9 @@ pub(super) fn explains(
             any(&[&SILENT, &[F::ConnectTimeout]])
         }
         // Its intervals excuse what met an outage. Where only the device counts its disconnections, nobody knows when.
-        FindingId::LinkOutages => unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout]]),
+        FindingId::LinkOutages => {
+            unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout, F::DatagramLost]])
+        }
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
@@ -70,6 +76,8 @@ pub(super) fn explains(
         | FindingId::PipeliningLost
         | FindingId::ClosesIdle
         | FindingId::MakesRoom => answers_otherwise(e, w, id, failure),
+        FindingId::NoEcho => any(&[&DATAGRAM]) && silent_since(w).is_none_or(|since| at.to_ns >= since),
+        FindingId::DatagramSize | FindingId::DatagramsLost => failure == F::DatagramLost,
         FindingId::ResetsRequests => any(&[&RESET]),
         FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
         FindingId::HeapLeak
@@ -112,6 +120,7 @@ pub(super) fn is_of_silence(w: &WorkloadEvidence, at: &Episode) -> bool {
 #[derive(Debug)]
 pub(super) struct Limits {
     by_loss: u64,
+    too_large: u64,
 }
 
 impl Limits {
@@ -119,16 +128,18 @@ impl Limits {
         /// Time-outs that losses may explain of few attempts. One of some seconds takes four or more losses in a row: at one
         /// loss in five that is less than one attempt in two hundred, with bursts ten times as often.
         const LEAST: u64 = 3;
-        Self { by_loss: (w.attempts / 20).max(LEAST) }
+        Self { by_loss: (w.attempts / 20).max(LEAST), too_large: too_large(w) }
     }
 
     /// How many of `n` further failures this finding explains.
     pub(super) fn take(&mut self, id: FindingId, n: u64) -> u64 {
-        if id != FindingId::LossyLink {
-            return n;
-        }
-        let part = n.min(self.by_loss);
-        self.by_loss -= part;
+        let left = match id {
+            FindingId::LossyLink => &mut self.by_loss,
+            FindingId::DatagramSize => &mut self.too_large,
+            _ => return n,
+        };
+        let part = n.min(*left);
+        *left -= part;
         part
     }
 }

@@ -7,7 +7,8 @@ use espstress_event::{AnomalyId, Failure, FailureCounts, HttpFault};
 /// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
 /// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.
 pub(crate) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
-    let at_work = stops_in_the_middle(w) || head_happens(e, w) || other_happens(e, w) || pipe_happens(w);
+    let at_work =
+        stops_in_the_middle(w) || head_happens(e, w) || other_happens(e, w) || pipe_happens(w) || pushes(w);
     without_silence(failures, at_work)
 }
 
@@ -41,16 +42,25 @@ pub(crate) fn head_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     w.asks.head() && w.attempts > 0 && !known() && get_works()
 }
 
+/// Whether the device completed WebSocket handshakes and spoke, and never sent a message back: it echoes nothing.
+fn pushes(w: &WorkloadEvidence) -> bool {
+    let ws = w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref());
+    w.succeeded == 0 && ws.is_some_and(|ws| ws.pongs > 0 || ws.pushed > 0)
+}
+
 /// SYNs that go unanswered: the host repeats each before it counts as that.
 const FEW: u64 = 3;
 
 /// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
 pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let known = !e.device.foreign && (e.device.stack.is_some() || telemetry(e).is_some());
+    // Our device programs speak no WebSocket.
+    let ours = w.asks.protocol != Protocol::WebSocket;
+    let known = ours && !e.device.foreign && (e.device.stack.is_some() || telemetry(e).is_some());
     // A program that speaks something else reads what it is sent all the same.
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
-    w.asks.protocol != Protocol::Http && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+    let unknown = !matches!(w.asks.protocol, Protocol::Http | Protocol::Udp);
+    unknown && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
 }
 
 /// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask

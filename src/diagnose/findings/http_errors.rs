@@ -12,7 +12,7 @@
 
 use super::super::account::Account;
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::Failure;
@@ -46,6 +46,22 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let (severity, statement, cause, change) = if let Some(worst) = failed.first() {
         let fives = codes(worst.w, |code| code >= 500);
         let counted = if fives.is_empty() { codes(worst.w, |_| true) } else { fives };
+        if worst.w.asks.protocol == Protocol::WebSocket {
+            return Some(Finding {
+                id: FindingId::HttpErrors,
+                severity: rest::severity(&failed),
+                statement: format!(
+                    "The device refused {} of {} the WebSocket handshake: {}.",
+                    worst.attempts,
+                    things(worst.w.attempts, "attempt"),
+                    codes(worst.w, |code| code != 101).join(", ")
+                ),
+                evidence,
+                cause: "no WebSocket service at that path, or it has no room or asks for authentication"
+                    .into(),
+                change: "check --path and the port; 101 is the only status that opens a WebSocket".into(),
+            });
+        }
         let statement = format!(
             "{} of {} got an error status, from {:.1} s to {:.1} s: {}.",
             worst.attempts,

@@ -11,6 +11,7 @@ mod body_timeout;
 mod capture_incomplete;
 mod closes_idle;
 mod cut_requests;
+mod datagrams;
 mod device_rebooted;
 mod device_unreachable;
 mod fin_wait_timeout;
@@ -64,7 +65,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 48] {
+pub const fn finding_catalogue() -> [FindingEntry; 51] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -98,6 +99,9 @@ pub const fn finding_catalogue() -> [FindingEntry; 48] {
         makes_room::ENTRY,
         path_mtu::ENTRY,
         body_timeout::ENTRY,
+        datagrams::NO_ECHO,
+        datagrams::SIZE,
+        datagrams::LOST,
         unexplained::ENTRY,
         mqtt::keepalive::MISSED,
         mqtt::keepalive::LATE,
@@ -150,6 +154,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(head_unanswered::find(e, &rest));
     found.extend(other_protocol::find(e, &rest));
     found.extend(pipelining_lost::find(e, &rest));
+    found.extend(datagrams::find(e, &rest));
     found.sort_by_key(|f| (f.severity, f.id));
     let rest = account(e, &found);
     found.extend(cut_requests::resets(e, &rest));
@@ -244,6 +249,16 @@ pub(super) fn answers_otherwise(
         FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,
     }
+}
+
+/// Since when none of a workload's datagrams comes back, where some did before.
+pub(super) fn silent_since(w: &WorkloadEvidence) -> Option<u64> {
+    datagrams::stopped(w)
+}
+
+/// How many of a workload's datagrams were too large to come back.
+pub(super) fn too_large(w: &WorkloadEvidence) -> u64 {
+    datagrams::too_large(w).map_or(0, |size| size.lost)
 }
 
 /// Since when the device is gone, where it was there before.

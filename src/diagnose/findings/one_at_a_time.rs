@@ -6,7 +6,8 @@
 //! - a client that is silent after its request keeps every other one waiting until the device gives it up; or it comes to
 //!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
-//!   goes on as soon as it has closed it.
+//!   goes on as soon as it has closed it;
+//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks.
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
 //! without a time-out serves nobody any more.
@@ -39,7 +40,9 @@ pub(super) const CHANGE: &str = "serve each client in its own task, or all of th
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
     let half_open = |w: &WorkloadEvidence| while_silent(e, w.half_open.as_ref()?);
     let one = OneAtATime {
-        request_ns: facts::exchanges(e).filter_map(|w| before_a_request(e, w)).max(),
+        request_ns: facts::exchanges(e)
+            .filter_map(|w| before_a_request(e, w).max(beside_a_silence(e, w)))
+            .max(),
         close_ns: facts::exchanges(e).filter_map(before_a_close).max(),
         silent_ns: e.workloads.iter().filter_map(half_open).max(),
     };
@@ -95,6 +98,41 @@ fn before_a_request(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     (waits.len() as u64 >= closed && facts::exchanges(e).any(waited)).then_some(longest)
 }
 
+/// Fewest answers to others that show how they waited.
+const ANSWERS: u64 = 8;
+
+/// How long others waited for their answers beside connections that were silent before their request, where the device gave
+/// none of these up. Others wait for what is left of the silence, up to all of it, whatever they ask for; their
+/// handshakes, and the answer to the silent one when it asks at last, take no time. A program that is slow with each request is
+/// slow with that one as well, or always in the same way.
+fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
+    let silence = late.asks.request_delay_ns;
+    let answer = |w: &WorkloadEvidence| w.first_byte.or(w.main);
+    let prompt = answer(late)?.p50_ns <= silence / 10;
+    if !late.asks.late() || !prompt || e.device.capacity == Some(1) {
+        return None;
+    }
+    // Silent ones may stand in line before them, one behind the other.
+    let most = silence.saturating_mul(u64::from(late.at_once.max(1))).saturating_add(silence / 2);
+    let waited = |w: &WorkloadEvidence| {
+        let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
+        let (Some(wait), Some(connect)) = (answer(w), w.connect) else { return false };
+        let all_of_it = wait.max_ns >= silence / 10 * 9 && wait.max_ns <= most;
+        let spread = wait.min_ns <= silence / 10 && wait.p90_ns >= silence / 3 * 2;
+        let each = wait.p50_ns >= silence / 10 * 8;
+        beside
+            && !std::ptr::eq(w, late)
+            && !w.asks.late()
+            && wait.count >= ANSWERS
+            && connect.p50_ns <= silence / 10
+            && all_of_it
+            && (spread || each)
+    };
+    let longest =
+        facts::exchanges(e).filter(|w| waited(w)).filter_map(answer).map(|wait| wait.max_ns).max()?;
+    Some(longest)
+}
+
 impl OneAtATime {
     pub(super) fn statement(self) -> String {
         let waits = [
@@ -128,6 +166,15 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
              the meantime",
             w.name,
             things(unserved.closed.not_sent, "connection"),
+            time(ns)
+        ));
+    }
+    if let Some(ns) = beside_a_silence(e, w) {
+        lines.push(format!(
+            "{}: each connection was silent for {} before its request and was answered at once then; others waited up \
+             to {} for an answer beside it",
+            w.name,
+            time(w.asks.request_delay_ns),
             time(ns)
         ));
     }

@@ -11,7 +11,7 @@
 
 use super::super::account::Account;
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::Failure;
@@ -45,10 +45,17 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             things(worst.w.attempts, "request")
         ),
         evidence: all.iter().map(|rest| rest.in_figures("got no response in this protocol")).collect(),
-        cause:
+        cause: if worst.w.asks.protocol == Protocol::WebSocket {
+            "another server listens there, or one that pushes messages and echoes none".into()
+        } else {
             "another server listens there; only this project's device programs speak the framed, line and \
-                raw protocols"
-                .into(),
-        change: "test a web server with --protocol http, or with head; check the port".into(),
+                 raw protocols"
+                .into()
+        },
+        change: if worst.w.asks.protocol == Protocol::WebSocket {
+            "the service has to send each message back; check the port and --path".into()
+        } else {
+            "test a web server with --protocol http, or with head; check the port".into()
+        },
     })
 }

@@ -38,6 +38,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 fn swallowed<'a>(e: &'a Evidence<'_>) -> Option<(&'a ProbeEvidence, FullSize)> {
     let ping = e.probes.icmp.value()?;
     let full = ping.full_size.filter(|full| full.sent >= ENOUGH && full.answered == 0)?;
+    // What is reported both ends take into account.
+    let full = Some(full).filter(|full| full.reported.is_none())?;
     // One more lost of two more, so that none lost of a few is no certainty (Laplace).
     let lost = ping.sent.saturating_sub(ping.answered).saturating_add(1) as f64;
     let each = lost / ping.sent.saturating_add(2) as f64;

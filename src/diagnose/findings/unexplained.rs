@@ -131,6 +131,8 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::BadResponse => "responses broke the protocol",
         Failure::BadStatus => "responses had an error status (5xx)",
         Failure::CorruptPayload => "responses had the wrong payload",
+        Failure::DatagramLost => "datagrams did not come back in time",
+        Failure::PortUnreachable => "datagrams were answered by an ICMP port unreachable",
         Failure::HostOutOfPorts | Failure::HostOutOfFiles | Failure::HostOther => {
             "attempts failed on this machine"
         }
@@ -149,7 +151,7 @@ const fn advice(failure: Failure) -> (&'static str, &'static str) {
             "the port speaks another protocol, or the program builds its response wrongly",
             "look at the bytes (--pcap, then Follow TCP Stream in Wireshark); check the port",
         ),
-        Failure::ConnectRefused => (
+        Failure::ConnectRefused | Failure::PortUnreachable => (
             "nothing listened on that port at that time",
             "check that the server keeps running, and what bind(), listen() and accept() return",
         ),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{LABEL, label, raw, title};
+use crate::by_protocol;
 use crate::distribution::Axis;
 use crate::human::{bytes, count, digits, figure, percent, positive, rate, things, time_s, time_us};
 use crate::style::{Detail, Glyphs, Style, Tone};
@@ -64,6 +65,9 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
         line(out, "also", &also.join("; "), style);
+    }
+    for (name, text) in w.by_protocol.iter().flat_map(|by| by_protocol::lines(by)) {
+        line(out, name, &text, style);
     }
     if let Some(summary) = &w.raw_summary {
         raw::lines(out, w, summary, style);

@@ -74,6 +74,9 @@ pub(super) enum WorkloadFigure {
     LateStarts,
     LateStartsDropped,
     IdleCloses,
+    Udp(UdpFigure),
+    PongsMissing,
+    HandshakesRefused,
     Malformed(HttpFault),
     Failure(Failure),
     Response(u16),
@@ -98,6 +101,19 @@ pub(super) enum WorkloadFigure {
     MqttBackMax,
     MqttLost(u8),
     MqttAttemptsPerS,
+}
+
+/// A figure of datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UdpFigure {
+    /// Share that did not come back.
+    Loss,
+    Lost,
+    Late,
+    Duplicates,
+    Reordered,
+    /// The size up to which they came back.
+    Largest,
 }
 
 /// A figure of one reading over the run.
@@ -186,6 +202,14 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         ("late_starts", W::LateStarts, Count),
         ("late_starts_dropped", W::LateStartsDropped, Count),
         ("idle_closes", W::IdleCloses, Count),
+        ("websocket.pongs_missing", W::PongsMissing, Count),
+        ("websocket.refused", W::HandshakesRefused, Count),
+        ("udp.loss", W::Udp(UdpFigure::Loss), Ratio),
+        ("udp.lost", W::Udp(UdpFigure::Lost), Count),
+        ("udp.late", W::Udp(UdpFigure::Late), Count),
+        ("udp.duplicates", W::Udp(UdpFigure::Duplicates), Count),
+        ("udp.reordered", W::Udp(UdpFigure::Reordered), Count),
+        ("udp.largest", W::Udp(UdpFigure::Largest), Bytes),
         ("tcp.retransmissions", W::TcpRetransmissions, Count),
         ("tcp.lost", W::TcpLost, Count),
         ("tcp.rtt_min", W::TcpRttMin, Us),

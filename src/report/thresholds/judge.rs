@@ -1,13 +1,15 @@
 //! One gate judged on one report.
 
-use super::figure::{Anomalies, Figure, ProbeFigure, Start, Stat, Trend, WorkloadFigure, check_name};
+use super::figure::{
+    Anomalies, Figure, ProbeFigure, Start, Stat, Trend, UdpFigure, WorkloadFigure, check_name,
+};
 use super::needs;
 use super::{Op, Threshold};
 use crate::{
     LatencyFigures, MqttClientFigures, MqttFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload,
 };
 use espstress_diagnose::{Accounted, FindingId};
-use espstress_event::{AnomalyClass, AnomalyId};
+use espstress_event::{AnomalyClass, AnomalyId, Datagrams};
 
 /// A figure with what is to be thought of it.
 #[derive(Debug, PartialEq)]
@@ -150,6 +152,19 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
     }
 }
 
+fn of_udp(figure: UdpFigure, udp: &Datagrams) -> Option<f64> {
+    match figure {
+        UdpFigure::Loss => (udp.sent > 0).then(|| udp.lost as f64 / udp.sent as f64),
+        UdpFigure::Lost => Some(count(udp.lost)),
+        UdpFigure::Late => Some(count(udp.late)),
+        UdpFigure::Duplicates => Some(count(udp.duplicates)),
+        UdpFigure::Reordered => Some(count(udp.reordered)),
+        UdpFigure::Largest => {
+            udp.sizes.iter().rev().find(|row| row.echoed > 0).map(|row| f64::from(row.bytes))
+        }
+    }
+}
+
 fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     use WorkloadFigure as W;
     const NO_ATTEMPT: &str = "no attempt ended";
@@ -186,6 +201,17 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::LateStarts => Reading::Sure(count(w.late_starts)),
         W::LateStartsDropped => Reading::Sure(count(w.late_starts_dropped)),
         W::IdleCloses => Reading::Sure(count(w.idle_closes.map_or(0, |closes| closes.count))),
+        W::Udp(figure) => match w.by_protocol.as_ref().and_then(|by| by.udp.as_ref()) {
+            Some(udp) => or_missing(of_udp(figure, udp), "no datagram came back"),
+            None => Reading::Missing("the workload sends no datagrams".into()),
+        },
+        W::PongsMissing | W::HandshakesRefused => {
+            match w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref()) {
+                Some(ws) if f == W::HandshakesRefused => Reading::Sure(count(ws.refused)),
+                Some(ws) => Reading::Sure(count(ws.pings.saturating_sub(ws.pongs))),
+                None => Reading::Missing("the workload speaks no WebSocket".into()),
+            }
+        }
         W::Malformed(fault) => Reading::Sure(count(w.malformed.times(fault))),
         W::Response(code) => Reading::Sure(count(w.responses.get(&code.to_string()).copied().unwrap_or(0))),
         W::Failure(f) => Reading::Sure(count(w.failures.get(f))),

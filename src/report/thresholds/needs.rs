@@ -40,6 +40,10 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             let why = rows.filter_map(|row| row.not_kept.clone()).next();
             (!known).then(|| why.unwrap_or_else(|| "the device sent no messages".to_owned()))
         }
+        Need::Datagrams => {
+            let sends = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some());
+            done_by(report, sends, "no workload sent datagrams")
+        }
         Need::Outages => done_by(report, |w| w.outage_summary.is_some(), "no workload went through outages"),
     }
 }
@@ -152,6 +156,10 @@ mod tests {
         });
         workload.outage_summary = Some(crate::OutageSummary::default());
         workload.mqtt = Some(mqtt());
+        workload.by_protocol = Some(Box::new(espstress_event::ByProtocol {
+            udp: Some(espstress_event::Datagrams::default()),
+            websocket: None,
+        }));
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);
         report.probes.push(ProbeRow {
@@ -193,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 12] = [
+        let spoilt: [(&str, Spoil, Concerns); 13] = [
+            ("no datagrams", |r| r.workloads[0].by_protocol = None, |n| n == Need::Datagrams),
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
             ("few answers", |r| r.probes[0].latency.count = 19, |n| matches!(n, Need::Answers(_))),
@@ -210,7 +219,7 @@ mod tests {
             (
                 "silence refused",
                 |r| r.workloads[0].half_open.as_mut().unwrap().unavailable = Some("EPERM".into()),
-                |n| matches!(n, Need::Silence | Need::Outages | Need::Mqtt),
+                |n| matches!(n, Need::Silence | Need::Outages | Need::Mqtt | Need::Datagrams),
             ),
             (
                 "watched too briefly",

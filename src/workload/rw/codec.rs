@@ -4,6 +4,7 @@ use super::framed::Framed;
 use super::http::Http;
 use super::line::Line;
 use super::raw::Raw;
+use super::websocket::Ws;
 use espstress_event::{Failure, FaultSeen};
 use espstress_stats::Recorder;
 
@@ -22,7 +23,7 @@ pub(super) enum Fed {
 }
 
 /// A protocol: requests out, answers in. Answers come in the order of requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Codec {
     /// Keep-alive HTTP.
     Http(Box<Http>),
@@ -32,6 +33,8 @@ pub(super) enum Codec {
     Raw(Raw),
     /// JSON lines.
     Line(Line),
+    /// WebSocket messages.
+    WebSocket(Box<Ws>),
 }
 
 impl Codec {
@@ -42,6 +45,7 @@ impl Codec {
             Self::Framed(p) => p.start(),
             Self::Raw(p) => p.start(),
             Self::Line(p) => p.start(),
+            Self::WebSocket(p) => p.start(),
         }
     }
 
@@ -52,6 +56,7 @@ impl Codec {
             Self::Framed(p) => p.request(sequence, out),
             Self::Raw(p) => p.request(out),
             Self::Line(p) => p.request(sequence, out),
+            Self::WebSocket(p) => p.request(sequence, out),
         }
     }
 
@@ -62,6 +67,7 @@ impl Codec {
             Self::Framed(p) => p.feed(due, bytes),
             Self::Raw(p) => p.feed(bytes),
             Self::Line(p) => p.feed(due, bytes),
+            Self::WebSocket(p) => p.feed(due, bytes),
         }
     }
 
@@ -72,6 +78,15 @@ impl Codec {
             Self::Framed(p) => Err(p.eof()),
             Self::Raw(p) => p.eof(),
             Self::Line(p) => Err(p.eof()),
+            Self::WebSocket(p) => Err(p.eof()),
+        }
+    }
+
+    /// The WebSocket part, where it is spoken.
+    pub(super) fn websocket(&mut self) -> Option<&mut Ws> {
+        match self {
+            Self::WebSocket(p) => Some(p),
+            _ => None,
         }
     }
 
@@ -79,7 +94,7 @@ impl Codec {
     pub(super) const fn http(&mut self) -> Option<&mut Http> {
         match self {
             Self::Http(p) => Some(p),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -87,7 +102,7 @@ impl Codec {
     pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
         match self {
             Self::Http(p) => p.take_fault(),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => None,
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -95,7 +110,7 @@ impl Codec {
     pub(super) fn judge(&mut self, recorder: &mut Recorder) -> Result<(), Failure> {
         match self {
             Self::Http(p) => p.judge(recorder),
-            Self::Framed(_) | Self::Raw(_) | Self::Line(_) => Ok(()),
+            Self::Framed(_) | Self::Raw(_) | Self::Line(_) | Self::WebSocket(_) => Ok(()),
         }
     }
 
@@ -103,7 +118,7 @@ impl Codec {
     pub(super) const fn persistent(&self) -> bool {
         match self {
             Self::Http(p) => p.persistent(),
-            Self::Framed(_) | Self::Line(_) => true,
+            Self::Framed(_) | Self::Line(_) | Self::WebSocket(_) => true,
             Self::Raw(_) => false,
         }
     }

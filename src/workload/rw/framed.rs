@@ -6,7 +6,7 @@ use super::codec::Fed;
 use espstress_event::Failure;
 
 /// One connection's requests and answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Framed {
     size: usize,
     /// The payload expected for `filled_for`, so that each is made once.

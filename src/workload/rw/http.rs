@@ -7,7 +7,7 @@ use espstress_event::{Failure, FaultSeen};
 use espstress_stats::Recorder;
 
 /// One connection's requests and responses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Http {
     request: Addressed,
     response: Response,

@@ -11,7 +11,7 @@ use espstress_event::Failure;
 pub(super) const LONGEST_PAYLOAD: usize = 32 * 1024;
 
 /// One connection's lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Line {
     size: usize,
     expected: Vec<u8>,

@@ -5,6 +5,8 @@ mod framed;
 mod http;
 mod line;
 mod raw;
+mod udp;
+mod websocket;
 mod worker;
 
 use std::future::Future;
@@ -17,12 +19,13 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
+use self::udp::{Sender, Sizes};
 use self::worker::Channel;
 use super::context::Context;
 use super::http::{Asked, Request};
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
-use espstress_clock::Size;
+use espstress_clock::{Size, Span, nanos};
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
 
@@ -34,6 +37,9 @@ pub(super) const KIND: Kind = Kind {
     typed: registry::typed::<Params>,
     build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
 };
+
+/// How long a WebSocket connection may be idle. Servers ping every 20 s or more by default, and wait as long for the pong.
+const LONGEST_IDLE: Duration = Duration::from_secs(10);
 
 /// The options of `rw`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -47,9 +53,16 @@ struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<Protocol>,
 
-    /// Payload of each request and its echo (framed: up to 64KiB; line: up to 32KiB)
+    /// Payload of each request and its echo (framed: up to 64KiB; line: up to 32KiB; udp: 8B to 65507B;
+    /// websocket: 8B to 1MiB)
     #[arg(long, value_name = "SIZE", default_value = "256B")]
     size: Size,
+
+    /// Sizes from 64 B to 8 KiB in turn, among them the largest that fits into one IP packet, and one byte more
+    /// (protocol udp, instead of --size)
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sweep: bool,
 
     /// Requests in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -59,6 +72,11 @@ struct Params {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     per_connection: Option<u64>,
+
+    /// Say nothing on a new connection for DUR before its first request, as browsers do (not udp)
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_before: Option<Span>,
 
     /// HTTP method (HTTP)
     #[arg(long, value_name = "METHOD", default_value = "GET")]
@@ -78,11 +96,36 @@ struct ReadWrite {
 impl ReadWrite {
     fn new(params: Params) -> Result<Self, ParamError> {
         let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
-        if params.size.0 > u64::from(espstress_device::framed::MAX_PAYLOAD) {
+        if params.protocol == Some(Protocol::WebSocket) {
+            if !(websocket::LEAST..=websocket::MOST).contains(&params.size.0) {
+                return bad("size", "a WebSocket message has 8B to 1MiB here");
+            }
+            // A device that pings meanwhile would wait in vain for its pongs.
+            let idle = params.load.pace().map(|pace| pace.saturating_mul(params.load.at_once()));
+            if idle.is_some_and(|idle| idle > LONGEST_IDLE) {
+                return bad(
+                    "interval",
+                    "with protocol websocket each connection needs a message every 10s or more often: between them \
+                     nobody would answer the device's pings",
+                );
+            }
+        }
+        let checked = matches!(params.protocol, Some(Protocol::Udp | Protocol::WebSocket));
+        let most = u64::from(espstress_device::framed::MAX_PAYLOAD);
+        if !checked && params.size.0 > most {
             return bad("size", "a payload has at most 64KiB");
         }
         if params.protocol == Some(Protocol::Line) && params.size.0 > line::LONGEST_PAYLOAD as u64 {
             return bad("size", "a line has a payload of at most 32KiB");
+        }
+        if params.protocol == Some(Protocol::Udp) && !(udp::LEAST..=udp::MOST).contains(&params.size.0) {
+            return bad("size", "a datagram has a payload of 8B to 65507B");
+        }
+        if params.silent_before.is_some() && params.protocol == Some(Protocol::Udp) {
+            return bad("silent_before", "there is no connection with --protocol udp");
+        }
+        if params.sweep && params.protocol != Some(Protocol::Udp) {
+            return bad("sweep", "sizes in turn are for --protocol udp");
         }
         if params.window > 1 && params.load.pace().is_some() {
             return bad(
@@ -111,23 +154,34 @@ impl ReadWrite {
     /// Where the protocol is served; a device of which only one address is known is taken at its word.
     fn target(&self, protocol: Protocol, endpoints: &Endpoints) -> SocketAddr {
         match protocol {
-            Protocol::Http => endpoints.http,
+            Protocol::Http | Protocol::Udp | Protocol::WebSocket => endpoints.http,
             Protocol::Framed => endpoints.framed.unwrap_or(endpoints.http),
             Protocol::Raw => endpoints.raw.unwrap_or(endpoints.http),
             Protocol::Line => endpoints.line.unwrap_or(endpoints.http),
         }
     }
 
-    fn codec(&self, protocol: Protocol, target: SocketAddr, endpoints: &Endpoints, is_tls: bool) -> Codec {
+    /// What is spoken on a TCP connection; `None` where there is none.
+    fn codec(
+        &self,
+        protocol: Protocol,
+        target: SocketAddr,
+        endpoints: &Endpoints,
+        is_tls: bool,
+    ) -> Option<Codec> {
         let size = self.params.size.0 as usize;
-        match protocol {
+        Some(match protocol {
+            Protocol::Udp => return None,
+            Protocol::WebSocket => {
+                Codec::WebSocket(Box::new(websocket::Ws::new(size, self.params.request.path.clone(), target)))
+            }
             Protocol::Http => {
                 Codec::Http(Box::new(http::Http::new(self.asked.address(target, endpoints, is_tls, false))))
             }
             Protocol::Framed => Codec::Framed(framed::Framed::new(size)),
             Protocol::Raw => Codec::Raw(raw::Raw::new(target)),
             Protocol::Line => Codec::Line(line::Line::new(size)),
-        }
+        })
     }
 }
 
@@ -154,7 +208,7 @@ impl Workload for ReadWrite {
                 method: http.then(|| self.params.method.clone()),
                 status_expected: http && self.params.request.expect_status.is_some(),
                 window: self.params.window,
-                request_delay_ns: 0,
+                request_delay_ns: self.params.silent_before.map_or(0, |span| nanos(span.0)),
                 body: http && self.asked.body.is_some(),
             },
             // The end of the answer is the device's FIN.
@@ -192,6 +246,16 @@ impl Workload for ReadWrite {
                 Ok(tls) => tls.flatten().map(Rc::new),
                 Err(why) => return context.recorder.borrow_mut().refused(|| why),
             };
+            let window = self.params.window as usize;
+            // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
+            let first = |lane: u32| lane.wrapping_mul(0x0100_0001);
+            let Some(codec) = self.codec(protocol, target, &context.endpoints, tls.is_some()) else {
+                let sizes =
+                    if self.params.sweep { Sizes::Sweep } else { Sizes::One(self.params.size.0 as u32) };
+                let limit = self.params.load.timeouts().read;
+                let sender = |lane| Sender::new(context.clone(), target, limit, window, sizes, first(lane));
+                return self.params.load.drive(&context, sender).await;
+            };
             self.params
                 .load
                 .drive(&context, |lane| {
@@ -199,11 +263,11 @@ impl Workload for ReadWrite {
                         context.clone(),
                         connector.clone(),
                         tls.clone(),
-                        self.codec(protocol, target, &context.endpoints, tls.is_some()),
-                        // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
-                        lane.wrapping_mul(0x0100_0001),
-                        self.params.window as usize,
+                        codec.clone(),
+                        first(lane),
+                        window,
                         self.params.per_connection,
+                        self.params.silent_before.map(|span| span.0),
                     )
                 })
                 .await;

@@ -22,7 +22,7 @@ const LONGEST_LINE: usize = 4_096;
 const LONGEST_WORD: usize = 32;
 
 /// One connection's answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Raw {
     request: Vec<u8>,
     part: Part,

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codec::{Codec, Fed};
+use super::websocket::Ws;
 use crate::context::{Context, Held};
 use crate::http::{self, CONTINUE};
 use crate::load::{LoopKind, Outcome, Start, Worker};
-use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Tls, Turn};
+use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
 
@@ -21,6 +22,8 @@ pub(super) struct Channel {
     codec: Codec,
     window: usize,
     per_connection: Option<u64>,
+    /// How long a new connection says nothing.
+    silent_before: Option<Duration>,
     sequence: u32,
     link: Option<Link>,
     had_failed: bool,
@@ -54,6 +57,7 @@ impl Channel {
         first: u32,
         window: usize,
         per_connection: Option<u64>,
+        silent_before: Option<Duration>,
     ) -> Self {
         Self {
             context,
@@ -62,6 +66,7 @@ impl Channel {
             codec,
             window,
             per_connection,
+            silent_before,
             sequence: first,
             link: None,
             had_failed: false,
@@ -86,28 +91,89 @@ impl Channel {
             http::note_tls(&self.context, &mut connection);
             return Err(Refused::Failure(failure));
         }
-        let mut recorder = self.context.recorder.borrow_mut();
-        if self.had_failed {
-            recorder.reconnected();
-            self.had_failed = false;
-        }
         self.codec.start();
-        if let Codec::Raw(raw) = &mut self.codec {
-            raw.connected(from, ns, recorder.raw());
+        {
+            let mut recorder = self.context.recorder.borrow_mut();
+            if std::mem::take(&mut self.had_failed) {
+                recorder.reconnected();
+            }
+            if let Codec::Raw(raw) = &mut self.codec {
+                raw.connected(from, ns, recorder.raw());
+            }
         }
-        drop(recorder);
         self.out.clear();
         self.sent = 0;
         self.withheld = None;
         self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
+        if let Some(silence) = self.silent_before {
+            // Whatever comes meanwhile does not change the request: it stays in the socket.
+            tokio::time::sleep(silence).await;
+        }
+        let greeted = self.greet().await;
+        self.tell();
+        if let Err(failure) = greeted {
+            self.link = None;
+            return Err(Refused::Failure(failure));
+        }
         Ok(())
+    }
+
+    /// The handshake of a protocol that has one. Its whole time is limited, however its bytes trickle in.
+    async fn greet(&mut self) -> Result<(), Failure> {
+        let limits = self.connector.timeouts;
+        let (Some(ws), Some(link)) = (self.codec.websocket(), &mut self.link) else { return Ok(()) };
+        let greeting = ws.greeting();
+        link.connection.write_all(&greeting, limits.write).await?;
+        self.context.recorder.borrow_mut().bytes(greeting.len() as u64, 0);
+        let asked = Instant::now();
+        let mut first = true;
+        loop {
+            let left = limits.read.saturating_sub(asked.elapsed());
+            let n = match link.connection.read(&mut self.buffer, left).await? {
+                0 if first => return Err(Failure::EofBeforeResponse),
+                0 => return Err(Failure::TruncatedResponse),
+                n => n,
+            };
+            let mut recorder = self.context.recorder.borrow_mut();
+            if std::mem::take(&mut first) {
+                recorder.latency(Phase::FirstByte, self.context.since_ns(asked));
+            }
+            recorder.bytes(0, n as u64);
+            match ws.greeted(self.buffer.get(..n).unwrap_or_default()) {
+                Ok(true) => {
+                    recorder.response(101);
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err((failure, status)) => {
+                    status.into_iter().for_each(|status| recorder.response(status));
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// What only the protocol tells.
+    fn tell(&mut self) {
+        if let Some(ws) = self.codec.websocket() {
+            ws.tell(&mut self.context.recorder.borrow_mut());
+        }
     }
 
     /// Moves bytes until the oldest request is answered.
     async fn answer(&mut self) -> Result<(), Failure> {
         let Some((due, start)) = self.in_flight.front().copied() else { return Ok(()) };
         let limits = self.connector.timeouts;
+        if let Some(ws) = self.codec.websocket()
+            && let Some(payload) = ws.answer(due)?
+        {
+            self.answered(start, payload);
+            return Ok(());
+        }
         loop {
+            if let Some(ws) = self.codec.websocket() {
+                ws.replies(&mut self.out);
+            }
             let link = self.link.as_mut().ok_or(Failure::ReadReset)?;
             let rest = self.out.get(self.sent..).unwrap_or_default();
             let read =
@@ -221,6 +287,8 @@ impl Channel {
         if let Codec::Raw(raw) = &self.codec {
             raw.answered(recorder.raw());
         }
+        drop(recorder);
+        self.tell();
     }
 
     /// The connection is lost: every request in flight has failed, by the same name.
@@ -249,6 +317,7 @@ impl Channel {
             }
         }
         drop(recorder);
+        self.tell();
         self.link = None;
         self.had_failed = true;
     }
@@ -263,10 +332,14 @@ impl Channel {
             http::note_tls(&self.context, &mut connection);
             return http::give_up_rest(&self.context, &mut connection);
         }
+        let limit = self.connector.timeouts.read;
+        if let Some(ws) = self.codec.websocket() {
+            part(ws, &mut connection, &mut self.buffer, self.connector.timeouts).await;
+            self.tell();
+        }
         if connection.peer_has_closed() || connection.shut_down_writing().is_err() {
             return http::note_tls(&self.context, &mut connection);
         }
-        let limit = self.connector.timeouts.read;
         let closing = Instant::now();
         let (ending, bytes) = connection.drain_counting(&mut self.buffer, limit, HostClosed::First).await;
         http::note_tls(&self.context, &mut connection);
@@ -329,6 +402,25 @@ impl Channel {
             self.close().await;
         }
         Ok(())
+    }
+}
+
+/// The closing handshake of a WebSocket connection (RFC 6455, 7.1): after both close frames the device closes first.
+async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limits: Timeouts) {
+    let Some(farewell) = ws.farewell() else { return };
+    if connection.write_all(&farewell, limits.write).await.is_err() {
+        return;
+    }
+    let asked = Instant::now();
+    let mut parted = false;
+    while let Some(left) = limits.read.checked_sub(asked.elapsed()) {
+        match connection.read(buffer, left).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => parted |= ws.parted(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+    if !parted {
+        ws.close_unanswered();
     }
 }
 

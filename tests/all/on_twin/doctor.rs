@@ -120,6 +120,7 @@ fn hanging_is_named() {
     let Some(report) = names("frozen", "20s", FindingId::BlockedApplication) else { return };
     let examination = report.examination.unwrap();
     assert_eq!(mark(&examination, "ping"), Some(Mark::Good));
+    assert_eq!(mark(&examination, "full-size ping"), Some(Mark::Good));
     assert_eq!(mark(&examination, "HTTP"), Some(Mark::Bad));
     // A device that serves nobody is left alone.
     assert!(examination.done.connections < 40, "{:?}", examination.done);

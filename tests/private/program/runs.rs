@@ -20,6 +20,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a_scenario_names_its_program", scenario),
     ("a_program_that_dials_in_needs_no_port_of_its_own", dials_in),
     ("the_twin_command_keeps_a_program_up", kept_up),
+    ("datagrams_come_back_from_a_program_as_far_as_one_packet_holds_them", datagrams),
     ("a_supervisor_inside_of_another_says_why_it_cannot_be", nested),
     ("the_example_fails_by_its_fault", example_fails),
     ("the_example_repaired_passes", example_passes),
@@ -177,5 +178,32 @@ fn example_fails(folder: &Path) -> Result<(), Failed> {
 fn example_passes(folder: &Path) -> Result<(), Failed> {
     let Some(found) = examined(folder, "repaired")? else { return Ok(()) };
     assert_eq!(found, (Verdict::Pass, vec![]));
+    Ok(())
+}
+
+/// ESP-IDF does not put fragments together by default (`CONFIG_LWIP_IP4_REASSEMBLY`).
+fn datagrams(folder: &Path) -> Result<(), Failed> {
+    const ECHO: &str = "import socket\n\
+                        listener = socket.socket(); listener.bind(('0.0.0.0', 80)); listener.listen(2)\n\
+                        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 80))\n\
+                        while True:\n\
+                        \x20   data, peer = s.recvfrom(65536); s.sendto(data, peer)\n";
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("python3", "no python3");
+    }
+    let own = tempfile::tempdir()?;
+    let script = own.path().join("echo.py");
+    std::fs::write(&script, ECHO)?;
+    let program = format!("python3 {}", script.display());
+    let words = ["rw", "twin", "--program", &program, "--protocol", "udp", "--sweep", "-n", "27"];
+    let Some(report) = report(folder, &[&words[..], &["--timeout-read", "300ms"]].concat())? else {
+        return Ok(());
+    };
+    assert!(report.findings.iter().any(|f| f.id == FindingId::DatagramSize), "{:?}", report.findings);
+    let udp = report.workloads[0].by_protocol.as_ref().and_then(|by| by.udp.clone()).unwrap();
+    assert_eq!(
+        udp.limit().map(|(up_to, from)| (up_to.bytes, from.bytes, from.packets)),
+        Some((1_472, 1_473, 2))
+    );
     Ok(())
 }

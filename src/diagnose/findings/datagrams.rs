@@ -1,0 +1,282 @@
+//! `no_echo`, `datagram_size`, `datagrams_lost`: numbered datagrams that do not come back from an echo service.
+//!
+//! Evidence: the counts of `rw --protocol udp`, by size, in the order in which they were sent; pings and packets beside
+//! them, which tell what the link loses.
+//!
+//! Neighbours: a link that loses packets loses a datagram of several packets more often, and pings as well; a device that
+//! is gone answers no ping; a machine whose own socket was full has lost them itself, and they count as its own.
+//!
+//! Severity: nothing that comes back is an error, and so is an echo that ends; a size from which on nothing comes back
+//! is a warning, because a device may be built so; losses here and there are information, a warning where the device drops
+//! them or one in twenty is gone.
+//!
+//! Thresholds: those of `loss::constants`; four datagrams in a row, more where a sweep holds large ones.
+
+use super::super::account::Account;
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence, loss};
+use super::super::{facts, loss::share_at_most};
+use super::text::{percent, things, time};
+use super::{FindingEntry, rest};
+use espstress_event::{AnomalyClass, DatagramSize, Datagrams, Failure};
+
+/// Fewest lost datagrams that say something of a size, or of an end.
+const ENOUGH: u64 = 4;
+/// An echo that has ended stays away for so long at least, nanoseconds: longer than any queue takes to drain.
+const LASTS: u64 = 1_000_000_000;
+/// One in so many lost is no trifle: where TCP no longer hides it either (as `lossy_link`).
+const MUCH: u64 = 20;
+
+pub(super) const NO_ECHO: FindingEntry = FindingEntry {
+    id: FindingId::NoEcho,
+    severity: Severity::Error,
+    meaning: "no datagram comes back, or none since some time in the run",
+    needs: "rw --protocol udp",
+    neighbours: "a device that is gone; a link that loses some; datagrams that are too large",
+    change: "check the UDP port and that the program reads and answers; a firewall may drop UDP",
+};
+
+pub(super) const SIZE: FindingEntry = FindingEntry {
+    id: FindingId::DatagramSize,
+    severity: Severity::Warning,
+    meaning: "datagrams come back up to a size, and larger ones never",
+    needs: "rw --protocol udp with sizes on both sides of the limit (--sweep)",
+    neighbours: "a link that loses some of each size",
+    change: "send no larger datagrams, or let the device reassemble: CONFIG_LWIP_IP4_REASSEMBLY=y and \
+             CONFIG_LWIP_IP4_FRAG=y; check the program's buffer",
+};
+
+pub(super) const LOST: FindingEntry = FindingEntry {
+    id: FindingId::DatagramsLost,
+    severity: Severity::Warning,
+    meaning: "some datagrams do not come back",
+    needs: "rw --protocol udp; ping or the packets tell the link's share",
+    neighbours: "losses of the link, which pings and segments meet as well; a full socket of this machine",
+    change: "repeat what matters in the program; on the device raise CONFIG_LWIP_UDP_RECVMBOX_SIZE",
+};
+
+/// The datagrams of a workload.
+fn datagrams(w: &WorkloadEvidence) -> Option<&Datagrams> {
+    w.by_protocol.as_ref()?.udp.as_ref()
+}
+
+/// Since when none came back, where some did before, nanoseconds since the start of the run.
+pub(super) fn stopped(w: &WorkloadEvidence) -> Option<u64> {
+    let udp = datagrams(w).filter(|udp| udp.echoed > 0)?;
+    // In a sweep all that are too large may be the last ones.
+    let sizes = udp.sizes.len() as u64;
+    let enough = if sizes > 1 { ENOUGH.saturating_add(sizes.saturating_mul(2)) } else { ENOUGH };
+    let since = udp.silent_since_us?.saturating_mul(1_000);
+    // A burst that overflows a queue is no end.
+    let until = udp.silent_until_us?.saturating_mul(1_000);
+    (udp.silent >= enough && until.saturating_sub(since) >= LASTS).then_some(since)
+}
+
+/// The sizes from which on nothing came back, as one row; `None` where there is no such size, or too little to tell.
+pub(super) fn too_large(w: &WorkloadEvidence) -> Option<DatagramSize> {
+    let udp = datagrams(w)?;
+    let (up_to, from) = udp.limit()?;
+    let mut rows = udp.sizes.iter();
+    let small = rows.by_ref().take_while(|row| row.bytes <= up_to.bytes);
+    let (sent, lost) = small.fold((0_u64, 0_u64), |(sent, lost), row| {
+        (sent.saturating_add(row.sent), lost.saturating_add(row.lost))
+    });
+    let large = udp.sizes.iter().filter(|row| row.bytes > up_to.bytes);
+    let all = large.fold(DatagramSize { sent: 0, lost: 0, ..from }, |sum, row| DatagramSize {
+        sent: sum.sent.saturating_add(row.sent),
+        lost: sum.lost.saturating_add(row.lost),
+        ..sum
+    });
+    // By the rate of the small ones, one packet at a time, all of the large ones are lost by chance so often (Laplace).
+    let each = lost.saturating_add(1) as f64 / sent.saturating_add(2) as f64;
+    let each = (each * f64::from(from.packets.max(1)) / f64::from(up_to.packets.max(1))).min(1.0);
+    let chance = each.powf(all.lost as f64);
+    (all.lost >= ENOUGH && all.lost == all.sent && chance < loss::constants::PATH).then_some(all)
+}
+
+/// What the account leaves of them.
+pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Vec<Finding> {
+    let kinds = [Failure::DatagramLost, Failure::PortUnreachable];
+    let all = rest::of(e, account, |_, failure| kinds.contains(&failure));
+    let Some(worst) = all.first() else { return Vec::new() };
+    let Some(udp) = datagrams(worst.w) else { return Vec::new() };
+    let mut figures: Vec<String> = all.iter().map(|rest| rest.in_figures("did not come back")).collect();
+    figures.extend(sizes(udp));
+    if udp.echoed == 0 || stopped(worst.w).is_some() {
+        return vec![no_echo(e, worst.w, udp, figures)];
+    }
+    let large = too_large(worst.w);
+    let mut found = Vec::new();
+    found.extend(large.and_then(|large| size(e, udp, large, &figures)));
+    let lost = udp.lost.saturating_sub(large.map_or(0, |large| large.lost));
+    let left = worst.get(Failure::DatagramLost).saturating_sub(large.map_or(0, |large| large.lost));
+    if left > 0 {
+        found.push(scattered(e, worst.w, udp, lost, figures));
+    }
+    found
+}
+
+/// Each size in figures, where there is more than one.
+fn sizes(udp: &Datagrams) -> Option<String> {
+    let rows: Vec<String> =
+        udp.sizes.iter().map(|row| format!("{} B {} of {}", row.bytes, row.echoed, row.sent)).collect();
+    (rows.len() > 1).then(|| format!("came back by size: {}", rows.join(", ")))
+}
+
+fn no_echo(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams, mut evidence: Vec<String>) -> Finding {
+    let alive = e.probes.icmp.value().filter(|ping| ping.answered > 0);
+    evidence.extend(alive.map(|p| format!("ping: {} of {} answered", p.answered, p.sent)));
+    let all = things(udp.sent, "datagram");
+    let nothing_listens = udp.unreachable > 0;
+    let statement = match (stopped(w), nothing_listens) {
+        (Some(since), true) => format!(
+            "The UDP port closed after {}: since then the device answers with ICMP port unreachable.",
+            time(since)
+        ),
+        (Some(since), false) => format!(
+            "The echo stopped after {}: none of the last {} came back.",
+            time(since),
+            things(udp.silent, "datagram")
+        ),
+        (None, true) => format!(
+            "Nothing listens on this UDP port: ICMP port unreachable answered {} of {all}.",
+            udp.unreachable
+        ),
+        (None, false) if udp.late > 0 => {
+            format!("None of {all} came back in time; {} came later than the time-out.", udp.late)
+        }
+        (None, false) if udp.strangers > 0 => format!(
+            "The device answers datagrams, but with something else than an echo: none of {all} came back."
+        ),
+        (None, false) => format!("None of {all} came back."),
+    };
+    let (cause, change) = if nothing_listens {
+        (
+            "no socket of the device's is bound to the port, or its program has closed it",
+            "check the port, that it is UDP, and that the program runs",
+        )
+    } else if udp.late > 0 {
+        (
+            "the device answers slowly, or a queue on the way holds datagrams for long",
+            "wait longer (--timeout-read), or send less at once",
+        )
+    } else if udp.strangers > 0 {
+        ("another service listens on the port", "check the port: the service has to send each datagram back")
+    } else if alive.is_none() {
+        (
+            "nothing shows that the device is there: it is gone, a firewall drops UDP, or nothing echoes on the port",
+            "check the address and the port; try ping",
+        )
+    } else {
+        (
+            "the device's program does not read or answer, another service takes datagrams without an answer, or a \
+             firewall drops UDP",
+            "check the port, and what recvfrom() and sendto() return on the device",
+        )
+    };
+    Finding {
+        id: FindingId::NoEcho,
+        severity: Severity::Error,
+        statement,
+        evidence,
+        cause: cause.into(),
+        change: change.into(),
+    }
+}
+
+fn size(e: &Evidence<'_>, udp: &Datagrams, large: DatagramSize, figures: &[String]) -> Option<Finding> {
+    let (up_to, from) = udp.limit()?;
+    let mut evidence = figures.to_vec();
+    evidence
+        .extend(udp.mtu.map(|mtu| format!("this machine sends packets of up to {mtu} bytes in one piece")));
+    let full = e.probes.icmp.value().and_then(|ping| ping.full_size);
+    evidence.extend(
+        full.map(|full| format!("ping: {} of {} of {} bytes answered", full.answered, full.sent, full.bytes)),
+    );
+    let path = full.is_some_and(|full| full.sent >= ENOUGH && full.answered == 0);
+    let cause = match (up_to.packets, from.packets) {
+        (1, 2..) => {
+            "larger ones take several IP packets: the device does not put them together, or does not send its answer in \
+             several, or something on the path drops fragments"
+        }
+        (1, _) if path => "something on the path drops packets of full size: its MTU is smaller",
+        _ => "the device's buffers or its program take no larger ones",
+    };
+    Some(Finding {
+        id: FindingId::DatagramSize,
+        severity: Severity::Warning,
+        statement: format!(
+            "Datagrams of up to {} bytes come back; none of {} of {} bytes or more did.",
+            up_to.bytes, large.lost, from.bytes
+        ),
+        evidence,
+        cause: cause.into(),
+        change: SIZE.change.into(),
+    })
+}
+
+/// Losses here and there: whose they are is a matter of what the link loses.
+fn scattered(
+    e: &Evidence<'_>,
+    w: &WorkloadEvidence,
+    udp: &Datagrams,
+    lost: u64,
+    mut evidence: Vec<String>,
+) -> Finding {
+    let sent = udp.sent.saturating_sub(too_large(w).map_or(0, |large| large.sent));
+    let bound = 100.0 * share_at_most(lost, sent);
+    evidence.push(format!(
+        "{lost} of {sent} lost ({}); with 99.9 % confidence at most {bound:.1} %",
+        percent(lost, sent)
+    ));
+    if udp.late > 0 {
+        evidence.push(format!("{} of them came back later than the time-out", udp.late));
+    }
+    let known = facts::path::losses(e).filter(|losses| losses.segments > 0);
+    let limit = udp.limit().map_or(u32::MAX, |(up_to, _)| up_to.bytes);
+    let whose = known.and_then(|losses| {
+        let rate = loss::silence(losses, 1);
+        let rows = udp.sizes.iter().filter(|row| row.bytes <= limit);
+        let expected = rows.fold(0.0, |sum, row| {
+            sum + row.sent as f64 * (rate * f64::from(row.packets.max(1))).min(1.0)
+        });
+        evidence.push(format!(
+            "the link: {} of {} packets and pings lost; {expected:.1} lost datagrams are possible at that rate",
+            losses.lost, losses.segments
+        ));
+        loss::whose(lost, expected)
+    });
+    let of_device = whose == Some(AnomalyClass::Device) && udp.late.saturating_mul(2) <= lost;
+    let much = lost.saturating_mul(MUCH) >= sent;
+    // What came back late nobody has dropped.
+    let slow = udp.late.saturating_mul(2) > lost;
+    let (whom, cause) = match (whose, known.is_some()) {
+        _ if slow => (
+            "most of them came later than the time-out",
+            "the device answers slowly, or a queue on the way holds datagrams for long",
+        ),
+        (Some(AnomalyClass::Device), _) => (
+            "more than the link loses: the device drops them",
+            "the device's receive queue or its program's socket is full, or the program does not answer all",
+        ),
+        (Some(_), _) => (
+            "the link alone may have lost so many",
+            "radio or network, or a full receive queue on the device: UDP does not repeat",
+        ),
+        (None, true) => (
+            "it is not known whether the link or the device dropped them",
+            "the link, or a full receive queue on the device: too little was measured to tell them apart",
+        ),
+        (None, false) => (
+            "it is not known whether the link or the device dropped them",
+            "the link, or a full receive queue on the device: neither ping nor packets tell the link's share",
+        ),
+    };
+    Finding {
+        id: FindingId::DatagramsLost,
+        severity: if of_device || much { Severity::Warning } else { Severity::Info },
+        statement: format!("{lost} of {} did not come back in time: {whom}.", things(sent, "datagram")),
+        evidence,
+        cause: cause.into(),
+        change: if of_device { LOST.change.into() } else { "repeat what matters in the program".into() },
+    }
+}

@@ -1,0 +1,185 @@
+//! What only some protocols of `rw` have to tell: one record each, from the workload to the report.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The figures that belong to one protocol alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByProtocol {
+    /// UDP: what became of the datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Datagrams>,
+    /// WebSocket: handshakes, pings and closes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<WebSockets>,
+}
+
+impl ByProtocol {
+    /// The greatest of its counts: a damaged record is known by it.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        let udp = self.udp.as_ref().map_or(0, Datagrams::most);
+        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most))
+    }
+}
+
+/// What WebSocket connections told beside their messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebSockets {
+    /// Handshakes that were completed.
+    pub handshakes: u64,
+    /// Handshakes that the device answered otherwise: by another status than 101, or wrongly.
+    pub refused: u64,
+    /// Pings sent to the device.
+    pub pings: u64,
+    /// Those answered by a pong (RFC 6455, 5.5.3).
+    pub pongs: u64,
+    /// Pings from the device, each answered.
+    pub pings_from_device: u64,
+    /// Messages from the device that are no echo.
+    pub pushed: u64,
+    /// Connections that the device closed, by the name of its close code (RFC 6455, 7.4.1); `no_close_frame` where it closed
+    /// without one.
+    pub closes: BTreeMap<String, u64>,
+    /// Of this machine's close frames, those that the device did not answer by its own (RFC 6455, 5.5.1).
+    pub close_unanswered: u64,
+}
+
+impl WebSockets {
+    fn most(&self) -> u64 {
+        let all =
+            [self.handshakes, self.refused, self.pings, self.pongs, self.pings_from_device, self.pushed];
+        all.into_iter().chain([self.close_unanswered]).chain(self.closes.values().copied()).max().unwrap_or(0)
+    }
+}
+
+/// What became of numbered datagrams that a device should send back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Datagrams {
+    /// Datagrams sent whose fate is known.
+    pub sent: u64,
+    /// Those that came back in time and unchanged.
+    pub echoed: u64,
+    /// Those that did not come back in time, whatever dropped them between this machine and the device's program.
+    pub lost: u64,
+    /// Of the lost ones, those that came back later.
+    pub late: u64,
+    /// Echoes of a datagram that had come back already.
+    pub duplicates: u64,
+    /// Echoes that came after the echo of a later datagram (RFC 4737, 3.3).
+    pub reordered: u64,
+    /// Echoes with a wrong length or wrong bytes.
+    pub corrupt: u64,
+    /// Datagrams from the device that are no echo.
+    pub strangers: u64,
+    /// ICMP port unreachable messages: nothing listens on the port.
+    pub unreachable: u64,
+    /// Echoes that this machine dropped because its receive buffer was full. They count against nobody else.
+    pub dropped_here: u64,
+    /// Datagrams that did not come back, with none after them that did.
+    pub silent: u64,
+    /// When the first of these was sent, microseconds since the start of the run; null where there is none.
+    pub silent_since_us: Option<u64>,
+    /// The same for the last of these.
+    pub silent_until_us: Option<u64>,
+    /// Largest IP packet that this machine sends to the device in one piece, bytes; null where the system does not tell.
+    pub mtu: Option<u32>,
+    /// The same for each size, in the order of sizes.
+    pub sizes: Vec<DatagramSize>,
+}
+
+/// What became of the datagrams of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DatagramSize {
+    /// Bytes of a datagram's payload.
+    pub bytes: u32,
+    /// IP packets that one takes on its way to the device.
+    pub packets: u32,
+    /// Datagrams sent whose fate is known.
+    pub sent: u64,
+    /// Those that came back in time and unchanged.
+    pub echoed: u64,
+    /// Those that did not come back in time.
+    pub lost: u64,
+}
+
+impl Datagrams {
+    /// The row of this size, made when it is first asked for.
+    pub fn of_size(&mut self, bytes: u32, packets: u32) -> &mut DatagramSize {
+        let at = match self.sizes.binary_search_by_key(&bytes, |row| row.bytes) {
+            Ok(at) => at,
+            Err(at) => {
+                self.sizes.insert(at, DatagramSize { bytes, packets, ..DatagramSize::default() });
+                at
+            }
+        };
+        &mut self.sizes[at]
+    }
+
+    /// The size up to which datagrams come back, and the next larger one tried, where not one of that size or above came
+    /// back.
+    #[must_use]
+    pub fn limit(&self) -> Option<(DatagramSize, DatagramSize)> {
+        let last = self.sizes.iter().rposition(|row| row.echoed > 0)?;
+        Some((*self.sizes.get(last)?, *self.sizes.get(last + 1)?))
+    }
+
+    /// One that was sent at this time, microseconds since the start of the run, came back, however late.
+    pub fn came_back(&mut self, sent_us: u64) {
+        if self.silent_since_us.is_some_and(|since| sent_us >= since) {
+            (self.silent, self.silent_since_us, self.silent_until_us) = (0, None, None);
+        }
+    }
+
+    /// One that was sent at this time did not.
+    pub fn stayed_away(&mut self, sent_us: u64) {
+        self.silent += 1;
+        self.silent_since_us = Some(self.silent_since_us.map_or(sent_us, |since| since.min(sent_us)));
+        self.silent_until_us = self.silent_until_us.max(Some(sent_us));
+    }
+
+    fn most(&self) -> u64 {
+        let rows = self.sizes.iter().flat_map(|row| [row.sent, row.echoed, row.lost]);
+        let all =
+            [self.sent, self.echoed, self.lost, self.late, self.duplicates, self.reordered, self.corrupt];
+        let more = [self.strangers, self.unreachable, self.dropped_here];
+        all.into_iter().chain(more).chain(rows).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_order_and_the_limit_lies_behind_the_last_that_came_back() {
+        let mut datagrams = Datagrams::default();
+        for (bytes, echoed) in [(4_096, 0), (64, 3), (1_472, 2), (1_473, 0)] {
+            let row = datagrams.of_size(bytes, 1);
+            (row.sent, row.echoed) = (3, echoed);
+        }
+        let sizes: Vec<u32> = datagrams.sizes.iter().map(|row| row.bytes).collect();
+        assert_eq!(sizes, [64, 1_472, 1_473, 4_096]);
+        let limit = datagrams.limit().map(|(up_to, from)| (up_to.bytes, from.bytes));
+        assert_eq!(limit, Some((1_472, 1_473)));
+        assert_eq!(Datagrams::default().limit(), None);
+    }
+
+    #[test]
+    fn losses_that_become_known_after_later_echoes_are_no_silence() {
+        let mut datagrams = Datagrams::default();
+        datagrams.stayed_away(10);
+        datagrams.stayed_away(30);
+        datagrams.came_back(20);
+        assert_eq!((datagrams.silent, datagrams.silent_since_us), (0, None));
+        datagrams.stayed_away(40);
+        datagrams.came_back(35);
+        assert_eq!((datagrams.silent, datagrams.silent_since_us), (1, Some(40)));
+    }
+}

@@ -1,0 +1,67 @@
+//! What only some protocols tell, in words for any form of the report.
+
+use super::human::{count, percent, positive, things};
+use espstress_diagnose::share_at_most;
+use espstress_event::{ByProtocol, Datagrams, WebSockets};
+
+/// A label and what it says.
+pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(udp) = &by.udp {
+        lines.push(("datagrams", datagrams(udp)));
+        lines.extend(sizes(udp).map(|text| ("sizes", text)));
+    }
+    if let Some(ws) = &by.websocket {
+        lines.push(("websocket", websocket(ws)));
+    }
+    lines
+}
+
+fn websocket(ws: &WebSockets) -> String {
+    let mut list = vec![things(ws.handshakes, "handshake")];
+    list.extend((ws.refused > 0).then(|| format!("{} refused", count(ws.refused))));
+    list.extend(
+        (ws.pings > 0).then(|| format!("{} of {} answered", count(ws.pongs), things(ws.pings, "ping"))),
+    );
+    list.extend(positive(ws.pings_from_device, "ping").map(|text| format!("{text} from the device")));
+    list.extend(positive(ws.pushed, "other message").map(|text| format!("{text} received")));
+    let closes = ws.closes.iter().map(|(name, n)| format!("{name} {}", count(*n)));
+    let closes: Vec<String> = closes.collect();
+    list.extend((!closes.is_empty()).then(|| format!("closed by the device: {}", closes.join(", "))));
+    list.extend(
+        (ws.close_unanswered > 0).then(|| format!("{} close frames unanswered", count(ws.close_unanswered))),
+    );
+    list.join(", ")
+}
+
+fn datagrams(udp: &Datagrams) -> String {
+    let mut list = vec![format!("{} of {} came back", count(udp.echoed), things(udp.sent, "datagram"))];
+    let share = |n: u64| n as f64 / udp.sent.max(1) as f64;
+    if udp.sent > 0 {
+        let bound = percent(share_at_most(udp.lost, udp.sent));
+        list.push(format!(
+            "{} lost ({}, at most {bound} with 99.9 % confidence)",
+            count(udp.lost),
+            percent(share(udp.lost))
+        ));
+    }
+    let more = [
+        (udp.late, "of them came back too late"),
+        (udp.duplicates, "came back twice"),
+        (udp.reordered, "out of order"),
+        (udp.corrupt, "changed"),
+        (udp.unreachable, "answered by ICMP port unreachable"),
+        (udp.dropped_here, "dropped by this machine"),
+    ];
+    list.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))));
+    list.extend(positive(udp.strangers, "other datagram").map(|text| format!("{text} received")));
+    list.join(", ")
+}
+
+fn sizes(udp: &Datagrams) -> Option<String> {
+    let one = |row: &espstress_event::DatagramSize| {
+        let packets = if row.packets > 1 { format!(" in {} packets", row.packets) } else { String::new() };
+        format!("{} B{packets}: {} of {}", row.bytes, count(row.echoed), count(row.sent))
+    };
+    (udp.sizes.len() > 1).then(|| udp.sizes.iter().map(one).collect::<Vec<_>>().join("; "))
+}

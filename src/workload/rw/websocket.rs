@@ -1,0 +1,503 @@
+//! WebSocket (RFC 6455) as a read-write protocol: a binary message goes out, the same message comes back.
+//!
+//! `tungstenite` speaks it on a pair of buffers; the bytes are moved by the connection as those of all protocols are.
+//! Compression is not offered, so that no message can be larger than its frames.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tungstenite::error::Error;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tungstenite::{Message, WebSocket};
+
+use super::codec::Fed;
+use espstress_device::framed::fill_payload;
+use espstress_event::{Failure, WebSockets};
+use espstress_stats::{Phase, Recorder};
+
+/// The connection's mark and the number: what an echo is known by.
+pub(super) const LEAST: u64 = 8;
+
+/// The largest message of this workload.
+pub(super) const MOST: u64 = 1 << 20;
+
+/// Longest head of a handshake's response, bytes.
+const LONGEST_HEAD: usize = 16 * 1_024;
+
+/// A ping goes before the first message of a connection, and before each one after so many.
+const PING_EVERY: u64 = 16;
+
+/// What tells an echo of ours from a message that the device sends by itself.
+const MARK: [u8; 4] = *b"\xe5\x57\x0e\xc0";
+
+/// One connection's messages.
+#[derive(Debug)]
+pub(super) struct Ws {
+    path: String,
+    host: SocketAddr,
+    size: usize,
+    key: String,
+    head: Vec<u8>,
+    socket: Option<WebSocket<Pipe>>,
+    messages: u64,
+    /// Pings under way: what they hold, and when they were sent.
+    pings: VecDeque<(u64, Instant)>,
+    expected: Vec<u8>,
+    expected_for: Option<u32>,
+    closed: bool,
+    /// What the recorder has not been told yet.
+    seen: WebSockets,
+    pongs_ns: Vec<u64>,
+}
+
+impl Clone for Ws {
+    /// Another connection to the same service.
+    fn clone(&self) -> Self {
+        Self::new(self.size, self.path.clone(), self.host)
+    }
+}
+
+/// Both directions' bytes.
+#[derive(Debug, Default)]
+struct Pipe {
+    from_device: VecDeque<u8>,
+    to_device: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.from_device.read(buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to_device.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Ws {
+    pub(super) fn new(size: usize, path: String, host: SocketAddr) -> Self {
+        Self {
+            path,
+            host,
+            size,
+            key: String::new(),
+            head: Vec::new(),
+            socket: None,
+            messages: 0,
+            pings: VecDeque::new(),
+            expected: Vec::new(),
+            expected_for: None,
+            closed: false,
+            seen: WebSockets::default(),
+            pongs_ns: Vec::new(),
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        self.key = generate_key();
+        self.head.clear();
+        self.socket = None;
+        self.messages = 0;
+        self.pings.clear();
+        self.closed = false;
+    }
+
+    /// The client's part of the handshake (RFC 6455, 4.1).
+    pub(super) fn greeting(&self) -> Vec<u8> {
+        format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: espstress\r\nUpgrade: websocket\r\nConnection: \
+             Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            self.path, self.host, self.key
+        )
+        .into_bytes()
+    }
+
+    /// Takes bytes of the device's part: whether it is complete, or how it refuses, with its status where it has one.
+    pub(super) fn greeted(&mut self, bytes: &[u8]) -> Result<bool, (Failure, Option<u16>)> {
+        self.head.extend_from_slice(bytes);
+        let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else {
+            let starts = self.head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b);
+            return if starts && self.head.len() <= LONGEST_HEAD { Ok(false) } else { self.refuse(None) };
+        };
+        let rest = self.head.split_off(end);
+        let (accept, key) = (derive_accept_key(self.key.as_bytes()), std::mem::take(&mut self.head));
+        match judge(&key, &accept) {
+            Ok(()) => {}
+            Err(status) => return self.refuse(status),
+        }
+        self.seen.handshakes += 1;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(2 * MOST as usize))
+            .max_frame_size(Some(2 * MOST as usize));
+        let pipe = Pipe { from_device: rest.into(), to_device: Vec::new() };
+        self.socket = Some(WebSocket::from_raw_socket(pipe, Role::Client, Some(config)));
+        Ok(true)
+    }
+
+    fn refuse<T>(&mut self, status: Option<u16>) -> Result<T, (Failure, Option<u16>)> {
+        self.seen.refused += 1;
+        let failure = if status.is_some_and(|status| status != 101) {
+            Failure::BadStatus
+        } else {
+            Failure::BadResponse
+        };
+        Err((failure, status))
+    }
+
+    fn payload(sequence: u32, size: usize, payload: &mut Vec<u8>) {
+        payload.clear();
+        payload.extend_from_slice(&MARK);
+        payload.extend_from_slice(&sequence.to_be_bytes());
+        payload.resize(size.max(LEAST as usize), 0);
+        if let Some(rest) = payload.get_mut(LEAST as usize..) {
+            fill_payload(sequence, rest);
+        }
+    }
+
+    pub(super) fn request(&mut self, sequence: u32, out: &mut Vec<u8>) {
+        let mut payload = Vec::new();
+        Self::payload(sequence, self.size, &mut payload);
+        let number = self.messages;
+        self.messages += 1;
+        let Some(socket) = &mut self.socket else { return };
+        // What the buffers do not take shows as a message without an answer: they have no limit.
+        if number.is_multiple_of(PING_EVERY)
+            && socket.send(Message::Ping(number.to_be_bytes().to_vec().into())).is_ok()
+        {
+            self.seen.pings += 1;
+            self.pings.push_back((number, Instant::now()));
+        }
+        let _ = socket.send(Message::Binary(payload.into()));
+        out.append(&mut socket.get_mut().to_device);
+    }
+
+    /// What has to be sent without being asked: pongs and the answer to a close.
+    pub(super) fn replies(&mut self, out: &mut Vec<u8>) {
+        if let Some(socket) = &mut self.socket {
+            let _ = socket.flush();
+            out.append(&mut socket.get_mut().to_device);
+        }
+    }
+
+    pub(super) fn feed(&mut self, due: u32, bytes: &[u8]) -> Result<Fed, Failure> {
+        if let Some(socket) = &mut self.socket {
+            socket.get_mut().from_device.extend(bytes);
+        }
+        match self.answer(due)? {
+            Some(payload) => Ok(Fed::Answer { used: bytes.len(), payload }),
+            None => Ok(Fed::More),
+        }
+    }
+
+    /// The answer to request `due`, where it has come in whole; several may come in one read.
+    pub(super) fn answer(&mut self, due: u32) -> Result<Option<u64>, Failure> {
+        if self.expected_for != Some(due) {
+            Self::payload(due, self.size, &mut self.expected);
+            self.expected_for = Some(due);
+        }
+        while let Some(message) = self.next()? {
+            if message == self.expected {
+                return Ok(Some(message.len() as u64));
+            }
+            if message.starts_with(&MARK) {
+                return Err(Failure::CorruptPayload);
+            }
+            self.seen.pushed += 1;
+        }
+        Ok(None)
+    }
+
+    /// The next message of the device's; `None` where none is whole.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(socket) = &mut self.socket else { return Ok(None) };
+        loop {
+            match socket.read() {
+                Ok(Message::Binary(bytes)) => return Ok(Some(bytes.to_vec())),
+                Ok(Message::Text(text)) => return Ok(Some(text.as_bytes().to_vec())),
+                Ok(Message::Ping(_)) => self.seen.pings_from_device += 1,
+                Ok(Message::Pong(bytes)) => {
+                    let number = bytes.as_ref().first_chunk::<8>().map(|eight| u64::from_be_bytes(*eight));
+                    let at = self.pings.iter().position(|(sent, _)| Some(*sent) == number);
+                    if let Some((_, sent)) = at.and_then(|at| self.pings.remove(at)) {
+                        self.seen.pongs += 1;
+                        self.pongs_ns.push(espstress_clock::nanos(sent.elapsed()));
+                    }
+                }
+                Ok(Message::Close(frame)) => {
+                    self.closed_by(frame.map_or(CloseCode::Status, |frame| frame.code));
+                    return Err(Failure::EofBeforeResponse);
+                }
+                Ok(Message::Frame(_)) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return Err(Failure::EofBeforeResponse);
+                }
+                // A frame that RFC 6455 does not allow, or a message beyond every limit.
+                Err(_) => return Err(Failure::BadResponse),
+            }
+        }
+    }
+
+    fn closed_by(&mut self, code: CloseCode) {
+        if !std::mem::replace(&mut self.closed, true) {
+            *self.seen.closes.entry(name(code)).or_insert(0) += 1;
+        }
+    }
+
+    pub(super) fn eof(&mut self) -> Failure {
+        if self.socket.is_some() && !std::mem::replace(&mut self.closed, true) {
+            *self.seen.closes.entry("no_close_frame".into()).or_insert(0) += 1;
+        }
+        Failure::EofBeforeResponse
+    }
+
+    /// This side's close frame (RFC 6455, 7.1.1); `None` where there is nothing to close.
+    pub(super) fn farewell(&mut self) -> Option<Vec<u8>> {
+        let closed = self.closed;
+        let socket = self.socket.as_mut().filter(|_| !closed)?;
+        socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })).ok()?;
+        let _ = socket.flush();
+        Some(std::mem::take(&mut socket.get_mut().to_device))
+    }
+
+    /// Takes what comes after it: whether the device's close frame is in.
+    pub(super) fn parted(&mut self, bytes: &[u8]) -> bool {
+        let Some(socket) = &mut self.socket else { return true };
+        socket.get_mut().from_device.extend(bytes);
+        loop {
+            match socket.read() {
+                Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    self.closed = true;
+                    return true;
+                }
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// The device did not answer this side's close frame.
+    pub(super) fn close_unanswered(&mut self) {
+        self.seen.close_unanswered += 1;
+    }
+
+    /// Tells what the recorder does not know yet.
+    pub(super) fn tell(&mut self, recorder: &mut Recorder) {
+        self.pongs_ns.drain(..).for_each(|ns| recorder.latency(Phase::Heartbeat, ns));
+        let seen = std::mem::take(&mut self.seen);
+        let all = recorder.by_protocol().websocket.get_or_insert_default();
+        all.handshakes += seen.handshakes;
+        all.refused += seen.refused;
+        all.pings += seen.pings;
+        all.pongs += seen.pongs;
+        all.pings_from_device += seen.pings_from_device;
+        all.pushed += seen.pushed;
+        all.close_unanswered += seen.close_unanswered;
+        for (name, n) in seen.closes {
+            *all.closes.entry(name).or_insert(0) += n;
+        }
+    }
+}
+
+/// Whether a response's head completes the handshake; else its status, where it has one.
+fn judge(head: &[u8], accept: &str) -> Result<(), Option<u16>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    if !matches!(response.parse(head), Ok(httparse::Status::Complete(_))) {
+        return Err(None);
+    }
+    let has = |name: &str, wanted: &str| {
+        response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).any(|header| {
+            let value = String::from_utf8_lossy(header.value);
+            value.split(',').any(|word| word.trim().eq_ignore_ascii_case(wanted))
+        })
+    };
+    let accepts = response.headers.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("sec-websocket-accept")
+            && header.value.trim_ascii() == accept.as_bytes()
+    });
+    // Nothing was offered, and so nothing may be chosen (RFC 6455, 4.1).
+    let chosen = response.headers.iter().any(|header| {
+        ["sec-websocket-extensions", "sec-websocket-protocol"]
+            .iter()
+            .any(|name| header.name.eq_ignore_ascii_case(name) && !header.value.trim_ascii().is_empty())
+    });
+    let right = has("upgrade", "websocket") && has("connection", "upgrade") && accepts && !chosen;
+    if response.code == Some(101) && right { Ok(()) } else { Err(response.code) }
+}
+
+/// A close code's name, or its number where RFC 6455 has none for it.
+fn name(code: CloseCode) -> String {
+    let name = match code {
+        CloseCode::Normal => "normal",
+        CloseCode::Away => "going_away",
+        CloseCode::Protocol => "protocol_error",
+        CloseCode::Unsupported => "unsupported_data",
+        CloseCode::Status => "no_code",
+        CloseCode::Invalid => "invalid_data",
+        CloseCode::Policy => "policy_violation",
+        CloseCode::Size => "too_big",
+        CloseCode::Extension => "extension_missing",
+        CloseCode::Error => "internal_error",
+        CloseCode::Restart => "service_restart",
+        CloseCode::Again => "try_again_later",
+        other => return u16::from(other).to_string(),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn open() -> Ws {
+        let mut ws = Ws::new(100, "/ws".into(), ([127, 0, 0, 1], 80).into());
+        ws.start();
+        let accept = derive_accept_key(ws.key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, \
+             Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        let (first, rest) = head.as_bytes().split_at(40);
+        assert_eq!(ws.greeted(first), Ok(false));
+        assert_eq!(ws.greeted(rest), Ok(true));
+        ws
+    }
+
+    /// A server's frame.
+    fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x80 | opcode];
+        match payload.len() {
+            n @ 0..126 => frame.push(n as u8),
+            n => frame.extend([&[126][..], &(n as u16).to_be_bytes()].concat()),
+        }
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    fn echo(sequence: u32) -> Vec<u8> {
+        let mut payload = Vec::new();
+        Ws::payload(sequence, 100, &mut payload);
+        frame(2, &payload)
+    }
+
+    #[test]
+    fn an_exact_echo_is_an_answer_and_what_the_device_sends_by_itself_is_passed_over() {
+        let mut ws = open();
+        ws.request(1, &mut Vec::new());
+        let bytes = [frame(1, b"temperature 21"), echo(1), echo(2)].concat();
+        assert_eq!(ws.feed(1, &bytes), Ok(Fed::Answer { used: bytes.len(), payload: 100 }));
+        assert_eq!(ws.answer(2), Ok(Some(100)), "it came in the same read");
+        assert_eq!(ws.seen.pushed, 1);
+    }
+
+    #[test]
+    fn one_changed_byte_and_another_number_are_corrupt() {
+        let mut wrong = echo(1);
+        let last = wrong.len() - 1;
+        wrong[last] ^= 1;
+        assert_eq!(open().feed(1, &wrong), Err(Failure::CorruptPayload));
+        assert_eq!(open().feed(1, &echo(2)), Err(Failure::CorruptPayload));
+    }
+
+    #[test]
+    fn pings_are_answered_and_pongs_are_counted() {
+        let mut ws = open();
+        ws.request(1, &mut Vec::new());
+        ws.feed(1, &[frame(10, &0_u64.to_be_bytes()), frame(10, b"others"), frame(9, b"there?")].concat())
+            .unwrap();
+        assert_eq!((ws.seen.pings, ws.seen.pongs, ws.seen.pings_from_device), (1, 1, 1));
+        let mut out = Vec::new();
+        ws.replies(&mut out);
+        assert_eq!(out.first(), Some(&0x8a), "a pong");
+    }
+
+    #[test]
+    fn a_close_is_named_by_its_code() {
+        for (code, expected) in
+            [(1_001, "going_away"), (1_009, "too_big"), (1_011, "internal_error"), (4_001, "4001")]
+        {
+            let mut ws = open();
+            let payload = u16::to_be_bytes(code);
+            assert_eq!(ws.feed(1, &frame(8, &payload)), Err(Failure::EofBeforeResponse));
+            assert_eq!(ws.seen.closes.keys().collect::<Vec<_>>(), [expected]);
+            assert_eq!(ws.eof(), Failure::EofBeforeResponse);
+            assert_eq!(ws.seen.closes.len(), 1, "its FIN is no second close");
+        }
+        let mut ws = open();
+        ws.eof();
+        assert!(ws.seen.closes.contains_key("no_close_frame"));
+    }
+
+    #[test]
+    fn a_handshake_that_is_not_one_is_refused_by_name() {
+        let of = |head: &str| {
+            let mut ws = Ws::new(100, "/".into(), ([127, 0, 0, 1], 80).into());
+            ws.start();
+            let accept = derive_accept_key(ws.key.as_bytes());
+            let result = ws.greeted(head.replace("ACCEPT", &accept).as_bytes());
+            assert_eq!(ws.seen.refused, 1, "{head}");
+            result.unwrap_err()
+        };
+        let upgraded = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+        assert_eq!(of("HTTP/1.1 404 Not Found\r\n\r\n"), (Failure::BadStatus, Some(404)));
+        assert_eq!(of("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), (Failure::BadStatus, Some(200)));
+        assert_eq!(of(&format!("{upgraded}\r\n")), (Failure::BadResponse, Some(101)));
+        assert_eq!(
+            of(&format!("{upgraded}Sec-WebSocket-Accept: AAAA\r\n\r\n")),
+            (Failure::BadResponse, Some(101))
+        );
+        let deflate = "Sec-WebSocket-Accept: ACCEPT\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+        assert_eq!(of(&format!("{upgraded}{deflate}")), (Failure::BadResponse, Some(101)));
+        assert_eq!(of("220 smtp.example.com ready\r\n"), (Failure::BadResponse, None));
+        assert_eq!(
+            of(&format!("HTTP/1.1 101 X\r\nA: {}", "a".repeat(LONGEST_HEAD))),
+            (Failure::BadResponse, None)
+        );
+    }
+
+    #[test]
+    fn compressed_frames_and_endless_lengths_are_bad_responses() {
+        assert_eq!(open().feed(1, &[0xc2, 0x05, 0xec, 0x1d, 0xc1, 0x01, 0x00]), Err(Failure::BadResponse));
+        let endless = [&[0x82, 127][..], &(u64::MAX >> 1).to_be_bytes()].concat();
+        assert_eq!(open().feed(1, &endless), Err(Failure::BadResponse));
+        let masked = [0x82, 0x81, 1, 2, 3, 4, 5];
+        assert_eq!(open().feed(1, &masked), Err(Failure::BadResponse));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes: Vec<u8>, cut in 1usize..50) {
+            let mut ws = Ws::new(100, "/".into(), ([127, 0, 0, 1], 80).into());
+            ws.start();
+            let _ = ws.greeted(&bytes);
+            let mut ws = open();
+            ws.request(1, &mut Vec::new());
+            for piece in bytes.chunks(cut) {
+                if ws.feed(1, piece).is_err() {
+                    break;
+                }
+            }
+            ws.replies(&mut Vec::new());
+            ws.farewell();
+            ws.parted(&bytes);
+            ws.eof();
+        }
+    }
+}

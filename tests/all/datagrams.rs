@@ -1,0 +1,228 @@
+//! `rw --protocol udp` against echo services: well-kept ones, ones with one fault each, and ones that others wrote.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use espstress_diagnose::Severity;
+use espstress_event::{Datagrams, Failure};
+
+use crate::common::said::{Said, said};
+use crate::common::skipped;
+
+/// A service on a free UDP port: `answer` gets how manyth a datagram is, from 1, and it, and says what goes back.
+fn service(mut answer: impl FnMut(u64, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        for nth in 1.. {
+            let Ok((n, peer)) = socket.recv_from(&mut buffer) else { return };
+            for datagram in answer(nth, &buffer[..n]) {
+                let _ = socket.send_to(&datagram, peer);
+            }
+        }
+    });
+    address
+}
+
+#[track_caller]
+fn rw(address: SocketAddr, more: &str) -> Said {
+    said(&format!("rw --protocol udp --no-capture {more}"), &[&address.to_string()])
+}
+
+fn udp(said: &Said) -> &Datagrams {
+    said.report.workloads[0].by_protocol.as_ref().unwrap().udp.as_ref().unwrap()
+}
+
+fn failures(said: &Said, failure: Failure) -> u64 {
+    said.report.workloads[0].failures.get(failure)
+}
+
+#[test]
+fn an_echo_service_passes_with_every_size() {
+    let echo = service(|_, datagram| vec![datagram.to_vec()]);
+    let run = rw(echo, "--sweep -n 90 --threshold rw.udp.loss==0 --threshold rw.udp.largest==8192");
+    run.passes();
+    let udp = udp(&run);
+    assert_eq!((udp.sent, udp.echoed, udp.lost, udp.duplicates, udp.reordered), (90, 90, 0, 0, 0));
+    assert!(udp.sizes.len() == 9 && udp.sizes.iter().all(|row| row.echoed == 10), "{:?}", udp.sizes);
+}
+
+#[test]
+fn an_open_loop_does_not_wait_for_echoes() {
+    let echo = service(|nth, datagram| if nth % 2 == 0 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "--rate 100/s -d 1s --timeout-read 2s");
+    let udp = udp(&run);
+    assert!((80..=101).contains(&udp.sent) && udp.lost.abs_diff(udp.sent / 2) <= 1, "{udp:?}");
+}
+
+#[test]
+fn duplicates_and_reordered_echoes_are_counted_and_are_no_failures() {
+    let mut held = Vec::new();
+    let echo = service(move |nth, datagram| {
+        if nth % 2 == 1 {
+            held = datagram.to_vec();
+            return vec![];
+        }
+        vec![datagram.to_vec(), held.clone(), held.clone()]
+    });
+    let run = rw(echo, "-n 100 --window 8");
+    run.passes();
+    let udp = udp(&run);
+    assert_eq!((udp.echoed, udp.reordered), (100, 50));
+    // The last one may come after the end.
+    assert!((49..=50).contains(&udp.duplicates), "{udp:?}");
+}
+
+#[test]
+fn what_comes_after_the_time_out_is_late_and_no_end_of_the_service() {
+    let echo = service(|_, datagram| {
+        std::thread::sleep(Duration::from_millis(20));
+        vec![datagram.to_vec()]
+    });
+    let run = rw(echo, "-n 20 --window 20 --timeout-read 100ms");
+    run.never_says(&["stopped", "No datagram"]);
+    let udp = udp(&run);
+    assert!(udp.lost > 0 && udp.late > 0, "{udp:?}");
+}
+
+#[test]
+fn a_size_from_which_on_nothing_comes_back_is_named() {
+    let echo = service(|_, datagram| if datagram.len() > 1_472 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "--sweep -n 45 --timeout-read 100ms");
+    run.blames(&["datagram_size"]).says(&["Datagrams of up to 1472 bytes come back", "1473 bytes or more"]);
+    assert_eq!(failures(&run, Failure::DatagramLost), 20);
+}
+
+#[test]
+fn losses_here_and_there_are_a_rate_with_a_bound_and_no_error() {
+    let echo = service(|nth, datagram| if nth % 5 == 0 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "-n 200 --window 20 --timeout-read 500ms");
+    run.says(&["with 99.9 % confidence", "did not come back in time"]).never_says(&["stopped"]);
+    assert_eq!(udp(&run).lost, 40);
+    assert_eq!(run.blamed(), [(Severity::Warning, "datagrams_lost")]);
+}
+
+#[test]
+fn an_echo_that_ends_is_said_to_end() {
+    let echo = service(|nth, datagram| if nth > 50 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "-n 66 --timeout-read 150ms");
+    run.fails_with(&["no_echo"]).says(&["The echo stopped after"]);
+}
+
+#[test]
+fn a_burst_that_is_lost_at_the_end_is_no_end_of_the_service() {
+    let echo = service(|nth, datagram| if nth > 180 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "-n 200 --window 100 --timeout-read 500ms");
+    run.never_says(&["stopped"]);
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_is_named() {
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = rw(free, "-n 5");
+    run.fails_with(&["no_echo"]).says(&["Nothing listens on this UDP port", "port_unreachable 5"]);
+    assert_eq!(failures(&run, Failure::PortUnreachable), 5);
+}
+
+#[test]
+fn what_is_no_echo_is_told_from_silence() {
+    let talks = service(|_, _| vec![b"220 hello".to_vec(), vec![]]);
+    rw(talks, "-n 4 --timeout-read 150ms").fails_with(&["no_echo"]).says(&["something else than an echo"]);
+    let mute = service(|_, _| vec![]);
+    rw(mute, "-n 4 --timeout-read 150ms").fails_with(&["no_echo"]).says(&["None of 4 datagrams came back."]);
+    let mut wrong = 0;
+    let flips = service(move |_, datagram| {
+        let mut echo = datagram.to_vec();
+        wrong += 1;
+        echo[8 + wrong % 100] ^= 1;
+        vec![echo]
+    });
+    let run = rw(flips, "-n 10");
+    assert_eq!((failures(&run, Failure::CorruptPayload), udp(&run).corrupt), (10, 10));
+}
+
+#[test]
+fn a_service_that_floods_does_no_harm() {
+    let flood = service(|_, datagram| {
+        let junk = std::iter::repeat_n(vec![7; 1_000], 100);
+        std::iter::once(datagram.to_vec()).chain(junk).collect()
+    });
+    let run = rw(flood, "-n 40 --timeout-read 2s");
+    assert!(udp(&run).strangers > 1_000 && udp(&run).echoed > 30, "{:?}", udp(&run));
+    assert_eq!(failures(&run, Failure::DatagramLost), 0, "what this machine dropped is its own");
+}
+
+#[test]
+fn sizes_that_no_datagram_has_are_refused() {
+    for (more, expected) in [
+        ("--protocol udp --size 7B", "8B to 65507B"),
+        ("--protocol udp --size 65508B", "8B"),
+        ("--sweep", "udp"),
+    ] {
+        let output = crate::common::espstress_with(&format!("rw 127.0.0.1:9 {more}"));
+        let (text, status) = crate::common::failure(&output);
+        assert!(status == 2 && text.contains(expected), "{more}: {text}");
+    }
+}
+
+/// A service in a program of its own.
+struct Theirs {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts it with its port as the last argument, and waits for its first echo; `None`, and said, where it can't be had.
+fn theirs(program: &str, arguments: &[&str]) -> Option<Theirs> {
+    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).arg(address.port().to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(child) = command.spawn() else {
+        skipped("strangers", &format!("no {program}"));
+        return None;
+    };
+    let mut theirs = Theirs { child, address };
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let give_up = Instant::now() + Duration::from_secs(60);
+    loop {
+        let _ = socket.send(b"there?");
+        if socket.recv(&mut [0; 16]).is_ok() {
+            return Some(theirs);
+        }
+        assert!(
+            Instant::now() < give_up && theirs.child.try_wait().unwrap().is_none(),
+            "{program} echoes nothing"
+        );
+    }
+}
+
+#[test]
+fn echo_services_that_others_wrote_pass() {
+    let python = "import asyncio, sys\n\
+                  class Echo(asyncio.DatagramProtocol):\n\
+                  \x20   def connection_made(self, transport): self.transport = transport\n\
+                  \x20   def datagram_received(self, data, peer): self.transport.sendto(data, peer)\n\
+                  async def main():\n\
+                  \x20   loop = asyncio.get_running_loop()\n\
+                  \x20   await loop.create_datagram_endpoint(Echo, ('127.0.0.1', int(sys.argv[1])))\n\
+                  \x20   await asyncio.sleep(1000)\n\
+                  asyncio.run(main())\n";
+    let node = "const s = require('dgram').createSocket('udp4');\n\
+                s.on('message', (m, p) => s.send(m, p.port, p.address)); s.bind(+process.argv[1], '127.0.0.1')";
+    for (program, arguments) in [("python3", ["-c", python]), ("node", ["-e", node])] {
+        let Some(server) = theirs(program, &arguments) else { continue };
+        let run = rw(server.address, "--sweep -n 90");
+        run.passes();
+        assert_eq!(udp(&run).echoed, 90, "{program}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Connections that say nothing before their first request, as browsers open them, and what the others meet meanwhile.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+
+use crate::common::said::said;
+use crate::common::{OK, answer_all, request, server};
+
+const SCENARIO: &str = "
+[[phase]]
+name = 'browser'
+kind = 'rw'
+protocol = 'http'
+connections = 1
+per_connection = 1
+silent_before = '1s'
+duration = '5s'
+
+[[phase]]
+name = 'others'
+kind = 'head'
+start = 'with-previous'
+rate = '5/s'
+connections = 8
+duration = '5s'
+";
+
+#[track_caller]
+fn beside(address: SocketAddr) -> crate::common::said::Said {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("both.toml");
+    std::fs::write(&file, SCENARIO).unwrap();
+    said("run --no-capture -t", &[&address.to_string(), file.to_str().unwrap()])
+}
+
+/// A server with one loop: it accepts a client, waits for its request, answers, and only then accepts the next.
+fn one_client_at_a_time() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            if !request(&mut stream).is_empty() {
+                let _ = stream.write_all(OK);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_for_one_client_at_a_time_keeps_the_others_waiting_and_is_named() {
+    let run = beside(one_client_at_a_time());
+    run.fails_with(&["blocked_application"]).says(&["serves one client at a time", "for a client's request"]);
+    let failed: u64 = run.report.workloads.iter().map(|w| w.failures.of_device()).sum();
+    assert_eq!(failed, 0, "nobody failed: they waited");
+}
+
+#[test]
+fn a_server_that_serves_others_meanwhile_is_blamed_for_nothing() {
+    beside(server(answer_all)).passes();
+}
