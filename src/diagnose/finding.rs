@@ -62,6 +62,8 @@ pub enum FindingId {
     MqttDupMissing,
     MqttDuplicates,
     MqttMessageLost,
+    MqttNoPuback,
+    MqttBigPacket,
     MqttHasty,
     MqttAvailability,
     MqttTooLongKeepalive,
@@ -69,7 +71,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -112,6 +114,8 @@ impl FindingId {
         Self::MqttDupMissing,
         Self::MqttDuplicates,
         Self::MqttMessageLost,
+        Self::MqttNoPuback,
+        Self::MqttBigPacket,
         Self::MqttHasty,
         Self::MqttAvailability,
         Self::MqttTooLongKeepalive,
@@ -163,6 +167,8 @@ impl FindingId {
             Self::MqttDupMissing => "mqtt_dup_missing",
             Self::MqttDuplicates => "mqtt_duplicates",
             Self::MqttMessageLost => "mqtt_message_lost",
+            Self::MqttNoPuback => "mqtt_no_puback",
+            Self::MqttBigPacket => "mqtt_big_packet",
             Self::MqttHasty => "mqtt_hasty",
             Self::MqttAvailability => "mqtt_availability",
             Self::MqttTooLongKeepalive => "mqtt_too_long_keepalive",

@@ -38,6 +38,7 @@ mod socket_exhaustion;
 pub(crate) mod text;
 mod timewait;
 mod unexplained;
+mod while_dialling;
 
 use super::account::{account, unexplained_part};
 use super::choice::{Claim, Firm, choose, choose_beside};
@@ -63,7 +64,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 45] {
+pub const fn finding_catalogue() -> [FindingEntry; 47] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -107,6 +108,8 @@ pub const fn finding_catalogue() -> [FindingEntry; 45] {
         mqtt::messages::DUP_MISSING,
         mqtt::messages::DUPLICATES,
         mqtt::messages::LOST,
+        mqtt::publish::NO_PUBACK,
+        mqtt::publish::BIG_PACKET,
         mqtt::notice::HASTY,
         mqtt::messages::AVAILABILITY,
         mqtt::keepalive::TOO_LONG,

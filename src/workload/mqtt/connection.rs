@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::broker::{Broker, Rejected};
+use super::outgoing::{Answer, Send};
 use super::phase::{Phase, Task};
-use espstress_connection::fin_acknowledged;
+use espstress_connection::{all_acknowledged, fin_acknowledged};
 use espstress_device::mqtt::{
     Ack, ConnAck, Connect, Decoded, Disconnect, Malformed, Packet, PacketId, Properties, Publish, Qos,
     SubAck, UnsubAck, Version, decode,
@@ -68,6 +69,8 @@ pub(super) struct Connection {
     version: Version,
     input: Vec<u8>,
     eof: bool,
+    /// It was reset, or takes nothing more: what came before counts all the same.
+    broken: bool,
     /// It is the target's, and its CONNECT was accepted.
     session: bool,
     heard: Instant,
@@ -93,6 +96,7 @@ impl Connection {
             version: Version::V311,
             input: Vec::new(),
             eof: false,
+            broken: false,
             session: false,
             heard: now,
             deaf,
@@ -139,7 +143,7 @@ impl Connection {
             if let Err(end) = self.read_and_answer(phase).await {
                 return end;
             }
-            if self.eof {
+            if self.eof || self.broken {
                 return End::Device;
             }
             // What has come is read before anybody is called silent.
@@ -164,7 +168,9 @@ impl Connection {
             None if !self.owes_connect(phase) => Instant::now() + Duration::from_secs(3_600),
             None => self.accepted_at + CONNECT_LIMIT,
         };
-        self.late.front().map_or(silent, |late| late.due.min(silent))
+        let late = self.late.front().map(|late| late.due);
+        let publish = if self.session { self.broker.publishes_at(Instant::now()) } else { None };
+        late.into_iter().chain(publish).fold(silent, Instant::min)
     }
 
     /// Whether a CONNECT is waited for; one that has come is not answered while CONNACK is withheld.
@@ -185,9 +191,15 @@ impl Connection {
         while self.late.front().is_some_and(|late| late.due <= now) {
             let Some(late) = self.late.pop_front() else { break };
             self.write(&late.bytes).await?;
-            if let Some(id) = late.acknowledges {
+            if let Some(id) = late.acknowledges.filter(|_| !self.broken) {
                 self.broker.acknowledged(id.get());
             }
+        }
+        if self.session {
+            // Where the system does not tell, what was written is taken to be there.
+            let there = || all_acknowledged(&self.stream).unwrap_or(true);
+            let sends = self.broker.to_publish(now, there);
+            self.send(sends).await?;
         }
         if let Some(limit) = self.silence_limit(phase) {
             let silence = now - self.heard;
@@ -203,7 +215,7 @@ impl Connection {
     /// Takes what is there, and answers each whole packet.
     async fn read_and_answer(&mut self, phase: Phase) -> Result<(), End> {
         let mut buffer = [0; 4_096];
-        while !self.eof && self.input.len() <= LONGEST as usize {
+        while !self.eof && !self.broken && self.input.len() <= LONGEST as usize {
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => self.eof = true,
                 Ok(n) => {
@@ -211,7 +223,7 @@ impl Connection {
                     self.broker.context.recorder.borrow_mut().bytes(0, n as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return Err(End::Device),
+                Err(_) => self.broken = true,
             }
         }
         let input = std::mem::take(&mut self.input);
@@ -266,7 +278,7 @@ impl Connection {
                 self.answer(&Packet::PubComp(Ack::of(ack.id)), phase, None).await
             }
             Packet::Subscribe(subscribe) => {
-                self.broker.subscribe(subscribe.subscriptions.iter().map(|s| s.filter), now);
+                self.broker.subscribe(subscribe.subscriptions.iter().map(|s| (s.filter, s.qos)), now);
                 let codes: Vec<u8> = subscribe.subscriptions.iter().map(|s| s.qos as u8).collect();
                 self.answered_otherwise();
                 self.answer(&Packet::SubAck(SubAck { id: subscribe.id, codes: &codes }), phase, None).await
@@ -280,11 +292,10 @@ impl Connection {
                 self.answer(&Packet::UnsubAck(UnsubAck { id: unsubscribe.id, codes: &codes }), phase, None)
                     .await
             }
-            Packet::PubAck(_)
-            | Packet::PubRec(_)
-            | Packet::PubComp(_)
-            | Packet::Auth(_)
-            | Packet::Disconnect(_) => Ok(()),
+            Packet::PubAck(ack) => self.answered(Answer::Acknowledged(ack.id), now).await,
+            Packet::PubRec(ack) => self.answered(Answer::Received(ack.id), now).await,
+            Packet::PubComp(ack) => self.answered(Answer::Complete(ack.id), now).await,
+            Packet::Auth(_) | Packet::Disconnect(_) => Ok(()),
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
@@ -296,7 +307,7 @@ impl Connection {
     async fn connect(&mut self, connect: &Connect<'_>, phase: Phase, now: Instant) -> Result<(), End> {
         self.version = connect.version;
         // Who has hung up already is not there to be served.
-        if self.eof {
+        if self.eof || self.broken {
             return Err(End::Device);
         }
         if !self.broker.may_be_target(self.peer.ip()) {
@@ -322,6 +333,8 @@ impl Connection {
                 // Whoever had the session hears that it has it no more.
                 self.broker.phase.send_modify(|_| {});
                 self.connack(present, 0, connect).await?;
+                let again = self.broker.publishing_begins(present, connect, now);
+                self.send(again).await?;
                 if phase.is(MqttFault::Takeover) { Err(End::Task(Task::TakenOver)) } else { Ok(()) }
             }
         }
@@ -351,6 +364,29 @@ impl Connection {
         self.answer(&answer, phase, Some(id)).await
     }
 
+    /// The device has answered a message of the host's.
+    async fn answered(&mut self, answer: Answer, now: Instant) -> Result<(), End> {
+        let next = self.broker.answered(answer, now);
+        self.send(next).await
+    }
+
+    /// Messages to the device, and what belongs to them.
+    async fn send(&mut self, sends: Vec<Send>) -> Result<(), End> {
+        for send in sends {
+            let bytes = match &send {
+                Send::Message { id, qos, dup, payload } => {
+                    self.answered_otherwise();
+                    let topic = self.broker.params.publish.as_ref().map_or("", |to| to.topic.as_str());
+                    let publish = Publish { dup: *dup, qos: *qos, retain: false, topic, id: *id, payload };
+                    encoded(&Packet::Publish(publish), self.version)
+                }
+                Send::Release(id) => encoded(&Packet::PubRel(Ack::of(*id)), self.version),
+            };
+            self.write(&bytes).await?;
+        }
+        Ok(())
+    }
+
     fn answered_otherwise(&self) {
         self.broker.answered_otherwise(self.number);
     }
@@ -369,16 +405,16 @@ impl Connection {
             return Ok(());
         }
         self.write(&bytes).await?;
-        if let Some(id) = acknowledges {
+        if let Some(id) = acknowledges.filter(|_| !self.broken) {
             self.broker.acknowledged(id.get());
         }
         Ok(())
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
-        let total = bytes.len() as u64;
+        let whole = bytes.len();
         let give_up = Instant::now() + WRITE_LIMIT;
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !self.broken {
             match self.stream.try_write(bytes) {
                 Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -387,10 +423,10 @@ impl Connection {
                         return Err(End::Done);
                     }
                 }
-                Err(_) => return Err(End::Device),
+                Err(_) => self.broken = true,
             }
         }
-        self.broker.context.recorder.borrow_mut().bytes(total, 0);
+        self.broker.context.recorder.borrow_mut().bytes((whole - bytes.len()) as u64, 0);
         Ok(())
     }
 
@@ -422,7 +458,10 @@ impl Connection {
                 let give_up = Instant::now() + FIN_LIMIT;
                 while Instant::now() < give_up {
                     if fin_acknowledged(&self.stream) == Some(true) {
-                        self.broker.missed(silence);
+                        // What it says may still wait in its TCP, which a fault has slowed down.
+                        if !self.disturbed {
+                            self.broker.missed(silence);
+                        }
                         return;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -450,13 +489,14 @@ impl Connection {
 
 /// A packet's bytes.
 fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
-    let codes = match packet {
+    let more = match packet {
         Packet::SubAck(ack) => ack.codes.len(),
         Packet::UnsubAck(ack) => ack.codes.len(),
+        Packet::Publish(publish) => publish.topic.len() + publish.payload.len(),
         _ => 0,
     };
     // Heads, ids, properties and a name of ours fit in a hundred bytes.
-    let mut bytes = vec![0; 128 + codes];
+    let mut bytes = vec![0; 128 + more];
     let len = packet.encode(version, &mut bytes).unwrap_or(0);
     bytes.truncate(len);
     bytes

@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const OLDER_FIRST: Duration = Duration::from_millis(50);
 /// How long connections may take to end with the run.
 const ENDING: Duration = Duration::from_secs(1);
+/// The longest that growing messages may take.
+const MOST_GROWING: Duration = Duration::from_secs(300);
 /// How long a restarted broker is away.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,7 @@ pub(super) async fn run(
     aside.spawn_local(hear_stalls(Rc::clone(broker)));
     let why = direct(broker, &sockets).await;
     broker.phase.send_modify(|phase| phase.over = true);
+    broker.count_published();
     // Connections that still wait for something are dropped.
     let _ = tokio::time::timeout(ENDING, join_all(&mut accepting)).await;
     why
@@ -241,7 +244,17 @@ async fn trial(
         sockets.shut(broker).await;
     }
     broker.enter(Some(fault));
-    let whole = until(broker, None, |now| now >= start + length).await;
+    if fault.publishes() {
+        let why = broker.publishing_fault(fault);
+        if let Some(trial) = broker.trial.borrow_mut().as_mut() {
+            trial.not_judged(why);
+        }
+    }
+    // Sizes take as long as the device takes for them.
+    let length = if fault == MqttFault::Big { length.max(MOST_GROWING) } else { length };
+    let grown = || fault == MqttFault::Big && broker.is_grown();
+    let whole = until(broker, None, |now| now >= start + length || grown()).await;
+    broker.grown();
     if fault == MqttFault::Silent {
         sockets.hear();
     }
