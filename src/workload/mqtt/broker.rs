@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -33,6 +33,8 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Broker {
     pub(super) context: Context,
     pub(super) params: Params,
+    /// The user's own broker, where this one is only in front of it.
+    pub(super) via: Option<SocketAddr>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) trial: RefCell<Option<Trial>>,
     target: RefCell<Option<Target>>,
@@ -68,13 +70,14 @@ pub(super) struct Rejected {
 }
 
 impl Broker {
-    pub(super) fn new(context: Context, params: Params) -> Self {
+    pub(super) fn new(context: Context, params: Params, via: Option<SocketAddr>) -> Self {
         let ledger = RefCell::new(Ledger::new(params.sequence.clone()));
         let outgoing = params.publish.clone().map(|to| Outgoing::new(to, params.publish_interval.0));
         let outgoing = RefCell::new(outgoing);
         Self {
             context,
             params,
+            via,
             phase: watch::Sender::new(Phase::default()),
             trial: RefCell::default(),
             target: RefCell::default(),
@@ -176,14 +179,8 @@ impl Broker {
         }
     }
 
-    /// Takes a CONNECT: whether the session was present, or why it is not accepted.
-    pub(super) fn accept(
-        &self,
-        connection: u64,
-        peer: IpAddr,
-        connect: &Connect<'_>,
-        now: Instant,
-    ) -> Result<bool, Rejected> {
+    /// Judges a CONNECT: whether its session is present, or why it is not accepted.
+    pub(super) fn may_connect(&self, connect: &Connect<'_>) -> Result<bool, Rejected> {
         self.check(connect)?;
         let known =
             self.target.borrow().as_ref().map(|t| (t.id == connect.client_id, t.connection, t.lasting));
@@ -191,7 +188,18 @@ impl Broker {
             return Err(Rejected { why: "another client id while the target is connected".into(), code: 2 });
         }
         let lasting = matches!(known, Some((true, _, true)));
-        let present = lasting && !connect.clean && self.keeps_sessions();
+        Ok(lasting && !connect.clean && self.keeps_sessions())
+    }
+
+    /// The target's session is on this connection from now on.
+    pub(super) fn opens(
+        &self,
+        connection: u64,
+        peer: IpAddr,
+        connect: &Connect<'_>,
+        present: bool,
+        now: Instant,
+    ) {
         self.recorded(connect, now);
         if !present {
             self.ledger.borrow_mut().new_session();
@@ -218,7 +226,6 @@ impl Broker {
         });
         drop(target);
         self.trial(|trial| trial.accepted(connection, present, now));
-        Ok(present)
     }
 
     fn check(&self, connect: &Connect<'_>) -> Result<(), Rejected> {

@@ -1,5 +1,7 @@
 //! One connection of the broker's: reads packets, answers them as the phase wants it, and ends as it has to.
 
+mod relay;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +21,9 @@ use espstress_device::mqtt::{
     SubAck, UnsubAck, Version, decode,
 };
 use espstress_event::{Failure, MqttFault};
+
+use self::relay::Upstream;
+pub(super) use self::relay::open as open_upstream;
 
 /// The longest rest of a packet that is taken.
 const LONGEST: u32 = 256 * 1_024;
@@ -46,6 +51,8 @@ enum End {
     Violation(&'static str),
     /// Nothing came for one and a half keep-alives.
     Silent(Duration),
+    /// The user's own broker has ended it, or says what is no MQTT.
+    Broker,
     /// It is answered, and that was all.
     Done,
 }
@@ -80,6 +87,8 @@ pub(super) struct Connection {
     disturbed: bool,
     phase: u64,
     late: VecDeque<Late>,
+    /// Behind it, where there is one.
+    upstream: Option<Upstream>,
 }
 
 impl Connection {
@@ -103,6 +112,7 @@ impl Connection {
             disturbed: false,
             phase,
             late: VecDeque::new(),
+            upstream: None,
         }
     }
 
@@ -146,6 +156,9 @@ impl Connection {
             if self.eof || self.broken {
                 return End::Device;
             }
+            if let Err(end) = self.relay_back(phase).await {
+                return end;
+            }
             // What has come is read before anybody is called silent.
             if let Err(end) = self.timers(phase).await {
                 return end;
@@ -157,6 +170,7 @@ impl Connection {
                 () = tokio::time::sleep_until(due.into()) => {}
                 // What the error is, reading tells.
                 _ = self.stream.readable() => {}
+                () = behind(self.upstream.as_ref()) => {}
             }
         }
     }
@@ -175,13 +189,17 @@ impl Connection {
 
     /// Whether a CONNECT is waited for; one that has come is not answered while CONNACK is withheld.
     fn owes_connect(&self, phase: Phase) -> bool {
-        !self.session && !phase.is(MqttFault::NoConnack)
+        !self.session && self.upstream.is_none() && !phase.is(MqttFault::NoConnack)
     }
 
     /// How long the device may be silent now; `None` where that has no limit.
     fn silence_limit(&self, phase: Phase) -> Option<Duration> {
         let keepalive = self.broker.keepalive();
-        let waits = self.session && !keepalive.is_zero() && !phase.is(MqttFault::NoConnack);
+        // The user's own broker has its own patience.
+        let waits = self.session
+            && self.upstream.is_none()
+            && !keepalive.is_zero()
+            && !phase.is(MqttFault::NoConnack);
         let deaf = self.broker.deaf().saturating_sub(self.deaf);
         waits.then(|| keepalive * 3 / 2 + GRACE + deaf)
     }
@@ -235,7 +253,12 @@ impl Connection {
                     if phase.is(MqttFault::NoConnack) && matches!(packet, Packet::Connect(_)) {
                         break Ok(());
                     }
-                    if let Err(end) = self.packet(&packet, phase).await {
+                    let raw = rest.get(..len).unwrap_or_default();
+                    let done = match self.broker.via {
+                        Some(_) => self.relay(&packet, raw, phase).await,
+                        None => self.packet(&packet, phase).await,
+                    };
+                    if let Err(end) = done {
                         break Err(end);
                     }
                     rest = rest.get(len..).unwrap_or_default();
@@ -265,10 +288,7 @@ impl Connection {
         if matches!(packet, Packet::Disconnect(_)) {
             return Err(End::Device);
         }
-        let ping = matches!(packet, Packet::PingReq);
-        let fair = phase.fault.is_none() && !self.disturbed;
-        self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
-        (self.heard, self.deaf) = (now, self.broker.deaf());
+        self.heard_from(packet, phase, now);
         match packet {
             Packet::PingReq if phase.is(MqttFault::NoPingresp) => Ok(()),
             Packet::PingReq => self.answer(&Packet::PingResp, phase, None).await,
@@ -304,6 +324,28 @@ impl Connection {
         }
     }
 
+    /// The device has sent a packet.
+    fn heard_from(&mut self, packet: &Packet<'_>, phase: Phase, now: Instant) {
+        let ping = matches!(packet, Packet::PingReq);
+        let fair = phase.fault.is_none() && !self.disturbed;
+        self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
+        (self.heard, self.deaf) = (now, self.broker.deaf());
+    }
+
+    /// The session of the target's is on this connection from now on.
+    fn opened(&mut self, connect: &Connect<'_>, present: bool, phase: Phase, now: Instant) {
+        let took = espstress_clock::nanos(now - self.accepted_at);
+        self.broker.opens(self.number, self.peer.ip(), connect, present, now);
+        self.session = true;
+        (self.heard, self.deaf, self.disturbed) = (now, self.broker.deaf(), phase.fault.is_some());
+        if phase.fault.is_none() {
+            self.broker.stats(|stats| stats.connect.record(took));
+        }
+        self.broker.context.attempted(self.accepted_at, Ok(()));
+        // Whoever had the session hears that it has it no more.
+        self.broker.phase.send_modify(|_| {});
+    }
+
     async fn connect(&mut self, connect: &Connect<'_>, phase: Phase, now: Instant) -> Result<(), End> {
         self.version = connect.version;
         // Who has hung up already is not there to be served.
@@ -313,25 +355,17 @@ impl Connection {
         if !self.broker.may_be_target(self.peer.ip()) {
             return Err(End::Rejected(format!("{} is not the device that is tested", self.peer.ip())));
         }
-        let took = espstress_clock::nanos(now - self.accepted_at);
         if phase.is(MqttFault::Refuse) {
             self.connack(false, self.broker.params.code, connect).await?;
             return Err(End::Done);
         }
-        match self.broker.accept(self.number, self.peer.ip(), connect, now) {
+        match self.broker.may_connect(connect) {
             Err(Rejected { why, code }) => {
                 self.connack(false, code, connect).await?;
                 Err(End::Rejected(why))
             }
             Ok(present) => {
-                self.session = true;
-                (self.heard, self.deaf, self.disturbed) = (now, self.broker.deaf(), phase.fault.is_some());
-                if phase.fault.is_none() {
-                    self.broker.stats(|stats| stats.connect.record(took));
-                }
-                self.broker.context.attempted(self.accepted_at, Ok(()));
-                // Whoever had the session hears that it has it no more.
-                self.broker.phase.send_modify(|_| {});
+                self.opened(connect, present, phase, now);
                 self.connack(present, 0, connect).await?;
                 let again = self.broker.publishing_begins(present, connect, now);
                 self.send(again).await?;
@@ -433,6 +467,17 @@ impl Connection {
     async fn finish(&mut self, end: End) {
         match end {
             End::Device | End::Done => {}
+            End::Broker => {
+                // It closes a connection that was silent for one and a half keep-alives.
+                let keepalive = self.broker.keepalive();
+                let deaf = self.broker.deaf().saturating_sub(self.deaf);
+                let silence = self.heard.elapsed().saturating_sub(deaf);
+                let overdue = !keepalive.is_zero() && silence >= keepalive * 3 / 2;
+                if self.session && overdue && !self.disturbed {
+                    self.broker.missed(silence);
+                }
+                self.shut_down();
+            }
             End::Task(Task::Reset) => {
                 // Nothing hinders a close that sends a RST; where it does, a FIN goes.
                 let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
@@ -484,6 +529,14 @@ impl Connection {
     fn shut_down(&self) {
         // A connection that is broken already needs no end.
         let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// Until the user's own broker has sent something, where there is one.
+async fn behind(upstream: Option<&Upstream>) {
+    match upstream {
+        Some(upstream) => upstream.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,7 +19,7 @@ mod settings;
 mod trial;
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -108,6 +108,23 @@ impl Mqtt {
         }
     }
 
+    /// The user's own broker, and that it is there.
+    async fn upstream(&self, bound: SocketAddr) -> Result<Option<SocketAddr>, String> {
+        let Some(via) = &self.params.via else { return Ok(None) };
+        let found = tokio::net::lookup_host(via).await;
+        let found = found.map_err(|error| format!("cannot find the broker of --via {via}: {error}"))?;
+        let found =
+            found.into_iter().next().ok_or_else(|| format!("cannot find the broker of --via {via}"))?;
+        let own = |ip: IpAddr| {
+            ip.is_loopback() || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|i| i.ip() == ip))
+        };
+        if found.port() == bound.port() && own(found.ip()) {
+            return Err(format!("--via {via} is the port that this run listens on"));
+        }
+        connection::open_upstream(found).await?;
+        Ok(Some(found))
+    }
+
     async fn serve(&self, context: Context) {
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
         let peer = context.endpoints.http.ip();
@@ -123,9 +140,14 @@ impl Mqtt {
             Ok(opened) => opened,
             Err(error) => return unavailable(error.to_string()),
         };
+        let via = match self.upstream(bound).await {
+            Ok(via) => via,
+            Err(reason) => return unavailable(reason),
+        };
         context.book.is_dialled(bound.port(), context.id);
-        context.notice(format!("waiting for a device to dial {}", places(bound)));
-        let broker = Rc::new(Broker::new(context.clone(), self.params.clone()));
+        let before = via.map_or_else(String::new, |via| format!(", in front of the broker at {via}"));
+        context.notice(format!("waiting for a device to dial {}{before}", places(bound)));
+        let broker = Rc::new(Broker::new(context.clone(), self.params.clone(), via));
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reason) = director::run(&broker, listener, bound, first).await {
             unavailable(reason);

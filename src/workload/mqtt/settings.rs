@@ -33,6 +33,11 @@ pub(super) struct Params {
     #[arg(long, value_name = "PORT", default_value_t = 1883)]
     pub(super) listen: u16,
 
+    /// Be a proxy in front of your own broker: same faults, same figures
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) via: Option<String>,
+
     /// Faults of the broker, one after the other, separated by commas
     #[arg(long, value_enum, value_name = "FAULT,...", value_delimiter = ',', default_value = "none")]
     pub(super) fault: Vec<MqttFault>,
@@ -227,6 +232,24 @@ impl Params {
         }
         if self.delay.0.is_zero() {
             return bad("delay", "longer than 0s");
+        }
+        if let Some(via) = &self.via {
+            let port = via
+                .rsplit_once(':')
+                .and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
+            if port.is_none_or(|port| port == 0) {
+                return bad("via", "HOST:PORT of your broker, as 192.168.4.2:1883");
+            }
+            if self.publish.is_some() {
+                return bad("publish", "not with --via: publish with your own broker");
+            }
+            let own = |fault: &&MqttFault| matches!(**fault, MqttFault::SessionLost | MqttFault::SessionKept);
+            if let Some(fault) = self.fault.iter().find(own) {
+                return bad(
+                    "fault",
+                    &format!("{}: not with --via, where the sessions are your broker's", fault.name()),
+                );
+            }
         }
         if let Some(fault) = self.fault.iter().find(|fault| fault.publishes()) {
             match &self.publish {
