@@ -19,12 +19,12 @@ use espstress_clock::{Size, Span};
   espstress run soak.toml -o soak.json   a scenario of your own, with its report kept
 
 Exit status:
-  0    done, every gate holds
-  1    a gate is broken
+  0    done, every gate passed
+  1    a gate failed
   2    usage or scenario error
-  3    the target or the environment would not let it run
-  4    a gate could not be judged
-  130  interrupted, report written all the same")]
+  3    the target or the environment doesn't allow the run
+  4    a gate can't be judged
+  130  interrupted; the report is still written")]
 pub(crate) struct Cli {
     /// Command to run
     #[command(subcommand)]
@@ -79,10 +79,17 @@ The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     #[command(after_help = "Examples:
   espstress discover                              every device in this host's networks
   espstress discover --interface wlan0 --timeout 10s
+  espstress discover --service _printer._tcp
+  espstress discover --watch                      who appears, moves, or stops answering, until Ctrl-C
   espstress discover --json | jq -r '.devices[].addresses[0]'
 
-A device that runs this project's firmware announces _espstress._tcp. Finding none is no failure: the status is 0,
-and the list in the JSON is empty. 3 says that this host has no network to look in.")]
+Without --service it looks for _espstress, _http, _esphomelib, _arduino, _mqtt, _wled, _shelly, _hap, _matter and
+_ws. If it finds no device, the exit status is still 0 and the list in the JSON is empty. Exit status 3: this host
+has no network to search.
+
+--watch says that a service is no longer announced when its device says goodbye, or when this host hasn't heard of it
+for its time to live (usually 120 s). It then tries a connection to the announced port: a device that accepts it is
+up, and its mDNS responder has stopped or its multicast packets no longer arrive here.")]
     Discover(DiscoverArgs),
     /// List the anomalies and explain them
     Anomalies,
@@ -180,7 +187,7 @@ impl DeviceOptions {
         match shlex::split(command) {
             Some(words) if !words.is_empty() => Ok(Some(words)),
             Some(_) => Err("--program: no program is named, as in --program './my_server --port 80'".into()),
-            None => Err(format!("--program {command}: a quote does not end")),
+            None => Err(format!("--program {command}: missing closing quote")),
         }
     }
 }
@@ -404,15 +411,23 @@ pub struct ReportArgs {
 /// `discover`.
 #[derive(Args, Debug)]
 pub struct DiscoverArgs {
-    /// How long to listen
-    #[arg(long, value_name = "DUR", default_value = "3s")]
-    pub timeout: Span,
+    /// How long to listen [default: 3s; with --watch until Ctrl-C]
+    #[arg(long, value_name = "DUR")]
+    pub timeout: Option<Span>,
 
     /// Use only this network interface [default: all but loopback]
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
 
-    /// Print JSON, and only that, to standard output
+    /// Look for this service, such as _http._tcp; may be repeated [default: the usual ones of small devices]
+    #[arg(long, value_name = "NAME")]
+    pub service: Vec<String>,
+
+    /// Keep listening, and print a line when a service appears, changes, or ends
+    #[arg(long)]
+    pub watch: bool,
+
+    /// Print JSON, and only that, to standard output; with --watch one object a line
     #[arg(long)]
     pub json: bool,
 }

@@ -8,7 +8,7 @@ use espstress_analyze::{Analysis, AnalyzeConfig};
 use espstress_cli::AnalyzeArgs;
 use espstress_diagnose::AnomalyRow;
 use espstress_event::{AnomalyClass, Direction};
-use espstress_observe::DeviceEnds;
+use espstress_observe::{DeviceEnds, Dial};
 use espstress_report::things;
 
 /// `espstress analyze`.
@@ -50,6 +50,8 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "clock_steps": analysis.clock_steps.map_or(0, |(_, steps)| steps),
         "connections": analysis.connections,
         "connections_with_packets_missing": wire.incomplete,
+        "dialled": wire.dials.rows.iter().map(dial_json).collect::<Vec<_>>(),
+        "dialled_beyond": wire.dials.beyond,
         "duration_s": analysis.duration_ns as f64 / 1e9,
         "anomalies": analysis.anomalies,
         "not_judged": wire.not_judged,
@@ -57,6 +59,15 @@ fn json(name: &str, analysis: &Analysis) -> String {
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn dial_json(dial: &Dial) -> serde_json::Value {
+    serde_json::json!({
+        "to": dial.to,
+        "opened": dial.opened,
+        "accepted": dial.accepted,
+        "refused": dial.refused,
+    })
 }
 
 fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
@@ -96,6 +107,16 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
             }
         }
     }
+    let dials = &analysis.wire.dials;
+    if !dials.rows.is_empty() {
+        let _ = writeln!(text, "\nConnections that the device opened");
+        for dial in &dials.rows {
+            let _ = writeln!(text, "  {}", dialled(dial));
+        }
+        if dials.beyond > 0 {
+            let _ = writeln!(text, "  and {} to other addresses and ports", dials.beyond);
+        }
+    }
     if !analysis.wire.not_judged.is_empty() {
         let _ = writeln!(text, "\nNot judged");
         for rule in &analysis.wire.not_judged {
@@ -107,6 +128,20 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
                 rule.reason
             );
         }
+    }
+    text
+}
+
+/// `to 192.168.1.2:1883: 12 opened, 1 accepted, 11 refused`.
+fn dialled(dial: &Dial) -> String {
+    let Dial { to, opened, accepted, refused } = *dial;
+    let mut text = format!("to {to}: {opened} opened, {accepted} accepted");
+    if refused > 0 {
+        let _ = write!(text, ", {refused} refused (a RST answers the SYN: nothing listens there)");
+    }
+    let unanswered = opened.saturating_sub(accepted + refused);
+    if unanswered > 0 {
+        let _ = write!(text, ", {unanswered} without an answer in this capture");
     }
     text
 }

@@ -69,7 +69,7 @@ pub(super) fn scenarios(name: Option<&str>) -> Result<Exit, Failed> {
         let Some(scenario) = built_in(name) else {
             let known: Vec<&str> = BUILT_IN.iter().map(|s| s.name).collect();
             return Err(Failed::usage(format!(
-                "no built-in scenario `{name}`; there are {}",
+                "no built-in scenario `{name}`; the scenarios are {}",
                 known.join(", ")
             )));
         };

@@ -13,7 +13,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     let length = args.duration.0;
     if length < espstress_doctor::SHORTEST {
         let shortest = Span(espstress_doctor::SHORTEST);
-        return Err(Failed::usage(format!("--duration: an examination takes {shortest} or longer")));
+        return Err(Failed::usage(format!("--duration: the doctor needs {shortest} or longer")));
     }
     let mut scenario = Scenario::of_one("doctor");
     scenario.phases.clear();

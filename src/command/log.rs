@@ -83,7 +83,7 @@ impl EventSink for Beside {
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the log {}: {source}; give another path to --log", path.display())]
+#[error("cannot write the log {}: {source}; choose another path with --log", path.display())]
 pub(super) struct LogOpenError {
     path: PathBuf,
     source: io::Error,
@@ -141,7 +141,9 @@ impl Log {
             }
             if since.elapsed() >= PATIENCE {
                 let waited = PATIENCE.as_secs();
-                say(&format!("the log is not whole: it has taken no line for {waited} s and is given up"));
+                say(&format!(
+                    "the log is incomplete: it has accepted no line for {waited} s, and espstress has stopped writing it"
+                ));
                 return;
             }
         }
@@ -430,7 +432,7 @@ impl Writer {
             }
             Err(error) => {
                 if self.trouble == Trouble::None {
-                    self.remark(format!("the log cannot be written: {error}; the run goes on, and what is missing is written when that is possible again"));
+                    self.remark(format!("cannot write the log: {error}; the run continues, and espstress writes the missing lines as soon as it can"));
                 }
                 self.trouble = Trouble::Told;
                 false

@@ -313,7 +313,7 @@ fn what_happened_while_the_disk_was_full_is_written_when_there_is_room_again() {
         recorder.finish(4 * S).latency[&Phase::Total].corrected.count()
     );
     let told: Vec<String> = remarks.try_iter().collect();
-    assert!(told[0].contains("cannot be written") && told[1].contains("written again"), "{told:?}");
+    assert!(told[0].contains("cannot write the log") && told[1].contains("written again"), "{told:?}");
     assert_eq!(told.len(), 2, "{told:?}");
 }
 

@@ -13,6 +13,7 @@ mod run;
 mod settings;
 mod telling;
 mod twin;
+mod whereabouts;
 
 use clap::Command;
 

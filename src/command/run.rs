@@ -7,6 +7,7 @@ use super::log::Beside;
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
+use super::whereabouts::{Watching, Whereabouts};
 use super::{Exit, Failed, assemble};
 use espstress_cli::{Common, RunArgs};
 use espstress_connection::PortRange;
@@ -81,7 +82,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
         return Err(Failed::usage(
-            "the target dials-in is for `outage` with --listen alone: other workloads need the device's address",
+            "the target dials-in works only with `outage --listen`: other workloads need the device's address",
         ));
     }
     for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
@@ -154,7 +155,7 @@ fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), 
     }
     if scenario.program.is_some() && phases.iter().any(by_device) {
         return Err(Failed::usage(
-            "--program and --by device exclude each other: leaving the network is a command of the device program; \
+            "--program can't be used with --by device: leaving the network is a command of the device program; \
              --by link cuts the twin's link",
         ));
     }
@@ -285,7 +286,9 @@ impl Ready<'_> {
             twin: device.twin(),
             control_token: device.control_token.clone(),
         };
-        let outcome = espstress_engine::run(plan, &mut sink).map_err(|error| match error {
+        let mut whereabouts = Whereabouts::of(&device);
+        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut sink };
+        let outcome = espstress_engine::run(plan, &mut watching).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
             RunError::NotThere(_) => not_there(&device),
             RunError::Runtime(_) => Failed::environment(error),
@@ -297,6 +300,8 @@ impl Ready<'_> {
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
+        let failed = outcome.workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
+        report.remarks.extend(whereabouts.map(|here| here.remarks(failed)).unwrap_or_default());
         if nowhere {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
@@ -437,7 +442,7 @@ fn source_is_here(source: Option<std::net::IpAddr>) -> Result<(), Failed> {
     here.dedup();
     let here = if here.is_empty() { "none is up".to_owned() } else { here.join(", ") };
     Err(Failed::usage(format!(
-        "--source {source}: not an address of this machine here ({error}); there are: {here}"
+        "--source {source}: not an address of this machine ({error}); its addresses: {here}"
     )))
 }
 
@@ -450,11 +455,11 @@ fn not_there(device: &Device) -> Failed {
             "{address} takes connections only now: the first ones were refused, or not answered for 5 s; try again"
         )),
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Failed::environment(format!(
-            "{address} refuses connections: nothing listens on that port (is it another one? HOST:PORT){}",
+            "{address} refuses connections: nothing listens on that port (for another port: HOST:PORT){}",
             ipv4_only(address)
         )),
         Err(error) => Failed::environment(format!(
-            "{address} cannot be reached: {error}{} (is the device up, on this network, and at that address?)",
+            "cannot reach {address}: {error}{} (is the device up, on this network, and at that address?)",
             neighbour(&error, address)
         )),
     }

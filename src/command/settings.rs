@@ -26,7 +26,7 @@ fn planned(phase: &PhaseSpec, typed: &Typed) -> Result<PlannedPhase, Failed> {
 fn workload(phase: &PhaseSpec, typed: &Typed) -> Result<Box<dyn Workload>, Failed> {
     let Some(kind) = kind(&phase.kind) else {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-        let what = format!("no workload `{}`; there are {}", phase.kind, known.join(", "));
+        let what = format!("no workload `{}`; the workloads are {}", phase.kind, known.join(", "));
         return Err(Failed::usage(ScenarioError::Wrong { place: phase.kind_place.clone(), what }));
     };
     let mut table = toml::Table::new();
@@ -86,7 +86,7 @@ pub(super) fn set(scenario: &mut Scenario, expression: &str) -> Result<(), Strin
     let (name, key) = path.split_once('.').map_or((None, path), |(name, key)| (Some(name), key));
     if let Some(name) = name.filter(|name| scenario.phases.iter().all(|phase| phase.name != *name)) {
         let known: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
-        return Err(format!("{flag}: no phase is called `{name}`; there are {}", known.join(", ")));
+        return Err(format!("{flag}: no phase has the name `{name}`; the phases are {}", known.join(", ")));
     }
     let keys_of = |phase: &PhaseSpec| kind(&phase.kind).map_or_else(Vec::new, |kind| (kind.keys)());
     let mut allowed: Vec<String> = Vec::new();

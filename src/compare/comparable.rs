@@ -24,7 +24,7 @@ fn is_free(key: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// They are of different work.
-    #[error("{new} cannot be compared with {base}: {}", differences.join("; "))]
+    #[error("cannot compare {new} with {base}: {}", differences.join("; "))]
     OtherWork {
         /// A report's name.
         base: String,
@@ -34,7 +34,7 @@ pub enum Refused {
         differences: Vec<String>,
     },
     /// A group holds the same run twice.
-    #[error("{one} and {other} are reports of the same run; each repeat has to be a run of its own")]
+    #[error("{one} and {other} are reports of the same run; each repeat must be a separate run")]
     SameRun {
         /// A report's name.
         one: String,
@@ -42,7 +42,7 @@ pub enum Refused {
         other: String,
     },
     /// A group is empty.
-    #[error("give at least one report for each side")]
+    #[error("each side needs at least one report")]
     NoReport,
 }
 

@@ -49,18 +49,20 @@ fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
     };
     match o.id {
         AnomalyId::SynUnanswered => {
-            let cause = book.link_was_away(o.at_ns, until)?;
+            let cause = book.link_away_during(o.at_ns, until)?;
             // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5).
             let copies = (0..6).map(|n| ((1_i64 << n) - 1) * SECOND).filter(|after| *after <= o.lasted_ns);
             let at_large =
-                copies.map(|after| o.at_ns + after).filter(|at| book.link_was_away(*at, *at).is_none());
+                copies.map(|after| o.at_ns + after).filter(|at| book.link_away_during(*at, *at).is_none());
             match at_large.count() {
                 0 => Some(class(cause)),
                 1 => Some(AnomalyClass::Path),
                 _ => None,
             }
         }
-        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger => book.link_was_away(o.at_ns, until).map(class),
+        AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger => {
+            book.link_away_during(o.at_ns, until).map(class)
+        }
         _ => None,
     }
 }

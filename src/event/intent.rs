@@ -163,7 +163,7 @@ impl IntentBook {
 
     /// Whether the link was away at any time between two moments (nanoseconds since the Unix epoch), and why.
     #[must_use]
-    pub fn link_was_away(&self, from_ns: i64, to_ns: i64) -> Option<OutageOrigin> {
+    pub fn link_away_during(&self, from_ns: i64, to_ns: i64) -> Option<OutageOrigin> {
         self.away().during(from_ns, to_ns)
     }
 

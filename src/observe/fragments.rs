@@ -144,6 +144,16 @@ mod tests {
         assert_eq!(fragments.missing(), 2);
     }
 
+    #[test]
+    fn of_one_packet_so_many_parts_are_kept_and_no_more() {
+        let mut fragments = Fragments::default();
+        for start in 0..2 * PARTS as u16 {
+            fragments.take(&part(1, 24 * start, 24, true), 0);
+            fragments.take(&part(1, 0, 24, true), 0);
+        }
+        assert_eq!(fragments.waiting.iter().map(|w| w.parts.len()).collect::<Vec<_>>(), [PARTS]);
+    }
+
     proptest! {
         #[test]
         fn any_parts_give_a_result_in_bounded_room(

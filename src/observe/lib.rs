@@ -5,6 +5,7 @@
 //! was intended with a connection it does not know: that meets the occurrences in `diagnose`.
 
 pub mod capture;
+mod dials;
 pub mod file;
 mod flow;
 mod fragments;
@@ -18,6 +19,7 @@ mod tests;
 mod weather;
 mod windows;
 
+pub use dials::{Dial, Dials};
 pub use espstress_wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
 pub use rules::{Needs, Source, catalogue};

@@ -126,4 +126,31 @@ mod tests {
         );
         assert_eq!((spells[0].0, spells.last().unwrap().1), (i64::MIN, i64::MAX));
     }
+
+    /// Asked at 10 s, and heard again after `away`.
+    fn away(away: i64) -> Quiet {
+        let mut quiet = Quiet::default();
+        quiet.heard(9 * S);
+        quiet.asked(10 * S);
+        quiet.heard(10 * S + away);
+        quiet
+    }
+
+    #[test]
+    fn an_absence_explains_what_comes_within_twice_its_length_on_connections_that_are_older() {
+        let quiet = away(2 * S);
+        let absence = Some(QuietSpell { from_ns: 10 * S, to_ns: 12 * S });
+        assert_eq!(quiet.just_ended(16 * S, 10 * S), absence);
+        assert_eq!(quiet.just_ended(16 * S + 1, 10 * S), None);
+        assert_eq!(quiet.just_ended(13 * S, 10 * S + 1), None);
+        assert_eq!((quiet.was_away(14 * S), quiet.was_away(14 * S + 1)), (true, false));
+    }
+
+    #[test]
+    fn half_a_second_without_an_answer_is_an_absence_and_a_second_is_listed() {
+        assert_eq!(away(LEAST - 1).just_ended(11 * S, 0), None);
+        assert!(away(LEAST).just_ended(11 * S, 0).is_some());
+        assert_eq!(away(AWAY - 1).absences(), []);
+        assert_eq!(away(AWAY).absences(), [QuietSpell { from_ns: 10 * S, to_ns: 11 * S }]);
+    }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use espstress_event::{AckWaits, AnomalyId, DialSign, HostResets, NotJudged, PathFigures, PathWindow};
 use espstress_wire::Unread;
 
+use super::dials::Dials;
 use super::rules::{Obstacle, Source};
 
 /// Round trips from the host's segments to the device's acknowledgements, as captured on the host.
@@ -104,6 +105,8 @@ pub struct WireSummary {
     pub absences: Vec<QuietSpell>,
     /// What the device began and ended on a port of the host's that it dials, the first `DIAL_SIGNS`.
     pub dial_signs: Vec<DialSign>,
+    /// What the device dials.
+    pub dials: Dials,
     /// When the device's program sent nothing new, neither payload nor a FIN; as above.
     pub idle: Vec<QuietSpell>,
 }

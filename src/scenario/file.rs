@@ -29,7 +29,7 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Neither a file nor a built-in one.
-    #[error("no scenario `{name}`: it is no readable file ({error}), and the built-in ones are {built_in}")]
+    #[error("no scenario `{name}`: no such file ({error}), and the built-in scenarios are {built_in}")]
     NotFound {
         /// As given.
         name: String,
@@ -187,7 +187,7 @@ impl Scenario {
             let at = table.span().start;
             let phase = PhaseSpec::from_table(table.into_inner(), at, &place)?;
             if phases.iter().any(|other| other.name == phase.name) {
-                let what = format!("two phases are called `{}`: give one of them another `name`", phase.name);
+                let what = format!("two phases have the name `{}`; rename one of them", phase.name);
                 return Err(wrong(at, what));
             }
             phases.push(phase);
@@ -264,7 +264,7 @@ impl PhaseSpec {
             let text = |value: &toml::Value| {
                 value.as_str().map(str::to_owned).ok_or_else(|| ScenarioError::Wrong {
                     place: here.clone(),
-                    what: format!("`{key}` is a text in quotes"),
+                    what: format!("`{key}` must be a string in quotes"),
                 })
             };
             match key.as_str() {
@@ -300,7 +300,7 @@ fn check_name(name: String, place: &Place) -> Result<String, ScenarioError> {
     if !name.is_empty() && name.chars().all(fits) {
         return Ok(name);
     }
-    let what = format!("`{name}` is no name: letters, digits, _ and -, as in `head-slow`");
+    let what = format!("`{name}` isn't a valid name; use letters, digits, _ and -, as in `head-slow`");
     Err(ScenarioError::Wrong { place: place.clone(), what })
 }
 

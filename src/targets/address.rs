@@ -16,7 +16,7 @@ pub enum AddressError {
     },
     /// It is public.
     #[error(
-        "{host}{resolved} is a public address; espstress is for devices of your own. If this one is, add --allow-public"
+        "{host}{resolved} is a public address; espstress is for your own devices. If this is one, add --allow-public"
     )]
     Public {
         /// As given.
@@ -88,7 +88,7 @@ fn choose(
 /// (RFC 6598), nor unspecified. Addresses set aside for documentation and benchmarks count as public: no device of
 /// anybody's has one, and packets to them leave by the default route.
 #[must_use]
-fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();

@@ -114,7 +114,7 @@ pub enum TargetError {
     #[error("{0}")]
     Persona(PersonaError),
     /// An option that this kind of target does not have.
-    #[error("{option} is for {kinds} only: the target is {target}")]
+    #[error("{option} works only with {kinds}; the target is {target}")]
     NotForThis {
         /// The flag.
         option: &'static str,
@@ -124,7 +124,7 @@ pub enum TargetError {
         target: String,
     },
     /// There is no such stack.
-    #[error("--stack {given}: no such stack; allowed: {}", TwinStack::ALL.map(TwinStack::name).join(", "))]
+    #[error("--stack {given}: unknown stack; allowed: {}", TwinStack::ALL.map(TwinStack::name).join(", "))]
     Stack {
         /// The name as given.
         given: String,
@@ -144,7 +144,7 @@ pub enum TargetError {
         target: String,
     },
     /// A program of the user's own together with what only the device program has.
-    #[error("--program and {other} exclude each other: {why}")]
+    #[error("--program can't be used with {other}: {why}")]
     NotWithProgram {
         /// The other option.
         other: &'static str,
@@ -152,11 +152,11 @@ pub enum TargetError {
         why: &'static str,
     },
     /// It could not be started.
-    #[error("the sim could not be started: {0}")]
+    #[error("cannot start the sim: {0}")]
     Sim(#[source] io::Error),
     /// There is no private network for a twin.
     #[cfg(target_os = "linux")]
-    #[error("no twin: {0}")]
+    #[error("cannot start the twin: {0}")]
     Network(#[from] NetworkError),
     /// The twin.
     #[cfg(target_os = "linux")]
@@ -179,7 +179,7 @@ pub enum TargetError {
     Emulator(#[from] EmulatorError),
     /// The process behind a TAP device has no server.
     #[error(
-        "the device has the address {}, but no server at TCP port {}: {what}{more}. --device-address :PORT names another port",
+        "the device has the address {}, but TCP port {} has no server: {what}{more}. Name another port with --device-address :PORT",
         at.ip(), at.port()
     )]
     NoServer {

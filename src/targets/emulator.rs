@@ -96,7 +96,7 @@ pub enum EmulatorError {
         error: io::Error,
     },
     /// It ends within its header.
-    #[error("{}: {len} bytes are no firmware image: its header alone has {HEADER}", image.display())]
+    #[error("{}: not a firmware image: {len} bytes, and the header alone has {HEADER}", image.display())]
     TooShort {
         /// The file.
         image: PathBuf,
@@ -105,7 +105,7 @@ pub enum EmulatorError {
     },
     /// It is none.
     #[error(
-        "{}: no firmware image: no header (0xe9) at 0x0, 0x1000 or 0x2000. Give the merged image of bootloader, partition \
+        "{}: not a firmware image: no header (0xe9) at 0x0, 0x1000 or 0x2000. Use the merged image of bootloader, partition \
          table and application: idf.py merge-bin, or esptool merge_bin",
         image.display()
     )]
@@ -150,7 +150,7 @@ pub enum EmulatorError {
     },
     /// QEMU takes whole flashes.
     #[error(
-        "{}: QEMU takes an image of 2, 4, 8 or 16 MiB, and this one has {len} bytes. Fill it up: esptool merge_bin \
+        "{}: QEMU needs an image of 2, 4, 8 or 16 MiB, and this one has {len} bytes. Pad it: esptool merge_bin \
          --fill-flash-size 4MB",
         image.display()
     )]

@@ -8,6 +8,7 @@ mod device;
 pub mod discover;
 #[cfg(target_os = "linux")]
 mod emulator;
+mod neighbour;
 #[cfg(target_os = "linux")]
 pub mod network;
 pub mod sim;
@@ -21,4 +22,5 @@ pub use address::{AddressError, DeviceAddress, PublicAddresses, resolve};
 pub use device::{Device, DeviceKind, DeviceSetup, DialOut, TargetError};
 #[cfg(target_os = "linux")]
 pub use emulator::EmulatorError;
+pub use neighbour::Neighbour;
 pub use spec::{Spec, SpecError, TwinOptions, TwinStack};

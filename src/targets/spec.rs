@@ -139,7 +139,7 @@ fn twin(options: &str) -> Result<TwinOptions, String> {
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let port = options.rsplit_once(':').filter(|(_, last)| is_port(last)).map(|(_, port)| port);
     match port.or_else(|| is_port(options).then_some(options)) {
-        Some(port) => Err(format!("a twin has its ports by service, so `:{port}` has no place here")),
+        Some(port) => Err(format!("a twin's ports are fixed by service; remove `:{port}`")),
         None => Ok(options.into()),
     }
 }
@@ -149,7 +149,7 @@ fn tap(command: &str) -> Result<Spec, String> {
     match shlex::split(command) {
         Some(words) if !words.is_empty() => Ok(Spec::Tap(command.to_owned())),
         Some(_) => Err("tap: names no program, as in 'tap:./my_stack --interface {tap}'".to_owned()),
-        None => Err(format!("tap:{command}: a quote does not end")),
+        None => Err(format!("tap:{command}: missing closing quote")),
     }
 }
 

@@ -203,6 +203,25 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
 }
 
 #[test]
+fn a_request_that_meets_the_end_of_an_idle_connection_is_explained_where_clients_wait_before_it() {
+    let met = |request_delay_ns, not_sent| {
+        let asks = Asks { request_delay_ns, ..asks("GET") };
+        let mut w = fails_beside(
+            WorkloadEvidence { asks, at_once: 1, ..get(20) },
+            &[(Failure::EofBeforeResponse, 3)],
+        );
+        w.idle_closes = Some(IdleCloses { count: 5, min_us: 2_500_000, median_us: 2_600_000 });
+        let closed =
+            Unserved { closed: CutRequests { not_sent, ..CutRequests::default() }, ..Unserved::default() };
+        w.unserved = Some(closed);
+        let rows = Case::clean(w).diagnosis().account.rows;
+        rows.iter().map(|row| row.by.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(met(2_600 * MS, 3), [Some("closes_idle".to_owned())]);
+    assert_ne!(met(2_600 * MS, 0), [Some("closes_idle".to_owned())]);
+}
+
+#[test]
 fn waits_for_each_close_that_fill_the_run_are_one_client_at_a_time() {
     let waits = |count| {
         let two =
@@ -263,6 +282,9 @@ fn the_oldest_connection_that_is_closed_for_a_newcomer_is_information_and_explai
     let lru = crowded_out(|n| (n < 7).then_some(99 * MS));
     assert_eq!(said(&lru), [(FindingId::MakesRoom, Severity::Info)]);
     assert!(statement(&lru).contains("it holds 5 connections"), "{}", statement(&lru));
+    let evidence = |case: &Case| case.findings()[0].evidence.len();
+    let served = lru.clone().with(|e| e.workloads[0].failures = FailureCounts::default());
+    assert_eq!((evidence(&lru), evidence(&served)), (2, 1), "a crowd that lost nothing is no evidence");
     let newest = crowded_out(|n| (n >= 5).then_some(MS));
     assert!(!newest.ids().contains(&FindingId::MakesRoom), "who closes the newcomer has no room");
     let all = crowded_out(|_| Some(99 * MS));

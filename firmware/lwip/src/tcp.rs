@@ -48,14 +48,6 @@ impl TcpListener {
         self.socket.set(Setting::NonBlocking, i32::from(on))
     }
 
-    /// How long [`TcpListener::accept`] waits; `None` is for ever.
-    ///
-    /// # Errors
-    /// None in practice.
-    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> Result<(), SocketError> {
-        self.socket.set_timeout(Setting::ReceiveTimeoutMs, timeout)
-    }
-
     /// The address listened on.
     ///
     /// # Errors

@@ -21,19 +21,19 @@ pub(crate) enum ChildError {
     Persona(String),
     #[error("{0} is {1}")]
     Text(&'static str, TooLong),
-    #[error("no service is named {0}")]
+    #[error("no service {0}")]
     Service(String),
     #[error("lwIP: {0}")]
     Stack(#[from] espstress_lwip::StartError),
     #[cfg(not(feature = "smoltcp"))]
-    #[error("smoltcp is not part of this build")]
+    #[error("this build doesn't include smoltcp")]
     NotBuilt,
     #[cfg(feature = "smoltcp")]
-    #[error("no heap of {0} bytes can be had")]
+    #[error("cannot allocate a heap of {0} bytes")]
     Heap(usize),
-    #[error("the {0} service finds no place on the device: {1} (heap or sockets too small)")]
+    #[error("cannot start the {0} service: {1} (heap or sockets too small)")]
     Bind(Service, espstress_lwip::SocketError),
-    #[error("the frames' carrier is gone: {0}")]
+    #[error("cannot exchange frames with the link: {0}")]
     Wire(io::Error),
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[error(transparent)]

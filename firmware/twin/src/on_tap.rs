@@ -186,13 +186,13 @@ impl Start {
         let Setup { address, prefix, gateway, .. } = life.setup;
         let what = match self.elsewhere {
             Some(other) if inside(other, gateway, prefix) => {
-                format!("the process is at {other} and not at {address}: --device-address {other} says so")
+                format!("the process has the address {other}, not {address}; use --device-address {other}")
             }
             Some(other) => format!(
                 "the process is at {other}, which is not in the network {gateway}/{prefix}: let it use DHCP, give it \
                  {address}, or say --device-address {other}"
             ),
-            None if setup.given => format!("the process does not answer ARP requests for {address}"),
+            None if setup.given => format!("the process doesn't answer ARP requests for {address}"),
             None => "the process shows no address: it neither asks for one by DHCP nor sends a packet that has one; \
                      --device-address says where it is"
                 .to_owned(),
@@ -200,7 +200,7 @@ impl Start {
         let opened = if setup.command.iter().any(|word| word.contains("{tap}")) {
             String::new()
         } else {
-            format!("; the command does not mention {{tap}}, the TAP device ({NAME})")
+            format!("; the command doesn't contain {{tap}}, the name of the TAP device ({NAME})")
         };
         let lines = process.lines();
         let said =

@@ -22,7 +22,9 @@ pub(crate) use counts::{
     reset_in_exchange, telemetry, unanswered,
 };
 pub(crate) use program::{head_happens, of_program, other_happens, pipe_happens, stops_in_the_middle};
-pub(crate) use service::{ends_service, service_end, stuck, taken_late, unexcused, while_serving};
+pub(crate) use service::{
+    ends_service, others_served_after, service_end, stuck, taken_late, unexcused, while_serving,
+};
 pub(crate) use silences::{
     RECOVERY, Stack, datagram_probe, explained, gone_dialler, host_stood_still, natural_silences,
     open_silence, silent_probes, stack, unmade_silences,

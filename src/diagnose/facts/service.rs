@@ -43,14 +43,17 @@ pub(crate) fn unexcused(e: &Evidence<'_>, w: &WorkloadEvidence) -> FailureCounts
 
 /// The end of a workload's service, where no later workload of its kind was served either.
 pub(crate) fn ends_service(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<ServiceEnd> {
-    let end = service_end(e, w)?;
-    // Of one workload the order of ends tells: what failed last may have begun before the last success.
-    let served_later = |other: &WorkloadEvidence| {
+    service_end(e, w).filter(|end| !others_served_after(e, w, end.from_ns))
+}
+
+/// Whether another workload of this kind was served after that moment. Of one workload the order of ends tells: what failed
+/// last may have begun before the last success.
+pub(crate) fn others_served_after(e: &Evidence<'_>, w: &WorkloadEvidence, at_ns: u64) -> bool {
+    exchanges(e).any(|other| {
         !std::ptr::eq(other, w)
             && other.kind == w.kind
-            && last_success_ns(other).is_some_and(|at| at > end.from_ns)
-    };
-    (!exchanges(e).any(served_later)).then_some(end)
+            && last_success_ns(other).is_some_and(|last| last > at_ns)
+    })
 }
 
 /// Stretches in which nobody was served for want of an answer, while the device's stack was there: more than the path

@@ -251,7 +251,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \
              accepting task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
-        Proof::Hung if !hangs_to_the_end(e) => (
+        Proof::Hung if hangs_since(e).is_none() => (
             "the task that serves clients did something else for so long: a slow job such as flash or a sensor, a \
              blocking call, or a wait for a single client",
             "move slow jobs to a task of their own; set SO_RCVTIMEO and SO_SNDTIMEO; serve each client in its own \
@@ -301,9 +301,12 @@ fn keeps_some(e: &Evidence<'_>) -> bool {
     facts::exchanges(e).any(|w| w.lingers.is_some_and(|lingers| lingers.answered > 0))
 }
 
-/// Whether the program did not come back: one that does is in no deadlock.
-fn hangs_to_the_end(e: &Evidence<'_>) -> bool {
-    facts::exchanges(e).any(|w| facts::stuck(e, w).iter().any(|bout| bout.is_last))
+/// Since when the program did not come back, neither for this workload nor for a later one of its kind: one that does is in
+/// no deadlock.
+fn hangs_since(e: &Evidence<'_>) -> Option<u64> {
+    let last = facts::exchanges(e).flat_map(|w| facts::stuck(e, w).into_iter().map(move |bout| (w, bout)));
+    let lasting = last.filter(|(w, bout)| bout.is_last && !facts::others_served_after(e, w, bout.from_ns));
+    lasting.map(|(_, bout)| bout.from_ns).min()
 }
 
 /// The slowest answer of the run.
@@ -315,10 +318,10 @@ fn slowest_answer(e: &Evidence<'_>) -> u64 {
 fn hung(e: &Evidence<'_>) -> String {
     let bouts: Vec<_> = facts::exchanges(e).flat_map(|w| facts::stuck(e, w)).collect();
     let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
-    if bouts.iter().any(|bout| bout.is_last) {
+    if let Some(since) = hangs_since(e) {
         return format!(
             "The program stopped answering at {} and didn't recover, while the device's stack still answered.",
-            time(bouts.iter().filter(|bout| bout.is_last).map(|bout| bout.from_ns).min().unwrap_or(first))
+            time(since)
         );
     }
     let longest = bouts.iter().map(|bout| bout.to_ns.saturating_sub(bout.from_ns)).max().unwrap_or(0);

@@ -149,10 +149,16 @@ impl Flow {
         let paced = interval >= fin.interval / 2;
         match fin.acked_at {
             None if paced => Repetition::Unacknowledged,
-            Some(acked) if at.saturating_sub(acked) < self.rtt_min => Repetition::Unacknowledged,
+            Some(acked) if at.saturating_sub(acked) < self.crosses(acked, fin) => Repetition::Unacknowledged,
             Some(_) if paced && interval >= SHORTEST_BACK_OFF => Repetition::BackOff,
             _ => Repetition::TooSoon,
         }
+    }
+
+    /// How long after the host's ACK of a FIN its sender may not know of it: the shortest round trip, or as long as the host
+    /// let the FIN wait. A timer of the sender's that ran out in that time (RFC 8985, 7.2: two round trips) is no fault of it.
+    fn crosses(&self, acked: i64, fin: &Fin) -> i64 {
+        self.rtt_min.max(acked.saturating_sub(fin.last_at))
     }
 
     /// Simultaneous close (RFC 9293, 3.6, case 3): the FINs crossed, and `s` is the first to acknowledge the other's.

@@ -269,6 +269,21 @@ impl Observer {
         self.judge(slot, segment, from, at, sink);
     }
 
+    /// Counts the answer to a connection that the device opens.
+    fn dial_answered(&mut self, slot: u32, s: &Segment, from: Direction) {
+        let flow = self.table.flow(slot);
+        let asked = flow.opener == Some(Direction::FromDevice) && flow.stage == Stage::Opening;
+        if !asked || flow.ended.is_some() || from == Direction::FromDevice {
+            return;
+        }
+        let to = flow.host_end.socket();
+        if s.flags.has(Flags::RST) {
+            self.summary.dials.refused(to);
+        } else if s.flags.has(Flags::SYN) {
+            self.summary.dials.accepted(to);
+        }
+    }
+
     /// Notes a SYN, FIN or RST of the device's on the port that it dials; repetitions have the first one's number.
     fn dial_sign(&mut self, s: &Segment, at_ns: i64) {
         if self.dialled != Some(s.destination_port) || self.summary.dial_signs.len() >= DIAL_SIGNS {
@@ -368,6 +383,9 @@ impl Observer {
         if s.flags.has(Flags::SYN) && !s.flags.has(Flags::ACK) {
             flow.stage = Stage::Opening;
             flow.opener = Some(from);
+            if from == Direction::FromDevice {
+                self.summary.dials.opened(destination.socket());
+            }
         } else if !s.flags.has(Flags::SYN) {
             self.summary.mid_stream += 1;
         }
@@ -396,6 +414,7 @@ impl Observer {
             }
         });
         self.turn = turn(flow, s, &facts).or(self.turn);
+        self.dial_answered(slot, s, from);
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
         self.weather(s, &facts, slot);

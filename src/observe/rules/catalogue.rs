@@ -118,7 +118,7 @@ const CATALOGUE: [CatalogueEntry; 22] = [
     entry(
         AnomalyId::FinRetransmission,
         "the device sends the same FIN again",
-        "the client's ACK was lost: one retransmission per back-off; the ACK of the client's FIN after both \
+        "the client's ACK was late or lost: one retransmission per back-off; the ACK of the client's FIN after both \
          closed at the same time",
         Needs::Packet,
     ),

@@ -73,6 +73,26 @@ fn a_fin_again_that_the_host_has_not_acknowledged_is_not_the_devices() {
 }
 
 #[test]
+fn a_fin_again_that_crossed_the_hosts_ack_is_not_the_devices() {
+    // 50 ms there and back; the repetition comes a millisecond after the ACK, and 300 ms after the FIN.
+    healthy(500, |c| {
+        let c = c.syn().wait_ms(50).syn_ack().ack().request(63).wait_ms(50).response(17).ack();
+        c.device_fin().wait_ms(300).ack().again(FromDevice)
+    });
+    exactly(AnomalyId::FinRetransmission, 500, |c| {
+        let c = c.syn().wait_ms(50).syn_ack().ack().request(63).wait_ms(50).response(17).ack();
+        c.device_fin().wait_ms(10).ack().wait_ms(55).again(FromDevice)
+    });
+}
+
+#[test]
+fn a_fin_again_soon_after_an_ack_that_the_host_sent_late_is_not_the_devices() {
+    let late = |after: i64| conv().served().device_fin().wait_ms(9).ack().wait_ms(after).again(FromDevice);
+    assert_eq!(told(&late(2), 500), [(AnomalyId::FinRetransmission, OnTheWay)]);
+    assert_eq!(told(&late(20), 500), [(AnomalyId::FinRetransmission, Unprompted)]);
+}
+
+#[test]
 fn a_fin_copied_by_the_path_is_the_paths() {
     let c = conv().served().device_fin().ack().copied(FromDevice);
     assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, OnTheWay)]);

@@ -154,6 +154,22 @@ fn a_device_that_dials_from_the_ports_of_a_connection_that_the_host_still_holds_
     }
 }
 
+/// The device dials three times: answered, refused twice with the SYN repeated once, and not answered.
+#[test]
+fn what_the_device_dials_is_counted_by_how_it_is_answered() {
+    let refuse = |c: Conv| c.send_odd(FromDevice, RST_ACK, 0, |s| s.seq = 0).wait_ms(200);
+    let served = Look::mirrored(5_000).at(&conv().served()).1.dials;
+    let c = refuse(conv().syn());
+    let refused = Look::mirrored(5_000).at(&refuse(c.syn().wait_ms(50).again(FromHost))).1.dials;
+    let silent = Look::mirrored(5_000).at(&conv().syn().wait_ms(1_000).again(FromHost)).1.dials;
+    let count = |dials: &crate::Dials| {
+        let [one] = dials.rows.as_slice() else { panic!("{dials:?}") };
+        (one.opened, one.accepted, one.refused)
+    };
+    assert_eq!((count(&served), count(&refused), count(&silent)), ((1, 1, 0), (2, 0, 2), (1, 0, 0)));
+    assert_eq!(Look::for_ms(5_000).at(&conv().served()).1.dials, crate::Dials::default());
+}
+
 #[test]
 fn a_device_that_resets_what_it_has_forgotten_and_dials_again_is_well() {
     let first = conv().syn().packets[0].1;

@@ -331,7 +331,7 @@ pub(super) fn resolve(name: &str, workloads: &[&str]) -> Option<Resolved> {
 pub enum CheckError {
     /// No figure has that name.
     #[error(
-        "threshold `{expr}`: there is no figure `{name}`; {}; `espstress thresholds` lists them all",
+        "threshold `{expr}`: no figure `{name}`; {}; `espstress thresholds` lists them all",
         meant(nearest, workloads)
     )]
     Name {
@@ -345,7 +345,7 @@ pub enum CheckError {
         workloads: Vec<String>,
     },
     /// The bound's unit does not measure that figure.
-    #[error("threshold `{expr}`: `{name}` cannot be compared with a {given}; give {allowed}")]
+    #[error("threshold `{expr}`: cannot compare `{name}` with a {given}; use {allowed}")]
     Unit {
         /// The expression.
         expr: String,

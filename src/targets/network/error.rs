@@ -105,15 +105,15 @@ impl NetworkError {
 
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no private network for the twin: ")?;
+        f.write_str("cannot create a private network for the twin: ")?;
         if let Some(before) = &self.before {
-            write!(f, "{} ({}), and instead of it ", before.step.words(), before.source)?;
+            write!(f, "{} ({}); tried next: ", before.step.words(), before.source)?;
         }
         write!(f, "{} ({})", self.step.words(), self.source)?;
         for remedy in self.remedies() {
             write!(f, "\n  - {remedy}")?;
         }
-        f.write_str("\n  - or use the target `sim`, which needs none of this")
+        f.write_str("\n  - or use the target `sim`, which needs no private network")
     }
 }
 
@@ -144,7 +144,7 @@ fn remedies(step: Step, error: &io::Error, facts: &Facts) -> Vec<String> {
             }
             if facts.apparmor_restricts == Some(1) {
                 remedies.push(
-                    "AppArmor grants user namespaces without rights: sudo sysctl \
+                    "AppArmor allows user namespaces only without capabilities: sudo sysctl \
                      kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,` for this program"
                         .to_owned(),
                 );
@@ -181,7 +181,8 @@ fn remedies(step: Step, error: &io::Error, facts: &Facts) -> Vec<String> {
         }
         Step::Veth | Step::PacketSocket | Step::Offload | Step::Address | Step::Interface | Step::Route => {
             if error.kind() == io::ErrorKind::PermissionDenied {
-                remedies.push("the namespace gives no CAP_NET_ADMIN or CAP_NET_RAW: run as root".to_owned());
+                remedies
+                    .push("the namespace doesn't grant CAP_NET_ADMIN or CAP_NET_RAW: run as root".to_owned());
             }
         }
         Step::Index => {}

@@ -23,16 +23,16 @@ pub enum TwinError {
     #[error("{0}")]
     Persona(String),
     /// A heap that no device has.
-    #[error("a heap of {0} bytes; allowed: {MIN_HEAP_BYTES} to {MAX_HEAP_BYTES}")]
+    #[error("a heap of {0} bytes isn't possible; allowed: {MIN_HEAP_BYTES} to {MAX_HEAP_BYTES}")]
     Heap(usize),
     /// The process could not be started.
-    #[error("the twin's process could not be started: {0}")]
+    #[error("cannot start the twin's process: {0}")]
     Spawn(io::Error),
     /// The process ended.
     #[error("the twin ended: {0}")]
     Ended(TwinEnd),
     /// It does not serve, or does not answer.
-    #[error("the twin gave no answer within {0:?}")]
+    #[error("the twin didn't answer within {0:?}")]
     Silent(Duration),
     /// It refused what it was asked.
     #[error("the twin refused: {0}")]

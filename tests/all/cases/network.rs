@@ -175,6 +175,36 @@ in_a_network! {
         one.within(Duration::from_secs(25)).never_says(&["PASS"]);
     }
 
+    another_machine_at_the_devices_address_is_told_with_both_hardware_addresses {
+        let device = cable();
+        device.ip("link set vd address 02:00:00:00:00:01");
+        let Some(_server) = at(&device, include_str!("page.py"), &[]) else { return };
+        let swap = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(3));
+            // As after a new lease: whoever comes announces itself, here by asking for the host.
+            device.ip("link set vd address 02:00:00:00:00:02");
+            ip("neigh flush dev vh");
+            device
+        });
+        let one = said("head --method GET --rate 10/s -d 7s --no-gate -v", &[DEVICE]);
+        swap.join().unwrap();
+        one.says(&["10.77.0.2 changed its hardware address during the run, from 02:00:00:00:00:01 to 02:00:00:00:00:02"]);
+    }
+
+    a_device_that_gives_up_its_address_is_told_with_the_silence_of_arp {
+        let device = cable();
+        let Some(_server) = at(&device, include_str!("page.py"), &[]) else { return };
+        let moved = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            device.ip("addr del 10.77.0.2/24 dev vd");
+            ip("neigh flush dev vh");
+            device
+        });
+        let one = said("head --method GET --rate 10/s -d 8s --timeout-connect 2s --no-gate -v", &[DEVICE]);
+        moved.join().unwrap();
+        one.says(&["at the end of the run, no machine answered ARP for 10.77.0.2"]);
+    }
+
     a_local_name_that_nobody_answers_leads_to_discover {
         ip("link set lo up");
         let (told, status) = failure(&espstress_with("head no-such-device.local -n 1"));

@@ -1,5 +1,6 @@
 //! `discover`, among responders in a network of each test's own: multicast never leaves it.
 
+use std::io::BufRead as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -68,14 +69,24 @@ fn respond(mut device: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
 
 /// What a board answers, by the responder that the boards have.
 fn board(name: &str, txt: &[(&str, &str)], request: &[u8]) -> Option<Vec<u8>> {
-    let host = Host { hostname: name, ipv4: ADDRESS, ipv6: Ipv6Addr::UNSPECIFIED, ttl: Ttl::from_secs(120) };
+    announcement(name, ("_espstress", 7007), txt, Ttl::from_secs(120), request)
+}
+
+fn announcement(
+    name: &str,
+    (service, port): (&str, u16),
+    txt: &[(&str, &str)],
+    ttl: Ttl,
+    request: &[u8],
+) -> Option<Vec<u8>> {
+    let host = Host { hostname: name, ipv4: ADDRESS, ipv6: Ipv6Addr::UNSPECIFIED, ttl };
     let service = Service {
         name,
         priority: 0,
         weight: 0,
-        service: "_espstress",
+        service,
         protocol: "_tcp",
-        port: 7007,
+        port,
         service_subtypes: &[],
         txt_kvs: txt,
     };
@@ -133,11 +144,57 @@ fn a_board_is_found_with_what_it_says_of_itself() {
         assert!(device(&heard, "espstress-c3d4").unwrap()["persona"].is_null(), "{heard:#}");
         let told = (0..SEARCHES).any(|_| {
             let page = String::from_utf8(search("--interface mdns0 --timeout 2s").stdout).unwrap();
-            page.contains("espstress-a1b2  10.77.0.1  7007  smoltcp  robust   5         0.1.0")
-                && page.contains("espstress run -t 10.77.0.1")
+            page.contains(
+                "espstress-a1b2  10.77.0.1  7007  _espstress._tcp  smoltcp, robust, holds 5, 0.1.0, ",
+            ) && page.contains("espstress run -t 10.77.0.1")
         });
         assert!(told, "no table has the board's line");
     });
+}
+
+#[test]
+fn a_responder_that_stops_is_told_while_its_web_server_still_accepts() {
+    in_a_network("a_responder_that_stops_is_told_while_its_web_server_still_accepts", || {
+        with_an_interface();
+        let server = std::net::TcpListener::bind((ADDRESS, 8080)).unwrap();
+        std::thread::spawn(move || server.incoming().for_each(drop));
+        let mut first = None;
+        respond(move |request| {
+            let ttl = Ttl::from_secs(2);
+            let answer = announcement("kitchen", ("_http", 8080), &[("path", "/")], ttl, request);
+            // Answers for a second and then never again, as a responder that has run out of memory.
+            let now = Instant::now();
+            let stopped = answer.is_some() && now - *first.get_or_insert(now) > Duration::from_secs(1);
+            answer.filter(|_| !stopped).into_iter().collect()
+        });
+        let mut watch = espstress()
+            .args(["discover", "--watch", "--service", "http"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut told: Vec<String> = Vec::new();
+        for line in lines {
+            told.push(line);
+            if told.last().unwrap().contains("no longer announced") {
+                break;
+            }
+        }
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+        assert!(told[0].ends_with("kitchen (_http._tcp) appeared at 10.77.0.1:8080"), "{told:?}");
+        let end = "kitchen (_http._tcp) is no longer announced, but 10.77.0.1:8080 still accepts connections";
+        assert!(told.last().unwrap().ends_with(end), "{told:?}");
+    });
+}
+
+#[test]
+fn a_service_that_is_none_is_a_usage_error() {
+    let (said, status) = failure(&espstress_with("discover --service http.tcp"));
+    assert!(
+        status == 2 && said.contains("--service http.tcp") && said.contains("_http._tcp"),
+        "{status}: {said}"
+    );
 }
 
 #[test]
@@ -244,6 +301,9 @@ fn without_a_network_or_the_interface_it_does_not_run() {
         let (said, status) = failure(&espstress_with("discover --timeout 200ms"));
         assert!(status == 3 && said.contains("loopback"), "{status}: {said}");
         let (said, status) = failure(&espstress_with("discover --timeout 200ms --interface wlan9"));
-        assert!(status == 3 && said.contains("wlan9") && said.contains("there are: lo"), "{status}: {said}");
+        assert!(
+            status == 3 && said.contains("wlan9") && said.contains("usable interfaces: lo"),
+            "{status}: {said}"
+        );
     });
 }

@@ -42,7 +42,7 @@ fn options_of_lwip_on_smoltcp_are_a_usage_error_that_says_why() {
     let (said, status) = failure(&espstress_with("head twin -n 1 --stack uip"));
     assert_eq!((status, said.contains("lwip, smoltcp")), (2, true), "{said}");
     let (said, status) = failure(&espstress_with("head sim -n 1 --stack smoltcp"));
-    assert_eq!((status, said.contains("--stack is for twin only")), (2, true), "{said}");
+    assert_eq!((status, said.contains("--stack works only with twin")), (2, true), "{said}");
 }
 
 #[cfg(feature = "long")]

@@ -101,7 +101,7 @@ fn what_is_no_image_is_refused() {
     let Some((status, said)) = bench.says() else { return };
     assert!(status == 2 && said.contains("chip number 99"), "{said}");
     let Some((status, said)) = bench.says_of(&bench.folder.path().join("esp-emu")) else { return };
-    assert!(status == 2 && said.contains("no firmware image"), "{said}");
+    assert!(status == 2 && said.contains("not a firmware image"), "{said}");
     let Some((status, said)) = bench.says_of(Path::new("/nowhere.bin")) else { return };
     assert!(status == 2 && said.contains("/nowhere.bin"), "{said}");
 }

@@ -13,7 +13,7 @@ fn a_process_that_ends_at_once_is_told_with_its_last_words() {
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let Some(said) = refused(&["head", "tap:./no-such-emulator --net {tap}"], 3) else { return };
-    assert!(said.contains("`./no-such-emulator` could not be started"), "{said}");
+    assert!(said.contains("cannot start `./no-such-emulator`"), "{said}");
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn a_process_that_never_shows_an_address_is_told_with_its_last_words() {
 #[test]
 fn what_belongs_to_the_device_program_is_refused() {
     for (options, wrong) in [
-        (["head", "--persona", "leaky"], "--persona is for twin and sim only"),
-        (["head", "--stack", "lwip"], "--stack is for twin only"),
-        (["head", "--heap", "64KiB"], "--heap is for twin only"),
-        (["head", "--program", "./x"], "--program is for twin only"),
+        (["head", "--persona", "leaky"], "--persona works only with twin and sim"),
+        (["head", "--stack", "lwip"], "--stack works only with twin"),
+        (["head", "--heap", "64KiB"], "--heap works only with twin"),
+        (["head", "--program", "./x"], "--program works only with twin"),
         (["outage", "--by", "device"], "--by device isn't for tap:CMD and emu:IMAGE"),
         (["head", "--device-address", "192.168.4.1"], "can't be a device's address"),
         (["head", "--device-address", "esp.local"], "give an IPv4 address"),
@@ -52,7 +52,7 @@ fn what_belongs_to_the_device_program_is_refused() {
         assert!(said.contains(wrong), "{options:?}: {said}");
     }
     let Some(said) = refused(&["head", "twin", "--device-address", "192.168.4.7"], 2) else { return };
-    assert!(said.contains("--device-address is for tap:CMD and emu:IMAGE only"), "{said}");
+    assert!(said.contains("--device-address works only with tap:CMD and emu:IMAGE"), "{said}");
 }
 
 #[test]
@@ -63,5 +63,5 @@ fn a_scenario_names_such_a_target_as_well() {
         "target = \"tap:./no-such-emulator {tap}\"\ndevice_address = \":8080\"\n[[phase]]\nkind = \"head\"\n";
     std::fs::write(&file, text).unwrap();
     let Some(said) = refused(&["run", file.to_str().unwrap()], 3) else { return };
-    assert!(said.contains("`./no-such-emulator` could not be started"), "{said}");
+    assert!(said.contains("cannot start `./no-such-emulator`"), "{said}");
 }

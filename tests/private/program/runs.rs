@@ -57,8 +57,8 @@ fn refused(folder: &Path) -> Result<(), Failed> {
         (&["head", "twin", "--persona", "deaf"][..], "--persona"),
         (&["head", "twin", "--stack", "smoltcp"], "--stack smoltcp"),
         (&["outage", "twin", "--by", "device"], "--by device"),
-        (&["head", "sim"], "--program is for twin only"),
-        (&["head", "127.0.0.1"], "--program is for twin only"),
+        (&["head", "sim"], "--program works only with twin"),
+        (&["head", "127.0.0.1"], "--program works only with twin"),
     ] {
         let output = espstress(folder, &[words, &program].concat())?;
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));

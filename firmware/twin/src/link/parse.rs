@@ -42,7 +42,7 @@ const HOUR: u64 = 3_600 * SECOND;
 #[derive(Clone, PartialEq, Debug, Error)]
 pub enum LinkError {
     /// No such named link.
-    #[error("no link is named `{name}`: there are {}, or key=value with the keys {}", names(), keys())]
+    #[error("no link `{name}`; use one of {}, or key=value with the keys {}", names(), keys())]
     Name {
         /// As written.
         name: String,
@@ -54,13 +54,13 @@ pub enum LinkError {
         name: String,
     },
     /// No such key.
-    #[error("a link has no `{key}`: its keys are {}", keys())]
+    #[error("no link setting `{key}`; the settings are {}", keys())]
     Key {
         /// As written.
         key: String,
     },
     /// A value that the key does not take.
-    #[error("`{key}={value}`: {key} is {expected}")]
+    #[error("`{key}={value}`: {key} must be {expected}")]
     Value {
         /// Of this key.
         key: String,
@@ -70,7 +70,7 @@ pub enum LinkError {
         expected: &'static str,
     },
     /// A loss that runs of this length cannot make up.
-    #[error("loss {} in runs of {burst} on average cannot be: at most {}", Share(*.loss), Share(.burst / (1.0 + .burst)))]
+    #[error("loss {} with an average burst of {burst} is impossible; at most {}", Share(*.loss), Share(.burst / (1.0 + .burst)))]
     Burst {
         /// Asked share, 0 to 1.
         loss: f64,

@@ -66,13 +66,13 @@ pub(crate) struct Far {
 pub(super) fn enter() -> Result<(Namespace, Far), String> {
     let step = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|error| format!("a network namespace for the process was refused: {error}"))?;
+        .map_err(|error| format!("cannot make a network namespace for the process: {error}"))?;
     let namespace = Namespace::own().map_err(step("/proc shows no network namespace"))?;
     // A kernel without IPv6 is none the worse for it.
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     raw::set_up("lo").map_err(step("the process's loopback interface could not be set up"))?;
     raw::make_tap(NAME).map_err(|error| {
-        format!("the process's TAP device could not be made from /dev/net/tun: {error}; {}", remedy(&error))
+        format!("cannot make a TAP device from /dev/net/tun: {error}; {}", remedy(&error))
     })?;
     raw::set_up(NAME).map_err(step("the process's TAP device could not be set up"))?;
     let far = Far::open().map_err(step("the process's TAP device gave no packet socket"))?;

@@ -59,7 +59,7 @@ pub(crate) fn start(
         let _ = send.send(Ok(started));
         ended(process.wait(child));
     });
-    thread.map_err(|error| format!("no thread for the process: {error}"))?;
+    thread.map_err(|error| format!("cannot start a thread for the process: {error}"))?;
     started.recv().unwrap_or_else(|_| Err("the process's thread is gone".to_owned()))
 }
 
@@ -71,7 +71,7 @@ fn launch(
         return Err("no program is named".to_owned());
     };
     let (namespace, far) = enter()?;
-    let terminal = |error: io::Error| format!("no terminal for the process: {error}");
+    let terminal = |error: io::Error| format!("cannot open a terminal for the process: {error}");
     let (console, writes) = console::open(|line| eprintln!("{line}")).map_err(terminal)?;
     let mut start = Command::new(program);
     start.args(arguments).stdin(Stdio::null()).process_group(0);
@@ -83,7 +83,7 @@ fn launch(
         };
     }
     raw::end_with_parent(&mut start);
-    let child = start.spawn().map_err(|error| format!("`{program}` could not be started: {error}"))?;
+    let child = start.spawn().map_err(|error| format!("cannot start `{program}`: {error}"))?;
     let process = Process { namespace, console: Arc::new(console) };
     Ok((Started { process, far }, child))
 }

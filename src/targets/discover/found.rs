@@ -1,38 +1,38 @@
-//! Devices that announce themselves by multicast DNS (RFC 6762, RFC 6763).
+//! What devices say of themselves, as the events of multicast DNS go by.
 //!
-//! Whatever a device says of itself is a stranger's text: it leaves this module with everything escaped that a
-//! terminal could take for more than text, and there is a limit to how many devices are kept.
+//! Whatever a device says is a stranger's text: it leaves this module with everything escaped that a terminal could take
+//! for more than text, and there is a limit to how many announcements are kept.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::collections::btree_map::Entry;
 
-use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent};
+use mdns_sd::{ResolvedService, ServiceEvent};
 
-/// What our devices announce.
-pub const SERVICE: &str = "_espstress._tcp.local.";
+use super::watch::Change;
 
-/// Devices that are kept; further ones are counted only.
+/// Announcements that are kept; further ones are counted only.
 const MAX_DEVICES: usize = 256;
 
 /// Characters that are kept of a text, which is four times what DNS has for a name (RFC 1035 section 2.3.4) when every
 /// one of them is escaped.
 const MAX_TEXT: usize = 1_024;
 
-/// A device, in its own words.
+/// A service that a device announces, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Announced {
     /// The name of the announcement, without the service behind it.
     pub name: String,
+    /// The service, such as `_http._tcp`.
+    pub service: String,
     /// The name of the host, or empty when it has not answered for that.
     pub host: String,
     /// Where it says that it is, IPv4 before IPv6; link-local addresses with their interface.
     pub addresses: Vec<String>,
     /// The port that it announces.
     pub port: Option<u16>,
-    /// The network stack it runs.
+    /// The network stack it runs; from here to `firmware`, our devices only.
     pub stack: Option<String>,
-    /// Its habit.
+    /// The fault that it simulates.
     pub persona: Option<String>,
     /// Connections it holds at once.
     pub capacity: Option<u32>,
@@ -42,144 +42,82 @@ pub struct Announced {
     pub txt: BTreeMap<String, String>,
 }
 
-/// What was heard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
-    /// By name.
-    pub devices: Vec<Announced>,
-    /// Devices beyond those that are kept.
-    pub beyond: u64,
-    /// The interfaces that were listened on, with one address each.
-    pub interfaces: Vec<(String, IpAddr)>,
-}
-
-/// Why there was no listening.
-#[derive(Debug, thiserror::Error)]
-pub enum DiscoverError {
-    /// No such interface.
-    #[error("no interface `{given}` is up here with an address and multicast; there are: {}", known.join(", "))]
-    NoInterface {
-        /// As given.
-        given: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// None but the loopback.
-    #[error(
-        "no network interface is up here with an address and multicast but the loopback, where no device is: join the \
-         device's network (a container or a private network has only its own interfaces)"
-    )]
-    NoNetwork,
-    /// The system does not tell its interfaces.
-    #[error("the network interfaces cannot be listed: {0}")]
-    Interfaces(#[source] std::io::Error),
-    /// The listener does not start or has ended.
-    #[error("multicast DNS cannot be listened to: {0}")]
-    Listener(String),
-}
-
-impl From<mdns_sd::Error> for DiscoverError {
-    fn from(error: mdns_sd::Error) -> Self {
-        Self::Listener(error.to_string())
-    }
-}
-
-/// Asks for devices and listens, on that interface or on every one but the loopback.
-///
-/// # Errors
-/// [`DiscoverError`]. That nobody answers is none.
-pub fn discover(timeout: Duration, interface: Option<&str>) -> Result<Heard, DiscoverError> {
-    let interfaces = interfaces(interface)?;
-    let daemon = ServiceDaemon::new()?;
-    // Carried out in this order and before the first question, which so goes out on the chosen ones alone.
-    match interface {
-        Some(name) => {
-            daemon.disable_interface(IfKind::All)?;
-            daemon.enable_interface(IfKind::Name(name.to_owned()))?;
-        }
-        None => daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?,
-    }
-    let events = daemon.browse(SERVICE)?;
-    let deadline = Instant::now() + timeout;
-    let mut found = Found::default();
-    loop {
-        match events.recv_deadline(deadline) {
-            Ok(event) => found.take(event),
-            Err(mdns_sd::RecvTimeoutError::Timeout) => break,
-            Err(mdns_sd::RecvTimeoutError::Disconnected) => {
-                return Err(DiscoverError::Listener("the listener has ended".to_owned()));
-            }
-        }
-    }
-    // It ends with the process at the latest.
-    let _ = daemon.shutdown();
-    Ok(Heard { devices: found.devices.into_values().collect(), beyond: found.beyond, interfaces })
-}
-
-/// The interfaces to listen on, one address each.
-fn interfaces(named: Option<&str>) -> Result<Vec<(String, IpAddr)>, DiscoverError> {
-    let every = if_addrs::get_if_addrs().map_err(DiscoverError::Interfaces)?;
-    let mut addresses: BTreeMap<String, IpAddr> = BTreeMap::new();
-    // Those that are down and point-to-point ones, such as tunnels, carry no multicast.
-    let carries = |one: &&if_addrs::Interface| one.is_oper_up() && !one.is_p2p();
-    for one in every.iter().filter(carries).filter(|one| named.is_some() || !one.is_loopback()) {
-        let address = addresses.entry(one.name.clone()).or_insert(one.ip());
-        if one.ip().is_ipv4() {
-            *address = one.ip();
-        }
-    }
-    match named {
-        None if addresses.is_empty() => Err(DiscoverError::NoNetwork),
-        None => Ok(addresses.into_iter().collect()),
-        Some(name) => match addresses.remove_entry(name) {
-            Some(chosen) => Ok(vec![chosen]),
-            None => Err(DiscoverError::NoInterface {
-                given: name.to_owned(),
-                known: addresses.into_keys().collect(),
-            }),
-        },
-    }
-}
-
-/// The devices by their full name, as the events go by.
+/// The announcements by their full name.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     devices: BTreeMap<String, Announced>,
     beyond: u64,
 }
 
 impl Found {
-    fn take(&mut self, event: ServiceEvent) {
+    /// Takes an event to the list, and says what it changed there.
+    pub(super) fn take(&mut self, event: ServiceEvent) -> Option<Change> {
         match event {
-            ServiceEvent::ServiceFound(_, full) => {
-                let named = Announced { name: instance(&full), ..Announced::default() };
-                if let Some(device) = self.place(full) {
-                    *device = named;
+            // Its name alone: it has not said yet where it is.
+            ServiceEvent::ServiceFound(service, full) => {
+                if !self.devices.contains_key(&full) {
+                    let named = Announced {
+                        name: instance(&full, &service),
+                        service: short(&service),
+                        ..Announced::default()
+                    };
+                    self.place(full, named);
+                }
+                None
+            }
+            ServiceEvent::ServiceResolved(resolved) => {
+                let now = announced(&resolved);
+                let before = self.place(resolved.fullname.clone(), now.clone())?;
+                match before {
+                    Some(before) if before == now => None,
+                    Some(before) if before.port.is_some() => {
+                        Some(Change::Changed { before: Box::new(before), now })
+                    }
+                    _ => Some(Change::Appeared(now)),
                 }
             }
-            ServiceEvent::ServiceResolved(service) => {
-                if let Some(device) = self.place(service.fullname.clone()) {
-                    *device = announced(&service);
-                }
+            // It has said goodbye, or nobody has heard of it for its time to live.
+            ServiceEvent::ServiceRemoved(_, full) => {
+                self.devices.remove(&full).filter(|one| one.port.is_some()).map(Change::Gone)
             }
-            // It has said goodbye.
-            ServiceEvent::ServiceRemoved(_, full) => drop(self.devices.remove(&full)),
-            _ => {}
+            _ => None,
         }
     }
 
-    fn place(&mut self, full: String) -> Option<&mut Announced> {
-        if self.devices.len() >= MAX_DEVICES && !self.devices.contains_key(&full) {
-            self.beyond += 1;
-            return None;
+    /// Puts it in the list. `None` where the list is full; else what was in its place.
+    #[expect(clippy::option_option, reason = "no place, or nothing in it before")]
+    fn place(&mut self, full: String, device: Announced) -> Option<Option<Announced>> {
+        let is_full = self.devices.len() >= MAX_DEVICES;
+        match self.devices.entry(full) {
+            Entry::Occupied(mut place) => Some(Some(place.insert(device))),
+            Entry::Vacant(_) if is_full => {
+                self.beyond += 1;
+                None
+            }
+            Entry::Vacant(place) => {
+                place.insert(device);
+                Some(None)
+            }
         }
-        Some(self.devices.entry(full).or_default())
+    }
+
+    pub(super) const fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    pub(super) fn into_devices(self) -> Vec<Announced> {
+        self.devices.into_values().collect()
     }
 }
 
-/// The instance in `instance._espstress._tcp.local.`, which may have dots of its own.
-fn instance(full: &str) -> String {
-    printable(full.strip_suffix(SERVICE).map_or(full, |name| name.trim_end_matches('.')))
+/// The instance in `instance._http._tcp.local.`, which may have dots of its own.
+fn instance(full: &str, service: &str) -> String {
+    printable(full.strip_suffix(service).map_or(full, |name| name.trim_end_matches('.')))
+}
+
+/// `_http._tcp` of `_http._tcp.local.`
+fn short(service: &str) -> String {
+    printable(service.strip_suffix(".local.").unwrap_or(service))
 }
 
 fn announced(service: &ResolvedService) -> Announced {
@@ -195,7 +133,8 @@ fn announced(service: &ResolvedService) -> Announced {
         service.addresses.iter().map(|one| (one.to_ip_addr(), one.to_string())).collect();
     addresses.sort();
     Announced {
-        name: instance(&service.fullname),
+        name: instance(&service.fullname, &service.ty_domain),
+        service: short(&service.ty_domain),
         host: printable(service.host.trim_end_matches('.')),
         addresses: addresses.into_iter().map(|(_, words)| printable(&words)).collect(),
         port: Some(service.port),
@@ -231,6 +170,8 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SERVICE: &str = "_espstress._tcp.local.";
     use mdns_sd::{ServiceInfo, TxtProperty};
 
     fn resolved(name: &str, txt: &[(&str, &str)]) -> ServiceEvent {
@@ -241,8 +182,10 @@ mod tests {
 
     fn heard(events: Vec<ServiceEvent>) -> Vec<Announced> {
         let mut found = Found::default();
-        events.into_iter().for_each(|event| found.take(event));
-        found.devices.into_values().collect()
+        for event in events {
+            found.take(event);
+        }
+        found.into_devices()
     }
 
     #[test]
@@ -272,7 +215,14 @@ mod tests {
         let named = |name: &str| ServiceEvent::ServiceFound(SERVICE.to_owned(), full(name));
         let gone = ServiceEvent::ServiceRemoved(SERVICE.to_owned(), full("gone"));
         let devices = heard(vec![named("a.b"), named("gone"), gone]);
-        assert_eq!(devices, [Announced { name: "a.b".to_owned(), ..Announced::default() }]);
+        assert_eq!(
+            devices,
+            [Announced {
+                name: "a.b".to_owned(),
+                service: "_espstress._tcp".to_owned(),
+                ..Announced::default()
+            }]
+        );
     }
 
     #[test]
@@ -280,6 +230,28 @@ mod tests {
         let devices =
             heard(vec![resolved("a", &[("persona", "robust")]), resolved("a", &[("persona", "deaf")])]);
         assert_eq!(devices.iter().map(|one| one.persona.as_deref()).collect::<Vec<_>>(), [Some("deaf")]);
+    }
+
+    #[test]
+    fn an_announcement_that_appears_changes_or_ends_is_a_change_and_a_repeated_one_is_not() {
+        let mut found = Found::default();
+        let at = |address: &str| {
+            let info =
+                ServiceInfo::new(SERVICE, "a", "board.local.", address, 80, &[("k", "v")][..]).unwrap();
+            ServiceEvent::ServiceResolved(Box::new(info.as_resolved_service()))
+        };
+        let gone = || ServiceEvent::ServiceRemoved(SERVICE.to_owned(), format!("a.{SERVICE}"));
+        let named = ServiceEvent::ServiceFound(SERVICE.to_owned(), format!("a.{SERVICE}"));
+        assert_eq!(found.take(named), None);
+        assert!(matches!(found.take(at("10.0.0.1")), Some(Change::Appeared(_))));
+        assert_eq!(found.take(at("10.0.0.1")), None);
+        let Some(Change::Changed { before, now }) = found.take(at("10.0.0.2")) else { panic!("no change") };
+        assert_eq!(
+            (before.addresses, now.addresses),
+            (vec!["10.0.0.1".to_owned()], vec!["10.0.0.2".to_owned()])
+        );
+        assert!(matches!(found.take(gone()), Some(Change::Gone(_))));
+        assert_eq!(found.take(gone()), None);
     }
 
     #[test]
@@ -295,7 +267,7 @@ mod tests {
         for number in 0..2 * MAX_DEVICES {
             found.take(ServiceEvent::ServiceFound(SERVICE.to_owned(), format!("{number}.{SERVICE}")));
         }
-        assert_eq!((found.devices.len(), found.beyond), (MAX_DEVICES, MAX_DEVICES as u64));
+        assert_eq!((found.devices.len(), found.beyond()), (MAX_DEVICES, MAX_DEVICES as u64));
     }
 
     #[test]
