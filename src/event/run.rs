@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Occurrence, OutageProgress, OutageRow,
-    Probed, Recorded, Responses, SilencedConnection,
+    Examination, FailureCounts, HalfOpen, HttpFaults, IdleCloses, Mqtt, Occurrence, OutageProgress,
+    OutageRow, Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -133,6 +133,17 @@ pub enum Event {
         course: SectionCourse,
         /// Everything that is known, shared because several reporters may keep it.
         section: Arc<HalfOpen<Recorded>>,
+    },
+    /// What an MQTT client did, now and then while it is watched and once at the end.
+    Mqtt {
+        /// Its name in the scenario.
+        workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// Whether it may change.
+        course: SectionCourse,
+        /// Everything that is known, shared because several reporters may keep it.
+        section: Arc<Mqtt<Recorded>>,
     },
     /// What an examination has come to, after each of its workloads.
     Examined {

@@ -60,6 +60,9 @@ pub struct MqttFigures {
     pub first_publish: LatencyFigures,
     /// Why the device's own notice of faults is not known; null where the packets tell.
     pub no_signs: Option<String>,
+    /// Why this is not all, for the log of a run that did not end; null where it is.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }
 
 /// One MQTT client.
@@ -155,6 +158,7 @@ impl MqttFigures {
             subscribe: LatencyFigures::from_latency(&of.subscribe),
             first_publish: LatencyFigures::from_latency(&of.first_publish),
             no_signs: of.no_signs.clone(),
+            incomplete: None,
         }
     }
 
@@ -236,6 +240,9 @@ impl MqttFigures {
     pub(super) fn lines(&self, say: &mut impl FnMut(&str, String)) {
         if let Some(reason) = &self.unavailable {
             say("mqtt", format!("nothing measured: {reason}"));
+        }
+        if let Some(reason) = &self.incomplete {
+            say("incomplete", reason.clone());
         }
         if let Some(client) = self.target() {
             client_lines(client, say);

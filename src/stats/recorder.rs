@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
+use super::mqtt_news;
 use super::{
     Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, MqttStats, OutageStats, Phase, RawTally,
     Series, TcpTotals,
 };
 use espstress_event::{
-    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, OutageRow,
-    PhaseProgress, Responses, SectionCourse, TcpSample,
+    Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, IdleCloses, Mqtt, OutageRow,
+    PhaseProgress, Recorded, Responses, SectionCourse, TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -127,6 +128,7 @@ pub struct Recorder {
     outages_told: u64,
     /// What of silenced connections was told to them.
     half_open_told: Told,
+    mqtt_told: mqtt_news::Told,
 }
 
 impl Recorder {
@@ -135,7 +137,16 @@ impl Recorder {
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
         let (recent, half_open_told) = (Latency::default(), Told::default());
-        Self { stats, main_phase, recent, idle: None, open: 0, outages_told: 0, half_open_told }
+        Self {
+            stats,
+            main_phase,
+            recent,
+            idle: None,
+            open: 0,
+            outages_told: 0,
+            half_open_told,
+            mqtt_told: mqtt_news::Told::default(),
+        }
     }
 
     /// One attempt has ended. It began and ended at these times, nanoseconds since the start of the run.
@@ -336,6 +347,11 @@ impl Recorder {
         self.outages_told = all;
         let known = (outages.rows.len() as u64).saturating_sub(new);
         outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).copied().collect()
+    }
+
+    /// What MQTT clients came to, where it is time to tell it; `None` for a workload that is no broker as well.
+    pub fn mqtt_news(&mut self, course: SectionCourse, now_ns: u64) -> Option<Mqtt<Recorded>> {
+        self.mqtt_told.news(self.stats.mqtt.as_deref()?, course, now_ns)
     }
 
     /// What is new about silenced connections since it was last asked for; `None` for a workload that has none.

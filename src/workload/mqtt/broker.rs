@@ -44,6 +44,8 @@ pub(super) struct Broker {
     outgoing: RefCell<Option<Outgoing>>,
     /// Time in which this host stood still, so that it could hear nobody.
     deaf: Cell<Duration>,
+    /// Since when the target is watched.
+    watched_since: Cell<Option<Instant>>,
     /// When it last woke from that.
     stalled: Cell<Instant>,
 }
@@ -85,6 +87,7 @@ impl Broker {
             births: RefCell::default(),
             outgoing,
             deaf: Cell::default(),
+            watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
         }
     }
@@ -295,6 +298,18 @@ impl Broker {
         });
     }
 
+    /// The target is watched from now on.
+    pub(super) fn watches(&self, now: Instant) {
+        self.watched_since.set(Some(now));
+    }
+
+    /// Brings the time that it was watched for up to date.
+    pub(super) fn count_watched(&self, now: Instant) {
+        if let Some(since) = self.watched_since.get() {
+            self.stats(|stats| stats.watched_ns = nanos(now.saturating_duration_since(since)));
+        }
+    }
+
     /// A control packet has come from the target; `last` is the one before on this connection, with the host's deaf time
     /// until then, where nothing was wrong since.
     pub(super) fn heard(&self, connection: u64, last: Option<(Instant, Duration)>, ping: bool, now: Instant) {
@@ -303,6 +318,7 @@ impl Broker {
         }
         self.trial(|trial| trial.heard(connection));
         self.outgoing(|outgoing| outgoing.heard(now, self.deaf()));
+        self.count_watched(now);
         let keepalive = self.keepalive();
         // A packet that waited in the socket while this host stood still says nothing of when it came.
         let last = last.filter(|_| now >= self.stalled.get() + STALL);

@@ -149,8 +149,9 @@ async fn direct(broker: &Rc<Broker>, sockets: &Sockets) -> Option<String> {
         return Some(why);
     }
     let start = Instant::now();
+    broker.watches(start);
     let why = faults(broker, sockets, start).await;
-    broker.stats(|stats| stats.watched_ns = nanos(start.elapsed()));
+    broker.count_watched(Instant::now());
     why
 }
 
