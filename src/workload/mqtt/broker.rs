@@ -44,6 +44,8 @@ pub(super) struct Broker {
     outgoing: RefCell<Option<Outgoing>>,
     /// Time in which this host stood still, so that it could hear nobody.
     deaf: Cell<Duration>,
+    /// When whoever looks for that wants to wake.
+    wakes: Cell<Instant>,
     /// Since when the target is watched.
     watched_since: Cell<Option<Instant>>,
     /// When it last woke from that.
@@ -87,6 +89,7 @@ impl Broker {
             births: RefCell::default(),
             outgoing,
             deaf: Cell::default(),
+            wakes: Cell::new(Instant::now() + STALL),
             watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
         }
@@ -108,10 +111,20 @@ impl Broker {
         self.outgoing(|outgoing| outgoing.phase(fault));
     }
 
-    /// The host woke so much later than it wanted to.
-    pub(super) fn stood_still(&self, late: Duration, now: Instant) {
-        self.stalled.set(now);
-        self.deaf.update(|deaf| deaf + late);
+    /// Whoever looks for time in which the host stood still wakes then.
+    pub(super) fn wakes(&self, at: Instant) {
+        self.wakes.set(at);
+    }
+
+    /// Notices that the host woke much later than it wanted to. After such a time a packet may be read before whoever looks
+    /// for it is called: so each reader looks first.
+    pub(super) fn look_for_stall(&self, now: Instant) {
+        let late = now.saturating_duration_since(self.wakes.get());
+        if late >= STALL {
+            self.stalled.set(now);
+            self.deaf.update(|deaf| deaf + late);
+            self.wakes.set(now);
+        }
     }
 
     pub(super) const fn deaf(&self) -> Duration {

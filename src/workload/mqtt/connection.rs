@@ -206,6 +206,7 @@ impl Connection {
 
     async fn timers(&mut self, phase: Phase) -> Result<(), End> {
         let now = Instant::now();
+        self.broker.look_for_stall(now);
         while self.late.front().is_some_and(|late| late.due <= now) {
             let Some(late) = self.late.pop_front() else { break };
             self.write(&late.bytes).await?;
@@ -326,6 +327,7 @@ impl Connection {
 
     /// The device has sent a packet.
     fn heard_from(&mut self, packet: &Packet<'_>, phase: Phase, now: Instant) {
+        self.broker.look_for_stall(now);
         let ping = matches!(packet, Packet::PingReq);
         let fair = phase.fault.is_none() && !self.disturbed;
         self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);

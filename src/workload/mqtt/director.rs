@@ -18,7 +18,7 @@ use super::settings::Params;
 use super::trial::{Limits, Trial};
 use crate::door::Door;
 use crate::outage::join_all;
-use espstress_clock::{STALL, nanos};
+use espstress_clock::nanos;
 use espstress_connection::{SilenceError, silence, unsilence};
 use espstress_event::{MqttFault, MqttOutage};
 
@@ -71,12 +71,9 @@ async fn hear_stalls(broker: Rc<Broker>) {
     let mut due = Instant::now();
     loop {
         due = Instant::now().max(due) + LOOK;
+        broker.wakes(due);
         tokio::time::sleep_until(due.into()).await;
-        let now = Instant::now();
-        let late = now.saturating_duration_since(due);
-        if late >= STALL {
-            broker.stood_still(late, now);
-        }
+        broker.look_for_stall(Instant::now());
     }
 }
 
