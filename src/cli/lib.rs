@@ -119,6 +119,8 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
              espstress mqtt 192.168.4.1 --fault silent,close,frozen --cycles 3\n  \
              espstress mqtt --client-id kitchen --sequence /n -d 10m\n  \
              espstress mqtt 192.168.4.1 --fault refuse --code 5 --outage 1m\n  \
+             espstress mqtt 192.168.4.1 --via 192.168.4.2:1883 --fault silent,slow\n  \
+             espstress mqtt 192.168.4.1 --publish kitchen/set --fault redeliver,big\n  \
              espstress mqtt twin --persona mqtt-forgetful --fault session-lost --cycles 1",
         ),
         _ => ("A workload", ""),

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use espstress_report::{
-    AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, OutageLine,
-    PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
+    AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, MqttLine, NoticeLine,
+    OutageLine, PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
 };
 use espstress_stats::Latency;
 
@@ -291,6 +291,14 @@ impl Writer {
                 }
                 line
             }
+            Event::Mqtt { workload, at_ns, course, section } => {
+                let line = MqttLine::new(workload, seconds(at_ns), course, &section);
+                let line = LogLine::Mqtt(Box::new(line));
+                if course == SectionCourse::Ended {
+                    self.sections.push(line.clone());
+                }
+                line
+            }
             Event::Examined { workload, at_ns, examination } => {
                 let examination = Arc::unwrap_or_clone(examination);
                 let line = ExaminedLine { workload, at_s: seconds(at_ns), examination };
@@ -312,6 +320,7 @@ impl Writer {
         // What is superseded need not wait.
         self.owed.retain(|owed| match (owed, &line) {
             (LogLine::HalfOpen(owed), LogLine::HalfOpen(new)) => owed.workload != new.workload,
+            (LogLine::Mqtt(owed), LogLine::Mqtt(new)) => owed.workload != new.workload,
             (LogLine::Examined(_), LogLine::Examined(_)) => false,
             _ => true,
         });

@@ -178,7 +178,7 @@ fn the_log_says_when_it_names_no_more_anomalies() {
 
 #[test]
 fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
-    use espstress_event::{Examination, HalfOpen, SilencedConnection, Stage};
+    use espstress_event::{Examination, HalfOpen, Mqtt, SilencedConnection, Stage};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let (mut writer, _remarks) = writer(&path, Limits { bytes: 6_000, files: 2 });
@@ -197,6 +197,9 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
     section.before.latency = [(1_000_000, 2), (5_000_000, 1)].into();
     let (workload, course) = ("storm".to_owned(), SectionCourse::Ended);
     writer.event(Event::HalfOpen { workload, at_ns: 31 * S, course, section: Arc::new(section) });
+    let mqtt = Mqtt { watched_ns: 30 * S, connect: [(2_000_000, 4)].into(), ..Mqtt::default() };
+    let workload = "storm".to_owned();
+    writer.event(Event::Mqtt { workload, at_ns: 31 * S, course, section: Arc::new(mqtt) });
     let mut examination = Examination::default();
     examination.done.requests = 7;
     writer.event(Event::Examined {
@@ -212,6 +215,9 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
     assert_eq!((half_open.silenced, half_open.watched_s, &half_open.incomplete), (1, 30.0, &None));
     let before = half_open.before.as_ref().unwrap();
     assert_eq!((before.attempts, before.latency.count), (3, 3));
+    let mqtt = rebuilt.report.workload("storm").unwrap().mqtt.as_ref().unwrap();
+    assert_eq!((mqtt.watched_s, mqtt.connect.count, &mqtt.incomplete), (30.0, 4, &None));
+    assert!(mqtt.no_signs.is_some(), "packets are not in a log");
     let examination = rebuilt.report.examination.unwrap();
     assert_eq!(examination.done.requests, 7);
     assert!(examination.incomplete.is_some(), "nobody knows what came after it");

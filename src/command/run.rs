@@ -136,7 +136,16 @@ fn leave_out(scenario: &Scenario, phases: &mut Vec<PlannedPhase>, device: &Devic
                 phase.name
             ));
         }
-        !lacks
+        let settings = phase.workload.settings();
+        let unasked =
+            optional && settings.get("device_keepalive").is_some() && device.control_token.is_none();
+        if unasked {
+            reasons.push(format!(
+                "phase {} is left out: only our device program can be asked for another keep-alive",
+                phase.name
+            ));
+        }
+        !lacks && !unasked
     });
     reasons
 }

@@ -20,6 +20,8 @@ pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
 pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
-pub use socket::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, fin_acknowledged};
+pub use socket::{
+    AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged, fin_acknowledged,
+};
 pub use status::ExpectedStatus;
 pub use tls::{Tls, TlsError, TlsOptions};

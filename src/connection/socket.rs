@@ -765,6 +765,21 @@ pub fn fin_acknowledged(_: &TcpStream) -> Option<bool> {
     None
 }
 
+/// Whether the peer's stack has acknowledged all that was written; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn all_acknowledged(stream: &TcpStream) -> Option<bool> {
+    let info = whole_tcp_info(stream)?;
+    Some(info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0)
+}
+
+/// Not to be had on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn all_acknowledged(_: &TcpStream) -> Option<bool> {
+    None
+}
+
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "TCP_INFO has no safe binding")]
 fn whole_tcp_info(stream: &TcpStream) -> Option<libc::tcp_info> {

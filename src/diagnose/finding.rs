@@ -68,6 +68,8 @@ pub enum FindingId {
     MqttDupMissing,
     MqttDuplicates,
     MqttMessageLost,
+    MqttNoPuback,
+    MqttBigPacket,
     MqttHasty,
     MqttAvailability,
     MqttTooLongKeepalive,
@@ -75,7 +77,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 53] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -124,6 +126,8 @@ impl FindingId {
         Self::MqttDupMissing,
         Self::MqttDuplicates,
         Self::MqttMessageLost,
+        Self::MqttNoPuback,
+        Self::MqttBigPacket,
         Self::MqttHasty,
         Self::MqttAvailability,
         Self::MqttTooLongKeepalive,
@@ -181,6 +185,8 @@ impl FindingId {
             Self::MqttDupMissing => "mqtt_dup_missing",
             Self::MqttDuplicates => "mqtt_duplicates",
             Self::MqttMessageLost => "mqtt_message_lost",
+            Self::MqttNoPuback => "mqtt_no_puback",
+            Self::MqttBigPacket => "mqtt_big_packet",
             Self::MqttHasty => "mqtt_hasty",
             Self::MqttAvailability => "mqtt_availability",
             Self::MqttTooLongKeepalive => "mqtt_too_long_keepalive",

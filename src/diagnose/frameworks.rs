@@ -282,7 +282,15 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
             EspMqtt,
             "esp_mqtt_client_config_t: session.message_retransmit_timeout longer than the broker takes for a PUBACK",
         )],
-        FindingId::HeapLow
+        FindingId::MqttBigPacket => &[
+            (
+                EspMqtt,
+                "esp_mqtt_client_config_t: buffer.size; a longer message comes in parts, with current_data_offset",
+            ),
+            (PubSubClient, "setBufferSize(); the default takes 256 bytes with head and topic"),
+        ],
+        FindingId::MqttNoPuback
+        | FindingId::HeapLow
         | FindingId::LossyLink
         | FindingId::NoEcho
         | FindingId::DatagramSize

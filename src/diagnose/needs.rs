@@ -63,6 +63,10 @@ pub enum Need {
     LongFaults(&'static [MqttFault]),
     /// A device whose messages the broker could count.
     Sequence,
+    /// Messages to the device that it has to acknowledge.
+    Publishes,
+    /// The fault `big`, and what the device did with it.
+    Grown,
 }
 
 impl FindingId {
@@ -121,6 +125,8 @@ impl FindingId {
             Self::MqttDuplicates => &[Need::Mqtt, Need::Faults(&[MqttFault::Slow])],
             Self::MqttHasty => &[Need::Mqtt, Need::Packets, Need::Faults(&[MqttFault::Slow])],
             Self::MqttMessageLost => &[Need::Mqtt, Need::Sequence],
+            Self::MqttNoPuback => &[Need::Mqtt, Need::Publishes],
+            Self::MqttBigPacket => &[Need::Mqtt, Need::Grown],
             Self::HostLimited | Self::CaptureIncomplete => &[],
         }
     }

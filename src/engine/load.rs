@@ -245,6 +245,7 @@ async fn run_group(
         let progress = context.recorder.borrow().progress();
         let at_ns = end.get().unwrap_or(now);
         tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
+        tell_mqtt(events, phase, context, SectionCourse::Ended, at_ns);
         events.tell(Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });
         let recorder = context.recorder.replace(Recorder::new(now, phase.workload.main_phase()));
         WorkloadOutcome {
@@ -273,10 +274,12 @@ fn tick(
     for ((phase, context), end) in group.iter().zip(contexts).zip(ends) {
         if let Some(at_ns) = end.get() {
             tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
+            tell_mqtt(events, phase, context, SectionCourse::Ended, at_ns);
         } else {
             let progress = context.recorder.borrow_mut().roll(at_ns);
             tell_outages(events, phase, context);
             tell_half_open(events, phase, context, SectionCourse::UnderWay, at_ns);
+            tell_mqtt(events, phase, context, SectionCourse::UnderWay, at_ns);
             events.tell(Event::Interval { workload: phase.name.clone(), at_ns, progress });
         }
     }
@@ -304,6 +307,15 @@ fn tell_half_open(
     if let Some(section) = news.section {
         let section = Arc::new(section);
         events.tell(Event::HalfOpen { workload: workload(), at_ns, course, section });
+    }
+}
+
+/// What an MQTT client did, where it is time to tell it.
+fn tell_mqtt(events: &Backlog, phase: &PlannedPhase, context: &Context, course: SectionCourse, at_ns: u64) {
+    let news = context.recorder.borrow_mut().mqtt_news(course, at_ns);
+    if let Some(section) = news {
+        let section = Arc::new(section);
+        events.tell(Event::Mqtt { workload: phase.name.clone(), at_ns, course, section });
     }
 }
 

@@ -169,6 +169,10 @@ fn join(waiting: &mut Event, new: &Event) -> bool {
             *waiting = new.clone();
             true
         }
+        (Event::Mqtt { workload, .. }, Event::Mqtt { workload: of, .. }) if workload == of => {
+            *waiting = new.clone();
+            true
+        }
         (Event::Examined { .. }, Event::Examined { .. }) | (Event::Probed { .. }, Event::Probed { .. }) => {
             *waiting = new.clone();
             true

@@ -56,7 +56,8 @@ pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use mqtt::{
-    DialSign, Mqtt, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttWill,
+    DialSign, Mqtt, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol,
+    MqttSign, MqttToDevice, MqttWill,
 };
 pub use named::{PowerSave, ResetReason};
 pub use outage::{LinkOutageCause, OutageOrigin, OutageProgress, OutageRow};

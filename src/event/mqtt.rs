@@ -36,6 +36,10 @@ pub enum MqttFault {
     SessionLost,
     /// Restart with the sessions: CONNACK says session present 1
     SessionKept,
+    /// Send each message again with DUP after the device has acknowledged it (needs --publish)
+    Redeliver,
+    /// Send larger and larger messages (needs --publish)
+    Big,
 }
 
 impl MqttFault {
@@ -55,7 +59,15 @@ impl MqttFault {
             Self::Takeover => "takeover",
             Self::SessionLost => "session-lost",
             Self::SessionKept => "session-kept",
+            Self::Redeliver => "redeliver",
+            Self::Big => "big",
         }
+    }
+
+    /// Whether it is made of messages to the device.
+    #[must_use]
+    pub const fn publishes(self) -> bool {
+        matches!(self, Self::Redeliver | Self::Big)
     }
 
     /// Whether it leaves nothing of the broker to be heard, so that only the client's own time-out can notice.
@@ -184,6 +196,50 @@ pub struct MqttDelivery {
     pub not_kept: Option<String>,
 }
 
+/// Messages to the device, of one quality of service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MqttToDevice {
+    /// Messages published, repetitions left out.
+    pub sent: u64,
+    /// Repetitions with the DUP flag: after a reconnection, or by the fault `redeliver`.
+    pub again: u64,
+    /// Messages that the device acknowledged, in time or late; null with QoS 0.
+    pub acknowledged: Option<u64>,
+    /// Messages, and repetitions by `redeliver`, that the device acknowledged too late.
+    pub late: u64,
+    /// Those that it did not acknowledge, although it went on with the connection; oversized ones left out.
+    pub unacknowledged: u64,
+    /// Messages whose session ended before anything can be said of them.
+    pub abandoned: u64,
+}
+
+/// What a device did with a message that was too large for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MqttBigEnd {
+    /// It did not acknowledge it, and acknowledged a small one after it.
+    Dropped,
+    /// It acknowledged nothing more, small ones neither.
+    Mute,
+    /// It ended the connection, twice.
+    Disconnected,
+}
+
+/// How large the messages are that a device takes: whole PUBLISH packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MqttBig {
+    /// The largest that it acknowledged, bytes; null where there was none.
+    pub acknowledged_bytes: Option<u32>,
+    /// The first that it did not take, bytes; null where it took all.
+    pub failed_bytes: Option<u32>,
+    /// What it did with that.
+    pub failed_by: Option<MqttBigEnd>,
+    /// Sizes that were not sent: above the maximum packet size in the device's CONNECT.
+    pub beyond_its_maximum: u32,
+}
+
 /// What was seen of the device first after a fault began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -282,7 +338,10 @@ pub struct MqttOutage {
     #[serde(rename = "gave_up_s", with = "seconds::optional")]
     #[schemars(with = "Option<f64>")]
     pub gave_up_ns: Option<u64>,
-    /// Why it says nothing of the device's time-out; null where it does.
+    /// How large the messages are that the device takes; null for other faults than `big`.
+    #[serde(default)]
+    pub big: Option<MqttBig>,
+    /// Why it says nothing of what it is made to show; null where it does.
     pub not_judged: Option<String>,
 }
 
@@ -313,6 +372,7 @@ impl MqttOutage {
             filters_missing: None,
             data_again_ns: None,
             gave_up_ns: None,
+            big: None,
             not_judged: None,
         }
     }
@@ -377,6 +437,12 @@ pub struct Mqtt<L> {
     pub beyond_limits: u64,
     /// Messages from the target, by quality of service.
     pub to_host: [MqttDelivery; 3],
+    /// Messages to the target, by quality of service.
+    pub to_device: [MqttToDevice; 3],
+    /// Why none was sent although that was asked for.
+    pub not_published: Option<String>,
+    /// From a message to the target to the end of its acknowledgement, faults left out.
+    pub acknowledgement: L,
     /// Faults, the first of them; further ones are only counted.
     pub outages: Vec<MqttOutage>,
     /// Faults that are not in the list.
@@ -446,6 +512,9 @@ impl<L> Mqtt<L> {
             malformed_last: self.malformed_last.clone(),
             beyond_limits: self.beyond_limits,
             to_host: self.to_host.clone(),
+            to_device: self.to_device.clone(),
+            not_published: self.not_published.clone(),
+            acknowledgement: keep(&self.acknowledgement),
             outages: self.outages.clone(),
             outages_left_out: self.outages_left_out,
             connect: keep(&self.connect),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByProtocol, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Occurrence,
+    ByProtocol, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Mqtt, Occurrence,
     OutageProgress, OutageRow, Probed, Recorded, Responses, SilencedConnection,
 };
 
@@ -137,6 +137,17 @@ pub enum Event {
         course: SectionCourse,
         /// Everything that is known, shared because several reporters may keep it.
         section: Arc<HalfOpen<Recorded>>,
+    },
+    /// What an MQTT client did, now and then while it is watched and once at the end.
+    Mqtt {
+        /// Its name in the scenario.
+        workload: String,
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// Whether it may change.
+        course: SectionCourse,
+        /// Everything that is known, shared because several reporters may keep it.
+        section: Arc<Mqtt<Recorded>>,
     },
     /// What an examination has come to, after each of its workloads.
     Examined {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::cut_off::{self, Silenced};
 use super::found;
 use super::log_lines::{
-    AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LEFT_OUT, LogLine, LogStart, OutageLine,
-    PhaseStart, SilencedLine, Totals,
+    AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LEFT_OUT, LogLine, LogStart, MqttLine,
+    OutageLine, PhaseStart, SilencedLine, Totals,
 };
 use super::thresholds::Gates;
 use super::workload::seconds;
@@ -130,6 +130,7 @@ struct Gathered {
     seen: Totals,
     outages: Vec<OutageRow>,
     silenced: Silenced,
+    mqtt: Option<MqttLine>,
 }
 
 impl Gathered {
@@ -140,6 +141,7 @@ impl Gathered {
             seen: Totals::default(),
             outages: Vec::new(),
             silenced: Silenced::default(),
+            mqtt: None,
         }
     }
 }
@@ -186,6 +188,7 @@ impl Builder {
             LogLine::Outage(line) => self.outage(*line),
             LogLine::Silenced(line) => self.silenced(line),
             LogLine::HalfOpen(line) => self.half_open(*line),
+            LogLine::Mqtt(line) => self.mqtt(*line),
             LogLine::Examined(line) => self.examined(*line),
             LogLine::Probed(line) => self.probed(*line),
             LogLine::Notice(notice) => {
@@ -355,6 +358,16 @@ impl Builder {
         true
     }
 
+    fn mqtt(&mut self, line: MqttLine) -> bool {
+        if !self.is_time(line.at_s) {
+            return false;
+        }
+        self.last_s = self.last_s.max(line.at_s);
+        let Some(gathered) = self.workload(&line.workload, line.at_s) else { return false };
+        gathered.mqtt = Some(line);
+        true
+    }
+
     fn examined(&mut self, line: ExaminedLine) -> bool {
         let sane = self.is_time(line.at_s) && self.start.is_some();
         if sane {
@@ -402,11 +415,13 @@ impl Builder {
         for announced in start.workloads {
             let Some(mut gathered) = self.workloads.remove(&announced.name) else { continue };
             let half_open = std::mem::take(&mut gathered.silenced).rebuilt();
+            let mqtt = gathered.mqtt.take().map(MqttLine::rebuilt);
             let stats = gathered.stats(announced.main_phase);
             facts.extend(announced.facts.map(|of| (announced.name.clone(), of)));
             let mut workload =
                 Workload::from_stats(announced.name, announced.kind, announced.params, &stats.0);
             workload.half_open = half_open;
+            workload.mqtt = mqtt;
             if let Some(progress) = stats.2 {
                 workload.outage_summary = Some(OutageSummary::rebuilt(&progress, &stats.1));
                 workload.outages = Some(stats.1);

@@ -37,7 +37,7 @@ pub use human::things;
 pub use latency::LatencyFigures;
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
-    LogStart, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
+    LogStart, MqttLine, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
     outages_left_out,
 };
 pub use model::{

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
-    HalfOpenFigures, Host, LatencyFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool, Verdict,
+    HalfOpenFigures, Host, LatencyFigures, MqttFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool,
+    Verdict,
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, Direction, Examination, HalfOpen, HttpFaults, HttpFigures,
-    IdleCloses, Occurrence, OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
+    IdleCloses, Mqtt, Occurrence, OutageProgress, OutageRow, PhaseProgress, Recorded, SectionCourse,
     SilencedConnection, WorkloadFacts,
 };
 use espstress_stats::{Latency, Phase};
@@ -33,6 +34,8 @@ pub enum LogLine {
     Silenced(SilencedLine),
     /// What silenced connections have come to.
     HalfOpen(Box<HalfOpenLine>),
+    /// What an MQTT client did.
+    Mqtt(Box<MqttLine>),
     /// What an examination has come to.
     Examined(Box<ExaminedLine>),
     /// What probes and telemetry have come to.
@@ -428,6 +431,43 @@ impl HalfOpenLine {
             half_open.connections.clear();
         }
         Self { workload, at_s, course, half_open }
+    }
+}
+
+/// What an MQTT client did: a line after each fault, every ten seconds, and at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MqttLine {
+    /// Which workload.
+    pub workload: String,
+    /// When, seconds since the start of the run.
+    pub(crate) at_s: f64,
+    /// Whether it may change.
+    pub(crate) course: SectionCourse,
+    /// The report's section, with the last faults only while it may change.
+    pub(crate) mqtt: MqttFigures,
+}
+
+impl MqttLine {
+    /// What is known at `at_s`.
+    #[must_use]
+    pub fn new(workload: String, at_s: f64, course: SectionCourse, section: &Mqtt<Recorded>) -> Self {
+        let stats = section.with_latencies(|recorded| {
+            let mut latency = Latency::default();
+            recorded.iter().for_each(|(ns, count)| latency.record_n(*ns, *count));
+            latency
+        });
+        Self { workload, at_s, course, mqtt: MqttFigures::from_stats(&stats) }
+    }
+
+    /// The section of a run whose log has no end: what the packets showed of the device is not in a log.
+    pub(super) fn rebuilt(self) -> MqttFigures {
+        let mut mqtt = self.mqtt;
+        mqtt.no_signs =
+            Some("the log of a run without an end does not tell what the packets showed".to_owned());
+        if self.course == SectionCourse::UnderWay {
+            mqtt.incomplete = Some(format!("what is known is that of {:.1} s of the run", self.at_s));
+        }
+        mqtt
     }
 }
 

@@ -9,7 +9,9 @@ use super::LatencyFigures;
 use super::human::{count, things, time_s};
 use super::standing::Line;
 use super::workload::seconds;
-use espstress_event::{MqttClient, MqttDelivery, MqttOutage, MqttProtocol, MqttWill};
+use espstress_event::{
+    MqttBigEnd, MqttClient, MqttDelivery, MqttOutage, MqttProtocol, MqttToDevice, MqttWill,
+};
 use espstress_stats::{Latency, MqttStats};
 
 /// Faults that are told one by one on a page.
@@ -37,6 +39,15 @@ pub struct MqttFigures {
     pub beyond_limits: u64,
     /// Messages from the device, by quality of service.
     pub to_host: BTreeMap<String, MqttDelivery>,
+    /// Messages to the device, by quality of service; empty unless `--publish` was given.
+    #[serde(default)]
+    pub to_device: BTreeMap<String, MqttToDevice>,
+    /// Why none was sent although that was asked for; null otherwise.
+    #[serde(default)]
+    pub not_published: Option<String>,
+    /// From a message to the device to the end of its acknowledgement, faults left out.
+    #[serde(default)]
+    pub acknowledgement: LatencyFigures,
     /// The faults, in the order of time; the first of them.
     pub outages: Vec<MqttOutage>,
     /// Faults that are not in the list.
@@ -49,6 +60,9 @@ pub struct MqttFigures {
     pub first_publish: LatencyFigures,
     /// Why the device's own notice of faults is not known; null where the packets tell.
     pub no_signs: Option<String>,
+    /// Why this is not all, for the log of a run that did not end; null where it is.
+    #[serde(default)]
+    pub incomplete: Option<String>,
 }
 
 /// One MQTT client.
@@ -124,6 +138,7 @@ impl MqttFigures {
     #[must_use]
     pub(crate) fn from_stats(of: &MqttStats) -> Self {
         let rows = of.to_host.iter().enumerate().filter(|(_, row)| row.received > 0);
+        let sent = of.to_device.iter().enumerate().filter(|(_, row)| row.sent > 0);
         Self {
             unavailable: of.unavailable.clone(),
             watched_s: seconds(of.watched_ns),
@@ -134,12 +149,16 @@ impl MqttFigures {
             malformed_last: of.malformed_last.clone(),
             beyond_limits: of.beyond_limits,
             to_host: rows.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
+            to_device: sent.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
+            not_published: of.not_published.clone(),
+            acknowledgement: LatencyFigures::from_latency(&of.acknowledgement),
             outages: of.outages.clone(),
             outages_left_out: of.outages_left_out,
             connect: LatencyFigures::from_latency(&of.connect),
             subscribe: LatencyFigures::from_latency(&of.subscribe),
             first_publish: LatencyFigures::from_latency(&of.first_publish),
             no_signs: of.no_signs.clone(),
+            incomplete: None,
         }
     }
 
@@ -174,6 +193,11 @@ impl MqttFigures {
         })
     }
 
+    /// Messages to the device were asked for, and none was sent.
+    pub(super) fn nothing_published(&self) -> Option<String> {
+        self.not_published.as_ref().map(|why| format!("nothing was published to the device: {why}"))
+    }
+
     /// Most attempts a second during one fault; `None` without a fault that the packets tell of.
     pub(super) fn attempts_per_s(&self) -> Option<f64> {
         let rate = |o: &MqttOutage| Some(o.attempts? as f64 / seconds(o.length_ns?).max(1.0));
@@ -193,16 +217,44 @@ impl MqttFigures {
         self.outages.iter().filter_map(|o| o.back_ns.or(o.gave_up_ns)).max().map(seconds)
     }
 
+    fn published(&self, row: &MqttToDevice) -> String {
+        let mut list = vec![things(row.sent, "message")];
+        list.extend((row.again > 0).then(|| format!("{} again with DUP", count(row.again))));
+        list.extend(row.acknowledged.map(|n| format!("{} acknowledged", count(n))));
+        if row.acknowledged.is_some()
+            && let (Some(p50), Some(max)) = (self.acknowledgement.p50_us, self.acknowledgement.max_us)
+        {
+            list.push(format!("after {} in the median, {} at most", time_s(p50 / 1e6), time_s(max / 1e6)));
+        }
+        list.extend((row.late > 0).then(|| format!("{} after more than ten seconds", count(row.late))));
+        list.extend(
+            (row.unacknowledged > 0).then(|| format!("{} not acknowledged", count(row.unacknowledged))),
+        );
+        list.extend(
+            (row.abandoned > 0).then(|| format!("{} ended with their session", count(row.abandoned))),
+        );
+        list.join(", ")
+    }
+
     /// In words, for any form of the report.
     pub(super) fn lines(&self, say: &mut impl FnMut(&str, String)) {
         if let Some(reason) = &self.unavailable {
             say("mqtt", format!("nothing measured: {reason}"));
+        }
+        if let Some(reason) = &self.incomplete {
+            say("incomplete", reason.clone());
         }
         if let Some(client) = self.target() {
             client_lines(client, say);
         }
         for (qos, row) in &self.to_host {
             say(&format!("QoS {qos}"), delivery(row));
+        }
+        for (qos, row) in &self.to_device {
+            say("to device", format!("QoS {qos}: {}", self.published(row)));
+        }
+        if let Some(why) = &self.not_published {
+            say("not published", why.clone());
         }
         if let Some(why) = self.too_short() {
             say("not judged", why);
@@ -318,8 +370,26 @@ fn fault(o: &MqttOutage, has_signs: bool) -> String {
     list.extend(
         o.filters_missing.filter(|n| *n > 0).map(|n| format!("{} missing", things(n.into(), "topic filter"))),
     );
+    if let Some(big) = &o.big {
+        list.extend(big.acknowledged_bytes.map(|n| format!("took {n} bytes")));
+        list.extend(
+            big.failed_bytes.zip(big.failed_by).map(|(n, by)| format!("{} at {n} bytes", big_end(by))),
+        );
+        list.extend((big.beyond_its_maximum > 0).then(|| {
+            format!("{} above its own maximum not sent", things(big.beyond_its_maximum.into(), "size"))
+        }));
+    }
     list.extend(o.not_judged.iter().map(|why| format!("not judged: {why}")));
     format!("{} at {}, {length}: {}", o.fault.name(), time_s(seconds(o.start_ns)), list.join(", "))
+}
+
+/// What the device did with a message that was too large for it.
+const fn big_end(by: MqttBigEnd) -> &'static str {
+    match by {
+        MqttBigEnd::Dropped => "acknowledged none",
+        MqttBigEnd::Mute => "acknowledged nothing more",
+        MqttBigEnd::Disconnected => "ended the connection twice",
+    }
 }
 
 /// The lines of a section.

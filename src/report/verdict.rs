@@ -148,7 +148,12 @@ impl Report {
         brokers.filter(|w| w.not_done().is_none()).find_map(|w| {
             let why = match &w.mqtt {
                 None => Some("what it measured is not in the log of a run that did not end".to_owned()),
-                Some(m) => m.too_short().or_else(|| m.not_back()),
+                Some(m) => m
+                    .incomplete
+                    .clone()
+                    .or_else(|| m.too_short())
+                    .or_else(|| m.not_back())
+                    .or_else(|| m.nothing_published()),
             };
             why.map(|why| format!("{}: {why}", w.name))
         })

@@ -21,6 +21,8 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "resilience", text: include_str!("../../configs/resilience.toml") },
     BuiltIn { name: "resilience-360h", text: include_str!("../../configs/resilience-360h.toml") },
     BuiltIn { name: "half-open", text: include_str!("../../configs/half-open.toml") },
+    BuiltIn { name: "mqtt", text: include_str!("../../configs/mqtt.toml") },
+    BuiltIn { name: "mqtt-ci", text: include_str!("../../configs/mqtt-ci.toml") },
     BuiltIn { name: "power-save", text: include_str!("../../configs/power-save.toml") },
 ];
 

@@ -6,6 +6,7 @@
 mod episodes;
 mod half_open_news;
 mod latency;
+mod mqtt_news;
 mod outage;
 mod probe;
 mod probe_news;

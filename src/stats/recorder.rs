@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
+use super::mqtt_news;
 use super::{
     Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, MqttStats, OutageStats, Phase, RawTally,
     Series, TcpTotals,
 };
 use espstress_event::{
     ByProtocol, Ending, EndingCounts, Failure, FailureCounts, FaultSeen, HttpFaults, HttpFigures, IdleCloses,
-    OutageRow, PhaseProgress, Responses, SectionCourse, TcpSample,
+    Mqtt, OutageRow, PhaseProgress, Recorded, Responses, SectionCourse, TcpSample,
 };
 
 /// The whole of what one workload measured.
@@ -135,6 +136,7 @@ pub struct Recorder {
     outages_told: u64,
     /// What of silenced connections was told to them.
     half_open_told: Told,
+    mqtt_told: mqtt_news::Told,
 }
 
 /// Lengths of TLS handshakes by their kind.
@@ -159,6 +161,7 @@ impl Recorder {
             open: 0,
             outages_told: 0,
             half_open_told,
+            mqtt_told: mqtt_news::Told::default(),
         }
     }
 
@@ -388,6 +391,11 @@ impl Recorder {
         self.outages_told = all;
         let known = (outages.rows.len() as u64).saturating_sub(new);
         outages.rows.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)).copied().collect()
+    }
+
+    /// What MQTT clients came to, where it is time to tell it; `None` for a workload that is no broker as well.
+    pub fn mqtt_news(&mut self, course: SectionCourse, now_ns: u64) -> Option<Mqtt<Recorded>> {
+        self.mqtt_told.news(self.stats.mqtt.as_deref()?, course, now_ns)
     }
 
     /// What is new about silenced connections since it was last asked for; `None` for a workload that has none.

@@ -5,6 +5,7 @@
 //! independent values: *what* is the file's own, *when* is a `Pacer`, *for how long* is a limit of `Load`.
 
 mod context;
+mod control;
 mod door;
 mod half_open;
 mod head;

@@ -4,9 +4,10 @@ use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, Failure, FaultSeen,
-    HttpFault, HttpFigures, IdleCloses, Losses, MqttClient, MqttDelivery, MqttFault, MqttOutage,
-    MqttProtocol, MqttSign, MqttWill, ReclaimEvidence, Responses, SilencedConnection, SocketsUsed, Stage,
-    StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
+    HttpFault, HttpFigures, IdleCloses, Losses, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault,
+    MqttOutage, MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses,
+    SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall,
+    Uploads, WebSockets,
 };
 use proptest::prelude::*;
 
@@ -206,10 +207,16 @@ impl Dice {
             ..MqttDelivery::default()
         };
         let to_host = [delivery(), delivery(), delivery()];
+        let sent = MqttToDevice { sent: 3, ..MqttToDevice::default() };
         MqttEvidence {
             watched_ns,
             clients: self.maybe(|_| client).into_iter().collect(),
             to_host,
+            to_device: std::array::from_fn(|_| MqttToDevice {
+                late: self.n() % 2,
+                unacknowledged: self.n() % 2,
+                ..sent.clone()
+            }),
             outages: self.many(Self::mqtt_outage),
             ..MqttEvidence::default()
         }
@@ -224,12 +231,19 @@ impl Dice {
             MqttFault::NoPingresp,
             MqttFault::Slow,
             MqttFault::SessionKept,
+            MqttFault::Big,
         ]);
         let keepalive = self.of(&[0, 5, 60]);
         let mut row = MqttOutage::new(self.n(), fault, self.n(), keepalive);
         row.length_ns = self.maybe(|d| d.of(&[1_000_000_000, 300_000_000_000]));
         row.delay_ns = self.maybe(|d| d.of(&[1_000_000_000, 40_000_000_000]));
         row.device_notices_ns = self.maybe(|d| d.of(&[1_000, 3_000_000_000, 90_000_000_000]));
+        row.big = self.maybe(|d| MqttBig {
+            acknowledged_bytes: d.maybe(|_| 128),
+            failed_bytes: d.maybe(|_| 256),
+            failed_by: d.maybe(|d| d.of(&[MqttBigEnd::Dropped, MqttBigEnd::Mute, MqttBigEnd::Disconnected])),
+            beyond_its_maximum: 0,
+        });
         row.device_sign = row.device_notices_ns.map(|_| MqttSign::Fin);
         row.attempts = self.maybe(|d| d.of(&[0, 1, 40]));
         row.gap_median_ns = self.maybe(|d| d.of(&[100_000_000, 5_000_000_000]));

@@ -1,7 +1,8 @@
 //! The commands of `POST /control`.
 //!
 //! As a JSON object in the body, or as a query: `outage_ms` (1 to 600,000), `persona` (with parameters),
-//! `power_save` (`NONE`, `MIN_MODEM`, `MAX_MODEM`) and `reboot` (`true`). Unknown keys are refused.
+//! `power_save` (`NONE`, `MIN_MODEM`, `MAX_MODEM`), `mqtt_keep_alive` (seconds), `mqtt_interval_ms` (1 to 600,000) and
+//! `reboot` (`true`). Unknown keys are refused.
 
 use core::fmt;
 use core::time::Duration;
@@ -23,6 +24,10 @@ pub struct Command {
     pub persona: Option<Persona>,
     /// Switch power save.
     pub power_save: Option<PowerSave>,
+    /// The keep alive of the MQTT client, seconds: it ends its connection and says it in the next one.
+    pub keep_alive: Option<u16>,
+    /// The time between messages of the MQTT client.
+    pub interval: Option<Duration>,
     /// Restart.
     pub reboot: bool,
 }
@@ -40,16 +45,24 @@ pub enum ControlError {
     Persona(PersonaError),
     /// No such power-save mode.
     PowerSave,
+    /// A keep alive above 65,535 seconds.
+    KeepAlive,
+    /// An interval that is 0 or above [`MAX_OUTAGE`].
+    Interval,
 }
 
 impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax => f.write_str("allowed keys: outage_ms, persona, power_save, reboot"),
-            Self::Empty => f.write_str("nothing asked for; keys: outage_ms, persona, power_save, reboot"),
+            Self::Syntax => f.write_str("allowed keys: outage_ms, persona, power_save, mqtt_keep_alive, mqtt_interval_ms, reboot"),
+            Self::Empty => {
+                f.write_str("nothing asked for; keys: outage_ms, persona, power_save, mqtt_keep_alive, mqtt_interval_ms, reboot")
+            },
             Self::Outage => write!(f, "outage_ms is from 1 to {}", MAX_OUTAGE.as_millis()),
             Self::Persona(error) => error.fmt(f),
             Self::PowerSave => f.write_str("power_save is NONE, MIN_MODEM or MAX_MODEM"),
+            Self::KeepAlive => f.write_str("mqtt_keep_alive is from 0 to 65535"),
+            Self::Interval => write!(f, "mqtt_interval_ms is from 1 to {}", MAX_OUTAGE.as_millis()),
         }
     }
 }
@@ -65,6 +78,10 @@ struct Body<'a> {
     persona: Option<&'a str>,
     #[serde(default, borrow)]
     power_save: Option<&'a str>,
+    #[serde(default)]
+    mqtt_keep_alive: Option<u32>,
+    #[serde(default)]
+    mqtt_interval_ms: Option<u32>,
     #[serde(default)]
     reboot: Option<bool>,
 }
@@ -82,6 +99,12 @@ impl Command {
                 "outage_ms" => command.set_outage(value.parse().map_err(|_| ControlError::Outage)?)?,
                 "persona" => command.set_persona(value)?,
                 "power_save" => command.set_power_save(value)?,
+                "mqtt_keep_alive" => {
+                    command.set_keep_alive(value.parse().map_err(|_| ControlError::KeepAlive)?)?;
+                }
+                "mqtt_interval_ms" => {
+                    command.set_interval(value.parse().map_err(|_| ControlError::Interval)?)?;
+                }
                 "reboot" => command.set_reboot(value.parse().map_err(|_| ControlError::Syntax)?),
                 _ => return Err(ControlError::Syntax),
             }
@@ -110,6 +133,12 @@ impl Command {
         if let Some(mode) = body.power_save {
             self.set_power_save(mode)?;
         }
+        if let Some(seconds) = body.mqtt_keep_alive {
+            self.set_keep_alive(seconds)?;
+        }
+        if let Some(millis) = body.mqtt_interval_ms {
+            self.set_interval(millis)?;
+        }
         if let Some(reboot) = body.reboot {
             self.set_reboot(reboot);
         }
@@ -122,6 +151,20 @@ impl Command {
             return Err(ControlError::Outage);
         }
         self.outage = Some(outage);
+        Ok(())
+    }
+
+    fn set_keep_alive(&mut self, seconds: u32) -> Result<(), ControlError> {
+        self.keep_alive = Some(u16::try_from(seconds).map_err(|_| ControlError::KeepAlive)?);
+        Ok(())
+    }
+
+    fn set_interval(&mut self, millis: u32) -> Result<(), ControlError> {
+        let interval = Duration::from_millis(millis.into());
+        if interval.is_zero() || interval > MAX_OUTAGE {
+            return Err(ControlError::Interval);
+        }
+        self.interval = Some(interval);
         Ok(())
     }
 
@@ -160,6 +203,8 @@ mod tests {
         assert_eq!(Command::read(br#"{"outage_ms": 1} x"#, ""), Err(ControlError::Syntax));
         assert_eq!(Command::read(b"", "outage_ms=600001"), Err(ControlError::Outage));
         assert_eq!(Command::read(br#"{"power_save": "SOME"}"#, ""), Err(ControlError::PowerSave));
+        assert_eq!(Command::read(br#"{"mqtt_keep_alive": 65536}"#, ""), Err(ControlError::KeepAlive));
+        assert_eq!(Command::read(b"", "mqtt_interval_ms=0"), Err(ControlError::Interval));
         assert_eq!(Command::read(b"{}", ""), Err(ControlError::Empty));
         assert_eq!(Command::read(b"", "reboot=false"), Err(ControlError::Empty));
     }

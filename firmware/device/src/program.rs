@@ -412,6 +412,9 @@ impl Program {
         if let Some(persona) = command.persona {
             self.set_persona(persona);
         }
+        if let Some(client) = &mut self.mqtt {
+            client.set(command.keep_alive, command.interval, now);
+        }
         let mut later = |wish| {
             // A full queue means that eight commands wait within a fifth of a second; the ninth is dropped.
             let _ = self.pending.push((now + COMMAND_DELAY, wish));

@@ -100,6 +100,8 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::MqttDupMissing
         | Id::MqttDuplicates
         | Id::MqttMessageLost
+        | Id::MqttNoPuback
+        | Id::MqttBigPacket
         | Id::MqttHasty
         | Id::MqttAvailability
         | Id::MqttTooLongKeepalive

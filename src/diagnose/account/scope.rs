@@ -94,6 +94,8 @@ pub(super) fn explains(
         | FindingId::MqttDupMissing
         | FindingId::MqttDuplicates
         | FindingId::MqttMessageLost
+        | FindingId::MqttNoPuback
+        | FindingId::MqttBigPacket
         | FindingId::MqttHasty
         | FindingId::MqttAvailability
         | FindingId::MqttTooLongKeepalive

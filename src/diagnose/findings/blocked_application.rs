@@ -6,6 +6,7 @@
 //!   memory for it, while exchanges time out: the program does not read;
 //! - nothing was ever served although connections stood, or although ping works;
 //! - standing connections stop being answered;
+//! - nobody is served while the device connects to a broker that answers nothing (`while_dialling`);
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
 //! - a single silent client (or none at all) kept every other one from being served, for good or for as long as the program
 //!   waits for it (`one_at_a_time`).
@@ -28,6 +29,7 @@ use super::super::{
 };
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
+use super::while_dialling::{self, WhileDialling};
 use super::{FindingEntry, head_only, http_use};
 use espstress_event::{AnomalyId, Failure};
 
@@ -58,6 +60,8 @@ enum Proof {
     OneClient,
     /// One client keeps all others waiting for a time.
     OneAtATime(OneAtATime),
+    /// Nobody is served while it connects to its broker.
+    WhileDialling(WhileDialling),
     /// Nothing was ever served.
     NeverServed,
     /// Ping works, and no handshake ever completed.
@@ -83,6 +87,9 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
     }
     if link_explains {
         return None;
+    }
+    if let Some(dialling) = while_dialling::seen(e) {
+        return Some(Proof::WhileDialling(dialling));
     }
     if never_served(e) {
         return Some(Proof::NeverServed);
@@ -194,7 +201,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     let firm = match proof {
         // Without memory a segment is dropped as it comes in, whatever the program does.
         Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
-        Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) => Firm::Shown,
+        Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) | Proof::WhileDialling(_) => Firm::Shown,
         Proof::NeverServed | Proof::NoHandshake => Firm::Likely,
         Proof::Standing | Proof::Mute | Proof::Hung => Firm::Left,
     };
@@ -225,6 +232,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "A single silent client blocks all others, although the device still accepts connections.".into()
         }
         Proof::OneAtATime(one) => one.statement(),
+        Proof::WhileDialling(dialling) => dialling.statement(),
         Proof::NeverServed => {
             "The device accepts connections and requests, but its program answers none of them.".into()
         }
@@ -253,6 +261,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              or all of them with select()",
         ),
         Proof::OneAtATime(_) => (one_at_a_time::CAUSE, one_at_a_time::CHANGE),
+        Proof::WhileDialling(_) => (while_dialling::CAUSE, while_dialling::CHANGE),
         Proof::NoHandshake => (
             "the program hangs and its accept queue is full; or a firewall drops SYNs",
             "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \

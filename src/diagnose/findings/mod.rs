@@ -40,6 +40,7 @@ mod socket_exhaustion;
 pub(crate) mod text;
 mod timewait;
 mod unexplained;
+mod while_dialling;
 
 use super::account::{account, unexplained_part};
 use super::choice::{Claim, Firm, choose, choose_beside};
@@ -65,7 +66,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 51] {
+pub const fn finding_catalogue() -> [FindingEntry; 53] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -115,6 +116,8 @@ pub const fn finding_catalogue() -> [FindingEntry; 51] {
         mqtt::messages::DUP_MISSING,
         mqtt::messages::DUPLICATES,
         mqtt::messages::LOST,
+        mqtt::publish::NO_PUBACK,
+        mqtt::publish::BIG_PACKET,
         mqtt::notice::HASTY,
         mqtt::messages::AVAILABILITY,
         mqtt::keepalive::TOO_LONG,

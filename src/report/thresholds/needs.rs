@@ -44,6 +44,12 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             let sends = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some());
             done_by(report, sends, "no workload sent datagrams")
         }
+        Need::Publishes => done_by(
+            report,
+            |w| w.mqtt.as_ref().is_some_and(|m| m.to_device.values().any(|row| row.acknowledged.is_some())),
+            "nothing was published to the device with QoS 1 or 2",
+        ),
+        Need::Grown => fault_made(report, &[MqttFault::Big], |o| o.big.is_some() && o.not_judged.is_none()),
         Need::Outages => done_by(report, |w| w.outage_summary.is_some(), "no workload went through outages"),
     }
 }

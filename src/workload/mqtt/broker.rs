@@ -1,24 +1,25 @@
 //! What all connections share: who the target is, what it is subscribed to, and the account of it.
 //!
 //! One device is tested. Other hosts, other clients and whatever does not speak MQTT are turned away and counted. The
-//! broker publishes nothing: a stranger's topics may switch something.
+//! broker publishes nothing unless that is asked for: a stranger's topics may switch something.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::births::Births;
 use super::ledger::Ledger;
+use super::outgoing::{Answer, Outgoing, Send, Takes};
 use super::phase::Phase;
 use super::settings::{Params, Sessions};
 use super::trial::{Before, Trial};
 use crate::context::Context;
 use espstress_clock::{STALL, nanos};
-use espstress_device::mqtt::{Connect, Publish, Version};
+use espstress_device::mqtt::{Connect, Publish, Qos, Version, topic};
 use espstress_event::{MqttClient, MqttFault, MqttProtocol, MqttWill};
 use espstress_stats::{Latency, MqttStats};
 
@@ -32,13 +33,21 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Broker {
     pub(super) context: Context,
     pub(super) params: Params,
+    /// The user's own broker, where this one is only in front of it.
+    pub(super) via: Option<SocketAddr>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) trial: RefCell<Option<Trial>>,
     target: RefCell<Option<Target>>,
     ledger: RefCell<Ledger>,
     births: RefCell<Births>,
+    /// Messages to the device, where they are asked for.
+    outgoing: RefCell<Option<Outgoing>>,
     /// Time in which this host stood still, so that it could hear nobody.
     deaf: Cell<Duration>,
+    /// When whoever looks for that wants to wake.
+    wakes: Cell<Instant>,
+    /// Since when the target is watched.
+    watched_since: Cell<Option<Instant>>,
     /// When it last woke from that.
     stalled: Cell<Instant>,
 }
@@ -51,7 +60,7 @@ struct Target {
     connection: Option<u64>,
     /// Whether its session outlives its connection.
     lasting: bool,
-    filters: BTreeSet<String>,
+    filters: BTreeMap<String, Qos>,
     heard: Instant,
     accepted: Instant,
     first_publish: bool,
@@ -65,17 +74,23 @@ pub(super) struct Rejected {
 }
 
 impl Broker {
-    pub(super) fn new(context: Context, params: Params) -> Self {
+    pub(super) fn new(context: Context, params: Params, via: Option<SocketAddr>) -> Self {
         let ledger = RefCell::new(Ledger::new(params.sequence.clone()));
+        let outgoing = params.publish.clone().map(|to| Outgoing::new(to, params.publish_interval.0));
+        let outgoing = RefCell::new(outgoing);
         Self {
             context,
             params,
+            via,
             phase: watch::Sender::new(Phase::default()),
             trial: RefCell::default(),
             target: RefCell::default(),
             ledger,
             births: RefCell::default(),
+            outgoing,
             deaf: Cell::default(),
+            wakes: Cell::new(Instant::now() + STALL),
+            watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
         }
     }
@@ -93,12 +108,23 @@ impl Broker {
         self.phase.send_modify(|phase| {
             *phase = Phase { fault, number: phase.number + 1, over: false };
         });
+        self.outgoing(|outgoing| outgoing.phase(fault));
     }
 
-    /// The host woke so much later than it wanted to.
-    pub(super) fn stood_still(&self, late: Duration, now: Instant) {
-        self.stalled.set(now);
-        self.deaf.update(|deaf| deaf + late);
+    /// Whoever looks for time in which the host stood still wakes then.
+    pub(super) fn wakes(&self, at: Instant) {
+        self.wakes.set(at);
+    }
+
+    /// Notices that the host woke much later than it wanted to. After such a time a packet may be read before whoever looks
+    /// for it is called: so each reader looks first.
+    pub(super) fn look_for_stall(&self, now: Instant) {
+        let late = now.saturating_duration_since(self.wakes.get());
+        if late >= STALL {
+            self.stalled.set(now);
+            self.deaf.update(|deaf| deaf + late);
+            self.wakes.set(now);
+        }
     }
 
     pub(super) const fn deaf(&self) -> Duration {
@@ -137,7 +163,8 @@ impl Broker {
     }
 
     pub(super) fn filters(&self) -> BTreeSet<String> {
-        self.target.borrow().as_ref().map(|target| target.filters.clone()).unwrap_or_default()
+        let target = self.target.borrow();
+        target.as_ref().map(|target| target.filters.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// The target's keep-alive.
@@ -155,7 +182,7 @@ impl Broker {
             None => Before { connection: None, filters: BTreeSet::new(), publishes, heard: None },
             Some(target) => Before {
                 connection: target.connection,
-                filters: target.filters.clone(),
+                filters: target.filters.keys().cloned().collect(),
                 publishes,
                 heard: Some(target.heard),
             },
@@ -168,14 +195,8 @@ impl Broker {
         }
     }
 
-    /// Takes a CONNECT: whether the session was present, or why it is not accepted.
-    pub(super) fn accept(
-        &self,
-        connection: u64,
-        peer: IpAddr,
-        connect: &Connect<'_>,
-        now: Instant,
-    ) -> Result<bool, Rejected> {
+    /// Judges a CONNECT: whether its session is present, or why it is not accepted.
+    pub(super) fn may_connect(&self, connect: &Connect<'_>) -> Result<bool, Rejected> {
         self.check(connect)?;
         let known =
             self.target.borrow().as_ref().map(|t| (t.id == connect.client_id, t.connection, t.lasting));
@@ -183,7 +204,18 @@ impl Broker {
             return Err(Rejected { why: "another client id while the target is connected".into(), code: 2 });
         }
         let lasting = matches!(known, Some((true, _, true)));
-        let present = lasting && !connect.clean && self.keeps_sessions();
+        Ok(lasting && !connect.clean && self.keeps_sessions())
+    }
+
+    /// The target's session is on this connection from now on.
+    pub(super) fn opens(
+        &self,
+        connection: u64,
+        peer: IpAddr,
+        connect: &Connect<'_>,
+        present: bool,
+        now: Instant,
+    ) {
         self.recorded(connect, now);
         if !present {
             self.ledger.borrow_mut().new_session();
@@ -191,7 +223,7 @@ impl Broker {
         let mut target = self.target.borrow_mut();
         let filters = match target.take() {
             Some(old) if present => old.filters,
-            _ => BTreeSet::new(),
+            _ => BTreeMap::new(),
         };
         *target = Some(Target {
             ip: peer,
@@ -210,7 +242,6 @@ impl Broker {
         });
         drop(target);
         self.trial(|trial| trial.accepted(connection, present, now));
-        Ok(present)
     }
 
     fn check(&self, connect: &Connect<'_>) -> Result<(), Rejected> {
@@ -280,6 +311,18 @@ impl Broker {
         });
     }
 
+    /// The target is watched from now on.
+    pub(super) fn watches(&self, now: Instant) {
+        self.watched_since.set(Some(now));
+    }
+
+    /// Brings the time that it was watched for up to date.
+    pub(super) fn count_watched(&self, now: Instant) {
+        if let Some(since) = self.watched_since.get() {
+            self.stats(|stats| stats.watched_ns = nanos(now.saturating_duration_since(since)));
+        }
+    }
+
     /// A control packet has come from the target; `last` is the one before on this connection, with the host's deaf time
     /// until then, where nothing was wrong since.
     pub(super) fn heard(&self, connection: u64, last: Option<(Instant, Duration)>, ping: bool, now: Instant) {
@@ -287,6 +330,8 @@ impl Broker {
             target.heard = now;
         }
         self.trial(|trial| trial.heard(connection));
+        self.outgoing(|outgoing| outgoing.heard(now, self.deaf()));
+        self.count_watched(now);
         let keepalive = self.keepalive();
         // A packet that waited in the socket while this host stood still says nothing of when it came.
         let last = last.filter(|_| now >= self.stalled.get() + STALL);
@@ -319,15 +364,15 @@ impl Broker {
     }
 
     /// Filters were added or removed.
-    pub(super) fn subscribe<'a>(&self, filters: impl Iterator<Item = &'a str>, now: Instant) {
+    pub(super) fn subscribe<'a>(&self, filters: impl Iterator<Item = (&'a str, Qos)>, now: Instant) {
         let mut beyond = 0;
         let mut first = None;
         if let Some(target) = self.target.borrow_mut().as_mut() {
-            for filter in filters {
-                if target.filters.len() >= MOST_FILTERS && !target.filters.contains(filter) {
+            for (filter, qos) in filters {
+                if target.filters.len() >= MOST_FILTERS && !target.filters.contains_key(filter) {
                     beyond += 1;
                 } else {
-                    target.filters.insert(filter.to_owned());
+                    target.filters.insert(filter.to_owned(), qos);
                 }
             }
             first = std::mem::take(&mut target.first_subscribe).then(|| nanos(now - target.accepted));
@@ -339,6 +384,7 @@ impl Broker {
             }
         });
         self.count_filters(now);
+        self.grants();
     }
 
     pub(super) fn unsubscribe<'a>(&self, filters: impl Iterator<Item = &'a str>, now: Instant) {
@@ -348,6 +394,93 @@ impl Broker {
             }
         }
         self.count_filters(now);
+        self.grants();
+    }
+
+    /// What is published to the device is what it is subscribed to, with the best quality of service that it takes.
+    fn grants(&self) {
+        self.outgoing(|outgoing| {
+            let target = self.target.borrow();
+            let filters = target.iter().flat_map(|target| &target.filters);
+            let fitting = filters.filter(|(filter, _)| topic::matches(filter, outgoing.topic()));
+            let best = fitting.map(|(_, qos)| *qos).max_by_key(|qos| *qos as u8);
+            outgoing.subscribed(best);
+        });
+    }
+
+    fn outgoing<T>(&self, tell: impl FnOnce(&mut Outgoing) -> T) -> Option<T> {
+        self.outgoing.borrow_mut().as_mut().map(tell)
+    }
+
+    /// A fault that is made of messages begins; why it cannot be made, where that is so.
+    pub(super) fn publishing_fault(&self, fault: MqttFault) -> Option<String> {
+        let sizes = self.params.sizes.iter().filter_map(|size| u32::try_from(size.0).ok());
+        self.outgoing(|outgoing| {
+            let why = outgoing.prevented();
+            if fault == MqttFault::Big && why.is_none() {
+                outgoing.grow(sizes);
+            }
+            why
+        })
+        .flatten()
+    }
+
+    pub(super) fn is_grown(&self) -> bool {
+        self.outgoing(|outgoing| outgoing.is_grown()).unwrap_or(true)
+    }
+
+    /// The fault `big` is over: into its row with what came of it.
+    pub(super) fn grown(&self) {
+        if let Some((big, why)) = self.outgoing(Outgoing::grown).flatten() {
+            self.trial(|trial| trial.grown(big, why));
+        }
+    }
+
+    /// What the target's connection is to send first.
+    pub(super) fn publishing_begins(&self, present: bool, connect: &Connect<'_>, now: Instant) -> Vec<Send> {
+        let properties = &connect.properties;
+        let takes = Takes {
+            at_once: properties.receive_maximum.map(std::num::NonZeroU16::get),
+            packet: properties.maximum_packet_size.map(std::num::NonZeroU32::get),
+            v5: connect.version == Version::V5,
+        };
+        let again = self.outgoing(|outgoing| outgoing.begins(present, takes, now)).unwrap_or_default();
+        self.grants();
+        self.count_published();
+        again
+    }
+
+    /// What is to be sent on it now. `there` tells whether the device's stack has all that was sent.
+    pub(super) fn to_publish(&self, now: Instant, there: impl FnOnce() -> bool) -> Vec<Send> {
+        let sends = self.outgoing(|outgoing| outgoing.due(now, self.deaf(), there())).unwrap_or_default();
+        if !sends.is_empty() {
+            self.count_published();
+        }
+        sends
+    }
+
+    /// When that is to be asked again.
+    pub(super) fn publishes_at(&self, now: Instant) -> Option<Instant> {
+        self.outgoing(|outgoing| outgoing.wakes_at(now)).flatten()
+    }
+
+    /// The target has answered a message: what is to be sent next.
+    pub(super) fn answered(&self, answer: Answer, now: Instant) -> Vec<Send> {
+        let Some((next, took)) = self.outgoing(|outgoing| outgoing.answered(answer, now)) else {
+            return Vec::new();
+        };
+        if let Some(ns) = took {
+            self.stats(|stats| stats.acknowledgement.record(ns));
+        }
+        self.count_published();
+        next
+    }
+
+    /// Brings the account of messages to the device up to date.
+    pub(super) fn count_published(&self) {
+        if let Some((rows, why)) = self.outgoing(|outgoing| (outgoing.by_qos(), outgoing.not_published())) {
+            self.stats(|stats| (stats.to_device, stats.not_published) = (rows, why));
+        }
     }
 
     fn count_filters(&self, now: Instant) {
@@ -405,6 +538,7 @@ impl Broker {
         let mut target = self.target.borrow_mut();
         if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;
+            self.outgoing(|outgoing| outgoing.gone(by_device));
             let missing = self.births.borrow_mut().ends(now);
             self.lacked_birth(missing);
         }

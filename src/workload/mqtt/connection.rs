@@ -1,5 +1,7 @@
 //! One connection of the broker's: reads packets, answers them as the phase wants it, and ends as it has to.
 
+mod relay;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -11,13 +13,17 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::broker::{Broker, Rejected};
+use super::outgoing::{Answer, Send};
 use super::phase::{Phase, Task};
-use espstress_connection::fin_acknowledged;
+use espstress_connection::{all_acknowledged, fin_acknowledged};
 use espstress_device::mqtt::{
     Ack, ConnAck, Connect, Decoded, Disconnect, Malformed, Packet, PacketId, Properties, Publish, Qos,
     SubAck, UnsubAck, Version, decode,
 };
 use espstress_event::{Failure, MqttFault};
+
+use self::relay::Upstream;
+pub(super) use self::relay::open as open_upstream;
 
 /// The longest rest of a packet that is taken.
 const LONGEST: u32 = 256 * 1_024;
@@ -45,6 +51,8 @@ enum End {
     Violation(&'static str),
     /// Nothing came for one and a half keep-alives.
     Silent(Duration),
+    /// The user's own broker has ended it, or says what is no MQTT.
+    Broker,
     /// It is answered, and that was all.
     Done,
 }
@@ -68,6 +76,8 @@ pub(super) struct Connection {
     version: Version,
     input: Vec<u8>,
     eof: bool,
+    /// It was reset, or takes nothing more: what came before counts all the same.
+    broken: bool,
     /// It is the target's, and its CONNECT was accepted.
     session: bool,
     heard: Instant,
@@ -77,6 +87,8 @@ pub(super) struct Connection {
     disturbed: bool,
     phase: u64,
     late: VecDeque<Late>,
+    /// Behind it, where there is one.
+    upstream: Option<Upstream>,
 }
 
 impl Connection {
@@ -93,12 +105,14 @@ impl Connection {
             version: Version::V311,
             input: Vec::new(),
             eof: false,
+            broken: false,
             session: false,
             heard: now,
             deaf,
             disturbed: false,
             phase,
             late: VecDeque::new(),
+            upstream: None,
         }
     }
 
@@ -139,8 +153,11 @@ impl Connection {
             if let Err(end) = self.read_and_answer(phase).await {
                 return end;
             }
-            if self.eof {
+            if self.eof || self.broken {
                 return End::Device;
+            }
+            if let Err(end) = self.relay_back(phase).await {
+                return end;
             }
             // What has come is read before anybody is called silent.
             if let Err(end) = self.timers(phase).await {
@@ -153,6 +170,7 @@ impl Connection {
                 () = tokio::time::sleep_until(due.into()) => {}
                 // What the error is, reading tells.
                 _ = self.stream.readable() => {}
+                () = behind(self.upstream.as_ref()) => {}
             }
         }
     }
@@ -164,30 +182,43 @@ impl Connection {
             None if !self.owes_connect(phase) => Instant::now() + Duration::from_secs(3_600),
             None => self.accepted_at + CONNECT_LIMIT,
         };
-        self.late.front().map_or(silent, |late| late.due.min(silent))
+        let late = self.late.front().map(|late| late.due);
+        let publish = if self.session { self.broker.publishes_at(Instant::now()) } else { None };
+        late.into_iter().chain(publish).fold(silent, Instant::min)
     }
 
     /// Whether a CONNECT is waited for; one that has come is not answered while CONNACK is withheld.
     fn owes_connect(&self, phase: Phase) -> bool {
-        !self.session && !phase.is(MqttFault::NoConnack)
+        !self.session && self.upstream.is_none() && !phase.is(MqttFault::NoConnack)
     }
 
     /// How long the device may be silent now; `None` where that has no limit.
     fn silence_limit(&self, phase: Phase) -> Option<Duration> {
         let keepalive = self.broker.keepalive();
-        let waits = self.session && !keepalive.is_zero() && !phase.is(MqttFault::NoConnack);
+        // The user's own broker has its own patience.
+        let waits = self.session
+            && self.upstream.is_none()
+            && !keepalive.is_zero()
+            && !phase.is(MqttFault::NoConnack);
         let deaf = self.broker.deaf().saturating_sub(self.deaf);
         waits.then(|| keepalive * 3 / 2 + GRACE + deaf)
     }
 
     async fn timers(&mut self, phase: Phase) -> Result<(), End> {
         let now = Instant::now();
+        self.broker.look_for_stall(now);
         while self.late.front().is_some_and(|late| late.due <= now) {
             let Some(late) = self.late.pop_front() else { break };
             self.write(&late.bytes).await?;
-            if let Some(id) = late.acknowledges {
+            if let Some(id) = late.acknowledges.filter(|_| !self.broken) {
                 self.broker.acknowledged(id.get());
             }
+        }
+        if self.session {
+            // Where the system does not tell, what was written is taken to be there.
+            let there = || all_acknowledged(&self.stream).unwrap_or(true);
+            let sends = self.broker.to_publish(now, there);
+            self.send(sends).await?;
         }
         if let Some(limit) = self.silence_limit(phase) {
             let silence = now - self.heard;
@@ -203,7 +234,7 @@ impl Connection {
     /// Takes what is there, and answers each whole packet.
     async fn read_and_answer(&mut self, phase: Phase) -> Result<(), End> {
         let mut buffer = [0; 4_096];
-        while !self.eof && self.input.len() <= LONGEST as usize {
+        while !self.eof && !self.broken && self.input.len() <= LONGEST as usize {
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => self.eof = true,
                 Ok(n) => {
@@ -211,7 +242,7 @@ impl Connection {
                     self.broker.context.recorder.borrow_mut().bytes(0, n as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return Err(End::Device),
+                Err(_) => self.broken = true,
             }
         }
         let input = std::mem::take(&mut self.input);
@@ -223,7 +254,12 @@ impl Connection {
                     if phase.is(MqttFault::NoConnack) && matches!(packet, Packet::Connect(_)) {
                         break Ok(());
                     }
-                    if let Err(end) = self.packet(&packet, phase).await {
+                    let raw = rest.get(..len).unwrap_or_default();
+                    let done = match self.broker.via {
+                        Some(_) => self.relay(&packet, raw, phase).await,
+                        None => self.packet(&packet, phase).await,
+                    };
+                    if let Err(end) = done {
                         break Err(end);
                     }
                     rest = rest.get(len..).unwrap_or_default();
@@ -253,10 +289,7 @@ impl Connection {
         if matches!(packet, Packet::Disconnect(_)) {
             return Err(End::Device);
         }
-        let ping = matches!(packet, Packet::PingReq);
-        let fair = phase.fault.is_none() && !self.disturbed;
-        self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
-        (self.heard, self.deaf) = (now, self.broker.deaf());
+        self.heard_from(packet, phase, now);
         match packet {
             Packet::PingReq if phase.is(MqttFault::NoPingresp) => Ok(()),
             Packet::PingReq => self.answer(&Packet::PingResp, phase, None).await,
@@ -266,7 +299,7 @@ impl Connection {
                 self.answer(&Packet::PubComp(Ack::of(ack.id)), phase, None).await
             }
             Packet::Subscribe(subscribe) => {
-                self.broker.subscribe(subscribe.subscriptions.iter().map(|s| s.filter), now);
+                self.broker.subscribe(subscribe.subscriptions.iter().map(|s| (s.filter, s.qos)), now);
                 let codes: Vec<u8> = subscribe.subscriptions.iter().map(|s| s.qos as u8).collect();
                 self.answered_otherwise();
                 self.answer(&Packet::SubAck(SubAck { id: subscribe.id, codes: &codes }), phase, None).await
@@ -280,11 +313,10 @@ impl Connection {
                 self.answer(&Packet::UnsubAck(UnsubAck { id: unsubscribe.id, codes: &codes }), phase, None)
                     .await
             }
-            Packet::PubAck(_)
-            | Packet::PubRec(_)
-            | Packet::PubComp(_)
-            | Packet::Auth(_)
-            | Packet::Disconnect(_) => Ok(()),
+            Packet::PubAck(ack) => self.answered(Answer::Acknowledged(ack.id), now).await,
+            Packet::PubRec(ack) => self.answered(Answer::Received(ack.id), now).await,
+            Packet::PubComp(ack) => self.answered(Answer::Complete(ack.id), now).await,
+            Packet::Auth(_) | Packet::Disconnect(_) => Ok(()),
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
@@ -293,35 +325,52 @@ impl Connection {
         }
     }
 
+    /// The device has sent a packet.
+    fn heard_from(&mut self, packet: &Packet<'_>, phase: Phase, now: Instant) {
+        self.broker.look_for_stall(now);
+        let ping = matches!(packet, Packet::PingReq);
+        let fair = phase.fault.is_none() && !self.disturbed;
+        self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
+        (self.heard, self.deaf) = (now, self.broker.deaf());
+    }
+
+    /// The session of the target's is on this connection from now on.
+    fn opened(&mut self, connect: &Connect<'_>, present: bool, phase: Phase, now: Instant) {
+        let took = espstress_clock::nanos(now - self.accepted_at);
+        self.broker.opens(self.number, self.peer.ip(), connect, present, now);
+        self.session = true;
+        (self.heard, self.deaf, self.disturbed) = (now, self.broker.deaf(), phase.fault.is_some());
+        if phase.fault.is_none() {
+            self.broker.stats(|stats| stats.connect.record(took));
+        }
+        self.broker.context.attempted(self.accepted_at, Ok(()));
+        // Whoever had the session hears that it has it no more.
+        self.broker.phase.send_modify(|_| {});
+    }
+
     async fn connect(&mut self, connect: &Connect<'_>, phase: Phase, now: Instant) -> Result<(), End> {
         self.version = connect.version;
         // Who has hung up already is not there to be served.
-        if self.eof {
+        if self.eof || self.broken {
             return Err(End::Device);
         }
         if !self.broker.may_be_target(self.peer.ip()) {
             return Err(End::Rejected(format!("{} is not the device that is tested", self.peer.ip())));
         }
-        let took = espstress_clock::nanos(now - self.accepted_at);
         if phase.is(MqttFault::Refuse) {
             self.connack(false, self.broker.params.code, connect).await?;
             return Err(End::Done);
         }
-        match self.broker.accept(self.number, self.peer.ip(), connect, now) {
+        match self.broker.may_connect(connect) {
             Err(Rejected { why, code }) => {
                 self.connack(false, code, connect).await?;
                 Err(End::Rejected(why))
             }
             Ok(present) => {
-                self.session = true;
-                (self.heard, self.deaf, self.disturbed) = (now, self.broker.deaf(), phase.fault.is_some());
-                if phase.fault.is_none() {
-                    self.broker.stats(|stats| stats.connect.record(took));
-                }
-                self.broker.context.attempted(self.accepted_at, Ok(()));
-                // Whoever had the session hears that it has it no more.
-                self.broker.phase.send_modify(|_| {});
+                self.opened(connect, present, phase, now);
                 self.connack(present, 0, connect).await?;
+                let again = self.broker.publishing_begins(present, connect, now);
+                self.send(again).await?;
                 if phase.is(MqttFault::Takeover) { Err(End::Task(Task::TakenOver)) } else { Ok(()) }
             }
         }
@@ -351,6 +400,29 @@ impl Connection {
         self.answer(&answer, phase, Some(id)).await
     }
 
+    /// The device has answered a message of the host's.
+    async fn answered(&mut self, answer: Answer, now: Instant) -> Result<(), End> {
+        let next = self.broker.answered(answer, now);
+        self.send(next).await
+    }
+
+    /// Messages to the device, and what belongs to them.
+    async fn send(&mut self, sends: Vec<Send>) -> Result<(), End> {
+        for send in sends {
+            let bytes = match &send {
+                Send::Message { id, qos, dup, payload } => {
+                    self.answered_otherwise();
+                    let topic = self.broker.params.publish.as_ref().map_or("", |to| to.topic.as_str());
+                    let publish = Publish { dup: *dup, qos: *qos, retain: false, topic, id: *id, payload };
+                    encoded(&Packet::Publish(publish), self.version)
+                }
+                Send::Release(id) => encoded(&Packet::PubRel(Ack::of(*id)), self.version),
+            };
+            self.write(&bytes).await?;
+        }
+        Ok(())
+    }
+
     fn answered_otherwise(&self) {
         self.broker.answered_otherwise(self.number);
     }
@@ -369,16 +441,16 @@ impl Connection {
             return Ok(());
         }
         self.write(&bytes).await?;
-        if let Some(id) = acknowledges {
+        if let Some(id) = acknowledges.filter(|_| !self.broken) {
             self.broker.acknowledged(id.get());
         }
         Ok(())
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
-        let total = bytes.len() as u64;
+        let whole = bytes.len();
         let give_up = Instant::now() + WRITE_LIMIT;
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !self.broken {
             match self.stream.try_write(bytes) {
                 Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -387,16 +459,27 @@ impl Connection {
                         return Err(End::Done);
                     }
                 }
-                Err(_) => return Err(End::Device),
+                Err(_) => self.broken = true,
             }
         }
-        self.broker.context.recorder.borrow_mut().bytes(total, 0);
+        self.broker.context.recorder.borrow_mut().bytes((whole - bytes.len()) as u64, 0);
         Ok(())
     }
 
     async fn finish(&mut self, end: End) {
         match end {
             End::Device | End::Done => {}
+            End::Broker => {
+                // It closes a connection that was silent for one and a half keep-alives.
+                let keepalive = self.broker.keepalive();
+                let deaf = self.broker.deaf().saturating_sub(self.deaf);
+                let silence = self.heard.elapsed().saturating_sub(deaf);
+                let overdue = !keepalive.is_zero() && silence >= keepalive * 3 / 2;
+                if self.session && overdue && !self.disturbed {
+                    self.broker.missed(silence);
+                }
+                self.shut_down();
+            }
             End::Task(Task::Reset) => {
                 // Nothing hinders a close that sends a RST; where it does, a FIN goes.
                 let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
@@ -422,7 +505,10 @@ impl Connection {
                 let give_up = Instant::now() + FIN_LIMIT;
                 while Instant::now() < give_up {
                     if fin_acknowledged(&self.stream) == Some(true) {
-                        self.broker.missed(silence);
+                        // What it says may still wait in its TCP, which a fault has slowed down.
+                        if !self.disturbed {
+                            self.broker.missed(silence);
+                        }
                         return;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -448,15 +534,24 @@ impl Connection {
     }
 }
 
+/// Until the user's own broker has sent something, where there is one.
+async fn behind(upstream: Option<&Upstream>) {
+    match upstream {
+        Some(upstream) => upstream.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A packet's bytes.
 fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
-    let codes = match packet {
+    let more = match packet {
         Packet::SubAck(ack) => ack.codes.len(),
         Packet::UnsubAck(ack) => ack.codes.len(),
+        Packet::Publish(publish) => publish.topic.len() + publish.payload.len(),
         _ => 0,
     };
     // Heads, ids, properties and a name of ours fit in a hundred bytes.
-    let mut bytes = vec![0; 128 + codes];
+    let mut bytes = vec![0; 128 + more];
     let len = packet.encode(version, &mut bytes).unwrap_or(0);
     bytes.truncate(len);
     bytes

@@ -18,7 +18,7 @@ use super::settings::Params;
 use super::trial::{Limits, Trial};
 use crate::door::Door;
 use crate::outage::join_all;
-use espstress_clock::{STALL, nanos};
+use espstress_clock::nanos;
 use espstress_connection::{SilenceError, silence, unsilence};
 use espstress_event::{MqttFault, MqttOutage};
 
@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const OLDER_FIRST: Duration = Duration::from_millis(50);
 /// How long connections may take to end with the run.
 const ENDING: Duration = Duration::from_secs(1);
+/// The longest that growing messages may take.
+const MOST_GROWING: Duration = Duration::from_secs(300);
 /// How long a restarted broker is away.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,7 @@ pub(super) async fn run(
     aside.spawn_local(hear_stalls(Rc::clone(broker)));
     let why = direct(broker, &sockets).await;
     broker.phase.send_modify(|phase| phase.over = true);
+    broker.count_published();
     // Connections that still wait for something are dropped.
     let _ = tokio::time::timeout(ENDING, join_all(&mut accepting)).await;
     why
@@ -68,12 +71,9 @@ async fn hear_stalls(broker: Rc<Broker>) {
     let mut due = Instant::now();
     loop {
         due = Instant::now().max(due) + LOOK;
+        broker.wakes(due);
         tokio::time::sleep_until(due.into()).await;
-        let now = Instant::now();
-        let late = now.saturating_duration_since(due);
-        if late >= STALL {
-            broker.stood_still(late, now);
-        }
+        broker.look_for_stall(Instant::now());
     }
 }
 
@@ -146,8 +146,9 @@ async fn direct(broker: &Rc<Broker>, sockets: &Sockets) -> Option<String> {
         return Some(why);
     }
     let start = Instant::now();
+    broker.watches(start);
     let why = faults(broker, sockets, start).await;
-    broker.stats(|stats| stats.watched_ns = nanos(start.elapsed()));
+    broker.count_watched(Instant::now());
     why
 }
 
@@ -241,7 +242,17 @@ async fn trial(
         sockets.shut(broker).await;
     }
     broker.enter(Some(fault));
-    let whole = until(broker, None, |now| now >= start + length).await;
+    if fault.publishes() {
+        let why = broker.publishing_fault(fault);
+        if let Some(trial) = broker.trial.borrow_mut().as_mut() {
+            trial.not_judged(why);
+        }
+    }
+    // Sizes take as long as the device takes for them.
+    let length = if fault == MqttFault::Big { length.max(MOST_GROWING) } else { length };
+    let grown = || fault == MqttFault::Big && broker.is_grown();
+    let whole = until(broker, None, |now| now >= start + length || grown()).await;
+    broker.grown();
     if fault == MqttFault::Silent {
         sockets.hear();
     }

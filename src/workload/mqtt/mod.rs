@@ -1,35 +1,47 @@
 //! `mqtt`: a broker for a device that dials in, which misbehaves on purpose.
 //!
 //! `director` makes one fault after the other, `broker` knows the one device that is tested, each `connection` reads and
-//! answers as the `phase` wants it, and a `trial` is one fault with what the device makes of it. The packets are those of
+//! answers as the `phase` wants it, and a `trial` is one fault with what the device makes of it. `outgoing` are messages to
+//! the device, where they are asked for, and `big` the fault that makes them grow. The packets are those of
 //! `espstress_device::mqtt`.
 
+mod big;
 mod births;
 mod broker;
 mod connection;
 mod director;
 mod first;
 mod ledger;
+mod outgoing;
 mod phase;
 mod sequence;
 mod settings;
 mod trial;
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use self::broker::Broker;
 use self::first::First;
 use self::settings::Params;
 use super::context::Context;
+use super::control;
 use super::door::{Door, places};
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::nanos;
-use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, WorkloadFacts, WorkloadKind};
+use espstress_connection::Timeouts;
+use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Intent, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
+
+/// How long our own device program may take to answer.
+const CONTROL: Timeouts = {
+    let limit = Duration::from_secs(5);
+    Timeouts { connect: limit, read: limit, write: limit }
+};
 
 /// The registry's line.
 pub(super) const KIND: Kind = Kind {
@@ -74,6 +86,45 @@ impl Mqtt {
         Ok(address)
     }
 
+    /// Has our own device program use the settings that were asked for; another device keeps its own.
+    async fn set_device(&self, context: &Context) -> Result<(), String> {
+        let Some(body) = self.params.asked_of_device() else { return Ok(()) };
+        let Some(token) = &context.control_token else {
+            context.notice("this device keeps its own keep-alive and interval: only our device program can be asked for others".into());
+            return Ok(());
+        };
+        let connector = context.connector(context.endpoints.http, CONTROL);
+        let give_up = Instant::now() + self.params.wait.0;
+        loop {
+            let failed = match control::ask(&connector, token, &body, Intent::Plain).await {
+                Ok(200..=299) => return Ok(()),
+                Ok(status) => return Err(format!("the device refused its settings: HTTP status {status}")),
+                Err(failure) => failure,
+            };
+            if Instant::now() >= give_up {
+                return Err(format!("the device could not be asked for its settings: {}", failed.name()));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// The user's own broker, and that it is there.
+    async fn upstream(&self, bound: SocketAddr) -> Result<Option<SocketAddr>, String> {
+        let Some(via) = &self.params.via else { return Ok(None) };
+        let found = tokio::net::lookup_host(via).await;
+        let found = found.map_err(|error| format!("cannot find the broker of --via {via}: {error}"))?;
+        let found =
+            found.into_iter().next().ok_or_else(|| format!("cannot find the broker of --via {via}"))?;
+        let own = |ip: IpAddr| {
+            ip.is_loopback() || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|i| i.ip() == ip))
+        };
+        if found.port() == bound.port() && own(found.ip()) {
+            return Err(format!("--via {via} is the port that this run listens on"));
+        }
+        connection::open_upstream(found).await?;
+        Ok(Some(found))
+    }
+
     async fn serve(&self, context: Context) {
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
         let peer = context.endpoints.http.ip();
@@ -82,13 +133,21 @@ impl Mqtt {
             context.notice(reason.clone());
             context.recorder.borrow_mut().mqtt().unavailable = Some(reason);
         };
+        if let Err(reason) = self.set_device(&context).await {
+            return unavailable(reason);
+        }
         let (listener, bound) = match door.and_then(Door::open) {
             Ok(opened) => opened,
             Err(error) => return unavailable(error.to_string()),
         };
+        let via = match self.upstream(bound).await {
+            Ok(via) => via,
+            Err(reason) => return unavailable(reason),
+        };
         context.book.is_dialled(bound.port(), context.id);
-        context.notice(format!("waiting for a device to dial {}", places(bound)));
-        let broker = Rc::new(Broker::new(context.clone(), self.params.clone()));
+        let before = via.map_or_else(String::new, |via| format!(", in front of the broker at {via}"));
+        context.notice(format!("waiting for a device to dial {}{before}", places(bound)));
+        let broker = Rc::new(Broker::new(context.clone(), self.params.clone(), via));
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reason) = director::run(&broker, listener, bound, first).await {
             unavailable(reason);
@@ -129,8 +188,8 @@ impl Workload for Mqtt {
         None
     }
 
-    fn connect_timeout(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(5)
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(5)
     }
 
     fn listens_on(&self) -> Option<u16> {

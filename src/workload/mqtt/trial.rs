@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use espstress_clock::Clock;
-use espstress_event::{MqttFault, MqttOutage};
+use espstress_event::{MqttBig, MqttFault, MqttOutage};
 
 /// A session that lasted so long after its CONNACK, or on which anything came, was taken by the device.
 const LASTS: Duration = Duration::from_secs(5);
@@ -91,6 +91,17 @@ impl Trial {
 
     pub(super) const fn fault(&self) -> MqttFault {
         self.row.fault
+    }
+
+    /// What came of growing messages, and why nothing did.
+    pub(super) fn grown(&mut self, big: MqttBig, why: Option<String>) {
+        self.row.big = Some(big);
+        self.not_judged(why);
+    }
+
+    /// Why the fault shows nothing, where that is so.
+    pub(super) fn not_judged(&mut self, why: Option<String>) {
+        self.row.not_judged = self.row.not_judged.take().or(why);
     }
 
     /// Something other than a PINGRESP goes to the device while it waits for one.

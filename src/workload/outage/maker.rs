@@ -10,8 +10,8 @@ use espstress_device::COMMAND_DELAY;
 use tokio::io::AsyncReadExt;
 
 use crate::context::Stop;
-use espstress_connection::http::{Expects, Progress, Response};
-use espstress_connection::{Connector, Refused};
+use crate::control;
+use espstress_connection::Connector;
 use espstress_event::{Failure, Intent};
 
 /// The making of one outage.
@@ -97,35 +97,8 @@ impl DeviceMaker {
     }
 
     async fn ask(&self, length: Duration) -> Result<u16, Failure> {
-        let limits = self.connector.timeouts;
-        let mut connection = match self.connector.open(Intent::Silenced).await {
-            Ok(connection) => connection,
-            Err(Refused::Failure(failure)) => return Err(failure),
-            Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
-        };
         let body = format!("{{\"outage_ms\":{}}}", length.as_millis().max(1));
-        let request = format!(
-            "POST /control HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.connector.target,
-            self.token,
-            body.len()
-        );
-        connection.write_all(request.as_bytes(), limits.write).await?;
-        let mut response = Response::new(Expects::Body);
-        response.start();
-        let mut buffer = [0; 1_024];
-        loop {
-            let n = connection.read(&mut buffer, limits.read).await?;
-            if n == 0 {
-                response.eof()?;
-                break;
-            }
-            if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
-                break;
-            }
-        }
-        Ok(response.status())
+        control::ask(&self.connector, &self.token, &body, Intent::Silenced).await
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) fn apart(needs: &str, test: &str, options: &[&str], body: fn()) {
     let said = String::from_utf8_lossy(&output.stdout);
     let skipped = said.lines().find(|l| l.starts_with("SKIPPED"));
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // A name that this program does not know runs nothing, and that succeeds.
+    assert!(said.contains("1 passed"), "{test} did not run: {said}");
     if let Some(line) = skipped {
         assert!(!required, "{line}");
         println!("{line}");

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use espstress_device::mqtt::{
-    ConnAck, Connect, Decoded, Packet, PacketId, Publish, Qos, Subscribe, Subscription, Subscriptions,
+    Ack, ConnAck, Connect, Decoded, Packet, PacketId, Publish, Qos, Subscribe, Subscription, Subscriptions,
     Version, Will, decode,
 };
 
@@ -95,6 +95,35 @@ impl Client {
                     return matches!(error.kind(), WouldBlock | TimedOut);
                 }
             }
+        }
+    }
+
+    /// Acknowledges messages whose packets have at most so many bytes, and pings, until one is larger or the broker ends the
+    /// connection; whether one was larger.
+    pub(crate) fn takes_messages_of(&mut self, most: usize) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        loop {
+            let mut buffer = [0; 1_024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(n) => self.input.extend_from_slice(&buffer[..n]),
+                Err(_) => self.send(&Packet::PingReq),
+            }
+            let input = std::mem::take(&mut self.input);
+            let mut rest = input.as_slice();
+            while let Ok(Decoded::Packet { packet, len }) = decode(rest, Version::V311, 65_536) {
+                if len > most {
+                    return true;
+                }
+                if let Packet::Publish(Publish { id: Some(id), .. }) = packet {
+                    self.send(&Packet::PubAck(Ack::of(id)));
+                }
+                rest = &rest[len..];
+            }
+            if rest.len() > most {
+                return true;
+            }
+            self.input = rest.to_vec();
         }
     }
 

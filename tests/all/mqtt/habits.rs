@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use espstress_device::mqtt::{Qos, Will};
 use espstress_diagnose::FindingId;
+use espstress_event::MqttBigEnd;
 use espstress_report::Verdict;
 
 use super::client::{Client, Says};
@@ -205,4 +206,42 @@ fn a_will_that_is_retained_and_a_birth_that_is_not_are_named() {
     device.ping_until_closed(PING);
     let said = broker.said();
     assert_eq!((said.status, said.findings()), (Some(0), vec![FindingId::MqttAvailability]));
+}
+
+#[test]
+fn a_client_that_hangs_up_at_a_large_message_is_named_with_its_size() {
+    let broker = Broker::start(
+        "--fault big --cycles 1 --settle 2s --publish kitchen/set --sizes 100,300,500 --every 1s --recover-limit 20s",
+    );
+    let address = broker.address;
+    let device = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+            device.subscribe(&["kitchen/set"]);
+            assert!(device.takes_messages_of(299));
+        }
+        let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+        device.subscribe(&["kitchen/set"]);
+        device.ping_until_closed(PING);
+    });
+    let said = broker.said();
+    device.join().unwrap();
+    let row = &said.mqtt().outages[0];
+    assert_eq!((said.status, said.findings()), (Some(0), vec![FindingId::MqttBigPacket]), "{row:?}");
+    let big = row.big.unwrap();
+    assert_eq!((big.acknowledged_bytes, big.failed_bytes), (Some(100), Some(300)), "{row:?}");
+    assert_eq!(big.failed_by, Some(MqttBigEnd::Disconnected));
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_client_that_acknowledges_nothing_and_goes_on_is_named() {
+    let broker = Broker::start("-d 16s --publish kitchen/set --publish-interval 2s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.subscribe(&["kitchen/set"]);
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNoPuback]));
+    let row = &said.mqtt().to_device["1"];
+    assert!(row.unacknowledged >= 1 && row.acknowledged == Some(0) && row.sent >= 6, "{row:?}");
 }

@@ -47,6 +47,39 @@ fn mosquitto_sub() -> Option<Command> {
     Some(command)
 }
 
+/// Mosquitto's publisher, a numbered line each second.
+fn mosquitto_pub() -> Option<Command> {
+    if Command::new("mosquitto_pub").arg("--help").output().is_err() {
+        skipped(NEEDS, "no mosquitto_pub");
+        return None;
+    }
+    let mut command = Command::new("sh");
+    let lines = "n=0; while sleep 1; do n=$((n+1)); echo \"{\\\"n\\\":$n}\"; done";
+    let publish = "mosquitto_pub -h 127.0.0.1 -k 5 -q 1 -l -t espstress/data -i publisher";
+    command.args(["-c", &format!("({lines}) | exec {publish}")]);
+    Some(command)
+}
+
+/// A Mosquitto on port 1884, until it is dropped.
+fn mosquitto() -> Option<Ends> {
+    ip("link set lo up");
+    // In a namespace of an ordinary user's there is no other user whose rights it could take.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "user root\nlistener 1884 127.0.0.1\nallow_anonymous true\n").unwrap();
+    let mut command = Command::new("mosquitto");
+    let started = command.arg("-c").arg(file.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let Ok(child) = started else {
+        skipped(NEEDS, "no mosquitto");
+        return None;
+    };
+    let mut broker = Ends(child);
+    while std::net::TcpStream::connect("127.0.0.1:1884").is_err() {
+        assert!(broker.0.try_wait().unwrap().is_none(), "Mosquitto has ended");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Some(broker)
+}
+
 struct Ends(Child);
 
 impl Drop for Ends {
@@ -101,7 +134,7 @@ macro_rules! strangers {
         #[test]
         #[cfg(feature = "long")]
         fn $name() {
-            apart(NEEDS, concat!("strangers::", stringify!($name)), &OWN_NETWORK, $body);
+            apart(NEEDS, concat!(module_path!(), "::", stringify!($name)), &OWN_NETWORK, $body);
         }
     )*};
 }
@@ -180,6 +213,45 @@ strangers! {
         assert_eq!((rows[0].fault, rows[0].session_present), (MqttFault::SessionKept, Some(true)));
         assert_eq!((rows[1].session_present, rows[1].filters_missing), (Some(false), None));
         assert!(rows[1].resubscribed_ns.is_some(), "{rows:?}");
+    };
+
+    paho_is_seen_alike_in_front_of_mosquitto => || {
+        let Some(_mosquitto) = mosquitto() else { return };
+        let arguments = "--via 127.0.0.1:1884 --fault frozen,close --outage 20s --sequence /n";
+        let Some((report, status)) = run(paho(false, true), arguments) else { return };
+        let rows = &mqtt(&report).outages;
+        assert_eq!((status, findings(&report)), (Some(0), vec![]), "{rows:?}");
+        assert!((3.0..=11.5).contains(&noticed(&report)) && rows[0].attempts >= Some(1), "{rows:?}");
+        assert!(rows.iter().all(|row| row.back_ns.is_some() && row.session_present == Some(true)), "{rows:?}");
+        assert_eq!(mqtt(&report).to_host["1"].lost, Some(0));
+    };
+
+    mosquitto_sub_in_front_of_mosquitto_misses_a_pingresp_that_is_withheld => || {
+        let Some(_mosquitto) = mosquitto() else { return };
+        let arguments = "--via 127.0.0.1:1884 --fault no-pingresp --outage 20s";
+        let Some((report, status)) = run(mosquitto_sub(), arguments) else { return };
+        let row = mqtt(&report).outages[0].clone();
+        assert_eq!((status, findings(&report)), (Some(0), vec![]), "{row:?}");
+        assert!((4.0..=12.0).contains(&noticed(&report)) && row.device_sign == Some(MqttSign::Fin), "{row:?}");
+    };
+
+    a_broker_that_is_not_there_is_no_fault_of_the_devices => || {
+        ip("link set lo up");
+        let mut command = espstress();
+        command.args(["mqtt", "127.0.0.1", "--wait", "1s", "--via", "127.0.0.1:1884"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("cannot connect to the broker at 127.0.0.1:1884"), "{said}");
+    };
+
+    mosquitto_pub_ends_or_comes_back_and_either_is_said_as_it_is => || {
+        let arguments = "--fault close --outage 5s --sequence /n --recover-limit 15s";
+        let Some((report, _)) = run(mosquitto_pub(), arguments) else { return };
+        let row = mqtt(&report).outages[0].clone();
+        let back = row.back_ns.is_some() || row.survived;
+        let expected = if back { vec![] } else { vec![FindingId::MqttNoReconnect] };
+        assert_eq!(findings(&report), expected, "{row:?}, {:?}", mqtt(&report).to_host);
     };
 
     paho_comes_back_after_a_restart_of_the_broker => || {

@@ -14,6 +14,7 @@ mod healthy;
 mod load;
 #[cfg(feature = "long")]
 mod many_outages;
+mod mqtt;
 mod options;
 mod outages;
 mod program;

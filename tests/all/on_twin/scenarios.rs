@@ -47,6 +47,9 @@ short_forms! {
         "-d 7s --set every=3s --set outage=300ms --set interval=1s" => ["outages", "head"];
     #[cfg(feature = "long")]
     half_open_to_exhaustion_runs_on_the_twin: "half-open" "--set baseline=1s --set watch_reclaim=1s" => ["half-open"];
+    #[cfg(feature = "long")]
+    an_mqtt_broker_runs_on_the_twin: "mqtt" "-d 2s" => ["own", "k5", "k30", "k60"];
+    an_mqtt_broker_with_gates_runs_on_the_twin: "mqtt-ci" "-d 2s" => ["hangs", "restarts"];
     power_save_runs_on_the_twin: "power-save" "-n 4" => ["asleep", "busy"];
 }
 

@@ -46,6 +46,8 @@ enum Subscribed {
 /// The client's memory.
 pub(crate) struct Client {
     settings: Settings,
+    /// How often its settings were changed.
+    changes: u32,
     id: Text<36>,
     boot: u32,
     outbox: Outbox,
@@ -76,6 +78,7 @@ impl Client {
     pub(crate) fn new(settings: Settings, config: &Config, now: Instant) -> Self {
         Self {
             settings,
+            changes: 0,
             id: client_id(&config.name, config.number),
             boot: config.boot.count,
             outbox: Outbox::new(),
@@ -89,6 +92,23 @@ impl Client {
             waits: 0,
             random: settings.seed ^ u64::from(config.boot.count) << 32,
         }
+    }
+
+    /// Other settings from now on. A keep alive is said in CONNECT: the connection of now ends.
+    pub(crate) fn set(&mut self, keep_alive: Option<u16>, interval: Option<Duration>, now: Instant) {
+        if let Some(interval) = interval {
+            self.settings.interval = interval;
+            self.next_data = now;
+        }
+        if let Some(keep_alive) = keep_alive {
+            self.settings.keep_alive = keep_alive;
+            self.changes = self.changes.wrapping_add(1);
+            self.waits = 0;
+        }
+    }
+
+    pub(super) const fn changes(&self) -> u32 {
+        self.changes
     }
 
     pub(super) const fn keep_alive(&self) -> Option<Duration> {

@@ -30,6 +30,8 @@ pub(crate) struct Talk {
     pinged: Option<Instant>,
     /// Bytes of input already looked at while waiting for more.
     seen: usize,
+    /// Changes of the client's settings until the CONNECT.
+    changes: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ enum Input {
 
 impl Talk {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { stage: Stage::Opens, said: now, heard: now, pinged: None, seen: 0 }
+        Self { stage: Stage::Opens, said: now, heard: now, pinged: None, seen: 0, changes: 0 }
     }
 
     pub(crate) const fn is_in_mid_request(&self, input_is_empty: bool) -> bool {
@@ -86,9 +88,15 @@ impl Talk {
             };
             client.starts(&habits, now);
             client.connect(io.output);
+            self.changes = client.changes();
             self.said = now;
             self.stage = Stage::Waits(now);
             return Step::Again;
+        }
+        let changed = program.mqtt.as_ref().is_some_and(|client| client.changes() != self.changes);
+        if changed && self.stage == Stage::Talks {
+            push(io.output, &Packet::Disconnect(Disconnect::default()));
+            return Step::Close(CloseHow::Orderly);
         }
         match self.input(io, program, &habits, now) {
             Input::Taken => {

@@ -7,8 +7,8 @@ use espstress_device::config::Host;
 use espstress_device::mqtt::{
     Ack, ConnAck, Decoded, MAX_REMAINING, Packet, PacketId, Publish, Qos, Settings, SubAck, Version, decode,
 };
-use espstress_device::text::Text;
-use espstress_device::{CloseHow, Config, Connection, ErrorKind, Instant, Program, Wish};
+use espstress_device::text::{Text, Token};
+use espstress_device::{CloseHow, Config, Connection, ErrorKind, Instant, Program, Service, Wish};
 
 /// What the broker does with what comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +69,9 @@ impl World {
         let host = Host { name: Text::try_from("broker").unwrap(), port: 1883 };
         let persona = persona.parse().expect("a persona");
         let name = Text::try_from("dev").unwrap();
-        let config = Config { persona, name, dial: Some(host), mqtt: Some(settings), ..Config::default() };
+        let token = Token::new("t").unwrap();
+        let config =
+            Config { persona, name, dial: Some(host), mqtt: Some(settings), token, ..Config::default() };
         Self {
             program: Program::new(config, Instant::ZERO),
             now: Instant::ZERO,
@@ -145,6 +147,38 @@ impl World {
             id,
             ..Publish::default()
         }));
+    }
+
+    /// Asks the device's control service for something.
+    pub(crate) fn ask(&mut self, query: &str) {
+        let request = format!(
+            "POST /control?{query} HTTP/1.1\r\nHost: d\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n"
+        );
+        let mut left = request.as_bytes();
+        let mut answer = Vec::new();
+        let mut connection = self.program.open(Service::Http, self.now);
+        for _ in 0..1_000 {
+            match connection.next(&mut self.program, self.now) {
+                Wish::Read(space) if !left.is_empty() => {
+                    let n = space.len().min(left.len());
+                    space[..n].copy_from_slice(&left[..n]);
+                    left = &left[n..];
+                    connection.received(n);
+                }
+                Wish::Read(_) => connection.peer_closed(),
+                Wish::Write(bytes) => {
+                    answer.extend_from_slice(bytes);
+                    let n = bytes.len();
+                    connection.sent(n);
+                }
+                Wish::Close(_) => {
+                    assert!(answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+                    return;
+                }
+                other => panic!("{other:?} of a server"),
+            }
+        }
+        panic!("no answer");
     }
 
     pub(crate) fn is_connected(&self) -> bool {

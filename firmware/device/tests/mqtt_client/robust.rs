@@ -260,3 +260,21 @@ fn noise_from_the_broker_ends_the_connection_and_the_next_one_works() {
     world.pass(3 * S);
     assert!(world.is_connected());
 }
+
+#[test]
+fn another_keep_alive_is_said_in_a_new_connect_at_once() {
+    let mut world = connected("robust", quiet());
+    world.ask("mqtt_keep_alive=5&mqtt_interval_ms=2000");
+    world.pass(12 * S);
+    let seen = world.take();
+    let connects: Vec<u16> = seen
+        .iter()
+        .filter_map(|(_, seen)| match seen {
+            Seen::Connect { keep_alive, .. } => Some(*keep_alive),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(connects, [5]);
+    assert!(seen.iter().any(|(_, seen)| *seen == Seen::Disconnect));
+    assert!(data(&seen).len() >= 5, "{seen:?}");
+}

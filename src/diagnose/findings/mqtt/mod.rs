@@ -6,6 +6,7 @@
 pub(super) mod keepalive;
 pub(super) mod messages;
 pub(super) mod notice;
+pub(super) mod publish;
 pub(super) mod recovery;
 
 use super::super::{Evidence, Finding, MqttEvidence, Quantiles, WorkloadEvidence};
@@ -90,6 +91,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Vec<Finding> {
         messages::dup_missing,
         messages::duplicates,
         messages::lost,
+        publish::no_puback,
+        publish::big_packet,
         notice::hasty,
         messages::availability,
         keepalive::too_long,

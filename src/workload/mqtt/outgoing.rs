@@ -1,0 +1,596 @@
+//! Messages to the device: what is sent when, what is acknowledged, and what never is. Pure: instants in, packets out.
+//!
+//! Nothing is sent unless it was asked for and the device is subscribed to it. A message that is not acknowledged says
+//! something of the device only if its stack has all bytes, ten seconds have passed, and the device then sent something
+//! else on the same connection.
+
+use std::time::{Duration, Instant};
+
+use super::big::{Big, Role};
+use super::settings::PublishTo;
+use espstress_clock::nanos;
+use espstress_device::mqtt::{PacketId, Qos};
+use espstress_event::{MqttBig, MqttFault, MqttToDevice};
+
+/// How long an acknowledgement may take, once the device's stack has the message.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
+/// Messages under way at once.
+const MOST_FLYING: usize = 16;
+/// Between two looks at whether the device's stack has a message.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What goes to the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Send {
+    Message {
+        id: Option<PacketId>,
+        qos: Qos,
+        dup: bool,
+        payload: Vec<u8>,
+    },
+    /// PUBREL.
+    Release(PacketId),
+}
+
+/// What has come from the device for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// PUBACK.
+    Acknowledged(PacketId),
+    /// PUBREC.
+    Received(PacketId),
+    /// PUBCOMP.
+    Complete(PacketId),
+}
+
+/// What the device said in its CONNECT of what it takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Takes {
+    /// Messages at once.
+    pub(super) at_once: Option<u16>,
+    /// Bytes of a packet.
+    pub(super) packet: Option<u32>,
+    /// Packets have properties.
+    pub(super) v5: bool,
+}
+
+/// Which answer a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// PUBACK or PUBREC for it.
+    Sent,
+    /// The same for the repetition of `redeliver`.
+    Repeated,
+    /// PUBCOMP.
+    Released,
+}
+
+/// A message that is not acknowledged to the end.
+#[derive(Debug)]
+struct Flying {
+    id: PacketId,
+    qos: Qos,
+    payload: Vec<u8>,
+    stage: Stage,
+    first: Instant,
+    /// The device's stack has all bytes since then, with the host's deaf time until then.
+    there: Option<(Instant, Duration)>,
+    /// It was counted as not acknowledged.
+    missed: bool,
+    /// A fault began or ended while it was under way.
+    disturbed: bool,
+    /// It is one of those of `big`, and in no other account.
+    big: Option<Role>,
+}
+
+impl Flying {
+    /// Whether it is not acknowledged although the device's stack has had it for so long.
+    fn is_overdue(&self, now: Instant, deaf: Duration) -> bool {
+        self.there.is_some_and(|(at, before)| now > at + LIMIT + deaf.saturating_sub(before))
+    }
+}
+
+/// Everything about messages to the device.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    to: PublishTo,
+    interval: Duration,
+    /// The best quality of service of a filter of the device's that takes the topic.
+    granted: Option<Qos>,
+    ever_granted: bool,
+    /// When the next message is due; `None` without a session.
+    due: Option<Instant>,
+    takes: Takes,
+    /// The fault allows messages.
+    allowed: bool,
+    redelivers: bool,
+    number: u64,
+    last_id: u16,
+    flying: Vec<Flying>,
+    big: Option<Big>,
+    by_qos: [MqttToDevice; 3],
+}
+
+/// The least size of a packet on a topic so long in which the number of a message fits, bytes.
+pub(super) const fn least_size(topic: usize) -> u32 {
+    // Head of up to 3 bytes, length of the topic, packet id, length of properties, `espstress ` and ten digits.
+    (3 + 2 + topic + 2 + 1 + 20) as u32
+}
+
+impl Outgoing {
+    pub(super) fn new(to: PublishTo, interval: Duration) -> Self {
+        Self {
+            to,
+            interval,
+            granted: None,
+            ever_granted: false,
+            due: None,
+            takes: Takes::default(),
+            allowed: true,
+            redelivers: false,
+            number: 0,
+            last_id: 0,
+            flying: Vec::new(),
+            big: None,
+            by_qos: Default::default(),
+        }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.to.topic
+    }
+
+    /// The device is subscribed so now.
+    pub(super) fn subscribed(&mut self, best: Option<Qos>) {
+        self.granted = best.map(|best| if (best as u8) < self.to.qos as u8 { best } else { self.to.qos });
+        self.ever_granted |= best.is_some();
+    }
+
+    /// A session begins, or goes on, on a new connection: what is to be sent again before anything else.
+    pub(super) fn begins(&mut self, present: bool, takes: Takes, now: Instant) -> Vec<Send> {
+        // A device that dials again has given its connection up.
+        if self.due.is_some() {
+            self.gone(true);
+        }
+        self.takes = takes;
+        self.due = Some(now + self.interval);
+        if !present {
+            for message in std::mem::take(&mut self.flying) {
+                self.left(&message);
+            }
+            return Vec::new();
+        }
+        let mut again = Vec::new();
+        for message in &mut self.flying {
+            message.there = None;
+            message.disturbed = true;
+            if let (Some(big), Some(role)) = (&mut self.big, message.big.filter(|_| !message.missed)) {
+                big.resumes(role);
+            }
+            again.push(match message.stage {
+                Stage::Sent | Stage::Repeated => {
+                    if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
+                        row.again += u64::from(message.big.is_none());
+                    }
+                    message_of(message, true)
+                }
+                Stage::Released => Send::Release(message.id),
+            });
+        }
+        again
+    }
+
+    /// The connection of the session is over, and the device ended it or not.
+    pub(super) fn gone(&mut self, by_device: bool) {
+        self.due = None;
+        self.granted = None;
+        if let Some(big) = &mut self.big {
+            big.gone(by_device);
+        }
+    }
+
+    /// A message that nobody waits for any more.
+    fn left(&mut self, message: &Flying) {
+        if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
+            row.abandoned += u64::from(message.big.is_none() && !message.missed);
+        }
+    }
+
+    /// Another fault, or none.
+    pub(super) fn phase(&mut self, fault: Option<MqttFault>) {
+        self.allowed = matches!(fault, None | Some(MqttFault::Slow) | Some(MqttFault::Redeliver));
+        self.redelivers = fault == Some(MqttFault::Redeliver);
+        for message in &mut self.flying {
+            message.there = None;
+            message.disturbed = true;
+        }
+    }
+
+    /// Why a fault that is made of messages cannot be made now.
+    pub(super) fn prevented(&self) -> Option<String> {
+        match self.granted {
+            None => Some("the device is not subscribed to the topic of --publish".to_owned()),
+            Some(Qos::AtMostOnce) => {
+                Some("the device subscribed with QoS 0, and so acknowledges nothing".to_owned())
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The fault `big` begins.
+    pub(super) fn grow(&mut self, sizes: impl Iterator<Item = u32>) {
+        let most = self.takes.packet.unwrap_or(u32::MAX);
+        self.big = Some(Big::new(sizes, most));
+    }
+
+    /// Whether that fault has nothing more to send.
+    pub(super) fn is_grown(&self) -> bool {
+        self.big.as_ref().is_none_or(Big::is_over)
+    }
+
+    /// The fault `big` is over.
+    pub(super) fn grown(&mut self) -> Option<(MqttBig, Option<String>)> {
+        // Nobody judges what is still under way of it.
+        for message in self.flying.iter_mut().filter(|message| message.big.is_some()) {
+            message.missed = true;
+        }
+        self.big.take().map(Big::result)
+    }
+
+    /// When something is to be done although nothing comes.
+    pub(super) fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        let looks = self.flying.iter().any(|message| message.there.is_none() && !message.missed);
+        let big = self.big.as_ref().is_some_and(|big| !big.is_over());
+        let look = (looks || big).then_some(now + LOOK);
+        let due = self.due.filter(|_| self.may_send());
+        look.into_iter().chain(due).min()
+    }
+
+    fn may_send(&self) -> bool {
+        self.allowed && self.granted.is_some() && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        let at_once = self.takes.at_once.map_or(MOST_FLYING, usize::from).min(MOST_FLYING);
+        self.flying.len() < at_once
+    }
+
+    /// What is to be sent now. `there` says whether the device's stack has all that was sent, `deaf` how long this host has
+    /// stood still in all.
+    pub(super) fn due(&mut self, now: Instant, deaf: Duration, there: bool) -> Vec<Send> {
+        if there {
+            for message in self.flying.iter_mut().filter(|message| message.there.is_none()) {
+                message.there = Some((now, deaf));
+            }
+        }
+        if self.due.is_none() {
+            return Vec::new();
+        }
+        if self.big.is_some() {
+            return self.due_of_big(now, deaf);
+        }
+        let Some(due) = self.due.filter(|due| *due <= now && self.may_send()) else { return Vec::new() };
+        // A message that was late is not made up for.
+        self.due = Some((due + self.interval).max(now));
+        let Some(qos) = self.granted else { return Vec::new() };
+        self.number += 1;
+        let payload = format!("espstress {}", self.number).into_bytes();
+        vec![self.send(qos, payload, None, now)]
+    }
+
+    fn due_of_big(&mut self, now: Instant, deaf: Duration) -> Vec<Send> {
+        let (Some(big), Some(qos)) = (&mut self.big, self.granted) else { return Vec::new() };
+        let mut waiting = self.flying.iter_mut().filter(|message| message.big.is_some() && !message.missed);
+        if let Some(message) = waiting.next_back() {
+            if !message.is_overdue(now, deaf) {
+                return Vec::new();
+            }
+            message.missed = true;
+            big.unanswered();
+        }
+        let room = self.takes.at_once.map_or(MOST_FLYING, usize::from) > self.flying.len();
+        let Some(role) = big.next_if(room) else { return Vec::new() };
+        self.number += 1;
+        let mut payload = format!("espstress {}", self.number).into_bytes();
+        if let Role::Size(size) = role {
+            payload.resize(payload_len(size, self.to.topic.len(), self.takes.v5), b'.');
+        }
+        vec![self.send(qos, payload, Some(role), now)]
+    }
+
+    fn send(&mut self, qos: Qos, payload: Vec<u8>, big: Option<Role>, now: Instant) -> Send {
+        if let Some(row) = self.by_qos.get_mut(qos as usize).filter(|_| big.is_none()) {
+            row.sent += 1;
+        }
+        if qos == Qos::AtMostOnce {
+            return Send::Message { id: None, qos, dup: false, payload };
+        }
+        let id = self.free_id();
+        let message = Flying {
+            id,
+            qos,
+            payload,
+            stage: Stage::Sent,
+            first: now,
+            there: None,
+            missed: false,
+            disturbed: false,
+            big,
+        };
+        let send = message_of(&message, false);
+        self.flying.push(message);
+        send
+    }
+
+    fn free_id(&mut self) -> PacketId {
+        loop {
+            self.last_id = self.last_id.wrapping_add(1);
+            // At most a few are taken.
+            if let Some(id) = PacketId::new(self.last_id)
+                && self.flying.iter().all(|message| message.id != id)
+            {
+                return id;
+            }
+        }
+    }
+
+    /// The device has answered a message: what follows, and how long it took to the end where that is over.
+    pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> (Vec<Send>, Option<u64>) {
+        let (Answer::Acknowledged(id) | Answer::Received(id) | Answer::Complete(id)) = answer;
+        let Some(at) = self.flying.iter().position(|message| message.id == id) else {
+            return (Vec::new(), None);
+        };
+        let redelivers = self.redelivers;
+        let Some(message) = self.flying.get_mut(at) else { return (Vec::new(), None) };
+        let first_of_two = message.qos == Qos::ExactlyOnce;
+        let fits = match (answer, message.stage) {
+            (Answer::Acknowledged(_), Stage::Sent | Stage::Repeated) => !first_of_two,
+            (Answer::Received(_), Stage::Sent | Stage::Repeated) | (Answer::Complete(_), Stage::Released) => {
+                first_of_two
+            }
+            _ => false,
+        };
+        if !fits {
+            return (Vec::new(), None);
+        }
+        let Some(row) = self.by_qos.get_mut(message.qos as usize) else { return (Vec::new(), None) };
+        if std::mem::take(&mut message.missed) && message.big.is_none() {
+            row.unacknowledged -= 1;
+            row.late += 1;
+        }
+        message.there = None;
+        if redelivers && message.stage == Stage::Sent && message.big.is_none() {
+            message.stage = Stage::Repeated;
+            message.disturbed = true;
+            row.again += 1;
+            if !first_of_two {
+                *row.acknowledged.get_or_insert(0) += 1;
+            }
+            return (vec![message_of(message, true)], None);
+        }
+        if first_of_two && message.stage != Stage::Released {
+            message.stage = Stage::Released;
+            return (vec![Send::Release(id)], None);
+        }
+        let counted = message.stage == Stage::Repeated;
+        let message = self.flying.swap_remove(at);
+        if let Some(role) = message.big {
+            if let Some(big) = &mut self.big {
+                big.answered(role);
+            }
+            return (Vec::new(), None);
+        }
+        if !counted {
+            *row.acknowledged.get_or_insert(0) += 1;
+        }
+        let fair = !message.disturbed;
+        (Vec::new(), fair.then(|| nanos(now.saturating_duration_since(message.first))))
+    }
+
+    /// The device has sent something: what it has not acknowledged by now, it has passed over.
+    pub(super) fn heard(&mut self, now: Instant, deaf: Duration) {
+        if let Some(big) = &mut self.big {
+            big.heard();
+        }
+        let overdue =
+            |message: &&mut Flying| !message.missed && message.big.is_none() && message.is_overdue(now, deaf);
+        for message in self.flying.iter_mut().filter(overdue) {
+            message.missed = true;
+            if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
+                row.unacknowledged += 1;
+            }
+        }
+    }
+
+    /// The account so far.
+    pub(super) fn by_qos(&self) -> [MqttToDevice; 3] {
+        let mut all = self.by_qos.clone();
+        for row in all.iter_mut().skip(1).filter(|row| row.sent > 0) {
+            row.acknowledged.get_or_insert(0);
+        }
+        all
+    }
+
+    /// Why nothing was sent.
+    pub(super) fn not_published(&self) -> Option<String> {
+        let why = if self.ever_granted {
+            None
+        } else {
+            Some("the device did not subscribe to the topic of --publish")
+        };
+        why.or_else(|| (self.number == 0).then_some("the device was not connected for long enough"))
+            .map(str::to_owned)
+    }
+}
+
+fn message_of(message: &Flying, dup: bool) -> Send {
+    Send::Message { id: Some(message.id), qos: message.qos, dup, payload: message.payload.clone() }
+}
+
+/// A payload that makes a packet of this size.
+fn payload_len(size: u32, topic: usize, v5: bool) -> usize {
+    let size = size as usize;
+    // One byte, the length of the rest in as many bytes as it needs, the topic behind its length, the packet id, and in
+    // 5 an empty list of properties.
+    let digits = match size {
+        0..=129 => 1,
+        130..=16_386 => 2,
+        _ => 3,
+    };
+    size.saturating_sub(1 + digits + 2 + topic + 2 + usize::from(v5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+    const AWAKE: Duration = Duration::ZERO;
+
+    fn subscribed(to: &str) -> (Outgoing, Instant) {
+        let (mut outgoing, now) = (Outgoing::new(to.parse().unwrap(), S), Instant::now());
+        outgoing.begins(false, Takes::default(), now);
+        outgoing.subscribed(Some(Qos::ExactlyOnce));
+        (outgoing, now)
+    }
+
+    fn id(sent: &[Send]) -> PacketId {
+        match sent {
+            [Send::Message { id: Some(id), .. }] => *id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_to_a_device_that_is_not_subscribed_and_the_better_promise_is_not_made() {
+        let (mut outgoing, now) = subscribed("t:1");
+        outgoing.subscribed(None);
+        assert_eq!(outgoing.due(now + 5 * S, AWAKE, true), []);
+        assert_eq!(outgoing.by_qos()[1].sent, 0);
+        outgoing.subscribed(Some(Qos::AtMostOnce));
+        assert!(matches!(outgoing.due(now + 5 * S, AWAKE, true)[..], [Send::Message { id: None, .. }]));
+        assert_eq!((outgoing.by_qos()[0].sent, outgoing.by_qos()[0].acknowledged), (1, None));
+        assert!(outgoing.prevented().is_some());
+    }
+
+    #[test]
+    fn messages_that_are_acknowledged_are_counted_with_their_time() {
+        let (mut outgoing, now) = subscribed("t");
+        assert_eq!(outgoing.due(now, AWAKE, true), []);
+        let sent = outgoing.due(now + S, AWAKE, true);
+        let (next, took) = outgoing.answered(Answer::Acknowledged(id(&sent)), now + S + S / 10);
+        assert_eq!((next, took), (vec![], Some(100_000_000)));
+        assert_eq!((outgoing.by_qos()[1].sent, outgoing.by_qos()[1].acknowledged), (1, Some(1)));
+        // What nobody waits for is passed over.
+        assert_eq!(outgoing.answered(Answer::Acknowledged(id(&sent)), now + 2 * S), (vec![], None));
+        assert_eq!(outgoing.answered(Answer::Complete(id(&sent)), now + 2 * S), (vec![], None));
+    }
+
+    #[test]
+    fn a_message_is_not_acknowledged_once_the_stack_had_it_for_ten_seconds_and_the_device_speaks() {
+        let (mut outgoing, now) = subscribed("t");
+        let sent = outgoing.due(now + S, AWAKE, true);
+        // The device's stack does not have it.
+        outgoing.due(now + S, AWAKE, false);
+        outgoing.heard(now + 20 * S, AWAKE);
+        assert_eq!(outgoing.by_qos()[1].unacknowledged, 0);
+        outgoing.due(now + 20 * S, AWAKE, true);
+        // Nor does time count in which this host stood still.
+        outgoing.heard(now + 32 * S, 5 * S);
+        assert_eq!(outgoing.by_qos()[1].unacknowledged, 0);
+        outgoing.heard(now + 36 * S, 5 * S);
+        assert_eq!(outgoing.by_qos()[1].unacknowledged, 1);
+        outgoing.answered(Answer::Acknowledged(id(&sent)), now + 40 * S);
+        let row = outgoing.by_qos()[1].clone();
+        assert_eq!((row.unacknowledged, row.late, row.acknowledged), (0, 1, Some(1)));
+    }
+
+    #[test]
+    fn a_session_that_goes_on_has_its_messages_again_with_dup_and_a_new_one_has_not() {
+        let (mut outgoing, now) = subscribed("t");
+        let sent = outgoing.due(now + S, AWAKE, true);
+        outgoing.gone(true);
+        assert_eq!(outgoing.due(now + 5 * S, AWAKE, true), []);
+        let again = outgoing.begins(true, Takes::default(), now + 6 * S);
+        assert_eq!(id(&again), id(&sent));
+        assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
+        outgoing.gone(false);
+        assert_eq!(outgoing.begins(false, Takes::default(), now + 9 * S), []);
+        let row = outgoing.by_qos()[1].clone();
+        assert_eq!((row.sent, row.again, row.abandoned), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_redelivery_has_to_be_acknowledged_as_well() {
+        let (mut outgoing, now) = subscribed("t");
+        outgoing.phase(Some(MqttFault::Redeliver));
+        let sent = outgoing.due(now + S, AWAKE, true);
+        let (again, _) = outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
+        assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
+        assert_eq!(id(&again), id(&sent));
+        outgoing.due(now + S, AWAKE, true);
+        outgoing.heard(now + 12 * S, AWAKE);
+        let row = outgoing.by_qos()[1].clone();
+        assert_eq!((row.sent, row.again, row.acknowledged, row.unacknowledged), (1, 1, Some(1), 1));
+    }
+
+    #[test]
+    fn a_message_of_the_highest_quality_goes_through_all_its_steps_once() {
+        let (mut outgoing, now) = subscribed("t:2");
+        outgoing.phase(Some(MqttFault::Redeliver));
+        let sent = outgoing.due(now + S, AWAKE, true);
+        let id = id(&sent);
+        assert_eq!(outgoing.answered(Answer::Acknowledged(id), now), (vec![], None));
+        let (again, _) = outgoing.answered(Answer::Received(id), now + S);
+        assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
+        assert_eq!(outgoing.answered(Answer::Received(id), now + S).0, [Send::Release(id)]);
+        assert_eq!(outgoing.answered(Answer::Complete(id), now + S).0, []);
+        let row = outgoing.by_qos()[2].clone();
+        assert_eq!((row.sent, row.again, row.acknowledged), (1, 1, Some(1)));
+    }
+
+    #[test]
+    fn a_device_that_acknowledges_nothing_has_few_messages_under_way() {
+        let (mut outgoing, now) = subscribed("t");
+        let sent: usize = (0..100).map(|n| outgoing.due(now + n * S, AWAKE, true).len()).sum();
+        assert_eq!(sent, MOST_FLYING);
+    }
+
+    #[test]
+    fn sizes_grow_until_one_is_not_taken() {
+        let (mut outgoing, now) = subscribed("espstress/twin-1/cmd");
+        outgoing.phase(Some(MqttFault::Big));
+        outgoing.grow([128, 256].into_iter());
+        let sent = outgoing.due(now, AWAKE, true);
+        assert_eq!(outgoing.due(now, AWAKE, true), []);
+        outgoing.answered(Answer::Acknowledged(id(&sent)), now);
+        outgoing.due(now, AWAKE, true);
+        outgoing.due(now, AWAKE, true);
+        let check = outgoing.due(now + 11 * S, AWAKE, true);
+        outgoing.answered(Answer::Acknowledged(id(&check)), now + 11 * S);
+        assert!(outgoing.is_grown());
+        let (result, why) = outgoing.grown().unwrap();
+        assert_eq!((result.acknowledged_bytes, result.failed_bytes, why), (Some(128), Some(256), None));
+        assert_eq!(outgoing.by_qos()[1], MqttToDevice { acknowledged: None, ..MqttToDevice::default() });
+    }
+
+    #[test]
+    fn a_packet_is_as_large_as_it_is_said_to_be() {
+        use espstress_device::mqtt::{Packet, Publish, Version};
+        for (version, v5) in [(Version::V311, false), (Version::V5, true)] {
+            for size in [128_u32, 256, 16_384, 65_536] {
+                let payload = vec![0; payload_len(size, 5, v5)];
+                let id = PacketId::new(1);
+                let publish = Publish {
+                    qos: Qos::AtLeastOnce,
+                    id,
+                    topic: "a/b/c",
+                    payload: &payload,
+                    ..Publish::default()
+                };
+                let mut out = vec![0; 70_000];
+                assert_eq!(Packet::Publish(publish).encode(version, &mut out).unwrap(), size as usize);
+            }
+        }
+    }
+}
