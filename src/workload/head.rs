@@ -441,6 +441,9 @@ impl Storm {
                 return (sample, false);
             }
         };
+        if !self.response.persistent() {
+            connection.peer_will_close();
+        }
         let (ending, bytes) = if self.close == ClosePolicy::Fin && connection.shut_down_writing().is_err() {
             (Ending::Reset, 0)
         } else {

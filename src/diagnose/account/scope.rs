@@ -79,7 +79,7 @@ pub(super) fn explains(
         FindingId::NoEcho => any(&[&DATAGRAM]) && silent_since(w).is_none_or(|since| at.to_ns >= since),
         FindingId::DatagramSize | FindingId::DatagramsLost => failure == F::DatagramLost,
         FindingId::ResetsRequests => any(&[&RESET]),
-        FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
+        FindingId::ClosesUnserved => answers_otherwise(e, w, id, failure),
         FindingId::HeapLeak
         | FindingId::Redirected
         | FindingId::MqttKeepaliveMissed

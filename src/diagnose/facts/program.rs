@@ -60,7 +60,12 @@ pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
     let unknown = !matches!(w.asks.protocol, Protocol::Http | Protocol::Udp);
-    unknown && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+    unknown && !opens_websockets(w) && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+}
+
+/// Whether the device completed a WebSocket handshake: what it does afterwards, it does in that protocol.
+pub(crate) fn opens_websockets(w: &WorkloadEvidence) -> bool {
+    w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref()).is_some_and(|ws| ws.handshakes > 0)
 }
 
 /// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask

@@ -242,6 +242,7 @@ pub(super) fn answers_otherwise(
     failure: Failure,
 ) -> bool {
     match id {
+        FindingId::ClosesUnserved => cut_requests::closes_so(w, failure),
         FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
         FindingId::TlsFailed => http_use::tls_so(w, failure),
         FindingId::UploadStalled => http_use::stalled_so(w, failure),
