@@ -44,6 +44,10 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             let sends = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some());
             done_by(report, sends, "no workload sent datagrams")
         }
+        Need::Streams => {
+            let reads = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.sse.is_some());
+            done_by(report, reads, "no workload read event streams")
+        }
         Need::Publishes => done_by(
             report,
             |w| w.mqtt.as_ref().is_some_and(|m| m.to_device.values().any(|row| row.acknowledged.is_some())),
@@ -165,6 +169,7 @@ mod tests {
         workload.by_protocol = Some(Box::new(espstress_event::ByProtocol {
             udp: Some(espstress_event::Datagrams::default()),
             websocket: None,
+            sse: None,
         }));
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);
