@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_block_without_data_is_no_event() {
-        assert_eq!(of("event: x\n\nretry: 10\n\n: c\n\n").events, []);
+        assert!(of("event: x\n\nretry: 10\n\n: c\n\n").events.is_empty());
         assert_eq!(of("data\n\n").events, [4], "empty data is data");
         assert!(of("data: half\n").events.is_empty());
         assert_eq!(of("\u{feff}data: a\n\n").events.len(), 1);
