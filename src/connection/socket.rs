@@ -621,7 +621,14 @@ impl Connection {
                     }
                     return (ending, bytes);
                 }
-                Ok(n) => bytes += n as u64,
+                Ok(n) => {
+                    bytes += n as u64;
+                    // What never ends to come ends neither the wait nor keeps others from their turn.
+                    if tokio::time::Instant::now() >= deadline {
+                        return (Ending::NotEnded, bytes);
+                    }
+                    tokio::task::yield_now().await;
+                }
                 Err(Failure::ReadReset) => return (Ending::Reset, bytes),
                 Err(_) => return (Ending::NotEnded, bytes),
             }

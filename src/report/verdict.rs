@@ -107,6 +107,14 @@ impl Report {
             None if w.attempts > 0 => {
                 format!("limits of this machine stopped every attempt of {}: nothing was tested", w.name)
             }
+            None if w
+                .by_protocol
+                .as_ref()
+                .and_then(|by| by.sse.as_ref())
+                .is_some_and(|sse| sse.streams > 0) =>
+            {
+                format!("no event came on the streams of {}: nothing more was tested", w.name)
+            }
             None => format!("{} made no attempts: nothing was tested", w.name),
         })
     }

@@ -113,6 +113,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::NoEcho
         | Id::DatagramSize
         | Id::DatagramsLost
+        | Id::EventStream
         | Id::HostLimited
         | Id::CaptureIncomplete
         | Id::UnexplainedFailures => false,

@@ -74,6 +74,7 @@ pub(super) fn explains(
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
         | FindingId::PipeliningLost
+        | FindingId::EventStream
         | FindingId::ClosesIdle
         | FindingId::MakesRoom => answers_otherwise(e, w, id, failure),
         FindingId::NoEcho => any(&[&DATAGRAM]) && silent_since(w).is_none_or(|since| at.to_ns >= since),
