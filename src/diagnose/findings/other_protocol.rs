@@ -35,27 +35,80 @@ pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |w, failure| fails_so(e, w, failure));
     let worst = all.first()?;
-    let protocol = worst.w.asks.protocol.name();
+    let words = websocket(worst).unwrap_or_else(|| plain(worst));
     Some(Finding {
         id: FindingId::OtherProtocol,
         severity: Severity::Error,
-        statement: format!(
-            "The device accepts connections but answers none of {} in the {protocol} protocol: the port speaks \
-             another protocol, or the program doesn't answer at all.",
-            things(worst.w.attempts, "request")
-        ),
+        statement: words.statement,
         evidence: all.iter().map(|rest| rest.in_figures("got no response in this protocol")).collect(),
-        cause: if worst.w.asks.protocol == Protocol::WebSocket {
-            "another server listens there, or one that pushes messages and echoes none".into()
+        cause: words.cause,
+        change: words.change,
+    })
+}
+
+struct Words {
+    statement: String,
+    cause: String,
+    change: String,
+}
+
+fn plain(worst: &rest::Rest<'_>) -> Words {
+    let asks = &worst.w.asks;
+    let is_websocket = asks.protocol == Protocol::WebSocket;
+    Words {
+        statement: format!(
+            "The device accepts connections but answers none of {} in the {} protocol: the port speaks another \
+             protocol, or the program doesn't answer at all.",
+            things(worst.w.attempts, "request"),
+            asks.protocol.name()
+        ),
+        cause: if is_websocket {
+            "another server listens there, or one that never completes a handshake".into()
         } else {
-            "another server listens there; only this project's device programs speak the framed, line and \
-                 raw protocols"
+            "another server listens there; only this project's device programs speak the framed, line and raw \
+             protocols"
                 .into()
         },
-        change: if worst.w.asks.protocol == Protocol::WebSocket {
-            "the service has to send each message back; check the port and --path".into()
+        change: if is_websocket {
+            "check the port and --path".into()
         } else {
             "test a web server with --protocol http, or with head; check the port".into()
         },
+    }
+}
+
+/// What is said of a WebSocket server: it speaks the protocol, as far as it goes.
+fn websocket(worst: &rest::Rest<'_>) -> Option<Words> {
+    let ws = worst.w.by_protocol.as_ref()?.websocket.as_ref()?;
+    if ws.handshakes == 0 {
+        return (ws.refused > 0).then(|| Words {
+            statement: format!(
+                "The device answers the WebSocket handshake wrongly, on {}.",
+                things(ws.refused, "connection")
+            ),
+            cause:
+                "a header of its answer is missing or wrong, such as Sec-WebSocket-Accept (RFC 6455, 4.2.2)"
+                    .into(),
+            change: "compute Sec-WebSocket-Accept from the client's key; use a library for the handshake"
+                .into(),
+        });
+    }
+    let closes: Vec<String> = ws.closes.iter().map(|(code, n)| format!("{code} {n}")).collect();
+    let cause = if !closes.is_empty() {
+        format!("it closes the connections instead, with these codes: {}", closes.join(", "))
+    } else if worst.get(Failure::BadResponse) > 0 {
+        "its frames or messages are not what was sent: masked or compressed frames, a wrong length, text instead of \
+         binary"
+            .into()
+    } else {
+        "the service pushes messages, or takes them and sends nothing back".into()
+    };
+    Some(Words {
+        statement: format!(
+            "The device completes the WebSocket handshake, but sends none of {} back.",
+            things(worst.w.attempts, "message")
+        ),
+        cause,
+        change: "the service has to send each message back unchanged; check the port and --path".into(),
     })
 }
