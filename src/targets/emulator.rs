@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn what_is_no_image_for_a_known_chip_is_refused_with_the_reason() {
         for (len, at, id, wrong) in [
-            (10, 0, 5, "10 bytes are no firmware image"),
+            (10, 0, 5, "not a firmware image: 10 bytes"),
             (100, 200, 5, "no header (0xe9)"),
             (0x4000, 0x1000, 99, "chip number 99"),
             (0x4000, 0, 0, "the application alone"),

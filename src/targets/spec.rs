@@ -267,7 +267,7 @@ mod tests {
             ("[::1", "port"),
             ("tap:", "names no program"),
             ("tap: ", "names no program"),
-            ("tap:./x 'y", "a quote does not end"),
+            ("tap:./x 'y", "missing closing quote"),
             ("emu:", "names no image"),
             ("--x", "neither an address nor a name"),
         ] {

@@ -141,6 +141,12 @@ mod tests {
             outage.back_ns = Some(0);
             stats.ended(outage);
         }
+        let mut grown = MqttOutage::new(1, MqttFault::Big, 0, 15);
+        grown.length_ns = Some(60_000_000_000);
+        grown.big = Some(espstress_event::MqttBig::default());
+        stats.ended(grown);
+        stats.to_device[1] =
+            espstress_event::MqttToDevice { sent: 1, acknowledged: Some(1), ..Default::default() };
         let counted = espstress_event::MqttDelivery { received: 1, lost: Some(0), ..Default::default() };
         stats.to_host[1] = counted;
         MqttFigures::from_stats(&stats)
@@ -208,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 13] = [
+        let spoilt: [(&str, Spoil, Concerns); 14] = [
             ("no datagrams", |r| r.workloads[0].by_protocol = None, |n| n == Need::Datagrams),
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
@@ -243,7 +249,7 @@ mod tests {
                 |r| r.workloads[0].mqtt = None,
                 |n| {
                     let fault = matches!(n, Need::Faults(_) | Need::SeenFaults(_) | Need::LongFaults(_));
-                    fault || matches!(n, Need::Mqtt | Need::Sequence)
+                    fault || matches!(n, Need::Mqtt | Need::Sequence | Need::Publishes | Need::Grown)
                 },
             ),
             (
@@ -271,6 +277,11 @@ mod tests {
                 "no numbers",
                 |r| r.workloads[0].mqtt.as_mut().unwrap().to_host.clear(),
                 |n| n == Need::Sequence,
+            ),
+            (
+                "nothing published",
+                |r| r.workloads[0].mqtt.as_mut().unwrap().to_device.clear(),
+                |n| n == Need::Publishes,
             ),
         ];
         for id in FindingId::ALL {

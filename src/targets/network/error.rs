@@ -233,6 +233,6 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("/dev/net/tun could not be opened"), "{text}");
         assert!(text.contains("veth pair was refused"), "{text}");
-        assert!(text.ends_with("or use the target `sim`, which needs none of this"), "{text}");
+        assert!(text.ends_with("or use the target `sim`, which needs no private network"), "{text}");
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
 use self::udp::{Sender, Sizes};
-use self::worker::Channel;
+use self::worker::{Channel, Usage};
 use super::context::Context;
 use super::http::{Asked, Request};
 use super::load::Load;
@@ -256,18 +256,21 @@ impl Workload for ReadWrite {
                 let sender = |lane| Sender::new(context.clone(), target, limit, window, sizes, first(lane));
                 return self.params.load.drive(&context, sender).await;
             };
+            let usage = Usage {
+                tls,
+                window,
+                per_connection: self.params.per_connection,
+                silent_before: self.params.silent_before.map(|span| span.0),
+            };
             self.params
                 .load
                 .drive(&context, |lane| {
                     Channel::new(
                         context.clone(),
                         connector.clone(),
-                        tls.clone(),
+                        usage.clone(),
                         codec.clone(),
                         first(lane),
-                        window,
-                        self.params.per_connection,
-                        self.params.silent_before.map(|span| span.0),
                     )
                 })
                 .await;

@@ -14,16 +14,24 @@ use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, T
 use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
 
+/// How connections are used.
+#[derive(Clone)]
+pub(super) struct Usage {
+    pub(super) tls: Option<Rc<Tls>>,
+    /// Requests that may be under way at once.
+    pub(super) window: usize,
+    /// Transactions on each.
+    pub(super) per_connection: Option<u64>,
+    /// How long a new one says nothing.
+    pub(super) silent_before: Option<Duration>,
+}
+
 /// One of the workload's connections, opened when it is first needed and again after a failure.
 pub(super) struct Channel {
     context: Context,
     connector: Connector,
-    tls: Option<Rc<Tls>>,
+    usage: Usage,
     codec: Codec,
-    window: usize,
-    per_connection: Option<u64>,
-    /// How long a new connection says nothing.
-    silent_before: Option<Duration>,
     sequence: u32,
     link: Option<Link>,
     had_failed: bool,
@@ -52,21 +60,16 @@ impl Channel {
     pub(super) fn new(
         context: Context,
         connector: Connector,
-        tls: Option<Rc<Tls>>,
+        usage: Usage,
         codec: Codec,
         first: u32,
-        window: usize,
-        per_connection: Option<u64>,
-        silent_before: Option<Duration>,
     ) -> Self {
+        let window = usage.window;
         Self {
             context,
             connector,
-            tls,
+            usage,
             codec,
-            window,
-            per_connection,
-            silent_before,
             sequence: first,
             link: None,
             had_failed: false,
@@ -87,7 +90,9 @@ impl Channel {
         let ns = self.context.since_ns(from);
         self.context.recorder.borrow_mut().latency(Phase::Connect, ns);
         let limit = self.connector.timeouts.connect;
-        if let Err(failure) = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await {
+        if let Err(failure) =
+            http::secure(&self.context, &mut connection, self.usage.tls.as_deref(), limit).await
+        {
             http::note_tls(&self.context, &mut connection);
             return Err(Refused::Failure(failure));
         }
@@ -105,7 +110,7 @@ impl Channel {
         self.sent = 0;
         self.withheld = None;
         self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
-        if let Some(silence) = self.silent_before {
+        if let Some(silence) = self.usage.silent_before {
             // Whatever comes meanwhile does not change the request: it stays in the socket.
             tokio::time::sleep(silence).await;
         }
@@ -355,7 +360,7 @@ impl Channel {
     fn is_spent(&self) -> bool {
         let Some(link) = &self.link else { return false };
         let sent = link.answers + self.in_flight.len() as u64;
-        self.per_connection.is_some_and(|most| sent >= most)
+        self.usage.per_connection.is_some_and(|most| sent >= most)
             || link.early
             || (link.answers > 0 && !self.codec.persistent())
     }
@@ -394,7 +399,7 @@ impl Channel {
             self.sent += written;
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
         }
-        if self.in_flight.len() >= self.window {
+        if self.in_flight.len() >= self.usage.window {
             self.answer().await?;
         }
         if self.is_spent() {
