@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 14] = [
+        let spoilt: [(&str, Spoil, Concerns); 15] = [
             ("no datagrams", |r| r.workloads[0].by_protocol = None, |n| n == Need::Datagrams),
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
