@@ -100,6 +100,7 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
              espstress rw https://192.168.4.1 --insecure --method POST --body 20KiB --expect-continue\n  \
              espstress rw 192.168.4.1:8080 --protocol raw    the MicroPython pair's server\n  \
              espstress rw 192.168.4.1 --protocol websocket --path /ws -n 1000\n  \
+             espstress rw 192.168.4.1 --protocol sse --path /events -d 10m   gaps and ends of an event stream\n  \
              espstress rw 192.168.4.1:7 --protocol udp --sweep   datagrams to an echo service: loss, order, sizes",
         ),
         "outage" => (

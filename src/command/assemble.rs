@@ -96,6 +96,12 @@ fn packets(report: &mut Report, packets: &Packets) {
     if let Packets::Seen(seen) = packets {
         report.anomalies.clone_from(&seen.anomalies);
         report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
+        if seen.of_others > 0 {
+            report.remarks.push(format!(
+                "another program on this machine also uses the device: {} anomalies on its connections are left out",
+                seen.of_others
+            ));
+        }
         report
             .remarks
             .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));

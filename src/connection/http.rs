@@ -5,6 +5,9 @@ use espstress_event::{Failure, FaultSeen, HttpFault};
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub const HEAD_LIMIT: usize = 16 * 1024;
 
+/// Of a Content-Type that is kept, characters.
+const LONGEST_TYPE: usize = 100;
+
 /// The request's method, as far as it decides the shape of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expects {
@@ -78,6 +81,10 @@ pub struct Response {
     location: Option<String>,
     /// The first scheme that a 401 asks for.
     challenge: Option<String>,
+    /// Content-Type, without its parameters.
+    content_type: Option<String>,
+    /// What has come of the body and was not taken, where it is kept.
+    kept: Option<Vec<u8>>,
 }
 
 impl Response {
@@ -102,7 +109,27 @@ impl Response {
             continued: false,
             location: None,
             challenge: None,
+            content_type: None,
+            kept: None,
         }
+    }
+
+    /// Keeps the body's bytes until they are taken, without the chunks' framing.
+    #[must_use]
+    pub fn keeping_body(mut self) -> Self {
+        self.kept = Some(Vec::new());
+        self
+    }
+
+    /// What has come of the body since this was last asked, where it is kept.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Content-Type in lower case, without its parameters (RFC 9110, 8.3); `None` where there is none.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
     }
 
     /// Begins the first response of a new connection, keeping the memory.
@@ -127,6 +154,8 @@ impl Response {
         self.continued = false;
         self.location = None;
         self.challenge = None;
+        self.content_type = None;
+        self.take_body();
     }
 
     /// Whether the device has said 100 Continue (RFC 9110, 15.2.1).
@@ -283,6 +312,11 @@ impl Response {
                 content_length = Some(number);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
+            } else if header.name.eq_ignore_ascii_case("content-type") {
+                let value = String::from_utf8_lossy(header.value);
+                let name: String =
+                    value.split(';').next().unwrap_or_default().trim().chars().take(LONGEST_TYPE).collect();
+                self.content_type.get_or_insert(name.to_ascii_lowercase());
             } else if is_redirect(status) && header.name.eq_ignore_ascii_case("location") {
                 self.location.get_or_insert_with(|| String::from_utf8_lossy(header.value).trim().to_owned());
             } else if status == 401 && header.name.eq_ignore_ascii_case("www-authenticate") {
@@ -330,12 +364,15 @@ impl Response {
             Some(Framing::None) => Ok(Progress::Done { used: start }),
             Some(Framing::UntilEof) => {
                 self.body_bytes += rest.len() as u64;
+                self.kept.iter_mut().for_each(|kept| kept.extend_from_slice(rest));
                 Ok(Progress::More)
             }
             Some(Framing::Length(left)) => {
                 let take = (*left).min(rest.len() as u64);
                 *left -= take;
                 self.body_bytes += take;
+                let body = rest.get(..take as usize).unwrap_or_default();
+                self.kept.iter_mut().for_each(|kept| kept.extend_from_slice(body));
                 Ok(if *left == 0 { Progress::Done { used: start + take as usize } } else { Progress::More })
             }
             Some(Framing::Chunked(chunk)) => {
@@ -343,7 +380,12 @@ impl Response {
                 let mut padded = None;
                 for (i, &byte) in rest.iter().enumerate() {
                     match at.next(byte) {
-                        Ok(Step::On { payload }) => self.body_bytes += payload,
+                        Ok(Step::On { payload }) => {
+                            self.body_bytes += payload;
+                            if let (1.., Some(kept)) = (payload, &mut self.kept) {
+                                kept.push(byte);
+                            }
+                        }
                         Ok(Step::Size(size)) => self.chunk = size,
                         Ok(Step::PaddedSize(size)) => {
                             self.chunk = size;

@@ -533,6 +533,13 @@ impl Connection {
         }
     }
 
+    /// The device closes after the response that has come: TLS's own end would meet a closed socket.
+    pub fn peer_will_close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.peer_will_close();
+        }
+    }
+
     /// What an idle connection has come to, without waiting and without taking anything from it.
     ///
     /// A FIN that is there before a request is written ends the connection in order: whoever writes all the same meets
@@ -614,7 +621,14 @@ impl Connection {
                     }
                     return (ending, bytes);
                 }
-                Ok(n) => bytes += n as u64,
+                Ok(n) => {
+                    bytes += n as u64;
+                    // What never ends to come ends neither the wait nor keeps others from their turn.
+                    if tokio::time::Instant::now() >= deadline {
+                        return (Ending::NotEnded, bytes);
+                    }
+                    tokio::task::yield_now().await;
+                }
                 Err(Failure::ReadReset) => return (Ending::Reset, bytes),
                 Err(_) => return (Ending::NotEnded, bytes),
             }

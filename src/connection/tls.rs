@@ -111,6 +111,7 @@ impl Tls {
             heard: Vec::new(),
             tcp_ended: false,
             abrupt: false,
+            peer_ends: false,
             asked: Arc::clone(&self.asked),
         })
     }
@@ -294,6 +295,8 @@ pub(super) struct Session {
     tcp_ended: bool,
     /// Whether it came without TLS's own end.
     abrupt: bool,
+    /// Whether the peer has ended TLS, or is about to: what is sent then meets a closed socket, which answers with a RST.
+    peer_ends: bool,
     /// Whether the device has asked for a certificate.
     asked: Arc<NoCertificate>,
 }
@@ -375,8 +378,21 @@ impl Session {
         Ok(Some(n))
     }
 
-    /// Says TLS's own end to the peer, as far as the socket takes it.
+    /// The peer closes after its last response.
+    pub(super) const fn peer_will_close(&mut self) {
+        self.peer_ends = true;
+    }
+
+    /// Says TLS's own end to the peer, as far as the socket takes it; not to one that has closed or is about to.
     pub(super) fn close(&mut self, stream: &TcpStream) {
+        for _ in 0..RECORDS {
+            if self.peer_ends || self.tcp_ended || !matches!(self.hear(stream), Heard::Bytes(1..)) {
+                break;
+            }
+        }
+        if self.peer_ends || self.tcp_ended {
+            return;
+        }
         self.tls.send_close_notify();
         // Whoever does not take it any more does not need it.
         let _ = self.flush(stream);
@@ -430,13 +446,22 @@ impl Session {
             Err(error) => return Heard::Socket(error),
         };
         self.tcp_ended |= reader.ended;
-        let processed = self.tls.process_new_packets().map(drop);
-        // An alert that names the failure is the peer's due; it is no matter whether it gets there.
-        let flushed = self.flush(stream);
-        match (processed, flushed) {
-            (Err(error), _) => Heard::Fault(self.named(&error)),
-            (Ok(()), Err(error)) => Heard::Socket(error),
-            (Ok(()), Ok(_)) => Heard::Bytes(n),
+        match self.tls.process_new_packets() {
+            Err(error) => {
+                let seen = self.named(&error);
+                // An alert that names the failure is the peer's due; not that of one which doesn't speak TLS, or has gone.
+                if seen.fault != TlsFault::NotTls && !self.tcp_ended {
+                    let _ = self.flush(stream);
+                }
+                Heard::Fault(seen)
+            }
+            Ok(state) => {
+                self.peer_ends |= state.peer_has_closed();
+                match self.flush(stream) {
+                    Err(error) => Heard::Socket(error),
+                    Ok(_) => Heard::Bytes(n),
+                }
+            }
         }
     }
 

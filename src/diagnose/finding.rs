@@ -55,6 +55,7 @@ pub enum FindingId {
     NoEcho,
     DatagramSize,
     DatagramsLost,
+    EventStream,
     UnexplainedFailures,
     MqttKeepaliveMissed,
     MqttPingLate,
@@ -77,7 +78,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -113,6 +114,7 @@ impl FindingId {
         Self::NoEcho,
         Self::DatagramSize,
         Self::DatagramsLost,
+        Self::EventStream,
         Self::UnexplainedFailures,
         Self::MqttKeepaliveMissed,
         Self::MqttPingLate,
@@ -172,6 +174,7 @@ impl FindingId {
             Self::NoEcho => "no_echo",
             Self::DatagramSize => "datagram_size",
             Self::DatagramsLost => "datagrams_lost",
+            Self::EventStream => "event_stream",
             Self::UnexplainedFailures => "unexplained_failures",
             Self::MqttKeepaliveMissed => "mqtt_keepalive_missed",
             Self::MqttPingLate => "mqtt_ping_late",

@@ -295,6 +295,7 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::NoEcho
         | FindingId::DatagramSize
         | FindingId::DatagramsLost
+        | FindingId::EventStream
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::OtherProtocol

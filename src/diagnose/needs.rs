@@ -53,6 +53,8 @@ pub enum Need {
     Silence,
     /// Datagrams to an echo service, `rw --protocol udp`.
     Datagrams,
+    /// Event streams, `rw --protocol sse`.
+    Streams,
     /// An `outage` workload.
     Outages,
     /// An `mqtt` workload that watched a device for two of its keep-alives.
@@ -100,6 +102,7 @@ impl FindingId {
             | Self::BodyTimeout
             | Self::UnexplainedFailures => &[Need::Attempts],
             Self::NoEcho | Self::DatagramSize | Self::DatagramsLost => &[Need::Attempts, Need::Datagrams],
+            Self::EventStream => &[Need::Attempts, Need::Streams],
             Self::PathMtu => &[Need::Attempts, Need::Probes],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],

@@ -169,6 +169,8 @@ pub struct Seen {
     pub(crate) lingers: BTreeMap<String, Lingers>,
     /// Anomalies of the device that are in the counts and were not told one by one.
     pub untold: u64,
+    /// Anomalies on connections that another program of this machine opened; they are left out.
+    pub of_others: u64,
     /// Everything else.
     pub summary: WireSummary,
 }

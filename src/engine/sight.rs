@@ -40,6 +40,26 @@ pub struct Sight {
     book: Arc<IntentBook>,
     /// The path as far as it is known, for what is told while the run goes on.
     so_far: Weather,
+    others: Others,
+}
+
+/// Occurrences on connections that this run hasn't opened: another program of this machine talks to the device as well.
+#[derive(Debug, Default)]
+struct Others {
+    /// A port of the host's that the device dials: connections to it are the device's own.
+    dialled: Option<u16>,
+    left_out: u64,
+}
+
+impl Others {
+    /// Whether it is one of them; if so, it is counted.
+    fn take(&mut self, book: &IntentBook, occurrence: &Occurrence) -> bool {
+        let connection = &occurrence.connection;
+        let port = connection.host.port();
+        let is_others = self.dialled != Some(port) && book.look_up(port, connection.isn).is_none();
+        self.left_out += u64::from(is_others);
+        is_others
+    }
 }
 
 impl Sight {
@@ -61,7 +81,13 @@ impl Sight {
             syn_deadline_ns: i64::try_from(syn_deadline.as_nanos()).unwrap_or(i64::MAX),
             ..ObserverConfig::default()
         });
-        Self { observer, ledger: Ledger::new(start_unix_ns, workloads), book, so_far: Weather::default() }
+        Self {
+            observer,
+            ledger: Ledger::new(start_unix_ns, workloads),
+            book,
+            so_far: Weather::default(),
+            others: Others::default(),
+        }
     }
 
     /// The device dials this port of the host's as well.
@@ -69,6 +95,7 @@ impl Sight {
     pub(crate) fn of_a_device_that_dials(mut self, port: Option<u16>) -> Self {
         if let Some(port) = port {
             self.observer.device_dials(port);
+            self.others.dialled = Some(port);
         }
         self
     }
@@ -82,8 +109,12 @@ impl Sight {
         original_len: usize,
         around: &mut impl Surroundings,
     ) {
-        let Self { observer, ledger, book, so_far } = self;
-        let class = &mut |o| class(ledger, book, so_far, at_ns, o, around);
+        let Self { observer, ledger, book, so_far, others } = self;
+        let class = &mut |o| {
+            if !others.take(book, &o) {
+                class(ledger, book, so_far, at_ns, o, around);
+            }
+        };
         observer.frame(at_ns, link, captured, original_len, class);
         match observer.take_turn() {
             Some(Turn::HostOpens { port, isn }) => book.opened(port, isn, at_ns),
@@ -101,10 +132,14 @@ impl Sight {
 
     /// Every frame up to this moment has been looked at.
     pub fn advance(&mut self, until_ns: i64, around: &mut impl Surroundings) {
-        let Self { observer, ledger, book, so_far } = self;
+        let Self { observer, ledger, book, so_far, others } = self;
         so_far.windows.clear();
         so_far.windows.push(observer.path());
-        observer.advance(until_ns, &mut |o| class(ledger, book, so_far, until_ns, o, around));
+        observer.advance(until_ns, &mut |o| {
+            if !others.take(book, &o) {
+                class(ledger, book, so_far, until_ns, o, around);
+            }
+        });
     }
 
     /// Whether every connection that may still say something has said it.
@@ -118,9 +153,13 @@ impl Sight {
 
     /// What was seen, of a watch that ended then and missed nothing.
     pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Watched {
-        let Self { observer, mut ledger, book, so_far } = self;
+        let Self { observer, mut ledger, book, so_far, mut others } = self;
         let packets = observer.packets();
-        let class = &mut |o| class(&mut ledger, &book, &so_far, end_ns, o, around);
+        let class = &mut |o| {
+            if !others.take(&book, &o) {
+                class(&mut ledger, &book, &so_far, end_ns, o, around);
+            }
+        };
         let summary = observer.finish(end_ns, class);
         let seen = Seen {
             packets,
@@ -132,6 +171,7 @@ impl Sight {
             unserved: ledger.unserved(),
             lingers: BTreeMap::new(),
             untold: 0,
+            of_others: others.left_out,
             summary,
         };
         Watched { seen, ledger }

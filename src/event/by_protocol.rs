@@ -15,6 +15,9 @@ pub struct ByProtocol {
     /// WebSocket: handshakes, pings and closes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub websocket: Option<WebSockets>,
+    /// Server-sent events: streams, their ends and their silences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sse: Option<EventStreams>,
 }
 
 impl ByProtocol {
@@ -22,7 +25,8 @@ impl ByProtocol {
     #[must_use]
     pub fn most(&self) -> u64 {
         let udp = self.udp.as_ref().map_or(0, Datagrams::most);
-        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most))
+        let sse = self.sse.as_ref().map_or(0, EventStreams::most);
+        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse)
     }
 }
 
@@ -54,6 +58,53 @@ impl WebSockets {
         let all =
             [self.handshakes, self.refused, self.pings, self.pongs, self.pings_from_device, self.pushed];
         all.into_iter().chain([self.close_unanswered]).chain(self.closes.values().copied()).max().unwrap_or(0)
+    }
+}
+
+/// What event streams brought, and how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventStreams {
+    /// Streams that opened: status 200 and the right type.
+    pub streams: u64,
+    /// Requests answered by another status than 200.
+    pub refused: u64,
+    /// Requests answered by 200 with another type than text/event-stream.
+    pub wrong_type: u64,
+    /// The first of these types, empty where there was none; null where no type was wrong.
+    pub wrong_type_seen: Option<String>,
+    /// Events received.
+    pub events: u64,
+    /// Comment lines, which servers send to keep a stream open.
+    pub comments: u64,
+    /// Streams that the device ended in order, after an event at least.
+    pub ended: u64,
+    /// The same before any event.
+    pub ended_empty: u64,
+    /// Streams that ended by FIN in the middle of a chunk, or before their Content-Length.
+    pub cut: u64,
+    /// Streams that the device reset.
+    pub reset: u64,
+    /// Streams on which nothing came within the read time-out that the user set.
+    pub silent: u64,
+    /// Streams given up because one event grew beyond 1 MiB, or because the chunks were wrong.
+    pub broken: u64,
+    /// Streams that ended with an event half sent.
+    pub unfinished: u64,
+    /// The reconnection time that the device asked for last (`retry`), milliseconds; null where it asked for none.
+    pub retry_ms: Option<u64>,
+    /// Longest time without an event on a stream, microseconds: from the open stream or the last event to the next one, or to
+    /// the end of the stream or the run. Null where no stream opened.
+    pub longest_gap_us: Option<u64>,
+    /// Longest time without any byte on a stream, microseconds: comments count as bytes. Null where no stream opened.
+    pub longest_silence_us: Option<u64>,
+}
+
+impl EventStreams {
+    fn most(&self) -> u64 {
+        let opened = [self.streams, self.refused, self.wrong_type, self.events, self.comments];
+        let ended = [self.ended, self.ended_empty, self.cut, self.reset, self.silent, self.broken];
+        opened.into_iter().chain(ended).chain([self.unfinished]).max().unwrap_or(0)
     }
 }
 

@@ -91,6 +91,8 @@ pub enum Protocol {
     #[cfg_attr(feature = "clap", value(name = "websocket"))]
     #[serde(rename = "websocket")]
     WebSocket,
+    /// Server-sent events: what an event stream brings, as a browser's EventSource reads it
+    Sse,
 }
 
 impl Protocol {
@@ -104,6 +106,7 @@ impl Protocol {
             Self::Line => "line",
             Self::Udp => "udp",
             Self::WebSocket => "websocket",
+            Self::Sse => "sse",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What only some protocols tell, in words for any form of the report.
 
-use super::human::{count, percent, positive, things};
+use super::human::{count, percent, positive, things, time_us};
 use espstress_diagnose::share_at_most;
-use espstress_event::{ByProtocol, Datagrams, WebSockets};
+use espstress_event::{ByProtocol, Datagrams, EventStreams, WebSockets};
 
 /// A label and what it says.
 pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
@@ -13,6 +13,10 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
     }
     if let Some(ws) = &by.websocket {
         lines.push(("websocket", websocket(ws)));
+    }
+    if let Some(sse) = &by.sse {
+        lines.push(("streams", streams(sse)));
+        lines.extend(silences(sse).map(|text| ("silence", text)));
     }
     lines
 }
@@ -32,6 +36,34 @@ fn websocket(ws: &WebSockets) -> String {
         (ws.close_unanswered > 0).then(|| format!("{} close frames unanswered", count(ws.close_unanswered))),
     );
     list.join(", ")
+}
+
+fn streams(sse: &EventStreams) -> String {
+    let mut list = vec![things(sse.streams, "stream"), things(sse.events, "event")];
+    let more = [
+        (sse.refused, "refused"),
+        (sse.wrong_type, "of another type"),
+        (sse.ended, "ended in order"),
+        (sse.ended_empty, "ended before any event"),
+        (sse.cut, "cut off"),
+        (sse.reset, "reset"),
+        (sse.silent, "silent for too long"),
+        (sse.broken, "broken"),
+        (sse.unfinished, "with a half-sent event"),
+    ];
+    list.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))));
+    list.extend(positive(sse.comments, "comment"));
+    list.extend(sse.retry_ms.map(|ms| format!("the device asks to reconnect after {ms} ms")));
+    list.join(", ")
+}
+
+fn silences(sse: &EventStreams) -> Option<String> {
+    let (gap, silence) = (sse.longest_gap_us?, sse.longest_silence_us?);
+    Some(format!(
+        "{} at most without an event, {} without a byte",
+        time_us(gap as f64),
+        time_us(silence as f64)
+    ))
 }
 
 fn datagrams(udp: &Datagrams) -> String {

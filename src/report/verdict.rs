@@ -107,6 +107,14 @@ impl Report {
             None if w.attempts > 0 => {
                 format!("limits of this machine stopped every attempt of {}: nothing was tested", w.name)
             }
+            None if w
+                .by_protocol
+                .as_ref()
+                .and_then(|by| by.sse.as_ref())
+                .is_some_and(|sse| sse.streams > 0) =>
+            {
+                format!("no event came on the streams of {}: nothing more was tested", w.name)
+            }
             None => format!("{} made no attempts: nothing was tested", w.name),
         })
     }
@@ -162,7 +170,7 @@ impl Report {
     /// Writes down what the verdict leaves open, and what it does not count against the device.
     pub fn note_remarks(&mut self) {
         let capacity = self.target.capacity;
-        let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity)]);
+        let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity), no_pongs(w)]);
         let remarks: Vec<String> = remarks.flatten().collect();
         self.remarks.extend(remarks);
         for why in [self.untested(), self.not_back(), self.mqtt_open()].into_iter().flatten() {
@@ -175,6 +183,17 @@ impl Report {
 
 fn not_done(w: &Workload) -> Option<String> {
     w.not_done().map(|reason| format!("{} couldn't run: {reason}", w.name))
+}
+
+/// A WebSocket server that answers messages has to answer pings as well.
+fn no_pongs(w: &Workload) -> Option<String> {
+    let ws = w.by_protocol.as_ref()?.websocket.as_ref()?;
+    (ws.pings >= 2 && ws.pongs == 0).then(|| {
+        format!(
+            "{}: the device answered none of {} WebSocket pings, which it must (RFC 6455, 5.5.2)",
+            w.name, ws.pings
+        )
+    })
 }
 
 /// A run in which most attempts failed for want of room is no fault of the device's, and no plain success either.

@@ -21,6 +21,8 @@ pub enum Phase {
     Close,
     /// From one request on a standing connection to its whole response.
     RoundTrip,
+    /// From one event of a stream, or the opened stream, to the next event.
+    EventGap,
     /// From a heartbeat to its acknowledgement.
     Heartbeat,
     /// One probe: ICMP echo, TCP connect or telemetry.
@@ -29,13 +31,14 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of reports.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connect,
         Self::Tls,
         Self::FirstByte,
         Self::Total,
         Self::Close,
         Self::RoundTrip,
+        Self::EventGap,
         Self::Heartbeat,
         Self::Probe,
     ];
@@ -50,6 +53,7 @@ impl Phase {
             Self::Total => "total",
             Self::Close => "close",
             Self::RoundTrip => "round_trip",
+            Self::EventGap => "event_gap",
             Self::Heartbeat => "heartbeat",
             Self::Probe => "probe",
         }

@@ -105,7 +105,11 @@ impl Workload for Head {
     }
 
     fn settings(&self) -> serde_json::Value {
-        registry::settings(&Params { request: self.params.request.for_reports(), ..self.params.clone() })
+        registry::settings(&Params {
+            load: self.params.load.for_reports(),
+            request: self.params.request.for_reports(),
+            ..self.params.clone()
+        })
     }
 
     fn at_once(&self) -> u32 {
@@ -441,6 +445,9 @@ impl Storm {
                 return (sample, false);
             }
         };
+        if !self.response.persistent() {
+            connection.peer_will_close();
+        }
         let (ending, bytes) = if self.close == ClosePolicy::Fin && connection.shut_down_writing().is_err() {
             (Ending::Reset, 0)
         } else {

@@ -58,9 +58,10 @@ pub(crate) struct Load {
     #[arg(long, value_name = "DUR", default_value = "5s")]
     pub(crate) timeout_connect: Span,
 
-    /// Timeout for the next bytes of a response
-    #[arg(long, value_name = "DUR", default_value = "5s")]
-    pub(crate) timeout_read: Span,
+    /// Timeout for the next bytes of a response [default: 5s]
+    #[arg(long, value_name = "DUR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_read: Option<Span>,
 
     /// Timeout to send a request
     #[arg(long, value_name = "DUR", default_value = "5s")]
@@ -119,6 +120,9 @@ pub(crate) trait Worker {
     }
 }
 
+/// How long the next bytes of a response may take, where nothing else is asked for.
+const READ: Duration = Duration::from_secs(5);
+
 /// How long after the end an attempt may go on whose answer is coming in.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -129,7 +133,17 @@ impl Load {
     /// The step limits.
     #[must_use]
     pub(crate) const fn timeouts(&self) -> Timeouts {
-        Timeouts { connect: self.timeout_connect.0, read: self.timeout_read.0, write: self.timeout_write.0 }
+        let read = match self.timeout_read {
+            Some(span) => span.0,
+            None => READ,
+        };
+        Timeouts { connect: self.timeout_connect.0, read, write: self.timeout_write.0 }
+    }
+
+    /// As reports have it: with the read time-out that holds where none was given.
+    #[must_use]
+    pub(crate) fn for_reports(&self) -> Self {
+        Self { timeout_read: Some(self.timeout_read.unwrap_or(Span(READ))), ..self.clone() }
     }
 
     /// Time between starts of an open loop; `None` for a closed one.

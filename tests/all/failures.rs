@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::apart::in_this_program;
 use crate::common::{OK, request, reset, run, run_from, server};
-use espstress_event::{Endpoints, Failure};
+use espstress_event::{Ending, Endpoints, Failure};
 use espstress_stats::WorkloadStats;
 
 const FAST: &str = "timeout_connect = '300ms'\ntimeout_read = '300ms'\ntimeout_write = '300ms'\n";
@@ -222,4 +222,20 @@ fn descriptors_that_are_used_up_are_the_hosts_failure() {
         .map(|(_, n)| n.as_u64().unwrap())
         .sum();
     assert_eq!(others, 0, "{json}");
+}
+
+#[test]
+fn a_device_that_floods_after_the_close_ends_neither_the_run_nor_is_waited_for() {
+    let target = server(|mut stream| {
+        request(&mut stream);
+        let _ = stream.write_all(OK);
+        // Until this side's FIN is in, so that nothing of it belongs to the response.
+        while !request(&mut stream).is_empty() {}
+        let piece = [b'x'; 64 * 1024];
+        while stream.write_all(&piece).is_ok() {}
+    });
+    let start = std::time::Instant::now();
+    let stats = run("head", &format!("{FAST}close = 'fin'\ncount = 2\n"), target);
+    assert_eq!((stats.attempts, stats.endings.get(Ending::NotEnded)), (2, 2));
+    assert!(start.elapsed() < Duration::from_secs(60));
 }

@@ -3,9 +3,9 @@
 use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, Failure, FaultSeen,
-    HttpFault, HttpFigures, IdleCloses, Losses, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault,
-    MqttOutage, MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses,
+    AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, EventStreams, Failure,
+    FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses, MqttBig, MqttBigEnd, MqttClient, MqttDelivery,
+    MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses,
     SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall,
     Uploads, WebSockets,
 };
@@ -52,6 +52,23 @@ impl Dice {
 
     fn websockets(&mut self) -> WebSockets {
         WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
+    }
+
+    fn streams(&mut self) -> EventStreams {
+        EventStreams {
+            streams: self.n(),
+            refused: self.n(),
+            wrong_type: self.n(),
+            wrong_type_seen: self.maybe(|d| d.of(&["", "text/html"]).to_owned()),
+            ended: self.n(),
+            ended_empty: self.n(),
+            cut: self.n(),
+            reset: self.n(),
+            silent: self.n(),
+            broken: self.n(),
+            longest_silence_us: self.maybe(Self::n),
+            ..EventStreams::default()
+        }
     }
 
     fn datagrams(&mut self) -> Datagrams {
@@ -172,7 +189,13 @@ impl Dice {
     fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
-            protocol: self.of(&[Protocol::Http, Protocol::Line, Protocol::Udp, Protocol::WebSocket]),
+            protocol: self.of(&[
+                Protocol::Http,
+                Protocol::Line,
+                Protocol::Udp,
+                Protocol::WebSocket,
+                Protocol::Sse,
+            ]),
             status_expected: self.yes(),
             window: self.small(),
             request_delay_ns: self.n(),
@@ -326,7 +349,11 @@ impl Dice {
             first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
             idle_closes: self.maybe(|d| IdleCloses { count: d.n(), min_us: d.n(), median_us: d.n() }),
             by_protocol: self.maybe(|d| {
-                Box::new(ByProtocol { udp: d.maybe(Self::datagrams), websocket: d.maybe(Self::websockets) })
+                Box::new(ByProtocol {
+                    udp: d.maybe(Self::datagrams),
+                    websocket: d.maybe(Self::websockets),
+                    sse: d.maybe(Self::streams),
+                })
             }),
             unserved: self.maybe(|d| Unserved { reset: d.cut_requests(), closed: d.cut_requests() }),
             asks: self.asks(),

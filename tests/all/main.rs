@@ -36,6 +36,7 @@ mod report_page;
 mod report_support;
 mod silent_before;
 mod sim;
+mod sse;
 mod strangers;
 mod tap;
 mod tshark;

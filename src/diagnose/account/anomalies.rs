@@ -86,7 +86,8 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::PipeliningLost | Id::BodyTimeout => anomaly == A::HalfClosedLinger,
         Id::ResetsRequests => any(&[&RESETS]),
         Id::ClosesUnserved => any(&[&[A::ClosedUnserved, A::RstAfterFin]]),
-        Id::ClosesIdle | Id::MakesRoom => any(&[&RESETS, &[A::ClosedUnserved]]),
+        // A handshake that fails is a connection without payload for HTTP, and alerts cross its end.
+        Id::ClosesIdle | Id::MakesRoom | Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved]]),
         Id::HeapLeak
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate
@@ -106,13 +107,13 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::MqttAvailability
         | Id::MqttTooLongKeepalive
         | Id::HttpErrors
-        | Id::TlsFailed
         | Id::UploadStalled
         | Id::Redirected
         | Id::NagleDelay
         | Id::NoEcho
         | Id::DatagramSize
         | Id::DatagramsLost
+        | Id::EventStream
         | Id::HostLimited
         | Id::CaptureIncomplete
         | Id::UnexplainedFailures => false,

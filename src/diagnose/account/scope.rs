@@ -74,12 +74,13 @@ pub(super) fn explains(
         | FindingId::HeadUnanswered
         | FindingId::OtherProtocol
         | FindingId::PipeliningLost
+        | FindingId::EventStream
         | FindingId::ClosesIdle
         | FindingId::MakesRoom => answers_otherwise(e, w, id, failure),
         FindingId::NoEcho => any(&[&DATAGRAM]) && silent_since(w).is_none_or(|since| at.to_ns >= since),
         FindingId::DatagramSize | FindingId::DatagramsLost => failure == F::DatagramLost,
         FindingId::ResetsRequests => any(&[&RESET]),
-        FindingId::ClosesUnserved => failure == F::EofBeforeResponse,
+        FindingId::ClosesUnserved => answers_otherwise(e, w, id, failure),
         FindingId::HeapLeak
         | FindingId::Redirected
         | FindingId::MqttKeepaliveMissed

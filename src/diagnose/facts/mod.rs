@@ -21,7 +21,9 @@ pub(crate) use counts::{
     last_success_ns, met_outages, not_connected, of_device, of_device_in_exchanges, recovered,
     reset_in_exchange, telemetry, unanswered,
 };
-pub(crate) use program::{head_happens, of_program, other_happens, pipe_happens, stops_in_the_middle};
+pub(crate) use program::{
+    head_happens, of_program, opens_websockets, other_happens, pipe_happens, stops_in_the_middle, streams,
+};
 pub(crate) use service::{
     ends_service, others_served_after, service_end, stuck, taken_late, unexcused, while_serving,
 };

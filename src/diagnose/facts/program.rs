@@ -2,13 +2,17 @@
 
 use super::super::{Evidence, HalfOpenEvidence, Protocol, WorkloadEvidence, WorkloadKind};
 use super::{Stack, exchanges, of_device, stack, telemetry};
-use espstress_event::{AnomalyId, Failure, FailureCounts, HttpFault};
+use espstress_event::{AnomalyId, EventStreams, Failure, FailureCounts, HttpFault};
 
 /// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
 /// answers GET alone, of questions in a protocol that it does not speak, and of requests behind others: it is at work.
 pub(crate) fn of_program(e: &Evidence<'_>, w: &WorkloadEvidence, failures: FailureCounts) -> FailureCounts {
-    let at_work =
-        stops_in_the_middle(w) || head_happens(e, w) || other_happens(e, w) || pipe_happens(w) || pushes(w);
+    let at_work = stops_in_the_middle(w)
+        || head_happens(e, w)
+        || other_happens(e, w)
+        || pipe_happens(w)
+        || pushes(w)
+        || is_quiet(w);
     without_silence(failures, at_work)
 }
 
@@ -48,19 +52,35 @@ fn pushes(w: &WorkloadEvidence) -> bool {
     w.succeeded == 0 && ws.is_some_and(|ws| ws.pongs > 0 || ws.pushed > 0)
 }
 
+/// The event streams of a workload.
+pub(crate) fn streams(w: &WorkloadEvidence) -> Option<&EventStreams> {
+    w.by_protocol.as_ref()?.sse.as_ref()
+}
+
+/// Whether the read time-outs are those of open event streams: a device that has nothing to say hangs nowhere.
+fn is_quiet(w: &WorkloadEvidence) -> bool {
+    streams(w).is_some_and(|sse| sse.silent > 0 && sse.silent >= w.failures.get(Failure::ReadTimeout))
+}
+
 /// SYNs that go unanswered: the host repeats each before it counts as that.
 const FEW: u64 = 3;
 
 /// Whether this workload speaks to a device of which nobody knows that it speaks this, and got not one answer.
 pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    // Our device programs speak no WebSocket.
-    let ours = w.asks.protocol != Protocol::WebSocket;
+    // Our device programs speak neither.
+    let ours = !matches!(w.asks.protocol, Protocol::WebSocket | Protocol::Sse);
     let known = ours && !e.device.foreign && (e.device.stack.is_some() || telemetry(e).is_some());
     // A program that speaks something else reads what it is sent all the same.
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
     let unknown = !matches!(w.asks.protocol, Protocol::Http | Protocol::Udp);
-    unknown && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+    let opened = opens_websockets(w) || streams(w).is_some_and(|sse| sse.streams > 0);
+    unknown && !opened && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
+}
+
+/// Whether the device completed a WebSocket handshake: what it does afterwards, it does in that protocol.
+pub(crate) fn opens_websockets(w: &WorkloadEvidence) -> bool {
+    w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref()).is_some_and(|ws| ws.handshakes > 0)
 }
 
 /// Whether new connections come about all the while: a program that accepts none fills its backlog with those that ask

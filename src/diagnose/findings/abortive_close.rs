@@ -85,10 +85,11 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(facts::all_endings(e), "connection")
         ));
     }
-    evidence.push(format!(
-        "{served} exchanges succeeded: a client that only looks at responses sees nothing \
-                           wrong"
-    ));
+    if served > 0 {
+        evidence.push(format!(
+            "{served} exchanges succeeded: a client that only looks at responses sees nothing wrong there"
+        ));
+    }
     let early = seen.early > seen.unread;
     let (cause, change) = if early {
         (

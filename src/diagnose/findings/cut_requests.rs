@@ -56,8 +56,13 @@ pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     finding(e, How::Reset, &rest, cause, change)
 }
 
+/// What a connection without a response ends in. A WebSocket that is open has had one.
+pub(super) fn closes_so(w: &WorkloadEvidence, failure: Failure) -> bool {
+    failure == Failure::EofBeforeResponse && !facts::opens_websockets(w)
+}
+
 pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
-    let rest = rest::of(e, account, |_, failure| failure == Failure::EofBeforeResponse);
+    let rest = rest::of(e, account, closes_so);
     let (cause, change) = if facts::ever_served(e) {
         (
             "an error path, a missing handler, or no free session; or the device closes its oldest session for \

@@ -70,7 +70,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             worst.last_s,
             counted.join(", ")
         );
-        let cause = "the handler failed, or the program had no memory or session for the request";
+        let cause = if codes(worst.w, |code| code >= 500).is_empty() {
+            "the program refuses these requests, as the status says"
+        } else {
+            "the handler failed, or the program had no memory or session for the request"
+        };
         let change = "check what the device logs for this path at these times: 500 usually means that a \
                       handler returned an error, 503 that memory or sessions ran out; --expect-status sets \
                       which codes are right";

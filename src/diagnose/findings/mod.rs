@@ -14,6 +14,7 @@ mod cut_requests;
 mod datagrams;
 mod device_rebooted;
 mod device_unreachable;
+mod event_stream;
 mod fin_wait_timeout;
 mod half_open;
 mod head_only;
@@ -66,7 +67,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 53] {
+pub const fn finding_catalogue() -> [FindingEntry; 54] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -103,6 +104,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 53] {
         datagrams::NO_ECHO,
         datagrams::SIZE,
         datagrams::LOST,
+        event_stream::ENTRY,
         unexplained::ENTRY,
         mqtt::keepalive::MISSED,
         mqtt::keepalive::LATE,
@@ -158,6 +160,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.extend(other_protocol::find(e, &rest));
     found.extend(pipelining_lost::find(e, &rest));
     found.extend(datagrams::find(e, &rest));
+    found.extend(event_stream::find(e, &rest));
     found.sort_by_key(|f| (f.severity, f.id));
     let rest = account(e, &found);
     found.extend(cut_requests::resets(e, &rest));
@@ -242,12 +245,14 @@ pub(super) fn answers_otherwise(
     failure: Failure,
 ) -> bool {
     match id {
+        FindingId::ClosesUnserved => cut_requests::closes_so(w, failure),
         FindingId::MalformedResponse => malformed_response::fails_so(w, failure),
         FindingId::TlsFailed => http_use::tls_so(w, failure),
         FindingId::UploadStalled => http_use::stalled_so(w, failure),
         FindingId::HeadUnanswered => head_unanswered::fails_so(e, w, failure),
         FindingId::OtherProtocol => other_protocol::fails_so(e, w, failure),
         FindingId::PipeliningLost => pipelining_lost::fails_so(w, failure),
+        FindingId::EventStream => event_stream::fails_so(w, failure),
         FindingId::ClosesIdle => closes_idle::fails_so(w, failure),
         FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,

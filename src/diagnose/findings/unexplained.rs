@@ -37,10 +37,25 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         id: FindingId::UnexplainedFailures,
         severity: rest::severity(&all),
         statement: statement(worst.w, failure, n),
-        evidence: failed.chain(anomalies.iter().map(Odd::in_figures)).collect(),
+        evidence: failed
+            .chain(all.iter().filter_map(|rest| websocket_ends(rest.w)))
+            .chain(anomalies.iter().map(Odd::in_figures))
+            .collect(),
         cause: cause.into(),
         change: change.into(),
     })
+}
+
+/// How the device ended a workload's WebSockets.
+fn websocket_ends(w: &WorkloadEvidence) -> Option<String> {
+    let ws = w.by_protocol.as_ref()?.websocket.as_ref().filter(|ws| ws.handshakes > 0)?;
+    let closes: Vec<String> = ws.closes.iter().map(|(code, n)| format!("{code} {n}")).collect();
+    let closes = if closes.is_empty() { "none".to_owned() } else { closes.join(", ") };
+    Some(format!(
+        "{}: {} completed; connections that the device closed, by close code: {closes}",
+        w.name,
+        things(ws.handshakes, "WebSocket handshake")
+    ))
 }
 
 /// Connections of a workload with an anomaly that nothing explains, too many to be chance.

@@ -75,6 +75,7 @@ pub(super) enum WorkloadFigure {
     LateStartsDropped,
     IdleCloses,
     Udp(UdpFigure),
+    Sse(SseFigure),
     PongsMissing,
     HandshakesRefused,
     Malformed(HttpFault),
@@ -114,6 +115,15 @@ pub(super) enum UdpFigure {
     Reordered,
     /// The size up to which they came back.
     Largest,
+}
+
+/// A figure of event streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SseFigure {
+    LongestGap,
+    LongestSilence,
+    /// Streams that the device ended, in whatever way.
+    Ended,
 }
 
 /// A figure of one reading over the run.
@@ -204,6 +214,9 @@ pub(super) fn workload_entries() -> Vec<Entry> {
         ("idle_closes", W::IdleCloses, Count),
         ("websocket.pongs_missing", W::PongsMissing, Count),
         ("websocket.refused", W::HandshakesRefused, Count),
+        ("sse.longest_gap", W::Sse(SseFigure::LongestGap), Us),
+        ("sse.longest_silence", W::Sse(SseFigure::LongestSilence), Us),
+        ("sse.ended", W::Sse(SseFigure::Ended), Count),
         ("udp.loss", W::Udp(UdpFigure::Loss), Ratio),
         ("udp.lost", W::Udp(UdpFigure::Lost), Count),
         ("udp.late", W::Udp(UdpFigure::Late), Count),

@@ -1,7 +1,7 @@
 //! One gate judged on one report.
 
 use super::figure::{
-    Anomalies, Figure, ProbeFigure, Start, Stat, Trend, UdpFigure, WorkloadFigure, check_name,
+    Anomalies, Figure, ProbeFigure, SseFigure, Start, Stat, Trend, UdpFigure, WorkloadFigure, check_name,
 };
 use super::needs;
 use super::{Op, Threshold};
@@ -9,7 +9,7 @@ use crate::{
     LatencyFigures, MqttClientFigures, MqttFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload,
 };
 use espstress_diagnose::{Accounted, FindingId};
-use espstress_event::{AnomalyClass, AnomalyId, Datagrams};
+use espstress_event::{AnomalyClass, AnomalyId, Datagrams, EventStreams};
 
 /// A figure with what is to be thought of it.
 #[derive(Debug, PartialEq)]
@@ -165,6 +165,17 @@ fn of_udp(figure: UdpFigure, udp: &Datagrams) -> Option<f64> {
     }
 }
 
+fn of_sse(figure: SseFigure, sse: &EventStreams) -> Option<f64> {
+    match figure {
+        SseFigure::LongestGap => sse.longest_gap_us.map(count),
+        SseFigure::LongestSilence => sse.longest_silence_us.map(count),
+        SseFigure::Ended => {
+            let ended = [sse.ended, sse.ended_empty, sse.cut, sse.reset];
+            (sse.streams > 0).then(|| count(ended.into_iter().fold(0, u64::saturating_add)))
+        }
+    }
+}
+
 fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     use WorkloadFigure as W;
     const NO_ATTEMPT: &str = "no attempt ended";
@@ -204,6 +215,10 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::Udp(figure) => match w.by_protocol.as_ref().and_then(|by| by.udp.as_ref()) {
             Some(udp) => or_missing(of_udp(figure, udp), "no datagram came back"),
             None => Reading::Missing("the workload sends no datagrams".into()),
+        },
+        W::Sse(figure) => match w.by_protocol.as_ref().and_then(|by| by.sse.as_ref()) {
+            Some(sse) => or_missing(of_sse(figure, sse), "no event stream opened"),
+            None => Reading::Missing("the workload reads no event stream".into()),
         },
         W::PongsMissing | W::HandshakesRefused => {
             match w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref()) {

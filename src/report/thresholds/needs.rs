@@ -45,6 +45,10 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             let sends = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some());
             done_by(report, sends, "no workload sent datagrams")
         }
+        Need::Streams => {
+            let reads = |w: &Workload| w.by_protocol.as_ref().is_some_and(|by| by.sse.is_some());
+            done_by(report, reads, "no workload read event streams")
+        }
         Need::Publishes => done_by(
             report,
             |w| w.mqtt.as_ref().is_some_and(|m| m.to_device.values().any(|row| row.acknowledged.is_some())),
@@ -172,6 +176,7 @@ mod tests {
         workload.by_protocol = Some(Box::new(espstress_event::ByProtocol {
             udp: Some(espstress_event::Datagrams::default()),
             websocket: None,
+            sse: Some(espstress_event::EventStreams::default()),
         }));
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);
@@ -215,7 +220,11 @@ mod tests {
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
         let spoilt: [(&str, Spoil, Concerns); 15] = [
-            ("no datagrams", |r| r.workloads[0].by_protocol = None, |n| n == Need::Datagrams),
+            (
+                "no datagrams, no streams",
+                |r| r.workloads[0].by_protocol = None,
+                |n| matches!(n, Need::Datagrams | Need::Streams),
+            ),
             ("no packets", |r| r.capture = Capture::off(None), |n| n == Need::Packets),
             ("no answer", |r| r.probes.clear(), |n| matches!(n, Need::Probes | Need::Answers(_))),
             ("few answers", |r| r.probes[0].latency.count = 19, |n| matches!(n, Need::Answers(_))),
@@ -232,7 +241,7 @@ mod tests {
             (
                 "silence refused",
                 |r| r.workloads[0].half_open.as_mut().unwrap().unavailable = Some("EPERM".into()),
-                |n| matches!(n, Need::Silence | Need::Outages | Need::Mqtt | Need::Datagrams),
+                |n| matches!(n, Need::Silence | Need::Outages | Need::Mqtt | Need::Datagrams | Need::Streams),
             ),
             (
                 "watched too briefly",

@@ -1,10 +1,12 @@
 //! `rw`: persistent connections that ask and read, with numbered requests and a checked payload.
 
 mod codec;
+mod events;
 mod framed;
 mod http;
 mod line;
 mod raw;
+mod sse;
 mod udp;
 mod websocket;
 mod worker;
@@ -13,12 +15,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
+use self::sse::{Plan, Subscriber};
 use self::udp::{Sender, Sizes};
 use self::worker::{Channel, Usage};
 use super::context::Context;
@@ -87,6 +90,31 @@ struct Params {
     request: Request,
 }
 
+impl Params {
+    /// What makes no sense where the device speaks and nobody asks.
+    fn check_sse(&self) -> Result<(), ParamError> {
+        let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
+        if self.load.pace().is_some() {
+            let key = if self.load.rate.is_some() { "rate" } else { "interval" };
+            return bad(key, "with protocol sse the device decides when an event comes");
+        }
+        if self.load.duration.is_none() && self.load.count.or(self.load.successes).is_some() {
+            let key = if self.load.count.is_some() { "count" } else { "successes" };
+            return bad(key, "with protocol sse it needs --duration as well: a stream may stay silent");
+        }
+        if self.window > 1 {
+            return bad("window", "with protocol sse nobody asks for an event");
+        }
+        if !self.method.eq_ignore_ascii_case("GET") {
+            return bad("method", "with protocol sse it is GET");
+        }
+        if self.request.expect_status.is_some() {
+            return bad("expect_status", "with protocol sse it is 200");
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 struct ReadWrite {
     params: Params,
@@ -139,7 +167,11 @@ impl ReadWrite {
         if params.window > 1 && params.request.body.is_some() {
             return bad("window", "requests with a body go one at a time");
         }
-        let is_http = params.protocol.is_none_or(|protocol| protocol == Protocol::Http);
+        let is_http =
+            params.protocol.is_none_or(|protocol| matches!(protocol, Protocol::Http | Protocol::Sse));
+        if params.protocol == Some(Protocol::Sse) {
+            params.check_sse()?;
+        }
         let asked = params.request.ask(&params.method, is_http)?;
         params.request.check_tls()?;
         Ok(Self { params, asked })
@@ -154,14 +186,14 @@ impl ReadWrite {
     /// Where the protocol is served; a device of which only one address is known is taken at its word.
     fn target(&self, protocol: Protocol, endpoints: &Endpoints) -> SocketAddr {
         match protocol {
-            Protocol::Http | Protocol::Udp | Protocol::WebSocket => endpoints.http,
+            Protocol::Http | Protocol::Udp | Protocol::WebSocket | Protocol::Sse => endpoints.http,
             Protocol::Framed => endpoints.framed.unwrap_or(endpoints.http),
             Protocol::Raw => endpoints.raw.unwrap_or(endpoints.http),
             Protocol::Line => endpoints.line.unwrap_or(endpoints.http),
         }
     }
 
-    /// What is spoken on a TCP connection; `None` where there is none.
+    /// Requests and answers on a TCP connection; `None` for a protocol that has none of these.
     fn codec(
         &self,
         protocol: Protocol,
@@ -171,7 +203,7 @@ impl ReadWrite {
     ) -> Option<Codec> {
         let size = self.params.size.0 as usize;
         Some(match protocol {
-            Protocol::Udp => return None,
+            Protocol::Udp | Protocol::Sse => return None,
             Protocol::WebSocket => {
                 Codec::WebSocket(Box::new(websocket::Ws::new(size, self.params.request.path.clone(), target)))
             }
@@ -191,7 +223,7 @@ impl Workload for ReadWrite {
     }
 
     fn main_phase(&self) -> Phase {
-        Phase::RoundTrip
+        if self.params.protocol == Some(Protocol::Sse) { Phase::EventGap } else { Phase::RoundTrip }
     }
 
     fn expected(&self) -> Expected {
@@ -217,7 +249,14 @@ impl Workload for ReadWrite {
     }
 
     fn settings(&self) -> serde_json::Value {
-        registry::settings(&Params { request: self.params.request.for_reports(), ..self.params.clone() })
+        let is_sse = self.params.protocol == Some(Protocol::Sse);
+        let load = &self.params.load;
+        let load = if is_sse { load.clone() } else { load.for_reports() };
+        registry::settings(&Params {
+            load,
+            request: self.params.request.for_reports(),
+            ..self.params.clone()
+        })
     }
 
     fn at_once(&self) -> u32 {
@@ -241,7 +280,8 @@ impl Workload for ReadWrite {
             let protocol = self.protocol(&context.endpoints);
             let target = self.target(protocol, &context.endpoints);
             let connector = context.connector(target, self.params.load.timeouts());
-            let tls = (protocol == Protocol::Http).then(|| self.params.request.tls(&context.endpoints));
+            let tls = matches!(protocol, Protocol::Http | Protocol::Sse)
+                .then(|| self.params.request.tls(&context.endpoints));
             let tls = match tls.transpose() {
                 Ok(tls) => tls.flatten().map(Rc::new),
                 Err(why) => return context.recorder.borrow_mut().refused(|| why),
@@ -249,6 +289,20 @@ impl Workload for ReadWrite {
             let window = self.params.window as usize;
             // Lanes' numbers are far apart, so that an answer on the wrong connection shows.
             let first = |lane: u32| lane.wrapping_mul(0x0100_0001);
+            if protocol == Protocol::Sse {
+                let load = &self.params.load;
+                let plan = Plan {
+                    context: context.clone(),
+                    connector,
+                    request: self.asked.address(target, &context.endpoints, tls.is_some(), false),
+                    tls,
+                    silence: load.timeout_read.map(|span| span.0),
+                    per_connection: self.params.per_connection,
+                    silent_before: self.params.silent_before.map(|span| span.0),
+                    end: load.time_limit().and_then(|limit| Instant::now().checked_add(limit)),
+                };
+                return load.drive(&context, |_| Subscriber::new(plan.clone())).await;
+            }
             let Some(codec) = self.codec(protocol, target, &context.endpoints, tls.is_some()) else {
                 let sizes =
                     if self.params.sweep { Sizes::Sweep } else { Sizes::One(self.params.size.0 as u32) };

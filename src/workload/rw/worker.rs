@@ -329,7 +329,7 @@ impl Channel {
 
     /// Ends the connection in order.
     async fn close(&mut self) {
-        let Some(Link { mut connection, early, _held, .. }) = self.link.take() else { return };
+        let Some(Link { mut connection, answers, early, _held, .. }) = self.link.take() else { return };
         if let Some(sample) = connection.tcp_sample() {
             self.context.recorder.borrow_mut().tcp(sample);
         }
@@ -341,6 +341,9 @@ impl Channel {
         if let Some(ws) = self.codec.websocket() {
             part(ws, &mut connection, &mut self.buffer, self.connector.timeouts).await;
             self.tell();
+        }
+        if answers > 0 && !self.codec.persistent() {
+            connection.peer_will_close();
         }
         if connection.peer_has_closed() || connection.shut_down_writing().is_err() {
             return http::note_tls(&self.context, &mut connection);

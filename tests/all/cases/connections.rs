@@ -1,5 +1,6 @@
 //! Connections: how many are held, how they end, who gets one.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,6 +62,35 @@ fn a_close_with_the_rest_of_the_request_unread_is_named() {
         ));
     });
     run(DOCTOR, server).fails_with(&["abortive_close"]);
+}
+
+/// The same at one path only, which another program on this machine asks for.
+#[test]
+fn what_other_programs_of_this_machine_meet_is_not_held_against_the_device() {
+    let server = scripted(|mut peer| {
+        let Some(request) = peer.request() else { return };
+        if request.path() == "/other" {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            return peer.reset();
+        }
+        peer.answer(&request, "200 OK", "hello");
+        answer_all(&mut peer);
+    });
+    let over = Arc::new(AtomicUsize::new(0));
+    let other = std::thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            while over.load(Ordering::Acquire) == 0 {
+                let Ok(mut stream) = TcpStream::connect(server) else { return };
+                let _ = stream.write_all(b"GET /other HTTP/1.1\r\nHost: device\r\n\r\n");
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+        }
+    });
+    let one = run("head --method GET --rate 20/s -d 3s", server);
+    over.store(1, Ordering::Release);
+    other.join().unwrap();
+    one.passes().never_says(&["abortive_close"]);
 }
 
 /// Ten sockets, and a callback that forgets each when its client has closed.

@@ -1,4 +1,5 @@
-# HTTPS by Python's ssl: address, port, certificate, key; "1.2" as the fifth word allows no newer TLS.
+# HTTPS by Python's ssl: address, port, certificate, key; "1.2" as the fifth word allows no newer TLS,
+# "1.0" speaks HTTP/1.0, which ends the connection after each response.
 import http.server
 import ssl
 import sys
@@ -36,6 +37,8 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
+if more == ["1.0"]:
+    Handler.protocol_version = "HTTP/1.0"
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate, key)
 if more == ["1.2"]:

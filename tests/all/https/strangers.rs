@@ -50,6 +50,25 @@ fn nginx_serves() {
     serves(&server);
 }
 
+/// TLS's own end, sent to a socket that the device has closed, meets a RST: that is nobody's fault.
+#[test]
+fn a_server_that_closes_after_each_response_is_not_blamed_for_what_it_does_not_read() {
+    let Some(server) = pythons("device.pem", &["1.0"]) else { return };
+    let at = format!("https://{}", server.address);
+    for command in ["head -n 30 -c 3 --watch 1s --insecure", "rw -n 30 --protocol http --watch 1s --insecure"]
+    {
+        said(command, &[&at]).passes().never_says(&["abortive_close"]);
+    }
+}
+
+#[test]
+fn what_is_no_tls_is_named_and_nothing_else() {
+    let Some(server) = python(include_str!("../cases/page.py"), &[]) else { return };
+    let at = format!("https://{}", server.address);
+    let one = said("head -n 5 --watch 1s --insecure", &[&at]);
+    one.fails_with(&["tls_failed"]).never_says(&["abortive_close", "lossy_link", "unexplained"]);
+}
+
 #[test]
 fn node_serves() {
     let Some(server) = node_script(&format!(
