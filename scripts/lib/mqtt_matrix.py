@@ -24,6 +24,7 @@ PERSONAS = [
     # 1.7 keep-alives are 1.5 and a margin that a busy machine does not use up.
     ("mqtt-late-ping", ["-d", "22s", *SLOWER], ["mqtt_keepalive_missed"]),
     ("mqtt-deaf-ping", ["--fault", "silent"], ["mqtt_outage_unnoticed"]),
+    ("mqtt-deaf-ping", ["--fault", "silent", "--by", "link"], ["mqtt_outage_unnoticed"]),
     ("mqtt-deaf-ping", ["--fault", "frozen"], ["mqtt_outage_unnoticed"]),
     ("mqtt-no-retry", ["--fault", "close", "--outage", "3s", "--recover-limit", "8s"], ["mqtt_no_reconnect"]),
     ("mqtt-storm", ["--fault", "close", "--outage", "4s"], ["mqtt_reconnect_storm"]),
@@ -49,6 +50,7 @@ def cases():
         # A delay above half a keep-alive is the broker's own doing.
         arguments = ["--fault", fault, *PUBLISH] + (["-d", "12s"] if fault == "none" else [])
         yield "robust", arguments + (["--delay", "300ms"] if fault == "slow" else []), []
+    yield "robust", ["--fault", "silent", "--by", "link", *PUBLISH], []
 
 
 def run(program, stack, link, persona, arguments, wanted, seed):

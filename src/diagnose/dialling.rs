@@ -16,9 +16,14 @@ pub fn tell_dialling<L>(mqtt: &mut Mqtt<L>, signs: &[DialSign], start_unix_ns: i
         let end = outage.end_ns().unwrap_or(next);
         // A device that stood through it may be ended by whatever comes later.
         let until = if outage.survived { end } else { next };
+        // Behind a cut link the device did whatever it did unseen, and comes to light when the link is back.
+        let until = if outage.link_cut { end } else { until };
         let first = signs.iter().find(|sign| (outage.start_ns..until).contains(&at(sign)));
         outage.device_notices_ns = first.map(|sign| at(sign) - outage.start_ns);
         outage.device_sign = first.map(|sign| sign.sign);
+        if outage.link_cut {
+            continue;
+        }
         let dialled = signs.iter().filter(|sign| sign.sign == MqttSign::Syn);
         let dialled: Vec<u64> = dialled.map(at).filter(|at| (outage.start_ns..end).contains(at)).collect();
         outage.attempts = Some(dialled.len() as u64);
@@ -48,6 +53,14 @@ mod tests {
     use espstress_event::MqttFault;
 
     const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn behind_a_cut_link_nothing_is_known_of_attempts_and_what_comes_after_it_is_no_notice() {
+        let mut cut = outage(10, 20);
+        cut.link_cut = true;
+        let told = told(vec![cut], &[(30 * S + 1, MqttSign::Syn)]);
+        assert_eq!((told[0].attempts, told[0].device_notices_ns), (None, None));
+    }
 
     fn told(outages: Vec<MqttOutage>, signs: &[(u64, MqttSign)]) -> Vec<MqttOutage> {
         let signs: Vec<DialSign> = signs

@@ -6,7 +6,9 @@ use super::anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, I
 use super::ends::{Lingers, ResetCauses, Unserved};
 use super::judge::{self, Standing};
 use super::silences::{Moment, Moments, Untold, Verdicts, Weather};
-use espstress_event::{AnomalyClass, AnomalyId, Direction, NotJudged, Occurrence, Shown, WorkloadId};
+use espstress_event::{
+    AnomalyClass, AnomalyId, Direction, Intent, IntentEntry, NotJudged, Occurrence, Shown, WorkloadId,
+};
 
 const EXAMPLES: usize = 5;
 const PROBE: &str = "probe";
@@ -84,7 +86,12 @@ impl Ledger {
     /// counts as the weather so far would have it.
     pub fn take(&mut self, o: &Occurrence, intentions: Intentions<'_>, so_far: &Weather) -> Classed<'_> {
         let entry = match intentions {
-            Intentions::Of(book) => book.look_up(o.connection.host.port(), o.connection.isn),
+            Intentions::Of(book) => {
+                let (port, peer) = (o.connection.host.port(), o.connection.device.port());
+                let entry = book.look_up(port, o.connection.isn);
+                let cut = book.is_cut_off(port, peer, o.at_ns);
+                entry.map(|entry| if cut { IntentEntry { intent: Intent::Silenced, ..entry } } else { entry })
+            }
             Intentions::Unknown => None,
         };
         let standing = judge::standing(o, entry, intentions);

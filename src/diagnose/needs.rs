@@ -61,7 +61,9 @@ pub enum Need {
     Mqtt,
     /// One of these faults of the broker's, to its end.
     Faults(&'static [MqttFault]),
-    /// One of them that lasted two keep-alives and ten seconds, and that nothing spoilt.
+    /// One of these faults to its end, with the device's packets during it: not behind a cut link.
+    SeenFaults(&'static [MqttFault]),
+    /// One of these faults that lasted two keep-alives and ten seconds, and that nothing spoilt.
     LongFaults(&'static [MqttFault]),
     /// A device whose messages the broker could count.
     Sequence,
@@ -119,10 +121,10 @@ impl FindingId {
                 Need::LongFaults(&[MqttFault::Silent, MqttFault::Frozen, MqttFault::NoPingresp]),
             ],
             Self::MqttSlowNotice => {
-                &[Need::Mqtt, Need::Packets, Need::Faults(&[MqttFault::Silent, MqttFault::Frozen])]
+                &[Need::Mqtt, Need::Packets, Need::SeenFaults(&[MqttFault::Silent, MqttFault::Frozen])]
             }
             Self::MqttCloseUnnoticed => &[Need::Mqtt, Need::Packets, Need::Faults(CLOSING)],
-            Self::MqttReconnectStorm => &[Need::Mqtt, Need::Packets, Need::Faults(ENDING)],
+            Self::MqttReconnectStorm => &[Need::Mqtt, Need::Packets, Need::SeenFaults(ENDING)],
             Self::MqttNoReconnect | Self::MqttNotResubscribed => &[Need::Mqtt, Need::Faults(ENDING)],
             Self::MqttSessionRefused => &[Need::Mqtt, Need::Faults(&[MqttFault::SessionKept])],
             Self::MqttDuplicates => &[Need::Mqtt, Need::Faults(&[MqttFault::Slow])],

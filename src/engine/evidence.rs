@@ -8,7 +8,7 @@ use espstress_diagnose::{
     ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
-use espstress_event::{DeviceSample, Losses};
+use espstress_event::{DeviceSample, Losses, MqttOutage};
 use espstress_observe::QuietSpell;
 use espstress_stats::{DeviceSeries, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend};
 
@@ -36,7 +36,8 @@ pub struct Measurements<'a> {
 /// The evidence of a run.
 pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
     let requests = run.workloads.iter().map(|w| w.stats.succeeded).sum();
-    let made = run.workloads.iter().filter_map(|w| w.stats.outage.as_deref()).map(|o| o.made).sum();
+    let made: u64 = run.workloads.iter().filter_map(|w| w.stats.outage.as_deref()).map(|o| o.made).sum();
+    let made = made + link_cuts(run.workloads).count() as u64;
     let mut evidence = Evidence {
         duration_ns: run.duration_ns,
         workloads: run.workloads.iter().filter_map(|w| workload(w, run)).collect(),
@@ -205,13 +206,22 @@ fn probe(of: &ProbeStats) -> Measured<ProbeEvidence> {
 /// nanoseconds. lwIP's repetitions are seconds apart then.
 fn outage_spells(workloads: &[WorkloadOutcome]) -> Vec<(u64, u64)> {
     const AFTER: u64 = 6_000_000_000;
+    let cuts = link_cuts(workloads)
+        .map(|o| (o.start_ns, o.end_ns().map_or(u64::MAX, |end| end + o.back_ns.unwrap_or(0) + AFTER)));
     let rows = workloads.iter().filter_map(|w| w.stats.outage.as_deref()).flat_map(|o| o.rows.iter());
     rows.filter_map(|row| {
         let start = row.made_start_ns.or(row.seen_start_ns)?;
         let end = row.end_ns().max(row.recovered_ns).unwrap_or(u64::MAX);
         Some((start, end.saturating_add(AFTER)))
     })
+    .chain(cuts)
     .collect()
+}
+
+/// The faults for which a broker had the link cut.
+fn link_cuts(workloads: &[WorkloadOutcome]) -> impl Iterator<Item = &MqttOutage> {
+    let outages = workloads.iter().filter_map(|w| w.stats.mqtt.as_deref()).flat_map(|m| m.outages.iter());
+    outages.filter(|outage| outage.link_cut)
 }
 
 fn telemetry(

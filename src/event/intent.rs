@@ -1,7 +1,7 @@
 //! What a workload intends with a connection, so that the wire's evidence can be told from what was asked
 //! for. Written by the workloads before they act, read by `diagnose`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::away::Spells;
@@ -50,7 +50,21 @@ pub struct IntentBook {
     ports: Mutex<HashMap<u16, Port>>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
+    /// Connections that devices had dialled and that a cut of the link met.
+    cut_off: Mutex<VecDeque<CutOff>>,
 }
+
+/// A connection that a device had dialled, and when an end of it is the cut's doing, nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+struct CutOff {
+    port: u16,
+    peer: u16,
+    from_ns: i64,
+    to_ns: i64,
+}
+
+/// Cut connections that are kept: the last ones.
+const CUT_OFF: usize = 64;
 
 /// The connections on one local port.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +157,23 @@ impl IntentBook {
             _ if latest.isn.is_none() => latest.isn = Some(isn),
             _ => {}
         }
+    }
+
+    /// Notes that the link is about to be cut under the connection that the device had dialled from `peer` to `port`: whatever
+    /// becomes of that one from `from_ns` to `to_ns` (since the Unix epoch) is the cut's doing.
+    pub fn cuts_off(&self, port: u16, peer: u16, from_ns: i64, to_ns: i64) {
+        let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        if cut_off.len() == CUT_OFF {
+            cut_off.pop_front();
+        }
+        cut_off.push_back(CutOff { port, peer, from_ns, to_ns });
+    }
+
+    /// Whether that was done to a connection, at that time.
+    #[must_use]
+    pub fn is_cut_off(&self, port: u16, peer: u16, at_ns: i64) -> bool {
+        let cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        cut_off.iter().any(|c| (c.port, c.peer) == (port, peer) && (c.from_ns..=c.to_ns).contains(&at_ns))
     }
 
     /// Notes that the link to the device goes away at `from_ns` (since the Unix epoch); the number is for
@@ -254,6 +285,16 @@ mod tests {
         let book = IntentBook::default();
         book.is_dialled(4000, WorkloadId(2));
         assert_eq!((book.look_up(4000, Some(1)), book.look_up(4000, Some(2))), (Some(PLAIN), Some(PLAIN)));
+    }
+
+    #[test]
+    fn a_dialled_connection_is_cut_off_for_a_while_and_its_neighbours_are_not() {
+        let book = IntentBook::default();
+        book.cuts_off(1883, 5000, 10, 20);
+        assert!(book.is_cut_off(1883, 5000, 15));
+        for (port, peer, at) in [(1883, 5001, 15), (1884, 5000, 15), (1883, 5000, 9), (1883, 5000, 21)] {
+            assert!(!book.is_cut_off(port, peer, at), "{port}, {peer}, {at}");
+        }
     }
 
     #[test]

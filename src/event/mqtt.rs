@@ -18,7 +18,7 @@ pub enum MqttFault {
     Close,
     /// Close connections with a RST and refuse new ones, as a crash does
     Reset,
-    /// Send nothing: the path is dead (needs CAP_NET_ADMIN)
+    /// Send nothing: the path is dead (see --by)
     Silent,
     /// TCP acknowledges, but the broker reads and answers nothing
     Frozen,
@@ -286,18 +286,22 @@ pub struct MqttOutage {
     #[serde(rename = "delay_s", with = "seconds::optional")]
     #[schemars(with = "Option<f64>")]
     pub delay_ns: Option<u64>,
+    /// The link was cut, both ways: what the device did meanwhile is not on the wire.
+    #[serde(default)]
+    pub link_cut: bool,
     /// From its start until a broker would call the client gone: one and a half keep-alives after the last packet, seconds;
     /// null without a keep-alive.
     #[serde(rename = "host_notices_s", with = "seconds::optional")]
     #[schemars(with = "Option<f64>")]
     pub host_notices_ns: Option<u64>,
-    /// From its start until the device's first FIN, RST or SYN on the wire, seconds; null where none was seen.
+    /// From its start until the device's first FIN, RST or SYN on the wire, seconds; null where none was seen, or none can be
+    /// because the link was cut.
     #[serde(rename = "device_notices_s", with = "seconds::optional")]
     #[schemars(with = "Option<f64>")]
     pub device_notices_ns: Option<u64>,
     /// Which it was.
     pub device_sign: Option<MqttSign>,
-    /// Connections that the device tried to open during the fault; null without a capture.
+    /// Connections that the device tried to open during the fault; null without a capture, and where the link was cut.
     pub attempts: Option<u64>,
     /// Least time between two of them, seconds.
     #[serde(rename = "gap_min_s", with = "seconds::optional")]
@@ -356,6 +360,7 @@ impl MqttOutage {
             length_ns: None,
             keepalive_s,
             delay_ns: None,
+            link_cut: false,
             host_notices_ns: None,
             device_notices_ns: None,
             device_sign: None,

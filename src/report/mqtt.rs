@@ -352,6 +352,7 @@ fn fault(o: &MqttOutage, has_signs: bool) -> String {
         (Some(ns), Some(sign)) => {
             list.push(format!("the device's {} after {}{}", sign.name(), time_s(seconds(ns)), of_k(ns)));
         }
+        _ if o.link_cut => list.push("when the device notices can't be seen: the link was cut".into()),
         _ if has_signs => list.push("no FIN, RST or SYN from the device".into()),
         _ => {}
     }

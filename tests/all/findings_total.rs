@@ -260,6 +260,7 @@ impl Dice {
         let mut row = MqttOutage::new(self.n(), fault, self.n(), keepalive);
         row.length_ns = self.maybe(|d| d.of(&[1_000_000_000, 300_000_000_000]));
         row.delay_ns = self.maybe(|d| d.of(&[1_000_000_000, 40_000_000_000]));
+        row.link_cut = self.yes();
         row.device_notices_ns = self.maybe(|d| d.of(&[1_000, 3_000_000_000, 90_000_000_000]));
         row.big = self.maybe(|d| MqttBig {
             acknowledged_bytes: d.maybe(|_| 128),

@@ -174,5 +174,9 @@ pub(crate) fn explained(e: &Evidence<'_>, from: u64, to: Option<u64>) -> bool {
     });
     let restarted =
         e.telemetry.value().is_some_and(|t| t.restarts.iter().any(|r| near(r.at_ns, r.at_ns, START)));
+    // A broker that had the link cut.
+    let cut = e.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|m| &m.outages);
+    let mut cut = cut.filter(|outage| outage.link_cut);
+    let made = made || cut.any(|outage| near(outage.start_ns, outage.end_ns().unwrap_or(u64::MAX), PROBES));
     made || restarted || memory::low(e).is_some()
 }

@@ -32,6 +32,7 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
         Need::Mqtt => done_by(report, |w| w.mqtt.is_some(), "no workload was a broker")
             .or_else(|| report.workloads.iter().filter_map(|w| w.mqtt.as_ref()).find_map(|m| m.too_short())),
         Need::Faults(of) => fault_made(report, of, |_| true),
+        Need::SeenFaults(of) => fault_made(report, of, |o| !o.link_cut),
         Need::LongFaults(of) => fault_made(report, of, |o| o.long_enough() && o.not_judged.is_none()),
         Need::Sequence => {
             let rows =
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 14] = [
+        let spoilt: [(&str, Spoil, Concerns); 15] = [
             (
                 "no datagrams, no streams",
                 |r| r.workloads[0].by_protocol = None,
@@ -256,15 +257,8 @@ mod tests {
                 "no broker",
                 |r| r.workloads[0].mqtt = None,
                 |n| {
-                    matches!(
-                        n,
-                        Need::Mqtt
-                            | Need::Faults(_)
-                            | Need::LongFaults(_)
-                            | Need::Sequence
-                            | Need::Publishes
-                            | Need::Grown
-                    )
+                    let fault = matches!(n, Need::Faults(_) | Need::SeenFaults(_) | Need::LongFaults(_));
+                    fault || matches!(n, Need::Mqtt | Need::Sequence | Need::Publishes | Need::Grown)
                 },
             ),
             (
@@ -279,6 +273,14 @@ mod tests {
                     m.outages.iter_mut().for_each(|o| o.length_ns = Some(1));
                 },
                 |n| matches!(n, Need::LongFaults(_)),
+            ),
+            (
+                "a cut link",
+                |r| {
+                    let m = r.workloads[0].mqtt.as_mut().unwrap();
+                    m.outages.iter_mut().for_each(|o| o.link_cut = true);
+                },
+                |n| matches!(n, Need::SeenFaults(_)),
             ),
             (
                 "no numbers",

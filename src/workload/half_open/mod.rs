@@ -9,6 +9,7 @@ mod watch;
 use std::future::Future;
 use std::pin::Pin;
 
+pub(crate) use self::settings::By;
 use self::settings::Params;
 use super::context::Context;
 use super::registry::{self, Kind, Workload};

@@ -9,7 +9,7 @@ use espstress_connection::Timeouts;
 /// By what means the host falls silent on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum By {
+pub(crate) enum By {
     /// A filter on this host's socket (needs CAP_NET_ADMIN)
     Filter,
     /// The link drops its packets (twin only)

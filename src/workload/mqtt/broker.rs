@@ -103,12 +103,21 @@ impl Broker {
         *self.phase.borrow()
     }
 
-    /// Another fault, or none, from now on.
-    pub(super) fn enter(&self, fault: Option<MqttFault>) {
+    /// Another fault, or none, from now on; `cut` where it is the link that makes it.
+    pub(super) fn enter(&self, fault: Option<MqttFault>, cut: bool) {
         self.phase.send_modify(|phase| {
-            *phase = Phase { fault, number: phase.number + 1, over: false };
+            *phase = Phase { fault, cut, number: phase.number + 1, ..Phase::default() };
         });
         self.outgoing(|outgoing| outgoing.phase(fault));
+    }
+
+    /// The link was cut for so long and is back. A stack doubles the time between its repetitions (RFC 6298, 5.5), so that the
+    /// next one may take as long again.
+    pub(super) fn link_is_back(&self, after: Duration) {
+        self.phase.send_modify(|phase| {
+            *phase = Phase { patience: after, number: phase.number + 1, ..Phase::default() };
+        });
+        self.outgoing(|outgoing| outgoing.phase(None));
     }
 
     /// Whoever looks for time in which the host stood still wakes then.

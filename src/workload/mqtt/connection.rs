@@ -83,6 +83,8 @@ pub(super) struct Connection {
     heard: Instant,
     /// The host's deaf time until then.
     deaf: Duration,
+    /// Until then a stack that was cut off may still send what it has kept.
+    calm_from: Instant,
     /// Something has been wrong since then.
     disturbed: bool,
     phase: u64,
@@ -109,6 +111,7 @@ impl Connection {
             session: false,
             heard: now,
             deaf,
+            calm_from: now,
             disturbed: false,
             phase,
             late: VecDeque::new(),
@@ -135,7 +138,8 @@ impl Connection {
             if phase.number != self.phase {
                 self.phase = phase.number;
                 self.disturbed = true;
-                (self.heard, self.deaf) = (Instant::now(), self.broker.deaf());
+                self.calm_from = Instant::now() + phase.patience;
+                (self.heard, self.deaf) = (self.calm_from, self.broker.deaf());
             }
             match phase.task(self.accepted_in) {
                 Task::Serve => {}
@@ -199,7 +203,8 @@ impl Connection {
         let waits = self.session
             && self.upstream.is_none()
             && !keepalive.is_zero()
-            && !phase.is(MqttFault::NoConnack);
+            && !phase.is(MqttFault::NoConnack)
+            && !phase.is(MqttFault::Silent);
         let deaf = self.broker.deaf().saturating_sub(self.deaf);
         waits.then(|| keepalive * 3 / 2 + GRACE + deaf)
     }
@@ -269,7 +274,9 @@ impl Connection {
             }
         };
         // What waited in the socket during a fault says nothing of when it was sent.
-        self.disturbed = phase.fault.is_some() || (self.disturbed && rest.len() == input.len());
+        self.disturbed = phase.fault.is_some()
+            || Instant::now() < self.calm_from
+            || (self.disturbed && rest.len() == input.len());
         self.input = rest.to_vec();
         outcome
     }

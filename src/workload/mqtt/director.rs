@@ -17,7 +17,8 @@ use super::first::First;
 use super::settings::Params;
 use super::trial::{Limits, Trial};
 use crate::door::Door;
-use crate::outage::join_all;
+use crate::half_open::By;
+use crate::outage::{OutageMaker, join_all};
 use espstress_clock::nanos;
 use espstress_connection::{SilenceError, silence, unsilence};
 use espstress_event::{MqttFault, MqttOutage};
@@ -32,6 +33,8 @@ const OLDER_FIRST: Duration = Duration::from_millis(50);
 const ENDING: Duration = Duration::from_secs(1);
 /// The longest that growing messages may take.
 const MOST_GROWING: Duration = Duration::from_secs(300);
+/// How long after a cut of the link a device may end a connection because of it.
+const GIVEN_UP: Duration = Duration::from_secs(120);
 /// How long a restarted broker is away.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -168,7 +171,7 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
         made += 1;
         next = Instant::now() + params.every(broker.keepalive());
         if let Err(error) = trial(broker, sockets, fault, made, &mut random, end).await {
-            return Some(error.to_string());
+            return Some(error);
         }
     }
     if faults.is_empty() || (params.duration.is_some() && made >= total) {
@@ -213,7 +216,7 @@ async fn trial(
     number: u64,
     random: &mut SplitMix64,
     end: Option<Instant>,
-) -> Result<(), SilenceError> {
+) -> Result<(), String> {
     let params = &broker.params;
     let keepalive = broker.keepalive();
     let limits = Limits {
@@ -232,16 +235,15 @@ async fn trial(
     let mut row = MqttOutage::new(number, fault, 0, seconds);
     row.delay_ns = (fault == MqttFault::Slow).then(|| nanos(params.delay.0));
     let clock = broker.context.clock;
-    if fault == MqttFault::Silent {
-        sockets.silence()?;
-    }
+    let cut = if fault == MqttFault::Silent { sockets.fall_silent(broker)? } else { None };
+    row.link_cut = cut.is_some();
     let start = Instant::now();
     *broker.trial.borrow_mut() = Some(Trial::new(row, limits, start, broker.before()));
     let refuses = super::phase::Phase { fault: Some(fault), ..Default::default() }.refuses();
     if refuses {
         sockets.shut(broker).await;
     }
-    broker.enter(Some(fault));
+    broker.enter(Some(fault), cut.is_some());
     if fault.publishes() {
         let why = broker.publishing_fault(fault);
         if let Some(trial) = broker.trial.borrow_mut().as_mut() {
@@ -251,18 +253,28 @@ async fn trial(
     // Sizes take as long as the device takes for them.
     let length = if fault == MqttFault::Big { length.max(MOST_GROWING) } else { length };
     let grown = || fault == MqttFault::Big && broker.is_grown();
-    let whole = until(broker, None, |now| now >= start + length || grown()).await;
+    let whole = match &cut {
+        Some(link) => cut_link(broker, sockets, &**link, length).await?,
+        None => until(broker, None, |now| now >= start + length || grown()).await,
+    };
     broker.grown();
-    if fault == MqttFault::Silent {
+    if fault == MqttFault::Silent && cut.is_none() {
         sockets.hear();
     }
     if refuses {
         sockets.listen_again(broker).await;
     }
-    if whole && let Some(trial) = broker.trial.borrow_mut().as_mut() {
+    if whole
+        && cut.is_none()
+        && let Some(trial) = broker.trial.borrow_mut().as_mut()
+    {
         trial.ends(Instant::now());
     }
-    broker.enter(None);
+    if cut.is_some() {
+        broker.link_is_back(length);
+    } else {
+        broker.enter(None, false);
+    }
     let over = end.map(|end| end.max(Instant::now() + limits.recover));
     until(broker, over, |now| {
         let filters = broker.filters();
@@ -276,7 +288,42 @@ async fn trial(
     Ok(())
 }
 
+/// Cuts the link for so long; whether it was that long.
+async fn cut_link(
+    broker: &Broker,
+    sockets: &Sockets,
+    link: &dyn OutageMaker,
+    length: Duration,
+) -> Result<bool, String> {
+    sockets.cut_off(broker, length);
+    let made = link.make(length, broker.context.stop.clone()).await;
+    let made = made.map_err(|error| {
+        broker.trial.borrow_mut().take();
+        broker.enter(None, false);
+        error.to_string()
+    })?;
+    let whole = until(broker, None, |now| now >= made.end).await;
+    if whole && let Some(trial) = broker.trial.borrow_mut().as_mut() {
+        trial.was_cut(made.start, made.end);
+    }
+    Ok(whole)
+}
+
 impl Sockets {
+    /// Nothing passes from now on, by a filter on each socket; or the link that is to be cut for it, with `--by link` and
+    /// where no filter is permitted.
+    fn fall_silent(&self, broker: &Broker) -> Result<Option<Rc<dyn OutageMaker>>, String> {
+        let filter = || self.silence().map(|()| None).map_err(|error| error.to_string());
+        match (broker.params.by, broker.context.outage_maker.clone()) {
+            (Some(By::Link), None) => {
+                Err("--by link needs a target whose link can be cut: `twin`".to_owned())
+            }
+            (Some(By::Link), link) => Ok(link),
+            (Some(By::Filter), _) | (None, None) => filter(),
+            (None, Some(link)) => filter().or(Ok(Some(link))),
+        }
+    }
+
     /// Keeps hold of a connection for as long as it is open.
     fn opened(&self, number: u64, stream: TcpStream) -> Rc<TcpStream> {
         let stream = Rc::new(stream);
@@ -286,6 +333,19 @@ impl Sockets {
         open.retain(|_, stream| stream.strong_count() > 0);
         open.insert(number, Rc::downgrade(&stream));
         stream
+    }
+
+    /// The link is about to be cut under every connection.
+    fn cut_off(&self, broker: &Broker, length: Duration) {
+        let clock = broker.context.clock;
+        let ns = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+        let from = clock.start_unix_ns().saturating_add(ns(clock.now_ns()));
+        let to = from.saturating_add(ns(nanos(length + GIVEN_UP)));
+        for stream in self.connections.borrow().values().filter_map(Weak::upgrade) {
+            if let Ok(peer) = stream.peer_addr() {
+                broker.context.book.cuts_off(self.bound.port(), peer.port(), from, to);
+            }
+        }
     }
 
     /// Nothing leaves this host from now on. All or none.

@@ -1,10 +1,10 @@
 //! Where the device's messages stayed: received, again, lost, by quality of service. Pure and bounded.
 //!
-//! A packet id is free again once it is acknowledged, and clients use few of them. So a PUBLISH is a repetition without
-//! the flag only while the one before it under the same id, with the same topic and payload, was never acknowledged.
-//! Across a clean session nothing obliges a client to say that it repeats.
+//! A packet id is free again once it is acknowledged; of those the last few thousand are remembered. So a PUBLISH is a
+//! repetition without the flag only while the one before it under the same id, with the same topic and payload, was never
+//! acknowledged. Across a clean session nothing obliges a client to say that it repeats.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use espstress_device::mqtt::{Publish, Qos};
@@ -17,11 +17,16 @@ const NO_SEQUENCE: &str = "messages carry no number that --sequence names";
 /// Why it is not known although it was asked for.
 const NO_NUMBER: &str = "no payload had a number where --sequence says";
 
+/// Acknowledged messages that are remembered, so that a late copy of one is known: a client that counts its packet ids up to
+/// 65,535 would fill some megabytes.
+const MOST_ACKNOWLEDGED: usize = 4_096;
+
 /// A message under its packet id.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     content: u64,
-    acknowledged: bool,
+    /// The acknowledgement's number, counted over the run.
+    acknowledged: Option<u64>,
     /// Copies on that connection: one more on another is what the standard wants (MQTT-4.4.0-1).
     copies: u64,
     connection: u64,
@@ -37,6 +42,9 @@ pub(super) struct Ledger {
     sequence: Sequence,
     numbered: [bool; 3],
     known: HashMap<u16, Known>,
+    /// What was acknowledged, by packet id and number.
+    acknowledged: VecDeque<(u16, u64)>,
+    acknowledgements: u64,
     session: u64,
 }
 
@@ -48,6 +56,8 @@ impl Ledger {
             sequence: Sequence::default(),
             numbered: [false; 3],
             known: HashMap::new(),
+            acknowledged: VecDeque::new(),
+            acknowledgements: 0,
             session: 0,
         }
     }
@@ -75,17 +85,17 @@ impl Ledger {
     /// How many copies of it have come on this connection, with this one; `None` where it is the first of all.
     fn note(&mut self, connection: u64, publish: &Publish<'_>, content: u64) -> Option<u64> {
         let id = publish.id?.get();
-        let new = Known { content, acknowledged: false, copies: 1, connection, session: self.session };
+        let new = Known { content, acknowledged: None, copies: 1, connection, session: self.session };
         let known = self.known.entry(id).or_insert(Known { copies: 0, ..new });
         let same = known.copies > 0 && known.content == content;
-        let again = same && (publish.dup || (!known.acknowledged && known.session == self.session));
+        let again = same && (publish.dup || (known.acknowledged.is_none() && known.session == self.session));
         if !again {
             *known = new;
             return None;
         }
         known.copies = if known.connection == connection { known.copies + 1 } else { 1 };
         known.connection = connection;
-        known.acknowledged = false;
+        known.acknowledged = None;
         Some(known.copies)
     }
 
@@ -109,8 +119,15 @@ impl Ledger {
 
     /// The message of this id was acknowledged.
     pub(super) fn acknowledged(&mut self, id: u16) {
-        if let Some(known) = self.known.get_mut(&id) {
-            known.acknowledged = true;
+        let Some(known) = self.known.get_mut(&id) else { return };
+        self.acknowledgements += 1;
+        known.acknowledged = Some(self.acknowledgements);
+        self.acknowledged.push_back((id, self.acknowledgements));
+        if self.acknowledged.len() > MOST_ACKNOWLEDGED
+            && let Some((id, number)) = self.acknowledged.pop_front()
+            && self.known.get(&id).is_some_and(|known| known.acknowledged == Some(number))
+        {
+            self.known.remove(&id);
         }
     }
 
@@ -165,6 +182,23 @@ mod tests {
             ledger.acknowledged(1);
         }
         assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (3, 0));
+    }
+
+    #[test]
+    fn of_messages_that_were_acknowledged_the_last_ones_are_remembered_and_of_others_all() {
+        let mut ledger = Ledger::new(None);
+        ledger.received(1, &publish(1, b"ON", false));
+        for id in 2..=u16::MAX {
+            ledger.received(1, &publish(id, b"ON", false));
+            ledger.acknowledged(id);
+        }
+        assert_eq!(
+            (ledger.known.len(), ledger.acknowledged.len()),
+            (MOST_ACKNOWLEDGED + 1, MOST_ACKNOWLEDGED)
+        );
+        ledger.received(1, &publish(1, b"ON", true));
+        ledger.received(1, &publish(u16::MAX, b"ON", true));
+        assert_eq!(row(&ledger).again_dup, 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::half_open::By;
 use crate::outage::SpanRange;
 use crate::registry::ParamError;
 use espstress_clock::{Size, Span};
@@ -41,6 +42,11 @@ pub(super) struct Params {
     /// Faults of the broker, one after the other, separated by commas
     #[arg(long, value_enum, value_name = "FAULT,...", value_delimiter = ',', default_value = "none")]
     pub(super) fault: Vec<MqttFault>,
+
+    /// How to make the path dead (--fault silent) [default: filter if permitted, else link if the target has one]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<By>,
 
     /// How often to make each fault
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -229,6 +235,9 @@ impl Params {
         }
         if self.fault.is_empty() {
             return bad("fault", "at least one; `none` is one");
+        }
+        if self.by.is_some() && !self.fault.contains(&MqttFault::Silent) {
+            return bad("by", "for --fault silent alone");
         }
         if self.delay.0.is_zero() {
             return bad("delay", "longer than 0s");

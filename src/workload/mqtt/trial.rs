@@ -39,6 +39,8 @@ pub(super) struct Trial {
     end: Option<Instant>,
     /// The target's connection at the start.
     connection: Option<u64>,
+    /// When it was last heard before.
+    heard: Option<Instant>,
     /// What it was subscribed to.
     filters: BTreeSet<String>,
     /// Whether it sends messages at all.
@@ -61,19 +63,14 @@ pub(super) struct Before {
 }
 
 impl Trial {
-    pub(super) fn new(mut row: MqttOutage, limits: Limits, start: Instant, before: Before) -> Self {
-        // A broker calls the client gone one and a half keep-alives after its last packet (MQTT-3.1.2-24).
-        let since = before.heard.unwrap_or(start);
-        row.host_notices_ns = row.keepalive_ns().map(|k| {
-            let at = since + Duration::from_nanos(k + k / 2);
-            espstress_clock::nanos(at.saturating_duration_since(start))
-        });
+    pub(super) fn new(row: MqttOutage, limits: Limits, start: Instant, before: Before) -> Self {
         Self {
             row,
             limits,
             start,
             end: None,
             connection: before.connection,
+            heard: before.heard,
             filters: before.filters,
             publishes: before.publishes,
             back: None,
@@ -81,6 +78,12 @@ impl Trial {
             missing: None,
             data: None,
         }
+    }
+
+    /// The link went away at `start` and is back since `end`.
+    pub(super) fn was_cut(&mut self, start: Instant, end: Instant) {
+        self.start = start;
+        self.ends(end);
     }
 
     /// The fault is over.
@@ -180,7 +183,9 @@ impl Trial {
         {
             self.missing = Some(u32::try_from(self.filters.difference(filters).count()).unwrap_or(u32::MAX));
         }
-        let there = self.lasted(now) || (self.row.survived && self.back.is_none());
+        // What was under way when the link was cut may still come on a connection that the device has given up.
+        let stands = !self.row.link_cut || now >= end + LASTS;
+        let there = self.lasted(now) || (self.row.survived && self.back.is_none() && stands);
         if there {
             let since = self.back.map_or(end, |back| back.at.max(end));
             let subscribed = self.back.is_none() || self.subscribed.is_some() || self.missing.is_some();
@@ -198,6 +203,12 @@ impl Trial {
     pub(super) fn finish(self, clock: &Clock) -> MqttOutage {
         let mut row = self.row;
         row.start_ns = clock.at_ns(self.start);
+        // A broker calls the client gone one and a half keep-alives after its last packet (MQTT-3.1.2-24).
+        let since = self.heard.unwrap_or(self.start);
+        row.host_notices_ns = row.keepalive_ns().map(|k| {
+            let at = since + Duration::from_nanos(k + k / 2);
+            espstress_clock::nanos(at.saturating_duration_since(self.start))
+        });
         let Some(end) = self.end else { return row };
         let since = |from: Instant, at: Instant| espstress_clock::nanos(at.saturating_duration_since(from));
         if let Some(back) = self.back {
@@ -296,6 +307,31 @@ mod tests {
         assert!(trial.is_done(&filters(&["a"]), start + 7 * S));
         let row = trial.finish(&clock);
         assert!(row.survived && row.back_ns.is_none() && row.gave_up_ns.is_none());
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_link_was_cut_is_no_connection_that_stood_through_it() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::Silent, &[]);
+        trial.row.link_cut = true;
+        trial.was_cut(start, start + 20 * S);
+        trial.heard(1);
+        assert!(!trial.is_done(&filters(&[]), start + 21 * S));
+        trial.gone(1, true, start + 21 * S);
+        trial.accepted(2, false, start + 22 * S);
+        trial.heard(2);
+        assert!(trial.is_done(&filters(&[]), start + 22 * S));
+        let row = trial.finish(&clock);
+        assert_eq!((row.survived, row.back_ns), (false, Some(2_000_000_000)));
+    }
+
+    #[test]
+    fn a_connection_that_goes_on_after_a_cut_link_has_stood_through_it() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::Silent, &[]);
+        trial.row.link_cut = true;
+        trial.was_cut(start, start + 20 * S);
+        trial.heard(1);
+        assert!(trial.is_done(&filters(&[]), start + 25 * S));
+        assert!(trial.finish(&clock).survived);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::common::{espstress, skipped, valid_report};
 
 /// What to set ESPSTRESS_REQUIRE to where these must not be skipped.
 const NEEDS: &str = "mqtt";
+/// The same for those with mqtt_as.
+const MQTT_AS: &str = "mqtt-as";
 
 /// A Python that has paho-mqtt: `ESPSTRESS_PAHO`, else the virtual environment that CI makes, else the system's.
 fn paho_python() -> Option<PathBuf> {
@@ -33,6 +35,25 @@ fn paho(clean: bool, publishes: bool) -> Option<Command> {
     let mut command = Command::new(python);
     command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/all/mqtt/paho_client.py"));
     command.args([if clean { "clean" } else { "lasting" }, if publishes { "publish" } else { "idle" }]);
+    Some(command)
+}
+
+/// mqtt_as on MicroPython's Unix port, with stand-ins for a board and its Wi-Fi. Its file is not ours to keep here:
+/// `ESPSTRESS_MQTT_AS` names the folder that has it, and `MICROPYTHON` an interpreter that is not on the path.
+fn mqtt_as(clean: bool) -> Option<Command> {
+    let Some(folder) = std::env::var_os("ESPSTRESS_MQTT_AS").map(PathBuf::from) else {
+        skipped(MQTT_AS, "ESPSTRESS_MQTT_AS does not name the folder of mqtt_as");
+        return None;
+    };
+    let interpreter = std::env::var_os("MICROPYTHON").unwrap_or_else(|| "micropython".into());
+    if Command::new(&interpreter).args(["-c", "import asyncio"]).output().is_err() {
+        skipped(MQTT_AS, "no micropython");
+        return None;
+    }
+    let mut command = Command::new(interpreter);
+    command.env("MICROPYPATH", format!(".frozen:{}", folder.display()));
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/all/mqtt/micropython/client.py"));
+    command.arg(if clean { "clean" } else { "lasting" });
     Some(command)
 }
 
@@ -112,6 +133,11 @@ fn run(client: Option<Command>, arguments: &str) -> Option<(Report, Option<i32>)
     let status = broker.0.wait().unwrap().code();
     drop(client);
     Some((valid_report(&std::fs::read(file).unwrap()), status))
+}
+
+/// The same without what mqtt_as shows in every run: it sends each packet in pieces, and Nagle's algorithm holds them back.
+fn findings_but_nagle(report: &Report) -> Vec<FindingId> {
+    findings(report).into_iter().filter(|id| *id != FindingId::NagleDelay).collect()
 }
 
 fn mqtt(report: &Report) -> &MqttFigures {
@@ -252,6 +278,48 @@ strangers! {
         let back = row.back_ns.is_some() || row.survived;
         let expected = if back { vec![] } else { vec![FindingId::MqttNoReconnect] };
         assert_eq!(findings(&report), expected, "{row:?}, {:?}", mqtt(&report).to_host);
+    };
+
+    mqtt_as_pings_each_quarter_of_its_keep_alive_whatever_else_it_sends => || {
+        let Some((report, status)) = run(mqtt_as(true), "--fault none -d 30s --sequence /n") else { return };
+        let client = mqtt(&report).target().unwrap();
+        assert_eq!((status, findings_but_nagle(&report)), (Some(0), vec![]), "{client:?}");
+        assert!((20..=26).contains(&client.pings) && mqtt(&report).to_host["1"].lost == Some(0), "{client:?}");
+    };
+
+    mqtt_as_is_back_after_a_dead_path_and_loses_nothing => || {
+        let arguments = "--fault silent --outage 20s --sequence /n";
+        let Some((report, status)) = run(mqtt_as(true), arguments) else { return };
+        let row = mqtt(&report).outages[0].clone();
+        assert_eq!((status, findings_but_nagle(&report)), (Some(0), vec![]), "{row:?}");
+        assert!(noticed(&report) <= 15.0 && row.back_ns.is_some_and(|ns| ns <= 15_000_000_000), "{row:?}");
+        let sent = &mqtt(&report).to_host["1"];
+        assert_eq!((sent.lost, sent.again_no_dup, sent.again_new_id), (Some(0), 0, Some(0)), "{sent:?}");
+    };
+
+    mqtt_as_takes_any_packet_for_a_pingresp_and_is_not_judged => || {
+        let Some((report, status)) = run(mqtt_as(true), "--fault no-pingresp --outage 30s") else { return };
+        let row = mqtt(&report).outages[0].clone();
+        assert_eq!((status, findings_but_nagle(&report)), (Some(0), vec![]), "{row:?}");
+        assert_eq!(row.not_judged.as_deref(), Some("other packets went to the device"));
+    };
+
+    mqtt_as_sends_again_under_a_new_id_where_the_broker_is_slow_and_no_flag_is_missed => || {
+        let arguments = "--fault slow --delay 12s --outage 40s --sequence /n";
+        let Some((report, status)) = run(mqtt_as(true), arguments) else { return };
+        let (row, sent) = (mqtt(&report).outages[0].clone(), mqtt(&report).to_host["1"].clone());
+        assert_eq!((status, findings_but_nagle(&report)), (Some(0), vec![]), "{row:?}");
+        assert!(row.attempts >= Some(1) && sent.again_no_dup == 0, "{row:?}, {sent:?}");
+        assert!(sent.again_new_id > Some(0) && sent.lost == Some(0), "{sent:?}");
+    };
+
+    mqtt_as_gives_up_a_session_that_was_kept => || {
+        let arguments = "--fault session-kept --recover-limit 30s";
+        let Some((report, status)) = run(mqtt_as(false), arguments) else { return };
+        let row = mqtt(&report).outages[0].clone();
+        let found = vec![FindingId::MqttSessionRefused];
+        assert_eq!((status, findings_but_nagle(&report)), (Some(1), found), "{row:?}");
+        assert!(row.present_refused >= 2 && row.gave_up_ns.is_some(), "{row:?}");
     };
 
     paho_comes_back_after_a_restart_of_the_broker => || {

@@ -2,10 +2,10 @@
 //! stacks and two links, is `scripts/lib/mqtt_matrix.py`.
 
 use espstress_diagnose::FindingId;
-use espstress_event::{MqttBigEnd, MqttOutage};
+use espstress_event::{AnomalyClass, MqttBigEnd, MqttOutage};
 use espstress_report::{MqttFigures, Report};
 
-use super::{on_twin, on_twins, said};
+use super::{of_class, on_twin, on_twins, said};
 use crate::common::espstress_with;
 
 /// A keep-alive of a second, so that a run may be short.
@@ -65,6 +65,27 @@ fn a_keep_alive_that_was_asked_for_is_used_and_a_topic_without_subscription_gets
 }
 
 #[test]
+fn behind_a_cut_link_nothing_is_charged_to_the_device_and_what_it_did_meanwhile_is_not_known() {
+    let Some(report) = on_twin(quick!("--fault silent --by link --outage 2s --sequence auto")) else {
+        return;
+    };
+    let row = fault(&report);
+    assert!(row.link_cut && row.attempts.is_none() && row.back_ns.is_some(), "{row:?}");
+    assert_eq!((said(&report), mqtt(&report).to_host["1"].lost), (vec![], Some(0)), "{row:?}");
+    assert_eq!(of_class(&report, AnomalyClass::Device), Vec::<String>::new());
+}
+
+#[test]
+fn a_cut_link_is_for_the_fault_silent_and_for_a_target_that_has_one() {
+    let refused = |arguments: &str| {
+        let output = espstress_with(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = refused("mqtt --fault close --by link");
+    assert!(status == Some(2) && said.contains("for --fault silent alone"), "{status:?}: {said}");
+}
+
+#[test]
 fn faults_made_of_messages_are_refused_without_a_topic() {
     for arguments in ["mqtt --fault big", "mqtt --fault redeliver --publish a:0", "mqtt --publish a/#"] {
         let output = espstress_with(arguments);
@@ -87,6 +108,19 @@ fn a_small_buffer_and_a_client_that_blocks_while_it_dials_are_named() {
     assert_eq!((sizes.acknowledged_bytes, sizes.failed_bytes), (Some(256), Some(512)));
     assert_eq!(sizes.failed_by, Some(MqttBigEnd::Dropped));
     assert_eq!(said(&blocking), [FindingId::BlockedApplication]);
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_client_that_goes_on_after_a_cut_of_two_keep_alives_and_ten_seconds_did_not_notice() {
+    let Some([deaf, robust]) = on_twins([
+        quick!("--persona mqtt-deaf-ping --fault silent --by link"),
+        quick!("--fault silent --by link"),
+    ]) else {
+        return;
+    };
+    assert_eq!((said(&deaf), said(&robust)), (vec![FindingId::MqttOutageUnnoticed], vec![]));
+    assert!(fault(&deaf).survived && !fault(&robust).survived);
 }
 
 /// The whole table of personas on lwIP.

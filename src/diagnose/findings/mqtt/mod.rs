@@ -56,6 +56,9 @@ fn line(outage: &MqttOutage) -> String {
         (Some(ns), Some(sign)) => {
             text.push_str(&format!(": the device's first {} after {}", sign.name(), time(ns)));
         }
+        _ if outage.link_cut => {
+            text.push_str(", the link cut: the device went on with the same connection after it")
+        }
         _ => text.push_str(": no FIN, RST or SYN from the device"),
     }
     if let Some(k) = outage.of_keepalive(outage.device_notices_ns) {
