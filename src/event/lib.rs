@@ -4,6 +4,7 @@
 //! A leaf: it imports nothing of the program, decides nothing and formats nothing. Names that end up in
 //! reports are fixed here, so that rewording a message can never change a statistic.
 
+mod address;
 mod anomaly;
 mod away;
 mod backlog;
@@ -31,6 +32,7 @@ mod seconds;
 mod tcp;
 mod telemetry;
 
+pub use address::is_public;
 pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs};
 
+use espstress_event::is_public;
+
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
@@ -82,33 +84,6 @@ fn choose(
         return Err(AddressError::Public { host: host.to_owned(), resolved });
     }
     Ok(first)
-}
-
-/// Whether `ip` is none of one's own network: neither loopback, private (RFC 1918, RFC 4193), link-local, shared
-/// (RFC 6598), nor unspecified. Addresses set aside for documentation and benchmarks count as public: no device of
-/// anybody's has one, and packets to them leave by the default route.
-#[must_use]
-pub(crate) fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            !(ip.is_loopback()
-                || ip.is_private()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_broadcast()
-                || ip.is_multicast()
-                || shared)
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local())
-        }
-    }
 }
 
 /// Where the device is, as `--device-address` says it.

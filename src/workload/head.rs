@@ -203,6 +203,8 @@ impl Worker for Storm {
             }
         };
         self.record(Phase::Connect, start.actual);
+        // Nothing of the response before is this connection's.
+        self.response.start();
         let limit = self.connector.timeouts.connect;
         let mut exchanged = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await;
         if exchanged.is_ok() {

@@ -110,7 +110,8 @@ fn a_service_that_pushes_and_echoes_nothing_is_no_hang() {
         }
     });
     let run = rw(address, "-n 4 --timeout-read 300ms");
-    run.fails_with(&["other_protocol"]).says(&["completes the WebSocket handshake", "send each message back"]);
+    run.fails_with(&["other_protocol"])
+        .says(&["completes the WebSocket handshake", "send each message back"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::{Announced, DiscoverError, Found, Listener, ServiceName};
-use crate::address::is_public;
+use espstress_event::is_public;
 
 /// How long a device whose announcement has ended may take to answer a SYN.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -34,7 +34,9 @@ use super::door::{Door, places};
 use super::registry::{self, Kind, ParamError, Workload};
 use espstress_clock::nanos;
 use espstress_connection::Timeouts;
-use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Intent, WorkloadFacts, WorkloadKind};
+use espstress_event::{
+    Asks, ClosePolicy, Endpoints, Expected, Intent, WorkloadFacts, WorkloadKind, is_public,
+};
 use espstress_stats::Phase;
 
 /// How long our own device program may take to answer.
@@ -115,6 +117,12 @@ impl Mqtt {
         let found = found.map_err(|error| format!("cannot find the broker of --via {via}: {error}"))?;
         let found =
             found.into_iter().next().ok_or_else(|| format!("cannot find the broker of --via {via}"))?;
+        if is_public(found.ip()) {
+            return Err(format!(
+                "--via {via}: {} is a public address; espstress is for your own network. Put a broker of your own before it",
+                found.ip()
+            ));
+        }
         let own = |ip: IpAddr| {
             ip.is_loopback() || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|i| i.ip() == ip))
         };

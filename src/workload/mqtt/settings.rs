@@ -245,7 +245,9 @@ impl Params {
         if let Some(via) = &self.via {
             let port = via
                 .rsplit_once(':')
-                .and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
+                .and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()))
+                // Neither a URL nor a login: what stands here is in reports.
+                .filter(|_| !via.contains(['/', '@']));
             if port.is_none_or(|port| port == 0) {
                 return bad("via", "HOST:PORT of your broker, as 192.168.4.2:1883");
             }

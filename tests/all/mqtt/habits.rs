@@ -9,7 +9,7 @@ use espstress_report::Verdict;
 
 use super::client::{Client, Says};
 use super::run::Broker;
-use crate::common::espstress_with;
+use crate::common::{espstress_with, failure};
 
 const PING: Duration = Duration::from_millis(500);
 
@@ -244,4 +244,15 @@ fn a_client_that_acknowledges_nothing_and_goes_on_is_named() {
     assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNoPuback]));
     let row = &said.mqtt().to_device["1"];
     assert!(row.unacknowledged >= 1 && row.acknowledged == Some(0) && row.sent >= 6, "{row:?}");
+}
+
+/// What stands behind `--via` is in reports.
+#[test]
+fn a_broker_of_via_has_no_login() {
+    for via in ["mqtt://user:secret@127.0.0.1:1883", "user:secret@127.0.0.1:1883", "127.0.0.1", "127.0.0.1:0"]
+    {
+        let (said, status) = failure(&espstress_with(&format!("mqtt 127.0.0.1 --wait 1s --via {via}")));
+        assert!(status == 2 && said.contains("HOST:PORT"), "{via}: {status}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
 }

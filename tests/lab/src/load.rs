@@ -179,7 +179,7 @@ impl Shared {
 
 /// What a lane's bytes mean.
 enum Codec {
-    Http(Response),
+    Http(Box<Response>),
     Framed { size: usize, have: Vec<u8> },
 }
 
@@ -192,8 +192,8 @@ enum Fed {
 impl Codec {
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Head { .. } => Self::Http(Response::new(Expects::HeadOnly)),
-            Kind::KeepAlive => Self::Http(Response::new(Expects::Body)),
+            Kind::Head { .. } => Self::Http(Box::new(Response::new(Expects::HeadOnly))),
+            Kind::KeepAlive => Self::Http(Box::new(Response::new(Expects::Body))),
             Kind::Framed { size } => Self::Framed { size: size as usize, have: Vec::new() },
         }
     }
