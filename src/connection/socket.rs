@@ -533,6 +533,18 @@ impl Connection {
         }
     }
 
+    /// What has come, without waiting; 0 is the peer's FIN. `None` where nothing is there.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub fn read_now(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+        let read = self.read_ready(buffer, Step::Read)?;
+        if let Some(n) = read {
+            self.note_read(n);
+        }
+        Ok(read)
+    }
+
     /// The device closes after the response that has come: TLS's own end would meet a closed socket.
     pub fn peer_will_close(&mut self) {
         if let Some(tls) = &mut self.tls {

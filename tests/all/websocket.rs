@@ -115,6 +115,28 @@ fn a_service_that_pushes_and_echoes_nothing_is_no_hang() {
 }
 
 #[test]
+fn a_close_between_messages_ends_an_idle_connection_and_fails_nothing() {
+    let address = service(|mut socket| {
+        let mut echoed = 0;
+        while echoed < 2 {
+            match socket.read() {
+                Ok(message) if message.is_binary() => {
+                    let _ = socket.send(message);
+                    echoed += 1;
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        let _ = socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
+        while socket.read().is_ok() {}
+    });
+    let run = rw(address, "-n 6 -c 1 --interval 500ms");
+    run.passes().counts("rw", 6, 6);
+    assert_eq!(seen(&run).closes.get("normal"), Some(&2), "{:?}", seen(&run));
+}
+
+#[test]
 fn close_codes_are_told_by_name() {
     for (code, name) in [
         (CloseCode::Size, "too_big"),

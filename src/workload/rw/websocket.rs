@@ -222,6 +222,21 @@ impl Ws {
         Ok(None)
     }
 
+    /// Takes what comes while no message is under way: whether the device goes on with the connection.
+    pub(super) fn between(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        if let Some(socket) = &mut self.socket {
+            socket.get_mut().from_device.extend(bytes);
+        }
+        loop {
+            match self.next() {
+                Ok(Some(_)) => self.seen.pushed += 1,
+                Ok(None) => return Ok(true),
+                Err(Failure::EofBeforeResponse) => return Ok(false),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
     /// The next message of the device's; `None` where none is whole.
     fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(socket) = &mut self.socket else { return Ok(None) };
