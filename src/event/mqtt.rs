@@ -290,7 +290,8 @@ pub struct MqttOutage {
     #[serde(default)]
     pub link_cut: bool,
     /// From its start until a broker would call the client gone: one and a half keep-alives after the last packet, seconds;
-    /// null without a keep-alive.
+    /// null without a keep-alive, and for faults in which the broker goes on with the connection (slow, redeliver, big,
+    /// no-pingresp).
     #[serde(rename = "host_notices_s", with = "seconds::optional")]
     #[schemars(with = "Option<f64>")]
     pub host_notices_ns: Option<u64>,

@@ -119,6 +119,16 @@ impl Report {
         })
     }
 
+    /// A workload that was served nothing measured nothing, whatever explains it.
+    fn unserved(&self) -> Option<String> {
+        let errors = self.findings.iter().any(|f| f.severity == Severity::Error);
+        let asks = |w: &&Workload| matches!(w.does(), Some(WorkloadKind::Head | WorkloadKind::Rw));
+        let none = |w: &&Workload| w.attempts > 0 && w.succeeded == 0;
+        let judged = !errors && self.examination.is_none();
+        let w = self.workloads.iter().filter(|_| judged).filter(asks).find(none)?;
+        Some(format!("no attempt of {} succeeded: nothing of the device's service was measured", w.name))
+    }
+
     /// Why a run that only its end can judge, as a doctor's, was not judged to the end.
     fn ended_early(&self) -> Option<String> {
         let by_its_end = self.examination.is_some() || self.workloads.iter().any(|w| w.half_open.is_some());
@@ -127,7 +137,9 @@ impl Report {
 
     /// What the run did not see that it was to see, whatever its gates are.
     pub(super) fn left_open(&self) -> impl Iterator<Item = String> {
-        [self.untested(), self.ended_early(), self.not_back(), self.mqtt_open()].into_iter().flatten()
+        [self.untested(), self.unserved(), self.ended_early(), self.not_back(), self.mqtt_open()]
+            .into_iter()
+            .flatten()
     }
 
     /// A device that had dialled in and was away at the end, where no finding says that it is gone.

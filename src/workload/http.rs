@@ -365,7 +365,9 @@ impl Addressed {
             _ => (None, whole.strip_prefix("//")),
         };
         let Some(rest) = rest else {
-            return (shown(whole), whole == self.asked.path);
+            // A reference of a query alone is to the same page (RFC 3986, 5.2.2).
+            let place = if whole.starts_with('?') { self.asked.path.as_str() } else { whole };
+            return (shown(place), whole == self.asked.path);
         };
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(split).unwrap_or((rest, ""));

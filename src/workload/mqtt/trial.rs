@@ -205,7 +205,11 @@ impl Trial {
         row.start_ns = clock.at_ns(self.start);
         // A broker calls the client gone one and a half keep-alives after its last packet (MQTT-3.1.2-24).
         let since = self.heard.unwrap_or(self.start);
-        row.host_notices_ns = row.keepalive_ns().map(|k| {
+        let goes_on = matches!(
+            row.fault,
+            MqttFault::Slow | MqttFault::Redeliver | MqttFault::Big | MqttFault::NoPingresp
+        );
+        row.host_notices_ns = row.keepalive_ns().filter(|_| !goes_on).map(|k| {
             let at = since + Duration::from_nanos(k + k / 2);
             espstress_clock::nanos(at.saturating_duration_since(self.start))
         });
