@@ -119,13 +119,13 @@ impl Report {
         })
     }
 
-    /// A workload that was served nothing measured nothing, whatever explains it.
+    /// A run that was served nothing measured nothing of the device's service, whatever explains it.
     fn unserved(&self) -> Option<String> {
         let errors = self.findings.iter().any(|f| f.severity == Severity::Error);
         let asks = |w: &&Workload| matches!(w.does(), Some(WorkloadKind::Head | WorkloadKind::Rw));
-        let none = |w: &&Workload| w.attempts > 0 && w.succeeded == 0;
-        let judged = !errors && self.examination.is_none();
-        let w = self.workloads.iter().filter(|_| judged).filter(asks).find(none)?;
+        let served = self.workloads.iter().any(|w| w.succeeded > 0);
+        let judged = !errors && !served && self.examination.is_none();
+        let w = self.workloads.iter().filter(|_| judged).filter(asks).find(|w| w.attempts > 0)?;
         Some(format!("no attempt of {} succeeded: nothing of the device's service was measured", w.name))
     }
 
