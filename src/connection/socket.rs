@@ -86,8 +86,7 @@ impl Connector {
                 Taken::WaitUntil(at) => return Err(Refused::PortsUntil(at)),
                 Taken::NoneLeft => return Err(Refused::Failure(Failure::HostOutOfPorts)),
             };
-            self.book.opens(port, self.workload, intent, unix_ns());
-            match self.open_from(port).await {
+            match self.open_from(port, intent).await {
                 Ok(connection) => return Ok(connection),
                 // Another program's socket sits on that port, or an earlier run's TIME_WAIT: try the next one.
                 Err(Failure::HostOutOfPorts) => self.give_back(port, Release::TimeWait),
@@ -104,14 +103,19 @@ impl Connector {
         self.ports.borrow_mut().release(port, how, Instant::now());
     }
 
-    async fn open_from(&self, port: u16) -> Result<Connection, Failure> {
+    async fn open_from(&self, port: u16, intent: Intent) -> Result<Connection, Failure> {
         let at_connect = |error: io::Error| failure_of(Step::Connect, &error);
         let socket = self.bound_socket(port).map_err(at_connect)?;
+        // Once the port is held, so that the next SYN from it can be no other program's.
+        self.book.opens(port, self.workload, intent, unix_ns());
         let start = Instant::now();
         match socket.connect(&self.target.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(at_connect(error)),
+            Err(error) => {
+                self.book.withdraws(port);
+                return Err(at_connect(error));
+            }
         }
         let stream = TcpStream::from_std(socket.into()).map_err(at_connect)?;
         let ready = match timeout(self.timeouts.connect, stream.ready(Interest::WRITABLE)).await {

@@ -299,20 +299,26 @@ mod tests {
         crate::lone::lone(id, shows, START + 2 * SECOND)
     }
 
+    /// A workload opens the connection that `occurrence` is about.
+    fn announce(book: &IntentBook, workload: WorkloadId, intent: Intent) {
+        book.opens(40_000, workload, intent, START);
+        book.opened(40_000, 1, START);
+    }
+
     fn ledger() -> Ledger {
         Ledger::new(START, vec!["first".into(), "second".into()])
     }
 
     fn classed(intent: Intent, id: AnomalyId) -> AnomalyClass {
         let book = IntentBook::default();
-        book.opens(40_000, WorkloadId(1), intent, START);
+        announce(&book, WorkloadId(1), intent);
         ledger().take(&occurrence(id, Shown::Unprompted), Intentions::Of(&book), &Weather::default()).class
     }
 
     #[test]
     fn occurrences_are_counted_by_workload_and_connections_once() {
         let book = IntentBook::default();
-        book.opens(40_000, WorkloadId(1), Intent::Plain, START);
+        announce(&book, WorkloadId(1), Intent::Plain);
         let mut l = ledger();
         let mut o = occurrence(AnomalyId::PostRunChatter, Shown::Unprompted);
         for n in 1..=7 {
@@ -349,7 +355,7 @@ mod tests {
     /// milliseconds after the first.
     fn syn_with_the_link_away(cause: OutageOrigin, from_ms: i64, to_ms: i64) -> AnomalyClass {
         let book = IntentBook::default();
-        book.opens(40_000, WorkloadId::PROBE, Intent::Plain, START);
+        announce(&book, WorkloadId::PROBE, Intent::Plain);
         let mut o = occurrence(AnomalyId::SynUnanswered, Shown::Unprompted);
         o.lasted_ns = 5 * SECOND;
         let number = book.link_goes_away(cause, o.at_ns + from_ms * SECOND / 1_000);
@@ -399,7 +405,7 @@ mod tests {
     #[test]
     fn the_paths_doing_stays_the_paths() {
         let book = IntentBook::default();
-        book.opens(40_000, WorkloadId::PROBE, Intent::Vanished, START);
+        announce(&book, WorkloadId::PROBE, Intent::Vanished);
         let mut l = ledger();
         let o = occurrence(AnomalyId::Retransmission, Shown::OnTheWay);
         let classed = l.take(&o, Intentions::Of(&book), &Weather::default());
@@ -416,7 +422,7 @@ mod tests {
     fn a_silence_that_was_asked_for_is_provoked() {
         let class = |intent, id| {
             let book = IntentBook::default();
-            book.opens(40_000, WorkloadId(1), intent, START);
+            announce(&book, WorkloadId(1), intent);
             ledger().take(&silence(id, 0, 1), Intentions::Of(&book), &Weather::default()).class
         };
         assert_eq!(class(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);

@@ -73,6 +73,8 @@ struct Port {
     previous: Option<Noted>,
     /// Devices dial it: every connection on it is the workload's.
     dialled: bool,
+    /// Another program has opened a connection from it since.
+    others_too: bool,
 }
 
 /// One connection.
@@ -92,21 +94,23 @@ impl Port {
         if self.dialled {
             return Some(&self.latest);
         }
-        let both = || [Some(&self.latest), self.previous.as_ref()].into_iter().flatten();
-        let known = isn.and_then(|isn| both().find(|noted| noted.isn == Some(isn)));
-        // Its SYN has not been seen, or not yet.
-        known.or_else(|| Some(&self.latest).filter(|latest| latest.isn.is_none() || isn.is_none()))
+        let Some(isn) = isn else { return self.unnamed().then_some(&self.latest) };
+        [Some(&self.latest), self.previous.as_ref()].into_iter().flatten().find(|noted| noted.isn == Some(isn))
     }
 
     fn of_mut(&mut self, isn: Option<u32>) -> Option<&mut Noted> {
-        let is_previous =
-            isn.is_some() && self.latest.isn != isn && self.previous.is_some_and(|noted| noted.isn == isn);
-        let is_latest = self.dialled || self.latest.isn.is_none() || isn.is_none() || self.latest.isn == isn;
-        match (is_previous && !self.dialled, is_latest) {
-            (true, _) => self.previous.as_mut(),
-            (false, true) => Some(&mut self.latest),
-            (false, false) => None,
+        if self.dialled || isn.is_none() && self.unnamed() {
+            return Some(&mut self.latest);
         }
+        [Some(&mut self.latest), self.previous.as_mut()]
+            .into_iter()
+            .flatten()
+            .find(|noted| isn.is_some() && noted.isn == isn)
+    }
+
+    /// Whether a connection whose SYN was missed can only be the latest of this run's.
+    const fn unnamed(&self) -> bool {
+        !self.others_too
     }
 }
 
@@ -117,21 +121,34 @@ impl std::fmt::Debug for IntentBook {
 }
 
 impl IntentBook {
-    /// Notes that `workload` is about to open a connection from `port` at `at_ns` (since the Unix epoch); call it before
-    /// the act, so that no packet can be early.
+    /// Notes that `workload` is about to open a connection from `port` at `at_ns` (since the Unix epoch); call it once the
+    /// port is held and before the act, so that no packet can be early, and the next SYN from there is this connection's.
     pub fn opens(&self, port: u16, workload: WorkloadId, intent: Intent, at_ns: i64) {
         let entry = IntentEntry { workload, intent };
         let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
         let mut ports = self.ports();
         let previous = ports.get(&port).map(|known| known.latest);
-        ports.insert(port, Port { latest, previous, dialled: false });
+        ports.insert(port, Port { latest, previous, dialled: false, others_too: false });
+    }
+
+    /// Nothing was opened from `port` after all.
+    pub fn withdraws(&self, port: u16) {
+        let mut ports = self.ports();
+        match ports.get_mut(&port) {
+            Some(Port { latest, previous: previous @ Some(_), .. }) => {
+                if let Some(before) = previous.take() {
+                    *latest = before;
+                }
+            }
+            _ => drop(ports.remove(&port)),
+        }
     }
 
     /// Notes that devices dial `port`.
     pub fn is_dialled(&self, port: u16, workload: WorkloadId) {
         let entry = IntentEntry { workload, intent: Intent::Plain };
         let latest = Noted { entry, at_ns: i64::MIN, isn: None, ended_ns: None };
-        self.ports().insert(port, Port { latest, previous: None, dialled: true });
+        self.ports().insert(port, Port { latest, previous: None, dialled: true, others_too: false });
     }
 
     /// Notes what is about to be done to the open connection on `port`; call it before the act.
@@ -147,15 +164,18 @@ impl IntentBook {
     pub fn opened(&self, port: u16, isn: u32, at_ns: i64) {
         let mut ports = self.ports();
         let Some(known) = ports.get_mut(&port) else { return };
-        let of_previous = at_ns < known.latest.at_ns;
-        let Port { latest, previous, .. } = known;
+        let Port { latest, previous, others_too, .. } = known;
         if latest.isn == Some(isn) || previous.is_some_and(|noted| noted.isn == Some(isn)) {
             return;
         }
-        match previous {
-            Some(previous) if of_previous && previous.isn.is_none() => previous.isn = Some(isn),
-            _ if latest.isn.is_none() => latest.isn = Some(isn),
-            _ => {}
+        let of_its_time = if at_ns >= latest.at_ns {
+            Some(latest)
+        } else {
+            previous.as_mut().filter(|previous| at_ns >= previous.at_ns)
+        };
+        match of_its_time.filter(|noted| noted.isn.is_none()) {
+            Some(noted) => noted.isn = Some(isn),
+            None => *others_too = true,
         }
     }
 
@@ -244,8 +264,9 @@ mod tests {
         let book = IntentBook::default();
         assert_eq!(book.look_up(4000, None), None);
         book.opens(4000, WorkloadId(2), Intent::Plain, 0);
-        assert_eq!(book.look_up(4000, Some(7)), Some(PLAIN), "its SYN is still to be seen");
+        assert_eq!(book.look_up(4000, None), Some(PLAIN), "its SYN was missed");
         book.intends(4000, Intent::Vanished);
+        book.opened(4000, 7, 1);
         assert_eq!(book.look_up(4000, Some(7)), Some(VANISHED));
         assert_eq!(book.look_up(4001, None), None);
     }
@@ -256,7 +277,7 @@ mod tests {
         book.opens(4000, WorkloadId(2), Intent::Vanished, 10);
         book.opened(4000, 7, 11);
         book.opens(4000, WorkloadId(2), Intent::Plain, 20);
-        assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), Some(PLAIN)));
+        assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), None));
         book.opened(4000, 8, 21);
         assert_eq!((book.look_up(4000, Some(7)), book.look_up(4000, Some(8))), (Some(VANISHED), Some(PLAIN)));
     }
@@ -278,6 +299,32 @@ mod tests {
         book.opened(4000, 7, 11);
         book.opened(4000, 9, 30);
         assert_eq!(book.look_up(4000, Some(9)), None);
+        assert_eq!(book.look_up(4000, None), None, "what is left of it");
+    }
+
+    #[test]
+    fn a_connection_of_another_program_that_ended_before_a_port_was_held_is_nobodys() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Plain, 10);
+        book.opened(4000, 9, 5);
+        assert_eq!(book.look_up(4000, Some(9)), None, "its SYN was looked at late");
+        book.opened(4000, 7, 11);
+        assert_eq!((book.look_up(4000, Some(9)), book.look_up(4000, Some(7))), (None, Some(PLAIN)));
+    }
+
+    #[test]
+    fn a_port_that_another_program_held_is_not_this_runs() {
+        let book = IntentBook::default();
+        book.opens(4000, WorkloadId(2), Intent::Vanished, 10);
+        book.opened(4000, 7, 11);
+        book.opens(4000, WorkloadId(2), Intent::Plain, 20);
+        book.withdraws(4000);
+        book.opened(4000, 9, 30);
+        assert_eq!((book.look_up(4000, Some(9)), book.look_up(4000, Some(7))), (None, Some(VANISHED)));
+        book.opens(4001, WorkloadId(2), Intent::Plain, 20);
+        book.withdraws(4001);
+        book.opened(4001, 9, 30);
+        assert_eq!(book.look_up(4001, Some(9)), None);
     }
 
     #[test]
