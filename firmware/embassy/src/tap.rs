@@ -86,7 +86,7 @@ impl Board for Host {
             sockets: None,
             tcp: None,
             stack,
-            options: &host::OPTIONS,
+            options: &[],
         })
     }
 
