@@ -408,6 +408,7 @@ fn bring_up(
         stack: scenario.stack.clone(),
         program: scenario.program.clone(),
         at: device_address(scenario.device_address.as_deref())?,
+        announce: false,
         show_program: common.verbose,
         dial,
         seed,

@@ -94,6 +94,8 @@ pub struct DeviceSetup {
     pub program: Option<Vec<String>>,
     /// Where a process behind a TAP device is.
     pub at: DeviceAddress,
+    /// Whether the device program announces itself by multicast DNS; on lwIP that takes about a kilobyte of its heap.
+    pub announce: bool,
     /// Whether what that program or process writes is shown on standard error.
     pub show_program: bool,
     /// The host that the device program dials, if any.
@@ -345,6 +347,7 @@ impl Device {
             dial: setup.dial.map(|dial| (dial.host.unwrap_or(HOST_ADDRESS), dial.port)),
             mqtt: setup.dial.and_then(|dial| dial.mqtt),
             program: setup.program.clone(),
+            announce: setup.announce,
             show_output: setup.show_program,
             ..TwinSpec::default()
         };

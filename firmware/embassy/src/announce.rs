@@ -5,6 +5,7 @@ use core::future::pending;
 use embassy_futures::select::select;
 use embassy_net::Stack;
 use embassy_time::{Duration, Timer};
+use espstress_device::announcement::txt;
 use espstress_device::text::Text;
 
 use crate::device::{Board, Device};
@@ -26,17 +27,7 @@ impl<B: Board, const N: usize> Device<B, N> {
         let capacity = decimal(self.with(|program, _| program.config().capacity()).into(), &mut digits);
         loop {
             let persona = self.with(|program, _| program.persona().name());
-            let txt = [
-                ("stack", &*stack_name),
-                ("persona", persona),
-                ("capacity", capacity),
-                ("firmware", env!("CARGO_PKG_VERSION")),
-                ("chip", chip),
-                ("http", "80"),
-                ("telemetry", "7008"),
-                ("raw", "8080"),
-                ("line", "8123"),
-            ];
+            let txt = txt(&stack_name, persona, capacity, chip);
             let announced = async {
                 mdns::announce(stack, name, &txt).await;
                 // No socket for it: the device does without.
