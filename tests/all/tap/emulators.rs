@@ -149,7 +149,7 @@ fn one_command_makes_a_report_of_a_merged_image() {
             .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    command.arg(&image).args("head -n 20 --device-address 192.168.4.2 --json -q --no-gate".split_whitespace());
+    command.arg(&image).args("head -n 20 --device-address 192.168.4.2 --json --no-gate".split_whitespace());
     command.env("PATH", path.unwrap()).env("ESPSTRESS", espstress().get_program());
     let Some(output) = ran(&mut command) else { return };
     let said = String::from_utf8_lossy(&output.stderr);

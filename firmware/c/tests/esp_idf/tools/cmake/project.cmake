@@ -9,8 +9,8 @@ set(KNOWN_COMPONENTS lwip esp_event esp_timer esp_wifi esp_system esp_netif nvs_
 
 macro(project name)
     _project(${name} C)
-    add_executable(${name} "${idf}/host/system.c")
-    target_include_directories(${name} PRIVATE "${idf}/include")
+    add_executable(${name}.elf "${idf}/host/system.c")
+    target_include_directories(${name}.elf PRIVATE "${idf}/include")
     set(COMPONENT_DIRS ${EXTRA_COMPONENT_DIRS} "${CMAKE_SOURCE_DIR}/main")
     # A component is called by its folder.
     foreach(COMPONENT_DIR ${COMPONENT_DIRS})
@@ -27,9 +27,9 @@ macro(project name)
         unset(CMAKE_BUILD_EARLY_EXPANSION)
         set(EARLY FALSE)
         add_subdirectory("${COMPONENT_DIR}" "${CMAKE_BINARY_DIR}/${COMPONENT_NAME}")
-        target_link_libraries(${name} PRIVATE ${COMPONENT_LIB})
+        target_link_libraries(${name}.elf PRIVATE ${COMPONENT_LIB})
     endforeach()
-    target_link_libraries(${name} PRIVATE pthread dl m)
+    target_link_libraries(${name}.elf PRIVATE pthread dl m)
 endmacro()
 
 function(idf_component_register)
