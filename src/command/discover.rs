@@ -7,8 +7,8 @@ use super::output::print;
 use super::{Exit, Failed};
 use espstress_cli::DiscoverArgs;
 use espstress_clock::Span;
-use espstress_targets::{Device, DeviceAddress, DeviceSetup, PublicAddresses, Spec};
 use espstress_targets::discover::{self, Announced, Change, Heard, Reach, ServiceName, Watched};
+use espstress_targets::{Device, DeviceAddress, DeviceSetup, PublicAddresses, Spec};
 
 /// Widest a column becomes, in characters: names, addresses, ports, services, and what a device says of itself.
 const MAX_WIDTHS: [usize; COLUMNS] = [32, 32, 32, 32, 64];

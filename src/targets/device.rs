@@ -628,11 +628,8 @@ fn left_out(answer: &[u8]) -> Option<Vec<Protocol>> {
         return None;
     }
     let services = Telemetry::parse(answer).map(|told| told.services).unwrap_or_default();
-    let ours = [
-        (Service::Framed, Protocol::Framed),
-        (Service::Raw, Protocol::Raw),
-        (Service::Line, Protocol::Line),
-    ];
+    let ours =
+        [(Service::Framed, Protocol::Framed), (Service::Raw, Protocol::Raw), (Service::Line, Protocol::Line)];
     let lacks = ours.into_iter().filter(|(service, _)| !services.contains_key(service.name()));
     Some(if services.is_empty() { Vec::new() } else { lacks.map(|(_, protocol)| protocol).collect() })
 }
@@ -652,7 +649,10 @@ mod tests {
         }
         assert_eq!(left_out(b"hello"), None);
         let at: SocketAddr = "192.168.4.91:80".parse().unwrap();
-        assert_eq!((ours_at(at, &[Protocol::Framed]).framed, ours_at(at, &[]).framed.is_some()), (None, true));
+        assert_eq!(
+            (ours_at(at, &[Protocol::Framed]).framed, ours_at(at, &[]).framed.is_some()),
+            (None, true)
+        );
     }
 
     #[test]

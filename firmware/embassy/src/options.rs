@@ -91,7 +91,9 @@ impl InForce {
         let known = numbers.iter().zip(&mut digits).filter_map(|(&(name, number), digits)| {
             Some((name, decimal(u32::try_from(number?).ok()?, digits)))
         });
-        for (place, option) in all.iter_mut().zip(known.chain([("BACKLOG", "none")]).chain(own.iter().copied())) {
+        for (place, option) in
+            all.iter_mut().zip(known.chain([("BACKLOG", "none")]).chain(own.iter().copied()))
+        {
             *place = option;
             len += 1;
         }

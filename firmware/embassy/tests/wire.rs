@@ -37,7 +37,9 @@ impl Link {
     fn send(&self, frame: Vec<u8>) {
         let mut wire = self.0.borrow_mut();
         wire.to_device.push_back(frame);
-        wire.device.take().map(Waker::wake);
+        if let Some(waker) = wire.device.take() {
+            waker.wake();
+        }
     }
 
     /// The device's next frame of which this makes something.
@@ -79,7 +81,9 @@ impl TxToken for Sent {
         let result = fill(&mut frame);
         let mut wire = self.0.0.borrow_mut();
         wire.from_device.push_back(frame);
-        wire.peer.take().map(Waker::wake);
+        if let Some(waker) = wire.peer.take() {
+            waker.wake();
+        }
         result
     }
 }
@@ -197,13 +201,8 @@ impl Shown {
 fn shown(mtu: usize, burst: Option<usize>) -> Shown {
     let link = Link::default();
     let device = Device::new(Config::default(), Host);
-    let place = Place {
-        address: Ipv4Addr::from(DEVICE),
-        prefix: 24,
-        gateway: None,
-        name: "espstress-wire",
-        seed: 1,
-    };
+    let place =
+        Place { address: Ipv4Addr::from(DEVICE), prefix: 24, gateway: None, name: "espstress-wire", seed: 1 };
     let peer = async {
         link.send(arp());
         link.receive(|frame| (frame[12..14] == [8, 6] && frame[21] == 2).then_some(())).await;
@@ -223,7 +222,8 @@ fn shown(mtu: usize, burst: Option<usize>) -> Shown {
         link.send(datagram(7008, b"telemetry"));
         let telemetry = link
             .receive(|frame| {
-                let is_udp = frame[12..14] == [8, 0] && frame[23] == 17 && frame[34..36] == 7008u16.to_be_bytes();
+                let is_udp =
+                    frame[12..14] == [8, 0] && frame[23] == 17 && frame[34..36] == 7008u16.to_be_bytes();
                 is_udp.then(|| String::from_utf8_lossy(&frame[42..]).into_owned())
             })
             .await;

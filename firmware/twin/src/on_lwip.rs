@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use espstress_device::carrier::{Carrier, Entry, Sockets, Turn, entries_needed};
 use espstress_device::announcement::txt;
+use espstress_device::carrier::{Carrier, Entry, Sockets, Turn, entries_needed};
 use espstress_device::{Config, Program, Service};
 use espstress_lwip::sdkconfig::Parsed;
 use espstress_lwip::{Announcement, Stack, StackConfig};

@@ -339,7 +339,10 @@ fn a_twin_announces_itself_without_hardware() {
         return skipped("twin", &said);
     };
     assert_eq!(device["service"], "_espstress._tcp");
-    assert_eq!((&device["port"], &device["persona"], &device["capacity"]), (&7007.into(), &"robust".into(), &5.into()));
+    assert_eq!(
+        (&device["port"], &device["persona"], &device["capacity"]),
+        (&7007.into(), &"robust".into(), &5.into())
+    );
     assert_eq!(device["firmware"], env!("CARGO_PKG_VERSION"));
 }
 
