@@ -8,7 +8,7 @@ use crate::stack::Stack;
 
 /// An announcement of this stack's device; it stays until the process ends.
 ///
-/// It takes about a kilobyte of the heap, so that a device under test does without unless it is asked for.
+/// It takes about 1.3 KB of the heap, so that a device under test does without unless it is asked for.
 #[derive(Debug)]
 pub struct Announcement {
     _announced: (),
