@@ -577,6 +577,28 @@ impl Connection {
         }
     }
 
+    /// After a silence before the first request: whether the device still waits for it. One that has sent its FIN does not,
+    /// whatever it said before, such as 408 (RFC 9110, 15.5.9): who asks all the same meets a RST.
+    ///
+    /// # Errors
+    /// [`Failure::EofBeforeResponse`]; or the failure by name.
+    pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
+        let ended = match &mut self.tls {
+            Some(tls) => tls.peer_has_ended(stream),
+            None => {
+                let ready = timeout(Duration::ZERO, stream.ready(Interest::READABLE)).await;
+                matches!(ready, Ok(Ok(ready)) if ready.is_read_closed())
+            }
+        };
+        if !ended {
+            return Ok(());
+        }
+        // What it said is read: a socket that is closed with bytes in it sends a RST.
+        while self.read_now(scratch)?.is_some_and(|n| n > 0) {}
+        Err(Failure::EofBeforeResponse)
+    }
+
     /// As [`Connection::at_rest`]: what TLS says between answers, as new sessions, is nobody's answer.
     fn tls_at_rest(&mut self) -> AtRest {
         let mut byte = [0];
