@@ -3,8 +3,9 @@
 use crate::findings_support::*;
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses, MqttBig, MqttBigEnd,
-    MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, TlsFault, TlsFaultSeen, TlsFigures,
+    AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
+    IdleCloses, MqttBig, MqttBigEnd, MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, TlsFault,
+    TlsFaultSeen, TlsFigures, WebSockets,
 };
 
 fn asks(method: &str) -> Asks {
@@ -459,4 +460,83 @@ fn a_device_that_hangs_on_a_large_packet_is_told_from_one_that_does_not_reconnec
     assert!(statement(&case).contains("4096 bytes, and did not come back within 12"), "{}", statement(&case));
     let away = hung(vec![Silence { from_ns: 7 * S, to_ns: None, lost: 30 }]);
     assert!(away.ids().contains(&FindingId::MqttNoReconnect), "{:?}", away.ids());
+}
+
+#[test]
+fn an_open_websocket_that_ends_was_not_closed_without_a_response() {
+    let closed = |handshakes| {
+        let mut w =
+            fails_beside(WorkloadEvidence { at_once: 1, ..rw(60) }, &[(Failure::EofBeforeResponse, 12)]);
+        w.asks = Asks { protocol: Protocol::WebSocket, window: 1, ..Asks::default() };
+        let websocket = Some(WebSockets { handshakes, ..WebSockets::default() });
+        w.by_protocol = Some(Box::new(ByProtocol { websocket, ..ByProtocol::default() }));
+        Case::clean(w).no_telemetry().ids()
+    };
+    assert!(!closed(13).contains(&FindingId::ClosesUnserved), "{:?}", closed(13));
+    assert_eq!(closed(0), [FindingId::ClosesUnserved]);
+}
+
+#[test]
+fn what_a_failed_handshake_shows_in_the_packets_has_no_finding_of_its_own() {
+    for (fault, id) in [
+        (TlsFault::Closed, AnomalyId::ClosedUnserved),
+        (TlsFault::Reset, AnomalyId::RstAfterHandshake),
+        (TlsFault::NotTls, AnomalyId::AbortiveClose),
+    ] {
+        let failure = match fault {
+            TlsFault::Closed => Failure::EofBeforeResponse,
+            TlsFault::Reset => Failure::ReadReset,
+            _ => Failure::TlsFailed,
+        };
+        let mut w = dies_after(WorkloadEvidence { at_once: 1, ..get(0) }, 0, &[(failure, 10)]);
+        let tls = w.http.tls.get_or_insert_default();
+        (0..10).for_each(|_| tls.failed(TlsFaultSeen { fault, detail: String::new() }));
+        let found = Case::clean(w).no_telemetry().anomaly(id, 10).ids();
+        assert!(found.contains(&FindingId::TlsFailed), "{fault:?}: {found:?}");
+        assert!(!found.contains(&FindingId::UnexplainedFailures), "{fault:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_4xx_that_fails_is_the_programs_answer_and_no_broken_handler() {
+    let cause = |status| {
+        let w = fails_beside(answered_with(get(100), status, 12), &[(Failure::BadStatus, 12)]);
+        Case::clean(w).findings()[0].cause.clone()
+    };
+    for status in [401, 404, 413] {
+        assert!(cause(status).contains("refuses these requests"), "{status}: {}", cause(status));
+    }
+    assert!(cause(503).contains("the handler failed"), "{}", cause(503));
+}
+
+#[test]
+fn resets_of_a_run_without_successes_are_not_told_as_unseen_by_clients() {
+    let resets = |succeeded| {
+        let w = WorkloadEvidence { succeeded, ..head(succeeded) };
+        let w = if succeeded == 0 { dies_after(w, 0, &[(Failure::ReadReset, 10)]) } else { w };
+        let case = Case::clean(w).no_telemetry().anomaly(AnomalyId::AbortiveClose, 10);
+        let found = case.with(|e| e.resets.answering_payload = 10).findings();
+        let named = found.iter().find(|f| f.id == FindingId::AbortiveClose).unwrap();
+        named.evidence.iter().any(|line| line.contains("sees nothing wrong"))
+    };
+    assert!(resets(200) && !resets(0));
+}
+
+#[test]
+fn others_that_an_open_event_stream_keeps_out_are_told_from_others_that_are_slow() {
+    let beside = |others: WorkloadEvidence| {
+        let mut stream = WorkloadEvidence { name: "events".into(), at_once: 1, ..rw(300) };
+        stream.asks = Asks { protocol: Protocol::Sse, window: 1, ..Asks::default() };
+        let sse = Some(EventStreams { streams: 1, events: 300, ..EventStreams::default() });
+        stream.by_protocol = Some(Box::new(ByProtocol { sse, ..ByProtocol::default() }));
+        Case::clean(stream).no_telemetry().with(|e| e.workloads.push(others))
+    };
+    let one = WorkloadEvidence { at_once: 2, ..head(2) };
+    let kept_out = beside(fails_beside(one, &[(Failure::ConnectTimeout, 4), (Failure::ReadTimeout, 2)]));
+    assert_eq!(kept_out.ids(), [FindingId::BlockedApplication]);
+    assert!(statement(&kept_out).contains("every other client waits"), "{}", statement(&kept_out));
+    let served =
+        beside(fails_beside(WorkloadEvidence { at_once: 2, ..head(60) }, &[(Failure::ConnectTimeout, 6)]));
+    let text = statement(&served);
+    assert!(!text.contains("event stream"), "{text}");
 }

@@ -144,8 +144,8 @@ const fn tls_advice(fault: Option<TlsFault>) -> (&'static str, &'static str) {
              and CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN (sdkconfig)",
         ),
         Some(TlsFault::TimedOut) => (
-            "the handshake took longer than --timeout-connect: slow cryptography, or a server that serves one client at a \
-             time",
+            "the handshake took longer than --timeout-connect: slow cryptography, a server that serves one client at a time, \
+             or a program that hangs in it",
             "try one connection, an ECDSA key instead of RSA, or a longer --timeout-connect",
         ),
         None => ("not known", "look at the bytes (--pcap, then Wireshark)"),
