@@ -504,6 +504,11 @@ pub const fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
+/// Whether these bytes begin a response 408, Request Timeout.
+pub(super) fn is_timeout(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.") && bytes.get(8..12) == Some(b" 408")
+}
+
 /// What is wrong with a body where a status has none (RFC 9112, 6.3).
 const fn without_body(status: u16) -> Option<&'static str> {
     match status {
