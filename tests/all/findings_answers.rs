@@ -470,10 +470,13 @@ fn an_open_websocket_that_ends_was_not_closed_without_a_response() {
         w.asks = Asks { protocol: Protocol::WebSocket, window: 1, ..Asks::default() };
         let websocket = Some(WebSockets { handshakes, ..WebSockets::default() });
         w.by_protocol = Some(Box::new(ByProtocol { websocket, ..ByProtocol::default() }));
-        Case::clean(w).no_telemetry().ids()
+        let case = Case::clean(w).no_telemetry();
+        (case.ids(), statement(&case))
     };
-    assert!(!closed(13).contains(&FindingId::ClosesUnserved), "{:?}", closed(13));
-    assert_eq!(closed(0), [FindingId::ClosesUnserved]);
+    let (found, text) = closed(13);
+    assert_eq!(found, [FindingId::UnexplainedFailures]);
+    assert!(text.contains("messages were not sent back"), "{text}");
+    assert_eq!(closed(0).0, [FindingId::ClosesUnserved]);
 }
 
 #[test]
@@ -517,6 +520,7 @@ fn resets_of_a_run_without_successes_are_not_told_as_unseen_by_clients() {
         let case = Case::clean(w).no_telemetry().anomaly(AnomalyId::AbortiveClose, 10);
         let found = case.with(|e| e.resets.answering_payload = 10).findings();
         let named = found.iter().find(|f| f.id == FindingId::AbortiveClose).unwrap();
+        assert_eq!(named.statement.contains("no exchange was served"), succeeded == 0, "{}", named.statement);
         named.evidence.iter().any(|line| line.contains("sees nothing wrong"))
     };
     assert!(resets(200) && !resets(0));

@@ -112,10 +112,17 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::AbortiveClose,
         severity: if often { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "The device ends connections with a RST instead of a FIN: {} for {} ({}).",
-            things(resets, "reset"),
-            things(served, "served exchange"),
-            percent(resets.min(served), served)
+            "The device ends connections with a RST instead of a FIN: {}.",
+            if served == 0 {
+                format!("{}, and no exchange was served", things(resets, "reset"))
+            } else {
+                format!(
+                    "{} for {} ({})",
+                    things(resets, "reset"),
+                    things(served, "served exchange"),
+                    percent(resets.min(served), served)
+                )
+            }
         ),
         evidence,
         cause: cause.into(),
