@@ -127,7 +127,7 @@ static void come_back(void *context)
     (void)esp_wifi_connect();
 }
 
-/* Stops the radio rather than leaving the network: an application that joins again by itself does so after the other. */
+/* Stops the radio rather than leaving the network: an application that joins again at once would end the outage. */
 static void leave_network(void *context, uint64_t duration_us)
 {
     (void)context;
