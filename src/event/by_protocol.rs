@@ -18,6 +18,9 @@ pub struct ByProtocol {
     /// Server-sent events: streams, their ends and their silences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse: Option<EventStreams>,
+    /// Clients that are slow on purpose (`--read-rate`, `--send-rate`), and how others fared meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<SlowClients>,
 }
 
 impl ByProtocol {
@@ -26,8 +29,54 @@ impl ByProtocol {
     pub fn most(&self) -> u64 {
         let udp = self.udp.as_ref().map_or(0, Datagrams::most);
         let sse = self.sse.as_ref().map_or(0, EventStreams::most);
-        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse)
+        let slow = self.slow.as_ref().map_or(0, SlowClients::most);
+        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse).max(slow)
     }
+}
+
+/// Clients that are slow on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowClients {
+    /// Slow clients that were served to the end.
+    pub served: u64,
+    /// Slow clients that the device gave up: by a status, a FIN or a RST.
+    pub given_up: u64,
+    /// Those of them that it told so, by the status.
+    pub given_up_by_status: BTreeMap<u16, u64>,
+    /// The first slow clients, each with what other workloads met meanwhile; at most 64.
+    pub spans: Vec<SlowSpan>,
+}
+
+impl SlowClients {
+    /// Spans that are kept.
+    const SPANS: usize = 64;
+
+    /// Keeps what happened beside a slow client, where there is room.
+    pub fn note(&mut self, span: SlowSpan) {
+        if self.spans.len() < Self::SPANS {
+            self.spans.push(span);
+        }
+    }
+
+    fn most(&self) -> u64 {
+        let told = self.given_up_by_status.values().copied();
+        let spans = self.spans.iter().map(|span| span.others_served);
+        told.chain(spans).chain([self.served, self.given_up]).max().unwrap_or(0)
+    }
+}
+
+/// One slow client's time, and what other workloads met in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowSpan {
+    /// How long the client was slow, milliseconds: from the first byte of its request to its end.
+    pub length_ms: u64,
+    /// Attempts of other workloads that were served in it.
+    pub others_served: u64,
+    /// The longest time in it in which attempts of other workloads waited and none was served, milliseconds; null where none
+    /// waited.
+    pub others_waited_ms: Option<u64>,
 }
 
 /// What WebSocket connections told beside their messages.

@@ -21,6 +21,8 @@ impl WorkloadId {
 pub enum Intent {
     /// Nothing that excuses the device: request, response, orderly close.
     Plain,
+    /// The host is slow on it on purpose: the device may give it up.
+    Slow,
     /// More connections at once than the device says it can hold, those from which the host vanished a moment ago
     /// included: a SYN may go unanswered.
     BeyondCapacity,
@@ -95,7 +97,10 @@ impl Port {
             return Some(&self.latest);
         }
         let Some(isn) = isn else { return self.unnamed().then_some(&self.latest) };
-        [Some(&self.latest), self.previous.as_ref()].into_iter().flatten().find(|noted| noted.isn == Some(isn))
+        [Some(&self.latest), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|noted| noted.isn == Some(isn))
     }
 
     fn of_mut(&mut self, isn: Option<u32>) -> Option<&mut Noted> {

@@ -28,6 +28,7 @@ use super::context::Context;
 use super::http::{Asked, Request};
 use super::load::Load;
 use super::registry::{self, Kind, ParamError, Workload};
+use super::slow::Slowly;
 use espstress_clock::{Size, Span, nanos};
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
@@ -80,6 +81,10 @@ struct Params {
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_before: Option<Span>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    slowly: Slowly,
 
     /// HTTP method (HTTP)
     #[arg(long, value_name = "METHOD", default_value = "GET")]
@@ -152,6 +157,18 @@ impl ReadWrite {
         if params.silent_before.is_some() && params.protocol == Some(Protocol::Udp) {
             return bad("silent_before", "there is no connection with --protocol udp");
         }
+        if params.slowly.is_given() {
+            let key = params.slowly.key();
+            if matches!(
+                params.protocol,
+                Some(Protocol::Raw | Protocol::Udp | Protocol::WebSocket | Protocol::Sse)
+            ) {
+                return bad(key, "only with the protocols http, framed and line");
+            }
+            if params.window > 1 {
+                return bad(key, "a slow client has one request in flight: no --window");
+            }
+        }
         if params.sweep && params.protocol != Some(Protocol::Udp) {
             return bad("sweep", "sizes in turn are for --protocol udp");
         }
@@ -223,7 +240,12 @@ impl Workload for ReadWrite {
     }
 
     fn main_phase(&self) -> Phase {
-        if self.params.protocol == Some(Protocol::Sse) { Phase::EventGap } else { Phase::RoundTrip }
+        match self.params.protocol {
+            Some(Protocol::Sse) => Phase::EventGap,
+            // The whole of a slow exchange is the host's own slowness.
+            _ if self.params.slowly.is_given() => Phase::FirstByte,
+            _ => Phase::RoundTrip,
+        }
     }
 
     fn expected(&self) -> Expected {
@@ -242,6 +264,8 @@ impl Workload for ReadWrite {
                 window: self.params.window,
                 request_delay_ns: self.params.silent_before.map_or(0, |span| nanos(span.0)),
                 body: http && self.asked.body.is_some(),
+                reads_slowly: self.params.slowly.read_rate.is_some(),
+                sends_slowly: self.params.slowly.send_rate.is_some(),
             },
             // The end of the answer is the device's FIN.
             close: if protocol == Protocol::Raw { ClosePolicy::Wait } else { ClosePolicy::Fin },
@@ -279,7 +303,8 @@ impl Workload for ReadWrite {
         Box::pin(async move {
             let protocol = self.protocol(&context.endpoints);
             let target = self.target(protocol, &context.endpoints);
-            let connector = context.connector(target, self.params.load.timeouts());
+            let mut connector = context.connector(target, self.params.load.timeouts());
+            connector.slowness = self.params.slowly.slowness();
             let tls = matches!(protocol, Protocol::Http | Protocol::Sse)
                 .then(|| self.params.request.tls(&context.endpoints));
             let tls = match tls.transpose() {
@@ -315,6 +340,7 @@ impl Workload for ReadWrite {
                 window,
                 per_connection: self.params.per_connection,
                 silent_before: self.params.silent_before.map(|span| span.0),
+                slowly: self.params.slowly,
             };
             self.params
                 .load
