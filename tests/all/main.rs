@@ -36,6 +36,7 @@ mod report_page;
 mod report_support;
 mod silent_before;
 mod sim;
+mod slow_clients;
 mod sse;
 mod strangers;
 mod tap;

@@ -17,10 +17,11 @@
 //! Thresholds: half a second, longer than a close takes on any link; a constant wait, its 90th percentile within a fourth
 //! of the median; closes that fill seven tenths of the run, and not more than all of it but for figures that are rounded.
 
+use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
-use espstress_event::{Failure, SilencedConnection, SlowSpan};
+use espstress_event::{SilencedConnection, SlowSpan};
 
 /// For what, and for how long, the program waits while nobody else is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,11 +156,10 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
     let kept_out =
         judged.iter().filter(|span| waited(span) >= 500 && waited(span).saturating_mul(2) >= span.length_ms);
     let (all, most) = (judged.len(), kept_out.clone().count());
-    let others = facts::exchanges(e).filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly);
-    let late = |w: &WorkloadEvidence| {
-        facts::count(&w.failures, &facts::SILENT) + w.failures.get(Failure::ConnectTimeout)
-    };
-    let others_failed = others.clone().any(|w| late(w) > 0);
+    let others: Vec<&WorkloadEvidence> =
+        facts::exchanges(e).filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly).collect();
+    let late = |w: &WorkloadEvidence| facts::count(&w.failures, &bouts::SLOW);
+    let others_failed = others.iter().any(|w| late(w) > 0);
     let longest_ms = kept_out.map(|span| waited(span)).max()?;
     let enough = match all {
         1 => others_failed || judged.iter().all(|span| waited(span) >= span.length_ms / 10 * 8),
@@ -168,7 +168,7 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
     let longest = longest_ms.saturating_mul(1_000_000);
     let prompt = slow.first_byte.is_none_or(|first| first.p50_ns <= longest / 10);
     // Others are served at some time, and their link is there.
-    let others_served = others.clone().any(|w| w.succeeded > 0);
+    let others_served = others.iter().any(|w| w.succeeded > 0);
     let away = facts::stack(e) == facts::Stack::Silent;
     (enough && prompt && others_served && !away && e.device.capacity != Some(1)).then_some(longest)
 }
