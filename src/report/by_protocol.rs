@@ -107,6 +107,10 @@ fn datagrams(udp: &Datagrams) -> String {
     ];
     list.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))));
     list.extend(positive(udp.strangers, "other datagram").map(|text| format!("{text} received")));
+    list.extend(udp.group.map(|group| format!("sent to the group {group}")));
+    let members = udp.other_members.iter().map(|(member, n)| format!("{member} sent back {}", count(*n)));
+    list.extend(members);
+    list.extend(positive(udp.beyond_members, "echo").map(|text| format!("{text} from further members")));
     list.join(", ")
 }
 

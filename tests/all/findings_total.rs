@@ -54,6 +54,10 @@ impl Dice {
         WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
     }
 
+    fn spans(&mut self) -> Vec<SlowSpan> {
+        self.many(|d| SlowSpan { length_ms: d.n(), others_served: d.n(), others_waited_ms: d.maybe(Self::n) })
+    }
+
     fn streams(&mut self) -> EventStreams {
         EventStreams {
             streams: self.n(),
@@ -67,6 +71,8 @@ impl Dice {
             silent: self.n(),
             broken: self.n(),
             longest_silence_us: self.maybe(Self::n),
+            events: self.n(),
+            spans: self.spans(),
             ..EventStreams::default()
         }
     }
@@ -387,11 +393,7 @@ impl Dice {
                         served: d.n(),
                         given_up: d.n(),
                         given_up_by_status: [(408, d.n())].into(),
-                        spans: d.many(|d| SlowSpan {
-                            length_ms: d.n(),
-                            others_served: d.n(),
-                            others_waited_ms: d.maybe(Self::n),
-                        }),
+                        spans: d.spans(),
                     }),
                     sse: d.maybe(Self::streams),
                 })

@@ -25,6 +25,7 @@ mod http_use;
 mod https;
 mod log;
 mod mqtt;
+mod multicast;
 mod on_twin;
 mod open_loop;
 mod outage_on_sim;

@@ -172,6 +172,23 @@ fn a_slow_reader_takes_its_rate_and_its_own_time_is_no_read_timeout() {
 }
 
 #[test]
+fn a_server_that_serves_nobody_beside_an_event_stream_is_named() {
+    let address = one_client_at_a_time(|mut stream| {
+        let asked = request(&mut stream);
+        if !asked.windows(17).any(|part| part == b"text/event-stream") {
+            let _ = stream.write_all(OK);
+            return;
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+        while stream.write_all(b"data: 1\n\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let run = beside(address, "kind = 'rw'\nprotocol = 'sse'");
+    run.fails_with(&["blocked_application"]).says(&["serves one client at a time", "reads an event stream"]);
+}
+
+#[test]
 fn slowness_that_makes_no_sense_is_refused_in_words() {
     for (options, word) in [
         ("rw --protocol udp --read-rate 1KiB/s", "only with the protocols http, framed and line"),
@@ -182,4 +199,20 @@ fn slowness_that_makes_no_sense_is_refused_in_words() {
         let (message, status) = failure(&espstress_with(&format!("{options} 127.0.0.1:9")));
         assert!(status == 2 && message.contains(word), "{options}: {status}: {message}");
     }
+}
+
+/// Each takes four seconds, at the same time.
+#[cfg(feature = "long")]
+#[test]
+fn servers_that_others_wrote_serve_others_beside_slow_clients() {
+    use crate::common::programs::{busybox_httpd, http_server, lighttpd, nginx, node};
+
+    let servers = [nginx(""), lighttpd(), busybox_httpd(), node(), http_server("HTTP/1.0")];
+    std::thread::scope(|scope| {
+        for server in servers.iter().flatten() {
+            for slow in [SENDS, "kind = 'rw'\nprotocol = 'http'\nread_rate = '100B/s'"] {
+                scope.spawn(|| beside(server.address, slow).passes().counts("others", 13, 13));
+            }
+        }
+    });
 }

@@ -8,7 +8,7 @@
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it;
 //! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks.
-//! - clients that read or send slowly on purpose: other workloads wait while one is slow, and none of them is served for most
+//! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none of them is served for most
 //!   of its time, while the slow one gets the first byte of its answer at once.
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
@@ -21,7 +21,7 @@ use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
-use espstress_event::{SilencedConnection, SlowSpan};
+use espstress_event::{EventStreams, Protocol, SilencedConnection, SlowSpan};
 
 /// For what, and for how long, the program waits while nobody else is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct OneAtATime {
     sends_ns: Option<u64>,
     /// For a client that takes its response slowly.
     reads_ns: Option<u64>,
+    /// For a client that reads an event stream.
+    stream_ns: Option<u64>,
 }
 
 pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
@@ -54,7 +56,11 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
         silent_ns: e.workloads.iter().filter_map(half_open).max(),
         sends_ns: facts::exchanges(e).filter(|w| w.asks.sends_slowly).filter_map(|w| beside_slow(e, w)).max(),
         reads_ns: facts::exchanges(e)
-            .filter(|w| !w.asks.sends_slowly)
+            .filter(|w| w.asks.reads_slowly && !w.asks.sends_slowly)
+            .filter_map(|w| beside_slow(e, w))
+            .max(),
+        stream_ns: facts::exchanges(e)
+            .filter(|w| w.asks.protocol == Protocol::Sse)
             .filter_map(|w| beside_slow(e, w))
             .max(),
     };
@@ -145,19 +151,30 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     Some(longest)
 }
 
+fn streams(w: &WorkloadEvidence) -> Option<&EventStreams> {
+    w.by_protocol.as_ref()?.sse.as_ref()
+}
+
+/// The times of slow clients, or of event streams.
+fn spans(w: &WorkloadEvidence) -> Option<&[SlowSpan]> {
+    let slow = || Some(w.by_protocol.as_ref()?.slow.as_ref()?.spans.as_slice());
+    streams(w).map(|sse| sse.spans.as_slice()).or_else(slow)
+}
+
 /// How long others waited at most while clients were slow, where most of these kept all others out for most of their time. A
 /// device that holds what it has to send, as a stack with large buffers does, is done long before the slow one is. A program
 /// that is slow with each request is slow with the slow one's as well.
 fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
-    let spans = &slow.by_protocol.as_ref()?.slow.as_ref()?.spans;
+    let spans = spans(slow)?;
     let told = |span: &&SlowSpan| span.length_ms >= 1_000 && span.others_waited_ms.is_some();
     let waited = |span: &SlowSpan| span.others_waited_ms.unwrap_or(0);
     let judged: Vec<&SlowSpan> = spans.iter().filter(told).collect();
     let kept_out =
         judged.iter().filter(|span| waited(span) >= 500 && waited(span).saturating_mul(2) >= span.length_ms);
     let (all, most) = (judged.len(), kept_out.clone().count());
-    let others: Vec<&WorkloadEvidence> =
-        facts::exchanges(e).filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly).collect();
+    let others: Vec<&WorkloadEvidence> = facts::exchanges(e)
+        .filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly && streams(w).is_none())
+        .collect();
     let late = |w: &WorkloadEvidence| facts::count(&w.failures, &bouts::SLOW);
     let others_failed = others.iter().any(|w| late(w) > 0);
     let longest_ms = kept_out.map(|span| waited(span)).max()?;
@@ -167,8 +184,9 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
     };
     let longest = longest_ms.saturating_mul(1_000_000);
     let prompt = slow.first_byte.is_none_or(|first| first.p50_ns <= longest / 10);
-    // Others are served at some time, and their link is there.
-    let others_served = others.iter().any(|w| w.succeeded > 0);
+    // Others are served at some time, or events show that the program is there; and so is the link.
+    let others_served =
+        others.iter().any(|w| w.succeeded > 0) || streams(slow).is_some_and(|sse| sse.events > 0);
     let away = facts::stack(e) == facts::Stack::Silent;
     (enough && prompt && others_served && !away && e.device.capacity != Some(1)).then_some(longest)
 }
@@ -181,6 +199,7 @@ impl OneAtATime {
             (self.silent_ns, "for a client that has fallen silent"),
             (self.sends_ns, "for a client that sends slowly"),
             (self.reads_ns, "for a client that reads slowly"),
+            (self.stream_ns, "for a client that reads an event stream"),
         ];
         let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
         format!(
@@ -211,14 +230,13 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
             time(ns)
         ));
     }
-    if let (Some(ns), Some(slow)) =
-        (beside_slow(e, w), w.by_protocol.as_ref().and_then(|by| by.slow.as_ref()))
-    {
-        let longest = slow.spans.iter().map(|span| span.length_ms).max().unwrap_or(0);
+    if let (Some(ns), Some(spans)) = (beside_slow(e, w), spans(w)) {
+        let longest = spans.iter().map(|span| span.length_ms).max().unwrap_or(0);
+        let what = if streams(w).is_some() { "event stream" } else { "slow client" };
         lines.push(format!(
             "{}: {} for up to {} each; in that time the device served no other client for up to {}, although others asked",
             w.name,
-            things(slow.spans.len() as u64, "slow client"),
+            things(spans.len() as u64, what),
             time(longest.saturating_mul(1_000_000)),
             time(ns)
         ));

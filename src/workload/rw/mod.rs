@@ -12,7 +12,7 @@ mod websocket;
 mod worker;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
 use self::sse::{Plan, Subscriber};
-use self::udp::{Sender, Sizes};
+use self::udp::{Sender, Sizes, Way};
 use self::worker::{Channel, Usage};
 use super::context::Context;
 use super::http::{Asked, Request};
@@ -67,6 +67,12 @@ struct Params {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     sweep: bool,
+
+    /// Send to this multicast group, on the target's port: TTL 1, only on the interface that leads to the target.
+    /// The target's echoes count; those of others are counted by address (protocol udp)
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Ipv4Addr>,
 
     /// Requests in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -156,6 +162,14 @@ impl ReadWrite {
         }
         if params.silent_before.is_some() && params.protocol == Some(Protocol::Udp) {
             return bad("silent_before", "there is no connection with --protocol udp");
+        }
+        if let Some(group) = params.group {
+            if params.protocol != Some(Protocol::Udp) {
+                return bad("group", "a multicast group is for --protocol udp");
+            }
+            if !group.is_multicast() {
+                return bad("group", "a multicast group is an address from 224.0.0.0 to 239.255.255.255");
+            }
         }
         if params.slowly.is_given() {
             let key = params.slowly.key();
@@ -332,7 +346,12 @@ impl Workload for ReadWrite {
                 let sizes =
                     if self.params.sweep { Sizes::Sweep } else { Sizes::One(self.params.size.0 as u32) };
                 let limit = self.params.load.timeouts().read;
-                let sender = |lane| Sender::new(context.clone(), target, limit, window, sizes, first(lane));
+                let way = Way { target, group: self.params.group };
+                if way.group.is_some() && target.is_ipv6() {
+                    let why = || "a multicast group needs a target with an IPv4 address".to_owned();
+                    return context.recorder.borrow_mut().refused(why);
+                }
+                let sender = |lane| Sender::new(context.clone(), way, limit, window, sizes, first(lane));
                 return self.params.load.drive(&context, sender).await;
             };
             let usage = Usage {
