@@ -111,6 +111,7 @@ mod tests {
     fn a_device_that_waits_for_a_slow_host_does_not_stall() {
         let t = Instant::now();
         let mut upload = Upload::new(0, 100, t);
+        upload.look(0, true, at(t, 1_990));
         for n in 1..=10 {
             upload.look(n * 10, false, at(t, n * 2_000));
             upload.look(n * 10, true, at(t, n * 2_000 + 10));
