@@ -151,9 +151,11 @@ mod tests {
             (1, segment(device, host, 100, 0, SYN)),
             (1, segment(host, device, 900, 101, SYN_ACK)),
             (1, segment(device, host, 101, 901, ACK)),
+            (2, Segment { payload: 10, ..segment(device, host, 101, 901, ACK) }),
+            (2, segment(host, device, 901, 111, ACK)),
         ];
         let again = [50, 60, 80]
-            .map(|at| [(at, segment(device, host, 100, 0, SYN)), (at, segment(host, device, 901, 101, ACK))]);
+            .map(|at| [(at, segment(device, host, 100, 0, SYN)), (at, segment(host, device, 901, 111, ACK))]);
         let all: Vec<_> = old.into_iter().chain(again.into_iter().flatten()).collect();
         assert_eq!(seen(&all).1, [AnomalyId::DialCollision]);
     }
