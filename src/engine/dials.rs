@@ -22,14 +22,13 @@ pub(super) struct OwnDials {
     /// What it has dialled.
     to: Vec<SocketAddr>,
     observer: Observer,
-    packets: u64,
 }
 
 impl OwnDials {
     pub(super) fn new(device: IpAddr, is_own: fn(IpAddr) -> bool) -> Self {
         let config =
             ObserverConfig { device: DeviceEnds::Known(vec![(device, None)]), ..ObserverConfig::default() };
-        Self { device, is_own, to: Vec::new(), observer: Observer::new(config), packets: 0 }
+        Self { device, is_own, to: Vec::new(), observer: Observer::new(config) }
     }
 
     /// Whether a segment belongs to such a connection: its SYN, or what follows to or from the same port of the host's.
@@ -50,11 +49,10 @@ impl OwnDials {
         self.to.contains(&destination)
     }
 
-    /// Takes a segment for which [`OwnDials::is_one`] holds.
-    pub(super) fn take(&mut self, at_ns: i64, s: &Segment, sink: &mut impl FnMut(Occurrence)) {
-        self.packets += 1;
+    /// Takes a segment, the frame of that number, for which [`OwnDials::is_one`] holds.
+    pub(super) fn take(&mut self, at_ns: i64, number: u64, s: &Segment, sink: &mut impl FnMut(Occurrence)) {
         let decoded: Result<Segment, NotSegment> = Ok(*s);
-        self.observer.decoded(at_ns, self.packets, &decoded, &mut |o| judged(o, sink));
+        self.observer.decoded(at_ns, number, &decoded, &mut |o| judged(o, sink));
     }
 
     pub(super) fn gap(&mut self) {
@@ -125,9 +123,9 @@ mod tests {
     fn seen(segments: &[(i64, Segment)]) -> (Dials, Vec<AnomalyId>) {
         let mut dials = OwnDials::new(DEVICE.parse().unwrap(), |ip| ip.to_string() == HOST);
         let mut told = Vec::new();
-        for (at, s) in segments {
+        for (number, (at, s)) in (1..).zip(segments) {
             if dials.is_one(s) {
-                dials.take(at * SECOND / 10, s, &mut |o| told.push(o.id));
+                dials.take(at * SECOND / 10, number, s, &mut |o| told.push(o.id));
             }
         }
         let summary = dials.finish(60 * SECOND, &mut |o| told.push(o.id));

@@ -46,6 +46,8 @@ pub struct Sight {
     /// What the device dials beside that; `None` where nobody can tell its connections from this host's own.
     own_dials: Option<OwnDials>,
     served: Served,
+    /// Frames that were looked at: the number of the last one, as capture tools count.
+    frames: u64,
 }
 
 /// The device's address and the ports that it serves.
@@ -114,6 +116,7 @@ impl Sight {
             others: Others::default(),
             own_dials: None,
             served: Served { ip, ports: served },
+            frames: 0,
         }
     }
 
@@ -159,18 +162,19 @@ impl Sight {
         decoded: &Result<Segment, NotSegment>,
         around: &mut impl Surroundings,
     ) {
-        let Self { observer, ledger, book, so_far, others, own_dials, served } = self;
+        self.frames += 1;
+        let Self { observer, ledger, book, so_far, others, own_dials, served, frames } = self;
         if let (Some(own), Ok(s)) = (own_dials, decoded)
             && !served.has(s, others.dialled)
         {
-            return own.take(at_ns, s, &mut |o| class(ledger, book, so_far, at_ns, o, around));
+            return own.take(at_ns, *frames, s, &mut |o| class(ledger, book, so_far, at_ns, o, around));
         }
         let class = &mut |o| {
             if !others.take(book, &o) {
                 class(ledger, book, so_far, at_ns, o, around);
             }
         };
-        observer.decoded(at_ns, observer.packets() + 1, decoded, class);
+        observer.decoded(at_ns, *frames, decoded, class);
         match observer.take_turn() {
             Some(Turn::HostOpens { port, isn }) => book.opened(port, isn, at_ns),
             Some(Turn::DeviceEnds(connection)) => {
@@ -212,8 +216,7 @@ impl Sight {
 
     /// What was seen, of a watch that ended then and missed nothing.
     pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Watched {
-        let Self { observer, mut ledger, book, so_far, mut others, own_dials, .. } = self;
-        let packets = observer.packets();
+        let Self { observer, mut ledger, book, so_far, mut others, own_dials, frames: packets, .. } = self;
         let own_dials = own_dials
             .map(|own| own.finish(end_ns, &mut |o| class(&mut ledger, &book, &so_far, end_ns, o, around)));
         let class = &mut |o| {

@@ -497,6 +497,10 @@ impl Storm {
             ClosePolicy::Wait => return (sample, self.wait_for_close(connection).await),
             ClosePolicy::Rst => {
                 http::note_tls(&self.context, &mut connection);
+                if self.slowly.is_given() {
+                    // Until now it was one that the device may give up.
+                    self.context.book.intends(connection.port(), Intent::Reset);
+                }
                 connection.reset_on_close();
                 return (sample, false);
             }

@@ -211,7 +211,9 @@ fn servers_that_others_wrote_serve_others_beside_slow_clients() {
     std::thread::scope(|scope| {
         for server in servers.iter().flatten() {
             for slow in [SENDS, "kind = 'rw'\nprotocol = 'http'\nread_rate = '100B/s'"] {
-                scope.spawn(|| beside(server.address, slow).passes().counts("others", 13, 13));
+                scope.spawn(|| {
+                    beside(server.address, slow).passes().counts("others", 13, 13);
+                });
             }
         }
     });
