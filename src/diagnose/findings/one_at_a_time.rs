@@ -7,9 +7,10 @@
 //!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it;
-//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks.
-//! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none of them is served for most
-//!   of its time, while the slow one gets the first byte of its answer at once.
+//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks;
+//! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none
+//!   of them is served for most of its time, while the slow one gets the first byte of its answer at once;
+//! - event streams go on, and as long as they are open nobody gets another one.
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
 //! without a time-out serves nobody any more.
@@ -21,7 +22,7 @@ use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
-use espstress_event::{EventStreams, Protocol, SilencedConnection, SlowSpan};
+use espstress_event::{Protocol, SilencedConnection, SlowSpan};
 
 /// For what, and for how long, the program waits while nobody else is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,12 +39,14 @@ pub(super) struct OneAtATime {
     reads_ns: Option<u64>,
     /// For a client that reads an event stream.
     stream_ns: Option<u64>,
+    /// Whether whoever asks for another event stream waits while some are open; of other clients nothing is known.
+    too_few_streams: bool,
 }
 
-pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
+const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
                                 accepts the next; browsers open connections before they have a request for them";
 
-pub(super) const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
+const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
                                  after the response; a shorter SO_RCVTIMEO reduces the wait";
 
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
@@ -63,6 +66,7 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
             .filter(|w| w.asks.protocol == Protocol::Sse)
             .filter_map(|w| beside_slow(e, w))
             .max(),
+        too_few_streams: facts::exchanges(e).any(|w| without_a_stream(e, w).is_some()),
     };
     (one != OneAtATime::default()).then_some(one)
 }
@@ -151,14 +155,10 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     Some(longest)
 }
 
-fn streams(w: &WorkloadEvidence) -> Option<&EventStreams> {
-    w.by_protocol.as_ref()?.sse.as_ref()
-}
-
 /// The times of slow clients, or of event streams.
 fn spans(w: &WorkloadEvidence) -> Option<&[SlowSpan]> {
     let slow = || Some(w.by_protocol.as_ref()?.slow.as_ref()?.spans.as_slice());
-    streams(w).map(|sse| sse.spans.as_slice()).or_else(slow)
+    facts::streams(w).map(|sse| sse.spans.as_slice()).or_else(slow)
 }
 
 /// How long others waited at most while clients were slow, where most of these kept all others out for most of their time. A
@@ -173,7 +173,7 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
         judged.iter().filter(|span| waited(span) >= 500 && waited(span).saturating_mul(2) >= span.length_ms);
     let (all, most) = (judged.len(), kept_out.clone().count());
     let others: Vec<&WorkloadEvidence> = facts::exchanges(e)
-        .filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly && streams(w).is_none())
+        .filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly && facts::streams(w).is_none())
         .collect();
     let late = |w: &WorkloadEvidence| facts::count(&w.failures, &bouts::SLOW);
     let others_failed = others.iter().any(|w| late(w) > 0);
@@ -186,13 +186,40 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
     let prompt = slow.first_byte.is_none_or(|first| first.p50_ns <= longest / 10);
     // Others are served at some time, or events show that the program is there; and so is the link.
     let others_served =
-        others.iter().any(|w| w.succeeded > 0) || streams(slow).is_some_and(|sse| sse.events > 0);
+        others.iter().any(|w| w.succeeded > 0) || facts::streams(slow).is_some_and(|sse| sse.events > 0);
     let away = facts::stack(e) == facts::Stack::Silent;
     (enough && prompt && others_served && !away && e.device.capacity != Some(1)).then_some(longest)
 }
 
+/// How many requests for another event stream got no answer, or no connection, while some were open and brought events.
+fn without_a_stream(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<u64> {
+    /// Once may be a lost segment.
+    const TWICE: u64 = 2;
+    let sse = facts::streams(w).filter(|sse| sse.streams > 0 && sse.events > 0)?;
+    let waited = facts::count(&facts::unexcused(e, w), &bouts::SLOW).saturating_sub(sse.silent);
+    (w.at_once >= 2 && w.succeeded > 0 && waited >= TWICE && e.device.capacity != Some(1)).then_some(waited)
+}
+
 impl OneAtATime {
+    /// Cause, and what to change.
+    pub(super) const fn advice(self) -> (&'static str, &'static str) {
+        if self.stream_ns.is_some() || self.too_few_streams {
+            (
+                "the handler of an event stream keeps its task of the server until the stream ends, and there is no other",
+                "serve streams from a task of their own (esp_http_server: httpd_req_async_handler_begin), and go on \
+                 accepting others",
+            )
+        } else {
+            (CAUSE, CHANGE)
+        }
+    }
+
     pub(super) fn statement(self) -> String {
+        if self.too_few_streams && (Self { too_few_streams: false, ..self }) == Self::default() {
+            return "The device serves too few event streams at once: while some are open, requests for another get no \
+                    answer."
+                .to_owned();
+        }
         let waits = [
             (self.request_ns, "for a client's request"),
             (self.close_ns, "for a client's close"),
@@ -232,13 +259,22 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
     }
     if let (Some(ns), Some(spans)) = (beside_slow(e, w), spans(w)) {
         let longest = spans.iter().map(|span| span.length_ms).max().unwrap_or(0);
-        let what = if streams(w).is_some() { "event stream" } else { "slow client" };
+        let what = if facts::streams(w).is_some() { "event stream" } else { "slow client" };
         lines.push(format!(
             "{}: {} for up to {} each; in that time the device served no other client for up to {}, although others asked",
             w.name,
             things(spans.len() as u64, what),
             time(longest.saturating_mul(1_000_000)),
             time(ns)
+        ));
+    }
+    if let (Some(n), Some(sse)) = (without_a_stream(e, w), facts::streams(w)) {
+        lines.push(format!(
+            "{}: {} brought {}; beside it {} got no answer or no connection in time",
+            w.name,
+            things(sse.streams, "event stream"),
+            things(sse.events, "event"),
+            things(n, "attempt")
         ));
     }
     if let Some(ns) = beside_a_silence(e, w) {
