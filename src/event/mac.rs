@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::espressif::ESPRESSIF;
+
 /// A hardware address of six bytes (IEEE 802, 8.2), written as `24:6f:28:aa:bb:cc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -24,12 +26,9 @@ impl MacAddress {
     #[must_use]
     pub fn is_espressif(self) -> bool {
         let [first, second, third, ..] = self.0;
-        ESPRESSIF.contains(&[first & !2, second, third])
+        ESPRESSIF.binary_search(&u32::from_be_bytes([0, first & !2, second, third])).is_ok()
     }
 }
-
-/// Espressif's prefixes (IEEE MA-L registry, a part of it: what its boards of 2015 to 2025 carry).
-const ESPRESSIF: [[u8; 3]; 0] = [];
 
 /// Text that is no hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
