@@ -333,6 +333,12 @@ impl Listener {
         }
     }
 
+    /// Stations and networks that are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        (self.stations.len(), self.networks.len())
+    }
+
     /// Up to when something was heard, nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn end_ns(&self) -> i64 {

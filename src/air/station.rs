@@ -324,9 +324,6 @@ impl Station {
         let asleep_now = self.asleep_since.map_or(0, |since| end_ns.saturating_sub(since).max(0));
         let known = self.waits.announced > 0 || self.association.is_some() || self.associations > 0;
         AirStation {
-            address,
-            espressif: address.is_espressif(),
-            chosen,
             association_id: self.association,
             listen_interval: self.listen_interval,
             authentications: self.authentications,
@@ -348,6 +345,7 @@ impl Station {
             },
             sent: self.sent.figures(self.numbers),
             received: self.received.figures(common),
+            ..AirStation::new(address, chosen)
         }
     }
 }

@@ -122,6 +122,30 @@ pub struct AirStation {
     pub received: AirTraffic,
 }
 
+impl AirStation {
+    /// One of which nothing more was heard.
+    #[must_use]
+    pub fn new(address: MacAddress, chosen: Chosen) -> Self {
+        Self {
+            address,
+            espressif: address.is_espressif(),
+            chosen,
+            association_id: None,
+            listen_interval: None,
+            authentications: 0,
+            associations: 0,
+            refusals: Vec::new(),
+            departures: Vec::new(),
+            roams: 0,
+            events: Vec::new(),
+            events_beyond: 0,
+            power_save: AirPowerSave::default(),
+            sent: AirTraffic::default(),
+            received: AirTraffic::default(),
+        }
+    }
+}
+
 /// Attempts to join that were refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +253,14 @@ pub enum AirDeed {
     },
     /// The access point's own clock began anew.
     AccessPointRestarted,
+}
+
+impl AirDeed {
+    /// Whether the association ends by it.
+    #[must_use]
+    pub const fn is_departure(&self) -> bool {
+        matches!(self, Self::Deauthenticated { .. } | Self::Disassociated { .. })
+    }
 }
 
 /// How a station saves power.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use espstress_event::{AnomalyId, NotJudged};
+use espstress_event::{Air, AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 2;
@@ -55,6 +55,9 @@ pub struct Report {
     pub probes: Vec<ProbeRow>,
     /// What a modelled link says of its own outages; null on a real one.
     pub link_outages: Option<LinkOutages>,
+    /// What was heard on the air; null where nobody listened.
+    #[serde(default)]
+    pub air: Option<Air>,
     /// What it means.
     pub findings: Vec<Finding>,
     /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained.
@@ -102,6 +105,7 @@ impl Report {
             telemetry: None,
             probes: Vec::new(),
             link_outages: None,
+            air: None,
             findings: Vec::new(),
             account: Vec::new(),
             findings_incomplete: None,

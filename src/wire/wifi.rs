@@ -179,6 +179,7 @@ pub(super) fn data(frame: &[u8], link: Link) -> Step {
 #[derive(Clone, Debug)]
 pub struct Aggregate<'a> {
     rest: &'a [u8],
+    heard_again: bool,
 }
 
 impl<'a> Aggregate<'a> {
@@ -188,7 +189,14 @@ impl<'a> Aggregate<'a> {
         let radio = Radio::new(link, frame).filter(|radio| !radio.bad)?;
         let end = frame.len().saturating_sub(if radio.check_sequence { 4 } else { 0 });
         let mac = MacFrame::new(frame.get(radio.start..end)?, radio.padded)?;
-        (mac.is_aggregate() && !mac.is_encrypted()).then(|| Self { rest: mac.body() })
+        let heard_again = mac.is_retry() || mac.is_from_access_point();
+        (mac.is_aggregate() && !mac.is_encrypted()).then(|| Self { rest: mac.body(), heard_again })
+    }
+
+    /// Whether they may have been heard before: the frame is sent again, or the access point passes it on.
+    #[must_use]
+    pub const fn heard_again(&self) -> bool {
+        self.heard_again
     }
 }
 
