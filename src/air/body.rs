@@ -161,10 +161,14 @@ mod tests {
 
     #[test]
     fn sae_goes_on_where_it_asks_for_a_token() {
-        let frame = |algorithm: u8, step: u8, status: u8| Authentication::new(&[algorithm, 0, step, 0, status, 0]);
+        let frame =
+            |algorithm: u8, step: u8, status: u8| Authentication::new(&[algorithm, 0, step, 0, status, 0]);
         assert_eq!(frame(0, 2, 0), Some(Authentication::Done));
         assert_eq!(frame(1, 2, 0), None);
-        assert_eq!((frame(3, 1, 76), frame(3, 1, 126), frame(3, 2, 0)), (None, None, Some(Authentication::Done)));
+        assert_eq!(
+            (frame(3, 1, 76), frame(3, 1, 126), frame(3, 2, 0)),
+            (None, None, Some(Authentication::Done))
+        );
         assert_eq!(frame(3, 2, 15), Some(Authentication::Refused(15)));
     }
 }

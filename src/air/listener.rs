@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use espstress_event::{
-    Air, AirChannel, AirDeed, AirNetwork, AirOther, AirSide, Chosen, MacAddress,
-};
+use espstress_event::{Air, AirChannel, AirDeed, AirNetwork, AirOther, AirSide, Chosen, MacAddress};
 use espstress_wire::{FrameKind, Link, MacFrame, Radio};
 
 use super::body::{self, Authentication, Beacon};
@@ -301,7 +299,9 @@ impl Listener {
     }
 
     fn poll(&mut self, frame: &MacFrame<'_>, note: Note) {
-        let (Some(transmitter), network) = (frame.transmitter(), MacAddress(frame.receiver())) else { return };
+        let (Some(transmitter), network) = (frame.transmitter(), MacAddress(frame.receiver())) else {
+            return;
+        };
         let seconds = self.seconds();
         if let Some(station) = self.station(MacAddress(transmitter)) {
             station.exchanges(note.packet, network, AirSide::Station, seconds);
@@ -367,8 +367,13 @@ impl Listener {
             frames: *frames,
         };
         let not_chosen = |(_, address): &&(u64, MacAddress)| chosen.is_none_or(|(it, _)| it != *address);
-        self.told.other_stations =
-            by_talk.iter().filter(|(frames, _)| *frames > 0).filter(not_chosen).take(OTHERS).map(other).collect();
+        self.told.other_stations = by_talk
+            .iter()
+            .filter(|(frames, _)| *frames > 0)
+            .filter(not_chosen)
+            .take(OTHERS)
+            .map(other)
+            .collect();
         if let Some((address, why)) = chosen
             && let Some(station) = self.stations.get(&address)
         {

@@ -71,7 +71,9 @@ pub(super) struct Station {
     with: Option<With>,
     /// Access points that it was with, the first ones.
     pub(super) networks: Vec<MacAddress>,
+    /// The number of its association, while it has one.
     pub(super) association: Option<u16>,
+    last_association: Option<u16>,
     listen_interval: Option<u16>,
     authentications: u64,
     associations: u64,
@@ -177,6 +179,7 @@ impl Station {
         }
         self.network = Some(network);
         self.association = association.or(self.association);
+        self.last_association = self.association.or(self.last_association);
         self.with = Some(With { network, last_ns: packet.at_ns });
         self.left = None;
         if self.networks.len() < 8 && !self.networks.contains(&network) {
@@ -190,7 +193,12 @@ impl Station {
         }
     }
 
-    pub(super) fn authenticated(&mut self, packet: Packet, network: MacAddress, seconds: impl Fn(i64) -> f64) {
+    pub(super) fn authenticated(
+        &mut self,
+        packet: Packet,
+        network: MacAddress,
+        seconds: impl Fn(i64) -> f64,
+    ) {
         self.authentications += 1;
         // A station that begins anew counts anew.
         self.numbers.restart();
@@ -229,7 +237,14 @@ impl Station {
             row.last_s = at_s;
         } else if self.refusals.len() < KINDS {
             let status_name = status_name(status).map(str::to_owned);
-            self.refusals.push(Refusal { association, status, status_name, count: 1, first_s: at_s, last_s: at_s });
+            self.refusals.push(Refusal {
+                association,
+                status,
+                status_name,
+                count: 1,
+                first_s: at_s,
+                last_s: at_s,
+            });
         }
     }
 
@@ -310,6 +325,7 @@ impl Station {
     pub(super) const fn poll(&mut self, association: u16) {
         self.polls += 1;
         self.association = Some(association);
+        self.last_association = self.association;
     }
 
     /// `common` is its last access point's counter of frames without a traffic identifier.
@@ -322,9 +338,9 @@ impl Station {
         seconds: impl Fn(i64) -> f64,
     ) -> AirStation {
         let asleep_now = self.asleep_since.map_or(0, |since| end_ns.saturating_sub(since).max(0));
-        let known = self.waits.announced > 0 || self.association.is_some() || self.associations > 0;
+        let known = self.last_association.is_some();
         AirStation {
-            association_id: self.association,
+            association_id: self.last_association,
             listen_interval: self.listen_interval,
             authentications: self.authentications,
             associations: self.associations,

@@ -12,8 +12,8 @@ use super::{Exit, Failed, assemble};
 use espstress_cli::{Common, RunArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
-    AirPlan, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
-    WatchPlan,
+    AirPlan, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
+    RunError, WatchPlan,
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;

@@ -40,7 +40,8 @@ pub use evidence::{
 pub use finding::{Finding, FindingId, Severity};
 
 pub use findings::{
-    AirNotJudged, Diagnosis, FindingEntry, air_findings, air_not_judged, diagnose, finding_catalogue, findings,
+    AirNotJudged, Diagnosis, FindingEntry, air_findings, air_not_judged, diagnose, finding_catalogue,
+    findings,
 };
 pub use frameworks::{Framework, frameworks};
 pub use ledger::Ledger;

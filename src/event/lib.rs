@@ -38,8 +38,8 @@ mod wifi_reason;
 
 pub use address::is_public;
 pub use air::{
-    Air, AirChannel, AirDeed, AirEvent, AirNetwork, AirOther, AirPowerSave, AirRate, AirSide, AirSignal, AirStation,
-    AirTraffic, AirWait, Chosen, Departure, Refusal,
+    Air, AirChannel, AirDeed, AirEvent, AirNetwork, AirOther, AirPowerSave, AirRate, AirSide, AirSignal,
+    AirStation, AirTraffic, AirWait, Chosen, Departure, Refusal,
 };
 pub use anomaly::RequestFate;
 pub use anomaly::{

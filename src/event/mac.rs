@@ -49,7 +49,8 @@ impl FromStr for MacAddress {
         let mut bytes = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2 && !part.starts_with('+')).ok_or(NoMacAddress)?;
+            let part =
+                parts.next().filter(|part| part.len() == 2 && !part.starts_with('+')).ok_or(NoMacAddress)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| NoMacAddress)?;
         }
         if parts.next().is_some() { Err(NoMacAddress) } else { Ok(Self(bytes)) }

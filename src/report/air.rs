@@ -2,7 +2,8 @@
 
 use espstress_diagnose::air_not_judged;
 use espstress_event::{
-    Air, AirDeed, AirNetwork, AirSide, AirStation, AirTraffic, Chosen, Departure, MacAddress, reason_name, status_name,
+    Air, AirDeed, AirNetwork, AirSide, AirStation, AirTraffic, Chosen, Departure, MacAddress, reason_name,
+    status_name,
 };
 
 use crate::human::{count, percent, things, time_s};
@@ -20,7 +21,9 @@ pub fn air_lines(air: &Air, all: bool) -> Vec<(&'static str, String)> {
     }
     lines.extend(not_seen(air).into_iter().map(|text| ("not seen", text)));
     lines.extend(
-        air_not_judged(air).into_iter().map(|not| ("not judged", format!("{}: {}", not.id.name(), not.reason))),
+        air_not_judged(air)
+            .into_iter()
+            .map(|not| ("not judged", format!("{}: {}", not.id.name(), not.reason))),
     );
     lines
 }
@@ -33,7 +36,8 @@ fn of_station(lines: &mut Vec<(&'static str, String)>, air: &Air, station: &AirS
     };
     lines.push(("station", format!("{}{why}", named(station.address))));
     if !air.other_stations.is_empty() {
-        let others: Vec<String> = air.other_stations.iter().take(3).map(|other| named(other.address)).collect();
+        let others: Vec<String> =
+            air.other_stations.iter().take(3).map(|other| named(other.address)).collect();
         let more = air.other_stations.len().saturating_sub(3);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         lines.push(("others", format!("{}{more}; --station describes another one", others.join(", "))));
@@ -41,7 +45,9 @@ fn of_station(lines: &mut Vec<(&'static str, String)>, air: &Air, station: &AirS
     lines.extend(air.networks.iter().map(|network| ("network", self::network(network))));
     let mut joins = vec![things(station.associations, "association")];
     joins.extend((station.authentications > 0).then(|| things(station.authentications, "authentication")));
-    joins.extend((station.roams > 0).then(|| format!("went to another access point {}", times(station.roams))));
+    joins.extend(
+        (station.roams > 0).then(|| format!("went to another access point {}", times(station.roams))),
+    );
     for refusal in &station.refusals {
         let what = if refusal.association { "associations" } else { "authentications" };
         let name = refusal.status_name.as_deref().unwrap_or("no name");
@@ -51,7 +57,8 @@ fn of_station(lines: &mut Vec<(&'static str, String)>, air: &Air, station: &AirS
     lines.extend(station.departures.iter().map(|row| ("leaves", departure(row))));
     let shown = if all { station.events.len() } else { EVENTS };
     for event in station.events.iter().take(shown) {
-        let text = format!("{:.3} s, packet {}: {}", event.at_s, event.packet, deed(&event.what, event.network));
+        let text =
+            format!("{:.3} s, packet {}: {}", event.at_s, event.packet, deed(&event.what, event.network));
         lines.push(("event", text));
     }
     let more = station.events.len().saturating_sub(shown) as u64 + station.events_beyond;
@@ -103,7 +110,8 @@ fn reason(code: Option<u16>) -> String {
 
 fn departure(row: &Departure) -> String {
     let kind = if row.deauthentication { "deauthentication" } else { "disassociation" };
-    let roams = if row.before_roam > 0 { format!(", {} of them to roam", row.before_roam) } else { String::new() };
+    let roams =
+        if row.before_roam > 0 { format!(", {} of them to roam", row.before_roam) } else { String::new() };
     format!("{kind} by {}, {}: {}{roams}", side(row.by), reason(row.reason), times(row.count))
 }
 
@@ -116,7 +124,9 @@ fn deed(deed: &AirDeed, network: MacAddress) -> String {
     match deed {
         AirDeed::AlreadyAssociated => format!("is with {network} when it is first heard"),
         AirDeed::Authenticated => format!("authenticated with {network}"),
-        AirDeed::AuthenticationRefused(code) => format!("{network} refuses the authentication ({})", status(*code)),
+        AirDeed::AuthenticationRefused(code) => {
+            format!("{network} refuses the authentication ({})", status(*code))
+        }
         AirDeed::Associated => format!("associated with {network}"),
         AirDeed::AssociationRefused(code) => format!("{network} refuses the association ({})", status(*code)),
         AirDeed::Deauthenticated { by, reason: code } => {
@@ -126,8 +136,12 @@ fn deed(deed: &AirDeed, network: MacAddress) -> String {
             format!("disassociated by {} ({})", side(*by), reason(*code))
         }
         AirDeed::Roamed { from, gap_s } => format!("went from {from} to {network} in {}", time_s(*gap_s)),
-        AirDeed::ChannelSwitchAnnounced { channel } => format!("{network} announces that it goes to channel {channel}"),
-        AirDeed::ChannelSwitched { from, to } => format!("{network} went from channel {from} to channel {to}"),
+        AirDeed::ChannelSwitchAnnounced { channel } => {
+            format!("{network} announces that it goes to channel {channel}")
+        }
+        AirDeed::ChannelSwitched { from, to } => {
+            format!("{network} went from channel {from} to channel {to}")
+        }
         AirDeed::AccessPointRestarted => format!("{network} restarted: its clock begins anew"),
     }
 }
@@ -141,12 +155,19 @@ fn power_save(station: &AirStation) -> String {
     list.extend((save.null_frames > 0).then(|| things(save.null_frames, "null frame")));
     list.extend((save.ps_polls > 0).then(|| things(save.ps_polls, "PS-Poll")));
     list.push(match save.announced {
-        None => "its association was not heard, so espstress can't tell which beacons announce frames for it".to_owned(),
+        None => "its association was not heard, so espstress can't tell which beacons announce frames for it"
+            .to_owned(),
         Some(0) => "no beacon announced frames for it".to_owned(),
-        Some(n) => format!("beacons announced frames for it {}, {} heard when they came", times(n), save.fetched),
+        Some(n) => {
+            format!("beacons announced frames for it {}, {} heard when they came", times(n), save.fetched)
+        }
     });
     if let Some(wait) = save.wait {
-        list.push(format!("they came {} after the beacon (median), {} at most", time_s(wait.p50_s), time_s(wait.max_s)));
+        list.push(format!(
+            "they came {} after the beacon (median), {} at most",
+            time_s(wait.p50_s),
+            time_s(wait.max_s)
+        ));
     }
     list.join(", ")
 }
@@ -155,18 +176,20 @@ fn traffic(traffic: &AirTraffic) -> String {
     let mut list = vec![things(traffic.frames, "frame")];
     if traffic.data > 0 {
         let share = percent(traffic.retried as f64 / traffic.data as f64);
-        list.push(format!("{} of {} with data sent again ({share})", count(traffic.retried), count(traffic.data)));
+        list.push(format!(
+            "{} of {} with data sent again ({share})",
+            count(traffic.retried),
+            count(traffic.data)
+        ));
     }
     list.extend(
-        traffic
-            .rate
-            .map(|rate| format!("rate median {} Mbit/s, {} to {}", rate.p50_mbps, rate.min_mbps, rate.max_mbps)),
+        traffic.rate.map(|rate| {
+            format!("rate median {} Mbit/s, {} to {}", rate.p50_mbps, rate.min_mbps, rate.max_mbps)
+        }),
     );
-    list.extend(
-        traffic
-            .signal
-            .map(|signal| format!("signal median {} dBm, {} to {}", signal.p50_dbm, signal.min_dbm, signal.max_dbm)),
-    );
+    list.extend(traffic.signal.map(|signal| {
+        format!("signal median {} dBm, {} to {}", signal.p50_dbm, signal.min_dbm, signal.max_dbm)
+    }));
     list.join(", ")
 }
 
@@ -174,7 +197,10 @@ fn traffic(traffic: &AirTraffic) -> String {
 fn not_seen(air: &Air) -> Vec<String> {
     let mut texts = Vec::new();
     if air.encrypted > 0 {
-        texts.push(format!("{} with encrypted content: TCP inside can't be read", things(air.encrypted, "data frame")));
+        texts.push(format!(
+            "{} with encrypted content: TCP inside can't be read",
+            things(air.encrypted, "data frame")
+        ));
     }
     if let [only] = air.channels.as_slice() {
         texts.push(format!("frames on other channels than that of {} MHz", only.frequency_mhz));

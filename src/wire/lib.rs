@@ -22,5 +22,5 @@ pub use link::Link;
 pub(crate) use link::{Network, NetworkKind};
 pub use radio::Radio;
 pub use tcp::Flags;
-pub use wifi::{Aggregate, FrameKind, MacFrame};
 pub(crate) use tcp::{Tcp, TcpOption};
+pub use wifi::{Aggregate, FrameKind, MacFrame};

@@ -55,27 +55,27 @@ fn signal(raw: u8) -> Option<i8> {
 
 /// Alignment and length of radiotap's fields, from bit 0 on.
 const FIELDS: [(usize, usize); 22] = [
-    (8, 8), // TSFT
-    (1, 1), // flags
-    (1, 1), // rate
-    (2, 4), // channel
-    (2, 2), // FHSS
-    (1, 1), // dBm signal
-    (1, 1), // dBm noise
-    (2, 2), // lock quality
-    (2, 2), // TX attenuation
-    (2, 2), // dB TX attenuation
-    (1, 1), // dBm TX power
-    (1, 1), // antenna
-    (1, 1), // dB signal
-    (1, 1), // dB noise
-    (2, 2), // RX flags
-    (2, 2), // TX flags
-    (1, 1), // RTS retries
-    (1, 1), // data retries
-    (4, 8), // XChannel
-    (1, 3), // MCS
-    (4, 8), // A-MPDU
+    (8, 8),  // TSFT
+    (1, 1),  // flags
+    (1, 1),  // rate
+    (2, 4),  // channel
+    (2, 2),  // FHSS
+    (1, 1),  // dBm signal
+    (1, 1),  // dBm noise
+    (2, 2),  // lock quality
+    (2, 2),  // TX attenuation
+    (2, 2),  // dB TX attenuation
+    (1, 1),  // dBm TX power
+    (1, 1),  // antenna
+    (1, 1),  // dB signal
+    (1, 1),  // dB noise
+    (2, 2),  // RX flags
+    (2, 2),  // TX flags
+    (1, 1),  // RTS retries
+    (1, 1),  // data retries
+    (4, 8),  // XChannel
+    (1, 3),  // MCS
+    (4, 8),  // A-MPDU
     (2, 12), // VHT
 ];
 
@@ -108,7 +108,10 @@ fn radiotap(frame: &[u8]) -> Option<Radio> {
             2 => radio.rate_100kbps = Some(u32::from(byte(field, 0)) * 5).filter(|rate| *rate > 0),
             3 => radio.frequency_mhz = le16(field, 0).filter(|mhz| *mhz > 0),
             5 => radio.signal_dbm = signal(byte(field, 0)),
-            19 => radio.rate_100kbps = ht_rate(byte(field, 0), byte(field, 1), byte(field, 2)).or(radio.rate_100kbps),
+            19 => {
+                radio.rate_100kbps =
+                    ht_rate(byte(field, 0), byte(field, 1), byte(field, 2)).or(radio.rate_100kbps)
+            }
             21 => radio.rate_100kbps = vht_rate(field).or(radio.rate_100kbps),
             _ => {}
         }
@@ -205,7 +208,10 @@ fn avs(frame: &[u8]) -> Option<Radio> {
         start: length,
         rate_100kbps: Some(be32(frame, 32)).filter(|rate| (1..100_000).contains(rate)),
         frequency_mhz: u16::try_from(channel).ok().and_then(frequency),
-        signal_dbm: i8::try_from(dbm).ok().filter(|_| be32(frame, 44) == DBM).and_then(|dbm| signal(dbm as u8)),
+        signal_dbm: i8::try_from(dbm)
+            .ok()
+            .filter(|_| be32(frame, 44) == DBM)
+            .and_then(|dbm| signal(dbm as u8)),
         ..Radio::default()
     })
 }

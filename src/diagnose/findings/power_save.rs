@@ -73,7 +73,8 @@ fn of_air(e: &Evidence<'_>) -> Option<Finding> {
         severity: Severity::Warning,
         statement: held::statement(&wait),
         evidence: e.air.map(held::lines).unwrap_or_default(),
-        cause: "Wi-Fi modem sleep: the access point holds frames until a beacon that the device listens to".into(),
+        cause: "Wi-Fi modem sleep: the access point holds frames until a beacon that the device listens to"
+            .into(),
         change: CHANGE.into(),
     })
 }

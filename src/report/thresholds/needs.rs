@@ -217,8 +217,13 @@ mod tests {
     fn heard() -> Air {
         let address = MacAddress([0x24, 0x6f, 0x28, 0, 0, 1]);
         let signal = AirSignal { frames: 500, min_dbm: -60, p50_dbm: -50, max_dbm: -40 };
-        let traffic =
-            AirTraffic { frames: 500, data: 400, followed: 400, signal: Some(signal), ..AirTraffic::default() };
+        let traffic = AirTraffic {
+            frames: 500,
+            data: 400,
+            followed: 400,
+            signal: Some(signal),
+            ..AirTraffic::default()
+        };
         let network = AirNetwork {
             address,
             ssid: None,
@@ -231,7 +236,8 @@ mod tests {
             longest_unsent_s: None,
             signal: Some(signal),
         };
-        let station = AirStation { sent: traffic, received: traffic, ..AirStation::new(address, Chosen::Named) };
+        let station =
+            AirStation { sent: traffic, received: traffic, ..AirStation::new(address, Chosen::Named) };
         Air { station: Some(station), networks: vec![network], ..Air::default() }
     }
 

@@ -120,7 +120,15 @@ impl Sky {
     }
 
     /// A management frame.
-    pub(super) fn management(&mut self, at_us: u64, subtype: u8, from: Mac, to: Mac, network: Mac, body: &[u8]) {
+    pub(super) fn management(
+        &mut self,
+        at_us: u64,
+        subtype: u8,
+        from: Mac,
+        to: Mac,
+        network: Mac,
+        body: &[u8],
+    ) {
         let number = self.number(from, None);
         self.frame(at_us, [subtype << 4, 0], [to, from, network], number, body);
     }

@@ -52,8 +52,14 @@ pub(super) fn judge(air: &Air) -> Judged {
             time(seconds)
         ),
         evidence: vec![
-            format!("beacons of {}: interval {interval} TU (1,024 us each), DTIM period {period}", network.address),
-            format!("the device went to sleep {} times; {} times frames were held and fetched", save.sleeps, save.fetched),
+            format!(
+                "beacons of {}: interval {interval} TU (1,024 us each), DTIM period {period}",
+                network.address
+            ),
+            format!(
+                "the device went to sleep {} times; {} times frames were held and fetched",
+                save.sleeps, save.fetched
+            ),
         ],
         cause: "with WIFI_PS_MIN_MODEM the device wakes for DTIM beacons only".into(),
         change: "set the DTIM period to 1 at the access point (hostapd: dtim_period=1), or call \

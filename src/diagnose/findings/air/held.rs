@@ -17,7 +17,8 @@ pub(in super::super) fn waits(air: &Air) -> Option<AirWait> {
 /// The longest a frame waited for certain, and how long half of them waited at least and at most.
 pub(in super::super) fn lines(air: &Air) -> Vec<String> {
     let Some(wait) = waits(air) else { return Vec::new() };
-    let announced = air.station.as_ref().and_then(|station| station.power_save.announced).unwrap_or(wait.count);
+    let announced =
+        air.station.as_ref().and_then(|station| station.power_save.announced).unwrap_or(wait.count);
     let at_most = wait.at_most_p50_s.map_or_else(String::new, |s| {
         format!(", and at most {} after the beacon that did not announce them yet", time(s))
     });

@@ -70,7 +70,9 @@ fn one(way: &str, traffic: &AirTraffic) -> Judged {
         severity: Severity::Warning,
         statement: format!("Frames {way} come in weakly, and it hurts: median {} dBm.", signal.p50_dbm),
         evidence,
-        cause: "distance, walls, or an antenna that is covered; the signal is that of the capture's place".into(),
-        change: "move the device or the access point, turn the antenna, or use a module with an external one".into(),
+        cause: "distance, walls, or an antenna that is covered; the signal is that of the capture's place"
+            .into(),
+        change: "move the device or the access point, turn the antenna, or use a module with an external one"
+            .into(),
     }))
 }

@@ -21,9 +21,8 @@ use self::ring::{BLOCK_BYTES, Ring};
 use self::socket::Wake;
 use super::filter::{self, Instruction, LinkHeader, OutgoingCopy, Selection};
 use super::{
-    AIR_SNAP_LENGTH, BatchInfo, CaptureConfig, CaptureError, CaptureStats, Frame, HOLD_BACK, LINKTYPE_ETHERNET,
-    LINKTYPE_RADIOTAP, LINKTYPE_RAW, LINKTYPE_WIFI,
-    Travel,
+    AIR_SNAP_LENGTH, BatchInfo, CaptureConfig, CaptureError, CaptureStats, Frame, HOLD_BACK,
+    LINKTYPE_ETHERNET, LINKTYPE_RADIOTAP, LINKTYPE_RAW, LINKTYPE_WIFI, Travel,
 };
 
 const LEAST_RING_BYTES: usize = 1 << 20;
@@ -99,7 +98,13 @@ impl Capture {
                 });
             }
         };
-        Self::start(interface, Type::RAW, link, &filter::everything(AIR_SNAP_LENGTH), super::DEFAULT_RING_BYTES)
+        Self::start(
+            interface,
+            Type::RAW,
+            link,
+            &filter::everything(AIR_SNAP_LENGTH),
+            super::DEFAULT_RING_BYTES,
+        )
     }
 
     fn start(
