@@ -7,6 +7,7 @@ use espstress_event::{
 };
 
 use crate::human::{count, percent, things, time_s};
+use crate::{TimelineKind, TimelineRow, TimelineSource};
 
 /// Events on a page that doesn't ask for more.
 const EVENTS: usize = 10;
@@ -236,4 +237,14 @@ fn not_seen(air: &Air) -> Vec<String> {
 
 fn times(n: u64) -> String {
     if n == 1 { "once".to_owned() } else { format!("{} times", count(n)) }
+}
+
+/// Its events on the timeline.
+pub(super) fn air_rows(air: &Air) -> Vec<TimelineRow> {
+    let events = air.station.iter().flat_map(|station| &station.events);
+    let row = |event: &espstress_event::AirEvent| {
+        let text = deed(&event.what, event.network);
+        TimelineRow::moment(TimelineSource::Air, TimelineKind::Association, event.at_s, text)
+    };
+    events.map(row).collect()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
+use super::{LinkOutages, ProbeRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
 use espstress_event::{Air, AnomalyId, NotJudged};
 
@@ -58,6 +58,9 @@ pub struct Report {
     /// What was heard on the air; null where nobody listened.
     #[serde(default)]
     pub air: Option<Air>,
+    /// Everything that happened on one clock: load, failures, anomalies, outages, absences, restarts.
+    #[serde(default)]
+    pub timeline: Timeline,
     /// What it means.
     pub findings: Vec<Finding>,
     /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained.
@@ -106,6 +109,7 @@ impl Report {
             probes: Vec::new(),
             link_outages: None,
             air: None,
+            timeline: Timeline::default(),
             findings: Vec::new(),
             account: Vec::new(),
             findings_incomplete: None,
