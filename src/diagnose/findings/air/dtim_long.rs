@@ -9,6 +9,7 @@
 
 use super::super::super::{Finding, FindingId, Severity};
 use super::super::FindingEntry;
+use super::super::text::times;
 use super::{Judged, station, time};
 use espstress_event::{Air, AirNetwork};
 
@@ -57,8 +58,9 @@ pub(super) fn judge(air: &Air) -> Judged {
                 network.address
             ),
             format!(
-                "the device went to sleep {} times; {} times frames were held and fetched",
-                save.sleeps, save.fetched
+                "the device went to sleep {}; frames were held and fetched {}",
+                times(save.sleeps),
+                times(save.fetched)
             ),
         ],
         cause: "with WIFI_PS_MIN_MODEM the device wakes for DTIM beacons only".into(),
