@@ -332,7 +332,7 @@ impl AirTraffic {
     /// The share of frames that were not heard; `None` where too few could show it.
     #[must_use]
     pub fn missed_share(&self) -> Option<f64> {
-        (self.followed >= 20).then(|| self.missed as f64 / (self.missed + self.followed) as f64)
+        (self.followed >= 20).then(|| self.missed as f64 / self.missed.saturating_add(self.followed) as f64)
     }
 }
 

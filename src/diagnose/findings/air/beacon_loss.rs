@@ -47,8 +47,8 @@ pub(super) fn judge(air: &Air) -> Judged {
 
 fn one(network: &AirNetwork) -> Judged {
     let unsent = network.beacons_unsent;
-    let due = network.beacons + unsent + network.beacons_unheard;
-    let at_least = 1.0 - share_at_most(due - unsent, due);
+    let due = network.beacons.saturating_add(unsent).saturating_add(network.beacons_unheard);
+    let at_least = 1.0 - share_at_most(due.saturating_sub(unsent), due);
     if unsent >= FEW && at_least >= SHARE {
         return Ok(Some(found(network, due)));
     }
