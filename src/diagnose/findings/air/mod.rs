@@ -35,8 +35,11 @@ pub struct AirNotJudged {
     pub reason: String,
 }
 
+/// A rule, and what it looks for.
+type Rule = (FindingId, fn(&Air) -> Judged);
+
 /// The rules but that of power save, which has other evidence as well.
-const RULES: [(FindingId, fn(&Air) -> Judged); 5] = [
+const RULES: [Rule; 5] = [
     (FindingId::WifiDeauthenticated, wifi_deauthenticated::judge),
     (FindingId::DtimLong, dtim_long::judge),
     (FindingId::WeakSignal, weak_signal::judge),
@@ -63,9 +66,7 @@ pub fn air_findings(air: &Air) -> Vec<Finding> {
 /// What of the air could not be judged, and why.
 #[must_use]
 pub fn air_not_judged(air: &Air) -> Vec<AirNotJudged> {
-    let not = |(id, judge): &(FindingId, fn(&Air) -> Judged)| {
-        Some(AirNotJudged { id: *id, reason: judge(air).err()? })
-    };
+    let not = |(id, judge): &Rule| Some(AirNotJudged { id: *id, reason: judge(air).err()? });
     RULES.iter().filter_map(not).collect()
 }
 
