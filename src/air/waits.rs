@@ -98,3 +98,40 @@ impl Waits {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+    const EVERY: i64 = 102 * MS;
+
+    const fn at(number: u64, ms: i64) -> Packet {
+        Packet { number, at_ns: ms * MS }
+    }
+
+    #[test]
+    fn a_wait_lies_between_the_beacon_that_announces_and_the_one_before_it() {
+        let mut waits = Waits::default();
+        waits.beacon(at(1, 0), false, EVERY);
+        waits.beacon(at(2, 102), true, EVERY);
+        waits.beacon(at(3, 204), true, EVERY);
+        waits.delivered(at(4, 207));
+        let wait = waits.figures(|ns| ns as f64 / 1e9).unwrap();
+        assert!((0.104..0.106).contains(&wait.max_s), "{wait:?}");
+        assert!(wait.at_most_p50_s.is_some_and(|s| (0.205..0.209).contains(&s)), "{wait:?}");
+        assert_eq!((waits.announced, waits.fetched, wait.beacon, wait.frame), (1, 1, 2, 4));
+    }
+
+    #[test]
+    fn what_was_given_up_or_not_heard_is_no_wait_and_a_missed_beacon_bounds_none() {
+        let mut waits = Waits::default();
+        waits.beacon(at(1, 0), true, EVERY);
+        waits.beacon(at(2, 102), false, EVERY);
+        waits.delivered(at(3, 105));
+        assert_eq!((waits.announced, waits.fetched), (1, 0));
+        waits.beacon(at(4, 408), true, EVERY);
+        waits.delivered(at(5, 410));
+        assert_eq!(waits.figures(|_| 0.0).unwrap().at_most_p50_s, None);
+    }
+}

@@ -58,6 +58,7 @@ pub enum Other {
     #[command(after_help = "Examples:
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
+  sudo espstress doctor 192.168.4.1 --air wlan1   what a Wi-Fi card in monitor mode hears as well
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
     /// Compare reports of repeated runs, old against new

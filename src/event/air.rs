@@ -12,7 +12,7 @@ use super::MacAddress;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Air {
-    /// 802.11 frames, each once.
+    /// 802.11 frames, each once; of control frames, PS-Polls alone.
     pub frames: u64,
     /// Frames that were heard again: by a second radio, or because they were sent again.
     pub heard_again: u64,

@@ -13,8 +13,7 @@ use super::super::text::times;
 use super::{Judged, station, time};
 use espstress_event::{Air, AirNetwork};
 
-/// From one DTIM to the next, seconds: beyond a quarter, three usual beacon intervals, people notice. The default of
-/// hostapd is 2 (205 ms), and of most access points 1 or 3.
+/// From one DTIM to the next, seconds: three usual beacon intervals and more. The default of hostapd, 2, is 205 ms.
 const LONG: f64 = 0.25;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {

@@ -19,8 +19,8 @@ pub(super) const SIGNAL: FindingEntry = weak_signal::ENTRY;
 pub(super) const RETRIES: FindingEntry = retry_storm::ENTRY;
 pub(super) const BEACONS: FindingEntry = beacon_loss::ENTRY;
 
-/// Of more that was missed, nothing is concluded: what was heard may be the odd part. A monitor beside the device misses
-/// one in a hundred.
+/// Of more that was missed, nothing is concluded: what was heard may be the odd part. At a tenth, a share of retries is off by
+/// a tenth of itself at most.
 const MOST_MISSED: f64 = 0.1;
 
 /// What a rule makes of the air: a finding, nothing, or why it can't tell.

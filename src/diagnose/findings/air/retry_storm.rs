@@ -14,8 +14,8 @@ use super::weak_signal::retried_at_least;
 use super::{Judged, directions, either, heard, station};
 use espstress_event::{Air, AirSide, AirTraffic};
 
-/// Share of data frames that are sent again beyond which a link is in trouble: rate control probes faster rates and so has
-/// one in ten on any link, and a crowded channel one in five.
+/// Share of data frames that are sent again beyond which a link is in trouble: a choice, well above what rate control's
+/// trials of faster rates and a busy channel cause as a rule.
 const STORM: f64 = 0.25;
 /// Fewest data frames that tell.
 const FRAMES: u64 = 100;

@@ -13,7 +13,7 @@ use super::super::FindingEntry;
 use super::{Judged, directions, either, heard, station};
 use espstress_event::{Air, AirTraffic};
 
-/// Median signal below which an ESP32 loses its faster rates, dBm: its sensitivity at MCS7 is -71 to -74 (datasheets).
+/// Median signal at which faster rates begin to fail, dBm: a choice, and never enough without rates or retries that agree.
 const WEAK: i8 = -75;
 /// Fewest frames whose signal says something.
 const FRAMES: u64 = 50;
