@@ -5,6 +5,7 @@
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
 mod air;
+mod dials;
 mod evidence;
 mod first_look;
 mod link;

@@ -14,7 +14,7 @@ use super::{Judged, directions, either, heard, station};
 use espstress_event::{Air, AirTraffic};
 
 /// Median signal at which faster rates begin to fail, dBm: a choice, and never enough without rates or retries that agree.
-const WEAK: i8 = -75;
+const WEAK: i32 = -75;
 /// Fewest frames whose signal says something.
 const FRAMES: u64 = 50;
 /// Rates up to this are those to which senders go back when nothing else comes through, Mbit/s.
@@ -45,7 +45,7 @@ fn one(way: &str, traffic: &AirTraffic) -> Judged {
     let Some(signal) = traffic.signal.filter(|signal| signal.frames >= FRAMES) else {
         return Err(format!("the signal of too few frames {way} was noted"));
     };
-    if signal.p50_dbm > WEAK {
+    if i32::from(signal.p50_dbm) > WEAK {
         return Ok(None);
     }
     let missed = heard(traffic)?;
