@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
 use espstress_clock::{Size, Span};
+use espstress_event::MacAddress;
 
 /// Stress a small networked device with real traffic, watch the packets, and report what broke, how often, when
 /// and why
@@ -50,12 +51,14 @@ pub enum Other {
     /// Find anomalies in a capture file (sends no traffic)
     #[command(after_help = "Examples:
   espstress analyze capture.pcapng
-  espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
+  espstress analyze field.pcap.gz --target 192.168.4.1 --json
+  espstress analyze air.pcapng --station 24:6f:28:aa:bb:cc      a Wi-Fi card in monitor mode made it")]
     Analyze(AnalyzeArgs),
     /// Check a device in one minute: is it up, what is wrong, what to change
     #[command(after_help = "Examples:
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
+  sudo espstress doctor 192.168.4.1 --air wlan1   what a Wi-Fi card in monitor mode hears as well
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
     /// Compare reports of repeated runs, old against new
@@ -220,6 +223,14 @@ pub struct Common {
     #[arg(long)]
     pub no_capture: bool,
 
+    /// Also listen to a Wi-Fi card that is in monitor mode: associations, power save, retries, beacons
+    #[arg(long, value_name = "IFACE")]
+    pub air: Option<String>,
+
+    /// Describe this station, by its hardware address [default: the device, by ARP]
+    #[arg(long, value_name = "MAC", requires = "air")]
+    pub station: Option<MacAddress>,
+
     /// Don't send ping, TCP connect and telemetry probes during the workloads
     #[arg(long)]
     pub no_probes: bool,
@@ -297,6 +308,11 @@ pub struct AnalyzeArgs {
     /// Address of the device [default: the side that accepts connections, or the client of an MQTT broker]
     #[arg(short, long, value_name = "IP")]
     pub target: Option<IpAddr>,
+
+    /// Station to describe in a capture of the air, by its hardware address [default: the Espressif station that talks
+    /// most, or else the station that talks most]
+    #[arg(long, value_name = "MAC")]
+    pub station: Option<MacAddress>,
 
     /// Print JSON, and only that, to standard output
     #[arg(long)]

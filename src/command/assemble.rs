@@ -33,6 +33,7 @@ pub(super) fn report(
     report.findings.clone_from(&outcome.findings);
     report.account.clone_from(&outcome.account.rows);
     packets(&mut report, &outcome.packets);
+    air(&mut report, outcome);
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
     }
@@ -113,6 +114,15 @@ fn packets(report: &mut Report, packets: &Packets) {
         report
             .remarks
             .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
+    }
+}
+
+/// What was heard on the air, or why nothing was.
+fn air(report: &mut Report, outcome: &Outcome) {
+    match &outcome.air {
+        Some(Ok(air)) => report.air = Some(air.clone()),
+        Some(Err(reason)) => report.remarks.push(format!("the air was not heard: {reason}")),
+        None => {}
     }
 }
 

@@ -13,8 +13,8 @@ use super::{Exit, Failed, assemble};
 use espstress_cli::{Common, RunArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
-    Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
-    WatchPlan,
+    AirPlan, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
+    RunError, WatchPlan,
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
@@ -347,6 +347,7 @@ impl Ready<'_> {
             source: common.source,
             seed,
             watch,
+            air: common.air.clone().map(|interface| AirPlan { interface, station: common.station }),
             probing: if common.no_probes { Probing::Off } else { probing },
             // A doctor has something to say of a device that is not there as well.
             looks_first: probing == Probing::On && device.kind == DeviceKind::Address,

@@ -4,6 +4,7 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+mod air;
 mod dials;
 mod evidence;
 mod first_look;
@@ -20,6 +21,7 @@ mod twin_link;
 mod watch;
 mod weigh;
 
+pub use air::AirPlan;
 pub use evidence::Measurements;
 pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkSpell, Outcome, Packets, Plan, PlannedPhase,
@@ -80,6 +82,10 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     if let Err(Packets::Denied(reason)) = &watch {
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
+    let air = plan.air.take().map(|air| air::start(air, plan.endpoints.http.ip(), clock.start_unix_ns()));
+    if let Some(Err(reason)) = &air {
+        sink.event(&Event::Notice { text: format!("the air is not heard: {reason}") });
+    }
     let after = plan.watch.after;
     let device = plan.device.clone();
     let local_ports = match plan.ports {
@@ -111,6 +117,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
+    let air = air.map(|air| air.map(air::Hearing::join));
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
     run.drain();
@@ -121,6 +128,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         workloads: &workloads,
         packets: &packets,
         probes: probes.as_ref(),
+        air: air.as_ref().and_then(|air| air.as_ref().ok()),
         device: &device,
         local_ports,
         host,
@@ -137,6 +145,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         account,
         link_outages: link.outages(),
         probes,
+        air,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod air;
 mod by_protocol;
 mod cut_off;
 mod distribution;
@@ -29,6 +30,7 @@ pub mod timeline;
 mod verdict;
 mod workload;
 
+pub use air::air_lines;
 pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
 pub use format::{Format, Options, RenderError, render};
 pub use from_log::{is_log, read_log};

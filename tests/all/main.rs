@@ -4,6 +4,7 @@
 //! `cargo test --test all cases::` runs one module's, `cargo test --test all -- --list` names them all. What needs a
 //! private network before its first thread is in `tests/private`.
 
+mod air;
 mod analyze;
 mod capture;
 mod cases;
