@@ -2,6 +2,7 @@
 
 mod command;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use command::Failed;
@@ -26,6 +27,7 @@ fn tell(error: &(dyn std::error::Error + Send + Sync + 'static)) {
         Some(error) => {
             let _ = error.print();
         }
-        None => eprintln!("espstress: {error}"),
+        // A terminal that is gone is told nothing, and that is no reason to panic.
+        None => drop(writeln!(std::io::stderr(), "espstress: {error}")),
     }
 }

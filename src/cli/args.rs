@@ -26,6 +26,11 @@ Exit status:
   4    a gate can't be judged
   130  interrupted; the report is still written")]
 pub(crate) struct Cli {
+    /// Write what the program does inside to FILE; RUST_LOG says how much (info, debug, espstress_targets=debug) [default:
+    /// warnings and errors, to standard error]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Command to run
     #[command(subcommand)]
     pub(crate) command: Other,

@@ -12,6 +12,8 @@ pub use args::{
 };
 pub use shells::{Shell, completions, man_page};
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Command, CommandFactory, FromArgMatches};
 
 /// A workload's command, as the registry describes it.
@@ -128,6 +130,16 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// The file of `--trace`, which every command has.
+#[must_use]
+pub fn trace(matches: &clap::ArgMatches) -> Option<&Path> {
+    let mut last = matches;
+    while let Some((_, sub)) = last.subcommand() {
+        last = sub;
+    }
+    last.try_get_one::<PathBuf>("trace").ok().flatten().map(PathBuf::as_path)
+}
+
 /// Sorts out what clap has matched.
 ///
 /// # Errors
@@ -147,6 +159,6 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
             return Ok(Parsed::Run { args, matches: Box::new(sub.clone()) });
         }
     }
-    let Cli { command } = Cli::from_arg_matches(matches)?;
+    let Cli { command, .. } = Cli::from_arg_matches(matches)?;
     Ok(Parsed::Other(Box::new(command)))
 }

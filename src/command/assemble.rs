@@ -77,6 +77,12 @@ pub(super) fn unnamed(outcome: &Outcome) -> Option<String> {
         .then(|| format!("{} anomalies of the device are counted here and not named in the log", seen.untold))
 }
 
+/// What is wrong with the packet file, if anything.
+pub(super) fn packet_file(outcome: &Outcome) -> Option<&str> {
+    let Packets::Seen(seen) = &outcome.packets else { return None };
+    seen.pcap_failure.as_deref()
+}
+
 /// Rows of them in a report.
 const MOST_LINK_OUTAGES: usize = 1_999;
 
@@ -90,6 +96,9 @@ fn packets(report: &mut Report, packets: &Packets) {
                 capture.status = CaptureStatus::Dropped;
                 capture.reason = Some(failure.clone());
             }
+            if let Some(why) = &seen.pcap_failure {
+                capture.file_lacks(why);
+            }
             capture
         }
     };
@@ -102,9 +111,6 @@ fn packets(report: &mut Report, packets: &Packets) {
                 seen.of_others
             ));
         }
-        report
-            .remarks
-            .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
     }
 }
 

@@ -3,6 +3,7 @@
 mod analyze;
 mod assemble;
 mod catalogue;
+mod descriptors;
 mod discover;
 mod doctor;
 mod files;
@@ -12,6 +13,7 @@ mod progress;
 mod run;
 mod settings;
 mod telling;
+mod trace;
 mod twin;
 mod whereabouts;
 
@@ -91,6 +93,7 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 /// # Errors
 /// [`Failed`], with the exit status.
 pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    trace::begin(espstress_cli::trace(matches)).map_err(Failed::usage)?;
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),

@@ -86,7 +86,12 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
             "the target dials-in works only with `outage --listen`: other workloads need the device's address",
         ));
     }
-    for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
+    let files = super::descriptors::too_few(&phases, &run.device);
+    if let (Some(why), DeviceKind::Sim) = (&files, run.device.kind) {
+        // It would look like a device that takes no connections.
+        return Err(Failed::environment(format!("{why}; the sim needs them as well")));
+    }
+    for text in warnings(&phases, run.prepared.ports.range(), &run.device).into_iter().chain(files) {
         run.sink.event(&Event::Notice { text });
     }
     // Nobody said that the device has a TCP service.
@@ -247,7 +252,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
         let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial)?;
-        raise_file_limit();
+        super::descriptors::raise_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
         if let Some(text) = &instead {
@@ -332,14 +337,27 @@ impl Ready<'_> {
         if let Some(gates) = &gates {
             gates.judge(&mut report);
         }
+        let mut lost = Vec::new();
         if let Some(log) = log {
             report.remarks.extend(assemble::unnamed(&outcome).into_iter().chain(log.left_out()));
-            log.finish(&report);
+            if let Err(error) = log.finish(&report) {
+                report.remarks.push(error.to_string());
+                lost.push(error.to_string());
+            }
+        }
+        if let (Some(path), Some(why)) = (&common.pcap, assemble::packet_file(&outcome)) {
+            lost.push(format!("the packet file {} is incomplete: {why}", path.display()));
         }
         if let Some(path) = &common.output {
-            espstress_report::write_json(&report, path).map_err(Failed::environment)?;
+            lost.extend(espstress_report::write_json(&report, path).err().map(|error| error.to_string()));
         }
         output::show(&report, &show(common)).map_err(Failed::environment)?;
+        // What was asked for and isn't there is no lesser thing than a gate: whoever reads only the status must know.
+        if !lost.is_empty() {
+            let interrupted = outcome.ended != Ended::Completed;
+            let exit = if interrupted { Exit::Interrupted } else { Exit::Environment };
+            return Err(Failed { exit, error: lost.join("\nespstress: ").into() });
+        }
         Ok(exit(outcome.ended, report.verdict))
     }
 }
@@ -543,17 +561,6 @@ fn warnings(phases: &[PlannedPhase], ports: PortRange, device: &Device) -> Vec<S
         }
     }
     warnings
-}
-
-/// As many descriptors as the system lets this process have: one a connection.
-fn raise_file_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        // A refusal leaves the limit as it is; running into it is counted as the host's own failure.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
 }
 
 fn describe(device: &Device) -> String {

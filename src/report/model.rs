@@ -301,6 +301,8 @@ pub enum Transport {
 pub enum CaptureStatus {
     /// Every packet.
     Complete,
+    /// Every packet, but the file of `--pcap` lacks some of them.
+    FileIncomplete,
     /// Some were missed.
     Dropped,
     /// The system did not allow it.
@@ -315,6 +317,7 @@ impl CaptureStatus {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::FileIncomplete => "file_incomplete",
             Self::Dropped => "dropped",
             Self::Denied => "denied",
             Self::Off => "off",
@@ -363,10 +366,19 @@ impl Capture {
         Self { status: CaptureStatus::Off, packets: None, dropped: None, reason }
     }
 
-    /// Whether absence of an anomaly may be concluded from it.
+    /// Notes that the packet file is not whole, and why.
+    pub fn file_lacks(&mut self, why: &str) {
+        if self.status == CaptureStatus::Complete {
+            self.status = CaptureStatus::FileIncomplete;
+        }
+        let before = self.reason.take().map_or_else(String::new, |reason| format!("{reason}; "));
+        self.reason = Some(format!("{before}the packet file is incomplete: {why}"));
+    }
+
+    /// Whether absence of an anomaly may be concluded from it: what is missing in a file was looked at all the same.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.status == CaptureStatus::Complete
+    pub fn saw_all(&self) -> bool {
+        matches!(self.status, CaptureStatus::Complete | CaptureStatus::FileIncomplete)
     }
 }
 
@@ -527,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_capture_that_missed_packets_is_not_complete() {
-        assert!(Capture::seen(10, 0).is_complete());
+        assert!(Capture::seen(10, 0).saw_all());
         assert_eq!(Capture::seen(10, 1).status, CaptureStatus::Dropped);
     }
 }
