@@ -74,6 +74,17 @@ differ, so only repeats show whether a latency has changed.
 
 The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
+    /// Join reports of several devices, or of several machines, to one
+    #[command(after_help = "Examples:
+  espstress merge kitchen.json hall.json -o all.json
+  espstress merge shard-*.json -o all.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  espstress report all.json --device 192.168.4.1   one device's own page
+
+The reports must be of the same work, by the same version of espstress. Histograms are added, and the series are put
+in line by wall clock. Each report stays whole in the result.
+
+The exit status is that of the worst verdict: 0 for pass, 1 for fail, 4 for inconclusive.")]
+    Merge(MergeArgs),
     /// Convert a report to another format
     #[command(after_help = "Examples:
   espstress report run.json
@@ -393,6 +404,22 @@ pub enum FormatName {
     Hgrm,
 }
 
+/// `merge`.
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    /// JSON reports, or the JSON Lines logs of runs
+    #[arg(value_name = "REPORT", required = true, num_args = 1..)]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the joined JSON report to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What to print: text, json or markdown
+    #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
+    pub format: FormatName,
+}
+
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
@@ -407,6 +434,10 @@ pub struct ReportArgs {
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Of a report of several devices, this one only
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

@@ -102,6 +102,7 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             // Both are taken above; clap's derive does not know that.
             Other::Run(args) => run::scenario(&args, matches),
             Other::Report(args) => files::report(&args),
+            Other::Merge(args) => files::merge(&args),
             Other::Compare(args) => files::compare(&args),
             Other::Anomalies => catalogue::anomalies(),
             Other::Findings { name } => catalogue::findings(name.as_deref()),

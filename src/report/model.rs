@@ -113,6 +113,18 @@ impl Report {
         }
     }
 
+    /// The version of its format.
+    #[must_use]
+    pub const fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+
+    /// Whether it was judged by any gate.
+    #[must_use]
+    pub const fn has_gates(&self) -> bool {
+        !self.thresholds.is_empty()
+    }
+
     /// The workload of that name.
     #[must_use]
     pub fn workload(&self, name: &str) -> Option<&Workload> {
@@ -133,7 +145,7 @@ pub struct Tool {
 impl Tool {
     /// This program.
     #[must_use]
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }

@@ -7,7 +7,8 @@ use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
 use espstress_event::{AnomalyClass, Failure};
 
 /// Text that stays text in Markdown, also inside a table.
-fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
