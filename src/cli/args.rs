@@ -124,7 +124,11 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         name: Option<String>,
     },
     /// Print the JSON Schema of the report
-    Schema,
+    Schema {
+        /// The schema of the report of several devices instead
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Print a shell completion file
     #[command(after_help = "Example:
   espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
@@ -145,10 +149,9 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
-    /// twin:FILE, tap:CMD, emu:IMAGE, or sim
-    #[arg(short, long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// The devices
+    #[command(flatten)]
+    pub several: SeveralArgs,
 
     /// Override a scenario setting: cycles=3 for every phase that has it, NAME.cycles=3 for one phase; can be
     /// repeated
@@ -158,6 +161,23 @@ pub struct RunArgs {
     /// What every run has
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Devices of a run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SeveralArgs {
+    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
+    /// twin:FILE, tap:CMD, emu:IMAGE, or sim; can be repeated to test several at once
+    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    pub further: Vec<String>,
+
+    /// Test the devices of an inventory (TOML) at once: names, targets, tags (docs/fleets.md)
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+
+    /// Of the inventory, test only devices with this tag; can be repeated
+    #[arg(long = "tag", value_name = "TAG", requires = "targets")]
+    pub tags: Vec<String>,
 }
 
 /// Options of a twin or a sim.

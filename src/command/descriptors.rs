@@ -31,12 +31,22 @@ fn limit() -> Option<u64> {
 
 /// Why a run may find no descriptor for a connection; `None` where there are enough.
 pub(super) fn too_few(phases: &[PlannedPhase], device: &Device) -> Option<String> {
+    shortage(needed_by(phases, device), limit()?)
+}
+
+/// The same of several runs at once, which need so many in all.
+pub(super) fn too_few_for(needed: u64) -> Option<String> {
+    shortage(needed, limit()?)
+}
+
+/// Descriptors that a run needs.
+pub(super) fn needed_by(phases: &[PlannedPhase], device: &Device) -> u64 {
     let of_the_sim = match device.kind {
         DeviceKind::Sim => device.capacity.unwrap_or(0),
         _ => 0,
     };
     let together = phases.iter().map(|phase| (phase.start, phase.workload.at_once()));
-    shortage(needed(together, of_the_sim), limit()?)
+    needed(together, of_the_sim)
 }
 
 /// Descriptors of the most connections that phases have open together.

@@ -7,6 +7,7 @@ mod descriptors;
 mod discover;
 mod doctor;
 mod files;
+mod fleet;
 mod log;
 mod output;
 mod progress;
@@ -97,7 +98,9 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
-        Parsed::Workload { kind, target, common, matches } => run::one(kind, &target, &common, &matches),
+        Parsed::Workload { kind, target, several, common, matches } => {
+            run::one(kind, &target, &several, &common, &matches)
+        }
         Parsed::Other(other) => match *other {
             // Both are taken above; clap's derive does not know that.
             Other::Run(args) => run::scenario(&args, matches),
@@ -108,7 +111,7 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Findings { name } => catalogue::findings(name.as_deref()),
             Other::Thresholds => catalogue::thresholds(),
             Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
-            Other::Schema => catalogue::schema(),
+            Other::Schema { fleet } => catalogue::schema(fleet),
             Other::Completions { shell } => catalogue::completions(shell),
             Other::Man => catalogue::man(),
             Other::Twin(args) => twin::twin(&args),

@@ -14,7 +14,7 @@ use espstress_clock::{Clock, unix_ns};
 use espstress_diagnose::Classed;
 use espstress_event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
 use espstress_observe::capture::{
-    Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
+    Capture, CaptureConfig, CaptureError, DEFAULT_RING_BYTES, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
 };
 use espstress_observe::file::{Writer, WriterConfig};
 
@@ -33,6 +33,8 @@ pub struct WatchPlan {
     pub interface: Option<String>,
     /// Keep the packets here.
     pub pcap: Option<PathBuf>,
+    /// Captures that this process has at the same time: they share the memory that one would have.
+    pub captures: u32,
     /// How long to listen after the last close.
     pub after: Duration,
     /// How long a SYN may go unanswered.
@@ -86,6 +88,7 @@ pub(super) fn start(
         dialled,
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
+        ring_bytes: ring_bytes(plan.captures),
         ..CaptureConfig::of([ip])
     };
     let capture = Capture::open(&config).map_err(|error| refused(&error))?;
@@ -116,6 +119,11 @@ pub(super) fn start(
         .spawn(move || watcher.run(&ending))
         .map_err(|error| Packets::Denied(format!("the system refused a thread for the capture: {error}")))?;
     Ok(Watch { end, thread })
+}
+
+/// The room of one of so many captures: less than a thousand packets' would lose some in a burst.
+fn ring_bytes(captures: u32) -> usize {
+    (DEFAULT_RING_BYTES / captures.max(1) as usize).next_power_of_two().clamp(2 << 20, DEFAULT_RING_BYTES)
 }
 
 fn refused(error: &CaptureError) -> Packets {

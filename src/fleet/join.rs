@@ -29,6 +29,8 @@ pub fn join(mut devices: Vec<FleetDevice>) -> FleetReport {
         started_at: first.map(|first| humantime::format_rfc3339_millis(first).to_string()),
         duration_s,
         interrupted,
+        cpu_s: None,
+        memory_peak_bytes: None,
         verdict,
         verdict_reasons,
         workloads,

@@ -27,6 +27,10 @@ pub struct FleetReport {
     pub duration_s: f64,
     /// Whether any of the runs was ended by an interrupt.
     pub interrupted: bool,
+    /// Processor time that the one process used that ran all of them, seconds; null where several did.
+    pub cpu_s: Option<f64>,
+    /// Most memory that this process held, bytes; null where several did.
+    pub memory_peak_bytes: Option<u64>,
     /// The worst verdict; inconclusive where a device could not be tested and none failed.
     pub verdict: Verdict,
     /// Why it is not `pass`, a sentence each, with the device's name before it.
