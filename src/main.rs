@@ -1,5 +1,8 @@
 //! The `espstress` command: arguments, command, exit status.
 
+// These macros panic where nobody reads what they print.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
+
 mod command;
 
 use std::io::Write as _;
@@ -27,7 +30,7 @@ fn tell(error: &(dyn std::error::Error + Send + Sync + 'static)) {
         Some(error) => {
             let _ = error.print();
         }
-        // A terminal that is gone is told nothing, and that is no reason to panic.
+        // Nobody may be there to read it.
         None => drop(writeln!(std::io::stderr(), "espstress: {error}")),
     }
 }
