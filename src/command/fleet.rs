@@ -121,7 +121,10 @@ pub(super) fn go(
             Box::new(Display { name: member.name.clone(), quiet: common.quiet, sums: Arc::clone(&shown) });
         let scenario = of_member(scenario, member);
         runs.push(match set_up(scenario, typed, common, member, sink, &mut nest) {
-            Ok(set_up) => Ok(set_up),
+            Ok(set_up) => {
+                refuse_listening(&set_up)?;
+                Ok(set_up)
+            }
             Err(Failed { exit: Exit::Environment, error }) => Err(error.to_string()),
             Err(Failed { exit, error }) => {
                 return Err(Failed { exit, error: format!("{}: {error}", member.name).into() });
@@ -180,6 +183,15 @@ fn set_up<'a>(
     let mut set_up = run::set_up(scenario, typed, common, sink, nest)?;
     set_up.run.device.control_token = token.or(set_up.run.device.control_token.take());
     Ok(set_up)
+}
+
+/// Two runs can't listen on one port, and a device that connects doesn't say for which of them it is.
+fn refuse_listening(set_up: &SetUp<'_>) -> Result<(), Failed> {
+    let listens = set_up.phases.iter().find(|phase| phase.workload.listens_on().is_some());
+    listens.map_or(Ok(()), |phase| {
+        let name = &phase.name;
+        Err(Failed::usage(format!("{name} waits for devices to connect: it works with one target at a time")))
+    })
 }
 
 fn token(variable: &str) -> Result<String, Failed> {

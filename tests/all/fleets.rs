@@ -90,3 +90,38 @@ fn reports_of_two_runs_are_joined_and_each_can_be_had_back() {
     let (said, status) = failure(&merge(&["a.json", "b.json"]));
     assert!(status == 2 && said.contains("workload head only in"), "{said}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn twins_of_one_run_share_a_private_network_and_each_is_watched_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.json");
+    let inventory = folder.path().join("lab.toml");
+    let text = "[[device]]\nname = \"well\"\ntarget = \"twin\"\n\
+                [[device]]\nname = \"ill\"\ntarget = \"twin\"\npersona = \"unread-close\"\n";
+    std::fs::write(&inventory, text).unwrap();
+    let head = format!("head -n 30 --watch 500ms --targets {}", inventory.display());
+    let output = run(&head, &file);
+    let all = fleet(&file);
+    if all.devices[0].not_run.as_deref().is_some_and(|why| why.contains("network")) {
+        return crate::common::skipped("twin", "no private network");
+    }
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let packets: Vec<_> = all.devices.iter().filter_map(|d| d.report.as_ref()).collect();
+    assert_eq!((packets[0].verdict, packets[1].verdict), (Verdict::Pass, Verdict::Fail));
+    let [finding] = &all.findings[..] else { panic!("{:?}", all.findings) };
+    assert_eq!((finding.id.name(), &finding.devices[..]), ("abortive_close", &["ill".to_owned()][..]));
+}
+
+#[test]
+fn what_waits_for_devices_and_what_is_not_there_together_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.json");
+    let refused = |arguments: &str, words: &str| {
+        let (said, status) = failure(&run(arguments, &file));
+        assert!(status == 2 && said.contains(words), "{arguments}: {said}");
+    };
+    refused("run mqtt -t sim -t sim", "one target at a time");
+    refused("head -t twin -t 127.0.0.1", "private network");
+    refused("head -t sim -t sim --targets /nonexistent/lab.toml", "/nonexistent/lab.toml");
+}
