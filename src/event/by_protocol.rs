@@ -75,8 +75,8 @@ pub struct SlowSpan {
     pub length_ms: u64,
     /// Attempts of other workloads that were served in it.
     pub others_served: u64,
-    /// The longest time in it in which attempts of other workloads waited and none was served, milliseconds; null where none
-    /// waited.
+    /// The longest time in it in which attempts of other workloads waited and none was served, milliseconds; null where no
+    /// other asked in its second half.
     pub others_waited_ms: Option<u64>,
 }
 

@@ -23,6 +23,8 @@ struct Open {
     from: Instant,
     served: u64,
     waited: Option<Duration>,
+    /// When another attempt began or ended last.
+    asked: Option<Instant>,
 }
 
 impl Open {
@@ -38,6 +40,7 @@ impl Beside {
     pub(crate) fn enter(&mut self, now: Instant) {
         self.since.get_or_insert(now);
         self.waiting += 1;
+        self.slow.iter_mut().for_each(|open| open.asked = Some(now));
     }
 
     /// It ends.
@@ -46,6 +49,7 @@ impl Beside {
         for open in &mut self.slow {
             open.note(self.since, now);
             open.served += u64::from(served);
+            open.asked = Some(now);
         }
         if self.waiting == 0 {
             self.since = None;
@@ -57,7 +61,7 @@ impl Beside {
     /// A client begins to be slow; the number is for [`Beside::end`].
     pub(crate) fn begin(&mut self, now: Instant) -> u64 {
         self.next += 1;
-        self.slow.push(Open { id: self.next, from: now, served: 0, waited: None });
+        self.slow.push(Open { id: self.next, from: now, served: 0, waited: None, asked: None });
         self.next
     }
 
@@ -66,9 +70,14 @@ impl Beside {
         let at = self.slow.iter().position(|open| open.id == id)?;
         let mut open = self.slow.swap_remove(at);
         open.note(self.since, now);
+        let length = now.saturating_duration_since(open.from);
+        // Others that had ended before say little of a client that was slow for longer.
+        if self.waiting == 0 && open.asked.is_none_or(|asked| asked < open.from + length / 2) {
+            open.waited = None;
+        }
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Some(SlowSpan {
-            length_ms: ms(now.saturating_duration_since(open.from)),
+            length_ms: ms(length),
             others_served: open.served,
             others_waited_ms: open.waited.map(ms),
         })
@@ -117,6 +126,15 @@ mod tests {
         (0..5).for_each(|n| beside.enter(after(t, n * 1_000)));
         (0..4).for_each(|n| beside.leave(false, after(t, (n + 5) * 1_000)));
         assert_eq!(beside.end(id, after(t, 9_500)), span(9_500, 0, Some(9_500)));
+    }
+
+    #[test]
+    fn others_that_had_ended_before_its_second_half_say_nothing() {
+        let (mut beside, t) = (Beside::default(), Instant::now());
+        let id = beside.begin(t);
+        beside.enter(t);
+        beside.leave(true, after(t, 1));
+        assert_eq!(beside.end(id, after(t, 1_000)), span(1_000, 1, None));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn slow(run: &Said) -> SlowClients {
     run.report.workloads.iter().find_map(slow).expect("slow clients")
 }
 
-/// The slow clients beside which others asked: the last one is slow beyond the end of the others.
+/// The slow clients beside which others asked until its end: the last one is slow beyond the end of the others.
 fn beside_others(slow: &SlowClients) -> impl Iterator<Item = &SlowSpan> {
     slow.spans.iter().filter(|span| span.others_waited_ms.is_some())
 }

@@ -272,13 +272,9 @@ fn start(command: &mut Command, address: SocketAddr) -> Theirs {
     theirs
 }
 
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn theirs() -> Option<Theirs> {
     let python = python_with("websockets.asyncio.server")?;
-    let address = free();
+    let address = crate::common::scripted::own_address();
     // Its own keep-alive pings each second, and gives up a client that does not answer for two.
     let script = format!(
         "import asyncio\n\
@@ -286,8 +282,9 @@ fn theirs() -> Option<Theirs> {
          async def echo(ws):\n\
          \x20   async for message in ws: await ws.send(message)\n\
          async def main():\n\
-         \x20   async with serve(echo, '127.0.0.1', {}, ping_interval=1, ping_timeout=2): await asyncio.Future()\n\
+         \x20   async with serve(echo, '{}', {}, ping_interval=1, ping_timeout=2): await asyncio.Future()\n\
          asyncio.run(main())\n",
+        address.ip(),
         address.port()
     );
     Some(start(Command::new(python).args(["-c", &script]), address))
@@ -296,7 +293,7 @@ fn theirs() -> Option<Theirs> {
 /// The service of aiohttp, with its own pings.
 fn aiohttp() -> Option<Theirs> {
     let python = python_with("aiohttp.web")?;
-    let address = free();
+    let address = crate::common::scripted::own_address();
     let script = format!(
         "from aiohttp import web, WSMsgType\n\
          async def echo(request):\n\
@@ -307,7 +304,8 @@ fn aiohttp() -> Option<Theirs> {
          \x20   return ws\n\
          app = web.Application()\n\
          app.router.add_get('/', echo)\n\
-         web.run_app(app, host='127.0.0.1', port={}, print=None)\n",
+         web.run_app(app, host='{}', port={}, print=None)\n",
+        address.ip(),
         address.port()
     );
     Some(start(Command::new(python).args(["-c", &script]), address))
@@ -320,10 +318,11 @@ fn node_ws() -> Option<Theirs> {
         skipped("strangers", "no node with the package ws, which NODE_PATH may name");
         return None;
     }
-    let address = free();
+    let address = crate::common::scripted::own_address();
     let script = format!(
-        "new (require('ws').WebSocketServer)({{host: '127.0.0.1', port: {}}}).on('connection', ws => \
+        "new (require('ws').WebSocketServer)({{host: '{}', port: {}}}).on('connection', ws => \
          ws.on('message', (data, binary) => ws.send(data, {{binary}})))",
+        address.ip(),
         address.port()
     );
     Some(start(Command::new("node").args(["-e", &script]), address))
