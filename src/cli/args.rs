@@ -27,6 +27,11 @@ Exit status:
   4    a gate can't be judged
   130  interrupted; the report is still written")]
 pub(crate) struct Cli {
+    /// Write what the program does inside to FILE; RUST_LOG says how much (info, debug, espstress_targets=debug) [default:
+    /// warnings and errors, to standard error]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Command to run
     #[command(subcommand)]
     pub(crate) command: Other,
@@ -72,6 +77,17 @@ differ, so only repeats show whether a latency has changed.
 
 The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
+    /// Join reports of several devices, or of several machines, to one
+    #[command(after_help = "Examples:
+  espstress merge kitchen.json hall.json -o all.json
+  espstress merge shard-*.json -o all.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  espstress report all.json --device 192.168.4.1   one device's own page
+
+The reports must be of the same work, by the same version of espstress. Histograms are added, and the series are put
+in line by wall clock. Each report stays whole in the result.
+
+The exit status is that of the worst verdict: 0 for pass, 1 for fail, 4 for inconclusive.")]
+    Merge(MergeArgs),
     /// Convert a report to another format
     #[command(after_help = "Examples:
   espstress report run.json
@@ -112,7 +128,11 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         name: Option<String>,
     },
     /// Print the JSON Schema of the report
-    Schema,
+    Schema {
+        /// The schema of the report of several devices instead
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Print a shell completion file
     #[command(after_help = "Example:
   espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
@@ -133,10 +153,9 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
-    /// twin:FILE, tap:CMD, emu:IMAGE, or sim
-    #[arg(short, long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// The devices
+    #[command(flatten)]
+    pub several: SeveralArgs,
 
     /// Override a scenario setting: cycles=3 for every phase that has it, NAME.cycles=3 for one phase; can be
     /// repeated
@@ -146,6 +165,23 @@ pub struct RunArgs {
     /// What every run has
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Devices of a run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SeveralArgs {
+    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
+    /// twin:FILE, tap:CMD, emu:IMAGE, or sim; can be repeated to test several at once
+    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    pub further: Vec<String>,
+
+    /// Test the devices of an inventory (TOML) at once: names, targets, tags (docs/fleets.md)
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+
+    /// Of the inventory, test only devices with this tag; can be repeated
+    #[arg(long = "tag", value_name = "TAG", requires = "targets")]
+    pub tags: Vec<String>,
 }
 
 /// Options of a twin or a sim.
@@ -405,6 +441,22 @@ pub enum FormatName {
     Hgrm,
 }
 
+/// `merge`.
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    /// JSON reports, or the JSON Lines logs of runs
+    #[arg(value_name = "REPORT", required = true, num_args = 1..)]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the joined JSON report to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What to print: text, json or markdown
+    #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
+    pub format: FormatName,
+}
+
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
@@ -419,6 +471,10 @@ pub struct ReportArgs {
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Of a report of several devices, this one only
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

@@ -79,6 +79,12 @@ pub(super) fn unnamed(outcome: &Outcome) -> Option<String> {
         .then(|| format!("{} anomalies of the device are counted here and not named in the log", seen.untold))
 }
 
+/// What is wrong with the packet file, if anything.
+pub(super) fn packet_file(outcome: &Outcome) -> Option<&str> {
+    let Packets::Seen(seen) = &outcome.packets else { return None };
+    seen.pcap_failure.as_deref()
+}
+
 /// Rows of them in a report.
 const MOST_LINK_OUTAGES: usize = 1_999;
 
@@ -91,6 +97,9 @@ fn packets(report: &mut Report, packets: &Packets) {
             if let Some(failure) = &seen.failure {
                 capture.status = CaptureStatus::Dropped;
                 capture.reason = Some(failure.clone());
+            }
+            if let Some(why) = &seen.pcap_failure {
+                capture.file_lacks(why);
             }
             capture
         }
@@ -111,9 +120,6 @@ fn packets(report: &mut Report, packets: &Packets) {
                 dial.to, dial.opened, dial.refused
             )
         }));
-        report
-            .remarks
-            .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
     }
 }
 

@@ -198,7 +198,7 @@ pub enum Ended {
     Completed,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM: as Ctrl-C, but what the device still sends is waited for.
+    /// SIGTERM or SIGHUP: as Ctrl-C, but what the device still sends is waited for.
     Terminated,
 }
 

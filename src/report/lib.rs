@@ -31,8 +31,10 @@ mod verdict;
 mod workload;
 
 pub use air::air_lines;
-pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
-pub use format::{Format, Options, RenderError, render};
+pub use file::{
+    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
+};
+pub use format::{Format, Options, RenderError, markdown_text, render};
 pub use from_log::{is_log, read_log};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
@@ -57,5 +59,5 @@ pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, T
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;
-pub(crate) use workload::{Failures, Tcp};
-pub use workload::{SeriesRow, Workload};
+pub(crate) use workload::Tcp;
+pub use workload::{Bytes, Failures, SeriesRow, Workload};

@@ -121,6 +121,18 @@ impl Report {
         }
     }
 
+    /// The version of its format.
+    #[must_use]
+    pub const fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+
+    /// Whether it was judged by any gate.
+    #[must_use]
+    pub const fn has_gates(&self) -> bool {
+        !self.thresholds.is_empty()
+    }
+
     /// The workload of that name.
     #[must_use]
     pub fn workload(&self, name: &str) -> Option<&Workload> {
@@ -141,7 +153,7 @@ pub struct Tool {
 impl Tool {
     /// This program.
     #[must_use]
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
@@ -309,6 +321,8 @@ pub enum Transport {
 pub enum CaptureStatus {
     /// Every packet.
     Complete,
+    /// Every packet, but the file of `--pcap` lacks some of them.
+    FileIncomplete,
     /// Some were missed.
     Dropped,
     /// The system did not allow it.
@@ -323,6 +337,7 @@ impl CaptureStatus {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::FileIncomplete => "file_incomplete",
             Self::Dropped => "dropped",
             Self::Denied => "denied",
             Self::Off => "off",
@@ -371,10 +386,19 @@ impl Capture {
         Self { status: CaptureStatus::Off, packets: None, dropped: None, reason }
     }
 
-    /// Whether absence of an anomaly may be concluded from it.
+    /// Notes that the packet file is not whole, and why.
+    pub fn file_lacks(&mut self, why: &str) {
+        if self.status == CaptureStatus::Complete {
+            self.status = CaptureStatus::FileIncomplete;
+        }
+        let before = self.reason.take().map_or_else(String::new, |reason| format!("{reason}; "));
+        self.reason = Some(format!("{before}the packet file is incomplete: {why}"));
+    }
+
+    /// Whether absence of an anomaly may be concluded from it: what is missing in a file was looked at all the same.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.status == CaptureStatus::Complete
+    pub fn saw_all(&self) -> bool {
+        matches!(self.status, CaptureStatus::Complete | CaptureStatus::FileIncomplete)
     }
 }
 
@@ -535,7 +559,7 @@ mod tests {
 
     #[test]
     fn a_capture_that_missed_packets_is_not_complete() {
-        assert!(Capture::seen(10, 0).is_complete());
+        assert!(Capture::seen(10, 0).saw_all());
         assert_eq!(Capture::seen(10, 1).status, CaptureStatus::Dropped);
     }
 }

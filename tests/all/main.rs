@@ -20,6 +20,7 @@ mod findings_neighbours;
 mod findings_personas;
 mod findings_support;
 mod findings_total;
+mod fleets;
 mod half_open_on_sim;
 mod http_servers;
 mod http_use;

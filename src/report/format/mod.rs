@@ -9,6 +9,8 @@ mod junit;
 mod markdown;
 mod prometheus;
 
+pub use markdown::plain as markdown_text;
+
 use std::fmt;
 use std::str::FromStr;
 

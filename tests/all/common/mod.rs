@@ -97,6 +97,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
         source: None,
         seed: std::process::id().into(),
         watch: WatchPlan {
+            captures: 1,
             capturing: Capturing::Off,
             interface: None,
             pcap: None,
