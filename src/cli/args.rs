@@ -73,7 +73,10 @@ The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     #[command(after_help = "Examples:
   espstress report run.json
   espstress report run.json --format html -o run.html
-  espstress report run.json --format junit > junit.xml")]
+  espstress report run.json --format junit > junit.xml
+  espstress report run.json --format hgrm --workload head --phase connect
+  espstress report run.json --format hgrm -o latencies/   one file for each workload and phase
+  ssh lab cat run.log | espstress report - --format csv > series.csv")]
     Report(ReportArgs),
     /// Find devices that announce themselves with mDNS
     #[command(after_help = "Examples:
@@ -374,7 +377,9 @@ pub enum FormatName {
     Markdown,
     /// One file with charts
     Html,
-    /// One test case per threshold
+    /// Time series of the workloads and of the telemetry, for spreadsheets
+    Csv,
+    /// Test cases: thresholds, findings, and the attempts of each workload
     Junit,
     /// github-action-benchmark, for figures where smaller is better
     GithubBenchmark,
@@ -384,14 +389,14 @@ pub enum FormatName {
     Bmf,
     /// Prometheus text exposition
     Prometheus,
-    /// HdrHistogram percentile distributions
+    /// HdrHistogram percentile distribution
     Hgrm,
 }
 
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// JSON report, or the JSON Lines log of a run
+    /// JSON report, or the JSON Lines log of a run; - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -399,9 +404,17 @@ pub struct ReportArgs {
     #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
     pub format: FormatName,
 
-    /// Write to FILE instead of standard output
+    /// Write to FILE instead of standard output; with hgrm, a folder gets one file for each latency
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Workload whose latency hgrm shows [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+
+    /// Phase whose latency hgrm shows, for example connect [default: the main phase of the workload]
+    #[arg(long, value_name = "PHASE")]
+    pub phase: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

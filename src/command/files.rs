@@ -1,19 +1,29 @@
 //! Commands on reports that exist.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::output::{self, style};
 use super::{Exit, Failed};
 use espstress_cli::{CompareArgs, FormatName, ReportArgs};
 use espstress_compare::Named;
-use espstress_report::{Detail, Format, GateExit, Options, Report};
+use espstress_report::{Detail, Format, GateExit, Options, Rebuilt, Report};
+use espstress_stats::Phase;
 
 /// `espstress report`.
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
+    let hgrm = args.format == FormatName::Hgrm;
+    if !hgrm && (args.workload.is_some() || args.phase.is_some()) {
+        return Err(Failed::usage("--workload and --phase select a latency for --format hgrm"));
+    }
+    let phase = args.phase.as_deref().map(phase).transpose()?;
     let report = read(&args.file)?;
     let detail = if args.verbose { Detail::Evidence } else { Detail::Page };
-    let options = Options { style: style(detail), ..Options::default() };
+    let options = Options { style: style(detail), workload: args.workload.clone(), phase };
+    let folder = args.output.as_deref().filter(|path| path.is_dir());
+    if let Some(folder) = folder.filter(|_| hgrm && args.workload.is_none() && args.phase.is_none()) {
+        return every_latency(&report, folder);
+    }
     let text = espstress_report::render(&report, format(args.format), &options).map_err(Failed::usage)?;
     match &args.output {
         Some(path) => espstress_report::write_text(&text, path).map_err(Failed::environment)?,
@@ -22,13 +32,56 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
     Ok(Exit::Done)
 }
 
+fn phase(name: &str) -> Result<Phase, Failed> {
+    Phase::ALL.into_iter().find(|phase| phase.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
+        Failed::usage(format!("--phase {name}: the phases are {}", known.join(", ")))
+    })
+}
+
+/// A file for each latency of the report.
+fn every_latency(report: &Report, folder: &Path) -> Result<Exit, Failed> {
+    let files = espstress_report::latency_files(report);
+    if files.is_empty() {
+        return Err(Failed::usage("the report has no latency"));
+    }
+    for file in files {
+        let path = folder.join(&file.name);
+        espstress_report::write_text(&file.text, &path).map_err(Failed::environment)?;
+        let _ = writeln!(std::io::stderr(), "wrote {}", path.display());
+    }
+    Ok(Exit::Done)
+}
+
 fn read(path: &Path) -> Result<Report, Failed> {
+    if path == Path::new("-") {
+        return standard_input();
+    }
     if !espstress_report::is_log(path) {
         return espstress_report::read(path).map_err(Failed::usage);
     }
-    let rebuilt = espstress_report::read_log(path).map_err(Failed::usage)?;
+    rebuilt(espstress_report::read_log(path).map_err(Failed::usage)?, &path.display().to_string())
+}
+
+/// A report or a log, whichever comes.
+fn standard_input() -> Result<Report, Failed> {
+    const NAME: &str = "standard input";
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failed::usage(format!("{NAME}: {error}")))?;
+    if espstress_report::looks_like_log(&bytes[..bytes.len().min(1 << 20)]) {
+        return rebuilt(espstress_report::read_log_bytes(NAME, &bytes).map_err(Failed::usage)?, NAME);
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|error| Failed::usage(format!("{NAME}: not a report: {error}")))?;
+    espstress_report::from_json(NAME, &text).map_err(Failed::usage)
+}
+
+fn rebuilt(rebuilt: Rebuilt, name: &str) -> Result<Report, Failed> {
     for remark in &rebuilt.remarks {
-        let _ = writeln!(std::io::stderr(), "note: {}: {remark}", path.display());
+        let _ = writeln!(std::io::stderr(), "note: {name}: {remark}");
     }
     Ok(rebuilt.report)
 }
@@ -39,6 +92,7 @@ const fn format(name: FormatName) -> Format {
         FormatName::Json => Format::Json,
         FormatName::Markdown => Format::Markdown,
         FormatName::Html => Format::Html,
+        FormatName::Csv => Format::Csv,
         FormatName::Junit => Format::Junit,
         FormatName::GithubBenchmark => Format::GithubBenchmarkSmaller,
         FormatName::GithubBenchmarkBigger => Format::GithubBenchmarkBigger,

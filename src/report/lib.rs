@@ -29,8 +29,8 @@ mod verdict;
 mod workload;
 
 pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
-pub use format::{Format, Options, RenderError, render};
-pub use from_log::{is_log, read_log};
+pub use format::{Format, LatencyFile, Options, RenderError, latency_files, render};
+pub use from_log::{Rebuilt, is_log, looks_like_log, read_log, read_log_bytes};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;

@@ -33,6 +33,7 @@ mod raw_pair;
 mod report_compare;
 mod report_formats;
 mod report_page;
+mod report_readers;
 mod report_support;
 mod silent_before;
 mod sim;

@@ -72,7 +72,8 @@ fn account(out: &mut String, r: &Report, style: Style) {
     }
 }
 
-fn excuse(by: Option<&str>) -> &'static str {
+/// Why failures are excused, in words.
+pub(crate) fn excuse(by: Option<&str>) -> &'static str {
     match by {
         Some("host") => "the limits of this machine",
         Some("host_stood_still") => "this machine stood still",

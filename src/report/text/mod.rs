@@ -7,6 +7,8 @@ mod measured;
 mod program;
 mod raw;
 
+pub(crate) use broke::excuse;
+
 use std::fmt::Write as _;
 
 use super::human::{count, found, time_s};
