@@ -173,15 +173,15 @@ fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
     for (i, a) in rows.iter().enumerate() {
         let head = label(if i == 0 { "anomalies" } else { "" });
         let owner = a.workload.as_deref().unwrap_or("no workload");
-        let _ = writeln!(
-            out,
-            "{}{:<wide$}  {} on {}, {owner}, {}",
-            style.paint(Tone::Bad, &head),
-            a.id.name(),
-            count(a.count),
-            things(a.connections, "connection"),
-            span(a),
-        );
+        let told =
+            format!("{} on {}, {owner}, {}", count(a.count), things(a.connections, "connection"), span(a));
+        let row = format!("{:<wide$}  {told}", a.id.name());
+        let head = style.paint(Tone::Bad, &head);
+        if LABEL + row.chars().count() <= style.columns() {
+            let _ = writeln!(out, "{head}{row}");
+        } else {
+            style.wrapped(out, &head, LABEL + 2, &row);
+        }
         if style.detail == Detail::Evidence {
             examples(out, a, style);
         }
