@@ -31,6 +31,18 @@ pub(crate) struct Cli {
     pub(crate) command: Other,
 }
 
+/// When to colour what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourWhen {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
 /// Every command but the workloads.
 #[derive(Subcommand, Debug)]
 pub enum Other {
@@ -95,14 +107,15 @@ for its time to live (usually 120 s). It then tries a connection to the announce
 up, and its mDNS responder has stopped or its multicast packets no longer arrive here.")]
     Discover(DiscoverArgs),
     /// List the anomalies and explain them
-    Anomalies,
+    #[command(after_help = "Examples:
+  espstress anomalies abortive_close
+  espstress anomalies --json | jq -r '.[].id'")]
+    Anomalies(CatalogueArgs),
     /// List the findings and explain them
-    #[command(after_help = "Example:
-  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others")]
-    Findings {
-        /// Explain this one only
-        name: Option<String>,
-    },
+    #[command(after_help = "Examples:
+  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others
+  espstress findings --json | jq -r '.[] | select(.severity == \"error\").id'")]
+    Findings(CatalogueArgs),
     /// List the figures that a threshold can use
     Thresholds,
     /// List the built-in scenarios
@@ -119,10 +132,35 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         /// Shell to complete for
         shell: Shell,
     },
-    /// Print the manual page (roff)
-    #[command(after_help = "Example:
-  espstress man > espstress.1 && man ./espstress.1")]
-    Man,
+    /// Print a manual page (roff)
+    #[command(after_help = "Examples:
+  espstress man | man -l -                        espstress(1), which names the commands
+  espstress man doctor | man -l -                 the page of one command
+  espstress man -o ~/.local/share/man/man1        a page for each command")]
+    Man(ManArgs),
+}
+
+/// `anomalies` and `findings`.
+#[derive(Args, Debug)]
+pub struct CatalogueArgs {
+    /// Explain this one only
+    pub name: Option<String>,
+
+    /// Print JSON, and only that, to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Command to print the page of [default: the program itself]
+    #[arg(value_name = "COMMAND")]
+    pub name: Option<String>,
+
+    /// Write the pages of the program and of every command to FOLDER instead
+    #[arg(short, long, value_name = "FOLDER", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
 }
 
 /// `run`.

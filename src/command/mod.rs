@@ -91,6 +91,7 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 /// # Errors
 /// [`Failed`], with the exit status.
 pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    output::colour(espstress_cli::colour(matches));
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
@@ -100,13 +101,13 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Run(args) => run::scenario(&args, matches),
             Other::Report(args) => files::report(&args),
             Other::Compare(args) => files::compare(&args),
-            Other::Anomalies => catalogue::anomalies(),
-            Other::Findings { name } => catalogue::findings(name.as_deref()),
+            Other::Anomalies(args) => catalogue::anomalies(&args),
+            Other::Findings(args) => catalogue::findings(&args),
             Other::Thresholds => catalogue::thresholds(),
             Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
             Other::Schema => catalogue::schema(),
             Other::Completions { shell } => catalogue::completions(shell),
-            Other::Man => catalogue::man(),
+            Other::Man(args) => catalogue::man(&args),
             Other::Twin(args) => twin::twin(&args),
             Other::Analyze(args) => analyze::analyze(&args),
             Other::Discover(args) => discover::discover(&args),

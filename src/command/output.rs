@@ -1,7 +1,9 @@
 //! What a run prints at its end.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use espstress_cli::ColourWhen;
 use espstress_report::{Colour, Detail, Glyphs, Report, Style};
 
 /// How much of it.
@@ -28,12 +30,34 @@ pub(super) fn show(report: &Report, show: &Show) -> io::Result<()> {
     print(&text)
 }
 
+/// What was typed of colour: of the whole process, as the terminal is.
+static WHEN: OnceLock<ColourWhen> = OnceLock::new();
+
+/// Sets when to colour; before anything is printed.
+pub(super) fn colour(when: ColourWhen) {
+    let _ = WHEN.set(when);
+}
+
+/// Whether the terminal knows no sequences: those of an editor, or a build server's.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+fn is_coloured(when: ColourWhen, terminal: bool, no_colour: bool, dumb: bool) -> bool {
+    match when {
+        ColourWhen::Always => true,
+        ColourWhen::Never => false,
+        ColourWhen::Auto => terminal && !no_colour && !dumb,
+    }
+}
+
 /// How a page is to look here: colour on a terminal only and not under NO_COLOR, block characters where the
 /// locale has them.
 pub(super) fn style(detail: Detail) -> Style {
     let terminal = io::stdout().is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if terminal && !no_colour { Colour::Ansi } else { Colour::Plain };
+    let when = WHEN.get().copied().unwrap_or_default();
+    let colour = if is_coloured(when, terminal, no_colour, is_dumb()) { Colour::Ansi } else { Colour::Plain };
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
         let value = std::env::var(name).ok()?;
         (!value.is_empty()).then_some(value)

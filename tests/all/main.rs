@@ -40,5 +40,6 @@ mod sim;
 mod sse;
 mod strangers;
 mod tap;
+mod terminal;
 mod tshark;
 mod websocket;
