@@ -252,6 +252,11 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// Serve the figures of the run as OpenMetrics while it goes on, at http://ADDR/metrics; a port alone means
+    /// 127.0.0.1, and 0 a free port
+    #[arg(long, value_name = "[IP:]PORT")]
+    pub metrics_listen: Option<String>,
+
     /// Save the packets to FILE (pcapng)
     #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
     pub pcap: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod discover;
 mod doctor;
 mod files;
 mod log;
+mod metrics;
 mod output;
 mod progress;
 mod run;

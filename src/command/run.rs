@@ -1,5 +1,6 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
 use super::whereabouts::{Watching, Whereabouts};
-use super::{Exit, Failed, assemble};
+use super::{Exit, Failed, assemble, metrics};
 use espstress_cli::{Common, RunArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
@@ -17,7 +18,7 @@ use espstress_engine::{
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
-use espstress_report::{Report, Verdict};
+use espstress_report::{Live, Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_targets::twin::TwinError;
@@ -192,6 +193,8 @@ pub(super) struct Prepared<'a> {
     gates: Option<Gates>,
     ports: Ports,
     seed: u64,
+    /// Opened before this process may enter a network of its own.
+    metrics: Option<TcpListener>,
 }
 
 /// A run whose device is up.
@@ -216,12 +219,14 @@ impl<'a> Prepared<'a> {
         for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
             writable(path)?;
         }
+        let metrics = common.metrics_listen.as_deref().map(metrics::listen);
+        let metrics = metrics.transpose().map_err(Failed::usage)?;
         let ports = match &scenario.local_ports {
             Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
             None => Ports::Usual(PortRange::of_this_host()),
         };
         let seed = scenario.seed.unwrap_or_else(random_seed);
-        Ok(Self { scenario, common, gates, ports, seed })
+        Ok(Self { scenario, common, gates, ports, seed, metrics })
     }
 
     /// A device of which nothing is known but that it dials in is the target when it has.
@@ -270,8 +275,8 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Exit, Failed> {
-        let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink, instead } =
-            self;
+        let Self { prepared, device, mut sink, instead } = self;
+        let Prepared { scenario, common, gates, ports, seed, metrics } = prepared;
         let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
@@ -284,6 +289,10 @@ impl Ready<'_> {
         let echo = echo(&scenario, &phases, seed);
         let judged = gates.is_some().then_some(&scenario);
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
+        if let Some(listener) = metrics {
+            let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
+            sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
+        }
         let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
         let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
         let plan = Plan {
@@ -342,6 +351,22 @@ impl Ready<'_> {
         output::show(&report, &show(common)).map_err(Failed::environment)?;
         Ok(exit(outcome.ended, report.verdict))
     }
+}
+
+/// A display, and the figures that it shows for those who fetch them.
+fn followed(
+    mut display: Box<dyn EventSink>,
+    listener: TcpListener,
+    live: Live,
+) -> std::io::Result<Box<dyn EventSink>> {
+    let address = listener.local_addr()?;
+    let mut figures = metrics::Shared::new(live);
+    metrics::serve(listener, figures.clone())?;
+    display.event(&Event::Notice { text: format!("metrics are at http://{address}/metrics") });
+    Ok(Box::new(move |event: &Event| {
+        figures.event(event);
+        display.event(event);
+    }))
 }
 
 /// Why a broker had no device to test: such a run has no report.

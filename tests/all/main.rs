@@ -24,6 +24,7 @@ mod http_servers;
 mod http_use;
 mod https;
 mod log;
+mod metrics;
 mod mqtt;
 mod on_twin;
 mod open_loop;

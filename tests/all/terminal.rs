@@ -54,14 +54,14 @@ fn colour_is_as_it_was_asked_for_before_or_after_the_command() {
 
 #[test]
 fn a_terminal_has_colour_unless_it_or_its_user_wants_none() {
-    let cases: [(&[(&str, &str)], &str, bool); 4] = [
-        (&[], "", true),
-        (&[("TERM", "dumb")], "", false),
-        (&[("NO_COLOR", "1")], "", false),
-        (&[("TERM", "dumb")], " --color always", true),
+    let cases = [
+        (vec![], "", true),
+        (vec![("TERM", "dumb")], "", false),
+        (vec![("NO_COLOR", "1")], "", false),
+        (vec![("TERM", "dumb")], " --color always", true),
     ];
     for (environment, more, coloured) in cases {
-        let Some(said) = on_a_terminal(&format!("{RUN}{more}"), environment) else { return };
+        let Some(said) = on_a_terminal(&format!("{RUN}{more}"), &environment) else { return };
         assert!(said.contains("PASS"), "{said}");
         assert_eq!(said.contains("\x1b[1;32mPASS"), coloured, "{environment:?}{more}: {said}");
     }
@@ -84,8 +84,7 @@ fn p99_of_the_page(page: &str) -> &str {
 
 #[test]
 fn the_last_line_of_progress_agrees_with_the_page() {
-    let faulty =
-        "head sim -n 8 --persona frozen:from=0s --timeout-read 50ms --timeout-connect 50ms --no-capture --no-probes --watch 10ms";
+    let faulty = "head sim -n 8 --persona frozen:from=0s --timeout-read 50ms --timeout-connect 50ms --no-capture --no-probes --watch 10ms";
     for arguments in ["head sim -n 400 -c 2 --no-capture --no-probes --watch 10ms", faulty] {
         let file = tempfile::NamedTempFile::new().unwrap();
         let output = with(&format!("{arguments} -o {}", file.path().display()), &[]);

@@ -11,6 +11,10 @@ pub(crate) enum Kind {
     Gauge,
     /// Quantiles with a sum and a count.
     Summary,
+    /// What only grows, while a run goes on; samples end in `_total`.
+    Counter,
+    /// What is told in labels; the sample ends in `_info`.
+    Info,
 }
 
 impl Kind {
@@ -18,6 +22,8 @@ impl Kind {
         match self {
             Self::Gauge => "gauge",
             Self::Summary => "summary",
+            Self::Counter => "counter",
+            Self::Info => "info",
         }
     }
 }
@@ -57,10 +63,29 @@ impl Family {
 
     /// The family with one sample.
     pub(crate) fn with(mut self, labels: &[(&str, &str)], value: Option<f64>) -> Self {
+        let suffix = if self.kind == Kind::Info { "_info" } else { "" };
         if let Some(value) = value {
-            self.add("", labels, value);
+            self.add(suffix, labels, value);
         }
         self
+    }
+
+    /// A counter with one sample.
+    pub(crate) fn with_total(mut self, value: f64) -> Self {
+        self.add("_total", &[], value);
+        self
+    }
+
+    /// Writes it as OpenMetrics has it.
+    pub(crate) fn write_open(&self, out: &mut String) {
+        if self.samples.is_empty() {
+            return;
+        }
+        let (name, kind) = (&self.name, self.kind.name());
+        let _ = write!(out, "# TYPE {name} {kind}\n# HELP {name} {}\n", self.help);
+        for sample in &self.samples {
+            let _ = writeln!(out, "{sample}");
+        }
     }
 
     pub(crate) fn write(&self, out: &mut String) {

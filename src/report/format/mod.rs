@@ -8,8 +8,8 @@ mod hgrm;
 mod html;
 mod junit;
 mod markdown;
-mod metrics;
-mod prometheus;
+pub(crate) mod metrics;
+pub(crate) mod prometheus;
 
 use std::fmt;
 use std::str::FromStr;

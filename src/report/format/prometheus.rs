@@ -1,7 +1,7 @@
 //! A report in Prometheus' text exposition format.
 
 use super::metrics::{Family, Kind};
-use crate::{CaptureStatus, Report, TelemetrySummary, ThresholdStatus, Unit, Verdict};
+use crate::{CaptureStatus, Reading, Report, TelemetrySummary, ThresholdStatus, Unit, Verdict};
 use espstress_diagnose::{Accounted, Severity};
 
 pub(super) fn render(report: &Report) -> String {
@@ -105,9 +105,10 @@ fn workloads(r: &Report) -> Vec<Family> {
     vec![attempts, succeeded, failures, ratio, rate, goodput, latency, uncorrected]
 }
 
-fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigures) {
-    let quantiles = [("0", l.min_us), ("0.5", l.p50_us), ("0.9", l.p90_us), ("0.99", l.p99_us)];
-    for (q, value) in quantiles.into_iter().chain([("0.999", l.p999_us), ("1", l.max_us)]) {
+/// The quantiles, sum and count of a latency.
+pub(crate) fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigures) {
+    let quantiles = [("0.0", l.min_us), ("0.5", l.p50_us), ("0.9", l.p90_us), ("0.99", l.p99_us)];
+    for (q, value) in quantiles.into_iter().chain([("0.999", l.p999_us), ("1.0", l.max_us)]) {
         if let Some(us) = value {
             family.add("", &[labels, &[("quantile", q)]].concat(), us / 1e6);
         }
@@ -228,6 +229,11 @@ fn beside(r: &Report) -> Vec<Family> {
     all
 }
 
+/// The metric of a reading.
+pub(crate) fn base_name(reading: Reading) -> String {
+    format!("espstress_device_{}", reading.field())
+}
+
 fn telemetry(t: &TelemetrySummary) -> Vec<Family> {
     let number = |name: &'static str, help: &'static str, value: Option<u64>| {
         Family::gauge(name, help).with(&[], value.map(|n| n as f64))
@@ -241,7 +247,7 @@ fn telemetry(t: &TelemetrySummary) -> Vec<Family> {
     ];
     for (reading, s) in &t.summary {
         let help = "What the device reports about itself: the first and last value, and the range.";
-        let mut family = Family::gauge(format!("espstress_device_{}", reading.field()), help);
+        let mut family = Family::gauge(base_name(*reading), help);
         let stats =
             [("first", Some(s.first)), ("last", Some(s.last)), ("min", Some(s.min)), ("max", Some(s.max))];
         for (stat, value) in stats.into_iter().chain([("mean", s.mean)]) {
