@@ -51,7 +51,8 @@ pub enum Other {
   espstress run                                   quick, against the twin
   espstress run quick -t sim                      against the device program on this host's own stack
   espstress run -t twin:std --persona half-closer --link home
-  espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json")]
+  espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json
+  espstress run soak -t 192.168.4.1 --resume soak.log -o soak.json   one report, however often it is stopped")]
     Run(RunArgs),
     /// Start a twin in its private network, or run a program in that network
     #[command(after_help = "Examples:
@@ -251,6 +252,10 @@ pub struct Common {
     /// Append to a JSON Lines log during the run; `espstress report FILE` rebuilds the report from it
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+
+    /// Continue the report of the run that wrote this log, and append to it; a log that isn't there yet is begun
+    #[arg(long, value_name = "LOG", conflicts_with = "log")]
+    pub resume: Option<PathBuf>,
 
     /// Serve the figures of the run as OpenMetrics while it goes on, at http://ADDR/metrics; a port alone means
     /// 127.0.0.1, and 0 a free port

@@ -8,6 +8,7 @@ mod doctor;
 mod files;
 mod log;
 mod metrics;
+mod nightly;
 mod output;
 mod progress;
 mod run;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::log::Beside;
+use super::nightly::Nightly;
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
@@ -18,7 +19,7 @@ use espstress_engine::{
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
-use espstress_report::{Live, Report, Verdict};
+use espstress_report::{Continues, Live, LogStart, Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_targets::twin::TwinError;
@@ -195,6 +196,8 @@ pub(super) struct Prepared<'a> {
     seed: u64,
     /// Opened before this process may enter a network of its own.
     metrics: Option<TcpListener>,
+    /// The sessions of the run before this one.
+    earlier: Option<Box<Report>>,
 }
 
 /// A run whose device is up.
@@ -216,9 +219,10 @@ impl<'a> Prepared<'a> {
         overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
-        for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
+        for path in [&common.output, &common.pcap, &common.log, &common.resume].into_iter().flatten() {
             writable(path)?;
         }
+        let earlier = common.resume.as_deref().map(earlier).transpose()?.flatten();
         let metrics = common.metrics_listen.as_deref().map(metrics::listen);
         let metrics = metrics.transpose().map_err(Failed::usage)?;
         let ports = match &scenario.local_ports {
@@ -226,7 +230,7 @@ impl<'a> Prepared<'a> {
             None => Ports::Usual(PortRange::of_this_host()),
         };
         let seed = scenario.seed.unwrap_or_else(random_seed);
-        Ok(Self { scenario, common, gates, ports, seed, metrics })
+        Ok(Self { scenario, common, gates, ports, seed, metrics, earlier })
     }
 
     /// A device of which nothing is known but that it dials in is the target when it has.
@@ -276,7 +280,10 @@ impl Ready<'_> {
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Exit, Failed> {
         let Self { prepared, device, mut sink, instead } = self;
-        let Prepared { scenario, common, gates, ports, seed, metrics } = prepared;
+        let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
+        if let Some(earlier) = &earlier {
+            continues(earlier, &device, &phases)?;
+        }
         let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
@@ -293,8 +300,12 @@ impl Ready<'_> {
             let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
             sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
         }
-        let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
-        let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
+        let start = || LogStart {
+            earlier: earlier.clone(),
+            ..assemble::log_start(&device, &echo, &phases, &watch, judged, seed)
+        };
+        let log = common.log.as_deref().or(common.resume.as_deref());
+        let mut sink = Beside::open(sink, log, start).map_err(Failed::environment)?;
         let plan = Plan {
             scenario: scenario.name.clone(),
             target: describe(&device),
@@ -319,7 +330,8 @@ impl Ready<'_> {
             control_token: device.control_token.clone(),
         };
         let mut whereabouts = Whereabouts::of(&device);
-        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut sink };
+        let mut nightly = Nightly::new(&mut sink);
+        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut nightly };
         let outcome = espstress_engine::run(plan, &mut watching).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
             RunError::NotThere(_) => not_there(&device),
@@ -338,6 +350,9 @@ impl Ready<'_> {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
         add(&outcome, &mut report);
+        if let Some(earlier) = &earlier {
+            report = report.after(earlier);
+        }
         if let Some(gates) = &gates {
             gates.judge(&mut report);
         }
@@ -351,6 +366,34 @@ impl Ready<'_> {
         output::show(&report, &show(common)).map_err(Failed::environment)?;
         Ok(exit(outcome.ended, report.verdict))
     }
+}
+
+/// The report of the sessions that a log has; `None` where it is still to be begun.
+fn earlier(log: &Path) -> Result<Option<Box<Report>>, Failed> {
+    let begun = std::fs::metadata(log).is_ok_and(|file| file.len() > 0);
+    if !begun {
+        return Ok(None);
+    }
+    let rebuilt = espstress_report::read_log(log)
+        .map_err(|error| Failed::usage(format!("--resume {}: {error}", log.display())))?;
+    Ok(Some(Box::new(rebuilt.report)))
+}
+
+/// Whether this run can continue an earlier one.
+fn continues(earlier: &Report, device: &Device, phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let settings: Vec<_> = phases.iter().map(|phase| phase.workload.settings()).collect();
+    let workloads = phases.iter().zip(&settings);
+    let run = Continues {
+        target: &assemble::target(device),
+        workloads: workloads
+            .map(|(phase, settings)| (phase.name.as_str(), phase.workload.kind(), settings))
+            .collect(),
+    };
+    earlier.refuses(&run).map_or(Ok(()), |why| {
+        Err(Failed::usage(format!(
+            "--resume: this run can't continue the log's: {why}; use --log with another file"
+        )))
+    })
 }
 
 /// A display, and the figures that it shows for those who fetch them.

@@ -439,11 +439,15 @@ impl Builder {
         found::fill(&mut report, &self.probed, &facts);
         report.note_timeline(self.probed.timeline());
         report.note_remarks();
-        if let Some(expressions) = &start.thresholds {
-            match Gates::from_expressions(expressions) {
-                Ok(gates) => gates.judge(&mut report),
-                Err(error) => self.remarks.push(format!("the gates are not judged: {error}")),
-            }
+        let gates = start.thresholds.as_deref().map(Gates::from_expressions).transpose();
+        let gates = gates.unwrap_or_else(|error| {
+            self.remarks.push(format!("the gates are not judged: {error}"));
+            None
+        });
+        match (&start.earlier, &gates) {
+            (Some(earlier), gates) => report = report.after_judged(earlier, gates.as_ref()),
+            (None, Some(gates)) => gates.judge(&mut report),
+            (None, None) => {}
         }
         Ok(Rebuilt { report, remarks: self.remarks })
     }

@@ -36,6 +36,7 @@ mod report_formats;
 mod report_page;
 mod report_readers;
 mod report_support;
+mod resume;
 mod silent_before;
 mod sim;
 mod sse;
