@@ -299,6 +299,10 @@ pub struct Common {
     #[arg(long, value_name = "IP")]
     pub source: Option<IpAddr>,
 
+    /// Show the run on the whole terminal: rates, latency, failures, heap, outages [default: bars]
+    #[arg(long, conflicts_with = "quiet")]
+    pub live: bool,
+
     /// Print only the verdict, and no progress
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -6,6 +6,7 @@ mod catalogue;
 mod discover;
 mod doctor;
 mod files;
+mod live;
 mod log;
 mod metrics;
 mod nightly;

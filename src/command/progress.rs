@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::output::is_dumb;
+use super::live::View;
+use super::output::{self, is_dumb};
 use espstress_event::{Event, EventSink, Expected, PhaseProgress};
-use espstress_report::{LatencyFigures, Unit, human_figure, things};
+use espstress_report::{Unit, human_figure, in_all, things};
 use espstress_stats::Latency;
 
 /// Nanoseconds between two lines about a workload where there is no terminal, by how long it has been running: so
@@ -31,14 +32,18 @@ pub(super) enum Verbosity {
     Quiet,
     /// As the place allows.
     Usual,
+    /// The whole terminal, where there is one.
+    Live,
 }
 
 /// Shows a run's events.
 pub(super) fn display(verbosity: Verbosity) -> Box<dyn EventSink> {
+    let terminal = std::io::stderr().is_terminal() && !is_dumb();
     match verbosity {
         Verbosity::Quiet => Box::new(|_: &Event| {}),
-        Verbosity::Usual if std::io::stderr().is_terminal() && !is_dumb() => Box::new(Bars::default()),
-        Verbosity::Usual => Box::new(Lines::default()),
+        Verbosity::Live if terminal => Box::new(View::new(output::look())),
+        Verbosity::Usual if terminal => Box::new(Bars::default()),
+        Verbosity::Usual | Verbosity::Live => Box::new(Lines::default()),
     }
 }
 
@@ -172,11 +177,12 @@ impl EventSink for Lines {
 }
 
 /// Standard error that is closed is no reason to stop measuring.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn started(scenario: &str, target: &str, seed: u64) -> String {
+/// What is run, on what.
+pub(super) fn started(scenario: &str, target: &str, seed: u64) -> String {
     format!("{scenario} against {target}, seed {seed}")
 }
 
@@ -194,26 +200,6 @@ fn words(progress: &PhaseProgress) -> String {
     }
     if progress.open > 0 {
         words.push_str(&format!(", {} open", progress.open));
-    }
-    words
-}
-
-/// What a workload came to in all, with the figures of the page that follows.
-fn in_all(progress: &PhaseProgress, latency: &Latency) -> String {
-    let mut words = things(progress.attempts, "attempt");
-    let failed = progress.attempts - progress.succeeded;
-    if failed > 0 {
-        let names: Vec<String> = progress
-            .failures
-            .iter()
-            .filter(|(_, n)| *n > 0)
-            .map(|(failure, n)| format!("{} {}", failure.name(), human_figure(n as f64, Unit::Count)))
-            .collect();
-        let failed = human_figure(failed as f64, Unit::Count);
-        words.push_str(&format!(", {failed} failed ({})", names.join(", ")));
-    }
-    if let Some(p99) = LatencyFigures::from_latency(latency).p99_us {
-        words.push_str(&format!(", p99 {}", human_figure(p99, Unit::Us)));
     }
     words
 }

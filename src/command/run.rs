@@ -254,7 +254,12 @@ impl<'a> Prepared<'a> {
 
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
-        let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+        let verbosity = match (self.common.quiet, self.common.live) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Live,
+            (false, false) => Verbosity::Usual,
+        };
+        let mut sink = progress::display(verbosity);
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial)?;
         raise_file_limit();
         source_is_here(self.common.source)?;

@@ -38,7 +38,7 @@ pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;
 pub use latency::LatencyFigures;
-pub use live::{Live, LiveFailure, LiveWorkload};
+pub use live::{Live, LiveFailure, LiveWorkload, in_all};
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
     LogStart, MqttLine, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,

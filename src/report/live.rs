@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::format::metrics::{Family, Kind};
 use crate::format::prometheus::{base_name, summary};
+use crate::human::{count, things, time_us};
 use crate::{LatencyFigures, ProbeKind, Reading};
 use espstress_event::{
     AnomalyId, Event, EventSink, Expected, Failure, OutageRow, PhaseProgress, ProbeProgress, Probed,
@@ -44,6 +45,8 @@ pub struct Live {
     pub outage_count: u64,
     /// The last remarks.
     pub notices: VecDeque<String>,
+    /// The last lines of the device's console; empty where nobody reads one.
+    pub console: VecDeque<String>,
     /// What probes and telemetry have come to.
     pub probed: Option<Arc<Probed>>,
     /// The last close is past.
@@ -91,6 +94,22 @@ fn keep<T>(list: &mut VecDeque<T>, new: T, most: usize) {
     list.push_back(new);
 }
 
+/// What a workload came to in all, with the figures of the page.
+#[must_use]
+pub fn in_all(progress: &PhaseProgress, latency: &Latency) -> String {
+    let mut words = things(progress.attempts, "attempt");
+    let failed = progress.attempts.saturating_sub(progress.succeeded);
+    if failed > 0 {
+        let named = progress.failures.iter().filter(|(_, n)| *n > 0);
+        let names: Vec<String> = named.map(|(f, n)| format!("{} {}", f.name(), count(n))).collect();
+        words.push_str(&format!(", {} failed ({})", count(failed), names.join(", ")));
+    }
+    if let Some(p99) = LatencyFigures::from_latency(latency).p99_us {
+        words.push_str(&format!(", p99 {}", time_us(p99)));
+    }
+    words
+}
+
 impl LiveWorkload {
     /// Attempts a second over its whole time; `None` before its first interval.
     #[must_use]
@@ -131,6 +150,13 @@ impl Live {
         }
         w.told_ns = at_ns;
         w.progress = progress.clone();
+    }
+
+    /// What a workload came to in all, with the figures of the page: `head: 20 attempts, p99 1.20 ms`.
+    #[must_use]
+    pub fn last_line(&self, workload: &str) -> Option<String> {
+        let w = self.workloads.iter().rfind(|w| w.name == workload)?;
+        Some(format!("{workload}: {}", in_all(&w.progress, &w.latency)))
     }
 
     /// What is known as metrics in OpenMetrics' text format, with the names of the report's where they have the same kind.

@@ -175,3 +175,26 @@ fn catalogues_are_json_whole_or_one_entry() {
         assert!(status == 2 && said.contains("lists them"), "{said}");
     }
 }
+
+#[test]
+fn a_view_takes_the_terminal_and_gives_it_back_before_the_page() {
+    let view = "head sim -d 1s --interval 10ms --no-capture --no-probes --watch 10ms --live --color never";
+    let Some(said) = on_a_terminal(view, &[]) else { return };
+    let (enter, leave) = (said.find("\x1b[?1049h"), said.rfind("\x1b[?1049l"));
+    let (enter, leave) = (enter.expect("an alternate screen"), leave.expect("the first one again"));
+    assert!(said[enter..leave].contains("workload") && said[enter..leave].contains("Remarks"), "{said:?}");
+    let after = &said[leave..];
+    assert!(
+        after.contains("head: ") && after.contains(" attempts, p99 ") && after.contains("PASS"),
+        "{after}"
+    );
+    assert!(after.contains("\x1b[?25h"), "the cursor is there again");
+}
+
+#[test]
+fn without_a_terminal_a_view_is_lines() {
+    let output = with(&format!("{RUN} --live"), &[]);
+    let progress = text(&output.stderr);
+    assert!(!progress.contains('\x1b') && progress.contains("\nhead: 20 attempts, p99 "), "{progress}");
+    assert_eq!(failure(&with(&format!("{RUN} --live -q"), &[])).1, 2);
+}
