@@ -37,6 +37,18 @@ pub(crate) struct Cli {
     pub(crate) command: Other,
 }
 
+/// When to colour what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourWhen {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
 /// Every command but the workloads.
 #[derive(Subcommand, Debug)]
 pub enum Other {
@@ -45,7 +57,8 @@ pub enum Other {
   espstress run                                   quick, against the twin
   espstress run quick -t sim                      against the device program on this host's own stack
   espstress run -t twin:std --persona half-closer --link home
-  espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json")]
+  espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json
+  espstress run soak -t 192.168.4.1 --resume soak.log -o soak.json   one report, however often it is stopped")]
     Run(RunArgs),
     /// Start a twin in its private network, or run a program in that network
     #[command(after_help = "Examples:
@@ -92,7 +105,10 @@ The exit status is that of the worst verdict: 0 for pass, 1 for fail, 4 for inco
     #[command(after_help = "Examples:
   espstress report run.json
   espstress report run.json --format html -o run.html
-  espstress report run.json --format junit > junit.xml")]
+  espstress report run.json --format junit > junit.xml
+  espstress report run.json --format hgrm --workload head --phase connect
+  espstress report run.json --format hgrm -o latencies/   one file for each workload and phase
+  ssh lab cat run.log | espstress report - --format csv > series.csv")]
     Report(ReportArgs),
     /// Find devices that announce themselves with mDNS
     #[command(after_help = "Examples:
@@ -112,14 +128,15 @@ for its time to live (usually 120 s). It then tries a connection to the announce
 up, and its mDNS responder has stopped or its multicast packets no longer arrive here.")]
     Discover(DiscoverArgs),
     /// List the anomalies and explain them
-    Anomalies,
+    #[command(after_help = "Examples:
+  espstress anomalies abortive_close
+  espstress anomalies --json | jq -r '.[].id'")]
+    Anomalies(CatalogueArgs),
     /// List the findings and explain them
-    #[command(after_help = "Example:
-  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others")]
-    Findings {
-        /// Explain this one only
-        name: Option<String>,
-    },
+    #[command(after_help = "Examples:
+  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others
+  espstress findings --json | jq -r '.[] | select(.severity == \"error\").id'")]
+    Findings(CatalogueArgs),
     /// List the figures that a threshold can use
     Thresholds,
     /// List the built-in scenarios
@@ -140,10 +157,35 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         /// Shell to complete for
         shell: Shell,
     },
-    /// Print the manual page (roff)
-    #[command(after_help = "Example:
-  espstress man > espstress.1 && man ./espstress.1")]
-    Man,
+    /// Print a manual page (roff)
+    #[command(after_help = "Examples:
+  espstress man | man -l -                        espstress(1), which names the commands
+  espstress man doctor | man -l -                 the page of one command
+  espstress man -o ~/.local/share/man/man1        a page for each command")]
+    Man(ManArgs),
+}
+
+/// `anomalies` and `findings`.
+#[derive(Args, Debug)]
+pub struct CatalogueArgs {
+    /// Explain this one only
+    pub name: Option<String>,
+
+    /// Print JSON, and only that, to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Command to print the page of [default: the program itself]
+    #[arg(value_name = "COMMAND")]
+    pub name: Option<String>,
+
+    /// Write the pages of the program and of every command to FOLDER instead
+    #[arg(short, long, value_name = "FOLDER", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
 }
 
 /// `run`.
@@ -251,6 +293,15 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// Continue the report of the run that wrote this log, and append to it; a log that isn't there yet is begun
+    #[arg(long, value_name = "LOG", conflicts_with = "log")]
+    pub resume: Option<PathBuf>,
+
+    /// Serve the figures of the run as OpenMetrics while it goes on, at http://ADDR/metrics; a port alone means
+    /// 127.0.0.1, and 0 a free port
+    #[arg(long, value_name = "[IP:]PORT")]
+    pub metrics_listen: Option<String>,
+
     /// Save the packets to FILE (pcapng)
     #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
     pub pcap: Option<PathBuf>,
@@ -295,6 +346,10 @@ pub struct Common {
     /// Source address
     #[arg(long, value_name = "IP")]
     pub source: Option<IpAddr>,
+
+    /// Show the run on the whole terminal: rates, latency, failures, heap, outages [default: bars]
+    #[arg(long, conflicts_with = "quiet")]
+    pub live: bool,
 
     /// Print only the verdict, and no progress
     #[arg(short, long, conflicts_with = "verbose")]
@@ -427,7 +482,9 @@ pub enum FormatName {
     Markdown,
     /// One file with charts
     Html,
-    /// One test case per threshold
+    /// Time series of the workloads and of the telemetry, for spreadsheets
+    Csv,
+    /// Test cases: thresholds, findings, and the attempts of each workload
     Junit,
     /// github-action-benchmark, for figures where smaller is better
     GithubBenchmark,
@@ -437,7 +494,7 @@ pub enum FormatName {
     Bmf,
     /// Prometheus text exposition
     Prometheus,
-    /// HdrHistogram percentile distributions
+    /// HdrHistogram percentile distribution
     Hgrm,
 }
 
@@ -460,7 +517,7 @@ pub struct MergeArgs {
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// JSON report, or the JSON Lines log of a run
+    /// JSON report, or the JSON Lines log of a run; - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -468,13 +525,21 @@ pub struct ReportArgs {
     #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
     pub format: FormatName,
 
-    /// Write to FILE instead of standard output
+    /// Write to FILE instead of standard output; with hgrm, a folder gets one file for each latency
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
     /// Of a report of several devices, this one only
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
+
+    /// Workload whose latency hgrm shows [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+
+    /// Phase whose latency hgrm shows, for example connect [default: the main phase of the workload]
+    #[arg(long, value_name = "PHASE")]
+    pub phase: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

@@ -7,10 +7,10 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, MergeArgs, Other, ReportArgs,
-    RunArgs, SeveralArgs, TwinArgs,
+    AnalyzeArgs, CatalogueArgs, ColourWhen, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName,
+    ManArgs, MergeArgs, Other, ReportArgs, RunArgs, SeveralArgs, TwinArgs,
 };
-pub use shells::{Shell, completions, man_page};
+pub use shells::{ManPage, Shell, completions, man_pages};
 
 use std::path::{Path, PathBuf};
 
@@ -59,11 +59,47 @@ pub fn command(workloads: &[WorkloadFlags], load_flags: fn(Command) -> Command) 
         let about = run.get_about().cloned().unwrap_or_default();
         load_flags(run).about(about)
     };
-    let mut command = Cli::command().mut_subcommand("run", run);
+    let mut command = Cli::command().arg(colour_flag()).mut_subcommand("run", run);
     for workload in workloads {
         command = command.subcommand(workload_command(workload));
     }
     command
+}
+
+/// A flag of every command.
+fn colour_flag() -> clap::Arg {
+    clap::Arg::new(COLOUR)
+        .long("color")
+        .value_name("WHEN")
+        .help("When to use color: auto, always or never [default: auto]")
+        .hide_possible_values(true)
+        .hide_default_value(true)
+        .value_parser(clap::value_parser!(ColourWhen))
+        .default_value("auto")
+        .global(true)
+}
+
+const COLOUR: &str = "color";
+
+/// When to colour, as the command line says.
+#[must_use]
+pub fn colour(matches: &clap::ArgMatches) -> ColourWhen {
+    let inner = matches.subcommand().map_or(matches, |(_, sub)| sub);
+    inner.get_one(COLOUR).copied().unwrap_or_default()
+}
+
+/// The same for the parser's own words, which come before the command line is understood.
+#[must_use]
+pub fn parsers_colour(words: impl Iterator<Item = std::ffi::OsString>) -> clap::ColorChoice {
+    let words: Vec<_> =
+        words.filter_map(|word| word.into_string().ok()).take_while(|word| word != "--").collect();
+    let joined = words.iter().rev().find_map(|word| word.strip_prefix("--color="));
+    let apart = || words.windows(2).rev().find(|pair| pair[0] == "--color").map(|pair| pair[1].as_str());
+    match joined.or_else(apart) {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
 }
 
 fn workload_command(workload: &WorkloadFlags) -> Command {

@@ -173,7 +173,8 @@ fn program(report: &mut Report, device: &Device) {
     }
 }
 
-fn target(device: &Device) -> Target {
+/// The device as the report has it.
+pub(super) fn target(device: &Device) -> Target {
     let kind = match device.kind {
         DeviceKind::Address | DeviceKind::DialsIn => TargetKind::Device,
         DeviceKind::Twin => TargetKind::Twin,

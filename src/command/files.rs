@@ -1,6 +1,6 @@
 //! Commands on reports that exist.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use super::output::{self, style};
@@ -8,15 +8,21 @@ use super::{Exit, Failed};
 use espstress_cli::{CompareArgs, FormatName, MergeArgs, ReportArgs};
 use espstress_compare::Named;
 use espstress_fleet::{FleetReport, Read};
-use espstress_report::{Detail, Format, GateExit, Options, Report, Verdict};
+use espstress_report::{Detail, Format, GateExit, Options, Rebuilt, Report, Verdict};
+use espstress_stats::Phase;
 
 /// `espstress report`.
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
+    let hgrm = args.format == FormatName::Hgrm;
+    if !hgrm && (args.workload.is_some() || args.phase.is_some()) {
+        return Err(Failed::usage("--workload and --phase select a latency for --format hgrm"));
+    }
+    let phase = args.phase.as_deref().map(phase).transpose()?;
     let detail = if args.verbose { Detail::Evidence } else { Detail::Page };
-    let text = match (read_any(&args.file)?, &args.device) {
-        (Read::Fleet(fleet), None) => fleet_text(&fleet, args.format, detail)?,
-        (Read::Fleet(fleet), Some(name)) => text_of(&of_fleet(*fleet, name)?, args.format, detail)?,
-        (Read::Report(report), None) => text_of(&report, args.format, detail)?,
+    let report = match (read_any(&args.file)?, &args.device) {
+        (Read::Fleet(fleet), None) => return told(&fleet_text(&fleet, args.format, detail)?, args),
+        (Read::Fleet(fleet), Some(name)) => of_fleet(*fleet, name)?,
+        (Read::Report(report), None) => *report,
         (Read::Report(_), Some(_)) => {
             return Err(Failed::usage(format!(
                 "--device is for reports of several devices; {} has one device",
@@ -24,16 +30,20 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
             )));
         }
     };
-    match &args.output {
-        Some(path) => espstress_report::write_text(&text, path).map_err(Failed::environment)?,
-        None => output::print(&text).map_err(Failed::environment)?,
+    let options = Options { style: style(detail), workload: args.workload.clone(), phase };
+    let folder = args.output.as_deref().filter(|path| path.is_dir());
+    if let Some(folder) = folder.filter(|_| hgrm && args.workload.is_none() && args.phase.is_none()) {
+        return every_latency(&report, folder);
     }
-    Ok(Exit::Done)
+    told(&espstress_report::render(&report, format(args.format), &options).map_err(Failed::usage)?, args)
 }
 
-fn text_of(report: &Report, name: FormatName, detail: Detail) -> Result<String, Failed> {
-    let options = Options { style: style(detail), ..Options::default() };
-    espstress_report::render(report, format(name), &options).map_err(Failed::usage)
+fn told(text: &str, args: &ReportArgs) -> Result<Exit, Failed> {
+    match &args.output {
+        Some(path) => espstress_report::write_text(text, path).map_err(Failed::environment)?,
+        None => output::print(text).map_err(Failed::environment)?,
+    }
+    Ok(Exit::Done)
 }
 
 /// One device's report out of a fleet's.
@@ -97,21 +107,73 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failed> {
 
 /// A report of one device or of several, or the log of a run.
 fn read_any(path: &Path) -> Result<Read, Failed> {
-    if espstress_report::is_log(path) {
+    if path != Path::new("-") && espstress_report::is_log(path) {
         return Ok(Read::Report(Box::new(read(path)?)));
+    }
+    if path == Path::new("-") {
+        return standard_input();
     }
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| Failed::usage(format!("{name}: {error}")))?;
     espstress_fleet::from_json(&name, &text).map_err(Failed::usage)
 }
 
+fn phase(name: &str) -> Result<Phase, Failed> {
+    Phase::ALL.into_iter().find(|phase| phase.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
+        Failed::usage(format!("--phase {name}: the phases are {}", known.join(", ")))
+    })
+}
+
+/// A file for each latency of the report.
+fn every_latency(report: &Report, folder: &Path) -> Result<Exit, Failed> {
+    let files = espstress_report::latency_files(report);
+    if files.is_empty() {
+        return Err(Failed::usage("the report has no latency"));
+    }
+    for file in files {
+        let path = folder.join(&file.name);
+        espstress_report::write_text(&file.text, &path).map_err(Failed::environment)?;
+        let _ = writeln!(std::io::stderr(), "wrote {}", path.display());
+    }
+    Ok(Exit::Done)
+}
+
 fn read(path: &Path) -> Result<Report, Failed> {
+    if path == Path::new("-") {
+        return match standard_input()? {
+            Read::Report(report) => Ok(*report),
+            Read::Fleet(_) => {
+                Err(Failed::usage("standard input: a report of several devices; one device's is needed"))
+            }
+        };
+    }
     if !espstress_report::is_log(path) {
         return espstress_report::read(path).map_err(Failed::usage);
     }
-    let rebuilt = espstress_report::read_log(path).map_err(Failed::usage)?;
+    rebuilt(espstress_report::read_log(path).map_err(Failed::usage)?, &path.display().to_string())
+}
+
+/// A report of one device or of several, or a log, whichever comes.
+fn standard_input() -> Result<Read, Failed> {
+    const NAME: &str = "standard input";
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failed::usage(format!("{NAME}: {error}")))?;
+    if espstress_report::looks_like_log(&bytes[..bytes.len().min(1 << 20)]) {
+        let report = rebuilt(espstress_report::read_log_bytes(NAME, &bytes).map_err(Failed::usage)?, NAME)?;
+        return Ok(Read::Report(Box::new(report)));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|error| Failed::usage(format!("{NAME}: not a report: {error}")))?;
+    espstress_fleet::from_json(NAME, &text).map_err(Failed::usage)
+}
+
+fn rebuilt(rebuilt: Rebuilt, name: &str) -> Result<Report, Failed> {
     for remark in &rebuilt.remarks {
-        let _ = writeln!(std::io::stderr(), "note: {}: {remark}", path.display());
+        let _ = writeln!(std::io::stderr(), "note: {name}: {remark}");
     }
     Ok(rebuilt.report)
 }
@@ -122,6 +184,7 @@ const fn format(name: FormatName) -> Format {
         FormatName::Json => Format::Json,
         FormatName::Markdown => Format::Markdown,
         FormatName::Html => Format::Html,
+        FormatName::Csv => Format::Csv,
         FormatName::Junit => Format::Junit,
         FormatName::GithubBenchmark => Format::GithubBenchmarkSmaller,
         FormatName::GithubBenchmarkBigger => Format::GithubBenchmarkBigger,

@@ -3,7 +3,7 @@
 //! written waits, joined with what comes later, and what is left out in the end is said.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -520,6 +520,7 @@ impl Files {
             return Ok(Self { path: path.to_owned(), file, written: 0, limits, tail, kind });
         }
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        lock(&file)?;
         let written = file.metadata()?.len();
         let mut tail = Tail::Whole;
         if written > 0 {
@@ -547,6 +548,7 @@ impl Files {
             }
         }
         self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        lock(&self.file)?;
         self.written = self.file.metadata()?.len();
         self.tail = Tail::Whole;
         Ok(Room::NewFile)
@@ -595,6 +597,17 @@ impl Files {
     /// What was written lasts through a power cut; a file that cannot do that is written all the same.
     fn sync(&self) {
         let _ = self.file.sync_data();
+    }
+}
+
+/// Two runs never write one log: their lines would be those of no run. The lock ends with the file, also after a kill.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"))
+        }
+        // A file system without locks has the log all the same.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
     }
 }
 

@@ -8,7 +8,10 @@ mod discover;
 mod doctor;
 mod files;
 mod fleet;
+mod live;
 mod log;
+mod metrics;
+mod nightly;
 mod output;
 mod progress;
 mod run;
@@ -95,6 +98,7 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 /// [`Failed`], with the exit status.
 pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
     trace::begin(espstress_cli::trace(matches)).map_err(Failed::usage)?;
+    output::colour(espstress_cli::colour(matches));
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
@@ -107,13 +111,13 @@ pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
             Other::Report(args) => files::report(&args),
             Other::Merge(args) => files::merge(&args),
             Other::Compare(args) => files::compare(&args),
-            Other::Anomalies => catalogue::anomalies(),
-            Other::Findings { name } => catalogue::findings(name.as_deref()),
+            Other::Anomalies(args) => catalogue::anomalies(&args),
+            Other::Findings(args) => catalogue::findings(&args),
             Other::Thresholds => catalogue::thresholds(),
             Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
             Other::Schema { fleet } => catalogue::schema(fleet),
             Other::Completions { shell } => catalogue::completions(shell),
-            Other::Man => catalogue::man(),
+            Other::Man(args) => catalogue::man(&args),
             Other::Twin(args) => twin::twin(&args),
             Other::Analyze(args) => analyze::analyze(&args),
             Other::Discover(args) => discover::discover(&args),

@@ -1,15 +1,17 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use super::log::Beside;
+use super::nightly::Nightly;
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
 use super::whereabouts::{Watching, Whereabouts};
-use super::{Exit, Failed, assemble};
+use super::{Exit, Failed, assemble, metrics};
 use espstress_cli::{Common, RunArgs, SeveralArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
@@ -18,7 +20,7 @@ use espstress_engine::{
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
-use espstress_report::{Report, Verdict};
+use espstress_report::{Continues, Live, LogStart, Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_targets::twin::TwinError;
@@ -275,6 +277,10 @@ pub(super) struct Prepared<'a> {
     gates: Option<Gates>,
     ports: Ports,
     seed: u64,
+    /// Opened before this process may enter a network of its own.
+    metrics: Option<TcpListener>,
+    /// The sessions of the run before this one.
+    earlier: Option<Box<Report>>,
 }
 
 /// A run whose device is up.
@@ -306,15 +312,18 @@ impl<'a> Prepared<'a> {
         overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
-        for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
+        for path in [&common.output, &common.pcap, &common.log, &common.resume].into_iter().flatten() {
             writable(path)?;
         }
+        let earlier = common.resume.as_deref().map(earlier).transpose()?.flatten();
+        let metrics = common.metrics_listen.as_deref().map(metrics::listen);
+        let metrics = metrics.transpose().map_err(Failed::usage)?;
         let ports = match &scenario.local_ports {
             Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
             None => Ports::Usual(PortRange::of_this_host()),
         };
         let seed = scenario.seed.unwrap_or_else(random_seed);
-        Ok(Self { scenario, common, gates, ports, seed })
+        Ok(Self { scenario, common, gates, ports, seed, metrics, earlier })
     }
 
     /// A device of which nothing is known but that it dials in is the target when it has.
@@ -338,8 +347,12 @@ impl<'a> Prepared<'a> {
 
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
-        let sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
-        self.bring_up_in(dial, sink, &mut Nest::default())
+        let verbosity = match (self.common.quiet, self.common.live) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Live,
+            (false, false) => Verbosity::Usual,
+        };
+        self.bring_up_in(dial, progress::display(verbosity), &mut Nest::default())
     }
 
     fn bring_up_in(
@@ -389,8 +402,11 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Measured, Failed> {
-        let Self { prepared, device, sink, instead, captures } = self;
-        let Prepared { scenario, common, gates, ports, seed } = prepared;
+        let Self { prepared, device, mut sink, instead, captures } = self;
+        let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
+        if let Some(earlier) = &earlier {
+            continues(earlier, &device, &phases)?;
+        }
         let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
@@ -404,8 +420,16 @@ impl Ready<'_> {
         let echo = echo(&scenario, &phases, seed);
         let judged = gates.is_some().then_some(&scenario);
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
-        let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
-        let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
+        if let Some(listener) = metrics {
+            let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
+            sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
+        }
+        let start = || LogStart {
+            earlier: earlier.clone(),
+            ..assemble::log_start(&device, &echo, &phases, &watch, judged, seed)
+        };
+        let log = common.log.as_deref().or(common.resume.as_deref());
+        let mut sink = Beside::open(sink, log, start).map_err(Failed::environment)?;
         let plan = Plan {
             scenario: scenario.name.clone(),
             target: describe(&device),
@@ -431,7 +455,8 @@ impl Ready<'_> {
             control_token: device.control_token.clone(),
         };
         let mut whereabouts = Whereabouts::of(&device);
-        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut sink };
+        let mut nightly = Nightly::new(&mut sink);
+        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut nightly };
         let outcome = espstress_engine::run(plan, &mut watching).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
             RunError::NotThere(_) => not_there(&device),
@@ -450,6 +475,9 @@ impl Ready<'_> {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
         add(&outcome, &mut report);
+        if let Some(earlier) = &earlier {
+            report = report.after(earlier);
+        }
         if let Some(gates) = &gates {
             gates.judge(&mut report);
         }
@@ -476,6 +504,50 @@ pub(super) fn end(exit: Exit, lost: &[String]) -> Result<Exit, Failed> {
     }
     let exit = if exit == Exit::Interrupted { exit } else { Exit::Environment };
     Err(Failed { exit, error: lost.join("\nespstress: ").into() })
+}
+
+/// The report of the sessions that a log has; `None` where it is still to be begun.
+fn earlier(log: &Path) -> Result<Option<Box<Report>>, Failed> {
+    let begun = std::fs::metadata(log).is_ok_and(|file| file.len() > 0);
+    if !begun {
+        return Ok(None);
+    }
+    let rebuilt = espstress_report::read_log(log)
+        .map_err(|error| Failed::usage(format!("--resume {}: {error}", log.display())))?;
+    Ok(Some(Box::new(rebuilt.report)))
+}
+
+/// Whether this run can continue an earlier one.
+fn continues(earlier: &Report, device: &Device, phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let settings: Vec<_> = phases.iter().map(|phase| phase.workload.settings()).collect();
+    let workloads = phases.iter().zip(&settings);
+    let run = Continues {
+        target: &assemble::target(device),
+        workloads: workloads
+            .map(|(phase, settings)| (phase.name.as_str(), phase.workload.kind(), settings))
+            .collect(),
+    };
+    earlier.refuses(&run).map_or(Ok(()), |why| {
+        Err(Failed::usage(format!(
+            "--resume: this run can't continue the log's: {why}; use --log with another file"
+        )))
+    })
+}
+
+/// A display, and the figures that it shows for those who fetch them.
+fn followed(
+    mut display: Box<dyn EventSink>,
+    listener: TcpListener,
+    live: Live,
+) -> std::io::Result<Box<dyn EventSink>> {
+    let address = listener.local_addr()?;
+    let mut figures = metrics::Shared::new(live);
+    metrics::serve(listener, figures.clone())?;
+    display.event(&Event::Notice { text: format!("metrics are at http://{address}/metrics") });
+    Ok(Box::new(move |event: &Event| {
+        figures.event(event);
+        display.event(event);
+    }))
 }
 
 /// Why a broker had no device to test: such a run has no report.

@@ -15,6 +15,7 @@ mod half_open;
 mod http;
 mod human;
 mod latency;
+mod live;
 mod log_lines;
 mod model;
 mod mqtt;
@@ -22,6 +23,7 @@ mod outages;
 mod probed;
 mod raw;
 mod sections;
+mod sessions;
 mod standing;
 mod style;
 pub mod text;
@@ -34,12 +36,13 @@ pub use air::air_lines;
 pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };
-pub use format::{Format, Options, RenderError, markdown_text, render};
-pub use from_log::{is_log, read_log};
+pub use format::{Format, LatencyFile, Options, RenderError, latency_files, markdown_text, render};
+pub use from_log::{Rebuilt, is_log, looks_like_log, read_log, read_log_bytes};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;
 pub use latency::LatencyFigures;
+pub use live::{Live, LiveFailure, LiveWorkload, in_all};
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
     LogStart, MqttLine, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
@@ -56,6 +59,7 @@ pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
+pub use sessions::{Continues, SessionRow};
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LinkOutages, ProbeRow, TelemetrySummary, Timeline, Workload};
+use super::{LinkOutages, ProbeRow, SessionRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
 use espstress_event::{Air, AnomalyId, NotJudged};
 
@@ -40,6 +40,9 @@ pub struct Report {
     pub duration_s: f64,
     /// Whether the run was ended by an interrupt before it was complete.
     pub interrupted: bool,
+    /// The sessions of a run that was resumed; empty for one that was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionRow>,
     /// Whether the packets were looked at.
     pub capture: Capture,
     /// What each workload measured, in the order of the scenario.
@@ -101,6 +104,7 @@ impl Report {
             started_at: humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string(),
             duration_s: 0.0,
             interrupted: false,
+            sessions: Vec::new(),
             capture: Capture::off(None),
             workloads: Vec::new(),
             anomalies: Vec::new(),

@@ -151,6 +151,13 @@ impl Report {
 }
 
 impl Timeline {
+    /// Two timelines of one clock.
+    pub(super) fn joined(before: &Self, later: Self) -> Self {
+        let count = before.count + later.count;
+        let rows = before.rows.iter().cloned().chain(later.rows).collect();
+        Self { count, ..Self::of(rows) }
+    }
+
     fn of(mut rows: Vec<TimelineRow>) -> Self {
         rows.retain(|row| row.start_s.is_finite() && row.end_s.is_none_or(f64::is_finite));
         rows.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(a.kind.cmp(&b.kind)));

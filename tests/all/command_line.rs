@@ -478,11 +478,10 @@ fn the_catalogues_explain_themselves() {
 }
 
 #[test]
-fn the_schema_the_completions_and_the_manual_are_printed() {
+fn the_schema_and_the_completions_are_printed() {
     let schema = espstress_with("schema");
     serde_json::from_slice::<serde_json::Value>(&schema.stdout).unwrap();
     says("completions bash", &["espstress", "complete", "--threshold"]);
-    says("man", &[".TH", "espstress"]);
 }
 
 /// A run that has to end well, through `--json`.

@@ -72,7 +72,8 @@ fn account(out: &mut String, r: &Report, style: Style) {
     }
 }
 
-fn excuse(by: Option<&str>) -> &'static str {
+/// Why failures are excused, in words.
+pub(crate) fn excuse(by: Option<&str>) -> &'static str {
     match by {
         Some("host") => "the limits of this machine",
         Some("host_stood_still") => "this machine stood still",
@@ -184,15 +185,15 @@ fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
     for (i, a) in rows.iter().enumerate() {
         let head = label(if i == 0 { "anomalies" } else { "" });
         let owner = a.workload.as_deref().unwrap_or("no workload");
-        let _ = writeln!(
-            out,
-            "{}{:<wide$}  {} on {}, {owner}, {}",
-            style.paint(Tone::Bad, &head),
-            a.id.name(),
-            count(a.count),
-            things(a.connections, "connection"),
-            span(a),
-        );
+        let told =
+            format!("{} on {}, {owner}, {}", count(a.count), things(a.connections, "connection"), span(a));
+        let row = format!("{:<wide$}  {told}", a.id.name());
+        let head = style.paint(Tone::Bad, &head);
+        if LABEL + row.chars().count() <= style.columns() {
+            let _ = writeln!(out, "{head}{row}");
+        } else {
+            style.wrapped(out, &head, LABEL + 2, &row);
+        }
         if style.detail == Detail::Evidence {
             examples(out, a, style);
         }

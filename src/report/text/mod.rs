@@ -8,6 +8,8 @@ mod measured;
 mod program;
 mod raw;
 
+pub(crate) use broke::excuse;
+
 use std::fmt::Write as _;
 
 use super::human::{count, found, time_s};
@@ -59,7 +61,9 @@ fn head(out: &mut String, r: &Report, style: Style) {
     };
     let name = r.scenario.get("name").and_then(serde_json::Value::as_str).unwrap_or("run");
     let at = format!("{name} on {} ({})", r.target.address, r.target.kind.name());
-    let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, &at));
+    let mut line = String::new();
+    style.wrapped(&mut line, "", word.len() + 2, &at);
+    let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, line.trim_end()));
     let mut about =
         vec![format!("{}, started {}", time_s(r.duration_s), r.started_at), format!("seed {}", r.seed)];
     about.extend(r.target.firmware.iter().cloned());
@@ -88,14 +92,22 @@ fn gates(out: &mut String, r: &Report, style: Style) {
         return;
     }
     title(out, "Gates", style);
-    let wide = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
+    let widest = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
+    let figures = r.thresholds.iter().map(|t| found(t).chars().count()).max().unwrap_or(0);
+    let narrow = LABEL + widest + 3 + figures > style.columns();
+    let wide = if narrow { 0 } else { widest };
     for t in &r.thresholds {
         let (word, tone) = match t.status {
             ThresholdStatus::Pass => ("pass", Tone::Good),
             ThresholdStatus::Fail => ("fail", Tone::Bad),
             ThresholdStatus::Inconclusive => ("not judged", Tone::Doubt),
         };
-        let _ = writeln!(out, "{}{:<wide$}   {}", style.paint(tone, &label(word)), t.expr, found(t));
+        let head = style.paint(tone, &label(word));
+        if narrow {
+            style.wrapped(out, &head, LABEL, &format!("{}   {}", t.expr, found(t)));
+        } else {
+            let _ = writeln!(out, "{head}{:<wide$}   {}", t.expr, found(t));
+        }
         if let Some(reason) = &t.reason
             && (t.status != ThresholdStatus::Pass || style.detail == Detail::Evidence)
         {
