@@ -41,10 +41,15 @@ pub(super) fn display(verbosity: Verbosity) -> Box<dyn EventSink> {
     let terminal = std::io::stderr().is_terminal() && !is_dumb();
     match verbosity {
         Verbosity::Quiet => Box::new(|_: &Event| {}),
-        Verbosity::Live if terminal => Box::new(View::new(output::look())),
-        Verbosity::Usual if terminal => Box::new(Bars::default()),
+        Verbosity::Live if terminal && has_size() => Box::new(View::new(output::look())),
+        Verbosity::Usual | Verbosity::Live if terminal => Box::new(Bars::default()),
         Verbosity::Usual | Verbosity::Live => Box::new(Lines::default()),
     }
+}
+
+/// A terminal that tells no size, as a serial console's, cannot be filled.
+fn has_size() -> bool {
+    console::Term::stderr().size_checked().is_some_and(|(rows, columns)| rows > 0 && columns > 0)
 }
 
 /// Bars, one a running workload.

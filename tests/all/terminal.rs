@@ -22,7 +22,9 @@ fn with(arguments: &str, environment: &[(&str, &str)]) -> Output {
 fn on_a_terminal(arguments: &str, environment: &[(&str, &str)]) -> Option<String> {
     let program = env!("CARGO_BIN_EXE_espstress");
     let mut command = Command::new("script");
-    command.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]).stdin(Stdio::null());
+    command
+        .args(["-qec", &format!("stty cols 100 rows 30; {program} {arguments}"), "/dev/null"])
+        .stdin(Stdio::null());
     command.env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
     match command.output() {
         Ok(output) => Some(text(&output.stdout)),

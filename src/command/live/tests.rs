@@ -46,7 +46,7 @@ fn run() -> Live {
     };
     let device = DeviceProgress {
         samples: 90,
-        newest: DeviceSample { at_ns: 90 * S, telemetry },
+        newest: DeviceSample { asked_ns: 90 * S, at_ns: 90 * S, telemetry },
         restart_count: 1,
         restarts: Vec::new(),
         disconnects: None,
