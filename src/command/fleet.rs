@@ -100,6 +100,19 @@ fn refuse_mixed(members: &[InventoryDevice]) -> Result<(), Failed> {
     }
 }
 
+/// What shows or continues the run of one device.
+fn refuse_for_one(common: &Common) -> Result<(), Failed> {
+    let given = [
+        ("--live", common.live),
+        ("--resume", common.resume.is_some()),
+        ("--metrics-listen", common.metrics_listen.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Failed::usage(format!("{option} works only with one target"))),
+        None => Ok(()),
+    }
+}
+
 /// Runs the scenario against all of them at once.
 pub(super) fn go(
     scenario: &Scenario,
@@ -107,6 +120,7 @@ pub(super) fn go(
     common: &Common,
     members: Vec<InventoryDevice>,
 ) -> Result<Exit, Failed> {
+    refuse_for_one(common)?;
     if let Some(path) = &common.output {
         espstress_report::check_writable(path).map_err(Failed::usage)?;
     }

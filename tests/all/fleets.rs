@@ -122,6 +122,7 @@ fn what_waits_for_devices_and_what_is_not_there_together_is_refused() {
         assert!(status == 2 && said.contains(words), "{arguments}: {said}");
     };
     refused("run mqtt -t sim -t sim", "one target at a time");
+    refused("head -t sim -t sim --live", "works only with one target");
     refused("head -t twin -t 127.0.0.1", "private network");
     refused("head -t sim -t sim --targets /nonexistent/lab.toml", "/nonexistent/lab.toml");
 }
