@@ -7,8 +7,8 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs, RunArgs,
-    TwinArgs,
+    AnalyzeArgs, AnalyzeForm, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs,
+    RunArgs, TwinArgs,
 };
 pub use shells::{Shell, completions, man_page};
 

@@ -6,6 +6,7 @@
 mod by_protocol;
 mod cut_off;
 mod distribution;
+mod drawing;
 mod file;
 mod format;
 mod found;
@@ -13,6 +14,7 @@ mod from_log;
 mod half_open;
 mod http;
 mod human;
+pub mod ladder;
 mod latency;
 mod log_lines;
 mod model;
@@ -29,7 +31,7 @@ mod verdict;
 mod workload;
 
 pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
-pub use format::{Format, Options, RenderError, render};
+pub use format::{CapturePage, Format, Options, RenderError, capture_page, render};
 pub use from_log::{is_log, read_log};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;

@@ -7,6 +7,9 @@ mod measured;
 mod program;
 mod raw;
 
+pub(crate) use broke::excuse;
+pub(crate) use measured::{measured, probes};
+
 use std::fmt::Write as _;
 
 use super::human::{count, found, time_s};
