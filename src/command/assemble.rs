@@ -39,6 +39,7 @@ pub(super) fn report(
     report.link_outages = outcome.link_outages.as_deref().map(link_outages);
     #[cfg(target_os = "linux")]
     program(&mut report, device);
+    report.note_timeline(super::telling::timeline(outcome, start_unix_ns));
     report.note_remarks();
     usage(&mut report);
     report

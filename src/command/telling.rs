@@ -1,7 +1,9 @@
 //! What probes and telemetry came to, as sections of the report.
 
+use espstress_engine::{Outcome, Packets};
 use espstress_report::{
-    LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
+    LatencyFigures, ProbeKind, ProbeRow, ReadingSummary, Report, TelemetryRow, TelemetrySummary, TimelineRow,
+    timeline,
 };
 use espstress_stats::{DeviceSeries, ProbeOutcome, ProbeStats};
 
@@ -52,4 +54,40 @@ fn telemetry(device: &DeviceSeries, lost: u64) -> TelemetrySummary {
         series: device.rows().iter().map(TelemetryRow::from).collect(),
         incomplete: None,
     }
+}
+
+/// What of a run belongs on its timeline and in no other section.
+pub(super) fn timeline(outcome: &Outcome, start_unix_ns: i64) -> Vec<TimelineRow> {
+    let mut rows = Vec::new();
+    if let Some(probes) = &outcome.probes {
+        let kinds = [
+            (ProbeKind::Icmp, &probes.icmp),
+            (ProbeKind::TcpConnect, &probes.tcp),
+            (ProbeKind::Telemetry, &probes.telemetry),
+        ];
+        for (kind, stats) in kinds {
+            let silences = stats.measured().map(|stats| stats.silences.as_slice()).unwrap_or_default();
+            rows.extend(
+                silences
+                    .iter()
+                    .map(|s| timeline::no_answer(kind, (seconds(s.from_ns), s.to_ns.map(seconds)), s.lost)),
+            );
+        }
+        rows.extend(probes.device.restarts.iter().map(|r| {
+            let reason = r.reset_reason.as_ref().map(|reason| reason.name());
+            timeline::restart(seconds(r.noticed_ns), reason, r.last_words.as_deref())
+        }));
+    }
+    if let Packets::Seen(seen) = &outcome.packets {
+        let at = |unix_ns: i64| unix_ns.saturating_sub(start_unix_ns) as f64 / 1e9;
+        rows.extend(seen.summary.absences.iter().map(|spell| {
+            let end = (spell.to_ns != i64::MAX).then(|| at(spell.to_ns));
+            timeline::absence((at(spell.from_ns), end))
+        }));
+    }
+    rows
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }

@@ -95,7 +95,10 @@ impl Port {
             return Some(&self.latest);
         }
         let Some(isn) = isn else { return self.unnamed().then_some(&self.latest) };
-        [Some(&self.latest), self.previous.as_ref()].into_iter().flatten().find(|noted| noted.isn == Some(isn))
+        [Some(&self.latest), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|noted| noted.isn == Some(isn))
     }
 
     fn of_mut(&mut self, isn: Option<u32>) -> Option<&mut Noted> {

@@ -419,6 +419,7 @@ impl Builder {
             report.workloads.push(workload);
         }
         found::fill(&mut report, &self.probed, &facts);
+        report.note_timeline(self.probed.timeline());
         report.note_remarks();
         if let Some(expressions) = &start.thresholds {
             match Gates::from_expressions(expressions) {

@@ -27,6 +27,7 @@ mod standing;
 mod style;
 pub mod text;
 pub mod thresholds;
+pub mod timeline;
 mod verdict;
 mod workload;
 
@@ -54,6 +55,7 @@ pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
 pub use style::{Colour, Detail, Glyphs, Style};
+pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;
 pub(crate) use workload::{Failures, Tcp};
 pub use workload::{SeriesRow, Workload};

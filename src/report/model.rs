@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LinkOutages, ProbeRow, TelemetrySummary, Workload};
+use super::{LinkOutages, ProbeRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
 use espstress_event::{AnomalyId, NotJudged};
 
@@ -55,6 +55,9 @@ pub struct Report {
     pub probes: Vec<ProbeRow>,
     /// What a modelled link says of its own outages; null on a real one.
     pub link_outages: Option<LinkOutages>,
+    /// Everything that happened on one clock: load, failures, anomalies, outages, absences, restarts.
+    #[serde(default)]
+    pub timeline: Timeline,
     /// What it means.
     pub findings: Vec<Finding>,
     /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained.
@@ -102,6 +105,7 @@ impl Report {
             telemetry: None,
             probes: Vec::new(),
             link_outages: None,
+            timeline: Timeline::default(),
             findings: Vec::new(),
             account: Vec::new(),
             findings_incomplete: None,

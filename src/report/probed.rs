@@ -10,6 +10,7 @@ use super::from_log::{LATEST_S, MOST};
 use super::workload::seconds;
 use super::{
     LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
+    TimelineRow, timeline,
 };
 use espstress_event::{DeviceProgress, ProbeProgress, Probed, ResetReason};
 use espstress_stats::{DeviceSeries, Latency, ProbeKindStats};
@@ -198,6 +199,14 @@ impl ProbedSoFar {
     /// Restarts of the device, the first 256.
     pub(super) fn restarts(&self) -> impl Iterator<Item = &DeviceRestart> {
         self.telemetry.iter().flat_map(|device| device.restarts.values())
+    }
+
+    /// What of them belongs on the timeline.
+    pub(super) fn timeline(&self) -> Vec<TimelineRow> {
+        let silences = self.kinds.iter().flat_map(|(kind, of)| {
+            of.silences.values().map(|s| timeline::no_answer(*kind, (s.from_s, s.to_s), s.lost))
+        });
+        self.restarts().map(TimelineRow::from).chain(silences).collect()
     }
 
     /// Disconnections from the access point during the run; `None` where the device does not tell.
