@@ -3,7 +3,7 @@
 
     measure.py [--shots DIR] PAGE.html...
 
-Each page is laid out at 360, 1200 and 1920 pixels in light and in dark, and at the width of A4 as it is printed. It fails
+Each page is laid out at 360, 720, 1200 and 1920 pixels in light and in dark, and at the width of A4 as it is printed. It fails
 if anything reaches out of the page or of its drawing, if labels of a drawing lie on each other, if a letter is smaller
 than one can read, or if the browser reports an error. The last line says how many layouts were measured.
 
@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import sys
 
-WIDTHS = [(360, 740), (1200, 900), (1920, 1080)]
+WIDTHS = [(360, 740), (720, 900), (1200, 900), (1920, 1080)]
 # A4 less margins of 14 mm, at 96 dots per inch.
 PAPER = (688, 1000)
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]

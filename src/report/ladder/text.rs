@@ -127,7 +127,8 @@ fn arrow(rung: &Rung, time: &str, lane: usize, indent: usize, pen: &Pen) -> Stri
             _ => lines.push(word.to_owned()),
         }
     }
-    let above: String = lines.iter().map(|line| format!("{blank}{:TIME$} {v}{line:^lane$}{v}\n", "")).collect();
+    let above: String =
+        lines.iter().map(|line| format!("{blank}{:TIME$} {v}{line:^lane$}{v}\n", "")).collect();
     format!("{above}{blank}{time:>TIME$} {v}{}{v} {number:>NUMBER$}", shaft(""))
 }
 

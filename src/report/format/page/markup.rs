@@ -13,6 +13,30 @@ pub(super) fn paragraph(out: &mut String, class: &str, words: &str) {
     let _ = writeln!(out, "<p{class}>{}</p>", escape(words));
 }
 
+/// A sentence that begins with a capital letter and ends with a full stop; what stands between backquotes is code.
+pub(super) fn sentence(out: &mut String, class: &str, words: &str) {
+    let mut letters = words.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let stop = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+    let whole = escape(&format!("{first}{}{stop}", letters.as_str()));
+    let mut parts = whole.split('`');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    let rest: Vec<&str> = parts.collect();
+    for two in rest.chunks(2) {
+        match two {
+            [code, plain] => {
+                let _ = write!(text, "<code>{code}</code>{plain}");
+            }
+            // A backquote without its other half is one.
+            _ => two.iter().for_each(|part| {
+                let _ = write!(text, "`{part}");
+            }),
+        }
+    }
+    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    let _ = writeln!(out, "<p{class}>{text}</p>");
+}
+
 /// A drawing with what it shows.
 pub(super) fn figure(out: &mut String, caption: &str, drawing: &str) {
     let caption = if caption.is_empty() {
@@ -63,10 +87,14 @@ impl<'a> Cell<'a> {
 /// A table; on a narrow page each row becomes a block, in which cells name their column.
 pub(super) fn table<'a>(out: &mut String, columns: &[&str], rows: impl IntoIterator<Item = Vec<Cell<'a>>>) {
     out.push_str("<table class=\"stack\">\n");
+    let rows: Vec<Vec<Cell<'_>>> = rows.into_iter().collect();
     if columns.iter().any(|name| !name.is_empty()) {
         out.push_str("<tr>");
-        for name in columns {
-            let _ = write!(out, "<th>{}</th>", escape(name));
+        for (i, name) in columns.iter().enumerate() {
+            // Names stand over their figures.
+            let figures = rows.first().and_then(|row| row.get(i)).is_some_and(|cell| cell.class == "n");
+            let class = if figures { " class=\"n\"" } else { "" };
+            let _ = write!(out, "<th{class}>{}</th>", escape(name));
         }
         out.push_str("</tr>\n");
     }

@@ -10,6 +10,7 @@ mod packets;
 mod ran;
 mod silenced;
 mod time;
+mod tracks;
 mod verdict;
 mod workloads;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::markup::{figure, heading};
-use crate::drawing::{Cell, Ink, Kind, Mark, Panel, Quantity, Scale, Series, TimeChart, Track, both};
-use crate::human::{count, things, time_s};
-use crate::ladder::class_in_words;
+use super::tracks::{self, ink, lanes};
+use crate::drawing::{Cell, Ink, Kind, Panel, Quantity, Scale, Series, TimeChart, both};
+use crate::human::{count, time_s};
 use crate::{Reading, Report, SeriesRow, TelemetrySummary, Workload};
-use espstress_event::{AnomalyClass, Failure, LinkOutageCause, OutageOrigin};
+use espstress_event::Failure;
 
 /// Bars of failures at most.
 const BARS: f64 = 100.0;
@@ -32,12 +32,6 @@ pub(super) fn section(out: &mut String, r: &Report) {
 
 fn chart(r: &Report) -> TimeChart {
     let workloads_end = r.workloads.iter().map(|w| w.start_s + w.duration_s).fold(0.0, f64::max);
-    let tracks = [workloads(r), outages(r), faults(r), kept_out(r), link(r)]
-        .into_iter()
-        .flatten()
-        .chain(anomalies(r))
-        .filter(|track| !track.marks.is_empty())
-        .collect();
     let mut panels = Vec::new();
     panels.extend(load(&r.workloads));
     panels.extend(failures(&r.workloads, r.duration_s));
@@ -47,135 +41,9 @@ fn chart(r: &Report) -> TimeChart {
         title: "the run over time".to_owned(),
         from_s: 0.0,
         to_s: r.duration_s.max(workloads_end).max(1e-3),
-        tracks,
+        tracks: tracks::of(r),
         panels,
     }
-}
-
-fn spell(from_s: f64, to_s: f64, class: &str, words: String) -> Mark {
-    Mark { from_s: from_s.max(0.0), to_s: Some(to_s), class: class.to_owned(), words, inside: None }
-}
-
-fn moment(at_s: f64, class: &str, words: String) -> Mark {
-    Mark { from_s: at_s, to_s: None, class: class.to_owned(), words, inside: None }
-}
-
-/// Places of workloads among the colours.
-fn ink(n: usize) -> Ink {
-    Ink::Series(n)
-}
-
-fn workloads(r: &Report) -> Vec<Track> {
-    let all_names = r.workloads.len();
-    let mark = |(n, w): (usize, &Workload)| {
-        let words = format!("{}: {} in {}", w.name, things(w.attempts, "attempt"), time_s(w.duration_s));
-        let bar = spell(w.start_s, w.start_s + w.duration_s, &ink(n).class(), words);
-        Mark { inside: (all_names > 1).then(|| w.name.clone()), ..bar }
-    };
-    let all: Vec<(usize, &Workload)> = r.workloads.iter().enumerate().collect();
-    // Workloads that run at the same time have rows of their own.
-    lanes(&all)
-        .into_iter()
-        .map(|lane| Track {
-            label: lane.iter().map(|(_, w)| w.name.as_str()).collect::<Vec<_>>().join(", "),
-            marks: lane.into_iter().map(mark).collect(),
-        })
-        .collect()
-}
-
-/// Workloads in as few lanes as keep those apart that ran at the same time.
-fn lanes<'a>(all: &[(usize, &'a Workload)]) -> Vec<Vec<(usize, &'a Workload)>> {
-    let mut lanes: Vec<Vec<(usize, &Workload)>> = Vec::new();
-    for (n, w) in all {
-        let free = lanes.iter_mut().find(|lane| {
-            lane.last().is_none_or(|(_, last)| last.start_s + last.duration_s <= w.start_s + 1e-3)
-        });
-        match free {
-            Some(lane) => lane.push((*n, *w)),
-            None => lanes.push(vec![(*n, *w)]),
-        }
-    }
-    lanes
-}
-
-/// Outages that workloads made or saw.
-fn outages(r: &Report) -> Vec<Track> {
-    let rows = r.workloads.iter().filter_map(|w| Some((w, w.outages.as_ref()?)));
-    let mut made = Track { label: "outages that the test made".to_owned(), marks: Vec::new() };
-    let mut natural = Track { label: "outages that the test did not make".to_owned(), marks: Vec::new() };
-    for (w, rows) in rows {
-        for row in rows {
-            let span = row.made_start_s.zip(row.made_length_s).or(row.seen_start_s.zip(row.seen_length_s));
-            let Some((start, length)) = span else { continue };
-            let recovery = row.recovery_s.map_or_else(String::new, |s| format!(", recovery {}", time_s(s)));
-            let words = format!("outage {} of {}: {}{recovery}", row.number, w.name, time_s(length));
-            match row.origin {
-                OutageOrigin::Made => made.marks.push(spell(start, start + length, "doubt", words)),
-                OutageOrigin::Natural => natural.marks.push(spell(start, start + length, "bad", words)),
-            }
-        }
-    }
-    vec![made, natural]
-}
-
-/// Faults of the broker.
-fn faults(r: &Report) -> Vec<Track> {
-    let faults = r.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|m| &m.outages);
-    let marks = faults.map(|fault| {
-        let start = crate::workload::seconds(fault.start_ns);
-        let end = fault.end_ns().map_or(r.duration_s, crate::workload::seconds);
-        let words = format!("fault {}: {}, {}", fault.number, fault.fault.name(), time_s(end - start));
-        Mark { inside: Some(fault.fault.name().to_owned()), ..spell(start, end, "doubt", words) }
-    });
-    vec![Track { label: "faults of the broker".to_owned(), marks: marks.collect() }]
-}
-
-/// When the well-behaved client of `half-open` was not served.
-fn kept_out(r: &Report) -> Vec<Track> {
-    let spells = r.workloads.iter().filter_map(|w| w.half_open.as_ref()).flat_map(|h| &h.unavailable_spells);
-    let marks = spells.map(|of| {
-        let from = crate::workload::seconds(of.from_ns);
-        let to = of.to_ns.map_or(r.duration_s, crate::workload::seconds);
-        spell(from, to, "bad", format!("others were not served for {}", time_s(to - from)))
-    });
-    vec![Track { label: "others were not served".to_owned(), marks: marks.collect() }]
-}
-
-fn link(r: &Report) -> Vec<Track> {
-    let marks = r.link_outages.iter().flat_map(|of| &of.rows).map(|row| {
-        let end = row.length_s.map_or(r.duration_s, |length| row.start_s + length);
-        let cause = match row.cause {
-            LinkOutageCause::Planned => "by its own plan",
-            LinkOutageCause::Asked => "because the run asked for it",
-        };
-        spell(row.start_s, end, "doubt", format!("the link was down {cause}, {}", time_s(end - row.start_s)))
-    });
-    vec![Track { label: "the link was down, by its own account".to_owned(), marks: marks.collect() }]
-}
-
-/// A track for each anomaly: from the first to the last, and the examples of which the moment is kept.
-fn anomalies(r: &Report) -> Vec<Track> {
-    let mut rows: Vec<_> = r.anomalies.iter().collect();
-    rows.sort_by_key(|a| (a.class != AnomalyClass::Device, a.class == AnomalyClass::Provoked));
-    let mut tracks: Vec<Track> = Vec::new();
-    for a in rows {
-        let class = if a.class == AnomalyClass::Device { "bad" } else { "quiet" };
-        let label = format!("{}, {}", a.id.name(), class_in_words(a.class));
-        let words = format!("{} on {}", things(a.count, "time"), things(a.connections, "connection"));
-        let mut marks = Vec::new();
-        if a.last_s > a.first_s {
-            marks.push(spell(a.first_s, a.last_s, &format!("faint {class}"), format!("{label}: {words}")));
-        }
-        let examples: Vec<f64> = a.examples.iter().map(|e| e.at_s).collect();
-        let at = if examples.is_empty() { vec![a.first_s] } else { examples };
-        marks
-            .extend(at.into_iter().map(|s| moment(s, class, format!("{label} at {s:.6} s; {words} in all"))));
-        match tracks.iter_mut().find(|track| track.label == label) {
-            Some(track) => track.marks.extend(marks),
-            None => tracks.push(Track { label, marks }),
-        }
-    }
-    tracks
 }
 
 fn cell(row: &SeriesRow, low: f64, high: f64) -> Cell {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{Cell, heading, paragraph, table};
+use super::markup::{Cell, heading, paragraph, sentence, table};
 use crate::format::escape;
 use crate::human::{bytes, count, found, things, time_s};
 use crate::{Report, ThresholdStatus, Verdict};
@@ -47,7 +47,7 @@ pub(super) fn section(out: &mut String, r: &Report) {
         paragraph(out, "doubt", "Interrupted. Everything below was measured before that.");
     }
     for remark in &r.remarks {
-        paragraph(out, "doubt", &format!("{remark}."));
+        sentence(out, "doubt", remark);
     }
     gates(out, r);
     if let Some(examination) = &r.examination {
@@ -58,12 +58,12 @@ pub(super) fn section(out: &mut String, r: &Report) {
 fn why(out: &mut String, r: &Report, class: &str) {
     let reasons: Vec<String> = if r.verdict_reasons.is_empty() {
         let line = crate::verdict_line(&Report { remarks: Vec::new(), interrupted: false, ..r.clone() });
-        line.split_once(": ").map(|(_, why)| format!("{why}.")).into_iter().collect()
+        line.split_once(": ").map(|(_, why)| why.to_owned()).into_iter().collect()
     } else {
-        r.verdict_reasons.iter().map(|reason| format!("{reason}.")).collect()
+        r.verdict_reasons.clone()
     };
     let _ = writeln!(out, "<div class=\"why {class}\">");
-    reasons.iter().for_each(|reason| paragraph(out, "", reason));
+    reasons.iter().for_each(|reason| sentence(out, "", reason));
     out.push_str("</div>\n");
 }
 
@@ -101,7 +101,7 @@ fn checks(out: &mut String, of: &Examination) {
     });
     table(out, &[], rows);
     if let Some(reason) = &of.incomplete {
-        paragraph(out, "doubt", &format!("{reason}."));
+        sentence(out, "doubt", reason);
     }
     let done = &of.done;
     let mut list = vec![
