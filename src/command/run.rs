@@ -1,5 +1,6 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use espstress_targets::twin::TwinError;
 use espstress_targets::{
     Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
 };
+use espstress_workload::Unfit;
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -69,6 +71,12 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     })?;
     let mut phases = settings::workloads(&prepared.scenario, typed)?;
     refuse_by_device(&prepared.scenario, &phases)?;
+    for phase in &mut phases {
+        phase.workload.look_up().map_err(|unfit| match unfit {
+            Unfit::Usage(why) => Failed::usage(why),
+            Unfit::Environment(why) => Failed::environment(why),
+        })?;
+    }
     let prepared = prepared.await_device(&mut phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
@@ -77,6 +85,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let mut run = prepared.bring_up(dialled.map(dial))?;
     refuse_tls(&phases, &run.device)?;
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
+    refuse_useless(&phases, &run.device)?;
     for text in &left_out {
         run.sink.event(&Event::Notice { text: text.clone() });
     }
@@ -116,6 +125,15 @@ fn refuse_tls(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
             "{}: only `head` and `rw --protocol http` speak TLS; give the device's plain HTTP port for the others",
             phase.name
         )))
+    })
+}
+
+/// What was asked for and cannot have an effect on this device.
+fn refuse_useless(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
+    let ours = device.control_token.is_some();
+    phases.iter().try_for_each(|phase| {
+        let checked = phase.workload.check_device(&device.endpoints, ours);
+        checked.map_err(|error| Failed::usage(format!("{}: {error}", phase.name)))
     })
 }
 
@@ -232,7 +250,7 @@ impl<'a> Prepared<'a> {
         let quiet = self.common.quiet;
         let mut say = |text: String| {
             if !quiet {
-                eprintln!("{text}");
+                drop(writeln!(std::io::stderr(), "{text}"));
             }
         };
         let source = self.common.source;
@@ -253,7 +271,7 @@ impl<'a> Prepared<'a> {
         if let Some(text) = &instead {
             // Another target than the usual one is said in any case: what follows is about another stack.
             if self.common.quiet {
-                eprintln!("note: {text}");
+                drop(writeln!(std::io::stderr(), "note: {text}"));
             }
             sink.event(&Event::Notice { text: text.clone() });
         }

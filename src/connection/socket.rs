@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endings::{Step, failure_of};
+use super::http;
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
 use super::tls::{Heard, Session, Tls};
@@ -575,6 +576,30 @@ impl Connection {
             // Nothing is there; or a reset, which the next write meets and names.
             Err(_) => AtRest::Quiet,
         }
+    }
+
+    /// After a silence before the first request: whether the device still waits for it. One that has closed does not, nor
+    /// one that has said 408 (RFC 9110, 15.5.9): who asks all the same meets a RST. One that has answered already is asked
+    /// all the same, for the answer to be looked at.
+    ///
+    /// # Errors
+    /// [`Failure::EofBeforeResponse`]; or the failure by name.
+    pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
+        let waits = match &mut self.tls {
+            Some(tls) => !tls.peer_has_ended(stream),
+            None => match timeout(Duration::ZERO, stream.peek(scratch)).await {
+                Ok(Ok(n)) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
+                // Nothing has come; or a reset, which the request meets and names.
+                Ok(Err(_)) | Err(_) => true,
+            },
+        };
+        if waits {
+            return Ok(());
+        }
+        // What it said is read: a socket that is closed with bytes in it sends a RST.
+        while self.read_now(scratch)?.is_some_and(|n| n > 0) {}
+        Err(Failure::EofBeforeResponse)
     }
 
     /// As [`Connection::at_rest`]: what TLS says between answers, as new sessions, is nobody's answer.

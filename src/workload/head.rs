@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::http::{self, Addressed, Asked, CONTINUE, Request};
 use super::load::{Load, LoopKind, Outcome, Start, Worker};
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Workload};
 use espstress_clock::{Span, nanos};
 use espstress_connection::http::{Progress, Response};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls, Turn};
@@ -29,7 +29,11 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(Head::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.load.check_given(Given(table))?;
+        Ok(Box::new(Head::new(params)?))
+    },
 };
 
 /// The options of `head`.
@@ -102,6 +106,10 @@ impl Workload for Head {
             },
             close: self.params.close,
         }
+    }
+
+    fn check_device(&self, endpoints: &Endpoints, _: bool) -> Result<(), ParamError> {
+        self.params.request.check_device(endpoints)
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -286,8 +294,7 @@ impl Storm {
     /// Request and response.
     async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if let Some(delay) = self.request_delay {
-            // Whatever comes meanwhile does not change the request: it stays in the socket.
-            tokio::time::sleep(delay).await;
+            http::keep_silent(&self.context, connection, &mut self.buffer, delay).await?;
         }
         self.response.start();
         let request = Rc::clone(&self.request);

@@ -19,4 +19,4 @@ mod rw;
 
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
 pub use outage::{Made, MakeError, Making, OutageMaker};
-pub use registry::{KINDS, ParamError, Workload, kind, load_flags, typed_load};
+pub use registry::{KINDS, ParamError, Unfit, Workload, kind, load_flags, typed_load};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::pacer::Pacer;
+use super::registry::{Given, ParamError};
 use espstress_clock::{Rate, Span, Timer};
 use espstress_connection::Timeouts;
 use espstress_event::{Expected, Failure};
@@ -130,6 +131,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
 
 impl Load {
+    /// Refuses what was given and has no effect.
+    pub(crate) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        let closed = self.pace().is_none();
+        given.only_where(closed, &["pause_after_failure"], "an open loop (rate, interval) doesn't pause")
+    }
+
     /// The step limits.
     #[must_use]
     pub(crate) const fn timeouts(&self) -> Timeouts {

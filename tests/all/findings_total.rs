@@ -242,6 +242,9 @@ impl Dice {
             to_device: std::array::from_fn(|_| MqttToDevice {
                 late: self.n() % 2,
                 unacknowledged: self.n() % 2,
+                uncompleted: self.n() % 2,
+                again_unacknowledged: self.n() % 2,
+                strange_ids: self.n() % 2,
                 ..sent.clone()
             }),
             outages: self.many(Self::mqtt_outage),
@@ -269,7 +272,9 @@ impl Dice {
         row.big = self.maybe(|d| MqttBig {
             acknowledged_bytes: d.maybe(|_| 128),
             failed_bytes: d.maybe(|_| 256),
-            failed_by: d.maybe(|d| d.of(&[MqttBigEnd::Dropped, MqttBigEnd::Mute, MqttBigEnd::Disconnected])),
+            failed_by: d.maybe(|d| {
+                d.of(&[MqttBigEnd::Dropped, MqttBigEnd::Mute, MqttBigEnd::Disconnected, MqttBigEnd::Hung])
+            }),
             beyond_its_maximum: 0,
         });
         row.device_sign = row.device_notices_ns.map(|_| MqttSign::Fin);
@@ -376,7 +381,12 @@ impl Dice {
             succeeded: self.n(),
             responses: self.responses(),
             first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
-            idle_closes: self.maybe(|d| IdleCloses { count: d.n(), min_us: d.n(), median_us: d.n() }),
+            idle_closes: self.maybe(|d| IdleCloses {
+                count: d.n(),
+                min_us: d.n(),
+                median_us: d.n(),
+                before_request: d.n(),
+            }),
             by_protocol: self.maybe(|d| {
                 Box::new(ByProtocol {
                     udp: d.maybe(Self::datagrams),

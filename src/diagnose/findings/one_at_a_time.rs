@@ -7,7 +7,8 @@
 //!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it;
-//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks.
+//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks;
+//! - an event stream goes on, and as long as it is open others get no answer, or no connection.
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
 //! without a time-out serves nobody any more.
@@ -15,6 +16,7 @@
 //! Thresholds: half a second, longer than a close takes on any link; a constant wait, its 90th percentile within a fourth
 //! of the median; closes that fill seven tenths of the run, and not more than all of it but for figures that are rounded.
 
+use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
@@ -29,12 +31,23 @@ pub(super) struct OneAtATime {
     close_ns: Option<u64>,
     /// For a client that is silent after its request.
     silent_ns: Option<u64>,
+    /// Who waits for as long as an event stream is open.
+    streams: Option<KeptOut>,
 }
 
-pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
+/// Whom an open event stream keeps out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeptOut {
+    /// Whoever asks for another stream; of others nothing is known.
+    Streams,
+    /// Everybody.
+    All,
+}
+
+const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
                                 accepts the next; browsers open connections before they have a request for them";
 
-pub(super) const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
+const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
                                  after the response; a shorter SO_RCVTIMEO reduces the wait";
 
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
@@ -45,6 +58,7 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
             .max(),
         close_ns: facts::exchanges(e).filter_map(before_a_close).max(),
         silent_ns: e.workloads.iter().filter_map(half_open).max(),
+        streams: facts::exchanges(e).find_map(|w| Some(beside_a_stream(e, w)?.0)),
     };
     (one != OneAtATime::default()).then_some(one)
 }
@@ -133,8 +147,61 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     Some(longest)
 }
 
+/// How many attempts got no answer, or no connection, while an event stream of this workload was open and brought events.
+/// Who serves a few at a time serves others beside it; here only the ends of streams let somebody in.
+fn beside_a_stream(e: &Evidence<'_>, stream: &WorkloadEvidence) -> Option<(KeptOut, u64)> {
+    /// Once may be a lost segment.
+    const TWICE: u64 = 2;
+    let sse = facts::streams(stream).filter(|sse| sse.streams > 0 && sse.events > 0)?;
+    if e.device.capacity == Some(1) || stream.succeeded == 0 {
+        return None;
+    }
+    let waited = |w: &WorkloadEvidence| facts::count(&facts::unexcused(e, w), &bouts::SLOW);
+    let others = facts::exchanges(e).filter(|w| {
+        let beside = w.start_ns < stream.end_ns && stream.start_ns < w.end_ns;
+        let let_in = sse.streams.saturating_mul(u64::from(w.at_once.max(1)));
+        beside && !std::ptr::eq(*w, stream) && served_during(w, stream) <= let_in
+    });
+    // Its own other connections wait for a stream.
+    let own = if stream.at_once >= 2 { waited(stream).saturating_sub(sse.silent) } else { 0 };
+    let others = others.map(waited).fold(0, u64::saturating_add);
+    let kept_out = [(KeptOut::All, others), (KeptOut::Streams, own)];
+    kept_out.into_iter().find(|(_, waited)| *waited >= TWICE)
+}
+
+/// Successes of a workload that lie wholly in the time of another.
+fn served_during(w: &WorkloadEvidence, other: &WorkloadEvidence) -> u64 {
+    let during = w.episodes.iter().filter(|at| at.from_ns >= other.start_ns && at.to_ns <= other.end_ns);
+    during.fold(0, |n, at| n.saturating_add(at.succeeded))
+}
+
 impl OneAtATime {
+    /// Cause, and what to change.
+    pub(super) const fn advice(self) -> (&'static str, &'static str) {
+        if self.streams.is_some() {
+            (
+                "the handler of an event stream keeps its task of the server until the stream ends, and there is no other",
+                "serve streams from a task of their own (esp_http_server: httpd_req_async_handler_begin), and go on \
+                 accepting others",
+            )
+        } else {
+            (CAUSE, CHANGE)
+        }
+    }
+
     pub(super) fn statement(self) -> String {
+        match self.streams {
+            Some(KeptOut::All) => {
+                return "The device serves one client at a time: while an event stream is open, every other client waits."
+                    .to_owned();
+            }
+            Some(KeptOut::Streams) => {
+                return "The device serves too few event streams at once: while some are open, requests for another get no \
+                        answer."
+                    .to_owned();
+            }
+            None => {}
+        }
         let waits = [
             (self.request_ns, "for a client's request"),
             (self.close_ns, "for a client's close"),
@@ -167,6 +234,15 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
             w.name,
             things(unserved.closed.not_sent, "connection"),
             time(ns)
+        ));
+    }
+    if let (Some((_, n)), Some(sse)) = (beside_a_stream(e, w), facts::streams(w)) {
+        lines.push(format!(
+            "{}: {} brought {}; beside it {} got no answer or no connection in time",
+            w.name,
+            things(sse.streams, "event stream"),
+            things(sse.events, "event"),
+            things(n, "attempt")
         ));
     }
     if let Some(ns) = beside_a_silence(e, w) {

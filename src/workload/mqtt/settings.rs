@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::half_open::By;
 use crate::outage::SpanRange;
-use crate::registry::ParamError;
+use crate::registry::{Given, ParamError};
 use espstress_clock::{Size, Span};
 use espstress_device::mqtt::{Qos, topic::check_topic};
 use espstress_event::MqttFault;
@@ -308,6 +308,19 @@ impl Params {
             return bad("password", "needs --user");
         }
         Ok(())
+    }
+
+    /// Refuses what was given and has no effect.
+    pub(super) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        use MqttFault as F;
+        let has = |faults: &[MqttFault]| self.fault.iter().any(|fault| faults.contains(fault));
+        let of_faults = ["cycles", "outage", "every", "settle", "recover_limit", "subscribe_grace"];
+        given.only_where(!self.faults().is_empty(), &of_faults, "no --fault is made")?;
+        given.only_where(has(&[F::Slow]), &["delay"], "for --fault slow")?;
+        given.only_where(has(&[F::Refuse]), &["code"], "for --fault refuse")?;
+        given.only_where(has(&[F::Big]), &["sizes"], "for --fault big")?;
+        given.only_where(has(&[F::Close, F::Reset]), &["session"], "for --fault close and reset")?;
+        given.only_where(self.publish.is_some(), &["publish_interval"], "needs --publish")
     }
 
     /// What our own device program is asked for, as its control service takes it.

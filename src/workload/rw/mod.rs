@@ -27,7 +27,7 @@ use self::worker::{Channel, Usage};
 use super::context::Context;
 use super::http::{Asked, Request};
 use super::load::Load;
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Workload};
 use espstress_clock::{Size, Span, nanos};
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
@@ -38,7 +38,12 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.check_given(Given(table))?;
+        let sized = table.contains_key("size");
+        Ok(Box::new(ReadWrite { sized, ..ReadWrite::new(params)? }))
+    },
 };
 
 /// How long a WebSocket connection may be idle. Servers ping every 20 s or more by default, and wait as long for the pong.
@@ -90,7 +95,26 @@ struct Params {
     request: Request,
 }
 
+/// What is said of a size that nothing has.
+const NO_SIZE: &str =
+    "protocols framed, line, udp and websocket have a payload of that size; --body sets one for http";
+
 impl Params {
+    /// Refuses what was given and has no effect.
+    fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        use Protocol as P;
+        let is = |all: &[Protocol]| self.protocol.is_none_or(|protocol| all.contains(&protocol));
+        self.load.check_given(given)?;
+        given.only_where(is(&[P::Framed, P::Line, P::Udp, P::WebSocket]), &["size"], NO_SIZE)?;
+        given.only_where(!self.sweep, &["size"], "--sweep sends its own sizes")?;
+        given.only_where(is(&[P::Http, P::Sse, P::WebSocket]), &["path"], "the protocol has no paths")?;
+        given.only_where(is(&[P::Http, P::Sse]), &["method"], "the protocol has no methods")?;
+        let connects = is(&[P::Http, P::Framed, P::Line, P::WebSocket, P::Sse]);
+        given.only_where(connects, &["per_connection"], "the protocol has no persistent connections")?;
+        let udp = self.protocol == Some(P::Udp);
+        given.only_where(!udp, &["timeout_connect", "timeout_write"], "datagrams need no connection")
+    }
+
     /// What makes no sense where the device speaks and nobody asks.
     fn check_sse(&self) -> Result<(), ParamError> {
         let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
@@ -119,6 +143,8 @@ impl Params {
 struct ReadWrite {
     params: Params,
     asked: Asked,
+    /// Whether somebody gave a size.
+    sized: bool,
 }
 
 impl ReadWrite {
@@ -174,7 +200,7 @@ impl ReadWrite {
         }
         let asked = params.request.ask(&params.method, is_http)?;
         params.request.check_tls()?;
-        Ok(Self { params, asked })
+        Ok(Self { params, asked, sized: false })
     }
 
     fn protocol(&self, endpoints: &Endpoints) -> Protocol {
@@ -246,6 +272,14 @@ impl Workload for ReadWrite {
             // The end of the answer is the device's FIN.
             close: if protocol == Protocol::Raw { ClosePolicy::Wait } else { ClosePolicy::Fin },
         }
+    }
+
+    fn check_device(&self, endpoints: &Endpoints, _: bool) -> Result<(), ParamError> {
+        if self.sized && self.protocol(endpoints) == Protocol::Http {
+            let what = format!("has no effect here: {NO_SIZE}");
+            return Err(ParamError::Value { key: "size".into(), what });
+        }
+        self.params.request.check_device(endpoints)
     }
 
     fn settings(&self) -> serde_json::Value {

@@ -135,7 +135,7 @@ impl Subscriber {
             context.recorder.borrow_mut().reconnected();
         }
         if let Some(silence) = silent_before {
-            tokio::time::sleep(silence).await;
+            http::keep_silent(&context, &mut connection, &mut self.buffer, silence).await?;
         }
         let head = self.head();
         connection.write_all(&head, limits.write).await?;

@@ -109,11 +109,14 @@ impl Channel {
         self.out.clear();
         self.sent = 0;
         self.withheld = None;
-        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
         if let Some(silence) = self.usage.silent_before {
-            // Whatever comes meanwhile does not change the request: it stays in the socket.
-            tokio::time::sleep(silence).await;
+            let kept = http::keep_silent(&self.context, &mut connection, &mut self.buffer, silence).await;
+            if let Err(failure) = kept {
+                http::note_tls(&self.context, &mut connection);
+                return Err(Refused::Failure(failure));
+            }
         }
+        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
         let greeted = self.greet().await;
         self.tell();
         if let Err(failure) = greeted {
