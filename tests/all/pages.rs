@@ -221,6 +221,22 @@ fn a_page_of_360_hours_is_small_and_loses_no_outage() {
 }
 
 #[test]
+fn a_page_of_twelve_workloads_and_hundreds_of_examples_is_small() {
+    let mut r = of_360_hours().clone();
+    let two = r.workloads.clone();
+    r.workloads = (0..6).flat_map(|_| two.clone()).collect();
+    for (n, w) in r.workloads.iter_mut().enumerate() {
+        w.name = format!("{} {n}", w.name);
+    }
+    let mut row = make::broken().anomalies.swap_remove(0);
+    row.examples = vec![row.examples.swap_remove(0); 5];
+    r.anomalies = vec![row; 80];
+    let page = html(&r);
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    assert!(page.contains("leaves out 280 examples"));
+}
+
+#[test]
 fn a_run_that_came_to_nothing_still_is_a_page() {
     let page = html(&empty());
     assert!(page.contains("No gate was set"), "{page}");

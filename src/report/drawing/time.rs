@@ -12,8 +12,10 @@ const RIGHT: f64 = 26.0;
 /// Height of a track: its name, and its bar.
 const TRACK: f64 = 29.0;
 const BAR: f64 = 10.0;
-/// Columns have this many pixels.
+/// Columns have this many pixels, and more of them in a chart of many series: a page stays small.
 const COLUMN: f64 = 2.0;
+/// Series that a chart holds before columns get wider.
+const SERIES: usize = 24;
 
 /// A run on one axis of time, seconds.
 #[derive(Clone, Debug)]
@@ -98,7 +100,9 @@ impl TimeChart {
         if !self.tracks.is_empty() {
             y = self.tracks(&mut c, &x, (left, plot_width));
         }
-        let column_s = (self.to_s - self.from_s) / plot_width * COLUMN;
+        let series: usize = self.panels.iter().map(|panel| panel.series.len()).sum();
+        let column = COLUMN * series.div_ceil(SERIES).max(1) as f64;
+        let column_s = (self.to_s - self.from_s) / plot_width * column;
         let mut plots = Vec::new();
         for (i, panel) in self.panels.iter().enumerate() {
             y += if i == 0 { 6.0 } else { 13.0 };

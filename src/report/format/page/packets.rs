@@ -62,11 +62,23 @@ pub(super) fn not_judged(out: &mut String, rows: &[NotJudgedRow]) {
     }
 }
 
+/// Ladders on a page at most; those of the device come first.
+const MOST: usize = 120;
+
 /// A ladder for each example. Those that do not count against the device are folded.
 pub(super) fn ladders(out: &mut String, rows: &[AnomalyRow]) {
-    let drawn = |row: &AnomalyRow| row.examples.iter().filter_map(|e| Ladder::of(row, e)).collect::<Vec<_>>();
+    let mut rows: Vec<&AnomalyRow> = rows.iter().collect();
+    rows.sort_by_key(|row| row.class != AnomalyClass::Device);
+    let (mut left, mut left_out) = (MOST, 0);
+    let mut drawn = |row: &AnomalyRow| {
+        let mut ladders: Vec<Ladder> = row.examples.iter().filter_map(|e| Ladder::of(row, e)).collect();
+        left_out += ladders.len().saturating_sub(left);
+        ladders.truncate(left);
+        left -= ladders.len();
+        ladders
+    };
     let all: Vec<(&AnomalyRow, Vec<Ladder>)> =
-        rows.iter().map(|row| (row, drawn(row))).filter(|(_, ladders)| !ladders.is_empty()).collect();
+        rows.into_iter().map(|row| (row, drawn(row))).filter(|(_, ladders)| !ladders.is_empty()).collect();
     if all.is_empty() {
         return;
     }
@@ -84,6 +96,13 @@ pub(super) fn ladders(out: &mut String, rows: &[AnomalyRow]) {
         out.push_str("<details><summary>anomalies that do not count against the device</summary>\n");
         others.iter().for_each(|(row, ladders)| group(out, row, ladders));
         out.push_str("</details>\n");
+    }
+    if left_out > 0 {
+        paragraph(
+            out,
+            "quiet",
+            &format!("The page leaves out {} that the JSON report has.", things(left_out as u64, "example")),
+        );
     }
 }
 

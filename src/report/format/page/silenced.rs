@@ -15,7 +15,8 @@ pub(super) fn drawing(out: &mut String, w: &Workload) {
 
 fn chart(w: &Workload, of: &HalfOpenFigures) -> RowChart {
     let end_s = w.start_s + w.duration_s;
-    let first = of.connections.iter().map(|c| seconds(c.silent_ns)).fold(f64::INFINITY, f64::min);
+    let begun = |c: &SilencedConnection| seconds(c.opened_ns.unwrap_or(c.silent_ns));
+    let first = of.connections.iter().map(begun).fold(f64::INFINITY, f64::min);
     let mut rows: Vec<Row> = Vec::new();
     if !of.unavailable_spells.is_empty() {
         let bars = of.unavailable_spells.iter().map(|spell| {
@@ -29,12 +30,12 @@ fn chart(w: &Workload, of: &HalfOpenFigures) -> RowChart {
     rows.extend(of.connections.iter().map(|c| row(c, end_s)));
     RowChart {
         title: format!("{}: connections that fell silent", w.name),
-        axis: "Seconds since the start of the run. A bar begins when the client falls silent: it had been opened and, where \
-               not said otherwise, served just before. It ends when the device gives the connection up."
+        axis: "Time since the start of the run. A row begins when the connection is open, and ends when the device gives it up."
             .to_owned(),
         from_s: first.min(end_s).max(0.0),
         to_s: end_s,
         legend: vec![
+            ("open, with a request".to_owned(), "c7".to_owned()),
             ("silent, held by the device".to_owned(), "c0".to_owned()),
             ("silent, waits in the backlog".to_owned(), "c4".to_owned()),
             ("others not served".to_owned(), "bad".to_owned()),
@@ -62,6 +63,17 @@ fn row(c: &SilencedConnection, end_s: f64) -> Row {
     let to_s = reclaimed.unwrap_or(end_s);
     let words =
         format!("connection {} from port {}: silent from {}, {note}", c.connection, c.port, time_s(from_s));
+    let opened = c.opened_ns.map(|ns| Bar {
+        from_s: seconds(ns),
+        to_s: from_s,
+        class: "c7",
+        words: format!(
+            "connection {} was open from {} to {}",
+            c.connection,
+            time_s(seconds(ns)),
+            time_s(from_s)
+        ),
+    });
     let class = if served { "c0" } else { "c4" };
     let sign = Sign {
         at_s: to_s,
@@ -71,7 +83,7 @@ fn row(c: &SilencedConnection, end_s: f64) -> Row {
     };
     Row {
         label: format!("#{} port {}", c.connection, c.port),
-        bars: vec![Bar { from_s, to_s, class, words }],
+        bars: opened.into_iter().chain([Bar { from_s, to_s, class, words }]).collect(),
         signs: vec![sign],
         note,
     }

@@ -50,18 +50,31 @@ fn cell(row: &SeriesRow, low: f64, high: f64) -> Cell {
     Cell { from_s: row.start_s, to_s: row.start_s + row.length_s, low, high }
 }
 
+/// Rows whose rate means something: the short one at the end belongs to the one before it.
+fn rated(rows: &[SeriesRow]) -> Vec<Option<Cell>> {
+    let mut sums: Vec<(f64, f64, u64)> = Vec::new();
+    for row in rows.iter().filter(|row| row.length_s > 0.0) {
+        let end = row.start_s + row.length_s;
+        match sums.last_mut() {
+            Some((from, to, attempts)) if row.length_s < (*to - *from) / 4.0 && row.start_s - *to < 1e-3 => {
+                (*to, *attempts) = (end, *attempts + row.attempts);
+            }
+            _ => sums.push((row.start_s, end, row.attempts)),
+        }
+    }
+    let cell = |(from_s, to_s, attempts): (f64, f64, u64)| {
+        let rate = attempts as f64 / (to_s - from_s);
+        Some(Cell { from_s, to_s, low: rate, high: rate })
+    };
+    sums.into_iter().map(cell).collect()
+}
+
 fn load(workloads: &[Workload]) -> Option<Panel> {
-    let rate = |row: &SeriesRow| (row.length_s > 0.0).then(|| row.attempts as f64 / row.length_s);
     let series: Vec<Series> = workloads
         .iter()
         .enumerate()
         .filter(|(_, w)| w.series.iter().any(|row| row.attempts > 0))
-        .map(|(n, w)| Series {
-            name: w.name.clone(),
-            ink: ink(n),
-            kind: Kind::Line,
-            cells: w.series.iter().map(|row| rate(row).map(|v| cell(row, v, v))).collect(),
-        })
+        .map(|(n, w)| Series { name: w.name.clone(), ink: ink(n), kind: Kind::Line, cells: rated(&w.series) })
         .collect();
     panel("load, attempts per second", 84.0, series, |_, most| {
         Scale::linear(0.0, most, Quantity::PerSecond, 3)
