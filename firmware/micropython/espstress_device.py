@@ -55,8 +55,9 @@ CONFIG = {
     "dial_port": 8123,
     "line_timeout_ms": 1500,
     "line_data_interval_ms": 5000,
-    # Silence after which an HTTP or raw connection is closed.
-    "idle_ms": 60000,
+    # Silence after which an HTTP or raw connection is closed: its client may be gone, and MicroPython has no keep-alive to
+    # find that out.
+    "idle_ms": 20000,
 }
 
 # Bytes, but for the fields: of a request's head, of a body that is asked for, of one that is sent and dropped.

@@ -85,6 +85,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let mut run = prepared.bring_up(dialled.map(dial))?;
     refuse_tls(&phases, &run.device)?;
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
+    refuse_lacking(&phases, &run.device)?;
     refuse_useless(&phases, &run.device)?;
     for text in &left_out {
         run.sink.event(&Event::Notice { text: text.clone() });
@@ -126,6 +127,32 @@ fn refuse_tls(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
             phase.name
         )))
     })
+}
+
+/// Refuses what the device says that it does not have, rather than to wait for it.
+fn refuse_lacking(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
+    let needs = |phase: &PlannedPhase| {
+        let facts = phase.workload.facts(&device.endpoints);
+        match facts.kind {
+            Some(WorkloadKind::Outage) if phase.workload.listens_on().is_none() => Some(Protocol::Framed),
+            Some(WorkloadKind::Rw) => Some(facts.asks.protocol),
+            _ => None,
+        }
+    };
+    let lacking = phases.iter().find_map(|phase| {
+        let protocol = needs(phase).filter(|protocol| device.lacks.contains(protocol))?;
+        Some((phase, protocol))
+    });
+    let Some((phase, protocol)) = lacking else { return Ok(()) };
+    let protocol = protocol.name();
+    let instead = match phase.workload.kind() == WorkloadKind::Outage.name() {
+        true => "let the device dial in: outage --listen PORT",
+        false => "choose another --protocol",
+    };
+    Err(Failed::usage(format!(
+        "{}: needs the {protocol} service, and by its telemetry the device has none; {instead}",
+        phase.name
+    )))
 }
 
 /// What was asked for and cannot have an effect on this device.
@@ -426,6 +453,7 @@ fn bring_up(
         stack: scenario.stack.clone(),
         program: scenario.program.clone(),
         at: device_address(scenario.device_address.as_deref())?,
+        announce: false,
         show_program: common.verbose,
         dial,
         seed,

@@ -65,6 +65,10 @@ impl Intervals {
 
     /// What excuses a failure of this kind at these times.
     pub(super) fn excuse(&self, episode: &Episode, failure: Failure) -> Option<Excuse> {
+        if failure == Failure::SlowGivenUp {
+            // At any time: the workload asked for it.
+            return Some(Excuse::Provoked);
+        }
         let overlaps = |from: u64, to: u64| {
             episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
         };

@@ -39,7 +39,7 @@ pub use anomaly::{
 };
 pub use away::AwaySpell;
 pub use backlog::Backlog;
-pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, WebSockets};
+pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, SlowClients, SlowSpan, WebSockets};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;

@@ -3,7 +3,7 @@
 use espstress_diagnose::{Check, Mark, Severity};
 
 use super::human::{count, found};
-use espstress_event::WorkloadKind;
+use espstress_event::{Failure, WorkloadKind};
 
 use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 
@@ -126,6 +126,12 @@ impl Report {
         let served = self.workloads.iter().any(|w| w.succeeded > 0);
         let judged = !errors && !served && self.examination.is_none();
         let w = self.workloads.iter().filter(|_| judged).filter(asks).find(|w| w.attempts > 0)?;
+        if w.failures.of_device() > 0 && w.failures.get(Failure::SlowGivenUp) == w.failures.of_device() {
+            return Some(format!(
+                "the device gave up every slow client of {}, which is no fault: nothing more of its service was measured",
+                w.name
+            ));
+        }
         Some(format!("no attempt of {} succeeded: nothing of the device's service was measured", w.name))
     }
 

@@ -4,8 +4,8 @@ use crate::findings_support::*;
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
-    IdleCloses, MqttBig, MqttBigEnd, MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, TlsFault,
-    TlsFaultSeen, TlsFigures, WebSockets,
+    IdleCloses, MqttBig, MqttBigEnd, MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, SlowSpan,
+    TlsFault, TlsFaultSeen, TlsFigures, WebSockets,
 };
 
 fn asks(method: &str) -> Asks {
@@ -528,19 +528,25 @@ fn resets_of_a_run_without_successes_are_not_told_as_unseen_by_clients() {
 
 #[test]
 fn others_that_an_open_event_stream_keeps_out_are_told_from_others_that_are_slow() {
-    let beside = |others: WorkloadEvidence| {
+    let beside = |others: WorkloadEvidence, waited_ms| {
         let mut stream = WorkloadEvidence { name: "events".into(), at_once: 1, ..rw(300) };
         stream.asks = Asks { protocol: Protocol::Sse, window: 1, ..Asks::default() };
-        let sse = Some(EventStreams { streams: 1, events: 300, ..EventStreams::default() });
+        let spans = vec![SlowSpan {
+            length_ms: 20_000,
+            others_served: others.succeeded,
+            others_waited_ms: Some(waited_ms),
+        }];
+        let sse = Some(EventStreams { streams: 1, events: 300, spans, ..EventStreams::default() });
         stream.by_protocol = Some(Box::new(ByProtocol { sse, ..ByProtocol::default() }));
         Case::clean(stream).no_telemetry().with(|e| e.workloads.push(others))
     };
     let one = WorkloadEvidence { at_once: 2, ..head(2) };
-    let kept_out = beside(fails_beside(one, &[(Failure::ConnectTimeout, 4), (Failure::ReadTimeout, 2)]));
+    let failures = [(Failure::ConnectTimeout, 4), (Failure::ReadTimeout, 2)];
+    let kept_out = beside(fails_beside(one, &failures), 19_000);
     assert_eq!(kept_out.ids(), [FindingId::BlockedApplication]);
     assert!(statement(&kept_out).contains("every other client waits"), "{}", statement(&kept_out));
-    let served =
-        beside(fails_beside(WorkloadEvidence { at_once: 2, ..head(60) }, &[(Failure::ConnectTimeout, 6)]));
+    let slow = fails_beside(WorkloadEvidence { at_once: 2, ..head(60) }, &[(Failure::ConnectTimeout, 6)]);
+    let served = beside(slow, 2_000);
     let text = statement(&served);
     assert!(!text.contains("event stream"), "{text}");
 }

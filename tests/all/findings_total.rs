@@ -6,8 +6,8 @@ use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, EventStreams, Failure,
     FailureCounts, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses, MqttBig, MqttBigEnd, MqttClient,
     MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence,
-    Responses, SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures,
-    UploadStall, Uploads, WebSockets,
+    Responses, SilencedConnection, SlowClients, SlowSpan, SocketsUsed, Stage, StallEnd, TlsFault,
+    TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
 };
 use proptest::prelude::*;
 
@@ -54,6 +54,10 @@ impl Dice {
         WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
     }
 
+    fn spans(&mut self) -> Vec<SlowSpan> {
+        self.many(|d| SlowSpan { length_ms: d.n(), others_served: d.n(), others_waited_ms: d.maybe(Self::n) })
+    }
+
     fn streams(&mut self) -> EventStreams {
         EventStreams {
             streams: self.n(),
@@ -67,6 +71,8 @@ impl Dice {
             silent: self.n(),
             broken: self.n(),
             longest_silence_us: self.maybe(Self::n),
+            events: self.n(),
+            spans: self.spans(),
             ..EventStreams::default()
         }
     }
@@ -204,6 +210,8 @@ impl Dice {
             window: self.small(),
             request_delay_ns: self.n(),
             body: self.yes(),
+            reads_slowly: self.yes(),
+            sends_slowly: self.yes(),
         }
     }
 
@@ -393,6 +401,12 @@ impl Dice {
                 Box::new(ByProtocol {
                     udp: d.maybe(Self::datagrams),
                     websocket: d.maybe(Self::websockets),
+                    slow: d.maybe(|d| SlowClients {
+                        served: d.n(),
+                        given_up: d.n(),
+                        given_up_by_status: [(408, d.n())].into(),
+                        spans: d.spans(),
+                    }),
                     sse: d.maybe(Self::streams),
                 })
             }),

@@ -8,7 +8,7 @@
 //! - standing connections stop being answered;
 //! - nobody is served while the device connects to a broker that answers nothing (`while_dialling`);
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
-//! - a single silent client (or none at all) kept every other one from being served, for good or for as long as the program
+//! - a single silent or slow client (or none at all) kept every other one from being served, for good or for as long as the program
 //!   waits for it (`one_at_a_time`).
 //!
 //! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an

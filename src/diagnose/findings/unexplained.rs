@@ -152,6 +152,7 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::CorruptPayload => "responses had the wrong payload",
         Failure::DatagramLost => "datagrams did not come back in time",
         Failure::PortUnreachable => "datagrams were answered by an ICMP port unreachable",
+        Failure::SlowGivenUp => "clients that were slow on purpose were given up by the device",
         Failure::HostOutOfPorts | Failure::HostOutOfFiles | Failure::HostOther => {
             "attempts failed on this machine"
         }

@@ -50,6 +50,8 @@ pub struct TwinSpec {
     pub program: Option<Vec<String>>,
     /// A process behind a TAP device, instead of a stack and a program on it.
     pub tap: Option<TapSpec>,
+    /// Whether it announces itself by multicast DNS, which on lwIP takes some of its heap.
+    pub announce: bool,
     /// Whether what the program writes is shown on standard error.
     pub show_output: bool,
     /// How long a restart takes.
@@ -76,6 +78,7 @@ impl Default for TwinSpec {
             mqtt: None,
             program: None,
             tap: None,
+            announce: false,
             show_output: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
             carrier: None,
@@ -133,6 +136,7 @@ impl TwinSpec {
             mqtt: self.mqtt.map(MqttSetup::from),
             program: self.program.clone(),
             tap,
+            announce: self.announce,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
             boot: BootState::default(),
         })

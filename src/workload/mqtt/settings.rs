@@ -118,7 +118,7 @@ pub(super) struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<String>,
 
-    /// Have our own device program (on the twin) use this keep-alive; other devices keep their own
+    /// Have our own device program (on the twin) use this keep-alive; other devices cannot be asked for it
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) device_keepalive: Option<Span>,
