@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
 use espstress_clock::{Size, Span};
+use espstress_event::MacAddress;
 
 /// Stress a small networked device with real traffic, watch the packets, and report what broke, how often, when
 /// and why
@@ -26,6 +27,11 @@ Exit status:
   4    a gate can't be judged
   130  interrupted; the report is still written")]
 pub(crate) struct Cli {
+    /// Write what the program does inside to FILE; RUST_LOG says how much (info, debug, espstress_targets=debug) [default:
+    /// warnings and errors, to standard error]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Command to run
     #[command(subcommand)]
     pub(crate) command: Other,
@@ -52,12 +58,14 @@ pub enum Other {
   espstress analyze capture.pcapng
   espstress analyze field.pcap.gz --target 192.168.4.1 --json
   espstress analyze capture.pcapng --html -o capture.html
-                                                  each anomaly drawn: who sent what, when, and what is wrong")]
+                                                  each anomaly drawn: who sent what, when, and what is wrong
+  espstress analyze air.pcapng --station 24:6f:28:aa:bb:cc      a Wi-Fi card in monitor mode made it")]
     Analyze(AnalyzeArgs),
     /// Check a device in one minute: is it up, what is wrong, what to change
     #[command(after_help = "Examples:
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
+  sudo espstress doctor 192.168.4.1 --air wlan1   what a Wi-Fi card in monitor mode hears as well
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
     Doctor(DoctorArgs),
     /// Compare reports of repeated runs, old against new
@@ -71,6 +79,17 @@ differ, so only repeats show whether a latency has changed.
 
 The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
+    /// Join reports of several devices, or of several machines, to one
+    #[command(after_help = "Examples:
+  espstress merge kitchen.json hall.json -o all.json
+  espstress merge shard-*.json -o all.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  espstress report all.json --device 192.168.4.1   one device's own page
+
+The reports must be of the same work, by the same version of espstress. Histograms are added, and the series are put
+in line by wall clock. Each report stays whole in the result.
+
+The exit status is that of the worst verdict: 0 for pass, 1 for fail, 4 for inconclusive.")]
+    Merge(MergeArgs),
     /// Convert a report to another format
     #[command(after_help = "Examples:
   espstress report run.json
@@ -111,7 +130,11 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         name: Option<String>,
     },
     /// Print the JSON Schema of the report
-    Schema,
+    Schema {
+        /// The schema of the report of several devices instead
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Print a shell completion file
     #[command(after_help = "Example:
   espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
@@ -132,10 +155,9 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
-    /// twin:FILE, tap:CMD, emu:IMAGE, or sim
-    #[arg(short, long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// The devices
+    #[command(flatten)]
+    pub several: SeveralArgs,
 
     /// Override a scenario setting: cycles=3 for every phase that has it, NAME.cycles=3 for one phase; can be
     /// repeated
@@ -145,6 +167,23 @@ pub struct RunArgs {
     /// What every run has
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Devices of a run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SeveralArgs {
+    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
+    /// twin:FILE, tap:CMD, emu:IMAGE, or sim; can be repeated to test several at once
+    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    pub further: Vec<String>,
+
+    /// Test the devices of an inventory (TOML) at once: names, targets, tags (docs/fleets.md)
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+
+    /// Of the inventory, test only devices with this tag; can be repeated
+    #[arg(long = "tag", value_name = "TAG", requires = "targets")]
+    pub tags: Vec<String>,
 }
 
 /// Options of a twin or a sim.
@@ -221,6 +260,14 @@ pub struct Common {
     /// Don't capture packets
     #[arg(long)]
     pub no_capture: bool,
+
+    /// Also listen to a Wi-Fi card that is in monitor mode: associations, power save, retries, beacons
+    #[arg(long, value_name = "IFACE")]
+    pub air: Option<String>,
+
+    /// Describe this station, by its hardware address [default: the device, by ARP]
+    #[arg(long, value_name = "MAC", requires = "air")]
+    pub station: Option<MacAddress>,
 
     /// Don't send ping, TCP connect and telemetry probes during the workloads
     #[arg(long)]
@@ -299,6 +346,11 @@ pub struct AnalyzeArgs {
     /// Address of the device [default: the side that accepts connections, or the client of an MQTT broker]
     #[arg(short, long, value_name = "IP")]
     pub target: Option<IpAddr>,
+
+    /// Station to describe in a capture of the air, by its hardware address [default: the Espressif station that talks
+    /// most, or else the station that talks most]
+    #[arg(long, value_name = "MAC")]
+    pub station: Option<MacAddress>,
 
     /// Print JSON, and only that, to standard output
     #[arg(long, group = "form")]
@@ -431,6 +483,22 @@ pub enum FormatName {
     Svg,
 }
 
+/// `merge`.
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    /// JSON reports, or the JSON Lines logs of runs
+    #[arg(value_name = "REPORT", required = true, num_args = 1..)]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the joined JSON report to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What to print: text, json or markdown
+    #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
+    pub format: FormatName,
+}
+
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
@@ -445,6 +513,10 @@ pub struct ReportArgs {
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Of a report of several devices, this one only
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

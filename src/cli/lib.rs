@@ -7,10 +7,12 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, AnalyzeForm, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs,
-    RunArgs, TwinArgs,
+    AnalyzeArgs, AnalyzeForm, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, MergeArgs, Other,
+    ReportArgs, RunArgs, SeveralArgs, TwinArgs,
 };
 pub use shells::{Shell, completions, man_page};
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches};
 
@@ -31,6 +33,8 @@ pub enum Parsed {
         kind: &'static str,
         /// The device.
         target: String,
+        /// Further devices.
+        several: SeveralArgs,
         /// The common flags.
         common: Box<Common>,
         /// For the workload's own flags.
@@ -70,11 +74,19 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
         "outage" => target.required_unless_present("listen"),
         // Nor does the first one to connect to a broker.
         "mqtt" => target.help(MQTT_TARGET_HELP),
+        _ if takes_several(workload.name) => target.required_unless_present_any(["further", "targets"]),
         _ => target.required(true),
     };
     let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
     let own = (workload.flags)(own.next_help_heading("Workload"));
-    Common::augment_args(own.next_help_heading("Run")).about(about)
+    let own = own.next_help_heading("Run");
+    let own = if takes_several(workload.name) { SeveralArgs::augment_args(own) } else { own };
+    Common::augment_args(own).about(about)
+}
+
+/// Whether a workload can drive several devices at once: others wait for the device, or change this host's network.
+fn takes_several(workload: &str) -> bool {
+    matches!(workload, "head" | "rw")
 }
 
 const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// or https:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
@@ -128,6 +140,16 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// The file of `--trace`, which every command has.
+#[must_use]
+pub fn trace(matches: &clap::ArgMatches) -> Option<&Path> {
+    let mut last = matches;
+    while let Some((_, sub)) = last.subcommand() {
+        last = sub;
+    }
+    last.try_get_one::<PathBuf>("trace").ok().flatten().map(PathBuf::as_path)
+}
+
 /// Sorts out what clap has matched.
 ///
 /// # Errors
@@ -137,6 +159,10 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
         if let Some(workload) = workloads.iter().find(|w| w.name == name) {
             return Ok(Parsed::Workload {
                 kind: workload.name,
+                several: match takes_several(name) {
+                    true => SeveralArgs::from_arg_matches(sub)?,
+                    false => SeveralArgs::default(),
+                },
                 target: sub.get_one::<String>("target").cloned().unwrap_or_default(),
                 common: Box::new(Common::from_arg_matches(sub)?),
                 matches: Box::new(sub.clone()),
@@ -147,6 +173,6 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
             return Ok(Parsed::Run { args, matches: Box::new(sub.clone()) });
         }
     }
-    let Cli { command } = Cli::from_arg_matches(matches)?;
+    let Cli { command, .. } = Cli::from_arg_matches(matches)?;
     Ok(Parsed::Other(Box::new(command)))
 }

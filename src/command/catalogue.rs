@@ -87,8 +87,9 @@ pub(super) fn scenarios(name: Option<&str>) -> Result<Exit, Failed> {
 }
 
 /// `espstress schema`.
-pub(super) fn schema() -> Result<Exit, Failed> {
-    let mut text = serde_json::to_string_pretty(&espstress_report::schema()).map_err(Failed::environment)?;
+pub(super) fn schema(fleet: bool) -> Result<Exit, Failed> {
+    let schema = if fleet { espstress_fleet::schema() } else { espstress_report::schema() };
+    let mut text = serde_json::to_string_pretty(&schema).map_err(Failed::environment)?;
     text.push('\n');
     done(&text)
 }

@@ -11,7 +11,7 @@ use espstress_event::{Event, EventSink, Expected, PhaseProgress};
 
 /// Nanoseconds between two lines about a workload where there is no terminal, by how long it has been running: so
 /// that a run of a minute shows that it goes on and a run of two weeks leaves a log that can be read.
-const fn line_every_ns(running_ns: u64) -> u64 {
+pub(super) const fn line_every_ns(running_ns: u64) -> u64 {
     const SECOND: u64 = 1_000_000_000;
     match running_ns / SECOND {
         0..60 => 5 * SECOND,

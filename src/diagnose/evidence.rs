@@ -4,7 +4,7 @@
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
 use espstress_event::{
-    AckWaits, Asks, ByProtocol, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets,
+    AckWaits, Air, Asks, ByProtocol, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets,
     HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason,
     Responses, Silence, WorkloadKind,
 };
@@ -70,6 +70,8 @@ pub struct Evidence<'a> {
     pub probes: ProbesEvidence,
     /// What the device said of itself.
     pub telemetry: Measured<TelemetryEvidence>,
+    /// What was heard on the air; `None` where nobody listened.
+    pub air: Option<&'a Air>,
     /// What the device is known to be.
     pub device: DeviceEvidence,
     /// How the testing machine fared.

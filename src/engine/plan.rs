@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::air::AirPlan;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
+use espstress_event::{Air, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::{Dials, WireSummary};
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -83,6 +84,8 @@ pub struct Plan {
     pub seed: u64,
     /// The packets.
     pub watch: WatchPlan,
+    /// The air beside the run; `None` where nobody listens.
+    pub air: Option<AirPlan>,
     /// Which probes go along.
     pub probing: Probing,
     /// Whether the run comes to nothing where the first TCP probes, or without them the first attempts, find no device.
@@ -195,7 +198,7 @@ pub enum Ended {
     Completed,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM: as Ctrl-C, but what the device still sends is waited for.
+    /// SIGTERM or SIGHUP: as Ctrl-C, but what the device still sends is waited for.
     Terminated,
 }
 
@@ -248,6 +251,8 @@ pub struct Outcome {
     pub link_outages: Option<Vec<LinkSpell>>,
     /// The probes; `None` when there were none.
     pub probes: Option<ProbeOutcome>,
+    /// What was heard on the air, or why nothing was; `None` where nobody listened.
+    pub air: Option<Result<Air, String>>,
 }
 
 /// Why a run came to nothing.

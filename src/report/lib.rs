@@ -3,6 +3,7 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod air;
 mod by_protocol;
 mod cut_off;
 mod distribution;
@@ -31,8 +32,11 @@ pub mod timeline;
 mod verdict;
 mod workload;
 
-pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
-pub use format::{CapturePage, Format, Options, RenderError, capture_page, render};
+pub use air::air_lines;
+pub use file::{
+    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
+};
+pub use format::{CapturePage, Format, Options, RenderError, capture_page, markdown_text, render};
 pub use from_log::{is_log, read_log};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
@@ -57,5 +61,5 @@ pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, T
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;
-pub(crate) use workload::{Failures, Tcp};
-pub use workload::{SeriesRow, Workload};
+pub(crate) use workload::Tcp;
+pub use workload::{Bytes, Failures, SeriesRow, Workload};

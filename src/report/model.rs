@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use espstress_event::{AnomalyId, NotJudged};
+use espstress_event::{Air, AnomalyId, NotJudged};
 
 /// The version of the format that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 2;
@@ -55,6 +55,9 @@ pub struct Report {
     pub probes: Vec<ProbeRow>,
     /// What a modelled link says of its own outages; null on a real one.
     pub link_outages: Option<LinkOutages>,
+    /// What was heard on the air; null where nobody listened.
+    #[serde(default)]
+    pub air: Option<Air>,
     /// Everything that happened on one clock: load, failures, anomalies, outages, absences, restarts.
     #[serde(default)]
     pub timeline: Timeline,
@@ -105,6 +108,7 @@ impl Report {
             telemetry: None,
             probes: Vec::new(),
             link_outages: None,
+            air: None,
             timeline: Timeline::default(),
             findings: Vec::new(),
             account: Vec::new(),
@@ -115,6 +119,18 @@ impl Report {
             verdict_reasons: Vec::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// The version of its format.
+    #[must_use]
+    pub const fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+
+    /// Whether it was judged by any gate.
+    #[must_use]
+    pub const fn has_gates(&self) -> bool {
+        !self.thresholds.is_empty()
     }
 
     /// The workload of that name.
@@ -137,7 +153,7 @@ pub struct Tool {
 impl Tool {
     /// This program.
     #[must_use]
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
@@ -305,6 +321,8 @@ pub enum Transport {
 pub enum CaptureStatus {
     /// Every packet.
     Complete,
+    /// Every packet, but the file of `--pcap` lacks some of them.
+    FileIncomplete,
     /// Some were missed.
     Dropped,
     /// The system did not allow it.
@@ -319,6 +337,7 @@ impl CaptureStatus {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::FileIncomplete => "file_incomplete",
             Self::Dropped => "dropped",
             Self::Denied => "denied",
             Self::Off => "off",
@@ -367,10 +386,19 @@ impl Capture {
         Self { status: CaptureStatus::Off, packets: None, dropped: None, reason }
     }
 
-    /// Whether absence of an anomaly may be concluded from it.
+    /// Notes that the packet file is not whole, and why.
+    pub fn file_lacks(&mut self, why: &str) {
+        if self.status == CaptureStatus::Complete {
+            self.status = CaptureStatus::FileIncomplete;
+        }
+        let before = self.reason.take().map_or_else(String::new, |reason| format!("{reason}; "));
+        self.reason = Some(format!("{before}the packet file is incomplete: {why}"));
+    }
+
+    /// Whether absence of an anomaly may be concluded from it: what is missing in a file was looked at all the same.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.status == CaptureStatus::Complete
+    pub fn saw_all(&self) -> bool {
+        matches!(self.status, CaptureStatus::Complete | CaptureStatus::FileIncomplete)
     }
 }
 
@@ -531,7 +559,7 @@ mod tests {
 
     #[test]
     fn a_capture_that_missed_packets_is_not_complete() {
-        assert!(Capture::seen(10, 0).is_complete());
+        assert!(Capture::seen(10, 0).saw_all());
         assert_eq!(Capture::seen(10, 1).status, CaptureStatus::Dropped);
     }
 }

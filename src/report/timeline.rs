@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::air::air_rows;
 use super::human::{count, things, time_s};
 use super::{DeviceRestart, LinkOutages, OutageRow, Report, SeriesRow, Workload};
 use espstress_diagnose::AnomalyRow;
@@ -115,6 +116,8 @@ pub enum TimelineKind {
     NoAnswer,
     /// Moment: the device restarted.
     Restart,
+    /// Moment: the device joined a network, left it, or went to another access point, or its access point changed.
+    Association,
 }
 
 impl TimelineKind {
@@ -130,6 +133,7 @@ impl TimelineKind {
             Self::Absence => "absence",
             Self::NoAnswer => "no_answer",
             Self::Restart => "restart",
+            Self::Association => "association",
         }
     }
 }
@@ -140,7 +144,8 @@ impl Report {
         let workloads = self.workloads.iter().flat_map(workload);
         let anomalies = self.anomalies.iter().map(anomaly);
         let links = self.link_outages.iter().flat_map(link);
-        let rows = workloads.chain(anomalies).chain(links).chain(more).collect();
+        let air = self.air.iter().flat_map(air_rows);
+        let rows = workloads.chain(anomalies).chain(links).chain(air).chain(more).collect();
         self.timeline = Timeline::of(rows);
     }
 }

@@ -347,3 +347,8 @@ fn a_page_of_a_healthy_capture_says_that_there_is_no_anomaly() {
     assert_eq!(status, 4);
     assert!(page.contains("Nothing was judged: the file has no packets."), "{page}");
 }
+
+/// The IP packets of five good connections, for other ways to carry them.
+pub(crate) fn good_packets() -> Vec<Vec<u8>> {
+    story(5, Ends::Well).into_iter().map(|(_, ip)| ip).collect()
+}

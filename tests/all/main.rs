@@ -4,6 +4,7 @@
 //! `cargo test --test all cases::` runs one module's, `cargo test --test all -- --list` names them all. What needs a
 //! private network before its first thread is in `tests/private`.
 
+mod air;
 mod analyze;
 mod capture;
 mod cases;
@@ -19,6 +20,7 @@ mod findings_neighbours;
 mod findings_personas;
 mod findings_support;
 mod findings_total;
+mod fleets;
 mod half_open_on_sim;
 mod http_servers;
 mod http_use;

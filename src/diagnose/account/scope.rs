@@ -1,7 +1,7 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
 use super::super::facts::unmade_silences;
-use super::super::findings::{answers_otherwise, gone_since, silent_since, too_large};
+use super::super::findings::{answers_otherwise, departs, gone_since, silent_since, too_large};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use espstress_event::{Episode, Failure};
 
@@ -66,6 +66,9 @@ pub(super) fn explains(
         FindingId::LinkOutages => {
             unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout, F::DatagramLost]])
         }
+        FindingId::WifiDeauthenticated => {
+            any(&[&SILENT, &[F::ConnectTimeout], &DATAGRAM]) && departs(e, at.from_ns, at.to_ns)
+        }
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
@@ -100,6 +103,10 @@ pub(super) fn explains(
         | FindingId::MqttHasty
         | FindingId::MqttAvailability
         | FindingId::MqttTooLongKeepalive
+        | FindingId::DtimLong
+        | FindingId::WeakSignal
+        | FindingId::RetryStorm
+        | FindingId::BeaconLoss
         | FindingId::NagleDelay
         | FindingId::BodyTimeout
         | FindingId::HostLimited

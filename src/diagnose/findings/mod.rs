@@ -6,6 +6,7 @@
 
 mod abortive_close;
 mod accept_overflow;
+mod air;
 mod blocked_application;
 mod body_timeout;
 mod capture_incomplete;
@@ -48,6 +49,8 @@ use super::choice::{Claim, Firm, choose, choose_beside};
 use super::{Account, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use espstress_event::Failure;
 
+pub use air::{AirNotJudged, air_findings, air_not_judged};
+
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FindingEntry {
@@ -67,7 +70,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 54] {
+pub const fn finding_catalogue() -> [FindingEntry; 59] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -84,6 +87,11 @@ pub const fn finding_catalogue() -> [FindingEntry; 54] {
         link_outages::ENTRY,
         slow_recovery::ENTRY,
         lossy_link::ENTRY,
+        air::DEAUTHENTICATED,
+        air::DTIM,
+        air::SIGNAL,
+        air::RETRIES,
+        air::BEACONS,
         host_limited::ENTRY,
         capture_incomplete::ENTRY,
         http_errors::ENTRY,
@@ -200,10 +208,11 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
     ];
     let shown = |finding| Claim::new(Firm::Shown, finding);
     let of_brokers = mqtt::find(e);
+    let of_the_air = air::find(e);
     of_service
         .into_iter()
         .flatten()
-        .chain(of_others.into_iter().flatten().chain(of_brokers).map(shown))
+        .chain(of_others.into_iter().flatten().chain(of_brokers).chain(of_the_air).map(shown))
         .collect()
 }
 
@@ -272,4 +281,9 @@ pub(super) fn too_large(w: &WorkloadEvidence) -> u64 {
 /// Since when the device is gone, where it was there before.
 pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
     device_unreachable::since(e)
+}
+
+/// Whether the device was deauthenticated or disassociated at that time.
+pub(super) fn departs(e: &Evidence<'_>, from_ns: u64, to_ns: u64) -> bool {
+    air::departs(e, from_ns, to_ns)
 }

@@ -8,6 +8,8 @@ mod markdown;
 mod page;
 mod prometheus;
 
+pub use markdown::plain as markdown_text;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -68,7 +68,14 @@ fn run(r: &Report) -> Vec<Family> {
         verdict.add("", &[("verdict", v.name())], f64::from(u8::from(v == r.verdict)));
     }
     let mut capture = Family::new("espstress_capture_status", "gauge", "1 for the state of the capture.");
-    for s in [CaptureStatus::Complete, CaptureStatus::Dropped, CaptureStatus::Denied, CaptureStatus::Off] {
+    let states = [
+        CaptureStatus::Complete,
+        CaptureStatus::FileIncomplete,
+        CaptureStatus::Dropped,
+        CaptureStatus::Denied,
+        CaptureStatus::Off,
+    ];
+    for s in states {
         capture.add("", &[("status", s.name())], f64::from(u8::from(s == r.capture.status)));
     }
     let mut packets = Family::new("espstress_capture_packets", "gauge", "Packets looked at.");

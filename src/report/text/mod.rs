@@ -1,6 +1,7 @@
 //! The page: verdict first, then what broke, then what was measured. Zeros are not listed; what could not be
 //! looked at is said, never left out.
 
+mod air;
 mod broke;
 mod examination;
 mod measured;
@@ -36,6 +37,7 @@ pub fn page(report: &Report, style: &Style) -> String {
         measured::workload(&mut out, workload, style);
     }
     measured::beside(&mut out, report, style);
+    air::section(&mut out, report, style);
     out
 }
 

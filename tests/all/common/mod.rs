@@ -97,12 +97,14 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
         source: None,
         seed: std::process::id().into(),
         watch: WatchPlan {
+            captures: 1,
             capturing: Capturing::Off,
             interface: None,
             pcap: None,
             after: Duration::ZERO,
             syn_deadline: Duration::from_secs(5),
         },
+        air: None,
         probing: Probing::Off,
         looks_first: false,
         #[cfg(target_os = "linux")]

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::markup::{heading, paragraph};
-use super::{document, packets};
+use super::{document, findings, packets};
 use crate::NotJudgedRow;
 use crate::format::escape;
-use espstress_diagnose::AnomalyRow;
-use espstress_event::AnomalyClass;
+use espstress_diagnose::{AnomalyRow, air_findings};
+use espstress_event::{Air, AnomalyClass};
 
 /// What the packets of a capture file show.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct CapturePage<'a> {
     pub not_judged: &'a [NotJudgedRow],
     /// Connections that the device opened, a line each.
     pub dialled: &'a [String],
+    /// What was heard on the air; `None` where the file holds nothing of it.
+    pub air: Option<&'a Air>,
 }
 
 /// The page.
@@ -36,7 +38,10 @@ pub fn capture_page(of: &CapturePage<'_>) -> String {
     let mut out = String::new();
     let of_device = of.anomalies.iter().filter(|row| row.class == AnomalyClass::Device).count();
     let (class, word, why) = match (of.nothing, of_device, of.complete) {
-        (Some(reason), ..) => ("doubt", "not judged", format!("Nothing was judged: {reason}")),
+        (Some(reason), ..) => {
+            let what = if of.air.is_some() { "No TCP connection" } else { "Nothing" };
+            ("doubt", "not judged", format!("{what} was judged: {reason}"))
+        }
         (None, 0, true) => ("good", "clean", "No anomaly of the device.".to_owned()),
         (None, 0, false) => (
             "doubt",
@@ -61,5 +66,9 @@ pub fn capture_page(of: &CapturePage<'_>) -> String {
         of.dialled.iter().for_each(|line| paragraph(&mut out, "", line));
     }
     packets::ladders(&mut out, of.anomalies);
+    if let Some(air) = of.air {
+        super::on_the_air(&mut out, air);
+        air_findings(air).iter().for_each(|finding| findings::finding(&mut out, finding));
+    }
     document(&format!("{word}: {}", of.name), &out)
 }

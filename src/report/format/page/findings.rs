@@ -30,14 +30,14 @@ fn nothing(r: &Report) -> String {
     if r.left_open().next().is_some() {
         return "None; but the run did not test everything, as said above.".to_owned();
     }
-    if r.capture.is_complete() {
+    if r.capture.saw_all() {
         "None.".to_owned()
     } else {
         "None, but not all packets were seen: what only packets show was not looked for.".to_owned()
     }
 }
 
-fn finding(out: &mut String, f: &Finding) {
+pub(super) fn finding(out: &mut String, f: &Finding) {
     let (class, word) = match f.severity {
         Severity::Error => ("bad", "error"),
         Severity::Warning => ("doubt", "warning"),

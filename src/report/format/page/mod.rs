@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 
 use super::escape;
 use crate::{Report, drawing};
+use espstress_event::Air;
 
 pub use capture::{CapturePage, capture_page};
 
@@ -35,8 +36,19 @@ pub(super) fn render(r: &Report) -> String {
     time::section(&mut body, r);
     r.workloads.iter().for_each(|w| workloads::section(&mut body, w));
     packets::section(&mut body, r);
+    if let Some(air) = &r.air {
+        on_the_air(&mut body, air);
+    }
     ran::section(&mut body, r);
     document(&verdict::title(r), &body)
+}
+
+/// What was heard on the air.
+fn on_the_air(out: &mut String, air: &Air) {
+    markup::heading(out, "On the air");
+    let lines = crate::air::air_lines(air, true);
+    let lines: Vec<_> = lines.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+    markup::facts(out, &lines);
 }
 
 /// A whole page.

@@ -12,15 +12,15 @@ use espstress_event::AnomalyClass;
 pub(super) fn section(out: &mut String, r: &Report) {
     heading(out, "Packets");
     let reason = r.capture.reason.as_ref().map(|s| format!(": {s}")).unwrap_or_default();
-    let (class, words) = match (r.capture.is_complete(), r.capture.packets) {
-        (true, n) => ("quiet", format!("{} captured", things(n.unwrap_or(0), "packet"))),
+    let (class, words) = match (r.capture.saw_all(), r.capture.packets) {
+        (true, n) => ("quiet", format!("{} captured{reason}", things(n.unwrap_or(0), "packet"))),
         (false, Some(n)) => (
             "doubt",
             format!("{} captured, but not all{reason}; there may be more anomalies", things(n, "packet")),
         ),
         (false, None) => ("doubt", format!("No packets were captured{reason}")),
     };
-    let none = r.anomalies.is_empty() && r.capture.is_complete();
+    let none = r.anomalies.is_empty() && r.capture.saw_all();
     paragraph(out, class, &format!("{words}{}.", if none { "; no anomalies" } else { "" }));
     anomalies(out, &r.anomalies);
     not_judged(out, &r.not_judged);
