@@ -70,6 +70,8 @@ pub enum Other {
     #[command(after_help = "Examples:
   espstress analyze capture.pcapng
   espstress analyze field.pcap.gz --target 192.168.4.1 --json
+  espstress analyze capture.pcapng --html -o capture.html
+                                                  each anomaly drawn: who sent what, when, and what is wrong
   espstress analyze air.pcapng --station 24:6f:28:aa:bb:cc      a Wi-Fi card in monitor mode made it")]
     Analyze(AnalyzeArgs),
     /// Check a device in one minute: is it up, what is wrong, what to change
@@ -406,12 +408,50 @@ pub struct AnalyzeArgs {
     pub station: Option<MacAddress>,
 
     /// Print JSON, and only that, to standard output
-    #[arg(long)]
+    #[arg(long, group = "form")]
     pub json: bool,
 
-    /// Print more: settings, evidence and packets
+    /// Make an HTML page with the packets of each anomaly as a ladder
+    #[arg(long, group = "form")]
+    pub html: bool,
+
+    /// Make an SVG file of those ladders
+    #[arg(long, group = "form")]
+    pub svg: bool,
+
+    /// File to write to instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Print more: the packets of every example
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// What `analyze` makes of a capture file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnalyzeForm {
+    /// The page for people.
+    Page,
+    /// JSON.
+    Json,
+    /// An HTML page.
+    Html,
+    /// The ladders of its anomalies.
+    Svg,
+}
+
+impl AnalyzeArgs {
+    /// The one that was asked for.
+    #[must_use]
+    pub const fn form(&self) -> AnalyzeForm {
+        match (self.json, self.html, self.svg) {
+            (true, ..) => AnalyzeForm::Json,
+            (_, true, _) => AnalyzeForm::Html,
+            (_, _, true) => AnalyzeForm::Svg,
+            _ => AnalyzeForm::Page,
+        }
+    }
 }
 
 /// `doctor`.
@@ -496,6 +536,8 @@ pub enum FormatName {
     Prometheus,
     /// HdrHistogram percentile distribution
     Hgrm,
+    /// The packets of anomalies as ladders
+    Svg,
 }
 
 /// `merge`.

@@ -7,8 +7,8 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, CatalogueArgs, ColourWhen, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName,
-    ManArgs, MergeArgs, Other, ReportArgs, RunArgs, SeveralArgs, TwinArgs,
+    AnalyzeArgs, AnalyzeForm, CatalogueArgs, ColourWhen, Common, CompareArgs, DiscoverArgs, DoctorArgs,
+    FormatName, ManArgs, MergeArgs, Other, ReportArgs, RunArgs, SeveralArgs, TwinArgs,
 };
 pub use shells::{ManPage, Shell, completions, man_pages};
 

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::output::print;
+use super::output::{print, style};
 use super::{Exit, Failed};
 use espstress_analyze::{Analysis, AnalyzeConfig};
-use espstress_cli::AnalyzeArgs;
+use espstress_cli::{AnalyzeArgs, AnalyzeForm};
 use espstress_diagnose::{AnomalyRow, Severity, air_findings, air_not_judged};
-use espstress_event::{Air, AnomalyClass, Direction};
+use espstress_event::{Air, AnomalyClass};
 use espstress_observe::{DeviceEnds, Dial};
-use espstress_report::{air_lines, things};
+use espstress_report::ladder::{self, Ladder};
+use espstress_report::{CapturePage, Detail, NotJudgedRow, air_lines, capture_page, things};
 
 /// `espstress analyze`.
 pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
@@ -17,8 +18,16 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
     let config = AnalyzeConfig { device, station: args.station, ..AnalyzeConfig::default() };
     let analysis = espstress_analyze::analyze(&args.file, &config).map_err(Failed::usage)?;
     let name = args.file.display().to_string();
-    let text = if args.json { json(&name, &analysis) } else { page(&name, &analysis, args) };
-    print(&text).map_err(Failed::environment)?;
+    let text = match args.form() {
+        AnalyzeForm::Page => page(&name, &analysis, args),
+        AnalyzeForm::Json => json(&name, &analysis),
+        AnalyzeForm::Html => html(&name, &analysis, args),
+        AnalyzeForm::Svg => ladder::document(&analysis.anomalies),
+    };
+    match &args.output {
+        Some(path) => espstress_report::write_text(&text, path).map_err(Failed::environment)?,
+        None => print(&text).map_err(Failed::environment)?,
+    }
     Ok(if of_class(&analysis, AnomalyClass::Device).next().is_some() {
         Exit::GateBroken
     } else if analysis.is_complete() {
@@ -79,15 +88,40 @@ fn dial_json(dial: &Dial) -> serde_json::Value {
     })
 }
 
+/// Packets, connections and duration.
+fn about(analysis: &Analysis) -> String {
+    let seconds = analysis.duration_ns as f64 / 1e9;
+    let (packets, connections) =
+        (things(analysis.packets, "packet"), things(analysis.connections, "connection"));
+    format!("{packets}, {connections} in {seconds:.3} s")
+}
+
+fn html(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
+    let nothing = (!analysis.saw_anything()).then(|| nothing(analysis, args));
+    let not_judged: Vec<NotJudgedRow> = analysis.wire.not_judged.iter().map(Into::into).collect();
+    capture_page(&CapturePage {
+        name,
+        about: &about(analysis),
+        remarks: &remarks(analysis),
+        nothing: nothing.as_deref(),
+        complete: analysis.is_complete(),
+        anomalies: &analysis.anomalies,
+        not_judged: &not_judged,
+        dialled: &dialled_lines(analysis),
+        air: analysis.air.as_ref(),
+    })
+}
+
+/// Connections that the device opened, a line for each address.
+fn dialled_lines(analysis: &Analysis) -> Vec<String> {
+    let dials = &analysis.wire.dials;
+    let beyond = (dials.beyond > 0).then(|| format!("and {} to other addresses and ports", dials.beyond));
+    dials.rows.iter().map(dialled).chain(beyond).collect()
+}
+
 fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
     let mut text = String::new();
-    let seconds = analysis.duration_ns as f64 / 1e9;
-    let _ = writeln!(
-        text,
-        "{name}: {}, {} in {seconds:.3} s",
-        things(analysis.packets, "packet"),
-        things(analysis.connections, "connection")
-    );
+    let _ = writeln!(text, "{name}: {}", about(analysis));
     for line in remarks(analysis) {
         let _ = writeln!(text, "{line}");
     }
@@ -123,11 +157,8 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
     let dials = &analysis.wire.dials;
     if !dials.rows.is_empty() {
         let _ = writeln!(text, "\nConnections that the device opened");
-        for dial in &dials.rows {
-            let _ = writeln!(text, "  {}", dialled(dial));
-        }
-        if dials.beyond > 0 {
-            let _ = writeln!(text, "  and {} to other addresses and ports", dials.beyond);
+        for line in dialled_lines(analysis) {
+            let _ = writeln!(text, "  {line}");
         }
     }
     if !analysis.wire.not_judged.is_empty() {
@@ -269,21 +300,7 @@ fn one(text: &mut String, row: &AnomalyRow, verbose: bool) {
         row.first_s,
         row.last_s
     );
-    let shown = if verbose { row.examples.len() } else { row.examples.len().min(1) };
-    for example in row.examples.iter().take(shown) {
-        let remark = example.remark.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
-        let _ =
-            writeln!(text, "      {} -> {} at {:.6} s{remark}", example.host, example.device, example.at_s);
-        for packet in &example.packets {
-            let arrow = match packet.direction {
-                Direction::FromDevice => "device",
-                Direction::FromHost => "host  ",
-            };
-            let _ = writeln!(
-                text,
-                "        {:>7}  {:>12.6} s  {arrow}  {}",
-                packet.number, packet.at_s, packet.summary
-            );
-        }
-    }
+    let ladders = row.examples.iter().filter_map(|example| Ladder::of(row, example));
+    let shown = if verbose { row.examples.len() } else { 1 };
+    ladders.take(shown).for_each(|ladder| text.push_str(&ladder.text(style(Detail::Page), 6)));
 }

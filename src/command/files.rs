@@ -191,6 +191,7 @@ const fn format(name: FormatName) -> Format {
         FormatName::Bmf => Format::Bmf,
         FormatName::Prometheus => Format::Prometheus,
         FormatName::Hgrm => Format::Hgrm,
+        FormatName::Svg => Format::Svg,
     }
 }
 

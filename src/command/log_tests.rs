@@ -189,6 +189,7 @@ fn sections_that_are_whole_outlive_the_files_they_were_first_written_to() {
         connection: 1,
         port: 40_000,
         stage: Stage::Served,
+        opened_ns: None,
         silent_ns: S,
         reclaimed_after_ns: None,
         evidence: None,

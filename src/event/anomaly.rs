@@ -90,6 +90,63 @@ impl AnomalyId {
             Self::PostRunChatter => "post_run_chatter",
         }
     }
+
+    /// What it is, in one line.
+    #[must_use]
+    pub const fn definition(self) -> &'static str {
+        match self {
+            Self::SynRefused => "the device answers the client's SYN with a RST",
+            Self::SynUnanswered => "the client's SYN gets no answer before the deadline",
+            Self::TimewaitCollision => {
+                "the device answers a SYN on reused ports with an ACK of the old connection, which it holds in \
+         TIME-WAIT"
+            }
+            Self::DialCollision => {
+                "the device opens a connection from the ports of one that the client still holds, and repeats its SYN \
+         instead of resetting the old one: it has restarted or forgotten it"
+            }
+            Self::RstAfterHandshake => {
+                "the device resets a connection on which it has sent neither payload nor a FIN"
+            }
+            Self::ClosedUnserved => {
+                "the device sends its FIN before any payload, and the client hasn't sent one"
+            }
+            Self::AbortiveClose => {
+                "the device sends payload, then a RST and never a FIN: it closed with unread data"
+            }
+            Self::RstAfterFin => "the device sends its FIN, then a RST before both sides have closed",
+            Self::LateRst => "the device sends a RST after both FINs were acknowledged",
+            Self::RstStorm => "the device sends three or more RSTs on one connection",
+            Self::RstBadSeq => {
+                "the sequence number of the device's RST is neither the client's last ACK nor the end of the sent \
+         data, so the client can't accept it"
+            }
+            Self::FinRetransmission => "the device sends the same FIN again",
+            Self::FinDuel => {
+                "after both FINs, the device sends three or more segments that carry nothing new but need a reply"
+            }
+            Self::DataAfterFin => "the device sends payload after its own FIN",
+            Self::ChallengeAck => {
+                "the device answers a SYN or an inexact RST with a bare ACK, because it considers the connection alive"
+            }
+            Self::NoAckToData => {
+                "the client retransmitted the same payload three or more times, and the device never acknowledged it"
+            }
+            Self::ZeroWindowStall => "the device advertises a zero window for more than a second",
+            Self::HalfClosedLinger => {
+                "the device acknowledges the client's FIN, then sends no FIN, RST or payload for 5 s"
+            }
+            Self::Retransmission => {
+                "either side sends payload again; the device's fault if it comes sooner than a round trip after a copy \
+         that the client acknowledged"
+            }
+            Self::DuplicateAck => "either side repeats an ACK while data is outstanding",
+            Self::OutOfOrder => "a segment arrives just after one that was sent later, in either direction",
+            Self::PostRunChatter => {
+                "the device sends segments on a connection more than max(1 s, 4 round trips) after it ended"
+            }
+        }
+    }
 }
 
 /// Whom an anomaly counts against.

@@ -278,6 +278,7 @@ mod tests {
             connection,
             port: 40_000,
             stage: Stage::Served,
+            opened_ns: None,
             silent_ns: 1,
             reclaimed_after_ns,
             evidence: None,

@@ -189,6 +189,10 @@ pub struct SilencedConnection {
     pub port: u16,
     /// Whether it had been served.
     pub stage: Stage,
+    /// When it was open, since the start of the run; null in reports of older programs.
+    #[serde(default, rename = "opened_s", with = "super::seconds::optional")]
+    #[schemars(with = "Option<f64>")]
+    pub opened_ns: Option<u64>,
     /// When the host fell silent, since the start of the run.
     #[serde(rename = "silent_s", with = "super::seconds")]
     #[schemars(with = "f64")]

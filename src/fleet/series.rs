@@ -39,6 +39,10 @@ fn empty(start_s: f64, length_s: f64) -> SeriesRow {
         failures: Failures::default(),
         bytes: 0,
         latency_mean_us: None,
+        // Percentiles of several runs do not follow from those of each.
+        latency_p50_us: None,
+        latency_p90_us: None,
+        latency_p99_us: None,
         latency_max_us: None,
     }
 }

@@ -75,6 +75,9 @@ fn a_long_series_stays_within_its_limit_and_keeps_every_attempt() {
         failures: espstress_report::Failures::default(),
         bytes: 2,
         latency_mean_us: Some(1.0),
+        latency_p50_us: Some(1.0),
+        latency_p90_us: Some(1.0),
+        latency_p99_us: Some(1.0),
         latency_max_us: Some(1.0),
     };
     let rows: Vec<_> = (0..1_700).map(row).collect();

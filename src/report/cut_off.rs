@@ -161,6 +161,7 @@ mod tests {
             connection: number,
             port: 40_000,
             stage: Stage::Served,
+            opened_ns: None,
             silent_ns: 2_000_000_000,
             reclaimed_after_ns,
             evidence: reclaimed_after_ns.map(|_| ReclaimEvidence::Reset),

@@ -270,21 +270,11 @@ impl Builder {
             }
         };
         let Some(gathered) = self.workload(&line.workload, line.start_s) else { return false };
-        let mut row = Row {
-            start_ns: nanos(line.start_s),
-            length_ns: nanos(line.end_s) - nanos(line.start_s),
-            attempts: line.attempts,
-            succeeded: line.succeeded,
-            bytes: line.bytes,
-            ..Row::default()
-        };
+        let mut row = Row::of(nanos(line.start_s), nanos(line.end_s) - nanos(line.start_s));
+        (row.attempts, row.succeeded, row.bytes) = (line.attempts, line.succeeded, line.bytes);
         line.failures.iter().for_each(|(failure, n)| row.failures.add(failure, n));
         if let Some(latency) = histogram {
-            for (ns, count) in latency.recorded() {
-                row.latency_sum_ns += u128::from(ns) * u128::from(count);
-                row.latency_count += count;
-                row.latency_max_ns = row.latency_max_ns.max(ns);
-            }
+            latency.recorded().for_each(|(ns, count)| row.latency(ns, count));
             gathered.main.merge(&latency);
         }
         if row.length_ns > 0 {

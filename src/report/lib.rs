@@ -7,6 +7,7 @@ mod air;
 mod by_protocol;
 mod cut_off;
 mod distribution;
+mod drawing;
 mod file;
 mod format;
 mod found;
@@ -14,6 +15,7 @@ mod from_log;
 mod half_open;
 mod http;
 mod human;
+pub mod ladder;
 mod latency;
 mod live;
 mod log_lines;
@@ -36,7 +38,10 @@ pub use air::air_lines;
 pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };
-pub use format::{Format, LatencyFile, Options, RenderError, latency_files, markdown_text, render};
+pub use format::{
+    CapturePage, Format, LatencyFile, Options, RenderError, capture_page, latency_files, markdown_text,
+    render,
+};
 pub use from_log::{Rebuilt, is_log, looks_like_log, read_log, read_log_bytes};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;

@@ -356,6 +356,8 @@ fn absorb(row: &mut SeriesRow, next: SeriesRow) {
         (Some((a, m)), Some((b, n))) => Some((a * m + b * n) / (m + n)),
         (a, b) => a.or(b).map(|(mean, _)| mean),
     };
+    // Percentiles of two rows do not follow from those of each.
+    (row.latency_p50_us, row.latency_p90_us, row.latency_p99_us) = (None, None, None);
     row.latency_max_us = match (row.latency_max_us, next.latency_max_us) {
         (Some(a), Some(b)) => Some(a.max(b)),
         (a, b) => a.or(b),

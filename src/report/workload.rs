@@ -167,6 +167,16 @@ pub struct SeriesRow {
     pub bytes: u64,
     /// Mean latency of the main phase, microseconds; null when none ended here.
     pub latency_mean_us: Option<f64>,
+    /// Median latency of the main phase, microseconds, at most 1/16 too long; null when none ended here, in reports of
+    /// older programs, and in those of several runs.
+    #[serde(default)]
+    pub latency_p50_us: Option<f64>,
+    /// The 90th percentile, likewise.
+    #[serde(default)]
+    pub latency_p90_us: Option<f64>,
+    /// The 99th percentile, likewise.
+    #[serde(default)]
+    pub latency_p99_us: Option<f64>,
     /// Longest latency of the main phase, microseconds; null when none ended here.
     pub latency_max_us: Option<f64>,
 }
@@ -385,6 +395,7 @@ fn tcp(totals: &TcpTotals) -> Option<Tcp> {
 }
 
 fn series_row(row: &Row) -> SeriesRow {
+    let quantile = |q| row.latency_quantile_ns(q).map(|ns| ns as f64 / 1e3);
     SeriesRow {
         start_s: seconds(row.start_ns),
         length_s: seconds(row.length_ns),
@@ -393,6 +404,9 @@ fn series_row(row: &Row) -> SeriesRow {
         failures: Failures::occurred(&row.failures),
         bytes: row.bytes,
         latency_mean_us: row.latency_mean_ns().map(|ns| ns as f64 / 1e3),
+        latency_p50_us: quantile(0.5),
+        latency_p90_us: quantile(0.9),
+        latency_p99_us: quantile(0.99),
         latency_max_us: (row.latency_count > 0).then(|| row.latency_max_ns as f64 / 1e3),
     }
 }

@@ -79,6 +79,7 @@ mod tests {
             connection,
             port: 40_000,
             stage,
+            opened_ns: None,
             silent_ns: S,
             reclaimed_after_ns: None,
             evidence: None,

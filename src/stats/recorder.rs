@@ -260,10 +260,7 @@ impl Recorder {
     fn note_main(&mut self, phase: Phase, ns: u64) {
         if phase == self.main_phase {
             self.recent.record(ns);
-            let row = self.stats.series.current();
-            row.latency_sum_ns += u128::from(ns);
-            row.latency_count += 1;
-            row.latency_max_ns = row.latency_max_ns.max(ns);
+            self.stats.series.current().latency(ns, 1);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A series of a run, one row a second at first, coarser as it grows: never more than [`Series::MOST`] rows.
 
+use hdrhistogram::Histogram;
+
 use espstress_event::{Failure, FailureCounts};
 
 /// What happened in one interval.
@@ -23,9 +25,39 @@ pub struct Row {
     pub latency_count: u64,
     /// Longest of them, nanoseconds.
     pub latency_max_ns: u64,
+    /// Their distribution, nanoseconds, to 1 part in 16: thousands of rows are held at once. `None` where there were none.
+    latencies: Option<Box<Histogram<u32>>>,
 }
 
 impl Row {
+    /// An interval in which nothing has happened yet.
+    #[must_use]
+    pub fn of(start_ns: u64, length_ns: u64) -> Self {
+        Self { start_ns, length_ns, ..Self::default() }
+    }
+
+    /// Takes `count` latencies of `ns` nanoseconds of the main phase.
+    pub fn latency(&mut self, ns: u64, count: u64) {
+        self.latency_sum_ns += u128::from(ns) * u128::from(count);
+        self.latency_count += count;
+        self.latency_max_ns = self.latency_max_ns.max(ns);
+        if self.latencies.is_none() {
+            // One significant figure is a legal precision: this cannot fail.
+            self.latencies = Histogram::new(1).ok().map(Box::new);
+        }
+        if let Some(h) = &mut self.latencies {
+            // It grows with the values, and its counts saturate: this cannot fail.
+            h.record_n(ns, u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or_default();
+        }
+    }
+
+    /// The latency at quantile `q` (0 to 1), nanoseconds, at most 1/16 too long; `None` when there was none.
+    #[must_use]
+    pub fn latency_quantile_ns(&self, q: f64) -> Option<u64> {
+        let h = self.latencies.as_ref().filter(|h| !h.is_empty())?;
+        Some(h.value_at_quantile(q).min(self.latency_max_ns))
+    }
+
     fn absorb(&mut self, next: &Self) {
         self.length_ns = next.start_ns + next.length_ns - self.start_ns;
         self.attempts += next.attempts;
@@ -35,6 +67,12 @@ impl Row {
         self.latency_sum_ns += next.latency_sum_ns;
         self.latency_count += next.latency_count;
         self.latency_max_ns = self.latency_max_ns.max(next.latency_max_ns);
+        match (&mut self.latencies, &next.latencies) {
+            // Both resize themselves and saturate: adding cannot fail.
+            (Some(all), Some(more)) => all.add(more.as_ref()).unwrap_or_default(),
+            (all @ None, Some(more)) => *all = Some(more.clone()),
+            (_, None) => {}
+        }
     }
 
     /// Mean latency, nanoseconds; `None` when there was none.
@@ -188,5 +226,23 @@ mod tests {
     #[test]
     fn an_interval_without_a_latency_has_no_mean() {
         assert_eq!(Row::default().latency_mean_ns(), None);
+        assert_eq!(Row::default().latency_quantile_ns(0.5), None);
+    }
+
+    #[test]
+    fn intervals_that_are_gathered_keep_their_distribution() {
+        let mut all = Row { start_ns: 0, length_ns: S, ..Row::default() };
+        let mut next = Row { start_ns: S, length_ns: S, ..Row::default() };
+        all.latency(2_000_000, 90);
+        next.latency(400_000_000, 10);
+        all.absorb(&next);
+        let near = |q, ns: u64| {
+            let at = all.latency_quantile_ns(q).unwrap();
+            assert!((ns..=ns + ns / 16).contains(&at), "{q}: {at}");
+        };
+        near(0.5, 2_000_000);
+        near(0.9, 2_000_000);
+        near(0.99, 400_000_000);
+        assert_eq!(all.latency_quantile_ns(1.0), Some(400_000_000), "never beyond the longest");
     }
 }

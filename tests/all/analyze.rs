@@ -313,6 +313,41 @@ fn connections_are_counted_for_each_row_and_named_as_one_or_many() {
     assert!(page.contains("1 on 1 connection, ") && !page.contains("1 connections"), "{page}");
 }
 
+#[test]
+fn the_packets_of_an_anomaly_are_drawn_as_text_as_a_page_and_as_a_picture() {
+    let file = pcap(1, &wrapped(&story(2, Ends::Aborted), |ip| ethernet(0x0800, ip)));
+    let wrong = "the device sends payload, then a RST and never a FIN";
+    let (text, status) = analyzed(&file, &["-v"]);
+    assert_eq!(status, 1, "{text}");
+    assert_eq!(text.matches("client    ").count(), 2, "-v draws each example: {text}");
+    assert!(
+        text.contains("[RST, ACK] seq=121 ack=81") && text.contains("#6") && text.contains(wrong),
+        "{text}"
+    );
+    let (page, status) = analyzed(&file, &["--html"]);
+    assert_eq!(status, 1);
+    assert!(page.starts_with("<!DOCTYPE html>") && !page.contains("<script"), "{page}");
+    assert_eq!(page.matches("<svg ").count(), 2);
+    for said in ["anomalies", "abortive_close", "2 connections", "#6<", "[RST, ACK] seq=121 ack=81"] {
+        assert!(page.contains(said), "{said}");
+    }
+    let (picture, _) = analyzed(&file, &["--svg"]);
+    assert!(picture.starts_with("<svg xmlns=") && picture.matches("<g ").count() == 2, "{picture}");
+    let (refused, status) = analyzed(&file, &["--svg", "--json"]);
+    assert_eq!((refused.as_str(), status), ("", 2), "one form at a time");
+}
+
+#[test]
+fn a_page_of_a_healthy_capture_says_that_there_is_no_anomaly() {
+    let file = pcap(1, &wrapped(&story(2, Ends::Well), |ip| ethernet(0x0800, ip)));
+    let (page, status) = analyzed(&file, &["--html"]);
+    assert_eq!(status, 0);
+    assert!(page.contains("No anomaly of the device.") && !page.contains("<svg"), "{page}");
+    let (page, status) = analyzed(&pcap(1, &[]), &["--html"]);
+    assert_eq!(status, 4);
+    assert!(page.contains("Nothing was judged: the file has no packets."), "{page}");
+}
+
 /// The IP packets of five good connections, for other ways to carry them.
 pub(crate) fn good_packets() -> Vec<Vec<u8>> {
     story(5, Ends::Well).into_iter().map(|(_, ip)| ip).collect()

@@ -32,6 +32,7 @@ mod multicast;
 mod on_twin;
 mod open_loop;
 mod outage_on_sim;
+mod pages;
 mod probe_on_sim;
 mod raw_pair;
 mod report_compare;

@@ -1,14 +1,13 @@
 //! The report in the formats that other programs take; one module a format.
 
 mod bmf;
-mod chart;
 mod csv;
 mod github_benchmark;
 mod hgrm;
-mod html;
 mod junit;
 mod markdown;
 pub(crate) mod metrics;
+mod page;
 pub(crate) mod prometheus;
 
 pub use markdown::plain as markdown_text;
@@ -17,6 +16,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use hgrm::{LatencyFile, latency_files};
+pub use page::{CapturePage, capture_page};
+pub(crate) use page::{DRAWINGS, PALETTE};
 
 use super::{Report, Style, text, to_json};
 use espstress_stats::Phase;
@@ -46,11 +47,13 @@ pub enum Format {
     Prometheus,
     /// The percentile distribution of one latency, as HdrHistogram's tools print and plot it.
     Hgrm,
+    /// The packets of anomalies as ladders, one SVG file.
+    Svg,
 }
 
 impl Format {
     /// Every format, in the order of help texts.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Text,
         Self::Json,
         Self::Markdown,
@@ -62,6 +65,7 @@ impl Format {
         Self::Bmf,
         Self::Prometheus,
         Self::Hgrm,
+        Self::Svg,
     ];
 
     /// The name on the command line. `github-benchmark` alone means the first of its two.
@@ -79,6 +83,7 @@ impl Format {
             Self::Bmf => "bmf",
             Self::Prometheus => "prometheus",
             Self::Hgrm => "hgrm",
+            Self::Svg => "svg",
         }
     }
 }
@@ -159,7 +164,7 @@ pub fn render(report: &Report, format: Format, options: &Options) -> Result<Stri
         Format::Text => text::page(report, &options.style),
         Format::Json => to_json(report),
         Format::Markdown => markdown::render(report),
-        Format::Html => html::render(report),
+        Format::Html => page::render(report),
         Format::Csv => csv::render(report),
         Format::Junit => junit::render(report),
         Format::GithubBenchmarkSmaller => github_benchmark::smaller(report),
@@ -167,12 +172,13 @@ pub fn render(report: &Report, format: Format, options: &Options) -> Result<Stri
         Format::Bmf => bmf::render(report),
         Format::Prometheus => prometheus::render(report),
         Format::Hgrm => hgrm::render(report, options)?,
+        Format::Svg => crate::ladder::document(&report.anomalies),
     })
 }
 
 /// Text made safe for XML and HTML, in elements and in quoted attributes. Characters that XML 1.0 does not
 /// allow at all become the replacement character.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

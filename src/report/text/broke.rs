@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use super::{LABEL, label, title};
 use crate::human::{count, things, time_s};
+use crate::ladder::Ladder;
 use crate::style::{Detail, Style, Tone};
 use crate::{CaptureStatus, Report, Verdict};
 use espstress_diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
-use espstress_event::{AnomalyClass, AnomalyId, Direction};
+use espstress_event::{AnomalyClass, AnomalyId};
 
 pub(super) fn section(out: &mut String, r: &Report, style: Style) {
     let of_device: Vec<_> = r.anomalies.iter().filter(|a| a.class == AnomalyClass::Device).collect();
@@ -209,20 +210,8 @@ fn span(a: &AnomalyRow) -> String {
 }
 
 fn examples(out: &mut String, a: &AnomalyRow, style: Style) {
-    let blank = " ".repeat(LABEL + 2);
-    for e in &a.examples {
-        let lasted = e.lasted_s.map_or(String::new(), |s| format!(", lasted {}", time_s(s)));
-        let remark = e.remark.as_ref().map_or(String::new(), |r| format!(", {r}"));
-        let text = format!("{} with {} at {:.6} s{lasted}{remark}", e.host, e.device, e.at_s);
-        style.wrapped(out, &blank, LABEL + 2, &text);
-        for p in &e.packets {
-            let from = match p.direction {
-                Direction::FromDevice => "device",
-                Direction::FromHost => "host",
-            };
-            let line = format!("{blank}  #{:<8} {:>12.6} s  {from:<6}  {}", p.number, p.at_s, p.summary);
-            let _ = writeln!(out, "{}", style.paint(Tone::Quiet, &line));
-        }
+    for ladder in a.examples.iter().filter_map(|example| Ladder::of(a, example)) {
+        out.push_str(&ladder.text(style, LABEL));
     }
 }
 

@@ -28,16 +28,48 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
         parameters(out, &w.params, style);
     }
     latencies(out, w, style);
-    if !w.responses.is_empty() {
-        line(out, "responses", &responses(w), style);
-    }
-    for text in w.malformed_in_words() {
-        line(out, "malformed", &text, style);
-    }
-    for (name, text) in w.http_in_words() {
-        line(out, name, &text, style);
+    for (name, text) in answers(w) {
+        line(out, &name, &text, style);
     }
     failures(out, &w.failures, style);
+    for (name, text) in traffic(w) {
+        line(out, &name, &text, style);
+    }
+    if let Some(summary) = &w.raw_summary {
+        raw::lines(out, w, summary, style);
+    }
+    for (label, text) in w.standing() {
+        line(out, &label, &text, style);
+    }
+    if style.detail == Detail::Evidence {
+        outages(out, w.outages.as_deref().unwrap_or_default(), style);
+    }
+}
+
+/// Everything that a workload measured besides its latencies and outages, by the names of the page.
+pub(crate) fn measured(w: &Workload) -> Vec<(String, String)> {
+    let failed = [(false, "failures"), (true, "host")].into_iter().filter_map(|(host, name)| {
+        let text = listed(&w.failures, |f| f.is_host() == host);
+        let note = if host { " (limits of this machine, not of the device)" } else { "" };
+        (!text.is_empty()).then(|| (name.to_owned(), format!("{text}{note}")))
+    });
+    answers(w).into_iter().chain(failed).chain(traffic(w)).chain(w.standing()).collect()
+}
+
+/// What came back.
+fn answers(w: &Workload) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    if !w.responses.is_empty() {
+        rows.push(("responses".to_owned(), responses(w)));
+    }
+    rows.extend(w.malformed_in_words().map(|text| ("malformed".to_owned(), text)));
+    rows.extend(w.http_in_words().into_iter().map(|(name, text)| (name.to_owned(), text)));
+    rows
+}
+
+/// Bytes, TCP, and what the host did besides.
+fn traffic(w: &Workload) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
     if w.bytes.sent + w.bytes.received > 0 {
         let mut list = vec![
             format!("sent {}", bytes(w.bytes.sent as f64)),
@@ -46,7 +78,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
         if let Some(g) = w.goodput_bytes_per_s.filter(|g| *g > 0.0) {
             list.push(format!("correct payload {}/s (wall clock)", bytes(g)));
         }
-        line(out, "bytes", &list.join(", "), style);
+        rows.push(("bytes".to_owned(), list.join(", ")));
     }
     if let Some(t) = &w.tcp {
         let mean = t.rtt_mean_us.map_or(String::new(), |m| format!("mean {}, ", time_us(m)));
@@ -54,7 +86,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
             vec![format!("round trip {mean}{} to {}", time_us(t.rtt_min_us), time_us(t.rtt_max_us))];
         list.extend(positive(t.retransmissions, "segment").map(|s| format!("{s} retransmitted")));
         list.extend(positive(t.lost, "segment").map(|s| format!("{s} considered lost at close")));
-        line(out, "tcp", &list.join(", "), style);
+        rows.push(("tcp".to_owned(), list.join(", ")));
     }
     let mut also = Vec::new();
     also.extend(positive(w.reconnects, "reconnection"));
@@ -71,20 +103,11 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     );
     also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
-        line(out, "also", &also.join("; "), style);
+        rows.push(("also".to_owned(), also.join("; ")));
     }
-    for (name, text) in w.by_protocol.iter().flat_map(|by| by_protocol::lines(by)) {
-        line(out, name, &text, style);
-    }
-    if let Some(summary) = &w.raw_summary {
-        raw::lines(out, w, summary, style);
-    }
-    for (label, text) in w.standing() {
-        line(out, &label, &text, style);
-    }
-    if style.detail == Detail::Evidence {
-        outages(out, w.outages.as_deref().unwrap_or_default(), style);
-    }
+    let by_protocol = w.by_protocol.iter().flat_map(|by| by_protocol::lines(by));
+    rows.extend(by_protocol.map(|(name, text)| (name.to_owned(), text)));
+    rows
 }
 
 pub(super) fn line(out: &mut String, name: &str, text: &str, style: Style) {
@@ -160,21 +183,24 @@ fn idle_closes(closes: IdleCloses) -> String {
     )
 }
 
+/// Failures of a kind, with how often each came.
+fn listed(failures: &Failures, keep: impl Fn(Failure) -> bool) -> String {
+    let names: Vec<_> = failures
+        .iter()
+        .filter(|(f, _)| keep(*f))
+        .map(|(f, n)| format!("{} {}", f.name(), count(n)))
+        .collect();
+    names.join(", ")
+}
+
 fn failures(out: &mut String, failures: &Failures, style: Style) {
-    let list = |keep: fn(Failure) -> bool| {
-        let names: Vec<_> = failures
-            .iter()
-            .filter(|(f, _)| keep(*f))
-            .map(|(f, n)| format!("{} {}", f.name(), count(n)))
-            .collect();
-        names.join(", ")
-    };
     if failures.of_device() > 0 {
         let head = style.paint(Tone::Bad, &label("failures"));
-        style.wrapped(out, &head, LABEL, &list(|f| !f.is_host()));
+        style.wrapped(out, &head, LABEL, &listed(failures, |f| !f.is_host()));
     }
     if failures.of_host() > 0 {
-        let text = format!("{} (limits of this machine, not of the device)", list(Failure::is_host));
+        let text =
+            format!("{} (limits of this machine, not of the device)", listed(failures, Failure::is_host));
         style.wrapped(out, &style.paint(Tone::Doubt, &label("host")), LABEL, &text);
     }
 }
@@ -305,10 +331,19 @@ fn bars(out: &mut String, name: &str, l: &LatencyFigures, style: Style) {
 
 /// Probes and telemetry.
 pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
-    if r.probes.is_empty() && r.telemetry.is_none() {
+    let rows = probes(r);
+    if rows.is_empty() {
         return;
     }
     title(out, "During the workloads", style);
+    for (name, text) in rows {
+        line(out, &name, &text, style);
+    }
+}
+
+/// Probes and telemetry, by the names of the page.
+pub(crate) fn probes(r: &Report) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
     for p in &r.probes {
         let mut list = vec![format!("{} sent", count(p.sent))];
         if p.lost > 0 {
@@ -318,19 +353,19 @@ pub(super) fn beside(out: &mut String, r: &Report, style: Style) {
             list.push(format!("p50 {}, p99 {}", time_us(p50), time_us(p99)));
         }
         list.extend(p.longest_gap_s.map(|s| format!("longest gap {}", time_s(s))));
-        line(out, p.kind.name(), &list.join(", "), style);
+        rows.push((p.kind.name().to_owned(), list.join(", ")));
     }
     if let Some(t) = &r.telemetry {
-        telemetry(out, t, style);
+        telemetry(&mut rows, t);
     }
     // The probes are cut off together, and told in one line.
     let cut = r.probes.iter().map(|p| &p.incomplete).chain(r.telemetry.iter().map(|t| &t.incomplete));
-    if let Some(reason) = cut.flatten().next() {
-        line(out, "incomplete", reason, style);
-    }
+    rows.extend(cut.flatten().next().map(|reason| ("incomplete".to_owned(), reason.clone())));
+    rows
 }
 
-fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
+fn telemetry(rows: &mut Vec<(String, String)>, t: &TelemetrySummary) {
+    let mut line = |name: &str, text: String| rows.push((name.to_owned(), text));
     let mut list = vec![things(t.samples, "reading")];
     list.extend((t.lost > 0).then(|| format!("{} lost", count(t.lost))));
     list.extend(t.reboots.filter(|n| *n > 0).map(|n| {
@@ -341,7 +376,7 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
         };
         format!("{}{why}", things(n, "restart"))
     }));
-    line(out, "device", &list.join(", "), style);
+    line("device", list.join(", "));
     let span_s = match (t.series.first(), t.series.last()) {
         (Some(first), Some(last)) => last.at_s - first.at_s,
         _ => 0.0,
@@ -357,8 +392,7 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
         };
         if s.min == s.max {
             if s.max != 0.0 {
-                let text = format!("{} throughout", figure(s.max, unit));
-                line(out, reading.short(), &text, style);
+                line(reading.short(), format!("{} throughout", figure(s.max, unit)));
             }
             continue;
         }
@@ -375,7 +409,7 @@ fn telemetry(out: &mut String, t: &TelemetrySummary, style: Style) {
         {
             let _ = write!(text, ", trend {}", trend(slope, unit, span_s));
         }
-        line(out, reading.short(), &text, style);
+        line(reading.short(), text);
     }
 }
 

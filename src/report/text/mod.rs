@@ -9,6 +9,7 @@ mod program;
 mod raw;
 
 pub(crate) use broke::excuse;
+pub(crate) use measured::{measured, probes};
 
 use std::fmt::Write as _;
 

@@ -17,6 +17,8 @@ const UNSERVED_LIMIT: Duration = Duration::from_millis(300);
 pub(super) struct Silent {
     pub(super) connection: Connection,
     pub(super) stage: Stage,
+    /// When the handshake was complete.
+    opened: Instant,
     pub(super) since: Instant,
     pub(super) held: Held,
     pub(super) mute: Mute,
@@ -78,6 +80,7 @@ pub(super) async fn search(
                     connection: number,
                     port: silent.connection.port(),
                     stage: silent.stage,
+                    opened_ns: Some(context.clock.at_ns(silent.opened)),
                     silent_ns: context.clock.at_ns(silent.since),
                     reclaimed_after_ns: None,
                     evidence: None,
@@ -119,6 +122,7 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
         Err(Refused::Failure(failure)) => return Step::Failed(failure),
         Err(Refused::PortsUntil(_)) => return Step::Failed(Failure::HostOutOfPorts),
     };
+    let opened = Instant::now();
     let mut buffer = [0; 2_048];
     let stage = match head(&mut connection, request, &mut buffer, connector.timeouts).await {
         // A device that closes after each answer leaves nothing to be silent on.
@@ -129,7 +133,7 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
     };
     context.book.intends(connection.port(), Intent::Silenced);
     match muted(context, &mut connection, by) {
-        Ok(mute) => Step::Silent(Silent { connection, stage, since: Instant::now(), held, mute }),
+        Ok(mute) => Step::Silent(Silent { connection, stage, opened, since: Instant::now(), held, mute }),
         Err(reason) => Step::Denied(reason),
     }
 }

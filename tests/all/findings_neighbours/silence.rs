@@ -17,6 +17,7 @@ fn silent(h: &mut HalfOpenEvidence, served: u32, times: &[(u64, u64)]) {
             connection: number,
             port: 40_000 + number as u16,
             stage: if number <= served { Stage::Served } else { Stage::Unserved },
+            opened_ns: None,
             silent_ns: silent * MS,
             reclaimed_after_ns: Some((closed - silent) * MS),
             evidence: Some(ReclaimEvidence::Fin),
