@@ -7,8 +7,8 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Common, CompareArgs, DiscoverArgs, DoctorArgs, FormatName, Other, ReportArgs, RunArgs,
-    TwinArgs,
+    AnalyzeArgs, Common, CompareArgs, ConsoleOptions, ConsoleStyle, DeviceOptions, DiscoverArgs, DoctorArgs,
+    FormatName, Other, ReportArgs, RunArgs, TwinArgs,
 };
 pub use shells::{Shell, completions, man_page};
 
@@ -111,7 +111,8 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
         ),
         "half-open" => (
             "Connections whose peer vanishes, to exhaustion and back",
-            "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1",
+            "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1\n  \
+             espstress half-open twin --persona leaky --console-style idf   the limit in the device's own words",
         ),
         "mqtt" => (
             "An MQTT broker that misbehaves, for devices that connect to it",

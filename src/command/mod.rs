@@ -3,6 +3,7 @@
 mod analyze;
 mod assemble;
 mod catalogue;
+mod console;
 mod discover;
 mod doctor;
 mod files;

@@ -12,8 +12,8 @@ use super::{Exit, Failed, assemble};
 use espstress_cli::{Common, RunArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
-    Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing, RunError,
-    WatchPlan,
+    Capturing, ConsolePlan, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports,
+    Probing, RunError, WatchPlan,
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
@@ -198,6 +198,7 @@ pub(super) struct Prepared<'a> {
 pub(super) struct Ready<'a> {
     prepared: Prepared<'a>,
     pub(super) device: Device,
+    console: Option<ConsolePlan>,
     sink: Box<dyn EventSink>,
     /// Why the device is another than the usual one.
     instead: Option<String>,
@@ -246,7 +247,9 @@ impl<'a> Prepared<'a> {
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
         let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+        let console = super::console::open(&self.common.console)?;
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial)?;
+        let console = console.of(&device, &self.common.device)?;
         raise_file_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
@@ -257,7 +260,7 @@ impl<'a> Prepared<'a> {
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, sink, instead })
+        Ok(Ready { prepared: self, device, console, sink, instead })
     }
 }
 
@@ -270,8 +273,8 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Exit, Failed> {
-        let Self { prepared: Prepared { scenario, common, gates, ports, seed }, device, sink, instead } =
-            self;
+        let Self { prepared, device, console, sink, instead } = self;
+        let Prepared { scenario, common, gates, ports, seed } = prepared;
         let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
@@ -302,6 +305,7 @@ impl Ready<'_> {
             source: common.source,
             seed,
             watch,
+            console,
             probing: if common.no_probes { Probing::Off } else { probing },
             // A doctor has something to say of a device that is not there as well.
             looks_first: probing == Probing::On && device.kind == DeviceKind::Address,
@@ -409,6 +413,7 @@ fn bring_up(
         program: scenario.program.clone(),
         at: device_address(scenario.device_address.as_deref())?,
         show_program: common.verbose,
+        prints_console: common.device.console_style.is_some(),
         dial,
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },

@@ -21,6 +21,7 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         program: args.device.program_words().map_err(Failed::usage)?,
         at: super::run::device_address(args.device.device_address.as_deref())?,
         show_program: true,
+        prints_console: args.device.console_style.is_some(),
         dial,
         seed,
         public: PublicAddresses::Refused,

@@ -102,6 +102,7 @@ pub struct Account {
     elf: Option<Elf>,
     device: DeviceSeries,
     power_save: Option<PowerSave>,
+    rssi_dbm: Option<i32>,
     /// What of the device is known when nothing else is told: whether it has an access point.
     lost_ns: Option<i64>,
 }
@@ -356,24 +357,22 @@ impl Account {
             self.power_save = Some(power_save);
         }
         let Ok(at_ns) = u64::try_from(self.clock.said_ns(self.clock.last(), heard_ns)) else { return };
+        self.rssi_dbm = sample.rssi_dbm.or(self.rssi_dbm);
+        let Some(free) = sample.heap_free else { return };
+        let lower = |last: &DeviceSample| last.telemetry.heap_free_bytes.is_none_or(|then| free < then);
         let last = self.device.last.as_ref();
-        let lower = |last: &DeviceSample| {
-            let least = |t: &Telemetry| t.heap_free_bytes;
-            sample.heap_free.zip(least(&last.telemetry)).is_some_and(|(now, then)| now < then)
-        };
         if last.is_some_and(|last| at_ns < last.at_ns + SAMPLE_NS && !lower(last)) {
             return;
         }
         let telemetry = Telemetry {
-            heap_free_bytes: sample.heap_free,
+            heap_free_bytes: Some(free),
             heap_min_free_bytes: sample.heap_least,
             heap_largest_block_bytes: sample.heap_block,
-            wifi_rssi_dbm: sample.rssi_dbm,
+            wifi_rssi_dbm: self.rssi_dbm,
+            wifi_power_save: self.power_save.clone(),
             ..Telemetry::default()
         };
-        if telemetry.heap_free_bytes.is_some() || telemetry.wifi_rssi_dbm.is_some() {
-            self.device.take(DeviceSample { asked_ns: at_ns, at_ns, telemetry });
-        }
+        self.device.take(DeviceSample { asked_ns: at_ns, at_ns, telemetry });
     }
 
     /// Events that are whole and were not told yet.
@@ -395,7 +394,7 @@ impl Account {
     #[must_use]
     pub fn finish(mut self) -> Heard {
         self.confirm();
-        let Self { mut console, clock, kept, device, power_save, last_lines, .. } = self;
+        let Self { mut console, clock, kept, device, last_lines, .. } = self;
         for mut kept in kept {
             let at_ns = clock.said_ns(kept.stamp, kept.heard_ns);
             match u64::try_from(at_ns) {
@@ -414,7 +413,7 @@ impl Account {
         console.events.sort_by_key(|event| event.at_ns);
         console.last_lines = last_lines.into();
         console.clock = clock.told();
-        Heard { console, device, power_save }
+        Heard { console, device }
     }
 }
 
@@ -425,8 +424,6 @@ pub struct Heard {
     pub console: Console,
     /// What the device measured of itself.
     pub device: DeviceSeries,
-    /// How it saves power, where it says so.
-    pub power_save: Option<PowerSave>,
 }
 
 /// Adds to an event what was told after it; whether it is of it.

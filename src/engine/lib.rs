@@ -6,6 +6,7 @@
 
 mod evidence;
 mod first_look;
+mod hear;
 mod link;
 mod load;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod watch;
 mod weigh;
 
 pub use evidence::Measurements;
+pub use hear::ConsolePlan;
 pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkSpell, Outcome, Packets, Plan, PlannedPhase,
     Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
@@ -79,6 +81,8 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     if let Err(Packets::Denied(reason)) = &watch {
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
+    let console = plan.console.take().map(|console| hear::start(console, clock, events.clone()));
+    let console = console.transpose().map_err(RunError::Runtime)?;
     let after = plan.watch.after;
     let device = plan.device.clone();
     let local_ports = match plan.ports {
@@ -112,6 +116,12 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     };
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
+    let heard = console.map(espstress_console::Listening::finish);
+    if let Some(heard) = &heard {
+        let load_ns = workloads.iter().map(|w| w.stats.start_ns).min().unwrap_or(0);
+        hear::join(&mut probes, heard, load_ns);
+    }
+    let console = heard.map(|heard| heard.console);
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
     let measured = evidence::Measurements {
@@ -120,6 +130,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         workloads: &workloads,
         packets: &packets,
         probes: probes.as_ref(),
+        console: console.as_ref(),
         device: &device,
         local_ports,
         host,
@@ -136,6 +147,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         account,
         link_outages: link.outages(),
         probes,
+        console,
     })
 }
 

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::hear::ConsolePlan;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
+use espstress_event::{Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::WireSummary;
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -83,6 +84,8 @@ pub struct Plan {
     pub seed: u64,
     /// The packets.
     pub watch: WatchPlan,
+    /// The device's console, where one is listened to.
+    pub console: Option<ConsolePlan>,
     /// Which probes go along.
     pub probing: Probing,
     /// Whether the run comes to nothing where the first TCP probes, or without them the first attempts, find no device.
@@ -244,8 +247,10 @@ pub struct Outcome {
     pub account: Account,
     /// What a modelled link says of its own outages; `None` on a real one.
     pub link_outages: Option<Vec<LinkSpell>>,
-    /// The probes; `None` when there were none.
+    /// The probes, and what the device said of itself by any means; `None` when there was neither.
     pub probes: Option<ProbeOutcome>,
+    /// What the device said on its console; `None` where nobody listened.
+    pub console: Option<Console>,
 }
 
 /// Why a run came to nothing.

@@ -215,6 +215,14 @@ pub struct DeviceClock {
     pub drift_ppm: Option<i32>,
 }
 
+impl ConsoleEvent {
+    /// When, seconds since the start of the run.
+    #[must_use]
+    pub fn at_s(&self) -> f64 {
+        self.at_ns as f64 / 1e9
+    }
+}
+
 impl Said {
     /// What it is counted as.
     #[must_use]

@@ -4,6 +4,7 @@
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
 mod by_protocol;
+mod console;
 mod cut_off;
 mod distribution;
 mod file;
@@ -29,6 +30,7 @@ pub mod timeline;
 mod verdict;
 mod workload;
 
+pub use console::ConsoleLine;
 pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
 pub use format::{Format, Options, RenderError, render};
 pub use from_log::{is_log, read_log};

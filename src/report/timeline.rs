@@ -115,6 +115,20 @@ pub enum TimelineKind {
     NoAnswer,
     /// Moment: the device restarted.
     Restart,
+    /// Moment: its program crashed.
+    Crash,
+    /// Moment: a watchdog ran out.
+    Watchdog,
+    /// Moment: its supply voltage was too low.
+    Brownout,
+    /// Spell: it had no access point.
+    WifiLost,
+    /// Moment: something else about its Wi-Fi.
+    Wifi,
+    /// Moment: a call failed on the device.
+    Error,
+    /// Moment: it has an IP address.
+    Address,
 }
 
 impl TimelineKind {
@@ -130,6 +144,13 @@ impl TimelineKind {
             Self::Absence => "absence",
             Self::NoAnswer => "no_answer",
             Self::Restart => "restart",
+            Self::Crash => "crash",
+            Self::Watchdog => "watchdog",
+            Self::Brownout => "brownout",
+            Self::WifiLost => "wifi_lost",
+            Self::Wifi => "wifi",
+            Self::Error => "error",
+            Self::Address => "address",
         }
     }
 }
@@ -140,7 +161,12 @@ impl Report {
         let workloads = self.workloads.iter().flat_map(workload);
         let anomalies = self.anomalies.iter().map(anomaly);
         let links = self.link_outages.iter().flat_map(link);
-        let rows = workloads.chain(anomalies).chain(links).chain(more).collect();
+        let rows = workloads
+            .chain(anomalies)
+            .chain(links)
+            .chain(super::console::timeline(self))
+            .chain(more)
+            .collect();
         self.timeline = Timeline::of(rows);
     }
 }

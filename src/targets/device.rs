@@ -96,6 +96,8 @@ pub struct DeviceSetup {
     pub at: DeviceAddress,
     /// Whether what that program or process writes is shown on standard error.
     pub show_program: bool,
+    /// Whether the device program of a twin prints a console as ESP-IDF does.
+    pub prints_console: bool,
     /// The host that the device program dials, if any.
     pub dial: Option<DialOut>,
     /// Of everything random in the twin.
@@ -346,6 +348,7 @@ impl Device {
             mqtt: setup.dial.and_then(|dial| dial.mqtt),
             program: setup.program.clone(),
             show_output: setup.show_program,
+            prints_console: setup.prints_console,
             ..TwinSpec::default()
         };
         spec.check()?;

@@ -61,6 +61,9 @@ pub struct Setup {
     /// A process behind a TAP device, instead of a stack and a program on it.
     #[serde(default)]
     pub tap: Option<TapSetup>,
+    /// Whether the device program prints a console as ESP-IDF does.
+    #[serde(default)]
+    pub prints_console: bool,
     /// How long a restart takes, milliseconds.
     pub boot_ms: u64,
     /// How it comes to start.
@@ -89,6 +92,7 @@ impl Default for Setup {
             mqtt: None,
             program: None,
             tap: None,
+            prints_console: false,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),
         }

@@ -72,6 +72,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::HeapLow
         | Id::BlockedApplication
         | Id::DeviceUnreachable
+        | Id::DeviceCrashed
+        | Id::Brownout
+        | Id::Watchdog
         | Id::DeviceRebooted => any(&[&RESETS, &SILENCES, &ENDS, &REPEATS]),
         Id::AbortiveClose => any(&[&RESETS, &[A::FinDuel, A::ClosedUnserved]]),
         Id::TimewaitPortReuse => any(&[&[A::TimewaitCollision, A::SynUnanswered, A::ChallengeAck]]),
@@ -88,6 +91,8 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::ClosesUnserved => any(&[&[A::ClosedUnserved, A::RstAfterFin]]),
         // A handshake that fails is a connection without payload for HTTP, and alerts cross its end.
         Id::ClosesIdle | Id::MakesRoom | Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved]]),
+        // Their times are known, and what failed then is answered by them.
+        Id::NoMemoryReported | Id::WifiLost => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate

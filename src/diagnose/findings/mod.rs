@@ -10,6 +10,7 @@ mod blocked_application;
 mod body_timeout;
 mod capture_incomplete;
 mod closes_idle;
+mod console;
 mod cut_requests;
 mod datagrams;
 mod device_rebooted;
@@ -67,7 +68,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 54] {
+pub const fn finding_catalogue() -> [FindingEntry; 59] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -77,7 +78,12 @@ pub const fn finding_catalogue() -> [FindingEntry; 54] {
         accept_overflow::ENTRY,
         blocked_application::ENTRY,
         device_unreachable::ENTRY,
+        console::CRASHED,
+        console::BROWNOUT,
+        console::WATCHDOG,
         device_rebooted::ENTRY,
+        console::NO_MEMORY,
+        console::WIFI_LOST,
         heap_leak::ENTRY,
         heap_low::ENTRY,
         power_save::ENTRY,
@@ -168,6 +174,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.sort_by_key(|f| (f.severity, f.id));
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
+    console::attach(e, &mut found);
     found.sort_by_key(|f| (f.severity, f.id));
     Diagnosis { findings: found, account }
 }
@@ -203,7 +210,7 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
     of_service
         .into_iter()
         .flatten()
-        .chain(of_others.into_iter().flatten().chain(of_brokers).map(shown))
+        .chain(of_others.into_iter().flatten().chain(of_brokers).chain(console::find(e)).map(shown))
         .collect()
 }
 
@@ -257,6 +264,11 @@ pub(super) fn answers_otherwise(
         FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,
     }
+}
+
+/// Whether what the console tells explains a failure at this time.
+pub(super) fn console_explains(e: &Evidence<'_>, id: FindingId, at: &espstress_event::Episode) -> bool {
+    console::explains(e, id, at)
 }
 
 /// Since when none of a workload's datagrams comes back, where some did before.

@@ -52,6 +52,8 @@ pub struct TwinSpec {
     pub tap: Option<TapSpec>,
     /// Whether what the program writes is shown on standard error.
     pub show_output: bool,
+    /// Whether the device program prints a console as ESP-IDF does.
+    pub prints_console: bool,
     /// How long a restart takes.
     pub boot_time: Duration,
     /// What is to carry its frames; by itself the best there is.
@@ -77,6 +79,7 @@ impl Default for TwinSpec {
             program: None,
             tap: None,
             show_output: false,
+            prints_console: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
             carrier: None,
         }
@@ -132,6 +135,7 @@ impl TwinSpec {
             dial: self.dial.map(|(address, port)| (address.to_string(), port)),
             mqtt: self.mqtt.map(MqttSetup::from),
             program: self.program.clone(),
+            prints_console: self.prints_console,
             tap,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
             boot: BootState::default(),
