@@ -11,6 +11,9 @@ use crate::clock;
 /// printed, nanoseconds.
 const APART_NS: u64 = 50_000_000;
 
+/// The same of errors of `accept()`, which a server tries again at once.
+const REFUSALS_NS: u64 = 250_000_000;
+
 /// The console of one start.
 pub(crate) struct IdfConsole {
     origin_ns: u64,
@@ -53,11 +56,17 @@ impl IdfConsole {
         }
     }
 
+    /// Whether a refusal would be printed.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.error_ns.is_none_or(|last| clock::now_ns().saturating_sub(last) >= REFUSALS_NS)
+    }
+
     /// A connection could not be accepted.
     pub(crate) fn refused(&mut self, service: Service, error: ErrorKind) {
-        if !due(&mut self.error_ns) {
+        if !self.may_refuse() {
             return;
         }
+        self.error_ns = Some(clock::now_ns());
         // newlib's numbers, as a device prints them.
         let number = match error {
             ErrorKind::OutOfSockets => 23,

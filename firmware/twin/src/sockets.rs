@@ -113,6 +113,15 @@ impl LwipSockets {
         console.connection(|| Some(heap(stack)));
     }
 
+    /// The listener that a program without any limit of its own would call `accept()` on, to fail: for a console to tell of
+    /// the connections that wait while every socket is in use.
+    fn knocks_in_vain(&self) -> Option<PollEntry> {
+        self.console.as_ref().filter(|console| console.may_refuse())?;
+        let sockets = self.stack.stats().sockets;
+        let listener = self.listeners[Service::Http as usize].as_ref()?;
+        (sockets.in_use >= sockets.limit).then(|| PollEntry::new(listener, PollInterest::Readable))
+    }
+
     /// Ends a wait from another thread.
     pub(crate) fn waker(&self) -> Waker {
         self.poll.waker()
@@ -321,10 +330,18 @@ impl Sockets for LwipSockets {
                 self.places.push(place);
             }
         }
+        let knocks = self.knocks_in_vain();
+        self.polled.extend(knocks);
         let timeout = until.map_or(LONGEST_WAIT, |until| until.since(self.now()).min(LONGEST_WAIT));
         // An error is a socket closed meanwhile, and nobody else closes them.
         let _ = self.poll.wait(&mut self.polled, Some(timeout));
-        for at in 0..self.polled.len() {
+        if let (Some(_), Some(last)) = (knocks, self.polled.last())
+            && last.readiness().any()
+            && let Some(console) = &mut self.console
+        {
+            console.refused(Service::Http, ErrorKind::OutOfSockets);
+        }
+        for at in 0..self.places.len() {
             let entry = &mut entries[self.places[at]];
             match self.found(entry.source(), self.polled[at]) {
                 Readiness::Idle => {}
