@@ -81,7 +81,7 @@ pub fn listen(
             now_ns,
             news,
             told: Instant::now(),
-            told_lines: 0,
+            known: (0, 0),
             spent: 0,
             since: Instant::now(),
         };
@@ -116,7 +116,8 @@ struct Ear<Now, News> {
     now_ns: Now,
     news: News,
     told: Instant,
-    told_lines: u64,
+    /// Lines and troubles that were told.
+    known: (u64, usize),
     /// Bytes taken since then.
     spent: usize,
     since: Instant,
@@ -190,6 +191,7 @@ impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
     fn broke_off(&mut self, why: &str) {
         self.lines.broke_off();
         self.account.trouble(format!("at {} the console {why}", self.at()));
+        self.tell();
     }
 
     async fn look_again(
@@ -200,6 +202,7 @@ impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
         while !stop.load(Ordering::Relaxed) {
             if let Ok(reader) = open() {
                 self.account.trouble(format!("at {} the console was back", self.at()));
+                self.tell();
                 return Some(reader);
             }
             tokio::time::sleep(AGAIN).await;
@@ -211,9 +214,14 @@ impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
         self.told = Instant::now();
         let new = self.account.news();
         let known = self.account.so_far();
-        if !new.is_empty() || known.lines != self.told_lines {
-            self.told_lines = known.lines;
+        let size = (known.lines, known.troubles.len());
+        if !new.is_empty() || size != self.known {
+            self.known = size;
             (self.news)(new, known);
         }
     }
 }
+
+#[cfg(all(test, unix))]
+#[path = "listen_tests.rs"]
+mod tests;
