@@ -55,8 +55,9 @@ CONFIG = {
     "dial_port": 8123,
     "line_timeout_ms": 1500,
     "line_data_interval_ms": 5000,
-    # Silence after which an HTTP or raw connection is closed.
-    "idle_ms": 60000,
+    # Silence after which an HTTP or raw connection is closed: its client may be gone, and MicroPython has no keep-alive to
+    # find that out.
+    "idle_ms": 20000,
 }
 
 # Bytes, but for the fields: of a request's head, of a body that is asked for, of one that is sent and dropped.
@@ -215,8 +216,11 @@ async def serve(listener, handler, counters, slots):
             if error.args[0] != errno.EAGAIN:
                 # The stack needs sockets or memory, not haste.
                 counters.error(error_name(error))
+                number = error.args[0]
+                say("accept: [Errno {}] {}".format(number, errno.errorcode.get(number, "")))
                 await asyncio.sleep(0.1)
             continue
+        say_heap()
         slots.free -= 1
         counters.accepted += 1
         asyncio.create_task(attend(sock, handler, counters, slots))
@@ -241,6 +245,7 @@ async def attend(sock, handler, counters, slots):
         counters.open -= 1
         slots.free += 1
         slots.freed.set()
+        say_heap()
 
 
 # ---- readings ----
@@ -289,6 +294,29 @@ def heap():
     heap = {"free_bytes": free, "min_free_bytes": least}
     heap.update({"largest_free_block_bytes": largest, "total_bytes": total})
     return heap
+
+
+_said = [None]
+
+
+def say(text):
+    """For `espstress --console`; nobody may be there to read it."""
+    try:
+        print(text)
+    except OSError:
+        pass
+
+
+def say_heap():
+    """A line takes milliseconds at 115,200 baud: at most five a second."""
+    ticks = time.ticks_ms()
+    if _said[0] is None or time.ticks_diff(ticks, _said[0]) >= 200:
+        _said[0] = ticks
+        own = heap()
+        if own and own["min_free_bytes"] is not None:
+            say("Free Heap: {free_bytes} bytes, Min Free: {min_free_bytes} bytes".format(**own))
+        elif own:
+            say("Free Heap: {} bytes".format(own["free_bytes"]))
 
 
 def wifi():
@@ -648,6 +676,7 @@ async def keep_wifi():
         while wlan.isconnected():
             await asyncio.sleep(0.5)
         WIFI["disconnects"] += 1
+        say("WiFi disconnected, reason: {}".format(wlan.status()))
         WIFI["reason"] = WIFI_REASONS.get(wlan.status(), WIFI["reason"])
 
 

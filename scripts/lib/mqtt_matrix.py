@@ -54,12 +54,15 @@ def cases():
 
 
 def run(program, stack, link, persona, arguments, wanted, seed):
+    # Without a fault these have no effect, and are refused.
+    faulty = "--fault" in arguments and "none" not in arguments
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [
             program, "mqtt", "twin", "--stack", stack, "--link", link, "--persona", persona, "--seed", str(seed),
             *([] if "--device-keepalive" in arguments else ["--device-keepalive", "2s"]), "--device-interval", "500ms",
-            "--sequence", "auto", "--cycles", "1", "--settle", "3s", *arguments, "--no-gate", "-q", "-o", str(report),
+            "--sequence", "auto", *(["--cycles", "1", "--settle", "3s"] if faulty else []), *arguments, "--no-gate", "-q",
+            "-o", str(report),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         words = " ".join(command[1:-1])

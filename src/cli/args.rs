@@ -81,6 +81,7 @@ The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     #[command(after_help = "Examples:
   espstress discover                              every device in this host's networks
   espstress discover --interface wlan0 --timeout 10s
+  espstress discover twin                         without hardware: a twin in its private network
   espstress discover --service _printer._tcp
   espstress discover --watch                      who appears, moves, or stops answering, until Ctrl-C
   espstress discover --json | jq -r '.devices[].addresses[0]'
@@ -458,6 +459,10 @@ pub struct ReportArgs {
 /// `discover`.
 #[derive(Args, Debug)]
 pub struct DiscoverArgs {
+    /// Start a twin and look in its private network: twin, twin:std, twin:expr, or twin:FILE [default: the host's networks]
+    #[arg(value_name = "TWIN", conflicts_with = "interface")]
+    pub target: Option<String>,
+
     /// How long to listen [default: 3s; with --watch until Ctrl-C]
     #[arg(long, value_name = "DUR")]
     pub timeout: Option<Span>,

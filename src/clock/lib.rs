@@ -5,7 +5,7 @@ mod timer;
 mod units;
 
 pub use timer::Timer;
-pub use units::{Rate, Size, Span, UnitError};
+pub use units::{Rate, Size, Span, Throughput, UnitError};
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -158,6 +158,41 @@ impl fmt::Display for Rate {
     }
 }
 
+/// So many bytes a second, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Text", into = "String")]
+pub struct Throughput(u64);
+
+impl Throughput {
+    /// Bytes a second.
+    #[must_use]
+    pub const fn bytes_per_s(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Throughput {
+    type Err = UnitError;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let error = || UnitError {
+            given: s.to_owned(),
+            what: "throughput",
+            allowed: "a size for each second, 1B/s or more, as 100B/s or 10KiB/s",
+        };
+        let size = s.trim().strip_suffix("/s").unwrap_or(s);
+        match size.parse::<Size>() {
+            Ok(Size(bytes @ 1..)) => Ok(Self(bytes)),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Size(self.0))
+    }
+}
+
 /// What a file may hold where a quantity is wanted: text, or a bare number where that means something.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -194,7 +229,7 @@ macro_rules! textual {
     )*};
 }
 
-textual!(Span, Size, Rate);
+textual!(Span, Size, Rate, Throughput);
 
 /// A non-negative number and what follows it.
 fn split(s: &str) -> Option<(f64, &str)> {
@@ -233,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn throughputs_are_sizes_for_each_second() {
+        for (text, bytes) in [("100B/s", 100), ("100", 100), ("10KiB/s", 10_240), ("1 B/s", 1)] {
+            let read = text.parse::<Throughput>().unwrap();
+            assert_eq!(read.bytes_per_s(), bytes, "{text}");
+            assert_eq!(read.to_string().parse::<Throughput>().unwrap(), read);
+        }
+        for bad in ["0", "0.2B/s", "100B/m", "/s", "fast"] {
+            assert!(bad.parse::<Throughput>().unwrap_err().to_string().contains("100B/s"), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_wrong_quantity_says_what_is_allowed() {
         for bad in ["", "5", "ms", "-3s", "5 parsecs", "1e999s"] {
             let error = bad.parse::<Span>().unwrap_err().to_string();
@@ -258,6 +305,7 @@ mod tests {
             let _ = text.parse::<Span>();
             let _ = text.parse::<Size>();
             let _ = text.parse::<Rate>();
+            let _ = text.parse::<Throughput>();
         }
     }
 }

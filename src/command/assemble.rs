@@ -104,6 +104,13 @@ fn packets(report: &mut Report, packets: &Packets) {
                 seen.of_others
             ));
         }
+        report.remarks.extend(seen.own_dials.rows.iter().filter(|dial| dial.refused > 0).map(|dial| {
+            format!(
+                "the device dialed {} on this machine {} times, and {} of these connections were refused: nothing listens \
+                 there",
+                dial.to, dial.opened, dial.refused
+            )
+        }));
         report
             .remarks
             .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));

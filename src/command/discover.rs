@@ -8,6 +8,7 @@ use super::{Exit, Failed};
 use espstress_cli::DiscoverArgs;
 use espstress_clock::Span;
 use espstress_targets::discover::{self, Announced, Change, Heard, Reach, ServiceName, Watched};
+use espstress_targets::{Device, DeviceAddress, DeviceSetup, PublicAddresses, Spec};
 
 /// Widest a column becomes, in characters: names, addresses, ports, services, and what a device says of itself.
 const MAX_WIDTHS: [usize; COLUMNS] = [32, 32, 32, 32, 64];
@@ -26,12 +27,14 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<Exit, Failed> {
         [] => ServiceName::usual(),
         chosen => chosen.iter().map(named).collect::<Result<_, _>>()?,
     };
+    // It ends when it is dropped.
+    let twin = args.target.as_deref().map(start_twin).transpose()?;
+    let interface = twin.as_ref().and_then(|twin| twin.interface.as_deref()).or(args.interface.as_deref());
     if args.watch {
-        return watch(args, &services);
+        return watch(args, &services, interface);
     }
     let timeout = args.timeout.unwrap_or(USUAL);
-    let heard =
-        discover::discover(&services, timeout.0, args.interface.as_deref()).map_err(Failed::environment)?;
+    let heard = discover::discover(&services, timeout.0, interface).map_err(Failed::environment)?;
     let text = if args.json {
         json(&heard, &services, timeout)
     } else if heard.devices.is_empty() {
@@ -43,8 +46,38 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<Exit, Failed> {
     Ok(Exit::Done)
 }
 
+/// Starts a twin that announces itself, and enters its private network.
+fn start_twin(target: &str) -> Result<Device, Failed> {
+    let usage = |why: &dyn std::fmt::Display| Failed::usage(format!("discover {target}: {why}"));
+    let spec: Spec = target.parse().map_err(|error| usage(&error))?;
+    if !matches!(spec, Spec::Twin(_)) {
+        return Err(usage(
+            &"discover can start only a twin; to find devices in your networks, leave the target out",
+        ));
+    }
+    let setup = DeviceSetup {
+        spec,
+        persona: None,
+        link: None,
+        heap: None,
+        stack: None,
+        program: None,
+        at: DeviceAddress::default(),
+        announce: true,
+        show_program: false,
+        prints_console: false,
+        dial: None,
+        seed: super::run::random_seed(),
+        public: PublicAddresses::Refused,
+    };
+    Device::bring_up(&setup).map_err(|error| match error.is_usage() {
+        true => Failed::usage(error),
+        false => Failed::environment(error),
+    })
+}
+
 /// Prints a line a change, until the time is up or Ctrl-C ends the program.
-fn watch(args: &DiscoverArgs, services: &[ServiceName]) -> Result<Exit, Failed> {
+fn watch(args: &DiscoverArgs, services: &[ServiceName], interface: Option<&str>) -> Result<Exit, Failed> {
     let mut failed = None;
     let tell = |watched: Watched| {
         let line = if args.json { json_line(&watched) } else { text_line(&watched) };
@@ -53,7 +86,7 @@ fn watch(args: &DiscoverArgs, services: &[ServiceName]) -> Result<Exit, Failed> 
         failed.is_none()
     };
     let length = args.timeout.map(|span| span.0);
-    discover::watch(services, length, args.interface.as_deref(), tell).map_err(Failed::environment)?;
+    discover::watch(services, length, interface, tell).map_err(Failed::environment)?;
     failed.map_or(Ok(Exit::Done), |error| Err(Failed::environment(error)))
 }
 

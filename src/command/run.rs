@@ -1,5 +1,6 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use espstress_targets::twin::TwinError;
 use espstress_targets::{
     Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
 };
+use espstress_workload::Unfit;
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -69,6 +71,12 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     })?;
     let mut phases = settings::workloads(&prepared.scenario, typed)?;
     refuse_by_device(&prepared.scenario, &phases)?;
+    for phase in &mut phases {
+        phase.workload.look_up().map_err(|unfit| match unfit {
+            Unfit::Usage(why) => Failed::usage(why),
+            Unfit::Environment(why) => Failed::environment(why),
+        })?;
+    }
     let prepared = prepared.await_device(&mut phases)?;
     let listening = |phase: &PlannedPhase| phase.workload.listens_on();
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
@@ -77,6 +85,8 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let mut run = prepared.bring_up(dialled.map(dial))?;
     refuse_tls(&phases, &run.device)?;
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
+    refuse_lacking(&phases, &run.device)?;
+    refuse_useless(&phases, &run.device)?;
     for text in &left_out {
         run.sink.event(&Event::Notice { text: text.clone() });
     }
@@ -116,6 +126,41 @@ fn refuse_tls(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
             "{}: only `head` and `rw --protocol http` speak TLS; give the device's plain HTTP port for the others",
             phase.name
         )))
+    })
+}
+
+/// Refuses what the device says that it does not have, rather than to wait for it.
+fn refuse_lacking(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
+    let needs = |phase: &PlannedPhase| {
+        let facts = phase.workload.facts(&device.endpoints);
+        match facts.kind {
+            Some(WorkloadKind::Outage) if phase.workload.listens_on().is_none() => Some(Protocol::Framed),
+            Some(WorkloadKind::Rw) => Some(facts.asks.protocol),
+            _ => None,
+        }
+    };
+    let lacking = phases.iter().find_map(|phase| {
+        let protocol = needs(phase).filter(|protocol| device.lacks.contains(protocol))?;
+        Some((phase, protocol))
+    });
+    let Some((phase, protocol)) = lacking else { return Ok(()) };
+    let protocol = protocol.name();
+    let instead = match phase.workload.kind() == WorkloadKind::Outage.name() {
+        true => "let the device dial in: outage --listen PORT",
+        false => "choose another --protocol",
+    };
+    Err(Failed::usage(format!(
+        "{}: needs the {protocol} service, and by its telemetry the device has none; {instead}",
+        phase.name
+    )))
+}
+
+/// What was asked for and cannot have an effect on this device.
+fn refuse_useless(phases: &[PlannedPhase], device: &Device) -> Result<(), Failed> {
+    let ours = device.control_token.is_some();
+    phases.iter().try_for_each(|phase| {
+        let checked = phase.workload.check_device(&device.endpoints, ours);
+        checked.map_err(|error| Failed::usage(format!("{}: {error}", phase.name)))
     })
 }
 
@@ -233,7 +278,7 @@ impl<'a> Prepared<'a> {
         let quiet = self.common.quiet;
         let mut say = |text: String| {
             if !quiet {
-                eprintln!("{text}");
+                drop(writeln!(std::io::stderr(), "{text}"));
             }
         };
         let source = self.common.source;
@@ -256,7 +301,7 @@ impl<'a> Prepared<'a> {
         if let Some(text) = &instead {
             // Another target than the usual one is said in any case: what follows is about another stack.
             if self.common.quiet {
-                eprintln!("note: {text}");
+                drop(writeln!(std::io::stderr(), "note: {text}"));
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
@@ -412,6 +457,7 @@ fn bring_up(
         stack: scenario.stack.clone(),
         program: scenario.program.clone(),
         at: device_address(scenario.device_address.as_deref())?,
+        announce: false,
         show_program: common.verbose,
         prints_console: common.device.console_style.is_some(),
         dial,

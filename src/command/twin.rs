@@ -20,6 +20,7 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         stack: args.device.stack.clone(),
         program: args.device.program_words().map_err(Failed::usage)?,
         at: super::run::device_address(args.device.device_address.as_deref())?,
+        announce: true,
         show_program: true,
         prints_console: args.device.console_style.is_some(),
         dial,

@@ -1,7 +1,7 @@
 //! A UDP socket to one service of a device, with its errors named: whose they are decides what they say.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -11,17 +11,32 @@ use espstress_event::Failure;
 /// Room for what comes in while this program does something else. The system may give less.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// A socket for datagrams to one address, and from it: the system keeps others' away.
+/// A socket for datagrams to one address, and from it: the system keeps others' away. Or to a multicast group, and from
+/// whoever answers.
 #[derive(Debug)]
 pub struct DatagramSocket {
     socket: UdpSocket,
+    group: Option<Group>,
+}
+
+/// Where datagrams to a group go.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    to: SocketAddr,
+    /// The largest packet on the way to the device that stands for it.
+    mtu: Option<u32>,
 }
 
 /// What a socket had to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// A datagram of so many bytes.
-    Datagram(usize),
+    Datagram {
+        /// How many.
+        bytes: usize,
+        /// Who sent it; `None` for the one that the socket is for.
+        from: Option<IpAddr>,
+    },
     /// An ICMP error that answers an earlier datagram.
     Failure(Failure),
 }
@@ -43,7 +58,41 @@ impl DatagramSocket {
             socket.connect(&target.into())?;
             UdpSocket::from_std(socket.into())
         };
-        open().map(|socket| Self { socket }).map_err(|error| named(&error))
+        open().map(|socket| Self { socket, group: None }).map_err(|error| named(&error))
+    }
+
+    /// Opens one for a multicast group, on the interface that leads to `device` and no other. A datagram passes no router
+    /// (TTL 1, RFC 1112, 6.1), and no program of this machine hears it on another interface.
+    ///
+    /// # Errors
+    /// The host's own failures; [`Failure::ConnectUnreachable`] where no route leads to the device, or only one within this
+    /// machine that is no loopback.
+    pub fn open_group(
+        group: Ipv4Addr,
+        device: SocketAddrV4,
+        source: Option<IpAddr>,
+    ) -> Result<Self, Failure> {
+        let way = Self::open(device.into(), source)?;
+        let local = match way.socket.local_addr() {
+            Ok(SocketAddr::V4(local)) => *local.ip(),
+            Ok(SocketAddr::V6(_)) | Err(_) => return Err(Failure::HostOther),
+        };
+        // The system takes the interface by its address: that of this machine's own address would be a real one.
+        if local == *device.ip() && !local.is_loopback() {
+            return Err(Failure::ConnectUnreachable);
+        }
+        let open = || -> io::Result<UdpSocket> {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+            socket.set_multicast_if_v4(&local)?;
+            socket.set_multicast_ttl_v4(1)?;
+            socket.set_multicast_loop_v4(local.is_loopback())?;
+            socket.bind(&SocketAddrV4::new(local, 0).into())?;
+            UdpSocket::from_std(socket.into())
+        };
+        let socket = open().map_err(|error| named(&error))?;
+        let to = SocketAddrV4::new(group, device.port()).into();
+        Ok(Self { socket, group: Some(Group { to, mtu: way.mtu() }) })
     }
 
     /// Sends one datagram, in several IP packets where one does not hold it.
@@ -52,26 +101,39 @@ impl DatagramSocket {
     /// [`Failure::PortUnreachable`] and [`Failure::ConnectUnreachable`] are about an earlier datagram, and this one
     /// was not sent; all others are the host's.
     pub async fn send(&self, datagram: &[u8]) -> Result<(), Failure> {
-        self.socket.send(datagram).await.map(drop).map_err(|error| named(&error))
+        let sent = match self.group {
+            Some(group) => self.socket.send_to(datagram, group.to).await,
+            None => self.socket.send(datagram).await,
+        };
+        sent.map(drop).map_err(|error| named(&error))
     }
 
     /// Waits for a datagram or an ICMP error.
     pub async fn receive(&self, buffer: &mut [u8]) -> Received {
+        if self.group.is_some() {
+            return told_by(self.socket.recv_from(buffer).await);
+        }
         told(self.socket.recv(buffer).await)
     }
 
     /// What has come in already; `None` where there is nothing.
     pub fn received(&self, buffer: &mut [u8]) -> Option<Received> {
-        match self.socket.try_recv(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            other => Some(told(other)),
+        let is_empty = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        if self.group.is_some() {
+            let received = self.socket.try_recv_from(buffer);
+            return (!received.as_ref().is_err_and(is_empty)).then(|| told_by(received));
         }
+        let received = self.socket.try_recv(buffer);
+        (!received.as_ref().is_err_and(is_empty)).then(|| told(received))
     }
 
     /// The largest IP packet that goes to the device in one piece, bytes; `None` where the system does not tell.
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn mtu(&self) -> Option<u32> {
+        if let Some(group) = self.group {
+            return group.mtu;
+        }
         let v6 = self.socket.peer_addr().ok()?.is_ipv6();
         let (level, name) =
             if v6 { (libc::IPPROTO_IPV6, libc::IPV6_MTU) } else { (libc::IPPROTO_IP, libc::IP_MTU) };
@@ -106,7 +168,13 @@ impl DatagramSocket {
 }
 
 fn told(result: io::Result<usize>) -> Received {
-    result.map_or_else(|error| Received::Failure(named(&error)), Received::Datagram)
+    let datagram = |bytes| Received::Datagram { bytes, from: None };
+    result.map_or_else(|error| Received::Failure(named(&error)), datagram)
+}
+
+fn told_by(result: io::Result<(usize, SocketAddr)>) -> Received {
+    let datagram = |(bytes, from): (usize, SocketAddr)| Received::Datagram { bytes, from: Some(from.ip()) };
+    result.map_or_else(|error| Received::Failure(named(&error)), datagram)
 }
 
 /// Names what a datagram met. ICMP errors come back as errors of a connected socket (udp(7)).
@@ -151,6 +219,15 @@ mod tests {
         socket.send(b"anybody?").await.unwrap();
         let received = socket.receive(&mut [0; 16]).await;
         assert_eq!(received, Received::Failure(Failure::PortUnreachable));
+    }
+
+    #[tokio::test]
+    async fn datagrams_to_a_group_pass_no_router_and_go_where_the_device_is() {
+        let device = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+        let socket = DatagramSocket::open_group(Ipv4Addr::new(233, 252, 0, 7), device, None).unwrap();
+        let options = socket2::SockRef::from(&socket.socket);
+        assert_eq!(options.multicast_ttl_v4().unwrap(), 1);
+        assert_eq!(options.multicast_if_v4().unwrap(), Ipv4Addr::LOCALHOST);
     }
 
     #[cfg(target_os = "linux")]

@@ -68,6 +68,8 @@ pub struct Response {
     chunk: u64,
     /// Of the response before, which is complete: Content-Length and body bytes.
     before: (Option<u64>, u64),
+    /// Its status; 0 where there was none.
+    status_before: u16,
     /// Whether a response to HEAD has promised a body on this connection: what comes in its place may be one.
     promised_to_head: bool,
     /// What was found wrong and has not been asked for.
@@ -102,6 +104,7 @@ impl Response {
             unbounded: false,
             chunk: 0,
             before: (None, 0),
+            status_before: 0,
             promised_to_head: false,
             fault: None,
             interim: 0,
@@ -137,11 +140,13 @@ impl Response {
         self.follow();
         self.promised_to_head = false;
         self.before = (None, 0);
+        self.status_before = 0;
     }
 
     /// Begins the next response on the same connection, keeping the memory.
     pub fn follow(&mut self) {
         self.before = (self.declared, self.body_bytes);
+        self.status_before = self.status;
         self.head.clear();
         self.framing = None;
         self.status = 0;
@@ -195,6 +200,8 @@ impl Response {
                 None,
                 "a body after HEAD came where the next response should have begun",
             );
+        } else if let Some(detail) = without_body(self.status).or_else(|| without_body(self.status_before)) {
+            self.note(HttpFault::BodyNotAllowed, None, None, detail);
         } else {
             self.note(HttpFault::BadHead, None, None, detail);
         }
@@ -340,7 +347,7 @@ impl Response {
             }
         }
         self.declared = content_length;
-        let bodiless = self.expects == Expects::HeadOnly || matches!(self.status, 100..=199 | 204 | 304);
+        let bodiless = self.expects == Expects::HeadOnly || without_body(self.status).is_some();
         self.promised_to_head =
             self.expects == Expects::HeadOnly && (chunked || content_length.is_some_and(|n| n > 0));
         self.framing = Some(match (bodiless, chunked, content_length) {
@@ -469,6 +476,10 @@ impl Response {
             let (promised, body) =
                 if self.head_is_in() { (self.declared, self.body_bytes) } else { self.before };
             let received = body.saturating_add(bytes);
+            let status = if self.head_is_in() { self.status } else { self.status_before };
+            if let Some(detail) = without_body(status) {
+                return self.note(HttpFault::BodyNotAllowed, promised, Some(received), detail);
+            }
             self.note(HttpFault::Overlong, promised, Some(received), "bytes follow the end of the response");
         }
     }
@@ -491,6 +502,21 @@ impl Response {
 #[must_use]
 pub const fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+/// Whether these bytes begin a response 408, Request Timeout.
+pub(super) fn is_timeout(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.") && bytes.get(8..12) == Some(b" 408")
+}
+
+/// What is wrong with a body where a status has none (RFC 9112, 6.3).
+const fn without_body(status: u16) -> Option<&'static str> {
+    match status {
+        100..=199 => Some("a 1xx response has no body"),
+        204 => Some("a 204 response has no body"),
+        304 => Some("a 304 response has no body"),
+        _ => None,
+    }
 }
 
 /// What the parser of heads objects to.

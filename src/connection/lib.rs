@@ -10,6 +10,7 @@ mod occupancy;
 mod ports;
 mod request_body;
 mod silence;
+mod slowness;
 mod socket;
 mod status;
 mod tls;
@@ -20,6 +21,7 @@ pub use occupancy::Occupancy;
 pub use ports::{PortPool, PortRange, Taken};
 pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
+pub use slowness::Slowness;
 pub use socket::{
     AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged, fin_acknowledged,
 };

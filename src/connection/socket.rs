@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::endings::{Step, failure_of};
+use super::http;
 use super::ports::{PortPool, Release, Taken};
 use super::silence;
+use super::slowness::{Pace, Slow, Slowness};
 use super::tls::{Heard, Session, Tls};
 use super::upload::{LOOK, Upload};
 use espstress_clock::unix_ns;
@@ -54,6 +56,8 @@ pub struct Connector {
     pub source: Option<IpAddr>,
     /// Step limits.
     pub timeouts: Timeouts,
+    /// How slow the host is on purpose.
+    pub slowness: Slowness,
     /// The run's source ports.
     pub ports: Rc<RefCell<PortPool>>,
     /// Where intentions are noted.
@@ -128,7 +132,7 @@ impl Connector {
         {
             return Err(at_connect(error));
         }
-        let connection = Connection {
+        let mut connection = Connection {
             stream: Some(stream),
             port,
             ports: Rc::clone(&self.ports),
@@ -137,9 +141,14 @@ impl Connector {
             written: 0,
             has_sent_fin: false,
             upload: None,
+            slow: Slow::new(self.slowness, tokio::time::Instant::now()),
             tls: None,
             tls_fault: None,
         };
+        if self.slowness.send.is_some() {
+            // Each piece is a segment of its own.
+            connection.send_at_once();
+        }
         let took = start.elapsed();
         // The kernel timed the handshake itself: what lies beyond is this program's being late.
         if took > LATE && connection.tcp_sample().is_some_and(|tcp| is_late(took, tcp)) {
@@ -155,6 +164,10 @@ impl Connector {
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
+        if self.slowness.read.is_some() {
+            // The smallest that the system has: what is not read shuts the window soon. It counts from the SYN on.
+            socket.set_recv_buffer_size(1)?;
+        }
         let source = self.source.unwrap_or(match self.target {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -185,6 +198,8 @@ pub struct Connection {
     has_sent_fin: bool,
     /// The body on its way, where it is watched.
     upload: Option<Box<Upload>>,
+    /// Where the host is slow on purpose.
+    slow: Option<Box<Slow>>,
     tls: Option<Box<Session>>,
     /// How TLS failed, until it is asked for.
     tls_fault: Option<TlsFaultSeen>,
@@ -227,6 +242,9 @@ impl Connection {
             if rest.is_empty() && !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
                 return Ok(());
             }
+            if let Some(until) = self.sends_not_before().filter(|_| !rest.is_empty()) {
+                self.wait_until(until).await;
+            }
             let step = self.step_of_writing();
             if let Some(n) = self.write_ready(rest)? {
                 rest = rest.get(n..).unwrap_or_default();
@@ -247,9 +265,57 @@ impl Connection {
         }
     }
 
+    /// Until when the host sends nothing on its own account.
+    fn sends_not_before(&self) -> Option<tokio::time::Instant> {
+        self.slow.as_ref()?.send.as_ref()?.waits_until(tokio::time::Instant::now())
+    }
+
+    /// Until when the host reads nothing on its own account.
+    fn reads_not_before(&self) -> Option<tokio::time::Instant> {
+        self.slow.as_ref()?.read.as_ref()?.waits_until(tokio::time::Instant::now())
+    }
+
+    async fn wait_until(&mut self, until: tokio::time::Instant) {
+        self.waits();
+        tokio::time::sleep_until(until).await;
+    }
+
+    fn waits(&mut self) {
+        if let Some(slow) = &mut self.slow {
+            slow.has_waited = true;
+        }
+    }
+
+    /// Whether the host has kept the device waiting on purpose.
+    #[must_use]
+    pub fn was_slow(&self) -> bool {
+        self.slow.as_ref().is_some_and(|slow| slow.has_waited)
+    }
+
+    /// Whether the host takes what comes slowly on purpose.
+    #[must_use]
+    pub fn reads_slowly(&self) -> bool {
+        self.slow.as_ref().is_some_and(|slow| slow.read.is_some())
+    }
+
+    /// Whether the host sends slowly on purpose.
+    #[must_use]
+    pub fn sends_slowly(&self) -> bool {
+        self.slow.as_ref().is_some_and(|slow| slow.send.is_some())
+    }
+
+    /// From now on the host is as fast as it can be.
+    fn hurry(&mut self) {
+        if let Some(slow) = &mut self.slow {
+            (slow.read, slow.send) = (None, None);
+        }
+    }
+
     /// Hands over some of `bytes`; `None` where the stack takes no more now.
     fn write_ready(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let step = self.step_of_writing();
+        let piece = self.slow.as_ref().and_then(|slow| slow.send.as_ref()).map_or(bytes.len(), Pace::piece);
+        let bytes = bytes.get(..piece).unwrap_or(bytes);
         let result = match (&self.stream, &mut self.tls) {
             (None, _) => Err(io::ErrorKind::NotConnected.into()),
             (Some(stream), None) => unless_blocked(stream.try_write(bytes)),
@@ -265,6 +331,9 @@ impl Connection {
         if let Some(n) = written.filter(|n| *n > 0) {
             self.written += n as u64;
             self.asked = Asked::Something;
+            if let Some(pace) = self.slow.as_mut().and_then(|slow| slow.send.as_mut()) {
+                pace.moved(n, tokio::time::Instant::now());
+            }
         }
     }
 
@@ -273,6 +342,10 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub fn write_now(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        if self.sends_slowly() {
+            // Piece by piece, as `turn` does it.
+            return Ok(0);
+        }
         if self.tls.is_some() {
             return Ok(if bytes.is_empty() { 0 } else { self.write_ready(bytes)?.unwrap_or(0) });
         }
@@ -298,10 +371,11 @@ impl Connection {
         read_limit: Duration,
         write_limit: Duration,
     ) -> Result<Turn, Failure> {
-        let started = tokio::time::Instant::now();
+        let mut started = tokio::time::Instant::now();
         loop {
             let mut refused = None;
-            if !out.is_empty() {
+            let (send_at, read_at) = (self.sends_not_before(), self.reads_not_before());
+            if !out.is_empty() && send_at.is_none() {
                 match self.write_ready(out) {
                     Ok(Some(n)) => return Ok(Turn::Wrote(n)),
                     Ok(None) => {}
@@ -310,7 +384,8 @@ impl Connection {
             }
             // A reset that comes between the two calls meets the bytes that wait to be sent.
             let step = if out.is_empty() { Step::Read } else { Step::Write };
-            match (self.read_ready(buffer, step), refused) {
+            let heard = if read_at.is_none() { self.read_ready(buffer, step) } else { Ok(None) };
+            match (heard, refused) {
                 // An answer that came before the reset counts.
                 (Ok(Some(n)), None) | (Ok(Some(n @ 1..)), Some(_)) => {
                     self.note_read(n);
@@ -320,6 +395,12 @@ impl Connection {
                 (Ok(None), None) => {}
             }
             self.look_at_upload();
+            if let Some(until) = send_at.filter(|_| !out.is_empty()).into_iter().chain(read_at).min() {
+                // No limit of the device's runs while it is the host that waits.
+                self.pause(until, read_at.is_none()).await?;
+                started = tokio::time::Instant::now();
+                continue;
+            }
             let unsent = !out.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write());
             let interest = if unsent { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             let (since, limit, late) = match &self.upload {
@@ -349,8 +430,28 @@ impl Connection {
         }
     }
 
+    /// Waits on the host's own account until then, or until something can be read where that `may_read`.
+    async fn pause(&mut self, until: tokio::time::Instant, may_read: bool) -> Result<(), Failure> {
+        self.waits();
+        // What a body has met meanwhile is looked at in time.
+        let look = self.upload.as_ref().map(|_| tokio::time::Instant::now() + LOOK);
+        let until = look.map_or(until, |look| look.min(until));
+        if !may_read {
+            tokio::time::sleep_until(until).await;
+            return Ok(());
+        }
+        let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
+        match tokio::time::timeout_at(until, stream.readable()).await {
+            Ok(Err(error)) => Err(failure_of(Step::Read, &error)),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
     /// What has come into `buffer`; `None` where nothing is there now.
     fn read_ready(&mut self, buffer: &mut [u8], step: Step) -> Result<Option<usize>, Failure> {
+        let piece = self.slow.as_ref().and_then(|slow| slow.read.as_ref()).map_or(buffer.len(), Pace::piece);
+        let piece = piece.min(buffer.len());
+        let buffer = buffer.get_mut(..piece).unwrap_or_default();
         let result = match (&self.stream, &mut self.tls) {
             (None, _) => Err(io::ErrorKind::NotConnected.into()),
             (Some(stream), None) => unless_blocked(stream.try_read(buffer)),
@@ -385,8 +486,9 @@ impl Connection {
         }
         // Where the system does not tell, what it has taken is all that is known.
         let taken = self.acknowledged().unwrap_or(self.written);
+        let waits_for_host = taken >= self.written && self.sends_slowly();
         if let Some(upload) = &mut self.upload {
-            upload.look(taken, tokio::time::Instant::now());
+            upload.look(taken, waits_for_host, tokio::time::Instant::now());
         }
     }
 
@@ -466,6 +568,9 @@ impl Connection {
     }
 
     fn note_read(&mut self, n: usize) {
+        if let Some(pace) = self.slow.as_mut().and_then(|slow| slow.read.as_mut()) {
+            pace.moved(n, tokio::time::Instant::now());
+        }
         // TLS may have ended before TCP.
         let ended = n == 0
             && match &self.tls {
@@ -489,6 +594,9 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub async fn read(&mut self, buffer: &mut [u8], limit: Duration) -> Result<usize, Failure> {
+        if let Some(until) = self.reads_not_before() {
+            self.wait_until(until).await;
+        }
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             if let Some(n) = self.read_ready(buffer, Step::Read)? {
@@ -577,6 +685,30 @@ impl Connection {
         }
     }
 
+    /// After a silence before the first request: whether the device still waits for it. One that has closed does not, nor
+    /// one that has said 408 (RFC 9110, 15.5.9): who asks all the same meets a RST. One that has answered already is asked
+    /// all the same, for the answer to be looked at.
+    ///
+    /// # Errors
+    /// [`Failure::EofBeforeResponse`]; or the failure by name.
+    pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
+        let waits = match &mut self.tls {
+            Some(tls) => !tls.peer_has_ended(stream),
+            None => match timeout(Duration::ZERO, stream.peek(scratch)).await {
+                Ok(Ok(n)) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
+                // Nothing has come; or a reset, which the request meets and names.
+                Ok(Err(_)) | Err(_) => true,
+            },
+        };
+        if waits {
+            return Ok(());
+        }
+        // What it said is read: a socket that is closed with bytes in it sends a RST.
+        while self.read_now(scratch)?.is_some_and(|n| n > 0) {}
+        Err(Failure::EofBeforeResponse)
+    }
+
     /// As [`Connection::at_rest`]: what TLS says between answers, as new sessions, is nobody's answer.
     fn tls_at_rest(&mut self) -> AtRest {
         let mut byte = [0];
@@ -622,6 +754,7 @@ impl Connection {
         host_closed: HostClosed,
     ) -> (Ending, u64) {
         let mut bytes = 0;
+        self.hurry();
         let keep = self.release;
         let deadline = tokio::time::Instant::now() + limit;
         loop {

@@ -383,14 +383,19 @@ impl Session {
         self.peer_ends = true;
     }
 
-    /// Says TLS's own end to the peer, as far as the socket takes it; not to one that has closed or is about to.
-    pub(super) fn close(&mut self, stream: &TcpStream) {
+    /// Whether the peer has ended TLS or TCP by now; what else has come stays to be read.
+    pub(super) fn peer_has_ended(&mut self, stream: &TcpStream) -> bool {
         for _ in 0..RECORDS {
             if self.peer_ends || self.tcp_ended || !matches!(self.hear(stream), Heard::Bytes(1..)) {
                 break;
             }
         }
-        if self.peer_ends || self.tcp_ended {
+        self.peer_ends || self.tcp_ended
+    }
+
+    /// Says TLS's own end to the peer, as far as the socket takes it; not to one that has closed or is about to.
+    pub(super) fn close(&mut self, stream: &TcpStream) {
+        if self.peer_has_ended(stream) {
             return;
         }
         self.tls.send_close_notify();

@@ -31,11 +31,14 @@ impl Upload {
         Self { start, length, taken: 0, since: now, stalls: 0, longest: None }
     }
 
-    /// The device has acknowledged so many bytes of the connection by now.
-    pub(super) fn look(&mut self, taken: u64, now: Instant) {
+    /// The device has acknowledged so many bytes of the connection by now; `waits_for_host` says that these are all that a
+    /// slow host has sent: the device is not to blame for its waiting.
+    pub(super) fn look(&mut self, taken: u64, waits_for_host: bool, now: Instant) {
         if taken > self.taken {
             self.note(now, StallEnd::Resumed);
             self.taken = taken;
+            self.since = now;
+        } else if waits_for_host && !self.is_taken() {
             self.since = now;
         }
     }
@@ -94,9 +97,9 @@ mod tests {
     fn a_stall_has_the_length_of_its_silence_and_the_bytes_of_its_beginning() {
         let t = Instant::now();
         let mut upload = Upload::new(100, 10_000, t);
-        upload.look(5_844, at(t, 200));
-        upload.look(5_844, at(t, 3_000));
-        upload.look(10_100, at(t, 3_200));
+        upload.look(5_844, false, at(t, 200));
+        upload.look(5_844, false, at(t, 3_000));
+        upload.look(10_100, false, at(t, 3_200));
         let seen = upload.end(at(t, 9_000), StallEnd::Answered);
         assert_eq!((seen.taken, seen.stalls, seen.answered_early), (1, 1, 0));
         let stall =
@@ -105,10 +108,24 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_waits_for_a_slow_host_does_not_stall() {
+        let t = Instant::now();
+        let mut upload = Upload::new(0, 100, t);
+        upload.look(0, true, at(t, 1_990));
+        for n in 1..=10 {
+            upload.look(n * 10, false, at(t, n * 2_000));
+            upload.look(n * 10, true, at(t, n * 2_000 + 10));
+            upload.look(n * 10, true, at(t, n * 2_000 + 1_990));
+        }
+        let seen = upload.end(at(t, 22_000), StallEnd::Answered);
+        assert_eq!((seen.taken, seen.stalls), (1, 0));
+    }
+
+    #[test]
     fn a_device_that_takes_all_and_answers_late_has_not_stalled() {
         let t = Instant::now();
         let mut upload = Upload::new(0, 10, t);
-        upload.look(10, at(t, 900));
+        upload.look(10, false, at(t, 900));
         let seen = upload.end(at(t, 60_000), StallEnd::GaveUp);
         assert_eq!((seen.taken, seen.stalls, seen.longest_stall), (1, 0, None));
     }
@@ -117,7 +134,7 @@ mod tests {
     fn an_answer_before_the_body_is_taken_is_early() {
         let t = Instant::now();
         let mut upload = Upload::new(50, 1_000, t);
-        upload.look(40, at(t, 10));
+        upload.look(40, false, at(t, 10));
         let seen = upload.end(at(t, 1_500), StallEnd::Answered);
         assert_eq!((seen.taken, seen.answered_early), (0, 1));
         let stall = seen.longest_stall.unwrap();

@@ -42,7 +42,7 @@ pub enum Excuse {
     LinkAway,
     /// The device was restarting.
     Restarting,
-    /// The workload fell silent on the device or vanished from it.
+    /// The workload fell silent on the device, vanished from it, or was slow on purpose.
     Provoked,
     /// More connections at once than the device states that it holds.
     BeyondCapacity,

@@ -17,6 +17,21 @@ const STARTS: u64 = 15 * SECOND;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Intervals(Vec<(Excuse, u64, u64)>);
 
+/// When a device that restarted at `at` serves again: where failures follow on each other from the restart on, its end is
+/// theirs. A process that is the device restarts where it ended, and starts after that.
+fn starting_until(e: &Evidence<'_>, at: u64) -> u64 {
+    let all = e.workloads.iter().flat_map(|w| &w.episodes);
+    let mut episodes: Vec<&Episode> = all.filter(|episode| episode.succeeded < episode.attempts).collect();
+    episodes.sort_by_key(|episode| episode.from_ns);
+    let follows = |until: u64, episode: &Episode| {
+        episode.to_ns >= at && episode.from_ns <= until.saturating_add(SETTLES)
+    };
+    episodes.into_iter().fold(at.saturating_add(SECOND), |until, episode| {
+        let latest = episode.to_ns.min(at.saturating_add(STARTS));
+        if follows(until, episode) { until.max(latest) } else { until }
+    })
+}
+
 impl Intervals {
     pub(super) fn of(e: &Evidence<'_>) -> Self {
         let mut all = Vec::new();
@@ -42,7 +57,7 @@ impl Intervals {
         let silence = restarts::forgot(e).map(|forgot| forgot.silence);
         all.extend(silence.and_then(|s| Some((Excuse::Restarting, s.from_ns, s.to_ns?))));
         if let Some(telemetry) = e.telemetry.value() {
-            let around = |at: u64| (Excuse::Restarting, at.saturating_sub(STARTS), at.saturating_add(SECOND));
+            let around = |at: u64| (Excuse::Restarting, at.saturating_sub(STARTS), starting_until(e, at));
             all.extend(telemetry.restarts.iter().map(|r| around(r.at_ns)));
         }
         Self(all)
@@ -50,6 +65,10 @@ impl Intervals {
 
     /// What excuses a failure of this kind at these times.
     pub(super) fn excuse(&self, episode: &Episode, failure: Failure) -> Option<Excuse> {
+        if failure == Failure::SlowGivenUp {
+            // At any time: the workload asked for it.
+            return Some(Excuse::Provoked);
+        }
         let overlaps = |from: u64, to: u64| {
             episode.from_ns <= to.saturating_add(SETTLES) && from.saturating_sub(SETTLES) <= episode.to_ns
         };

@@ -77,6 +77,11 @@ const fn excuses(intent: Intent, id: AnomalyId) -> bool {
     let opening = matches!(id, A::SynRefused | A::SynUnanswered | A::TimewaitCollision);
     match intent {
         Intent::Plain | Intent::HalfClosed => false,
+        // The device may end it at any time, and the host's next piece meets that.
+        Intent::Slow => matches!(
+            id,
+            A::RstAfterHandshake | A::ClosedUnserved | A::AbortiveClose | A::RstAfterFin | A::RstStorm
+        ),
         // It may sit in the backlog, acknowledged by the stack and seen by no program.
         Intent::BeyondCapacity => matches!(
             id,

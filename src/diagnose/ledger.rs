@@ -107,7 +107,8 @@ impl Ledger {
                 if o.unanswered_ns.is_none() { &mut lingering.answered } else { &mut lingering.unanswered };
             of.add(Moment::new(o.at_ns, o.at_ns.saturating_add(o.lasted_ns), copies, o.nth == 1));
         }
-        if let (Some(fate), Some(entry)) = (o.request, entry) {
+        // Who is slow on purpose is given up before its request is whole.
+        if let (Some(fate), Some(entry)) = (o.request, entry.filter(|entry| entry.intent != Intent::Slow)) {
             let unserved = self.unserved.entry(entry.workload).or_default();
             match o.id {
                 AnomalyId::RstAfterHandshake => unserved.reset.count(fate),

@@ -4,6 +4,7 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+mod dials;
 mod evidence;
 mod first_look;
 mod hear;

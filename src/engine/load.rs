@@ -16,7 +16,7 @@ use espstress_diagnose::HostEvidence;
 use espstress_event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use espstress_stats::{ProbeOutcome, Recorder};
-use espstress_workload::{Context, Notices, OutageMaker, Silencer, Stop};
+use espstress_workload::{Beside, Context, Notices, OutageMaker, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ pub(super) fn execute(
         ports: Rc::new(RefCell::new(PortPool::new(plan.ports.range(), plan.seed))),
         book,
         occupancy: Rc::default(),
+        beside: Rc::default(),
         notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
         clock,
@@ -118,6 +119,7 @@ struct Shared {
     ports: Rc<RefCell<PortPool>>,
     book: Arc<IntentBook>,
     occupancy: Rc<Occupancy>,
+    beside: Rc<RefCell<Beside>>,
     notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
     clock: Clock,
@@ -161,6 +163,7 @@ impl Shared {
             seed: plan.seed.wrapping_add(u64::from(id.0)),
             capacity: plan.device.capacity,
             occupancy: Rc::clone(&self.occupancy),
+            beside: Rc::clone(&self.beside),
             outage_maker: outage_maker(plan),
             silencer: silencer(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),

@@ -11,7 +11,7 @@ use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
 use espstress_event::{Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
-use espstress_observe::WireSummary;
+use espstress_observe::{Dials, WireSummary};
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
 use espstress_targets::twin::Twin;
@@ -174,6 +174,8 @@ pub struct Seen {
     pub untold: u64,
     /// Anomalies on connections that another program of this machine opened; they are left out.
     pub of_others: u64,
+    /// What the device dialled on this host beside the port that a workload listens on.
+    pub own_dials: Dials,
     /// Everything else.
     pub summary: WireSummary,
 }

@@ -3,15 +3,17 @@
 //! Time is an argument: a live run hands in what the capture gives, a laboratory what its own clock says.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dials::{self, OwnDials};
 use super::plan::Seen;
 use super::weigh::Watched;
 use espstress_diagnose::{Classed, Intentions, Ledger, Weather};
 use espstress_event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
 use espstress_observe::{DeviceEnds, Observer, ObserverConfig, Turn};
+use espstress_wire::{NotSegment, Segment};
 
 /// What surrounds the packets: hears of each occurrence, and knows the link where it is a modelled one.
 pub trait Surroundings {
@@ -41,6 +43,30 @@ pub struct Sight {
     /// The path as far as it is known, for what is told while the run goes on.
     so_far: Weather,
     others: Others,
+    /// What the device dials beside that; `None` where nobody can tell its connections from this host's own.
+    own_dials: Option<OwnDials>,
+    served: Served,
+    /// Frames that were looked at: the number of the last one, as capture tools count.
+    frames: u64,
+}
+
+/// The device's address and the ports that it serves.
+#[derive(Debug)]
+struct Served {
+    ip: IpAddr,
+    ports: Vec<u16>,
+}
+
+impl Served {
+    /// Whether a segment is of a connection to one of them, or to the port of the host's that a workload has the device dial.
+    fn has(&self, s: &Segment, dialled: Option<u16>) -> bool {
+        let serves = |address: Ipv6Addr, port| {
+            IpAddr::from(address).to_canonical() == self.ip && self.ports.contains(&port)
+        };
+        serves(s.source, s.source_port)
+            || serves(s.destination, s.destination_port)
+            || [s.source_port, s.destination_port].iter().any(|port| dialled == Some(*port))
+    }
 }
 
 /// Occurrences on connections that this run hasn't opened: another program of this machine talks to the device as well.
@@ -75,7 +101,8 @@ impl Sight {
     ) -> Self {
         let ip = endpoints.http.ip();
         let ports = endpoints.tcp_ports().into_iter();
-        let ends: Vec<(IpAddr, Option<u16>)> = ports.map(|port| (ip, Some(port))).collect();
+        let served: Vec<u16> = ports.collect();
+        let ends: Vec<(IpAddr, Option<u16>)> = served.iter().map(|port| (ip, Some(*port))).collect();
         let observer = Observer::new(ObserverConfig {
             device: DeviceEnds::Known(ends),
             syn_deadline_ns: i64::try_from(syn_deadline.as_nanos()).unwrap_or(i64::MAX),
@@ -87,7 +114,23 @@ impl Sight {
             book,
             so_far: Weather::default(),
             others: Others::default(),
+            own_dials: None,
+            served: Served { ip, ports: served },
+            frames: 0,
         }
+    }
+
+    /// Every connection that the device opens to this host is to be followed: the frames are all of its TCP.
+    #[must_use]
+    pub(crate) fn with_own_dials(mut self) -> Self {
+        self.own_dials = Some(OwnDials::new(self.served.ip, dials::is_own));
+        self
+    }
+
+    /// Whether a frame is the device's, as far as this run is concerned: not what other programs of this host ask of it.
+    pub(crate) fn is_wanted(&mut self, decoded: &Result<Segment, NotSegment>) -> bool {
+        let (Some(own), Ok(s)) = (&mut self.own_dials, decoded) else { return true };
+        self.served.has(s, self.others.dialled) || own.is_one(s)
     }
 
     /// The device dials this port of the host's as well.
@@ -109,13 +152,29 @@ impl Sight {
         original_len: usize,
         around: &mut impl Surroundings,
     ) {
-        let Self { observer, ledger, book, so_far, others } = self;
+        self.decoded(at_ns, &espstress_wire::decode(link, captured, original_len), around);
+    }
+
+    /// The same for a frame that was taken apart already.
+    pub(crate) fn decoded(
+        &mut self,
+        at_ns: i64,
+        decoded: &Result<Segment, NotSegment>,
+        around: &mut impl Surroundings,
+    ) {
+        self.frames += 1;
+        let Self { observer, ledger, book, so_far, others, own_dials, served, frames } = self;
+        if let (Some(own), Ok(s)) = (own_dials, decoded)
+            && !served.has(s, others.dialled)
+        {
+            return own.take(at_ns, *frames, s, &mut |o| class(ledger, book, so_far, at_ns, o, around));
+        }
         let class = &mut |o| {
             if !others.take(book, &o) {
                 class(ledger, book, so_far, at_ns, o, around);
             }
         };
-        observer.frame(at_ns, link, captured, original_len, class);
+        observer.decoded(at_ns, *frames, decoded, class);
         match observer.take_turn() {
             Some(Turn::HostOpens { port, isn }) => book.opened(port, isn, at_ns),
             Some(Turn::DeviceEnds(connection)) => {
@@ -128,13 +187,17 @@ impl Sight {
     /// The capture missed frames here.
     pub(crate) fn gap(&mut self) {
         self.observer.gap();
+        self.own_dials.iter_mut().for_each(OwnDials::gap);
     }
 
     /// Every frame up to this moment has been looked at.
     pub fn advance(&mut self, until_ns: i64, around: &mut impl Surroundings) {
-        let Self { observer, ledger, book, so_far, others } = self;
+        let Self { observer, ledger, book, so_far, others, own_dials, .. } = self;
         so_far.windows.clear();
         so_far.windows.push(observer.path());
+        if let Some(own) = own_dials {
+            own.advance(until_ns, &mut |o| class(ledger, book, so_far, until_ns, o, around));
+        }
         observer.advance(until_ns, &mut |o| {
             if !others.take(book, &o) {
                 class(ledger, book, so_far, until_ns, o, around);
@@ -153,8 +216,9 @@ impl Sight {
 
     /// What was seen, of a watch that ended then and missed nothing.
     pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Watched {
-        let Self { observer, mut ledger, book, so_far, mut others } = self;
-        let packets = observer.packets();
+        let Self { observer, mut ledger, book, so_far, mut others, own_dials, frames: packets, .. } = self;
+        let own_dials = own_dials
+            .map(|own| own.finish(end_ns, &mut |o| class(&mut ledger, &book, &so_far, end_ns, o, around)));
         let class = &mut |o| {
             if !others.take(&book, &o) {
                 class(&mut ledger, &book, &so_far, end_ns, o, around);
@@ -172,6 +236,7 @@ impl Sight {
             lingers: BTreeMap::new(),
             untold: 0,
             of_others: others.left_out,
+            own_dials: own_dials.unwrap_or_default(),
             summary,
         };
         Watched { seen, ledger }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::dials::is_own;
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
 use super::sight::{Sight, Surroundings};
@@ -80,7 +81,8 @@ pub(super) fn start(
     }
     let ip = endpoints.http.ip();
     let config = CaptureConfig {
-        ports: Ports::Only(endpoints.tcp_ports()),
+        // On an address of this host's nobody can tell whose connection it is.
+        ports: if is_own(ip) { Ports::Only(endpoints.tcp_ports()) } else { Ports::Any },
         dialled,
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
@@ -98,6 +100,7 @@ pub(super) fn start(
     let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
     let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book)
         .of_a_device_that_dials(dialled);
+    let sight = if is_own(ip) { sight } else { sight.with_own_dials() };
     let notes = Notes { writer, events, told: 0, untold: 0, packets: 0, link };
     let watcher = Watcher { capture, sight, notes, gaps: 0 };
     let (end, ending) = mpsc::channel();
@@ -159,9 +162,11 @@ impl Watcher {
     fn look(&mut self) -> io::Result<()> {
         let Self { capture, sight, notes, gaps } = self;
         capture.next_batch(LOOK, |frame| {
-            notes.packet(&frame);
-            let length = frame.original_len as usize;
-            sight.frame(frame.at_ns, link_of(&frame), frame.bytes, length, notes);
+            let decoded = espstress_wire::decode(link_of(&frame), frame.bytes, frame.original_len as usize);
+            if sight.is_wanted(&decoded) {
+                notes.packet(&frame);
+                sight.decoded(frame.at_ns, &decoded, notes);
+            }
         })?;
         let counts = capture.stats();
         // What passed while the interface was down and came back may be missing as well.

@@ -1,6 +1,7 @@
 //! What only some protocols of `rw` have to tell: one record each, from the workload to the report.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct ByProtocol {
     /// Server-sent events: streams, their ends and their silences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse: Option<EventStreams>,
+    /// Clients that are slow on purpose (`--read-rate`, `--send-rate`), and how others fared meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<SlowClients>,
 }
 
 impl ByProtocol {
@@ -26,8 +30,54 @@ impl ByProtocol {
     pub fn most(&self) -> u64 {
         let udp = self.udp.as_ref().map_or(0, Datagrams::most);
         let sse = self.sse.as_ref().map_or(0, EventStreams::most);
-        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse)
+        let slow = self.slow.as_ref().map_or(0, SlowClients::most);
+        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse).max(slow)
     }
+}
+
+/// Clients that are slow on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowClients {
+    /// Slow clients that were served to the end.
+    pub served: u64,
+    /// Slow clients that the device gave up: by a status, a FIN or a RST.
+    pub given_up: u64,
+    /// Those of them that it told so, by the status.
+    pub given_up_by_status: BTreeMap<u16, u64>,
+    /// The first slow clients, each with what other workloads met meanwhile; at most 64.
+    pub spans: Vec<SlowSpan>,
+}
+
+impl SlowClients {
+    /// Spans that are kept.
+    const SPANS: usize = 64;
+
+    /// Keeps what happened beside a slow client, where there is room.
+    pub fn note(&mut self, span: SlowSpan) {
+        if self.spans.len() < Self::SPANS {
+            self.spans.push(span);
+        }
+    }
+
+    fn most(&self) -> u64 {
+        let told = self.given_up_by_status.values().copied();
+        let spans = self.spans.iter().map(|span| span.others_served);
+        told.chain(spans).chain([self.served, self.given_up]).max().unwrap_or(0)
+    }
+}
+
+/// The time of a slow client or of an event stream, and what other workloads met in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowSpan {
+    /// How long it was, milliseconds: from the first byte of the request, or of the response that is read slowly, to the end.
+    pub length_ms: u64,
+    /// Attempts of other workloads that were served in it.
+    pub others_served: u64,
+    /// The longest time in it in which attempts of other workloads waited and none was served, milliseconds; null where no
+    /// other asked in its second half.
+    pub others_waited_ms: Option<u64>,
 }
 
 /// What WebSocket connections told beside their messages.
@@ -98,13 +148,24 @@ pub struct EventStreams {
     pub longest_gap_us: Option<u64>,
     /// Longest time without any byte on a stream, microseconds: comments count as bytes. Null where no stream opened.
     pub longest_silence_us: Option<u64>,
+    /// The first streams, each with what other workloads met meanwhile; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<SlowSpan>,
 }
 
 impl EventStreams {
+    /// Keeps what happened beside a stream, where there is room.
+    pub fn note(&mut self, span: SlowSpan) {
+        if self.spans.len() < SlowClients::SPANS {
+            self.spans.push(span);
+        }
+    }
+
     fn most(&self) -> u64 {
         let opened = [self.streams, self.refused, self.wrong_type, self.events, self.comments];
         let ended = [self.ended, self.ended_empty, self.cut, self.reset, self.silent, self.broken];
-        opened.into_iter().chain(ended).chain([self.unfinished]).max().unwrap_or(0)
+        let spans = self.spans.iter().map(|span| span.others_served);
+        opened.into_iter().chain(ended).chain([self.unfinished]).chain(spans).max().unwrap_or(0)
     }
 }
 
@@ -142,6 +203,20 @@ pub struct Datagrams {
     pub mtu: Option<u32>,
     /// The same for each size, in the order of sizes.
     pub sizes: Vec<DatagramSize>,
+    /// The multicast group that the datagrams went to; null where they went to the device's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Ipv4Addr>,
+    /// Echoes from other members of the group, by address; at most 32 members. They count nowhere else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_members: BTreeMap<IpAddr, u64>,
+    /// Echoes from further members.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beyond_members: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What became of the datagrams of one size.
@@ -161,6 +236,19 @@ pub struct DatagramSize {
 }
 
 impl Datagrams {
+    /// Members that are told apart.
+    const MEMBERS: usize = 32;
+
+    /// Another member of the group has sent a datagram back.
+    pub fn answered_by(&mut self, member: IpAddr) {
+        let has_room = self.other_members.len() < Self::MEMBERS;
+        match self.other_members.get_mut(&member) {
+            Some(count) => *count += 1,
+            None if has_room => drop(self.other_members.insert(member, 1)),
+            None => self.beyond_members += 1,
+        }
+    }
+
     /// The row of this size, made when it is first asked for.
     pub fn of_size(&mut self, bytes: u32, packets: u32) -> &mut DatagramSize {
         let at = match self.sizes.binary_search_by_key(&bytes, |row| row.bytes) {
@@ -200,7 +288,8 @@ impl Datagrams {
         let all =
             [self.sent, self.echoed, self.lost, self.late, self.duplicates, self.reordered, self.corrupt];
         let more = [self.strangers, self.unreachable, self.dropped_here];
-        all.into_iter().chain(more).chain(rows).max().unwrap_or(0)
+        let members = self.other_members.values().copied().chain([self.beyond_members]);
+        all.into_iter().chain(more).chain(rows).chain(members).max().unwrap_or(0)
     }
 }
 

@@ -126,6 +126,10 @@ pub struct Asks {
     pub request_delay_ns: u64,
     /// Whether its requests have a body.
     pub body: bool,
+    /// Whether it takes responses slowly on purpose.
+    pub reads_slowly: bool,
+    /// Whether it sends requests slowly on purpose.
+    pub sends_slowly: bool,
 }
 
 impl Asks {

@@ -42,6 +42,9 @@ pub enum Failure {
     DatagramLost,
     /// An ICMP port unreachable answered a datagram (RFC 1122, 3.2.2.1): nothing listens on that UDP port.
     PortUnreachable,
+    /// The device gave up a client that was slow on purpose (`--read-rate`, `--send-rate`): by a status such as 408 (RFC 9110,
+    /// 15.5.9), a FIN or a RST before that client was done. No fault of the device's.
+    SlowGivenUp,
     /// The host has no free source port left (EADDRNOTAVAIL).
     HostOutOfPorts,
     /// The host has no free file descriptor left (EMFILE, ENFILE).
@@ -52,7 +55,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in the order of reports.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ConnectTimeout,
         Self::ConnectRefused,
         Self::ConnectReset,
@@ -69,6 +72,7 @@ impl Failure {
         Self::CorruptPayload,
         Self::DatagramLost,
         Self::PortUnreachable,
+        Self::SlowGivenUp,
         Self::HostOutOfPorts,
         Self::HostOutOfFiles,
         Self::HostOther,
@@ -94,6 +98,7 @@ impl Failure {
             Self::CorruptPayload => "corrupt_payload",
             Self::DatagramLost => "datagram_lost",
             Self::PortUnreachable => "port_unreachable",
+            Self::SlowGivenUp => "slow_given_up",
             Self::HostOutOfPorts => "host_out_of_ports",
             Self::HostOutOfFiles => "host_out_of_files",
             Self::HostOther => "host_other",

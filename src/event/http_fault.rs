@@ -20,6 +20,8 @@ pub enum HttpFault {
     BodyAfterHead,
     /// The same where the response says that its connection ends with it: no client takes these bytes for another one.
     BodyBeforeClose,
+    /// A body followed a response that has none by its status: 1xx, 204 or 304 (RFC 9112, 6.3).
+    BodyNotAllowed,
     /// Nothing in a response on a persistent connection says where it ends (RFC 9112, 9.3).
     NoLength,
     /// The client asked for `Connection: close`, and the device kept the connection open (RFC 9112, 9.6).
@@ -32,12 +34,13 @@ pub enum HttpFault {
 
 impl HttpFault {
     /// Every fault, in the order of reports.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Truncated,
         Self::Overlong,
         Self::BadChunk,
         Self::BodyAfterHead,
         Self::BodyBeforeClose,
+        Self::BodyNotAllowed,
         Self::NoLength,
         Self::CloseIgnored,
         Self::Endless,
@@ -53,6 +56,7 @@ impl HttpFault {
             Self::BadChunk => "bad_chunk",
             Self::BodyAfterHead => "body_after_head",
             Self::BodyBeforeClose => "body_before_close",
+            Self::BodyNotAllowed => "body_not_allowed",
             Self::NoLength => "no_length",
             Self::CloseIgnored => "close_ignored",
             Self::Endless => "endless",
@@ -140,6 +144,14 @@ pub struct IdleCloses {
     pub min_us: u64,
     /// The median of these times, microseconds.
     pub median_us: u64,
+    /// Of these, the ones that were silent before their first request: that request was not sent, and failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before_request: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 #[cfg(test)]

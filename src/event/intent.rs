@@ -21,6 +21,8 @@ impl WorkloadId {
 pub enum Intent {
     /// Nothing that excuses the device: request, response, orderly close.
     Plain,
+    /// The host is slow on it on purpose: the device may give it up.
+    Slow,
     /// More connections at once than the device says it can hold, those from which the host vanished a moment ago
     /// included: a SYN may go unanswered.
     BeyondCapacity,

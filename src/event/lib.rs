@@ -40,7 +40,7 @@ pub use anomaly::{
 };
 pub use away::AwaySpell;
 pub use backlog::Backlog;
-pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, WebSockets};
+pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, SlowClients, SlowSpan, WebSockets};
 pub use console::{Console, ConsoleEvent, Crash, DeviceClock, Doing, Frame, Said, Watchdog, WifiSign};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;

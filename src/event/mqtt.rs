@@ -208,10 +208,24 @@ pub struct MqttToDevice {
     pub acknowledged: Option<u64>,
     /// Messages, and repetitions by `redeliver`, that the device acknowledged too late.
     pub late: u64,
-    /// Those that it did not acknowledge, although it went on with the connection; oversized ones left out.
+    /// Messages that it did not acknowledge, although it went on with the connection; oversized ones left out.
     pub unacknowledged: u64,
+    /// Of those with QoS 2, the ones that lack only PUBCOMP: it said PUBREC, and nothing to PUBREL.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uncompleted: u64,
+    /// Repetitions by `redeliver` of acknowledged messages that it did not acknowledge.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again_unacknowledged: u64,
+    /// Acknowledgements under a packet id that no message ever had.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub strange_ids: u64,
     /// Messages whose session ended before anything can be said of them.
     pub abandoned: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What a device did with a message that was too large for it.
@@ -224,6 +238,8 @@ pub enum MqttBigEnd {
     Mute,
     /// It ended the connection, twice.
     Disconnected,
+    /// It sent nothing more, until the broker closed the connection after one and a half keep-alives.
+    Hung,
 }
 
 /// How large the messages are that a device takes: whole PUBLISH packets.

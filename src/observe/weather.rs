@@ -3,11 +3,14 @@
 use espstress_event::{Direction, Losses, PathWindow};
 use espstress_wire::Segment;
 
-use super::flow::{Acks, Facts, FinCopy, Flow, Kind, MILLISECOND, Place, Repetition, after, before};
+use super::flow::{Acks, Facts, Fin, FinCopy, Flow, Kind, MILLISECOND, Place, Repetition, after, before};
 
 /// A stack acknowledges what it has already within a round trip and so much more, also on a busy machine; delayed
 /// acknowledgements come at any time within 250 ms (lwIP: `TCP_FAST_INTERVAL`).
 pub(super) const AT_ONCE: i64 = 50 * MILLISECOND;
+
+/// The shortest time-out after which the host sends again (Linux: `TCP_RTO_MIN`).
+const TIME_OUT: i64 = 200 * MILLISECOND;
 
 /// What a segment adds to its window, before the connection has taken it in.
 ///
@@ -47,7 +50,10 @@ pub(super) fn lost(flow: &Flow, s: &Segment, facts: &Facts) -> Losses {
         losses.again += u64::from(repeated.times - 1);
     }
     let fin = flow.host.fin.filter(|fin| fin.copies > 1 && !before(s.ack, fin.end()));
-    if let Some(fin) = fin.filter(|fin| fin.acked_at.is_none()) {
+    // A FIN that comes again sooner than any time-out probes for an acknowledgement that may only be late (RFC 8985, 7.2).
+    let probed =
+        |fin: &Fin| fin.copies == 2 && fin.interval < TIME_OUT && had_arrived(flow, fin.last_at, facts);
+    if let Some(fin) = fin.filter(|fin| fin.acked_at.is_none() && !probed(fin)) {
         losses.lost += 1;
         losses.again += u64::from(fin.copies) - 2;
     }

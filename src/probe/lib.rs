@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use espstress_clock::{Clock, nanos};
-use espstress_connection::{Connector, Occupancy, PortPool, PortRange, Timeouts};
+use espstress_connection::{Connector, Occupancy, PortPool, PortRange, Slowness, Timeouts};
 use espstress_event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
 use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
@@ -95,6 +95,7 @@ impl ProbeContext {
             target,
             source: config.source,
             timeouts: Timeouts { connect: limit, read: limit, write: limit },
+            slowness: Slowness::default(),
             ports: Rc::clone(&self.ports),
             book: Arc::clone(&self.book),
             workload: WorkloadId::PROBE,

@@ -2,7 +2,7 @@
 
 use super::human::{count, percent, positive, things, time_us};
 use espstress_diagnose::share_at_most;
-use espstress_event::{ByProtocol, Datagrams, EventStreams, WebSockets};
+use espstress_event::{ByProtocol, Datagrams, EventStreams, SlowClients, WebSockets};
 
 /// A label and what it says.
 pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
@@ -18,7 +18,27 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
         lines.push(("streams", streams(sse)));
         lines.extend(silences(sse).map(|text| ("silence", text)));
     }
+    if let Some(slow) = &by.slow {
+        lines.push(("slow clients", slow_clients(slow)));
+    }
     lines
+}
+
+fn slow_clients(slow: &SlowClients) -> String {
+    let mut list = vec![format!("{} served", count(slow.served))];
+    let told: Vec<String> =
+        slow.given_up_by_status.iter().map(|(status, n)| format!("{status}: {}", count(*n))).collect();
+    let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
+    list.extend(
+        (slow.given_up > 0).then(|| format!("{} given up by the device{told}", count(slow.given_up))),
+    );
+    let ms = |ms: u64| time_us(ms as f64 * 1_000.0);
+    list.extend(
+        slow.spans.iter().map(|span| span.length_ms).max().map(|most| format!("slow for up to {}", ms(most))),
+    );
+    let waited = slow.spans.iter().filter_map(|span| span.others_waited_ms).max();
+    list.extend(waited.map(|most| format!("no other client served for up to {} meanwhile", ms(most))));
+    list.join(", ")
 }
 
 fn websocket(ws: &WebSockets) -> String {
@@ -87,6 +107,10 @@ fn datagrams(udp: &Datagrams) -> String {
     ];
     list.extend(more.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))));
     list.extend(positive(udp.strangers, "other datagram").map(|text| format!("{text} received")));
+    list.extend(udp.group.map(|group| format!("sent to the group {group}")));
+    let members = udp.other_members.iter().map(|(member, n)| format!("{member} sent back {}", count(*n)));
+    list.extend(members);
+    list.extend(positive(udp.beyond_members, "echo").map(|text| format!("{text} from further members")));
     list.join(", ")
 }
 

@@ -231,8 +231,18 @@ impl MqttFigures {
             (row.unacknowledged > 0).then(|| format!("{} not acknowledged", count(row.unacknowledged))),
         );
         list.extend(
+            (row.uncompleted > 0).then(|| format!("{} of these without PUBCOMP", count(row.uncompleted))),
+        );
+        list.extend(
             (row.abandoned > 0).then(|| format!("{} ended with their session", count(row.abandoned))),
         );
+        list.extend(
+            (row.again_unacknowledged > 0)
+                .then(|| format!("{} not acknowledged", things(row.again_unacknowledged, "repetition"))),
+        );
+        list.extend((row.strange_ids > 0).then(|| {
+            format!("{} under a packet id of no message", things(row.strange_ids, "acknowledgement"))
+        }));
         list.join(", ")
     }
 
@@ -390,6 +400,7 @@ const fn big_end(by: MqttBigEnd) -> &'static str {
         MqttBigEnd::Dropped => "acknowledged none",
         MqttBigEnd::Mute => "acknowledged nothing more",
         MqttBigEnd::Disconnected => "ended the connection twice",
+        MqttBigEnd::Hung => "sent nothing more",
     }
 }
 

@@ -3,7 +3,7 @@
 use espstress_diagnose::{Check, Mark, Severity};
 
 use super::human::{count, found};
-use espstress_event::WorkloadKind;
+use espstress_event::{Failure, WorkloadKind};
 
 use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 
@@ -126,6 +126,12 @@ impl Report {
         let served = self.workloads.iter().any(|w| w.succeeded > 0);
         let judged = !errors && !served && self.examination.is_none();
         let w = self.workloads.iter().filter(|_| judged).filter(asks).find(|w| w.attempts > 0)?;
+        if w.failures.of_device() > 0 && w.failures.get(Failure::SlowGivenUp) == w.failures.of_device() {
+            return Some(format!(
+                "the device gave up every slow client of {}, which is no fault: nothing more of its service was measured",
+                w.name
+            ));
+        }
         Some(format!("no attempt of {} succeeded: nothing of the device's service was measured", w.name))
     }
 
@@ -231,7 +237,7 @@ mod tests {
     use crate::thresholds::Gates;
     use crate::{OutageSummary, Target, TargetKind};
     use espstress_diagnose::{AccountRow, Accounted, Examination};
-    use espstress_event::Failure;
+    use espstress_event::{ByProtocol, Failure, WebSockets};
     use espstress_stats::{Phase, Recorder};
 
     fn report(connections: u64, failed: usize) -> Report {
@@ -261,6 +267,40 @@ mod tests {
         for within in [report(4, 8), report(16, 2)] {
             assert!(!verdict_line(&judged(within)).contains("capacity"));
         }
+    }
+
+    #[test]
+    fn a_run_that_was_served_nothing_leaves_the_verdict_open_and_one_success_does_not() {
+        let nothing = judged(report(4, 10));
+        assert_eq!(nothing.verdict, Verdict::Inconclusive);
+        let line = verdict_line(&nothing);
+        assert!(line.contains("no attempt of head succeeded"), "{line}");
+        assert_eq!(judged(report(4, 9)).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_websocket_server_that_answers_no_ping_is_told_and_one_that_answers_some_is_not() {
+        let remarks = |pings, pongs| {
+            let mut r = report(4, 0);
+            let websocket = Some(WebSockets { handshakes: 1, pings, pongs, ..WebSockets::default() });
+            r.workloads[0].by_protocol = Some(Box::new(ByProtocol { websocket, ..ByProtocol::default() }));
+            judged(r).remarks
+        };
+        assert!(
+            remarks(7, 0).iter().any(|text| text.contains("none of 7 WebSocket pings")),
+            "{:?}",
+            remarks(7, 0)
+        );
+        assert!(remarks(7, 1).is_empty() && remarks(1, 0).is_empty());
+    }
+
+    #[test]
+    fn a_capture_of_a_run_without_tcp_is_not_told_in_packets() {
+        let mut r = judged(report(4, 0));
+        r.capture = crate::Capture { packets: Some(0), ..r.capture };
+        r.capture.status = crate::CaptureStatus::Complete;
+        let page = crate::text::page(&r, &Style::default());
+        assert!(page.contains("no TCP packets passed") && !page.contains("0 packets"), "{page}");
     }
 
     #[test]

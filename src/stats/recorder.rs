@@ -217,7 +217,14 @@ impl Recorder {
             count: idle.count(),
             min_us: least.min(ns / 1_000),
             median_us: idle.quantile_ns(0.5).unwrap_or(ns) / 1_000,
+            before_request: self.stats.idle_closes.map_or(0, |closes| closes.before_request),
         });
+    }
+
+    /// The same of one that had not had a request.
+    pub fn closed_unasked(&mut self, ns: u64) {
+        self.idle_closed(ns);
+        self.stats.idle_closes.iter_mut().for_each(|closes| closes.before_request += 1);
     }
 
     /// What only the protocol tells, made when it is first asked for.

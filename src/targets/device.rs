@@ -19,7 +19,7 @@ use super::{
     network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
     twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
 };
-use espstress_event::Endpoints;
+use espstress_event::{Endpoints, Protocol, Telemetry};
 
 /// What kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub struct DeviceSetup {
     pub program: Option<Vec<String>>,
     /// Where a process behind a TAP device is.
     pub at: DeviceAddress,
+    /// Whether the device program announces itself by multicast DNS; on lwIP that takes about a kilobyte of its heap.
+    pub announce: bool,
     /// Whether what that program or process writes is shown on standard error.
     pub show_program: bool,
     /// Whether the device program of a twin prints a console as ESP-IDF does.
@@ -262,6 +264,8 @@ pub struct Device {
     pub control_token: Option<String>,
     /// The interface that its packets pass, where it is known.
     pub interface: Option<String>,
+    /// What it does not speak, by what its telemetry says of its services.
+    pub lacks: Vec<Protocol>,
     pub(super) running: Running,
 }
 
@@ -347,6 +351,7 @@ impl Device {
             dial: setup.dial.map(|dial| (dial.host.unwrap_or(HOST_ADDRESS), dial.port)),
             mqtt: setup.dial.and_then(|dial| dial.mqtt),
             program: setup.program.clone(),
+            announce: setup.announce,
             show_output: setup.show_program,
             prints_console: setup.prints_console,
             ..TwinSpec::default()
@@ -397,6 +402,7 @@ impl Device {
             // A program of the user's own has no control service.
             control_token: setup.program.is_none().then(|| control_token(setup.seed)),
             interface: Some(twin.interface().to_owned()),
+            lacks: Vec::new(),
             running: Running::Twin(Arc::new(twin)),
         }
     }
@@ -415,19 +421,25 @@ impl Device {
         refuse_persona(setup)?;
         refuse_twin_options(setup)?;
         let http = resolve(host, port.unwrap_or(if tls { 443 } else { 80 }), setup.public)?;
+        let mut lacks = Vec::new();
         let endpoints = match port {
             // Somebody who names a port means that port, whatever else the device may have.
             Some(_) => Endpoints::only(http),
             // Its telemetry tells what TLS costs; the other services are not what was asked for.
-            None if tls && speaks_our_telemetry(http) => {
-                Endpoints { telemetry: ours_at(http).telemetry, ..Endpoints::only(http) }
+            None if tls && lacking(http).is_some() => {
+                Endpoints { telemetry: ours_at(http, &[]).telemetry, ..Endpoints::only(http) }
             }
             None if tls => Endpoints::only(http),
-            None if speaks_our_telemetry(http) => ours_at(http),
-            None => Endpoints::only(http),
+            None => match lacking(http) {
+                Some(told) => {
+                    lacks = told;
+                    ours_at(http, &lacks)
+                }
+                None => Endpoints::only(http),
+            },
         };
         let endpoints = Endpoints { tls_name: tls.then(|| host.to_owned()), ..endpoints };
-        Ok(Self::elsewhere(setup, DeviceKind::Address, endpoints))
+        Ok(Self { lacks, ..Self::elsewhere(setup, DeviceKind::Address, endpoints) })
     }
 
     /// A device that nobody has to find: it dials in.
@@ -452,6 +464,7 @@ impl Device {
             options_without_effect: Vec::new(),
             control_token: None,
             interface: None,
+            lacks: Vec::new(),
             running: Running::Elsewhere,
         }
     }
@@ -486,6 +499,7 @@ impl Device {
             options_without_effect: Vec::new(),
             control_token: None,
             interface: None,
+            lacks: Vec::new(),
             running: Running::Sim { _sim: sim },
         })
     }
@@ -575,22 +589,24 @@ fn control_token(seed: u64) -> String {
     format!("{seed:016x}")
 }
 
-/// The services of the device program at their own ports.
-pub(super) fn ours_at(http: SocketAddr) -> Endpoints {
-    let at = |service: Service| Some(SocketAddr::new(http.ip(), service.port()));
+/// The services of the device program at its usual ports, less those that it lacks.
+pub(super) fn ours_at(http: SocketAddr, lacks: &[Protocol]) -> Endpoints {
+    let at = |service: Service| SocketAddr::new(http.ip(), service.port());
+    let tcp = |service, protocol| (!lacks.contains(&protocol)).then(|| at(service));
     Endpoints {
         http,
         tls_name: None,
-        framed: at(Service::Framed),
-        raw: at(Service::Raw),
-        line: at(Service::Line),
-        telemetry: at(Service::Telemetry),
+        framed: tcp(Service::Framed, Protocol::Framed),
+        raw: tcp(Service::Raw, Protocol::Raw),
+        line: tcp(Service::Line, Protocol::Line),
+        telemetry: Some(at(Service::Telemetry)),
     }
 }
 
-/// Asks, with a few datagrams and for half a second at most, whether the device runs the device program.
-pub(super) fn speaks_our_telemetry(http: SocketAddr) -> bool {
-    let ask = || -> io::Result<bool> {
+/// What the device does not speak; `None` when it does not run the device program. Asks with a few datagrams and for half
+/// a second at most.
+pub(super) fn lacking(http: SocketAddr) -> Option<Vec<Protocol>> {
+    let ask = || -> io::Result<Option<Vec<Protocol>>> {
         let any: SocketAddr = if http.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
         let socket = UdpSocket::bind(any)?;
         socket.connect(SocketAddr::new(http.ip(), Service::Telemetry.port()))?;
@@ -599,19 +615,48 @@ pub(super) fn speaks_our_telemetry(http: SocketAddr) -> bool {
         for _ in 0..3 {
             socket.send(telemetry::REQUEST.as_bytes())?;
             match socket.recv(&mut answer) {
-                Ok(n) => return Ok(answer.get(..n).is_some_and(|bytes| bytes.starts_with(b"{"))),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(false),
+                Ok(n) => return Ok(answer.get(..n).and_then(left_out)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
                 Err(_) => {}
             }
         }
-        Ok(false)
+        Ok(None)
     };
-    ask().unwrap_or(false)
+    ask().ok().flatten()
+}
+
+/// What a device does not speak by its telemetry; `None` when that is none. One that counts no service may have them all.
+fn left_out(answer: &[u8]) -> Option<Vec<Protocol>> {
+    if !answer.starts_with(b"{") {
+        return None;
+    }
+    let services = Telemetry::parse(answer).map(|told| told.services).unwrap_or_default();
+    let ours =
+        [(Service::Framed, Protocol::Framed), (Service::Raw, Protocol::Raw), (Service::Line, Protocol::Line)];
+    let lacks = ours.into_iter().filter(|(service, _)| !services.contains_key(service.name()));
+    Some(if services.is_empty() { Vec::new() } else { lacks.map(|(_, protocol)| protocol).collect() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_that_telemetry_does_not_list_are_lacking() {
+        let script = br#"{"services":{"http":{"served":1},"raw":{},"line":{}}}"#;
+        assert_eq!(left_out(script), Some(vec![Protocol::Framed]));
+        assert_eq!(left_out(br#"{"services":{"http":{}}}"#).unwrap().len(), 3);
+        // One that counts nothing, one that says something else, and one that is cut.
+        for unknown in [&b"{\"services\":{}}"[..], b"{\"device\":\"kitchen\"}", b"{\"services\":{\"http"] {
+            assert_eq!(left_out(unknown), Some(Vec::new()));
+        }
+        assert_eq!(left_out(b"hello"), None);
+        let at: SocketAddr = "192.168.4.91:80".parse().unwrap();
+        assert_eq!(
+            (ours_at(at, &[Protocol::Framed]).framed, ours_at(at, &[]).framed.is_some()),
+            (None, true)
+        );
+    }
 
     #[test]
     fn a_host_to_dial_is_a_port_with_or_without_an_address() {

@@ -16,6 +16,7 @@ enum Chip {
     Esp32C6,
     Esp32H2,
     Esp32P4,
+    Esp32C5,
 }
 
 impl Chip {
@@ -30,6 +31,7 @@ impl Chip {
             13 => Self::Esp32C6,
             16 => Self::Esp32H2,
             18 => Self::Esp32P4,
+            23 => Self::Esp32C5,
             _ => return None,
         })
     }
@@ -45,6 +47,7 @@ impl Chip {
             Self::Esp32C6 => "esp32c6",
             Self::Esp32H2 => "esp32h2",
             Self::Esp32P4 => "esp32p4",
+            Self::Esp32C5 => "esp32c5",
         }
     }
 
@@ -59,14 +62,14 @@ impl Chip {
 
     /// Whether esp-emu has it with a network.
     const fn in_esp_emu(self) -> bool {
-        matches!(self, Self::Esp32C3 | Self::Esp32C6 | Self::Esp32P4)
+        matches!(self, Self::Esp32C3 | Self::Esp32C5 | Self::Esp32C6 | Self::Esp32S3 | Self::Esp32P4)
     }
 
     /// Where the bootloader is in its flash.
     const fn bootloader(self) -> u64 {
         match self {
             Self::Esp32 | Self::Esp32S2 => 0x1000,
-            Self::Esp32P4 => 0x2000,
+            Self::Esp32C5 | Self::Esp32P4 => 0x2000,
             _ => 0,
         }
     }
@@ -306,6 +309,7 @@ mod tests {
             (13, 0, Chip::Esp32C6),
             (16, 0, Chip::Esp32H2),
             (18, 0x2000, Chip::Esp32P4),
+            (23, 0x2000, Chip::Esp32C5),
         ] {
             assert_eq!(chip_of(0x4000, at, id), Ok(chip));
         }

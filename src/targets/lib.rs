@@ -3,6 +3,9 @@
 //! A [`Spec`] is what was typed; a [`Device`] is the running thing, with its services and its capacity. Whatever
 //! had to be started for it ends when it is dropped.
 
+// These macros panic where nobody reads what they print.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
+
 mod address;
 mod device;
 pub mod discover;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::device::{Running, ours_at, speaks_our_telemetry};
+use super::device::{Running, lacking, ours_at};
 use super::network::PrivateNetwork;
 use super::twin::link::LinkSpec;
 use super::twin::{TapSpec, Twin, TwinSpec};
@@ -44,10 +44,11 @@ pub(super) fn bring_up(setup: &DeviceSetup) -> Result<Device, TargetError> {
     if setup.dial.is_none() {
         await_server(&twin, http)?;
     }
-    let endpoints = match setup.at.port {
-        None if speaks_our_telemetry(http) => ours_at(http),
-        _ => Endpoints::only(http),
+    let lacks = match setup.at.port {
+        None => lacking(http),
+        Some(_) => None,
     };
+    let endpoints = lacks.as_ref().map_or(Endpoints::only(http), |lacks| ours_at(http, lacks));
     Ok(Device {
         endpoints,
         kind: DeviceKind::Tap,
@@ -61,6 +62,7 @@ pub(super) fn bring_up(setup: &DeviceSetup) -> Result<Device, TargetError> {
         options_without_effect: Vec::new(),
         control_token: None,
         interface: Some(twin.interface().to_owned()),
+        lacks: lacks.unwrap_or_default(),
         running: Running::Twin(Arc::new(twin)),
     })
 }

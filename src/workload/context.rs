@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::beside::Beside;
 use super::outage::OutageMaker;
 use espstress_clock::Clock;
-use espstress_connection::{Connector, Occupancy, PortPool, Timeouts};
+use espstress_connection::{Connector, Occupancy, PortPool, Slowness, Timeouts};
 use espstress_event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
 use espstress_stats::Recorder;
 
@@ -92,6 +93,8 @@ pub struct Context {
     pub capacity: Option<u32>,
     /// What the device may hold of the connections of all workloads of the run.
     pub occupancy: Rc<Occupancy>,
+    /// What workloads meet beside clients that are slow on purpose.
+    pub beside: Rc<RefCell<Beside>>,
     /// Cuts the device's link, where the target has a link that can be cut.
     pub outage_maker: Option<Rc<dyn OutageMaker>>,
     /// Falls silent on single connections, where the target has a link that can do that.
@@ -112,6 +115,7 @@ impl Context {
             target,
             source: self.source,
             timeouts,
+            slowness: Slowness::default(),
             ports: Rc::clone(&self.ports),
             book: Arc::clone(&self.book),
             workload: self.id,

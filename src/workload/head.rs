@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::http::{self, Addressed, Asked, CONTINUE, Request};
 use super::load::{Load, LoopKind, Outcome, Start, Worker};
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Workload};
+use super::slow::{self, Sent, SlowOne, Slowly};
 use espstress_clock::{Span, nanos};
 use espstress_connection::http::{Progress, Response};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls, Turn};
@@ -29,7 +30,11 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(Head::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.load.check_given(Given(table))?;
+        Ok(Box::new(Head::new(params)?))
+    },
 };
 
 /// The options of `head`.
@@ -55,6 +60,10 @@ struct Params {
     #[arg(long, value_name = "DUR", visible_alias = "silent-before")]
     #[serde(skip_serializing_if = "Option::is_none")]
     request_delay: Option<Span>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    slowly: Slowly,
 
     /// Pause between the response and the close
     #[arg(long, value_name = "DUR")]
@@ -82,7 +91,8 @@ impl Workload for Head {
     }
 
     fn main_phase(&self) -> Phase {
-        Phase::Total
+        // The whole of a slow exchange is the host's own slowness.
+        if self.params.slowly.is_given() { Phase::FirstByte } else { Phase::Total }
     }
 
     fn expected(&self) -> Expected {
@@ -99,9 +109,15 @@ impl Workload for Head {
                 window: 1,
                 request_delay_ns: self.params.request_delay.map_or(0, |span| nanos(span.0)),
                 body: self.asked.body.is_some(),
+                reads_slowly: self.params.slowly.read_rate.is_some(),
+                sends_slowly: self.params.slowly.send_rate.is_some(),
             },
             close: self.params.close,
         }
+    }
+
+    fn check_device(&self, endpoints: &Endpoints, _: bool) -> Result<(), ParamError> {
+        self.params.request.check_device(endpoints)
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -133,7 +149,8 @@ impl Workload for Head {
             };
             let last = self.params.close == ClosePolicy::Wait;
             let request = Rc::new(self.asked.address(target, &context.endpoints, tls.is_some(), last));
-            let connector = context.connector(target, self.params.load.timeouts());
+            let mut connector = context.connector(target, self.params.load.timeouts());
+            connector.slowness = self.params.slowly.slowness();
             let patience = Rc::new(Cell::new(connector.timeouts.read.min(FIRST_PATIENCE)));
             self.params
                 .load
@@ -145,6 +162,9 @@ impl Workload for Head {
                     buffer: vec![0; 16 * 1024].into(),
                     receiving: Rc::default(),
                     tls: tls.clone(),
+                    slowly: self.params.slowly,
+                    sent: Sent::InHead,
+                    slow_one: None,
                     close: self.params.close,
                     patience: Rc::clone(&patience),
                     request_delay: self.params.request_delay.map(|span| span.0),
@@ -176,6 +196,11 @@ struct Storm {
     buffer: Box<[u8]>,
     /// Whether a response is coming in.
     receiving: Rc<Cell<bool>>,
+    slowly: Slowly,
+    /// How far the request has come.
+    sent: Sent,
+    /// The client that is slow just now.
+    slow_one: Option<SlowOne>,
     close: ClosePolicy,
     /// How long a device that was asked to close is waited for: less with each time that it did not, whichever lane
     /// saw it.
@@ -192,7 +217,7 @@ impl Worker for Storm {
             ClosePolicy::Rst => Intent::Reset,
             ClosePolicy::Vanish => Intent::Vanished,
         };
-        let intent = self.context.intent(planned);
+        let intent = self.context.intent(self.slowly.intent(planned));
         let held = self.context.hold_one();
         let mut connection = match self.connector.open(intent).await {
             Ok(connection) => connection,
@@ -205,21 +230,28 @@ impl Worker for Storm {
         self.record(Phase::Connect, start.actual);
         // Nothing of the response before is this connection's.
         self.response.start();
+        self.sent = Sent::InHead;
+        self.slow_one = None;
         let limit = self.connector.timeouts.connect;
         let mut exchanged = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await;
         if exchanged.is_ok() {
             exchanged = self.exchange(&mut connection).await;
         }
         self.receiving.set(false);
+        if self.gave_up(&connection, exchanged) {
+            exchanged = Err(Failure::SlowGivenUp);
+        }
         let end = exchanged.err().map_or(StallEnd::Answered, http::stall_end);
-        let early = http::note_upload(&self.context, &mut connection, end);
+        let unsent = self.slowly.send_rate.is_some() && !matches!(self.sent, Sent::Whole(_));
+        let early = http::note_upload(&self.context, &mut connection, end) || unsent;
         if exchanged == Err(Failure::ReadTimeout) {
             self.response.stalled();
         }
         let outcome = exchanged.and_then(|()| self.judge_status());
-        if outcome.is_ok() {
+        if outcome.is_ok() && !self.slowly.is_given() {
             self.record_total(start);
         }
+        self.slow_one.take().into_iter().for_each(|one| one.end(outcome));
         // Counted before the close: a success is a success whatever the connection's end is like.
         self.context.attempted(start.actual, outcome);
         let (tcp, waited) = match exchanged {
@@ -251,10 +283,15 @@ impl Worker for Storm {
         Rc::clone(&self.receiving)
     }
 
+    fn is_slow(&self) -> bool {
+        self.slowly.is_given()
+    }
+
     fn cut(&mut self) {
         if self.receiving.replace(false) {
             self.response.endless();
         }
+        self.slow_one = None;
         let mut recorder = self.context.recorder.borrow_mut();
         self.response.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
     }
@@ -277,6 +314,29 @@ impl Storm {
         }
     }
 
+    /// Whether the device gave up this client, which was slow on purpose.
+    fn gave_up(&mut self, connection: &Connection, exchanged: Result<(), Failure>) -> bool {
+        let begun = self.response.head_is_in();
+        let given_up = match exchanged {
+            Err(failure) => slow::is_given_up(connection, failure, self.sent, begun),
+            Ok(()) => {
+                let status = self.response.status();
+                let told = self.slowly.send_rate.is_some() && slow::is_given_up_by(status, self.sent);
+                if told {
+                    slow::told(&self.context, |slow| {
+                        *slow.given_up_by_status.entry(status).or_default() += 1
+                    });
+                }
+                told
+            }
+        };
+        if given_up {
+            // A response that was cut off is the same.
+            let _ = self.response.take_fault();
+        }
+        given_up
+    }
+
     /// Counts and judges the status of a whole response.
     fn judge_status(&self) -> Result<(), Failure> {
         let status = self.response.status();
@@ -286,13 +346,17 @@ impl Storm {
     /// Request and response.
     async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if let Some(delay) = self.request_delay {
-            // Whatever comes meanwhile does not change the request: it stays in the socket.
-            tokio::time::sleep(delay).await;
+            http::keep_silent(&self.context, connection, &mut self.buffer, delay).await?;
         }
         self.response.start();
         let request = Rc::clone(&self.request);
         let limits = self.connector.timeouts;
-        match request.body() {
+        if self.slowly.send_rate.is_some() {
+            self.slow_one = Some(SlowOne::begin(&self.context));
+        }
+        let slow = self.slowly.send_rate.map(|_| &[][..]);
+        match request.body().or(slow) {
+            // Who sends slowly may be answered before all is sent, body or not.
             Some(body) => self.upload(connection, &request, body).await?,
             None => {
                 connection.write_all(&request.head, limits.write).await?;
@@ -329,6 +393,9 @@ impl Storm {
             return Ok(true);
         }
         self.context.recorder.borrow_mut().bytes(0, n as u64);
+        if self.slowly.read_rate.is_some() {
+            self.slow_one.get_or_insert_with(|| SlowOne::begin(&self.context));
+        }
         let bytes = self.buffer.get(..n).unwrap_or_default();
         if let Progress::Done { used } = self.response.feed(bytes)? {
             if used < n {
@@ -336,7 +403,8 @@ impl Storm {
             }
             return Ok(true);
         }
-        self.receiving.set(self.response.head_is_in());
+        // A response that comes slowly by the host's own choice is not without an end.
+        self.receiving.set(self.response.head_is_in() && !self.slowly.is_given());
         Ok(false)
     }
 
@@ -357,15 +425,20 @@ impl Storm {
             }
             whole.clear();
         }
-        connection.begin_upload(whole.len() as u64, body.len() as u64);
+        if !body.is_empty() {
+            connection.begin_upload(whole.len() as u64, body.len() as u64);
+        }
+        let head = whole.len();
         whole.extend_from_slice(body);
         let mut sent = 0;
+        self.sent = Sent::after(sent, head, whole.len());
         let (mut asked, mut first) = (Instant::now(), true);
         loop {
             let rest = whole.get(sent..).unwrap_or_default();
             match connection.turn(rest, &mut self.buffer, limits.read, limits.write).await? {
                 Turn::Wrote(n) => {
                     sent += n;
+                    self.sent = Sent::after(sent, head, whole.len());
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     if sent == whole.len() {
                         asked = Instant::now();
@@ -431,6 +504,10 @@ impl Storm {
             ClosePolicy::Wait => return (sample, self.wait_for_close(connection).await),
             ClosePolicy::Rst => {
                 http::note_tls(&self.context, &mut connection);
+                if self.slowly.is_given() {
+                    // Until now it was one that the device may give up.
+                    self.context.book.intends(connection.port(), Intent::Reset);
+                }
                 connection.reset_on_close();
                 return (sample, false);
             }

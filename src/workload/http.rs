@@ -26,6 +26,14 @@ pub(super) const CONTINUE: Duration = Duration::from_secs(1);
 /// The variable with the password, for those who want it neither in a file nor on a command line.
 const PASSWORD_VARIABLE: &str = "ESPSTRESS_PASSWORD";
 
+/// Fields of a request that would be there twice, and what sets them.
+const OWN_HEADERS: [(&str, &str); 4] = [
+    ("Host", "name the host in the target"),
+    ("Content-Length", "--body says how long the body is"),
+    ("Transfer-Encoding", "--body is sent with its length"),
+    ("Expect", "use --expect-continue"),
+];
+
 /// A switch as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +109,14 @@ pub(super) struct Request {
     pub(super) tls_resumption: Option<Resumption>,
 }
 
+/// A login by Basic.
+#[derive(Debug)]
+struct Login {
+    password: String,
+    /// As the header has it.
+    encoded: String,
+}
+
 /// A request that can be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -114,6 +130,8 @@ pub(super) struct Asked {
     pub(super) body: Option<Vec<u8>>,
     pub(super) expect_continue: bool,
     expected: Option<ExpectedStatus>,
+    /// What no report may have, wherever the device puts it.
+    secrets: Vec<String>,
 }
 
 /// As [`Asked`], for one device.
@@ -145,8 +163,22 @@ impl Request {
         if !self.path.starts_with('/') || self.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return bad("path", "a path starts with / and holds no blank");
         }
-        if self.header.iter().any(|h| !h.contains(':') || h.bytes().any(|b| b < b' ')) {
-            return bad("header", "a header is `Name: value` on one line");
+        // A value may hold tabs (RFC 9110, 5.5).
+        let is_value = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
+        let is_header = |header: &String| {
+            header.split_once(':').is_some_and(|(name, value)| {
+                !name.is_empty() && name.bytes().all(is_token) && value.bytes().all(is_value)
+            })
+        };
+        if !self.header.iter().all(is_header) {
+            return bad("header", "a header is `Name: value` on one line, its name a word without blanks");
+        }
+        let is_own = |header: &String| {
+            let name = header.split(':').next().unwrap_or_default();
+            OWN_HEADERS.iter().find(|(own, _)| name.eq_ignore_ascii_case(own))
+        };
+        if let Some((own, instead)) = self.header.iter().find_map(is_own) {
+            return bad("header", format!("espstress sets {own} itself: {instead}"));
         }
         let has_none = ["HEAD", "GET", "TRACE"].iter().any(|none| method.eq_ignore_ascii_case(none));
         if self.body.is_some() && has_none {
@@ -167,7 +199,7 @@ impl Request {
             if self.header.iter().any(sets_it) {
                 return bad("user", "--header sets Authorization as well: use one of them");
             }
-            headers.push_str(&format!("Authorization: Basic {login}\r\n"));
+            headers.push_str(&format!("Authorization: Basic {}\r\n", login.encoded));
         }
         let body = match self.body.as_ref().map(RequestBody::bytes).transpose() {
             Ok(body) => body,
@@ -181,6 +213,7 @@ impl Request {
             body,
             expect_continue: self.expect_continue,
             expected: self.expect_status.clone(),
+            secrets: self.secrets(login.as_ref()),
         })
     }
 
@@ -197,6 +230,8 @@ impl Request {
     fn given(&self) -> Option<&'static str> {
         let given = [
             ("body", self.body.is_some()),
+            ("expect_continue", self.expect_continue),
+            ("expect_status", self.expect_status.is_some()),
             ("header", !self.header.is_empty()),
             ("user", self.user.is_some()),
             ("password", self.password.is_some()),
@@ -209,8 +244,19 @@ impl Request {
         given.iter().find(|(_, given)| *given).map(|(key, _)| *key)
     }
 
+    /// The login's password, as it is and as the header has it, and the values of headers that open doors.
+    fn secrets(&self, login: Option<&Login>) -> Vec<String> {
+        let headers = self.header.iter().filter_map(|header| header.split_once(':'));
+        let values = headers.filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| {
+            // `Bearer TOKEN`, `a=1; b=2`
+            value.split([' ', ';', '=']).map(str::to_owned)
+        });
+        let login = login.into_iter().flat_map(|login| [login.password.clone(), login.encoded.clone()]);
+        login.chain(values).filter(|secret| !secret.is_empty()).collect()
+    }
+
     /// User name and password as RFC 7617 has them in the header; `None` without a user name.
-    fn login(&self) -> Result<Option<String>, ParamError> {
+    fn login(&self) -> Result<Option<Login>, ParamError> {
         let Some(user) = &self.user else {
             let key = if self.password.is_some() {
                 Some("password")
@@ -235,7 +281,7 @@ impl Request {
                 }
             },
         };
-        Ok(Some(BASE64.encode(format!("{user}:{password}"))))
+        Ok(Some(Login { encoded: BASE64.encode(format!("{user}:{password}")), password }))
     }
 
     /// As reports may have them: nothing in it that opens a door.
@@ -262,6 +308,21 @@ impl Request {
         Tls::new(&options, &name).map(Some).map_err(|error| error.to_string())
     }
 
+    /// Refuses options of TLS where none is spoken.
+    pub(super) fn check_device(&self, endpoints: &Endpoints) -> Result<(), ParamError> {
+        let given = [
+            ("insecure", self.insecure),
+            ("ca", self.ca.is_some()),
+            ("tls_resumption", self.tls_resumption.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((key, _)) if !self.tls && endpoints.tls_name.is_none() => {
+                bad(key, "has no effect here: TLS is spoken to an https:// target, or with --tls")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the certificates that are to be trusted can be read.
     pub(super) fn check_tls(&self) -> Result<(), ParamError> {
         let options = TlsOptions { insecure: self.insecure, ca: self.ca.clone(), resumption: true };
@@ -279,6 +340,18 @@ fn is_secret(name: &str) -> bool {
 }
 
 impl Asked {
+    /// A path without the parts that hold a secret of this run's.
+    fn without_secrets(&self, path: &str) -> String {
+        let holds = |part: &str| {
+            let plain = unescaped(part);
+            self.secrets.iter().any(|secret| part.contains(secret) || plain.contains(secret))
+        };
+        let parts = path.split('/').map(|part| if holds(part) { "(secret)" } else { part });
+        let shown = parts.collect::<Vec<_>>().join("/");
+        // A secret may have slashes of its own.
+        if holds(&shown) { "(secret)".to_owned() } else { shown }
+    }
+
     /// The kind of its responses.
     pub(super) fn expects(&self) -> Expects {
         if self.method.eq_ignore_ascii_case("HEAD") { Expects::HeadOnly } else { Expects::Body }
@@ -355,6 +428,7 @@ impl Addressed {
     fn place(&self, location: &str) -> (String, bool) {
         let shown = |text: &str| -> String {
             let text = text.split(['?', '#']).next().unwrap_or_default();
+            let text = self.asked.without_secrets(text);
             text.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST_PLACE).collect()
         };
         let whole = location.split('#').next().unwrap_or_default();
@@ -384,8 +458,40 @@ impl Addressed {
     }
 }
 
+/// A part of a URL without its percent signs (RFC 3986, 2.1).
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        let hex = |b: &u8| char::from(*b).to_digit(16);
+        let escaped = match more {
+            [high, low, ..] if *first == b'%' => hex(high).zip(hex(low)),
+            _ => None,
+        };
+        bytes.push(escaped.map_or(*first, |(high, low)| (high * 16 + low) as u8));
+        rest = if escaped.is_some() { more.get(2..).unwrap_or_default() } else { more };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Of a redirect's place that is kept, characters.
 const LONGEST_PLACE: usize = 200;
+
+/// Says nothing on a new connection for so long; fails where the device has ended it by then.
+pub(super) async fn keep_silent(
+    context: &Context,
+    connection: &mut Connection,
+    scratch: &mut [u8],
+    silence: Duration,
+) -> Result<(), Failure> {
+    let since = Instant::now();
+    tokio::time::sleep(silence).await;
+    let open = connection.still_open(scratch).await;
+    if open == Err(Failure::EofBeforeResponse) {
+        context.recorder.borrow_mut().closed_unasked(context.since_ns(since));
+    }
+    open
+}
 
 /// Speaks TLS on a new connection, where it is to be spoken.
 pub(super) async fn secure(

@@ -4,6 +4,7 @@
 //! stop), writes what it measures to a recorder, and knows neither engine nor report. The three questions are
 //! independent values: *what* is the file's own, *when* is a `Pacer`, *for how long* is a limit of `Load`.
 
+mod beside;
 mod context;
 mod control;
 mod door;
@@ -16,7 +17,9 @@ mod outage;
 mod pacer;
 mod registry;
 mod rw;
+mod slow;
 
+pub use beside::Beside;
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
 pub use outage::{Made, MakeError, Making, OutageMaker};
-pub use registry::{KINDS, ParamError, Workload, kind, load_flags, typed_load};
+pub use registry::{KINDS, ParamError, Unfit, Workload, kind, load_flags, typed_load};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::pacer::Pacer;
+use super::registry::{Given, ParamError};
 use espstress_clock::{Rate, Span, Timer};
 use espstress_connection::Timeouts;
 use espstress_event::{Expected, Failure};
@@ -111,6 +112,11 @@ pub(crate) trait Worker {
         Rc::default()
     }
 
+    /// Whether its connections are slow on purpose.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// The time is up and the attempt that was under way is given up: it counts as none.
     fn cut(&mut self) {}
 
@@ -130,6 +136,12 @@ const DRAIN: Duration = Duration::from_secs(2);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
 
 impl Load {
+    /// Refuses what was given and has no effect.
+    pub(crate) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        let closed = self.pace().is_none();
+        given.only_where(closed, &["pause_after_failure"], "an open loop (rate, interval) doesn't pause")
+    }
+
     /// The step limits.
     #[must_use]
     pub(crate) const fn timeouts(&self) -> Timeouts {
@@ -295,6 +307,8 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
     };
     let mut stop = context.stop.clone();
     let mut back_off = Duration::ZERO;
+    // What slow clients keep others from is told by those that are not slow.
+    let counts = !worker.is_slow();
     let (end, receiving) = (schedule.borrow().end, worker.receiving());
     let mut time_up = std::pin::pin!(time_up(end, wait, &receiving));
     while !stop.is_stopping() {
@@ -313,11 +327,18 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
         let outcome = loop {
             let actual = Instant::now();
             let intended = if kind == LoopKind::Open { intended } else { actual };
+            if counts {
+                context.beside.borrow_mut().enter(actual);
+            }
             let attempted = tokio::select! {
                 biased;
                 ended = worker.attempt(Start { intended, actual, kind }) => Some(ended),
                 () = &mut time_up => None,
             };
+            if counts {
+                let served = matches!(attempted, Some(Outcome::GoOn | Outcome::Waited));
+                context.beside.borrow_mut().leave(served, Instant::now());
+            }
             let Some(ended) = attempted else {
                 worker.cut();
                 break None;

@@ -32,6 +32,16 @@ pub trait Workload: Send {
     /// What findings have to know of it, for a device with these endpoints.
     fn facts(&self, endpoints: &Endpoints) -> WorkloadFacts;
 
+    /// Whether each setting that was given can have an effect on a device with these endpoints; `is_ours` says whether it
+    /// can be asked for settings.
+    ///
+    /// # Errors
+    /// The first that cannot, and why.
+    fn check_device(&self, endpoints: &Endpoints, is_ours: bool) -> Result<(), ParamError> {
+        let _ = (endpoints, is_ours);
+        Ok(())
+    }
+
     /// Its settings, defaults included, as the report echoes them. Nothing is read back from them.
     fn settings(&self) -> serde_json::Value;
 
@@ -54,6 +64,14 @@ pub trait Workload: Send {
     fn take_port(&mut self, source: Option<IpAddr>, peer: IpAddr) -> Option<u16> {
         let _ = (source, peer);
         self.listens_on()
+    }
+
+    /// Looks up the names in its settings, on the network that this program was started in.
+    ///
+    /// # Errors
+    /// Why they are of no use.
+    fn look_up(&mut self) -> Result<(), Unfit> {
+        Ok(())
     }
 
     /// Waits for the device to test, where it can tell by itself which that is, and tells its address; `None` where it
@@ -138,6 +156,15 @@ impl ParamError {
     }
 }
 
+/// Why a workload can't run, found before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It was asked for what it doesn't do.
+    Usage(String),
+    /// What it needs is not there.
+    Environment(String),
+}
+
 /// What a kind's settings must be able to do.
 pub(super) trait Params: Args + FromArgMatches + Serialize + DeserializeOwned {}
 impl<P: Args + FromArgMatches + Serialize + DeserializeOwned> Params for P {}
@@ -184,6 +211,20 @@ pub(super) fn params<P: Params>(table: &toml::Table) -> Result<P, ParamError> {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The settings that a person gave, in a file or on a command line; defaults are none of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'a>(pub(super) &'a toml::Table);
+
+impl Given<'_> {
+    /// Refuses each of `keys` that was given, unless it can have an effect: `needs` says what is missing.
+    pub(super) fn only_where(self, has_effect: bool, keys: &[&str], needs: &str) -> Result<(), ParamError> {
+        let useless = keys.iter().find(|key| !has_effect && self.0.contains_key(**key));
+        useless.map_or(Ok(()), |key| {
+            Err(ParamError::Value { key: (*key).into(), what: format!("has no effect here: {needs}") })
+        })
+    }
 }
 
 /// Settings as the report shows them.

@@ -219,6 +219,25 @@ fn a_second_interrupt_does_not_wait_for_the_device() {
     assert!(!status.success());
 }
 
+/// Whoever started the program may have stopped reading what it says.
+#[test]
+fn a_reader_of_standard_error_that_has_gone_changes_no_status() {
+    for (arguments, status) in [
+        ("mqtt --listen 0 --wait 300ms", 3),
+        ("run no-such-scenario -t sim", 2),
+        ("head sim -n 2 --no-capture --watch 0s", 0),
+    ] {
+        let mut child = espstress()
+            .args(arguments.split(' '))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{arguments}");
+    }
+}
+
 #[track_caller]
 fn refused(arguments: &str, status: i32, says: &[&str]) {
     let output = espstress_with(arguments);

@@ -2,7 +2,11 @@
 
 use crate::findings_support::*;
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses};
+use espstress_event::{
+    AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
+    IdleCloses, MqttBig, MqttBigEnd, MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, SlowSpan,
+    TlsFault, TlsFaultSeen, TlsFigures, WebSockets,
+};
 
 fn asks(method: &str) -> Asks {
     Asks { method: Some(method.into()), window: 1, ..Asks::default() }
@@ -94,6 +98,7 @@ fn what_http_allows_is_worth_knowing_and_no_more() {
         (HttpFault::BodyAfterHead, Severity::Warning),
         (HttpFault::BadChunk, Severity::Warning),
         (HttpFault::Overlong, Severity::Error),
+        (HttpFault::BodyNotAllowed, Severity::Error),
     ] {
         let case = Case::clean(at_fault(get(20), fault, 20, (300, 373)));
         assert_eq!(said(&case), [(FindingId::MalformedResponse, severity)], "{}", fault.name());
@@ -185,9 +190,47 @@ fn segments_that_wait_for_an_acknowledgement_are_named_unless_as_many_come_at_ot
 }
 
 #[test]
+fn what_is_written_in_pieces_is_said_by_what_the_device_speaks() {
+    let cause = |w: WorkloadEvidence| {
+        let seen = AckWaits { waited: 50, total_ns: 50 * 42 * MS, longest_ns: 44 * MS, otherwise: 0 };
+        let found = Case::clean(w).with(|e| e.ack_waits = Some(seen)).findings();
+        let named = found.iter().find(|f| f.id == FindingId::NagleDelay).unwrap();
+        assert!(named.change.contains("TCP_NODELAY"));
+        named.cause.clone()
+    };
+    assert!(cause(get(200)).contains("sends its response in several small writes"));
+    let mut tls = get(200);
+    tls.http.tls = Some(TlsFigures { full: 200, ..TlsFigures::default() });
+    assert!(cause(tls).contains("session tickets"));
+    assert!(
+        cause(workload("mqtt", WorkloadKind::Mqtt, 1)).contains("writes its packets in several small pieces")
+    );
+}
+
+#[test]
+fn connections_that_are_cut_in_the_tls_handshake_were_accepted() {
+    let cut = |part: CutRequests| {
+        let mut w = fails_beside(get(26), &[(Failure::ReadReset, 34)]);
+        let seen = TlsFaultSeen { fault: TlsFault::Reset, detail: "ClientHello sent".into() };
+        let tls = w.http.tls.get_or_insert_default();
+        (0..34).for_each(|_| tls.failed(seen.clone()));
+        w.unserved = Some(Unserved { reset: part, ..Unserved::default() });
+        Case::clean(w).no_telemetry().anomaly(AnomalyId::RstAfterHandshake, 34)
+    };
+    let hello =
+        CutRequests { acknowledged: 34, least_ns: Some(MS), most_ns: Some(4 * MS), ..CutRequests::default() };
+    assert_eq!(said(&cut(hello)), [(FindingId::TlsFailed, Severity::Error)]);
+    let blind = cut(hello).no_capture(CaptureState::Off).with(|e| e.workloads[0].unserved = None);
+    assert_eq!(said(&blind), [(FindingId::TlsFailed, Severity::Error)]);
+    // Nobody had the ClientHello.
+    let refused = CutRequests { unacknowledged: 34, ..CutRequests::default() };
+    assert_eq!(cut(refused).ids(), [FindingId::AcceptOverflow]);
+}
+
+#[test]
 fn idle_connections_that_are_closed_are_information_with_the_time() {
     let closes = |count| {
-        let idle = IdleCloses { count, min_us: 2_500_000, median_us: 2_600_000 };
+        let idle = IdleCloses { count, min_us: 2_500_000, median_us: 2_600_000, before_request: 0 };
         Case::clean(WorkloadEvidence { idle_closes: Some(idle), ..get(20) })
     };
     assert_eq!(said(&closes(5)), [(FindingId::ClosesIdle, Severity::Info)]);
@@ -204,21 +247,23 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
 
 #[test]
 fn a_request_that_meets_the_end_of_an_idle_connection_is_explained_where_clients_wait_before_it() {
-    let met = |request_delay_ns, not_sent| {
+    let met = |request_delay_ns, not_sent, before_request| {
         let asks = Asks { request_delay_ns, ..asks("GET") };
         let mut w = fails_beside(
             WorkloadEvidence { asks, at_once: 1, ..get(20) },
             &[(Failure::EofBeforeResponse, 3)],
         );
-        w.idle_closes = Some(IdleCloses { count: 5, min_us: 2_500_000, median_us: 2_600_000 });
+        let idle = IdleCloses { count: 5, min_us: 2_500_000, median_us: 2_600_000, before_request };
+        w.idle_closes = Some(idle);
         let closed =
             Unserved { closed: CutRequests { not_sent, ..CutRequests::default() }, ..Unserved::default() };
         w.unserved = Some(closed);
         let rows = Case::clean(w).diagnosis().account.rows;
         rows.iter().map(|row| row.by.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(met(2_600 * MS, 3), [Some("closes_idle".to_owned())]);
-    assert_ne!(met(2_600 * MS, 0), [Some("closes_idle".to_owned())]);
+    assert_eq!(met(2_600 * MS, 3, 0), [Some("closes_idle".to_owned())]);
+    assert_eq!(met(2_600 * MS, 0, 3), [Some("closes_idle".to_owned())], "also where it said 408 first");
+    assert_ne!(met(2_600 * MS, 0, 0), [Some("closes_idle".to_owned())]);
 }
 
 #[test]
@@ -348,4 +393,160 @@ fn a_silence_after_which_connections_are_forgotten_or_refused_is_a_restart() {
     assert!(!beside.ids().contains(&FindingId::DeviceRebooted), "{:?}", beside.ids());
     let lost = silent_then(AnomalyId::Retransmission, Path, 9, (14.1, 14.4));
     assert_eq!(lost.ids(), [FindingId::LinkOutages]);
+}
+
+/// A device that was published to for a minute, with these figures.
+fn published_to(qos: usize, row: MqttToDevice) -> Case {
+    let mut w = workload("mqtt", WorkloadKind::Mqtt, 1);
+    let mut mqtt = MqttEvidence { watched_ns: 60 * S, ..MqttEvidence::default() };
+    mqtt.clients.push(mqtt_client());
+    mqtt.to_device[qos] = MqttToDevice { sent: 20, ..row };
+    w.mqtt = Some(mqtt);
+    Case::clean(w)
+}
+
+fn mqtt_client() -> MqttClient<Option<Quantiles>> {
+    MqttClient {
+        id_hash: "b91e1248".into(),
+        protocol: MqttProtocol::V311,
+        keepalive_s: 5,
+        clean: true,
+        will: None,
+        filters: 1,
+        connects: 1,
+        packets: 40,
+        pings: 10,
+        ping_interval: None,
+        silence_max_ns: None,
+        late: 0,
+        missed: 0,
+        birth_retained: None,
+        births_missing: 0,
+    }
+}
+
+#[test]
+fn why_messages_are_not_acknowledged_is_said_by_what_came_instead() {
+    let cause = |qos, row| {
+        let found = published_to(qos, row).findings();
+        assert_eq!(found.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::MqttNoPuback]);
+        found[0].cause.clone()
+    };
+    let missing = MqttToDevice { unacknowledged: 4, ..MqttToDevice::default() };
+    assert!(cause(1, missing.clone()).contains("after its program is done"));
+    assert!(cause(1, MqttToDevice { strange_ids: 9, ..missing.clone() }).contains("another packet id"));
+    assert!(cause(2, MqttToDevice { uncompleted: 4, ..missing }).contains("PUBREL with nothing"));
+    let again = MqttToDevice { again_unacknowledged: 4, ..MqttToDevice::default() };
+    assert!(cause(1, again).contains("drops a repetition"));
+}
+
+#[test]
+fn a_device_that_hangs_on_a_large_packet_is_told_from_one_that_does_not_reconnect() {
+    let hung = |silences| {
+        let mut outage = MqttOutage::new(1, MqttFault::Big, 6 * S, 5);
+        (outage.length_ns, outage.gave_up_ns) = (Some(8 * S), Some(12 * S));
+        outage.big = Some(MqttBig {
+            acknowledged_bytes: Some(2_048),
+            failed_bytes: Some(4_096),
+            failed_by: Some(MqttBigEnd::Hung),
+            beyond_its_maximum: 0,
+        });
+        let mut case = published_to(1, MqttToDevice::default());
+        case.evidence.workloads[0].mqtt.as_mut().unwrap().outages.push(outage);
+        case.no_telemetry().with(|e| e.probes.icmp = Measured::Value(ProbeEvidence { silences, ..probe(60) }))
+    };
+    let case = hung(Vec::new());
+    assert_eq!(said(&case), [(FindingId::MqttBigPacket, Severity::Error)]);
+    assert!(statement(&case).contains("4096 bytes, and did not come back within 12"), "{}", statement(&case));
+    let away = hung(vec![Silence { from_ns: 7 * S, to_ns: None, lost: 30 }]);
+    assert!(away.ids().contains(&FindingId::MqttNoReconnect), "{:?}", away.ids());
+}
+
+#[test]
+fn an_open_websocket_that_ends_was_not_closed_without_a_response() {
+    let closed = |handshakes| {
+        let mut w =
+            fails_beside(WorkloadEvidence { at_once: 1, ..rw(60) }, &[(Failure::EofBeforeResponse, 12)]);
+        w.asks = Asks { protocol: Protocol::WebSocket, window: 1, ..Asks::default() };
+        let websocket = Some(WebSockets { handshakes, ..WebSockets::default() });
+        w.by_protocol = Some(Box::new(ByProtocol { websocket, ..ByProtocol::default() }));
+        let case = Case::clean(w).no_telemetry();
+        (case.ids(), statement(&case))
+    };
+    let (found, text) = closed(13);
+    assert_eq!(found, [FindingId::UnexplainedFailures]);
+    assert!(text.contains("messages were not sent back"), "{text}");
+    assert_eq!(closed(0).0, [FindingId::ClosesUnserved]);
+}
+
+#[test]
+fn what_a_failed_handshake_shows_in_the_packets_has_no_finding_of_its_own() {
+    for (fault, id) in [
+        (TlsFault::Closed, AnomalyId::ClosedUnserved),
+        (TlsFault::Reset, AnomalyId::RstAfterHandshake),
+        (TlsFault::NotTls, AnomalyId::AbortiveClose),
+    ] {
+        let failure = match fault {
+            TlsFault::Closed => Failure::EofBeforeResponse,
+            TlsFault::Reset => Failure::ReadReset,
+            _ => Failure::TlsFailed,
+        };
+        let mut w = dies_after(WorkloadEvidence { at_once: 1, ..get(0) }, 0, &[(failure, 10)]);
+        let tls = w.http.tls.get_or_insert_default();
+        (0..10).for_each(|_| tls.failed(TlsFaultSeen { fault, detail: String::new() }));
+        let found = Case::clean(w).no_telemetry().anomaly(id, 10).ids();
+        assert!(found.contains(&FindingId::TlsFailed), "{fault:?}: {found:?}");
+        assert!(!found.contains(&FindingId::UnexplainedFailures), "{fault:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_4xx_that_fails_is_the_programs_answer_and_no_broken_handler() {
+    let cause = |status| {
+        let w = fails_beside(answered_with(get(100), status, 12), &[(Failure::BadStatus, 12)]);
+        Case::clean(w).findings()[0].cause.clone()
+    };
+    for status in [401, 404, 413] {
+        assert!(cause(status).contains("refuses these requests"), "{status}: {}", cause(status));
+    }
+    assert!(cause(503).contains("the handler failed"), "{}", cause(503));
+}
+
+#[test]
+fn resets_of_a_run_without_successes_are_not_told_as_unseen_by_clients() {
+    let resets = |succeeded| {
+        let w = WorkloadEvidence { succeeded, ..head(succeeded) };
+        let w = if succeeded == 0 { dies_after(w, 0, &[(Failure::ReadReset, 10)]) } else { w };
+        let case = Case::clean(w).no_telemetry().anomaly(AnomalyId::AbortiveClose, 10);
+        let found = case.with(|e| e.resets.answering_payload = 10).findings();
+        let named = found.iter().find(|f| f.id == FindingId::AbortiveClose).unwrap();
+        assert_eq!(named.statement.contains("no exchange was served"), succeeded == 0, "{}", named.statement);
+        named.evidence.iter().any(|line| line.contains("sees nothing wrong"))
+    };
+    assert!(resets(200) && !resets(0));
+}
+
+#[test]
+fn others_that_an_open_event_stream_keeps_out_are_told_from_others_that_are_slow() {
+    let beside = |others: WorkloadEvidence, waited_ms| {
+        let mut stream = WorkloadEvidence { name: "events".into(), at_once: 1, ..rw(300) };
+        stream.asks = Asks { protocol: Protocol::Sse, window: 1, ..Asks::default() };
+        let spans = vec![SlowSpan {
+            length_ms: 20_000,
+            others_served: others.succeeded,
+            others_waited_ms: Some(waited_ms),
+        }];
+        let sse = Some(EventStreams { streams: 1, events: 300, spans, ..EventStreams::default() });
+        stream.by_protocol = Some(Box::new(ByProtocol { sse, ..ByProtocol::default() }));
+        Case::clean(stream).no_telemetry().with(|e| e.workloads.push(others))
+    };
+    let one = WorkloadEvidence { at_once: 2, ..head(2) };
+    let failures = [(Failure::ConnectTimeout, 4), (Failure::ReadTimeout, 2)];
+    let kept_out = beside(fails_beside(one, &failures), 19_000);
+    assert_eq!(kept_out.ids(), [FindingId::BlockedApplication]);
+    assert!(statement(&kept_out).contains("every other client waits"), "{}", statement(&kept_out));
+    let slow = fails_beside(WorkloadEvidence { at_once: 2, ..head(60) }, &[(Failure::ConnectTimeout, 6)]);
+    let served = beside(slow, 2_000);
+    let text = statement(&served);
+    assert!(!text.contains("event stream"), "{text}");
 }

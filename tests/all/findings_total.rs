@@ -6,8 +6,8 @@ use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, DatagramSize, Datagrams, Ending, Episode, EventStreams, Failure,
     FailureCounts, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses, MqttBig, MqttBigEnd, MqttClient,
     MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence,
-    Responses, SilencedConnection, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures,
-    UploadStall, Uploads, WebSockets,
+    Responses, SilencedConnection, SlowClients, SlowSpan, SocketsUsed, Stage, StallEnd, TlsFault,
+    TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
 };
 use proptest::prelude::*;
 
@@ -54,6 +54,10 @@ impl Dice {
         WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
     }
 
+    fn spans(&mut self) -> Vec<SlowSpan> {
+        self.many(|d| SlowSpan { length_ms: d.n(), others_served: d.n(), others_waited_ms: d.maybe(Self::n) })
+    }
+
     fn streams(&mut self) -> EventStreams {
         EventStreams {
             streams: self.n(),
@@ -67,6 +71,8 @@ impl Dice {
             silent: self.n(),
             broken: self.n(),
             longest_silence_us: self.maybe(Self::n),
+            events: self.n(),
+            spans: self.spans(),
             ..EventStreams::default()
         }
     }
@@ -204,6 +210,8 @@ impl Dice {
             window: self.small(),
             request_delay_ns: self.n(),
             body: self.yes(),
+            reads_slowly: self.yes(),
+            sends_slowly: self.yes(),
         }
     }
 
@@ -242,6 +250,9 @@ impl Dice {
             to_device: std::array::from_fn(|_| MqttToDevice {
                 late: self.n() % 2,
                 unacknowledged: self.n() % 2,
+                uncompleted: self.n() % 2,
+                again_unacknowledged: self.n() % 2,
+                strange_ids: self.n() % 2,
                 ..sent.clone()
             }),
             outages: self.many(Self::mqtt_outage),
@@ -269,7 +280,9 @@ impl Dice {
         row.big = self.maybe(|d| MqttBig {
             acknowledged_bytes: d.maybe(|_| 128),
             failed_bytes: d.maybe(|_| 256),
-            failed_by: d.maybe(|d| d.of(&[MqttBigEnd::Dropped, MqttBigEnd::Mute, MqttBigEnd::Disconnected])),
+            failed_by: d.maybe(|d| {
+                d.of(&[MqttBigEnd::Dropped, MqttBigEnd::Mute, MqttBigEnd::Disconnected, MqttBigEnd::Hung])
+            }),
             beyond_its_maximum: 0,
         });
         row.device_sign = row.device_notices_ns.map(|_| MqttSign::Fin);
@@ -376,11 +389,22 @@ impl Dice {
             succeeded: self.n(),
             responses: self.responses(),
             first_status: self.maybe(|d| d.of(&[200, 404, 405, 503])),
-            idle_closes: self.maybe(|d| IdleCloses { count: d.n(), min_us: d.n(), median_us: d.n() }),
+            idle_closes: self.maybe(|d| IdleCloses {
+                count: d.n(),
+                min_us: d.n(),
+                median_us: d.n(),
+                before_request: d.n(),
+            }),
             by_protocol: self.maybe(|d| {
                 Box::new(ByProtocol {
                     udp: d.maybe(Self::datagrams),
                     websocket: d.maybe(Self::websockets),
+                    slow: d.maybe(|d| SlowClients {
+                        served: d.n(),
+                        given_up: d.n(),
+                        given_up_by_status: [(408, d.n())].into(),
+                        spans: d.spans(),
+                    }),
                     sse: d.maybe(Self::streams),
                 })
             }),

@@ -231,6 +231,43 @@ fn a_redirect_loop_is_named_and_costs_no_more_than_its_answer() {
     each("count = 1", redirects_to(""), |kind, _, http| assert_eq!(http.redirects[0].to, "", "{kind}"));
 }
 
+#[test]
+fn a_location_of_a_query_alone_is_the_same_page_and_many_places_are_not_called_one() {
+    let query = redirects_to("Location: ?token=abc\r\n");
+    each("count = 2\npath = '/a'", query, |kind, _, http| {
+        assert!(http.redirects.iter().all(|one| one.to == "/a"), "{kind}: {http:?}");
+    });
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let places = scripted(move |mut peer| {
+        while peer.request().is_some() {
+            let n = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            peer.send(format!("HTTP/1.1 302 Found\r\nLocation: /p{n}\r\nContent-Length: 0\r\n\r\n"));
+        }
+    });
+    let page = said("head -n 20 --watch 0s", &[&places.to_string()]);
+    page.says(&["20 of 20 requests got a redirect (302) to more than 8 different places"]);
+}
+
+/// A server that puts what it was sent into its redirect.
+#[test]
+fn a_password_that_the_device_sends_back_is_left_out_of_its_place() {
+    for (location, place) in [
+        ("/login/s3cret", "/login/(secret)"),
+        ("/a/s3%63ret/b", "/a/(secret)/b"),
+        ("http://other.test/x-YWRtaW46czNjcmV0", "http://other.test/(secret)"),
+        ("/s3cre", "/s3cre"),
+    ] {
+        let target = scripted(move |mut peer| {
+            while peer.request().is_some() {
+                peer.send(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"));
+            }
+        });
+        each("count = 1\nuser = 'admin'\npassword = 's3cret'", target, |kind, _, http| {
+            assert_eq!(http.redirects[0].to, place, "{kind}");
+        });
+    }
+}
+
 /// A server that lets in who knows the password (`admin:s3cret` in base64).
 fn guarded(scheme: &'static str) -> SocketAddr {
     scripted(move |mut peer| {
@@ -308,6 +345,32 @@ fn what_cannot_be_meant_is_refused_by_its_option() {
         ("head --ca /no/such.pem", "/no/such.pem"),
         ("rw --protocol framed --user a --password x", "only for HTTP"),
         ("rw --protocol http --method POST --body 1KiB --window 4", "one at a time"),
+        ("head --insecure", "`insecure`: has no effect here: TLS is spoken to an https:// target"),
+        ("rw --protocol http --tls-resumption off", "`tls_resumption`: has no effect here"),
+        ("head --header :x", "Name: value"),
+        ("head --header Na(me:x", "Name: value"),
+        ("head --header Content-Length:5", "--body says how long"),
+        ("head --rate 5/s --pause-after-failure 1s", "an open loop"),
+        ("rw --protocol udp --sweep --size 64", "--sweep sends its own sizes"),
+        ("rw --protocol http --size 64", "`size`: has no effect here"),
+        ("rw --no-probes --size 64", "`size`: has no effect here"),
+        ("rw --protocol line --path /x", "`path`: has no effect here"),
+        ("rw --protocol websocket --method POST", "`method`: has no effect here"),
+        ("rw --protocol framed --expect-status 200", "only for HTTP"),
+        ("rw --protocol raw --per-connection 3", "`per_connection`: has no effect here"),
+        ("rw --protocol udp --timeout-connect 1s", "`timeout_connect`: has no effect here"),
+        ("mqtt --cycles 3", "no --fault is made"),
+        ("mqtt --fault close --delay 3s", "for --fault slow"),
+        ("mqtt --fault slow --code 3", "for --fault refuse"),
+        ("mqtt --fault slow --sizes 128", "for --fault big"),
+        ("mqtt --fault slow --session lose", "for --fault close and reset"),
+        ("mqtt --publish-interval 2s", "needs --publish"),
+        ("mqtt --wait 1s --device-keepalive 5s", "only our own device program"),
+        ("outage --by filter --script-limit 3s", "for --by command"),
+        ("outage --by filter --token x", "for --by device"),
+        ("outage --by none --every 3s", "makes no outages"),
+        ("outage --data-interval 3s", "needs --listen"),
+        ("outage --listen 0 --connections 3", "with --listen devices connect"),
     ] {
         let mut command = espstress();
         command.args(arguments.split(' ')).arg("127.0.0.1:9").env_remove("ESPSTRESS_PASSWORD");

@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
+use espstress_event::Failure;
+
 use crate::common::said::said;
+use crate::common::scripted::scripted;
 use crate::common::{OK, answer_all, request, server};
 
 const SCENARIO: &str = "
@@ -58,4 +61,33 @@ fn a_server_for_one_client_at_a_time_keeps_the_others_waiting_and_is_named() {
 #[test]
 fn a_server_that_serves_others_meanwhile_is_blamed_for_nothing() {
     beside(server(answer_all)).passes();
+}
+
+/// HAProxy and others say 408 to a client that says nothing, and close.
+#[test]
+fn a_server_that_gives_silent_connections_up_with_408_closes_idle_ones_and_resets_nobody() {
+    let address = scripted(|mut peer| {
+        peer.wait_at_most(std::time::Duration::from_millis(300));
+        match peer.request() {
+            Some(request) => drop(peer.answer(&request, "200 OK", "page")),
+            None => drop(
+                peer.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+            ),
+        }
+        peer.finish();
+    });
+    for command in ["head --silent-before 1s", "rw --protocol http --silent-before 1s --per-connection 1"] {
+        let run = said(&format!("{command} -n 4 -c 4 --watch 0s"), &[&address.to_string()]);
+        let workload = &run.report.workloads[0];
+        assert_eq!(
+            workload.failures.get(Failure::EofBeforeResponse),
+            4,
+            "{command}: {:?}",
+            workload.failures
+        );
+        assert_eq!(run.blamed(), [], "{command}: {}", run.page);
+        run.says(&["closes_idle", "4 before their first request"]);
+        // Nothing was served, so nothing is known.
+        assert!(!run.passed() && !run.failed(), "{command}: {:?}", run.report.verdict);
+    }
 }

@@ -9,6 +9,7 @@ use espstress_stats::Phase;
 
 use crate::common::programs::{nginx, node_script, python};
 use crate::common::said::{Said, said};
+use crate::common::scripted::serial;
 use crate::common::{request, reset, server};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n";
@@ -240,4 +241,39 @@ ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
         run.passes();
         assert_eq!(seen(&run).events, 20);
     }
+}
+
+/// A server that serves one client at a time: a stream of events at /events, and pages elsewhere.
+fn one_client() -> SocketAddr {
+    serial(128, |mut peer| {
+        peer.without_delay();
+        let Some(request) = peer.request() else { return };
+        if request.path() != "/events" {
+            peer.answer(&request, "200 OK", "page");
+            return peer.finish();
+        }
+        let mut alive = peer.send(HEAD);
+        while alive {
+            alive = peer.send("data: 21\n\n");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
+
+#[test]
+fn a_server_that_an_open_stream_keeps_from_all_others_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("both.toml");
+    let scenario = "[[phase]]\nname = 'events'\nkind = 'rw'\nprotocol = 'sse'\npath = '/events'\nduration = '3s'\n\
+                    [[phase]]\nname = 'page'\nkind = 'head'\nstart = 'with-previous'\nconnections = 2\n\
+                    timeout_read = '500ms'\nduration = '2s'\n";
+    std::fs::write(&file, scenario).unwrap();
+    let run = said("run --no-capture --watch 0s -t", &[&one_client().to_string(), file.to_str().unwrap()]);
+    run.fails_with(&["blocked_application"])
+        .says(&["while an event stream is open, every other client waits"]);
+    // Of those who ask for streams alone, no more is known.
+    let run = rw(one_client(), "--path /events -c 3 -d 2s --timeout-read 700ms --watch 0s");
+    run.fails_with(&["blocked_application"]).says(&["too few event streams at once"]);
+    let page = said("head -n 5 --watch 0s", &[&one_client().to_string()]);
+    page.passes();
 }

@@ -245,18 +245,36 @@ impl Drop for Theirs {
     }
 }
 
-fn theirs() -> Option<Theirs> {
+/// A Python with this module.
+fn python_with(module: &str) -> Option<PathBuf> {
     let venv = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/mqtt-venv/bin/python");
     let named = std::env::var_os("ESPSTRESS_WEBSOCKETS").map(PathBuf::from);
     let has = |python: &PathBuf| {
-        let import = Command::new(python).args(["-c", "import websockets.sync.server"]).output();
+        let import = Command::new(python).args(["-c", &format!("import {module}")]).output();
         import.is_ok_and(|output| output.status.success())
     };
-    let Some(python) = named.into_iter().chain([venv, PathBuf::from("python3")]).find(has) else {
-        skipped("websockets", "no Python with websockets");
-        return None;
-    };
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let python = named.into_iter().chain([venv, PathBuf::from("python3")]).find(has);
+    if python.is_none() {
+        skipped("websockets", &format!("no Python with {module}"));
+    }
+    python
+}
+
+/// Starts a server and waits until it takes connections.
+fn start(command: &mut Command, address: SocketAddr) -> Theirs {
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut theirs = Theirs(child, address);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(address).is_err() {
+        assert!(theirs.0.try_wait().unwrap().is_none() && Instant::now() < give_up, "it does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    theirs
+}
+
+fn theirs() -> Option<Theirs> {
+    let python = python_with("websockets.asyncio.server")?;
+    let address = crate::common::scripted::own_address();
     // Its own keep-alive pings each second, and gives up a client that does not answer for two.
     let script = format!(
         "import asyncio\n\
@@ -264,18 +282,74 @@ fn theirs() -> Option<Theirs> {
          async def echo(ws):\n\
          \x20   async for message in ws: await ws.send(message)\n\
          async def main():\n\
-         \x20   async with serve(echo, '127.0.0.1', {}, ping_interval=1, ping_timeout=2): await asyncio.Future()\n\
+         \x20   async with serve(echo, '{}', {}, ping_interval=1, ping_timeout=2): await asyncio.Future()\n\
          asyncio.run(main())\n",
+        address.ip(),
         address.port()
     );
-    let child = Command::new(python).args(["-c", &script]).stderr(Stdio::null()).spawn().unwrap();
-    let mut theirs = Theirs(child, address);
-    let give_up = Instant::now() + Duration::from_secs(60);
-    while TcpStream::connect(address).is_err() {
-        assert!(theirs.0.try_wait().unwrap().is_none() && Instant::now() < give_up, "it does not listen");
-        std::thread::sleep(Duration::from_millis(20));
+    Some(start(Command::new(python).args(["-c", &script]), address))
+}
+
+/// The service of aiohttp, with its own pings.
+fn aiohttp() -> Option<Theirs> {
+    let python = python_with("aiohttp.web")?;
+    let address = crate::common::scripted::own_address();
+    let script = format!(
+        "from aiohttp import web, WSMsgType\n\
+         async def echo(request):\n\
+         \x20   ws = web.WebSocketResponse(heartbeat=1)\n\
+         \x20   await ws.prepare(request)\n\
+         \x20   async for message in ws:\n\
+         \x20       if message.type == WSMsgType.BINARY: await ws.send_bytes(message.data)\n\
+         \x20   return ws\n\
+         app = web.Application()\n\
+         app.router.add_get('/', echo)\n\
+         web.run_app(app, host='{}', port={}, print=None)\n",
+        address.ip(),
+        address.port()
+    );
+    Some(start(Command::new(python).args(["-c", &script]), address))
+}
+
+/// The service of node's package `ws`, where node finds it (NODE_PATH): node has no WebSocket server of its own.
+fn node_ws() -> Option<Theirs> {
+    let has = Command::new("node").args(["-e", "require('ws')"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|status| status.success()) {
+        skipped("strangers", "no node with the package ws, which NODE_PATH may name");
+        return None;
     }
-    Some(theirs)
+    let address = crate::common::scripted::own_address();
+    let script = format!(
+        "new (require('ws').WebSocketServer)({{host: '{}', port: {}}}).on('connection', ws => \
+         ws.on('message', (data, binary) => ws.send(data, {{binary}})))",
+        address.ip(),
+        address.port()
+    );
+    Some(start(Command::new("node").args(["-e", &script]), address))
+}
+
+/// nginx as a proxy in front of a service.
+fn behind_nginx(service: SocketAddr) -> Option<(crate::common::programs::Server, SocketAddr)> {
+    let front = crate::common::scripted::own_address();
+    let proxy = format!(
+        "server {{ listen {front}; location / {{ proxy_pass http://{service}; proxy_http_version 1.1;\n\
+         proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }}"
+    );
+    Some((crate::common::programs::nginx(&proxy)?, front))
+}
+
+#[test]
+fn services_that_others_wrote_pass_also_behind_nginx() {
+    for (name, service) in [("websockets", theirs()), ("aiohttp", aiohttp()), ("ws", node_ws())] {
+        let Some(service) = service else { continue };
+        let Some((_nginx, front)) = behind_nginx(service.1) else { return };
+        for address in [service.1, front] {
+            let run = rw(address, "-n 100 -c 2 --size 4KiB");
+            run.passes();
+            let seen = seen(&run);
+            assert_eq!((seen.handshakes, seen.pings), (2, seen.pongs), "{name} at {address}: {seen:?}");
+        }
+    }
 }
 
 #[test]

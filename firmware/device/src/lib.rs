@@ -42,6 +42,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod announcement;
 mod buffer;
 pub mod carrier;
 pub mod config;

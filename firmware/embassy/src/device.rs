@@ -3,17 +3,21 @@
 use core::cell::{Cell, RefCell};
 
 use embassy_futures::select::select;
+use embassy_futures::yield_now;
+use embassy_net::driver::Capabilities;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Instant as Clock, Timer};
 use espstress_device::telemetry::{ResetReason, SocketUse};
 use espstress_device::{Config, DeviceWish, Instant, Program, Readings, Service};
 
+use crate::options::InForce;
 use crate::slots::{self, Role};
 
 /// The system under the device: a board, or the host.
 pub trait Board {
-    /// Hands over readings of this moment. With no sockets in them, those of the pool are used.
+    /// Hands over readings of this moment. With no sockets in them, those of the pool are used. The options are those of
+    /// the board alone; the stack's come before them.
     fn with_readings<R>(&self, use_them: impl FnOnce(&Readings<'_>) -> R) -> R;
 
     /// Does what the device as a whole wants; returns at once. [`DeviceWish::Restart`] and [`DeviceWish::Hang`] never
@@ -45,6 +49,8 @@ pub struct Device<B, const N: usize> {
     life: Cell<Life>,
     /// The next wish of the device may have a new time.
     planned: Signal<NoopRawMutex, ()>,
+    /// What the stack works with.
+    in_force: Cell<InForce>,
 }
 
 impl<B: Board, const N: usize> Device<B, N> {
@@ -58,6 +64,7 @@ impl<B: Board, const N: usize> Device<B, N> {
             called: [const { Signal::new() }; N],
             life: Cell::new(Life::GoesOn),
             planned: Signal::new(),
+            in_force: Cell::default(),
         };
         device.rebalance();
         device
@@ -66,6 +73,22 @@ impl<B: Board, const N: usize> Device<B, N> {
     /// The system under it.
     pub const fn board(&self) -> &B {
         &self.board
+    }
+
+    /// Notes what the driver under the stack can do, for telemetry: the segment and the window come from there.
+    pub fn note_link(&self, link: &Capabilities) {
+        self.in_force.set(self.in_force.get().with_link(link));
+    }
+
+    /// Notes the buffers of a socket, in bytes.
+    pub(crate) fn note_socket(&self, rx: usize, tx: usize) {
+        self.in_force.set(self.in_force.get().with_socket(rx, tx));
+    }
+
+    /// Hands over the options of the stack in force, name and value. Segment and window are there once the device has
+    /// been told of the driver and has a socket.
+    pub fn with_options<R>(&self, use_them: impl FnOnce(&[(&str, &str)]) -> R) -> R {
+        self.in_force.get().with_names(N, &[], use_them)
     }
 
     /// Works with the program; what it wants as a whole is done afterwards.
@@ -85,6 +108,8 @@ impl<B: Board, const N: usize> Device<B, N> {
     /// Waits until that time; for ever, when there is none.
     pub(crate) async fn sleep_until(&self, until: Option<Instant>) {
         match until {
+            // A time that has come: others have their turn all the same.
+            Some(until) if until <= self.now() => yield_now().await,
             Some(until) => {
                 Timer::at(self.started + embassy_time::Duration::from_micros(until.as_micros())).await
             }
@@ -135,12 +160,15 @@ impl<B: Board, const N: usize> Device<B, N> {
         }
     }
 
-    /// Readings, with the sockets in use.
+    /// Readings, with the sockets in use and the options of the stack.
     pub(crate) fn with_readings<R>(&self, use_them: impl FnOnce(&Readings<'_>) -> R) -> R {
         let sockets = self.sockets();
         self.board.with_readings(|readings| {
             let sockets = readings.sockets.or(Some(sockets));
-            use_them(&Readings { sockets, ..*readings })
+            let options = self.in_force.get();
+            options.with_names(N, readings.options, |options| {
+                use_them(&Readings { sockets, options, ..*readings })
+            })
         })
     }
 

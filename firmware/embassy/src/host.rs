@@ -27,17 +27,6 @@ const TX: usize = 2_920;
 /// The stack, as telemetry names it.
 pub const STACK: Stack<'static> = Stack { name: "smoltcp", version: SMOLTCP_VERSION };
 
-/// Options of the stack that matter for what is seen on the wire. They are fixed when it is compiled.
-pub const OPTIONS: [(&str, &str); 7] = [
-    ("TCP_WND", "5760"),
-    ("TCP_SND_BUF", "2920"),
-    ("TCP_MSS", "1460"),
-    ("TIME_WAIT_MS", "10000"),
-    ("FIN_WAIT_MS", "20000"),
-    ("BACKLOG", "none"),
-    ("POOL", "12"),
-];
-
 /// Where a device is in its network.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -69,6 +58,7 @@ pub async fn live<B: Board, T>(
         gateway: place.gateway,
         dns_servers: Default::default(),
     });
+    device.note_link(&driver.capabilities());
     let (stack, mut runner) = embassy_net::new(Turns::new(driver), network, &mut resources, place.seed);
     let tasks = LocalExecutor::new();
     for (slot, buffers) in pool.iter_mut().enumerate() {

@@ -8,7 +8,7 @@
 //! where is decided anew with each change ([`slots`]). A connection whose handshake is done waits in its socket until
 //! the program admits it, which is what a backlog would have held.
 //!
-//! //! The next SYN has to find that done: [`turns::Turns`] around the driver sees to it.
+//! The next SYN has to find that done: [`turns::Turns`] around the driver sees to it.
 //!
 //! | task | does |
 //! |---|---|
@@ -33,12 +33,15 @@
 extern crate std;
 
 mod announce;
+pub mod console;
 mod device;
 mod dial;
+mod digits;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod lasting;
 pub mod mdns;
+mod options;
 pub mod setup;
 mod slot;
 pub mod slots;

@@ -6,6 +6,7 @@ use edge_mdns::domain::base::Ttl;
 use edge_mdns::host::{Host, Service as Announced, ServiceAnswers};
 use edge_mdns::{HostAnswersMdnsHandler, MdnsHandler, MdnsRequest, MdnsResponse};
 use embassy_futures::select::{Either, select};
+use embassy_futures::yield_now;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
 use embassy_time::Timer;
@@ -40,6 +41,7 @@ pub async fn announce(stack: Stack<'_>, name: &str, txt: &[(&str, &str)]) {
     loop {
         stack.wait_config_up().await;
         let Some(config) = stack.config_v4() else {
+            yield_now().await;
             continue;
         };
         // Refused only when the table of groups is full; announcements then still go out.

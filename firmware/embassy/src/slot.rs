@@ -21,13 +21,13 @@ const STEPS_AT_ONCE: usize = 32;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How long a closed connection may wait for the peer's part: as in lwIP, TCP_FIN_WAIT_TIMEOUT.
-const FIN_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const FIN_WAIT: Duration = Duration::from_secs(20);
 
 /// How long an answer may take to be delivered before the RST of a persona that leaves bytes unread.
 const DELIVERY: Duration = Duration::from_secs(5);
 
 /// How long smoltcp keeps TIME_WAIT.
-const TIME_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
 
 /// How often a connection that waits for admission is looked at: nothing wakes its task when it ends.
 const WAITING_CHECK: Duration = Duration::from_millis(250);
@@ -76,6 +76,7 @@ impl<B: Board, const N: usize> Device<B, N> {
                 continue;
             };
             let mut socket = buffers.socket(stack);
+            self.note_socket(socket.recv_capacity(), socket.send_capacity());
             let armed = self.arm(&mut socket);
             if let Heard::Nothing = self.listen(slot, service, &mut socket).await {
                 drop(socket);

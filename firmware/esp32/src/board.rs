@@ -26,16 +26,6 @@ pub(crate) const CHIP: &str = if cfg!(feature = "esp32c3") {
     "ESP32"
 };
 
-/// Options of the stack that matter for what is seen on the wire.
-const OPTIONS: [(&str, &str); 6] = [
-    ("chip", CHIP),
-    ("TCP_WND", "5760"),
-    ("TCP_SND_BUF", "2920"),
-    ("TCP_MSS", "1460"),
-    ("TIME_WAIT_MS", "10000"),
-    ("BACKLOG", "none"),
-];
-
 /// What the Wi-Fi task is asked for.
 #[derive(Clone, Copy)]
 pub(crate) enum Order {
@@ -78,10 +68,7 @@ impl Chip {
 impl Board for Chip {
     fn with_readings<R>(&self, use_them: impl FnOnce(&Readings<'_>) -> R) -> R {
         let station = &self.station;
-        let mut options = heapless::Vec::<_, 8>::new();
-        // Seven fit into eight.
-        let _ = options.extend_from_slice(&OPTIONS);
-        let _ = options.push(("wifi_back_off", station.back_off.get().unwrap_or("none")));
+        let options = [("chip", CHIP), ("wifi_back_off", station.back_off.get().unwrap_or("none"))];
         use_them(&Readings {
             heap: Some(heap::reading()),
             wifi: Some(Wifi {

@@ -1,42 +1,26 @@
 //! Settings over USB: one line, one answer. Secrets go in and never come out.
 #![cfg(any(feature = "esp32c3", feature = "esp32c6", feature = "esp32s3"))]
 
-use embedded_io_async::Read;
 use esp_hal::peripherals::USB_DEVICE;
 use esp_hal::usb::usb_serial_jtag::UsbSerialJtag;
 use esp_println::println;
 use espstress_device::Persona;
 use espstress_device::telemetry::ResetReason;
 use espstress_embassy::Board as _;
+use espstress_embassy::console::{LINE_LEN, Typed, lines};
 use espstress_embassy::setup::{HELP, Line};
 
 use crate::Board;
 use crate::settings::Settings;
 
-/// Longest line in bytes; what is beyond is dropped, and the line with it.
-const LINE_LEN: usize = 128;
-
 #[embassy_executor::task]
 pub(crate) async fn run(usb: USB_DEVICE<'static>, settings: &'static Settings, device: &'static Board) {
-    let (mut rx, _) = UsbSerialJtag::new(usb).into_async().split();
-    let mut line = heapless::Vec::<u8, LINE_LEN>::new();
-    let mut overlong = 0usize;
-    let mut piece = [0; 64];
-    loop {
-        let Ok(len) = rx.read(&mut piece).await;
-        for &byte in &piece[..len] {
-            if byte != b'\n' && byte != b'\r' {
-                overlong += usize::from(line.push(byte).is_err());
-                continue;
-            }
-            match core::str::from_utf8(&line) {
-                Ok(text) if overlong == 0 => obey(text, settings, device),
-                _ => println!("a line is at most {LINE_LEN} bytes of UTF-8"),
-            }
-            line.clear();
-            overlong = 0;
-        }
-    }
+    let (rx, _) = UsbSerialJtag::new(usb).into_async().split();
+    lines(rx, |typed| match typed {
+        Typed::Line(line) => obey(line, settings, device),
+        Typed::Unreadable => println!("a line is at most {LINE_LEN} bytes of UTF-8"),
+    })
+    .await
 }
 
 fn obey(line: &str, settings: &Settings, device: &Board) {

@@ -39,6 +39,7 @@ use esp_println::println;
 use esp_radio::wifi::{ControllerConfig, Interface, WifiController};
 use espstress_device::text::{Text, Token};
 use espstress_device::{Config, Services};
+use espstress_embassy::driver::Driver;
 use espstress_embassy::turns::Turns;
 use espstress_embassy::{Buffers, Device, OTHER_SOCKETS};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -99,6 +100,7 @@ async fn main(spawner: Spawner) -> ! {
         ..Config::default()
     };
     let device: &'static Board = DEVICE.init(Device::new(config, Chip::new()));
+    device.note_link(&interface.capabilities());
 
     let seed = u64::from(Rng::new().random()) << 32 | u64::from(Rng::new().random());
     let resources = RESOURCES.init(StackResources::new());
@@ -190,7 +192,7 @@ async fn say_address(stack: Stack<'static>) {
     loop {
         stack.wait_config_up().await;
         if let Some(config) = stack.config_v4() {
-            println!("address {}", config.address.address());
+            println!("IP address: {}", config.address.address());
         }
         stack.wait_config_down().await;
         println!("no address");

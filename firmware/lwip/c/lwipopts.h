@@ -114,6 +114,11 @@ void esl_heap_free(void *mem);
 #define SO_REUSE                        1
 #define SO_REUSE_RXTOALL                1
 
+/* ---- multicast DNS, for a device that announces itself (announce.c) ---- */
+#define LWIP_MDNS_RESPONDER             1
+#define LWIP_MDNS_SEARCH                0
+#define LWIP_NUM_NETIF_CLIENT_DATA      1
+
 /* ---- counters ---- */
 #define LWIP_STATS                      1
 #define LWIP_STATS_LARGE                1

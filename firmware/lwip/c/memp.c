@@ -3,6 +3,7 @@
  * It stands in for core/memp.c, which under MEMP_MEM_MALLOC knows no limits at all. A NULL from here
  * is what makes tcp_alloc() recycle old connections, so a limit and an empty heap look the same to
  * lwIP, as on the device. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lwip/opt.h"
@@ -35,7 +36,9 @@ static u32_t refused[MEMP_MAX];
 /* lwIP takes a timer's element from the heap each time the timer is set again and cannot go on
  * without it, so the few there are are taken out of the heap once and for all. */
 #define TIMEOUTS 8
-static void *spare_timeouts[TIMEOUTS];
+#define TIMEOUTS_MAX 32
+static void *spare_timeouts[TIMEOUTS_MAX];
+static unsigned int timeouts;
 static unsigned int spare_timeout_count;
 
 void esl_memp_set_limits(u32_t tcp_pcbs, u32_t tcp_listen_pcbs) {
@@ -49,6 +52,34 @@ void memp_init(void) {
     LWIP_ASSERT("heap too small for the timers", mem != NULL);
     spare_timeouts[spare_timeout_count++] = mem;
   }
+  timeouts = TIMEOUTS;
+}
+
+/* The device's heap is left alone: a board's own responder would bring its timers along. */
+int esl_memp_add_timeouts(unsigned int count) {
+  while (count-- > 0) {
+    void *mem = timeouts < TIMEOUTS_MAX ? malloc(element_size[MEMP_SYS_TIMEOUT]) : NULL;
+    if (mem == NULL) {
+      return 0;
+    }
+    timeouts++;
+    memp_free(MEMP_SYS_TIMEOUT, mem);
+  }
+  return 1;
+}
+
+/* Pools that a file of lwIP's declares for itself. */
+void memp_init_pool(const struct memp_desc *desc) {
+  LWIP_UNUSED_ARG(desc);
+}
+
+void *memp_malloc_pool(const struct memp_desc *desc) {
+  return mem_malloc(LWIP_MEM_ALIGN_SIZE(desc->size));
+}
+
+void memp_free_pool(const struct memp_desc *desc, void *mem) {
+  LWIP_UNUSED_ARG(desc);
+  mem_free(mem);
 }
 
 static void *take_timeout(void) {

@@ -89,6 +89,10 @@ int esl_datagrams_open(uint16_t port);
 void esl_datagrams_close(void);
 int esl_datagrams_send(const uint8_t *buf, size_t len, uint32_t ip, uint16_t port);
 
+/* Multicast DNS (announce.c): strings are a TXT record's, a byte of length before each. Once a process. */
+int esl_announce(const char *name, uint16_t port, const uint8_t *strings, size_t len);
+int esl_announce_again(const uint8_t *strings, size_t len);
+
 void *esl_poll_sem(void);
 void esl_poll_sem_signal(void *sem);
 void esl_poll_sem_clear(void);

@@ -173,6 +173,8 @@ mod c {
         pub(crate) safe fn esl_datagrams_open(port: u16) -> c_int;
         pub(crate) safe fn esl_datagrams_close();
         pub(crate) fn esl_datagrams_send(buf: *const u8, len: usize, ip: u32, port: u16) -> c_int;
+        pub(crate) fn esl_announce(name: *const c_char, port: u16, strings: *const u8, len: usize) -> c_int;
+        pub(crate) fn esl_announce_again(strings: *const u8, len: usize) -> c_int;
         pub(crate) fn esl_poll(fds: *mut PollFd, count: usize, timeout_ms: c_int) -> c_int;
         pub(crate) safe fn esl_poll_sem() -> *mut c_void;
         pub(crate) fn esl_poll_sem_signal(sem: *mut c_void);
@@ -341,6 +343,21 @@ pub(crate) fn get_linux_option(fd: c_int, level: c_int, name: c_int, value: &mut
 pub(crate) fn datagrams_send(buf: &[u8], to: SocketAddrV4) -> c_int {
     // SAFETY: pointer and length are those of a slice; the call waits until the tcpip thread has copied it.
     unsafe { c::esl_datagrams_send(buf.as_ptr(), buf.len(), ip_number(*to.ip()), to.port()) }
+}
+
+/// Announces the device.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn announce(name: &CStr, port: u16, strings: &[u8]) -> c_int {
+    // SAFETY: the name ends in a zero, pointer and length are those of a slice; the call waits until the tcpip thread has
+    // copied both.
+    unsafe { c::esl_announce(name.as_ptr(), port, strings.as_ptr(), strings.len()) }
+}
+
+/// Announces it again, with something else to say.
+#[expect(unsafe_code, reason = "call into C")]
+pub(crate) fn announce_again(strings: &[u8]) -> c_int {
+    // SAFETY: pointer and length are those of a slice; the call waits until the tcpip thread has copied it.
+    unsafe { c::esl_announce_again(strings.as_ptr(), strings.len()) }
 }
 
 /// Sends a datagram.

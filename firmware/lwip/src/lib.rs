@@ -11,6 +11,7 @@
 //! tcp, udp, poll       sockets, blocking or not, and waiting for several
 //! calls                the same for programs that bring their own C library's numbers
 //! datagrams            UDP without a socket
+//! announce             the device, by multicast DNS
 //! ffi                  the C side; nothing outside of this crate sees it
 //! ```
 //!
@@ -34,6 +35,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod announce;
 mod calls;
 mod datagrams;
 mod error;
@@ -48,6 +50,7 @@ mod stats;
 mod tcp;
 mod udp;
 
+pub use announce::Announcement;
 pub use calls::{DeviceSocket, Errno, Kind, Ready};
 pub use datagrams::Datagrams;
 pub use error::SocketError;

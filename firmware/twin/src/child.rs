@@ -1,6 +1,6 @@
 //! The life of a twin's process: from its setup to the start of its stack.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -41,21 +41,21 @@ pub fn child_main() -> ExitCode {
     let (control, wire) = match channels() {
         Ok(channels) => channels,
         Err(error) => {
-            eprintln!("twin: {error}");
+            drop(writeln!(io::stderr(), "twin: {error}"));
             return ExitCode::from(CANNOT_RUN);
         }
     };
     let reporter = match control.try_clone() {
         Ok(stream) => Arc::new(Reporter::new(stream)),
         Err(error) => {
-            eprintln!("twin: {error}");
+            drop(writeln!(io::stderr(), "twin: {error}"));
             return ExitCode::from(CANNOT_RUN);
         }
     };
     match live(control, wire, &reporter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("twin: {error}");
+            drop(writeln!(io::stderr(), "twin: {error}"));
             reporter.report(&Report::Failed { message: error.to_string() });
             ExitCode::from(CANNOT_RUN)
         }

@@ -23,6 +23,9 @@
 //! [`setup::TWIN_ARGUMENT`] and calls [`child_main`] then; standard input is the control channel, standard output
 //! carries the frames.
 
+// These macros panic where nobody reads what they print.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
+
 pub mod link;
 pub mod protocol;
 pub mod setup;

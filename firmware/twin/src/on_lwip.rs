@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use espstress_device::announcement::txt;
 use espstress_device::carrier::{Carrier, Entry, Sockets, Turn, entries_needed};
-use espstress_device::{Config, Program};
+use espstress_device::{Config, Program, Service};
 use espstress_lwip::sdkconfig::Parsed;
-use espstress_lwip::{Stack, StackConfig};
+use espstress_lwip::{Announcement, Stack, StackConfig};
 
 use crate::air::Air;
 use crate::error::ChildError;
@@ -18,6 +19,11 @@ use crate::sockets::{LwipSockets, Surroundings};
 
 /// Names the width of the stack's structures among the options: a device's are of 32 bits, and take less heap.
 const STRUCTURE_BITS: &str = "ESPSTRESS_STRUCTURE_BITS";
+
+/// What it is called, what it runs on, and where, as it announces itself.
+const NAME: &str = "espstress-twin";
+const STACK: &str = "lwIP";
+const CHIP: &str = "host";
 
 /// Runs until the host program wants no more of it, or until the next start.
 pub(crate) fn live(life: Life) -> Result<(), ChildError> {
@@ -35,12 +41,14 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     let sockets = sockets.map_err(|(service, e)| ChildError::Bind(service, e))?;
     let waker = sockets.waker();
     let facts = facts(&parsed, backlog, stack.version());
+    let announcing = stack.clone();
     let errands = life.start_threads(stack, move || waker.wake())?;
 
     let mut entries = Vec::new();
     entries.resize_with(entries_needed(&life.device), || Entry::EMPTY);
     let program = Program::new(life.device.clone(), sockets.now());
     let mut carrier = Carrier::new(program, sockets, &mut entries);
+    let mut announced = life.setup.announce.then(|| Announced::start(&announcing, carrier.program()));
     life.report_ready(facts);
     loop {
         while let Ok(errand) = errands.try_recv() {
@@ -48,11 +56,43 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
                 return Ok(());
             }
         }
-        if let Turn::Restart(reason) = carrier.turn() {
+        let turn = carrier.turn();
+        if let Some(announced) = &mut announced {
+            announced.follow(carrier.program());
+        }
+        if let Turn::Restart(reason) = turn {
             carrier.sockets().say_end(reason);
             let next = carrier.program().config_after_restart(reason);
             return life.restart(&next).map(|never| match never {});
         }
+    }
+}
+
+/// What the device says of itself by multicast DNS.
+struct Announced {
+    /// Absent where the heap has no room for it: a device that is short of memory does without as well.
+    announcement: Option<Announcement>,
+    persona: &'static str,
+}
+
+impl Announced {
+    fn start(stack: &Stack, program: &Program) -> Self {
+        let persona = program.persona().name();
+        let capacity = program.config().capacity().to_string();
+        let txt = txt(STACK, persona, &capacity, CHIP);
+        let announcement = Announcement::start(stack, NAME, Service::Framed.port(), &txt).ok();
+        Self { announcement, persona }
+    }
+
+    /// Says it again when the persona is another one.
+    fn follow(&mut self, program: &Program) {
+        let persona = program.persona().name();
+        if let Some(announcement) = self.announcement.as_ref().filter(|_| persona != self.persona) {
+            let capacity = program.config().capacity().to_string();
+            // It fits, as it did at the start.
+            let _ = announcement.change(&txt(STACK, persona, &capacity, CHIP));
+        }
+        self.persona = persona;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ pub(crate) fn live(life: Life, command: &[String]) -> Result<(), ChildError> {
     let facts = facts(&parsed, backlog, stack.version());
     let command: Vec<OsString> = command.iter().map(OsString::from).collect();
     let telemetry = (Service::Telemetry.port(), telemetry(&life, &stack));
-    let say = |line: &str| eprintln!("{line}");
+    let say = |line: &str| drop(writeln!(std::io::stderr(), "{line}"));
     let mut program = Supervisor::start(stack.clone(), &command, &environment(&life), Some(telemetry), say)?;
     let waker = program.waker();
     let errands = life.start_threads(stack.clone(), move || waker.wake())?;

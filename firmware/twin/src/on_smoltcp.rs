@@ -60,7 +60,7 @@ async fn attend<const N: usize>(
     errands: &Receiver<Errand>,
     bell: &Bell,
 ) -> Result<Option<Config>, ChildError> {
-    life.report_ready(facts());
+    life.report_ready(device.with_options(facts));
     loop {
         bell.heard().await;
         if let Some(next) = device.board().next.borrow_mut().take() {
@@ -74,13 +74,13 @@ async fn attend<const N: usize>(
     }
 }
 
-fn facts() -> StackFacts {
+fn facts(options: &[(&str, &str)]) -> StackFacts {
     let no_effect = Options::current().in_force().into_iter();
     StackFacts {
         name: format!("smoltcp {SMOLTCP_VERSION} (embassy-net {EMBASSY_NET_VERSION})"),
         sockets: host::POOL as u16 + 1,
         backlog: 0,
-        options: host::OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        options: options.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
         // What the name `twin` stands for on lwIP.
         no_effect: no_effect.map(|(key, value)| NoEffect { line: 0, key, value }).collect(),
         idf_version: None,
@@ -110,7 +110,7 @@ impl Board for Twin {
             sockets: None,
             tcp: None,
             stack: host::STACK,
-            options: &host::OPTIONS,
+            options: &[],
         })
     }
 

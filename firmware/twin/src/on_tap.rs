@@ -1,6 +1,7 @@
 //! A life of a process behind a TAP device: no stack of ours, frames go through the link both ways.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -83,7 +84,7 @@ fn attend(
     carry(life, far, &send)?;
     let lease = Lease { address: life.setup.address, prefix: life.setup.prefix, gateway: life.setup.gateway };
     if let Err(error) = lease::serve(&setup.interface, lease) {
-        eprintln!("twin: no DHCP server: {error}");
+        drop(writeln!(io::stderr(), "twin: no DHCP server: {error}"));
     }
     let errands = life.start_threads(far.clone(), move || drop(send.send(News::Woken)))?;
     let mut start = Start { since: Instant::now(), shown: false, elsewhere: None };
@@ -142,7 +143,7 @@ fn carry(life: &Life, far: &Far, news: &Sender<News>) -> Result<(), ChildError> 
             }
             air.take_out(frame);
         });
-        eprintln!("twin: the process's TAP device is gone: {error}");
+        drop(writeln!(io::stderr(), "twin: the process's TAP device is gone: {error}"));
     })
 }
 

@@ -64,6 +64,9 @@ pub struct Setup {
     /// Whether the device program prints a console as ESP-IDF does.
     #[serde(default)]
     pub prints_console: bool,
+    /// Whether it announces itself by multicast DNS; on lwIP that takes about a kilobyte of the heap.
+    #[serde(default)]
+    pub announce: bool,
     /// How long a restart takes, milliseconds.
     pub boot_ms: u64,
     /// How it comes to start.
@@ -93,6 +96,7 @@ impl Default for Setup {
             program: None,
             tap: None,
             prints_console: false,
+            announce: false,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),
         }

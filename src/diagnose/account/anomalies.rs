@@ -89,8 +89,10 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::PipeliningLost | Id::BodyTimeout => anomaly == A::HalfClosedLinger,
         Id::ResetsRequests => any(&[&RESETS]),
         Id::ClosesUnserved => any(&[&[A::ClosedUnserved, A::RstAfterFin]]),
-        // A handshake that fails is a connection without payload for HTTP, and alerts cross its end.
-        Id::ClosesIdle | Id::MakesRoom | Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved]]),
+        Id::ClosesIdle | Id::MakesRoom => any(&[&RESETS, &[A::ClosedUnserved]]),
+        // A handshake that fails is a connection without payload for HTTP, alerts cross its end, and who hangs in it keeps
+        // the connection.
+        Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger]]),
         // Their times are known, and what failed then is answered by them.
         Id::NoMemoryReported | Id::WifiLost => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak

@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things};
-use espstress_event::{AnomalyId, Ending};
+use espstress_event::{AnomalyId, Ending, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,
@@ -42,9 +42,12 @@ fn seen(e: &Evidence<'_>) -> Seen {
     let unserved = e.anomalies.iter().filter(|row| row.id == AnomalyId::ClosedUnserved);
     let unserved = unserved.filter(|row| !row.workload.as_deref().is_some_and(cut));
     let unserved = unserved.fold(0_u64, |n, row| n.saturating_add(row.count));
-    let early = after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved);
-    // Of connections that nobody answered, or that a stack had forgotten: consequences of something else.
-    let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence);
+    // Of connections that nobody answered, that a stack had forgotten, or on which TLS failed, where the host's alert meets
+    // whoever has gone: consequences of something else.
+    let tls = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.failures.get(Failure::TlsFailed)));
+    let early =
+        after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved).saturating_sub(tls);
+    let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence).saturating_add(tls);
     Seen {
         unread: facts::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
         early: early.min(e.resets.answering_payload),
@@ -109,10 +112,17 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::AbortiveClose,
         severity: if often { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "The device ends connections with a RST instead of a FIN: {} for {} ({}).",
-            things(resets, "reset"),
-            things(served, "served exchange"),
-            percent(resets.min(served), served)
+            "The device ends connections with a RST instead of a FIN: {}.",
+            if served == 0 {
+                format!("{}, and no exchange was served", things(resets, "reset"))
+            } else {
+                format!(
+                    "{} for {} ({})",
+                    things(resets, "reset"),
+                    things(served, "served exchange"),
+                    percent(resets.min(served), served)
+                )
+            }
         ),
         evidence,
         cause: cause.into(),

@@ -6,6 +6,7 @@
 //! the device comes to after all, as their orderly ends show.
 //!
 //! Neighbours: `socket_exhaustion`, `half_open_not_reclaimed`, `blocked_application` do not recover.
+//! A TLS session that the device refuses is `tls_failed`: it had taken the connection.
 //! `timewait_port_reuse` and want of memory also leave SYNs unanswered, and so do connections whose RST a losing path
 //! kept from the device (`lost_resets`): they are looked at before. A link that is away: failures without successes
 //! beside them.
@@ -20,8 +21,8 @@
 use super::super::choice::{Claim, Firm};
 use super::super::facts::{self, Stack};
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use super::FindingEntry;
 use super::text::{percent, things, time, times};
+use super::{FindingEntry, http_use};
 use espstress_event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
@@ -41,13 +42,16 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 fn cut(w: &WorkloadEvidence) -> u64 {
     let resets = w.failures.get(Failure::ConnectReset).saturating_add(facts::reset_in_exchange(w));
     let cut = w.failures.get(Failure::EofBeforeResponse).saturating_add(resets);
+    // Whoever gives a connection up in the TLS handshake has taken it.
+    let shaking = http_use::handshakes_cut(w);
     // Where the packets were looked at, they show which of them had no answer, and none that was lost.
-    w.unserved.map_or(cut, |unserved| {
-        let of = |part: &CutRequests| {
-            part.not_sent.saturating_add(part.unacknowledged).saturating_add(part.acknowledged)
-        };
-        cut.min(of(&unserved.reset).saturating_add(of(&unserved.closed)))
-    })
+    let Some(unserved) = w.unserved else { return cut.saturating_sub(shaking) };
+    let of = |part: &CutRequests| {
+        // There the first bytes are the ClientHello: who has acknowledged it refuses the session, not the connection.
+        let taken = if shaking > 0 { 0 } else { part.acknowledged };
+        part.not_sent.saturating_add(part.unacknowledged).saturating_add(taken)
+    };
+    cut.min(of(&unserved.reset).saturating_add(of(&unserved.closed)))
 }
 
 /// Whether more connections than the device has room for were open at once, or more than one exchange was under way at a

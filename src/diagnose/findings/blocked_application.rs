@@ -8,7 +8,7 @@
 //! - standing connections stop being answered;
 //! - nobody is served while the device connects to a broker that answers nothing (`while_dialling`);
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
-//! - a single silent client (or none at all) kept every other one from being served, for good or for as long as the program
+//! - a single silent or slow client (or none at all) kept every other one from being served, for good or for as long as the program
 //!   waits for it (`one_at_a_time`).
 //!
 //! Neighbours: `half_open_not_reclaimed` and `socket_exhaustion` also leave requests in the backlog without an
@@ -214,7 +214,7 @@ fn only_in_between(e: &Evidence<'_>) -> bool {
     let silent = |w: &WorkloadEvidence| facts::count(&w.failures, &facts::SILENT);
     let stalled =
         |w: &WorkloadEvidence| silent(w) == w.failures.get(Failure::WriteTimeout) && http_use::took_some(w);
-    let shaking = |w: &WorkloadEvidence| w.succeeded == 0 && silent(w) == http_use::handshakes_timed_out(w);
+    let shaking = |w: &WorkloadEvidence| silent(w) == http_use::handshakes_timed_out(w);
     let mut unanswered = facts::exchanges(e).filter(|w| silent(w) > 0).peekable();
     e.workloads.iter().all(|w| w.half_open.is_none())
         && unanswered.peek().is_some()
@@ -260,7 +260,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "set a short SO_RCVTIMEO and SO_SNDTIMEO on each accepted socket; serve each client in its own task, \
              or all of them with select()",
         ),
-        Proof::OneAtATime(_) => (one_at_a_time::CAUSE, one_at_a_time::CHANGE),
+        Proof::OneAtATime(one) => one.advice(),
         Proof::WhileDialling(_) => (while_dialling::CAUSE, while_dialling::CHANGE),
         Proof::NoHandshake => (
             "the program hangs and its accept queue is full; or a firewall drops SYNs",

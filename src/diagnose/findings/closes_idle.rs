@@ -33,13 +33,20 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
     use Failure as F;
     let closed = w.unserved.is_some_and(|unserved| unserved.closed.not_sent > 0);
-    w.asks.late() && closed && matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset)
+    w.asks.late()
+        && (closed || unasked(w) > 0)
+        && matches!(failure, F::EofBeforeResponse | F::ReadReset | F::WriteReset)
+}
+
+/// Connections that the client found closed before their first request.
+fn unasked(w: &WorkloadEvidence) -> u64 {
+    w.idle_closes.map_or(0, |idle| idle.before_request)
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen: Vec<(&WorkloadEvidence, IdleCloses)> = facts::exchanges(e)
         .filter_map(|w| Some((w, w.idle_closes?)))
-        .filter(|(_, idle)| idle.count >= TWICE)
+        .filter(|(_, idle)| idle.count >= TWICE || idle.before_request > 0)
         .collect();
     let silent: Vec<(&WorkloadEvidence, u32, u64)> = e
         .workloads
@@ -52,7 +59,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .collect();
     let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
     let unasked: Vec<(&WorkloadEvidence, u64)> = facts::exchanges(e)
-        .filter(|w| w.asks.late())
+        // What the client noticed is counted above.
+        .filter(|w| w.asks.late() && unasked(w) == 0)
         .filter_map(|w| Some((w, w.unserved?.closed.not_sent)))
         .filter(|(_, closed)| *closed > 0)
         .collect();
@@ -73,8 +81,10 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         })
         .collect();
     evidence.extend(seen.iter().map(|(w, idle)| {
+        let quiet =
+            if idle.before_request > 0 { "the handshake or the last response" } else { "the last response" };
         format!(
-            "{}: {} closed before the next request, median {} after the last response, {} at least",
+            "{}: {} closed before the next request, median {} after {quiet}, {} at least",
             w.name,
             things(idle.count, "connection"),
             time(idle.median_us.saturating_mul(1_000)),

@@ -161,6 +161,13 @@ fn no_echo(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams, mut evidence
         )
     } else if udp.strangers > 0 {
         ("another service listens on the port", "check the port: the service has to send each datagram back")
+    } else if udp.group.is_some() {
+        (
+            "the device has not joined the group on this network, nothing echoes on the port, or an access point or a switch \
+             drops multicast (IGMP snooping without a querier)",
+            "check that the program joins the group after each connection (IP_ADD_MEMBERSHIP), the port, and that the same \
+             echo works by unicast",
+        )
     } else if alive.is_none() {
         (
             "nothing shows that the device is there: it is gone, a firewall drops UDP, or nothing echoes on the port",

@@ -53,13 +53,21 @@ pub(super) fn tls_so(w: &WorkloadEvidence, failure: Failure) -> bool {
         Failure::ReadReset => TlsFault::Reset,
         _ => return false,
     };
-    let seen = w.http.tls.as_ref().and_then(|tls| tls.failures.get(&fault)).map_or(0, |seen| seen.count);
-    seen.saturating_mul(2) > w.failures.get(failure)
+    handshakes(w, fault).saturating_mul(2) > w.failures.get(failure)
 }
 
 /// Handshakes that timed out.
 pub(super) fn handshakes_timed_out(w: &WorkloadEvidence) -> u64 {
-    w.http.tls.as_ref().and_then(|tls| tls.failures.get(&TlsFault::TimedOut)).map_or(0, |seen| seen.count)
+    handshakes(w, TlsFault::TimedOut)
+}
+
+/// Handshakes that the device cut by a RST or a FIN.
+pub(super) fn handshakes_cut(w: &WorkloadEvidence) -> u64 {
+    handshakes(w, TlsFault::Reset).saturating_add(handshakes(w, TlsFault::Closed))
+}
+
+fn handshakes(w: &WorkloadEvidence, fault: TlsFault) -> u64 {
+    w.http.tls.as_ref().and_then(|tls| tls.failures.get(&fault)).map_or(0, |seen| seen.count)
 }
 
 pub(super) fn tls(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
@@ -136,8 +144,8 @@ const fn tls_advice(fault: Option<TlsFault>) -> (&'static str, &'static str) {
              and CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN (sdkconfig)",
         ),
         Some(TlsFault::TimedOut) => (
-            "the handshake took longer than --timeout-connect: slow cryptography, or a server that serves one client at a \
-             time",
+            "the handshake took longer than --timeout-connect: slow cryptography, a server that serves one client at a time, \
+             or a program that hangs in it",
             "try one connection, an ECDSA key instead of RSA, or a longer --timeout-connect",
         ),
         None => ("not known", "look at the bytes (--pcap, then Wireshark)"),
@@ -190,7 +198,12 @@ pub(super) fn redirects(e: &Evidence<'_>) -> Option<Finding> {
     let w = all.iter().max_by_key(|w| w.http.redirects_in_all())?;
     let first = w.http.redirects.iter().max_by_key(|one| one.count)?;
     let whole = w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+    let places = w.http.redirects.len();
     let to = match (first.to.as_str(), first.to_itself) {
+        _ if w.http.redirects_elsewhere > 0 => {
+            format!("to more than {places} different places, such as {}", first.to)
+        }
+        _ if places > 1 => format!("to {places} different places, most often to {}", first.to),
         ("", _) => "without saying where to (no Location)".to_owned(),
         (_, true) => "to the page that was asked for: a client that follows never arrives".to_owned(),
         (to, false) => format!("to {to}"),
@@ -201,7 +214,7 @@ pub(super) fn redirects(e: &Evidence<'_>) -> Option<Finding> {
         things(whole, "request"),
         first.status
     );
-    let places = |w: &&WorkloadEvidence| {
+    let rows = |w: &&WorkloadEvidence| {
         let name = w.name.clone();
         let rows = w.http.redirects.clone().into_iter();
         rows.map(move |one| {
@@ -213,7 +226,7 @@ pub(super) fn redirects(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::Redirected,
         severity: Severity::Warning,
         statement,
-        evidence: all.iter().flat_map(places).collect(),
+        evidence: all.iter().flat_map(rows).collect(),
         cause: "the page is elsewhere: a login, a setup page, https://, or a trailing slash".to_owned(),
         change: "test the page that it points to, with --path or another target; --expect-status 3xx makes the redirect the \
                  right answer"

@@ -40,11 +40,16 @@ pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool
 fn severity_of(w: &WorkloadEvidence, fault: HttpFault) -> Severity {
     match fault {
         // This client leaves the connection; another takes these bytes for its next response (RFC 9112, 6.3).
-        HttpFault::Overlong if rest::is_much(w.malformed.times(fault), w.attempts) => Severity::Error,
+        HttpFault::Overlong | HttpFault::BodyNotAllowed
+            if rest::is_much(w.malformed.times(fault), w.attempts) =>
+        {
+            Severity::Error
+        }
         // The body is ended by the connection; RFC 9112, 6.3 and 9.6 allow the others, and they surprise many.
         HttpFault::BodyBeforeClose | HttpFault::NoLength | HttpFault::CloseIgnored => Severity::Info,
         HttpFault::Truncated
         | HttpFault::Overlong
+        | HttpFault::BodyNotAllowed
         | HttpFault::BadChunk
         | HttpFault::BodyAfterHead
         | HttpFault::Endless
@@ -61,7 +66,9 @@ fn says_something(w: &WorkloadEvidence, fault: HttpFault) -> bool {
         HttpFault::Endless => w.succeeded == 0,
         // Elsewhere the connection stayed open, and the request failed.
         HttpFault::NoLength => w.failures.get(Failure::ReadTimeout) == 0,
-        HttpFault::Overlong | HttpFault::BadChunk | HttpFault::BodyAfterHead => w.succeeded > 0,
+        HttpFault::Overlong | HttpFault::BodyNotAllowed | HttpFault::BadChunk | HttpFault::BodyAfterHead => {
+            w.succeeded > 0
+        }
         HttpFault::BodyBeforeClose | HttpFault::CloseIgnored => true,
     }
 }
@@ -147,6 +154,13 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
             "Bytes follow after the end of {share}: the first promised {promised} bytes and sent {sent}."
         ),
         (HttpFault::Overlong, ..) => format!("Bytes follow after the end of {share}."),
+        (HttpFault::BodyNotAllowed, _, Some(sent)) => format!(
+            "A body follows {share} that have none by their status, the first with {sent} bytes ({}).",
+            seen.detail
+        ),
+        (HttpFault::BodyNotAllowed, ..) => {
+            format!("A body follows {share} that have none by their status ({}).", seen.detail)
+        }
         (HttpFault::BadChunk, Some(size), _) => {
             format!("{share} had a broken chunk: {} (a chunk of {size} bytes).", seen.detail)
         }
@@ -182,6 +196,11 @@ const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
             "the program sends more than Content-Length says, or a second response, such as an error page \
              after a complete response",
             "compute Content-Length from the bytes you send; return from the handler after the response",
+        ),
+        HttpFault::BodyNotAllowed => (
+            "the handler sends a body, or a Content-Length and a body, with a status that has none: 1xx, 204 and 304 end \
+             with their head (RFC 9112, 6.3)",
+            "send 200 with the body, or leave the body out: a client reads these bytes as its next response",
         ),
         HttpFault::BadChunk => (
             "the program writes chunks by hand: a padded or wrong size, or a missing CRLF",

@@ -13,7 +13,7 @@
 //! or so.
 
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity};
+use super::super::{Evidence, Finding, FindingId, Severity, WorkloadKind};
 use super::FindingEntry;
 use super::text::{things, time};
 
@@ -51,6 +51,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             format!("{}: median {}, ping {}", w.name, time(main.p50_ns), time(ping.p50_ns))
         }));
     }
+    let (cause, change) = advice(e);
     Some(Finding {
         id: FindingId::NagleDelay,
         severity: Severity::Warning,
@@ -60,13 +61,35 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             time(mean)
         ),
         evidence,
-        cause: "the program sends its response in several small writes: Nagle's algorithm holds the second \
-                until the first is acknowledged, and the client delays that ACK (40 ms on Linux, up to 250 ms \
-                on lwIP)"
-            .into(),
-        change: "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof \
-                 one); or send head and body in one send(). If each write waits for its ACK (some Arduino \
-                 cores), use larger writes"
-            .into(),
+        cause: cause.into(),
+        change: change.into(),
     })
+}
+
+/// What the device writes in pieces, by what it speaks in this run: cause, and what to change.
+fn advice(e: &Evidence<'_>) -> (&'static str, &'static str) {
+    let mqtt = e.workloads.iter().any(|w| w.kind == WorkloadKind::Mqtt);
+    let tls = facts::exchanges(e).any(|w| w.http.tls.is_some());
+    if mqtt && facts::exchanges(e).next().is_none() {
+        return (
+            "the client writes its packets in several small pieces: Nagle's algorithm holds the second until the first is \
+             acknowledged, and the broker's machine delays that ACK (40 ms on Linux)",
+            "write each packet in one send(), or set TCP_NODELAY on the socket: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, \
+             &one, sizeof one)",
+        );
+    }
+    if tls {
+        return (
+            "the device sends small TLS records one after the other: session tickets before the first response, or head \
+             and body in writes of their own. Nagle's algorithm holds each until the one before is acknowledged, and the \
+             client delays that ACK (40 ms on Linux)",
+            "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one)",
+        );
+    }
+    (
+        "the program sends its response in several small writes: Nagle's algorithm holds the second until the first is \
+         acknowledged, and the client delays that ACK (40 ms on Linux, up to 250 ms on lwIP)",
+        "set TCP_NODELAY on accepted sockets: setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); or send head and \
+         body in one send(). If each write waits for its ACK (some Arduino cores), use larger writes",
+    )
 }

@@ -7,7 +7,10 @@
 //!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it;
-//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks.
+//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks;
+//! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none
+//!   of them is served for most of its time, while the slow one gets the first byte of its answer at once;
+//! - event streams go on, and as long as they are open nobody gets another one.
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
 //! without a time-out serves nobody any more.
@@ -15,10 +18,11 @@
 //! Thresholds: half a second, longer than a close takes on any link; a constant wait, its 90th percentile within a fourth
 //! of the median; closes that fill seven tenths of the run, and not more than all of it but for figures that are rounded.
 
+use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::text::{things, time};
-use espstress_event::SilencedConnection;
+use espstress_event::{Protocol, SilencedConnection, SlowSpan};
 
 /// For what, and for how long, the program waits while nobody else is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,12 +33,20 @@ pub(super) struct OneAtATime {
     close_ns: Option<u64>,
     /// For a client that is silent after its request.
     silent_ns: Option<u64>,
+    /// For a client that sends its request slowly.
+    sends_ns: Option<u64>,
+    /// For a client that takes its response slowly.
+    reads_ns: Option<u64>,
+    /// For a client that reads an event stream.
+    stream_ns: Option<u64>,
+    /// Whether whoever asks for another event stream waits while some are open; of other clients nothing is known.
+    too_few_streams: bool,
 }
 
-pub(super) const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
+const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
                                 accepts the next; browsers open connections before they have a request for them";
 
-pub(super) const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
+const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
                                  after the response; a shorter SO_RCVTIMEO reduces the wait";
 
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
@@ -45,6 +57,16 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
             .max(),
         close_ns: facts::exchanges(e).filter_map(before_a_close).max(),
         silent_ns: e.workloads.iter().filter_map(half_open).max(),
+        sends_ns: facts::exchanges(e).filter(|w| w.asks.sends_slowly).filter_map(|w| beside_slow(e, w)).max(),
+        reads_ns: facts::exchanges(e)
+            .filter(|w| w.asks.reads_slowly && !w.asks.sends_slowly)
+            .filter_map(|w| beside_slow(e, w))
+            .max(),
+        stream_ns: facts::exchanges(e)
+            .filter(|w| w.asks.protocol == Protocol::Sse)
+            .filter_map(|w| beside_slow(e, w))
+            .max(),
+        too_few_streams: facts::exchanges(e).any(|w| without_a_stream(e, w).is_some()),
     };
     (one != OneAtATime::default()).then_some(one)
 }
@@ -133,12 +155,78 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     Some(longest)
 }
 
+/// The times of slow clients, or of event streams.
+fn spans(w: &WorkloadEvidence) -> Option<&[SlowSpan]> {
+    let slow = || Some(w.by_protocol.as_ref()?.slow.as_ref()?.spans.as_slice());
+    facts::streams(w).map(|sse| sse.spans.as_slice()).or_else(slow)
+}
+
+/// How long others waited at most while clients were slow, where most of these kept all others out for most of their time. A
+/// device that holds what it has to send, as a stack with large buffers does, is done long before the slow one is. A program
+/// that is slow with each request is slow with the slow one's as well.
+fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
+    let spans = spans(slow)?;
+    let told = |span: &&SlowSpan| span.length_ms >= 1_000 && span.others_waited_ms.is_some();
+    let waited = |span: &SlowSpan| span.others_waited_ms.unwrap_or(0);
+    let judged: Vec<&SlowSpan> = spans.iter().filter(told).collect();
+    let kept_out =
+        judged.iter().filter(|span| waited(span) >= 500 && waited(span).saturating_mul(2) >= span.length_ms);
+    let (all, most) = (judged.len(), kept_out.clone().count());
+    let others: Vec<&WorkloadEvidence> = facts::exchanges(e)
+        .filter(|w| !w.asks.reads_slowly && !w.asks.sends_slowly && facts::streams(w).is_none())
+        .collect();
+    let late = |w: &WorkloadEvidence| facts::count(&w.failures, &bouts::SLOW);
+    let others_failed = others.iter().any(|w| late(w) > 0);
+    let longest_ms = kept_out.map(|span| waited(span)).max()?;
+    let enough = match all {
+        1 => others_failed || judged.iter().all(|span| waited(span) >= span.length_ms / 10 * 8),
+        _ => most * 3 >= all * 2,
+    };
+    let longest = longest_ms.saturating_mul(1_000_000);
+    let prompt = slow.first_byte.is_none_or(|first| first.p50_ns <= longest / 10);
+    // Others are served at some time, or events show that the program is there; and so is the link.
+    let others_served =
+        others.iter().any(|w| w.succeeded > 0) || facts::streams(slow).is_some_and(|sse| sse.events > 0);
+    let away = facts::stack(e) == facts::Stack::Silent;
+    (enough && prompt && others_served && !away && e.device.capacity != Some(1)).then_some(longest)
+}
+
+/// How many requests for another event stream got no answer, or no connection, while some were open and brought events.
+fn without_a_stream(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<u64> {
+    /// Once may be a lost segment.
+    const TWICE: u64 = 2;
+    let sse = facts::streams(w).filter(|sse| sse.streams > 0 && sse.events > 0)?;
+    let waited = facts::count(&facts::unexcused(e, w), &bouts::SLOW).saturating_sub(sse.silent);
+    (w.at_once >= 2 && w.succeeded > 0 && waited >= TWICE && e.device.capacity != Some(1)).then_some(waited)
+}
+
 impl OneAtATime {
+    /// Cause, and what to change.
+    pub(super) const fn advice(self) -> (&'static str, &'static str) {
+        if self.stream_ns.is_some() || self.too_few_streams {
+            (
+                "the handler of an event stream keeps its task of the server until the stream ends, and there is no other",
+                "serve streams from a task of their own (esp_http_server: httpd_req_async_handler_begin), and go on \
+                 accepting others",
+            )
+        } else {
+            (CAUSE, CHANGE)
+        }
+    }
+
     pub(super) fn statement(self) -> String {
+        if self.too_few_streams && (Self { too_few_streams: false, ..self }) == Self::default() {
+            return "The device serves too few event streams at once: while some are open, requests for another get no \
+                    answer."
+                .to_owned();
+        }
         let waits = [
             (self.request_ns, "for a client's request"),
             (self.close_ns, "for a client's close"),
             (self.silent_ns, "for a client that has fallen silent"),
+            (self.sends_ns, "for a client that sends slowly"),
+            (self.reads_ns, "for a client that reads slowly"),
+            (self.stream_ns, "for a client that reads an event stream"),
         ];
         let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
         format!(
@@ -167,6 +255,26 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
             w.name,
             things(unserved.closed.not_sent, "connection"),
             time(ns)
+        ));
+    }
+    if let (Some(ns), Some(spans)) = (beside_slow(e, w), spans(w)) {
+        let longest = spans.iter().map(|span| span.length_ms).max().unwrap_or(0);
+        let what = if facts::streams(w).is_some() { "event stream" } else { "slow client" };
+        lines.push(format!(
+            "{}: {} for up to {} each; in that time the device served no other client for up to {}, although others asked",
+            w.name,
+            things(spans.len() as u64, what),
+            time(longest.saturating_mul(1_000_000)),
+            time(ns)
+        ));
+    }
+    if let (Some(n), Some(sse)) = (without_a_stream(e, w), facts::streams(w)) {
+        lines.push(format!(
+            "{}: {} brought {}; beside it {} got no answer or no connection in time",
+            w.name,
+            things(sse.streams, "event stream"),
+            things(sse.events, "event"),
+            things(n, "attempt")
         ));
     }
     if let Some(ns) = beside_a_silence(e, w) {

@@ -11,6 +11,7 @@
 //! gates usually ask for.)
 
 use super::super::account::{Account, Accounted};
+use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
@@ -32,7 +33,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let Some(worst) = all.first() else { return of_anomalies(&anomalies) };
     let (failure, n) = *worst.failures.first()?;
     let failed = all.iter().map(|rest| rest.in_figures("failed and are not explained"));
-    let (cause, change) = advice(failure);
+    let (cause, change) = advice(worst.w, failure);
     Some(Finding {
         id: FindingId::UnexplainedFailures,
         severity: rest::severity(&all),
@@ -141,6 +142,9 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::ReadReset => {
             "connections were reset instead of being answered, or in the middle of the answer"
         }
+        Failure::EofBeforeResponse if facts::opens_websockets(w) => {
+            "messages were not sent back: the device closed their WebSocket connections"
+        }
         Failure::EofBeforeResponse => "connections were closed by the device before any byte of a response",
         Failure::TruncatedResponse => "responses ended in the middle: the device closed the connection",
         Failure::BadResponse => "responses broke the protocol",
@@ -148,6 +152,7 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::CorruptPayload => "responses had the wrong payload",
         Failure::DatagramLost => "datagrams did not come back in time",
         Failure::PortUnreachable => "datagrams were answered by an ICMP port unreachable",
+        Failure::SlowGivenUp => "clients that were slow on purpose were given up by the device",
         Failure::HostOutOfPorts | Failure::HostOutOfFiles | Failure::HostOther => {
             "attempts failed on this machine"
         }
@@ -156,8 +161,12 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
 }
 
 /// Likely cause and what to change.
-const fn advice(failure: Failure) -> (&'static str, &'static str) {
+fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str) {
     match failure {
+        Failure::EofBeforeResponse if facts::opens_websockets(w) => (
+            "the service ended these connections while messages were under way; its close code tells why, where there was one",
+            "check what the device logs at these times; clients have to send such messages again",
+        ),
         Failure::TruncatedResponse => (
             "the program stops before it has sent everything: send() took less than it was given, or failed",
             "check what send() returns and send the rest; compare Content-Length with the bytes you send",

@@ -60,7 +60,7 @@ pub(crate) enum Repetition {
     PathCopy,
     /// The other side has not acknowledged it, or not so long ago that its sender could know.
     Unacknowledged,
-    /// It was acknowledged, the acknowledgement may have been lost, and a back-off has passed.
+    /// It was acknowledged, the acknowledgement may have been lost, and a back-off has passed, or what a probe of the tail waits.
     BackOff,
     /// It was acknowledged, and the back-off has not passed.
     TooSoon,
@@ -74,6 +74,9 @@ pub(crate) enum Repetition {
 /// The shortest retransmission time-out in use: Linux's is 200 ms (`TCP_RTO_MIN`), lwIP's 500 ms and more;
 /// half of it leaves room for timer grains.
 const SHORTEST_BACK_OFF: i64 = 100 * MILLISECOND;
+
+/// The shortest wait of Linux before it probes the tail: two ticks of a millisecond (`TCP_TIMEOUT_MIN`).
+const SHORTEST_TAIL_PROBE: i64 = 2 * MILLISECOND;
 
 /// All of it.
 #[derive(Clone, Copy, Debug)]
@@ -149,16 +152,16 @@ impl Flow {
         let paced = interval >= fin.interval / 2;
         match fin.acked_at {
             None if paced => Repetition::Unacknowledged,
-            Some(acked) if at.saturating_sub(acked) < self.crosses(acked, fin) => Repetition::Unacknowledged,
+            Some(acked) if at.saturating_sub(acked) < self.rtt_min => Repetition::Unacknowledged,
             Some(_) if paced && interval >= SHORTEST_BACK_OFF => Repetition::BackOff,
+            Some(_) if fin.copies == 1 && interval >= self.tail_probe() => Repetition::BackOff,
             _ => Repetition::TooSoon,
         }
     }
 
-    /// How long after the host's ACK of a FIN its sender may not know of it: the shortest round trip, or as long as the host
-    /// let the FIN wait. A timer of the sender's that ran out in that time (RFC 8985, 7.2: two round trips) is no fault of it.
-    fn crosses(&self, acked: i64, fin: &Fin) -> i64 {
-        self.rtt_min.max(acked.saturating_sub(fin.last_at))
+    /// The shortest wait before a probe of the tail: two round trips (RFC 8985, 7.2).
+    fn tail_probe(&self) -> i64 {
+        self.rtt_min.saturating_mul(2).max(SHORTEST_TAIL_PROBE)
     }
 
     /// Simultaneous close (RFC 9293, 3.6, case 3): the FINs crossed, and `s` is the first to acknowledge the other's.

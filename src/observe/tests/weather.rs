@@ -39,6 +39,13 @@ fn a_request_that_never_comes_through_may_be_the_devices_silence() {
 }
 
 #[test]
+fn a_fin_that_only_probes_for_a_late_acknowledgement_shows_no_loss_and_one_after_a_time_out_does() {
+    let again = |after_ms| conv().served().fin().wait_ms(after_ms).again(FromHost).device_ack();
+    assert_eq!(path(&again(6)).losses.lost, 0);
+    assert_eq!(path(&again(210)).losses.lost, 1);
+}
+
+#[test]
 fn what_is_acknowledged_at_once_when_it_comes_again_had_arrived() {
     let c = request_again(conv().established().request(63).wait_ms(200)).device_ack();
     assert_eq!(path(&c).losses.lost, 0);

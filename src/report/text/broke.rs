@@ -85,6 +85,9 @@ fn excuse(by: Option<&str>) -> &'static str {
     }
 }
 
+/// What a capture says that looks at TCP alone, where there was none.
+const NO_TCP: &str = "no TCP packets passed, and anomalies are TCP's";
+
 fn clean(out: &mut String, r: &Report, style: Style) {
     let broken = r.verdict == Verdict::Fail;
     let gates = if broken { "the gates above; otherwise " } else { "" };
@@ -92,8 +95,13 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     let text = if r.findings_incomplete.is_some() {
         format!("{gates}no failures")
     } else if r.capture.is_complete() {
-        let packets = things(r.capture.packets.unwrap_or(0), "packet");
-        format!("{gates}no failures, no findings, and no anomalies of the device in {packets}{judged}")
+        match r.capture.packets {
+            None | Some(0) => format!("{gates}no failures and no findings; {NO_TCP}"),
+            Some(n) => format!(
+                "{gates}no failures, no findings, and no anomalies of the device in {}{judged}",
+                things(n, "packet")
+            ),
+        }
     } else {
         format!("{gates}no failures and no findings")
     };
@@ -115,6 +123,9 @@ fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
     let reason = || r.capture.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let seen = r.capture.packets.map_or_else(String::new, |n| things(n, "packet"));
     let (tone, text) = match (r.capture.status, none_seen) {
+        (CaptureStatus::Complete, _) if r.capture.packets.is_none_or(|n| n == 0) => {
+            (Tone::Quiet, NO_TCP.to_owned())
+        }
         (CaptureStatus::Complete, true) => {
             (Tone::Quiet, format!("{seen} captured, no anomalies of the device"))
         }

@@ -130,9 +130,13 @@ fn responses(w: &Workload) -> String {
 /// Idle connections that the device closed.
 fn idle_closes(closes: IdleCloses) -> String {
     let (least, median) = (time_us(closes.min_us as f64), time_us(closes.median_us as f64));
+    let verdict = match closes.before_request {
+        0 => "not a failure".to_owned(),
+        n => format!("{} before their first request, which failed", count(n)),
+    };
     format!(
-        "{} closed by the device (after {least} or more, median {median}; not a failure)",
-        things(closes.count, "idle connection")
+        "{} closed by the device (after {least} or more, median {median}; {verdict})",
+        things(closes.count, "idle connection"),
     )
 }
 

@@ -182,6 +182,7 @@ mod tests {
             udp: Some(espstress_event::Datagrams::default()),
             websocket: None,
             sse: Some(espstress_event::EventStreams::default()),
+            ..espstress_event::ByProtocol::default()
         }));
         report.workloads.push(workload);
         report.capture = Capture::seen(1_000, 0);

@@ -50,6 +50,8 @@ pub struct TwinSpec {
     pub program: Option<Vec<String>>,
     /// A process behind a TAP device, instead of a stack and a program on it.
     pub tap: Option<TapSpec>,
+    /// Whether it announces itself by multicast DNS, which on lwIP takes some of its heap.
+    pub announce: bool,
     /// Whether what the program writes is shown on standard error.
     pub show_output: bool,
     /// Whether the device program prints a console as ESP-IDF does.
@@ -78,6 +80,7 @@ impl Default for TwinSpec {
             mqtt: None,
             program: None,
             tap: None,
+            announce: false,
             show_output: false,
             prints_console: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
@@ -137,6 +140,7 @@ impl TwinSpec {
             program: self.program.clone(),
             prints_console: self.prints_console,
             tap,
+            announce: self.announce,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),
             boot: BootState::default(),
         })

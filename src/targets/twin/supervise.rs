@@ -1,7 +1,7 @@
 //! Watches a twin's process: what it reports, what it writes to standard error, and its end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -179,7 +179,7 @@ impl Supervisor {
         let mut line = Vec::new();
         while stderr.by_ref().take(LINE_LEN).read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
             if show {
-                eprintln!("{}", String::from_utf8_lossy(&line).trim_end());
+                drop(writeln!(io::stderr(), "{}", String::from_utf8_lossy(&line).trim_end()));
             }
             let mut state = self.state();
             if let Some(console) = &mut state.console {

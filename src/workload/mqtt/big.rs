@@ -34,6 +34,17 @@ enum State {
     Over,
 }
 
+/// How the connection of a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The device ended it.
+    ByDevice,
+    /// The device sent nothing for one and a half keep-alives, and the host ended it.
+    Silent,
+    /// The host ended it for another reason.
+    ByHost,
+}
+
 /// How far it has come.
 #[derive(Debug)]
 pub(super) struct Big {
@@ -121,16 +132,20 @@ impl Big {
     }
 
     /// The connection is over.
-    pub(super) fn gone(&mut self, by_device: bool) {
+    pub(super) fn gone(&mut self, how: Gone) {
         let (State::Waits(size) | State::Doubts(size) | State::Checks(size) | State::Listens(size)) =
             self.state
         else {
             return;
         };
-        if !by_device {
-            self.not_judged = Some(format!("the device took no more bytes at a size of {size}"));
-            self.state = State::Over;
-            return;
+        match how {
+            Gone::ByDevice => {}
+            Gone::Silent => return self.failed(size, MqttBigEnd::Hung),
+            Gone::ByHost => {
+                self.not_judged = Some(format!("the host ended the connection at a size of {size}"));
+                self.state = State::Over;
+                return;
+            }
         }
         self.ends += 1;
         if self.ends >= ENDS {
@@ -218,12 +233,12 @@ mod tests {
     fn one_end_of_the_connection_is_chance_and_two_are_none() {
         let mut big = big();
         big.next();
-        big.gone(true);
+        big.gone(Gone::ByDevice);
         assert_eq!(big.next(), Some(Role::Size(128)));
         big.answered(Role::Size(128));
         for _ in 0..2 {
             assert_eq!(big.next(), Some(Role::Size(256)));
-            big.gone(true);
+            big.gone(Gone::ByDevice);
         }
         assert_eq!(said(big), (Some(128), Some(256), Some(MqttBigEnd::Disconnected)));
     }
@@ -235,8 +250,18 @@ mod tests {
         assert!(cut.result().1.is_some());
         let mut unread = big();
         unread.next();
-        unread.gone(false);
+        unread.gone(Gone::ByHost);
         assert!(unread.is_over() && unread.result().1.is_some());
+    }
+
+    #[test]
+    fn a_device_that_sends_nothing_more_after_a_size_hangs_on_it() {
+        let mut big = big();
+        big.next();
+        big.answered(Role::Size(128));
+        big.next();
+        big.gone(Gone::Silent);
+        assert_eq!(said(big), (Some(128), Some(256), Some(MqttBigEnd::Hung)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::big::Gone;
 use super::births::Births;
 use super::ledger::Ledger;
 use super::outgoing::{Answer, Outgoing, Send, Takes};
@@ -542,12 +543,12 @@ impl Broker {
     }
 
     /// A connection of the target's is over.
-    pub(super) fn gone(&self, connection: u64, by_device: bool, now: Instant) {
-        self.trial(|trial| trial.gone(connection, by_device, now));
+    pub(super) fn gone(&self, connection: u64, how: Gone, now: Instant) {
+        self.trial(|trial| trial.gone(connection, how == Gone::ByDevice, now));
         let mut target = self.target.borrow_mut();
         if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;
-            self.outgoing(|outgoing| outgoing.gone(by_device));
+            self.outgoing(|outgoing| outgoing.gone(how));
             let missing = self.births.borrow_mut().ends(now);
             self.lacked_birth(missing);
         }

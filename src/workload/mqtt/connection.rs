@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::big::Gone;
 use super::broker::{Broker, Rejected};
 use super::outgoing::{Answer, Send};
 use super::phase::{Phase, Task};
@@ -126,7 +127,12 @@ impl Connection {
         let end = self.serve(&mut phases).await;
         let now = Instant::now();
         if self.session {
-            self.broker.gone(self.number, matches!(end, End::Device), now);
+            let how = match end {
+                End::Device => Gone::ByDevice,
+                End::Silent(_) => Gone::Silent,
+                _ => Gone::ByHost,
+            };
+            self.broker.gone(self.number, how, now);
         }
         self.finish(end).await;
         drop(held);

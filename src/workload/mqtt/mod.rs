@@ -19,7 +19,7 @@ mod settings;
 mod trial;
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +31,7 @@ use self::settings::Params;
 use super::context::Context;
 use super::control;
 use super::door::{Door, places};
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Unfit, Workload};
 use espstress_clock::nanos;
 use espstress_connection::Timeouts;
 use espstress_event::{
@@ -51,7 +51,11 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(Mqtt::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.check_given(Given(table))?;
+        Ok(Box::new(Mqtt::new(params)?))
+    },
 };
 
 #[derive(Debug)]
@@ -61,12 +65,14 @@ struct Mqtt {
     door: Mutex<Option<Door>>,
     /// A connection of before the run.
     first: Mutex<Option<First>>,
+    /// Where the user's own broker is, once it was looked up.
+    via: Option<SocketAddr>,
 }
 
 impl Mqtt {
     fn new(params: Params) -> Result<Self, ParamError> {
         params.check()?;
-        Ok(Self { params, door: Mutex::default(), first: Mutex::default() })
+        Ok(Self { params, door: Mutex::default(), first: Mutex::default(), via: None })
     }
 
     fn first_client(
@@ -91,10 +97,8 @@ impl Mqtt {
     /// Has our own device program use the settings that were asked for; another device keeps its own.
     async fn set_device(&self, context: &Context) -> Result<(), String> {
         let Some(body) = self.params.asked_of_device() else { return Ok(()) };
-        let Some(token) = &context.control_token else {
-            context.notice("this device keeps its own keep-alive and interval: only our device program can be asked for others".into());
-            return Ok(());
-        };
+        // Such settings are refused where the device has no control service.
+        let Some(token) = &context.control_token else { return Ok(()) };
         let connector = context.connector(context.endpoints.http, CONTROL);
         let give_up = Instant::now() + self.params.wait.0;
         loop {
@@ -112,17 +116,7 @@ impl Mqtt {
 
     /// The user's own broker, and that it is there.
     async fn upstream(&self, bound: SocketAddr) -> Result<Option<SocketAddr>, String> {
-        let Some(via) = &self.params.via else { return Ok(None) };
-        let found = tokio::net::lookup_host(via).await;
-        let found = found.map_err(|error| format!("cannot find the broker of --via {via}: {error}"))?;
-        let found =
-            found.into_iter().next().ok_or_else(|| format!("cannot find the broker of --via {via}"))?;
-        if is_public(found.ip()) {
-            return Err(format!(
-                "--via {via}: {} is a public address; espstress is for your own network. Put a broker of your own before it",
-                found.ip()
-            ));
-        }
+        let (Some(via), Some(found)) = (&self.params.via, self.via) else { return Ok(None) };
         let own = |ip: IpAddr| {
             ip.is_loopback() || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|i| i.ip() == ip))
         };
@@ -184,6 +178,15 @@ impl Workload for Mqtt {
         }
     }
 
+    fn check_device(&self, _: &Endpoints, is_ours: bool) -> Result<(), ParamError> {
+        let key = if self.params.device_keepalive.is_some() { "device_keepalive" } else { "device_interval" };
+        if self.params.asked_of_device().is_some() && !is_ours {
+            let what = "has no effect here: only our own device program can be asked for it".into();
+            return Err(ParamError::Value { key: key.into(), what });
+        }
+        Ok(())
+    }
+
     fn settings(&self) -> serde_json::Value {
         registry::settings(&Params { password: None, ..self.params.clone() })
     }
@@ -213,6 +216,21 @@ impl Workload for Mqtt {
         let taken = door.as_ref().map_or(self.params.listen, Door::port);
         *slot = door;
         Some(taken)
+    }
+
+    fn look_up(&mut self) -> Result<(), Unfit> {
+        let Some(via) = &self.params.via else { return Ok(()) };
+        let missing = |why: String| Unfit::Environment(format!("cannot find the broker of --via {via}{why}"));
+        let mut found = via.to_socket_addrs().map_err(|error| missing(format!(": {error}")))?;
+        let found = found.next().ok_or_else(|| missing(String::new()))?;
+        if is_public(found.ip()) {
+            return Err(Unfit::Usage(format!(
+                "--via {via}: {} is a public address; espstress is for your own network. Put a broker of your own before it",
+                found.ip()
+            )));
+        }
+        self.via = Some(found);
+        Ok(())
     }
 
     fn await_device(

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::big::{Big, Role};
+use super::big::{Big, Gone, Role};
 use super::settings::PublishTo;
 use espstress_clock::nanos;
 use espstress_device::mqtt::{PacketId, Qos};
@@ -84,6 +84,25 @@ struct Flying {
 }
 
 impl Flying {
+    /// Whether it was acknowledged, and only its repetition is under way.
+    fn is_counted(&self) -> bool {
+        self.stage == Stage::Repeated && self.qos == Qos::AtLeastOnce
+    }
+
+    /// Where it counts as not acknowledged: as a message, or as a repetition of one that was.
+    fn count_missed(&self, row: &mut MqttToDevice, change: fn(u64) -> u64) {
+        match (self.qos, self.stage) {
+            (Qos::AtLeastOnce, Stage::Repeated) => {
+                row.again_unacknowledged = change(row.again_unacknowledged);
+            }
+            (_, Stage::Released) => {
+                row.uncompleted = change(row.uncompleted);
+                row.unacknowledged = change(row.unacknowledged);
+            }
+            _ => row.unacknowledged = change(row.unacknowledged),
+        }
+    }
+
     /// Whether it is not acknowledged although the device's stack has had it for so long.
     fn is_overdue(&self, now: Instant, deaf: Duration) -> bool {
         self.there.is_some_and(|(at, before)| now > at + LIMIT + deaf.saturating_sub(before))
@@ -106,6 +125,8 @@ pub(super) struct Outgoing {
     redelivers: bool,
     number: u64,
     last_id: u16,
+    /// All ids were used.
+    went_round: bool,
     flying: Vec<Flying>,
     big: Option<Big>,
     by_qos: [MqttToDevice; 3],
@@ -130,6 +151,7 @@ impl Outgoing {
             redelivers: false,
             number: 0,
             last_id: 0,
+            went_round: false,
             flying: Vec::new(),
             big: None,
             by_qos: Default::default(),
@@ -150,7 +172,7 @@ impl Outgoing {
     pub(super) fn begins(&mut self, present: bool, takes: Takes, now: Instant) -> Vec<Send> {
         // A device that dials again has given its connection up.
         if self.due.is_some() {
-            self.gone(true);
+            self.gone(Gone::ByDevice);
         }
         self.takes = takes;
         self.due = Some(now + self.interval);
@@ -180,19 +202,19 @@ impl Outgoing {
         again
     }
 
-    /// The connection of the session is over, and the device ended it or not.
-    pub(super) fn gone(&mut self, by_device: bool) {
+    /// The connection of the session is over.
+    pub(super) fn gone(&mut self, how: Gone) {
         self.due = None;
         self.granted = None;
         if let Some(big) = &mut self.big {
-            big.gone(by_device);
+            big.gone(how);
         }
     }
 
     /// A message that nobody waits for any more.
     fn left(&mut self, message: &Flying) {
         if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
-            row.abandoned += u64::from(message.big.is_none() && !message.missed);
+            row.abandoned += u64::from(message.big.is_none() && !message.missed && !message.is_counted());
         }
     }
 
@@ -325,6 +347,7 @@ impl Outgoing {
     fn free_id(&mut self) -> PacketId {
         loop {
             self.last_id = self.last_id.wrapping_add(1);
+            self.went_round |= self.last_id == 0;
             // At most a few are taken.
             if let Some(id) = PacketId::new(self.last_id)
                 && self.flying.iter().all(|message| message.id != id)
@@ -338,6 +361,7 @@ impl Outgoing {
     pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> (Vec<Send>, Option<u64>) {
         let (Answer::Acknowledged(id) | Answer::Received(id) | Answer::Complete(id)) = answer;
         let Some(at) = self.flying.iter().position(|message| message.id == id) else {
+            self.count_strange(answer, id);
             return (Vec::new(), None);
         };
         let redelivers = self.redelivers;
@@ -355,7 +379,7 @@ impl Outgoing {
         }
         let Some(row) = self.by_qos.get_mut(message.qos as usize) else { return (Vec::new(), None) };
         if std::mem::take(&mut message.missed) && message.big.is_none() {
-            row.unacknowledged -= 1;
+            message.count_missed(row, |n| n.saturating_sub(1));
             row.late += 1;
         }
         message.there = None;
@@ -387,6 +411,18 @@ impl Outgoing {
         (Vec::new(), fair.then(|| nanos(now.saturating_duration_since(message.first))))
     }
 
+    /// An acknowledgement of nothing that is under way: of something long over, or under an id of its own.
+    fn count_strange(&mut self, answer: Answer, id: PacketId) {
+        let qos = match answer {
+            Answer::Acknowledged(_) => Qos::AtLeastOnce,
+            Answer::Received(_) | Answer::Complete(_) => Qos::ExactlyOnce,
+        };
+        let never_used = !self.went_round && id.get() > self.last_id;
+        if let Some(row) = self.by_qos.get_mut(qos as usize).filter(|_| never_used) {
+            row.strange_ids += 1;
+        }
+    }
+
     /// The device has sent something: what it has not acknowledged by now, it has passed over.
     pub(super) fn heard(&mut self, now: Instant, deaf: Duration) {
         if let Some(big) = &mut self.big {
@@ -397,7 +433,7 @@ impl Outgoing {
         for message in self.flying.iter_mut().filter(overdue) {
             message.missed = true;
             if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
-                row.unacknowledged += 1;
+                message.count_missed(row, |n| n + 1);
             }
         }
     }
@@ -509,12 +545,12 @@ mod tests {
     fn a_session_that_goes_on_has_its_messages_again_with_dup_and_a_new_one_has_not() {
         let (mut outgoing, now) = subscribed("t");
         let sent = outgoing.due(now + S, AWAKE, true);
-        outgoing.gone(true);
+        outgoing.gone(Gone::ByDevice);
         assert_eq!(outgoing.due(now + 5 * S, AWAKE, true), []);
         let again = outgoing.begins(true, Takes::default(), now + 6 * S);
         assert_eq!(id(&again), id(&sent));
         assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
-        outgoing.gone(false);
+        outgoing.gone(Gone::ByHost);
         assert_eq!(outgoing.begins(false, Takes::default(), now + 9 * S), []);
         let row = outgoing.by_qos()[1].clone();
         assert_eq!((row.sent, row.again, row.abandoned), (1, 1, 1));
@@ -531,7 +567,45 @@ mod tests {
         outgoing.due(now + S, AWAKE, true);
         outgoing.heard(now + 12 * S, AWAKE);
         let row = outgoing.by_qos()[1].clone();
-        assert_eq!((row.sent, row.again, row.acknowledged, row.unacknowledged), (1, 1, Some(1), 1));
+        assert_eq!((row.sent, row.again, row.acknowledged), (1, 1, Some(1)));
+        assert_eq!((row.unacknowledged, row.again_unacknowledged), (0, 1));
+    }
+
+    #[test]
+    fn a_message_counts_once_also_where_its_redelivery_ends_with_the_session() {
+        let (mut outgoing, now) = subscribed("t");
+        outgoing.phase(Some(MqttFault::Redeliver));
+        let sent = outgoing.due(now + S, AWAKE, true);
+        outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
+        outgoing.gone(Gone::ByDevice);
+        outgoing.begins(false, Takes::default(), now + 2 * S);
+        let row = outgoing.by_qos()[1].clone();
+        assert_eq!((row.sent, row.acknowledged, row.unacknowledged, row.abandoned), (1, Some(1), 0, 0));
+    }
+
+    #[test]
+    fn an_acknowledgement_under_another_id_is_counted_and_one_that_comes_twice_is_not() {
+        let (mut outgoing, now) = subscribed("t");
+        let sent = outgoing.due(now + S, AWAKE, true);
+        outgoing.answered(Answer::Acknowledged(PacketId::new(256).unwrap()), now + S);
+        assert_eq!((outgoing.by_qos()[1].strange_ids, outgoing.by_qos()[1].acknowledged), (1, Some(0)));
+        outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
+        outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
+        assert_eq!((outgoing.by_qos()[1].strange_ids, outgoing.by_qos()[1].acknowledged), (1, Some(1)));
+    }
+
+    #[test]
+    fn a_message_that_lacks_only_its_last_answer_is_told_apart() {
+        let (mut outgoing, now) = subscribed("t:2");
+        let sent = outgoing.due(now + S, AWAKE, true);
+        outgoing.answered(Answer::Received(id(&sent)), now + S);
+        outgoing.due(now + S, AWAKE, true);
+        outgoing.heard(now + 12 * S, AWAKE);
+        let row = outgoing.by_qos()[2].clone();
+        assert_eq!((row.unacknowledged, row.uncompleted), (1, 1));
+        outgoing.answered(Answer::Complete(id(&sent)), now + 13 * S);
+        let row = outgoing.by_qos()[2].clone();
+        assert_eq!((row.unacknowledged, row.uncompleted, row.late), (0, 0, 1));
     }
 
     #[test]

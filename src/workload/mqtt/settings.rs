@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::half_open::By;
 use crate::outage::SpanRange;
-use crate::registry::ParamError;
+use crate::registry::{Given, ParamError};
 use espstress_clock::{Size, Span};
 use espstress_device::mqtt::{Qos, topic::check_topic};
 use espstress_event::MqttFault;
@@ -118,7 +118,7 @@ pub(super) struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<String>,
 
-    /// Have our own device program (on the twin) use this keep-alive; other devices keep their own
+    /// Have our own device program (on the twin) use this keep-alive; other devices cannot be asked for it
     #[arg(long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) device_keepalive: Option<Span>,
@@ -308,6 +308,19 @@ impl Params {
             return bad("password", "needs --user");
         }
         Ok(())
+    }
+
+    /// Refuses what was given and has no effect.
+    pub(super) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        use MqttFault as F;
+        let has = |faults: &[MqttFault]| self.fault.iter().any(|fault| faults.contains(fault));
+        let of_faults = ["cycles", "outage", "every", "settle", "recover_limit", "subscribe_grace"];
+        given.only_where(!self.faults().is_empty(), &of_faults, "no --fault is made")?;
+        given.only_where(has(&[F::Slow]), &["delay"], "for --fault slow")?;
+        given.only_where(has(&[F::Refuse]), &["code"], "for --fault refuse")?;
+        given.only_where(has(&[F::Big]), &["sizes"], "for --fault big")?;
+        given.only_where(has(&[F::Close, F::Reset]), &["session"], "for --fault close and reset")?;
+        given.only_where(self.publish.is_some(), &["publish_interval"], "needs --publish")
     }
 
     /// What our own device program is asked for, as its control service takes it.

@@ -303,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_would_notice_only_where_it_hears_no_more_of_the_device() {
+        let notices = |fault| {
+            let Scene { clock, start, mut trial } = scene(fault, &["a"]);
+            trial.ends(start + 5 * S);
+            trial.finish(&clock).host_notices_ns
+        };
+        assert!(notices(MqttFault::Silent).is_some());
+        for fault in [MqttFault::Slow, MqttFault::Redeliver, MqttFault::Big, MqttFault::NoPingresp] {
+            assert_eq!(notices(fault), None, "{}", fault.name());
+        }
+    }
+
+    #[test]
     fn a_connection_on_which_the_device_goes_on_has_survived() {
         let Scene { clock, start, mut trial } = scene(MqttFault::Silent, &["a"]);
         trial.ends(start + 5 * S);

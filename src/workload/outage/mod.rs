@@ -30,7 +30,7 @@ use self::settings::Params;
 use self::shared::Shared;
 use super::context::Context;
 use super::door::Door;
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Workload};
 use espstress_clock::nanos;
 use espstress_event::{
     Asks, ClosePolicy, Endpoints, Expected, OutageMeans, Protocol, WorkloadFacts, WorkloadKind,
@@ -43,7 +43,11 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(Outage::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.check_given(Given(table))?;
+        Ok(Box::new(Outage::new(params)?))
+    },
 };
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::shared::Rule;
-use crate::registry::ParamError;
+use crate::registry::{Given, ParamError};
 use espstress_clock::{Span, UnitError};
 use espstress_connection::Timeouts;
 use espstress_event::OutageMeans;
@@ -165,6 +165,22 @@ impl Params {
             return bad("listen", "outages of devices that dial in are waited for: only --by none");
         }
         Ok(())
+    }
+
+    /// Refuses what was given and has no effect.
+    pub(super) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        let by = |means: OutageMeans| self.by == Some(means);
+        given.only_where(by(OutageMeans::Command), &["script_limit"], "for --by command")?;
+        let by_device = self.listen.is_none() && self.by.is_none_or(|by| by == OutageMeans::Device);
+        given.only_where(by_device, &["token"], "for --by device")?;
+        let makes = self.listen.is_none() && !by(OutageMeans::None);
+        given.only_where(makes, &["outage", "every"], "this run makes no outages")?;
+        given.only_where(self.listen.is_some(), &["data_interval"], "needs --listen")?;
+        given.only_where(
+            self.listen.is_none(),
+            &["connections", "timeout_connect"],
+            "with --listen devices connect",
+        )
     }
 
     pub(super) fn schedule(&self, by: OutageMeans) -> Schedule {

@@ -71,6 +71,11 @@ impl Http {
         judged
     }
 
+    /// Status of the last answer.
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Whether an answer is coming in.
     pub(super) const fn receiving(&self) -> bool {
         self.response.head_is_in()

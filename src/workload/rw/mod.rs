@@ -12,7 +12,7 @@ mod websocket;
 mod worker;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,12 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use self::codec::Codec;
 use self::sse::{Plan, Subscriber};
-use self::udp::{Sender, Sizes};
+use self::udp::{Sender, Sizes, Way};
 use self::worker::{Channel, Usage};
 use super::context::Context;
 use super::http::{Asked, Request};
 use super::load::Load;
-use super::registry::{self, Kind, ParamError, Workload};
+use super::registry::{self, Given, Kind, ParamError, Workload};
+use super::slow::Slowly;
 use espstress_clock::{Size, Span, nanos};
 use espstress_event::{Asks, ClosePolicy, Endpoints, Expected, Protocol, WorkloadFacts, WorkloadKind};
 use espstress_stats::Phase;
@@ -38,7 +39,12 @@ pub(super) const KIND: Kind = Kind {
     flags: registry::flags::<Params>,
     keys: registry::keys::<Params>,
     typed: registry::typed::<Params>,
-    build: |table| Ok(Box::new(ReadWrite::new(registry::params(table)?)?)),
+    build: |table| {
+        let params: Params = registry::params(table)?;
+        params.check_given(Given(table))?;
+        let sized = table.contains_key("size");
+        Ok(Box::new(ReadWrite { sized, ..ReadWrite::new(params)? }))
+    },
 };
 
 /// How long a WebSocket connection may be idle. Servers ping every 20 s or more by default, and wait as long for the pong.
@@ -67,6 +73,12 @@ struct Params {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     sweep: bool,
 
+    /// Send to this multicast group, on the target's port: TTL 1, only on the interface that leads to the target.
+    /// The target's echoes count; those of others are counted by address (protocol udp)
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Ipv4Addr>,
+
     /// Requests in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     window: u32,
@@ -81,6 +93,10 @@ struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_before: Option<Span>,
 
+    #[command(flatten)]
+    #[serde(flatten)]
+    slowly: Slowly,
+
     /// HTTP method (HTTP)
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
@@ -90,7 +106,26 @@ struct Params {
     request: Request,
 }
 
+/// What is said of a size that nothing has.
+const NO_SIZE: &str =
+    "protocols framed, line, udp and websocket have a payload of that size; --body sets one for http";
+
 impl Params {
+    /// Refuses what was given and has no effect.
+    fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        use Protocol as P;
+        let is = |all: &[Protocol]| self.protocol.is_none_or(|protocol| all.contains(&protocol));
+        self.load.check_given(given)?;
+        given.only_where(is(&[P::Framed, P::Line, P::Udp, P::WebSocket]), &["size"], NO_SIZE)?;
+        given.only_where(!self.sweep, &["size"], "--sweep sends its own sizes")?;
+        given.only_where(is(&[P::Http, P::Sse, P::WebSocket]), &["path"], "the protocol has no paths")?;
+        given.only_where(is(&[P::Http, P::Sse]), &["method"], "the protocol has no methods")?;
+        let connects = is(&[P::Http, P::Framed, P::Line, P::WebSocket, P::Sse]);
+        given.only_where(connects, &["per_connection"], "the protocol has no persistent connections")?;
+        let udp = self.protocol == Some(P::Udp);
+        given.only_where(!udp, &["timeout_connect", "timeout_write"], "datagrams need no connection")
+    }
+
     /// What makes no sense where the device speaks and nobody asks.
     fn check_sse(&self) -> Result<(), ParamError> {
         let bad = |key: &str, what: &str| Err(ParamError::Value { key: key.into(), what: what.into() });
@@ -119,6 +154,8 @@ impl Params {
 struct ReadWrite {
     params: Params,
     asked: Asked,
+    /// Whether somebody gave a size.
+    sized: bool,
 }
 
 impl ReadWrite {
@@ -152,6 +189,26 @@ impl ReadWrite {
         if params.silent_before.is_some() && params.protocol == Some(Protocol::Udp) {
             return bad("silent_before", "there is no connection with --protocol udp");
         }
+        if let Some(group) = params.group {
+            if params.protocol != Some(Protocol::Udp) {
+                return bad("group", "a multicast group is for --protocol udp");
+            }
+            if !group.is_multicast() {
+                return bad("group", "a multicast group is an address from 224.0.0.0 to 239.255.255.255");
+            }
+        }
+        if params.slowly.is_given() {
+            let key = params.slowly.key();
+            if matches!(
+                params.protocol,
+                Some(Protocol::Raw | Protocol::Udp | Protocol::WebSocket | Protocol::Sse)
+            ) {
+                return bad(key, "only with the protocols http, framed and line");
+            }
+            if params.window > 1 {
+                return bad(key, "a slow client has one request in flight: no --window");
+            }
+        }
         if params.sweep && params.protocol != Some(Protocol::Udp) {
             return bad("sweep", "sizes in turn are for --protocol udp");
         }
@@ -174,7 +231,7 @@ impl ReadWrite {
         }
         let asked = params.request.ask(&params.method, is_http)?;
         params.request.check_tls()?;
-        Ok(Self { params, asked })
+        Ok(Self { params, asked, sized: false })
     }
 
     fn protocol(&self, endpoints: &Endpoints) -> Protocol {
@@ -223,7 +280,12 @@ impl Workload for ReadWrite {
     }
 
     fn main_phase(&self) -> Phase {
-        if self.params.protocol == Some(Protocol::Sse) { Phase::EventGap } else { Phase::RoundTrip }
+        match self.params.protocol {
+            Some(Protocol::Sse) => Phase::EventGap,
+            // The whole of a slow exchange is the host's own slowness.
+            _ if self.params.slowly.is_given() => Phase::FirstByte,
+            _ => Phase::RoundTrip,
+        }
     }
 
     fn expected(&self) -> Expected {
@@ -242,10 +304,20 @@ impl Workload for ReadWrite {
                 window: self.params.window,
                 request_delay_ns: self.params.silent_before.map_or(0, |span| nanos(span.0)),
                 body: http && self.asked.body.is_some(),
+                reads_slowly: self.params.slowly.read_rate.is_some(),
+                sends_slowly: self.params.slowly.send_rate.is_some(),
             },
             // The end of the answer is the device's FIN.
             close: if protocol == Protocol::Raw { ClosePolicy::Wait } else { ClosePolicy::Fin },
         }
+    }
+
+    fn check_device(&self, endpoints: &Endpoints, _: bool) -> Result<(), ParamError> {
+        if self.sized && self.protocol(endpoints) == Protocol::Http {
+            let what = format!("has no effect here: {NO_SIZE}");
+            return Err(ParamError::Value { key: "size".into(), what });
+        }
+        self.params.request.check_device(endpoints)
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -279,7 +351,8 @@ impl Workload for ReadWrite {
         Box::pin(async move {
             let protocol = self.protocol(&context.endpoints);
             let target = self.target(protocol, &context.endpoints);
-            let connector = context.connector(target, self.params.load.timeouts());
+            let mut connector = context.connector(target, self.params.load.timeouts());
+            connector.slowness = self.params.slowly.slowness();
             let tls = matches!(protocol, Protocol::Http | Protocol::Sse)
                 .then(|| self.params.request.tls(&context.endpoints));
             let tls = match tls.transpose() {
@@ -307,7 +380,12 @@ impl Workload for ReadWrite {
                 let sizes =
                     if self.params.sweep { Sizes::Sweep } else { Sizes::One(self.params.size.0 as u32) };
                 let limit = self.params.load.timeouts().read;
-                let sender = |lane| Sender::new(context.clone(), target, limit, window, sizes, first(lane));
+                let way = Way { target, group: self.params.group };
+                if way.group.is_some() && target.is_ipv6() {
+                    let why = || "a multicast group needs a target with an IPv4 address".to_owned();
+                    return context.recorder.borrow_mut().refused(why);
+                }
+                let sender = |lane| Sender::new(context.clone(), way, limit, window, sizes, first(lane));
                 return self.params.load.drive(&context, sender).await;
             };
             let usage = Usage {
@@ -315,6 +393,7 @@ impl Workload for ReadWrite {
                 window,
                 per_connection: self.params.per_connection,
                 silent_before: self.params.silent_before.map(|span| span.0),
+                slowly: self.params.slowly,
             };
             self.params
                 .load

@@ -66,6 +66,8 @@ struct Stream {
     /// When the last byte came.
     byte_at: Instant,
     seen: u64,
+    /// What others meet beside it is noted under this number.
+    beside: u64,
     /// How it ended, to be told once its events are counted.
     over: Option<Result<(), Failure>>,
     _held: Held,
@@ -135,7 +137,7 @@ impl Subscriber {
             context.recorder.borrow_mut().reconnected();
         }
         if let Some(silence) = silent_before {
-            tokio::time::sleep(silence).await;
+            http::keep_silent(&context, &mut connection, &mut self.buffer, silence).await?;
         }
         let head = self.head();
         connection.write_all(&head, limits.write).await?;
@@ -150,6 +152,7 @@ impl Subscriber {
             event_at: now,
             byte_at: now,
             seen: 0,
+            beside: context.beside.borrow_mut().begin(now),
             over: None,
             _held: held,
         };
@@ -254,9 +257,11 @@ impl Subscriber {
     fn note_silences(&self) {
         let Some(stream) = &self.stream else { return };
         let (gap, silence) = (micros(stream.event_at.elapsed()), micros(stream.byte_at.elapsed()));
+        let span = self.plan.context.beside.borrow_mut().end(stream.beside, Instant::now());
         self.told(|sse| {
             sse.longest_gap_us = sse.longest_gap_us.max(Some(gap));
             sse.longest_silence_us = sse.longest_silence_us.max(Some(silence));
+            span.into_iter().for_each(|span| sse.note(span));
         });
     }
 
@@ -409,6 +414,11 @@ impl Worker for Subscriber {
                 Outcome::Failed
             }
         }
+    }
+
+    fn is_slow(&self) -> bool {
+        // It stands for as long as the device has something to say: it waits for no turn.
+        true
     }
 
     fn cut(&mut self) {

@@ -1,4 +1,4 @@
-//! `rw --protocol udp`: numbered datagrams to a service that sends each one back.
+//! `rw --protocol udp`: numbered datagrams to a service that sends each one back, or to a multicast group that it has joined.
 //!
 //! A listener of its own takes what comes, so that an echo's time is that of its arrival, whatever is being sent. TCP
 //! hides loss; here every datagram that does not come back is seen, and it is the host's own where the host's socket
@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -74,12 +74,30 @@ pub(super) enum Sizes {
 /// One socket, and the datagrams that are under way on it.
 pub(super) struct Sender {
     context: Context,
-    target: SocketAddr,
+    way: Way,
     limit: Duration,
     window: usize,
     sizes: Sizes,
     number: u32,
     link: Option<Link>,
+}
+
+/// Where datagrams go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) target: SocketAddr,
+    /// The multicast group that they go to instead, on the target's port.
+    pub(super) group: Option<Ipv4Addr>,
+}
+
+impl Way {
+    fn open(self, source: Option<IpAddr>) -> Result<DatagramSocket, Failure> {
+        match (self.group, self.target) {
+            (None, target) => DatagramSocket::open(target, source),
+            (Some(group), SocketAddr::V4(target)) => DatagramSocket::open_group(group, target, source),
+            (Some(_), SocketAddr::V6(_)) => Err(Failure::HostOther),
+        }
+    }
 }
 
 /// What lives as long as the socket.
@@ -102,17 +120,17 @@ impl Drop for Link {
 impl Sender {
     pub(super) fn new(
         context: Context,
-        target: SocketAddr,
+        way: Way,
         limit: Duration,
         window: usize,
         sizes: Sizes,
         first: u32,
     ) -> Self {
-        Self { context, target, limit, window, sizes, number: first, link: None }
+        Self { context, way, limit, window, sizes, number: first, link: None }
     }
 
     fn open(&self) -> Result<Link, Failure> {
-        let socket = Rc::new(DatagramSocket::open(self.target, self.context.source)?);
+        let socket = Rc::new(self.way.open(self.context.source)?);
         let mtu = socket.mtu();
         let sizes = match self.sizes {
             Sizes::One(bytes) => vec![bytes],
@@ -128,9 +146,13 @@ impl Sender {
             under_way: Rc::clone(&under_way),
             changed: Rc::clone(&changed),
             limit: self.limit,
+            device: self.way.target.ip(),
         };
         let listener = tokio::task::spawn_local(listener.run()).abort_handle();
-        with(&self.context, |udp| udp.mtu = mtu);
+        with(&self.context, |udp| {
+            udp.mtu = mtu;
+            udp.group = self.way.group;
+        });
         Ok(Link { socket, under_way, changed, sizes, mtu, turn: 0, listener })
     }
 
@@ -374,6 +396,7 @@ struct Listener {
     under_way: Rc<RefCell<UnderWay>>,
     changed: Rc<Notify>,
     limit: Duration,
+    device: IpAddr,
 }
 
 impl Listener {
@@ -422,7 +445,10 @@ impl Listener {
 
     fn take(&self, received: Received, buffer: &[u8]) {
         let n = match received {
-            Received::Datagram(n) => n,
+            Received::Datagram { bytes, from } => match from.filter(|from| *from != self.device) {
+                Some(other) => return self.other_member(other, buffer.get(..bytes).unwrap_or_default()),
+                None => bytes,
+            },
             Received::Failure(failure) => {
                 let mut under_way = self.under_way.borrow_mut();
                 if let Some((_, sent)) = under_way.oldest() {
@@ -450,6 +476,19 @@ impl Listener {
             Echo::Stranger => with(&self.context, |udp| udp.strangers += 1),
         }
         self.changed.notify_one();
+    }
+
+    /// Another member of the group has answered, or somebody else has sent something.
+    fn other_member(&self, from: IpAddr, bytes: &[u8]) {
+        let mark = self.under_way.borrow().mark;
+        let is_ours = |(of, number)| of == mark && bytes == datagram(mark, number, bytes.len() as u32);
+        with(&self.context, |udp| {
+            if head(bytes).is_some_and(is_ours) {
+                udp.answered_by(from);
+            } else {
+                udp.strangers += 1;
+            }
+        });
     }
 
     fn echoed(&self, sent: Sent, reordered: bool) {

@@ -10,6 +10,7 @@ use super::websocket::Ws;
 use crate::context::{Context, Held};
 use crate::http::{self, CONTINUE};
 use crate::load::{LoopKind, Outcome, Start, Worker};
+use crate::slow::{self, Sent, SlowOne, Slowly};
 use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
@@ -24,6 +25,8 @@ pub(super) struct Usage {
     pub(super) per_connection: Option<u64>,
     /// How long a new one says nothing.
     pub(super) silent_before: Option<Duration>,
+    /// How slow the host is on purpose.
+    pub(super) slowly: Slowly,
 }
 
 /// One of the workload's connections, opened when it is first needed and again after a failure.
@@ -42,6 +45,11 @@ pub(super) struct Channel {
     sent: usize,
     /// Until when a body waits for the device's 100 Continue.
     withheld: Option<Instant>,
+    /// The client that is slow just now, and how far it has come.
+    slow_one: Option<SlowOne>,
+    slow_sent: Sent,
+    /// Whether a part of its answer has come.
+    slow_begun: bool,
     buffer: Box<[u8]>,
 }
 
@@ -78,6 +86,9 @@ impl Channel {
             out: Vec::with_capacity(4_096),
             sent: 0,
             withheld: None,
+            slow_one: None,
+            slow_sent: Sent::InHead,
+            slow_begun: false,
             buffer: vec![0; 16 * 1024].into(),
         }
     }
@@ -85,7 +96,8 @@ impl Channel {
     async fn connect(&mut self) -> Result<(), Refused> {
         let from = Instant::now();
         let held = self.context.hold_one();
-        let mut connection = self.connector.open(self.context.intent(Intent::Plain)).await?;
+        let mut connection =
+            self.connector.open(self.context.intent(self.usage.slowly.intent(Intent::Plain))).await?;
         connection.send_at_once();
         let ns = self.context.since_ns(from);
         self.context.recorder.borrow_mut().latency(Phase::Connect, ns);
@@ -109,11 +121,14 @@ impl Channel {
         self.out.clear();
         self.sent = 0;
         self.withheld = None;
-        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
         if let Some(silence) = self.usage.silent_before {
-            // Whatever comes meanwhile does not change the request: it stays in the socket.
-            tokio::time::sleep(silence).await;
+            let kept = http::keep_silent(&self.context, &mut connection, &mut self.buffer, silence).await;
+            if let Err(failure) = kept {
+                http::note_tls(&self.context, &mut connection);
+                return Err(Refused::Failure(failure));
+            }
         }
+        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
         let greeted = self.greet().await;
         self.tell();
         if let Err(failure) = greeted {
@@ -197,6 +212,7 @@ impl Channel {
                 Turn::Wrote(n) => {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
+                    self.note_sent();
                     continue;
                 }
                 Turn::Read(0) => {
@@ -208,16 +224,63 @@ impl Channel {
                 Turn::Read(n) => n,
             };
             self.context.recorder.borrow_mut().bytes(0, received as u64);
+            self.note_received();
             let bytes = self.buffer.get(..received).unwrap_or_default();
             if let Fed::Answer { used, payload } = self.codec.feed(due, bytes)? {
                 self.answered(start, payload);
                 return self.answers_behind(used, received);
             }
-            self.receiving.set(self.codec.http().is_some_and(|http| http.receiving()));
+            // A response that comes slowly by the host's own choice is not without an end.
+            let receiving = self.codec.http().is_some_and(|http| http.receiving());
+            self.receiving.set(receiving && !self.usage.slowly.is_given());
             if self.withheld.is_some() && self.codec.http().is_some_and(|http| http.continued()) {
                 self.send_body(|c| c.continued += 1);
             }
         }
+    }
+
+    /// Some of a slow request has gone out.
+    fn note_sent(&mut self) {
+        if self.usage.slowly.is_given() && !matches!(self.slow_sent, Sent::Whole(_)) {
+            let head = self.codec.http().map_or(self.out.len(), |http| http.asked().head.len());
+            let withheld = if self.withheld.is_some() { usize::MAX } else { self.out.len() };
+            self.slow_sent = Sent::after(self.sent, head, withheld);
+        }
+    }
+
+    /// Some of the answer to a slow client has come.
+    fn note_received(&mut self) {
+        if !self.usage.slowly.is_given() {
+            return;
+        }
+        if let (Sent::Whole(at), false) = (self.slow_sent, self.slow_begun) {
+            let ns = self.context.since_ns(at);
+            self.context.recorder.borrow_mut().latency(Phase::FirstByte, ns);
+        }
+        self.slow_begun = true;
+        if self.usage.slowly.read_rate.is_some() {
+            self.slow_one.get_or_insert_with(|| SlowOne::begin(&self.context));
+        }
+    }
+
+    /// Whether the answer that has come says that the device gave up this client, which was slow on purpose.
+    fn gave_up_by_status(&mut self) -> bool {
+        let sent = self.slow_sent;
+        let status = self.codec.http().map_or(0, |http| http.status());
+        let told = self.usage.slowly.send_rate.is_some() && slow::is_given_up_by(status, sent);
+        if told {
+            slow::told(&self.context, |slow| *slow.given_up_by_status.entry(status).or_default() += 1);
+        }
+        told
+    }
+
+    /// The failure that it is where the client was slow on purpose.
+    fn of_slowness(&self, failure: Failure) -> Failure {
+        let connection = self.link.as_ref().map(|link| &link.connection);
+        let given_up = connection.is_some_and(|connection| {
+            slow::is_given_up(connection, failure, self.slow_sent, self.slow_begun)
+        });
+        if given_up { Failure::SlowGivenUp } else { failure }
     }
 
     /// A body that was withheld goes out.
@@ -273,6 +336,17 @@ impl Channel {
             link.since = Instant::now();
             link.early |= http::note_upload(&self.context, &mut link.connection, StallEnd::Answered);
         }
+        if let Some(one) = self.slow_one.take() {
+            let unsent = !matches!(self.slow_sent, Sent::Whole(_));
+            let outcome = if self.gave_up_by_status() { Err(Failure::SlowGivenUp) } else { Ok(()) };
+            one.end(outcome);
+            if let Some(link) = &mut self.link {
+                link.early |= unsent;
+            }
+            if let Err(failure) = outcome {
+                return self.context.attempted(start.actual, Err(failure));
+            }
+        }
         let actual = self.context.since_ns(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
         let clock = self.context.clock;
@@ -284,6 +358,8 @@ impl Channel {
         recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Ok(()));
         recorder.goodput(payload);
         match start.kind {
+            // The whole of it is the host's own slowness.
+            _ if self.usage.slowly.is_given() => {}
             LoopKind::Closed => recorder.latency(Phase::RoundTrip, actual),
             LoopKind::Open => {
                 recorder.latency_pair(Phase::RoundTrip, self.context.since_ns(start.intended), actual);
@@ -303,8 +379,11 @@ impl Channel {
             if failure == Failure::ReadTimeout {
                 http.stalled();
             }
-            http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
+            // A response that was cut off is the same as the giving up.
+            let fault = http.take_fault().filter(|_| failure != Failure::SlowGivenUp);
+            fault.into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
         }
+        self.slow_one.take().into_iter().for_each(|one| one.end(Err(failure)));
         if let Some(link) = &mut self.link {
             http::note_upload(&self.context, &mut link.connection, http::stall_end(failure));
             http::note_tls(&self.context, &mut link.connection);
@@ -385,6 +464,11 @@ impl Channel {
         self.codec.request(self.sequence, &mut self.out);
         // The round trip of a closed loop begins with the request, not with a connection that had to be opened.
         let actual = Instant::now();
+        self.slow_begun = false;
+        self.slow_sent = Sent::InHead;
+        if self.usage.slowly.send_rate.is_some() {
+            self.slow_one = Some(SlowOne::begin(&self.context));
+        }
         self.in_flight.push_back((self.sequence, Start { actual, ..start }));
         // At once, so that small requests are small segments on the wire; the rest goes out with the answers.
         if let Some(link) = &mut self.link {
@@ -401,6 +485,7 @@ impl Channel {
             let written = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default())?;
             self.sent += written;
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
+            self.note_sent();
         }
         if self.in_flight.len() >= self.usage.window {
             self.answer().await?;
@@ -522,10 +607,14 @@ impl Worker for Channel {
         match self.ask(start).await {
             Ok(()) => Outcome::GoOn,
             Err(failure) => {
-                self.fail(failure);
+                self.fail(self.of_slowness(failure));
                 Outcome::Failed
             }
         }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.usage.slowly.is_given()
     }
 
     fn receiving(&self) -> Rc<Cell<bool>> {
@@ -534,6 +623,7 @@ impl Worker for Channel {
 
     fn cut(&mut self) {
         let receiving = self.receiving.replace(false);
+        self.slow_one = None;
         if let Some(http) = self.codec.http() {
             if receiving {
                 http.endless();
@@ -546,7 +636,7 @@ impl Worker for Channel {
 
     async fn end(&mut self) {
         if let Err(failure) = self.settle().await {
-            self.fail(failure);
+            self.fail(self.of_slowness(failure));
         }
         self.close().await;
     }

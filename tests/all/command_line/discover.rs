@@ -307,3 +307,51 @@ fn without_a_network_or_the_interface_it_does_not_run() {
         );
     });
 }
+
+/// A run that goes on; ends when dropped.
+struct Watching(std::process::Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // Its own child, not yet waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_twin_announces_itself_without_hardware() {
+    let mut command = espstress();
+    command.args(["discover", "twin", "--watch", "--json", "--timeout", "2m"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut watching = Watching(command.spawn().unwrap());
+    let mut lines = std::io::BufReader::new(watching.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let found = lines.find_map(|line| {
+        let device = serde_json::from_str::<Value>(&line).unwrap()["device"].take();
+        let whole = device["name"] == "espstress-twin"
+            && device["addresses"] == serde_json::json!(["192.168.4.91"])
+            && device["stack"] == "lwIP";
+        whole.then_some(device)
+    });
+    let Some(device) = found else {
+        let said = std::io::read_to_string(watching.0.stderr.take().unwrap()).unwrap();
+        assert!(said.contains("private network") || said.contains("/dev/net/tun"), "{said}");
+        return skipped("twin", &said);
+    };
+    assert_eq!(device["service"], "_espstress._tcp");
+    assert_eq!(
+        (&device["port"], &device["persona"], &device["capacity"]),
+        (&7007.into(), &"robust".into(), &5.into())
+    );
+    assert_eq!(device["firmware"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn only_a_twin_is_started_to_be_found() {
+    for target in ["sim", "192.168.4.91", "emu:x.bin"] {
+        let (said, status) = failure(&espstress_with(&format!("discover {target}")));
+        assert!(status == 2 && said.contains("only a twin"), "{status}: {said}");
+    }
+    let (said, status) = failure(&espstress_with("discover twin --interface eth0"));
+    assert!(status == 2 && said.contains("--interface"), "{status}: {said}");
+}

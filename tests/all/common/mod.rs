@@ -103,6 +103,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
             after: Duration::ZERO,
             syn_deadline: Duration::from_secs(5),
         },
+        console: None,
         probing: Probing::Off,
         looks_first: false,
         #[cfg(target_os = "linux")]

@@ -104,6 +104,12 @@ pub fn busybox_httpd() -> Option<Server> {
     })
 }
 
+pub fn civetweb() -> Option<Server> {
+    serve("civetweb", |command, folder, address| {
+        command.args(["-listening_ports", &address.to_string(), "-document_root"]).arg(folder);
+    })
+}
+
 /// Python's http.server, which speaks HTTP/1.0 unless told otherwise.
 pub fn http_server(protocol: &str) -> Option<Server> {
     serve("python3", |command, _, address| {

@@ -50,6 +50,21 @@ fn bytes_after_the_end_of_a_response_are_named_whichever_workload_meets_them() {
 }
 
 #[test]
+fn a_body_of_a_response_that_has_none_by_its_status_is_named_with_its_figures() {
+    for text in [
+        "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        for stats in [head(GET, sends(text, false)), rw(GET, sends(text, false))] {
+            assert_eq!(faults(&stats), [(HttpFault::BodyNotAllowed, 3, Some(5), Some(5))], "{text}");
+        }
+    }
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let stats = rw(GET, sends(interim, false));
+    assert_eq!(faults(&stats), [(HttpFault::BodyNotAllowed, 3, None, None)]);
+}
+
+#[test]
 fn a_body_after_head_is_named_whether_or_not_the_status_is_right() {
     for text in [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",

@@ -65,6 +65,56 @@ fn the_command_names_a_close_in_the_handshake_as_one() {
         .says(&["closed the connection during the handshake"]);
 }
 
+/// The usual fault of small devices: no memory for one session more.
+#[test]
+fn a_session_that_is_one_too_many_and_reset_in_the_handshake_failed_in_tls() {
+    let speaks = device_of_one();
+    said("head --insecure -n 24 -c 3 --watch 0s", &[&format!("https://{speaks}")])
+        .fails_with(&["tls_failed"])
+        .says(&["reset the connection during the handshake", "too little memory"])
+        .never_says(&["accept()"]);
+}
+
+/// It has memory for one session; the others get a RST after their ClientHello.
+fn device_of_one() -> SocketAddr {
+    let sessions = std::sync::atomic::AtomicU32::new(0);
+    let config = config(rustls::DEFAULT_VERSIONS, None);
+    scripted(move |peer| {
+        use std::sync::atomic::Ordering;
+        peer.without_delay();
+        if sessions.fetch_add(1, Ordering::SeqCst) > 0 {
+            crate::common::reset(greeted(peer));
+        } else {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, peer.handle());
+            let mut request = [0; 1_000];
+            while stream.read(&mut request).is_ok_and(|n| n > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+            }
+        }
+        sessions.fetch_sub(1, Ordering::SeqCst);
+    })
+}
+
+/// The figures of the response before are none of a handshake that fails.
+#[test]
+fn a_handshake_that_fails_after_a_good_response_has_no_malformed_response() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let config = config(rustls::DEFAULT_VERSIONS, None);
+    let target = scripted(move |peer| {
+        if !first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            let _ = greeted(peer).read(&mut [0; 100]);
+            return;
+        }
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), peer.handle());
+        let _ = stream.read(&mut [0; 1_000]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    });
+    let stats = tls("head", "count = 3\ninsecure = true\ntimeout_connect = '300ms'", target);
+    assert_eq!((stats.succeeded, faults(&stats)), (1, vec![(TlsFault::TimedOut, 2)]));
+    assert!(stats.malformed.is_empty(), "{:?}", stats.malformed);
+}
+
 #[test]
 fn the_command_names_a_handshake_that_takes_too_long_and_no_request_that_was_never_sent() {
     let target = scripted(|peer| {
@@ -171,6 +221,17 @@ fn speaking(
     clients: Option<RootCertStore>,
     script: impl Fn(StreamOwned<ServerConnection, TcpStream>) + Send + Sync + 'static,
 ) -> SocketAddr {
+    let config = config(versions, clients);
+    scripted(move |peer| {
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        script(StreamOwned::new(connection, peer.handle()));
+    })
+}
+
+fn config(
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<RootCertStore>,
+) -> Arc<ServerConfig> {
     let certificate = CertificateDer::from_pem_file(file("device.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("device.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -183,11 +244,7 @@ fn speaking(
         }
         None => builder.with_no_client_auth(),
     };
-    let config = Arc::new(builder.with_single_cert(vec![certificate], key).unwrap());
-    scripted(move |peer| {
-        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-        script(StreamOwned::new(connection, peer.handle()));
-    })
+    Arc::new(builder.with_single_cert(vec![certificate], key).unwrap())
 }
 
 #[test]

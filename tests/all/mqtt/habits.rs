@@ -256,3 +256,18 @@ fn a_broker_of_via_has_no_login() {
         assert!(!said.contains("secret"), "{said}");
     }
 }
+
+/// Before anybody has waited for a device.
+#[test]
+fn a_broker_of_via_that_is_not_there_is_told_at_once_and_a_public_one_is_refused() {
+    // No name has such a label, so no name server is asked.
+    let nowhere = format!("{}:1883", "x".repeat(64));
+    for (via, code, says) in
+        [(nowhere.as_str(), 3, "cannot find the broker of --via"), ("8.8.8.8:1883", 2, "is a public address")]
+    {
+        let start = std::time::Instant::now();
+        let (said, status) = failure(&espstress_with(&format!("mqtt --listen 0 --wait 100s --via {via}")));
+        assert!(status == code && said.contains(says), "{via}: {status}: {said}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "{via}: {:?}", start.elapsed());
+    }
+}

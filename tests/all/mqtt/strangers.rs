@@ -116,9 +116,13 @@ fn run(client: Option<Command>, arguments: &str) -> Option<(Report, Option<i32>)
     ip("link set lo up");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
+    // Without a fault these would have no effect.
+    let faulty: &[&str] =
+        if arguments.contains("--fault none") { &[] } else { &["--settle", "6s", "--cycles", "1"] };
     let broker = espstress()
-        .args(["mqtt", "127.0.0.1", "--settle", "6s", "--cycles", "1", "-o"])
+        .args(["mqtt", "127.0.0.1", "-o"])
         .arg(&file)
+        .args(faulty)
         .args(arguments.split_whitespace())
         .stdout(Stdio::null())
         .spawn()

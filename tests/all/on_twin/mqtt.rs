@@ -57,7 +57,11 @@ fn a_robust_client_takes_messages_of_any_size_and_acknowledges_each_repetition()
 
 #[test]
 fn a_keep_alive_that_was_asked_for_is_used_and_a_topic_without_subscription_gets_nothing() {
-    let Some(report) = on_twin(quick!("-d 3s --publish somebody/else")) else { return };
+    let Some(report) = on_twin(
+        "mqtt twin --device-interval 250ms --watch 200ms --device-keepalive 1s -d 3s --publish somebody/else",
+    ) else {
+        return;
+    };
     let client = mqtt(&report).target().unwrap();
     assert_eq!((client.keepalive_s, said(&report)), (1, vec![]));
     assert!(mqtt(&report).to_device.is_empty());

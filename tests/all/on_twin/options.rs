@@ -71,8 +71,8 @@ fn enforced_limits_recycle_time_wait_before_a_port_comes_round() {
 #[cfg(feature = "long")]
 #[test]
 fn a_heap_that_time_wait_has_filled_is_low_and_the_only_cause() {
-    // Flat out: some 400 connections fill it within a second, and nothing is served any more.
-    let flat_out = "head twin:std --close wait -c 4 -d 4s --timeout-connect 1s --timeout-read 1s";
+    // Some 400 connections fill it, and nothing is served any more.
+    let flat_out = "head twin:std --close wait -c 4 -n 420 -d 60s --timeout-connect 1s --timeout-read 1s";
     let Some(report) = on_twin(flat_out) else { return };
     assert!(report.workloads[0].succeeded >= 300, "{:?}", report.workloads[0].failures);
     says(&report, &[FindingId::HeapLow]);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::common::programs::{Server, busybox_httpd, http_server, lighttpd, nginx, node};
+use crate::common::programs::{Server, busybox_httpd, civetweb, http_server, lighttpd, nginx, node};
 use crate::common::scripted::scripted;
 use crate::strangers::runs::{self, Kind, run};
 
@@ -56,6 +56,11 @@ fn busyboxs_httpd_passes() {
 }
 
 #[test]
+fn civetweb_passes() {
+    program_passes(civetweb());
+}
+
+#[test]
 fn pythons_http_server_passes() {
     program_passes(http_server("HTTP/1.0"));
 }
@@ -92,6 +97,7 @@ fn the_doctor_finds_nothing_wrong_with_any_of_them() {
         ("nginx, keepalive_timeout 2s", nginx("keepalive_timeout 2s;")),
         ("lighttpd", lighttpd()),
         ("busybox", busybox_httpd()),
+        ("civetweb", civetweb()),
         ("http.server, HTTP/1.0", http_server("HTTP/1.0")),
         ("node", node()),
     ];

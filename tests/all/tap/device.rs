@@ -46,6 +46,16 @@ fn target(persona: &str) -> String {
     )
 }
 
+/// A line of a shell script that turns into the robust device at the address that esp-emu gives its guests.
+pub(super) fn as_a_process() -> String {
+    let program = std::env::current_exe().unwrap();
+    let name = in_this_program(concat!(module_path!(), "::the_device_itself"));
+    format!(
+        "exec env {DEVICE}=robust ESPSTRESS_TWIN=192.168.4.2 '{}' --exact {name} --nocapture\n",
+        program.display()
+    )
+}
+
 /// What a run says of the device and its link. That this machine was busy says nothing of either.
 fn said(report: &Report) -> Vec<FindingId> {
     report.findings.iter().map(|f| f.id).filter(|id| *id != FindingId::HostLimited).collect()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::ran;
-use crate::common::espstress;
+use crate::common::{espstress, skipped, valid_report};
 
 /// A folder of programs that is PATH, with an image in it.
 struct Bench {
@@ -104,4 +104,57 @@ fn what_is_no_image_is_refused() {
     assert!(status == 2 && said.contains("not a firmware image"), "{said}");
     let Some((status, said)) = bench.says_of(Path::new("/nowhere.bin")) else { return };
     assert!(status == 2 && said.contains("/nowhere.bin"), "{said}");
+}
+
+/// The merged image of a firmware for ESP32-C3, as small as it can be: by the Python that the scripts' own tests have.
+fn merged_image(at: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = format!(
+        "import importlib.machinery, importlib.util, pathlib\n\
+         loader = importlib.machinery.SourceFileLoader('tests', {tests:?})\n\
+         tests = importlib.util.module_from_spec(importlib.util.spec_from_loader('tests', loader))\n\
+         loader.exec_module(tests)\n\
+         table = tests.script('firmware-image').table()\n\
+         application = tests.program(5, tests.DESCRIPTOR + bytes(100))\n\
+         pathlib.Path({at:?}).write_bytes(tests.merged(tests.program(5, bytes(100)), table, application))",
+        tests = root.join("firmware/tests/run"),
+    );
+    let made = Command::new("python3").args(["-B", "-c", &made]).output().expect("python3 is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// `scripts/emulate` from image to report: the emulator's part is played by a program that takes the documented options
+/// of esp-emu and no others, and is the device program on smoltcp at the address that esp-emu gives its guests.
+#[test]
+fn one_command_makes_a_report_of_a_merged_image() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skipped("python", "no python3");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("esp32c3-merged.bin");
+    merged_image(&image);
+    let bench = Bench { folder };
+    let device = format!(
+        "#!/bin/sh\nwhile [ $# -gt 0 ]; do case $1 in\n--chip) chip=$2;; --firmware) firmware=$2;; --net) net=$2;;\n\
+         *) echo \"error: unexpected argument '$1'\"; exit 2;; esac; shift 2; done\n\
+         [ \"$chip $net\" = 'esp32c3 tap,ifname=tap0' ] || {{ echo \"not documented: $chip $net\"; exit 2; }}\n\
+         grep -q myssid \"$firmware\" || {{ echo 'no access point with that name'; exit 1; }}\n\
+         {}",
+        super::device::as_a_process(),
+    );
+    let bench = bench.with_script("esp-emu", &device);
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/emulate"));
+    let path = std::env::join_paths(
+        [bench.folder.path().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    command.arg(&image).args("head -n 20 --device-address 192.168.4.2 --json --no-gate".split_whitespace());
+    command.env("PATH", path.unwrap()).env("ESPSTRESS", espstress().get_program());
+    let Some(output) = ran(&mut command) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let report = valid_report(&output.stdout);
+    super::served(&report);
+    assert!(report.target.address.contains("192.168.4.2"), "{:?}", report.target);
 }

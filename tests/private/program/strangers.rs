@@ -18,6 +18,8 @@ pub(crate) const ALL: &[Case] = &[
     ("a_static_go_program_serves_on_ten_sockets", go),
     ("mosquitto_passes_messages_on_ten_sockets", mosquitto),
     ("pythons_ssl_speaks_tls_on_lwip", python_tls),
+    ("pythons_event_streams_come_over_lwip", python_events),
+    ("what_a_program_dials_on_this_host_is_told_if_it_is_refused", python_dials),
     ("curl_fetches_as_the_device", curl),
 ];
 
@@ -93,6 +95,51 @@ fn python_tls(folder: &Path) -> Result<(), Failed> {
         let uploads = w.http.uploads.as_ref().ok_or("no uploads")?;
         assert_eq!((uploads.begun, uploads.taken), (20, 20), "{kind}");
     }
+    Ok(())
+}
+
+/// Event streams over lwIP, from a thread each: events, gaps, and an end in order at each thirtieth event.
+fn python_events(folder: &Path) -> Result<(), Failed> {
+    if !is_here("python3") {
+        return skip("strangers", "no python3");
+    }
+    let text = "import time\nfrom http.server import BaseHTTPRequestHandler, ThreadingHTTPServer\n\
+                class Handler(BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200)\n        \
+                self.send_header('Content-Type', 'text/event-stream')\n        self.end_headers()\n        \
+                self.wfile.write(b'retry: 100\\n\\n')\n        for n in range(30):\n            \
+                self.wfile.write(b'id: %d\\ndata: tick\\n\\n' % n)\n            time.sleep(0.05)\n\
+                ThreadingHTTPServer(('0.0.0.0', 80), Handler).serve_forever()\n";
+    std::fs::write(folder.join("events.py"), text)?;
+    let words = ["rw", "twin", "--program", "python3 events.py", "--protocol", "sse", "-c", "2", "-d", "5s"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
+    let rw = report.workload("rw").ok_or("rw")?;
+    let sse = rw.by_protocol.as_ref().and_then(|by| by.sse.clone()).ok_or("no streams")?;
+    assert!(sse.ended >= 2 && sse.streams > sse.ended, "{sse:?}");
+    assert_eq!((sse.cut, sse.reset, sse.unfinished, sse.retry_ms), (0, 0, 0, Some(100)), "{sse:?}");
+    assert!(sse.events >= 30 * sse.ended, "{sse:?}");
+    Ok(())
+}
+
+/// A program that serves, and dials a port of the host's where nothing listens: a remark, and no finding.
+fn python_dials(folder: &Path) -> Result<(), Failed> {
+    if !is_here("python3") {
+        return skip("strangers", "no python3");
+    }
+    let text = "import socket, threading, time\nfrom http.server import BaseHTTPRequestHandler, ThreadingHTTPServer\n\
+                class Handler(BaseHTTPRequestHandler):\n    def do_HEAD(self):\n        self.send_response(200)\n        \
+                self.send_header('Content-Length', '0')\n        self.end_headers()\n\
+                def dial():\n    while True:\n        try: socket.create_connection(('192.168.4.1', 1884), 2).close()\n        \
+                except OSError: pass\n        time.sleep(0.3)\n\
+                threading.Thread(target=dial, daemon=True).start()\n\
+                ThreadingHTTPServer(('0.0.0.0', 80), Handler).serve_forever()\n";
+    std::fs::write(folder.join("dials.py"), text)?;
+    let words = ["head", "twin", "--program", "python3 dials.py", "-r", "5/s", "-d", "2s"];
+    let Some(report) = report(folder, &words)? else { return Ok(()) };
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
+    assert!(report.anomalies.iter().all(|row| row.workload.is_some()), "{:?}", report.anomalies);
+    let remark = report.remarks.iter().find(|remark| remark.contains("the device dialed 192.168.4.1:1884"));
+    assert!(remark.is_some_and(|remark| remark.contains("were refused")), "{:?}", report.remarks);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The process at the far end: its start, its console, its end.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ fn launch(
     };
     let (namespace, far) = enter()?;
     let terminal = |error: io::Error| format!("cannot open a terminal for the process: {error}");
-    let (console, writes) = console::open(|line| eprintln!("{line}")).map_err(terminal)?;
+    let (console, writes) = console::open(|line| drop(writeln!(io::stderr(), "{line}"))).map_err(terminal)?;
     let mut start = Command::new(program);
     start.args(arguments).stdin(Stdio::null()).process_group(0);
     start.stdout(writes.try_clone().map_err(terminal)?).stderr(writes);

@@ -10,7 +10,7 @@ use super::super::super::facts::{self, SECOND};
 use super::super::super::{Evidence, Finding, FindingId, Severity};
 use super::super::FindingEntry;
 use super::super::text::{things, time, times};
-use super::{cases, line, lines};
+use super::{cases, line, lines, publish};
 use espstress_event::MqttOutage;
 
 /// Fewer attempts are no storm.
@@ -21,7 +21,7 @@ pub(in super::super) const NO_RECONNECT: FindingEntry = FindingEntry {
     severity: Severity::Error,
     meaning: "the broker was there again, and the device did not come back within --recover-limit",
     needs: "an mqtt workload with a fault",
-    neighbours: "a device that ends its session because of session present 1",
+    neighbours: "a device that ends its session because of session present 1, or that hangs on a large packet",
     change: "connect again in a loop with back-off, whatever ended the connection",
 };
 
@@ -63,8 +63,10 @@ fn is_lost(outage: &MqttOutage) -> bool {
 }
 
 pub(super) fn no_reconnect(e: &Evidence<'_>) -> Option<Finding> {
-    let case = cases(e).find(|case| case.mqtt.outages.iter().any(is_lost))?;
-    let first = case.mqtt.outages.iter().find(|o| is_lost(o))?;
+    // What it hangs on is said of a packet that is too large.
+    let gone = |o: &MqttOutage| is_lost(o) && !publish::hangs(e, o);
+    let case = cases(e).find(|case| case.mqtt.outages.iter().any(gone))?;
+    let first = case.mqtt.outages.iter().find(|o| gone(o))?;
     let attempts = match first.attempts {
         Some(0) => "it did not dial once during the fault".to_owned(),
         Some(n) => format!("it had dialled {} during the fault", times(n)),

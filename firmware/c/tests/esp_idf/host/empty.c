@@ -1,0 +1,2 @@
+/* A library has to have something in it. */
+typedef int espstress_empty;

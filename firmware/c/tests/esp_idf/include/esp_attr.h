@@ -1,0 +1,3 @@
+/* Stand-in: see README.md. */
+#pragma once
+#define RTC_NOINIT_ATTR
