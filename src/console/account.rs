@@ -39,6 +39,9 @@ const ONE_CRASH_NS: i64 = 10_000_000_000;
 /// Lines of a log whose time goes on, after which what looked like a crash was none.
 const GOES_ON: u32 = 2;
 
+/// An event waits so long for the lines after it before it is told, nanoseconds.
+const RIPE_NS: i64 = 1_000_000_000;
+
 /// Two ways of telling one loss of the access point are this near, nanoseconds.
 const ONE_LOSS_NS: i64 = 3_000_000_000;
 
@@ -375,9 +378,10 @@ impl Account {
         self.device.take(DeviceSample { asked_ns: at_ns, at_ns, telemetry });
     }
 
-    /// Events that are whole and were not told yet.
-    pub(crate) fn news(&mut self) -> Vec<ConsoleEvent> {
-        let new = self.kept.iter_mut().filter(|kept| kept.wants == 0 && !kept.told);
+    /// Events that were not told yet, and that are whole or a second old.
+    pub(crate) fn news(&mut self, now_ns: i64) -> Vec<ConsoleEvent> {
+        let ripe = |kept: &Kept| kept.wants == 0 || now_ns.saturating_sub(kept.heard_ns) >= RIPE_NS;
+        let new = self.kept.iter_mut().filter(|kept| !kept.told && ripe(kept));
         new.map(|kept| {
             kept.told = true;
             kept.event.clone()

@@ -102,7 +102,7 @@ pub fn listen(
                 tokio::time::sleep(LOOK).await;
             }
         });
-        ear.tell();
+        ear.tell_until(i64::MAX);
         ear.account.finish()
     })?;
     Ok(Listening { over, thread })
@@ -211,8 +211,13 @@ impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
     }
 
     fn tell(&mut self) {
+        self.tell_until(i64::try_from((self.now_ns)()).unwrap_or(i64::MAX));
+    }
+
+    /// Tells what is new by this time.
+    fn tell_until(&mut self, now_ns: i64) {
         self.told = Instant::now();
-        let new = self.account.news();
+        let new = self.account.news(now_ns);
         let known = self.account.so_far();
         let size = (known.lines, known.troubles.len());
         if !new.is_empty() || size != self.known {
