@@ -1,0 +1,170 @@
+//! How a connection comes to its end.
+
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::time::timeout;
+
+use super::super::endings::{Step, failure_of};
+use super::super::http;
+use super::super::ports::Release;
+use super::Connection;
+use espstress_event::{Ending, Failure};
+
+/// What an idle connection has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRest {
+    /// Nothing has come.
+    Quiet,
+    /// The peer's FIN has come.
+    Closed,
+    /// At least so many bytes have come that nobody asked for.
+    Unasked(usize),
+}
+
+/// Who sent the first FIN of a drained connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostClosed {
+    /// This host: TIME_WAIT stays here.
+    First,
+    /// The peer, or nobody yet.
+    NotYet,
+}
+
+impl Connection {
+    /// Whether the peer's FIN has been read before the host sent its own.
+    #[must_use]
+    pub fn peer_has_closed(&self) -> bool {
+        self.release == Release::Free
+    }
+
+    /// Sends the FIN and goes on reading.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub fn shut_down_writing(&mut self) -> Result<(), Failure> {
+        if let (Some(stream), Some(tls)) = (&self.stream, &mut self.tls) {
+            tls.close(stream);
+        }
+        let stream = self.stream().map_err(|error| failure_of(Step::Write, &error))?;
+        match SockRef::from(&*stream).shutdown(std::net::Shutdown::Write) {
+            Ok(()) => {
+                self.has_sent_fin = true;
+                Ok(())
+            }
+            Err(error) => Err(self.ended_by(failure_of(Step::Write, &error))),
+        }
+    }
+
+    /// The device closes after the response that has come: TLS's own end would meet a closed socket.
+    pub fn peer_will_close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.peer_will_close();
+        }
+    }
+
+    /// What an idle connection has come to, without waiting and without taking anything from it.
+    ///
+    /// A FIN that is there before a request is written ends the connection in order: whoever writes all the same meets
+    /// a RST (RFC 9112, 9.5: a client has to expect such a close at any time).
+    pub fn at_rest(&mut self) -> AtRest {
+        if self.tls.is_some() {
+            return self.tls_at_rest();
+        }
+        let mut bytes = [std::mem::MaybeUninit::uninit(); 2_048];
+        let Some(stream) = &self.stream else { return AtRest::Closed };
+        match SockRef::from(stream).peek(&mut bytes) {
+            Ok(0) => {
+                self.note_read(0);
+                AtRest::Closed
+            }
+            Ok(n) => AtRest::Unasked(n),
+            // Nothing is there; or a reset, which the next write meets and names.
+            Err(_) => AtRest::Quiet,
+        }
+    }
+
+    /// After a silence before the first request: whether the device still waits for it. One that has closed does not, nor
+    /// one that has said 408 (RFC 9110, 15.5.9): who asks all the same meets a RST. One that has answered already is asked
+    /// all the same, for the answer to be looked at.
+    ///
+    /// # Errors
+    /// [`Failure::EofBeforeResponse`]; or the failure by name.
+    pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
+        let waits = match &mut self.tls {
+            Some(tls) => !tls.peer_has_ended(stream),
+            None => match timeout(Duration::ZERO, stream.peek(scratch)).await {
+                Ok(Ok(n)) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
+                // Nothing has come; or a reset, which the request meets and names.
+                Ok(Err(_)) | Err(_) => true,
+            },
+        };
+        if waits {
+            return Ok(());
+        }
+        // What it said is read: a socket that is closed with bytes in it sends a RST.
+        while self.read_now(scratch)?.is_some_and(|n| n > 0) {}
+        Err(Failure::EofBeforeResponse)
+    }
+
+    /// After TLS's end: TCP's, which may come later.
+    async fn tcp_end(&mut self, deadline: tokio::time::Instant) -> Ending {
+        loop {
+            let (Some(stream), Some(tls)) = (&self.stream, &mut self.tls) else { return Ending::Fin };
+            let ended = match tls.tcp_end(stream) {
+                Ok(true) => return Ending::Fin,
+                Ok(false) => self.readable_until(deadline).await,
+                Err(error) => Err(self.ended_by(failure_of(Step::Read, &error))),
+            };
+            match ended {
+                Ok(()) if tokio::time::Instant::now() < deadline => {}
+                Err(Failure::ReadReset) => return Ending::Reset,
+                Ok(()) | Err(_) => return Ending::NotEnded,
+            }
+        }
+    }
+
+    /// Reads and forgets whatever comes until the peer ends the connection or the limit passes.
+    pub async fn drain(&mut self, scratch: &mut [u8], limit: Duration, host_closed: HostClosed) -> Ending {
+        self.drain_counting(scratch, limit, host_closed).await.0
+    }
+
+    /// As [`Connection::drain`]; also how many bytes came.
+    pub async fn drain_counting(
+        &mut self,
+        scratch: &mut [u8],
+        limit: Duration,
+        host_closed: HostClosed,
+    ) -> (Ending, u64) {
+        let mut bytes = 0;
+        self.hurry();
+        let keep = self.release;
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            match self.read(scratch, left).await {
+                Ok(0) => {
+                    let ending = self.tcp_end(deadline).await;
+                    if ending == Ending::Fin {
+                        self.note_read(0);
+                    }
+                    if host_closed == HostClosed::First && ending == Ending::Fin {
+                        self.release = keep;
+                    }
+                    return (ending, bytes);
+                }
+                Ok(n) => {
+                    bytes += n as u64;
+                    // What never ends to come ends neither the wait nor keeps others from their turn.
+                    if tokio::time::Instant::now() >= deadline {
+                        return (Ending::NotEnded, bytes);
+                    }
+                    tokio::task::yield_now().await;
+                }
+                Err(Failure::ReadReset) => return (Ending::Reset, bytes),
+                Err(_) => return (Ending::NotEnded, bytes),
+            }
+        }
+    }
+}
