@@ -248,13 +248,10 @@ impl Account {
     }
 
     /// The task watchdog's own abort.
-    fn ends_a_watchdog(&mut self, heard_ns: i64) -> bool {
-        let Some(kept) = self.kept.last_mut() else { return false };
+    fn ends_a_watchdog(&self, heard_ns: i64) -> bool {
+        let Some(kept) = self.kept.last() else { return false };
         let near = heard_ns.saturating_sub(kept.heard_ns) < ONE_CRASH_NS;
-        match &mut kept.event.said {
-            Said::Watchdog { which: Watchdog::Task, restarts, .. } if near && *restarts => true,
-            _ => false,
-        }
+        near && matches!(kept.event.said, Said::Watchdog { which: Watchdog::Task, restarts: true, .. })
     }
 
     fn more(&mut self, heard_ns: i64, more: More) {

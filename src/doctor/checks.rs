@@ -611,8 +611,14 @@ mod tests {
             last_s: 1.0,
         };
         let (workloads, account) = ([crowd], [row]);
-        let measured =
-            Measured { workloads: &workloads, probes: None, packets: None, findings: &[], account: &account };
+        let measured = Measured {
+            workloads: &workloads,
+            probes: None,
+            packets: None,
+            console: None,
+            findings: &[],
+            account: &account,
+        };
         Look { measured: &measured, hold: None }.crowd().unwrap()
     }
 

@@ -27,8 +27,8 @@ impl IdfConsole {
     pub(crate) fn start(reason: &str, address: std::net::Ipv4Addr, gateway: std::net::Ipv4Addr) -> Self {
         let console = Self { origin_ns: clock::now_ns(), heap_ns: None, error_ns: None, disconnects: None };
         let (number, name) = rom(reason);
-        eprintln!("ets Jun  8 2016 00:22:57");
-        eprintln!("rst:0x{number:x} ({name}),boot:0x13 (SPI_FAST_FLASH_BOOT)");
+        say("ets Jun  8 2016 00:22:57");
+        say(&format!("rst:0x{number:x} ({name}),boot:0x13 (SPI_FAST_FLASH_BOOT)"));
         console.log('I', "boot", "ESP-IDF v5.5 2nd stage bootloader (the twin's imitation)");
         console.log('I', "wifi", "state: assoc -> run (10)");
         console.log('I', "wifi", "connected with twin, aid = 1, channel 6, BW20, bssid = 02:45:53:50:00:01");
@@ -42,7 +42,7 @@ impl IdfConsole {
 
     fn log(&self, level: char, tag: &str, message: &str) {
         let ms = clock::now_ns().saturating_sub(self.origin_ns) / 1_000_000;
-        eprintln!("{level} ({ms}) {tag}: {message}");
+        say(&format!("{level} ({ms}) {tag}: {message}"));
     }
 
     /// A connection was accepted, or closed: the heap at that time.
@@ -95,11 +95,9 @@ impl IdfConsole {
     pub(crate) fn end(&self, reason: ResetReason) {
         match reason.name() {
             "PANIC" => {
-                eprintln!(
-                    "Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled."
-                );
-                eprintln!("Backtrace: 0x400d1231:0x3ffb5c50 0x400d1a2c:0x3ffb5c70");
-                eprintln!("Rebooting...");
+                say("Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.");
+                say("Backtrace: 0x400d1231:0x3ffb5c50 0x400d1a2c:0x3ffb5c70");
+                say("Rebooting...");
             }
             "TASK_WDT" => {
                 let told = "Task watchdog got triggered. The following tasks/users did not reset the watchdog in time:";
@@ -107,12 +105,18 @@ impl IdfConsole {
                 self.log('E', "task_wdt", " - IDLE0 (CPU 0)");
                 self.log('E', "task_wdt", "CPU 0: device");
                 self.log('E', "task_wdt", "Aborting.");
-                eprintln!("Rebooting...");
+                say("Rebooting...");
             }
-            "BROWNOUT" => eprintln!("Brownout detector was triggered"),
+            "BROWNOUT" => say("Brownout detector was triggered"),
             _ => {}
         }
     }
+}
+
+/// A line on standard error, which is the console.
+#[expect(clippy::print_stderr, reason = "this is what the console is for")]
+fn say(line: &str) {
+    eprintln!("{line}");
 }
 
 /// Whether enough time has gone by; then it is noted.
