@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +21,7 @@ fn port() -> (File, PathBuf) {
     unlockpt(&master).unwrap();
     let path = ptsname(&master, Vec::new()).unwrap();
     // The other end passes bytes as they are, before anybody has opened the port.
-    (File::from(OwnedFd::from(master)), PathBuf::from(path.to_str().unwrap()))
+    (File::from(master), PathBuf::from(path.to_str().unwrap()))
 }
 
 /// A console that is listened to, and what it has come to so far.
