@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == espstress_twin::setup::TWIN_ARGUMENT) {
         return espstress_twin::child_main();
     }
-    let matches = command::command_line().get_matches();
+    let colour = espstress_cli::parsers_colour(std::env::args_os());
+    let matches = command::command_line().color(colour).get_matches();
     let exit = command::execute(&matches).unwrap_or_else(|Failed { exit, error }| {
         tell(error.as_ref());
         exit

@@ -16,12 +16,13 @@ mod copies;
 use std::path::Path;
 use std::time::Duration;
 
+use espstress_air::{Listener, Packet};
 use espstress_clock::nanos;
 use espstress_diagnose::{Absent, Anomalies, AnomalyRow, Intentions, Ledger, Weather};
-use espstress_event::{AnomalyClass, NotJudged, Occurrence};
+use espstress_event::{Air, AnomalyClass, MacAddress, NotJudged, Occurrence};
 use espstress_observe::file::{End, OpenError, Reader};
 use espstress_observe::{DeviceEnds, Link, Observer, ObserverConfig, Source, WireSummary};
-use espstress_wire::{NotSegment, decode};
+use espstress_wire::{Aggregate, NotSegment, Segment, Unread, decode};
 
 use clock::Clock;
 pub(crate) use clock::ClockStep;
@@ -34,11 +35,13 @@ pub struct AnalyzeConfig {
     pub device: DeviceEnds,
     /// How long a SYN may go unanswered.
     pub connect_timeout: Duration,
+    /// The station to describe, in a capture of the air.
+    pub station: Option<MacAddress>,
 }
 
 impl Default for AnalyzeConfig {
     fn default() -> Self {
-        Self { device: DeviceEnds::Guessed, connect_timeout: Duration::from_secs(5) }
+        Self { device: DeviceEnds::Guessed, connect_timeout: Duration::from_secs(5), station: None }
     }
 }
 
@@ -66,6 +69,8 @@ pub struct Analysis {
     pub unknown_link_type: Option<u16>,
     /// Packets that the capture held more than once, and that were looked at once.
     pub copies: u64,
+    /// What was heard on the air; `None` where no frame is 802.11's.
+    pub air: Option<Air>,
     /// Where the capture's clock was first set back, and how often it was.
     pub clock_steps: Option<(ClockStep, u64)>,
     /// Connections of the device.
@@ -149,6 +154,7 @@ pub fn analyze_records(
     let mut copies = Copies::new();
     let mut start_ns = 0;
     let (mut unknown_link, mut unknown_link_type) = (0, None);
+    let mut air: Option<Listener> = None;
     let mut look = |frame: &Frame, ledger: &mut Ledger, observer: &mut Observer| {
         if frame.gap {
             observer.gap();
@@ -164,7 +170,13 @@ pub fn analyze_records(
             start_ns = at_ns;
             Ledger::new(start_ns, Vec::new())
         });
-        let decoded = match Link::from_link_type(record.link.into()) {
+        let link = Link::from_link_type(record.link.into());
+        if let Some(link) = link.filter(|link| link.is_air()) {
+            let listener = air.get_or_insert_with(|| Listener::new(Some(start_ns), config.station));
+            let packet = Packet { number: record.number, at_ns };
+            listener.hear(packet, link, record.bytes, record.original_len as usize);
+        }
+        let decoded = match link {
             Some(link) => decode(link, record.bytes, record.original_len as usize),
             None => {
                 unknown_link += 1;
@@ -174,7 +186,18 @@ pub fn analyze_records(
             }
         };
         let frame = Frame { at_ns, number: record.number, gap: record.dropped_before > 0, decoded };
-        copies.take(&frame, |frame| look(frame, ledger, &mut observer));
+        let aggregate = link
+            .filter(|_| decoded == Err(NotSegment::Unread(Unread::Aggregated)))
+            .and_then(|link| Aggregate::new(link, record.bytes));
+        let Some(aggregate) = aggregate else {
+            copies.take(&frame, |frame| look(frame, ledger, &mut observer));
+            continue;
+        };
+        let heard_again = aggregate.heard_again();
+        for (packet, length) in aggregate {
+            let decoded = decode(Link::Llc, packet, length).map(|segment| Segment { heard_again, ..segment });
+            copies.take(&Frame { decoded, ..frame }, |frame| look(frame, ledger, &mut observer));
+        }
     }
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
@@ -203,6 +226,7 @@ pub fn analyze_records(
         unknown_link,
         unknown_link_type,
         copies: copies.dropped(),
+        air: air.map(|listener| listener.finish(config.station)),
         clock_steps: clock.steps(),
         connections: wire.connections,
         duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
 use espstress_clock::{Size, Span};
+use espstress_event::MacAddress;
 
 /// Stress a small networked device with real traffic, watch the packets, and report what broke, how often, when
 /// and why
@@ -26,9 +27,26 @@ Exit status:
   4    a gate can't be judged
   130  interrupted; the report is still written")]
 pub(crate) struct Cli {
+    /// Write what the program does inside to FILE; RUST_LOG says how much (info, debug, espstress_targets=debug) [default:
+    /// warnings and errors, to standard error]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) trace: Option<PathBuf>,
+
     /// Command to run
     #[command(subcommand)]
     pub(crate) command: Other,
+}
+
+/// When to colour what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourWhen {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 /// Every command but the workloads.
@@ -40,7 +58,8 @@ pub enum Other {
   espstress run quick -t sim                      against the device program on this host's own stack
   espstress run -t twin:std --persona half-closer --link home
   espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json
-  espstress run -t 192.168.4.1 --console /dev/ttyUSB0 --elf build/app.elf   listen to the board's console as well")]
+  espstress run -t 192.168.4.1 --console /dev/ttyUSB0 --elf build/app.elf   listen to the board's console as well
+  espstress run soak -t 192.168.4.1 --resume soak.log -o soak.json   one report, however often it is stopped")]
     Run(RunArgs),
     /// Start a twin in its private network, or run a program in that network
     #[command(after_help = "Examples:
@@ -51,12 +70,14 @@ pub enum Other {
     /// Find anomalies in a capture file (sends no traffic)
     #[command(after_help = "Examples:
   espstress analyze capture.pcapng
-  espstress analyze field.pcap.gz --target 192.168.4.1 --json")]
+  espstress analyze field.pcap.gz --target 192.168.4.1 --json
+  espstress analyze air.pcapng --station 24:6f:28:aa:bb:cc      a Wi-Fi card in monitor mode made it")]
     Analyze(AnalyzeArgs),
     /// Check a device in one minute: is it up, what is wrong, what to change
     #[command(after_help = "Examples:
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
+  sudo espstress doctor 192.168.4.1 --air wlan1   what a Wi-Fi card in monitor mode hears as well
   espstress doctor twin --persona no-keepalive    a fault, and what is said of it
   espstress doctor 192.168.4.1 --console /dev/ttyUSB0   what the board says on its console as well")]
     Doctor(DoctorArgs),
@@ -71,11 +92,25 @@ differ, so only repeats show whether a latency has changed.
 
 The exit status is 0 for same or better, 1 for worse, 4 for can't tell.")]
     Compare(CompareArgs),
+    /// Join reports of several devices, or of several machines, to one
+    #[command(after_help = "Examples:
+  espstress merge kitchen.json hall.json -o all.json
+  espstress merge shard-*.json -o all.json --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  espstress report all.json --device 192.168.4.1   one device's own page
+
+The reports must be of the same work, by the same version of espstress. Histograms are added, and the series are put
+in line by wall clock. Each report stays whole in the result.
+
+The exit status is that of the worst verdict: 0 for pass, 1 for fail, 4 for inconclusive.")]
+    Merge(MergeArgs),
     /// Convert a report to another format
     #[command(after_help = "Examples:
   espstress report run.json
   espstress report run.json --format html -o run.html
-  espstress report run.json --format junit > junit.xml")]
+  espstress report run.json --format junit > junit.xml
+  espstress report run.json --format hgrm --workload head --phase connect
+  espstress report run.json --format hgrm -o latencies/   one file for each workload and phase
+  ssh lab cat run.log | espstress report - --format csv > series.csv")]
     Report(ReportArgs),
     /// Find devices that announce themselves with mDNS
     #[command(after_help = "Examples:
@@ -95,14 +130,15 @@ for its time to live (usually 120 s). It then tries a connection to the announce
 up, and its mDNS responder has stopped or its multicast packets no longer arrive here.")]
     Discover(DiscoverArgs),
     /// List the anomalies and explain them
-    Anomalies,
+    #[command(after_help = "Examples:
+  espstress anomalies abortive_close
+  espstress anomalies --json | jq -r '.[].id'")]
+    Anomalies(CatalogueArgs),
     /// List the findings and explain them
-    #[command(after_help = "Example:
-  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others")]
-    Findings {
-        /// Explain this one only
-        name: Option<String>,
-    },
+    #[command(after_help = "Examples:
+  espstress findings nagle_delay   one finding, and what to set in esp_http_server, Arduino, MicroPython and others
+  espstress findings --json | jq -r '.[] | select(.severity == \"error\").id'")]
+    Findings(CatalogueArgs),
     /// List the figures that a threshold can use
     Thresholds,
     /// List the built-in scenarios
@@ -111,7 +147,11 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         name: Option<String>,
     },
     /// Print the JSON Schema of the report
-    Schema,
+    Schema {
+        /// The schema of the report of several devices instead
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Print a shell completion file
     #[command(after_help = "Example:
   espstress completions bash > ~/.local/share/bash-completion/completions/espstress")]
@@ -119,10 +159,35 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
         /// Shell to complete for
         shell: Shell,
     },
-    /// Print the manual page (roff)
-    #[command(after_help = "Example:
-  espstress man > espstress.1 && man ./espstress.1")]
-    Man,
+    /// Print a manual page (roff)
+    #[command(after_help = "Examples:
+  espstress man | man -l -                        espstress(1), which names the commands
+  espstress man doctor | man -l -                 the page of one command
+  espstress man -o ~/.local/share/man/man1        a page for each command")]
+    Man(ManArgs),
+}
+
+/// `anomalies` and `findings`.
+#[derive(Args, Debug)]
+pub struct CatalogueArgs {
+    /// Explain this one only
+    pub name: Option<String>,
+
+    /// Print JSON, and only that, to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Command to print the page of [default: the program itself]
+    #[arg(value_name = "COMMAND")]
+    pub name: Option<String>,
+
+    /// Write the pages of the program and of every command to FOLDER instead
+    #[arg(short, long, value_name = "FOLDER", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
 }
 
 /// `run`.
@@ -132,10 +197,9 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO", default_value = "quick")]
     pub scenario: String,
 
-    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
-    /// twin:FILE, tap:CMD, emu:IMAGE, or sim
-    #[arg(short, long, value_name = "TARGET")]
-    pub target: Option<String>,
+    /// The devices
+    #[command(flatten)]
+    pub several: SeveralArgs,
 
     /// Override a scenario setting: cycles=3 for every phase that has it, NAME.cycles=3 for one phase; can be
     /// repeated
@@ -145,6 +209,23 @@ pub struct RunArgs {
     /// What every run has
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Devices of a run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SeveralArgs {
+    /// Device to test: address or name with optional :PORT, http:// or https:// URL, twin, twin:std, twin:expr,
+    /// twin:FILE, tap:CMD, emu:IMAGE, or sim; can be repeated to test several at once
+    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    pub further: Vec<String>,
+
+    /// Test the devices of an inventory (TOML) at once: names, targets, tags (docs/fleets.md)
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+
+    /// Of the inventory, test only devices with this tag; can be repeated
+    #[arg(long = "tag", value_name = "TAG", requires = "targets")]
+    pub tags: Vec<String>,
 }
 
 /// Options of a twin or a sim.
@@ -259,6 +340,15 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// Continue the report of the run that wrote this log, and append to it; a log that isn't there yet is begun
+    #[arg(long, value_name = "LOG", conflicts_with = "log")]
+    pub resume: Option<PathBuf>,
+
+    /// Serve the figures of the run as OpenMetrics while it goes on, at http://ADDR/metrics; a port alone means
+    /// 127.0.0.1, and 0 a free port
+    #[arg(long, value_name = "[IP:]PORT")]
+    pub metrics_listen: Option<String>,
+
     /// Save the packets to FILE (pcapng)
     #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
     pub pcap: Option<PathBuf>,
@@ -266,6 +356,14 @@ pub struct Common {
     /// Don't capture packets
     #[arg(long)]
     pub no_capture: bool,
+
+    /// Also listen to a Wi-Fi card that is in monitor mode: associations, power save, retries, beacons
+    #[arg(long, value_name = "IFACE")]
+    pub air: Option<String>,
+
+    /// Describe this station, by its hardware address [default: the device, by ARP]
+    #[arg(long, value_name = "MAC", requires = "air")]
+    pub station: Option<MacAddress>,
 
     /// Don't send ping, TCP connect and telemetry probes during the workloads
     #[arg(long)]
@@ -295,6 +393,10 @@ pub struct Common {
     /// Source address
     #[arg(long, value_name = "IP")]
     pub source: Option<IpAddr>,
+
+    /// Show the run on the whole terminal: rates, latency, failures, heap, outages [default: bars]
+    #[arg(long, conflicts_with = "quiet")]
+    pub live: bool,
 
     /// Print only the verdict, and no progress
     #[arg(short, long, conflicts_with = "verbose")]
@@ -344,6 +446,11 @@ pub struct AnalyzeArgs {
     /// Address of the device [default: the side that accepts connections, or the client of an MQTT broker]
     #[arg(short, long, value_name = "IP")]
     pub target: Option<IpAddr>,
+
+    /// Station to describe in a capture of the air, by its hardware address [default: the Espressif station that talks
+    /// most, or else the station that talks most]
+    #[arg(long, value_name = "MAC")]
+    pub station: Option<MacAddress>,
 
     /// Print JSON, and only that, to standard output
     #[arg(long)]
@@ -422,7 +529,9 @@ pub enum FormatName {
     Markdown,
     /// One file with charts
     Html,
-    /// One test case per threshold
+    /// Time series of the workloads and of the telemetry, for spreadsheets
+    Csv,
+    /// Test cases: thresholds, findings, and the attempts of each workload
     Junit,
     /// github-action-benchmark, for figures where smaller is better
     GithubBenchmark,
@@ -432,14 +541,30 @@ pub enum FormatName {
     Bmf,
     /// Prometheus text exposition
     Prometheus,
-    /// HdrHistogram percentile distributions
+    /// HdrHistogram percentile distribution
     Hgrm,
+}
+
+/// `merge`.
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    /// JSON reports, or the JSON Lines logs of runs
+    #[arg(value_name = "REPORT", required = true, num_args = 1..)]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the joined JSON report to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What to print: text, json or markdown
+    #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
+    pub format: FormatName,
 }
 
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// JSON report, or the JSON Lines log of a run
+    /// JSON report, or the JSON Lines log of a run; - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -447,9 +572,21 @@ pub struct ReportArgs {
     #[arg(short, long, value_enum, default_value_t = FormatName::Text)]
     pub format: FormatName,
 
-    /// Write to FILE instead of standard output
+    /// Write to FILE instead of standard output; with hgrm, a folder gets one file for each latency
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Of a report of several devices, this one only
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+
+    /// Workload whose latency hgrm shows [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+
+    /// Phase whose latency hgrm shows, for example connect [default: the main phase of the workload]
+    #[arg(long, value_name = "PHASE")]
+    pub phase: Option<String>,
 
     /// Print more: settings, evidence and packets
     #[arg(short, long)]

@@ -7,10 +7,13 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, Common, CompareArgs, ConsoleOptions, ConsoleStyle, DeviceOptions, DiscoverArgs, DoctorArgs,
-    FormatName, Other, ReportArgs, RunArgs, TwinArgs,
+    AnalyzeArgs, CatalogueArgs, ColourWhen, Common, CompareArgs, ConsoleOptions, ConsoleStyle, DeviceOptions,
+    DiscoverArgs, DoctorArgs, FormatName, ManArgs, MergeArgs, Other, ReportArgs, RunArgs, SeveralArgs,
+    TwinArgs,
 };
-pub use shells::{Shell, completions, man_page};
+pub use shells::{ManPage, Shell, completions, man_pages};
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches};
 
@@ -31,6 +34,8 @@ pub enum Parsed {
         kind: &'static str,
         /// The device.
         target: String,
+        /// Further devices.
+        several: SeveralArgs,
         /// The common flags.
         common: Box<Common>,
         /// For the workload's own flags.
@@ -55,11 +60,47 @@ pub fn command(workloads: &[WorkloadFlags], load_flags: fn(Command) -> Command) 
         let about = run.get_about().cloned().unwrap_or_default();
         load_flags(run).about(about)
     };
-    let mut command = Cli::command().mut_subcommand("run", run);
+    let mut command = Cli::command().arg(colour_flag()).mut_subcommand("run", run);
     for workload in workloads {
         command = command.subcommand(workload_command(workload));
     }
     command
+}
+
+/// A flag of every command.
+fn colour_flag() -> clap::Arg {
+    clap::Arg::new(COLOUR)
+        .long("color")
+        .value_name("WHEN")
+        .help("When to use color: auto, always or never [default: auto]")
+        .hide_possible_values(true)
+        .hide_default_value(true)
+        .value_parser(clap::value_parser!(ColourWhen))
+        .default_value("auto")
+        .global(true)
+}
+
+const COLOUR: &str = "color";
+
+/// When to colour, as the command line says.
+#[must_use]
+pub fn colour(matches: &clap::ArgMatches) -> ColourWhen {
+    let inner = matches.subcommand().map_or(matches, |(_, sub)| sub);
+    inner.get_one(COLOUR).copied().unwrap_or_default()
+}
+
+/// The same for the parser's own words, which come before the command line is understood.
+#[must_use]
+pub fn parsers_colour(words: impl Iterator<Item = std::ffi::OsString>) -> clap::ColorChoice {
+    let words: Vec<_> =
+        words.filter_map(|word| word.into_string().ok()).take_while(|word| word != "--").collect();
+    let joined = words.iter().rev().find_map(|word| word.strip_prefix("--color="));
+    let apart = || words.windows(2).rev().find(|pair| pair[0] == "--color").map(|pair| pair[1].as_str());
+    match joined.or_else(apart) {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
 }
 
 fn workload_command(workload: &WorkloadFlags) -> Command {
@@ -70,11 +111,19 @@ fn workload_command(workload: &WorkloadFlags) -> Command {
         "outage" => target.required_unless_present("listen"),
         // Nor does the first one to connect to a broker.
         "mqtt" => target.help(MQTT_TARGET_HELP),
+        _ if takes_several(workload.name) => target.required_unless_present_any(["further", "targets"]),
         _ => target.required(true),
     };
     let own = Command::new(workload.name).about(about).after_help(examples).arg(target);
     let own = (workload.flags)(own.next_help_heading("Workload"));
-    Common::augment_args(own.next_help_heading("Run")).about(about)
+    let own = own.next_help_heading("Run");
+    let own = if takes_several(workload.name) { SeveralArgs::augment_args(own) } else { own };
+    Common::augment_args(own).about(about)
+}
+
+/// Whether a workload can drive several devices at once: others wait for the device, or change this host's network.
+fn takes_several(workload: &str) -> bool {
+    matches!(workload, "head" | "rw")
 }
 
 const TARGET_HELP: &str = "Address or name of the device, with optional :PORT, an http:// or https:// URL, twin, twin:std, twin:expr, twin:FILE, tap:CMD, emu:IMAGE, or sim";
@@ -129,6 +178,16 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// The file of `--trace`, which every command has.
+#[must_use]
+pub fn trace(matches: &clap::ArgMatches) -> Option<&Path> {
+    let mut last = matches;
+    while let Some((_, sub)) = last.subcommand() {
+        last = sub;
+    }
+    last.try_get_one::<PathBuf>("trace").ok().flatten().map(PathBuf::as_path)
+}
+
 /// Sorts out what clap has matched.
 ///
 /// # Errors
@@ -138,6 +197,10 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
         if let Some(workload) = workloads.iter().find(|w| w.name == name) {
             return Ok(Parsed::Workload {
                 kind: workload.name,
+                several: match takes_several(name) {
+                    true => SeveralArgs::from_arg_matches(sub)?,
+                    false => SeveralArgs::default(),
+                },
                 target: sub.get_one::<String>("target").cloned().unwrap_or_default(),
                 common: Box::new(Common::from_arg_matches(sub)?),
                 matches: Box::new(sub.clone()),
@@ -148,6 +211,6 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
             return Ok(Parsed::Run { args, matches: Box::new(sub.clone()) });
         }
     }
-    let Cli { command } = Cli::from_arg_matches(matches)?;
+    let Cli { command, .. } = Cli::from_arg_matches(matches)?;
     Ok(Parsed::Other(Box::new(command)))
 }

@@ -29,18 +29,37 @@ pub fn completions(shell: Shell, command: &mut Command, to: &mut dyn io::Write) 
     generate(target, command, "espstress", to);
 }
 
-/// Writes the manual page: the program's, then each command's.
+/// A manual page.
+#[derive(Clone, Debug)]
+pub struct ManPage {
+    /// The command that it is about; `None` for the program's own.
+    pub command: Option<String>,
+    /// Its file's name, as `espstress-head.1`.
+    pub file: String,
+    /// What is in it, as roff.
+    pub text: Vec<u8>,
+}
+
+/// Every manual page: the program's, then each command's.
 ///
 /// # Errors
-/// Those of the writer.
-pub fn man_page(command: &Command, to: &mut dyn io::Write) -> io::Result<()> {
-    clap_mangen::Man::new(command.clone()).render(to)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let man = clap_mangen::Man::new(sub.clone().display_name(format!("espstress {}", sub.get_name())));
-        man.render_name_section(to)?;
-        man.render_synopsis_section(to)?;
-        man.render_options_section(to)?;
-        man.render_extra_section(to)?;
+/// Those of memory that is written to: none.
+pub fn man_pages(mut command: Command) -> io::Result<Vec<ManPage>> {
+    // Global flags and versions are handed down.
+    command.build();
+    let mut pages = vec![page(None, command.clone())?];
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        pages.push(page(Some(sub.get_name().to_owned()), sub.clone())?);
     }
-    Ok(())
+    Ok(pages)
+}
+
+fn page(name: Option<String>, command: Command) -> io::Result<ManPage> {
+    let title = name.as_ref().map_or_else(|| "espstress".to_owned(), |name| format!("espstress-{name}"));
+    // The name by which the program's page refers to it.
+    let command = command.display_name(title.clone());
+    let man = clap_mangen::Man::new(command).title(title.to_uppercase());
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    Ok(ManPage { command: name, file: format!("{title}.1"), text })
 }

@@ -3,27 +3,31 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-/// Sleeps until an instant, to within some tens of microseconds.
+/// Sleeps until an instant, to within some tens of microseconds; to a millisecond where the system has no descriptor left
+/// for it.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub struct Timer {
-    fd: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
+    fd: Option<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>,
 }
 
 #[cfg(target_os = "linux")]
 impl Timer {
     /// A timer on this thread's runtime.
-    ///
-    /// # Errors
-    /// When the system has no descriptor left for it.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it is on a runtime, which has to be there")]
+    pub fn new() -> Self {
+        Self { fd: Self::descriptor().ok() }
+    }
+
     #[expect(unsafe_code, reason = "registration of a descriptor with the runtime")]
-    pub fn new() -> io::Result<Self> {
+    fn descriptor() -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // SAFETY: the `OwnedFd` moves into the `AsyncFd`, which keeps it open and unchanged until it is dropped.
         let fd =
             unsafe { tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE)? };
-        Ok(Self { fd })
+        Ok(fd)
     }
 
     /// Returns at `at`, at once when that is past.
@@ -36,14 +40,18 @@ impl Timer {
         if left.is_zero() {
             return Ok(());
         }
+        let Some(fd) = &self.fd else {
+            tokio::time::sleep_until(at.into()).await;
+            return Ok(());
+        };
         let value = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once)?;
+        timerfd_settime(fd, TimerfdTimerFlags::empty(), &once)?;
         loop {
-            let mut guard = self.fd.readable().await?;
+            let mut guard = fd.readable().await?;
             let fired = guard.try_io(|fd| {
                 let mut expirations = [0; 8];
                 Ok(rustix::io::read(fd, &mut expirations)?)
@@ -76,18 +84,17 @@ pub struct Timer;
 #[cfg(not(target_os = "linux"))]
 impl Timer {
     /// A timer on this thread's runtime.
-    ///
-    /// # Errors
-    /// Never on this system.
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self)
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it is on a runtime, which has to be there")]
+    pub fn new() -> Self {
+        Self
     }
 
     /// Returns at `at`, at once when that is past.
     ///
     /// # Errors
     /// Never on this system.
-    pub(crate) async fn sleep_until(&mut self, at: Instant) -> io::Result<()> {
+    pub async fn sleep_until(&mut self, at: Instant) -> io::Result<()> {
         let coarse = at.checked_sub(Duration::from_millis(2)).unwrap_or(at);
         tokio::time::sleep_until(coarse.into()).await;
         while Instant::now() < at {
@@ -100,7 +107,7 @@ impl Timer {
     ///
     /// # Errors
     /// Never on this system.
-    pub(crate) async fn sleep(&mut self, duration: Duration) -> io::Result<()> {
+    pub async fn sleep(&mut self, duration: Duration) -> io::Result<()> {
         self.sleep_until(Instant::now() + duration).await
     }
 }
@@ -111,11 +118,16 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn it_never_returns_early() {
-        let mut timer = Timer::new().unwrap();
-        for us in [1, 300, 700, 2_500] {
-            let at = Instant::now() + Duration::from_micros(us);
-            timer.sleep_until(at).await.unwrap();
-            assert!(Instant::now() >= at, "{us} us");
+        #[cfg(target_os = "linux")]
+        let without_descriptor = Timer { fd: None };
+        #[cfg(not(target_os = "linux"))]
+        let without_descriptor = Timer;
+        for mut timer in [Timer::new(), without_descriptor] {
+            for us in [1, 300, 700, 2_500] {
+                let at = Instant::now() + Duration::from_micros(us);
+                timer.sleep_until(at).await.unwrap();
+                assert!(Instant::now() >= at, "{us} us");
+            }
         }
     }
 }

@@ -6,15 +6,15 @@ use super::output::print;
 use super::{Exit, Failed};
 use espstress_analyze::{Analysis, AnalyzeConfig};
 use espstress_cli::AnalyzeArgs;
-use espstress_diagnose::AnomalyRow;
-use espstress_event::{AnomalyClass, Direction};
+use espstress_diagnose::{AnomalyRow, Severity, air_findings, air_not_judged};
+use espstress_event::{Air, AnomalyClass, Direction};
 use espstress_observe::{DeviceEnds, Dial};
-use espstress_report::things;
+use espstress_report::{air_lines, things};
 
 /// `espstress analyze`.
 pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
     let device = args.target.map_or(DeviceEnds::Guessed, |ip| DeviceEnds::Known(vec![(ip, None)]));
-    let config = AnalyzeConfig { device, ..AnalyzeConfig::default() };
+    let config = AnalyzeConfig { device, station: args.station, ..AnalyzeConfig::default() };
     let analysis = espstress_analyze::analyze(&args.file, &config).map_err(Failed::usage)?;
     let name = args.file.display().to_string();
     let text = if args.json { json(&name, &analysis) } else { page(&name, &analysis, args) };
@@ -55,10 +55,19 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "duration_s": analysis.duration_ns as f64 / 1e9,
         "anomalies": analysis.anomalies,
         "not_judged": wire.not_judged,
+        "air": analysis.air,
+        "findings": analysis.air.as_ref().map(air_findings).unwrap_or_default(),
+        "findings_not_judged": findings_not_judged(analysis),
     });
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Findings of the air that could not be judged, with the reason.
+fn findings_not_judged(analysis: &Analysis) -> Vec<serde_json::Value> {
+    let not = analysis.air.as_ref().map(air_not_judged).unwrap_or_default();
+    not.into_iter().map(|not| serde_json::json!({ "id": not.id, "reason": not.reason })).collect()
 }
 
 fn dial_json(dial: &Dial) -> serde_json::Value {
@@ -82,8 +91,12 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
     for line in remarks(analysis) {
         let _ = writeln!(text, "{line}");
     }
+    if let Some(air) = &analysis.air {
+        on_the_air(&mut text, air, args.verbose);
+    }
     if !analysis.saw_anything() {
-        let _ = writeln!(text, "\nNothing was judged: {}", nothing(analysis, args));
+        let what = if analysis.air.is_some() { "No TCP connection" } else { "Nothing" };
+        let _ = writeln!(text, "\n{what} was judged: {}", nothing(analysis, args));
         return text;
     }
     let titles = [
@@ -130,6 +143,27 @@ fn page(name: &str, analysis: &Analysis, args: &AnalyzeArgs) -> String {
         }
     }
     text
+}
+
+/// What was heard on the air, and what it means.
+fn on_the_air(text: &mut String, air: &Air, verbose: bool) {
+    let _ = writeln!(text, "\nOn the air");
+    for (name, line) in air_lines(air, verbose) {
+        let _ = writeln!(text, "  {name:<12}{line}");
+    }
+    for finding in air_findings(air) {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        };
+        let _ = writeln!(text, "\n  {severity:<12}{} ({})", finding.statement, finding.id.name());
+        for line in &finding.evidence {
+            let _ = writeln!(text, "  {:<12}{line}", "");
+        }
+        let _ = writeln!(text, "  {:<12}cause: {}", "", finding.cause);
+        let _ = writeln!(text, "  {:<12}change: {}", "", finding.change);
+    }
 }
 
 /// `to 192.168.1.2:1883: 12 opened, 1 accepted, 11 refused`.

@@ -33,6 +33,7 @@ pub(super) fn report(
     report.findings.clone_from(&outcome.findings);
     report.account.clone_from(&outcome.account.rows);
     packets(&mut report, &outcome.packets);
+    air(&mut report, outcome);
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
     }
@@ -79,6 +80,12 @@ pub(super) fn unnamed(outcome: &Outcome) -> Option<String> {
         .then(|| format!("{} anomalies of the device are counted here and not named in the log", seen.untold))
 }
 
+/// What is wrong with the packet file, if anything.
+pub(super) fn packet_file(outcome: &Outcome) -> Option<&str> {
+    let Packets::Seen(seen) = &outcome.packets else { return None };
+    seen.pcap_failure.as_deref()
+}
+
 /// Rows of them in a report.
 const MOST_LINK_OUTAGES: usize = 1_999;
 
@@ -91,6 +98,9 @@ fn packets(report: &mut Report, packets: &Packets) {
             if let Some(failure) = &seen.failure {
                 capture.status = CaptureStatus::Dropped;
                 capture.reason = Some(failure.clone());
+            }
+            if let Some(why) = &seen.pcap_failure {
+                capture.file_lacks(why);
             }
             capture
         }
@@ -111,9 +121,15 @@ fn packets(report: &mut Report, packets: &Packets) {
                 dial.to, dial.opened, dial.refused
             )
         }));
-        report
-            .remarks
-            .extend(seen.pcap_failure.iter().map(|why| format!("the packet file is incomplete: {why}")));
+    }
+}
+
+/// What was heard on the air, or why nothing was.
+fn air(report: &mut Report, outcome: &Outcome) {
+    match &outcome.air {
+        Some(Ok(air)) => report.air = Some(air.clone()),
+        Some(Err(reason)) => report.remarks.push(format!("the air was not heard: {reason}")),
+        None => {}
     }
 }
 
@@ -158,7 +174,8 @@ fn program(report: &mut Report, device: &Device) {
     }
 }
 
-fn target(device: &Device) -> Target {
+/// The device as the report has it.
+pub(super) fn target(device: &Device) -> Target {
     let kind = match device.kind {
         DeviceKind::Address | DeviceKind::DialsIn => TargetKind::Device,
         DeviceKind::Twin => TargetKind::Twin,

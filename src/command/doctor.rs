@@ -15,6 +15,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
         let shortest = Span(espstress_doctor::SHORTEST);
         return Err(Failed::usage(format!("--duration: the doctor needs {shortest} or longer")));
     }
+    if args.common.resume.is_some() {
+        return Err(Failed::usage("--resume: an examination can't be continued; start it again"));
+    }
     let mut scenario = Scenario::of_one("doctor");
     scenario.phases.clear();
     scenario.target = Some(args.target.clone());

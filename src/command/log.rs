@@ -3,7 +3,7 @@
 //! written waits, joined with what comes later, and what is left out in the end is said.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,7 +99,19 @@ pub(super) struct Log {
     left_out: u64,
     end: Sender<Box<Report>>,
     remarks: Receiver<String>,
-    thread: Option<JoinHandle<()>>,
+    path: PathBuf,
+    thread: Option<JoinHandle<Whole>>,
+}
+
+/// Whether all of a run is in its log; otherwise what is missing, and why.
+type Whole = Result<(), String>;
+
+/// Why a log that was asked for isn't whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the log {} is incomplete: {reason}", path.display())]
+pub(super) struct LogLost {
+    path: PathBuf,
+    reason: String,
 }
 
 impl Log {
@@ -112,7 +124,7 @@ impl Log {
         let incoming = events.clone();
         let run = move || writer.run(&incoming, &ends);
         let thread = Some(std::thread::Builder::new().name("log".into()).spawn(run)?);
-        Ok(Self { events, left_out: 0, end, remarks, thread })
+        Ok(Self { events, left_out: 0, end, remarks, path: path.to_owned(), thread })
     }
 
     /// A disk that stands still costs detail, never the run's time.
@@ -130,11 +142,15 @@ impl Log {
     }
 
     /// Writes the end and waits until it is on the disk, as long as the disk takes anything.
-    pub(super) fn finish(mut self, report: &Report) {
+    ///
+    /// # Errors
+    /// When a part of the run is not in the log.
+    pub(super) fn finish(mut self, report: &Report) -> Result<(), LogLost> {
         // A writer that is gone has nothing left to write.
         let _ = self.end.send(Box::new(report.clone()));
         self.events.close();
-        let Some(thread) = self.thread.take() else { return };
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let lost = |reason| LogLost { path: self.path.clone(), reason };
         let (mut taken, mut since) = (self.events.taken(), Instant::now());
         while !thread.is_finished() {
             std::thread::sleep(LOOK);
@@ -144,16 +160,14 @@ impl Log {
             }
             if since.elapsed() >= PATIENCE {
                 let waited = PATIENCE.as_secs();
-                say(&format!(
-                    "the log is incomplete: it has accepted no line for {waited} s, and espstress has stopped writing it"
-                ));
-                return;
+                return Err(lost(format!(
+                    "it has accepted no line for {waited} s, and espstress has stopped writing it"
+                )));
             }
         }
-        if let Err(panic) = thread.join() {
-            std::panic::resume_unwind(panic);
-        }
+        let whole = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         self.remarks.try_iter().for_each(|text| say(&text));
+        whole.map_err(lost)
     }
 }
 
@@ -192,14 +206,8 @@ struct Writer {
     /// The file has begun and lacks what each file begins with.
     headless: bool,
     remarks: Sender<String>,
-    trouble: Trouble,
-}
-
-/// Whether the last line could be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    None,
-    Told,
+    /// Why the last line could not be written; `None` when it could.
+    trouble: Option<String>,
 }
 
 /// What of a workload is in the log, and what is not yet.
@@ -226,11 +234,11 @@ impl Writer {
             left_out_told: 0,
             headless: false,
             remarks,
-            trouble: Trouble::None,
+            trouble: None,
         }
     }
 
-    fn run(&mut self, incoming: &Backlog, end: &Receiver<Box<Report>>) {
+    fn run(&mut self, incoming: &Backlog, end: &Receiver<Box<Report>>) -> Whole {
         let mut synced = Instant::now();
         while !incoming.is_over() {
             if let Some(event) = incoming.next_within(SYNC_EVERY) {
@@ -245,6 +253,16 @@ impl Writer {
             self.end(*report);
         }
         self.files.sync();
+        self.whole()
+    }
+
+    /// Whether every line was written.
+    fn whole(&self) -> Whole {
+        match (&self.trouble, self.left_out) {
+            (Some(why), _) => Err(format!("its end is missing ({why})")),
+            (None, 0) => Ok(()),
+            (None, n) => Err(lines_left_out(n)),
+        }
     }
 
     /// When a line is written that has no time of its own.
@@ -453,17 +471,16 @@ impl Writer {
     fn told(&mut self, written: io::Result<()>) -> bool {
         match written {
             Ok(()) => {
-                if self.trouble == Trouble::Told {
+                if self.trouble.take().is_some() {
                     self.remark("the log can be written again".into());
                 }
-                self.trouble = Trouble::None;
                 true
             }
             Err(error) => {
-                if self.trouble == Trouble::None {
+                if self.trouble.is_none() {
                     self.remark(format!("cannot write the log: {error}; the run continues, and espstress writes the missing lines as soon as it can"));
                 }
-                self.trouble = Trouble::Told;
+                self.trouble = Some(error.to_string());
                 false
             }
         }
@@ -523,6 +540,7 @@ impl Files {
             return Ok(Self { path: path.to_owned(), file, written: 0, limits, tail, kind });
         }
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        lock(&file)?;
         let written = file.metadata()?.len();
         let mut tail = Tail::Whole;
         if written > 0 {
@@ -550,6 +568,7 @@ impl Files {
             }
         }
         self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        lock(&self.file)?;
         self.written = self.file.metadata()?.len();
         self.tail = Tail::Whole;
         Ok(Room::NewFile)
@@ -598,6 +617,17 @@ impl Files {
     /// What was written lasts through a power cut; a file that cannot do that is written all the same.
     fn sync(&self) {
         let _ = self.file.sync_data();
+    }
+}
+
+/// Two runs never write one log: their lines would be those of no run. The lock ends with the file, also after a kill.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"))
+        }
+        // A file system without locks has the log all the same.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
     }
 }
 

@@ -4,15 +4,21 @@ mod analyze;
 mod assemble;
 mod catalogue;
 mod console;
+mod descriptors;
 mod discover;
 mod doctor;
 mod files;
+mod fleet;
+mod live;
 mod log;
+mod metrics;
+mod nightly;
 mod output;
 mod progress;
 mod run;
 mod settings;
 mod telling;
+mod trace;
 mod twin;
 mod whereabouts;
 
@@ -92,22 +98,27 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 /// # Errors
 /// [`Failed`], with the exit status.
 pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
+    trace::begin(espstress_cli::trace(matches)).map_err(Failed::usage)?;
+    output::colour(espstress_cli::colour(matches));
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
-        Parsed::Workload { kind, target, common, matches } => run::one(kind, &target, &common, &matches),
+        Parsed::Workload { kind, target, several, common, matches } => {
+            run::one(kind, &target, &several, &common, &matches)
+        }
         Parsed::Other(other) => match *other {
             // Both are taken above; clap's derive does not know that.
             Other::Run(args) => run::scenario(&args, matches),
             Other::Report(args) => files::report(&args),
+            Other::Merge(args) => files::merge(&args),
             Other::Compare(args) => files::compare(&args),
-            Other::Anomalies => catalogue::anomalies(),
-            Other::Findings { name } => catalogue::findings(name.as_deref()),
+            Other::Anomalies(args) => catalogue::anomalies(&args),
+            Other::Findings(args) => catalogue::findings(&args),
             Other::Thresholds => catalogue::thresholds(),
             Other::Scenarios { name } => catalogue::scenarios(name.as_deref()),
-            Other::Schema => catalogue::schema(),
+            Other::Schema { fleet } => catalogue::schema(fleet),
             Other::Completions { shell } => catalogue::completions(shell),
-            Other::Man => catalogue::man(),
+            Other::Man(args) => catalogue::man(&args),
             Other::Twin(args) => twin::twin(&args),
             Other::Analyze(args) => analyze::analyze(&args),
             Other::Discover(args) => discover::discover(&args),

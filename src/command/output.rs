@@ -1,7 +1,10 @@
 //! What a run prints at its end.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use super::live::Look;
+use espstress_cli::ColourWhen;
 use espstress_report::{Colour, Detail, Glyphs, Report, Style};
 
 /// How much of it.
@@ -28,21 +31,55 @@ pub(super) fn show(report: &Report, show: &Show) -> io::Result<()> {
     print(&text)
 }
 
-/// How a page is to look here: colour on a terminal only and not under NO_COLOR, block characters where the
-/// locale has them.
-pub(super) fn style(detail: Detail) -> Style {
-    let terminal = io::stdout().is_terminal();
+/// What was typed of colour: of the whole process, as the terminal is.
+static WHEN: OnceLock<ColourWhen> = OnceLock::new();
+
+/// Sets when to colour; before anything is printed.
+pub(super) fn colour(when: ColourWhen) {
+    let _ = WHEN.set(when);
+}
+
+/// Whether the terminal knows no sequences: those of an editor, or a build server's.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+fn is_coloured(when: ColourWhen, terminal: bool, no_colour: bool, dumb: bool) -> bool {
+    match when {
+        ColourWhen::Always => true,
+        ColourWhen::Never => false,
+        ColourWhen::Auto => terminal && !no_colour && !dumb,
+    }
+}
+
+/// How a view on standard error is to look.
+pub(super) fn look() -> Look {
+    Look { coloured: is_coloured_here(io::stderr().is_terminal()), blocks: has_blocks() }
+}
+
+fn is_coloured_here(terminal: bool) -> bool {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if terminal && !no_colour { Colour::Ansi } else { Colour::Plain };
+    is_coloured(WHEN.get().copied().unwrap_or_default(), terminal, no_colour, is_dumb())
+}
+
+/// Whether the locale has block characters.
+fn has_blocks() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| {
         let value = std::env::var(name).ok()?;
         (!value.is_empty()).then_some(value)
     });
-    let utf8 = locale.is_some_and(|name| {
+    locale.is_some_and(|name| {
         let name = name.to_ascii_lowercase();
         name.contains("utf-8") || name.contains("utf8")
-    });
-    let glyphs = if utf8 { Glyphs::Unicode } else { Glyphs::Ascii };
+    })
+}
+
+/// How a page is to look here: colour on a terminal only and not under NO_COLOR, block characters where the
+/// locale has them.
+pub(super) fn style(detail: Detail) -> Style {
+    let terminal = io::stdout().is_terminal();
+    let colour = if is_coloured_here(terminal) { Colour::Ansi } else { Colour::Plain };
+    let glyphs = if has_blocks() { Glyphs::Unicode } else { Glyphs::Ascii };
     let width = console_width().filter(|_| terminal).map_or(100, |width| width.min(120));
     Style { width, colour, glyphs, detail }
 }

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::live::View;
+use super::output::{self, is_dumb};
 use espstress_event::{Event, EventSink, Expected, PhaseProgress};
+use espstress_report::{Unit, human_figure, in_all, things};
+use espstress_stats::Latency;
 
 /// Nanoseconds between two lines about a workload where there is no terminal, by how long it has been running: so
 /// that a run of a minute shows that it goes on and a run of two weeks leaves a log that can be read.
-const fn line_every_ns(running_ns: u64) -> u64 {
+pub(super) const fn line_every_ns(running_ns: u64) -> u64 {
     const SECOND: u64 = 1_000_000_000;
     match running_ns / SECOND {
         0..60 => 5 * SECOND,
@@ -28,23 +32,35 @@ pub(super) enum Verbosity {
     Quiet,
     /// As the place allows.
     Usual,
+    /// The whole terminal, where there is one.
+    Live,
 }
 
 /// Shows a run's events.
 pub(super) fn display(verbosity: Verbosity) -> Box<dyn EventSink> {
+    let terminal = std::io::stderr().is_terminal() && !is_dumb();
     match verbosity {
         Verbosity::Quiet => Box::new(|_: &Event| {}),
-        Verbosity::Usual if std::io::stderr().is_terminal() => Box::new(Bars::default()),
-        Verbosity::Usual => Box::new(Lines::default()),
+        Verbosity::Live if terminal && has_size() => Box::new(View::new(output::look())),
+        Verbosity::Usual | Verbosity::Live if terminal => Box::new(Bars::default()),
+        Verbosity::Usual | Verbosity::Live => Box::new(Lines::default()),
     }
+}
+
+/// A terminal that tells no size, as a serial console's, cannot be filled.
+fn has_size() -> bool {
+    console::Term::stderr().size_checked().is_some_and(|(rows, columns)| rows > 0 && columns > 0)
 }
 
 /// Bars, one a running workload.
 #[derive(Default)]
 struct Bars {
     all: MultiProgress,
-    bars: BTreeMap<String, (ProgressBar, Expected)>,
+    bars: BTreeMap<String, (ProgressBar, Expected, Latency)>,
 }
+
+/// Columns below which a bar is short, so that there is room for words.
+const NARROW: u16 = 90;
 
 impl Bars {
     fn add(&mut self, workload: &str, expected: Expected) {
@@ -53,19 +69,22 @@ impl Bars {
             Expected::Duration(ns) => ProgressBar::new(ns / 1_000_000),
             Expected::Open => ProgressBar::no_length(),
         };
+        let narrow = console::Term::stderr().size_checked().is_some_and(|(_, columns)| columns < NARROW);
         let template = match expected {
-            Expected::Open => "{prefix:>12} {spinner} {elapsed_precise} {msg}",
-            _ => "{prefix:>12} [{bar:28}] {elapsed_precise} {msg}",
+            Expected::Open => "{prefix:>12} {spinner} {elapsed_precise} {wide_msg}",
+            _ if narrow => "{prefix:>12} [{bar:8}] {elapsed_precise} {wide_msg}",
+            _ => "{prefix:>12} [{bar:28}] {elapsed_precise} {wide_msg}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.all.add(bar.with_style(style.progress_chars("=> ")));
         bar.set_prefix(workload.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        self.bars.insert(workload.to_owned(), (bar, expected));
+        self.bars.insert(workload.to_owned(), (bar, expected, Latency::default()));
     }
 
-    fn update(&self, workload: &str, progress: &PhaseProgress) {
-        let Some((bar, expected)) = self.bars.get(workload) else { return };
+    fn update(&mut self, workload: &str, progress: &PhaseProgress) {
+        let Some((bar, expected, latency)) = self.bars.get_mut(workload) else { return };
+        take(latency, progress);
         match expected {
             Expected::Count(_) => bar.set_position(progress.attempts),
             Expected::Duration(_) | Expected::Open => {
@@ -89,10 +108,10 @@ impl EventSink for Bars {
             Event::Interval { workload, progress, .. } => self.update(workload, progress),
             Event::PhaseEnded { workload, progress, .. } => {
                 self.update(workload, progress);
-                if let Some((bar, _)) = self.bars.remove(workload) {
+                if let Some((bar, _, latency)) = self.bars.remove(workload) {
                     bar.finish_and_clear();
                     self.all.remove(&bar);
-                    let _ = self.all.println(format!("{workload:>12} {}", words(progress)));
+                    let _ = self.all.println(format!("{workload:>12} {}", in_all(progress, &latency)));
                 }
             }
             Event::Watching { at_most_ns } => {
@@ -111,6 +130,7 @@ impl EventSink for Bars {
 #[derive(Default)]
 struct Lines {
     workloads: BTreeMap<String, Spoken>,
+    latencies: BTreeMap<String, Latency>,
 }
 
 /// When there was something to say of a workload, nanoseconds since the start of the run.
@@ -138,13 +158,21 @@ impl Lines {
 
 impl EventSink for Lines {
     fn event(&mut self, event: &Event) {
+        if let Event::Interval { workload, progress, .. } | Event::PhaseEnded { workload, progress, .. } =
+            event
+        {
+            take(self.latencies.entry(workload.clone()).or_default(), progress);
+        }
         match event {
             Event::RunStarted { scenario, target, seed, .. } => say(&started(scenario, target, *seed)),
             Event::Notice { text } => say(&format!("note: {text}")),
             Event::Interval { workload, at_ns, progress } if self.is_due(workload, *at_ns) => {
                 say(&format!("{:7.0} s  {workload}: {}", *at_ns as f64 / 1e9, words(progress)));
             }
-            Event::PhaseEnded { workload, progress, .. } => say(&format!("{workload}: {}", words(progress))),
+            Event::PhaseEnded { workload, progress, .. } => {
+                let latency = self.latencies.remove(workload).unwrap_or_default();
+                say(&format!("{workload}: {}", in_all(progress, &latency)));
+            }
             Event::Watching { at_most_ns } => {
                 say(&format!("listening on for up to {} s", at_most_ns / 1_000_000_000))
             }
@@ -154,16 +182,18 @@ impl EventSink for Lines {
 }
 
 /// Standard error that is closed is no reason to stop measuring.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn started(scenario: &str, target: &str, seed: u64) -> String {
+/// What is run, on what.
+pub(super) fn started(scenario: &str, target: &str, seed: u64) -> String {
     format!("{scenario} against {target}, seed {seed}")
 }
 
+/// What a workload has come to by now; the latency is that of the last second or so.
 fn words(progress: &PhaseProgress) -> String {
-    let mut words = format!("{} done", progress.attempts);
+    let mut words = things(progress.attempts, "attempt");
     let failed = progress.attempts - progress.succeeded;
     if failed > 0 {
         let worst = progress.failures.iter().max_by_key(|(_, n)| *n);
@@ -171,12 +201,17 @@ fn words(progress: &PhaseProgress) -> String {
         words.push_str(&format!(", {failed} failed (most: {name})"));
     }
     if let Some(p99) = progress.p99_ns {
-        words.push_str(&format!(", p99 {:.2} ms", p99 as f64 / 1e6));
+        words.push_str(&format!(", p99 now {}", human_figure(p99 as f64 / 1e3, Unit::Us)));
     }
     if progress.open > 0 {
         words.push_str(&format!(", {} open", progress.open));
     }
     words
+}
+
+/// Adds the latencies of an interval to those of the workload.
+fn take(latency: &mut Latency, progress: &PhaseProgress) {
+    progress.latencies.iter().for_each(|(ns, count)| latency.record_n(*ns, *count));
 }
 
 #[cfg(test)]

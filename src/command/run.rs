@@ -1,43 +1,49 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use super::log::Beside;
+use super::nightly::Nightly;
 use super::output::{self, Show};
 use super::progress::{self, Verbosity};
 use super::settings::{self, Typed};
 use super::whereabouts::{Watching, Whereabouts};
-use super::{Exit, Failed, assemble};
-use espstress_cli::{Common, RunArgs};
+use super::{Exit, Failed, assemble, metrics};
+use espstress_cli::{Common, RunArgs, SeveralArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
-    Capturing, ConsolePlan, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports,
-    Probing, RunError, WatchPlan,
+    AirPlan, Capturing, ConsolePlan, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase,
+    Ports, Probing, RunError, WatchPlan,
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
-use espstress_report::{Report, Verdict};
+use espstress_report::{Continues, Live, LogStart, Report, Verdict};
 use espstress_scenario::{Place, Scenario};
 #[cfg(target_os = "linux")]
 use espstress_targets::twin::TwinError;
 use espstress_targets::{
-    Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, PublicAddresses, Spec, TargetError,
+    Device, DeviceAddress, DeviceKind, DeviceSetup, DialOut, Nest, PublicAddresses, Spec, TargetError,
 };
 use espstress_workload::Unfit;
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
     let mut scenario = Scenario::load(&args.scenario).map_err(Failed::usage)?;
-    if args.target.is_some() {
-        scenario.target_place = None;
-        scenario.target.clone_from(&args.target);
-    }
     for expression in &args.set {
         settings::set(&mut scenario, expression).map_err(Failed::usage)?;
     }
     let typed = Typed(espstress_workload::typed_load(matches));
+    let typed_targets = args.several.further.clone();
+    if let Some(members) = super::fleet::members(typed_targets, &args.several)? {
+        return super::fleet::go(&scenario, &typed, &args.common, members);
+    }
+    if let Some(target) = args.several.further.first() {
+        scenario.target_place = None;
+        scenario.target = Some(target.clone());
+    }
     go(scenario, &typed, &args.common)
 }
 
@@ -45,14 +51,21 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
 pub(super) fn one(
     kind: &'static str,
     target: &str,
+    several: &SeveralArgs,
     common: &Common,
     matches: &clap::ArgMatches,
 ) -> Result<Exit, Failed> {
     let mut scenario = Scenario::of_one(kind);
-    // Only a workload that waits for devices may be without one.
-    let target = if target.is_empty() { Spec::DialsIn.to_string() } else { target.to_owned() };
-    scenario.target = Some(target);
     let typed = espstress_workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
+    let typed_targets = Some(target).filter(|target| !target.is_empty()).map(str::to_owned);
+    let typed_targets: Vec<String> = typed_targets.into_iter().chain(several.further.clone()).collect();
+    let only = typed_targets.first().cloned().unwrap_or_default();
+    if let Some(members) = super::fleet::members(typed_targets, several)? {
+        return super::fleet::go(&scenario, &Typed(typed), common, members);
+    }
+    // Only a workload that waits for devices may be without one.
+    let target = if only.is_empty() { Spec::DialsIn.to_string() } else { only };
+    scenario.target = Some(target);
     go(scenario, &Typed(typed), common)
 }
 
@@ -63,8 +76,30 @@ const NOWHERE: &str =
 /// How long to listen after the last close, by default.
 const WATCH: Duration = Duration::from_secs(6);
 
-/// Everything that can be wrong is found before the first packet.
 fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
+    let sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+    let SetUp { run, phases, probing, left_out } =
+        set_up(scenario, typed, common, sink, &mut Nest::default())?;
+    run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))
+}
+
+/// A run with everything that it needs.
+pub(super) struct SetUp<'a> {
+    pub(super) run: Ready<'a>,
+    pub(super) phases: Vec<PlannedPhase>,
+    pub(super) probing: Probing,
+    /// Why phases of the scenario are not among them.
+    pub(super) left_out: Vec<String>,
+}
+
+/// Everything that can be wrong is found before the first packet.
+pub(super) fn set_up<'a>(
+    scenario: Scenario,
+    typed: &Typed,
+    common: &'a Common,
+    sink: Box<dyn EventSink>,
+    nest: &mut Nest,
+) -> Result<SetUp<'a>, Failed> {
     let prepared = Prepared::new(scenario, common, |scenario| {
         settings::workloads(scenario, typed)?;
         Ok(scenario.phases.iter().map(|phase| phase.name.clone()).collect())
@@ -82,7 +117,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
     let dialled = phases.iter().find_map(listening).filter(|port| *port > 0);
     let is_broker = |phase: &PlannedPhase| phase.workload.kind() == WorkloadKind::Mqtt.name();
     let dial = if phases.iter().any(is_broker) { DialOut::broker } else { DialOut::host };
-    let mut run = prepared.bring_up(dialled.map(dial))?;
+    let mut run = prepared.bring_up_in(dialled.map(dial), sink, nest)?;
     refuse_tls(&phases, &run.device)?;
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
     refuse_lacking(&phases, &run.device)?;
@@ -96,7 +131,12 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
             "the target dials-in works only with `outage --listen`: other workloads need the device's address",
         ));
     }
-    for text in warnings(&phases, run.prepared.ports.range(), &run.device) {
+    let files = super::descriptors::too_few(&phases, &run.device);
+    if let (Some(why), DeviceKind::Sim) = (&files, run.device.kind) {
+        // It would look like a device that takes no connections.
+        return Err(Failed::environment(format!("{why}; the sim needs them as well")));
+    }
+    for text in warnings(&phases, run.prepared.ports.range(), &run.device).into_iter().chain(files) {
         run.sink.event(&Event::Notice { text });
     }
     // Nobody said that the device has a TCP service.
@@ -108,7 +148,7 @@ fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed
         _ if only_datagrams => Probing::WithoutConnect,
         _ => Probing::On,
     };
-    run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))
+    Ok(SetUp { run, phases, probing, left_out })
 }
 
 /// Only HTTP is spoken over TLS.
@@ -237,6 +277,10 @@ pub(super) struct Prepared<'a> {
     gates: Option<Gates>,
     ports: Ports,
     seed: u64,
+    /// Opened before this process may enter a network of its own.
+    metrics: Option<TcpListener>,
+    /// The sessions of the run before this one.
+    earlier: Option<Box<Report>>,
 }
 
 /// A run whose device is up.
@@ -247,6 +291,16 @@ pub(super) struct Ready<'a> {
     sink: Box<dyn EventSink>,
     /// Why the device is another than the usual one.
     instead: Option<String>,
+    /// Captures that this process has at the same time.
+    pub(super) captures: u32,
+}
+
+/// What a run came to.
+pub(super) struct Measured {
+    pub(super) ended: Ended,
+    pub(super) report: Report,
+    /// What was asked for and could not be written, a sentence each.
+    pub(super) lost: Vec<String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -259,15 +313,18 @@ impl<'a> Prepared<'a> {
         overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
-        for path in [&common.output, &common.pcap, &common.log].into_iter().flatten() {
+        for path in [&common.output, &common.pcap, &common.log, &common.resume].into_iter().flatten() {
             writable(path)?;
         }
+        let earlier = common.resume.as_deref().map(earlier).transpose()?.flatten();
+        let metrics = common.metrics_listen.as_deref().map(metrics::listen);
+        let metrics = metrics.transpose().map_err(Failed::usage)?;
         let ports = match &scenario.local_ports {
             Some(text) => Ports::Restricted(text.parse().map_err(Failed::usage)?),
             None => Ports::Usual(PortRange::of_this_host()),
         };
         let seed = scenario.seed.unwrap_or_else(random_seed);
-        Ok(Self { scenario, common, gates, ports, seed })
+        Ok(Self { scenario, common, gates, ports, seed, metrics, earlier })
     }
 
     /// A device of which nothing is known but that it dials in is the target when it has.
@@ -291,11 +348,24 @@ impl<'a> Prepared<'a> {
 
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
-        let mut sink = progress::display(if self.common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+        let verbosity = match (self.common.quiet, self.common.live) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Live,
+            (false, false) => Verbosity::Usual,
+        };
+        self.bring_up_in(dial, progress::display(verbosity), &mut Nest::default())
+    }
+
+    fn bring_up_in(
+        self,
+        dial: Option<DialOut>,
+        mut sink: Box<dyn EventSink>,
+        nest: &mut Nest,
+    ) -> Result<Ready<'a>, Failed> {
         let console = super::console::open(&self.common.console)?;
-        let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial)?;
+        let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial, nest)?;
         let console = console.of(&device, &self.common.device)?;
-        raise_file_limit();
+        super::descriptors::raise_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
         if let Some(text) = &instead {
@@ -305,7 +375,7 @@ impl<'a> Prepared<'a> {
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, console, sink, instead })
+        Ok(Ready { prepared: self, device, console, sink, instead, captures: 1 })
     }
 }
 
@@ -318,22 +388,51 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Exit, Failed> {
-        let Self { prepared, device, console, sink, instead } = self;
-        let Prepared { scenario, common, gates, ports, seed } = prepared;
+        let common = self.prepared.common;
+        let Measured { ended, report, mut lost } = self.measure(phases, course, probing, add)?;
+        if let Some(path) = &common.output {
+            lost.extend(espstress_report::write_json(&report, path).err().map(|error| error.to_string()));
+        }
+        output::show(&report, &show(common)).map_err(Failed::environment)?;
+        end(exit(ended, report.verdict), &lost)
+    }
+
+    /// Runs the phases and makes the report.
+    pub(super) fn measure(
+        self,
+        phases: Vec<PlannedPhase>,
+        course: Box<dyn Course>,
+        probing: Probing,
+        add: impl FnOnce(&Outcome, &mut Report),
+    ) -> Result<Measured, Failed> {
+        let Self { prepared, device, console, mut sink, instead, captures } = self;
+        let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
+        if let Some(earlier) = &earlier {
+            continues(earlier, &device, &phases)?;
+        }
         let nowhere = device.kind == DeviceKind::DialsIn;
         let longest = phases.iter().map(|phase| phase.workload.connect_timeout()).max();
         let watch = WatchPlan {
             capturing: if common.no_capture || nowhere { Capturing::Off } else { Capturing::On },
             interface: device.interface.clone(),
             pcap: common.pcap.clone(),
+            captures,
             after: scenario.watch.map_or(WATCH, |span| span.0),
             syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
         };
         let echo = echo(&scenario, &phases, seed);
         let judged = gates.is_some().then_some(&scenario);
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
-        let start = || assemble::log_start(&device, &echo, &phases, &watch, judged, seed);
-        let mut sink = Beside::open(sink, common.log.as_deref(), start).map_err(Failed::environment)?;
+        if let Some(listener) = metrics {
+            let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
+            sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
+        }
+        let start = || LogStart {
+            earlier: earlier.clone(),
+            ..assemble::log_start(&device, &echo, &phases, &watch, judged, seed)
+        };
+        let log = common.log.as_deref().or(common.resume.as_deref());
+        let mut sink = Beside::open(sink, log, start).map_err(Failed::environment)?;
         let plan = Plan {
             scenario: scenario.name.clone(),
             target: describe(&device),
@@ -351,6 +450,7 @@ impl Ready<'_> {
             seed,
             watch,
             console,
+            air: common.air.clone().map(|interface| AirPlan { interface, station: common.station }),
             probing: if common.no_probes { Probing::Off } else { probing },
             // A doctor has something to say of a device that is not there as well.
             looks_first: probing == Probing::On && device.kind == DeviceKind::Address,
@@ -359,7 +459,8 @@ impl Ready<'_> {
             control_token: device.control_token.clone(),
         };
         let mut whereabouts = Whereabouts::of(&device);
-        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut sink };
+        let mut nightly = Nightly::new(&mut sink);
+        let mut watching = Watching { whereabouts: whereabouts.as_mut(), inner: &mut nightly };
         let outcome = espstress_engine::run(plan, &mut watching).map_err(|error| match error {
             RunError::Aborted => Failed { exit: Exit::Interrupted, error: error.into() },
             RunError::NotThere(_) => not_there(&device),
@@ -378,19 +479,79 @@ impl Ready<'_> {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
         add(&outcome, &mut report);
+        if let Some(earlier) = &earlier {
+            report = report.after(earlier);
+        }
         if let Some(gates) = &gates {
             gates.judge(&mut report);
         }
+        let mut lost = Vec::new();
         if let Some(log) = log {
             report.remarks.extend(assemble::unnamed(&outcome).into_iter().chain(log.left_out()));
-            log.finish(&report);
+            if let Err(error) = log.finish(&report) {
+                report.remarks.push(error.to_string());
+                lost.push(error.to_string());
+            }
         }
-        if let Some(path) = &common.output {
-            espstress_report::write_json(&report, path).map_err(Failed::environment)?;
+        if let (Some(path), Some(why)) = (&common.pcap, assemble::packet_file(&outcome)) {
+            lost.push(format!("the packet file {} is incomplete: {why}", path.display()));
         }
-        output::show(&report, &show(common)).map_err(Failed::environment)?;
-        Ok(exit(outcome.ended, report.verdict))
+        Ok(Measured { ended: outcome.ended, report, lost })
     }
+}
+
+/// The end of a run: what was asked for and isn't there is no lesser thing than a gate, since whoever reads only the
+/// status must know.
+pub(super) fn end(exit: Exit, lost: &[String]) -> Result<Exit, Failed> {
+    if lost.is_empty() {
+        return Ok(exit);
+    }
+    let exit = if exit == Exit::Interrupted { exit } else { Exit::Environment };
+    Err(Failed { exit, error: lost.join("\nespstress: ").into() })
+}
+
+/// The report of the sessions that a log has; `None` where it is still to be begun.
+fn earlier(log: &Path) -> Result<Option<Box<Report>>, Failed> {
+    let begun = std::fs::metadata(log).is_ok_and(|file| file.len() > 0);
+    if !begun {
+        return Ok(None);
+    }
+    let rebuilt = espstress_report::read_log(log)
+        .map_err(|error| Failed::usage(format!("--resume {}: {error}", log.display())))?;
+    Ok(Some(Box::new(rebuilt.report)))
+}
+
+/// Whether this run can continue an earlier one.
+fn continues(earlier: &Report, device: &Device, phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let settings: Vec<_> = phases.iter().map(|phase| phase.workload.settings()).collect();
+    let workloads = phases.iter().zip(&settings);
+    let run = Continues {
+        target: &assemble::target(device),
+        workloads: workloads
+            .map(|(phase, settings)| (phase.name.as_str(), phase.workload.kind(), settings))
+            .collect(),
+    };
+    earlier.refuses(&run).map_or(Ok(()), |why| {
+        Err(Failed::usage(format!(
+            "--resume: this run can't continue the log's: {why}; use --log with another file"
+        )))
+    })
+}
+
+/// A display, and the figures that it shows for those who fetch them.
+fn followed(
+    mut display: Box<dyn EventSink>,
+    listener: TcpListener,
+    live: Live,
+) -> std::io::Result<Box<dyn EventSink>> {
+    let address = listener.local_addr()?;
+    let mut figures = metrics::Shared::new(live);
+    metrics::serve(listener, figures.clone())?;
+    display.event(&Event::Notice { text: format!("metrics are at http://{address}/metrics") });
+    Ok(Box::new(move |event: &Event| {
+        figures.event(event);
+        display.event(event);
+    }))
 }
 
 /// Why a broker had no device to test: such a run has no report.
@@ -441,6 +602,7 @@ fn bring_up(
     common: &Common,
     seed: u64,
     dial: Option<DialOut>,
+    nest: &mut Nest,
 ) -> Result<(Device, Option<String>), Failed> {
     let typed: Option<Spec> = scenario.target.as_deref().map(str::parse).transpose().map_err(|error| {
         let text = scenario.target.as_deref();
@@ -467,7 +629,7 @@ fn bring_up(
     let up = if usual {
         Device::bring_up_usual(&setup)
     } else {
-        Device::bring_up(&setup).map(|device| (device, None))
+        Device::bring_up_in(&setup, nest).map(|device| (device, None))
     };
     up.map_err(|error| match error.is_usage() {
         true => Failed::usage(misnamed(scenario, &error)),
@@ -596,17 +758,6 @@ fn warnings(phases: &[PlannedPhase], ports: PortRange, device: &Device) -> Vec<S
     warnings
 }
 
-/// As many descriptors as the system lets this process have: one a connection.
-fn raise_file_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        // A refusal leaves the limit as it is; running into it is counted as the host's own failure.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-}
-
 fn describe(device: &Device) -> String {
     match device.kind {
         DeviceKind::DialsIn => "a device that dials in".to_owned(),
@@ -649,7 +800,7 @@ fn echo(scenario: &Scenario, phases: &[PlannedPhase], seed: u64) -> serde_json::
     })
 }
 
-fn show(common: &Common) -> Show {
+pub(super) fn show(common: &Common) -> Show {
     if common.json {
         Show::Json
     } else if common.quiet {

@@ -67,6 +67,16 @@ pub(super) fn check(base: &[Named<'_>], new: &[Named<'_>]) -> Result<(), Refused
 
 /// Refuses a report that other work made.
 fn same_work(base: Named<'_>, new: Named<'_>) -> Result<(), Refused> {
+    let differences = differences(base, new);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Refused::OtherWork { base: base.name.to_owned(), new: new.name.to_owned(), differences })
+}
+
+/// In what the work of two reports differs, each difference in words; none where it is the same work.
+#[must_use]
+pub fn differences(base: Named<'_>, new: Named<'_>) -> Vec<String> {
     let mut differences = Vec::new();
     let (b, n) = (base.report, new.report);
     if b.target.kind != n.target.kind {
@@ -88,10 +98,7 @@ fn same_work(base: Named<'_>, new: Named<'_>) -> Result<(), Refused> {
             }
         }
     }
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Refused::OtherWork { base: base.name.to_owned(), new: new.name.to_owned(), differences })
+    differences
 }
 
 fn keys<'a>(a: &'a Value, b: &'a Value) -> BTreeSet<&'a String> {

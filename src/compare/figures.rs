@@ -245,9 +245,9 @@ impl Runs<'_> {
         let figure = |id: AnomalyId| {
             let count = |r: &Report, w: &Workload| {
                 let n = of_workload(r).iter().filter(|a| a.0 == id).map(|a| a.1).sum::<u64>();
-                r.capture.is_complete().then(|| Count::new(n, w.attempts.max(n)))
+                r.capture.saw_all().then(|| Count::new(n, w.attempts.max(n)))
             };
-            let looked = self.groups.all().all(|r| r.capture.is_complete());
+            let looked = self.groups.all().all(|r| r.capture.saw_all());
             let mut figure =
                 share(format!("anomalies.{}", id.name()), self.counts(count, |_| Vec::new()), false);
             figure.missing = (!looked).then_some("the packets of some runs were not all looked at");

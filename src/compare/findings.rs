@@ -59,12 +59,11 @@ pub(super) fn rows(groups: Groups<'_>) -> Vec<FindingRow> {
 
 fn row(groups: Groups<'_>, id: FindingId, severity: Severity) -> FindingRow {
     let has = |r: &Report| r.findings.iter().any(|f| f.id == id && f.severity != Severity::Info);
-    let packets = |runs: &[&Report]| runs.iter().any(|r| r.capture.is_complete());
+    let packets = |runs: &[&Report]| runs.iter().any(|r| r.capture.saw_all());
     // Where not all were looked for, the absence of one means nothing; nor, beside runs that saw packets, does it
     // where none were seen.
     let blind = packets(groups.base) != packets(groups.new);
-    let looked =
-        |r: &Report| has(r) || (r.findings_incomplete.is_none() && (!blind || r.capture.is_complete()));
+    let looked = |r: &Report| has(r) || (r.findings_incomplete.is_none() && (!blind || r.capture.saw_all()));
     let count =
         |runs: &[&Report], what: &dyn Fn(&Report) -> bool| runs.iter().filter(|r| what(r)).count() as u64;
     let (base, base_of) = (count(groups.base, &has), count(groups.base, &looked));

@@ -26,7 +26,7 @@ use espstress_report::{GateExit, Report, Unit};
 use figures::{Data, FEWEST_ATTEMPTS, Figure, Groups};
 use permutation::Critical;
 
-pub use comparable::Refused;
+pub use comparable::{Refused, differences};
 pub use findings::FindingRow;
 pub use page::page;
 

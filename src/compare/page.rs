@@ -148,13 +148,27 @@ fn reasons(rows: &[Row]) -> Vec<(&str, Vec<&str>)> {
     all
 }
 
-/// Columns in line: the first and the last to the left, figures to the right.
+/// Columns in line: the first and the last to the left, figures to the right. Where there is no room for all of them,
+/// the smallest visible change goes first, then the two sides' figures, then the interval.
 fn aligned(out: &mut String, table: &[Vec<String>], style: Style) {
-    let columns = table.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|i| table.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in table {
+    const DISPENSABLE: [&str; 4] = ["visible", "base", "new", "interval"];
+    let mut table = table.to_vec();
+    let width = |table: &[Vec<String>], i: usize| {
+        table.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    let count = |table: &[Vec<String>]| table.iter().map(Vec::len).max().unwrap_or(0);
+    let fits = |table: &[Vec<String>]| {
+        (0..count(table)).map(|i| width(table, i) + 2).sum::<usize>() <= style.width.max(60) + 2
+    };
+    for name in DISPENSABLE {
+        let at = table.first().and_then(|head| head.iter().position(|cell| cell == name));
+        if let Some(at) = at.filter(|at| *at > 0 && !fits(&table)) {
+            table.iter_mut().filter(|row| at < row.len()).for_each(|row| drop(row.remove(at)));
+        }
+    }
+    let columns = count(&table);
+    let widths: Vec<usize> = (0..columns).map(|i| width(&table, i)).collect();
+    for row in &table {
         let mut line = String::new();
         for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
             if i > 0 {

@@ -40,6 +40,11 @@ pub enum FindingId {
     LinkOutages,
     SlowRecovery,
     LossyLink,
+    WifiDeauthenticated,
+    DtimLong,
+    WeakSignal,
+    RetryStorm,
+    BeaconLoss,
     HostLimited,
     CaptureIncomplete,
     HttpErrors,
@@ -83,7 +88,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 64] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -104,6 +109,11 @@ impl FindingId {
         Self::LinkOutages,
         Self::SlowRecovery,
         Self::LossyLink,
+        Self::WifiDeauthenticated,
+        Self::DtimLong,
+        Self::WeakSignal,
+        Self::RetryStorm,
+        Self::BeaconLoss,
         Self::HostLimited,
         Self::CaptureIncomplete,
         Self::HttpErrors,
@@ -169,6 +179,11 @@ impl FindingId {
             Self::LinkOutages => "link_outages",
             Self::SlowRecovery => "slow_recovery",
             Self::LossyLink => "lossy_link",
+            Self::WifiDeauthenticated => "wifi_deauthenticated",
+            Self::DtimLong => "dtim_long",
+            Self::WeakSignal => "weak_signal",
+            Self::RetryStorm => "retry_storm",
+            Self::BeaconLoss => "beacon_loss",
             Self::HostLimited => "host_limited",
             Self::CaptureIncomplete => "capture_incomplete",
             Self::HttpErrors => "http_errors",

@@ -158,14 +158,17 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
             (EspAsyncWebServer, "call cleanupClients() of each AsyncWebSocket in loop()"),
             (MicroPython, "print gc.mem_free() after gc.collect(); look for lists and closures that grow"),
         ],
-        FindingId::PowerSaveLatency => &[
+        FindingId::PowerSaveLatency | FindingId::DtimLong => &[
             (EspHttpServer, "esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start()"),
             (ArduinoWebServer, "WiFi.setSleep(false)"),
             (EspAsyncWebServer, "WiFi.setSleep(false)"),
             (MicroPython, "wlan.config(pm=wlan.PM_NONE)"),
             (PubSubClient, "WiFi.setSleep(false)"),
         ],
-        FindingId::LinkOutages | FindingId::SlowRecovery | FindingId::DeviceUnreachable => &[
+        FindingId::LinkOutages
+        | FindingId::SlowRecovery
+        | FindingId::DeviceUnreachable
+        | FindingId::WifiDeauthenticated => &[
             (EspHttpServer, "call esp_wifi_connect() on WIFI_EVENT_STA_DISCONNECTED"),
             (ArduinoWebServer, "WiFi.setAutoReconnect(true)"),
             (EspAsyncWebServer, "WiFi.setAutoReconnect(true)"),
@@ -297,6 +300,9 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::NoMemoryReported
         | FindingId::HeapLow
         | FindingId::LossyLink
+        | FindingId::WeakSignal
+        | FindingId::RetryStorm
+        | FindingId::BeaconLoss
         | FindingId::NoEcho
         | FindingId::DatagramSize
         | FindingId::DatagramsLost

@@ -39,7 +39,10 @@ pub use evidence::{
 };
 pub use finding::{Finding, FindingId, Severity};
 
-pub use findings::{Diagnosis, FindingEntry, diagnose, finding_catalogue, findings};
+pub use findings::{
+    AirNotJudged, Diagnosis, FindingEntry, air_findings, air_not_judged, diagnose, finding_catalogue,
+    findings,
+};
 pub use frameworks::{Framework, frameworks};
 pub use ledger::Ledger;
 pub use loss::share_at_most;

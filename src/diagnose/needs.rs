@@ -73,6 +73,8 @@ pub enum Need {
     Publishes,
     /// The fault `big`, and what the device did with it.
     Grown,
+    /// Frames of the device on the air, so many that this finding could be judged.
+    Air(FindingId),
 }
 
 impl FindingId {
@@ -115,6 +117,11 @@ impl FindingId {
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
             Self::HeapLow => &[Need::Heap],
             Self::PowerSaveLatency => &[Need::Answers(ANSWERS)],
+            Self::WifiDeauthenticated => &[Need::Air(Self::WifiDeauthenticated)],
+            Self::DtimLong => &[Need::Air(Self::DtimLong)],
+            Self::WeakSignal => &[Need::Air(Self::WeakSignal)],
+            Self::RetryStorm => &[Need::Air(Self::RetryStorm)],
+            Self::BeaconLoss => &[Need::Air(Self::BeaconLoss)],
             Self::LinkOutages => &[Need::Probes],
             Self::SlowRecovery => &[Need::Outages],
             Self::MqttKeepaliveMissed

@@ -8,7 +8,7 @@ use espstress_diagnose::{
     ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
-use espstress_event::{Console, DeviceSample, Losses, MqttOutage};
+use espstress_event::{Air, Console, DeviceSample, Losses, MqttOutage};
 use espstress_observe::QuietSpell;
 use espstress_stats::{DeviceSeries, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend};
 
@@ -27,6 +27,8 @@ pub struct Measurements<'a> {
     pub probes: Option<&'a ProbeOutcome>,
     /// What the device said on its console; `None` where nobody listened.
     pub console: Option<&'a Console>,
+    /// What was heard on the air; `None` where nobody listened.
+    pub air: Option<&'a Air>,
     /// What was known of the device before.
     pub device: &'a DeviceFacts,
     /// Source ports that the user restricted the run to.
@@ -44,6 +46,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         duration_ns: run.duration_ns,
         workloads: run.workloads.iter().filter_map(|w| workload(w, run)).collect(),
         capture: capture(run.packets),
+        air: run.air,
         device: device(run.device),
         host: run.host.clone(),
         console: run.console.map(|console| console.events.as_slice()),

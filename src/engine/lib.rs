@@ -4,6 +4,7 @@
 //! signals disturb what is measured. The dispatcher (`run`, on the caller's thread) is the one place that hears
 //! signals and tells the reporters what happens. The engine knows no report: it returns what was measured.
 
+mod air;
 mod dials;
 mod evidence;
 mod first_look;
@@ -21,6 +22,7 @@ mod twin_link;
 mod watch;
 mod weigh;
 
+pub use air::AirPlan;
 pub use evidence::Measurements;
 pub use hear::ConsolePlan;
 pub use plan::{
@@ -79,11 +81,16 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         events.clone(),
         link.clone(),
     );
+    tracing::debug!(target = %plan.target, seed = plan.seed, phases = plan.phases.len(), "a run begins");
     if let Err(Packets::Denied(reason)) = &watch {
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
     let console = plan.console.take().map(|console| hear::start(console, clock, events.clone()));
     let console = console.transpose().map_err(RunError::Runtime)?;
+    let air = plan.air.take().map(|air| air::start(air, plan.endpoints.http.ip(), clock.start_unix_ns()));
+    if let Some(Err(reason)) = &air {
+        sink.event(&Event::Notice { text: format!("the air is not heard: {reason}") });
+    }
     let after = plan.watch.after;
     let device = plan.device.clone();
     let local_ports = match plan.ports {
@@ -115,6 +122,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
+    let air = air.map(|air| air.map(air::Hearing::join));
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
     let heard = console.map(espstress_console::Listening::finish);
@@ -123,6 +131,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         hear::join(&mut probes, heard, load_ns);
     }
     let console = heard.map(|heard| heard.console);
+    tracing::debug!(duration_ns, ended = ?run.ended, "a run is over");
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
     let measured = evidence::Measurements {
@@ -132,6 +141,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         packets: &packets,
         probes: probes.as_ref(),
         console: console.as_ref(),
+        air: air.as_ref().and_then(|air| air.as_ref().ok()),
         device: &device,
         local_ports,
         host,
@@ -149,6 +159,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         link_outages: link.outages(),
         probes,
         console,
+        air,
     })
 }
 
@@ -194,21 +205,22 @@ impl Running<'_> {
             tokio::select! {
                 event = self.incoming.next() => self.sink.event(&event),
                 _ = look.tick() => {}
-                signal = signals.next() => match (signal, self.ended) {
-                    (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
-                    (Signal::Interrupt, _) => {
-                        self.ended = Ended::Interrupted;
-                        stop();
-                    }
-                    (Signal::Terminate, Ended::Completed) => {
-                        self.ended = Ended::Terminated;
-                        stop();
-                    }
-                    (Signal::Terminate, _) => {}
-                },
+                signal = signals.next() => self.heard(signal, &stop)?,
             }
         }
         self.drain();
+        Ok(())
+    }
+
+    fn heard(&mut self, signal: Signal, stop: &impl Fn()) -> Result<(), RunError> {
+        tracing::debug!(?signal, "a signal");
+        self.ended = match (signal, self.ended) {
+            (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
+            (Signal::Interrupt, _) => Ended::Interrupted,
+            (Signal::Terminate, Ended::Completed) => Ended::Terminated,
+            (Signal::Terminate, _) => return Ok(()),
+        };
+        stop();
         Ok(())
     }
 
@@ -220,7 +232,7 @@ impl Running<'_> {
     }
 }
 
-/// What a person or a supervisor says to a running program.
+/// What a person, a supervisor or a terminal that is closed says to a running program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
     Interrupt,
@@ -231,21 +243,45 @@ enum Signal {
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// The terminal is gone; `None` where whoever started the program wants it to outlive that (`nohup`).
+    hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hang_up = (!ignores_hang_up()).then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up,
+        })
     }
 
     async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            _ = async {
+                match &mut self.hang_up {
+                    Some(hang_up) => hang_up.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => Signal::Terminate,
         }
     }
+}
+
+/// Whether SIGHUP is ignored, as under `nohup`.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "no crate here asks for a signal's action without setting one")]
+fn ignores_hang_up() -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one to `action`, which outlives it.
+    let asked = unsafe { libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zeros is a value of this plain C structure, and the call has filled it in where it succeeded.
+    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 #[cfg(not(unix))]

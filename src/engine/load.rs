@@ -204,6 +204,7 @@ async fn run_group(
     events: &Backlog,
 ) -> Vec<WorkloadOutcome> {
     for phase in group {
+        tracing::debug!(phase = phase.name, kind = phase.workload.kind(), "a phase begins");
         events.tell(Event::PhaseStarted {
             workload: phase.name.clone(),
             at_ns: shared.clock.now_ns(),
@@ -247,6 +248,7 @@ async fn run_group(
         tell_outages(events, phase, context);
         let progress = context.recorder.borrow().progress();
         let at_ns = end.get().unwrap_or(now);
+        tracing::debug!(phase = phase.name, at_ns, cut_off = end.get().is_none(), "a phase is over");
         tell_half_open(events, phase, context, SectionCourse::Ended, at_ns);
         tell_mqtt(events, phase, context, SectionCourse::Ended, at_ns);
         events.tell(Event::PhaseEnded { workload: phase.name.clone(), at_ns, progress });

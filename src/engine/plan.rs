@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::air::AirPlan;
 use super::hear::ConsolePlan;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
+use espstress_event::{Air, Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::{Dials, WireSummary};
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -86,6 +87,8 @@ pub struct Plan {
     pub watch: WatchPlan,
     /// The device's console, where one is listened to.
     pub console: Option<ConsolePlan>,
+    /// The air beside the run; `None` where nobody listens.
+    pub air: Option<AirPlan>,
     /// Which probes go along.
     pub probing: Probing,
     /// Whether the run comes to nothing where the first TCP probes, or without them the first attempts, find no device.
@@ -198,7 +201,7 @@ pub enum Ended {
     Completed,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM: as Ctrl-C, but what the device still sends is waited for.
+    /// SIGTERM or SIGHUP: as Ctrl-C, but what the device still sends is waited for.
     Terminated,
 }
 
@@ -253,6 +256,8 @@ pub struct Outcome {
     pub probes: Option<ProbeOutcome>,
     /// What the device said on its console; `None` where nobody listened.
     pub console: Option<Console>,
+    /// What was heard on the air, or why nothing was; `None` where nobody listened.
+    pub air: Option<Result<Air, String>>,
 }
 
 /// Why a run came to nothing.

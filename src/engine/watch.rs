@@ -15,7 +15,7 @@ use espstress_clock::{Clock, unix_ns};
 use espstress_diagnose::Classed;
 use espstress_event::{AnomalyClass, AwaySpell, Backlog, Endpoints, Event, IntentBook, Occurrence};
 use espstress_observe::capture::{
-    Capture, CaptureConfig, CaptureError, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
+    Capture, CaptureConfig, CaptureError, DEFAULT_RING_BYTES, Frame, HOLD_BACK, Keep, LINKTYPE_RAW, Ports,
 };
 use espstress_observe::file::{Writer, WriterConfig};
 
@@ -34,6 +34,8 @@ pub struct WatchPlan {
     pub interface: Option<String>,
     /// Keep the packets here.
     pub pcap: Option<PathBuf>,
+    /// Captures that this process has at the same time: they share the memory that one would have.
+    pub captures: u32,
     /// How long to listen after the last close.
     pub after: Duration,
     /// How long a SYN may go unanswered.
@@ -51,6 +53,8 @@ struct Watcher {
     capture: Capture,
     sight: Sight,
     notes: Notes,
+    /// Why there is no packet file though one was asked for.
+    no_file: Option<String>,
     gaps: u64,
 }
 
@@ -86,9 +90,11 @@ pub(super) fn start(
         dialled,
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
+        ring_bytes: ring_bytes(plan.captures),
         ..CaptureConfig::of([ip])
     };
     let capture = Capture::open(&config).map_err(|error| refused(&error))?;
+    tracing::debug!(interface = capture.interface(), link = capture.link(), "the capture is open");
     let writer = plan.pcap.as_ref().map(|path| {
         let config = WriterConfig {
             link: capture.link(),
@@ -97,18 +103,30 @@ pub(super) fn start(
         };
         Writer::create(path, &config)
     });
-    let writer = writer.transpose().map_err(|error| Packets::Denied(error.to_string()))?;
+    let (writer, no_file) = match writer.transpose() {
+        Ok(writer) => (writer, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    // The packets are looked at all the same.
+    if let Some(text) = &no_file {
+        events.tell(Event::Notice { text: text.clone() });
+    }
     let sight = Sight::new(endpoints, plan.syn_deadline, clock.start_unix_ns(), workloads, book)
         .of_a_device_that_dials(dialled);
     let sight = if is_own(ip) { sight } else { sight.with_own_dials() };
     let notes = Notes { writer, events, told: 0, untold: 0, packets: 0, link };
-    let watcher = Watcher { capture, sight, notes, gaps: 0 };
+    let watcher = Watcher { capture, sight, notes, no_file, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("capture".into())
         .spawn(move || watcher.run(&ending))
         .map_err(|error| Packets::Denied(format!("the system refused a thread for the capture: {error}")))?;
     Ok(Watch { end, thread })
+}
+
+/// The room of one of so many captures: less than a thousand packets' would lose some in a burst.
+fn ring_bytes(captures: u32) -> usize {
+    (DEFAULT_RING_BYTES / captures.max(1) as usize).next_power_of_two().clamp(2 << 20, DEFAULT_RING_BYTES)
 }
 
 fn refused(error: &CaptureError) -> Packets {
@@ -160,7 +178,7 @@ impl Watcher {
     }
 
     fn look(&mut self) -> io::Result<()> {
-        let Self { capture, sight, notes, gaps } = self;
+        let Self { capture, sight, notes, gaps, no_file: _ } = self;
         capture.next_batch(LOOK, |frame| {
             let decoded = espstress_wire::decode(link_of(&frame), frame.bytes, frame.original_len as usize);
             if sight.is_wanted(&decoded) {
@@ -183,15 +201,13 @@ impl Watcher {
     }
 
     fn finish(self, failure: Option<String>) -> Watched {
-        let Self { mut capture, sight, mut notes, .. } = self;
+        let Self { mut capture, sight, mut notes, no_file, .. } = self;
         let Watched { seen, ledger } = sight.finish(unix_ns(), &mut notes);
         let stats = capture.stats();
+        tracing::debug!(packets = stats.packets, dropped = stats.dropped, "the capture is over");
         let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
-        let pcap_failure = written.and_then(|report| {
-            let missed =
-                (report.missed > 0).then(|| format!("{} packets are not in the file", report.missed));
-            report.failure.map(|error| error.to_string()).or(missed)
-        });
+        let missing = written.and_then(|report| incomplete(report.missed, report.failure.as_ref()));
+        let pcap_failure = no_file.or(missing);
         let seen = Seen { dropped: stats.dropped, failure, pcap_failure, untold: notes.untold, ..seen };
         Watched { seen, ledger }
     }
@@ -236,6 +252,20 @@ impl Surroundings for Notes {
 fn complete_until() -> i64 {
     let held = i64::try_from((2 * HOLD_BACK).as_nanos()).unwrap_or(i64::MAX);
     unix_ns() - held
+}
+
+/// What is wrong with a packet file, in words; `None` where it is whole.
+fn incomplete(missed: u64, failure: Option<&io::Error>) -> Option<String> {
+    let why = match (failure, missed) {
+        (Some(error), _) => error.to_string(),
+        (None, 0) => return None,
+        (None, _) => "the disk was too slow".to_owned(),
+    };
+    Some(match missed {
+        0 => format!("its end is missing ({why})"),
+        1 => format!("1 packet is missing ({why})"),
+        n => format!("{n} packets are missing ({why})"),
+    })
 }
 
 const fn link_of(frame: &Frame<'_>) -> espstress_wire::Link {

@@ -126,6 +126,16 @@ impl HttpFaults {
         self.0.iter().map(|(fault, seen)| (*fault, seen))
     }
 
+    /// Adds those of a later time: the first example stays.
+    pub fn add(&mut self, later: &Self) {
+        for (fault, seen) in later.iter() {
+            match self.0.get_mut(&fault) {
+                Some(own) => own.count += seen.count,
+                None => drop(self.0.insert(fault, seen.clone())),
+            }
+        }
+    }
+
     /// Whether none occurred.
     #[must_use]
     pub fn is_empty(&self) -> bool {

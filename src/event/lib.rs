@@ -5,6 +5,7 @@
 //! reports are fixed here, so that rewording a message can never change a statistic.
 
 mod address;
+mod air;
 mod anomaly;
 mod away;
 mod backlog;
@@ -13,6 +14,7 @@ mod console;
 mod ending;
 mod endpoints;
 mod episode;
+mod espressif;
 mod examination;
 mod facts;
 mod failure;
@@ -21,6 +23,7 @@ mod http;
 mod http_fault;
 mod intent;
 mod ledger;
+mod mac;
 mod mqtt;
 mod named;
 mod outage;
@@ -32,8 +35,13 @@ mod run;
 mod seconds;
 mod tcp;
 mod telemetry;
+mod wifi_reason;
 
 pub use address::is_public;
+pub use air::{
+    Air, AirChannel, AirDeed, AirEvent, AirNetwork, AirOther, AirPowerSave, AirRate, AirSide, AirSignal,
+    AirStation, AirTraffic, AirWait, Chosen, Departure, Refusal,
+};
 pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,
@@ -59,6 +67,7 @@ pub use http::{
 pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
+pub use mac::{MacAddress, NoMacAddress};
 pub use mqtt::{
     DialSign, Mqtt, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol,
     MqttSign, MqttToDevice, MqttWill,
@@ -74,3 +83,4 @@ pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, Telemetry};
+pub use wifi_reason::{is_leaving, reason_name, status_name};

@@ -22,5 +22,5 @@ mod windows;
 pub use dials::{Dial, Dials};
 pub use espstress_wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
-pub use rules::{Needs, Source, catalogue};
+pub use rules::{CatalogueEntry, Needs, Source, catalogue};
 pub use summary::{QuietSpell, WireSummary};

@@ -73,6 +73,12 @@ pub fn is_log(path: &Path) -> bool {
     if file.take(1 << 20).read_to_end(&mut head).is_err() {
         return false;
     }
+    looks_like_log(&head)
+}
+
+/// Whether text that begins so is a log rather than a report.
+#[must_use]
+pub fn looks_like_log(head: &[u8]) -> bool {
     head.split(|b| *b == b'\n').any(|line| line.starts_with(b"{\"event\":"))
 }
 
@@ -95,9 +101,11 @@ pub fn read_log(path: &Path) -> Result<Rebuilt, LogError> {
     builder.finish()
 }
 
-/// The same from bytes; `name` is what remarks call them.
-#[cfg(test)]
-pub(crate) fn read_log_lines(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
+/// The report of the last run in a log that is in memory; `name` is what remarks call it.
+///
+/// # Errors
+/// `LogError` when no run starts in it.
+pub fn read_log_bytes(name: &str, bytes: &[u8]) -> Result<Rebuilt, LogError> {
     let mut builder = Builder::default();
     builder.file(name, bytes).map_err(|source| LogError::Io { path: name.into(), source })?;
     builder.finish()
@@ -444,11 +452,15 @@ impl Builder {
         found::fill(&mut report, &self.probed, &facts);
         report.note_timeline(self.probed.timeline());
         report.note_remarks();
-        if let Some(expressions) = &start.thresholds {
-            match Gates::from_expressions(expressions) {
-                Ok(gates) => gates.judge(&mut report),
-                Err(error) => self.remarks.push(format!("the gates are not judged: {error}")),
-            }
+        let gates = start.thresholds.as_deref().map(Gates::from_expressions).transpose();
+        let gates = gates.unwrap_or_else(|error| {
+            self.remarks.push(format!("the gates are not judged: {error}"));
+            None
+        });
+        match (&start.earlier, &gates) {
+            (Some(earlier), gates) => report = report.after_judged(earlier, gates.as_ref()),
+            (None, Some(gates)) => gates.judge(&mut report),
+            (None, None) => {}
         }
         Ok(Rebuilt { report, remarks: self.remarks })
     }
@@ -560,7 +572,7 @@ mod tests {
         let text = log(&[LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))]);
         let text =
             format!("{text}{{\"event\":\"inter\0\n{}", log(&[LogLine::Interval(Box::new(interval(1.0, 9)))]));
-        let rebuilt = read_log_lines("x.log", text.as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x.log", text.as_bytes()).unwrap();
         assert!(rebuilt.remarks.iter().any(|r| r.contains("x.log, line 3,")), "{:?}", rebuilt.remarks);
         assert_eq!(rebuilt.report.workload("rw").unwrap().series.len(), 2);
         assert_eq!(rebuilt.report.workload("rw").unwrap().attempts, 9);
@@ -583,7 +595,7 @@ mod tests {
         last.total.outages = Some(so_far);
         let cut = LogLine::Notice(NoticeLine { at_s: 5.0, text: anomalies_cut(1_000) });
         let lines = [LogLine::Start(Box::new(start())), told, LogLine::Interval(Box::new(last)), cut];
-        let rebuilt = read_log_lines("x", log(&lines).as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x", log(&lines).as_bytes()).unwrap();
         let workload = rebuilt.report.workload("rw").unwrap();
         let sum = workload.outage_summary.as_ref().unwrap();
         assert_eq!((sum.made, sum.make_failures, sum.connections.died, sum.unrecovered), (1, 2, 3, 0));
@@ -612,7 +624,7 @@ mod tests {
             detail: "then FIN",
         });
         let lines = [LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(last.clone()))];
-        let rebuilt = read_log_lines("x", log(&lines).as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x", log(&lines).as_bytes()).unwrap();
         let workload = rebuilt.report.workload("rw").unwrap();
         assert_eq!(workload.responses.get("503"), Some(&2));
         assert_eq!((workload.first_status, workload.late_starts_dropped), (Some(405), 7));
@@ -622,13 +634,13 @@ mod tests {
     #[test]
     fn a_log_without_a_start_says_so() {
         let text = log(&[LogLine::Interval(Box::new(interval(0.0, 5)))]);
-        assert!(matches!(read_log_lines("x", text.as_bytes()), Err(LogError::NoStart)));
+        assert!(matches!(read_log_bytes("x", text.as_bytes()), Err(LogError::NoStart)));
     }
 
     #[test]
     fn latencies_that_no_line_holds_are_absent() {
         let text = log(&[LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))]);
-        let rebuilt = read_log_lines("x", text.as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x", text.as_bytes()).unwrap();
         assert!(rebuilt.report.workload("rw").unwrap().latency.is_empty());
         assert_eq!(rebuilt.report.capture.status, crate::CaptureStatus::Off);
     }
@@ -636,7 +648,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let _ = read_log_lines("x", &bytes);
+            let _ = read_log_bytes("x", &bytes);
         }
 
         #[test]
@@ -651,7 +663,7 @@ mod tests {
             let mut bytes = log(&lines).into_bytes();
             let at = at % bytes.len();
             bytes[at] = byte;
-            if let Ok(rebuilt) = read_log_lines("x", &bytes) {
+            if let Ok(rebuilt) = read_log_bytes("x", &bytes) {
                 prop_assert!(!crate::to_json(&rebuilt.report).is_empty());
             }
         }

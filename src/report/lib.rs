@@ -3,6 +3,7 @@
 //! Made from what `stats` measured and what `diagnose` concluded; the only crate that turns figures into
 //! sentences. It knows nothing of how a run is made, and a report read from a file is as good as a fresh one.
 
+mod air;
 mod by_protocol;
 mod console;
 mod cut_off;
@@ -15,6 +16,7 @@ mod half_open;
 mod http;
 mod human;
 mod latency;
+mod live;
 mod log_lines;
 mod model;
 mod mqtt;
@@ -22,6 +24,7 @@ mod outages;
 mod probed;
 mod raw;
 mod sections;
+mod sessions;
 mod standing;
 mod style;
 pub mod text;
@@ -30,14 +33,18 @@ pub mod timeline;
 mod verdict;
 mod workload;
 
+pub use air::air_lines;
 pub use console::ConsoleLine;
-pub use file::{check_writable, from_json, read, schema, to_json, write_json, write_text};
-pub use format::{Format, Options, RenderError, render};
-pub use from_log::{is_log, read_log};
+pub use file::{
+    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
+};
+pub use format::{Format, LatencyFile, Options, RenderError, latency_files, markdown_text, render};
+pub use from_log::{Rebuilt, is_log, looks_like_log, read_log, read_log_bytes};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;
 pub use latency::LatencyFigures;
+pub use live::{Live, LiveFailure, LiveWorkload, in_all};
 pub use log_lines::{
     Announced, AnomalyLine, CaptureAsked, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine,
     LogStart, MqttLine, NoticeLine, OutageLine, PhaseStart, SilencedLine, anomalies_cut, lines_left_out,
@@ -54,8 +61,9 @@ pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
+pub use sessions::{Continues, SessionRow};
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;
-pub(crate) use workload::{Failures, Tcp};
-pub use workload::{SeriesRow, Workload};
+pub(crate) use workload::Tcp;
+pub use workload::{Bytes, Failures, SeriesRow, Workload};

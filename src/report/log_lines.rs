@@ -96,6 +96,9 @@ pub struct LogStart {
     pub thresholds: Option<Vec<String>>,
     /// The workloads to come, in the order of the scenario.
     pub workloads: Vec<Announced>,
+    /// The report of the sessions before this one, where a run is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Box<Report>>,
 }
 
 impl LogStart {
@@ -114,6 +117,7 @@ impl LogStart {
             capture: CaptureAsked::Off,
             thresholds: None,
             workloads: Vec::new(),
+            earlier: None,
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LinkOutages, ProbeRow, TelemetrySummary, Timeline, Workload};
+use super::{LinkOutages, ProbeRow, SessionRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use espstress_event::{AnomalyId, Console, NotJudged};
+use espstress_event::{Air, AnomalyId, Console, NotJudged};
 
 /// The version of the format that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 2;
@@ -40,6 +40,9 @@ pub struct Report {
     pub duration_s: f64,
     /// Whether the run was ended by an interrupt before it was complete.
     pub interrupted: bool,
+    /// The sessions of a run that was resumed; empty for one that was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionRow>,
     /// Whether the packets were looked at.
     pub capture: Capture,
     /// What each workload measured, in the order of the scenario.
@@ -58,6 +61,9 @@ pub struct Report {
     /// What the device said on its console; null where nobody listened.
     #[serde(default)]
     pub console: Option<Console>,
+    /// What was heard on the air; null where nobody listened.
+    #[serde(default)]
+    pub air: Option<Air>,
     /// Everything that happened on one clock: load, failures, anomalies, outages, absences, restarts.
     #[serde(default)]
     pub timeline: Timeline,
@@ -101,6 +107,7 @@ impl Report {
             started_at: humantime::format_rfc3339_millis(UNIX_EPOCH + since_epoch).to_string(),
             duration_s: 0.0,
             interrupted: false,
+            sessions: Vec::new(),
             capture: Capture::off(None),
             workloads: Vec::new(),
             anomalies: Vec::new(),
@@ -109,6 +116,7 @@ impl Report {
             probes: Vec::new(),
             link_outages: None,
             console: None,
+            air: None,
             timeline: Timeline::default(),
             findings: Vec::new(),
             account: Vec::new(),
@@ -119,6 +127,18 @@ impl Report {
             verdict_reasons: Vec::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// The version of its format.
+    #[must_use]
+    pub const fn schema_version(&self) -> u64 {
+        self.schema_version
+    }
+
+    /// Whether it was judged by any gate.
+    #[must_use]
+    pub const fn has_gates(&self) -> bool {
+        !self.thresholds.is_empty()
     }
 
     /// The workload of that name.
@@ -141,7 +161,7 @@ pub struct Tool {
 impl Tool {
     /// This program.
     #[must_use]
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         Self { name: "espstress".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
@@ -309,6 +329,8 @@ pub enum Transport {
 pub enum CaptureStatus {
     /// Every packet.
     Complete,
+    /// Every packet, but the file of `--pcap` lacks some of them.
+    FileIncomplete,
     /// Some were missed.
     Dropped,
     /// The system did not allow it.
@@ -323,6 +345,7 @@ impl CaptureStatus {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::FileIncomplete => "file_incomplete",
             Self::Dropped => "dropped",
             Self::Denied => "denied",
             Self::Off => "off",
@@ -371,10 +394,19 @@ impl Capture {
         Self { status: CaptureStatus::Off, packets: None, dropped: None, reason }
     }
 
-    /// Whether absence of an anomaly may be concluded from it.
+    /// Notes that the packet file is not whole, and why.
+    pub fn file_lacks(&mut self, why: &str) {
+        if self.status == CaptureStatus::Complete {
+            self.status = CaptureStatus::FileIncomplete;
+        }
+        let before = self.reason.take().map_or_else(String::new, |reason| format!("{reason}; "));
+        self.reason = Some(format!("{before}the packet file is incomplete: {why}"));
+    }
+
+    /// Whether absence of an anomaly may be concluded from it: what is missing in a file was looked at all the same.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.status == CaptureStatus::Complete
+    pub fn saw_all(&self) -> bool {
+        matches!(self.status, CaptureStatus::Complete | CaptureStatus::FileIncomplete)
     }
 }
 
@@ -535,7 +567,7 @@ mod tests {
 
     #[test]
     fn a_capture_that_missed_packets_is_not_complete() {
-        assert!(Capture::seen(10, 0).is_complete());
+        assert!(Capture::seen(10, 0).saw_all());
         assert_eq!(Capture::seen(10, 1).status, CaptureStatus::Dropped);
     }
 }

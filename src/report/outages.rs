@@ -69,6 +69,20 @@ pub struct OutageRow {
 }
 
 impl OutageRow {
+    /// Moves every time of it.
+    pub(super) fn shift(&mut self, by_s: f64) {
+        let times = [
+            &mut self.planned_start_s,
+            &mut self.made_start_s,
+            &mut self.seen_start_s,
+            &mut self.host_noticed_s,
+            &mut self.device_noticed_s,
+            &mut self.data_again_s,
+            &mut self.back_s,
+        ];
+        times.into_iter().flatten().for_each(|at_s| *at_s += by_s);
+    }
+
     /// Whether every connection stood again. Reports from before `back_s` have the time that it took alone.
     pub(super) const fn is_back(&self) -> bool {
         self.back_s.is_some() || self.recovery_s.is_some()
@@ -343,6 +357,68 @@ impl OutageSummary {
                 ..ConnectionFates::default()
             },
             ..Self::default()
+        }
+    }
+
+    /// The sums of two sessions; devices that dialled in are those of the later one.
+    pub(super) fn joined(before: Self, later: Self) -> Self {
+        let add = |a: Option<u64>, b: Option<u64>| Some(a? + b?);
+        let both = |mut a: MessageLedger, b: MessageLedger| {
+            a.merge(&b);
+            a
+        };
+        let (a, b) = (before.connections, later.connections);
+        let mut reconnect_failures = a.reconnect_failures;
+        for (failure, n) in b.reconnect_failures.0 {
+            *reconnect_failures.0.entry(failure).or_default() += n;
+        }
+        let mut examples = before.make_failure_examples;
+        examples.extend(later.make_failure_examples);
+        examples.truncate(3);
+        let mut times = before.times;
+        for (time, figures) in later.times {
+            let own = times.entry(time).or_default();
+            *own = own.with(&figures);
+        }
+        let idle = match (before.idle, later.idle) {
+            (Some(a), Some(b)) => Some(IdleSpells {
+                spells: a.spells + b.spells,
+                lived: a.lived + b.lived,
+                died: a.died + b.died,
+            }),
+            (a, b) => a.or(b),
+        };
+        Self {
+            unavailable: later.unavailable,
+            made: before.made + later.made,
+            made_seen: add(before.made_seen, later.made_seen),
+            natural: before.natural + later.natural,
+            unrecovered: before.unrecovered + later.unrecovered,
+            rows_left_out: before.rows_left_out + later.rows_left_out,
+            make_failures: before.make_failures + later.make_failures,
+            make_failure_examples: examples,
+            to_device: both(before.to_device, later.to_device),
+            to_host: both(before.to_host, later.to_host),
+            messages_balance: before.messages_balance && later.messages_balance,
+            contradictions: before.contradictions + later.contradictions,
+            sessions_forgotten: before.sessions_forgotten + later.sessions_forgotten,
+            connections: ConnectionFates {
+                lived: a.lived + b.lived,
+                died: a.died + b.died,
+                died_outside: a.died_outside + b.died_outside,
+                reconnected: a.reconnected + b.reconnected,
+                reconnect_failures,
+                given_up_by_silence: a.given_up_by_silence + b.given_up_by_silence,
+                half_open_outages: add(a.half_open_outages, b.half_open_outages),
+                half_open_most: a.half_open_most.max(b.half_open_most),
+            },
+            idle,
+            rule: later.rule,
+            device_restarts: before.device_restarts + later.device_restarts,
+            wifi_disconnects: add(before.wifi_disconnects, later.wifi_disconnects),
+            dialled: later.dialled,
+            turned_away: before.turned_away + later.turned_away,
+            times,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::from_log::{Rebuilt, read_log_lines};
+use crate::from_log::{Rebuilt, read_log_bytes};
 use crate::{LogLine, LogStart, PhaseStart, ThresholdStatus, Verdict};
 use espstress_event::{DeviceSample, ResetReason, SectionCourse, Telemetry};
 use espstress_stats::{Phase, ProbeNews, ProbeStats};
@@ -52,7 +52,7 @@ impl Run {
     }
 
     fn rebuilt(&self) -> Rebuilt {
-        read_log_lines("x", text(&self.lines).as_bytes()).unwrap()
+        read_log_bytes("x", text(&self.lines).as_bytes()).unwrap()
     }
 }
 
@@ -125,7 +125,7 @@ fn a_line_that_tells_everything_stands_for_all_that_came_before() {
         let head = [LogLine::Start(Box::new(start()))].into_iter();
         let lines: Vec<LogLine> =
             head.chain(lines.into_iter().map(|w| LogLine::Probed(Box::new(w)))).collect();
-        let after = read_log_lines("x", text(&lines).as_bytes()).unwrap().report;
+        let after = read_log_bytes("x", text(&lines).as_bytes()).unwrap().report;
         assert_eq!((after.probes, &after.telemetry), (before.probes.clone(), &before.telemetry));
         assert_eq!(after.findings, before.findings);
     }
@@ -227,7 +227,7 @@ fn figures_that_cannot_be_are_left_out() {
         let mut odd = good.clone();
         change(&mut odd);
         let lines = [run.lines[0].clone(), LogLine::Probed(odd), run.lines[1].clone()];
-        let rebuilt = read_log_lines("x", text(&lines).as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x", text(&lines).as_bytes()).unwrap();
         assert!(rebuilt.remarks.iter().any(|r| r.contains("line 2")), "{nth}: {:?}", rebuilt.remarks);
         assert_eq!(rebuilt.report.telemetry.unwrap().samples, 1);
     }
@@ -238,11 +238,11 @@ fn figures_that_cannot_be_are_left_out() {
         r#"{"event":"probed","data":[]}"#,
     ] {
         let text = format!("{}{wrong}\n", text(&run.lines));
-        let rebuilt = read_log_lines("x", text.as_bytes()).unwrap();
+        let rebuilt = read_log_bytes("x", text.as_bytes()).unwrap();
         assert!(rebuilt.remarks.iter().any(|r| r.contains("line 3")), "{wrong}: {:?}", rebuilt.remarks);
     }
     let headless = text(&run.lines[1..]);
-    assert!(read_log_lines("x", headless.as_bytes()).is_err(), "without a start nobody knows what was run");
+    assert!(read_log_bytes("x", headless.as_bytes()).is_err(), "without a start nobody knows what was run");
 }
 
 proptest! {
@@ -259,7 +259,7 @@ proptest! {
         let mut bytes = text(&run.lines).into_bytes();
         let at = at % bytes.len();
         bytes[at] = byte;
-        if let Ok(rebuilt) = read_log_lines("x", &bytes) {
+        if let Ok(rebuilt) = read_log_bytes("x", &bytes) {
             let json = crate::to_json(&rebuilt.report);
             prop_assert!(crate::from_json("x", &json).is_ok());
         }

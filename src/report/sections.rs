@@ -123,6 +123,24 @@ impl Reading {
         }
     }
 
+    /// The name in reports, which carries the unit.
+    #[must_use]
+    pub(crate) const fn field(self) -> &'static str {
+        match self {
+            Self::HeapFreeBytes => "heap_free_bytes",
+            Self::HeapMinFreeBytes => "heap_min_free_bytes",
+            Self::HeapLargestBlockBytes => "heap_largest_block_bytes",
+            Self::ProgramMemoryBytes => "program_memory_bytes",
+            Self::WifiRssiDbm => "wifi_rssi_dbm",
+            Self::WifiDisconnects => "wifi_disconnects",
+            Self::SocketsUsed => "sockets_used",
+            Self::TcpTimeWait => "tcp_time_wait",
+            Self::TcpEstablished => "tcp_established",
+            Self::TcpCloseWait => "tcp_close_wait",
+            Self::TcpFinWait => "tcp_fin_wait",
+        }
+    }
+
     /// The name on the page, at most eleven characters.
     pub(crate) const fn short(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::air::air_rows;
 use super::human::{count, things, time_s};
 use super::{DeviceRestart, LinkOutages, OutageRow, Report, SeriesRow, Workload};
 use espstress_diagnose::AnomalyRow;
@@ -129,6 +130,8 @@ pub enum TimelineKind {
     Error,
     /// Moment: it has an IP address.
     Address,
+    /// Moment: the device joined a network, left it, or went to another access point, or its access point changed.
+    Association,
 }
 
 impl TimelineKind {
@@ -151,6 +154,7 @@ impl TimelineKind {
             Self::Wifi => "wifi",
             Self::Error => "error",
             Self::Address => "address",
+            Self::Association => "association",
         }
     }
 }
@@ -161,9 +165,11 @@ impl Report {
         let workloads = self.workloads.iter().flat_map(workload);
         let anomalies = self.anomalies.iter().map(anomaly);
         let links = self.link_outages.iter().flat_map(link);
+        let air = self.air.iter().flat_map(air_rows);
         let rows = workloads
             .chain(anomalies)
             .chain(links)
+            .chain(air)
             .chain(super::console::timeline(self))
             .chain(more)
             .collect();
@@ -172,6 +178,13 @@ impl Report {
 }
 
 impl Timeline {
+    /// Two timelines of one clock.
+    pub(super) fn joined(before: &Self, later: Self) -> Self {
+        let count = before.count + later.count;
+        let rows = before.rows.iter().cloned().chain(later.rows).collect();
+        Self { count, ..Self::of(rows) }
+    }
+
     fn of(mut rows: Vec<TimelineRow>) -> Self {
         rows.retain(|row| row.start_s.is_finite() && row.end_s.is_none_or(f64::is_finite));
         rows.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(a.kind.cmp(&b.kind)));

@@ -1,9 +1,11 @@
 //! The verdict in one line, and the remarks that go with it.
 
-use espstress_diagnose::{Check, Mark, Severity};
+use std::collections::BTreeMap;
 
-use super::human::{count, found};
+use espstress_diagnose::{AccountRow, Accounted, Check, Mark, Severity};
 use espstress_event::{Failure, WorkloadKind};
+
+use super::human::{count, found, things};
 
 use super::{Report, ThresholdRow, ThresholdStatus, Verdict, Workload};
 
@@ -17,6 +19,10 @@ pub fn verdict_line(r: &Report) -> String {
         Verdict::Inconclusive => ("inconclusive", first_of(&r.verdict_reasons)),
     };
     let mut line = format!("{word}: {reason}");
+    for failed in [failed(r), stopped(r)].into_iter().flatten() {
+        line.push_str("; ");
+        line.push_str(&failed);
+    }
     for remark in r.remarks.iter().filter(|remark| !reason.contains(remark.as_str())) {
         line.push_str("; ");
         line.push_str(remark);
@@ -25,6 +31,37 @@ pub fn verdict_line(r: &Report) -> String {
         line.push_str("; interrupted");
     }
     line.replace(['\n', '\r'], " ")
+}
+
+/// What failed, and how often: `15 of 2,017 attempts failed: connect_timeout 12, read_reset 3`.
+fn failed(r: &Report) -> Option<String> {
+    let named = failures(r, |failure| !failure.is_host());
+    let failed: u64 = named.values().sum();
+    let attempts: u64 = r.workloads.iter().map(|w| w.attempts).sum();
+    let names: Vec<String> = named.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect();
+    let of_others =
+        |row: &&AccountRow| row.accounted == Accounted::Excused && row.by.as_deref() != Some("host");
+    let excused: u64 = r.account.iter().filter(of_others).map(|row| row.attempts).sum();
+    let excused = if excused > 0 { format!(" ({} excused)", count(excused)) } else { String::new() };
+    (failed > 0).then(|| {
+        format!("{} of {} failed: {}{excused}", count(failed), things(attempts, "attempt"), names.join(", "))
+    })
+}
+
+/// What this machine stopped.
+fn stopped(r: &Report) -> Option<String> {
+    let named = failures(r, Failure::is_host);
+    let names: Vec<String> = named.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect();
+    (!named.is_empty()).then(|| format!("limits of this machine: {}", names.join(", ")))
+}
+
+/// Failures of all workloads by name.
+fn failures(r: &Report, which: fn(Failure) -> bool) -> BTreeMap<Failure, u64> {
+    let mut named = BTreeMap::new();
+    for (failure, n) in r.workloads.iter().flat_map(|w| w.failures.iter()).filter(|(f, _)| which(*f)) {
+        *named.entry(failure).or_default() += n;
+    }
+    named
 }
 
 fn holds(r: &Report) -> String {
@@ -236,8 +273,8 @@ mod tests {
     use crate::style::Style;
     use crate::thresholds::Gates;
     use crate::{OutageSummary, Target, TargetKind};
-    use espstress_diagnose::{AccountRow, Accounted, Examination};
-    use espstress_event::{ByProtocol, Failure, WebSockets};
+    use espstress_diagnose::Examination;
+    use espstress_event::{ByProtocol, WebSockets};
     use espstress_stats::{Phase, Recorder};
 
     fn report(connections: u64, failed: usize) -> Report {

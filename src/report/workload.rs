@@ -166,9 +166,9 @@ pub struct SeriesRow {
     /// Application bytes, both directions.
     pub bytes: u64,
     /// Mean latency of the main phase, microseconds; null when none ended here.
-    pub(crate) latency_mean_us: Option<f64>,
+    pub latency_mean_us: Option<f64>,
     /// Longest latency of the main phase, microseconds; null when none ended here.
-    pub(crate) latency_max_us: Option<f64>,
+    pub latency_max_us: Option<f64>,
 }
 
 /// Failures by name.
@@ -187,6 +187,21 @@ impl Failures {
     #[must_use]
     pub(crate) fn occurred(counts: &FailureCounts) -> Self {
         Self(counts.iter().filter(|(_, n)| *n > 0).collect())
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (failure, n) in &other.0 {
+            let sum = self.0.entry(*failure).or_default();
+            *sum = sum.saturating_add(*n);
+        }
+    }
+
+    /// The same without the names that did not occur.
+    #[must_use]
+    pub fn occurred_only(mut self) -> Self {
+        self.0.retain(|_, n| *n > 0);
+        self
     }
 
     /// How often `failure` occurred.

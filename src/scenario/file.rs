@@ -25,7 +25,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a scenario cannot be run.
+/// Why a scenario cannot be run, or an inventory not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Neither a file nor a built-in one.

@@ -5,6 +5,8 @@
 
 mod builtin;
 mod file;
+mod inventory;
 
 pub use builtin::{BUILT_IN, built_in};
 pub use file::{PhaseSpec, Place, Scenario, ScenarioError, Setting, Start};
+pub use inventory::{Inventory, InventoryDevice};

@@ -77,6 +77,16 @@ impl std::str::FromStr for DialOut {
     }
 }
 
+/// The private network that the twins of one process share.
+#[derive(Debug, Default)]
+pub struct Nest {
+    #[cfg(target_os = "linux")]
+    network: Option<PrivateNetwork>,
+    /// The next twin's index.
+    #[cfg(target_os = "linux")]
+    next: u8,
+}
+
 /// How to bring a target up.
 #[derive(Clone, Debug)]
 pub struct DeviceSetup {
@@ -286,12 +296,22 @@ impl Device {
     /// # Errors
     /// [`TargetError`].
     pub fn bring_up(setup: &DeviceSetup) -> Result<Self, TargetError> {
+        Self::bring_up_in(setup, &mut Nest::default())
+    }
+
+    /// The same for one of several devices of this process, whose twins live in one `nest`.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn bring_up_in(setup: &DeviceSetup, nest: &mut Nest) -> Result<Self, TargetError> {
+        #[cfg(not(target_os = "linux"))]
+        let _ = nest;
         match &setup.spec {
             Spec::Address { host, port, tls } => Self::find(setup, host, *port, *tls),
             Spec::Sim => Self::start_sim(setup),
             Spec::DialsIn => Self::dials_in(setup),
             #[cfg(target_os = "linux")]
-            Spec::Twin(options) => Self::start_twin(setup, options),
+            Spec::Twin(options) => Self::start_twin(setup, options, nest),
             #[cfg(target_os = "linux")]
             Spec::Tap(_) | Spec::Emulator(_) => {
                 refuse_device_program(setup)?;
@@ -319,9 +339,10 @@ impl Device {
         }
     }
 
-    /// Enters a private network and starts a twin in it. The process must have one thread.
+    /// Enters a private network, where that is not done yet, and starts a twin in it. To enter it, the process must have
+    /// one thread.
     #[cfg(target_os = "linux")]
-    fn start_twin(setup: &DeviceSetup, options: &TwinOptions) -> Result<Self, TargetError> {
+    fn start_twin(setup: &DeviceSetup, options: &TwinOptions, nest: &mut Nest) -> Result<Self, TargetError> {
         refuse_address(setup)?;
         let stack = twin_stack(setup, options)?;
         refuse_with_program(setup, stack)?;
@@ -354,11 +375,16 @@ impl Device {
             announce: setup.announce,
             show_output: setup.show_program,
             prints_console: setup.prints_console,
+            index: nest.next,
             ..TwinSpec::default()
         };
         spec.check()?;
-        let network = PrivateNetwork::enter()?;
-        let twin = Twin::start(spec, &network)?;
+        let network = match &mut nest.network {
+            Some(network) => network,
+            none => none.insert(PrivateNetwork::enter()?),
+        };
+        let twin = Twin::start(spec, network)?;
+        nest.next = nest.next.saturating_add(1);
         Ok(Self::of_twin(setup, stack, twin))
     }
 

@@ -22,7 +22,7 @@ mod tap;
 pub mod twin;
 
 pub use address::{AddressError, DeviceAddress, PublicAddresses, resolve};
-pub use device::{Device, DeviceKind, DeviceSetup, DialOut, TargetError};
+pub use device::{Device, DeviceKind, DeviceSetup, DialOut, Nest, TargetError};
 #[cfg(target_os = "linux")]
 pub use emulator::EmulatorError;
 pub use neighbour::Neighbour;

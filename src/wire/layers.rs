@@ -8,7 +8,7 @@
 //! Every step moves on in the frame or ends the walk, and the number of steps is bounded: any bytes give a result.
 
 use super::bytes::{be16, byte};
-use super::{Network, NetworkKind, NotSegment, Unread, wifi};
+use super::{Link, Network, NetworkKind, NotSegment, Unread, wifi};
 
 /// More layers than any network stacks.
 const STEPS_AT_MOST: usize = 24;
@@ -36,10 +36,8 @@ pub(super) enum Layer {
     Slip,
     /// The netfilter log.
     Nflog,
-    /// An 802.11 frame.
-    Wifi,
-    /// The same behind a radiotap header; both are the beginning of a frame.
-    Radiotap,
+    /// An 802.11 frame, behind what that link puts before it; the beginning of a frame.
+    Wifi(Link),
     /// An IP header, of the version that it says.
     Ip,
     /// An IP header of the version that was announced.
@@ -71,8 +69,7 @@ pub(super) fn network(frame: &[u8], layer: Layer, offset: usize) -> Result<Netwo
             Layer::Mpls => mpls(frame, at)?,
             Layer::Slip => slip(frame, at),
             Layer::Nflog => nflog(frame, at)?,
-            Layer::Wifi => wifi::data(frame, false)?,
-            Layer::Radiotap => wifi::data(frame, true)?,
+            Layer::Wifi(link) => wifi::data(frame, link)?,
             Layer::Gre => gre(frame, at)?,
             Layer::Udp => udp(frame, at)?,
         };

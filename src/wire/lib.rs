@@ -11,6 +11,7 @@ mod ipv4;
 mod ipv6;
 mod layers;
 mod link;
+mod radio;
 mod tcp;
 mod wifi;
 
@@ -19,5 +20,7 @@ pub(crate) use ipv4::Ipv4;
 pub(crate) use ipv6::Ipv6;
 pub use link::Link;
 pub(crate) use link::{Network, NetworkKind};
+pub use radio::Radio;
 pub use tcp::Flags;
 pub(crate) use tcp::{Tcp, TcpOption};
+pub use wifi::{Aggregate, FrameKind, MacFrame};

@@ -1,7 +1,7 @@
 //! Link layers: how the frames of a capture begin.
 
 use super::layers::{self, Layer};
-use super::wifi;
+use super::{radio, wifi};
 
 /// How frames of a capture begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +37,10 @@ pub enum Link {
     Wifi,
     /// The same behind a radiotap header.
     Radiotap,
+    /// The same behind a PPI header, which may hold another link as well.
+    Ppi,
+    /// The same behind an AVS header.
+    Avs,
 }
 
 /// Which IP the link layer announced.
@@ -60,7 +64,7 @@ pub(crate) struct Network {
 impl Link {
     /// Every link that is read.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Ethernet,
         Self::Raw,
         Self::LinuxSll,
@@ -76,6 +80,8 @@ impl Link {
         Self::Mpls,
         Self::Wifi,
         Self::Radiotap,
+        Self::Ppi,
+        Self::Avs,
     ];
 
     /// From the link type of a pcap header, a pcapng interface block or libpcap's `datalink()`; `None` for
@@ -100,6 +106,8 @@ impl Link {
             219 => Self::Mpls,
             105 => Self::Wifi,
             127 => Self::Radiotap,
+            163 => Self::Avs,
+            192 => Self::Ppi,
             _ => return None,
         })
     }
@@ -124,6 +132,8 @@ impl Link {
             Self::Mpls => 219,
             Self::Wifi => 105,
             Self::Radiotap => 127,
+            Self::Ppi => 192,
+            Self::Avs => 163,
         }
     }
 
@@ -143,19 +153,20 @@ impl Link {
             Self::Nflog => (Layer::Nflog, 0),
             Self::Llc => (Layer::Llc, 0),
             Self::Mpls => (Layer::Mpls, 0),
-            Self::Wifi => (Layer::Wifi, 0),
-            Self::Radiotap => (Layer::Radiotap, 0),
+            Self::Wifi | Self::Radiotap | Self::Ppi | Self::Avs => (Layer::Wifi(self), 0),
         }
+    }
+
+    /// Whether its frames are 802.11's.
+    #[must_use]
+    pub const fn is_air(self) -> bool {
+        matches!(self, Self::Wifi | Self::Radiotap | Self::Ppi | Self::Avs)
     }
 
     /// Whether a frame says itself that it may have been heard before: 802.11 repeats and relays.
     #[inline]
     pub(super) fn may_be_heard_again(self, frame: &[u8]) -> bool {
-        match self {
-            Self::Wifi => wifi::may_be_heard_again(frame, false),
-            Self::Radiotap => wifi::may_be_heard_again(frame, true),
-            _ => false,
-        }
+        self.is_air() && wifi::may_be_heard_again(self, frame)
     }
 
     /// Finds the IP header.
@@ -167,6 +178,13 @@ impl Link {
         // Nearly every frame.
         if self == Self::Ethernet && frame.get(12..14) == Some(&[0x08, 0x00]) {
             return Ok(Network { kind: NetworkKind::Ipv4, offset: 14 });
+        }
+        if self == Self::Ppi
+            && let Some((link_type, length)) = radio::ppi_carries(frame)
+            && let Some(inner) = Self::from_link_type(link_type).filter(|inner| !inner.is_air())
+        {
+            let (layer, offset) = inner.first_layer();
+            return layers::network(frame, layer, length + offset);
         }
         let (layer, offset) = self.first_layer();
         layers::network(frame, layer, offset)

@@ -301,10 +301,7 @@ async fn time_up(end: Option<Instant>, wait: Duration, receiving: &Cell<bool>) {
 }
 
 async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: Duration, context: Context) {
-    let Ok(mut timer) = Timer::new() else {
-        context.attempted(Instant::now(), Err(Failure::HostOutOfFiles));
-        return;
-    };
+    let mut timer = Timer::new();
     let mut stop = context.stop.clone();
     let mut back_off = Duration::ZERO;
     // What slow clients keep others from is told by those that are not slow.

@@ -312,3 +312,8 @@ fn connections_are_counted_for_each_row_and_named_as_one_or_many() {
     let (page, _) = analyzed(&pcap(101, &packets), &[]);
     assert!(page.contains("1 on 1 connection, ") && !page.contains("1 connections"), "{page}");
 }
+
+/// The IP packets of five good connections, for other ways to carry them.
+pub(crate) fn good_packets() -> Vec<Vec<u8>> {
+    story(5, Ends::Well).into_iter().map(|(_, ip)| ip).collect()
+}

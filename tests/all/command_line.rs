@@ -176,9 +176,49 @@ fn an_interrupt_ends_the_run_with_its_report() {
 }
 
 #[test]
-fn a_termination_is_told_as_an_interrupt_is() {
-    let (status, report) = ended_by("TERM");
-    assert_eq!((status, report.interrupted), (Some(130), true));
+fn a_termination_and_a_terminal_that_is_closed_are_told_as_an_interrupt_is() {
+    for signal in ["TERM", "HUP"] {
+        let (status, report) = ended_by(signal);
+        assert_eq!((status, report.interrupted), (Some(130), true), "{signal}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn every_attempt_is_made_once_where_open_files_run_out_and_the_host_answers_for_those_that_fail() {
+    let target = server(answer_all);
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_espstress"), "head"])
+        .args([&target.to_string(), "-n", "400", "-c", "64", "--no-probes", "--no-capture", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = valid_report(&output.stdout);
+    let head = &report.workloads[0];
+    assert_eq!(head.attempts, 400);
+    assert_eq!(head.attempts - head.succeeded, head.failures.of_host(), "{:?}", head.failures);
+    assert!(said.contains("may need 168 open files, and this process may open 40"), "{said}");
+    let sim = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 40 && exec \"$0\" head sim -c 64 -n 400", env!("CARGO_BIN_EXE_espstress")])
+        .output()
+        .unwrap();
+    assert_eq!(sim.status.code(), Some(3), "a sim without descriptors would look like a device that is deaf");
+}
+
+#[test]
+fn a_trace_is_written_to_its_file_and_a_mistake_in_its_filter_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.log");
+    let run = |filter: &str| {
+        let mut command = espstress();
+        command.args("head sim -n 1 --no-capture --no-probes --trace".split(' ')).arg(&file);
+        command.env("RUST_LOG", filter).output().unwrap()
+    };
+    assert_eq!(run("espstress_engine=debug").status.code(), Some(0));
+    let trace = std::fs::read_to_string(&file).unwrap();
+    assert!(trace.contains("a phase begins phase=\"head\""), "{trace}");
+    let (said, status) = crate::common::failure(&run("espstress=loud"));
+    assert!(status == 2 && said.contains("RUST_LOG=espstress=loud"), "{said}");
 }
 
 #[test]
@@ -438,11 +478,10 @@ fn the_catalogues_explain_themselves() {
 }
 
 #[test]
-fn the_schema_the_completions_and_the_manual_are_printed() {
+fn the_schema_and_the_completions_are_printed() {
     let schema = espstress_with("schema");
     serde_json::from_slice::<serde_json::Value>(&schema.stdout).unwrap();
     says("completions bash", &["espstress", "complete", "--threshold"]);
-    says("man", &[".TH", "espstress"]);
 }
 
 /// A run that has to end well, through `--json`.

@@ -3,12 +3,13 @@
 use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, ByProtocol, ConsoleEvent, Crash, DatagramSize, Datagrams, Doing, Ending,
-    Episode, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses,
-    MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign,
-    MqttToDevice, MqttWill, ReclaimEvidence, Responses, Said, SilencedConnection, SlowClients, SlowSpan,
-    SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall, Uploads, Watchdog,
-    WebSockets, WifiSign,
+    Air, AirNetwork, AirPowerSave, AirRate, AirSide, AirSignal, AirStation, AirTraffic, AirWait,
+    AnomalyClass, AnomalyId, ByProtocol, Chosen, ConsoleEvent, Crash, DatagramSize, Datagrams, Departure,
+    Doing, Ending, Episode, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault, HttpFigures,
+    IdleCloses, Losses, MacAddress, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage,
+    MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses, Said, SilencedConnection,
+    SlowClients, SlowSpan, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall,
+    Uploads, Watchdog, WebSockets, WifiSign,
 };
 use proptest::prelude::*;
 
@@ -551,7 +552,81 @@ impl Dice {
         })
     }
 
-    fn evidence(&mut self) -> (Evidence<'static>, Vec<AnomalyRow>) {
+    fn traffic(&mut self) -> AirTraffic {
+        let data = self.n();
+        AirTraffic {
+            frames: self.n(),
+            data,
+            retried: if self.yes() { data } else { self.n() },
+            missed: self.n(),
+            followed: self.n(),
+            signal: self.maybe(|d| AirSignal {
+                frames: d.n(),
+                min_dbm: -90,
+                p50_dbm: d.of(&[-84, -50]),
+                max_dbm: -20,
+            }),
+            rate: self.maybe(|d| AirRate {
+                frames: d.n(),
+                min_mbps: 1.0,
+                p50_mbps: d.of(&[1.0, 54.0]),
+                max_mbps: 65.0,
+            }),
+        }
+    }
+
+    fn air(&mut self) -> Air {
+        let address = MacAddress([0x24, 0x6f, 0x28, 0, 0, 7]);
+        let sides = [AirSide::Station, AirSide::AccessPoint];
+        let station = self.maybe(|d| AirStation {
+            departures: d.many(|d| Departure {
+                by: d.of(&sides),
+                deauthentication: d.yes(),
+                reason: d.maybe(|d| d.small() as u16),
+                reason_name: None,
+                count: d.n(),
+                before_roam: d.n(),
+                out_of_sequence: d.n(),
+                packet: d.n(),
+                first_s: d.float(),
+                last_s: d.float(),
+            }),
+            power_save: AirPowerSave {
+                sleeps: d.n(),
+                ps_polls: d.n(),
+                fetched: d.n(),
+                announced: d.maybe(Self::n),
+                wait: d.maybe(|d| AirWait {
+                    count: d.n(),
+                    p50_s: d.float(),
+                    max_s: d.float(),
+                    at_most_p50_s: d.maybe(Self::float),
+                    beacon: d.n(),
+                    beacon_at_s: d.float(),
+                    frame: d.n(),
+                }),
+                ..AirPowerSave::default()
+            },
+            sent: d.traffic(),
+            received: d.traffic(),
+            ..AirStation::new(address, Chosen::Named)
+        });
+        let networks = self.many(|d| AirNetwork {
+            address,
+            ssid: None,
+            channel: None,
+            beacon_interval_tu: d.maybe(|d| d.of(&[0, 100, u16::MAX])),
+            dtim_period: d.maybe(|d| d.of(&[1, 3, u8::MAX])),
+            beacons: d.n(),
+            beacons_unsent: d.n(),
+            beacons_unheard: d.n(),
+            longest_unsent_s: d.maybe(Self::float),
+            signal: None,
+        });
+        Air { station, networks, ..Air::default() }
+    }
+
+    fn evidence(&mut self) -> (Evidence<'static>, Vec<AnomalyRow>, Option<Air>) {
         let states = [CaptureState::Complete, CaptureState::Dropped, CaptureState::Denied, CaptureState::Off];
         let classes =
             [AnomalyClass::Device, AnomalyClass::Device, AnomalyClass::Path, AnomalyClass::Provoked];
@@ -607,7 +682,8 @@ impl Dice {
             console: self.maybe(|d| &CONSOLE[..d.n() as usize % (CONSOLE.len() + 1)]),
             ..Evidence::default()
         };
-        (evidence, rows)
+        let air = self.maybe(Self::air);
+        (evidence, rows, air)
     }
 }
 
@@ -647,8 +723,8 @@ proptest! {
 
     #[test]
     fn any_evidence_gives_findings_in_words_and_numbers(seed in any::<u64>()) {
-        let (evidence, rows) = Dice(seed).evidence();
-        let found = findings(&Evidence { anomalies: &rows, ..evidence });
+        let (evidence, rows, air) = Dice(seed).evidence();
+        let found = findings(&Evidence { anomalies: &rows, air: air.as_ref(), ..evidence });
         for f in &found {
             prop_assert!(is_sentence(&f.statement), "{f:?}");
             prop_assert!(!f.cause.is_empty() && !f.change.is_empty(), "{f:?}");
@@ -671,8 +747,10 @@ proptest! {
 fn the_dice_reach_every_finding() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..200_000 {
-        let (evidence, rows) = Dice(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15)).evidence();
-        seen.extend(findings(&Evidence { anomalies: &rows, ..evidence }).into_iter().map(|f| f.id));
+        let (evidence, rows, air) = Dice(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15)).evidence();
+        seen.extend(
+            findings(&Evidence { anomalies: &rows, air: air.as_ref(), ..evidence }).into_iter().map(|f| f.id),
+        );
         if seen.len() == FindingId::ALL.len() {
             return;
         }

@@ -440,7 +440,7 @@ fn what_a_doctor_has_seen_is_in_its_log_after_each_workload() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_costs_the_log_and_nothing_else() {
+fn a_full_disk_costs_the_log_and_nothing_else_and_the_status_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("report.json");
     let scenario = scenario(dir.path(), SCENARIO, "1500ms");
@@ -448,9 +448,42 @@ fn a_full_disk_costs_the_log_and_nothing_else() {
     arguments.retain(|argument| argument != "--quiet");
     let output = espstress().args(arguments).arg("-o").arg(&json).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    assert_eq!(output.status.code(), Some(3), "{said}");
     assert_eq!(said.matches("cannot write the log").count(), 1, "{said}");
-    assert!(valid_report(&std::fs::read(&json).unwrap()).workloads.iter().all(|w| w.attempts > 0));
+    assert!(
+        said.contains("espstress: the log /dev/full is incomplete: its end is missing (No space left"),
+        "{said}"
+    );
+    let report = valid_report(&std::fs::read(&json).unwrap());
+    assert!(report.workloads.iter().all(|w| w.attempts > 0));
+    assert!(
+        report.remarks.iter().any(|remark| remark.contains("/dev/full is incomplete")),
+        "{:?}",
+        report.remarks
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_costs_the_packet_file_and_the_capture_is_not_called_complete() {
+    use espstress_report::CaptureStatus;
+    let output = espstress()
+        .args("head sim -n 20 --no-probes --watch 100ms --json --pcap /dev/full".split(' '))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report = valid_report(&output.stdout);
+    if report.capture.status == CaptureStatus::Denied {
+        return crate::common::skipped("capture", "no right to capture");
+    }
+    assert_eq!(
+        (output.status.code(), report.capture.status),
+        (Some(3), CaptureStatus::FileIncomplete),
+        "{said}"
+    );
+    assert!(said.contains("espstress: the packet file /dev/full is incomplete: "), "{said}");
+    // The packets were looked at: what they don't show is judged.
+    assert!(report.capture.saw_all() && report.workloads[0].succeeded == 20);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `cargo test --test all cases::` runs one module's, `cargo test --test all -- --list` names them all. What needs a
 //! private network before its first thread is in `tests/private`.
 
+mod air;
 mod analyze;
 mod capture;
 mod cases;
@@ -20,11 +21,13 @@ mod findings_neighbours;
 mod findings_personas;
 mod findings_support;
 mod findings_total;
+mod fleets;
 mod half_open_on_sim;
 mod http_servers;
 mod http_use;
 mod https;
 mod log;
+mod metrics;
 mod mqtt;
 mod multicast;
 mod on_twin;
@@ -35,12 +38,15 @@ mod raw_pair;
 mod report_compare;
 mod report_formats;
 mod report_page;
+mod report_readers;
 mod report_support;
+mod resume;
 mod silent_before;
 mod sim;
 mod slow_clients;
 mod sse;
 mod strangers;
 mod tap;
+mod terminal;
 mod tshark;
 mod websocket;

@@ -61,13 +61,28 @@ fn an_open_loop_shows_both_latencies() {
 }
 
 #[test]
-fn a_narrow_ascii_page_fits_its_width() {
-    let style = Style { width: 76, glyphs: Glyphs::Ascii, ..Style::default() };
-    let text = page(&make::broken(), &style);
-    assert!(text.is_ascii());
-    for line in text.lines() {
-        assert!(line.len() <= 84, "{}: {line}", line.len());
+fn every_page_fits_from_60_columns() {
+    for (name, r) in make::samples() {
+        for width in [60, 72, 80, 100, 120] {
+            for glyphs in [Glyphs::Ascii, Glyphs::Unicode] {
+                let text = page(&r, &Style { width, glyphs, ..Style::default() });
+                assert!(glyphs == Glyphs::Unicode || text.is_ascii(), "{name}");
+                for line in text.lines() {
+                    assert!(line.chars().count() <= width, "{name} at {width}: {line}");
+                }
+            }
+        }
     }
+    // The tables of the evidence as well, but for packets.
+    let style = Style { width: 60, detail: Detail::Evidence, ..Style::default() };
+    for r in [make::clean(), make::outages(), make::open_loop(), make::interrupted()] {
+        page(&r, &style).lines().for_each(|line| assert!(line.chars().count() <= 60, "{line}"));
+    }
+}
+
+#[test]
+fn a_narrow_page_keeps_the_median_and_the_tail() {
+    insta::assert_snapshot!(page(&make::broken(), &Style { width: 60, ..Style::default() }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use espstress_targets::network::PrivateNetwork;
 use libtest_mimic::{Arguments, Failed};
 
-use crate::{program, twin};
+use crate::{air, program, twin};
 
 /// What a case comes to.
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
@@ -31,6 +31,7 @@ pub(crate) fn main() -> ExitCode {
     let programs = program::Programs::compile();
     let mut trials = twin::trials();
     trials.extend(program::trials(&programs));
+    trials.extend(air::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -42,7 +43,9 @@ fn run_case(name: &str) -> ExitCode {
             return ExitCode::from(SKIPPED);
         }
     };
-    let Some((_, case)) = twin::inside().chain(program::inside()).find(|(known, _)| known == name) else {
+    let Some((_, case)) =
+        twin::inside().chain(program::inside()).chain(air::inside()).find(|(known, _)| known == name)
+    else {
         println!("no such case");
         return ExitCode::FAILURE;
     };

@@ -81,7 +81,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::FinWaitTimeout => any(&[&[A::RstAfterFin, A::LateRst]]),
         Id::LossyLink | Id::PowerSaveLatency | Id::SlowRecovery => any(&[&SILENCES, &REPEATS]),
         // A device gives up during an outage what it could not deliver.
-        Id::LinkOutages => any(&[&SILENCES, &REPEATS, &RESETS]),
+        Id::LinkOutages | Id::WifiDeauthenticated => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::PathMtu => any(&[&SILENCES]),
         Id::HeadUnanswered | Id::OtherProtocol | Id::MalformedResponse => {
             any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger, A::DataAfterFin]])
@@ -117,6 +117,10 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::UploadStalled
         | Id::Redirected
         | Id::NagleDelay
+        | Id::DtimLong
+        | Id::WeakSignal
+        | Id::RetryStorm
+        | Id::BeaconLoss
         | Id::NoEcho
         | Id::DatagramSize
         | Id::DatagramsLost

@@ -1,7 +1,9 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
 use super::super::facts::unmade_silences;
-use super::super::findings::{answers_otherwise, console_explains, gone_since, silent_since, too_large};
+use super::super::findings::{
+    answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
+};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use espstress_event::{Episode, Failure};
 
@@ -76,6 +78,9 @@ pub(super) fn explains(
         FindingId::LinkOutages => {
             unmade_silences(e).is_empty() && any(&[&SILENT, &[F::ConnectTimeout, F::DatagramLost]])
         }
+        FindingId::WifiDeauthenticated => {
+            any(&[&SILENT, &[F::ConnectTimeout], &DATAGRAM]) && departs(e, at.from_ns, at.to_ns)
+        }
         FindingId::PathMtu => any(&[&SILENT, &[F::TruncatedResponse]]),
         FindingId::HttpErrors => failure == F::BadStatus,
         FindingId::MalformedResponse
@@ -110,6 +115,10 @@ pub(super) fn explains(
         | FindingId::MqttHasty
         | FindingId::MqttAvailability
         | FindingId::MqttTooLongKeepalive
+        | FindingId::DtimLong
+        | FindingId::WeakSignal
+        | FindingId::RetryStorm
+        | FindingId::BeaconLoss
         | FindingId::NagleDelay
         | FindingId::BodyTimeout
         | FindingId::HostLimited

@@ -6,6 +6,7 @@
 
 mod abortive_close;
 mod accept_overflow;
+mod air;
 mod blocked_application;
 mod body_timeout;
 mod capture_incomplete;
@@ -49,6 +50,8 @@ use super::choice::{Claim, Firm, choose, choose_beside};
 use super::{Account, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use espstress_event::Failure;
 
+pub use air::{AirNotJudged, air_findings, air_not_judged};
+
 /// A finding explained, for the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FindingEntry {
@@ -68,7 +71,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 59] {
+pub const fn finding_catalogue() -> [FindingEntry; 64] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -90,6 +93,11 @@ pub const fn finding_catalogue() -> [FindingEntry; 59] {
         link_outages::ENTRY,
         slow_recovery::ENTRY,
         lossy_link::ENTRY,
+        air::DEAUTHENTICATED,
+        air::DTIM,
+        air::SIGNAL,
+        air::RETRIES,
+        air::BEACONS,
         host_limited::ENTRY,
         capture_incomplete::ENTRY,
         http_errors::ENTRY,
@@ -207,10 +215,19 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
     ];
     let shown = |finding| Claim::new(Firm::Shown, finding);
     let of_brokers = mqtt::find(e);
+    let of_the_air = air::find(e);
     of_service
         .into_iter()
         .flatten()
-        .chain(of_others.into_iter().flatten().chain(of_brokers).chain(console::find(e)).map(shown))
+        .chain(
+            of_others
+                .into_iter()
+                .flatten()
+                .chain(of_brokers)
+                .chain(of_the_air)
+                .chain(console::find(e))
+                .map(shown),
+        )
         .collect()
 }
 
@@ -284,4 +301,9 @@ pub(super) fn too_large(w: &WorkloadEvidence) -> u64 {
 /// Since when the device is gone, where it was there before.
 pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
     device_unreachable::since(e)
+}
+
+/// Whether the device was deauthenticated or disassociated at that time.
+pub(super) fn departs(e: &Evidence<'_>, from_ns: u64, to_ns: u64) -> bool {
+    air::departs(e, from_ns, to_ns)
 }

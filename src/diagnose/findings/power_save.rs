@@ -1,6 +1,6 @@
 //! `power_save_latency`: frames wait for the device's next wake-up, up to one or several beacon intervals.
 //!
-//! Evidence: probe latencies spread evenly from the least to about a multiple of the beacon interval (102.4 ms)
+//! Evidence: beacons that announce frames for the device, which come when it wakes (`air::held`). Probe latencies spread evenly from the least to about a multiple of the beacon interval (102.4 ms)
 //! above it. Ping, else telemetry, else TCP connect, else the connects of a workload.
 //!
 //! Neighbours: a long path (the least is long as well, and the spread small); a busy link (a short spread, or a
@@ -15,19 +15,23 @@
 use super::super::facts::sleep;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
+use super::air::held;
 use super::text::{things, time};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::PowerSaveLatency,
     severity: Severity::Warning,
     meaning: "the device sleeps between beacons, so packets to it wait up to 100 ms, or a multiple",
-    needs: "ping, telemetry or TCP probes, 20 answers or more",
+    needs: "ping, telemetry or TCP probes, 20 answers or more; or frames in monitor mode",
     neighbours: "a long path; a busy channel; a slow program; losses",
     change: "call esp_wifi_set_ps(WIFI_PS_NONE) if latency matters more than power",
 };
 
+const CHANGE: &str = "call esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start(); it costs 50 to 80 mA. With MAX_MODEM, a smaller \
+                      listen_interval in wifi_sta_config_t helps";
+
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
-    let (name, q, n) = sleep::pattern(e)?;
+    let Some((name, q, n)) = sleep::pattern(e) else { return of_air(e) };
     let mut evidence = vec![
         format!(
             "{name}: min {}, p50 {}, p90 {}, p99 {}, of {}",
@@ -42,6 +46,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     if let Some(mode) = sleep::mode(e) {
         evidence.push(format!("the device reports power-save mode {}", mode.name()));
     }
+    evidence.extend(e.air.map(held::lines).unwrap_or_default());
     let mode = if n == 1 { "MIN_MODEM, ESP-IDF's default" } else { "MAX_MODEM, or a DTIM period above 1" };
     Some(Finding {
         id: FindingId::PowerSaveLatency,
@@ -56,8 +61,20 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             "Wi-Fi modem sleep ({mode}): the access point holds frames until the next beacon that \
                         the device listens to"
         ),
-        change: "call esp_wifi_set_ps(WIFI_PS_NONE) after esp_wifi_start(); it costs 50 to 80 mA. With \
-                 MAX_MODEM, a smaller listen_interval in wifi_sta_config_t helps"
+        change: CHANGE.into(),
+    })
+}
+
+/// The same from the air alone.
+fn of_air(e: &Evidence<'_>) -> Option<Finding> {
+    let wait = held::waits(e.air?)?;
+    Some(Finding {
+        id: FindingId::PowerSaveLatency,
+        severity: Severity::Warning,
+        statement: held::statement(&wait),
+        evidence: e.air.map(held::lines).unwrap_or_default(),
+        cause: "Wi-Fi modem sleep: the access point holds frames until a beacon that the device listens to"
             .into(),
+        change: CHANGE.into(),
     })
 }

@@ -20,6 +20,15 @@ impl Capture {
         Err(CaptureError::Unsupported { reason: "packet sockets are Linux's".to_owned() })
     }
 
+    /// Says that it cannot.
+    ///
+    /// # Errors
+    ///
+    /// Always [`CaptureError::Unsupported`].
+    pub fn monitor(_interface: &str) -> Result<Self, CaptureError> {
+        Err(CaptureError::Unsupported { reason: "packet sockets are Linux's".to_owned() })
+    }
+
     /// Never called.
     ///
     /// # Errors

@@ -128,6 +128,12 @@ const IPV6_HEADER: u32 = 40;
 /// Offsets of the two ports in a TCP header add up to this (RFC 9293, 3.1).
 const OTHER_PORT: u32 = 2;
 
+/// The program that keeps everything, the first bytes of each packet.
+#[must_use]
+pub fn everything(snap_length: u32) -> [Instruction; 1] {
+    [Instruction { code: RET_K, jt: 0, jf: 0, k: snap_length }]
+}
+
 /// Builds the program.
 ///
 /// # Errors

@@ -30,6 +30,14 @@ pub const LINKTYPE_ETHERNET: u16 = 1;
 /// LINKTYPE number of packets that begin with their IP header, as from a TUN device.
 pub const LINKTYPE_RAW: u16 = 101;
 
+/// LINKTYPE number of 802.11 frames without anything before them.
+pub const LINKTYPE_WIFI: u16 = 105;
+/// The same behind a radiotap header.
+pub const LINKTYPE_RADIOTAP: u16 = 127;
+
+/// Bytes of each frame of the air: a beacon's traffic indication map is within its first hundreds.
+const AIR_SNAP_LENGTH: u32 = 512;
+
 /// Room that a ring has by default: about 80,000 packets cut to headers.
 pub const DEFAULT_RING_BYTES: usize = 16 << 20;
 
@@ -133,7 +141,8 @@ pub enum Travel {
 pub struct Frame<'a> {
     /// When the kernel saw it, nanoseconds since the Unix epoch.
     pub at_ns: i64,
-    /// How its bytes begin: [`LINKTYPE_ETHERNET`] or [`LINKTYPE_RAW`].
+    /// How its bytes begin: [`LINKTYPE_ETHERNET`] or [`LINKTYPE_RAW`]; from a monitor interface [`LINKTYPE_RADIOTAP`] or
+    /// [`LINKTYPE_WIFI`].
     pub link: u16,
     /// Its first bytes.
     pub bytes: &'a [u8],

@@ -60,8 +60,8 @@ pub(super) enum Message {
 /// Where the file's bytes go.
 pub(super) trait Store: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Takes back what lies behind `length`, as far as that is possible.
-    fn cut(&mut self, length: u64);
+    /// Takes back what lies behind `length`; an error where that can't be done, so that nothing may follow.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
 impl Store for File {
@@ -69,9 +69,10 @@ impl Store for File {
         self.write_all(bytes)
     }
 
-    fn cut(&mut self, length: u64) {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
         // A pipe or device cannot be cut; the reader then finds the file truncated there.
-        let _ = self.set_len(length).and_then(|()| self.seek(SeekFrom::Start(length)));
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length)).map(drop)
     }
 }
 
@@ -86,6 +87,10 @@ pub(super) struct Journal<S> {
     passed: u64,
     first_ns: i64,
     last_ns: i64,
+    /// Packets that the disk refused since the last one that it took.
+    refused: u32,
+    /// The file ends in the middle of a block, and that can't be taken back.
+    torn: bool,
     report: WriterReport,
 }
 
@@ -103,6 +108,8 @@ impl<S: Store> Journal<S> {
             passed: 0,
             first_ns: 0,
             last_ns: 0,
+            refused: 0,
+            torn: false,
             report,
         })
     }
@@ -155,12 +162,22 @@ impl<S: Store> Journal<S> {
     }
 
     fn write_front(&mut self, free: &Sender<Chunk>) {
-        let Some((_, mut chunk)) = self.held.pop_front() else { return };
+        if let Some((_, chunk)) = self.held.pop_front() {
+            self.write(chunk, free);
+        }
+    }
+
+    /// Writes a chunk, and gives it back.
+    pub(super) fn write(&mut self, mut chunk: Chunk, free: &Sender<Chunk>) {
         self.out.clear();
         let mut at = 0;
+        let mut refused = self.refused;
+        let mut missed_here: u32 = 0;
         for entry in &chunk.entries {
             let length = entry.length as usize;
-            let comment = self.comment_for(entry);
+            let comment = self.comment_for(entry, refused);
+            let missed = entry.missed.saturating_add(std::mem::take(&mut refused));
+            missed_here = missed_here.saturating_add(entry.missed);
             block::enhanced_packet(
                 &mut self.out,
                 &Packet {
@@ -168,7 +185,7 @@ impl<S: Store> Journal<S> {
                     bytes: chunk.bytes.get(at..at + length).unwrap_or_default(),
                     original_len: entry.original_len,
                     travel: entry.travel,
-                    missed: entry.missed,
+                    missed,
                     comment: comment.as_deref(),
                 },
             );
@@ -176,28 +193,34 @@ impl<S: Store> Journal<S> {
             self.passed = entry.number;
         }
         let packets = chunk.entries.len() as u64;
-        if let (Some(first), Some(last)) = (chunk.entries.first(), chunk.entries.last()) {
-            if self.first_ns == 0 {
-                self.first_ns = first.at_ns;
-            }
-            self.last_ns = last.at_ns;
-        }
         if self.append() {
             self.report.packets += packets;
+            if let (Some(first), Some(last)) = (chunk.entries.first(), chunk.entries.last()) {
+                if self.first_ns == 0 {
+                    self.first_ns = first.at_ns;
+                }
+                self.last_ns = last.at_ns;
+                self.refused = 0;
+            }
         } else {
             self.report.missed += packets;
+            let gone = u32::try_from(packets).unwrap_or(u32::MAX).saturating_add(missed_here);
+            self.refused = self.refused.saturating_add(gone);
         }
         chunk.clear();
         // The front may be gone already; then the chunk is, too.
         let _ = free.send(chunk);
     }
 
-    /// Everything that is to be said beside this packet.
-    fn comment_for(&mut self, entry: &Entry) -> Option<String> {
-        if self.remarks.is_empty() && self.late.is_empty() && entry.missed == 0 {
+    /// Everything that is to be said beside this packet, before which the disk `refused` so many.
+    fn comment_for(&mut self, entry: &Entry, refused: u32) -> Option<String> {
+        if self.remarks.is_empty() && self.late.is_empty() && entry.missed == 0 && refused == 0 {
             return None;
         }
         let mut said = Vec::new();
+        if let Some(failure) = self.report.failure.as_ref().filter(|_| refused > 0) {
+            said.push(format!("{refused} packets are missing before this one: {failure}"));
+        }
         if entry.missed > 0 {
             said.push(format!("{} packets are missing before this one: the disk was too slow", entry.missed));
         }
@@ -207,9 +230,10 @@ impl<S: Store> Journal<S> {
         (!said.is_empty()).then(|| said.join("\n"))
     }
 
-    /// Appends `out` to the file, whole or not at all; `false` if not, now or earlier.
+    /// Appends `out` to the file, whole or not at all; `false` if not. A disk that was full is tried again: it may have
+    /// room by now.
     fn append(&mut self) -> bool {
-        if self.report.failure.is_some() {
+        if self.torn {
             return false;
         }
         match self.store.append(&self.out) {
@@ -218,20 +242,23 @@ impl<S: Store> Journal<S> {
                 true
             }
             Err(error) => {
-                self.store.cut(self.report.bytes);
-                self.report.failure = Some(error);
+                self.torn = self.store.cut(self.report.bytes).is_err();
+                self.report.failure.get_or_insert(error);
                 false
             }
         }
     }
 
-    fn close(mut self, stats: Option<CaptureStats>) -> WriterReport {
+    pub(super) fn close(mut self, stats: Option<CaptureStats>) -> WriterReport {
         // Remarks on packets that never came to the file.
         let mut left: Vec<(u64, String)> = self.remarks.drain().collect();
         left.sort_unstable_by_key(|(number, _)| *number);
         self.late.extend(left.into_iter().map(|(n, text)| format!("packet {n} of the capture: {text}")));
         if let Some(failure) = &self.report.failure {
-            self.late.push(format!("the file ends before the capture did: {failure}"));
+            self.late.push(match self.refused {
+                0 => format!("packets are missing where the file says so: {failure}"),
+                _ => format!("the file ends before the capture did: {failure}"),
+            });
         }
         let comment = self.late.join("\n");
         self.out.clear();
@@ -246,10 +273,7 @@ impl<S: Store> Journal<S> {
                 comment: (!comment.is_empty()).then_some(&comment),
             },
         );
-        // After a failure it is tried all the same: where a whole chunk did not fit, this may.
-        let failure = self.report.failure.take();
         self.append();
-        self.report.failure = failure.or(self.report.failure.take());
         self.report
     }
 }

@@ -66,7 +66,7 @@ pub struct WriterReport {
     pub(crate) remarks: u64,
     /// Comments for which there was no room.
     pub(crate) remarks_lost: u64,
-    /// Why writing ended early; what was written before can be read.
+    /// What the system said when it first refused to write; what was written can be read.
     pub failure: Option<io::Error>,
 }
 

@@ -1,4 +1,5 @@
 use std::io::{Cursor, ErrorKind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use crate::file::{End, Reader};
 #[derive(Clone)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
-    limit: usize,
+    limit: Arc<AtomicUsize>,
 }
 
 /// Time, bytes and original length of a packet.
@@ -18,7 +19,7 @@ type Kept = (i64, Vec<u8>, u32);
 
 impl Disk {
     fn of(limit: usize) -> Self {
-        Self { bytes: Arc::default(), limit }
+        Self { bytes: Arc::default(), limit: Arc::new(AtomicUsize::new(limit)) }
     }
 
     fn packets(&self) -> (Vec<Kept>, End, Option<u64>) {
@@ -57,13 +58,14 @@ impl Disk {
 impl Store for Disk {
     fn append(&mut self, more: &[u8]) -> io::Result<()> {
         let mut bytes = self.bytes.lock().unwrap();
-        let fits = more.len().min(self.limit - bytes.len());
+        let fits = more.len().min(self.limit.load(Ordering::SeqCst) - bytes.len());
         bytes.extend_from_slice(&more[..fits]);
         if fits < more.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    fn cut(&mut self, length: u64) {
+    fn cut(&mut self, length: u64) -> io::Result<()> {
         self.bytes.lock().unwrap().truncate(length as usize);
+        Ok(())
     }
 }
 
@@ -80,13 +82,20 @@ impl Store for Slow {
         self.disk.append(bytes)
     }
 
-    fn cut(&mut self, length: u64) {
-        self.disk.cut(length);
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.disk.cut(length)
     }
 }
 
 fn config() -> WriterConfig {
     WriterConfig { link: LINKTYPE_ETHERNET, snap_length: 160, interface: "tap0".to_owned() }
+}
+
+fn head() -> Vec<u8> {
+    let mut head = Vec::new();
+    block::section_header(&mut head, "test");
+    block::interface(&mut head, LINKTYPE_ETHERNET, 160, "tap0");
+    head
 }
 
 fn frame(at_ns: i64, bytes: &[u8]) -> Frame<'_> {
@@ -223,6 +232,44 @@ fn a_full_disk_leaves_a_file_that_can_be_read_and_an_error_that_says_so() {
     assert!(end.is_complete(), "{end}");
     assert_eq!(packets.len() as u64, report.packets);
     assert!(disk.contains("the file ends before the capture did"));
+}
+
+#[test]
+fn a_disk_that_comes_back_takes_the_packets_that_come_then_and_the_file_says_what_is_missing() {
+    let disk = Disk::of(1 << 20);
+    let mut journal = Journal::new(disk.clone(), head()).unwrap();
+    let (give_back, free) = channel();
+    let chunk = |from: u64| {
+        let mut chunk = Chunk::default();
+        for number in from..from + 300 {
+            chunk.bytes.extend_from_slice(&[7; 1400]);
+            chunk.entries.push(Entry {
+                number,
+                at_ns: number as i64,
+                original_len: 1400,
+                length: 1400,
+                missed: 0,
+                travel: Travel::Outgoing,
+            });
+        }
+        chunk
+    };
+    for n in 0..4 {
+        if n == 3 {
+            disk.limit.store(usize::MAX, Ordering::SeqCst);
+        }
+        journal.write(chunk(1 + 300 * n), &give_back);
+        free.recv().unwrap();
+    }
+    let report = journal.close(None);
+    assert_eq!((report.packets, report.missed), (900, 300));
+    assert_eq!(report.failure.unwrap().kind(), ErrorKind::StorageFull);
+    let (packets, end, _) = disk.packets();
+    assert!(end.is_complete(), "{end}");
+    assert_eq!((packets.len(), packets.last().unwrap().0), (900, 1200));
+    assert_eq!(disk.gaps(), 300, "the gap is told where it is");
+    assert!(disk.contains("300 packets are missing before this one"));
+    assert!(!disk.contains("the file ends before the capture did"));
 }
 
 #[test]

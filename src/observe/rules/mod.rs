@@ -25,7 +25,7 @@ use espstress_wire::{Flags, Segment};
 
 use super::flow::{Chain, Ending, Facts, Flow, Kind, Stage};
 
-pub use catalogue::{Needs, catalogue};
+pub use catalogue::{CatalogueEntry, Needs, catalogue};
 
 /// What a rule found.
 #[derive(Clone, Copy, Debug)]

@@ -34,7 +34,7 @@ pub(super) fn smaller(report: &Report) -> String {
             "extra": format!("of {} attempts", w.attempts),
         }));
     }
-    if report.capture.is_complete() {
+    if report.capture.saw_all() {
         let rows = report.anomalies.iter().filter(|a| a.class == AnomalyClass::Device);
         all.push(json!({
             "name": "anomalies.device",

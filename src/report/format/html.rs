@@ -128,8 +128,8 @@ fn frameworks(out: &mut String, f: &Finding) {
 fn packets(out: &mut String, r: &Report) {
     out.push_str("<h2>Packets</h2>\n");
     let reason = r.capture.reason.as_ref().map(|s| format!(": {s}")).unwrap_or_default();
-    let (class, words) = match (r.capture.is_complete(), r.capture.packets) {
-        (true, n) => ("quiet", format!("{} looked at", things(n.unwrap_or(0), "packet"))),
+    let (class, words) = match (r.capture.saw_all(), r.capture.packets) {
+        (true, n) => ("quiet", format!("{} looked at{reason}", things(n.unwrap_or(0), "packet"))),
         (false, Some(n)) => ("doubt", format!("{} looked at, not all{reason}", things(n, "packet"))),
         (false, None) => ("doubt", format!("The packets were not looked at{reason}")),
     };

@@ -7,7 +7,8 @@ use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
 use espstress_event::{AnomalyClass, Failure};
 
 /// Text that stays text in Markdown, also inside a table.
-fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -86,8 +87,8 @@ fn findings(out: &mut String, r: &Report) {
 fn packets(out: &mut String, r: &Report) {
     out.push_str("\n### Packets\n\n");
     let reason = r.capture.reason.as_deref().map(|s| format!(": {}", plain(s))).unwrap_or_default();
-    let _ = match (r.capture.is_complete(), r.capture.packets) {
-        (true, n) => writeln!(out, "{} packets looked at.", count(n.unwrap_or(0))),
+    let _ = match (r.capture.saw_all(), r.capture.packets) {
+        (true, n) => writeln!(out, "{} packets looked at{reason}.", count(n.unwrap_or(0))),
         (false, Some(n)) => writeln!(out, "{} packets looked at, not all{reason}.", count(n)),
         (false, None) => writeln!(out, "The packets were not looked at{reason}."),
     };

@@ -2,15 +2,21 @@
 
 mod bmf;
 mod chart;
+mod csv;
 mod github_benchmark;
 mod hgrm;
 mod html;
 mod junit;
 mod markdown;
-mod prometheus;
+pub(crate) mod metrics;
+pub(crate) mod prometheus;
+
+pub use markdown::plain as markdown_text;
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use hgrm::{LatencyFile, latency_files};
 
 use super::{Report, Style, text, to_json};
 use espstress_stats::Phase;
@@ -26,7 +32,9 @@ pub enum Format {
     Markdown,
     /// One HTML file with charts, that needs nothing else.
     Html,
-    /// JUnit XML, a test case for each gate.
+    /// CSV of the time series.
+    Csv,
+    /// JUnit XML, a test case for each gate, finding, and kind of failure.
     Junit,
     /// github-action-benchmark, figures of which smaller is better.
     GithubBenchmarkSmaller,
@@ -42,11 +50,12 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of help texts.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Text,
         Self::Json,
         Self::Markdown,
         Self::Html,
+        Self::Csv,
         Self::Junit,
         Self::GithubBenchmarkSmaller,
         Self::GithubBenchmarkBigger,
@@ -63,6 +72,7 @@ impl Format {
             Self::Json => "json",
             Self::Markdown => "markdown",
             Self::Html => "html",
+            Self::Csv => "csv",
             Self::Junit => "junit",
             Self::GithubBenchmarkSmaller => "github-benchmark-smaller",
             Self::GithubBenchmarkBigger => "github-benchmark-bigger",
@@ -150,6 +160,7 @@ pub fn render(report: &Report, format: Format, options: &Options) -> Result<Stri
         Format::Json => to_json(report),
         Format::Markdown => markdown::render(report),
         Format::Html => html::render(report),
+        Format::Csv => csv::render(report),
         Format::Junit => junit::render(report),
         Format::GithubBenchmarkSmaller => github_benchmark::smaller(report),
         Format::GithubBenchmarkBigger => github_benchmark::bigger(report),

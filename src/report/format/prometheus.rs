@@ -1,55 +1,27 @@
-//! Prometheus text exposition: base units (seconds, bytes, ratios), the unit in the name, HELP and TYPE once a
-//! family. What was not measured is not exposed.
+//! A report in Prometheus' text exposition format.
 
-use std::fmt::Write as _;
-
-use crate::{CaptureStatus, Report, Verdict};
-
-/// One family's samples, gathered before they are written so that each family stands together.
-struct Family {
-    name: &'static str,
-    kind: &'static str,
-    help: &'static str,
-    samples: Vec<String>,
-}
-
-impl Family {
-    const fn new(name: &'static str, kind: &'static str, help: &'static str) -> Self {
-        Self { name, kind, help, samples: Vec::new() }
-    }
-
-    fn add(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        if !value.is_finite() {
-            return;
-        }
-        let labels: Vec<_> = labels.iter().map(|(k, v)| format!("{k}=\"{}\"", label_value(v))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.samples.push(format!("{}{suffix}{labels} {value}", self.name));
-    }
-
-    fn write(&self, out: &mut String) {
-        if self.samples.is_empty() {
-            return;
-        }
-        let _ = write!(out, "# HELP {} {}\n# TYPE {} {}\n", self.name, self.help, self.name, self.kind);
-        for sample in &self.samples {
-            let _ = writeln!(out, "{sample}");
-        }
-    }
-}
-
-fn label_value(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
+use super::metrics::{Family, Kind};
+use crate::{CaptureStatus, Reading, Report, TelemetrySummary, ThresholdStatus, Unit, Verdict};
+use espstress_diagnose::{Accounted, Severity};
 
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
-    run(report).iter().chain(&workloads(report)).chain(&rest(report)).for_each(|f| f.write(&mut out));
+    families(report).iter().for_each(|family| family.write(&mut out));
     out
 }
 
+/// All of a report's metrics.
+pub(crate) fn families(r: &Report) -> Vec<Family> {
+    let mut all = run(r);
+    all.extend(workloads(r));
+    all.extend(gates(r));
+    all.extend(concluded(r));
+    all.extend(beside(r));
+    all
+}
+
 fn run(r: &Report) -> Vec<Family> {
-    let mut info = Family::new("espstress_run_info", "gauge", "What was run.");
+    let mut info = Family::gauge("espstress_run_info", "What was run.");
     let seed = r.seed.to_string();
     info.add(
         "",
@@ -61,43 +33,58 @@ fn run(r: &Report) -> Vec<Family> {
         ],
         1.0,
     );
-    let mut duration = Family::new("espstress_run_duration_seconds", "gauge", "How long the run took.");
-    duration.add("", &[], r.duration_s);
-    let mut verdict = Family::new("espstress_verdict", "gauge", "1 for the verdict that was reached.");
+    let duration = Family::gauge("espstress_run_duration_seconds", "How long the run took.")
+        .with(&[], Some(r.duration_s));
+    let interrupted = Family::gauge("espstress_run_interrupted", "1 if the run was ended early.")
+        .with(&[], Some(one_if(r.interrupted)));
+    let mut verdict = Family::gauge("espstress_verdict", "1 for the verdict that was reached.");
     for v in [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive] {
-        verdict.add("", &[("verdict", v.name())], f64::from(u8::from(v == r.verdict)));
+        verdict.add("", &[("verdict", v.name())], one_if(v == r.verdict));
     }
-    let mut capture = Family::new("espstress_capture_status", "gauge", "1 for the state of the capture.");
-    for s in [CaptureStatus::Complete, CaptureStatus::Dropped, CaptureStatus::Denied, CaptureStatus::Off] {
-        capture.add("", &[("status", s.name())], f64::from(u8::from(s == r.capture.status)));
+    let mut capture = Family::gauge("espstress_capture_status", "1 for the state of the capture.");
+    let states = [
+        CaptureStatus::Complete,
+        CaptureStatus::FileIncomplete,
+        CaptureStatus::Dropped,
+        CaptureStatus::Denied,
+        CaptureStatus::Off,
+    ];
+    for s in states {
+        capture.add("", &[("status", s.name())], one_if(s == r.capture.status));
     }
-    let mut packets = Family::new("espstress_capture_packets", "gauge", "Packets looked at.");
-    if let Some(n) = r.capture.packets {
-        packets.add("", &[], n as f64);
-    }
-    vec![info, duration, verdict, capture, packets]
+    let packets = Family::gauge("espstress_capture_packets", "Packets looked at.")
+        .with(&[], r.capture.packets.map(|n| n as f64));
+    let dropped = Family::gauge("espstress_capture_dropped", "Packets that the capture missed.")
+        .with(&[], r.capture.dropped.map(|n| n as f64));
+    vec![info, duration, interrupted, verdict, capture, packets, dropped]
+}
+
+const fn one_if(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
 }
 
 fn workloads(r: &Report) -> Vec<Family> {
-    let mut attempts = Family::new("espstress_attempts", "gauge", "Attempts ended.");
-    let mut succeeded = Family::new("espstress_succeeded", "gauge", "Successes among the attempts.");
+    let mut attempts = Family::gauge("espstress_attempts", "Attempts ended.");
+    let mut succeeded = Family::gauge("espstress_succeeded", "Successes among the attempts.");
     let mut failures =
-        Family::new("espstress_failures", "gauge", "Failures by name; host_ ones are the host's own.");
+        Family::gauge("espstress_failures", "Failures by name; host_ ones are the host's own.");
     let mut ratio =
-        Family::new("espstress_success_ratio", "gauge", "Successes among what the host did not prevent.");
-    let mut rate = Family::new("espstress_attempts_per_second", "gauge", "Attempts by wall clock.");
-    let mut goodput = Family::new(
+        Family::gauge("espstress_success_ratio", "Successes among what the host did not prevent.");
+    let mut rate = Family::gauge("espstress_attempts_per_second", "Attempts by wall clock.");
+    let mut goodput = Family::gauge(
         "espstress_goodput_bytes_per_second",
-        "gauge",
         "Payload that came back whole and right, by wall clock.",
     );
     let mut latency = Family::new(
         "espstress_latency_seconds",
-        "summary",
+        Kind::Summary,
         "Latency; in an open loop from the intended start.",
     );
-    let mut uncorrected =
-        Family::new("espstress_latency_uncorrected_seconds", "summary", "Open loop: from the actual start.");
+    let mut uncorrected = Family::new(
+        "espstress_latency_uncorrected_seconds",
+        Kind::Summary,
+        "Open loop: from the actual start.",
+    );
     for w in &r.workloads {
         let own = ("workload", w.name.as_str());
         attempts.add("", &[own], w.attempts as f64);
@@ -125,9 +112,10 @@ fn workloads(r: &Report) -> Vec<Family> {
     vec![attempts, succeeded, failures, ratio, rate, goodput, latency, uncorrected]
 }
 
-fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigures) {
-    let quantiles = [("0", l.min_us), ("0.5", l.p50_us), ("0.9", l.p90_us), ("0.99", l.p99_us)];
-    for (q, value) in quantiles.into_iter().chain([("0.999", l.p999_us), ("1", l.max_us)]) {
+/// The quantiles, sum and count of a latency.
+pub(crate) fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigures) {
+    let quantiles = [("0.0", l.min_us), ("0.5", l.p50_us), ("0.9", l.p90_us), ("0.99", l.p99_us)];
+    for (q, value) in quantiles.into_iter().chain([("0.999", l.p999_us), ("1.0", l.max_us)]) {
         if let Some(us) = value {
             family.add("", &[labels, &[("quantile", q)]].concat(), us / 1e6);
         }
@@ -138,10 +126,46 @@ fn summary(family: &mut Family, labels: &[(&str, &str)], l: &crate::LatencyFigur
     family.add("_count", labels, l.count as f64);
 }
 
-fn rest(r: &Report) -> Vec<Family> {
-    let mut anomalies = Family::new(
+fn gates(r: &Report) -> Vec<Family> {
+    let mut status = Family::gauge("espstress_gate", "1 for how each gate was judged.");
+    let mut value = Family::gauge("espstress_gate_value", "The figure of each gate, in the base unit.");
+    let states = [
+        (ThresholdStatus::Pass, "pass"),
+        (ThresholdStatus::Fail, "fail"),
+        (ThresholdStatus::Inconclusive, "inconclusive"),
+    ];
+    let mut told = std::collections::BTreeSet::new();
+    // The same gate twice is one series.
+    for t in r.thresholds.iter().filter(|t| told.insert(&t.expr)) {
+        for (state, name) in states {
+            status.add("", &[("expr", &t.expr), ("status", name)], one_if(state == t.status));
+        }
+        if let Some(v) = t.value {
+            let (v, unit) = base(v, t.unit);
+            value.add("", &[("expr", &t.expr), ("unit", unit)], v);
+        }
+    }
+    vec![status, value]
+}
+
+/// A figure in its base unit.
+fn base(value: f64, unit: Unit) -> (f64, &'static str) {
+    match unit {
+        Unit::Count => (value, "count"),
+        Unit::Ratio => (value, "ratio"),
+        Unit::Us => (value / 1e6, "seconds"),
+        Unit::Bytes => (value, "bytes"),
+        Unit::BytesPerS => (value, "bytes_per_second"),
+        Unit::PerS => (value, "per_second"),
+        Unit::Dbm => (value, "dbm"),
+        Unit::BytesPerHour => (value / 3_600.0, "bytes_per_second"),
+        Unit::PerHour => (value / 3_600.0, "per_second"),
+    }
+}
+
+fn concluded(r: &Report) -> Vec<Family> {
+    let mut anomalies = Family::gauge(
         "espstress_anomalies",
-        "gauge",
         "Anomalies; absence means none only where espstress_capture_status is complete.",
     );
     for a in &r.anomalies {
@@ -153,20 +177,92 @@ fn rest(r: &Report) -> Vec<Family> {
         let owner = a.workload.as_deref().unwrap_or("");
         anomalies.add("", &[("id", a.id.name()), ("class", class), ("workload", owner)], a.count as f64);
     }
-    let mut findings = Family::new("espstress_finding", "gauge", "1 for each finding.");
+    let mut finding = Family::gauge("espstress_finding", "1 for each finding.");
     for f in &r.findings {
-        let severity = match f.severity {
-            espstress_diagnose::Severity::Error => "error",
-            espstress_diagnose::Severity::Warning => "warning",
-            espstress_diagnose::Severity::Info => "info",
+        finding.add("", &[("id", f.id.name()), ("severity", severity(f.severity))], 1.0);
+    }
+    let mut findings = Family::gauge(
+        "espstress_findings",
+        "Findings by severity; absent where espstress did not look for all of them.",
+    );
+    // No finding means none only where all of them were looked for.
+    if r.findings_incomplete.is_none() {
+        for of in [Severity::Error, Severity::Warning, Severity::Info] {
+            let n = r.findings.iter().filter(|f| f.severity == of).count();
+            findings.add("", &[("severity", severity(of))], n as f64);
+        }
+    }
+    let mut account = Family::gauge("espstress_account_attempts", "Failed attempts by who answers for them.");
+    let mut rows = std::collections::BTreeMap::new();
+    for row in &r.account {
+        let accounted = match row.accounted {
+            Accounted::Explained => "explained",
+            Accounted::Excused => "excused",
+            Accounted::Unexplained => "unexplained",
         };
-        findings.add("", &[("id", f.id.name()), ("severity", severity)], 1.0);
+        *rows.entry((&row.workload, accounted, row.by.as_deref().unwrap_or(""))).or_insert(0) += row.attempts;
     }
-    let mut sent = Family::new("espstress_probes_sent", "gauge", "Probes sent.");
-    let mut lost = Family::new("espstress_probes_lost", "gauge", "Probes without an answer.");
+    for ((workload, accounted, by), n) in rows {
+        account.add("", &[("workload", workload), ("accounted", accounted), ("by", by)], n as f64);
+    }
+    vec![anomalies, finding, findings, account]
+}
+
+const fn severity(of: Severity) -> &'static str {
+    match of {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
+fn beside(r: &Report) -> Vec<Family> {
+    let mut sent = Family::gauge("espstress_probes_sent", "Probes sent.");
+    let mut lost = Family::gauge("espstress_probes_lost", "Probes without an answer.");
+    let mut gap = Family::gauge("espstress_probes_longest_gap_seconds", "Longest time without an answer.");
+    let mut latency =
+        Family::new("espstress_probes_latency_seconds", Kind::Summary, "Latency of the probes' answers.");
     for p in &r.probes {
-        sent.add("", &[("kind", p.kind.name())], p.sent as f64);
-        lost.add("", &[("kind", p.kind.name())], p.lost as f64);
+        let own = [("kind", p.kind.name())];
+        sent.add("", &own, p.sent as f64);
+        lost.add("", &own, p.lost as f64);
+        if let Some(s) = p.longest_gap_s {
+            gap.add("", &own, s);
+        }
+        summary(&mut latency, &own, &p.latency);
     }
-    vec![anomalies, findings, sent, lost]
+    let mut all = vec![sent, lost, gap, latency];
+    all.extend(r.telemetry.iter().flat_map(telemetry));
+    all
+}
+
+/// The metric of a reading.
+pub(crate) fn base_name(reading: Reading) -> String {
+    format!("espstress_device_{}", reading.field())
+}
+
+fn telemetry(t: &TelemetrySummary) -> Vec<Family> {
+    let number = |name: &'static str, help: &'static str, value: Option<u64>| {
+        Family::gauge(name, help).with(&[], value.map(|n| n as f64))
+    };
+    let mut all = vec![
+        number("espstress_telemetry_samples", "Telemetry readings received.", Some(t.samples)),
+        number("espstress_telemetry_lost", "Telemetry requests without an answer.", Some(t.lost)),
+        number("espstress_device_reboots", "Restarts of the device during the run.", t.reboots),
+        number("espstress_device_heap_total_bytes", "Size of the device's heap.", t.heap_total_bytes),
+        number("espstress_device_sockets_limit", "Sockets that the device has.", t.sockets_limit),
+    ];
+    for (reading, s) in &t.summary {
+        let help = "What the device reports about itself: the first and last value, and the range.";
+        let mut family = Family::gauge(base_name(*reading), help);
+        let stats =
+            [("first", Some(s.first)), ("last", Some(s.last)), ("min", Some(s.min)), ("max", Some(s.max))];
+        for (stat, value) in stats.into_iter().chain([("mean", s.mean)]) {
+            if let Some(value) = value {
+                family.add("", &[("stat", stat)], value);
+            }
+        }
+        all.push(family);
+    }
+    all
 }

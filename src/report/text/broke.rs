@@ -72,7 +72,8 @@ fn account(out: &mut String, r: &Report, style: Style) {
     }
 }
 
-fn excuse(by: Option<&str>) -> &'static str {
+/// Why failures are excused, in words.
+pub(crate) fn excuse(by: Option<&str>) -> &'static str {
     match by {
         Some("host") => "the limits of this machine",
         Some("host_stood_still") => "this machine stood still",
@@ -94,7 +95,7 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     let judged = if r.not_judged.is_empty() { "" } else { ", as far as espstress could judge" };
     let text = if r.findings_incomplete.is_some() {
         format!("{gates}no failures")
-    } else if r.capture.is_complete() {
+    } else if r.capture.saw_all() {
         match r.capture.packets {
             None | Some(0) => format!("{gates}no failures and no findings; {NO_TCP}"),
             Some(n) => format!(
@@ -107,14 +108,14 @@ fn clean(out: &mut String, r: &Report, style: Style) {
     };
     let able = r.workloads.iter().all(|w| w.not_done().is_none());
     let done = r.findings_incomplete.is_none() && able && r.left_open().next().is_none();
-    let heading = match (broken, r.capture.is_complete() && done) {
+    let heading = match (broken, r.capture.saw_all() && done) {
         (true, _) => "What broke",
         (false, true) => "Nothing broke",
         (false, false) => "Nothing was seen to break",
     };
     title(out, heading, style);
     style.wrapped(out, "  ", 2, &text);
-    if !r.capture.is_complete() {
+    if r.capture.status != CaptureStatus::Complete {
         packets(out, r, true, style);
     }
 }
@@ -130,6 +131,7 @@ fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
             (Tone::Quiet, format!("{seen} captured, no anomalies of the device"))
         }
         (CaptureStatus::Complete, false) => (Tone::Quiet, format!("{seen} captured")),
+        (CaptureStatus::FileIncomplete, _) => (Tone::Doubt, format!("{seen} looked at{}", reason())),
         (CaptureStatus::Dropped, _) => {
             (Tone::Doubt, format!("{seen} captured, but not all{}; there may be more anomalies", reason()))
         }
@@ -183,15 +185,15 @@ fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
     for (i, a) in rows.iter().enumerate() {
         let head = label(if i == 0 { "anomalies" } else { "" });
         let owner = a.workload.as_deref().unwrap_or("no workload");
-        let _ = writeln!(
-            out,
-            "{}{:<wide$}  {} on {}, {owner}, {}",
-            style.paint(Tone::Bad, &head),
-            a.id.name(),
-            count(a.count),
-            things(a.connections, "connection"),
-            span(a),
-        );
+        let told =
+            format!("{} on {}, {owner}, {}", count(a.count), things(a.connections, "connection"), span(a));
+        let row = format!("{:<wide$}  {told}", a.id.name());
+        let head = style.paint(Tone::Bad, &head);
+        if LABEL + row.chars().count() <= style.columns() {
+            let _ = writeln!(out, "{head}{row}");
+        } else {
+            style.wrapped(out, &head, LABEL + 2, &row);
+        }
         if style.detail == Detail::Evidence {
             examples(out, a, style);
         }

@@ -24,6 +24,10 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
             CaptureStatus::Complete => {
                 format!("{} captured, {found}", things(r.capture.packets.unwrap_or(0), "packet"))
             }
+            CaptureStatus::FileIncomplete => {
+                let reason = r.capture.reason.as_deref().unwrap_or_default();
+                format!("{} looked at, {found}; {reason}", things(r.capture.packets.unwrap_or(0), "packet"))
+            }
             _ => {
                 let reason = r.capture.reason.as_deref().unwrap_or("not requested");
                 format!("{found}; not all packets were captured: {reason}")

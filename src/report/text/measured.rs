@@ -15,8 +15,15 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let mut head = vec![format!("{} in {}", things(w.attempts, "attempt"), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
     head.extend(w.success_rate.map(|r| format!("{} succeeded", percent(r))));
-    let _ =
-        writeln!(out, "\n{}   {}", style.paint(Tone::Strong, &format!("{}{kind}", w.name)), head.join(", "));
+    let name = format!("{}{kind}", w.name);
+    out.push('\n');
+    let indent = name.chars().count() + 3;
+    if indent + 40 <= style.columns() {
+        style.wrapped(out, &format!("{}   ", style.paint(Tone::Strong, &name)), indent, &head.join(", "));
+    } else {
+        let _ = writeln!(out, "{}", style.paint(Tone::Strong, &name));
+        style.wrapped(out, "  ", 2, &head.join(", "));
+    }
     if style.detail == Detail::Evidence {
         parameters(out, &w.params, style);
     }
@@ -97,6 +104,15 @@ fn outages(out: &mut String, rows: &[OutageRow], style: Style) {
     let all = || std::iter::once(&headings).chain(&cells);
     let widths: Vec<usize> =
         (0..headings.len()).map(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    if widths.iter().map(|width| width + 2).sum::<usize>() > style.columns() {
+        // No room for a table: a sentence for each outage.
+        for row in &cells {
+            let told: Vec<String> =
+                headings.iter().zip(row).skip(1).map(|(name, cell)| format!("{name} {cell}")).collect();
+            line(out, &format!("outage {}", row[0]), &told.join(", "), style);
+        }
+        return more_outages(out, rows, style);
+    }
     for row in all() {
         let mut text = String::from(" ");
         for (cell, width) in row.iter().zip(&widths) {
@@ -104,6 +120,10 @@ fn outages(out: &mut String, rows: &[OutageRow], style: Style) {
         }
         let _ = writeln!(out, "{}", style.paint(Tone::Quiet, text.trim_end()));
     }
+    more_outages(out, rows, style);
+}
+
+fn more_outages(out: &mut String, rows: &[OutageRow], style: Style) {
     let more = rows.len().saturating_sub(OUTAGES);
     if more > 0 {
         line(out, "", &format!("{more} more in the JSON report"), style);
@@ -173,11 +193,13 @@ fn latencies(out: &mut String, w: &Workload, style: Style) {
         .map(|i| cells.iter().map(|c| c[i].len()).max().unwrap_or(0).max(headings[i].len()) + 2)
         .collect();
     let name_width = rows.iter().map(|(name, _)| name.len() + 2).max().unwrap_or(0).max(LABEL - 2);
-    let used = name_width + widths.iter().sum::<usize>();
+    let shown = columns(&widths, style.columns().saturating_sub(name_width));
+    let used = name_width + shown.iter().map(|i| widths[*i]).sum::<usize>();
     let room = style.columns().saturating_sub(used + 3).min(40);
     let table_row = |name: &str, cells: &[String; 7]| {
         let mut line = format!("  {name:<width$}", width = name_width - 2);
-        for (cell, width) in cells.iter().zip(&widths) {
+        for i in &shown {
+            let (cell, width) = (&cells[*i], widths[*i]);
             let _ = write!(line, "{cell:>width$}");
         }
         line
@@ -201,13 +223,29 @@ fn latencies(out: &mut String, w: &Workload, style: Style) {
     }
     if rows.iter().any(|(name, _)| name.starts_with('-')) {
         let text = "uncorrected: measured from the actual start of an attempt, not the intended one";
-        let _ = writeln!(out, "  {}", style.paint(Tone::Quiet, text));
+        let mut told = String::new();
+        style.wrapped(&mut told, "  ", 2, text);
+        let _ = writeln!(out, "{}", style.paint(Tone::Quiet, told.trim_end()));
     }
     if style.detail == Detail::Evidence
         && let Some((phase, l)) = w.main_latency()
     {
         bars(out, phase.name(), l, style);
     }
+}
+
+/// The columns of the latency table that fit into `room`: the mean goes first, then what matters less than the median and
+/// the tail.
+fn columns(widths: &[usize], room: usize) -> Vec<usize> {
+    const DISPENSABLE: [usize; 4] = [2, 1, 4, 0];
+    let mut shown: Vec<usize> = (0..widths.len()).collect();
+    for dispensable in DISPENSABLE {
+        if shown.iter().map(|i| widths[*i]).sum::<usize>() <= room {
+            break;
+        }
+        shown.retain(|i| *i != dispensable);
+    }
+    shown
 }
 
 /// Fewest columns in which a distribution can be told.
@@ -253,10 +291,12 @@ fn bars(out: &mut String, name: &str, l: &LatencyFigures, style: Style) {
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let first = counts.iter().position(|n| *n > 0).unwrap_or(0);
     let last = counts.iter().rposition(|n| *n > 0).unwrap_or(0);
+    // The label, `from 10.0 ms`, and the count beside the bar.
+    let room = style.columns().saturating_sub(LABEL + 15 + 11).clamp(10, 40) as u64;
     let block = if style.glyphs == Glyphs::Unicode { "\u{2588}" } else { "#" };
     for (i, n) in counts.iter().enumerate().take(last + 1).skip(first) {
         let from = 10_f64.powf(f64::from(axis.low) + i as f64 / 3.0) / 1e3;
-        let length = (*n * 40).div_ceil(most) as usize;
+        let length = (*n * room).div_ceil(most) as usize;
         let head = if i == first { label(name) } else { label("") };
         let bar = block.repeat(length);
         let _ = writeln!(out, "{head}from {:>8}  {bar} {}", time_us(from), count(*n));

@@ -1,12 +1,15 @@
 //! The page: verdict first, then what broke, then what was measured. Zeros are not listed; what could not be
 //! looked at is said, never left out.
 
+mod air;
 mod broke;
 mod console;
 mod examination;
 mod measured;
 mod program;
 mod raw;
+
+pub(crate) use broke::excuse;
 
 use std::fmt::Write as _;
 
@@ -36,6 +39,7 @@ pub fn page(report: &Report, style: &Style) -> String {
         measured::workload(&mut out, workload, style);
     }
     measured::beside(&mut out, report, style);
+    air::section(&mut out, report, style);
     out
 }
 
@@ -60,7 +64,9 @@ fn head(out: &mut String, r: &Report, style: Style) {
     };
     let name = r.scenario.get("name").and_then(serde_json::Value::as_str).unwrap_or("run");
     let at = format!("{name} on {} ({})", r.target.address, r.target.kind.name());
-    let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, &at));
+    let mut line = String::new();
+    style.wrapped(&mut line, "", word.len() + 2, &at);
+    let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, line.trim_end()));
     let mut about =
         vec![format!("{}, started {}", time_s(r.duration_s), r.started_at), format!("seed {}", r.seed)];
     about.extend(r.target.firmware.iter().cloned());
@@ -89,14 +95,22 @@ fn gates(out: &mut String, r: &Report, style: Style) {
         return;
     }
     title(out, "Gates", style);
-    let wide = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
+    let widest = r.thresholds.iter().map(|t| t.expr.chars().count()).max().unwrap_or(0);
+    let figures = r.thresholds.iter().map(|t| found(t).chars().count()).max().unwrap_or(0);
+    let narrow = LABEL + widest + 3 + figures > style.columns();
+    let wide = if narrow { 0 } else { widest };
     for t in &r.thresholds {
         let (word, tone) = match t.status {
             ThresholdStatus::Pass => ("pass", Tone::Good),
             ThresholdStatus::Fail => ("fail", Tone::Bad),
             ThresholdStatus::Inconclusive => ("not judged", Tone::Doubt),
         };
-        let _ = writeln!(out, "{}{:<wide$}   {}", style.paint(tone, &label(word)), t.expr, found(t));
+        let head = style.paint(tone, &label(word));
+        if narrow {
+            style.wrapped(out, &head, LABEL, &format!("{}   {}", t.expr, found(t)));
+        } else {
+            let _ = writeln!(out, "{head}{:<wide$}   {}", t.expr, found(t));
+        }
         if let Some(reason) = &t.reason
             && (t.status != ThresholdStatus::Pass || style.detail == Detail::Evidence)
         {

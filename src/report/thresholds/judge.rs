@@ -400,7 +400,7 @@ fn finding(id: FindingId, report: &Report) -> Reading {
 
 /// Why nothing may be concluded from what the packets did not show; `None` when all were looked at.
 pub(super) fn packets_missing(report: &Report) -> Option<String> {
-    if report.capture.is_complete() {
+    if report.capture.saw_all() {
         return None;
     }
     let what = match report.capture.packets {

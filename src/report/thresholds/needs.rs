@@ -1,7 +1,7 @@
 //! Whether a report has what a finding needs to be judged.
 
 use crate::{Reading, Report, TelemetrySummary, Workload};
-use espstress_diagnose::Need;
+use espstress_diagnose::{Need, air_not_judged};
 use espstress_event::{ClosePolicy, MqttFault, MqttOutage};
 use espstress_stats::Phase;
 
@@ -59,6 +59,10 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             |w| w.mqtt.as_ref().is_some_and(|m| m.to_device.values().any(|row| row.acknowledged.is_some())),
             "nothing was published to the device with QoS 1 or 2",
         ),
+        Need::Air(id) => match &report.air {
+            None => Some("nobody listened to the air (--air)".to_owned()),
+            Some(air) => air_not_judged(air).into_iter().find(|not| not.id == id).map(|not| not.reason),
+        },
         Need::Grown => fault_made(report, &[MqttFault::Big], |o| o.big.is_some() && o.not_judged.is_none()),
         Need::Outages => done_by(report, |w| w.outage_summary.is_some(), "no workload went through outages"),
     }
@@ -122,6 +126,7 @@ mod tests {
         TargetKind, ThresholdStatus,
     };
     use espstress_diagnose::FindingId;
+    use espstress_event::{Air, AirNetwork, AirSignal, AirStation, AirTraffic, Chosen, MacAddress};
     use espstress_stats::Recorder;
 
     /// A broker whose device met every fault for long enough, and whose messages were counted.
@@ -210,7 +215,36 @@ mod tests {
             summary: [(Reading::HeapFreeBytes, heap)].into(),
             ..TelemetrySummary::default()
         });
+        report.air = Some(heard());
         report
+    }
+
+    /// Enough of a device that is healthy.
+    fn heard() -> Air {
+        let address = MacAddress([0x24, 0x6f, 0x28, 0, 0, 1]);
+        let signal = AirSignal { frames: 500, min_dbm: -60, p50_dbm: -50, max_dbm: -40 };
+        let traffic = AirTraffic {
+            frames: 500,
+            data: 400,
+            followed: 400,
+            signal: Some(signal),
+            ..AirTraffic::default()
+        };
+        let network = AirNetwork {
+            address,
+            ssid: None,
+            channel: Some(6),
+            beacon_interval_tu: Some(100),
+            dtim_period: Some(1),
+            beacons: 500,
+            beacons_unsent: 0,
+            beacons_unheard: 0,
+            longest_unsent_s: None,
+            signal: Some(signal),
+        };
+        let station =
+            AirStation { sent: traffic, received: traffic, ..AirStation::new(address, Chosen::Named) };
+        Air { station: Some(station), networks: vec![network], ..Air::default() }
     }
 
     fn status(report: &Report, id: FindingId) -> ThresholdStatus {
@@ -225,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 15] = [
+        let spoilt: [(&str, Spoil, Concerns); 16] = [
+            ("no air", |r| r.air = None, |n| matches!(n, Need::Air(_))),
             (
                 "no datagrams, no streams",
                 |r| r.workloads[0].by_protocol = None,

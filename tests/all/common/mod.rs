@@ -97,6 +97,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
         source: None,
         seed: std::process::id().into(),
         watch: WatchPlan {
+            captures: 1,
             capturing: Capturing::Off,
             interface: None,
             pcap: None,
@@ -104,6 +105,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
             syn_deadline: Duration::from_secs(5),
         },
         console: None,
+        air: None,
         probing: Probing::Off,
         looks_first: false,
         #[cfg(target_os = "linux")]

@@ -233,3 +233,42 @@ fn the_peers_explain_themselves() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("nginx") || part[0] == "sight");
     }
 }
+
+/// scripts/ci-action with a run of the sim; its output, and what it told GitHub.
+fn action(folder: &Path, arguments: &str) -> (Output, String, String) {
+    let (step, outputs) = (folder.join("step.md"), folder.join("outputs"));
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ci-action"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env("ESPSTRESS", env!("CARGO_BIN_EXE_espstress"))
+        .env("GITHUB_STEP_SUMMARY", &step)
+        .env("GITHUB_OUTPUT", &outputs)
+        .output()
+        .unwrap();
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    (output, read(&step), read(&outputs))
+}
+
+#[test]
+fn the_action_keeps_its_files_writes_the_summary_and_ends_as_the_run_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, summary, outputs) =
+        action(folder.path(), "head sim -n 5 --no-capture --threshold head.attempts==4");
+    ended_with(&output, 1);
+    assert!(summary.starts_with("## FAIL: head on "), "{summary}");
+    assert_eq!(outputs, "status=1\nverdict=fail\nreport=espstress-report/report.json\n");
+    for file in ["report.json", "page.txt", "summary.md", "junit.xml"] {
+        assert!(folder.path().join("espstress-report").join(file).exists(), "{file}");
+    }
+    let fleet = tempfile::tempdir().unwrap();
+    let (output, summary, outputs) = action(fleet.path(), "head -t sim -t sim -n 5 --no-capture");
+    ended_with(&output, 0);
+    assert!(
+        summary.contains("| sim-2 | pass | 5 |") && outputs.contains("verdict=pass"),
+        "{summary}{outputs}"
+    );
+    let nowhere = tempfile::tempdir().unwrap();
+    let (output, summary, outputs) = action(nowhere.path(), "head 127.0.0.1:9 -n 5 --no-capture");
+    ended_with(&output, 3);
+    assert!(summary.contains("did not run") && outputs.contains("verdict=none"), "{summary}{outputs}");
+}

@@ -3,13 +3,16 @@
 #![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
 use espstress_diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId, Severity};
-use espstress_event::TcpSample;
 use espstress_event::{AnomalyClass, AnomalyId, Direction, Failure};
+use espstress_event::{PhaseProgress, ReadingProgress, TcpSample};
 use espstress_report::thresholds::Gates;
-use espstress_report::{Capture, Host, Report, Target, TargetKind, Tool, Workload};
+use espstress_report::{
+    Announced, Capture, Host, IntervalLine, LogLine, LogStart, PhaseStart, Reading, Report, Target,
+    TargetKind, TelemetryRow, TelemetrySummary, Tool, Workload,
+};
 use espstress_stats::{
-    DialledDevice, LimitReached, MakeFailure, MessageLedger, OpenFailure, OutageOrigin, OutageRow, Phase,
-    ReclaimEvidence, Recorder, SocketsUsed, Spell,
+    DialledDevice, Latency, LimitReached, MakeFailure, MessageLedger, OpenFailure, OutageOrigin, OutageRow,
+    Phase, ReclaimEvidence, Recorder, SocketsUsed, Spell,
 };
 use serde_json::json;
 
@@ -268,4 +271,44 @@ pub fn samples() -> Vec<(&'static str, Report)> {
         ("open_loop", open_loop()),
         ("outages", outages()),
     ]
+}
+
+/// What a device said of itself in two readings: its heap falls, and it has restarted.
+pub fn telemetry() -> TelemetrySummary {
+    let heap = ReadingProgress {
+        first: 100_000.0,
+        last: 90_000.0,
+        min: 90_000.0,
+        max: 100_000.0,
+        mean: Some(95_000.0),
+        slope: None,
+    };
+    let row = |at_s, heap| TelemetryRow { at_s, readings: [(Reading::HeapFreeBytes, heap)].into() };
+    TelemetrySummary {
+        samples: 2,
+        reboots: Some(1),
+        summary: [(Reading::HeapFreeBytes, heap.into())].into(),
+        series: vec![row(1.0, 100_000.0), row(2.0, 90_000.0)],
+        ..TelemetrySummary::default()
+    }
+}
+
+/// The log of a run of which a second is known.
+pub fn log_without_end() -> String {
+    let mut start = LogStart::new(Target::new("127.0.0.1:80", TargetKind::Sim), json!({ "name": "soak" }), 7);
+    start.started(0);
+    start.workloads.push(Announced {
+        name: "head".into(),
+        kind: "head".into(),
+        params: json!({}),
+        facts: None,
+        main_phase: Phase::Total,
+    });
+    let now = PhaseProgress { attempts: 5, succeeded: 5, ..PhaseProgress::default() };
+    let before = PhaseProgress::default();
+    let line = IntervalLine::between("head".into(), (0.0, &before), (1.0, &now), &Latency::default());
+    let began = PhaseStart { workload: "head".into(), at_s: 0.0 };
+    let lines =
+        [LogLine::Start(Box::new(start)), LogLine::PhaseStart(began), LogLine::Interval(Box::new(line))];
+    lines.iter().map(LogLine::to_text).collect()
 }

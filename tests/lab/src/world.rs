@@ -450,6 +450,7 @@ impl World {
             packets: &packets,
             probes: self.probed.as_ref(),
             console: None,
+            air: None,
             device: &device,
             local_ports: None,
             host,

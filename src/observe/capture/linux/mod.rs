@@ -19,10 +19,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use self::netlink::Interface;
 use self::ring::{BLOCK_BYTES, Ring};
 use self::socket::Wake;
-use super::filter::{self, LinkHeader, OutgoingCopy, Selection};
+use super::filter::{self, Instruction, LinkHeader, OutgoingCopy, Selection};
 use super::{
-    BatchInfo, CaptureConfig, CaptureError, CaptureStats, Frame, HOLD_BACK, LINKTYPE_ETHERNET, LINKTYPE_RAW,
-    Travel,
+    AIR_SNAP_LENGTH, BatchInfo, CaptureConfig, CaptureError, CaptureStats, Frame, HOLD_BACK,
+    LINKTYPE_ETHERNET, LINKTYPE_RADIOTAP, LINKTYPE_RAW, LINKTYPE_WIFI, Travel,
 };
 
 const LEAST_RING_BYTES: usize = 1 << 20;
@@ -71,14 +71,57 @@ impl Capture {
         })
         .map_err(|e| failed("making the capture filter", io::Error::new(io::ErrorKind::InvalidInput, e)))?;
 
+        Self::start(interface, kind, link, &program, config.ring_bytes)
+    }
+
+    /// Opens the capture of a monitor interface: every frame of the air, its first 512 bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]; [`CaptureError::Denied`] where the interface is not in monitor mode.
+    pub fn monitor(name: &str) -> Result<Self, CaptureError> {
+        /// `ARPHRD_IEEE80211` and `ARPHRD_IEEE80211_RADIOTAP` (linux/if_arp.h).
+        const WIFI: u16 = 801;
+        const RADIOTAP: u16 = 803;
+        let interface = netlink::interface_by_name(name)
+            .map_err(|e| failed(&format!("looking for interface {name}"), e))?;
+        let link = match interface.hardware {
+            WIFI => LINKTYPE_WIFI,
+            RADIOTAP => LINKTYPE_RADIOTAP,
+            _ => {
+                return Err(CaptureError::Denied {
+                    reason: format!("{name} is not in monitor mode"),
+                    remedy: format!(
+                        "`sudo ip link set {name} down; sudo iw dev {name} set type monitor; sudo ip link set {name} up`, \
+                         then `sudo iw dev {name} set channel N` (docs/wifi.md)"
+                    ),
+                });
+            }
+        };
+        Self::start(
+            interface,
+            Type::RAW,
+            link,
+            &filter::everything(AIR_SNAP_LENGTH),
+            super::DEFAULT_RING_BYTES,
+        )
+    }
+
+    fn start(
+        interface: Interface,
+        kind: Type,
+        link: u16,
+        program: &[Instruction],
+        ring_bytes: usize,
+    ) -> Result<Self, CaptureError> {
         let socket = Socket::new(Domain::PACKET, kind, Some(Protocol::from(0))).map_err(refused)?;
-        socket::attach(&socket, &program).map_err(|e| failed("setting the capture filter", e))?;
+        socket::attach(&socket, program).map_err(|e| failed("setting the capture filter", e))?;
         socket::set_version(&socket).map_err(|e| failed("choosing the capture ring's version", e))?;
-        if loops {
+        if interface.hardware == libc::ARPHRD_LOOPBACK {
             // Saves a copy of each packet; where the kernel is too old for it, the filter rejects them.
             let _ = socket::ignore_outgoing(&socket);
         }
-        let blocks = set_ring(&socket, config.ring_bytes)?;
+        let blocks = set_ring(&socket, ring_bytes)?;
         let ring = Ring::map(&socket, blocks).map_err(|e| failed("mapping the capture ring", e))?;
         socket::bind(&socket, interface.index)
             .map_err(|e| failed(&format!("capturing on interface {}", interface.name), e))?;

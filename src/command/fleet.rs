@@ -1,0 +1,395 @@
+//! Several devices at once, in this one process: each has an engine of its own, with its workloads, probes, capture,
+//! findings and account; the descriptors and the memory of the captures are shared.
+//!
+//! Devices are brought up one after the other on the main thread, since a twin ends with the thread that started it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::output::{self, Show};
+use super::run::{self, Measured, SetUp};
+use super::settings::Typed;
+use super::{Exit, Failed, descriptors, files, progress};
+use espstress_cli::{Common, FormatName, SeveralArgs};
+use espstress_engine::{Ended, EveryPhase};
+use espstress_event::{Event, EventSink};
+use espstress_fleet::{FleetDevice, FleetReport};
+use espstress_report::{Detail, Verdict};
+use espstress_scenario::{Inventory, InventoryDevice, Scenario};
+use espstress_targets::{Nest, Spec};
+
+/// How often the main thread looks whether the runs are over.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The devices of a run; `None` where there is one at most and no inventory.
+pub(super) fn members(
+    typed: Vec<String>,
+    several: &SeveralArgs,
+) -> Result<Option<Vec<InventoryDevice>>, Failed> {
+    if several.targets.is_none() && typed.len() < 2 {
+        return Ok(None);
+    }
+    let mut members: Vec<InventoryDevice> = Vec::new();
+    for target in typed {
+        let same = members.iter().filter(|member| member.target == target).count();
+        let name = if same == 0 { target.clone() } else { format!("{target}-{}", same + 1) };
+        members.push(InventoryDevice { name, target, ..of_nothing() });
+    }
+    if let Some(path) = &several.targets {
+        members.extend(inventory(path, &several.tags)?);
+    }
+    for (i, member) in members.iter().enumerate() {
+        if members[..i].iter().any(|other| other.name == member.name) {
+            return Err(Failed::usage(format!("two devices have the name `{}`", member.name)));
+        }
+    }
+    refuse_mixed(&members)?;
+    Ok(Some(members))
+}
+
+fn of_nothing() -> InventoryDevice {
+    InventoryDevice {
+        name: String::new(),
+        target: String::new(),
+        tags: Vec::new(),
+        persona: None,
+        link: None,
+        token_env: None,
+    }
+}
+
+fn inventory(path: &Path, tags: &[String]) -> Result<Vec<InventoryDevice>, Failed> {
+    let all = Inventory::load(path).map_err(Failed::usage)?;
+    let known = all.tags().into_iter().collect::<Vec<_>>().join(", ");
+    let chosen = all.tagged(tags).devices;
+    if chosen.is_empty() {
+        let known = if known.is_empty() { "no tags".to_owned() } else { format!("the tags {known}") };
+        let tags = tags.join(", ");
+        return Err(Failed::usage(format!("--tag {tags}: no device has it; {} has {known}", path.display())));
+    }
+    Ok(chosen)
+}
+
+/// Twins live in a private network, from which this process reaches nothing else.
+fn refuse_mixed(members: &[InventoryDevice]) -> Result<(), Failed> {
+    let (mut twin, mut elsewhere) = (None, None);
+    for member in members {
+        let spec: Spec =
+            member.target.parse().map_err(|error| Failed::usage(format!("{}: {error}", member.name)))?;
+        match spec {
+            Spec::Twin(_) => twin = Some(&member.name),
+            Spec::Address { .. } => elsewhere = Some(&member.name),
+            Spec::Sim => {}
+            Spec::Tap(_) | Spec::Emulator(_) | Spec::DialsIn => {
+                return Err(Failed::usage(format!(
+                    "{}: {} works only as the single target of a run",
+                    member.name, member.target
+                )));
+            }
+        }
+    }
+    match (twin, elsewhere) {
+        (Some(twin), Some(elsewhere)) => Err(Failed::usage(format!(
+            "{twin} is a twin in a private network, and {elsewhere} can't be reached from there: test them in two runs, \
+             and join the reports with `espstress merge`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Runs the scenario against all of them at once.
+pub(super) fn go(
+    scenario: &Scenario,
+    typed: &Typed,
+    common: &Common,
+    members: Vec<InventoryDevice>,
+) -> Result<Exit, Failed> {
+    if common.console.console.is_some() {
+        return Err(Failed::usage("--console is the console of one device; test that device alone"));
+    }
+    if let Some(path) = &common.output {
+        espstress_report::check_writable(path).map_err(Failed::usage)?;
+    }
+    let seed = common.seed.or(scenario.seed).unwrap_or_else(run::random_seed);
+    let commons: Vec<Common> =
+        (0..).zip(&members).map(|(i, member)| of_one(common, member, seed, i)).collect();
+    let shown = Arc::new(Mutex::new(Sums::default()));
+    let mut nest = Nest::default();
+    let mut runs = Vec::new();
+    for (member, common) in members.iter().zip(&commons) {
+        let sink =
+            Box::new(Display { name: member.name.clone(), quiet: common.quiet, sums: Arc::clone(&shown) });
+        let scenario = of_member(scenario, member);
+        runs.push(match set_up(scenario, typed, common, member, sink, &mut nest) {
+            Ok(set_up) => {
+                refuse_listening(&set_up)?;
+                Ok(set_up)
+            }
+            Err(Failed { exit: Exit::Environment, error }) => Err(error.to_string()),
+            Err(Failed { exit, error }) => {
+                return Err(Failed { exit, error: format!("{}: {error}", member.name).into() });
+            }
+        });
+    }
+    let needed = runs.iter().flatten().map(|one| descriptors::needed_by(&one.phases, &one.run.device)).sum();
+    if let Some(why) = descriptors::too_few_for(needed) {
+        return Err(Failed::environment(why));
+    }
+    if !common.quiet {
+        say(&format!("{} against {} devices, seed {seed}", scenario.name, members.len()));
+    }
+    let measured = measure(runs, &shown, common.quiet);
+    conclude(members, measured, common)
+}
+
+/// What every run has, for one of several: files of its own, and nothing shown.
+fn of_one(common: &Common, member: &InventoryDevice, seed: u64, index: u64) -> Common {
+    let mut one = common.clone();
+    one.seed = Some(seed.wrapping_add(index));
+    one.output = None;
+    one.log = common.log.as_deref().map(|path| with_name(path, &member.name));
+    let copy = common.console.console_log.as_deref();
+    one.console.console_log = copy.map(|path| with_name(path, &member.name));
+    one.pcap = common.pcap.as_deref().map(|path| with_name(path, &member.name));
+    one.device.persona = member.persona.clone().or(one.device.persona);
+    one.device.link = member.link.clone().or(one.device.link);
+    one
+}
+
+/// `run.log` as `run.kitchen.log`.
+fn with_name(path: &Path, name: &str) -> PathBuf {
+    // What a target may have and a file name should not.
+    let name: String = name.chars().map(|c| if matches!(c, '/' | '\\') { '_' } else { c }).collect();
+    match path.extension() {
+        Some(extension) => path.with_extension(format!("{name}.{}", extension.to_string_lossy())),
+        None => path.with_extension(name),
+    }
+}
+
+fn of_member(scenario: &Scenario, member: &InventoryDevice) -> Scenario {
+    let mut scenario = scenario.clone();
+    scenario.target_place = None;
+    scenario.target = Some(member.target.clone());
+    scenario
+}
+
+fn set_up<'a>(
+    scenario: Scenario,
+    typed: &Typed,
+    common: &'a Common,
+    member: &InventoryDevice,
+    sink: Box<dyn EventSink>,
+    nest: &mut Nest,
+) -> Result<SetUp<'a>, Failed> {
+    let token = member.token_env.as_deref().map(token).transpose()?;
+    let mut set_up = run::set_up(scenario, typed, common, sink, nest)?;
+    set_up.run.device.control_token = token.or(set_up.run.device.control_token.take());
+    Ok(set_up)
+}
+
+/// Two runs can't listen on one port, and a device that connects doesn't say for which of them it is.
+fn refuse_listening(set_up: &SetUp<'_>) -> Result<(), Failed> {
+    let listens = set_up.phases.iter().find(|phase| phase.workload.listens_on().is_some());
+    listens.map_or(Ok(()), |phase| {
+        let name = &phase.name;
+        Err(Failed::usage(format!("{name} waits for devices to connect: it works with one target at a time")))
+    })
+}
+
+fn token(variable: &str) -> Result<String, Failed> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    value.ok_or_else(|| Failed::usage(format!("token_env: the environment has no variable {variable}")))
+}
+
+/// What came of one device: its report and what was lost, or why there is none.
+type Came = Result<Measured, Failed>;
+
+/// Runs all of them, each on a thread of its own.
+fn measure(
+    runs: Vec<Result<SetUp<'_>, String>>,
+    sums: &Mutex<Sums>,
+    quiet: bool,
+) -> Vec<Result<Came, String>> {
+    let captures = u32::try_from(runs.iter().flatten().count()).unwrap_or(u32::MAX);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = runs
+            .into_iter()
+            .map(|one| {
+                one.map(|SetUp { mut run, phases, probing, left_out }| {
+                    run.captures = captures;
+                    let body = move || {
+                        run.measure(phases, Box::new(EveryPhase), probing, |_, report| {
+                            report.remarks.extend(left_out);
+                        })
+                    };
+                    std::thread::Builder::new().name("device".into()).spawn_scoped(scope, body)
+                })
+            })
+            .collect();
+        let started = Instant::now();
+        let mut said = Duration::ZERO;
+        let running = || {
+            let on = |thread: &&Result<_, String>| matches!(thread, Ok(Ok(handle)) if !std::thread::ScopedJoinHandle::is_finished(handle));
+            threads.iter().filter(on).count()
+        };
+        while running() > 0 {
+            std::thread::sleep(LOOK);
+            let now = started.elapsed();
+            let every = Duration::from_nanos(progress::line_every_ns(espstress_clock::nanos(now)));
+            if !quiet && now.saturating_sub(said) >= every {
+                said = now;
+                say(&format!("{:7.0} s  {}, {} running", now.as_secs_f64(), words(sums), running()));
+            }
+        }
+        let joined = |spawned: std::io::Result<std::thread::ScopedJoinHandle<'_, Came>>| match spawned {
+            Ok(handle) => handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(error) => Err(Failed::environment(format!("the system refused a thread: {error}"))),
+        };
+        threads.into_iter().map(|thread| thread.map(joined)).collect()
+    })
+}
+
+/// Makes the fleet report, writes and shows it.
+fn conclude(
+    members: Vec<InventoryDevice>,
+    measured: Vec<Result<Came, String>>,
+    common: &Common,
+) -> Result<Exit, Failed> {
+    let (mut lost, mut interrupted, mut not_run) = (Vec::new(), false, false);
+    let mut devices = Vec::new();
+    for (member, came) in members.into_iter().zip(measured) {
+        let (report, why) = match came {
+            Ok(Ok(measured)) => {
+                interrupted |= measured.ended != Ended::Completed;
+                lost.extend(measured.lost.into_iter().map(|text| format!("{}: {text}", member.name)));
+                (Some(measured.report), None)
+            }
+            Ok(Err(Failed { exit: Exit::Interrupted, error })) => {
+                return Err(Failed { exit: Exit::Interrupted, error });
+            }
+            Ok(Err(Failed { error, .. })) => (None, Some(error.to_string())),
+            Err(why) => (None, Some(why)),
+        };
+        not_run |= report.is_none();
+        devices.push(FleetDevice {
+            name: member.name,
+            tags: member.tags,
+            start_s: None,
+            not_run: why,
+            report,
+        });
+    }
+    let used = one_process(&mut devices);
+    let mut fleet = espstress_fleet::join(devices);
+    (fleet.cpu_s, fleet.memory_peak_bytes) = used;
+    if let Some(path) = &common.output {
+        let written = espstress_report::write_text(&espstress_fleet::to_json(&fleet), path);
+        lost.extend(written.err().map(|error| error.to_string()));
+    }
+    output::print(&shown(&fleet, common)?).map_err(Failed::environment)?;
+    // The order of the exit statuses: what came first there wins.
+    let exit = match (interrupted, not_run, fleet.verdict) {
+        (true, ..) => Exit::Interrupted,
+        (_, true, _) => Exit::Environment,
+        (.., Verdict::Fail) => Exit::GateBroken,
+        (.., Verdict::Inconclusive) => Exit::Inconclusive,
+        (.., Verdict::Pass) => Exit::Done,
+    };
+    run::end(exit, &lost)
+}
+
+/// What this process used, the last reading of each; a single device's share is not known and so in no report.
+fn one_process(devices: &mut [FleetDevice]) -> (Option<f64>, Option<u64>) {
+    let (mut cpu_s, mut memory) = (None::<f64>, None::<u64>);
+    for host in devices.iter_mut().filter_map(|device| device.report.as_mut()).map(|report| &mut report.host)
+    {
+        if let (Some(user), Some(system)) = (host.cpu_user_s.take(), host.cpu_system_s.take()) {
+            cpu_s = Some(cpu_s.map_or(user + system, |most| most.max(user + system)));
+        }
+        memory = memory.max(host.memory_peak_bytes.take());
+    }
+    (cpu_s, memory)
+}
+
+fn shown(fleet: &FleetReport, common: &Common) -> Result<String, Failed> {
+    match run::show(common) {
+        Show::Json => files::fleet_text(fleet, FormatName::Json, Detail::Page),
+        Show::Verdict => Ok(format!("{}\n", espstress_fleet::verdict_line(fleet))),
+        Show::Page => files::fleet_text(fleet, FormatName::Text, Detail::Page),
+        Show::Evidence => files::fleet_text(fleet, FormatName::Text, Detail::Evidence),
+    }
+}
+
+/// What all devices together have done so far: attempts and successes, by device and workload.
+#[derive(Debug, Default)]
+struct Sums(BTreeMap<(String, String), (u64, u64)>);
+
+/// Takes what one device's run tells.
+struct Display {
+    name: String,
+    quiet: bool,
+    sums: Arc<Mutex<Sums>>,
+}
+
+impl EventSink for Display {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Notice { text } if !self.quiet => say(&format!("note: {}: {text}", self.name)),
+            Event::Interval { workload, progress, .. } | Event::PhaseEnded { workload, progress, .. } => {
+                let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+                let key = (self.name.clone(), workload.clone());
+                sums.0.insert(key, (progress.attempts, progress.succeeded));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn words(sums: &Mutex<Sums>) -> String {
+    let sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+    let (attempts, succeeded) =
+        sums.0.values().fold((0_u64, 0_u64), |(a, s), (attempts, ok)| (a + attempts, s + ok));
+    format!("{attempts} done, {} failed", attempts - succeeded)
+}
+
+/// Standard error that is closed is no reason to stop measuring.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(targets: &[&str]) -> Result<Option<Vec<String>>, String> {
+        let typed = targets.iter().map(|target| (*target).to_owned()).collect();
+        let members = members(typed, &SeveralArgs::default()).map_err(|failed| failed.error.to_string())?;
+        Ok(members.map(|members| members.into_iter().map(|member| member.name).collect()))
+    }
+
+    #[test]
+    fn one_target_is_no_fleet_and_the_same_one_twice_has_two_names() {
+        assert_eq!(chosen(&["sim"]), Ok(None));
+        assert_eq!(chosen(&[]), Ok(None));
+        assert_eq!(chosen(&["sim", "sim"]), Ok(Some(vec!["sim".to_owned(), "sim-2".to_owned()])));
+    }
+
+    #[test]
+    fn twins_and_devices_are_not_mixed_and_the_error_says_what_to_do() {
+        let said = chosen(&["twin", "192.168.4.1"]).unwrap_err();
+        assert!(said.contains("private network") && said.contains("espstress merge"), "{said}");
+        assert!(chosen(&["sim", "tap:qemu x"]).unwrap_err().contains("single target"));
+        assert!(chosen(&["sim", "ftp://x"]).unwrap_err().contains("ftp"));
+    }
+
+    #[test]
+    fn each_device_has_files_of_its_own() {
+        let named = |path: &str, name: &str| with_name(Path::new(path), name).display().to_string();
+        assert_eq!(named("/tmp/run.log", "kitchen"), "/tmp/run.kitchen.log");
+        assert_eq!(named("run", "10.0.0.1:80"), "run.10.0.0.1:80");
+        assert_eq!(named("a/run.pcapng", "twin:x/y"), "a/run.twin:x_y.pcapng");
+    }
+}

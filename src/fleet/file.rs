@@ -1,0 +1,74 @@
+//! A fleet report as a file.
+
+use super::model::{FLEET_VERSION, FleetReport};
+use espstress_report::Report;
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// One device's report.
+    Report(Box<Report>),
+    /// A fleet's.
+    Fleet(Box<FleetReport>),
+}
+
+/// Why a fleet report could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is one device's, and has a mistake.
+    #[error(transparent)]
+    Report(#[from] espstress_report::ReadError),
+    /// Another version of the format.
+    #[error(
+        "{name}: a fleet report of fleet_version {found}; this program reads fleet_version {FLEET_VERSION}: use the \
+         espstress that wrote it"
+    )]
+    Version {
+        /// Which file.
+        name: String,
+        /// The version found.
+        found: serde_json::Value,
+    },
+    /// A field that does not belong or does not fit.
+    #[error("{name}: a fleet report with a mistake: {detail}")]
+    Field {
+        /// Which file.
+        name: String,
+        /// What was wrong.
+        detail: String,
+    },
+}
+
+/// The fleet report's JSON Schema.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(FleetReport);
+    schema.insert("title".into(), "espstress fleet report".into());
+    schema.to_value()
+}
+
+/// The fleet report as JSON text, ending in a newline.
+#[must_use]
+pub fn to_json(fleet: &FleetReport) -> String {
+    // Every key is a string and every value plain: serialising cannot fail.
+    let mut text = serde_json::to_string_pretty(fleet).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Reads a report, of one device or of a fleet; `name` is what errors call it.
+///
+/// # Errors
+/// When the text is neither, or one of another version.
+pub fn from_json(name: &str, text: &str) -> Result<Read, ReadError> {
+    let version = serde_json::from_str::<serde_json::Value>(text).ok();
+    let Some(found) = version.as_ref().and_then(|value| value.get("fleet_version")) else {
+        return Ok(Read::Report(Box::new(espstress_report::from_json(name, text)?)));
+    };
+    if found.as_u64() != Some(FLEET_VERSION) {
+        return Err(ReadError::Version { name: name.to_owned(), found: found.clone() });
+    }
+    let fleet = serde_json::from_str(text)
+        .map_err(|error| ReadError::Field { name: name.to_owned(), detail: error.to_string() })?;
+    Ok(Read::Fleet(Box::new(fleet)))
+}

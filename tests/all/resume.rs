@@ -1,0 +1,144 @@
+//! `--resume`: one report of a run that was stopped; and two runs never share a log.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{answer_all, espstress, failure, server, valid_report};
+use crate::report_support as make;
+use espstress_report::{Report, Verdict};
+use espstress_stats::Phase;
+
+const QUIET: &[&str] = &["--no-capture", "--no-probes", "--watch", "10ms", "-q"];
+
+fn run(target: &str, arguments: &str, folder: &Path) -> Output {
+    let mut command = espstress();
+    command.args(["head", target]).args(arguments.split_whitespace()).args(QUIET);
+    command.current_dir(folder).output().unwrap()
+}
+
+fn report(folder: &Path, name: &str) -> Report {
+    valid_report(&std::fs::read(folder.join(name)).unwrap())
+}
+
+#[test]
+fn a_run_that_is_resumed_has_one_report_of_all_its_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = server(answer_all).to_string();
+    // A log that isn't there is begun, as a service's first start does.
+    for (n, out) in [(60, "a.json"), (30, "b.json"), (10, "c.json")] {
+        let output = run(&target, &format!("-n {n} --resume soak.log -o {out}"), folder.path());
+        assert_eq!(output.status.code(), Some(0), "{:?}", failure(&output));
+    }
+    let (first, last) = (report(folder.path(), "a.json"), report(folder.path(), "c.json"));
+    assert!(first.sessions.is_empty());
+    assert_eq!(last.sessions.iter().map(|s| s.attempts).collect::<Vec<_>>(), [60, 30, 10]);
+    assert_eq!((last.workloads.len(), last.workloads[0].attempts), (1, 100));
+    assert_eq!(last.workloads[0].latency[&Phase::Total].count, 100);
+    assert_eq!(last.workloads[0].series.iter().map(|row| row.attempts).sum::<u64>(), 100);
+    assert_eq!(last.started_at, first.started_at);
+    assert!(last.duration_s > first.duration_s && last.verdict == Verdict::Pass);
+    // The log gives the same one.
+    let output =
+        espstress().args(["report", "soak.log", "--format", "json"]).current_dir(folder.path()).output();
+    assert_eq!(valid_report(&output.unwrap().stdout), last);
+}
+
+#[test]
+fn a_run_that_was_killed_is_resumed_and_no_gate_passes_on_what_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = server(answer_all).to_string();
+    let mut command = espstress();
+    command.args(["head", &target, "-d", "10m", "--interval", "5ms", "--log", "soak.log"]).args(QUIET);
+    let mut child = command.current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
+    let log = folder.path().join("soak.log");
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"event\":\"interval\"")) {
+        assert!(Instant::now() < give_up, "no interval");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // While it runs, no other run may write its log.
+    let (said, status) = failure(&run(&target, "-n 1 --interval 5ms --log soak.log", folder.path()));
+    assert!(status == 3 && said.contains("another run is writing it"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = run(&target, "-n 7 -d 10m --interval 5ms --resume soak.log -o whole.json", folder.path());
+    assert_eq!(output.status.code(), Some(4), "{:?}", failure(&output));
+    let whole = report(folder.path(), "whole.json");
+    assert_eq!(whole.sessions.len(), 2);
+    assert!(
+        whole.sessions[0].interrupted && !whole.sessions[1].interrupted && whole.sessions[0].attempts > 0
+    );
+    assert_eq!(whole.workloads[0].attempts, whole.sessions.iter().map(|s| s.attempts).sum::<u64>());
+    assert_eq!(whole.verdict, Verdict::Inconclusive);
+    assert!(whole.findings_incomplete.is_some());
+    assert!(
+        whole.remarks.iter().any(|r| r.contains("nothing was measured in between")),
+        "{:?}",
+        whole.remarks
+    );
+}
+
+#[test]
+fn another_run_is_not_continued_and_the_difference_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = server(answer_all).to_string();
+    assert!(run(&target, "-n 5 --log soak.log", folder.path()).status.success());
+    let other = server(answer_all).to_string();
+    for (target, arguments, named) in [
+        (target.as_str(), "-n 5 -c 2", "another setting `connections`"),
+        (other.as_str(), "-n 5", &target),
+        ("sim", "-n 5", "another kind of target"),
+    ] {
+        let (said, status) = failure(&run(target, &format!("{arguments} --resume soak.log"), folder.path()));
+        assert!(status == 2 && said.contains(named), "{said}");
+    }
+    let doctor =
+        espstress().args(["doctor", "sim", "--resume", "soak.log"]).current_dir(folder.path()).output();
+    assert_eq!(failure(&doctor.unwrap()).1, 2);
+}
+
+#[test]
+fn what_adds_up_is_added_up_and_stays_within_its_bounds() {
+    let mut earlier = make::broken();
+    earlier.telemetry = Some(make::telemetry());
+    let mut later = make::broken();
+    later.started_at = "2026-01-01T01:00:00.000Z".into();
+    later.telemetry = Some(make::telemetry());
+    let both = later.clone().after(&earlier);
+    make::assert_valid_report(&espstress_report::to_json(&both));
+    let (one, two) = (&earlier.workloads[0], &both.workloads[0]);
+    assert_eq!((two.attempts, two.succeeded), (2 * one.attempts, 2 * one.succeeded));
+    assert_eq!(two.failures.of_device(), 2 * one.failures.of_device());
+    for (phase, l) in &one.latency {
+        let sum = &two.latency[phase];
+        assert_eq!(
+            (sum.count, sum.min_us, sum.p50_us, sum.max_us),
+            (2 * l.count, l.min_us, l.p50_us, l.max_us)
+        );
+    }
+    assert_eq!(both.anomalies.len(), earlier.anomalies.len());
+    assert_eq!(both.anomalies[0].count, 4_000);
+    assert!(both.anomalies[0].last_s > 3_600.0 && both.anomalies[0].first_s < 1.0);
+    assert_eq!(both.duration_s, 3_609.5);
+    assert_eq!(both.sessions[1].start_s, 3_600.0);
+    let finding = &both.findings[0];
+    assert_eq!((both.findings.len(), finding.evidence.len()), (1, 4));
+    assert!(finding.evidence[2].starts_with("session 2: "));
+    let telemetry = both.telemetry.as_ref().unwrap();
+    assert_eq!((telemetry.samples, telemetry.reboots, telemetry.series.len()), (4, Some(2), 4));
+    // Weeks of stops: the series is coarser and loses nothing.
+    let mut all = earlier;
+    for hour in 1..=900 {
+        let mut next = later.clone();
+        let day = 1 + hour / 24;
+        next.started_at = format!("2026-{:02}-{:02}T{:02}:00:00.000Z", 1 + day / 28, 1 + day % 28, hour % 24);
+        all = next.after(&all);
+    }
+    assert!(all.workloads[0].series.len() < 2_000);
+    assert_eq!(
+        all.workloads[0].series.iter().map(|row| row.attempts).sum::<u64>(),
+        all.workloads[0].attempts
+    );
+    assert!(all.telemetry.unwrap().series.len() < 2_000);
+}
