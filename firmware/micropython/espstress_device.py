@@ -216,8 +216,11 @@ async def serve(listener, handler, counters, slots):
             if error.args[0] != errno.EAGAIN:
                 # The stack needs sockets or memory, not haste.
                 counters.error(error_name(error))
+                number = error.args[0]
+                say("accept: [Errno {}] {}".format(number, errno.errorcode.get(number, "")))
                 await asyncio.sleep(0.1)
             continue
+        say_heap()
         slots.free -= 1
         counters.accepted += 1
         asyncio.create_task(attend(sock, handler, counters, slots))
@@ -242,6 +245,7 @@ async def attend(sock, handler, counters, slots):
         counters.open -= 1
         slots.free += 1
         slots.freed.set()
+        say_heap()
 
 
 # ---- readings ----
@@ -290,6 +294,29 @@ def heap():
     heap = {"free_bytes": free, "min_free_bytes": least}
     heap.update({"largest_free_block_bytes": largest, "total_bytes": total})
     return heap
+
+
+_said = [None]
+
+
+def say(text):
+    """For `espstress --console`; nobody may be there to read it."""
+    try:
+        print(text)
+    except OSError:
+        pass
+
+
+def say_heap():
+    """A line takes milliseconds at 115,200 baud: at most five a second."""
+    ticks = time.ticks_ms()
+    if _said[0] is None or time.ticks_diff(ticks, _said[0]) >= 200:
+        _said[0] = ticks
+        own = heap()
+        if own and own["min_free_bytes"] is not None:
+            say("Free Heap: {free_bytes} bytes, Min Free: {min_free_bytes} bytes".format(**own))
+        elif own:
+            say("Free Heap: {} bytes".format(own["free_bytes"]))
 
 
 def wifi():
@@ -649,6 +676,7 @@ async def keep_wifi():
         while wlan.isconnected():
             await asyncio.sleep(0.5)
         WIFI["disconnects"] += 1
+        say("WiFi disconnected, reason: {}".format(wlan.status()))
         WIFI["reason"] = WIFI_REASONS.get(wlan.status(), WIFI["reason"])
 
 

@@ -58,6 +58,7 @@ pub enum Other {
   espstress run quick -t sim                      against the device program on this host's own stack
   espstress run -t twin:std --persona half-closer --link home
   espstress run ci.toml --threshold 'head.latency.total.p99 < 250ms' --json > report.json
+  espstress run -t 192.168.4.1 --console /dev/ttyUSB0 --elf build/app.elf   listen to the board's console as well
   espstress run soak -t 192.168.4.1 --resume soak.log -o soak.json   one report, however often it is stopped")]
     Run(RunArgs),
     /// Start a twin in its private network, or run a program in that network
@@ -79,7 +80,8 @@ pub enum Other {
   espstress doctor 192.168.4.1                    any device with a web server
   sudo espstress doctor 192.168.4.1 -o now.json   packets and silent peers as well, the report kept
   sudo espstress doctor 192.168.4.1 --air wlan1   what a Wi-Fi card in monitor mode hears as well
-  espstress doctor twin --persona no-keepalive    a fault, and what is said of it")]
+  espstress doctor twin --persona no-keepalive    a fault, and what is said of it
+  espstress doctor 192.168.4.1 --console /dev/ttyUSB0   what the board says on its console as well")]
     Doctor(DoctorArgs),
     /// Compare reports of repeated runs, old against new
     #[command(after_help = "Examples:
@@ -255,6 +257,10 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "[ADDRESS][:PORT]")]
     pub device_address: Option<String>,
 
+    /// Make the twin print a console, as a device does, and listen to it: idf is ESP-IDF's style
+    #[arg(long, value_enum, value_name = "STYLE")]
+    pub console_style: Option<ConsoleStyle>,
+
     /// TCP/IP stack of the twin: lwip (ESP-IDF, Arduino, MicroPython) or smoltcp (Rust firmware; needs a build
     /// with --features smoltcp) [default: lwip]
     #[arg(long, value_name = "lwip|smoltcp")]
@@ -276,12 +282,53 @@ impl DeviceOptions {
     }
 }
 
+/// How a twin's console looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConsoleStyle {
+    /// ESP-IDF's: restart banner, heap lines, errors of accept()
+    Idf,
+}
+
+/// The device's console.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConsoleOptions {
+    /// Listen to the device's console: a serial port (/dev/ttyUSB0), tcp:HOST:PORT, rfc2217:HOST:PORT, file:PATH
+    /// (followed as it grows) or cmd:COMMAND (its standard output). Nothing leaves this machine
+    #[arg(long, value_name = "SOURCE")]
+    pub console: Option<String>,
+
+    /// Speed of the serial port
+    #[arg(long, value_name = "N", default_value_t = 115_200, requires = "console")]
+    pub baud: u32,
+
+    /// Reset the board through the serial port before the run; without this flag, opening the port doesn't reset it
+    #[arg(long, requires = "console")]
+    pub console_reset: bool,
+
+    /// Firmware's ELF file: turns the addresses of a backtrace into functions and lines
+    #[arg(long, value_name = "FILE")]
+    pub elf: Option<PathBuf>,
+
+    /// Pattern of your own heap lines, with a group named free and optionally least and largest:
+    /// 'mem (?<free>[0-9]+) (?<least>[0-9]+)'
+    #[arg(long, value_name = "REGEX")]
+    pub console_heap: Option<String>,
+
+    /// Write everything that the console prints to FILE
+    #[arg(long, value_name = "FILE")]
+    pub console_log: Option<PathBuf>,
+}
+
 /// What every run has.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The device program, where it is ours to start.
     #[command(flatten)]
     pub device: DeviceOptions,
+
+    /// The device's console.
+    #[command(flatten)]
+    pub console: ConsoleOptions,
 
     /// Write the JSON report to FILE
     #[arg(short, long, value_name = "FILE")]

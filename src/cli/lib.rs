@@ -7,8 +7,9 @@ mod shells;
 
 pub(crate) use args::Cli;
 pub use args::{
-    AnalyzeArgs, AnalyzeForm, CatalogueArgs, ColourWhen, Common, CompareArgs, DiscoverArgs, DoctorArgs,
-    FormatName, ManArgs, MergeArgs, Other, ReportArgs, RunArgs, SeveralArgs, TwinArgs,
+    AnalyzeArgs, AnalyzeForm, CatalogueArgs, ColourWhen, Common, CompareArgs, ConsoleOptions, ConsoleStyle,
+    DeviceOptions, DiscoverArgs, DoctorArgs, FormatName, ManArgs, MergeArgs, Other, ReportArgs, RunArgs,
+    SeveralArgs, TwinArgs,
 };
 pub use shells::{ManPage, Shell, completions, man_pages};
 
@@ -159,7 +160,8 @@ fn workload_help(name: &str) -> (&'static str, &'static str) {
         ),
         "half-open" => (
             "Connections whose peer vanishes, to exhaustion and back",
-            "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1",
+            "Examples:\n  espstress half-open twin --persona no-keepalive\n  sudo espstress half-open 192.168.4.1\n  \
+             espstress half-open twin --persona leaky --console-style idf   the limit in the device's own words",
         ),
         "mqtt" => (
             "An MQTT broker that misbehaves, for devices that connect to it",

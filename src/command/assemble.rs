@@ -37,6 +37,7 @@ pub(super) fn report(
     if let Some(probes) = &outcome.probes {
         super::telling::fill(&mut report, probes);
     }
+    report.console.clone_from(&outcome.console);
     report.link_outages = outcome.link_outages.as_deref().map(link_outages);
     #[cfg(target_os = "linux")]
     program(&mut report, device);

@@ -65,6 +65,7 @@ fn start_twin(target: &str) -> Result<Device, Failed> {
         at: DeviceAddress::default(),
         announce: true,
         show_program: false,
+        prints_console: false,
         dial: None,
         seed: super::run::random_seed(),
         public: PublicAddresses::Refused,

@@ -106,6 +106,7 @@ fn refuse_for_one(common: &Common) -> Result<(), Failed> {
         ("--live", common.live),
         ("--resume", common.resume.is_some()),
         ("--metrics-listen", common.metrics_listen.is_some()),
+        ("--console", common.console.console.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Failed::usage(format!("{option} works only with one target"))),
@@ -162,6 +163,8 @@ fn of_one(common: &Common, member: &InventoryDevice, seed: u64, index: u64) -> C
     one.seed = Some(seed.wrapping_add(index));
     one.output = None;
     one.log = common.log.as_deref().map(|path| with_name(path, &member.name));
+    let copy = common.console.console_log.as_deref();
+    one.console.console_log = copy.map(|path| with_name(path, &member.name));
     one.pcap = common.pcap.as_deref().map(|path| with_name(path, &member.name));
     one.device.persona = member.persona.clone().or(one.device.persona);
     one.device.link = member.link.clone().or(one.device.link);

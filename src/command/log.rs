@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
 use espstress_report::{
-    AnomalyLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, MqttLine, NoticeLine,
-    OutageLine, PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
+    AnomalyLine, ConsoleLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, MqttLine,
+    NoticeLine, OutageLine, PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
 };
 use espstress_stats::Latency;
 
@@ -23,6 +23,9 @@ const OWED: usize = 4_096;
 
 /// At the end of a run, how long a disk may take no line at all before the log is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often the console's sums are told, seconds; what it says is told at once.
+const CONSOLE_S: f64 = 30.0;
 
 /// How often what was written is made to last through a power cut.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
@@ -193,6 +196,8 @@ struct Writer {
     examined: Option<LogLine>,
     /// What of the probes is in the log, told again in each file.
     probed: ProbedSoFar,
+    /// When the console was told last, seconds since the start of the run.
+    console_s: Option<f64>,
     /// Lines that could not be written yet and that no later line makes up for.
     owed: VecDeque<LogLine>,
     /// Of them, those that were given up.
@@ -223,6 +228,7 @@ impl Writer {
             sections: Vec::new(),
             examined: None,
             probed: ProbedSoFar::default(),
+            console_s: None,
             owed: VecDeque::new(),
             left_out: 0,
             left_out_told: 0,
@@ -324,6 +330,16 @@ impl Writer {
                 self.examined = Some(line.clone());
                 line
             }
+            Event::Console { at_ns, events, known } => {
+                let known = Arc::unwrap_or_clone(known);
+                let line = ConsoleLine { at_s: seconds(at_ns), events, known };
+                // Sums alone can wait for the next line.
+                if line.events.is_empty() && self.console_s.is_some_and(|at| line.at_s < at + CONSOLE_S) {
+                    return;
+                }
+                self.console_s = Some(line.at_s);
+                LogLine::Console(Box::new(line))
+            }
             Event::Probed { at_ns, probed } => return self.probed(seconds(at_ns), &probed),
             _ => return,
         };
@@ -348,7 +364,11 @@ impl Writer {
             let single = |line: &LogLine| {
                 matches!(
                     line,
-                    LogLine::Outage(_) | LogLine::Anomaly(_) | LogLine::Silenced(_) | LogLine::Notice(_)
+                    LogLine::Outage(_)
+                        | LogLine::Anomaly(_)
+                        | LogLine::Silenced(_)
+                        | LogLine::Notice(_)
+                        | LogLine::Console(_)
                 )
             };
             if let Some(at) = self.owed.iter().position(single) {

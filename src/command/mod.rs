@@ -3,6 +3,7 @@
 mod analyze;
 mod assemble;
 mod catalogue;
+mod console;
 mod descriptors;
 mod discover;
 mod doctor;

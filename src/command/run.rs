@@ -15,8 +15,8 @@ use super::{Exit, Failed, assemble, metrics};
 use espstress_cli::{Common, RunArgs, SeveralArgs};
 use espstress_connection::PortRange;
 use espstress_engine::{
-    AirPlan, Capturing, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase, Ports, Probing,
-    RunError, WatchPlan,
+    AirPlan, Capturing, ConsolePlan, Course, DeviceFacts, Ended, EveryPhase, Outcome, Plan, PlannedPhase,
+    Ports, Probing, RunError, WatchPlan,
 };
 use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_report::thresholds::Gates;
@@ -287,6 +287,7 @@ pub(super) struct Prepared<'a> {
 pub(super) struct Ready<'a> {
     prepared: Prepared<'a>,
     pub(super) device: Device,
+    console: Option<ConsolePlan>,
     sink: Box<dyn EventSink>,
     /// Why the device is another than the usual one.
     instead: Option<String>,
@@ -361,7 +362,9 @@ impl<'a> Prepared<'a> {
         mut sink: Box<dyn EventSink>,
         nest: &mut Nest,
     ) -> Result<Ready<'a>, Failed> {
+        let console = super::console::open(&self.common.console)?;
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial, nest)?;
+        let console = console.of(&device, &self.common.device)?;
         super::descriptors::raise_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
@@ -372,7 +375,7 @@ impl<'a> Prepared<'a> {
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, sink, instead, captures: 1 })
+        Ok(Ready { prepared: self, device, console, sink, instead, captures: 1 })
     }
 }
 
@@ -402,7 +405,7 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Measured, Failed> {
-        let Self { prepared, device, mut sink, instead, captures } = self;
+        let Self { prepared, device, console, mut sink, instead, captures } = self;
         let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
         if let Some(earlier) = &earlier {
             continues(earlier, &device, &phases)?;
@@ -446,6 +449,7 @@ impl Ready<'_> {
             source: common.source,
             seed,
             watch,
+            console,
             air: common.air.clone().map(|interface| AirPlan { interface, station: common.station }),
             probing: if common.no_probes { Probing::Off } else { probing },
             // A doctor has something to say of a device that is not there as well.
@@ -617,6 +621,7 @@ fn bring_up(
         at: device_address(scenario.device_address.as_deref())?,
         announce: false,
         show_program: common.verbose,
+        prints_console: common.device.console_style.is_some(),
         dial,
         seed,
         public: if common.allow_public { PublicAddresses::Allowed } else { PublicAddresses::Refused },

@@ -22,6 +22,7 @@ pub(super) fn twin(args: &TwinArgs) -> Result<Exit, Failed> {
         at: super::run::device_address(args.device.device_address.as_deref())?,
         announce: true,
         show_program: true,
+        prints_console: args.device.console_style.is_some(),
         dial,
         seed,
         public: PublicAddresses::Refused,

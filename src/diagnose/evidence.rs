@@ -4,9 +4,9 @@
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
 use espstress_event::{
-    AckWaits, Air, Asks, ByProtocol, ClosePolicy, EndingCounts, Episode, FailureCounts, FullSize, HostResets,
-    HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures, PowerSave, ResetReason,
-    Responses, Silence, WorkloadKind,
+    AckWaits, Air, Asks, ByProtocol, ClosePolicy, ConsoleEvent, EndingCounts, Episode, FailureCounts,
+    FullSize, HostResets, HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures,
+    PowerSave, ResetReason, Responses, Silence, WorkloadKind,
 };
 
 use super::{AnomalyRow, Lingers, ResetCauses, Unserved};
@@ -70,6 +70,8 @@ pub struct Evidence<'a> {
     pub probes: ProbesEvidence,
     /// What the device said of itself.
     pub telemetry: Measured<TelemetryEvidence>,
+    /// What the device said on its console, in the order of time; `None` where nobody listened.
+    pub console: Option<&'a [ConsoleEvent]>,
     /// What was heard on the air; `None` where nobody listened.
     pub air: Option<&'a Air>,
     /// What the device is known to be.

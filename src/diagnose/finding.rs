@@ -28,7 +28,12 @@ pub enum FindingId {
     AcceptOverflow,
     BlockedApplication,
     DeviceUnreachable,
+    DeviceCrashed,
+    Brownout,
+    Watchdog,
     DeviceRebooted,
+    NoMemoryReported,
+    WifiLost,
     HeapLeak,
     HeapLow,
     PowerSaveLatency,
@@ -83,7 +88,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 64] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -92,7 +97,12 @@ impl FindingId {
         Self::AcceptOverflow,
         Self::BlockedApplication,
         Self::DeviceUnreachable,
+        Self::DeviceCrashed,
+        Self::Brownout,
+        Self::Watchdog,
         Self::DeviceRebooted,
+        Self::NoMemoryReported,
+        Self::WifiLost,
         Self::HeapLeak,
         Self::HeapLow,
         Self::PowerSaveLatency,
@@ -157,7 +167,12 @@ impl FindingId {
             Self::AcceptOverflow => "accept_overflow",
             Self::BlockedApplication => "blocked_application",
             Self::DeviceUnreachable => "device_unreachable",
+            Self::DeviceCrashed => "device_crashed",
+            Self::Brownout => "brownout",
+            Self::Watchdog => "watchdog",
             Self::DeviceRebooted => "device_rebooted",
+            Self::NoMemoryReported => "no_memory_reported",
+            Self::WifiLost => "wifi_lost",
             Self::HeapLeak => "heap_leak",
             Self::HeapLow => "heap_low",
             Self::PowerSaveLatency => "power_save_latency",

@@ -293,6 +293,11 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
             (PubSubClient, "setBufferSize(); the default takes 256 bytes with head and topic"),
         ],
         FindingId::MqttNoPuback
+        | FindingId::DeviceCrashed
+        | FindingId::Brownout
+        | FindingId::Watchdog
+        | FindingId::WifiLost
+        | FindingId::NoMemoryReported
         | FindingId::HeapLow
         | FindingId::LossyLink
         | FindingId::WeakSignal

@@ -42,6 +42,8 @@ pub enum Need {
     Probes,
     /// So many answers of one kind of probe, or so many connections.
     Answers(u64),
+    /// The device's console was listened to.
+    Console,
     /// The device's telemetry tells its restarts.
     Restarts,
     /// The device's telemetry tells its free heap.
@@ -106,6 +108,11 @@ impl FindingId {
             Self::NoEcho | Self::DatagramSize | Self::DatagramsLost => &[Need::Attempts, Need::Datagrams],
             Self::EventStream => &[Need::Attempts, Need::Streams],
             Self::PathMtu => &[Need::Attempts, Need::Probes],
+            Self::DeviceCrashed
+            | Self::Brownout
+            | Self::Watchdog
+            | Self::WifiLost
+            | Self::NoMemoryReported => &[Need::Console],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
             Self::HeapLow => &[Need::Heap],

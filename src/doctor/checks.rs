@@ -28,6 +28,7 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
     checks.extend(look.takes_back());
     checks.push(look.keep_alive());
     checks.push(look.telemetry());
+    checks.extend(look.console());
     checks.push(self::ports(ports));
     checks
 }
@@ -455,6 +456,30 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// What the device said on its console, where somebody listened.
+    fn console(&self) -> Option<Check> {
+        const NAME: &str = "console";
+        const TOLD: [FindingId; 5] = [
+            FindingId::DeviceCrashed,
+            FindingId::Brownout,
+            FindingId::Watchdog,
+            FindingId::NoMemoryReported,
+            FindingId::WifiLost,
+        ];
+        let console = self.measured.console?;
+        if console.lines == 0 {
+            return Some(check(NAME, Mark::Unknown, "not a line came"));
+        }
+        let told: Vec<&str> =
+            TOLD.into_iter().filter_map(|id| self.found(id)).map(|f| f.statement.as_str()).collect();
+        Some(if told.is_empty() {
+            let lines = things(console.lines, "line");
+            check(NAME, Mark::Good, format!("{lines}, no crash, no brownout, no watchdog, no want of memory"))
+        } else {
+            check(NAME, Mark::Bad, told.join(" "))
+        })
+    }
+
     fn telemetry(&self) -> Check {
         const NAME: &str = "telemetry";
         let Some(probes) = self.measured.probes else {
@@ -586,8 +611,14 @@ mod tests {
             last_s: 1.0,
         };
         let (workloads, account) = ([crowd], [row]);
-        let measured =
-            Measured { workloads: &workloads, probes: None, packets: None, findings: &[], account: &account };
+        let measured = Measured {
+            workloads: &workloads,
+            probes: None,
+            packets: None,
+            console: None,
+            findings: &[],
+            account: &account,
+        };
         Look { measured: &measured, hold: None }.crowd().unwrap()
     }
 

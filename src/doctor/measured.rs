@@ -2,6 +2,7 @@
 
 use espstress_diagnose::{AccountRow, Finding};
 use espstress_engine::{Outcome, Packets, WorkloadOutcome};
+use espstress_event::Console;
 use espstress_stats::ProbeOutcome;
 
 /// What was measured.
@@ -12,6 +13,8 @@ pub(super) struct Measured<'a> {
     pub(super) probes: Option<&'a ProbeOutcome>,
     /// What the packets showed; `None` while a run goes on.
     pub(super) packets: Option<&'a Packets>,
+    /// What the device said on its console; `None` where nobody listened, and while a run goes on.
+    pub(super) console: Option<&'a Console>,
     /// What it means, as far as anybody has thought about it.
     pub(super) findings: &'a [Finding],
     /// Who answers for what failed, as far as that is known.
@@ -25,6 +28,7 @@ impl<'a> Measured<'a> {
             workloads: &outcome.workloads,
             probes: outcome.probes.as_ref(),
             packets: Some(&outcome.packets),
+            console: outcome.console.as_ref(),
             findings: &outcome.findings,
             account: &outcome.account.rows,
         }
@@ -32,6 +36,6 @@ impl<'a> Measured<'a> {
 
     /// What is known of a run that goes on.
     pub(super) const fn so_far(workloads: &'a [WorkloadOutcome], probes: Option<&'a ProbeOutcome>) -> Self {
-        Self { workloads, probes, packets: None, findings: &[], account: &[] }
+        Self { workloads, probes, packets: None, console: None, findings: &[], account: &[] }
     }
 }

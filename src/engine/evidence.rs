@@ -8,7 +8,7 @@ use espstress_diagnose::{
     ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
-use espstress_event::{Air, DeviceSample, Losses, MqttOutage};
+use espstress_event::{Air, Console, DeviceSample, Losses, MqttOutage};
 use espstress_observe::QuietSpell;
 use espstress_stats::{DeviceSeries, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend};
 
@@ -25,6 +25,8 @@ pub struct Measurements<'a> {
     pub packets: &'a Packets,
     /// What the probes saw; `None` where there were none.
     pub probes: Option<&'a ProbeOutcome>,
+    /// What the device said on its console; `None` where nobody listened.
+    pub console: Option<&'a Console>,
     /// What was heard on the air; `None` where nobody listened.
     pub air: Option<&'a Air>,
     /// What was known of the device before.
@@ -47,6 +49,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         air: run.air,
         device: device(run.device),
         host: run.host.clone(),
+        console: run.console.map(|console| console.events.as_slice()),
         ..Evidence::default()
     };
     if let Packets::Seen(seen) = run.packets {

@@ -8,6 +8,7 @@ mod air;
 mod dials;
 mod evidence;
 mod first_look;
+mod hear;
 mod link;
 mod load;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod weigh;
 
 pub use air::AirPlan;
 pub use evidence::Measurements;
+pub use hear::ConsolePlan;
 pub use plan::{
     Capturing, Course, DeviceFacts, Ended, EveryPhase, LinkSpell, Outcome, Packets, Plan, PlannedPhase,
     Ports, Probing, RunError, Seen, StartRule, WorkloadOutcome,
@@ -83,6 +85,8 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     if let Err(Packets::Denied(reason)) = &watch {
         sink.event(&Event::Notice { text: format!("packets are not looked at: {reason}") });
     }
+    let console = plan.console.take().map(|console| hear::start(console, clock, events.clone()));
+    let console = console.transpose().map_err(RunError::Runtime)?;
     let air = plan.air.take().map(|air| air::start(air, plan.endpoints.http.ip(), clock.start_unix_ns()));
     if let Some(Err(reason)) = &air {
         sink.event(&Event::Notice { text: format!("the air is not heard: {reason}") });
@@ -121,6 +125,12 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let air = air.map(|air| air.map(air::Hearing::join));
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
+    let heard = console.map(espstress_console::Listening::finish);
+    if let Some(heard) = &heard {
+        let load_ns = workloads.iter().map(|w| w.stats.start_ns).min().unwrap_or(0);
+        hear::join(&mut probes, heard, load_ns);
+    }
+    let console = heard.map(|heard| heard.console);
     tracing::debug!(duration_ns, ended = ?run.ended, "a run is over");
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
@@ -130,6 +140,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         workloads: &workloads,
         packets: &packets,
         probes: probes.as_ref(),
+        console: console.as_ref(),
         air: air.as_ref().and_then(|air| air.as_ref().ok()),
         device: &device,
         local_ports,
@@ -147,6 +158,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         account,
         link_outages: link.outages(),
         probes,
+        console,
         air,
     })
 }

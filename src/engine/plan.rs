@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::air::AirPlan;
+use super::hear::ConsolePlan;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
 use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
-use espstress_event::{Air, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
+use espstress_event::{Air, Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::{Dials, WireSummary};
 use espstress_stats::{ProbeOutcome, WorkloadStats};
 #[cfg(target_os = "linux")]
@@ -84,6 +85,8 @@ pub struct Plan {
     pub seed: u64,
     /// The packets.
     pub watch: WatchPlan,
+    /// The device's console, where one is listened to.
+    pub console: Option<ConsolePlan>,
     /// The air beside the run; `None` where nobody listens.
     pub air: Option<AirPlan>,
     /// Which probes go along.
@@ -249,8 +252,10 @@ pub struct Outcome {
     pub account: Account,
     /// What a modelled link says of its own outages; `None` on a real one.
     pub link_outages: Option<Vec<LinkSpell>>,
-    /// The probes; `None` when there were none.
+    /// The probes, and what the device said of itself by any means; `None` when there was neither.
     pub probes: Option<ProbeOutcome>,
+    /// What the device said on its console; `None` where nobody listened.
+    pub console: Option<Console>,
     /// What was heard on the air, or why nothing was; `None` where nobody listened.
     pub air: Option<Result<Air, String>>,
 }

@@ -10,6 +10,7 @@ mod anomaly;
 mod away;
 mod backlog;
 mod by_protocol;
+mod console;
 mod ending;
 mod endpoints;
 mod episode;
@@ -48,6 +49,7 @@ pub use anomaly::{
 pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, SlowClients, SlowSpan, WebSockets};
+pub use console::{Console, ConsoleEvent, Crash, DeviceClock, Doing, Frame, Said, Watchdog, WifiSign};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;
 pub use episode::Episode;

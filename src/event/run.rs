@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByProtocol, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures, IdleCloses, Mqtt, Occurrence,
-    OutageProgress, OutageRow, Probed, Recorded, Responses, SilencedConnection,
+    ByProtocol, Console, ConsoleEvent, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures,
+    IdleCloses, Mqtt, Occurrence, OutageProgress, OutageRow, Probed, Recorded, Responses, SilencedConnection,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -126,6 +126,16 @@ pub enum Event {
         workload: String,
         /// Those of which something is new, in the order of opening.
         connections: Vec<SilencedConnection>,
+    },
+    /// What the device said on its console since the last time.
+    Console {
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// What is new of it.
+        events: Vec<ConsoleEvent>,
+        /// Everything that is known in sum, without the events and the last lines; shared because several reporters may
+        /// keep it.
+        known: Arc<Console>,
     },
     /// What silenced connections have come to, now and then while they are watched and once at the end.
     HalfOpen {

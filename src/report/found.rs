@@ -29,7 +29,20 @@ pub(super) fn fill(report: &mut Report, told: &ProbedSoFar, facts: &Facts) {
         if told.wifi_disconnects().is_some() && nobody_cuts(report, facts) {
             looked.push((FindingId::LinkOutages, "disconnections that the device counts"));
         }
-        let mut found = findings(&evidence(report, telemetry, told, facts));
+    }
+    if report.console.as_ref().is_some_and(|console| console.lines > 0) {
+        looked.extend([
+            (FindingId::DeviceCrashed, "crashes"),
+            (FindingId::Brownout, "brownouts"),
+            (FindingId::Watchdog, "watchdogs"),
+            (FindingId::NoMemoryReported, "want of memory that the console tells"),
+        ]);
+        if nobody_cuts(report, facts) {
+            looked.push((FindingId::WifiLost, "losses of the access point"));
+        }
+    }
+    if !looked.is_empty() {
+        let mut found = findings(&evidence(report, told, facts));
         found.retain(|f| looked.iter().any(|(id, _)| *id == f.id));
         report.findings = found;
     }
@@ -65,40 +78,40 @@ fn leak_shows(report: &Report, telemetry: &TelemetrySummary, facts: &Facts) -> b
 }
 
 /// What the findings are made from: nothing that packets or probes would have to confirm.
-fn evidence(
-    report: &Report,
-    telemetry: &TelemetrySummary,
-    told: &ProbedSoFar,
-    facts: &Facts,
-) -> Evidence<'static> {
+fn evidence<'a>(report: &'a Report, told: &ProbedSoFar, facts: &Facts) -> Evidence<'a> {
     let restart = |r: &DeviceRestart| RestartEvidence {
         at_ns: nanos(r.at_s),
         reason: r.reset_reason.clone(),
         last_words: r.last_words.clone(),
     };
+    let said = |telemetry: &TelemetrySummary| TelemetryEvidence {
+        samples: telemetry.samples,
+        restarts: told.restarts().map(restart).collect(),
+        heap: heap(telemetry),
+        // Only its summary is in a log; whether it goes on growing is not.
+        program_memory: None,
+        sockets: counts(telemetry, Reading::SocketsUsed).map(|(first, most, last)| {
+            let limit = telemetry.sockets_limit.and_then(|n| u32::try_from(n).ok());
+            SocketsEvidence { first, most, last, limit }
+        }),
+        time_wait: counts(telemetry, Reading::TcpTimeWait).map(|(first, most, last)| TimeWaitEvidence {
+            first,
+            most,
+            last,
+        }),
+        wifi_disconnects: told.wifi_disconnects(),
+        wifi_last_reason: telemetry.wifi_last_reason.clone(),
+        requests: report.workloads.iter().map(|w| w.succeeded).fold(0, u64::saturating_add),
+        ..TelemetryEvidence::default()
+    };
     Evidence {
         duration_ns: nanos(report.duration_s),
         workloads: report.workloads.iter().filter_map(|w| workload(w, facts.get(&w.name)?)).collect(),
-        telemetry: Measured::Value(TelemetryEvidence {
-            samples: telemetry.samples,
-            restarts: told.restarts().map(restart).collect(),
-            heap: heap(telemetry),
-            // Only its summary is in a log; whether it goes on growing is not.
-            program_memory: None,
-            sockets: counts(telemetry, Reading::SocketsUsed).map(|(first, most, last)| {
-                let limit = telemetry.sockets_limit.and_then(|n| u32::try_from(n).ok());
-                SocketsEvidence { first, most, last, limit }
-            }),
-            time_wait: counts(telemetry, Reading::TcpTimeWait).map(|(first, most, last)| TimeWaitEvidence {
-                first,
-                most,
-                last,
-            }),
-            wifi_disconnects: told.wifi_disconnects(),
-            wifi_last_reason: telemetry.wifi_last_reason.clone(),
-            requests: report.workloads.iter().map(|w| w.succeeded).fold(0, u64::saturating_add),
-            ..TelemetryEvidence::default()
-        }),
+        telemetry: match &report.telemetry {
+            Some(telemetry) => Measured::Value(said(telemetry)),
+            None => Measured::Unavailable { reason: "the device told nothing of itself".to_owned() },
+        },
+        console: report.console.as_ref().map(|console| console.events.as_slice()),
         ..Evidence::default()
     }
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::console::ConsoleSoFar;
 use super::cut_off::{self, Silenced};
 use super::found;
 use super::log_lines::{
@@ -14,8 +15,8 @@ use super::log_lines::{
 use super::thresholds::Gates;
 use super::workload::seconds;
 use super::{
-    LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar, Report,
-    SCHEMA_VERSION, Workload,
+    ConsoleLine, LatencyFigures, OLDEST_SCHEMA_VERSION, OutageRow, OutageSummary, ProbedLine, ProbedSoFar,
+    Report, SCHEMA_VERSION, Workload,
 };
 use espstress_diagnose::{AnomalyRow, Example};
 use espstress_event::{AnomalyId, FailureCounts, OutageProgress};
@@ -126,6 +127,7 @@ struct Builder {
     no_packets: Option<String>,
     examined: Option<ExaminedLine>,
     probed: ProbedSoFar,
+    console: ConsoleSoFar,
     last_s: f64,
     damaged: u64,
     remarks: Vec<String>,
@@ -199,6 +201,7 @@ impl Builder {
             LogLine::Mqtt(line) => self.mqtt(*line),
             LogLine::Examined(line) => self.examined(*line),
             LogLine::Probed(line) => self.probed(*line),
+            LogLine::Console(line) => self.console(*line),
             LogLine::Notice(notice) => {
                 if notice.text.starts_with(CUT) {
                     self.remarks.push(
@@ -383,6 +386,15 @@ impl Builder {
         sane
     }
 
+    fn console(&mut self, line: ConsoleLine) -> bool {
+        let sane = self.is_time(line.at_s) && self.start.is_some();
+        if sane {
+            self.last_s = self.last_s.max(line.at_s);
+            self.console.take(line);
+        }
+        sane
+    }
+
     fn finish(mut self) -> Result<Rebuilt, LogError> {
         let start = self.start.take().ok_or(LogError::NoStart)?;
         if !(OLDEST_SCHEMA_VERSION..=SCHEMA_VERSION).contains(&start.schema_version) {
@@ -408,6 +420,7 @@ impl Builder {
         report.capture = cut_off::capture(start.capture, self.no_packets);
         report.examination = self.examined.map(cut_off::examination);
         self.probed.fill(&mut report);
+        report.console = std::mem::take(&mut self.console).rebuilt();
         report.anomalies = self.anomalies.into_values().collect();
         let mut facts = found::Facts::new();
         for announced in start.workloads {

@@ -5,6 +5,7 @@
 
 mod air;
 mod by_protocol;
+mod console;
 mod cut_off;
 mod distribution;
 mod drawing;
@@ -35,6 +36,7 @@ mod verdict;
 mod workload;
 
 pub use air::air_lines;
+pub use console::ConsoleLine;
 pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
 };

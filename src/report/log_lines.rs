@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
-    HalfOpenFigures, Host, LatencyFigures, MqttFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool,
-    Verdict,
+    ConsoleLine, HalfOpenFigures, Host, LatencyFigures, MqttFigures, ProbedLine, Report, SCHEMA_VERSION,
+    Target, Tool, Verdict,
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
@@ -40,6 +40,8 @@ pub enum LogLine {
     Examined(Box<ExaminedLine>),
     /// What probes and telemetry have come to.
     Probed(Box<ProbedLine>),
+    /// What the device said on its console.
+    Console(Box<ConsoleLine>),
     /// A remark for people.
     Notice(NoticeLine),
     /// A workload ended; the rest since its last interval.

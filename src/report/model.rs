@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, SessionRow, TelemetrySummary, Timeline, Workload};
 use espstress_diagnose::{AccountRow, AnomalyRow, Examination, Finding};
-use espstress_event::{Air, AnomalyId, NotJudged};
+use espstress_event::{Air, AnomalyId, Console, NotJudged};
 
 /// The version of the format that this program writes and reads.
 pub(crate) const SCHEMA_VERSION: u64 = 2;
@@ -58,6 +58,9 @@ pub struct Report {
     pub probes: Vec<ProbeRow>,
     /// What a modelled link says of its own outages; null on a real one.
     pub link_outages: Option<LinkOutages>,
+    /// What the device said on its console; null where nobody listened.
+    #[serde(default)]
+    pub console: Option<Console>,
     /// What was heard on the air; null where nobody listened.
     #[serde(default)]
     pub air: Option<Air>,
@@ -112,6 +115,7 @@ impl Report {
             telemetry: None,
             probes: Vec::new(),
             link_outages: None,
+            console: None,
             air: None,
             timeline: Timeline::default(),
             findings: Vec::new(),

@@ -116,6 +116,20 @@ pub enum TimelineKind {
     NoAnswer,
     /// Moment: the device restarted.
     Restart,
+    /// Moment: its program crashed.
+    Crash,
+    /// Moment: a watchdog ran out.
+    Watchdog,
+    /// Moment: its supply voltage was too low.
+    Brownout,
+    /// Spell: it had no access point.
+    WifiLost,
+    /// Moment: something else about its Wi-Fi.
+    Wifi,
+    /// Moment: a call failed on the device.
+    Error,
+    /// Moment: it has an IP address.
+    Address,
     /// Moment: the device joined a network, left it, or went to another access point, or its access point changed.
     Association,
 }
@@ -133,6 +147,13 @@ impl TimelineKind {
             Self::Absence => "absence",
             Self::NoAnswer => "no_answer",
             Self::Restart => "restart",
+            Self::Crash => "crash",
+            Self::Watchdog => "watchdog",
+            Self::Brownout => "brownout",
+            Self::WifiLost => "wifi_lost",
+            Self::Wifi => "wifi",
+            Self::Error => "error",
+            Self::Address => "address",
             Self::Association => "association",
         }
     }
@@ -145,7 +166,13 @@ impl Report {
         let anomalies = self.anomalies.iter().map(anomaly);
         let links = self.link_outages.iter().flat_map(link);
         let air = self.air.iter().flat_map(air_rows);
-        let rows = workloads.chain(anomalies).chain(links).chain(air).chain(more).collect();
+        let rows = workloads
+            .chain(anomalies)
+            .chain(links)
+            .chain(air)
+            .chain(super::console::timeline(self))
+            .chain(more)
+            .collect();
         self.timeline = Timeline::of(rows);
     }
 }

@@ -108,6 +108,8 @@ pub struct DeviceSetup {
     pub announce: bool,
     /// Whether what that program or process writes is shown on standard error.
     pub show_program: bool,
+    /// Whether the device program of a twin prints a console as ESP-IDF does.
+    pub prints_console: bool,
     /// The host that the device program dials, if any.
     pub dial: Option<DialOut>,
     /// Of everything random in the twin.
@@ -372,6 +374,7 @@ impl Device {
             program: setup.program.clone(),
             announce: setup.announce,
             show_output: setup.show_program,
+            prints_console: setup.prints_console,
             index: nest.next,
             ..TwinSpec::default()
         };

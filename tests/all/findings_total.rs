@@ -4,11 +4,12 @@ use crate::findings_support::{client, row};
 use espstress_diagnose::*;
 use espstress_event::{
     Air, AirNetwork, AirPowerSave, AirRate, AirSide, AirSignal, AirStation, AirTraffic, AirWait,
-    AnomalyClass, AnomalyId, ByProtocol, Chosen, DatagramSize, Datagrams, Departure, Ending, Episode,
-    EventStreams, Failure, FailureCounts, FaultSeen, HttpFault, HttpFigures, IdleCloses, Losses, MacAddress,
-    MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign,
-    MqttToDevice, MqttWill, ReclaimEvidence, Responses, SilencedConnection, SlowClients, SlowSpan,
-    SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
+    AnomalyClass, AnomalyId, ByProtocol, Chosen, ConsoleEvent, Crash, DatagramSize, Datagrams, Departure,
+    Doing, Ending, Episode, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault, HttpFigures,
+    IdleCloses, Losses, MacAddress, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage,
+    MqttProtocol, MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses, Said, SilencedConnection,
+    SlowClients, SlowSpan, SocketsUsed, Stage, StallEnd, TlsFault, TlsFaultSeen, TlsFigures, UploadStall,
+    Uploads, Watchdog, WebSockets, WifiSign,
 };
 use proptest::prelude::*;
 
@@ -680,12 +681,39 @@ impl Dice {
                 stalls: self.maybe(|d| Stalls { count: d.n(), longest_ns: d.n(), total_ns: d.n() }),
                 stood_still: self.many(|d| StoodStill { from_ns: d.n(), to_ns: d.n() }),
             },
+            console: self.maybe(|d| &CONSOLE[..d.n() as usize % (CONSOLE.len() + 1)]),
             ..Evidence::default()
         };
         let air = self.maybe(Self::air);
         (evidence, rows, air)
     }
 }
+
+/// What a console may say, late enough for any run to have begun.
+static CONSOLE: std::sync::LazyLock<Vec<ConsoleEvent>> = std::sync::LazyLock::new(|| {
+    let crash = Said::Crash { how: Crash::Abort, cause: "abort".into(), task: None, backtrace: Vec::new() };
+    let said = [
+        Said::Error { doing: Doing::Accept, name: "ENFILE".into(), no_memory: false },
+        Said::Error { doing: Doing::Send, name: "ENOMEM".into(), no_memory: true },
+        Said::WifiLost { reason: Some(200), name: "BEACON_TIMEOUT".into() },
+        Said::WifiSign { sign: WifiSign::BeaconTimeout },
+        Said::WifiUp,
+        Said::Watchdog { which: Watchdog::Task, task: Some("busy".into()), restarts: false },
+        Said::Brownout,
+        crash,
+        Said::Restart { reason: ResetReason::Panic },
+    ];
+    let events = said.into_iter().zip(1_u64 << 62..);
+    events
+        .map(|(said, at_ns)| ConsoleEvent {
+            at_ns,
+            device_ms: None,
+            said,
+            line: "a line".into(),
+            around: Vec::new(),
+        })
+        .collect()
+});
 
 /// A sentence: something, ended by a full stop.
 fn is_sentence(text: &str) -> bool {

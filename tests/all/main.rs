@@ -11,6 +11,7 @@ mod cases;
 mod command_line;
 mod common;
 mod conformance_sim;
+mod console;
 mod datagrams;
 mod docs;
 mod doctor;

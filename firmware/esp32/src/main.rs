@@ -192,7 +192,7 @@ async fn say_address(stack: Stack<'static>) {
     loop {
         stack.wait_config_up().await;
         if let Some(config) = stack.config_v4() {
-            println!("address {}", config.address.address());
+            println!("IP address: {}", config.address.address());
         }
         stack.wait_config_down().await;
         println!("no address");

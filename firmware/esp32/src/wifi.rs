@@ -13,7 +13,7 @@ use esp_radio::wifi::{
 use espstress_device::telemetry::{DisconnectReason, PowerSave};
 use espstress_embassy::setup::Setup;
 
-use crate::Board;
+use crate::{Board, heap};
 use crate::board::{Order, Station};
 use crate::settings::Settings;
 
@@ -84,11 +84,18 @@ async fn stay(controller: &mut WifiController<'static>, station: &Station) {
                 match select3(&mut lost, station.orders.receive(), Timer::after(RSSI_EVERY)).await {
                     Either3::First(info) => {
                         station.disconnects.set(station.disconnects.get().saturating_add(1));
-                        station.last_reason.set(info.ok().map(|info| number(info.reason)));
+                        let reason = info.ok().map(|info| number(info.reason));
+                        station.last_reason.set(reason);
+                        println!("wifi: disconnected, reason {}", reason.map_or(0, |reason| reason.0));
                         return;
                     }
                     Either3::Second(order) => break order,
-                    Either3::Third(()) => {}
+                    Either3::Third(()) => {
+                        // For `espstress --console`: once a second, since each line takes milliseconds.
+                        let heap = heap::reading();
+                        let least = heap.min_free.unwrap_or(heap.free);
+                        println!("Free Heap: {} bytes, Min Free: {least} bytes", heap.free);
+                    }
                 }
             }
         };

@@ -43,6 +43,7 @@ mod control;
 #[cfg(target_os = "linux")]
 mod error;
 #[cfg(target_os = "linux")]
+mod idf_console;
 mod life;
 #[cfg(target_os = "linux")]
 mod on_lwip;

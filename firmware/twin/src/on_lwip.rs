@@ -11,6 +11,7 @@ use espstress_lwip::{Announcement, Stack, StackConfig};
 
 use crate::air::Air;
 use crate::error::ChildError;
+use crate::idf_console::IdfConsole;
 use crate::life::{After, Life, StackFacts};
 use crate::protocol::NoEffect;
 use crate::setup::Setup;
@@ -32,7 +33,10 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     let stack = start_stack(&life.setup, &parsed, &life.air)?;
     let backlog = u8::try_from(parsed.options.tcp_acceptmbox_size).unwrap_or(u8::MAX);
     let options = lend(in_force(&parsed));
-    let around = Surroundings { stack: stack.clone(), air: Arc::clone(&life.air), backlog, options };
+    let setup = &life.setup;
+    let console =
+        setup.prints_console.then(|| IdfConsole::start(&setup.boot.reason, setup.address, setup.gateway));
+    let around = Surroundings { stack: stack.clone(), air: Arc::clone(&life.air), backlog, options, console };
     let sockets = LwipSockets::open(life.device.services, around);
     let sockets = sockets.map_err(|(service, e)| ChildError::Bind(service, e))?;
     let waker = sockets.waker();
@@ -57,6 +61,7 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
             announced.follow(carrier.program());
         }
         if let Turn::Restart(reason) = turn {
+            carrier.sockets().say_end(reason);
             let next = carrier.program().config_after_restart(reason);
             return life.restart(&next).map(|never| match never {});
         }

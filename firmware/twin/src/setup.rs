@@ -61,6 +61,9 @@ pub struct Setup {
     /// A process behind a TAP device, instead of a stack and a program on it.
     #[serde(default)]
     pub tap: Option<TapSetup>,
+    /// Whether the device program prints a console as ESP-IDF does.
+    #[serde(default)]
+    pub prints_console: bool,
     /// Whether it announces itself by multicast DNS; on lwIP that takes about a kilobyte of the heap.
     #[serde(default)]
     pub announce: bool,
@@ -92,6 +95,7 @@ impl Default for Setup {
             mqtt: None,
             program: None,
             tap: None,
+            prints_console: false,
             announce: false,
             boot_ms: DEFAULT_BOOT_MS,
             boot: BootState::default(),

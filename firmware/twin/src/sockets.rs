@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use espstress_device::carrier::{Dialled, Entry, Interest, Readiness, Received, Sent, Sockets, Source};
 use espstress_device::config::Host;
-use espstress_device::telemetry::{Heap, SocketUse, Stack as StackName, TcpUse};
+use espstress_device::telemetry::{Heap, ResetReason, SocketUse, Stack as StackName, TcpUse};
 use espstress_device::{
     CloseHow, DeviceWish, ErrorKind, Instant, Readings, Service, Services, SocketOptions,
 };
@@ -18,6 +18,7 @@ use espstress_lwip::{
 
 use crate::air::Air;
 use crate::clock;
+use crate::idf_console::IdfConsole;
 
 /// How long to wait at most, so that a lost wake does not matter.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -50,6 +51,7 @@ pub(crate) struct LwipSockets {
     /// Which of the program's entries each polled one stands for.
     places: Vec<usize>,
     options: &'static [(&'static str, &'static str)],
+    console: Option<IdfConsole>,
 }
 
 /// What the sockets need beside the services.
@@ -60,12 +62,14 @@ pub(crate) struct Surroundings {
     pub(crate) backlog: u8,
     /// Options in force, for telemetry.
     pub(crate) options: &'static [(&'static str, &'static str)],
+    /// The console to print to, where it prints one.
+    pub(crate) console: Option<IdfConsole>,
 }
 
 impl LwipSockets {
     /// Binds the services to their ports.
     pub(crate) fn open(services: Services, around: Surroundings) -> Result<Self, (Service, SocketError)> {
-        let Surroundings { stack, air, backlog, options } = around;
+        let Surroundings { stack, air, backlog, options, console } = around;
         let mut listeners = [const { None }; Service::TCP_COUNT];
         for service in Service::TCP.into_iter().filter(|&service| services.contains(service)) {
             let fail = |error| (service, error);
@@ -92,7 +96,30 @@ impl LwipSockets {
             polled: Vec::new(),
             places: Vec::new(),
             options,
+            console,
         })
+    }
+
+    /// The device restarts, and says why.
+    pub(crate) fn say_end(&self, reason: ResetReason) {
+        if let Some(console) = &self.console {
+            console.end(reason);
+        }
+    }
+
+    /// Prints the heap when a connection has come or gone.
+    fn say_heap(&mut self) {
+        let Self { console: Some(console), stack, .. } = self else { return };
+        console.connection(|| Some(heap(stack)));
+    }
+
+    /// The listener that a program without any limit of its own would call `accept()` on, to fail: for a console to tell of
+    /// the connections that wait while every socket is in use.
+    fn knocks_in_vain(&self) -> Option<PollEntry> {
+        self.console.as_ref().filter(|console| console.may_refuse())?;
+        let sockets = self.stack.stats().sockets;
+        let listener = self.listeners[Service::Http as usize].as_ref()?;
+        (sockets.in_use >= sockets.limit).then(|| PollEntry::new(listener, PollInterest::Readable))
     }
 
     /// Ends a wait from another thread.
@@ -169,10 +196,19 @@ impl Sockets for LwipSockets {
     fn accept(&mut self, service: Service) -> Result<Option<usize>, ErrorKind> {
         let Some(listener) = &self.listeners[service as usize] else { return Ok(None) };
         match listener.accept() {
-            Ok((socket, _)) => Ok(Some(self.adopt(socket))),
+            Ok((socket, _)) => {
+                let id = self.adopt(socket);
+                self.say_heap();
+                Ok(Some(id))
+            }
             // Gone before it was accepted: nothing to count.
             Err(SocketError::WouldBlock | SocketError::ConnectionAborted) => Ok(None),
-            Err(error) => Err(name(error)),
+            Err(error) => {
+                if let Some(console) = &mut self.console {
+                    console.refused(service, name(error));
+                }
+                Err(name(error))
+            }
         }
     }
 
@@ -222,6 +258,7 @@ impl Sockets for LwipSockets {
                 Ok(())
             }
         };
+        self.say_heap();
     }
 
     fn dial(&mut self, host: &Host) -> Result<usize, ErrorKind> {
@@ -255,14 +292,8 @@ impl Sockets for LwipSockets {
 
     fn readings(&mut self) -> Readings<'_> {
         let stats = self.stack.stats();
-        let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Readings {
-            heap: Some(Heap {
-                free: bytes(stats.heap.free),
-                min_free: Some(bytes(stats.heap.min_free)),
-                largest: Some(bytes(stats.heap.largest_block)),
-                total: bytes(stats.heap.total),
-            }),
+            heap: Some(heap(&self.stack)),
             wifi: Some(self.air.wifi()),
             sockets: Some(SocketUse {
                 used: u16::try_from(stats.sockets.in_use).unwrap_or(u16::MAX),
@@ -288,6 +319,9 @@ impl Sockets for LwipSockets {
     }
 
     fn wait(&mut self, entries: &mut [Entry<usize>], until: Option<Instant>) {
+        if let Some(console) = &mut self.console {
+            console.station(&self.air.wifi());
+        }
         self.polled.clear();
         self.places.clear();
         for (place, entry) in entries.iter().enumerate() {
@@ -296,16 +330,35 @@ impl Sockets for LwipSockets {
                 self.places.push(place);
             }
         }
+        let knocks = self.knocks_in_vain();
+        self.polled.extend(knocks);
         let timeout = until.map_or(LONGEST_WAIT, |until| until.since(self.now()).min(LONGEST_WAIT));
         // An error is a socket closed meanwhile, and nobody else closes them.
         let _ = self.poll.wait(&mut self.polled, Some(timeout));
-        for at in 0..self.polled.len() {
+        if let (Some(_), Some(last)) = (knocks, self.polled.last())
+            && last.readiness().any()
+            && let Some(console) = &mut self.console
+        {
+            console.refused(Service::Http, ErrorKind::OutOfSockets);
+        }
+        for at in 0..self.places.len() {
             let entry = &mut entries[self.places[at]];
             match self.found(entry.source(), self.polled[at]) {
                 Readiness::Idle => {}
                 readiness => entry.set_ready(readiness),
             }
         }
+    }
+}
+
+fn heap(stack: &Stack) -> Heap {
+    let heap = stack.stats().heap;
+    let bytes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Heap {
+        free: bytes(heap.free),
+        min_free: Some(bytes(heap.min_free)),
+        largest: Some(bytes(heap.largest_block)),
+        total: bytes(heap.total),
     }
 }
 

@@ -72,6 +72,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::HeapLow
         | Id::BlockedApplication
         | Id::DeviceUnreachable
+        | Id::DeviceCrashed
+        | Id::Brownout
+        | Id::Watchdog
         | Id::DeviceRebooted => any(&[&RESETS, &SILENCES, &ENDS, &REPEATS]),
         Id::AbortiveClose => any(&[&RESETS, &[A::FinDuel, A::ClosedUnserved]]),
         Id::TimewaitPortReuse => any(&[&[A::TimewaitCollision, A::SynUnanswered, A::ChallengeAck]]),
@@ -90,6 +93,8 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         // A handshake that fails is a connection without payload for HTTP, alerts cross its end, and who hangs in it keeps
         // the connection.
         Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger]]),
+        // Their times are known, and what failed then is answered by them.
+        Id::NoMemoryReported | Id::WifiLost => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate

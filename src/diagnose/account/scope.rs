@@ -1,7 +1,9 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
 use super::super::facts::unmade_silences;
-use super::super::findings::{answers_otherwise, departs, gone_since, silent_since, too_large};
+use super::super::findings::{
+    answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
+};
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use espstress_event::{Episode, Failure};
 
@@ -55,6 +57,16 @@ pub(super) fn explains(
         FindingId::DeviceRebooted => {
             let kinds: [&[Failure]; 4] = [&RESET, &CLOSED, &[F::ConnectRefused], &DATAGRAM];
             e.telemetry.value().is_none_or(|t| t.restarts.is_empty()) && any(&kinds)
+        }
+        FindingId::DeviceCrashed
+        | FindingId::Brownout
+        | FindingId::Watchdog
+        | FindingId::NoMemoryReported => {
+            any(&[&CONNECT, &SILENT, &RESET, &CLOSED, &DATAGRAM]) && console_explains(e, id, at)
+        }
+        FindingId::WifiLost => {
+            let kinds: [&[Failure]; 3] = [&SILENT, &[F::ConnectTimeout, F::ConnectUnreachable], &DATAGRAM];
+            any(&kinds) && console_explains(e, id, at)
         }
         FindingId::AbortiveClose => any(&[&RESET, &[F::TruncatedResponse]]),
         FindingId::TimewaitPortReuse => any(&[&CONNECT]),

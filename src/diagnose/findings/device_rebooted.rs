@@ -60,7 +60,8 @@ fn finding(e: &Evidence<'_>) -> Finding {
     }
     let has =
         |reason: fn(&ResetReason) -> bool| t.restarts.iter().filter_map(|r| r.reason.as_ref()).any(reason);
-    let process = t.samples == 0;
+    // A device that only its console is known of has no process that ended.
+    let process = t.samples == 0 && e.device.foreign;
     let (cause, change) = if process {
         (
             "the process that is the device ended: an emulator ends when the firmware tells it to, or when it crashes",

@@ -11,6 +11,7 @@ mod blocked_application;
 mod body_timeout;
 mod capture_incomplete;
 mod closes_idle;
+mod console;
 mod cut_requests;
 mod datagrams;
 mod device_rebooted;
@@ -70,7 +71,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 59] {
+pub const fn finding_catalogue() -> [FindingEntry; 64] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -80,7 +81,12 @@ pub const fn finding_catalogue() -> [FindingEntry; 59] {
         accept_overflow::ENTRY,
         blocked_application::ENTRY,
         device_unreachable::ENTRY,
+        console::CRASHED,
+        console::BROWNOUT,
+        console::WATCHDOG,
         device_rebooted::ENTRY,
+        console::NO_MEMORY,
+        console::WIFI_LOST,
         heap_leak::ENTRY,
         heap_low::ENTRY,
         power_save::ENTRY,
@@ -176,6 +182,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.sort_by_key(|f| (f.severity, f.id));
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
+    console::attach(e, &mut found);
     found.sort_by_key(|f| (f.severity, f.id));
     Diagnosis { findings: found, account }
 }
@@ -212,7 +219,15 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
     of_service
         .into_iter()
         .flatten()
-        .chain(of_others.into_iter().flatten().chain(of_brokers).chain(of_the_air).map(shown))
+        .chain(
+            of_others
+                .into_iter()
+                .flatten()
+                .chain(of_brokers)
+                .chain(of_the_air)
+                .chain(console::find(e))
+                .map(shown),
+        )
         .collect()
 }
 
@@ -266,6 +281,11 @@ pub(super) fn answers_otherwise(
         FindingId::MakesRoom => makes_room::fails_so(e, w, failure),
         _ => false,
     }
+}
+
+/// Whether what the console tells explains a failure at this time.
+pub(super) fn console_explains(e: &Evidence<'_>, id: FindingId, at: &espstress_event::Episode) -> bool {
+    console::explains(e, id, at)
 }
 
 /// Since when none of a workload's datagrams comes back, where some did before.

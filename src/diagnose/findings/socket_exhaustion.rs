@@ -6,6 +6,7 @@
 //! - the host's sockets: connections that went well and that the device never ended;
 //! - telemetry: more sockets in use after the last close than before the first connection;
 //! - with nothing of that at hand: the host closes by RST, a handful were served, and then none any more;
+//! - the device's console: `accept()` fails with ENFILE within a second of attempts that fail;
 //!
 //! With failures that last it is an error; without them yet, a warning.
 //!
@@ -71,7 +72,9 @@ fn is_shown(e: &Evidence<'_>) -> bool {
 
 /// The same by signs that want of memory or TIME_WAIT shows as well.
 fn is_likely(e: &Evidence<'_>) -> bool {
-    facts::ever_served(e) && sockets::new_ones_fail(e) && (filled(e) || only_a_handful(e))
+    facts::ever_served(e)
+        && sockets::new_ones_fail(e)
+        && (filled(e) || only_a_handful(e) || super::console::has_no_socket(e))
 }
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {

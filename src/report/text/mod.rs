@@ -3,6 +3,7 @@
 
 mod air;
 mod broke;
+mod console;
 mod examination;
 mod measured;
 mod program;
@@ -26,12 +27,14 @@ pub fn page(report: &Report, style: &Style) -> String {
     if let Some(examination) = &report.examination {
         examination::page(&mut out, report, examination, style);
         if style.detail == Detail::Page {
+            console::section(&mut out, report, style);
             return out;
         }
     } else {
         gates(&mut out, report, style);
         broke::section(&mut out, report, style);
     }
+    console::section(&mut out, report, style);
     program::section(&mut out, report, style);
     for workload in &report.workloads {
         measured::workload(&mut out, workload, style);

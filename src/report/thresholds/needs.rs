@@ -20,6 +20,11 @@ pub(super) fn unmet(need: Need, report: &Report) -> Option<String> {
             let most = report.probes.iter().map(|p| p.latency.count).chain(connects).max().unwrap_or(0);
             (most < least).then(|| format!("too few answers to probes: {most} of the {least} that it takes"))
         }
+        Need::Console => match &report.console {
+            Some(console) if console.lines > 0 => None,
+            Some(_) => Some("the console was silent".to_owned()),
+            None => Some("nobody listened to the device's console (--console)".to_owned()),
+        },
         Need::Restarts => told(report, |t| t.reboots.is_some(), "the device does not tell its restarts"),
         Need::Heap => told(report, tells_heap, "the device does not tell its free heap"),
         Need::HeapReadings(least) => {

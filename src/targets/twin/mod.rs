@@ -213,6 +213,14 @@ impl Twin {
         }
     }
 
+    /// Copies what it writes from now on to a pipe. A reader that falls behind misses lines, and costs the twin nothing.
+    ///
+    /// # Errors
+    /// The system refuses to make the pipe one that never waits.
+    pub fn copy_console(&self, to: OwnedFd) -> std::io::Result<()> {
+        self.supervisor.copy_console(to)
+    }
+
     /// The outages so far, with their real begins and ends.
     #[must_use]
     pub fn outage_log(&self) -> OutageLog {

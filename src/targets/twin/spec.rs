@@ -54,6 +54,8 @@ pub struct TwinSpec {
     pub announce: bool,
     /// Whether what the program writes is shown on standard error.
     pub show_output: bool,
+    /// Whether the device program prints a console as ESP-IDF does.
+    pub prints_console: bool,
     /// How long a restart takes.
     pub boot_time: Duration,
     /// What is to carry its frames; by itself the best there is.
@@ -80,6 +82,7 @@ impl Default for TwinSpec {
             tap: None,
             announce: false,
             show_output: false,
+            prints_console: false,
             boot_time: Duration::from_millis(DEFAULT_BOOT_MS),
             carrier: None,
         }
@@ -135,6 +138,7 @@ impl TwinSpec {
             dial: self.dial.map(|(address, port)| (address.to_string(), port)),
             mqtt: self.mqtt.map(MqttSetup::from),
             program: self.program.clone(),
+            prints_console: self.prints_console,
             tap,
             announce: self.announce,
             boot_ms: u64::try_from(self.boot_time.as_millis()).unwrap_or(u64::MAX),

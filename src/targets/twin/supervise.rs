@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -94,6 +95,8 @@ struct State {
     /// What a foreign program had said and used until its last end.
     program: ProgramSeen,
     last_lines: VecDeque<String>,
+    /// Where what it writes is copied to.
+    console: Option<std::fs::File>,
     ended: Option<TwinEnd>,
     sender: Option<SyncSender<TwinEvent>>,
     receiver: Option<Receiver<TwinEvent>>,
@@ -131,6 +134,7 @@ impl Supervisor {
                 message: None,
                 program: ProgramSeen::default(),
                 last_lines: VecDeque::new(),
+                console: None,
                 ended: None,
                 sender: None,
                 receiver: Some(receiver),
@@ -162,6 +166,13 @@ impl Supervisor {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Copies what it writes from now on.
+    pub(super) fn copy_console(&self, to: OwnedFd) -> io::Result<()> {
+        rustix::io::ioctl_fionbio(&to, true)?;
+        self.state().console = Some(to.into());
+        Ok(())
+    }
+
     fn keep_lines(&self, stderr: Option<impl Read>, show: bool) {
         let Some(stderr) = stderr else { return };
         let mut stderr = BufReader::new(stderr);
@@ -171,6 +182,10 @@ impl Supervisor {
                 drop(writeln!(io::stderr(), "{}", String::from_utf8_lossy(&line).trim_end()));
             }
             let mut state = self.state();
+            if let Some(console) = &mut state.console {
+                // Where the pipe is full, or nobody reads it any more, the line is missing there alone.
+                let _ = console.write(&line);
+            }
             if state.last_lines.len() == LAST_LINES {
                 state.last_lines.pop_front();
             }

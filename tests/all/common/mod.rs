@@ -104,6 +104,7 @@ pub fn plan(kind: &str, settings: &str, endpoints: Endpoints, ports: PortRange) 
             after: Duration::ZERO,
             syn_deadline: Duration::from_secs(5),
         },
+        console: None,
         air: None,
         probing: Probing::Off,
         looks_first: false,

@@ -7,6 +7,7 @@
 )]
 
 mod anomalies;
+mod console;
 mod dial_in;
 #[cfg(feature = "long")]
 mod doctor;

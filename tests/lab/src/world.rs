@@ -449,6 +449,7 @@ impl World {
             workloads: &workloads,
             packets: &packets,
             probes: self.probed.as_ref(),
+            console: None,
             air: None,
             device: &device,
             local_ports: None,

@@ -1,0 +1,56 @@
+//! The device's console as it was asked for: opened before anything else, so that the host's own network has its port.
+
+use super::Failed;
+use espstress_cli::{ConsoleOptions, DeviceOptions};
+use espstress_console::{Elf, HeapLine, Opened, Options, Source};
+use espstress_engine::ConsolePlan;
+use espstress_targets::Device;
+
+/// What was asked for, open where it is not the device's own.
+pub(super) struct Asked {
+    opened: Option<Opened>,
+    options: Options,
+}
+
+/// Opens the source, and all that goes with it.
+pub(super) fn open(typed: &ConsoleOptions) -> Result<Asked, Failed> {
+    let heap = typed.console_heap.as_deref().map(str::parse::<HeapLine>).transpose();
+    let heap = heap.map_err(|why| Failed::usage(format!("--console-heap: {why}")))?;
+    let elf = typed.elf.as_deref().map(Elf::open).transpose().map_err(Failed::usage)?;
+    let copy = typed.console_log.as_deref().map(|path| {
+        std::fs::File::create(path)
+            .map_err(|error| Failed::usage(format!("--console-log {}: {error}", path.display())))
+    });
+    let options = Options { heap, elf, copy: copy.transpose()? };
+    let source = typed.console.as_deref().map(str::parse::<Source>).transpose();
+    let source = source.map_err(|why| Failed::usage(format!("--console: {why}")))?;
+    let opened = source.map(|source| source.open(typed.baud, typed.console_reset));
+    Ok(Asked { opened: opened.transpose().map_err(Failed::environment)?, options })
+}
+
+impl Asked {
+    /// The console to listen to: the one that was named, else that of a process that is the device.
+    pub(super) fn of(self, device: &Device, typed: &DeviceOptions) -> Result<Option<ConsolePlan>, Failed> {
+        let Self { opened, options } = self;
+        let opened = match opened {
+            Some(opened) => Some(opened),
+            None => own(device, typed).map_err(Failed::environment)?,
+        };
+        Ok(opened.map(|opened| ConsolePlan { opened, options }))
+    }
+}
+
+/// What the process that is the device writes, where it writes as a device does.
+#[cfg(target_os = "linux")]
+fn own(device: &Device, typed: &DeviceOptions) -> std::io::Result<Option<Opened>> {
+    let prints = device.program.is_some() || typed.console_style.is_some();
+    let Some(twin) = device.twin().filter(|_| prints) else { return Ok(None) };
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    twin.copy_console(write)?;
+    Opened::of_pipe(read).map(Some)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own(_: &Device, _: &DeviceOptions) -> std::io::Result<Option<Opened>> {
+    Ok(None)
+}

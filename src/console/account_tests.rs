@@ -1,0 +1,248 @@
+use super::*;
+use crate::lines::Lines;
+use espstress_event::Crash;
+use proptest::prelude::*;
+
+const MS: i64 = 1_000_000;
+
+/// A console, a line at a time: `123 text` arrived at 123 ms.
+fn heard(log: &str) -> Heard {
+    let mut account = Account::new("test".into(), None, None);
+    for line in log.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (at, text) = line.split_once(' ').unwrap();
+        let at: i64 = at.parse().unwrap();
+        account.line(at * MS, Line { text: text.trim(), partial: false });
+    }
+    account.finish()
+}
+
+fn said(log: &str) -> Vec<(u64, Said)> {
+    heard(log).console.events.into_iter().map(|e| (e.at_ns / 1_000_000, e.said)).collect()
+}
+
+fn restart(reason: ResetReason) -> Said {
+    Said::Restart { reason }
+}
+
+const PANIC: &str = "
+    1000 I (900) app: up
+    2000 Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.
+    2001 Core  0 register dump:
+    2002 PC      : 0x400d1234  PS      : 0x00060330
+    2003 Backtrace: 0x400d1231:0x3ffb5c50 0x400d1234:0x3ffb5c70
+    2004 Rebooting...
+    2100 ets Jun  8 2016 00:22:57
+    2101 rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)
+    2200 I (30) boot: ESP-IDF v5.1 2nd stage bootloader
+    2300 I (130) app: up
+";
+
+#[test]
+fn a_panic_is_one_crash_with_its_backtrace_and_a_restart_by_panic() {
+    let said = said(PANIC);
+    let [(2_000, Said::Crash { how, cause, backtrace, .. }), (2_101, start)] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!((*how, cause.as_str(), backtrace.len()), (Crash::Exception, "LoadProhibited", 2));
+    assert_eq!(*start, restart(ResetReason::Panic));
+}
+
+#[test]
+fn a_watchdog_a_brownout_and_a_plain_restart_are_told_apart() {
+    let watchdog = said(
+        "1000 I (900) app: up
+         2000 E (1900) task_wdt: Task watchdog got triggered. The following tasks/users did not reset the watchdog in time:
+         2001 E (1900) task_wdt:  - IDLE (CPU 0)
+         2001 E (1900) task_wdt: Tasks currently running:
+         2002 E (1900) task_wdt: CPU 0: busy
+         2003 E (1900) task_wdt: Aborting.
+         2004 abort() was called at PC 0x400d1234 on core 0
+         2005 Backtrace: 0x400d1231:0x3ffb5c50
+         2100 rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
+    );
+    let dog = Said::Watchdog { which: Watchdog::Task, task: Some("busy".into()), restarts: true };
+    assert_eq!(watchdog, [(2_000, dog), (2_100, restart(ResetReason::TaskWatchdog))]);
+    let brownout = said(
+        "2000 Brownout detector was triggered
+         2100 rst:0xf (RTCWDT_BROWN_OUT_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
+    );
+    assert_eq!(brownout, [(2_000, Said::Brownout), (2_100, restart(ResetReason::Brownout))]);
+    let plain = said("2100 rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)");
+    assert_eq!(plain, [(2_100, restart(ResetReason::Software))]);
+}
+
+#[test]
+fn a_watchdog_that_only_tells_restarts_nothing() {
+    let said = said(
+        "2000 E (1900) task_wdt: Task watchdog got triggered. The following tasks did not reset the watchdog in time:
+         2001 E (1900) task_wdt:  - IDLE (CPU 0)
+         2002 E (1900) task_wdt: CPU 0: busy
+         2500 I (2400) app: on we go",
+    );
+    assert_eq!(
+        said,
+        [(2_000, Said::Watchdog { which: Watchdog::Task, task: Some("busy".into()), restarts: false })]
+    );
+}
+
+#[test]
+fn a_text_with_the_words_of_a_crash_in_a_log_that_goes_on_is_none() {
+    let said = said(
+        "1000 I (900) app: GET /help
+         1001 abort() was called at PC 0x400d1234 on core 0
+         1002 I (902) app: sent
+         1100 I (1000) app: GET /",
+    );
+    assert_eq!(said, []);
+    // Without a log that goes on, but with a program that does.
+    let said = self::said(
+        "1001 abort() was called at PC 0x400d1234 on core 0
+         5000 serving
+         12000 serving",
+    );
+    assert_eq!(said, []);
+}
+
+#[test]
+fn an_assertion_and_the_abort_after_it_are_one_crash() {
+    let said = said(
+        "2000 CORRUPT HEAP: Bad head at 0x3ffb6f1c. Expected 0xabba1234 got 0x00000000
+         2001 assert failed: multi_heap_free multi_heap_poisoning.c:259 (head != NULL)
+         2002 abort() was called at PC 0x400d1234 on core 0
+         2003 Backtrace: 0x400d1231:0x3ffb5c50",
+    );
+    let [(2_000, Said::Crash { how: Crash::CorruptHeap, backtrace, .. })] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(backtrace.len(), 1);
+}
+
+#[test]
+fn a_stack_that_overflows_has_its_task() {
+    let said = said(
+        "2000 Guru Meditation Error: Core  0 panic'ed (Unhandled debug exception).
+         2001 Debug exception reason: Stack canary watchpoint triggered (httpd)
+         2002 Backtrace: 0x400d1231:0x3ffb5c50",
+    );
+    let [(_, Said::Crash { how, task, .. })] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((*how, task.as_deref()), (Crash::StackOverflow, Some("httpd")));
+}
+
+#[test]
+fn a_device_whose_time_begins_anew_without_a_banner_has_restarted_once() {
+    let said = said(
+        "1000 I (60900) app: up
+         2000 I (61900) app: up
+         5000 I (300) app: hello
+         5100 I (400) app: up
+         5200 I (500) app: up
+         6200 I (1500) app: up",
+    );
+    assert_eq!(said, [(5_000, restart(ResetReason::Unknown))]);
+}
+
+#[test]
+fn one_loss_that_the_driver_and_the_program_tell_is_one_with_the_reason() {
+    let said = said(
+        "1000 I (900) wifi:state: run -> init (0)
+         1010 W (910) app: WiFi disconnected, reason: 200
+         4000 I (3900) wifi:connected with home, aid = 1, channel 6, BW20
+         4500 I (4400) esp_netif_handlers: sta ip: 192.168.1.5, mask: 255.255.255.0, gw: 192.168.1.1",
+    );
+    let lost = Said::WifiLost { reason: Some(200), name: "BEACON_TIMEOUT".into() };
+    assert_eq!(said[..2], [(1_000, lost), (4_000, Said::WifiUp)]);
+    assert_eq!(said.len(), 3);
+}
+
+#[test]
+fn heap_lines_are_a_series_and_a_pattern_of_the_users_own_is_one_too() {
+    let heard = heard(
+        "1000 Free Heap: 50000 bytes, Min Free: 40000 bytes
+         2000 Free Heap: 30000 bytes, Min Free: 29000 bytes",
+    );
+    let free = &heard.device.readings[&espstress_event::Reading::HeapFree];
+    assert_eq!((free.first, free.last), (Some(50_000.0), Some(30_000.0)));
+    let own: HeapLine = r"mem (?<free>\d+)/(?<least>\d+)".parse().unwrap();
+    let mut account = Account::new("test".into(), Some(own), None);
+    account.line(0, Line { text: "I (1) app: mem 5000/4000 ok", partial: false });
+    assert_eq!(account.finish().device.last.unwrap().telemetry.heap_free_bytes, Some(5_000));
+    assert!("no group".parse::<HeapLine>().is_err());
+}
+
+#[test]
+fn a_batch_that_came_late_has_the_devices_times_and_what_was_before_the_run_is_not_of_it() {
+    // What a command printed at once: the device had run for 100 s, and failed 90 s before the run began.
+    let mut log = String::from("5 W (10000) httpd: httpd_accept_conn: error in accept (23)\n");
+    log += "5 I (99000) app: up\n";
+    log += "1005 I (101000) app: up\n2005 I (102000) app: up\n";
+    log += "9000 W (105000) httpd: httpd_accept_conn: error in accept (23)\n";
+    let heard = heard(&log);
+    let at: Vec<u64> = heard.console.events.iter().map(|e| e.at_ns / 1_000_000).collect();
+    assert_eq!(at, [5_005]);
+    assert_eq!(heard.console.counts["accept ENFILE"], 1);
+}
+
+#[test]
+fn a_device_that_repeats_itself_for_ever_takes_no_more_memory() {
+    let mut account = Account::new("test".into(), None, None);
+    for n in 0..200_000_i64 {
+        let text = format!("W ({n}) httpd: httpd_accept_conn: error in accept ({})", 20 + n % 5);
+        account.line(n * 150 * MS, Line { text: &text, partial: false });
+    }
+    assert!(account.kept.len() <= 5 * OF_A_KEY);
+    let heard = account.finish();
+    assert_eq!(heard.console.counts.values().sum::<u64>(), 200_000);
+    assert_eq!(heard.console.last_lines.len(), LAST);
+    assert!(heard.console.events.iter().all(|e| e.around.len() <= AROUND));
+}
+
+#[test]
+fn twenty_lines_stand_around_an_event() {
+    let mut account = Account::new("test".into(), None, None);
+    for n in 0..40 {
+        let text =
+            if n == 20 { "rst:0x1 (POWERON_RESET),boot:0x13 (X)".to_owned() } else { format!("line {n}") };
+        account.line(n * MS, Line { text: &text, partial: false });
+    }
+    let heard = account.finish();
+    let around = &heard.console.events[0].around;
+    assert_eq!((around.len(), around[0].as_str(), around[19].as_str()), (AROUND, "line 10", "line 29"));
+}
+
+#[test]
+fn garbage_between_lines_hides_no_event_and_makes_none() {
+    use rand_xoshiro::SplitMix64;
+    use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
+    for seed in 0..20 {
+        let mut random = SplitMix64::seed_from_u64(seed);
+        let mut account = Account::new("test".into(), None, None);
+        let mut lines = Lines::new(true);
+        let mut bytes = Vec::new();
+        for line in PANIC.lines().filter_map(|line| line.trim().split_once(' ')).map(|(_, text)| text) {
+            let mut garbage = vec![0; (random.next_u64() % 300) as usize];
+            random.fill_bytes(&mut garbage);
+            bytes.extend(garbage);
+            bytes.extend(b"\n");
+            bytes.extend(line.as_bytes());
+            bytes.extend(b"\r\n");
+        }
+        for chunk in bytes.chunks(7) {
+            lines.take(chunk, |line| account.line(MS, line));
+        }
+        let said: Vec<Said> = account.finish().console.events.into_iter().map(|e| e.said).collect();
+        let kinds: Vec<String> = said.iter().map(Said::key).collect();
+        assert_eq!(kinds, ["crash", "restart"], "seed {seed}: {said:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_heard(chunks in proptest::collection::vec(any::<Vec<u8>>(), 0..20)) {
+        let mut account = Account::new("test".into(), None, None);
+        let mut lines = Lines::new(false);
+        for (n, chunk) in chunks.iter().enumerate() {
+            lines.take(chunk, |line| account.line(n as i64 * MS, line));
+        }
+        let _ = account.finish();
+    }
+}

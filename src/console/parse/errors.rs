@@ -1,0 +1,227 @@
+//! Calls that failed on the device, by the name of their error.
+
+use espstress_event::{Doing, Said};
+
+use super::super::errno::{is_no_memory, mbedtls, name, named};
+use super::{LogLine, Meaning};
+
+/// What an allocation that failed is called where the device names no error.
+const ALLOCATION: &str = "allocation failed";
+
+pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
+    let said = match line.level {
+        None => bare(line.message)?,
+        Some('E' | 'W') => framed(line)?,
+        Some(_) => return None,
+    };
+    Some(Meaning::Said(said))
+}
+
+fn error(doing: Doing, name: impl Into<String>) -> Said {
+    let name = name.into();
+    let no_memory = is_no_memory(&name) || name == ALLOCATION;
+    Said::Error { doing, name, no_memory }
+}
+
+/// Lines of the log library at level E or W.
+fn framed(line: &LogLine<'_>) -> Option<Said> {
+    let text = line.message;
+    let lower = text.to_ascii_lowercase();
+    let doing = doing(line.tag.unwrap_or_default(), &lower);
+    if let Some(code) = after(&lower, "returned -0x").or_else(|| after(&lower, "error -0x")) {
+        let end = code.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(code.len());
+        let code = u32::from_str_radix(&code[..end], 16).ok()?;
+        let name =
+            mbedtls(code).map_or_else(|| format!("-0x{code:04X}"), |name| format!("MBEDTLS_ERR_{name}"));
+        return Some(error(Doing::Tls, name));
+    }
+    if let Some(found) = errno(&lower) {
+        return Some(error(doing, name(found).map_or_else(|| format!("errno {found}"), str::to_owned)));
+    }
+    if let Some(found) = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find_map(token) {
+        return Some(error(if found == "ESP_ERR_NO_MEM" { Doing::Allocate } else { doing }, found));
+    }
+    if let Some(found) = after(text, "socket: ").and_then(words) {
+        return Some(error(Doing::Socket, found));
+    }
+    let refused = [
+        "failed to allocate",
+        "failed to alloc",
+        "malloc failed",
+        "out of memory",
+        "memory exhausted",
+        "no memory",
+        "not enough memory",
+    ];
+    refused.iter().any(|words| lower.contains(words)).then(|| error(Doing::Allocate, ALLOCATION))
+}
+
+/// Lines without a frame: only whole and exact forms.
+fn bare(text: &str) -> Option<Said> {
+    // The ESP8266's allocator: E:M and the bytes that it could not give.
+    if let Some(bytes) = text.strip_prefix("E:M ") {
+        bytes.trim().parse::<u32>().ok()?;
+        return Some(error(Doing::Allocate, ALLOCATION));
+    }
+    if text.starts_with("MemoryError: memory allocation failed") || text == "MemoryError:" {
+        return Some(error(Doing::Allocate, ALLOCATION));
+    }
+    if let Some(rest) = text.strip_prefix("lua: ").and_then(|rest| rest.strip_suffix(": not enough memory")) {
+        return (!rest.is_empty()).then(|| error(Doing::Allocate, ALLOCATION));
+    }
+    if let Some(rest) = text.strip_prefix("ESP_ERROR_CHECK failed: esp_err_t 0x") {
+        return rest.contains("(ESP_ERR_NO_MEM)").then(|| error(Doing::Allocate, "ESP_ERR_NO_MEM"));
+    }
+    let (doing, rest) = match text.strip_prefix("OSError: ") {
+        Some(rest) => (Doing::Other, rest),
+        None => {
+            let (what, rest) = text.split_once(": ")?;
+            (exactly(what)?, rest.strip_prefix("OSError: ").unwrap_or(rest))
+        }
+    };
+    python(rest).map(|name| error(doing, name))
+}
+
+/// `[Errno 23] ENFILE`, or `23`.
+fn python(text: &str) -> Option<&'static str> {
+    let number = match text.strip_prefix("[Errno ") {
+        Some(rest) => {
+            let (number, rest) = rest.split_once(']')?;
+            if let Some(found) = named(rest.trim()) {
+                return Some(found);
+            }
+            rest.trim().is_empty().then_some(number)?
+        }
+        None => text,
+    };
+    name(number.trim().parse().ok()?)
+}
+
+fn exactly(what: &str) -> Option<Doing> {
+    Some(match what {
+        "accept" => Doing::Accept,
+        "socket" => Doing::Socket,
+        "connect" => Doing::Connect,
+        "send" => Doing::Send,
+        "recv" => Doing::Receive,
+        _ => return None,
+    })
+}
+
+fn doing(tag: &str, lower: &str) -> Doing {
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    match () {
+        () if tag.starts_with("esp-tls") || tag.starts_with("mbedtls") => Doing::Tls,
+        () if has(&["accept"]) => Doing::Accept,
+        () if has(&["create socket", "creating socket", "open socket"]) => Doing::Socket,
+        () if has(&["send", "write", "fail on fd"]) => Doing::Send,
+        () if has(&["recv", "receiv", "read"]) => Doing::Receive,
+        () if has(&["connect"]) => Doing::Connect,
+        () if has(&["alloc"]) => Doing::Allocate,
+        () => Doing::Other,
+    }
+}
+
+/// `errno 23`, `errno: 23`, `errno = 23`, and esp_http_server's `error in accept (23)`, `error in send : 104`.
+fn errno(lower: &str) -> Option<u32> {
+    let rest = after(lower, "errno").or_else(|| {
+        let rest = after(lower, "error in ")?;
+        let rest = ["accept", "send", "recv", "select"].iter().find_map(|verb| rest.strip_prefix(verb))?;
+        rest.starts_with([' ', ':', '(']).then_some(rest)
+    })?;
+    let rest = rest.trim_start_matches([' ', ':', '=', '(']);
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok().filter(|number| (1..1_000).contains(number))
+}
+
+fn after<'a>(text: &'a str, what: &str) -> Option<&'a str> {
+    text.split_once(what).map(|(_, rest)| rest)
+}
+
+fn token(word: &str) -> Option<&'static str> {
+    if word == "ESP_ERR_NO_MEM" { Some("ESP_ERR_NO_MEM") } else { named(word) }
+}
+
+/// newlib's words of an error, as `strerror()` has them, or its number.
+fn words(text: &str) -> Option<&'static str> {
+    match text.trim() {
+        "No more processes" => Some("EAGAIN"),
+        "Not enough space" => Some("ENOMEM"),
+        "Too many open files in system" => Some("ENFILE"),
+        "No buffer space available" => Some("ENOBUFS"),
+        number => name(number.parse().ok()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_newlibs_names_and_what_failed() {
+        let cases = [
+            ("W (98) httpd: httpd_accept_conn: error in accept (23)", Doing::Accept, "ENFILE"),
+            ("E (98) tcp_server: Unable to accept connection: errno 23", Doing::Accept, "ENFILE"),
+            ("W (98) httpd_txrx: httpd_sock_err: error in send : 104", Doing::Send, "ECONNRESET"),
+            ("W (98) httpd_txrx: httpd_sock_err: error in recv : 113", Doing::Receive, "ECONNABORTED"),
+            ("E (98) example: Error occurred during sending: errno 11", Doing::Send, "EAGAIN"),
+            ("E (98) example: Unable to create socket: errno 105", Doing::Socket, "ENOBUFS"),
+            ("E (98) example: Socket unable to connect: errno 118", Doing::Connect, "EHOSTUNREACH"),
+            (
+                "[  4711][E][WiFiClient.cpp:422] write(): fail on fd 48, errno: 11, \"No more processes\"",
+                Doing::Send,
+                "EAGAIN",
+            ),
+            (
+                "[  4711][E][WiFiClient.cpp:232] connect(): socket: No buffer space available",
+                Doing::Socket,
+                "ENOBUFS",
+            ),
+            ("E (98) app: create failed with ESP_ERR_NO_MEM", Doing::Allocate, "ESP_ERR_NO_MEM"),
+            (
+                "ESP_ERROR_CHECK failed: esp_err_t 0x101 (ESP_ERR_NO_MEM) at 0x4200a1b2",
+                Doing::Allocate,
+                "ESP_ERR_NO_MEM",
+            ),
+            (
+                "E (98) esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x7F00",
+                Doing::Tls,
+                "MBEDTLS_ERR_SSL_ALLOC_FAILED",
+            ),
+            (
+                "E (98) esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x7780",
+                Doing::Tls,
+                "MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE",
+            ),
+            ("E (98) esp-tls-mbedtls: read error -0x0050:", Doing::Tls, "MBEDTLS_ERR_NET_CONN_RESET"),
+            ("E (98) esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x1234", Doing::Tls, "-0x1234"),
+            ("E (98) httpd: Failed to allocate memory for request", Doing::Allocate, ALLOCATION),
+            ("E:M 1032", Doing::Allocate, ALLOCATION),
+            ("lua: init.lua:5: not enough memory", Doing::Allocate, ALLOCATION),
+            ("OSError: [Errno 12] ENOMEM", Doing::Other, "ENOMEM"),
+            ("OSError: 23", Doing::Other, "ENFILE"),
+            ("accept: [Errno 23] ENFILE", Doing::Accept, "ENFILE"),
+            ("accept: OSError: 23", Doing::Accept, "ENFILE"),
+            ("MemoryError: memory allocation failed, allocating 1024 bytes", Doing::Allocate, ALLOCATION),
+        ];
+        for (text, what, want) in cases {
+            let Some(Meaning::Said(Said::Error { doing, name, .. })) = read(&LogLine::read(text)) else {
+                panic!("{text}")
+            };
+            assert_eq!((doing, name.as_str()), (what, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_some_errors_mean_that_memory_ran_out() {
+        let of = |text: &str| match read(&LogLine::read(text)) {
+            Some(Meaning::Said(Said::Error { no_memory, .. })) => no_memory,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert!(of("E (98) example: Unable to create socket: errno 105"));
+        assert!(of("E (98) esp-tls-mbedtls: mbedtls_ssl_setup returned -0x7f00"));
+        assert!(of("MemoryError: memory allocation failed, allocating 1024 bytes"));
+        assert!(!of("W (98) httpd: httpd_accept_conn: error in accept (23)"));
+        assert!(!of("E (98) example: Error occurred during sending: errno 11"));
+    }
+}

@@ -1,0 +1,261 @@
+//! The Wi-Fi driver's words: states, reasons, signal, and the address that follows.
+
+use std::net::Ipv4Addr;
+
+use espstress_event::{PowerSave, Said, WifiSign};
+
+use super::{LogLine, Meaning, Sample};
+
+pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
+    let text = line.message;
+    let of_driver = line.tag == Some("wifi");
+    if of_driver || line.is_bare() {
+        let said = state(text, of_driver).or_else(|| sign(text)).or_else(|| joined(text, of_driver));
+        if let Some(said) = said {
+            return Some(Meaning::Said(said));
+        }
+    }
+    if of_driver && let Some(sample) = measured(text) {
+        return Some(Meaning::Sample(sample));
+    }
+    let said = match line.tag {
+        Some("WiFiGeneric.cpp" | "STA.cpp") => arduino(text),
+        _ => None,
+    };
+    said.or_else(|| left(text)).or_else(|| address(line)).map(Meaning::Said)
+}
+
+/// `state: run -> init (c800)`. The number is hexadecimal: the reason, and in its low byte the frame that brought it. The
+/// ESP8266 numbers the states: 5 is run.
+fn state(text: &str, of_driver: bool) -> Option<Said> {
+    let (from, rest) = text.strip_prefix("state: ")?.split_once(" -> ")?;
+    let (to, rest) = rest.split_once(" (")?;
+    let number = rest.strip_suffix(')')?;
+    let number = u32::from_str_radix(number.strip_prefix("0x").unwrap_or(number), 16).ok()?;
+    let run = |state: &str| (of_driver && state == "run") || (!of_driver && state == "5");
+    if !run(from) || run(to) {
+        return None;
+    }
+    let reason = u16::try_from(number >> 8).ok().filter(|reason| *reason > 0);
+    Some(lost(reason, None))
+}
+
+fn lost(reason: Option<u16>, name: Option<&str>) -> Said {
+    let known = reason.and_then(reason_name).or(name);
+    let name = match (known, reason) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(number)) => format!("reason {number}"),
+        (None, None) => "no reason told".to_owned(),
+    };
+    Said::WifiLost { reason, name }
+}
+
+fn sign(text: &str) -> Option<Said> {
+    let sign = match text {
+        // The ESP8266's SDK has a letter less.
+        "bcn_timeout,ap_probe_send_start"
+        | "bcn_timout,ap_probe_send_start"
+        | "bcn_timeout"
+        | "bcn_timout" => WifiSign::BeaconTimeout,
+        _ => {
+            text.strip_prefix("LmacRxBlk:")?.trim().parse::<u32>().ok()?;
+            WifiSign::ReceiveBlocked
+        }
+    };
+    Some(Said::WifiSign { sign })
+}
+
+/// `connected with NAME, aid = 1, channel 6, ...`.
+fn joined(text: &str, of_driver: bool) -> Option<Said> {
+    let rest = text.strip_prefix("connected with ")?;
+    let clear = of_driver || rest.contains(", channel ");
+    clear.then_some(Said::WifiUp)
+}
+
+/// `security: WPA2-PSK, phy: bgn, rssi: -50` and `pm start, type: 1`.
+fn measured(text: &str) -> Option<Sample> {
+    if let Some(kind) = text.strip_prefix("pm start, type: ") {
+        let power_save = match kind.trim() {
+            "0" => PowerSave::None,
+            "1" => PowerSave::MinModem,
+            "2" => PowerSave::MaxModem,
+            _ => return None,
+        };
+        return Some(Sample { power_save: Some(power_save), ..Sample::default() });
+    }
+    let (_, rssi) = text.strip_prefix("security: ")?.split_once("rssi: ")?;
+    let rssi = rssi.split(',').next()?.trim().parse().ok().filter(|rssi| (-120..=0).contains(rssi))?;
+    Some(Sample { rssi_dbm: Some(rssi), ..Sample::default() })
+}
+
+/// `Reason: 200 - BEACON_TIMEOUT` of arduino-esp32.
+fn arduino(text: &str) -> Option<Said> {
+    let (number, name) = text.strip_prefix("Reason: ")?.split_once(" - ")?;
+    Some(lost(Some(number.trim().parse().ok()?), Some(name.trim())))
+}
+
+/// Programs that tell that they were disconnected, and the number: `WiFi disconnected, reason: 201`.
+fn left(text: &str) -> Option<Said> {
+    if text.len() > 120 {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let begins =
+        ["wifi", "wi-fi", "sta ", "station", "disconnect"].iter().any(|word| lower.starts_with(word));
+    let (_, rest) = lower.split_once("disconnect").filter(|_| begins)?;
+    let (_, rest) = rest.split_once("reason")?;
+    let rest = rest.trim_start_matches([' ', ':', '=', '(', '#']);
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (number, after) = rest.split_at(end);
+    let name = after.trim_matches([' ', ':', '(', ')', '-', ',', '.']);
+    // A number with words after it counts something else; a name is set apart.
+    let apart = after.is_empty() || after.trim_start().starts_with(['(', ')', '-', ',', '.', ':']);
+    let number = number.parse().ok().filter(|_| apart && !name.contains(' '))?;
+    let name = name.to_ascii_uppercase();
+    Some(lost(Some(number), Some(name.as_str()).filter(|name| !name.is_empty())))
+}
+
+/// `sta ip: 192.168.1.5, mask: ...`, `got ip:192.168.1.5`, `ip:192.168.1.5,mask:...`, `IP address: 192.168.1.5`.
+fn address(line: &LogLine<'_>) -> Option<Said> {
+    let text = line.message;
+    let with_mask = |rest: &'_ str| rest.to_ascii_lowercase().contains("mask:");
+    let rest = text
+        .strip_prefix("sta ip: ")
+        .or_else(|| text.strip_prefix("STA IP: "))
+        .or_else(|| text.strip_prefix("ip:").filter(|_| line.is_bare()))
+        .filter(|rest| with_mask(rest))
+        .or_else(|| text.strip_prefix("got ip:").or_else(|| text.strip_prefix("IP address: ")))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let ip: Ipv4Addr = rest[..end].parse().ok()?;
+    (!ip.is_unspecified()).then_some(Said::Address { ip: ip.into() })
+}
+
+/// ESP-IDF's names of the reasons for which a station is disconnected (`esp_wifi_types.h`), without `WIFI_REASON_`.
+const fn reason_name(number: u16) -> Option<&'static str> {
+    Some(match number {
+        1 => "UNSPECIFIED",
+        2 => "AUTH_EXPIRE",
+        3 => "AUTH_LEAVE",
+        4 => "DISASSOC_DUE_TO_INACTIVITY",
+        5 => "ASSOC_TOOMANY",
+        6 => "NOT_AUTHED",
+        7 => "NOT_ASSOCED",
+        8 => "ASSOC_LEAVE",
+        9 => "ASSOC_NOT_AUTHED",
+        10 => "DISASSOC_PWRCAP_BAD",
+        11 => "DISASSOC_SUPCHAN_BAD",
+        13 => "IE_INVALID",
+        14 => "MIC_FAILURE",
+        15 => "4WAY_HANDSHAKE_TIMEOUT",
+        16 => "GROUP_KEY_UPDATE_TIMEOUT",
+        17 => "IE_IN_4WAY_DIFFERS",
+        18 => "GROUP_CIPHER_INVALID",
+        19 => "PAIRWISE_CIPHER_INVALID",
+        20 => "AKMP_INVALID",
+        21 => "UNSUPP_RSN_IE_VERSION",
+        22 => "INVALID_RSN_IE_CAP",
+        23 => "802_1X_AUTH_FAILED",
+        24 => "CIPHER_SUITE_REJECTED",
+        34 => "MISSING_ACKS",
+        39 => "TIMEOUT",
+        200 => "BEACON_TIMEOUT",
+        201 => "NO_AP_FOUND",
+        202 => "AUTH_FAIL",
+        203 => "ASSOC_FAIL",
+        204 => "HANDSHAKE_TIMEOUT",
+        205 => "CONNECTION_FAIL",
+        206 => "AP_TSF_RESET",
+        207 => "ROAMING",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Option<Meaning> {
+        read(&LogLine::read(text))
+    }
+
+    #[test]
+    fn a_lost_association_has_its_reason_by_name_wherever_it_is_told() {
+        let cases = [
+            ("I (4567) wifi:state: run -> init (c800)", Some(200), "BEACON_TIMEOUT"),
+            ("I (4567) wifi:state: run -> init (0x8a0)", Some(8), "ASSOC_LEAVE"),
+            ("I (4567) wifi:state: run -> init (fc0)", Some(15), "4WAY_HANDSHAKE_TIMEOUT"),
+            ("I (4567) wifi:state: run -> init (0)", None, "no reason told"),
+            ("state: 5 -> 0 (2a0)", Some(2), "AUTH_EXPIRE"),
+            ("state: 5 -> 2 (7c0)", Some(7), "NOT_ASSOCED"),
+            (
+                "[  4711][W][WiFiGeneric.cpp:1062] _eventCallback(): Reason: 200 - BEACON_TIMEOUT",
+                Some(200),
+                "BEACON_TIMEOUT",
+            ),
+            ("[  4711][W][STA.cpp:137] _onStaEvent(): Reason: 203 - ASSOC_FAIL", Some(203), "ASSOC_FAIL"),
+            ("W (4567) app: WiFi disconnected, reason: 201", Some(201), "NO_AP_FOUND"),
+            ("STA disconnected, reason=99 (ODD_ONE)", Some(99), "ODD_ONE"),
+            ("wifi: disconnected, reason 200 (BEACON_TIMEOUT)", Some(200), "BEACON_TIMEOUT"),
+            ("Disconnected from AP (reason: 4)", Some(4), "DISASSOC_DUE_TO_INACTIVITY"),
+            ("disconnect reason:9999", Some(9_999), "reason 9999"),
+        ];
+        for (text, number, want) in cases {
+            let Some(Meaning::Said(Said::WifiLost { reason, name })) = of(text) else {
+                panic!("{text}: {:?}", of(text))
+            };
+            assert_eq!((reason, name.as_str()), (number, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn joining_complaints_and_addresses_are_read() {
+        let beacon = Said::WifiSign { sign: WifiSign::BeaconTimeout };
+        let blocked = Said::WifiSign { sign: WifiSign::ReceiveBlocked };
+        let ip = |text: &str| Said::Address { ip: text.parse().unwrap() };
+        let cases = [
+            (
+                "I (4567) wifi:connected with home, aid = 1, channel 6, BW20, bssid = aa:bb:cc:dd:ee:ff",
+                Said::WifiUp,
+            ),
+            ("connected with home, channel 6", Said::WifiUp),
+            ("I (4567) wifi:bcn_timeout,ap_probe_send_start", beacon.clone()),
+            ("bcn_timout,ap_probe_send_start", beacon),
+            ("LmacRxBlk:1", blocked),
+            (
+                "I (4567) esp_netif_handlers: sta ip: 192.168.1.5, mask: 255.255.255.0, gw: 192.168.1.1",
+                ip("192.168.1.5"),
+            ),
+            (
+                "I (4567) tcpip_adapter: sta ip: 192.168.1.6, mask: 255.255.255.0, gw: 192.168.1.1",
+                ip("192.168.1.6"),
+            ),
+            ("ip:192.168.1.7,mask:255.255.255.0,gw:192.168.1.1", ip("192.168.1.7")),
+            ("I (4567) wifi station: got ip:192.168.1.8", ip("192.168.1.8")),
+            (
+                "[  4711][D][WiFiGeneric.cpp:1055] _eventCallback(): STA IP: 192.168.1.9, MASK: 255.255.255.0, GW: 192.168.1.1",
+                ip("192.168.1.9"),
+            ),
+            ("IP address: 192.168.1.10", ip("192.168.1.10")),
+        ];
+        for (text, want) in cases {
+            assert_eq!(of(text), Some(Meaning::Said(want)), "{text}");
+        }
+    }
+
+    #[test]
+    fn signal_and_power_save_are_measurements_and_other_states_nothing() {
+        let rssi = Sample { rssi_dbm: Some(-50), ..Sample::default() };
+        let sleeps = Sample { power_save: Some(PowerSave::MinModem), ..Sample::default() };
+        assert_eq!(of("I (4567) wifi:security: WPA2-PSK, phy: bgn, rssi: -50"), Some(Meaning::Sample(rssi)));
+        assert_eq!(of("I (4567) wifi:pm start, type: 1"), Some(Meaning::Sample(sleeps)));
+        for text in [
+            "I (4567) wifi:state: init -> auth (b0)",
+            "I (4567) wifi:state: auth -> init (200)",
+            "state: 0 -> 2 (b0)",
+            "ip:0.0.0.0,mask:0.0.0.0,gw:0.0.0.0",
+            "I (9) wifi:new:<6,0>, old:<1,0>, ap:<255,255>, sta:<6,0>, prof:1",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! What the device's console says, as findings of its own and as evidence of others: `device_crashed`, `brownout`,
+//! `watchdog`, `wifi_lost`, `no_memory_reported`.
+//!
+//! Evidence: a line in the form in which a panic handler, a watchdog, the Wi-Fi driver or a library says it. What was said
+//! before the first workload led up to the run and is not its doing; an access point that the run itself had left is none
+//! that was lost.
+//!
+//! Neighbours: `device_rebooted` says that the device restarted, these say why. A loss of the access point that the packets
+//! show as well is `link_outages`, which quotes the line.
+//!
+//! Threshold: what is said within a second of a failure belongs to it.
+
+use super::super::facts;
+use super::super::{Evidence, Finding, FindingId, Severity};
+use super::FindingEntry;
+use super::text::{things, time, times};
+use espstress_event::{ConsoleEvent, Crash, Doing, Episode, Said, Watchdog, WifiSign};
+
+/// What is said so near to a failure belongs to it, nanoseconds.
+const NEAR: u64 = 1_000_000_000;
+
+/// Lines quoted in one finding.
+const QUOTED: usize = 3;
+
+pub(super) const CRASHED: FindingEntry = FindingEntry {
+    id: FindingId::DeviceCrashed,
+    severity: Severity::Error,
+    meaning: "the device's program crashed, as its console says",
+    needs: "--console",
+    neighbours: "a watchdog or a brownout, which also restart the device; a program that only prints the words of a crash",
+    change: "read the backtrace (--elf build/app.elf resolves it); check every malloc() and pbuf for NULL",
+};
+
+pub(super) const BROWNOUT: FindingEntry = FindingEntry {
+    id: FindingId::Brownout,
+    severity: Severity::Error,
+    meaning: "the supply voltage fell too low and the device restarted, as its console says",
+    needs: "--console",
+    neighbours: "a crash; a restart by software",
+    change: "use a stronger supply and a shorter cable, or a capacitor near the module",
+};
+
+pub(super) const WATCHDOG: FindingEntry = FindingEntry {
+    id: FindingId::Watchdog,
+    severity: Severity::Error,
+    meaning: "a watchdog ran out: a task did not yield, or an interrupt handler did not end",
+    needs: "--console",
+    neighbours: "a crash; a program that waits for a peer, which yields",
+    change: "call vTaskDelay(1) in long loops and don't block in the tcpip or event task; raising \
+             CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem",
+};
+
+pub(super) const WIFI_LOST: FindingEntry = FindingEntry {
+    id: FindingId::WifiLost,
+    severity: Severity::Warning,
+    meaning: "the device lost its access point, with the reason that it gives",
+    needs: "--console",
+    neighbours: "an outage that the test made; a restart",
+    change: "BEACON_TIMEOUT: the signal is weak; ASSOC_LEAVE: the program left; reconnect on \
+             WIFI_EVENT_STA_DISCONNECTED",
+};
+
+pub(super) const NO_MEMORY: FindingEntry = FindingEntry {
+    id: FindingId::NoMemoryReported,
+    severity: Severity::Error,
+    meaning: "the device reports that it could not allocate memory",
+    needs: "--console",
+    neighbours: "want of sockets (ENFILE), which is a limit and no want of memory",
+    change: "use fewer or smaller buffers and connections, or find the leak: log esp_get_free_heap_size() before and \
+             after each connection",
+};
+
+/// What was said since the first workload began.
+fn said<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = &'a ConsoleEvent> {
+    let start = e.workloads.iter().map(|w| w.start_ns).min().unwrap_or(0);
+    e.console.unwrap_or_default().iter().filter(move |event| event.at_ns >= start)
+}
+
+/// Whether anything failed within a second of it.
+fn is_near_a_failure(e: &Evidence<'_>, event: &ConsoleEvent) -> bool {
+    let fails = |episode: &Episode| {
+        episode.succeeded < episode.attempts
+            && event.at_ns.saturating_add(NEAR) >= episode.from_ns
+            && event.at_ns <= episode.to_ns.saturating_add(NEAR)
+    };
+    e.workloads.iter().flat_map(|w| &w.episodes).any(fails)
+}
+
+/// The line with its time.
+fn quote(event: &ConsoleEvent) -> String {
+    format!("console at {}: \"{}\"", time(event.at_ns), event.line)
+}
+
+fn quotes(events: &[&ConsoleEvent]) -> Vec<String> {
+    let mut lines: Vec<String> = events.iter().take(QUOTED).map(|event| quote(event)).collect();
+    if events.len() > QUOTED {
+        lines.push(format!("{} more", things((events.len() - QUOTED) as u64, "line")));
+    }
+    lines
+}
+
+/// The five findings.
+pub(super) fn find(e: &Evidence<'_>) -> Vec<Finding> {
+    [crashed(e), brownout(e), watchdog(e), wifi_lost(e), no_memory(e)].into_iter().flatten().collect()
+}
+
+fn crashed(e: &Evidence<'_>) -> Option<Finding> {
+    let crashes: Vec<&ConsoleEvent> =
+        said(e).filter(|event| matches!(event.said, Said::Crash { .. })).collect();
+    let Said::Crash { how, cause, task, backtrace } = &crashes.first()?.said else { return None };
+    let mut evidence = quotes(&crashes);
+    for frame in backtrace.iter().take(8) {
+        let place = frame.place.as_deref().map(|place| format!(" {place}")).unwrap_or_default();
+        evidence.push(format!("called from 0x{:08x}{place}", frame.address));
+    }
+    let in_task = task.as_ref().map(|task| format!(" in task {task}")).unwrap_or_default();
+    let resolved = backtrace.iter().any(|frame| frame.place.is_some());
+    let why = match how {
+        Crash::Exception => {
+            "the program used a bad pointer or a bad instruction; under load, usually a NULL from malloc() or a buffer \
+             that was freed"
+        }
+        Crash::Abort => {
+            "abort(): a failed ESP_ERROR_CHECK(), an exception that nothing caught, or a new that found no memory"
+        }
+        Crash::Assert => "an assertion of the program or of a library failed",
+        Crash::CorruptHeap => "the program wrote beyond a buffer, or into one that was freed",
+        Crash::StackOverflow => "a task used more stack than it has",
+        Crash::Panic => "the program gave up on an error that nothing handled",
+    };
+    let change = match (how, resolved, backtrace.is_empty()) {
+        (Crash::StackOverflow, ..) => "give the task more stack, or move large buffers off it",
+        (Crash::CorruptHeap, ..) => {
+            "set CONFIG_HEAP_POISONING_COMPREHENSIVE=y and repeat: the heap is then checked at every free()"
+        }
+        (_, true, _) => "start at the first line of the backtrace above that is your own code",
+        (_, false, false) => {
+            "repeat with --elf build/app.elf: it turns the addresses above into functions and lines"
+        }
+        (_, false, true) => "set CONFIG_ESP_SYSTEM_PANIC_PRINT_REBOOT=y so that the console has a backtrace",
+    };
+    Some(Finding {
+        id: FindingId::DeviceCrashed,
+        severity: Severity::Error,
+        statement: format!(
+            "The device's program crashed {}: {cause}{in_task}, first at {}.",
+            times(crashes.len() as u64),
+            time(crashes[0].at_ns)
+        ),
+        evidence,
+        cause: why.into(),
+        change: change.into(),
+    })
+}
+
+fn brownout(e: &Evidence<'_>) -> Option<Finding> {
+    let all: Vec<&ConsoleEvent> = said(e).filter(|event| is_brownout(&event.said)).collect();
+    // The detector's line and the banner after it are one.
+    let told = all.iter().filter(|event| matches!(event.said, Said::Brownout)).count();
+    let started = all.len() - told;
+    let first = all.first()?;
+    Some(Finding {
+        id: FindingId::Brownout,
+        severity: Severity::Error,
+        statement: format!(
+            "The device's supply voltage fell too low {}, first at {}.",
+            times(told.max(started) as u64),
+            time(first.at_ns)
+        ),
+        evidence: quotes(&all),
+        cause: "the supply cannot deliver the current peaks of Wi-Fi transmission: a long or thin USB cable, a hub, or a weak \
+                regulator"
+            .into(),
+        change: "use a stronger supply and a shorter cable, or a capacitor of 100 uF or more near the module; lower \
+                 CONFIG_ESP_PHY_MAX_WIFI_TX_POWER as a test"
+            .into(),
+    })
+}
+
+const fn is_brownout(said: &Said) -> bool {
+    matches!(said, Said::Brownout | Said::Restart { reason: espstress_event::ResetReason::Brownout })
+}
+
+fn watchdog(e: &Evidence<'_>) -> Option<Finding> {
+    let all: Vec<&ConsoleEvent> = said(e)
+        .filter(|event| match &event.said {
+            Said::Watchdog { .. } => true,
+            Said::Restart { reason } => reason.is_watchdog(),
+            _ => false,
+        })
+        .collect();
+    let of_dog = |event: &&&ConsoleEvent| matches!(event.said, Said::Watchdog { .. });
+    let told = all.iter().filter(of_dog).count();
+    let started = all.len() - told;
+    let first = all.first()?;
+    let (which, task) = all
+        .iter()
+        .find_map(|event| match &event.said {
+            Said::Watchdog { which, task, .. } => Some((*which, task.as_deref())),
+            _ => None,
+        })
+        .unwrap_or((Watchdog::Hardware, None));
+    let name = match which {
+        Watchdog::Task => "The task watchdog",
+        Watchdog::Interrupt => "The interrupt watchdog",
+        Watchdog::Soft => "The software watchdog",
+        Watchdog::Hardware => "A hardware watchdog",
+    };
+    let restarts = all.iter().any(|event| event.said.ends_the_program());
+    let held = task.map(|task| format!(": task {task} held the processor")).unwrap_or_default();
+    let (severity, then) =
+        if restarts { (Severity::Error, " and restarted the device") } else { (Severity::Warning, "") };
+    Some(Finding {
+        id: FindingId::Watchdog,
+        severity,
+        statement: format!(
+            "{name} ran out {}{then}{held}, first at {}.",
+            times(told.max(started) as u64),
+            time(first.at_ns)
+        ),
+        evidence: quotes(&all),
+        cause: match which {
+            Watchdog::Interrupt => "an interrupt handler, or code with interrupts disabled, takes too long",
+            Watchdog::Task => "a task computes or polls without yielding, so that lower tasks, such as the idle task, starve",
+            Watchdog::Soft | Watchdog::Hardware => "the program does not return to the system for seconds: a long loop() or a busy wait",
+        }
+        .into(),
+        change: match which {
+            Watchdog::Soft | Watchdog::Hardware => "call yield() or delay(1) in long loops",
+            Watchdog::Task | Watchdog::Interrupt => {
+                "call vTaskDelay(1) in long loops and don't block in the tcpip or event task; raising \
+                 CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem"
+            }
+        }
+        .into(),
+    })
+}
+
+/// Losses of the access point that the run did not make, and that no restart brought.
+fn losses<'a>(e: &'a Evidence<'_>) -> impl Iterator<Item = (&'a ConsoleEvent, &'a str)> {
+    said(e).filter_map(|event| match &event.said {
+        Said::WifiLost { name, .. } if !facts::explained(e, event.at_ns, Some(event.at_ns)) => {
+            Some((event, name.as_str()))
+        }
+        _ => None,
+    })
+}
+
+fn wifi_lost(e: &Evidence<'_>) -> Option<Finding> {
+    let lost: Vec<(&ConsoleEvent, &str)> = losses(e).collect();
+    let (first, _) = lost.first()?;
+    let mut reasons = std::collections::BTreeMap::<&str, u64>::new();
+    lost.iter().for_each(|(_, name)| *reasons.entry(name).or_default() += 1);
+    let list: Vec<String> = reasons.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let only = |name: &str| reasons.len() == 1 && reasons.contains_key(name);
+    let (cause, change) = if only("ASSOC_LEAVE") {
+        (
+            "the program on the device left the access point",
+            "find who calls esp_wifi_disconnect() or WiFi.disconnect()",
+        )
+    } else if only("BEACON_TIMEOUT") {
+        (
+            "no beacon of the access point arrived for seconds: a weak signal, interference, or an access point that \
+             changed its channel",
+            "move the device or its antenna; esp_wifi_set_inactive_time() tolerates longer gaps",
+        )
+    } else {
+        (
+            "the access point and the device parted for the reasons above",
+            "look the reasons up in ESP-IDF's Wi-Fi guide; reconnect on WIFI_EVENT_STA_DISCONNECTED",
+        )
+    };
+    let events: Vec<&ConsoleEvent> = lost.iter().map(|(event, _)| *event).collect();
+    Some(Finding {
+        id: FindingId::WifiLost,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device lost its access point {} ({}), first at {}. This test did not cause it.",
+            times(lost.len() as u64),
+            list.join(", "),
+            time(first.at_ns)
+        ),
+        evidence: quotes(&events),
+        cause: cause.into(),
+        change: change.into(),
+    })
+}
+
+fn is_no_memory(said: &Said) -> bool {
+    matches!(said, Said::Error { no_memory: true, .. } | Said::WifiSign { sign: WifiSign::ReceiveBlocked })
+}
+
+fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
+    let all: Vec<&ConsoleEvent> = said(e).filter(|event| is_no_memory(&event.said)).collect();
+    let first = all.first()?;
+    let failing = all.iter().any(|event| is_near_a_failure(e, event));
+    let what = match &first.said {
+        Said::Error { doing, name, .. } => format!("{name} ({})", doing.name()),
+        _ => "its Wi-Fi receive buffers were full".to_owned(),
+    };
+    let (severity, then) = if failing {
+        (Severity::Error, " Attempts failed within a second of it.")
+    } else {
+        (Severity::Warning, "")
+    };
+    Some(Finding {
+        id: FindingId::NoMemoryReported,
+        severity,
+        statement: format!(
+            "The device reports that it has no memory: {what}, {}, first at {}.{then}",
+            times(all.len() as u64),
+            time(first.at_ns)
+        ),
+        evidence: quotes(&all),
+        cause: "connections, buffers and TIME_WAIT take the heap, or the program leaks".into(),
+        change: "use fewer or smaller buffers and connections; log esp_get_free_heap_size() before and after each \
+                 connection to tell a leak from a peak"
+            .into(),
+    })
+}
+
+/// Whether the device says that it has no socket for a connection, when attempts fail.
+pub(super) fn has_no_socket(e: &Evidence<'_>) -> bool {
+    said(e).any(|event| is_no_socket(&event.said) && is_near_a_failure(e, event))
+}
+
+fn is_no_socket(said: &Said) -> bool {
+    match said {
+        Said::Error { doing: Doing::Accept | Doing::Socket, name, .. } => {
+            matches!(name.as_str(), "ENFILE" | "EMFILE")
+        }
+        _ => false,
+    }
+}
+
+/// Whether a fault that the console tells of explains a failure at this time.
+pub(crate) fn explains(e: &Evidence<'_>, id: FindingId, at: &Episode) -> bool {
+    let near = |event: &ConsoleEvent| {
+        event.at_ns <= at.to_ns.saturating_add(NEAR) && event.at_ns.saturating_add(NEAR) >= at.from_ns
+    };
+    match id {
+        FindingId::NoMemoryReported => said(e).any(|event| is_no_memory(&event.said) && near(event)),
+        FindingId::WifiLost => {
+            let mut spells = losses(e).map(|(event, _)| {
+                let back = said(e).find(|later| {
+                    later.at_ns > event.at_ns && matches!(later.said, Said::WifiUp | Said::Address { .. })
+                });
+                (event.at_ns, back.map_or(u64::MAX, |back| back.at_ns.saturating_add(NEAR)))
+            });
+            spells.any(|(from, to)| at.to_ns.saturating_add(NEAR) >= from && at.from_ns <= to)
+        }
+        // A restart has a time of its own, which excuses what met it. What crashed and did not start again is gone.
+        FindingId::DeviceCrashed | FindingId::Brownout | FindingId::Watchdog => {
+            let last = said(e).filter(|event| event.said.ends_the_program()).last();
+            let stays = last.filter(|event| !matches!(event.said, Said::Restart { .. }));
+            stays.is_some_and(|event| at.to_ns.saturating_add(NEAR) >= event.at_ns)
+        }
+        _ => false,
+    }
+}
+
+/// Puts the device's own words to the findings that they bear out.
+pub(super) fn attach(e: &Evidence<'_>, found: &mut [Finding]) {
+    for finding in found {
+        let bears_out: fn(&Said) -> bool = match finding.id {
+            FindingId::SocketExhaustion | FindingId::HalfOpenNotReclaimed | FindingId::AcceptOverflow => {
+                |said| matches!(said, Said::Error { doing: Doing::Accept | Doing::Socket, .. })
+            }
+            FindingId::HeapLow | FindingId::HeapLeak => is_no_memory,
+            FindingId::DeviceRebooted => |said| said.ends_the_program(),
+            FindingId::LinkOutages => |said| {
+                matches!(said, Said::WifiLost { .. } | Said::WifiSign { sign: WifiSign::BeaconTimeout })
+            },
+            FindingId::BlockedApplication => |said| matches!(said, Said::Watchdog { .. }),
+            FindingId::DeviceUnreachable => {
+                |said| said.ends_the_program() || matches!(said, Said::WifiLost { .. })
+            }
+            _ => continue,
+        };
+        let lines: Vec<&ConsoleEvent> = said(e).filter(|event| bears_out(&event.said)).collect();
+        let Some(first) = lines.first() else { continue };
+        finding.evidence.push(match &first.said {
+            Said::Error { name, .. } => {
+                let limit = if is_no_socket(&first.said) { " - no free socket" } else { "" };
+                format!("{}: {name}{limit}, {}", quote(first), progress(e, first.at_ns))
+            }
+            _ => quote(first),
+        });
+        if lines.len() > 1 {
+            finding.evidence.push(format!("the console says such things {}", times(lines.len() as u64)));
+        }
+    }
+}
+
+/// How far the run was at a time.
+fn progress(e: &Evidence<'_>, at_ns: u64) -> String {
+    let silent = e.workloads.iter().filter_map(|w| w.half_open.as_ref()).flat_map(|h| &h.connections);
+    let silent = silent.filter(|connection| connection.silent_ns <= at_ns).count() as u64;
+    if silent > 0 {
+        return format!("{} in", things(silent, "silent connection"));
+    }
+    let over = |episode: &&Episode| episode.to_ns <= at_ns;
+    let attempts: u64 = e.workloads.iter().flat_map(|w| &w.episodes).filter(over).map(|t| t.attempts).sum();
+    format!("at least {} in", things(attempts, "attempt"))
+}
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;

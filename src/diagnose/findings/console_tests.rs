@@ -1,0 +1,162 @@
+use super::super::super::{Measured, WorkloadEvidence};
+use super::super::findings;
+use super::*;
+use crate::RestartEvidence;
+use crate::TelemetryEvidence;
+use espstress_event::{Failure, FailureCounts, Frame, ResetReason};
+
+const S: u64 = 1_000_000_000;
+
+fn event(at_s: f64, said: Said, line: &str) -> ConsoleEvent {
+    let at_ns = (at_s * 1e9) as u64;
+    ConsoleEvent { at_ns, device_ms: None, said, line: line.to_owned(), around: Vec::new() }
+}
+
+fn crash() -> Said {
+    Said::Crash {
+        how: Crash::Exception,
+        cause: "LoadProhibited".into(),
+        task: Some("httpd".into()),
+        backtrace: vec![Frame { address: 0x400d_1234, place: Some("serve at main/server.c:42".into()) }],
+    }
+}
+
+fn restart(reason: ResetReason) -> Said {
+    Said::Restart { reason }
+}
+
+fn full() -> Said {
+    Said::Error { doing: Doing::Accept, name: "ENFILE".into(), no_memory: false }
+}
+
+/// A workload that was served from 1 s on, and at 10 s failed for two seconds.
+fn run(events: &[ConsoleEvent]) -> Evidence<'_> {
+    let failed = |from_ns, to_ns, failure| {
+        let mut failures = FailureCounts::default();
+        failures.add(failure, 4);
+        Episode { from_ns, to_ns, attempts: 4, succeeded: 0, failures }
+    };
+    let served =
+        |from_ns, to_ns| Episode { from_ns, to_ns, attempts: 90, succeeded: 90, ..Episode::default() };
+    let mut failures = FailureCounts::default();
+    failures.add(Failure::ReadTimeout, 4);
+    Evidence {
+        duration_ns: 30 * S,
+        workloads: vec![WorkloadEvidence {
+            name: "head".into(),
+            start_ns: S,
+            end_ns: 20 * S,
+            attempts: 184,
+            succeeded: 180,
+            failures,
+            episodes: vec![
+                served(S, 10 * S),
+                failed(10 * S, 12 * S, Failure::ReadTimeout),
+                served(12 * S, 20 * S),
+            ],
+            ..WorkloadEvidence::default()
+        }],
+        console: Some(events),
+        ..Evidence::default()
+    }
+}
+
+fn ids(events: &[ConsoleEvent]) -> Vec<FindingId> {
+    find(&run(events)).into_iter().map(|f| f.id).collect()
+}
+
+#[test]
+fn a_crash_a_brownout_and_a_watchdog_are_three_findings() {
+    assert_eq!(
+        ids(&[event(10.0, crash(), "Guru"), event(11.0, restart(ResetReason::Panic), "rst")]),
+        [FindingId::DeviceCrashed]
+    );
+    let supply =
+        [event(10.0, Said::Brownout, "Brownout"), event(11.0, restart(ResetReason::Brownout), "rst")];
+    assert_eq!(ids(&supply), [FindingId::Brownout]);
+    assert_eq!(ids(&supply[1..]), [FindingId::Brownout]);
+    assert!(find(&run(&supply))[0].statement.contains("too low once"), "{:?}", find(&run(&supply)));
+    let dog = Said::Watchdog { which: Watchdog::Task, task: Some("busy".into()), restarts: true };
+    let dog = [event(10.0, dog, "task_wdt"), event(11.0, restart(ResetReason::TaskWatchdog), "rst")];
+    assert_eq!(ids(&dog), [FindingId::Watchdog]);
+    assert!(find(&run(&dog))[0].statement.contains("task busy held"), "{:?}", find(&run(&dog)));
+    assert_eq!(ids(&[event(10.0, restart(ResetReason::Software), "rst")]), []);
+}
+
+#[test]
+fn a_crash_tells_its_cause_its_task_and_where_it_was() {
+    let found = &find(&run(&[event(10.0, crash(), "Guru Meditation Error")]))[0];
+    assert!(found.statement.contains("LoadProhibited in task httpd, first at 10 s"), "{found:?}");
+    assert!(found.evidence.iter().any(|e| e == "console at 10 s: \"Guru Meditation Error\""), "{found:?}");
+    assert!(found.evidence.iter().any(|e| e.contains("serve at main/server.c:42")), "{found:?}");
+}
+
+#[test]
+fn what_was_said_before_the_load_is_not_charged_to_it() {
+    assert_eq!(ids(&[event(0.5, crash(), "Guru"), event(0.9, Said::Brownout, "Brownout")]), []);
+}
+
+#[test]
+fn a_lost_access_point_has_its_reason_and_one_that_a_restart_brought_is_none() {
+    let lost =
+        || event(9.8, Said::WifiLost { reason: Some(200), name: "BEACON_TIMEOUT".into() }, "wifi:state");
+    let events = [lost()];
+    let found = &find(&run(&events))[0];
+    assert_eq!((found.id, found.severity), (FindingId::WifiLost, Severity::Warning));
+    assert!(found.statement.contains("BEACON_TIMEOUT 1"), "{found:?}");
+    let mut restarted = run(&events);
+    let restart = RestartEvidence { at_ns: 9 * S, ..RestartEvidence::default() };
+    restarted.telemetry =
+        Measured::Value(TelemetryEvidence { restarts: vec![restart], ..TelemetryEvidence::default() });
+    assert_eq!(find(&restarted), []);
+}
+
+#[test]
+fn want_of_memory_beside_failures_is_an_error_and_explains_them() {
+    let said = || Said::Error { doing: Doing::Allocate, name: "ENOMEM".into(), no_memory: true };
+    let near = [event(10.5, said(), "no memory")];
+    let e = run(&near);
+    assert_eq!(find(&e)[0].severity, Severity::Error);
+    assert!(explains(&e, FindingId::NoMemoryReported, &e.workloads[0].episodes[1]));
+    let far = [event(17.0, said(), "no memory")];
+    let e = run(&far);
+    assert_eq!(find(&e)[0].severity, Severity::Warning);
+    assert!(!explains(&e, FindingId::NoMemoryReported, &e.workloads[0].episodes[1]));
+}
+
+#[test]
+fn a_device_that_crashed_and_stayed_away_explains_what_failed_from_then_on() {
+    let stays = [event(9.9, crash(), "Guru")];
+    let e = run(&stays);
+    assert!(explains(&e, FindingId::DeviceCrashed, &e.workloads[0].episodes[1]));
+    let later = [event(14.0, crash(), "Guru")];
+    let e = run(&later);
+    assert!(!explains(&e, FindingId::DeviceCrashed, &e.workloads[0].episodes[1]));
+}
+
+#[test]
+fn the_devices_own_line_stands_beside_the_evidence_of_others() {
+    let events = [event(10.2, full(), "httpd_accept_conn: error in accept (23)")];
+    let mut found = vec![Finding {
+        id: FindingId::SocketExhaustion,
+        severity: Severity::Error,
+        statement: String::new(),
+        evidence: Vec::new(),
+        cause: String::new(),
+        change: String::new(),
+    }];
+    attach(&run(&events), &mut found);
+    let want = "console at 10 s: \"httpd_accept_conn: error in accept (23)\": ENFILE - no free socket, at least 90 attempts in";
+    assert_eq!(found[0].evidence, [want]);
+}
+
+#[test]
+fn a_console_that_says_nothing_of_note_changes_nothing() {
+    let events = [
+        event(3.0, Said::WifiUp, "connected"),
+        event(3.1, Said::Address { ip: "10.0.0.1".parse().unwrap() }, "ip"),
+    ];
+    let with = findings(&run(&events));
+    let without = findings(&Evidence { console: None, ..run(&events) });
+    assert_eq!(with, without);
+}
