@@ -5,7 +5,7 @@ use crate::RestartEvidence;
 use crate::TelemetryEvidence;
 use espstress_event::{Failure, FailureCounts, Frame, ResetReason};
 
-const S: u64 = 1_000_000_000;
+use crate::facts::SECOND as S;
 
 fn event(at_s: f64, said: Said, line: &str) -> ConsoleEvent {
     let at_ns = (at_s * 1e9) as u64;
