@@ -13,9 +13,9 @@ use esp_radio::wifi::{
 use espstress_device::telemetry::{DisconnectReason, PowerSave};
 use espstress_embassy::setup::Setup;
 
-use crate::{Board, heap};
 use crate::board::{Order, Station};
 use crate::settings::Settings;
+use crate::{Board, heap};
 
 /// Waits between attempts to join, with their names for telemetry. The last one stays.
 const BACK_OFF: [(u64, &str); 6] = [(1, "1s"), (2, "2s"), (4, "4s"), (8, "8s"), (16, "16s"), (32, "32s")];
