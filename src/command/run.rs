@@ -77,10 +77,19 @@ const NOWHERE: &str =
 const WATCH: Duration = Duration::from_secs(6);
 
 fn go(scenario: Scenario, typed: &Typed, common: &Common) -> Result<Exit, Failed> {
-    let sink = progress::display(if common.quiet { Verbosity::Quiet } else { Verbosity::Usual });
+    let sink = display(common);
     let SetUp { run, phases, probing, left_out } =
         set_up(scenario, typed, common, sink, &mut Nest::default())?;
     run.carry_out(phases, Box::new(EveryPhase), probing, |_, report| report.remarks.extend(left_out))
+}
+
+/// What shows a run while it goes on.
+fn display(common: &Common) -> Box<dyn EventSink> {
+    progress::display(match (common.quiet, common.live) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Live,
+        (false, false) => Verbosity::Usual,
+    })
 }
 
 /// A run with everything that it needs.
@@ -348,12 +357,8 @@ impl<'a> Prepared<'a> {
 
     /// Finds or starts the device; one that is ours to start dials as it is told.
     pub(super) fn bring_up(self, dial: Option<DialOut>) -> Result<Ready<'a>, Failed> {
-        let verbosity = match (self.common.quiet, self.common.live) {
-            (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Live,
-            (false, false) => Verbosity::Usual,
-        };
-        self.bring_up_in(dial, progress::display(verbosity), &mut Nest::default())
+        let sink = display(self.common);
+        self.bring_up_in(dial, sink, &mut Nest::default())
     }
 
     fn bring_up_in(

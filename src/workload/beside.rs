@@ -5,13 +5,18 @@ use std::time::{Duration, Instant};
 
 use espstress_event::SlowSpan;
 
+/// An attempt that begins within this after the last one failed goes on waiting for what that one waited for.
+const FOLLOWS: Duration = Duration::from_secs(1);
+
 /// Attempts of workloads that are not slow, and the slow clients that they are beside.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// Attempts under way.
     waiting: u32,
-    /// Since when attempts have waited while none was served; `None` where none waits.
+    /// Since when attempts have waited, or failed one after the other, while none was served; `None` where none does.
     since: Option<Instant>,
+    /// When the last one failed; no other has waited since.
+    failed: Option<Instant>,
     slow: Vec<Open>,
     next: u64,
 }
@@ -36,8 +41,12 @@ impl Open {
 }
 
 impl Beside {
-    /// Another workload's attempt begins.
+    /// Another workload's attempt begins. It waits where the one before it failed, if it follows on that.
     pub(crate) fn enter(&mut self, now: Instant) {
+        let failed = self.failed.take().filter(|_| self.waiting == 0);
+        if failed.is_some_and(|failed| now.saturating_duration_since(failed) > FOLLOWS) {
+            self.since = None;
+        }
         self.since.get_or_insert(now);
         self.waiting += 1;
         self.slow.iter_mut().for_each(|open| open.asked = Some(now));
@@ -51,10 +60,11 @@ impl Beside {
             open.served += u64::from(served);
             open.asked = Some(now);
         }
-        if self.waiting == 0 {
-            self.since = None;
-        } else if served {
-            self.since = Some(now);
+        match (self.waiting, served) {
+            (0, true) => self.since = None,
+            (0, false) => self.failed = Some(now),
+            (_, true) => self.since = Some(now),
+            (_, false) => {}
         }
     }
 
@@ -69,7 +79,8 @@ impl Beside {
     pub(crate) fn end(&mut self, id: u64, now: Instant) -> Option<SlowSpan> {
         let at = self.slow.iter().position(|open| open.id == id)?;
         let mut open = self.slow.swap_remove(at);
-        open.note(self.since, now);
+        let last = self.failed.filter(|_| self.waiting == 0);
+        open.note(self.since, last.unwrap_or(now));
         let length = now.saturating_duration_since(open.from);
         // Others that had ended before say little of a client that was slow for longer.
         if self.waiting == 0 && open.asked.is_none_or(|asked| asked < open.from + length / 2) {
@@ -126,6 +137,20 @@ mod tests {
         (0..5).for_each(|n| beside.enter(after(t, n * 1_000)));
         (0..4).for_each(|n| beside.leave(false, after(t, (n + 5) * 1_000)));
         assert_eq!(beside.end(id, after(t, 9_500)), span(9_500, 0, Some(9_500)));
+    }
+
+    #[test]
+    fn attempts_that_fail_one_after_the_other_have_waited_together() {
+        let (mut beside, t) = (Beside::default(), Instant::now());
+        let id = beside.begin(t);
+        for n in 0..4 {
+            beside.enter(after(t, n * 500));
+            beside.leave(false, after(t, n * 500 + 450));
+        }
+        assert_eq!(beside.end(id, after(t, 3_000)), span(3_000, 0, Some(1_950)));
+        let id = beside.begin(after(t, 3_000));
+        beside.enter(after(t, 4_000));
+        assert_eq!(beside.end(id, after(t, 5_000)), span(2_000, 0, Some(1_000)), "nobody asked in between");
     }
 
     #[test]

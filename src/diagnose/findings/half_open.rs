@@ -39,6 +39,8 @@ enum Proof {
     Exhausted,
     /// The same, though the device had closed all of them.
     Closed,
+    /// The same, and the device's own count shows that the program still holds their sockets.
+    Kept,
     /// Others were still served; the device's own count shows the sockets.
     Counted,
 }
@@ -49,7 +51,11 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if sections().any(|h| held(h) && to_exhaustion(h)) || e.workloads.iter().any(|w| vanished(e, w)) {
         Some(Proof::Exhausted)
     } else if sections().any(to_exhaustion) && facts::stack(e) == Stack::Answers {
-        Some(Proof::Closed)
+        Some(if sections().any(|h| to_exhaustion(h) && keeps_sockets(h)) {
+            Proof::Kept
+        } else {
+            Proof::Closed
+        })
     } else if sections().any(held_by_count) {
         Some(Proof::Counted)
     } else {
@@ -66,8 +72,13 @@ fn to_exhaustion(h: &HalfOpenEvidence) -> bool {
     h.served > 0 && h.exhausted == Some(true) && h.served_again_ns.is_none() && watched_enough(h)
 }
 
+/// The device counts as many sockets at the end as at most.
+fn keeps_sockets(h: &HalfOpenEvidence) -> bool {
+    h.sockets_used.is_some_and(|s| s.most > s.before && s.at_end >= s.most)
+}
+
 fn held_by_count(h: &HalfOpenEvidence) -> bool {
-    let held = h.sockets_used.is_some_and(|s| s.most > s.before && s.at_end >= s.most);
+    let held = keeps_sockets(h);
     // The only one that is served, and others that wait for it: no want of sockets.
     let one_at_a_time = h.served <= 1 && h.unserved > 0;
     h.served > 0 && h.reclaimed() == 0 && held && watched_enough(h) && !one_at_a_time
@@ -138,6 +149,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::Exhausted => (Severity::Error, sockets("it serves no other client")),
         Proof::Counted => (Severity::Warning, sockets("enough of them will block other clients")),
         Proof::Closed => return closed(evidence, watched),
+        Proof::Kept => return kept(evidence, watched),
     };
     Finding {
         id: FindingId::HalfOpenNotReclaimed,
@@ -173,5 +185,23 @@ fn closed(evidence: Vec<String>, watched: u64) -> Finding {
                  let keep-alive end those of vanished clients; close a client that timed out with SO_LINGER \
                  {1, 0}, which frees it at once"
                 .into(),
+    }
+}
+
+/// The stack has ended them, and the program keeps their sockets.
+fn kept(evidence: Vec<String>, watched: u64) -> Finding {
+    Finding {
+        id: FindingId::HalfOpenNotReclaimed,
+        severity: Severity::Error,
+        statement: format!(
+            "The connections whose client vanished have ended, but the program still held their sockets after {}: it \
+             serves no other client.",
+            time(watched)
+        ),
+        evidence,
+        cause: "the program doesn't close a socket after an error: keep-alive ends the connection, and recv() fails with \
+                ETIMEDOUT or ECONNABORTED"
+            .into(),
+        change: "if (recv(s, ..) <= 0) { close(s); } - every path out of the loop must close the socket".into(),
     }
 }

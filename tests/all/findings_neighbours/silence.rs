@@ -96,6 +96,19 @@ fn a_device_that_serves_nobody_after_it_has_closed_all_silent_clients_fails() {
 }
 
 #[test]
+fn a_program_that_keeps_the_sockets_of_connections_that_have_ended_is_told_from_a_stack_that_does() {
+    let mut case = closed_and_kept_out(30);
+    assert!(case.findings()[0].cause.contains("stays in the stack"), "{}", case.findings()[0].cause);
+    case = case.with(|e| {
+        let half_open = e.workloads.iter_mut().find_map(|w| w.half_open.as_mut()).unwrap();
+        half_open.sockets_used = sockets(5, 10, 10);
+    });
+    let found = case.findings();
+    assert_eq!(found.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::HalfOpenNotReclaimed]);
+    assert!(found[0].cause.contains("doesn't close a socket after an error"), "{}", found[0].cause);
+}
+
+#[test]
 fn silence_excuses_failures_for_as_long_as_the_device_may_take_and_no_longer() {
     let rows = |case: Case| {
         let rows = case.diagnosis().account.rows;
