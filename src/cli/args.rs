@@ -310,7 +310,7 @@ pub struct ConsoleOptions {
     pub elf: Option<PathBuf>,
 
     /// Pattern of your own heap lines, with a group named free and optionally least and largest:
-    /// 'mem (?<free>[0-9]+) (?<least>[0-9]+)'
+    /// `mem (?<free>[0-9]+) (?<least>[0-9]+)`
     #[arg(long, value_name = "REGEX")]
     pub console_heap: Option<String>,
 

@@ -126,7 +126,7 @@ mod tests {
         TargetKind, ThresholdStatus,
     };
     use espstress_diagnose::FindingId;
-    use espstress_event::{Air, AirNetwork, AirSignal, AirStation, AirTraffic, Chosen, MacAddress};
+    use espstress_event::{Air, AirNetwork, AirSignal, AirStation, AirTraffic, Chosen, Console, MacAddress};
     use espstress_stats::Recorder;
 
     /// A broker whose device met every fault for long enough, and whose messages were counted.
@@ -216,6 +216,7 @@ mod tests {
             ..TelemetrySummary::default()
         });
         report.air = Some(heard());
+        report.console = Some(Console { lines: 1, ..Console::default() });
         report
     }
 
@@ -259,7 +260,8 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 16] = [
+        let spoilt: [(&str, Spoil, Concerns); 17] = [
+            ("no console", |r| r.console = None, |n| n == Need::Console),
             ("no air", |r| r.air = None, |n| matches!(n, Need::Air(_))),
             (
                 "no datagrams, no streams",
