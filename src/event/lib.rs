@@ -83,4 +83,4 @@ pub use responses::Responses;
 pub use run::{Event, EventSink, Expected, PhaseProgress, SectionCourse};
 pub use tcp::TcpSample;
 pub use telemetry::{DeviceSample, Telemetry};
-pub use wifi_reason::{is_leaving, reason_name, status_name};
+pub use wifi_reason::{idf_reason_name, is_leaving, reason_name, status_name};

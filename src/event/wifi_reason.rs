@@ -55,6 +55,27 @@ pub const fn reason_name(code: u16) -> Option<&'static str> {
     })
 }
 
+/// The name that ESP-IDF gives a reason, without `WIFI_REASON_`: 802.11's, but for two older names and its own from 200 on,
+/// which never reach the air.
+#[must_use]
+pub const fn idf_reason_name(code: u16) -> Option<&'static str> {
+    Some(match code {
+        6 => "NOT_AUTHED",
+        7 => "NOT_ASSOCED",
+        200 => "BEACON_TIMEOUT",
+        201 => "NO_AP_FOUND",
+        202 => "AUTH_FAIL",
+        203 => "ASSOC_FAIL",
+        204 => "HANDSHAKE_TIMEOUT",
+        205 => "CONNECTION_FAIL",
+        206 => "AP_TSF_RESET",
+        207 => "ROAMING",
+        208 => "ASSOC_COMEBACK_TIME_TOO_LONG",
+        209 => "SA_QUERY_TIMEOUT",
+        other => return reason_name(other),
+    })
+}
+
 /// Whether the one who gives this reason leaves of its own accord.
 #[must_use]
 pub const fn is_leaving(code: u16) -> bool {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use espstress_event::{PowerSave, Said, WifiSign};
+use espstress_event::{PowerSave, Said, WifiSign, idf_reason_name};
 
 use super::{LogLine, Meaning, Sample};
 
@@ -41,7 +41,7 @@ fn state(text: &str, of_driver: bool) -> Option<Said> {
 }
 
 fn lost(reason: Option<u16>, name: Option<&str>) -> Said {
-    let known = reason.and_then(reason_name).or(name);
+    let known = reason.and_then(idf_reason_name).or(name);
     let name = match (known, reason) {
         (Some(name), _) => name.to_owned(),
         (None, Some(number)) => format!("reason {number}"),
@@ -128,46 +128,6 @@ fn address(line: &LogLine<'_>) -> Option<Said> {
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     let ip: Ipv4Addr = rest[..end].parse().ok()?;
     (!ip.is_unspecified()).then_some(Said::Address { ip: ip.into() })
-}
-
-/// ESP-IDF's names of the reasons for which a station is disconnected (`esp_wifi_types.h`), without `WIFI_REASON_`.
-const fn reason_name(number: u16) -> Option<&'static str> {
-    Some(match number {
-        1 => "UNSPECIFIED",
-        2 => "AUTH_EXPIRE",
-        3 => "AUTH_LEAVE",
-        4 => "DISASSOC_DUE_TO_INACTIVITY",
-        5 => "ASSOC_TOOMANY",
-        6 => "NOT_AUTHED",
-        7 => "NOT_ASSOCED",
-        8 => "ASSOC_LEAVE",
-        9 => "ASSOC_NOT_AUTHED",
-        10 => "DISASSOC_PWRCAP_BAD",
-        11 => "DISASSOC_SUPCHAN_BAD",
-        13 => "IE_INVALID",
-        14 => "MIC_FAILURE",
-        15 => "4WAY_HANDSHAKE_TIMEOUT",
-        16 => "GROUP_KEY_UPDATE_TIMEOUT",
-        17 => "IE_IN_4WAY_DIFFERS",
-        18 => "GROUP_CIPHER_INVALID",
-        19 => "PAIRWISE_CIPHER_INVALID",
-        20 => "AKMP_INVALID",
-        21 => "UNSUPP_RSN_IE_VERSION",
-        22 => "INVALID_RSN_IE_CAP",
-        23 => "802_1X_AUTH_FAILED",
-        24 => "CIPHER_SUITE_REJECTED",
-        34 => "MISSING_ACKS",
-        39 => "TIMEOUT",
-        200 => "BEACON_TIMEOUT",
-        201 => "NO_AP_FOUND",
-        202 => "AUTH_FAIL",
-        203 => "ASSOC_FAIL",
-        204 => "HANDSHAKE_TIMEOUT",
-        205 => "CONNECTION_FAIL",
-        206 => "AP_TSF_RESET",
-        207 => "ROAMING",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
