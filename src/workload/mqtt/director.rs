@@ -257,7 +257,7 @@ async fn trial(
     let length = if fault == MqttFault::Big { length.max(MOST_GROWING) } else { length };
     let grown = || fault == MqttFault::Big && broker.is_grown();
     let whole = match &cut {
-        Some(link) => cut_link(broker, sockets, &**link, length).await?,
+        Some(link) => cut_link(broker, &**link, length).await?,
         None => until(broker, None, |now| now >= start + length || grown()).await,
     };
     broker.grown();
@@ -292,12 +292,7 @@ async fn trial(
 }
 
 /// Cuts the link for so long; whether it was that long.
-async fn cut_link(
-    broker: &Broker,
-    sockets: &Sockets,
-    link: &dyn OutageMaker,
-    length: Duration,
-) -> Result<bool, String> {
+async fn cut_link(broker: &Broker, link: &dyn OutageMaker, length: Duration) -> Result<bool, String> {
     let made = link.make(length, broker.context.stop.clone()).await;
     let made = made.map_err(|error| {
         broker.trial.borrow_mut().take();
