@@ -447,6 +447,7 @@ impl Ready<'_> {
                 stack: device.stack.clone(),
                 options: device.options.clone(),
                 foreign: device.program.is_some(),
+                name: Whereabouts::name_of(&device),
             },
             phases,
             course,
@@ -478,8 +479,7 @@ impl Ready<'_> {
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
-        let failed = outcome.workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
-        report.remarks.extend(whereabouts.map(|here| here.remarks(failed)).unwrap_or_default());
+        report.remarks.extend(whereabouts.map(|here| here.remarks(&outcome)).unwrap_or_default());
         if nowhere {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }

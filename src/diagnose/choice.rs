@@ -67,21 +67,29 @@ fn is_said_anyway(f: &Finding) -> bool {
 /// Whether a fault brings another finding with it, so that this one says nothing more.
 fn follows(from: Id, other: &Finding) -> bool {
     match other.id {
+        // A device with another address is not gone.
+        Id::DeviceUnreachable => from == Id::AddressChanged,
         Id::FinWaitTimeout => from == Id::DeviceRebooted,
         // What the device forgot, or could not send, it did not keep.
         Id::SocketExhaustion => {
             matches!(from, Id::DeviceRebooted | Id::DeviceUnreachable | Id::PathMtu)
         }
         // What a restart or a hanging program did to the connections is no outage of the link.
-        Id::LinkOutages => matches!(from, Id::DeviceRebooted | Id::BlockedApplication),
+        Id::LinkOutages => {
+            matches!(from, Id::DeviceRebooted | Id::BlockedApplication | Id::AddressChanged)
+        }
         Id::SlowRecovery => {
-            matches!(from, Id::DeviceRebooted | Id::BlockedApplication | Id::DeviceUnreachable)
+            matches!(
+                from,
+                Id::DeviceRebooted | Id::BlockedApplication | Id::DeviceUnreachable | Id::AddressChanged
+            )
         }
         // Segments that a device without service does not answer are not lost.
         Id::LossyLink => matches!(
             from,
             Id::DeviceRebooted
                 | Id::DeviceUnreachable
+                | Id::AddressChanged
                 | Id::BlockedApplication
                 | Id::HalfOpenNotReclaimed
                 | Id::SocketExhaustion

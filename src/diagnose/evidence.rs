@@ -3,6 +3,8 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
+use std::net::IpAddr;
+
 use espstress_event::{
     AckWaits, Air, Asks, ByProtocol, ClosePolicy, ConsoleEvent, EndingCounts, Episode, FailureCounts,
     FullSize, HostResets, HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures,
@@ -477,6 +479,26 @@ pub struct DeviceEvidence {
     pub max_sockets: Option<u32>,
     /// Whether its program is known to be somebody else's, whatever stack it runs on and whoever answers for telemetry.
     pub foreign: bool,
+    /// Where the run talks to it; `None` where that is not known.
+    pub place: Option<Place>,
+}
+
+/// Where a run talks to the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its address at the start, which the run keeps.
+    pub address: IpAddr,
+    /// What the name of the target stands for at the end; `None` where it was typed as an address, or nobody asked.
+    pub resolved: Option<Resolved>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// As it was typed.
+    pub name: String,
+    /// The system's answer; empty where it has none.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// How the testing machine fared.

@@ -4,7 +4,7 @@
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
     CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapEvidence, HeapStep,
-    HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, ProbeEvidence,
+    HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, Place, ProbeEvidence,
     ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
@@ -31,6 +31,8 @@ pub struct Measurements<'a> {
     pub air: Option<&'a Air>,
     /// What was known of the device before.
     pub device: &'a DeviceFacts,
+    /// Where the run talked to it; `None` where that is not known.
+    pub place: Option<Place>,
     /// Source ports that the user restricted the run to.
     pub local_ports: Option<u32>,
     /// How this machine fared.
@@ -47,7 +49,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         workloads: run.workloads.iter().filter_map(|w| workload(w, run)).collect(),
         capture: capture(run.packets),
         air: run.air,
-        device: device(run.device),
+        device: device(run.device, run.place.clone()),
         host: run.host.clone(),
         console: run.console.map(|console| console.events.as_slice()),
         ..Evidence::default()
@@ -363,7 +365,7 @@ fn counts(trend: &Trend) -> Option<(u32, u32, u32)> {
     Some((trend.first? as u32, trend.max? as u32, trend.last? as u32))
 }
 
-fn device(facts: &DeviceFacts) -> DeviceEvidence {
+fn device(facts: &DeviceFacts, place: Option<Place>) -> DeviceEvidence {
     let number = |name: &str| facts.options.get(name).and_then(|value| value.parse().ok());
     DeviceEvidence {
         capacity: facts.capacity,
@@ -372,5 +374,6 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
         fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
         max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
         foreign: facts.foreign,
+        place,
     }
 }

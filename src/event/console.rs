@@ -146,6 +146,8 @@ pub enum Doing {
     Allocate,
     /// TLS.
     Tls,
+    /// Keep a session with an MQTT broker.
+    Mqtt,
     /// Something else.
     Other,
 }
@@ -162,6 +164,7 @@ impl Doing {
             Self::Receive => "receive",
             Self::Allocate => "allocate",
             Self::Tls => "tls",
+            Self::Mqtt => "mqtt",
             Self::Other => "other",
         }
     }

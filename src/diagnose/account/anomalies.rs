@@ -94,7 +94,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         // the connection.
         Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger]]),
         // Their times are known, and what failed then is answered by them.
-        Id::NoMemoryReported | Id::WifiLost => any(&[&SILENCES, &REPEATS, &RESETS]),
+        Id::NoMemoryReported | Id::WifiLost | Id::AddressChanged => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate

@@ -87,7 +87,7 @@ fn is_near_a_failure(e: &Evidence<'_>, event: &ConsoleEvent) -> bool {
 }
 
 /// The line with its time.
-fn quote(event: &ConsoleEvent) -> String {
+pub(super) fn quote(event: &ConsoleEvent) -> String {
     format!("console at {}: \"{}\"", time(event.at_ns), event.line)
 }
 
@@ -371,13 +371,23 @@ pub(super) fn attach(e: &Evidence<'_>, found: &mut [Finding]) {
             FindingId::LinkOutages => |said| {
                 matches!(said, Said::WifiLost { .. } | Said::WifiSign { sign: WifiSign::BeaconTimeout })
             },
-            FindingId::BlockedApplication => |said| matches!(said, Said::Watchdog { .. }),
+            FindingId::BlockedApplication => |said| matches!(said, Said::Watchdog { .. }) || is_of_mqtt(said),
+            FindingId::MqttKeepaliveMissed
+            | FindingId::MqttPingLate
+            | FindingId::MqttNoReconnect
+            | FindingId::MqttSessionRefused
+            | FindingId::MqttReconnectStorm
+            | FindingId::MqttSlowNotice
+            | FindingId::MqttHasty => is_of_mqtt,
             FindingId::DeviceUnreachable => {
                 |said| said.ends_the_program() || matches!(said, Said::WifiLost { .. })
             }
             _ => continue,
         };
-        let lines: Vec<&ConsoleEvent> = said(e).filter(|event| bears_out(&event.said)).collect();
+        // A broker comes with the run and goes with it, which the device notices as well.
+        let counts = |event: &ConsoleEvent| !is_of_mqtt(&event.said) || is_in_a_fault(e, event);
+        let lines: Vec<&ConsoleEvent> =
+            said(e).filter(|event| bears_out(&event.said) && counts(event)).collect();
         let Some(first) = lines.first() else { continue };
         finding.evidence.push(match &first.said {
             Said::Error { name, .. } => {
@@ -390,6 +400,21 @@ pub(super) fn attach(e: &Evidence<'_>, found: &mut [Finding]) {
             finding.evidence.push(format!("the console says such things {}", times(lines.len() as u64)));
         }
     }
+}
+
+const fn is_of_mqtt(said: &Said) -> bool {
+    matches!(said, Said::Error { doing: Doing::Mqtt, .. })
+}
+
+/// Whether it was said while the broker made a fault, or right after it.
+fn is_in_a_fault(e: &Evidence<'_>, event: &ConsoleEvent) -> bool {
+    let outages = e.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|mqtt| &mqtt.outages);
+    outages.into_iter().any(|outage| {
+        // Two clocks, a little apart.
+        let begin = outage.start_ns.saturating_sub(NEAR / 4);
+        let end = outage.end_ns().unwrap_or(u64::MAX).saturating_add(NEAR);
+        (begin..=end).contains(&event.at_ns)
+    })
 }
 
 /// How far the run was at a time.

@@ -52,6 +52,7 @@ impl Case {
                 fin_wait_timeout_ms: Some(20_000),
                 max_sockets: Some(10),
                 foreign: false,
+                place: None,
             },
             workloads: vec![workload],
             ..Evidence::default()

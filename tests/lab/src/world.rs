@@ -452,6 +452,7 @@ impl World {
             console: None,
             air: None,
             device: &device,
+            place: None,
             local_ports: None,
             host,
         };
