@@ -91,8 +91,9 @@ fn a_new_address_on_the_console_is_a_finding_with_both_addresses() {
         format!("I (900) esp_netif_handlers: sta ip: {ip}, mask: 255.255.255.0, gw: 127.0.0.254\n")
     };
     let log = format!("{}{}", address("127.0.0.1"), address("127.0.0.9"));
-    // It serves a little, and is then gone from the old address, as far as the host can tell.
-    let more = ["--persona", "frozen:requests=3", "--timeout-read", "200ms", "--no-probes"];
+    // It serves nothing at the old address, as far as the host can tell.
+    let more =
+        ["--persona", "frozen", "--timeout-connect", "200ms", "--timeout-read", "200ms", "--no-probes"];
     let (report, page) = run(folder.path(), &log, &more);
     assert_eq!(severity(&report, FindingId::AddressChanged), Some(Severity::Warning), "{page}");
     let found = report.findings.iter().find(|finding| finding.id == FindingId::AddressChanged).unwrap();

@@ -76,8 +76,11 @@ impl IdfConsole {
             hung_ns: None,
         };
         let (number, name) = rom(reason);
-        say("ets Jun  8 2016 00:22:57");
-        say(&format!("rst:0x{number:x} ({name}),boot:0x13 (SPI_FAST_FLASH_BOOT)"));
+        // A listener on a busy machine may hear the first start only when the load has begun, and would take it for a restart.
+        if reason != "POWERON" {
+            say("ets Jun  8 2016 00:22:57");
+            say(&format!("rst:0x{number:x} ({name}),boot:0x13 (SPI_FAST_FLASH_BOOT)"));
+        }
         console.log('I', "boot", "ESP-IDF v5.5 2nd stage bootloader (the twin's imitation)");
         console.joins();
         console
