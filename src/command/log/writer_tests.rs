@@ -1,3 +1,9 @@
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc;
+
+use super::super::files::{LIMITS, Limits};
 use super::*;
 use espstress_event::{DeviceSample, Expected, Failure, ResetReason, Telemetry};
 use espstress_report::{Announced, Target, TargetKind, read_log};

@@ -1,17 +1,14 @@
-//! The log of a run: a line for everything that happens, written as it happens, so that a power cut leaves a
-//! report behind. A thread of its own writes, and a disk that is full or slow costs the run nothing: what could not be
-//! written waits, joined with what comes later, and what is left out in the end is said.
+//! Makes lines of events, and keeps those that a full disk did not take.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use espstress_event::{Backlog, Event, EventSink, PhaseProgress, Probed, SectionCourse};
+use super::Whole;
+use super::files::{Files, Room};
+use espstress_event::{Backlog, Event, PhaseProgress, Probed, SectionCourse};
 use espstress_report::{
     AnomalyLine, ConsoleLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, MqttLine,
     NoticeLine, OutageLine, PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
@@ -21,168 +18,14 @@ use espstress_stats::Latency;
 /// Lines that are kept for a disk that is full, beside those that add up; of more, the oldest are left out.
 const OWED: usize = 4_096;
 
-/// At the end of a run, how long a disk may take no line at all before the log is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// How often the console's sums are told, seconds; what it says is told at once.
 const CONSOLE_S: f64 = 30.0;
 
 /// How often what was written is made to last through a power cut.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 
-/// How often the end of a run looks whether the log is whole.
-const LOOK: Duration = Duration::from_millis(5);
-
-/// How large a log may grow.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    /// Bytes in one file, about.
-    bytes: u64,
-    /// Files: the one that is written, and the older ones.
-    files: u32,
-}
-
-/// A quarter of a gigabyte: a day and a half of three workloads second by second; sums are those of the whole run.
-const LIMITS: Limits = Limits { bytes: 64 << 20, files: 4 };
-
-/// The display, and a log beside it where one is asked for.
-pub(super) struct Beside {
-    display: Box<dyn EventSink>,
-    log: Option<Log>,
-}
-
-impl Beside {
-    /// Opens the log at `path`.
-    ///
-    /// # Errors
-    /// When there is no such folder, or the system refuses the file or a thread.
-    pub(super) fn open(
-        display: Box<dyn EventSink>,
-        path: Option<&Path>,
-        start: impl FnOnce() -> LogStart,
-    ) -> Result<Self, LogOpenError> {
-        let open = |path: &Path| {
-            Log::open(path, start()).map_err(|source| LogOpenError { path: path.to_owned(), source })
-        };
-        Ok(Self { display, log: path.map(open).transpose()? })
-    }
-
-    /// The display is over; the log still wants its end.
-    pub(super) fn into_log(self) -> Option<Log> {
-        self.log
-    }
-}
-
-impl EventSink for Beside {
-    fn event(&mut self, event: &Event) {
-        self.display.event(event);
-        let Some(log) = &mut self.log else { return };
-        log.tell(event);
-        while let Ok(text) = log.remarks.try_recv() {
-            self.display.event(&Event::Notice { text });
-        }
-    }
-}
-
-/// Why there is no log.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the log {}: {source}; choose another path with --log", path.display())]
-pub(super) struct LogOpenError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// A log that is being written.
-pub(super) struct Log {
-    events: Backlog,
-    /// Outages that had been left out before this log was told of them.
-    left_out: u64,
-    end: Sender<Box<Report>>,
-    remarks: Receiver<String>,
-    path: PathBuf,
-    thread: Option<JoinHandle<Whole>>,
-}
-
-/// Whether all of a run is in its log; otherwise what is missing, and why.
-type Whole = Result<(), String>;
-
-/// Why a log that was asked for isn't whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the log {} is incomplete: {reason}", path.display())]
-pub(super) struct LogLost {
-    path: PathBuf,
-    reason: String,
-}
-
-impl Log {
-    fn open(path: &Path, start: LogStart) -> io::Result<Self> {
-        let files = Files::open(path, LIMITS)?;
-        let events = Backlog::default();
-        let (end, ends) = mpsc::channel();
-        let (remarks_out, remarks) = mpsc::channel();
-        let mut writer = Writer::new(files, start, remarks_out);
-        let incoming = events.clone();
-        let run = move || writer.run(&incoming, &ends);
-        let thread = Some(std::thread::Builder::new().name("log".into()).spawn(run)?);
-        Ok(Self { events, left_out: 0, end, remarks, path: path.to_owned(), thread })
-    }
-
-    /// A disk that stands still costs detail, never the run's time.
-    fn tell(&mut self, event: &Event) {
-        if let Event::OutagesLeftOut { rows } = event {
-            self.left_out = *rows;
-        }
-        self.events.tell(event.clone());
-    }
-
-    /// What of the run is not in the log, where that is known before its end.
-    pub(super) fn left_out(&self) -> Option<String> {
-        let rows = self.left_out + self.events.left_out();
-        (rows > 0).then(|| outages_left_out(rows))
-    }
-
-    /// Writes the end and waits until it is on the disk, as long as the disk takes anything.
-    ///
-    /// # Errors
-    /// When a part of the run is not in the log.
-    pub(super) fn finish(mut self, report: &Report) -> Result<(), LogLost> {
-        // A writer that is gone has nothing left to write.
-        let _ = self.end.send(Box::new(report.clone()));
-        self.events.close();
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        let lost = |reason| LogLost { path: self.path.clone(), reason };
-        let (mut taken, mut since) = (self.events.taken(), Instant::now());
-        while !thread.is_finished() {
-            std::thread::sleep(LOOK);
-            let now = self.events.taken();
-            if now != taken {
-                (taken, since) = (now, Instant::now());
-            }
-            if since.elapsed() >= PATIENCE {
-                let waited = PATIENCE.as_secs();
-                return Err(lost(format!(
-                    "it has accepted no line for {waited} s, and espstress has stopped writing it"
-                )));
-            }
-        }
-        let whole = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        self.remarks.try_iter().for_each(|text| say(&text));
-        whole.map_err(lost)
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.events.close();
-    }
-}
-
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "note: {text}");
-}
-
 /// Makes lines of events.
-struct Writer {
+pub(super) struct Writer {
     files: Files,
     start: LogStart,
     /// When the run started, nanoseconds since the Unix epoch.
@@ -218,7 +61,7 @@ struct Workload {
 }
 
 impl Writer {
-    fn new(files: Files, start: LogStart, remarks: Sender<String>) -> Self {
+    pub(super) fn new(files: Files, start: LogStart, remarks: Sender<String>) -> Self {
         Self {
             files,
             start,
@@ -238,7 +81,7 @@ impl Writer {
         }
     }
 
-    fn run(&mut self, incoming: &Backlog, end: &Receiver<Box<Report>>) -> Whole {
+    pub(super) fn run(&mut self, incoming: &Backlog, end: &Receiver<Box<Report>>) -> Whole {
         let mut synced = Instant::now();
         while !incoming.is_over() {
             if let Some(event) = incoming.next_within(SYNC_EVERY) {
@@ -498,139 +341,6 @@ impl Workload {
     }
 }
 
-/// Where the next line goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    SameFile,
-    NewFile,
-}
-
-/// The files of a log: the one that is written, and older ones with a number.
-struct Files {
-    path: PathBuf,
-    file: File,
-    written: u64,
-    limits: Limits,
-    /// What must come before the next line: a line feed after one that was cut off.
-    tail: Tail,
-    kind: Kind,
-}
-
-/// How the file ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tail {
-    Whole,
-    Torn,
-}
-
-/// Whether it can be renamed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    File,
-    /// A device or a pipe.
-    Special,
-}
-
-impl Files {
-    fn open(path: &Path, limits: Limits) -> io::Result<Self> {
-        let special = std::fs::metadata(path).is_ok_and(|m| !m.is_file());
-        if special {
-            let file = OpenOptions::new().append(true).open(path)?;
-            let (tail, kind) = (Tail::Whole, Kind::Special);
-            return Ok(Self { path: path.to_owned(), file, written: 0, limits, tail, kind });
-        }
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
-        lock(&file)?;
-        let written = file.metadata()?.len();
-        let mut tail = Tail::Whole;
-        if written > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                tail = Tail::Torn;
-            }
-        }
-        Ok(Self { path: path.to_owned(), file, written, limits, tail, kind: Kind::File })
-    }
-
-    /// Begins a new file when `bytes` more would be too many for this one.
-    fn make_room(&mut self, bytes: u64) -> io::Result<Room> {
-        let fits = self.written == 0 || self.written + bytes <= self.limits.bytes;
-        if fits || self.kind == Kind::Special {
-            return Ok(Room::SameFile);
-        }
-        self.sync();
-        for n in (0..self.limits.files.saturating_sub(1)).rev() {
-            match std::fs::rename(self.older(n), self.older(n + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        lock(&self.file)?;
-        self.written = self.file.metadata()?.len();
-        self.tail = Tail::Whole;
-        Ok(Room::NewFile)
-    }
-
-    /// The file of `n` files ago.
-    fn older(&self, n: u32) -> PathBuf {
-        if n == 0 {
-            return self.path.clone();
-        }
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(format!(".{n}"));
-        name.into()
-    }
-
-    /// Hands whole lines to the kernel in one call.
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.tail == Tail::Torn {
-            self.put(b"\n")?;
-            self.tail = Tail::Whole;
-        }
-        let before = self.written;
-        let result = self.put(lines);
-        if result.is_err() && self.written > before {
-            self.tail = Tail::Torn;
-        }
-        result
-    }
-
-    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        // One call takes all, unless the disk fills up in the middle of it.
-        while !bytes.is_empty() {
-            match self.file.write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    self.written += n as u64;
-                    bytes = &bytes[n..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// What was written lasts through a power cut; a file that cannot do that is written all the same.
-    fn sync(&self) {
-        let _ = self.file.sync_data();
-    }
-}
-
-/// Two runs never write one log: their lines would be those of no run. The lock ends with the file, also after a kill.
-fn lock(file: &File) -> io::Result<()> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"))
-        }
-        // A file system without locks has the log all the same.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
-    }
-}
-
 fn unix_now_ns() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
@@ -641,5 +351,5 @@ fn seconds(ns: u64) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "log_tests.rs"]
+#[path = "writer_tests.rs"]
 mod tests;
