@@ -2,7 +2,6 @@
 //! report behind. A thread of its own writes, and a disk that is full or slow costs the run nothing: what could not be
 //! written waits, joined with what comes later, and what is left out in the end is said.
 
-
 mod files;
 mod writer;
 
@@ -158,4 +157,3 @@ impl Drop for Log {
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
-

@@ -1,6 +1,5 @@
 //! `run` and the workloads' own commands: layers to plan, plan to report, report to gates.
 
-
 mod device;
 mod fit;
 mod measure;

@@ -3,7 +3,7 @@
 use espstress_diagnose::*;
 use espstress_event::{AnomalyId, Failure};
 
-use crate::findings_support::*;
+use crate::support::*;
 
 #[test]
 fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives() {

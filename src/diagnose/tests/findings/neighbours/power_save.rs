@@ -2,7 +2,7 @@
 
 use espstress_diagnose::*;
 
-use crate::findings_support::*;
+use crate::support::*;
 
 #[test]
 fn long_busy_and_slow_paths_are_no_power_save() {

@@ -1,7 +1,7 @@
 //! What each persona would show is given its finding and no finding of another cause, with everything measured
 //! and with less.
 
-use crate::findings_support::*;
+use crate::support::*;
 use espstress_diagnose::*;
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
 

@@ -6,7 +6,7 @@ use espstress_event::{
     Stage,
 };
 
-use crate::findings_support::*;
+use crate::support::*;
 
 /// Silent connections: when each fell silent and when the device closed it, milliseconds.
 fn silent(h: &mut HalfOpenEvidence, served: u32, times: &[(u64, u64)]) {

@@ -1,6 +1,6 @@
 //! Devices that answer otherwise than they are asked: what is said of each, and of the neighbours that look alike.
 
-use crate::findings_support::*;
+use crate::support::*;
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,

@@ -1,8 +1,9 @@
 //! What looks like a leak and is none, and leaks that little shows.
 
 use espstress_diagnose::*;
+use espstress_event::{AnomalyId, Failure};
 
-use crate::findings_support::*;
+use crate::support::*;
 
 #[test]
 fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
@@ -162,4 +163,66 @@ fn a_leak_says_whether_it_is_the_stacks_or_the_programs() {
     });
     let said = &heap.findings()[0];
     assert!(said.statement.starts_with("The TCP/IP stack under your program loses"), "{}", said.statement);
+}
+
+#[test]
+fn resets_while_telemetry_is_silent_and_ping_goes_on_are_want_of_memory() {
+    let failures = [(Failure::ReadReset, 154), (Failure::ConnectReset, 84), (Failure::ReadTimeout, 9)];
+    let w = WorkloadEvidence { close: ClosePolicy::Wait, ..dies_after(head(0), 450, &failures) };
+    let case = Case::clean(w)
+        .anomaly(AnomalyId::RstAfterHandshake, 238)
+        .anomaly(AnomalyId::HalfClosedLinger, 9)
+        .with(|e| e.probes.telemetry = Measured::Value(silent_from(S)));
+    let found = case.findings();
+    assert_eq!(case.ids(), [FindingId::HeapLow], "{found:#?}");
+    assert_eq!(found[0].severity, Severity::Error);
+    assert!(found[0].cause.contains("TIME_WAIT"), "{}", found[0].cause);
+    // Telemetry that goes on needs memory as well: then it is something else.
+    let told = case.with(|e| e.probes.telemetry = Measured::Value(probe(60)));
+    assert!(!told.ids().contains(&FindingId::HeapLow), "{:#?}", told.findings());
+}
+
+#[test]
+fn a_device_whose_heap_was_full_before_ping_ended_ran_out_of_memory_and_one_whose_heap_stood_is_gone() {
+    let silent = |last: u64| {
+        let w = dies_after(head(0), 450, &[(Failure::ReadTimeout, 8), (Failure::ConnectTimeout, 30)]);
+        let case = Case::clean(w).telemetry(|t| {
+            t.heap = t.heap.map(|h| HeapEvidence { free_last: last, free_min: last, per_second: None, ..h });
+        });
+        case.with(|e| {
+            e.probes.telemetry = Measured::Value(silent_from(6 * S));
+            e.probes.icmp = Measured::Value(silent_from(8 * S));
+            e.probes.tcp = Measured::Value(silent_from(7 * S));
+        })
+    };
+    let found = silent(20_000).findings();
+    assert_eq!(silent(20_000).ids(), [FindingId::HeapLeak, FindingId::HeapLow], "{found:#?}");
+    assert!(found[1].statement.contains("telemetry and ping stopped"), "{found:#?}");
+    assert_eq!(silent(95_000).ids(), [FindingId::DeviceUnreachable]);
+}
+
+#[test]
+fn a_heap_that_falls_until_telemetry_is_silent_runs_out_and_one_that_stood_does_not() {
+    let with = |last| {
+        let case = Case::clean(dies_after(head(0), 93, &[(Failure::ReadTimeout, 10)]));
+        let case = case.anomaly(AnomalyId::HalfClosedLinger, 10).telemetry(|t| {
+            t.requests = 10;
+            t.heap = t.heap.map(|h| HeapEvidence { free_last: last, free_min: last, per_second: None, ..h });
+        });
+        case.with(|e| e.probes.telemetry = Measured::Value(silent_from(6 * S)))
+    };
+    assert_eq!(with(25_000).ids(), [FindingId::HeapLow]);
+    assert_eq!(with(84_000).ids(), [FindingId::BlockedApplication]);
+}
+
+#[test]
+fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
+    let case = Case::clean(head(300)).telemetry(|t| {
+        t.heap = t.heap.map(|h| HeapEvidence { free_min: 300, ..h });
+    });
+    let evidence = case.findings()[0].evidence.join("; ");
+    for word in ["at the start", "at the lowest", "at the end", "at its smallest"] {
+        assert_eq!(evidence.matches(word).count(), 1, "{evidence}");
+    }
+    assert!(!evidence.contains("least"), "{evidence}");
 }
