@@ -39,6 +39,7 @@ use espstress_clock::Clock;
 use espstress_diagnose::Diagnosis;
 use espstress_event::{Backlog, Event, EventSink, IntentBook};
 use espstress_workload::StopSource;
+use weigh::Watched;
 
 /// Runs `plan` to its end, telling `sink` about it.
 ///
@@ -114,11 +115,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let packets = match watch {
         Err(none) => none,
         Ok(watch) => {
-            let after = if run.ended == Ended::Interrupted { Duration::ZERO } else { after };
-            watch.listen_until(Instant::now() + after);
-            run.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
-            run.until(&mut signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
-            let watched = watch.join();
+            let watched = run.watched(watch, after, &mut signals).await?;
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
@@ -210,6 +207,20 @@ impl Running<'_> {
         }
         self.drain();
         Ok(())
+    }
+
+    /// Goes on capturing `after` the load; a run that was interrupted doesn't.
+    async fn watched(
+        &mut self,
+        watch: watch::Watch,
+        after: Duration,
+        signals: &mut Signals,
+    ) -> Result<Watched, RunError> {
+        let after = if self.ended == Ended::Interrupted { Duration::ZERO } else { after };
+        watch.listen_until(Instant::now() + after);
+        self.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
+        self.until(signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
+        Ok(watch.join())
     }
 
     fn heard(&mut self, signal: Signal, stop: &impl Fn()) -> Result<(), RunError> {
