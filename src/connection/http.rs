@@ -3,7 +3,7 @@
 use espstress_event::{Failure, FaultSeen, HttpFault};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
-pub const HEAD_LIMIT: usize = 16 * 1024;
+pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Of a Content-Type that is kept, characters.
 const LONGEST_TYPE: usize = 100;
