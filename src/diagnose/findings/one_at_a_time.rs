@@ -288,3 +288,62 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Asks, CutRequests, Quiet, Unserved, WorkloadKind};
+
+    const MINUTE: u64 = 60 * SECOND;
+
+    /// Clients that connect and ask 30 s later, of which three were closed, beside others that waited for 3 s at most.
+    fn connect_early() -> [WorkloadEvidence; 2] {
+        let closed = CutRequests { not_sent: 3, ..CutRequests::default() };
+        let late = WorkloadEvidence {
+            kind: WorkloadKind::Rw,
+            end_ns: MINUTE,
+            unserved: Some(Unserved { closed, ..Unserved::default() }),
+            asks: Asks { request_delay_ns: 30 * SECOND, ..Asks::default() },
+            ..WorkloadEvidence::default()
+        };
+        let others = WorkloadEvidence {
+            kind: WorkloadKind::Head,
+            end_ns: MINUTE,
+            attempts: 9,
+            succeeded: 9,
+            main: Some(crate::Quantiles { max_ns: 3 * SECOND, ..Default::default() }),
+            ..WorkloadEvidence::default()
+        };
+        [late, others]
+    }
+
+    /// How long the program was silent towards all: it was from 5, 20 and 40 s on for so long each, nanoseconds.
+    fn waited(workloads: [WorkloadEvidence; 2], idle_ns: [u64; 3]) -> Option<u64> {
+        let from = [5, 20, 40].map(|s| s * SECOND);
+        let idle = from.into_iter().zip(idle_ns).map(|(from_ns, ns)| Quiet { from_ns, to_ns: from_ns + ns });
+        let (idle, workloads) = (Some(idle.collect()), workloads.to_vec());
+        let e = Evidence { duration_ns: MINUTE, idle, workloads, ..Evidence::default() };
+        before_a_request(&e, &e.workloads[0])
+    }
+
+    #[test]
+    fn a_program_that_waits_for_a_request_keeps_others_waiting_as_long() {
+        assert_eq!(waited(connect_early(), [4, 5, 6].map(|s| s * SECOND)), Some(6 * SECOND));
+        assert_eq!(waited(connect_early(), [SECOND; 3]), Some(SECOND));
+        assert_eq!(waited(connect_early(), [4 * SECOND, 5 * SECOND, SECOND - 1]), None, "two waits of three");
+        assert_eq!(waited(connect_early(), [4, 5, 7].map(|s| s * SECOND)), None, "nobody waited for so long");
+    }
+
+    #[test]
+    fn nobody_is_kept_waiting_where_no_request_is_late_or_none_is_cut() {
+        let idle = [4, 5, 6].map(|s| s * SECOND);
+        let [late, others] = connect_early();
+        let prompt = WorkloadEvidence { asks: Asks::default(), ..late.clone() };
+        let uncut = WorkloadEvidence { unserved: Some(Unserved::default()), ..late.clone() };
+        let unserved = WorkloadEvidence { succeeded: 0, ..others.clone() };
+        let later = WorkloadEvidence { start_ns: MINUTE, end_ns: 2 * MINUTE, ..others.clone() };
+        for pair in [[prompt, others.clone()], [uncut, others], [late.clone(), unserved], [late, later]] {
+            assert_eq!(waited(pair, idle), None);
+        }
+    }
+}

@@ -550,3 +550,12 @@ fn others_that_an_open_event_stream_keeps_out_are_told_from_others_that_are_slow
     let text = statement(&served);
     assert!(!text.contains("event stream"), "{text}");
 }
+
+#[test]
+fn what_http_allows_is_in_the_evidence_of_the_workload_that_met_it() {
+    let met = at_fault(get(20), HttpFault::CloseIgnored, 20, (0, 0));
+    let name = met.name.clone();
+    let evidence = Case::clean(met).findings()[0].evidence.clone();
+    let said = format!("{name}: {} 20 times", HttpFault::CloseIgnored.name());
+    assert!(evidence.iter().any(|line| line.starts_with(&said)), "{evidence:?}");
+}

@@ -249,3 +249,24 @@ fn the_figures_of_the_heap_are_named_each_by_a_word_of_its_own() {
     }
     assert!(!evidence.contains("least"), "{evidence}");
 }
+
+#[test]
+fn a_leak_that_ends_in_restarts_is_as_large_as_its_slope_and_its_requests_make_it() {
+    let leaks = |each: f64, requests: u64| {
+        let case = Case::clean(head(5_000)).telemetry(|t| {
+            let slope = Some(Slope { mean: -each, low: -each - 2.0, high: -each + 2.0 });
+            t.requests = requests;
+            t.restarts = vec![RestartEvidence { at_ns: 18 * S, reason: None, last_words: None }];
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_first: 200_000,
+                free_min: 9_000,
+                free_last: 150_000,
+                per_request: slope,
+                ..h
+            });
+        });
+        case.ids().contains(&FindingId::HeapLeak)
+    };
+    assert!(leaks(40.0, 5_000), "200,000 bytes");
+    assert!(!leaks(8.0, 200), "1,600 bytes in all");
+}
