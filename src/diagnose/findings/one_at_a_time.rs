@@ -346,4 +346,27 @@ mod tests {
             assert_eq!(waited(pair, idle), None);
         }
     }
+
+    /// How long others waited at most beside a client that was silent for a second before each request.
+    fn beside(min_ms: u64, p50_ms: u64, p90_ms: u64) -> Option<u64> {
+        let of = |[min, p50, p90, max]: [u64; 4]| {
+            let [min_ns, p50_ns, p90_ns, max_ns] = [min, p50, p90, max].map(|ms| ms * 1_000_000);
+            Some(crate::Quantiles { count: 25, min_ns, p50_ns, p90_ns, max_ns, ..Default::default() })
+        };
+        let [late, others] = connect_early();
+        let asks = Asks { request_delay_ns: SECOND, ..Asks::default() };
+        let late = WorkloadEvidence { asks, first_byte: of([1, 5, 9, 12]), at_once: 1, ..late };
+        let (connect, first_byte) = (of([1, 1, 2, 3]), of([min_ms, p50_ms, p90_ms, 990]));
+        let others = WorkloadEvidence { connect, first_byte, ..others };
+        let e = Evidence { workloads: vec![late, others], ..Evidence::default() };
+        beside_a_silence(&e, &e.workloads[0])
+    }
+
+    #[test]
+    fn others_wait_for_what_is_left_of_a_silence_whenever_they_ask() {
+        assert_eq!(beside(172, 600, 900), Some(990_000_000), "none of 25 asked in its last tenth");
+        assert_eq!(beside(850, 900, 950), Some(990_000_000), "each asked as it began");
+        assert_eq!(beside(400, 600, 900), None, "slow with all");
+        assert_eq!(beside(10, 100, 300), None, "a few were slow");
+    }
 }
