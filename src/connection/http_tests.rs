@@ -12,6 +12,18 @@ fn a_head_response_ends_with_its_head_whatever_length_it_declares() {
 }
 
 #[test]
+fn a_status_without_a_body_ends_with_its_head_whatever_length_it_declares() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let text = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
+        assert_eq!(
+            whole(Expects::Body, text.as_bytes()),
+            Ok(Progress::Done { used: text.len() }),
+            "{status}"
+        );
+    }
+}
+
+#[test]
 fn a_body_ends_after_its_declared_length_and_what_follows_is_the_next_response() {
     let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1";
     assert_eq!(whole(Expects::Body, text), Ok(Progress::Done { used: text.len() - 8 }));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::device::not_there;
 use super::prepare::Prepared;
 use super::show;
-use crate::command::log::Beside;
+use crate::command::log::{Beside, Log};
 use crate::command::nightly::Nightly;
 use crate::command::whereabouts::{Watching, Whereabouts};
 use crate::command::{Exit, Failed, assemble, metrics, output};
@@ -104,12 +104,7 @@ impl Ready<'_> {
             scenario: scenario.name.clone(),
             target: describe(&device),
             endpoints: device.endpoints.clone(),
-            device: DeviceFacts {
-                capacity: device.capacity,
-                stack: device.stack.clone(),
-                options: device.options.clone(),
-                foreign: device.program.is_some(),
-            },
+            device: facts(&device),
             phases,
             course,
             ports,
@@ -152,19 +147,30 @@ impl Ready<'_> {
         if let Some(gates) = &gates {
             gates.judge(&mut report);
         }
-        let mut lost = Vec::new();
-        if let Some(log) = log {
-            report.remarks.extend(assemble::unnamed(&outcome).into_iter().chain(log.left_out()));
-            if let Err(error) = log.finish(&report) {
-                report.remarks.push(error.to_string());
-                lost.push(error.to_string());
-            }
-        }
+        let mut lost: Vec<String> =
+            log.and_then(|log| finish(log, &outcome, &mut report)).into_iter().collect();
         if let (Some(path), Some(why)) = (&common.pcap, assemble::packet_file(&outcome)) {
             lost.push(format!("the packet file {} is incomplete: {why}", path.display()));
         }
         Ok(Measured { ended: outcome.ended, report, lost })
     }
+}
+
+fn facts(device: &Device) -> DeviceFacts {
+    DeviceFacts {
+        capacity: device.capacity,
+        stack: device.stack.clone(),
+        options: device.options.clone(),
+        foreign: device.program.is_some(),
+    }
+}
+
+/// Ends the log with the report; why it is incomplete, if it is. The report says so as well.
+fn finish(log: Log, outcome: &Outcome, report: &mut Report) -> Option<String> {
+    report.remarks.extend(assemble::unnamed(outcome).into_iter().chain(log.left_out()));
+    let error = log.finish(report).err()?.to_string();
+    report.remarks.push(error.clone());
+    Some(error)
 }
 
 /// The end of a run: what was asked for and isn't there is no lesser thing than a gate, since whoever reads only the
