@@ -115,6 +115,9 @@ pub(super) fn set_up<'a>(
     })?;
     let mut phases = settings::workloads(&prepared.scenario, typed)?;
     refuse_by_device(&prepared.scenario, &phases)?;
+    if common.resume.is_some() {
+        refuse_resuming(&phases)?;
+    }
     for phase in &mut phases {
         phase.workload.look_up().map_err(|unfit| match unfit {
             Unfit::Usage(why) => Failed::usage(why),
@@ -277,6 +280,15 @@ fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// What would have to begin anew is told so by the first session, not by the second, which would lose what there is.
+fn refuse_resuming(phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let why = |phase: &PlannedPhase| {
+        let why = espstress_report::cannot_resume(WorkloadKind::named(phase.workload.kind())?)?;
+        Some(format!("--resume: {} can't be resumed: {why}; use --log, and start it again", phase.name))
+    };
+    phases.iter().find_map(why).map_or(Ok(()), |why| Err(Failed::usage(why)))
 }
 
 /// A run of which all is known but the device.
