@@ -128,6 +128,15 @@ pub(super) fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> 
     Ok(())
 }
 
+/// What would have to begin anew is told so by the first session, not by the second, which would lose what there is.
+pub(super) fn refuse_resuming(phases: &[PlannedPhase]) -> Result<(), Failed> {
+    let why = |phase: &PlannedPhase| {
+        let why = espstress_report::cannot_resume(WorkloadKind::named(phase.workload.kind())?)?;
+        Some(format!("--resume: {} can't be resumed: {why}; use --log, and start it again", phase.name))
+    };
+    phases.iter().find_map(why).map_or(Ok(()), |why| Err(Failed::usage(why)))
+}
+
 /// What will not go as it may have been meant.
 pub(super) fn warnings(phases: &[PlannedPhase], ports: PortRange, device: &Device) -> Vec<String> {
     let mut warnings = Vec::new();

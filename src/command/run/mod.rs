@@ -19,7 +19,9 @@ use espstress_event::{Event, EventSink, Protocol, WorkloadKind};
 use espstress_scenario::Scenario;
 use espstress_targets::{DeviceKind, DialOut, Nest, Spec};
 use espstress_workload::Unfit;
-use fit::{leave_out, refuse_by_device, refuse_lacking, refuse_tls, refuse_useless, warnings};
+use fit::{
+    leave_out, refuse_by_device, refuse_lacking, refuse_resuming, refuse_tls, refuse_useless, warnings,
+};
 
 /// `espstress run`.
 pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exit, Failed> {
@@ -100,6 +102,9 @@ pub(super) fn set_up<'a>(
     })?;
     let mut phases = settings::workloads(&prepared.scenario, typed)?;
     refuse_by_device(&prepared.scenario, &phases)?;
+    if common.resume.is_some() {
+        refuse_resuming(&phases)?;
+    }
     for phase in &mut phases {
         phase.workload.look_up().map_err(|unfit| match unfit {
             Unfit::Usage(why) => Failed::usage(why),

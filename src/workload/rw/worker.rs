@@ -561,6 +561,11 @@ impl Worker for Channel {
                 http.endless();
             }
             http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
+        } else if !self.in_flight.is_empty() {
+            // Bytes came all the time, or it would have met its time-out.
+            let why = "when the time was up an answer was still coming in, a few bytes at a time; it was given up and \
+                       counts as no attempt";
+            self.context.notice(why.into());
         }
         self.in_flight.clear();
         self.link = None;

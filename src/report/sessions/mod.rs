@@ -1,13 +1,15 @@
 //! A run that was stopped and resumed: the report of its sessions together. What adds up is added up; a trend, a median and
 //! the like do not, and are absent or said to be those of the last session.
 
+mod mqtt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::human::time_s;
-use super::outages::{LinkOutages, OutageSummary};
-use super::thresholds::Gates;
-use super::{
+use crate::human::time_s;
+use crate::outages::{LinkOutages, OutageSummary};
+use crate::thresholds::Gates;
+use crate::{
     Capture, CaptureStatus, LatencyFigures, ProbeRow, Report, SeriesRow, TelemetrySummary, Timeline, Workload,
 };
 use espstress_diagnose::{AccountRow, AnomalyRow, Finding};
@@ -59,9 +61,16 @@ impl SessionRow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Continues<'a> {
     /// The device.
-    pub target: &'a super::Target,
+    pub target: &'a crate::Target,
     /// Name, kind and parameters of each workload.
     pub workloads: Vec<(&'a str, &'a str, &'a serde_json::Value)>,
+}
+
+/// Why a workload of this kind can't go on in another run; `None` where it can.
+#[must_use]
+pub fn cannot_resume(kind: WorkloadKind) -> Option<&'static str> {
+    let why = "the silent connections that it waits for ended with the run that opened them";
+    (kind == WorkloadKind::HalfOpen).then_some(why)
 }
 
 /// Parameters that may differ between sessions: how long the rest is.
@@ -79,13 +88,12 @@ impl Report {
             return Some(format!("it is of another kind of target: {was}, not {is}"));
         }
         // A twin or a sim has another port each time.
-        if self.target.kind == super::TargetKind::Device && self.target.address != run.target.address {
+        if self.target.kind == crate::TargetKind::Device && self.target.address != run.target.address {
             return Some(format!("it is of {}, not of {}", self.target.address, run.target.address));
         }
         for (name, kind, params) in &run.workloads {
-            let ends = [WorkloadKind::HalfOpen, WorkloadKind::Mqtt];
-            if WorkloadKind::named(kind).is_some_and(|kind| ends.contains(&kind)) {
-                return Some(format!("a workload of the kind {kind} can't be continued"));
+            if let Some(why) = WorkloadKind::named(kind).and_then(cannot_resume) {
+                return Some(format!("its workload {name} can't be resumed: {why}"));
             }
             // A session that was stopped early has not begun all of them.
             let Some(before) = self.workload(name) else { continue };
@@ -104,17 +112,21 @@ impl Report {
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
         let by_s = self.start_after(earlier);
+        // Both sessions together may show what one of them left open.
+        let mut open = earlier.standing_remarks();
+        open.extend(self.standing_remarks());
+        self.remarks.retain(|remark| !open.contains(remark));
         let mut sessions = earlier.sessions.clone();
         if sessions.is_empty() {
             sessions.push(SessionRow::of(earlier, 0.0));
         }
         sessions.push(SessionRow::of(&self, by_s));
         self.shift(by_s);
-        let mut open = Vec::new();
+        let mut of_last = Vec::new();
         let mut workloads = earlier.workloads.clone();
         for w in std::mem::take(&mut self.workloads) {
             match workloads.iter_mut().find(|before| before.name == w.name) {
-                Some(before) => open.extend(before.add(w)),
+                Some(before) => of_last.extend(before.add(w)),
                 None => workloads.push(w),
             }
         }
@@ -147,17 +159,18 @@ impl Report {
         self.host.memory_peak_bytes = self.host.memory_peak_bytes.max(earlier.host.memory_peak_bytes);
         let away_s = by_s - earlier.duration_s;
         let mut remarks = earlier.remarks.clone();
-        remarks.retain(|remark| !self.remarks.contains(remark));
+        remarks.retain(|remark| !self.remarks.contains(remark) && !open.contains(remark));
         remarks.push(format!(
             "session {nth} began {} after the previous one had ended; nothing was measured in between",
             time_s(away_s)
         ));
         remarks.append(&mut self.remarks);
-        remarks.extend(open);
+        remarks.extend(of_last);
         self.remarks = remarks;
         self.duration_s += by_s;
         self.started_at.clone_from(&earlier.started_at);
         self.sessions = sessions;
+        self.note_remarks();
         self
     }
 
@@ -183,6 +196,7 @@ impl Report {
             w.start_s += by_s;
             w.series.iter_mut().for_each(|row| row.start_s += by_s);
             w.outages.iter_mut().flatten().for_each(|row| row.shift(by_s));
+            w.mqtt.iter_mut().for_each(|mqtt| mqtt.shift(by_s));
         }
         for a in &mut self.anomalies {
             a.first_s += by_s;
@@ -240,7 +254,7 @@ impl Workload {
         self.late_starts_dropped += later.late_starts_dropped;
         let tried = self.attempts.saturating_sub(self.failures.of_host());
         self.success_rate = (tried > 0).then(|| self.succeeded as f64 / tried as f64);
-        let per_second = |n: u64| super::latency::finite(n as f64 / wall_s);
+        let per_second = |n: u64| crate::latency::finite(n as f64 / wall_s);
         self.attempts_per_s = per_second(self.attempts);
         self.goodput_bytes_per_s = per_second(self.bytes.goodput);
         // A session without an end has the latencies of its main phase only.
@@ -275,7 +289,10 @@ impl Workload {
         self.by_protocol = later.by_protocol;
         self.raw_summary = later.raw_summary;
         self.half_open = later.half_open;
-        self.mqtt = later.mqtt;
+        self.mqtt = match (self.mqtt.take(), later.mqtt) {
+            (Some(before), Some(now)) => Some(before.with(now)),
+            (before, now) => before.or(now),
+        };
         self.refused = later.refused.or(self.refused.take());
         self.params = later.params;
         let before = self.outages.as_ref().map_or(0, Vec::len);
@@ -313,7 +330,7 @@ impl LatencyFigures {
     }
 }
 
-impl super::Tcp {
+impl crate::Tcp {
     fn with(&self, other: &Self) -> Self {
         let connections = self.connections + other.connections;
         let weighted = |t: &Self| Some(t.rtt_mean_us? * t.connections as f64);
@@ -323,7 +340,7 @@ impl super::Tcp {
             retransmissions: self.retransmissions + other.retransmissions,
             lost: self.lost + other.lost,
             rtt_min_us: self.rtt_min_us.min(other.rtt_min_us),
-            rtt_mean_us: mean.and_then(super::latency::finite),
+            rtt_mean_us: mean.and_then(crate::latency::finite),
             rtt_max_us: self.rtt_max_us.max(other.rtt_max_us),
         }
     }
@@ -425,7 +442,7 @@ fn telemetry(before: TelemetrySummary, now: TelemetrySummary) -> TelemetrySummar
         own.last = s.last;
         own.min = own.min.min(s.min);
         own.max = own.max.max(s.max);
-        own.mean = own.mean.zip(s.mean).and_then(|(a, b)| super::latency::finite((a * m + b * n) / (m + n)));
+        own.mean = own.mean.zip(s.mean).and_then(|(a, b)| crate::latency::finite((a * m + b * n) / (m + n)));
         // A trend over a gap, in which the device may have been restarted, is none.
         (own.slope_per_hour, own.slope_low_per_hour, own.slope_high_per_hour) = (None, None, None);
     }
