@@ -393,6 +393,11 @@ impl Session {
         self.peer_ends || self.tcp_ended
     }
 
+    /// What the peer has said and nobody has read yet; nothing is taken.
+    pub(super) fn unread(&mut self) -> &[u8] {
+        self.tls.reader().into_first_chunk().unwrap_or_default()
+    }
+
     /// Says TLS's own end to the peer, as far as the socket takes it; not to one that has closed or is about to.
     pub(super) fn close(&mut self, stream: &TcpStream) {
         if self.peer_has_ended(stream) {

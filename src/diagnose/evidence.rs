@@ -373,11 +373,22 @@ pub struct MemoryEvidence {
 pub struct InUse {
     /// Sockets in use, listeners included; `None` where the device does not tell.
     pub sockets: Option<u32>,
+    /// Connections that the stack holds, ESTABLISHED and CLOSE_WAIT: those that no program has accepted are in no
+    /// socket's count, and their data is in the heap as well; `None` where the stack does not tell.
+    pub open: Option<u32>,
     /// Control blocks in TIME_WAIT; `None` where the stack does not tell.
     pub time_wait: Option<u32>,
     /// Connections that the program has closed and that were not over: they are in no socket's count; `None` where
     /// the stack does not tell.
     pub closing: Option<u32>,
+}
+
+impl InUse {
+    /// The connections that the stack holds, of those in these states.
+    #[must_use]
+    pub fn open_of(established: Option<u32>, close_wait: Option<u32>) -> Option<u32> {
+        established.map(|established| established.saturating_add(close_wait.unwrap_or(0)))
+    }
 }
 
 /// The device's heap, bytes.

@@ -320,9 +320,14 @@ fn program_memory(device: &DeviceSeries) -> Option<MemoryEvidence> {
 }
 
 /// What connections held, by one answer.
-const fn in_use(sample: &DeviceSample) -> InUse {
+fn in_use(sample: &DeviceSample) -> InUse {
     let told = &sample.telemetry;
-    InUse { sockets: told.sockets_used, time_wait: told.tcp_time_wait, closing: told.tcp_fin_wait }
+    InUse {
+        sockets: told.sockets_used,
+        open: InUse::open_of(told.tcp_established, told.tcp_close_wait),
+        time_wait: told.tcp_time_wait,
+        closing: told.tcp_fin_wait,
+    }
 }
 
 /// The least heap by the device's own account, where that went down during the run: between two readings there may

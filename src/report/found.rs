@@ -170,6 +170,7 @@ fn in_use(telemetry: &TelemetrySummary, of: impl Fn(&ReadingSummary) -> f64) -> 
     let count = |reading| telemetry.summary.get(&reading).map(|went| of(went) as u32);
     InUse {
         sockets: count(Reading::SocketsUsed),
+        open: InUse::open_of(count(Reading::TcpEstablished), count(Reading::TcpCloseWait)),
         time_wait: count(Reading::TcpTimeWait),
         closing: count(Reading::TcpFinWait),
     }

@@ -39,6 +39,7 @@ impl Dice {
     fn in_use(&mut self) -> InUse {
         InUse {
             sockets: self.maybe(Self::small),
+            open: self.maybe(Self::small),
             time_wait: self.maybe(Self::small),
             closing: self.maybe(Self::small),
         }

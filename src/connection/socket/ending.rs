@@ -93,7 +93,11 @@ impl Connection {
     pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
         let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
         let waits = match &mut self.tls {
-            Some(tls) => !tls.peer_has_ended(stream),
+            Some(tls) => {
+                let has_ended = tls.peer_has_ended(stream);
+                let said = tls.unread();
+                if said.is_empty() { !has_ended } else { !http::is_timeout(said) }
+            }
             None => match timeout(Duration::ZERO, stream.peek(scratch)).await {
                 Ok(Ok(n)) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
                 // Nothing has come; or a reset, which the request meets and names.

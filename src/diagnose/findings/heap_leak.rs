@@ -60,7 +60,8 @@ fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, holds: bool) -> u64 {
     let blocks = more(|held| held.time_wait).unwrap_or(0);
     let sockets = more(|held| held.sockets);
     let counted = sockets.is_some();
-    let sockets = sockets.unwrap_or(0);
+    // Connections that no program accepts hold what their clients have sent, and no socket.
+    let sockets = sockets.unwrap_or(0).max(more(|held| held.open).unwrap_or(0));
     let held = match holds {
         true => sockets.max(facts::at_once(e)).max(u64::from(e.device.capacity.unwrap_or(10))),
         // Connections that the host fell silent on may still be held, where the device does not count them; where it

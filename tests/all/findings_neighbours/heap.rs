@@ -70,6 +70,29 @@ fn what_connections_hold_that_are_not_let_go_of_yet_is_no_leak() {
     assert_eq!(case(None).ids(), [FindingId::HeapLeak], "nothing says that there were any");
 }
 
+/// A program that has stopped accepting: the stack takes connections and their data all the same, and no socket counts them.
+#[test]
+fn what_connections_hold_that_no_program_has_accepted_is_no_leak() {
+    let case = |open| {
+        Case::clean(head(200)).telemetry(|t| {
+            t.requests = 200;
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_first: 108_000,
+                free_middle: Some(80_000),
+                free_last: 31_000,
+                free_min: 29_000,
+                per_second: None,
+                first: InUse { sockets: Some(6), open: Some(1), ..h.first },
+                last: InUse { sockets: Some(10), open, ..h.last },
+                ..h
+            });
+        })
+    };
+    assert_eq!(case(Some(16)).ids(), []);
+    assert_eq!(case(Some(5)).ids(), [FindingId::HeapLeak], "ten sockets and no connection besides hold less");
+    assert_eq!(case(None).ids(), [FindingId::HeapLeak], "nothing says that there were more");
+}
+
 #[test]
 fn a_short_run_after_which_much_is_missing_leaks_without_a_slope() {
     let case = Case::clean(head(300)).telemetry(|t| {

@@ -277,6 +277,21 @@ fn a_reset_after_the_handshake_is_a_reset_of_the_request() {
     assert_eq!(seen.full + seen.resumed, 2);
 }
 
+/// A device that is too busy may say so before anybody has asked, and end TLS: that is an answer and no silent close.
+#[test]
+fn an_answer_before_the_request_over_tls_is_looked_at_also_after_a_silence() {
+    let target = device(|mut stream| {
+        let _ = stream
+            .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let stats = tls("head", "count = 2\ninsecure = true\nrequest_delay = '200ms'", target);
+    assert_eq!(stats.failures.get(Failure::EofBeforeResponse), 0, "{:?}", stats.failures);
+    assert_eq!(stats.responses.get(503), 2, "{:?} {:?}", stats.responses, stats.failures);
+}
+
 #[test]
 fn an_answer_in_pieces_of_one_byte_is_an_answer_and_garbage_after_it_is_none() {
     let target = device(|mut stream| {
