@@ -4,19 +4,16 @@
 //! The short form is a few hours. `scripts/acceptance virtual-soak` runs the 360 hours of the resilience test over several
 //! seeds: `ESPSTRESS_SOAK_HOURS` and `ESPSTRESS_SOAK_SEEDS`.
 
-use std::time::Duration;
-
 use super::*;
 use crate::command::assemble;
 use espstress_diagnose::{FindingId, Severity};
 use espstress_engine::{Ended, Outcome};
-use espstress_event::Reading;
+use espstress_lab::load::Load;
 use espstress_lab::soak::{Leak, Soak};
 use espstress_lab::world::{Run, START_UNIX_NS, run_telling};
 use espstress_report::{
-    Announced, CaptureAsked, Target, TargetKind, TimelineKind, TimelineRow, TimelineSource, read_log,
+    Announced, CaptureAsked, Reading, Target, TargetKind, TimelineKind, TimelineRow, TimelineSource, read_log,
 };
-use espstress_stats::Phase;
 
 const HOUR_S: f64 = 3_600.0;
 
@@ -49,7 +46,7 @@ fn target() -> Target {
     Target::new("192.168.77.2:80", TargetKind::Twin)
 }
 
-fn start(seed: u64) -> LogStart {
+fn start(seed: u64, loads: &[Load]) -> LogStart {
     let announced = |name: &str, main_phase| Announced {
         name: name.into(),
         kind: name.into(),
@@ -59,7 +56,7 @@ fn start(seed: u64) -> LogStart {
     };
     LogStart {
         capture: CaptureAsked::On,
-        workloads: vec![announced("head", Phase::Total), announced("rw", Phase::RoundTrip)],
+        workloads: loads.iter().map(|load| announced(load.workload(), load.main_phase())).collect(),
         ..LogStart::new(target(), serde_json::json!({ "name": "lab" }), seed)
     }
 }
@@ -83,12 +80,14 @@ fn outcome(run: Run) -> Outcome {
 /// Runs a seed, with its log on a disk.
 fn soaked(seed: u64, hours: u64) -> Soaked {
     let soak = Soak::of(seed, hours);
+    let setup = soak.setup();
+    let loads: Vec<Load> = std::iter::once(setup.load).chain(setup.beside).collect();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("soak.log");
     let (remarks_out, _remarks) = mpsc::channel();
-    let mut writer = Writer::new(Files::open(&path, LIMITS).unwrap(), start(seed), remarks_out);
+    let mut writer = Writer::new(Files::open(&path, LIMITS).unwrap(), start(seed, &loads), remarks_out);
     let mut memory = (0, 0);
-    let run = run_telling(&soak.setup(), &mut |event| {
+    let run = run_telling(&setup, &mut |event| {
         if let Event::Interval { at_ns, .. } = &event
             && memory.0 == 0
             && *at_ns >= soak.length_ns / 10
@@ -157,8 +156,9 @@ impl Soaked {
 
     fn every_restart_is_placed(&self) {
         let seed = self.soak.seed;
-        let told: Vec<f64> =
-            rows(&self.report, TimelineSource::Telemetry, TimelineKind::Restart).map(|row| row.start_s).collect();
+        let told: Vec<f64> = rows(&self.report, TimelineSource::Telemetry, TimelineKind::Restart)
+            .map(|row| row.start_s)
+            .collect();
         let mut made = self.restarts();
         made.sort_by(f64::total_cmp);
         assert_eq!(told.len(), made.len(), "seed {seed}: {told:?} for {made:?}");
@@ -246,7 +246,11 @@ impl Soaked {
 
     fn memory_is_flat(&self) {
         let (early, late) = self.memory;
-        assert!(late <= early + MEMORY, "seed {}: {early} bytes at a tenth, {late} at the end", self.soak.seed);
+        assert!(
+            late <= early + MEMORY,
+            "seed {}: {early} bytes at a tenth, {late} at the end",
+            self.soak.seed
+        );
     }
 
     fn said(&self) -> Vec<FindingId> {
@@ -260,7 +264,7 @@ impl Soaked {
         let free: Vec<(f64, f64)> = telemetry
             .series
             .iter()
-            .filter_map(|row| Some((row.at_s, *row.readings.get(&Reading::HeapFree.into())?)))
+            .filter_map(|row| Some((row.at_s, *row.readings.get(&Reading::HeapFreeBytes)?)))
             .collect();
         let level = {
             let mut first: Vec<f64> = free.iter().take(free.len() / 2).map(|(_, free)| *free).collect();
@@ -284,7 +288,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn every_blink_and_every_leak_of_a_soak_is_in_the_report_at_its_hour() {
-    let hours = number("ESPSTRESS_SOAK_HOURS", 2);
+    let hours = number("ESPSTRESS_SOAK_HOURS", 1);
     for seed in 0..number("ESPSTRESS_SOAK_SEEDS", 3) {
         let began = Instant::now();
         let soaked = soaked(seed, hours);

@@ -42,8 +42,7 @@ struct Victim {
 
 impl Victim {
     fn start() -> Option<Self> {
-        let mut process =
-            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        let mut process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         // It has come to its loop when it gives back what it was given.
         process.stdin.as_mut()?.write_all(b"x").ok()?;
         process.stdout.as_mut()?.read_exact(&mut [0]).ok()?;

@@ -2,11 +2,13 @@
 
 use espstress_device::framed::{Header, Kind as Frame, fill_payload};
 use espstress_device::mqtt::{
-    Ack, ConnAck, Connect, Packet, PacketId, Publish, Qos, SubAck, Subscribe, Subscription, Subscriptions, Version,
+    Ack, ConnAck, Connect, Packet, PacketId, Publish, Qos, SubAck, Subscribe, Subscription, Subscriptions,
+    Version,
 };
 use espstress_event::{Failure, PhaseProgress};
 use espstress_report::{
-    Announced, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, PhaseStart, Report, Target, TargetKind, Workload,
+    Announced, IntervalLine, LogEnd, LogLine, LogStart, NoticeLine, PhaseStart, Report, Target, TargetKind,
+    Workload,
 };
 use espstress_scenario::BUILT_IN;
 use espstress_stats::{Latency, Phase, Recorder};
@@ -32,7 +34,8 @@ fn frames(head: &[u8], list: &[(u8, u16, Vec<u8>)]) -> Vec<u8> {
 fn segment(from_host: bool, flags: u8, [seq, ack]: [u32; 2], payload: &[u8]) -> Vec<u8> {
     let (source, destination, ports) =
         if from_host { (1, 91, [40_000_u16, 80]) } else { (91, 1, [80, 40_000_u16]) };
-    let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, 6, 0, 0, 192, 168, 4, source, 192, 168, 4, destination];
+    let mut packet =
+        vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, 6, 0, 0, 192, 168, 4, source, 192, 168, 4, destination];
     packet[2..4].copy_from_slice(&(40 + payload.len() as u16).to_be_bytes());
     ports.iter().for_each(|port| packet.extend_from_slice(&port.to_be_bytes()));
     packet.extend_from_slice(&seq.to_be_bytes());
@@ -105,7 +108,8 @@ fn mac(kind: u8, flags: u8, to: u8, from: u8, body: &[u8]) -> Vec<u8> {
 
 /// Association, beacons, data with power save and a retry, an end.
 fn wifi_frames() -> Vec<Vec<u8>> {
-    let beacon = [&[0; 8][..], &[100, 0, 0x11, 0, 0, 4], b"home", &[1, 2, 0x82, 0x84, 5, 4, 0, 1, 0, 2]].concat();
+    let beacon =
+        [&[0; 8][..], &[100, 0, 0x11, 0, 0, 4], b"home", &[1, 2, 0x82, 0x84, 5, 4, 0, 1, 0, 2]].concat();
     let llc = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0][..], &segment(true, 0x02, [100, 0], b"")].concat();
     vec![
         mac(0xb0, 0, 3, 1, &[0, 0, 1, 0, 0, 0]),
@@ -120,7 +124,8 @@ fn wifi_frames() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn air() -> Vec<Vec<u8>> {
-    let radiotap = |frame: Vec<u8>| [&[0, 0, 14, 0, 0x2e, 0x48, 0, 0, 0, 2, 0x6c, 9, 0xc0, 0][..], &frame].concat();
+    let radiotap =
+        |frame: Vec<u8>| [&[0, 0, 14, 0, 0x2e, 0x48, 0, 0, 0, 2, 0x6c, 9, 0xc0, 0][..], &frame].concat();
     let plain: Vec<_> = wifi_frames().into_iter().map(|frame| (0, 100, frame)).collect();
     let heard: Vec<_> = wifi_frames().into_iter().map(|frame| (1, 100, radiotap(frame))).collect();
     vec![frames(&[], &plain), frames(&[], &heard), frames(&[], &[plain, heard].concat())]
@@ -132,7 +137,9 @@ fn pcap(link: u32, packets: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
     for (second, packet) in (0..).zip(packets) {
         let length = packet.len() as u32;
-        bytes.extend([1_700_000_000 + second, 5, length, length].iter().flat_map(|word: &u32| word.to_le_bytes()));
+        bytes.extend(
+            [1_700_000_000 + second, 5, length, length].iter().flat_map(|word: &u32| word.to_le_bytes()),
+        );
         bytes.extend_from_slice(packet);
     }
     bytes
@@ -148,8 +155,10 @@ fn pcapng(link: u16, packets: &[Vec<u8>]) -> Vec<u8> {
         block.extend_from_slice(&length);
         block
     };
-    let mut bytes = block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
-    let interface = [&link.to_le_bytes()[..], &[0, 0, 0, 0, 4, 0, 9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let mut bytes =
+        block(0x0a0d_0d0a, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
+    let interface =
+        [&link.to_le_bytes()[..], &[0, 0, 0, 0, 4, 0, 9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]].concat();
     bytes.extend(block(1, &interface));
     for (number, packet) in (0_u32..).zip(packets) {
         let length = (packet.len() as u32).to_le_bytes();
@@ -159,7 +168,10 @@ fn pcapng(link: u16, packets: &[Vec<u8>]) -> Vec<u8> {
         body.extend_from_slice(&[1, 0, 4, 0, b'n', b'o', b't', b'e', 0, 0, 0, 0]);
         bytes.extend(block(6, &body));
     }
-    bytes.extend(block(5, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5, 0, 8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    bytes.extend(block(
+        5,
+        &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5, 0, 8, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ));
     bytes
 }
 
@@ -198,11 +210,21 @@ pub(crate) fn settings() -> Vec<Vec<u8>> {
     let personas = of(0, &["robust", "rebooting:every=8s", "early-close:wait=5ms", "hoarder", "mqtt-storm"]);
     let gates = of(
         1,
-        &["errors < 1%", "head.latency.total.p99 < 250ms", "rw.goodput > 10KiB/s\nerrors == 0", "anomalies.device == 0"],
+        &[
+            "errors < 1%",
+            "head.latency.total.p99 < 250ms",
+            "rw.goodput > 10KiB/s\nerrors == 0",
+            "anomalies.device == 0",
+        ],
     );
     let links = of(
         2,
-        &["home", "clean,outage=1500ms@4s,outage=1500ms@12s", "delay=20ms,jitter=5ms,loss=1%,rate=1MiB/s", "min-modem"],
+        &[
+            "home",
+            "clean,outage=1500ms@4s,outage=1500ms@12s",
+            "delay=20ms,jitter=5ms,loss=1%,rate=1MiB/s",
+            "min-modem",
+        ],
     );
     [personas, gates, links].concat()
 }
@@ -231,13 +253,17 @@ fn framed(kind: Frame, sequence: u32, size: usize) -> Vec<u8> {
 
 pub(crate) fn answers() -> Vec<Vec<u8>> {
     let echoes: Vec<u8> = (0..3).flat_map(|sequence| framed(Frame::EchoReply, sequence, 100)).collect();
-    let session = [framed(Frame::Heartbeat, 1, 0), framed(Frame::Ack, 1, 0), framed(Frame::Heartbeat, 2, 16)].concat();
+    let session =
+        [framed(Frame::Heartbeat, 1, 0), framed(Frame::Ack, 1, 0), framed(Frame::Heartbeat, 2, 16)].concat();
     vec![
         headed(&[0, 0], &echoes),
         headed(&[0, 7], &echoes),
         headed(&[1, 0], "\n1\n[\"data\", 5]\n{\"seq\":0,\"data\":\"aaaa\"}\n"),
         headed(&[2, 0], format!("exec 1 2 3\ndata 1 2 3\n{}", "HelloWorld@123 ".repeat(700))),
-        headed(&[3, 0], "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+        headed(
+            &[3, 0],
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        ),
         headed(&[4, 5], session),
     ]
 }
@@ -271,7 +297,8 @@ pub(crate) fn websockets() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn event_streams() -> Vec<Vec<u8>> {
-    let text = "\u{feff}: comment\nid: 7\nevent: x\ndata: one\ndata: two\n\nretry: 2000\r\n\r\ndata\r\rid\n\n";
+    let text =
+        "\u{feff}: comment\nid: 7\nevent: x\ndata: one\ndata: two\n\nretry: 2000\r\n\r\ndata\r\rid\n\n";
     vec![headed(&[0], text), headed(&[1], text), headed(&[5], text), headed(&[250], text)]
 }
 
@@ -291,7 +318,13 @@ fn mqtt_of(version: Version) -> [Vec<u8>; 2] {
         |qos, id| Packet::Publish(Publish { topic, payload: b"23.5", qos, id, ..Publish::default() });
     let list = [subscription];
     let client = [
-        Packet::Connect(Connect { version, client_id: "dev", keep_alive: 15, clean: false, ..Connect::default() }),
+        Packet::Connect(Connect {
+            version,
+            client_id: "dev",
+            keep_alive: 15,
+            clean: false,
+            ..Connect::default()
+        }),
         Packet::Subscribe(Subscribe { id: one, subscriptions: Subscriptions::new(&list) }),
         publish(Qos::AtLeastOnce, id),
         Packet::PubAck(Ack::of(one)),
@@ -338,7 +371,10 @@ pub(crate) fn consoles() -> Vec<Vec<u8>> {
         headed(&[0, 0], panic),
         headed(&[0, 17], dog),
         headed(&[0, 40], wifi),
-        headed(&[1, 0], [&[255, 251, 44, 255, 253, 0, 255, 250, 44, 1, 255, 240][..], wifi.as_bytes()].concat()),
+        headed(
+            &[1, 0],
+            [&[255, 251, 44, 255, 253, 0, 255, 250, 44, 1, 255, 240][..], wifi.as_bytes()].concat(),
+        ),
     ]
 }
 
@@ -348,7 +384,10 @@ pub(crate) fn telemetry() -> Vec<Vec<u8>> {
     let program = Program::new(Config::default(), Instant::ZERO);
     let mut answer = [0; 1_400];
     let len = program.telemetry(&Readings::default(), Instant::ZERO, &mut answer);
-    vec![answer[..len].to_vec(), br#"{"heap_free_bytes": 1000, "services": {"http": {"open": 1, "errors": {"x": 2}}}}"#.to_vec()]
+    vec![
+        answer[..len].to_vec(),
+        br#"{"heap_free_bytes": 1000, "services": {"http": {"open": 1, "errors": {"x": 2}}}}"#.to_vec(),
+    ]
 }
 
 /// A recorder that has seen some attempts, one a second.
@@ -369,7 +408,8 @@ fn recorded(latencies_ms: &[u64]) -> (Recorder, Vec<PhaseProgress>) {
 
 fn report_of(address: &str, latencies_ms: &[u64]) -> Report {
     let scenario = serde_json::json!({ "name": "head" });
-    let mut report = Report::new(Target::new(address, TargetKind::Device), scenario, 7, 1_700_000_000_000_000_000);
+    let mut report =
+        Report::new(Target::new(address, TargetKind::Device), scenario, 7, 1_700_000_000_000_000_000);
     let (recorder, _) = recorded(latencies_ms);
     let length = latencies_ms.len() as u64 * 1_000_000_000;
     let params = serde_json::json!({ "path": "/", "count": latencies_ms.len() });
@@ -382,9 +422,8 @@ pub(crate) fn reports() -> Vec<Vec<u8>> {
     let (a, b) = (report_of("10.0.0.1:80", &[10, 20, 0]), report_of("10.0.0.2:80", &[30, 40, 50]));
     let [a, b] = [a, b].map(|report| espstress_report::to_json(&report));
     // Shorter as one line: a change hits what is said, not the space between.
-    let [a, b] = [a, b].map(|text| {
-        serde_json::from_str::<serde_json::Value>(&text).map_or(text, |value| value.to_string())
-    });
+    let [a, b] = [a, b]
+        .map(|text| serde_json::from_str::<serde_json::Value>(&text).map_or(text, |value| value.to_string()));
     let two = |a: &str, b: &str| headed(&(a.len() as u16).to_le_bytes(), format!("{a}{b}"));
     vec![two(&a, &b), two(&a, &a), two(&b, "")]
 }
@@ -394,7 +433,10 @@ pub(crate) fn logs() -> Vec<Vec<u8>> {
     let params = serde_json::json!({});
     let announced =
         Announced { name: "head".into(), kind: "head".into(), params, facts: None, main_phase: Phase::Total };
-    let mut start = LogStart { workloads: vec![announced], ..LogStart::new(target, serde_json::json!({ "name": "t" }), 7) };
+    let mut start = LogStart {
+        workloads: vec![announced],
+        ..LogStart::new(target, serde_json::json!({ "name": "t" }), 7)
+    };
     start.started(1_700_000_000_000_000_000);
     let (recorder, progress) = recorded(&[10, 0, 30]);
     let mut lines = vec![
@@ -413,7 +455,9 @@ pub(crate) fn logs() -> Vec<Vec<u8>> {
     let cut: String = lines.iter().map(LogLine::to_text).collect();
     drop(recorder);
     let report = report_of("127.0.0.1:80", &[10, 0, 30]);
-    let end = LogLine::End(Box::new(LogEnd { duration_s: report.duration_s, verdict: report.verdict, report })).to_text();
+    let end =
+        LogLine::End(Box::new(LogEnd { duration_s: report.duration_s, verdict: report.verdict, report }))
+            .to_text();
     vec![cut.clone().into(), (cut + &end).into()]
 }
 
@@ -426,9 +470,14 @@ pub(crate) fn device_services() -> Vec<Vec<u8>> {
         "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         "telemetry 7",
     ];
-    let mut inputs: Vec<Vec<u8>> =
-        requests.iter().flat_map(|text| [headed(&[0, 0, 0, 255, 0], text), headed(&[0, 0, 9, 3, 5], text)]).collect();
-    let frames = [framed(Frame::Echo, 0, 100), framed(Frame::Heartbeat, 1, 0), framed(Frame::Echo, 1, 3_000)].concat();
+    let mut inputs: Vec<Vec<u8>> = requests
+        .iter()
+        .flat_map(|text| [headed(&[0, 0, 0, 255, 0], text), headed(&[0, 0, 9, 3, 5], text)])
+        .collect();
+    let frames =
+        [framed(Frame::Echo, 0, 100), framed(Frame::Heartbeat, 1, 0), framed(Frame::Echo, 1, 3_000)].concat();
+    // Found here: half an end of a line, and then nothing for longer than a keep-alive.
+    inputs.push(headed(&[3, 9, 20, 13, 1], "\r\n\r\r\r\r\n\r"));
     for (service, said) in [(1, &frames[..]), (2, b"GET / HTTP/1.1\r\n\r\n"), (3, b"1\n{\"n\":1}\n\n[1]\n")] {
         for persona in [0, 3, 9] {
             inputs.push(headed(&[service, persona, 20, 255, 0], said));
@@ -501,7 +550,10 @@ mod tests {
             assert!(read.is_ok() || listed.is_ok(), "{read:?} {listed:?}");
         }
         for bytes in logs() {
-            assert_eq!(espstress_report::read_log_bytes("x", &bytes).unwrap().report.workloads[0].attempts, 3);
+            assert_eq!(
+                espstress_report::read_log_bytes("x", &bytes).unwrap().report.workloads[0].attempts,
+                3
+            );
         }
         for bytes in reports() {
             let first = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));

@@ -20,8 +20,20 @@ mod bench;
 mod broker;
 
 pub(crate) const WORDS: &[&str] = &[
-    "HEAD / HTTP/1.1\r\nHost: d\r\n\r\n", "GET /telemetry", "POST /control?", "Content-Length: ", "Authorization: Bearer t\r\n",
-    "Transfer-Encoding: chunked\r\n", "persona=frozen", "reboot=true", "outage_ms=", "ESF1", "\n", "?bytes=", "Expect: 100-continue\r\n", "{\"n\":1}\n",
+    "HEAD / HTTP/1.1\r\nHost: d\r\n\r\n",
+    "GET /telemetry",
+    "POST /control?",
+    "Content-Length: ",
+    "Authorization: Bearer t\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "persona=frozen",
+    "reboot=true",
+    "outage_ms=",
+    "ESF1",
+    "\n",
+    "?bytes=",
+    "Expect: 100-continue\r\n",
+    "{\"n\":1}\n",
     "telemetry 1",
 ];
 
@@ -89,7 +101,8 @@ pub(crate) fn mqtt_client(bytes: &[u8]) {
     let persona = of_mqtt[usize::from(input.byte()) % of_mqtt.len()];
     let settings = input.byte();
     let qos = if settings & 1 == 0 { Qos::AtMostOnce } else { Qos::AtLeastOnce };
-    let mut world = World::new(persona.name(), Settings { qos, clean: settings & 2 == 0, ..Settings::default() });
+    let mut world =
+        World::new(persona.name(), Settings { qos, clean: settings & 2 == 0, ..Settings::default() });
     world.pass(Duration::from_secs(u64::from(settings >> 2)));
     let pause = Duration::from_millis(u64::from(input.byte()) * 100);
     for piece in input.pieces().take(64) {

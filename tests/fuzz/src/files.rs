@@ -8,12 +8,32 @@ use espstress_report::{Format, Options, Report, render};
 use crate::input::Input;
 
 pub(crate) const LOG_WORDS: &[&str] = &[
-    "{\"event\":\"start\",\"data\":", "{\"event\":\"interval\",\"data\":", "{\"event\":\"end\"", "\n", "null", "1e308", "-1", "\"total\":{", "18446744073709551615",
-    "\"end_s\":", "\"hdr\":\"",
+    "{\"event\":\"start\",\"data\":",
+    "{\"event\":\"interval\",\"data\":",
+    "{\"event\":\"end\"",
+    "\n",
+    "null",
+    "1e308",
+    "-1",
+    "\"total\":{",
+    "18446744073709551615",
+    "\"end_s\":",
+    "\"hdr\":\"",
 ];
 
-pub(crate) const REPORT_WORDS: &[&str] =
-    &["null", "1e308", "-1e308", "18446744073709551615", "-0.0", "[]", "{}", "\"\"", "\"fleet_version\":1,", "\"hdr\":\"", "true"];
+pub(crate) const REPORT_WORDS: &[&str] = &[
+    "null",
+    "1e308",
+    "-1e308",
+    "18446744073709551615",
+    "-0.0",
+    "[]",
+    "{}",
+    "\"\"",
+    "\"fleet_version\":1,",
+    "\"hdr\":\"",
+    "true",
+];
 
 /// A log, or what is left of one.
 pub(crate) fn log(bytes: &[u8]) {

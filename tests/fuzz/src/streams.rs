@@ -8,8 +8,18 @@ use espstress_workload::fuzzing;
 use crate::input::Input;
 
 pub(crate) const HTTP_WORDS: &[&str] = &[
-    "HTTP/1.1 ", "HTTP/1.0 ", "100 Continue\r\n\r\n", "Content-Length: ", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
-    "\r\n\r\n", "0\r\n\r\n", "ffffffffffffffff\r\n", "Location: ", "WWW-Authenticate: ", "Content-Type: text/event-stream\r\n",
+    "HTTP/1.1 ",
+    "HTTP/1.0 ",
+    "100 Continue\r\n\r\n",
+    "Content-Length: ",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close\r\n",
+    "\r\n\r\n",
+    "0\r\n\r\n",
+    "ffffffffffffffff\r\n",
+    "Location: ",
+    "WWW-Authenticate: ",
+    "Content-Type: text/event-stream\r\n",
     "18446744073709551615",
 ];
 
@@ -40,7 +50,6 @@ pub(crate) fn http_response(bytes: &[u8]) {
                     }
                 }
                 Err(_) => {
-                    
                     response.start();
                     break;
                 }
@@ -106,9 +115,23 @@ fn written_again(packet: &Packet<'_>, version: Version, len: usize) {
 }
 
 pub(crate) const CONSOLE_WORDS: &[&str] = &[
-    "I (123) wifi: ", "E (18446744073709551615) ", "Guru Meditation Error: Core  0 panic'ed (", "Backtrace: 0x400d1231:0x3ffb5c50", "rst:0xc (SW_CPU_RESET)",
-    "abort() was called at PC 0x", "Brownout detector was triggered", "task_wdt: Task watchdog got triggered.", "Rebooting...", "ESP-IDF v5.1",
-    "Free heap: ", "errno: 104", "\u{1b}[0;32m", "\r\n", "wifi:state: run -> init (", "ELF file SHA256: ", "***ERROR*** A stack overflow in task ",
+    "I (123) wifi: ",
+    "E (18446744073709551615) ",
+    "Guru Meditation Error: Core  0 panic'ed (",
+    "Backtrace: 0x400d1231:0x3ffb5c50",
+    "rst:0xc (SW_CPU_RESET)",
+    "abort() was called at PC 0x",
+    "Brownout detector was triggered",
+    "task_wdt: Task watchdog got triggered.",
+    "Rebooting...",
+    "ESP-IDF v5.1",
+    "Free heap: ",
+    "errno: 104",
+    "\u{1b}[0;32m",
+    "\r\n",
+    "wifi:state: run -> init (",
+    "ELF file SHA256: ",
+    "***ERROR*** A stack overflow in task ",
 ];
 
 /// A console, plain or behind Telnet.

@@ -7,8 +7,23 @@ use espstress_scenario::{Inventory, Scenario};
 use crate::input::Input;
 
 pub(crate) const SCENARIO_WORDS: &[&str] = &[
-    "[[phase]]\n", "[thresholds]\n", "kind = \"", "duration = \"360h\"\n", "target = \"twin\"\n", "name = ", "= [", "'''", "{ ", "[[targets]]\n",
-    "address = \"", "tags = [\"a\"]\n", "token_env = \"", "99999999999999999999", "\"\"\"", "nan", "1979-05-27",
+    "[[phase]]\n",
+    "[thresholds]\n",
+    "kind = \"",
+    "duration = \"360h\"\n",
+    "target = \"twin\"\n",
+    "name = ",
+    "= [",
+    "'''",
+    "{ ",
+    "[[targets]]\n",
+    "address = \"",
+    "tags = [\"a\"]\n",
+    "token_env = \"",
+    "99999999999999999999",
+    "\"\"\"",
+    "nan",
+    "1979-05-27",
 ];
 
 /// A scenario, and a list of targets.
@@ -42,8 +57,31 @@ pub(crate) fn sdkconfig(bytes: &[u8]) {
 }
 
 pub(crate) const SETTINGS_WORDS: &[&str] = &[
-    "home", "delay=", "jitter=", "loss=", "%", "outage=", "@", "..", "every=", "rebooting:", "hoarder:", "ms", "h", "KiB", "/s", ",", "p99",
-    " < ", ".latency.", "head", "and", "(", "1e400", "-0", "9223372036854775808",
+    "home",
+    "delay=",
+    "jitter=",
+    "loss=",
+    "%",
+    "outage=",
+    "@",
+    "..",
+    "every=",
+    "rebooting:",
+    "hoarder:",
+    "ms",
+    "h",
+    "KiB",
+    "/s",
+    ",",
+    "p99",
+    " < ",
+    ".latency.",
+    "head",
+    "and",
+    "(",
+    "1e400",
+    "-0",
+    "9223372036854775808",
 ];
 
 /// What flags take: links, personas and gates.

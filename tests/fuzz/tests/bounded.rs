@@ -116,8 +116,22 @@ macro_rules! targets {
 }
 
 targets!(
-    wire, air, capture_file, scenario, settings, http_response, answers, websocket, event_stream, mqtt, console, telemetry, log, report,
-    device, device_mqtt,
+    wire,
+    air,
+    capture_file,
+    scenario,
+    settings,
+    http_response,
+    answers,
+    websocket,
+    event_stream,
+    mqtt,
+    console,
+    telemetry,
+    log,
+    report,
+    device,
+    device_mqtt,
 );
 
 #[cfg(target_os = "linux")]

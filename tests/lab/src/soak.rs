@@ -1,6 +1,7 @@
 //! A run of days: what happens in it, and when, so that a report can be held to it hour by hour.
 //!
-//! The load is a HEAD a minute as in `resilience-360h`, and a message every five seconds on a persistent connection. Blinks of
+//! The load is a HEAD a minute as in `resilience-360h`, and a message every five seconds on a persistent connection; a device
+//! that loses heap with each request has the HEADs alone, or it would be out of memory within hours. Blinks of
 //! the link and restarts of the device lie at seeded times, each far enough from the next to be told from it. The last part
 //! of the run may have a leak.
 
@@ -82,11 +83,12 @@ impl Soak {
                 Leak::Sockets { from_ns, to_ns: from_ns + chance.between(minutes(15), minutes(25)) }
             }
         };
-        let blink_count = (hours * 2).min(MOST_BLINKS);
+        let blink_count = (hours * 3).min(MOST_BLINKS);
         // A restart in between would give the heap back, and hide what a leak took.
         let restart_count = if hours < 6 { 1 } else { 4 };
         let mut events = Events { leak, taken: Vec::new() };
-        let restarts = (0..restart_count).map(|_| events.place(&mut chance, minutes(5)..length_ns / 2, SECOND));
+        let restarts =
+            (0..restart_count).map(|_| events.place(&mut chance, minutes(5)..length_ns / 2, SECOND));
         let mut restarts: Vec<u64> = restarts.collect();
         restarts.sort_unstable();
         let mut blinks: Vec<(u64, u64)> = (0..blink_count)
@@ -109,7 +111,7 @@ impl Soak {
         match self.leak {
             Leak::None => {}
             Leak::Heap { from_ns } => {
-                let requests = (self.length_ns - from_ns) / MESSAGES + (self.length_ns - from_ns) / HEADS;
+                let requests = (self.length_ns - from_ns) / HEADS;
                 let bytes = (LEAKED / requests.max(1)).saturating_sub(BLOCK_HEAD).max(1);
                 let persona = format!("hoarder:bytes={bytes}").parse().unwrap_or(Persona::ROBUST);
                 personas.push(switch(from_ns, persona));
@@ -137,7 +139,8 @@ impl Soak {
             personas,
             link: LinkSpec { outages: outages.collect(), ..LinkSpec::CLEAN },
             load: load(Kind::Head { close: Close::Fin, request_delay: 0 }, HEADS),
-            beside: Some(load(Kind::Framed { size: 256 }, MESSAGES)),
+            beside: (!matches!(self.leak, Leak::Heap { .. }))
+                .then(|| load(Kind::Framed { size: 256 }, MESSAGES)),
             restarts,
             tells: Tells::All,
             keeps: false,

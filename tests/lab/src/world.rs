@@ -341,10 +341,7 @@ impl<'a> World<'a> {
     }
 
     /// The device does what it can; the reason, where it restarts.
-    fn device(
-        &mut self,
-        carrier: &mut Carrier<'_, BoardSockets>,
-    ) -> Option<ResetReason> {
+    fn device(&mut self, carrier: &mut Carrier<'_, BoardSockets>) -> Option<ResetReason> {
         /// A device that is not done after so many turns has others wait.
         const TURNS: usize = 200;
         let before = served(carrier);

@@ -30,5 +30,8 @@ fn write(folder: &std::path::Path, target: &Target) -> std::io::Result<()> {
         let bytes: String = word.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
         format!("\"{bytes}\"\n")
     };
-    std::fs::write(folder.join(format!("{}.words", target.name)), target.words.iter().map(escaped).collect::<String>())
+    std::fs::write(
+        folder.join(format!("{}.words", target.name)),
+        target.words.iter().map(escaped).collect::<String>(),
+    )
 }
