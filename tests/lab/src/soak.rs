@@ -84,8 +84,12 @@ impl Soak {
             }
         };
         let blink_count = (hours * 3).min(MOST_BLINKS);
-        // A restart in between would give the heap back, and hide what a leak took.
-        let restart_count = if hours < 6 { 1 } else { 4 };
+        // A restart gives the heap back: what a leak takes later is no slope over the run any more.
+        let restart_count = match leak {
+            Leak::Heap { .. } => 0,
+            _ if hours < 6 => 1,
+            _ => 4,
+        };
         let mut events = Events { leak, taken: Vec::new() };
         let restarts =
             (0..restart_count).map(|_| events.place(&mut chance, minutes(5)..length_ns / 2, SECOND));
@@ -102,6 +106,11 @@ impl Soak {
         Self { seed, length_ns, blinks, restarts, leak }
     }
 
+    /// Between two HEADs: a minute, less in a run of hours, since a loss is none before fifty requests.
+    const fn heads_ns(&self) -> u64 {
+        if self.length_ns < 24 * HOUR { 10 * SECOND } else { MINUTE }
+    }
+
     /// What is run.
     #[must_use]
     pub fn setup(&self) -> Setup {
@@ -111,7 +120,7 @@ impl Soak {
         match self.leak {
             Leak::None => {}
             Leak::Heap { from_ns } => {
-                let requests = (self.length_ns - from_ns) / HEADS;
+                let requests = (self.length_ns - from_ns) / self.heads_ns();
                 let bytes = (LEAKED / requests.max(1)).saturating_sub(BLOCK_HEAD).max(1);
                 let persona = format!("hoarder:bytes={bytes}").parse().unwrap_or(Persona::ROBUST);
                 personas.push(switch(from_ns, persona));
@@ -138,7 +147,7 @@ impl Soak {
             seed: self.seed,
             personas,
             link: LinkSpec { outages: outages.collect(), ..LinkSpec::CLEAN },
-            load: load(Kind::Head { close: Close::Fin, request_delay: 0 }, HEADS),
+            load: load(Kind::Head { close: Close::Fin, request_delay: 0 }, self.heads_ns()),
             beside: (!matches!(self.leak, Leak::Heap { .. }))
                 .then(|| load(Kind::Framed { size: 256 }, MESSAGES)),
             restarts,
@@ -147,9 +156,6 @@ impl Soak {
         }
     }
 }
-
-/// Between two HEADs.
-const HEADS: u64 = MINUTE;
 
 /// Between two messages of the persistent connection.
 const MESSAGES: u64 = 5 * SECOND;
