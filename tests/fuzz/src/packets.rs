@@ -47,8 +47,7 @@ pub(crate) fn wire(bytes: &[u8]) {
         let _ = Radio::new(link, frame);
         if let Some(mac) = MacFrame::new(frame, kind & 1 == 1) {
             let addresses = (mac.receiver(), mac.transmitter(), mac.third());
-            let _ =
-                (addresses, mac.sequence(), mac.traffic(), mac.duration(), mac.is_aggregate(), mac.body());
+            let _ = (addresses, mac.sequence(), mac.traffic(), mac.duration(), mac.body());
         }
         observer.frame(now, link, frame, whole, &mut |_| told += 1);
         match kind >> 5 {
