@@ -4,6 +4,9 @@
 //! The short form is a few hours. `scripts/acceptance virtual-soak` runs the 360 hours of the resilience test over several
 //! seeds: `ESPSTRESS_SOAK_HOURS` and `ESPSTRESS_SOAK_SEEDS`.
 
+use std::sync::mpsc;
+
+use super::super::files::LIMITS;
 use super::*;
 use crate::command::assemble;
 use espstress_diagnose::{FindingId, Severity};
