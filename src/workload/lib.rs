@@ -8,6 +8,8 @@ mod beside;
 mod context;
 mod control;
 mod door;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod half_open;
 mod head;
 mod http;

@@ -216,7 +216,11 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         body_timeout::find(e),
         nagle_delay::find(e),
     ];
-    let shown = |finding| Claim::new(Firm::Shown, finding);
+    let shown = |finding: Finding| {
+        let part_of_restart =
+            finding.id == FindingId::LinkOutages && !link_outages::are_apart_from_restarts(e);
+        Claim::new(if part_of_restart { Firm::Left } else { Firm::Shown }, finding)
+    };
     let of_brokers = mqtt::find(e);
     let of_the_air = air::find(e);
     of_service
