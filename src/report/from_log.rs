@@ -168,7 +168,9 @@ impl Builder {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let taken = serde_json::from_slice(&line).is_ok_and(|parsed| self.take(parsed));
+            // As text, like reports: the parser is in the program once.
+            let parsed = std::str::from_utf8(&line).ok().and_then(|line| serde_json::from_str(line).ok());
+            let taken = parsed.is_some_and(|parsed| self.take(parsed));
             match (taken, whole) {
                 (true, _) => {}
                 (false, true) => self.damage(format!("{name}, line {number}, is damaged and left out")),
