@@ -7,7 +7,7 @@ use super::ports::{PortSeen, State};
 use espstress_diagnose::words::{bytes, things, time};
 use espstress_diagnose::{Accounted, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
-use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, HttpFault};
 use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
 
 /// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
@@ -221,12 +221,18 @@ impl<'a> Look<'a> {
         if served == 0 {
             return check(NAME, Mark::Unknown, "no connection was served");
         }
+        let sending = ended(Ending::StillSending);
         let sockets = format!(
-            "{} served: {} ended by FIN, {} by RST, {} not ended",
+            "{} served: {} ended by FIN, {} by RST, {} not ended{}",
             things(served, "connection"),
             ended(Ending::Fin) + ended(Ending::CloseIgnored),
             ended(Ending::Reset),
-            ended(Ending::NotEnded)
+            ended(Ending::NotEnded),
+            if sending > 0 {
+                format!(", {sending} on which the device went on sending")
+            } else {
+                String::new()
+            }
         );
         let Some(seen) = self.packets() else {
             let mark =
@@ -267,7 +273,10 @@ impl<'a> Look<'a> {
         if seen.dropped > 0 || seen.failure.is_some() {
             return check(NAME, Mark::Unknown, format!("{sockets}; not all packets were captured"));
         }
-        check(NAME, Mark::Good, sockets)
+        // Of a connection that the device kept, or that it was still sending on, nobody has seen a close.
+        let open = ended(Ending::NotEnded) + sending;
+        let closed = ended(Ending::Fin) + ended(Ending::CloseIgnored) + ended(Ending::Reset);
+        check(NAME, if open > closed { Mark::Unknown } else { Mark::Good }, sockets)
     }
 
     fn late_request(&self) -> Option<Check> {
@@ -277,7 +286,12 @@ impl<'a> Look<'a> {
     }
 
     fn persistent(&self) -> Option<Check> {
-        let w = self.tried(names::PERSISTENT)?;
+        let Some(w) = self.tried(names::PERSISTENT) else {
+            let cut = self.phase(names::PERSISTENT).filter(|w| w.stats.unfinished > 0)?;
+            let endless = cut.stats.malformed.times(HttpFault::Endless) > 0;
+            let why = if endless { "the response to GET doesn't end" } else { "no response came in time" };
+            return Some(check("keep-alive HTTP", Mark::Unknown, format!("not tested: {why}")));
+        };
         let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
         let how = if self.closes_after_each() {
             format!("{}: the device closes after each response", served(w, "request"))

@@ -125,7 +125,7 @@ const REQUESTS: &str = "rate = \"8/s\"\nduration = \"8s\"\nconnections = 4\ntime
                         timeout_read = \"8s\"";
 const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeout_connect = \"2s\"\n\
                     timeout_read = \"2s\"";
-const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nconnections = 1\n\
+const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nduration = \"5s\"\nconnections = 1\n\
                           timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
 const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = \"16KiB\"\n\
                       timeout_connect = \"2s\"\ntimeout_read = \"3s\"\ntimeout_write = \"3s\"";

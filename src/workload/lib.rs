@@ -8,6 +8,7 @@ mod beside;
 mod context;
 mod control;
 mod door;
+mod endless;
 mod half_open;
 mod head;
 mod http;

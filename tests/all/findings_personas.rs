@@ -255,6 +255,55 @@ fn half_closer_that_has_not_run_out_yet_is_a_warning() {
 }
 
 #[test]
+fn a_device_that_still_sends_after_the_clients_close_keeps_no_socket() {
+    let mut w = head(10);
+    ended(&mut w, Ending::StillSending, 10);
+    assert_eq!(Case::clean(w).no_telemetry().ids(), []);
+}
+
+#[test]
+fn resets_in_the_place_of_answers_on_kept_connections_are_no_abortive_close() {
+    let kept = |served: u64, connections: u64| {
+        let mut w = fails_beside(rw(served), &[(Failure::ReadReset, connections)]);
+        w.connect = Some(Quantiles { count: connections, ..Quantiles::default() });
+        Case::clean(w)
+            .anomaly(AnomalyId::AbortiveClose, connections)
+            .with(|e| e.resets.instead_of_answer = connections)
+    };
+    kept(60, 10).seen_in(&["everything", "no telemetry"], &[FindingId::ResetsRequests]);
+    assert!(kept(60, 10).findings()[0].statement.contains("answering 10 of 70 requests"));
+    // There each connection served one, and its end is the close.
+    kept(10, 10).seen_in(&["everything", "no telemetry"], &[FindingId::AbortiveClose]);
+}
+
+#[test]
+fn resets_on_kept_connections_are_counted_by_connection_and_their_cause_is_a_guess() {
+    let mut w = rw(97);
+    w.connect = Some(Quantiles { count: 4, ..Quantiles::default() });
+    let found = Case::clean(w).anomaly(AnomalyId::AbortiveClose, 3).findings();
+    assert_eq!((found[0].id, found[0].severity), (FindingId::AbortiveClose, Severity::Error));
+    assert!(found[0].statement.contains("3 of 4 connections (75 %)"), "{}", found[0].statement);
+    assert!(found[0].cause.starts_with("usually") && found[0].cause.contains("SO_LINGER"));
+}
+
+#[test]
+fn who_refuses_a_body_may_close_without_reading_it_however_many_resets_that_makes() {
+    for resets in [1, 10] {
+        let mut w = rw(10);
+        w.asks = Asks { body: true, method: Some("POST".into()), window: 1, ..Asks::default() };
+        w.responses.add(413, 10);
+        w.first_status = Some(413);
+        let case = Case::clean(w).anomaly(AnomalyId::AbortiveClose, resets);
+        assert_eq!(case.ids(), [FindingId::HttpErrors], "{resets} resets");
+        let mut taken = rw(10);
+        taken.asks.body = true;
+        taken.responses.add(200, 10);
+        let case = Case::clean(taken).anomaly(AnomalyId::AbortiveClose, resets);
+        assert_eq!(case.ids(), [FindingId::AbortiveClose], "{resets} resets");
+    }
+}
+
+#[test]
 fn frozen_is_blocked_in_any_workload() {
     let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
     Case::clean(dies_after(head(0), 0, &lost))

@@ -644,6 +644,7 @@ impl Dice {
                 answering_payload: self.n(),
                 answering_late_close: self.n(),
                 after_absence: self.n(),
+                instead_of_answer: self.n(),
                 forgotten: self.n(),
                 unanswered: self.n(),
             },

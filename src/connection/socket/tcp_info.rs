@@ -46,6 +46,18 @@ pub fn fin_acknowledged(_: &TcpStream) -> Option<bool> {
     None
 }
 
+/// How long ago the last segment with an acknowledgement came, which a FIN is; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(super) fn last_heard(stream: &TcpStream) -> Option<std::time::Duration> {
+    whole_tcp_info(stream).map(|info| std::time::Duration::from_millis(info.tcpi_last_ack_recv.into()))
+}
+
+/// Not to be had on this system.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn last_heard(_: &TcpStream) -> Option<std::time::Duration> {
+    None
+}
+
 /// Whether the peer's stack has acknowledged all that was written; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
 #[must_use]

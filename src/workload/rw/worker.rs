@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::codec::{Codec, Fed};
 use super::websocket::Ws;
 use crate::context::{Context, Held};
+use crate::endless::Coming;
 use crate::http::{self, CONTINUE};
-use crate::load::{LoopKind, Outcome, Start, Worker};
+use crate::load::{GIVEN_UP, LoopKind, Outcome, Start, TIME_UP, Worker};
 use crate::slow::{self, Sent, SlowOne, Slowly};
 use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
@@ -41,6 +42,8 @@ pub(super) struct Channel {
     in_flight: VecDeque<(u32, Start)>,
     /// Whether an answer is coming in.
     receiving: Rc<Cell<bool>>,
+    /// Whether one was given up for want of an end.
+    endless: bool,
     out: Vec<u8>,
     sent: usize,
     /// Until when a body waits for the device's 100 Continue.
@@ -52,6 +55,10 @@ pub(super) struct Channel {
     slow_begun: bool,
     buffer: Box<[u8]>,
 }
+
+/// Said once where requests had to be sent again.
+const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
+                       espstress sent these again on new connections, as clients must (RFC 9112, 9.3.2)";
 
 /// What lives as long as the connection.
 struct Link {
@@ -83,6 +90,7 @@ impl Channel {
             had_failed: false,
             in_flight: VecDeque::with_capacity(window),
             receiving: Rc::default(),
+            endless: false,
             out: Vec::with_capacity(4_096),
             sent: 0,
             withheld: None,
@@ -190,6 +198,7 @@ impl Channel {
             self.answered(start, payload);
             return Ok(());
         }
+        let mut coming = Coming::default();
         loop {
             if let Some(ws) = self.codec.websocket() {
                 ws.replies(&mut self.out);
@@ -213,6 +222,10 @@ impl Channel {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     self.note_sent();
+                    // In other protocols what goes out may be a reply to what never ends.
+                    if self.codec.http().is_some() {
+                        coming.begin();
+                    }
                     continue;
                 }
                 Turn::Read(0) => {
@@ -233,6 +246,12 @@ impl Channel {
             // A response that comes slowly by the host's own choice is not without an end.
             let receiving = self.codec.http().is_some_and(|http| http.receiving());
             self.receiving.set(receiving && !self.usage.slowly.is_given());
+            let left = self.codec.http().and_then(|http| http.left());
+            if coming.goes_on(received, left, limits.read, self.usage.slowly.read_rate, Instant::now()) {
+                self.codec.http().into_iter().for_each(|http| http.endless(GIVEN_UP));
+                self.endless = true;
+                return Err(Failure::ReadTimeout);
+            }
             if self.withheld.is_some() && self.codec.http().is_some_and(|http| http.continued()) {
                 self.send_body(|c| c.continued += 1);
             }
@@ -307,7 +326,8 @@ impl Channel {
 
     /// Answers to later requests that came in the same read.
     fn answers_behind(&mut self, mut from: usize, to: usize) -> Result<(), Failure> {
-        while from < to {
+        // Behind the last answer of a connection nothing more is one.
+        while from < to && !self.leaves_some() {
             // An answer that nobody asked for is none.
             let Some((due, start)) = self.in_flight.front().copied() else {
                 if let Some(http) = self.codec.http() {
@@ -450,12 +470,78 @@ impl Channel {
     /// Takes the answers that are still due.
     async fn settle(&mut self) -> Result<(), Failure> {
         while !self.in_flight.is_empty() {
-            self.answer().await?;
+            if self.leaves_some() {
+                self.repeat().await?;
+            } else {
+                self.answer().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.
+    fn leaves_some(&self) -> bool {
+        let answered = self.link.as_ref().is_some_and(|link| link.answers > 0);
+        answered && !self.in_flight.is_empty() && !self.codec.persistent()
+    }
+
+    /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
+    /// must not pipeline them again at once.
+    async fn repeat(&mut self) -> Result<(), Failure> {
+        let mut again = std::mem::take(&mut self.in_flight);
+        self.context.notice(REPEATS.into());
+        if let Some(mut link) = self.link.take() {
+            let mut recorder = self.context.recorder.borrow_mut();
+            link.connection.tcp_sample().into_iter().for_each(|sample| recorder.tcp(sample));
+            drop(recorder);
+            http::note_tls(&self.context, &mut link.connection);
+            // What the device has not read may end the connection by a RST.
+            http::give_up_rest(&self.context, &mut link.connection);
+        }
+        while let Some((sequence, start)) = again.pop_front() {
+            let answered = self.ask_alone(sequence, start).await;
+            if answered.is_err() {
+                self.in_flight.append(&mut again);
+                return answered;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request with nothing else under way.
+    async fn ask_alone(&mut self, sequence: u32, start: Start) -> Result<(), Failure> {
+        while self.link.is_none() {
+            match self.connect().await {
+                Ok(()) => {}
+                Err(Refused::PortsUntil(at)) => tokio::time::sleep_until(at.into()).await,
+                Err(Refused::Failure(failure)) => {
+                    self.in_flight.push_back((sequence, start));
+                    return Err(failure);
+                }
+            }
+        }
+        self.send(start)?;
+        self.answer().await?;
+        if self.is_spent() {
+            self.close().await;
         }
         Ok(())
     }
 
     async fn ask(&mut self, start: Start) -> Result<(), Failure> {
+        self.send(start)?;
+        if self.in_flight.len() >= self.usage.window {
+            self.answer().await?;
+        }
+        if self.is_spent() {
+            self.settle().await?;
+            self.close().await;
+        }
+        Ok(())
+    }
+
+    /// Sends the next request, as far as the stack takes it.
+    fn send(&mut self, start: Start) -> Result<(), Failure> {
         if self.sent == self.out.len() {
             self.out.clear();
             self.sent = 0;
@@ -487,13 +573,6 @@ impl Channel {
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
             self.note_sent();
         }
-        if self.in_flight.len() >= self.usage.window {
-            self.answer().await?;
-        }
-        if self.is_spent() {
-            self.settle().await?;
-            self.close().await;
-        }
         Ok(())
     }
 }
@@ -520,14 +599,17 @@ async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limit
 impl Channel {
     /// Looks at a connection on which nothing is under way before it is written to: a device may close one that is
     /// idle, and a request that meets its FIN would be answered by a RST.
-    fn look(&mut self) {
+    ///
+    /// # Errors
+    /// How a WebSocket's device broke the protocol, or the connection, meanwhile.
+    fn look(&mut self) -> Result<(), Failure> {
         if !self.in_flight.is_empty() {
-            return;
+            return Ok(());
         }
         if self.codec.websocket().is_some() {
             return self.hear();
         }
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = &mut self.link else { return Ok(()) };
         match link.connection.at_rest() {
             AtRest::Quiet => {}
             AtRest::Closed => self.closed_idle(),
@@ -539,14 +621,15 @@ impl Channel {
                 }
             }
         }
+        Ok(())
     }
 
     /// What a WebSocket's device sends while no message is under way: pings, messages of its own, or its close frame.
-    fn hear(&mut self) {
+    fn hear(&mut self) -> Result<(), Failure> {
         // First what came with the last answer, then what is there.
         let mut heard = 0;
         loop {
-            let (Some(ws), Some(link)) = (self.codec.websocket(), &mut self.link) else { return };
+            let (Some(ws), Some(link)) = (self.codec.websocket(), &mut self.link) else { return Ok(()) };
             let goes_on = ws.between(self.buffer.get(..heard).unwrap_or_default());
             ws.replies(&mut self.out);
             match goes_on {
@@ -555,29 +638,34 @@ impl Channel {
                     // Its close frame is answered by one of ours (RFC 6455, 5.5.1), as far as the socket takes it.
                     let _ = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default());
                     self.tell();
-                    return self.closed_idle();
+                    self.closed_idle();
+                    return Ok(());
                 }
-                Err(failure) => return self.fail(failure),
+                Err(failure) => return Err(failure),
             }
             heard = match link.connection.read_now(&mut self.buffer) {
                 Ok(None) => break,
                 Ok(Some(0)) => {
                     ws.eof();
                     self.tell();
-                    return self.closed_idle();
+                    self.closed_idle();
+                    return Ok(());
                 }
                 Ok(Some(n)) => n,
-                Err(failure) => return self.fail(failure),
+                Err(failure) => return Err(failure),
             };
             self.context.recorder.borrow_mut().bytes(0, heard as u64);
         }
         self.tell();
+        Ok(())
     }
 
     /// The device closed the connection in order while nothing was under way.
     fn closed_idle(&mut self) {
         let Some(mut link) = self.link.take() else { return };
-        let idle_ns = self.context.since_ns(link.since);
+        // It may have closed long before the host looked.
+        let idle = link.since.elapsed().saturating_sub(link.connection.last_heard());
+        let idle_ns = espstress_clock::nanos(idle);
         let sample = link.connection.tcp_sample();
         let mut recorder = self.context.recorder.borrow_mut();
         sample.into_iter().for_each(|sample| recorder.tcp(sample));
@@ -589,7 +677,12 @@ impl Channel {
 
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
-        self.look();
+        if let Err(failure) = self.look() {
+            // The request for which the connection was kept has none.
+            self.fail(failure);
+            self.context.attempted(start.actual, Err(failure));
+            return Outcome::Failed;
+        }
         if self.link.is_none() {
             match self.connect().await {
                 Ok(()) => {}
@@ -608,7 +701,7 @@ impl Worker for Channel {
             Ok(()) => Outcome::GoOn,
             Err(failure) => {
                 self.fail(self.of_slowness(failure));
-                Outcome::Failed
+                if std::mem::take(&mut self.endless) { Outcome::Endless } else { Outcome::Failed }
             }
         }
     }
@@ -621,17 +714,17 @@ impl Worker for Channel {
         Rc::clone(&self.receiving)
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self) -> u64 {
         let receiving = self.receiving.replace(false);
         self.slow_one = None;
         if let Some(http) = self.codec.http() {
             if receiving {
-                http.endless();
+                http.endless(TIME_UP);
             }
             http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
         }
-        self.in_flight.clear();
         self.link = None;
+        (self.in_flight.drain(..).len() as u64).max(1)
     }
 
     async fn end(&mut self) {
