@@ -3,7 +3,7 @@
 
 use crate::findings_support::*;
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts};
 
 const ALL: [&str; 4] = ["everything", "no capture", "no telemetry", "neither"];
 
@@ -284,6 +284,22 @@ fn resets_on_kept_connections_are_counted_by_connection_and_their_cause_is_a_gue
     assert_eq!((found[0].id, found[0].severity), (FindingId::AbortiveClose, Severity::Error));
     assert!(found[0].statement.contains("3 of 4 connections (75 %)"), "{}", found[0].statement);
     assert!(found[0].cause.starts_with("usually") && found[0].cause.contains("SO_LINGER"));
+}
+
+#[test]
+fn a_websocket_that_the_device_closed_by_a_close_frame_is_no_abortive_close() {
+    let mut w = fails_beside(rw(84), &[(Failure::EofBeforeResponse, 16)]);
+    let mut ws = espstress_event::WebSockets { handshakes: 5, pings: 5, pongs: 5, ..Default::default() };
+    ws.closes.insert("normal".into(), 4);
+    w.asks.protocol = Protocol::WebSocket;
+    w.by_protocol = Some(Box::new(ByProtocol { websocket: Some(ws), ..ByProtocol::default() }));
+    let case = Case::clean(w)
+        .no_telemetry()
+        .anomaly(AnomalyId::RstAfterFin, 4)
+        .with(|e| e.resets.answering_payload = 4);
+    assert_eq!(case.ids(), [FindingId::UnexplainedFailures]);
+    let found = case.findings().remove(0);
+    assert!(found.statement.contains("the device closed their WebSocket connections"), "{}", found.statement);
 }
 
 #[test]

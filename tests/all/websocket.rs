@@ -134,6 +134,20 @@ fn a_frame_that_is_not_allowed_fails_the_next_message_although_it_comes_between_
 }
 
 #[test]
+fn messages_behind_a_close_frame_are_not_sent_back_and_met_no_reset() {
+    let address = service(|mut socket| {
+        echo(&mut socket, 20);
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        let _ = socket.close(Some(normal)).and_then(|()| socket.flush());
+    });
+    let run = rw(address, "-n 100 --window 4");
+    run.says(&["the device closed their WebSocket connections"])
+        .never_says(&["before the request has arrived"]);
+    let failures = &run.report.workloads[0].failures;
+    assert_eq!((failures.get(Failure::WriteReset), failures.get(Failure::ReadReset)), (0, 0));
+}
+
+#[test]
 fn a_service_that_pushes_and_echoes_nothing_is_no_hang() {
     let address = service(|mut socket| {
         while socket.read().is_ok() {

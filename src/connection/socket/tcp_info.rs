@@ -46,10 +46,13 @@ pub fn fin_acknowledged(_: &TcpStream) -> Option<bool> {
     None
 }
 
-/// How long ago the last segment with an acknowledgement came, which a FIN is; `None` where the system does not tell.
+/// How long ago at least the last segment with an acknowledgement came, which a FIN is; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
 pub(super) fn last_heard(stream: &TcpStream) -> Option<std::time::Duration> {
-    whole_tcp_info(stream).map(|info| std::time::Duration::from_millis(info.tcpi_last_ack_recv.into()))
+    /// The kernel counts in ticks of its clock, of 10 ms at most (CONFIG_HZ): it was no sooner than that.
+    const TICK: std::time::Duration = std::time::Duration::from_millis(10);
+    let ago = std::time::Duration::from_millis(whole_tcp_info(stream)?.tcpi_last_ack_recv.into());
+    Some(ago.saturating_sub(TICK))
 }
 
 /// Not to be had on this system.

@@ -118,7 +118,22 @@ pub(crate) fn refusals_of_bodies(w: &WorkloadEvidence) -> u64 {
     if !w.asks.body {
         return 0;
     }
-    w.responses.iter().filter(|(code, _)| *code >= 400).fold(0, |n, (_, times)| n.saturating_add(times))
+    w.responses.iter().filter(|(code, _)| *code >= 400).fold(0_u64, |n, (_, times)| n.saturating_add(times))
+}
+
+/// Anomalies of this kind on WebSockets that the device closed by a close frame: messages that were on their way meet a
+/// socket that is gone.
+pub(crate) fn after_close_frames(e: &Evidence<'_>, id: AnomalyId) -> u64 {
+    let closed = |w: &WorkloadEvidence| {
+        let ws = w.by_protocol.as_ref()?.websocket.as_ref()?;
+        let named = ws.closes.iter().filter(|(name, _)| *name != "no_close_frame");
+        Some(named.fold(0_u64, |n, (_, times)| n.saturating_add(*times)))
+    };
+    let rows = e.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
+    rows.fold(0_u64, |n, row| {
+        let w = exchanges(e).find(|w| row.workload.as_deref() == Some(w.name.as_str()));
+        n.saturating_add(w.and_then(closed).map_or(0, |closes| row.count.min(closes)))
+    })
 }
 
 /// Anomalies of this kind on connections of workloads whose bodies the device refused.

@@ -49,8 +49,8 @@ fn seen(e: &Evidence<'_>) -> Seen {
         after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved).saturating_sub(tls);
     let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence).saturating_add(tls);
     let of_others = of_others.saturating_add(instead_of_answers(e));
-    // Whoever refuses a body may close without reading it.
-    let refused = |id| facts::refused_bodies(e, id);
+    // Whoever refuses a body may close without reading it, and who says goodbye on a WebSocket need not read on.
+    let refused = |id| facts::refused_bodies(e, id).saturating_add(facts::after_close_frames(e, id));
     let sockets = facts::exchanges(e).fold(0_u64, |n, w| {
         n.saturating_add(w.endings.get(Ending::Reset).saturating_sub(facts::refusals_of_bodies(w)))
     });
@@ -94,7 +94,7 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     // A kept connection serves many exchanges.
-    let opened: u64 = facts::exchanges(e).filter_map(|w| Some(w.connect?.count)).sum();
+    let opened = facts::exchanges(e).filter_map(|w| Some(w.connect?.count)).fold(0, u64::saturating_add);
     let opened = (opened > 0).then_some(opened);
     let often = resets.saturating_mul(100) >= opened.unwrap_or(served);
     let mut evidence = Vec::new();

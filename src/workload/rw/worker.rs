@@ -481,8 +481,9 @@ impl Channel {
 
     /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.
     fn leaves_some(&self) -> bool {
-        let answered = self.link.as_ref().is_some_and(|link| link.answers > 0);
-        answered && !self.in_flight.is_empty() && !self.codec.persistent()
+        // Where only the connection's end ended the answer, it is over already.
+        let last = self.link.as_ref().is_none_or(|link| link.answers > 0 && !self.codec.persistent());
+        last && !self.in_flight.is_empty()
     }
 
     /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
@@ -533,7 +534,7 @@ impl Channel {
         if self.in_flight.len() >= self.usage.window {
             self.answer().await?;
         }
-        if self.is_spent() {
+        if self.is_spent() || self.leaves_some() {
             self.settle().await?;
             self.close().await;
         }
@@ -568,7 +569,11 @@ impl Channel {
                     link.connection.begin_upload(asked.head.len() as u64, body.len() as u64);
                 }
             }
-            let written = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default())?;
+            let written = match link.connection.write_now(self.out.get(self.sent..).unwrap_or_default()) {
+                // What the device said before, its close frame perhaps, is read first.
+                Err(Failure::WriteReset) if self.codec.websocket().is_some() => 0,
+                written => written?,
+            };
             self.sent += written;
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
             self.note_sent();

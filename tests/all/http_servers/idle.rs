@@ -21,8 +21,7 @@ fn an_idle_connection_that_the_device_closed_is_opened_again_and_nothing_failed(
     assert_eq!(stats.reconnects, 0, "these are for connections that failed");
     let closes = stats.idle_closes.unwrap();
     assert_eq!(closes.count, 4);
-    // The kernel's clock ticks every few milliseconds.
-    assert!((90_000..=closes.median_us).contains(&closes.min_us), "{closes:?}");
+    assert!((100_000..=closes.median_us).contains(&closes.min_us), "{closes:?}");
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn an_idle_time_is_that_of_the_devices_close_and_not_of_the_look_that_found_it()
         peer.finish();
     });
     let closes = rw("interval = '1500ms'\nconnections = 1\ncount = 2", target).idle_closes.unwrap();
-    assert!((90_000..1_000_000).contains(&closes.min_us), "{closes:?}");
+    assert!((100_000..1_000_000).contains(&closes.min_us), "{closes:?}");
 }
 
 #[test]

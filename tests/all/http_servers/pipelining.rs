@@ -34,6 +34,17 @@ fn requests_behind_a_response_that_announces_the_close_are_sent_again_and_none_f
 }
 
 #[test]
+fn requests_behind_a_response_that_ends_with_its_connection_are_sent_again() {
+    let target = scripted(|mut peer| {
+        if peer.request().is_some() && peer.send("HTTP/1.0 200 OK\r\n\r\nok") {
+            peer.finish();
+        }
+    });
+    let stats = rw("count = 20\nwindow = 4", target);
+    assert_eq!((stats.succeeded, failures(&stats), stats.reconnects), (20, vec![], 0));
+}
+
+#[test]
 fn what_fails_on_the_new_connection_fails_once_for_each_request() {
     let served = std::sync::atomic::AtomicUsize::new(0);
     let target = scripted(move |mut peer| {
