@@ -124,6 +124,9 @@ fn a_port_that_nobody_listens_on_is_named() {
     let run = rw(free, "-n 5");
     run.fails_with(&["no_echo"]).says(&["Nothing listens on this UDP port", "port_unreachable 5"]);
     assert_eq!(failures(&run, Failure::PortUnreachable), 5);
+    let gated = rw(free, "-n 5 --threshold rw.udp.loss<1%");
+    assert!(!gated.passed(), "no datagram was lost or not, and nothing was served: {}", gated.page);
+    gated.says(&["not judged"]);
 }
 
 #[test]
@@ -131,7 +134,9 @@ fn what_is_no_echo_is_told_from_silence() {
     let talks = service(|_, _| vec![b"220 hello".to_vec(), vec![]]);
     rw(talks, "-n 4 --timeout-read 150ms").fails_with(&["no_echo"]).says(&["something else than an echo"]);
     let mute = service(|_, _| vec![]);
-    rw(mute, "-n 4 --timeout-read 150ms").fails_with(&["no_echo"]).says(&["None of 4 datagrams came back."]);
+    rw(mute, "-n 4 --timeout-read 150ms")
+        .fails_with(&["no_echo"])
+        .says(&["None of 4 datagrams came back before"]);
     let mut wrong = 0;
     let flips = service(move |_, datagram| {
         let mut echo = datagram.to_vec();
@@ -141,6 +146,28 @@ fn what_is_no_echo_is_told_from_silence() {
     });
     let run = rw(flips, "-n 10");
     assert_eq!((failures(&run, Failure::CorruptPayload), udp(&run).corrupt), (10, 10));
+    run.says(&["something else than it received"]);
+}
+
+#[test]
+fn echoes_of_the_wrong_length_are_no_echoes() {
+    for (what, change) in [
+        ("cut", (|d| d[..d.len() - 1].to_vec()) as fn(&[u8]) -> Vec<u8>),
+        ("longer", |d| [d, b"more"].concat()),
+        ("as long as can be", |d| [d, &vec![0; 65_507 - d.len()][..]].concat()),
+        ("the number alone", |d| d[..8].to_vec()),
+    ] {
+        let run = rw(service(move |_, datagram| vec![change(datagram)]), "-n 4 --timeout-read 150ms");
+        assert_eq!(
+            (run.failed(), failures(&run, Failure::CorruptPayload)),
+            (true, 4),
+            "{what}: {}",
+            run.page
+        );
+    }
+    let bytes = service(|_, datagram| datagram.chunks(1).map(<[u8]>::to_vec).collect());
+    let run = rw(bytes, "-n 4 --timeout-read 150ms");
+    assert_eq!((run.failed(), udp(&run).echoed), (true, 0), "{}", run.page);
 }
 
 #[test]

@@ -1,0 +1,47 @@
+use super::*;
+use espstress_diagnose::{AccountRow, WorkloadKind};
+use espstress_event::WorkloadFacts;
+use espstress_stats::Recorder;
+
+/// The check of a crowd of 36 of which two were reset, and this account of them.
+fn crowd(accounted: Accounted, by: &str) -> Check {
+    let mut recorder = Recorder::new(0, Phase::Total);
+    (0..34).for_each(|_| recorder.attempt(0, 1_000_000, Ok(())));
+    (0..2).for_each(|_| recorder.attempt(0, 1_000_000, Err(Failure::ReadReset)));
+    let crowd = WorkloadOutcome {
+        name: names::CROWD.into(),
+        kind: "head",
+        facts: WorkloadFacts { kind: Some(WorkloadKind::Head), ..WorkloadFacts::default() },
+        settings: serde_json::Value::Null,
+        at_once: 12,
+        stats: recorder.finish(1_000_000_000),
+    };
+    let row = AccountRow {
+        workload: names::CROWD.into(),
+        accounted,
+        by: Some(by.into()),
+        attempts: 2,
+        failures: [(Failure::ReadReset, 2)].into(),
+        anomalies: [].into(),
+        first_s: 0.0,
+        last_s: 1.0,
+    };
+    let (workloads, account) = ([crowd], [row]);
+    let measured = Measured {
+        workloads: &workloads,
+        probes: None,
+        packets: None,
+        console: None,
+        findings: &[],
+        account: &account,
+    };
+    Look { measured: &measured, hold: None }.crowd().unwrap()
+}
+
+#[test]
+fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
+    let check = crowd(Accounted::Excused, "beyond_capacity");
+    assert_eq!(check.mark, Mark::Good, "{}", check.seen);
+    assert!(check.seen.ends_with("read_reset 2: more at once than it has room for"), "{}", check.seen);
+    assert_eq!(crowd(Accounted::Unexplained, "").mark, Mark::Bad);
+}
