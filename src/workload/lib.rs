@@ -10,6 +10,7 @@ mod control;
 mod door;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod endless;
 mod half_open;
 mod head;
 mod http;

@@ -49,6 +49,10 @@ pub(super) fn answer(
     if !facts::is_exchange(w) {
         return Some(By::Excuse(Excuse::Provoked));
     }
+    if [A::AbortiveClose, A::RstAfterFin].contains(&row.id) && facts::refusals_of_bodies(w) >= row.connections
+    {
+        return Some(By::Excuse(Excuse::Provoked));
+    }
     let room = row.id != A::SynRefused || w.succeeded > 0;
     if room && facts::room::too_many(e, w) && WANT_OF_ROOM.contains(&row.id) {
         return Some(By::Excuse(Excuse::BeyondCapacity));

@@ -281,7 +281,10 @@ impl Ws {
                     return Err(Failure::EofBeforeResponse);
                 }
                 // A frame that RFC 6455 does not allow, or a message beyond every limit.
-                Err(_) => return Err(Failure::BadResponse),
+                Err(error) => {
+                    *self.seen.violations.entry(violation(&error).to_owned()).or_insert(0) += 1;
+                    return Err(Failure::BadResponse);
+                }
             }
         }
     }
@@ -341,6 +344,9 @@ impl Ws {
         all.pings_from_device += seen.pings_from_device;
         all.pushed += seen.pushed;
         all.close_unanswered += seen.close_unanswered;
+        for (name, n) in seen.violations {
+            *all.violations.entry(name).or_insert(0) += n;
+        }
         for (name, n) in seen.closes {
             *all.closes.entry(name).or_insert(0) += n;
         }
@@ -372,6 +378,26 @@ fn judge(head: &[u8], accept: &str) -> Result<(), Option<u16>> {
     });
     let right = has("upgrade", "websocket") && has("connection", "upgrade") && accepts && !chosen;
     if response.code == Some(101) && right { Ok(()) } else { Err(response.code) }
+}
+
+/// What a frame or a message was that RFC 6455 does not allow.
+const fn violation(error: &Error) -> &'static str {
+    use tungstenite::error::{CapacityError, ProtocolError as P};
+    match error {
+        Error::Protocol(P::ControlFrameTooBig) => "a control frame of more than 125 bytes",
+        Error::Protocol(P::FragmentedControlFrame) => "a fragmented control frame",
+        Error::Protocol(P::UnknownControlFrameType(_) | P::UnknownDataFrameType(_) | P::InvalidOpcode(_)) => {
+            "a reserved opcode"
+        }
+        Error::Protocol(P::NonZeroReservedBits) => "a reserved bit that is set",
+        Error::Protocol(P::MaskedFrameFromServer) => "a masked frame",
+        Error::Protocol(P::UnexpectedContinueFrame) => "a continuation of no message",
+        Error::Protocol(P::ExpectedFragment(_)) => "a new message inside a fragmented one",
+        Error::Protocol(P::InvalidCloseSequence) => "a close frame of one byte, or with a wrong code",
+        Error::Utf8(_) => "a text message that is not UTF-8",
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => "a message of more than 2 MiB",
+        _ => "a frame that is not allowed",
+    }
 }
 
 /// A close code's name, or its number where RFC 6455 has none for it.
