@@ -44,16 +44,57 @@ fn framed(line: &LogLine<'_>) -> Option<Said> {
     if let Some(found) = after(text, "socket: ").and_then(words) {
         return Some(error(Doing::Socket, found));
     }
+    is_want_of_memory(text).then(|| error(Doing::Allocate, ALLOCATION))
+}
+
+/// Whether the words are of an allocation that failed, and not of a card, a seat or a slot: what is said to have run out
+/// is memory itself, and what could not be allocated is memory or a thing made of it.
+pub(crate) fn is_want_of_memory(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    // A noun right after them would be what has run out; these words begin something else.
+    const GO_ON: [&str; 14] = [
+        "for",
+        "while",
+        "in",
+        "to",
+        "at",
+        "when",
+        "on",
+        "allocating",
+        "during",
+        "creating",
+        "error",
+        "available",
+        "left",
+        "by",
+    ];
+    let ends = |rest: &str| {
+        let word = rest.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        rest.starts_with(|c: char| !c.is_ascii_alphanumeric()) && GO_ON.contains(&word)
+            || rest.is_empty()
+            || rest.starts_with([',', '.', ':', ';', '!', '(', ')', '-'])
+            || rest.starts_with(" (")
+            || rest.starts_with(" -")
+    };
+    let ran_out = ["malloc failed", "out of memory", "memory exhausted", "no memory", "not enough memory"];
+    if ran_out.iter().any(|words| after(&lower, words).is_some_and(ends)) {
+        return true;
+    }
+    const OF_MEMORY: [&str; 16] = [
+        "memory", "mem", "heap", "ram", "byte", "bytes", "buf", "buffer", "buffers", "pbuf", "netbuf",
+        "stack", "struct", "context", "ctx", "string",
+    ];
     let refused = [
         "failed to allocate",
         "failed to alloc",
-        "malloc failed",
-        "out of memory",
-        "memory exhausted",
-        "no memory",
-        "not enough memory",
+        "unable to allocate",
+        "cannot allocate",
+        "could not allocate",
     ];
-    refused.iter().any(|words| lower.contains(words)).then(|| error(Doing::Allocate, ALLOCATION))
+    let what = refused.iter().find_map(|words| after(&lower, words));
+    let mut words = what.into_iter().flat_map(|what| what.split(|c: char| !c.is_ascii_alphanumeric()));
+    what.is_some_and(|what| what.trim_matches(['.', '!', ' ']).is_empty())
+        || words.any(|word| OF_MEMORY.contains(&word))
 }
 
 /// Lines without a frame: only whole and exact forms.
@@ -196,6 +237,11 @@ mod tests {
             ("E (98) esp-tls-mbedtls: read error -0x0050:", Doing::Tls, "MBEDTLS_ERR_NET_CONN_RESET"),
             ("E (98) esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x1234", Doing::Tls, "-0x1234"),
             ("E (98) httpd: Failed to allocate memory for request", Doing::Allocate, ALLOCATION),
+            ("E (98) app: out of memory", Doing::Allocate, ALLOCATION),
+            ("E (98) app: Out of memory while reading the page", Doing::Allocate, ALLOCATION),
+            ("W (98) wifi: no memory (12)", Doing::Allocate, ALLOCATION),
+            ("E (98) spi: Failed to allocate 1024 bytes", Doing::Allocate, ALLOCATION),
+            ("E (98) app: failed to allocate RX buffer", Doing::Allocate, ALLOCATION),
             ("E:M 1032", Doing::Allocate, ALLOCATION),
             ("lua: init.lua:5: not enough memory", Doing::Allocate, ALLOCATION),
             ("OSError: [Errno 12] ENOMEM", Doing::Other, "ENOMEM"),
@@ -209,6 +255,20 @@ mod tests {
                 panic!("{text}")
             };
             assert_eq!((doing, name.as_str()), (what, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_run_out_must_be_memory() {
+        for text in [
+            "W (98) mqtt: out of memory card space",
+            "E (98) sd: no memory card in the slot",
+            "W (98) shop: failed to allocate seat 12 to guest",
+            "W (98) can: failed to allocate mailbox 3",
+            "W (98) flash: not enough memory cards",
+            "E (98) app: tried to allocate memory: ok",
+        ] {
+            assert_eq!(read(&LogLine::read(text)), None, "{text}");
         }
     }
 

@@ -13,11 +13,17 @@ use espstress_event::{PowerSave, Said};
 
 use super::log_line::LogLine;
 
+pub(crate) use boot::SOFT_REBOOT;
+pub(crate) use crash::{MOST_FRAMES, USER_EXCEPTION, glued};
+pub(crate) use errors::is_want_of_memory as is_no_memory;
+
 /// What a line means.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// Something happened.
     Said(Said),
+    /// A panic, whose message is the next line.
+    Panic(Said),
     /// A measurement of the device's own.
     Sample(Sample),
     /// More about a crash that was told just before.
@@ -28,6 +34,8 @@ pub(crate) enum Meaning {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) heap_free: Option<u64>,
+    /// Whether that is the heap of a garbage collector.
+    pub(crate) collected: bool,
     pub(crate) heap_least: Option<u64>,
     pub(crate) heap_block: Option<u64>,
     pub(crate) rssi_dbm: Option<i32>,
@@ -39,6 +47,10 @@ pub(crate) struct Sample {
 pub(crate) enum More {
     /// Addresses of calls, the innermost first.
     Backtrace(Vec<u32>),
+    /// One more of them, on a line of its own.
+    Frame(u32),
+    /// Registers or memory: a panic handler is at work.
+    Dump,
     /// The task whose stack was too small.
     StackOf(String),
     /// The task in which it happened.
