@@ -420,6 +420,68 @@ fn a_rust_panic_has_its_message_and_its_frames() {
     assert!(matches!(said, Said::Crash { how: Crash::NoMemory, .. }), "{said:?}");
 }
 
+/// What a device does over and over or at length, each of which resembles something else.
+#[test]
+fn real_crashes_and_starts_are_told_however_they_come() {
+    let guru = "Guru Meditation Error: Core  0 panic'ed (StoreProhibited). Exception was unhandled.";
+    // Starts over and over, each before the clock can tell one from the other.
+    let once = [guru, BACKTRACE, "Rebooting...", SW, "I (29) boot: a", "I (300) app: b", "I (1400) app: c"];
+    let looped: Vec<&str> = ["I (900) app: c"].into_iter().chain([once; 3].concat()).collect();
+    let want = ["crash: StoreProhibited", "restart: PANIC"];
+    // The same words within 100 ms of each other are counted once, and these come each 210 ms.
+    assert_eq!(kinds(&looped), [want; 3].concat());
+    // A whole start that arrives at once, of a device that had run for longer.
+    let late =
+        ["I (21000) app: a", SW, "I (30) boot: a", "I (900) app: b", "I (5000) app: c", "I (9000) app: d"];
+    assert_eq!(kinds(&late), ["restart: SW"]);
+    // A core dump on the console takes half a minute.
+    let log = format!(
+        "1000 I (90000) app: a
+         1100 {guru}
+         1101 {BACKTRACE}
+         1102 ================= CORE DUMP START =================
+         9000 JCYAAAMAAAAEAAAAAAAA
+         20000 QWxsIHdvcmsgYW5kIG5v
+         31000 ================= CORE DUMP END =================
+         31001 Rebooting...
+         31100 {SW}"
+    );
+    let said = said(&log);
+    assert!(
+        matches!(
+            &said[..],
+            [(1_100, Said::Crash { .. }), (31_100, Said::Restart { reason: ResetReason::Panic })]
+        ),
+        "{said:?}"
+    );
+    // A crash, and much later a restart that the program asks for.
+    let asked = [
+        guru,
+        BACKTRACE,
+        SW,
+        "I (29) boot: a",
+        "I (300) app: b",
+        "I (20000) app: c",
+        "I (20300) ota: done, restarting",
+        SW,
+        "I (29) boot: a",
+    ];
+    assert_eq!(kinds(&asked), [want[0], want[1], "restart: SW"]);
+    // The panic handler prints and halts.
+    assert_eq!(kinds(&["I (9034) app: a", guru, "Core  0 register dump:", BACKTRACE]), [want[0]]);
+    // MicroPython's interpreter starts anew, and the system's clock goes on.
+    let soft = ["I (90000) wifi: a", "MPY: soft reboot", "I (90100) wifi: b", "I (90200) wifi: c"];
+    assert_eq!(kinds(&soft), ["restart: SW"]);
+    // Another processor's console runs beside its own, starts and all.
+    let mut beside = Vec::new();
+    let own: Vec<String> = (0..20).map(|n| format!("I ({}) main: a", 921_000 + 100 * n)).collect();
+    for (n, line) in own.iter().enumerate() {
+        beside.push(line.as_str());
+        beside.push(if n == 7 { SW } else { "I (30) slave: hi" });
+    }
+    assert_eq!(kinds(&beside), [""; 0]);
+}
+
 #[test]
 fn readings_close_together_are_all_taken_and_a_collectors_heap_gives_way() {
     let mut account = Account::new("test".into(), None, None);

@@ -47,43 +47,45 @@ fn framed(line: &LogLine<'_>) -> Option<Said> {
     is_want_of_memory(text).then(|| error(Doing::Allocate, ALLOCATION))
 }
 
+/// Words that may follow what ran out; a noun right after it would be what has run out instead.
+const GO_ON: [&str; 14] = [
+    "for",
+    "while",
+    "in",
+    "to",
+    "at",
+    "when",
+    "on",
+    "allocating",
+    "during",
+    "creating",
+    "error",
+    "available",
+    "left",
+    "by",
+];
+
+/// Memory, and what is made of it.
+const OF_MEMORY: [&str; 16] = [
+    "memory", "mem", "heap", "ram", "byte", "bytes", "buf", "buffer", "buffers", "pbuf", "netbuf", "stack",
+    "struct", "context", "ctx", "string",
+];
+
 /// Whether the words are of an allocation that failed, and not of a card, a seat or a slot: what is said to have run out
 /// is memory itself, and what could not be allocated is memory or a thing made of it.
 pub(crate) fn is_want_of_memory(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    // A noun right after them would be what has run out; these words begin something else.
-    const GO_ON: [&str; 14] = [
-        "for",
-        "while",
-        "in",
-        "to",
-        "at",
-        "when",
-        "on",
-        "allocating",
-        "during",
-        "creating",
-        "error",
-        "available",
-        "left",
-        "by",
-    ];
-    let ends = |rest: &str| {
-        let word = rest.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-        rest.starts_with(|c: char| !c.is_ascii_alphanumeric()) && GO_ON.contains(&word)
-            || rest.is_empty()
-            || rest.starts_with([',', '.', ':', ';', '!', '(', ')', '-'])
-            || rest.starts_with(" (")
-            || rest.starts_with(" -")
+    let words = |text: &str, of: &[&str]| {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| of.contains(&word))
     };
-    let ran_out = ["malloc failed", "out of memory", "memory exhausted", "no memory", "not enough memory"];
-    if ran_out.iter().any(|words| after(&lower, words).is_some_and(ends)) {
-        return true;
-    }
-    const OF_MEMORY: [&str; 16] = [
-        "memory", "mem", "heap", "ram", "byte", "bytes", "buf", "buffer", "buffers", "pbuf", "netbuf",
-        "stack", "struct", "context", "ctx", "string",
-    ];
+    let ends = |rest: &str| match rest.strip_prefix(' ') {
+        Some(rest) => {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            rest.starts_with(['(', '-', ':']) || GO_ON.contains(&&rest[..end])
+        }
+        None => !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'),
+    };
+    let ran_out = ["out of memory", "memory exhausted", "no memory", "not enough memory"];
     let refused = [
         "failed to allocate",
         "failed to alloc",
@@ -92,9 +94,9 @@ pub(crate) fn is_want_of_memory(text: &str) -> bool {
         "could not allocate",
     ];
     let what = refused.iter().find_map(|words| after(&lower, words));
-    let mut words = what.into_iter().flat_map(|what| what.split(|c: char| !c.is_ascii_alphanumeric()));
-    what.is_some_and(|what| what.trim_matches(['.', '!', ' ']).is_empty())
-        || words.any(|word| OF_MEMORY.contains(&word))
+    ["malloc failed", "malloc buffer fail"].iter().any(|words| lower.contains(words))
+        || ran_out.iter().any(|words| after(&lower, words).is_some_and(ends))
+        || what.is_some_and(|what| what.trim_matches(['.', '!', ' ']).is_empty() || words(what, &OF_MEMORY))
 }
 
 /// Lines without a frame: only whole and exact forms.

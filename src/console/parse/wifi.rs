@@ -105,6 +105,13 @@ fn left(line: &LogLine<'_>) -> Option<Said> {
     if line.is_bare() && lower == "disconnected from wifi access point" {
         return Some(lost(None, None));
     }
+    // ESP-IDF's examples tell the number alone, or nothing: `Wi-Fi disconnected 201, trying to reconnect...`.
+    if let Some(rest) =
+        text.strip_prefix("Wi-Fi disconnected").and_then(|rest| rest.split_once(", trying to reconnect"))
+    {
+        let number = rest.0.trim();
+        return (number.is_empty() || number.parse::<u16>().is_ok()).then(|| lost(number.parse().ok(), None));
+    }
     // The event's own name says whose it is, and its text may follow the number.
     let of_event = after_event(&lower);
     let rest = match of_event {
@@ -138,7 +145,9 @@ fn after_event(lower: &str) -> Option<&str> {
 
 /// Whether a disconnection is that of a Wi-Fi station, by the tag or by the words; both in small letters.
 fn is_of_station(tag: &str, lower: &str) -> bool {
-    const OTHERS: [&str; 17] = [
+    const OTHERS: [&str; 19] = [
+        "last",
+        "previous",
         "mqtt",
         "ble",
         "bluetooth",
@@ -162,7 +171,13 @@ fn is_of_station(tag: &str, lower: &str) -> bool {
     };
     // A client of the device's own access point has an address.
     let of_client = lower.split_whitespace().any(|word| word.matches(':').count() >= 5);
-    if of_client || lower.contains("stadisconnected") || words(tag, &OTHERS) || words(lower, &OTHERS) {
+    // Nor is an address of a page, as `/wifi/disconnect?reason=5`.
+    if of_client
+        || lower.contains(['/', '?'])
+        || lower.contains("stadisconnected")
+        || words(tag, &OTHERS)
+        || words(lower, &OTHERS)
+    {
         return false;
     }
     let of_wifi = |text: &str| ["wifi", "wi-fi", "wlan"].iter().any(|name| text.contains(name));
@@ -220,6 +235,12 @@ mod tests {
             ("[WiFi-event] SYSTEM_EVENT_STA_DISCONNECTED, reason: 2", Some(2), "AUTH_EXPIRE"),
             ("W (4567) wifi station: disconnected, reason: 8", Some(8), "ASSOC_LEAVE"),
             ("I (4567) wifi_manager: Disconnected, reason 8", Some(8), "ASSOC_LEAVE"),
+            (
+                "I (4567) example_connect: Wi-Fi disconnected 201, trying to reconnect...",
+                Some(201),
+                "NO_AP_FOUND",
+            ),
+            ("I (4567) example_connect: Wi-Fi disconnected, trying to reconnect...", None, "no reason told"),
             ("WiFi lost connection. Reason: 200", Some(200), "BEACON_TIMEOUT"),
             ("Disconnected from WiFi access point", None, "no reason told"),
         ];
@@ -254,6 +275,13 @@ mod tests {
             "I (22000) wifi softAP: station aa:bb:cc:dd:ee:ff disconnected, reason: 8",
             "I (22000) wifi:station: aa:bb:cc:dd:ee:ff leave, AID = 1, reason:8",
             "I (22000) usb: disconnected, reason: 3",
+            "I (22000) httpd: GET /wifi/disconnect?reason=5",
+            "I (22000) json: {\"event\":\"wifi_disconnected\",\"reason\":201}",
+            "I (500) wifi_mgr: last disconnect reason: 201",
+            "W (500) wifi_prov_mgr: STA Disconnected",
+            "[W][wifi_esp32:482]: Disconnected ssid='home' reason='Probe Request Unsuccessful'",
+            "00:00:12 MQT: Connect failed to 192.168.1.2:1883, rc -2. Retry in 10 sec",
+            "WiFi.status() = 6 (disconnected)",
         ] {
             assert_eq!(of(text), None, "{text}");
         }
