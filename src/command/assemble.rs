@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use espstress_engine::{Capturing, Ended, LinkSpell, Outcome, Packets, PlannedPhase, WatchPlan};
 use espstress_event::WorkloadKind;
+use espstress_observe::Dial;
 use espstress_report::{
     Announced, Capture, CaptureAsked, CaptureStatus, LinkOutage, LinkOutages, LogStart, Program, Report,
     Service, Target, TargetKind, Transport, Workload,
@@ -110,18 +111,37 @@ fn packets(report: &mut Report, packets: &Packets) {
         report.not_judged = seen.summary.not_judged.iter().map(Into::into).collect();
         if seen.of_others > 0 {
             report.remarks.push(format!(
-                "another program on this machine also uses the device: {} anomalies on its connections are left out",
-                seen.of_others
+                "another program on this machine also uses the device; left out is what its connections met: {}",
+                match seen.of_others {
+                    1 => "1 anomaly".to_owned(),
+                    n => format!("{} anomalies", n),
+                }
             ));
         }
-        report.remarks.extend(seen.own_dials.rows.iter().filter(|dial| dial.refused > 0).map(|dial| {
-            format!(
-                "the device dialed {} on this machine {} times, and {} of these connections were refused: nothing listens \
-                 there",
-                dial.to, dial.opened, dial.refused
-            )
-        }));
+        report.remarks.extend(refused_dials(&seen.own_dials.rows));
     }
+}
+
+/// Other ports of this machine at which the device knocked and nothing listened, in one remark however many there are.
+fn refused_dials(rows: &[Dial]) -> Option<String> {
+    const NAMED: usize = 3;
+    let refused = || rows.iter().filter(|dial| dial.refused > 0);
+    let sum: u64 = refused().map(|dial| dial.refused).sum();
+    let opened: u64 = refused().map(|dial| dial.opened).sum();
+    let named: Vec<String> = refused().take(NAMED).map(|dial| dial.to.to_string()).collect();
+    let more = match refused().count().saturating_sub(NAMED) {
+        0 => String::new(),
+        1 => " and 1 other port".to_owned(),
+        n => format!(" and {n} other ports"),
+    };
+    (sum > 0).then(|| {
+        format!(
+            "the device dialed {}{more} on this machine {}, and {} refused: nothing listens there",
+            named.join(", "),
+            if opened == 1 { "once".to_owned() } else { format!("{} times", opened) },
+            if sum == 1 { "one connection was".to_owned() } else { format!("{} connections were", sum) },
+        )
+    })
 }
 
 /// What was heard on the air, or why nothing was.

@@ -522,7 +522,7 @@ const fn without_body(status: u16) -> Option<&'static str> {
 /// What the parser of heads objects to.
 const fn what_is_wrong(error: httparse::Error) -> &'static str {
     match error {
-        httparse::Error::HeaderName => "a field name that is none",
+        httparse::Error::HeaderName => "an invalid field name",
         httparse::Error::HeaderValue => "a field value that is none",
         httparse::Error::NewLine => "a line end that is none",
         httparse::Error::Status => "no status line",

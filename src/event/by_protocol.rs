@@ -214,6 +214,20 @@ pub struct Datagrams {
     pub beyond_members: u64,
 }
 
+impl Datagrams {
+    /// Datagrams that were lost or not: no ICMP message answered them.
+    #[must_use]
+    pub const fn at_stake(&self) -> u64 {
+        self.sent.saturating_sub(self.unreachable)
+    }
+
+    /// The share of those that was lost, 0 to 1; `None` where there was none.
+    #[must_use]
+    pub fn loss(&self) -> Option<f64> {
+        (self.at_stake() > 0).then(|| self.lost as f64 / self.at_stake() as f64)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_zero(n: &u64) -> bool {
     *n == 0

@@ -50,9 +50,9 @@ fn of_station(lines: &mut Vec<(&'static str, String)>, air: &Air, station: &AirS
         (station.roams > 0).then(|| format!("went to another access point {}", times(station.roams))),
     );
     for refusal in &station.refusals {
-        let what = if refusal.association { "associations" } else { "authentications" };
+        let what = if refusal.association { "association" } else { "authentication" };
         let name = refusal.status_name.as_deref().unwrap_or("no name");
-        joins.push(format!("{} {what} refused (status {}, {name})", refusal.count, refusal.status));
+        joins.push(format!("{} refused (status {}, {name})", things(refusal.count, what), refusal.status));
     }
     lines.push(("joins", joins.join(", ")));
     lines.extend(station.departures.iter().map(|row| ("leaves", departure(row))));

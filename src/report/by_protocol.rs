@@ -88,13 +88,12 @@ fn silences(sse: &EventStreams) -> Option<String> {
 
 fn datagrams(udp: &Datagrams) -> String {
     let mut list = vec![format!("{} of {} came back", count(udp.echoed), things(udp.sent, "datagram"))];
-    let share = |n: u64| n as f64 / udp.sent.max(1) as f64;
-    if udp.sent > 0 {
-        let bound = percent(share_at_most(udp.lost, udp.sent));
+    if let Some(loss) = udp.loss() {
+        let bound = percent(share_at_most(udp.lost, udp.at_stake()));
         list.push(format!(
             "{} lost ({}, at most {bound} with 99.9 % confidence)",
             count(udp.lost),
-            percent(share(udp.lost))
+            percent(loss)
         ));
     }
     let more = [

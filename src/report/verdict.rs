@@ -95,8 +95,16 @@ fn said_by(row: &ThresholdRow, r: &Report) -> Option<String> {
         (ThresholdStatus::Inconclusive, None) => Some(format!("can't judge `{}`", row.expr)),
         (ThresholdStatus::Fail, _) => {
             let mut text = format!("`{}` fails: found {}", row.expr, found(row));
-            let ids: Vec<&str> = r.findings.iter().map(|finding| finding.id.name()).collect();
-            if row.expr.starts_with("findings.") && !ids.is_empty() {
+            // Those that the gate counts: of one severity, or the one that it names.
+            let counted = |f: &&espstress_diagnose::Finding| {
+                let of = row
+                    .expr
+                    .strip_prefix("findings.")
+                    .and_then(|rest| rest.split([' ', '<', '>', '=', '!']).next());
+                of.is_some_and(|of| of == f.severity.name() || of == f.id.name())
+            };
+            let ids: Vec<&str> = r.findings.iter().filter(counted).map(|finding| finding.id.name()).collect();
+            if !ids.is_empty() {
                 text.push_str(&format!(" ({})", ids.join(", ")));
             }
             Some(text)
@@ -125,6 +133,13 @@ pub(super) fn conclude(r: &Report) -> (Verdict, Vec<String>) {
 }
 
 impl Report {
+    /// Why the verdict is open, as far as no gate and no remark says so already.
+    pub(crate) fn open_reasons(&self) -> impl Iterator<Item = &str> {
+        let open = self.verdict_reasons.iter().filter(|_| self.verdict == Verdict::Inconclusive);
+        let said = |reason: &&String| reason.starts_with("can't judge `") || self.remarks.contains(reason);
+        open.filter(move |reason| !said(reason)).map(String::as_str)
+    }
+
     /// A doctor's check that went badly while no finding says why.
     #[must_use]
     pub(crate) fn unexplained_cross(&self) -> Option<&Check> {
@@ -161,9 +176,17 @@ impl Report {
         })
     }
 
+    /// Whether a finding says that the device is at fault, and a gate has taken that into account. Gates of the user's own
+    /// may ask for figures alone, which say little of a device that served nothing.
+    fn fault_is_judged(&self) -> bool {
+        let judged =
+            self.thresholds.is_empty() || self.thresholds.iter().any(|row| row.expr.starts_with("finding"));
+        judged && self.findings.iter().any(|f| f.severity == Severity::Error)
+    }
+
     /// A run that was served nothing measured nothing of the device's service, whatever explains it.
     fn unserved(&self) -> Option<String> {
-        let errors = self.findings.iter().any(|f| f.severity == Severity::Error);
+        let errors = self.fault_is_judged();
         let asks = |w: &&Workload| matches!(w.does(), Some(WorkloadKind::Head | WorkloadKind::Rw));
         let served = self.workloads.iter().any(|w| w.succeeded > 0);
         let judged = !errors && !served && self.examination.is_none();
@@ -192,7 +215,7 @@ impl Report {
 
     /// A device that had dialled in and was away at the end, where no finding says that it is gone.
     fn not_back(&self) -> Option<String> {
-        if self.findings.iter().any(|f| f.severity == Severity::Error) {
+        if self.fault_is_judged() {
             return None;
         }
         self.workloads.iter().find_map(|w| {
@@ -209,7 +232,7 @@ impl Report {
     /// What a broker did not see of its device: a run too short for its keep-alive, a device that was not back, or a log
     /// that lacks its end.
     fn mqtt_open(&self) -> Option<String> {
-        if self.findings.iter().any(|f| f.severity == Severity::Error) {
+        if self.fault_is_judged() {
             return None;
         }
         let brokers = self.workloads.iter().filter(|w| w.does() == Some(WorkloadKind::Mqtt));
@@ -278,7 +301,7 @@ mod tests {
     use crate::style::Style;
     use crate::thresholds::Gates;
     use crate::{OutageSummary, Target, TargetKind};
-    use espstress_diagnose::Examination;
+    use espstress_diagnose::{Examination, Finding, FindingId};
     use espstress_event::{ByProtocol, WebSockets};
     use espstress_stats::{Phase, Recorder};
 
@@ -318,6 +341,28 @@ mod tests {
             Workload { name: "ports".into(), kind: "ports".into(), ..report(1, 3).workloads.remove(0) };
         r.workloads.push(look);
         assert_eq!(verdict_line(&judged(r)), "pass: `findings.error == 0` passes");
+    }
+
+    #[test]
+    fn a_gate_on_a_figure_passes_no_run_that_was_served_nothing() {
+        let mut r = report(1, 10);
+        r.findings.push(Finding {
+            id: FindingId::NoEcho,
+            severity: Severity::Error,
+            statement: "Nothing listens on this port.".into(),
+            evidence: Vec::new(),
+            cause: "no socket".into(),
+            change: "check the port".into(),
+        });
+        r.note_remarks();
+        Gates::from_expressions(&["head.failures.read_reset == 0"]).unwrap().judge(&mut r);
+        assert_eq!(r.verdict, Verdict::Inconclusive);
+        let why = "no attempt of head succeeded: nothing of the device's service was measured";
+        assert_eq!(r.open_reasons().collect::<Vec<_>>(), [why]);
+        let markdown = crate::format::render(&r, crate::format::Format::Markdown, &Default::default());
+        for page in [crate::text::page(&r, &Style::default()), markdown.unwrap()] {
+            assert!(page.contains("no attempt of head succeeded"), "{page}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ const UNNOTICED: i64 = 200_000;
 ///
 /// `rst_after_fin`: T had sent its FIN: it closed while C was not done, or gave up waiting for C's FIN (lwIP
 /// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `Prompted`: T
-/// closed after having been idle, and C's next request crossed that FIN. `OnTheWay`: C had to send its FIN again,
+/// closed after having been idle, and C's next request crossed that FIN, or C ignored it and sent more. `OnTheWay`: C had to send its FIN again,
 /// because it or its acknowledgement was lost, and T has ended TIME-WAIT meanwhile (ESP-IDF recycles it at
 /// `LWIP_MAX_ACTIVE_TCP`).
 ///
@@ -57,7 +57,7 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     };
     let excuse = match id {
         AnomalyId::LateRst => late_excuse(scene),
-        AnomalyId::RstAfterFin => crossing_excuse(scene).or_else(|| repeated_fin_excuse(scene)),
+        AnomalyId::RstAfterFin => idle_close_excuse(scene).or_else(|| repeated_fin_excuse(scene)),
         _ => None,
     };
     let verdict = scene.of_device(id);
@@ -87,16 +87,21 @@ fn late_excuse(scene: &Scene<'_>) -> Excuse {
         .then_some((Shown::OnTheWay, "the path copies packets: may answer a copy of the host's last ACK"))
 }
 
-fn crossing_excuse(scene: &Scene<'_>) -> Excuse {
+fn idle_close_excuse(scene: &Scene<'_>) -> Excuse {
     let flow = scene.flow;
     let fin = flow.device.fin?;
     let sent_at = flow.host.payload_at?;
-    let crossed = sent_at <= fin.first_at.saturating_add(UNNOTICED)
-        && flow.host.space.next().is_some_and(|next| before(fin.ack, next));
+    let beyond = flow.host.space.next().is_some_and(|next| before(fin.ack, next));
     let served = flow.device.payload_at.is_some()
         && flow.host.isn.is_none_or(|isn| after(fin.ack, isn.wrapping_add(1)));
-    (fin.after_idle && served && crossed)
-        .then_some((Shown::Prompted, "the host's next request crossed the device's idle close"))
+    let crossed = sent_at <= fin.first_at.saturating_add(UNNOTICED);
+    (fin.after_idle && served && beyond).then_some((
+        Shown::Prompted,
+        match crossed {
+            true => "the host's next request crossed the device's idle close",
+            false => "the host sent more though the device had closed the idle connection",
+        },
+    ))
 }
 
 fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {

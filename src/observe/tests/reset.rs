@@ -95,6 +95,15 @@ fn a_next_request_that_crosses_an_idle_close_provokes_the_reset() {
 }
 
 #[test]
+fn a_host_that_sends_more_long_after_an_idle_close_provokes_the_reset() {
+    let closed = || conv().served().wait_ms(6_000).device_fin().ack();
+    assert_eq!(
+        told(&closed().wait_ms(14_000).request(63).device_rst(), 100),
+        [(AnomalyId::RstAfterFin, Prompted)]
+    );
+}
+
+#[test]
 fn a_first_request_that_crosses_the_close_does_not() {
     let c = conv().established().wait_ms(300).request(63).send_odd(FromDevice, Flags(0x11), 0, |s| {
         s.ack = s.ack.wrapping_sub(63);

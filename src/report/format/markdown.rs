@@ -68,6 +68,9 @@ fn gates(out: &mut String, r: &Report) {
         let reason = t.reason.as_deref().map(plain).unwrap_or_default();
         let _ = writeln!(out, "| {} | {status} | {} | {reason} |", plain(&t.expr), plain(&found(t)));
     }
+    for reason in r.open_reasons() {
+        let _ = writeln!(out, "\n**Not judged**: {}.", plain(reason));
+    }
 }
 
 fn findings(out: &mut String, r: &Report) {

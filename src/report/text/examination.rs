@@ -61,7 +61,8 @@ pub(super) fn page(out: &mut String, r: &Report, examination: &Examination, styl
 /// The gates that somebody set; the usual one says no more than the findings do.
 fn gates(out: &mut String, r: &Report, style: Style) {
     let usual = |t: &ThresholdRow| t.expr == crate::thresholds::DEFAULT_GATE;
-    if r.thresholds.iter().any(|t| !usual(t) || t.status == ThresholdStatus::Inconclusive) {
+    let open = r.open_reasons().next().is_some();
+    if open || r.thresholds.iter().any(|t| !usual(t) || t.status == ThresholdStatus::Inconclusive) {
         super::gates(out, r, style);
     }
 }

@@ -118,4 +118,7 @@ fn gates(out: &mut String, r: &Report, style: Style) {
             style.wrapped(out, &" ".repeat(LABEL), LABEL, reason);
         }
     }
+    for reason in r.open_reasons() {
+        style.wrapped(out, &style.paint(Tone::Doubt, &label("not judged")), LABEL, reason);
+    }
 }

@@ -154,7 +154,7 @@ fn read(figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading
 
 fn of_udp(figure: UdpFigure, udp: &Datagrams) -> Option<f64> {
     match figure {
-        UdpFigure::Loss => (udp.sent > 0).then(|| udp.lost as f64 / udp.sent as f64),
+        UdpFigure::Loss => udp.loss(),
         UdpFigure::Lost => Some(count(udp.lost)),
         UdpFigure::Late => Some(count(udp.late)),
         UdpFigure::Duplicates => Some(count(udp.duplicates)),

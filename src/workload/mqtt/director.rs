@@ -237,6 +237,9 @@ async fn trial(
     let clock = broker.context.clock;
     let cut = if fault == MqttFault::Silent { sockets.fall_silent(broker)? } else { None };
     row.link_cut = cut.is_some();
+    if matches!(fault, MqttFault::Silent | MqttFault::Frozen) {
+        sockets.cut_off(broker, length);
+    }
     let start = Instant::now();
     *broker.trial.borrow_mut() = Some(Trial::new(row, limits, start, broker.before()));
     let refuses = super::phase::Phase { fault: Some(fault), ..Default::default() }.refuses();
@@ -254,7 +257,7 @@ async fn trial(
     let length = if fault == MqttFault::Big { length.max(MOST_GROWING) } else { length };
     let grown = || fault == MqttFault::Big && broker.is_grown();
     let whole = match &cut {
-        Some(link) => cut_link(broker, sockets, &**link, length).await?,
+        Some(link) => cut_link(broker, &**link, length).await?,
         None => until(broker, None, |now| now >= start + length || grown()).await,
     };
     broker.grown();
@@ -289,13 +292,7 @@ async fn trial(
 }
 
 /// Cuts the link for so long; whether it was that long.
-async fn cut_link(
-    broker: &Broker,
-    sockets: &Sockets,
-    link: &dyn OutageMaker,
-    length: Duration,
-) -> Result<bool, String> {
-    sockets.cut_off(broker, length);
+async fn cut_link(broker: &Broker, link: &dyn OutageMaker, length: Duration) -> Result<bool, String> {
     let made = link.make(length, broker.context.stop.clone()).await;
     let made = made.map_err(|error| {
         broker.trial.borrow_mut().take();
@@ -335,7 +332,8 @@ impl Sockets {
         stream
     }
 
-    /// The link is about to be cut under every connection.
+    /// Every connection is about to lose its other end: what becomes of it is the fault's doing. A device that gives it up
+    /// meanwhile answers what comes afterwards with a RST, as it must.
     fn cut_off(&self, broker: &Broker, length: Duration) {
         let clock = broker.context.clock;
         let ns = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
