@@ -48,7 +48,8 @@ pub(super) fn join(probes: &mut Option<ProbeOutcome>, heard: &Heard, load_ns: u6
     let probes = probes.get_or_insert_with(switched_off);
     if probes.device.samples == 0 {
         let known = std::mem::take(&mut probes.device);
-        probes.device = DeviceSeries { unasked: true, ..heard.device.clone() };
+        probes.device = heard.device.clone();
+        probes.device.unasked = true;
         (probes.device.restarts, probes.device.restart_count) = (known.restarts, known.restart_count);
     }
     starts.into_iter().for_each(|(event, reason)| {
