@@ -175,7 +175,7 @@ impl<Now: Fn() -> u64, Tell: FnMut(News)> Ear<Now, Tell> {
                 }
                 Ok(Ok(Read::Nothing)) if over => return None,
                 Ok(Ok(Read::Nothing)) => tokio::time::sleep(LOOK).await,
-                Ok(Ok(Read::Ended)) => return Some("ended".to_owned()),
+                Ok(Ok(Read::Ended)) => return Some(reader.end().await),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Some(format!("broke off: {error}")),
                 Err(_) if over => return None,

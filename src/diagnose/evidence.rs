@@ -418,6 +418,27 @@ pub struct HeapEvidence {
     pub per_request: Option<Slope>,
     /// The step by which it changed, where that explains it far better than a slope does.
     pub step: Option<HeapStep>,
+    /// What the free heap came back to, where the device told it unasked: `None` for answers to questions, whose first and
+    /// last are at rest, and with too few readings.
+    pub ceiling: Option<HeapCeiling>,
+    /// Whether the device told it unasked, at moments of its program's choice.
+    pub unasked: bool,
+}
+
+/// The highest readings of the free heap in the beginning, the middle and the end of a run, bytes. One reading alone may come
+/// with a connection open, and what is open then comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapCeiling {
+    /// Of the first third of the readings.
+    pub first: u64,
+    /// Of the second third.
+    pub middle: u64,
+    /// Of the last third.
+    pub last: u64,
+    /// Readings in all.
+    pub readings: u64,
+    /// Whether a reading came a while after the last connection.
+    pub at_rest: bool,
 }
 
 /// A change of the free heap that came at once and stayed.

@@ -33,8 +33,8 @@ pub use espstress_event::{
 };
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,
-    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, MqttEvidence, OutageEvidence,
-    PathEvidence, Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, Resolved,
+    HeapCeiling, HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, MqttEvidence,
+    OutageEvidence, PathEvidence, Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, Resolved,
     RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill, TcpEvidence, TelemetryEvidence,
     TimeWaitEvidence, WorkloadEvidence,
 };

@@ -55,16 +55,59 @@ fn framed(line: &LogLine<'_>) -> Option<Said> {
     if let Some(found) = after(text, "socket: ").and_then(words) {
         return Some(error(Doing::Socket, found));
     }
+    is_want_of_memory(text).then(|| error(Doing::Allocate, ALLOCATION))
+}
+
+/// Words that may follow what ran out; a noun right after it would be what has run out instead.
+const GO_ON: [&str; 14] = [
+    "for",
+    "while",
+    "in",
+    "to",
+    "at",
+    "when",
+    "on",
+    "allocating",
+    "during",
+    "creating",
+    "error",
+    "available",
+    "left",
+    "by",
+];
+
+/// Memory, and what is made of it.
+const OF_MEMORY: [&str; 16] = [
+    "memory", "mem", "heap", "ram", "byte", "bytes", "buf", "buffer", "buffers", "pbuf", "netbuf", "stack",
+    "struct", "context", "ctx", "string",
+];
+
+/// Whether the words are of an allocation that failed, and not of a card, a seat or a slot: what is said to have run out
+/// is memory itself, and what could not be allocated is memory or a thing made of it.
+pub(crate) fn is_want_of_memory(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let words = |text: &str, of: &[&str]| {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| of.contains(&word))
+    };
+    let ends = |rest: &str| match rest.strip_prefix(' ') {
+        Some(rest) => {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            rest.starts_with(['(', '-', ':']) || GO_ON.contains(&&rest[..end])
+        }
+        None => !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'),
+    };
+    let ran_out = ["out of memory", "memory exhausted", "no memory", "not enough memory"];
     let refused = [
         "failed to allocate",
         "failed to alloc",
-        "malloc failed",
-        "out of memory",
-        "memory exhausted",
-        "no memory",
-        "not enough memory",
+        "unable to allocate",
+        "cannot allocate",
+        "could not allocate",
     ];
-    refused.iter().any(|words| lower.contains(words)).then(|| error(Doing::Allocate, ALLOCATION))
+    let what = refused.iter().find_map(|words| after(&lower, words));
+    ["malloc failed", "malloc buffer fail"].iter().any(|words| lower.contains(words))
+        || ran_out.iter().any(|words| after(&lower, words).is_some_and(ends))
+        || what.is_some_and(|what| what.trim_matches(['.', '!', ' ']).is_empty() || words(what, &OF_MEMORY))
 }
 
 fn is_mqtt(tag: &str) -> bool {
@@ -287,6 +330,11 @@ mod tests {
                 "ECONNRESET",
             ),
             ("E (98) httpd: Failed to allocate memory for request", Doing::Allocate, ALLOCATION),
+            ("E (98) app: out of memory", Doing::Allocate, ALLOCATION),
+            ("E (98) app: Out of memory while reading the page", Doing::Allocate, ALLOCATION),
+            ("W (98) wifi: no memory (12)", Doing::Allocate, ALLOCATION),
+            ("E (98) spi: Failed to allocate 1024 bytes", Doing::Allocate, ALLOCATION),
+            ("E (98) app: failed to allocate RX buffer", Doing::Allocate, ALLOCATION),
             ("E:M 1032", Doing::Allocate, ALLOCATION),
             ("lua: init.lua:5: not enough memory", Doing::Allocate, ALLOCATION),
             ("OSError: [Errno 12] ENOMEM", Doing::Other, "ENOMEM"),
@@ -300,6 +348,20 @@ mod tests {
                 panic!("{text}")
             };
             assert_eq!((doing, name.as_str()), (what, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_run_out_must_be_memory() {
+        for text in [
+            "W (98) mqtt: out of memory card space",
+            "E (98) sd: no memory card in the slot",
+            "W (98) shop: failed to allocate seat 12 to guest",
+            "W (98) can: failed to allocate mailbox 3",
+            "W (98) flash: not enough memory cards",
+            "E (98) app: tried to allocate memory: ok",
+        ] {
+            assert_eq!(read(&LogLine::read(text)), None, "{text}");
         }
     }
 

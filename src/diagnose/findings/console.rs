@@ -127,6 +127,9 @@ fn crashed(e: &Evidence<'_>) -> Option<Finding> {
         Crash::CorruptHeap => "the program wrote beyond a buffer, or into one that was freed",
         Crash::StackOverflow => "a task used more stack than it has",
         Crash::Panic => "the program gave up on an error that nothing handled",
+        Crash::StackSmashed => "a function wrote beyond a buffer on its stack",
+        Crash::Undefined => "UBSan found an operation that the language doesn't define",
+        Crash::NoMemory => "an allocation failed that the program cannot continue without",
     };
     let change = match (how, resolved, backtrace.is_empty()) {
         (Crash::StackOverflow, ..) => "give the task more stack, or move large buffers off it",
@@ -287,7 +290,12 @@ fn wifi_lost(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn is_no_memory(said: &Said) -> bool {
-    matches!(said, Said::Error { no_memory: true, .. } | Said::WifiSign { sign: WifiSign::ReceiveBlocked })
+    matches!(
+        said,
+        Said::Error { no_memory: true, .. }
+            | Said::WifiSign { sign: WifiSign::ReceiveBlocked }
+            | Said::Crash { how: Crash::NoMemory, .. }
+    )
 }
 
 fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
@@ -296,6 +304,7 @@ fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
     let failing = all.iter().any(|event| is_near_a_failure(e, event));
     let what = match &first.said {
         Said::Error { doing, name, .. } => format!("{name} ({})", doing.name()),
+        Said::Crash { cause, .. } => cause.clone(),
         _ => "its Wi-Fi receive buffers were full".to_owned(),
     };
     let (severity, then) = if failing {

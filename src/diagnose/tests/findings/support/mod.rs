@@ -237,6 +237,8 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
             per_second: Some(Slope { mean: -8.0, low: -60.0, high: 44.0 }),
             per_request: None,
             step: None,
+            ceiling: None,
+            unasked: false,
         }),
         sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
         time_wait: Some(TimeWaitEvidence::default()),
