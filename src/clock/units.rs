@@ -50,7 +50,8 @@ impl FromStr for Span {
         let (_, scale) = SPAN_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         let ns = number * *scale as f64;
         if !(ns.is_finite() && ns <= u64::MAX as f64 / 2.0) {
-            return Err(error());
+            let what = "duration that espstress can count";
+            return Err(UnitError { what, allowed: "106751d (292 years) is the longest", ..error() });
         }
         Ok(Self(Duration::from_nanos(ns.round() as u64)))
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,13 @@ use espstress_event::{Event, EventSink};
 use espstress_fleet::{FleetDevice, FleetReport};
 use espstress_report::{Detail, Verdict};
 use espstress_scenario::{Inventory, InventoryDevice, Scenario};
-use espstress_targets::{Nest, Spec};
+use espstress_targets::{DeviceKind, Nest, Spec};
+
+/// Twins in one private network at most.
+#[cfg(target_os = "linux")]
+const MOST_TWINS: usize = espstress_targets::network::MAX_TWINS as usize;
+#[cfg(not(target_os = "linux"))]
+const MOST_TWINS: usize = usize::MAX;
 
 /// How often the main thread looks whether the runs are over.
 const LOOK: Duration = Duration::from_millis(50);
@@ -75,12 +82,15 @@ fn inventory(path: &Path, tags: &[String]) -> Result<Vec<InventoryDevice>, Faile
 
 /// Twins live in a private network, from which this process reaches nothing else.
 fn refuse_mixed(members: &[InventoryDevice]) -> Result<(), Failed> {
-    let (mut twin, mut elsewhere) = (None, None);
+    let (mut twin, mut elsewhere, mut twins) = (None, None, 0_usize);
     for member in members {
         let spec: Spec =
             member.target.parse().map_err(|error| Failed::usage(format!("{}: {error}", member.name)))?;
         match spec {
-            Spec::Twin(_) => twin = Some(&member.name),
+            Spec::Twin(_) => {
+                twin = Some(&member.name);
+                twins += 1;
+            }
             Spec::Address { .. } => elsewhere = Some(&member.name),
             Spec::Sim => {}
             Spec::Tap(_) | Spec::Emulator(_) | Spec::DialsIn => {
@@ -90,6 +100,10 @@ fn refuse_mixed(members: &[InventoryDevice]) -> Result<(), Failed> {
                 )));
             }
         }
+    }
+    if twins > MOST_TWINS {
+        let why = format!("{twins} twins at once: a private network has places for {MOST_TWINS}");
+        return Err(Failed::usage(why));
     }
     match (twin, elsewhere) {
         (Some(twin), Some(elsewhere)) => Err(Failed::usage(format!(
@@ -123,7 +137,7 @@ pub(super) fn go(
 ) -> Result<Exit, Failed> {
     refuse_for_one(common)?;
     if let Some(path) = &common.output {
-        espstress_report::check_writable(path).map_err(Failed::usage)?;
+        espstress_report::check_writable(path, "-o").map_err(Failed::usage)?;
     }
     let seed = common.seed.or(scenario.seed).unwrap_or_else(run::random_seed);
     let commons: Vec<Common> =
@@ -146,6 +160,7 @@ pub(super) fn go(
             }
         });
     }
+    refuse_twice(&members, &runs)?;
     let needed = runs.iter().flatten().map(|one| descriptors::needed_by(&one.phases, &one.run.device)).sum();
     if let Some(why) = descriptors::too_few_for(needed) {
         return Err(Failed::environment(why));
@@ -155,6 +170,29 @@ pub(super) fn go(
     }
     let measured = measure(runs, &shown, common.quiet);
     conclude(members, measured, common)
+}
+
+/// One device under two names would count as two, and each run would meet the other's load.
+fn refuse_twice(members: &[InventoryDevice], runs: &[Result<SetUp<'_>, String>]) -> Result<(), Failed> {
+    let places = members.iter().zip(runs).filter_map(|(member, run)| {
+        let device = &run.as_ref().ok()?.run.device;
+        (device.kind == DeviceKind::Address).then(|| (member.name.as_str(), device.endpoints.http))
+    });
+    match same_place(&places.collect::<Vec<_>>()) {
+        Some((a, b, place)) => {
+            Err(Failed::usage(format!("{a} and {b} are the same device, at {place}: name each device once")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first two at one address and port.
+fn same_place<'a>(places: &[(&'a str, SocketAddr)]) -> Option<(&'a str, &'a str, SocketAddr)> {
+    let plain = |place: &SocketAddr| (place.ip().to_canonical(), place.port());
+    places.iter().enumerate().find_map(|(i, (name, place))| {
+        let (earlier, _) = places[..i].iter().find(|(_, other)| plain(other) == plain(place))?;
+        Some((*earlier, *name, *place))
+    })
 }
 
 /// What every run has, for one of several: files of its own, and nothing shown.
@@ -395,6 +433,21 @@ mod tests {
         assert!(said.contains("private network") && said.contains("espstress merge"), "{said}");
         assert!(chosen(&["sim", "tap:qemu x"]).unwrap_err().contains("single target"));
         assert!(chosen(&["sim", "ftp://x"]).unwrap_err().contains("ftp"));
+    }
+
+    #[test]
+    fn two_names_of_one_address_and_port_are_one_device() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (a, b) = (("a", at("192.168.4.1:80")), ("b", at("[::ffff:192.168.4.1]:80")));
+        assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), b]), Some(("a", "b", b.1)));
+        assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), ("d", at("192.168.4.2:80"))]), None);
+    }
+
+    #[test]
+    fn more_twins_than_a_network_has_places_for_are_refused_before_the_first_one_starts() {
+        let twins = |n: usize| chosen(&vec!["twin"; n]);
+        assert_eq!(twins(64).unwrap().unwrap().len(), 64);
+        assert!(twins(65).unwrap_err().contains("places for 64"));
     }
 
     #[test]

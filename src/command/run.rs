@@ -50,22 +50,20 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
 /// `espstress head TARGET` and its like.
 pub(super) fn one(
     kind: &'static str,
-    target: &str,
+    target: Option<String>,
     several: &SeveralArgs,
     common: &Common,
     matches: &clap::ArgMatches,
 ) -> Result<Exit, Failed> {
     let mut scenario = Scenario::of_one(kind);
     let typed = espstress_workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
-    let typed_targets = Some(target).filter(|target| !target.is_empty()).map(str::to_owned);
-    let typed_targets: Vec<String> = typed_targets.into_iter().chain(several.further.clone()).collect();
-    let only = typed_targets.first().cloned().unwrap_or_default();
+    let typed_targets: Vec<String> = target.into_iter().chain(several.further.clone()).collect();
+    let only = typed_targets.first().cloned();
     if let Some(members) = super::fleet::members(typed_targets, several)? {
         return super::fleet::go(&scenario, &Typed(typed), common, members);
     }
     // Only a workload that waits for devices may be without one.
-    let target = if only.is_empty() { Spec::DialsIn.to_string() } else { only };
-    scenario.target = Some(target);
+    scenario.target = Some(only.unwrap_or_else(|| Spec::DialsIn.to_string()));
     go(scenario, &Typed(typed), common)
 }
 
@@ -145,6 +143,8 @@ pub(super) fn set_up<'a>(
         // It would look like a device that takes no connections.
         return Err(Failed::environment(format!("{why}; the sim needs them as well")));
     }
+    // Other devices go on; what finds no descriptor there is counted as this machine's own failure.
+    let files = files.map(|why| format!("{why}; attempts that find no descriptor fail as host_out_of_files"));
     for text in warnings(&phases, run.prepared.ports.range(), &run.device).into_iter().chain(files) {
         run.sink.event(&Event::Notice { text });
     }
@@ -322,8 +322,14 @@ impl<'a> Prepared<'a> {
         overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
-        for path in [&common.output, &common.pcap, &common.log, &common.resume].into_iter().flatten() {
-            writable(path)?;
+        let files = [
+            (&common.output, "-o"),
+            (&common.pcap, "--pcap"),
+            (&common.log, "--log"),
+            (&common.resume, "--resume"),
+        ];
+        for (path, option) in files {
+            path.as_deref().map_or(Ok(()), |path| writable(path, option))?;
         }
         let earlier = common.resume.as_deref().map(earlier).transpose()?.flatten();
         let metrics = common.metrics_listen.as_deref().map(metrics::listen);
@@ -430,7 +436,7 @@ impl Ready<'_> {
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
         if let Some(listener) = metrics {
             let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
-            sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
+            sink = followed(sink, listener, Live::new(main), common.quiet).map_err(Failed::environment)?;
         }
         let start = || LogStart {
             earlier: earlier.clone(),
@@ -548,11 +554,17 @@ fn followed(
     mut display: Box<dyn EventSink>,
     listener: TcpListener,
     live: Live,
+    quiet: bool,
 ) -> std::io::Result<Box<dyn EventSink>> {
     let address = listener.local_addr()?;
     let mut figures = metrics::Shared::new(live);
     metrics::serve(listener, figures.clone())?;
-    display.event(&Event::Notice { text: format!("metrics are at http://{address}/metrics") });
+    let text = format!("metrics are at http://{address}/metrics");
+    if quiet {
+        // Whoever lets the system choose the port can't know it otherwise.
+        drop(writeln!(std::io::stderr(), "note: {text}"));
+    }
+    display.event(&Event::Notice { text });
     Ok(Box::new(move |event: &Event| {
         figures.event(event);
         display.event(event);
@@ -598,8 +610,8 @@ fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Optio
     Ok(Some(gates))
 }
 
-fn writable(path: &Path) -> Result<(), Failed> {
-    espstress_report::check_writable(path).map_err(Failed::usage)
+fn writable(path: &Path, option: &'static str) -> Result<(), Failed> {
+    espstress_report::check_writable(path, option).map_err(Failed::usage)
 }
 
 fn bring_up(
@@ -657,6 +669,16 @@ fn misnamed(scenario: &Scenario, error: &TargetError) -> String {
         #[cfg(target_os = "linux")]
         TargetError::Twin(TwinError::Persona(why)) => {
             placed("persona", scenario.persona.as_deref(), scenario.persona_place.as_ref(), why)
+        }
+        TargetError::NotForThis { option, kinds, target } => {
+            let place = match *option {
+                "--persona" => &scenario.persona_place,
+                "--link" => &scenario.link_place,
+                _ => &None,
+            };
+            let why = format!("works only with {kinds}, not with {target}");
+            let key = option.trim_start_matches('-');
+            place.as_ref().map_or_else(|| error.to_string(), |place| format!("{place}: `{key}` {why}"))
         }
         TargetError::Link(why) => placed("link", scenario.link.as_deref(), scenario.link_place.as_ref(), why),
         other => other.to_string(),

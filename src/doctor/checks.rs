@@ -623,6 +623,33 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_page_has_the_names_of_the_checks() {
+        let (code, docs) = (include_str!("checks.rs"), include_str!("../../docs/doctor.md"));
+        let marked =
+            |line: &str| Some(line.trim_start().strip_prefix(['✓', '✗', '?'])?.trim_start().to_owned());
+        let lines: Vec<String> = docs.lines().filter_map(marked).collect();
+        assert!(lines.len() > 10, "{lines:?}");
+        for line in lines {
+            let known = (1..=line.len())
+                .filter(|end| line.is_char_boundary(*end))
+                .any(|end| code.contains(&format!("\"{}\"", line[..end].trim_end())));
+            assert!(known, "docs/doctor.md shows a check that there isn't: {line}");
+        }
+        for name in docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("- **")?.split_once("**"))
+            .map(|(names, _)| names)
+        {
+            for name in name.split(", ") {
+                assert!(
+                    code.contains(&format!("\"{name}\"")),
+                    "docs/doctor.md explains a check that there isn't: {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
         let check = crowd(Accounted::Excused, "beyond_capacity");
         assert_eq!(check.mark, Mark::Good, "{}", check.seen);

@@ -82,6 +82,9 @@ impl Report {
         if self.target.kind == super::TargetKind::Device && self.target.address != run.target.address {
             return Some(format!("it is of {}, not of {}", self.target.address, run.target.address));
         }
+        if let Some(why) = self.target.differs(run.target) {
+            return Some(why);
+        }
         for (name, kind, params) in &run.workloads {
             let ends = [WorkloadKind::HalfOpen, WorkloadKind::Mqtt];
             if WorkloadKind::named(kind).is_some_and(|kind| ends.contains(&kind)) {

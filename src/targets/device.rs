@@ -168,6 +168,17 @@ pub enum TargetError {
     /// It could not be started.
     #[error("cannot start the sim: {0}")]
     Sim(#[source] io::Error),
+    /// This machine doesn't reach it.
+    #[error(
+        "cannot reach the sim at {at} ({source}): this network has no loopback interface that is up; `ip link set lo up` \
+         brings it up"
+    )]
+    NoLoopback {
+        /// Where it is.
+        at: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// There is no private network for a twin.
     #[cfg(target_os = "linux")]
     #[error("cannot start the twin: {0}")]
@@ -503,6 +514,7 @@ impl Device {
         let mqtt = setup.dial.and_then(|dial| dial.mqtt).map(|mqtt| Settings { seed: setup.seed, ..mqtt });
         let config = SimConfig { persona, dial: setup.dial.map(host), mqtt, ..SimConfig::default() };
         let sim = Sim::start(config).map_err(TargetError::Sim)?;
+        reachable(sim.address(Service::Http))?;
         let addresses = sim.addresses();
         let endpoints = Endpoints {
             http: sim.address(Service::Http),
@@ -529,6 +541,14 @@ impl Device {
             running: Running::Sim { _sim: sim },
         })
     }
+}
+
+/// Whether there is a way to an address of this machine: in a new network namespace `lo` is down, and every attempt would
+/// look like the device's failure. Nothing is sent.
+fn reachable(at: SocketAddr) -> Result<(), TargetError> {
+    let any: SocketAddr = if at.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
+    let found = UdpSocket::bind(any).and_then(|socket| socket.connect(at));
+    found.map_err(|source| TargetError::NoLoopback { at, source })
 }
 
 /// Refuses a persona where the device program is not ours to start.
@@ -682,6 +702,15 @@ mod tests {
             (ours_at(at, &[Protocol::Framed]).framed, ours_at(at, &[]).framed.is_some()),
             (None, true)
         );
+    }
+
+    #[test]
+    fn a_place_without_a_way_to_it_is_the_machines_fault() {
+        assert!(reachable(([127, 0, 0, 1], 9).into()).is_ok());
+        // A way to this address is a link's, and none is named (RFC 4291, 2.5.6).
+        let error = reachable("[fe80::1]:9".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, TargetError::NoLoopback { .. }) && !error.is_usage(), "{error}");
+        assert!(error.to_string().contains("loopback"), "{error}");
     }
 
     #[test]
