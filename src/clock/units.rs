@@ -246,6 +246,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_duration_that_is_too_long_is_called_too_long() {
+        let said = "99999999d".parse::<Span>().unwrap_err().to_string();
+        assert!(said.contains("292 years") && said.contains("can count"), "{said}");
+        assert!("106751d".parse::<Span>().is_ok());
+    }
+
+    #[test]
     fn durations_read_as_people_write_them() {
         for (text, ns) in [
             ("200ms", 200_000_000u64),

@@ -105,7 +105,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         .spawn(move || load::execute(&mut plan, clock, book, listener, &events))
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ending: Ending::default() };
-    let end = |answer| if answer == Answer::Hurry { stop.hurry() } else { stop.stop() };
+    let end = |answer: Answer| if answer == Answer::Hurry { stop.hurry() } else { stop.stop() };
     run.until(&mut signals, || executor.is_finished(), end).await?;
     let load::Loaded { mut workloads, mut probes, host } = match executor.join() {
         Ok(result) => result?,

@@ -38,7 +38,7 @@ impl Report {
         if !self.verdict.is_better_than(by_gates) {
             return None;
         }
-        let row = self.thresholds.iter().find(|row| Verdict::of(std::slice::from_ref(row)) == by_gates)?;
+        let row = self.thresholds.iter().find(|row| Verdict::of(std::slice::from_ref(*row)) == by_gates)?;
         let is = if by_gates == Verdict::Fail { "failed" } else { "could not be judged" };
         Some(format!("its verdict is {}, and its gate `{}` {is}", self.verdict.name(), row.expr))
     }

@@ -229,8 +229,8 @@ fn finding(e: &Evidence<'_>) -> Finding {
 mod tests {
     use super::*;
     use crate::facts::SECOND as S;
-    use crate::{Quantiles, WorkloadKind};
-    use espstress_event::FailureCounts;
+    use crate::{CaptureState, Quantiles, WorkloadKind};
+    use espstress_event::{Episode, FailureCounts};
 
     /// Thirty at once for 11 s on a device with room for five: so many served, by the median after so long, and so many failed.
     fn crowd(served: u64, each_ns: u64, failed: u64) -> Evidence<'static> {
@@ -242,13 +242,21 @@ mod tests {
             at_once: 30,
             attempts: served + failed,
             succeeded: served,
-            failures,
+            failures: failures.clone(),
             end_ns: 11 * S,
+            episodes: vec![Episode {
+                from_ns: 0,
+                to_ns: 11 * S,
+                attempts: served + failed,
+                succeeded: served,
+                failures: failures.clone(),
+            }],
             main: Some(Quantiles { count: served, p50_ns: each_ns, max_ns: 5 * S, ..Quantiles::default() }),
             ..WorkloadEvidence::default()
         };
         let mut e = Evidence { duration_ns: 12 * S, workloads: vec![w], ..Evidence::default() };
         e.device.capacity = Some(5);
+        e.capture.status = CaptureState::Off;
         e
     }
 
