@@ -455,6 +455,8 @@ pub struct Mqtt<L> {
     pub malformed: u64,
     /// What came on the last of them.
     pub malformed_last: Option<String>,
+    /// Connections that a new one with the same client id replaced outside of faults (MQTT 3.1.1, 3.1.4-2).
+    pub taken_over: u64,
     /// Messages or filters beyond what the broker holds: they were not kept.
     pub beyond_limits: u64,
     /// Messages from the target, by quality of service.
@@ -532,6 +534,7 @@ impl<L> Mqtt<L> {
             turned_away_last: self.turned_away_last.clone(),
             malformed: self.malformed,
             malformed_last: self.malformed_last.clone(),
+            taken_over: self.taken_over,
             beyond_limits: self.beyond_limits,
             to_host: self.to_host.clone(),
             to_device: self.to_device.clone(),

@@ -35,6 +35,9 @@ pub struct MqttFigures {
     pub malformed: u64,
     /// What came on the last of them.
     pub malformed_last: Option<String>,
+    /// Connections that a new one with the same client id replaced outside of faults.
+    #[serde(default)]
+    pub taken_over: u64,
     /// Topic filters beyond what the broker holds.
     pub beyond_limits: u64,
     /// Messages from the device, by quality of service.
@@ -147,6 +150,7 @@ impl MqttFigures {
             turned_away_last: of.turned_away_last.clone(),
             malformed: of.malformed,
             malformed_last: of.malformed_last.clone(),
+            taken_over: of.taken_over,
             beyond_limits: of.beyond_limits,
             to_host: rows.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
             to_device: sent.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
@@ -292,6 +296,11 @@ impl MqttFigures {
         if self.turned_away > 0 {
             let last = self.turned_away_last.as_deref().unwrap_or_default();
             say("turned away", format!("{}; the last one: {last}", things(self.turned_away, "connection")));
+        }
+        if self.taken_over > 0 {
+            let text = "by a new one with the same client id: two clients use one id, or the device dials again \
+                        without closing";
+            say("replaced", format!("{} {text}", things(self.taken_over, "connection")));
         }
         if self.beyond_limits > 0 {
             say("limits", format!("{} beyond 64, not kept", things(self.beyond_limits, "topic filter")));

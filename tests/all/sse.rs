@@ -157,7 +157,7 @@ fn each_way_to_end_a_stream_has_its_name() {
 fn another_type_and_another_status_are_told() {
     let page = raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello", hold);
     let run = rw(page, "-n 5 -d 1m");
-    run.says(&["instead of text/event-stream", "text/html"]);
+    run.fails_with(&["event_stream"]).says(&["instead of text/event-stream", "text/html"]);
     assert_eq!((run.failed(), seen(&run).wrong_type), (true, 5));
     assert_eq!(seen(&run).wrong_type_seen.as_deref(), Some("text/html"));
     assert_eq!(failures(&run, Failure::BadResponse), 5);

@@ -74,7 +74,8 @@ pub(crate) fn other_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let reads = [AnomalyId::ZeroWindowStall, AnomalyId::NoAckToData];
     let reads = reads.into_iter().all(|id| of_device(e, id).count == 0);
     let unknown = !matches!(w.asks.protocol, Protocol::Http | Protocol::Udp);
-    let opened = streams(w).is_some_and(|sse| sse.streams > 0);
+    // A web server answered, with a stream or with something else.
+    let opened = streams(w).is_some_and(|sse| sse.streams > 0 || sse.wrong_type > 0 || sse.refused > 0);
     unknown && !opened && w.attempts > 0 && w.succeeded == 0 && !known && reads && accepts(e)
 }
 

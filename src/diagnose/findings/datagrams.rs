@@ -147,7 +147,7 @@ fn no_echo(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams, mut evidence
         (None, false) if udp.strangers > 0 => format!(
             "The device answers datagrams, but with something else than an echo: none of {all} came back."
         ),
-        (None, false) => format!("None of {all} came back."),
+        (None, false) => format!("None of {all} came back before its time-out."),
     };
     let (cause, change) = if nothing_listens {
         (
@@ -175,8 +175,8 @@ fn no_echo(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams, mut evidence
         )
     } else {
         (
-            "the device's program does not read or answer, another service takes datagrams without an answer, or a \
-             firewall drops UDP",
+            "the device's program does not read or answer, it answers later or from another port, another service takes \
+             datagrams without an answer, or a firewall drops UDP",
             "check the port, and what recvfrom() and sendto() return on the device",
         )
     };

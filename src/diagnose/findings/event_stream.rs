@@ -72,8 +72,11 @@ fn words(sse: &EventStreams, failure: Failure) -> (String, &'static str, &'stati
             )
         }
         Failure::BadResponse => (
-            format!("{} broke off: the chunks or the event were wrong.", things(sse.broken, "event stream")),
-            "the handler writes chunks with a wrong length, or an event never ends",
+            format!(
+                "{} broke off: a chunk had a wrong length, or an event was longer than the 1 MiB that espstress takes.",
+                things(sse.broken, "event stream")
+            ),
+            "the handler writes chunks with a wrong length, an event is very long, or it never ends",
             "end each event with a blank line, and let the library frame the chunks",
         ),
         Failure::ReadTimeout => (

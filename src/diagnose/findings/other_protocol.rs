@@ -87,9 +87,10 @@ fn websocket(worst: &rest::Rest<'_>) -> Option<Words> {
                 things(ws.refused, "connection")
             ),
             cause:
-                "a header of its answer is missing or wrong, such as Sec-WebSocket-Accept (RFC 6455, 4.2.2)"
+                "a header of its answer is missing, wrong or not asked for, such as Sec-WebSocket-Accept (RFC 6455, 4.1 and 4.2.2)"
                     .into(),
-            change: "compute Sec-WebSocket-Accept from the client's key; use a library for the handshake"
+            change: "compute Sec-WebSocket-Accept from the client's key, and name no extension or subprotocol that the client \
+                     did not ask for; use a library for the handshake"
                 .into(),
         });
     }

@@ -12,7 +12,7 @@
 
 use super::super::account::{Account, Accounted};
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::{AnomalyId, Failure};
@@ -170,6 +170,20 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
         Failure::TruncatedResponse => (
             "the program stops before it has sent everything: send() took less than it was given, or failed",
             "check what send() returns and send the rest; compare Content-Length with the bytes you send",
+        ),
+        Failure::CorruptPayload if w.asks.protocol == Protocol::Udp => (
+            "the program sends back something else than it received: a buffer that is too small cuts what is longer, or \
+             another service answers",
+            "send back as many bytes as recvfrom() returned; look at the bytes (--pcap, then Wireshark)",
+        ),
+        Failure::CorruptPayload if facts::opens_websockets(w) => (
+            "the service changes messages, loses some, or sends them in another order: each is compared with the oldest \
+             that is still to come back",
+            "send each message back once, unchanged and in order; look at the bytes (--pcap, then Wireshark)",
+        ),
+        Failure::BadResponse | Failure::CorruptPayload if w.succeeded > 0 => (
+            "the program builds some of its responses wrongly: it speaks the protocol, as those that succeeded show",
+            "look at the bytes of one that failed (--pcap, then Follow TCP Stream in Wireshark)",
         ),
         Failure::BadResponse | Failure::CorruptPayload => (
             "the port speaks another protocol, or the program builds its response wrongly",

@@ -88,6 +88,8 @@ pub(super) struct Connection {
     calm_from: Instant,
     /// Something has been wrong since then.
     disturbed: bool,
+    /// Whether a packet came together with the one before: when either was sent is not known.
+    together: bool,
     phase: u64,
     late: VecDeque<Late>,
     /// Behind it, where there is one.
@@ -114,6 +116,7 @@ impl Connection {
             deaf,
             calm_from: now,
             disturbed: false,
+            together: false,
             phase,
             late: VecDeque::new(),
             upstream: None,
@@ -274,11 +277,13 @@ impl Connection {
                         break Err(end);
                     }
                     rest = rest.get(len..).unwrap_or_default();
+                    self.together = true;
                 }
                 Ok(Decoded::Needs(_)) => break Ok(()),
                 Err(malformed) => break Err(End::Malformed(malformed)),
             }
         };
+        self.together = false;
         // What waited in the socket during a fault says nothing of when it was sent.
         self.disturbed = phase.fault.is_some()
             || Instant::now() < self.calm_from
@@ -342,7 +347,7 @@ impl Connection {
     fn heard_from(&mut self, packet: &Packet<'_>, phase: Phase, now: Instant) {
         self.broker.look_for_stall(now);
         let ping = matches!(packet, Packet::PingReq);
-        let fair = phase.fault.is_none() && !self.disturbed;
+        let fair = phase.fault.is_none() && !self.disturbed && !self.together;
         self.broker.heard(self.number, fair.then_some((self.heard, self.deaf)), ping, now);
         (self.heard, self.deaf) = (now, self.broker.deaf());
     }

@@ -78,6 +78,45 @@ fn a_run_shorter_than_two_keep_alives_is_not_judged() {
 }
 
 #[test]
+fn a_keep_alive_that_is_too_long_is_told_also_by_a_run_that_judges_nothing_else() {
+    let broker = Broker::start("-d 1s");
+    let (device, _) = Client::connect(broker.address, Says::keepalive(600)).unwrap();
+    let said = broker.said();
+    drop(device);
+    assert_eq!((said.status, said.findings()), (Some(4), vec![FindingId::MqttTooLongKeepalive]));
+}
+
+/// What waited in the socket together says nothing of the time between.
+#[test]
+fn a_ping_that_came_together_with_the_packet_before_has_no_interval() {
+    let broker = Broker::start("-d 3s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.raw(&[0xc0, 0, 0xc0, 0, 0xc0, 0]);
+    device.ping_until_closed(Duration::from_millis(700));
+    let said = broker.said();
+    let client = said.mqtt().target().unwrap();
+    assert!(client.pings >= 5, "{client:?}");
+    assert!(client.ping_interval.count < client.pings, "{client:?}");
+    assert!(client.ping_interval.p50_us >= Some(600_000.0), "{client:?}");
+}
+
+#[test]
+fn clients_that_take_each_others_place_are_told_and_filters_beyond_the_limit_counted_once() {
+    let broker = Broker::start("-d 3s");
+    let filters: Vec<String> = (0..70).map(|n| format!("a/{n}")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let mut devices = Vec::new();
+    for _ in 0..5 {
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        device.subscribe(&filters);
+        devices.push(device);
+    }
+    devices.pop().unwrap().ping_until_closed(Duration::from_millis(400));
+    let said = broker.said();
+    assert_eq!((said.mqtt().taken_over, said.mqtt().beyond_limits), (4, 6));
+}
+
+#[test]
 fn a_device_that_says_nothing_for_one_and_a_half_keep_alives_is_closed_and_named() {
     let broker = Broker::start("-d 7s");
     let (mut device, _) = Client::connect(broker.address, Says::keepalive(2)).unwrap();

@@ -11,7 +11,7 @@
 use super::super::super::{Evidence, Finding, FindingId, Severity};
 use super::super::FindingEntry;
 use super::super::text::{time, times};
-use super::{Case, cases};
+use super::{Case, any, cases};
 
 /// A keep-alive beyond this leaves a half-open connection for minutes, seconds.
 const LONG: u16 = 300;
@@ -51,7 +51,8 @@ pub(super) fn missed(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::MqttKeepaliveMissed,
         severity: Severity::Error,
         statement: format!(
-            "The device sent nothing for one and a half keep-alives ({} s), {}: every broker closes the connection then.",
+            "The device sent nothing for more than one and a half times its keep-alive of {} s, {}: brokers close the \
+             connection then.",
             case.client.keepalive_s,
             times(case.client.missed)
         ),
@@ -84,7 +85,8 @@ pub(super) fn late(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 pub(super) fn too_long(e: &Evidence<'_>) -> Option<Finding> {
-    let case = cases(e).find(|case| case.client.keepalive_s == 0 || case.client.keepalive_s > LONG)?;
+    // CONNECT says it, however short the run.
+    let case = any(e).find(|case| case.client.keepalive_s == 0 || case.client.keepalive_s > LONG)?;
     let (statement, change) = match case.client.keepalive_s {
         0 => (
             "The device switched keep-alive off: neither side notices a dead connection.".to_owned(),
