@@ -536,6 +536,6 @@ mod tests {
         let mut r = report(4, 0);
         r.workloads[0].refused = Some("vanishing needs CAP_NET_ADMIN".to_owned());
         let line = verdict_line(&judged(r));
-        assert!(line.starts_with("inconclusive: head ran, but not as asked: vanishing"), "{line}");
+        assert!(line.contains("head ran, but not as asked: vanishing"), "{line}");
     }
 }
