@@ -78,7 +78,7 @@ fn a_device_that_sends_everything_twice_is_not_excused() {
     let mut packets = Vec::new();
     for (at, segment) in exchange(400, 1, 7) {
         packets.push((at, segment));
-        if segment.source_address() == std::net::IpAddr::from([10, 0, 0, 2]) {
+        if segment.source.to_canonical() == std::net::IpAddr::from([10, 0, 0, 2]) {
             packets.push((at + MS, segment));
         }
     }

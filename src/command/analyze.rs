@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::output::{print, style};
+use super::output::{fitted, print, style};
 use super::{Exit, Failed};
 use espstress_analyze::{Analysis, AnalyzeConfig};
 use espstress_cli::{AnalyzeArgs, AnalyzeForm};
@@ -19,6 +19,7 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
     let analysis = espstress_analyze::analyze(&args.file, &config).map_err(Failed::usage)?;
     let name = args.file.display().to_string();
     let text = match args.form() {
+        AnalyzeForm::Page if args.output.is_none() => fitted(page(&name, &analysis, args)),
         AnalyzeForm::Page => page(&name, &analysis, args),
         AnalyzeForm::Json => json(&name, &analysis),
         AnalyzeForm::Html => html(&name, &analysis, args),

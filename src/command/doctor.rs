@@ -16,7 +16,10 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
         return Err(Failed::usage(format!("--duration: the doctor needs {shortest} or longer")));
     }
     if args.common.resume.is_some() {
-        return Err(Failed::usage("--resume: an examination can't be continued; start it again"));
+        return Err(Failed::usage(
+            "--resume: an examination can't be resumed: each step builds on what the ones before found; use --log, and \
+             start it again",
+        ));
     }
     let mut scenario = Scenario::of_one("doctor");
     scenario.phases.clear();

@@ -84,6 +84,12 @@ pub(super) fn style(detail: Detail) -> Style {
     Style { width, colour, glyphs, detail }
 }
 
+/// Text whose lines fit on the terminal; as it is where it goes to a file or another program, which look for lines.
+pub(super) fn fitted(text: String) -> String {
+    let terminal = io::stdout().is_terminal();
+    if terminal { style(Detail::Page).fitted(&text) } else { text }
+}
+
 fn console_width() -> Option<usize> {
     let (_, columns) = console::Term::stdout().size_checked()?;
     Some(columns.into())

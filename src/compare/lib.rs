@@ -4,7 +4,7 @@
 //! chance inside a run explains, most of all on a busy machine. `permutation` has the test of latencies and rates,
 //! `shares` that of failures, anomalies and status codes, `findings` that of findings. Both tests are corrected for the
 //! number of figures by Holm's procedure, so that a comparison of two groups of the same thing calls anything changed
-//! with probability [`LEVEL`] at most, half of it in each test.
+//! with probability 0.02 at most, half of it in each test.
 //!
 //! There are four words. *Worse* and *better* are differences that chance doesn't explain. *Same* is said only where a
 //! difference of the tolerance's size would have been seen: the whole interval lies within it. All else is *can't tell*.
@@ -31,9 +31,9 @@ pub use findings::FindingRow;
 pub use page::page;
 
 /// Probability that a comparison of two groups of the same thing calls something changed.
-pub const LEVEL: f64 = 0.02;
+pub(crate) const LEVEL: f64 = 0.02;
 /// A share that differs by less counts as the same: one attempt in a hundred.
-pub const SHARE_TOLERANCE: f64 = 0.01;
+pub(crate) const SHARE_TOLERANCE: f64 = 0.01;
 /// Normal quantile of the chance with which the smallest visible difference is seen, 90 %.
 const SEEN_Z: f64 = 1.282;
 

@@ -3,7 +3,7 @@
 use espstress_event::{Failure, FaultSeen, HttpFault};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
-pub const HEAD_LIMIT: usize = 16 * 1024;
+pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Of a Content-Type that is kept, characters.
 const LONGEST_TYPE: usize = 100;
@@ -590,92 +590,5 @@ impl Chunk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn whole(expects: Expects, bytes: &[u8]) -> Result<Progress, Failure> {
-        Response::new(expects).feed(bytes)
-    }
-
-    #[test]
-    fn a_head_response_ends_with_its_head_whatever_length_it_declares() {
-        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 612\r\n\r\n";
-        assert_eq!(whole(Expects::HeadOnly, text), Ok(Progress::Done { used: text.len() }));
-    }
-
-    #[test]
-    fn a_body_ends_after_its_declared_length_and_what_follows_is_the_next_response() {
-        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1";
-        assert_eq!(whole(Expects::Body, text), Ok(Progress::Done { used: text.len() - 8 }));
-    }
-
-    #[test]
-    fn a_chunked_body_ends_with_the_empty_chunk_and_its_trailer() {
-        let text =
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n";
-        let mut response = Response::new(Expects::Body);
-        assert_eq!(response.feed(text), Ok(Progress::Done { used: text.len() }));
-        assert_eq!(response.body_bytes(), 5);
-    }
-
-    #[test]
-    fn the_peers_fin_is_judged_by_where_it_comes() {
-        let mut response = Response::new(Expects::Body);
-        assert_eq!(response.eof(), Err(Failure::EofBeforeResponse));
-        response.feed(b"HTTP/1.1 200 OK\r\n").unwrap();
-        assert_eq!(response.eof(), Err(Failure::TruncatedResponse));
-        response.feed(b"Content-Length: 5\r\n\r\nhel").unwrap();
-        assert_eq!(response.eof(), Err(Failure::TruncatedResponse));
-        response.start();
-        response.feed(b"HTTP/1.0 200 OK\r\n\r\nall that comes").unwrap();
-        assert_eq!(response.eof(), Ok(()));
-    }
-
-    #[test]
-    fn connection_close_and_http_1_0_end_persistence() {
-        let mut response = Response::new(Expects::HeadOnly);
-        response.feed(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-        assert!(response.persistent());
-        response.start();
-        response.feed(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
-        assert!(!response.persistent());
-        response.start();
-        response.feed(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-        assert!(!response.persistent());
-    }
-
-    #[test]
-    fn what_is_no_http_is_a_bad_response() {
-        assert_eq!(whole(Expects::Body, b"EXEC:[(1, 2)]\n"), Err(Failure::BadResponse));
-        let endless = vec![b'a'; HEAD_LIMIT + 1];
-        let mut response = Response::new(Expects::Body);
-        response.feed(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
-        assert_eq!(response.feed(&endless), Err(Failure::BadResponse));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_in_any_cuts_never_panic(bytes: Vec<u8>, cut in 1usize..64) {
-            let mut response = Response::new(Expects::Body);
-            for piece in bytes.chunks(cut) {
-                if response.feed(piece).is_err() { break; }
-            }
-            let _ = response.eof();
-        }
-
-        #[test]
-        fn cuts_do_not_change_what_is_read(cut in 1usize..20) {
-            let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n";
-            let mut response = Response::new(Expects::Body);
-            let mut last = Progress::More;
-            for piece in text.chunks(cut) {
-                prop_assert_eq!(last, Progress::More);
-                last = response.feed(piece).unwrap();
-            }
-            let done = matches!(last, Progress::Done { .. });
-            prop_assert!(done);
-            prop_assert_eq!(response.body_bytes(), 10);
-        }
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,22 +1,21 @@
 //! TLS over a socket that does not block: rustls has the protocol, this has its bytes moved and its failures named.
 
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod faults;
+mod trust;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind,
-    InvalidMessage, PeerIncompatible, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind};
 use tokio::net::TcpStream;
 
 use espstress_event::{TlsFault, TlsFaultSeen};
+use faults::{alert_name, instead_of_tls, seen};
+use trust::{AnyCertificate, NoCertificate, OrPinned, certificates, roots};
 
 /// How to speak TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,156 +113,6 @@ impl Tls {
             peer_ends: false,
             asked: Arc::clone(&self.asked),
         })
-    }
-}
-
-/// The authorities to trust: the file's, or the system's.
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            let (added, _) = roots.add_parsable_certificates(certificates(file)?);
-            if added == 0 {
-                let error = "no certificate in it that could be an authority's".to_owned();
-                return Err(TlsError::Ca { file: file.to_owned(), error });
-            }
-        }
-        // A system may have a few that cannot be read; the others still count.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(roots)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error: rustls::pki_types::pem::Error| TlsError::Ca {
-        file: file.to_owned(),
-        error: match error {
-            rustls::pki_types::pem::Error::Io(error) => error.to_string(),
-            _ => "not a PEM file of certificates".to_owned(),
-        },
-    };
-    let read = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
-    let all = read.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    if all.is_empty() {
-        return Err(TlsError::Ca { file: file.to_owned(), error: "no certificate in it".to_owned() });
-    }
-    Ok(all)
-}
-
-/// What rustls checks; and of a certificate that the user named in person, as its issuer's and its own at once, only the
-/// time and the name: devices sign their own, often marked as an authority's, which webpki does not take from a server.
-#[derive(Debug)]
-struct OrPinned {
-    verifier: Arc<WebPkiServerVerifier>,
-    pinned: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for OrPinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let checked = self.verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        match checked {
-            Err(ref error) if is_own_authority(error) && self.pinned.iter().any(|one| one == end_entity) => {
-                let parsed = rustls::server::ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&parsed, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            checked => checked,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-/// Whether a server presented an authority's certificate as its own.
-fn is_own_authority(error: &rustls::Error) -> bool {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
-    other.to_string().contains("CaUsedAsEndEntity")
-}
-
-/// This client has no certificate of its own; it notes when a device asks for one.
-#[derive(Debug, Default)]
-struct NoCertificate {
-    asked: AtomicBool,
-}
-
-impl ResolvesClientCert for NoCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.asked.store(true, Ordering::Relaxed);
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
-}
-
-/// `--insecure`.
-#[derive(Debug)]
-struct AnyCertificate {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
     }
 }
 
@@ -514,105 +363,6 @@ impl Session {
     }
 }
 
-/// What a peer speaks whose first bytes are no record of TLS (RFC 8446, 5.1).
-fn instead_of_tls(heard: &[u8]) -> Option<&'static str> {
-    match heard {
-        [b'H', b'T', b'T', b'P', ..] => Some("it answers in plain HTTP: use http://"),
-        [20..=24, 3, ..] | [20..=24] | [] => None,
-        _ => Some("its first bytes are no TLS record"),
-    }
-}
-
-/// Names what rustls says.
-fn seen(error: &rustls::Error) -> TlsFaultSeen {
-    use rustls::Error as E;
-    let (fault, detail) = match error {
-        E::InvalidCertificate(error) => certificate(error),
-        E::PeerIncompatible(why) => (TlsFault::Incompatible, incompatible(why)),
-        E::AlertReceived(alert) => match alert {
-            AlertDescription::HandshakeFailure
-            | AlertDescription::ProtocolVersion
-            | AlertDescription::InsufficientSecurity => {
-                (TlsFault::Incompatible, format!("alert {}", alert_name(*alert)))
-            }
-            alert => (TlsFault::Alert, alert_name(*alert)),
-        },
-        E::NoCertificatesPresented => (TlsFault::BadCertificate, "it presents none".to_owned()),
-        E::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            (TlsFault::NotTls, "its bytes are no TLS record".to_owned())
-        }
-        E::InvalidMessage(why) => (TlsFault::BadRecord, spaced(&format!("{why:?}"))),
-        E::DecryptError => (TlsFault::BadRecord, "a record could not be decrypted".to_owned()),
-        E::PeerSentOversizedRecord => (TlsFault::BadRecord, "a record is longer than allowed".to_owned()),
-        E::PeerMisbehaved(why) => (TlsFault::BadRecord, spaced(&format!("{why:?}"))),
-        other => (TlsFault::BadRecord, other.to_string()),
-    };
-    TlsFaultSeen { fault, detail }
-}
-
-fn certificate(error: &CertificateError) -> (TlsFault, String) {
-    use CertificateError as C;
-    match error {
-        C::Expired | C::ExpiredContext { .. } => (TlsFault::Expired, "it has expired".to_owned()),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            (TlsFault::Expired, "its time has not begun: is a clock wrong?".to_owned())
-        }
-        C::UnknownIssuer => {
-            (TlsFault::NotTrusted, "its issuer is unknown: --ca FILE, or --insecure".to_owned())
-        }
-        C::NotValidForName => (TlsFault::WrongName, String::new()),
-        C::NotValidForNameContext { expected, presented } => {
-            let names = match presented.as_slice() {
-                [] => "it names none (subjectAltName)".to_owned(),
-                names => format!(
-                    "it is for {}",
-                    names.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
-                ),
-            };
-            (TlsFault::WrongName, format!("{names}, not {}", expected.to_str()))
-        }
-        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
-            TlsFault::NotTrusted,
-            "it is self-signed: --ca with the device's own certificate, or --insecure".to_owned(),
-        ),
-        C::Other(other) => (TlsFault::BadCertificate, spaced(&other.to_string())),
-        other => (TlsFault::BadCertificate, spaced(&format!("{other:?}"))),
-    }
-}
-
-/// A name as the library gives it, `DnsName("esp.local")`, without its kind.
-fn bare(name: &str) -> &str {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-    inner.trim_matches('"')
-}
-
-fn incompatible(why: &PeerIncompatible) -> String {
-    match why {
-        PeerIncompatible::ServerDoesNotSupportTls12Or13 => "it speaks TLS 1.1 or older".to_owned(),
-        other => spaced(&format!("{other:?}")),
-    }
-}
-
-/// As RFC 8446, 6 has it.
-fn alert_name(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::Unknown(n) => format!("{n}"),
-        alert => spaced(&format!("{alert:?}")).replace(' ', "_"),
-    }
-}
-
-/// `HandshakeFailure` as `handshake failure`.
-fn spaced(name: &str) -> String {
-    let mut text = String::new();
-    for (i, c) in name.char_indices() {
-        if c.is_ascii_uppercase() && i > 0 && text.ends_with(|before: char| before.is_ascii_lowercase()) {
-            text.push(' ');
-        }
-        text.push(c.to_ascii_lowercase());
-    }
-    text
-}
-
 /// The socket as `Read` and `Write` that never wait.
 struct Now<'a>(&'a TcpStream);
 
@@ -649,22 +399,6 @@ impl Read for Noting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_the_library_become_words() {
-        assert_eq!(spaced("HandshakeFailure"), "handshake failure");
-        assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
-        assert_eq!(alert_name(AlertDescription::Unknown(7)), "7");
-        assert_eq!((bare("DnsName(\"esp.local\")"), bare("IpAddress(10.0.0.7)")), ("esp.local", "10.0.0.7"));
-    }
-
-    #[test]
-    fn what_is_not_tls_is_told_from_its_first_bytes() {
-        assert!(instead_of_tls(b"HTTP/1.0 400 Bad Request").is_some_and(|what| what.contains("http://")));
-        assert!(instead_of_tls(b"SSH-2.0").is_some());
-        assert!(instead_of_tls(&[22, 3, 3, 0]).is_none() && instead_of_tls(&[21, 3, 1]).is_none());
-        assert!(instead_of_tls(&[]).is_none());
-    }
 
     #[test]
     fn a_file_without_certificates_is_an_error_with_its_name() {

@@ -391,6 +391,17 @@ impl Account {
         Console { clock: self.clock.told(), ..self.console.clone() }
     }
 
+    /// The last lines, the newest at the end.
+    pub(crate) fn last_lines(&self, most: usize) -> Vec<String> {
+        let before = self.last_lines.len().saturating_sub(most);
+        self.last_lines.iter().skip(before).cloned().collect()
+    }
+
+    /// The newest heap line and the like, and its time.
+    pub(crate) fn reading(&self) -> Option<(u64, Telemetry)> {
+        self.device.last.as_ref().map(|last| (last.at_ns, last.telemetry.clone()))
+    }
+
     /// What it came to. What was said before the run is not in it.
     #[must_use]
     pub fn finish(mut self) -> Heard {

@@ -17,5 +17,5 @@ mod source;
 
 pub use account::{Account, HeapLine, Heard};
 pub use elf::{Elf, ElfError};
-pub use listen::{Listening, Options, listen};
+pub use listen::{Listening, News, Options, listen};
 pub use source::{Opened, Source, SourceError};

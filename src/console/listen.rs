@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use espstress_event::{Console, ConsoleEvent};
+use espstress_event::{Console, ConsoleEvent, Telemetry};
 
 use super::account::{Account, HeapLine, Heard};
 use super::elf::Elf;
@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How often what is new is told.
 const TELL: Duration = Duration::from_secs(1);
 
+/// Lines that are told: as many as a view has room for.
+const SHOWN: usize = 16;
+
 /// What is listened for.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -37,6 +40,20 @@ pub struct Options {
     pub elf: Option<Elf>,
     /// Where everything is written to.
     pub copy: Option<std::fs::File>,
+}
+
+/// What is new of a console.
+#[derive(Debug)]
+pub struct News {
+    /// Events that were not told yet.
+    pub events: Vec<ConsoleEvent>,
+    /// What is known in all, without the lines.
+    pub known: Console,
+    /// The last lines, the newest at the end; `None` where there is no new one.
+    pub lines: Option<Vec<String>>,
+    /// The newest heap line and the like: its time, nanoseconds since the start of the run, and the reading; `None` where it
+    /// was told before.
+    pub telemetry: Option<(u64, Telemetry)>,
 }
 
 /// A console that is listened to.
@@ -58,8 +75,8 @@ impl Listening {
     }
 }
 
-/// Listens to `opened` until told otherwise; `now_ns` is the run's clock. `news` hears new events, and what is known in all,
-/// about once a second and only when there is something.
+/// Listens to `opened` until told otherwise; `now_ns` is the run's clock. `news` hears what is new about once a second, and
+/// only when there is something.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -67,7 +84,7 @@ pub fn listen(
     opened: Opened,
     options: Options,
     now_ns: impl Fn() -> u64 + Send + 'static,
-    news: impl FnMut(Vec<ConsoleEvent>, Console) + Send + 'static,
+    news: impl FnMut(News) + Send + 'static,
 ) -> io::Result<Listening> {
     let over = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&over);
@@ -82,6 +99,7 @@ pub fn listen(
             news,
             told: Instant::now(),
             known: (0, 0),
+            sampled_ns: None,
             spent: 0,
             since: Instant::now(),
         };
@@ -109,21 +127,23 @@ pub fn listen(
 }
 
 /// What hears a source.
-struct Ear<Now, News> {
+struct Ear<Now, Tell> {
     lines: Lines,
     account: Account,
     copy: Option<std::fs::File>,
     now_ns: Now,
-    news: News,
+    news: Tell,
     told: Instant,
     /// Lines and troubles that were told.
     known: (u64, usize),
+    /// Time of the reading that was told.
+    sampled_ns: Option<u64>,
     /// Bytes taken since then.
     spent: usize,
     since: Instant,
 }
 
-impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
+impl<Now: Fn() -> u64, Tell: FnMut(News)> Ear<Now, Tell> {
     /// Hears until the run is over, or the source: then why.
     async fn hear(&mut self, reader: &mut Reader, stop: &AtomicBool) -> Option<String> {
         let mut buffer = vec![0; 64 << 10];
@@ -220,10 +240,14 @@ impl<Now: Fn() -> u64, News: FnMut(Vec<ConsoleEvent>, Console)> Ear<Now, News> {
         let new = self.account.news(now_ns);
         let known = self.account.so_far();
         let size = (known.lines, known.troubles.len());
-        if !new.is_empty() || size != self.known {
-            self.known = size;
-            (self.news)(new, known);
+        if new.is_empty() && size == self.known {
+            return;
         }
+        let lines = (known.lines != self.known.0).then(|| self.account.last_lines(SHOWN));
+        let telemetry = self.account.reading().filter(|(at_ns, _)| self.sampled_ns != Some(*at_ns));
+        self.known = size;
+        self.sampled_ns = telemetry.as_ref().map(|(at_ns, _)| *at_ns).or(self.sampled_ns);
+        (self.news)(News { events: new, known, lines, telemetry });
     }
 }
 

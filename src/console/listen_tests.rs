@@ -40,7 +40,11 @@ impl Test {
         let known = Arc::new(Mutex::new(Console::default()));
         let so_far = Arc::clone(&known);
         let now = move || start.elapsed().as_nanos() as u64;
-        let news = move |_, console| *so_far.lock().unwrap() = console;
+        let news = move |news: News| {
+            let mut known = so_far.lock().unwrap();
+            let lines = news.lines.unwrap_or_else(|| known.last_lines.clone());
+            *known = Console { last_lines: lines, ..news.known };
+        };
         let listening = listen(opened, Options::default(), now, news).unwrap();
         Self { listening, known }
     }
@@ -143,6 +147,32 @@ fn a_commands_output_is_a_console_and_its_end_is_told() {
     assert!(console.troubles[0].contains("ended"), "{:?}", console.troubles);
 }
 
+#[test]
+fn the_last_lines_and_the_newest_heap_line_are_told_as_they_come() {
+    let (mut device, path) = port();
+    let opened = path.to_str().unwrap().parse::<Source>().unwrap().open(115_200, false).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let listening = listen(opened, Options::default(), || 1, move |news| drop(tell.send(news))).unwrap();
+    let wait = |last: &str| {
+        let mut heap = None;
+        loop {
+            let news = told.recv_timeout(Duration::from_secs(30)).unwrap();
+            heap = news.telemetry.map(|(_, t)| t.heap_free_bytes).or(heap);
+            let lines = news.lines.unwrap_or_default();
+            if lines.last().is_some_and(|line| line == last) {
+                return (lines, heap.flatten());
+            }
+        }
+    };
+    let many: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    device.write_all(many.as_bytes()).unwrap();
+    let (lines, heap) = wait("line 39");
+    assert_eq!((lines.len(), lines[0].as_str(), heap), (16, "line 24", None));
+    device.write_all(b"Free Heap: 50000 bytes, Min Free: 40000 bytes\nend\n").unwrap();
+    assert_eq!(wait("end").1, Some(50_000));
+    drop(listening.finish());
+}
+
 /// Serves one connection.
 fn server(bytes: &'static [u8]) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -172,7 +202,7 @@ fn everything_is_copied_as_it_came() {
     std::fs::write(&log, b"\x1b[31mred\x1b[0m\0\nend").unwrap();
     let opened = format!("cmd:cat {}", log.display()).parse::<Source>().unwrap().open(0, false).unwrap();
     let options = Options { copy: Some(File::create(&copy).unwrap()), ..Options::default() };
-    let listening = listen(opened, options, || 0, |_, _| ()).unwrap();
+    let listening = listen(opened, options, || 0, |_| ()).unwrap();
     wait_for(&copy, b"\x1b[31mred\x1b[0m\0\nend");
     let _ = listening.finish();
 }

@@ -254,3 +254,7 @@ fn split(
     }
     whole(By::Nothing)
 }
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -344,6 +344,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cut_of_the_link_did_to_a_connection_is_provoked_while_it_lasts() {
+        let book = IntentBook::default();
+        announce(&book, WorkloadId(1), Intent::Plain);
+        let o = occurrence(AnomalyId::HalfClosedLinger, Shown::Unprompted);
+        let class = |from, to| {
+            book.cuts_off(o.connection.host.port(), o.connection.device.port(), from, to);
+            ledger().take(&o, Intentions::Of(&book), &Weather::default()).class
+        };
+        assert_eq!(class(o.at_ns - 2 * SECOND, o.at_ns - 1), AnomalyClass::Device);
+        assert_eq!(class(o.at_ns - SECOND, o.at_ns), AnomalyClass::Provoked);
+    }
+
+    #[test]
     fn what_the_intention_does_not_explain_stays_the_devices() {
         assert_eq!(classed(Intent::Plain, AnomalyId::AbortiveClose), AnomalyClass::Device);
         assert_eq!(classed(Intent::HalfClosed, AnomalyId::HalfClosedLinger), AnomalyClass::Device);

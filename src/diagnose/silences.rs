@@ -403,6 +403,20 @@ mod tests {
     }
 
     #[test]
+    fn many_silences_in_one_time_say_less_where_there_were_some_in_every_time() {
+        // A bad link that is to bring about 0.4 silences in each tenth of the run: seven in one have a chance of 2e-7.
+        let lossy = weather(50_000, 40_000, 1_000);
+        let crowd = || (0..7).map(|n| n * S / 8);
+        assert_eq!(verdicts(&silences(crowd()), &lossy)[0], Ok(AnomalyClass::Device));
+        let everywhere = silences(crowd().chain((1..10).map(|n| n * 10 * S)));
+        assert_eq!(
+            verdicts(&everywhere, &lossy)[0],
+            Err(Untold::TooFew),
+            "one of ten times that were looked at"
+        );
+    }
+
+    #[test]
     fn moments_stay_few_and_lose_nothing() {
         let moments = silences((0..10_000).map(|n| n * S));
         assert!(moments.iter().count() <= MOST);

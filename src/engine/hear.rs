@@ -1,7 +1,7 @@
 //! The device's console beside a run: what it says joins what telemetry and probes tell.
 
 use espstress_clock::{Clock, nanos};
-use espstress_console::{Heard, Listening, Opened, Options, listen};
+use espstress_console::{Heard, Listening, News, Opened, Options, listen};
 use espstress_event::{Backlog, ConsoleEvent, Event, ResetReason, Restart, Said};
 use espstress_stats::{DeviceSeries, ProbeOutcome, ProbeStats};
 use std::sync::Arc;
@@ -18,9 +18,15 @@ pub struct ConsolePlan {
 
 /// Listens from now on; `events` hears what is new.
 pub(super) fn start(plan: ConsolePlan, clock: Clock, events: Backlog) -> std::io::Result<Listening> {
-    let news = move |new, known| {
-        let at_ns = clock.now_ns();
-        events.tell(Event::Console { at_ns, events: new, known: Arc::new(known) });
+    let news = move |news: News| {
+        let News { events: new, known, lines, telemetry } = news;
+        if let Some(lines) = lines {
+            events.tell(Event::ConsoleLines { lines: lines.into() });
+        }
+        if let Some((at_ns, telemetry)) = telemetry {
+            events.tell(Event::Device { at_ns, telemetry: Arc::new(telemetry) });
+        }
+        events.tell(Event::Console { at_ns: clock.now_ns(), events: new, known: Arc::new(known) });
     };
     listen(plan.opened, plan.options, move || clock.now_ns(), news)
 }

@@ -39,8 +39,10 @@ use std::time::{Duration, Instant};
 
 use espstress_clock::Clock;
 use espstress_diagnose::Diagnosis;
-use espstress_event::{Backlog, Event, EventSink, IntentBook};
+use espstress_event::{Backlog, Console, Event, EventSink, IntentBook};
+use espstress_stats::ProbeOutcome;
 use espstress_workload::StopSource;
+use weigh::Watched;
 
 /// Runs `plan` to its end, telling `sink` about it.
 ///
@@ -95,10 +97,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     }
     let after = plan.watch.after;
     let device = plan.device.clone();
-    let local_ports = match plan.ports {
-        Ports::Usual(_) => None,
-        Ports::Restricted(range) => u32::try_from(range.len()).ok(),
-    };
+    let local_ports = plan.ports.restricted_to();
     let listener = stop.listener();
     let executor = std::thread::Builder::new()
         .name("load".into())
@@ -117,23 +116,14 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let packets = match watch {
         Err(none) => none,
         Ok(watch) => {
-            let after = if run.ending.ended() == Ended::Interrupted { Duration::ZERO } else { after };
-            watch.listen_until(Instant::now() + after);
-            run.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
-            run.until(&mut signals, || watch.is_over(), |_| watch.listen_until(Instant::now())).await?;
-            let watched = watch.join();
+            let watched = run.watched(watch, after, &mut signals).await?;
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
     let air = air.map(|air| air.map(air::Hearing::join));
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
-    let heard = console.map(espstress_console::Listening::finish);
-    if let Some(heard) = &heard {
-        let load_ns = workloads.iter().map(|w| w.stats.start_ns).min().unwrap_or(0);
-        hear::join(&mut probes, heard, load_ns);
-    }
-    let console = heard.map(|heard| heard.console);
+    let console = console.map(|console| said(console, &workloads, &mut probes));
     tracing::debug!(duration_ns, ended = ?run.ending.ended(), "a run is over");
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ending.ended() != Ended::Completed });
@@ -164,6 +154,18 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         console,
         air,
     })
+}
+
+/// What the console said; the probes count a restart that only it tells.
+fn said(
+    console: espstress_console::Listening,
+    workloads: &[WorkloadOutcome],
+    probes: &mut Option<ProbeOutcome>,
+) -> Console {
+    let heard = console.finish();
+    let load_ns = workloads.iter().map(|w| w.stats.start_ns).min().unwrap_or(0);
+    hear::join(probes, &heard, load_ns);
+    heard.console
 }
 
 /// What the packets say of devices that dial a broker.
@@ -220,6 +222,20 @@ impl Running<'_> {
         }
         self.drain();
         Ok(())
+    }
+
+    /// Goes on capturing `after` the load; a run that was interrupted doesn't.
+    async fn watched(
+        &mut self,
+        watch: watch::Watch,
+        after: Duration,
+        signals: &mut Signals,
+    ) -> Result<Watched, RunError> {
+        let after = if self.ending.ended() == Ended::Interrupted { Duration::ZERO } else { after };
+        watch.listen_until(Instant::now() + after);
+        self.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
+        self.until(signals, || watch.is_over(), |_| watch.listen_until(Instant::now())).await?;
+        Ok(watch.join())
     }
 
     /// Passes on what is still under way.

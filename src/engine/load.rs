@@ -327,8 +327,13 @@ fn tell_mqtt(events: &Backlog, phase: &PlannedPhase, context: &Context, course: 
 
 /// What the probes have come to, where it is time to tell it.
 fn tell_probes(events: &Backlog, prober: Option<&Prober>, course: SectionCourse, at_ns: u64) {
-    let Some(probed) = prober.and_then(|prober| prober.news(course, at_ns)) else { return };
-    events.tell(Event::Probed { at_ns, probed: Arc::new(probed) });
+    let Some(prober) = prober else { return };
+    if let Some((at_ns, telemetry)) = prober.fresh() {
+        events.tell(Event::Device { at_ns, telemetry: Arc::new(telemetry) });
+    }
+    if let Some(probed) = prober.news(course, at_ns) {
+        events.tell(Event::Probed { at_ns, probed: Arc::new(probed) });
+    }
 }
 
 /// What an examination has come to, where the course is one.

@@ -143,6 +143,14 @@ impl Ports {
             Self::Usual(range) | Self::Restricted(range) => range,
         }
     }
+
+    /// How many there are, where the user restricted the run to them.
+    pub(crate) fn restricted_to(self) -> Option<u32> {
+        match self {
+            Self::Usual(_) => None,
+            Self::Restricted(range) => u32::try_from(range.len()).ok(),
+        }
+    }
 }
 
 /// Whether packets are looked at.

@@ -173,7 +173,10 @@ fn join(waiting: &mut Event, new: &Event) -> bool {
             *waiting = new.clone();
             true
         }
-        (Event::Examined { .. }, Event::Examined { .. }) | (Event::Probed { .. }, Event::Probed { .. }) => {
+        (Event::Examined { .. }, Event::Examined { .. })
+        | (Event::Probed { .. }, Event::Probed { .. })
+        | (Event::ConsoleLines { .. }, Event::ConsoleLines { .. })
+        | (Event::Device { .. }, Event::Device { .. }) => {
             *waiting = new.clone();
             true
         }
@@ -298,6 +301,8 @@ mod tests {
                 examination: Arc::default(),
             });
             backlog.tell(Event::Probed { at_ns: n.into(), probed: Arc::default() });
+            backlog.tell(Event::ConsoleLines { lines: [n.to_string()].into() });
+            backlog.tell(Event::Device { at_ns: n.into(), telemetry: Arc::default() });
         }
         let events = all(&backlog).split_off(JOIN_FROM);
         let [
@@ -305,11 +310,13 @@ mod tests {
             Event::HalfOpen { at_ns, .. },
             Event::Examined { .. },
             Event::Probed { at_ns: probed_ns, .. },
+            Event::ConsoleLines { lines },
+            Event::Device { .. },
         ] = &events[..]
         else {
             panic!("one of each: {events:?}");
         };
-        assert_eq!((connections.len(), *at_ns, *probed_ns), (50, 999, 999));
+        assert_eq!((connections.len(), *at_ns, *probed_ns, lines[0].as_str()), (50, 999, 999, "999"));
         assert!(connections.iter().all(|c| c.reclaimed_after_ns >= Some(950)), "{connections:?}");
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ByProtocol, Console, ConsoleEvent, Examination, FailureCounts, HalfOpen, HttpFaults, HttpFigures,
     IdleCloses, Mqtt, Occurrence, OutageProgress, OutageRow, Probed, Recorded, Responses, SilencedConnection,
+    Telemetry,
 };
 
 /// How far a phase has come; a plain copy, taken a few times a second.
@@ -136,6 +137,19 @@ pub enum Event {
         /// Everything that is known in sum, without the events and the last lines; shared because several reporters may
         /// keep it.
         known: Arc<Console>,
+    },
+    /// The last lines of the device's console, about once a second while it prints: for whoever shows a run, and in no log.
+    ConsoleLines {
+        /// The newest at the end.
+        lines: Arc<[String]>,
+    },
+    /// The newest that the device said of itself, over the network or on its console: for whoever shows a run, and in no
+    /// log, which has [`Event::Probed`].
+    Device {
+        /// Since the start of the run, nanoseconds.
+        at_ns: u64,
+        /// What it said, without its options and services.
+        telemetry: Arc<Telemetry>,
     },
     /// What silenced connections have come to, now and then while they are watched and once at the end.
     HalfOpen {

@@ -97,6 +97,12 @@ impl Telemetry {
         serde_json::from_slice::<Wire>(bytes).ok().map(Wire::flat)
     }
 
+    /// Only what a reading can be: options and services grow with the firmware's talkativeness.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        Self { options: BTreeMap::new(), services: BTreeMap::new(), ..self.clone() }
+    }
+
     /// Requests served since start, by all services; `None` where the device does not count them.
     #[must_use]
     pub fn served(&self) -> Option<u64> {

@@ -8,19 +8,6 @@ use espstress_wire::Unread;
 use super::dials::Dials;
 use super::rules::{Obstacle, Source};
 
-/// Round trips from the host's segments to the device's acknowledgements, as captured on the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RttFigures {
-    /// Least, nanoseconds.
-    pub(crate) min_ns: i64,
-    /// Mean, nanoseconds.
-    pub(crate) mean_ns: i64,
-    /// Greatest, nanoseconds.
-    pub(crate) max_ns: i64,
-    /// How many were measured.
-    pub(crate) samples: u64,
-}
-
 /// Keep-alive probes of the device's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeepAliveFigures {
@@ -80,8 +67,6 @@ pub struct WireSummary {
     pub device_half_only: u64,
     /// Rules that could not be judged.
     pub not_judged: Vec<NotJudged>,
-    /// Round trips; `None` where none could be measured.
-    pub(crate) rtt: Option<RttFigures>,
     /// Keep-alive probes of the device's.
     pub keep_alive: KeepAliveFigures,
     /// Connections that the host reset.
@@ -109,34 +94,6 @@ pub struct WireSummary {
     pub dials: Dials,
     /// When the device's program sent nothing new, neither payload nor a FIN; as above.
     pub idle: Vec<QuietSpell>,
-}
-
-/// Sum and extremes of round trips.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RttSum {
-    min: i64,
-    max: i64,
-    sum: i128,
-    samples: u64,
-}
-
-impl RttSum {
-    pub(super) fn add(&mut self, sample: i64) {
-        self.min = if self.samples == 0 { sample } else { self.min.min(sample) };
-        self.max = self.max.max(sample);
-        self.sum += i128::from(sample);
-        self.samples += 1;
-    }
-
-    pub(super) fn figures(&self) -> Option<RttFigures> {
-        let mean = self.sum.checked_div(i128::from(self.samples))?;
-        Some(RttFigures {
-            min_ns: self.min,
-            mean_ns: i64::try_from(mean).unwrap_or(i64::MAX),
-            max_ns: self.max,
-            samples: self.samples,
-        })
-    }
 }
 
 /// Connections for each rule and reason.

@@ -8,7 +8,7 @@ mod pending;
 mod tcp;
 mod telemetry;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use espstress_clock::{Clock, nanos};
 use espstress_connection::{Connector, Occupancy, PortPool, PortRange, Slowness, Timeouts};
-use espstress_event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, WorkloadId};
+use espstress_event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, Telemetry, WorkloadId};
 use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
 /// What to probe, and how often. An interval of `None` switches that probe off.
@@ -136,6 +136,8 @@ pub struct Prober {
     ask: Rc<Notify>,
     clock: Clock,
     news: RefCell<ProbeNews>,
+    /// Time of the reading that [`Prober::fresh`] gave last.
+    given_ns: Cell<Option<u64>>,
 }
 
 impl Prober {
@@ -212,6 +214,7 @@ impl Prober {
             ask,
             clock: context.clock,
             news: RefCell::default(),
+            given_ns: Cell::default(),
         }
     }
 
@@ -219,6 +222,15 @@ impl Prober {
     #[must_use]
     pub fn latest(&self) -> Option<DeviceSample> {
         self.device.borrow().last.clone()
+    }
+
+    /// The last that the device said of itself, where this was not asked since: its time, and the reading in brief.
+    #[must_use]
+    pub fn fresh(&self) -> Option<(u64, Telemetry)> {
+        let device = self.device.borrow();
+        let last = device.last.as_ref().filter(|last| self.given_ns.get() != Some(last.at_ns))?;
+        self.given_ns.set(Some(last.at_ns));
+        Some((last.at_ns, last.telemetry.brief()))
     }
 
     /// Reads telemetry once more, after everything that the run opened is closed: until the device has let go of the

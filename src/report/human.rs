@@ -31,6 +31,13 @@ pub(crate) fn time_s(s: f64) -> String {
     time_us(s * 1e6)
 }
 
+/// When something occurred, seconds: `at 2.00 s`, or `2.00 s to 3.00 s`.
+#[must_use]
+pub(crate) fn when(first_s: f64, last_s: f64) -> String {
+    let (first, last) = (time_s(first_s), time_s(last_s));
+    if first == last { format!("at {first}") } else { format!("{first} to {last}") }
+}
+
 /// Three significant digits, without an exponent; whole numbers beyond.
 #[must_use]
 pub(crate) fn digits(x: f64) -> String {

@@ -70,7 +70,7 @@ pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};
 pub use raw::RawSummary;
 pub use sections::{ProbeKind, ProbeRow, Reading, ReadingSummary, TelemetryRow, TelemetrySummary};
-pub use sessions::{Continues, SessionRow};
+pub use sessions::{Continues, SessionRow, cannot_resume};
 pub use style::{Colour, Detail, Glyphs, Style};
 pub use timeline::{Timeline, TimelineKind, TimelineRow, TimelineSource};
 pub use verdict::verdict_line;

@@ -9,6 +9,7 @@ use crate::human::{count, things, time_us};
 use crate::{LatencyFigures, ProbeKind, Reading};
 use espstress_event::{
     AnomalyId, Event, EventSink, Expected, Failure, OutageRow, PhaseProgress, ProbeProgress, Probed,
+    Telemetry,
 };
 use espstress_stats::{Latency, Phase};
 
@@ -49,6 +50,8 @@ pub struct Live {
     pub console: VecDeque<String>,
     /// What probes and telemetry have come to.
     pub probed: Option<Arc<Probed>>,
+    /// The newest that the device said of itself.
+    pub device: Option<Arc<Telemetry>>,
     /// The last close is past.
     pub watching: bool,
 }
@@ -327,6 +330,11 @@ impl EventSink for Live {
             Event::Probed { at_ns, probed } => {
                 self.at_ns = self.at_ns.max(*at_ns);
                 self.probed = Some(Arc::clone(probed));
+            }
+            Event::ConsoleLines { lines } => self.console = lines.iter().cloned().collect(),
+            Event::Device { at_ns, telemetry } => {
+                self.at_ns = self.at_ns.max(*at_ns);
+                self.device = Some(Arc::clone(telemetry));
             }
             Event::Watching { .. } => self.watching = true,
             _ => {}

@@ -377,7 +377,8 @@ fn fault(o: &MqttOutage, has_signs: bool) -> String {
     }
     if let Some(n) = o.attempts.filter(|n| *n > 0) {
         let gaps = o.gap_min_ns.zip(o.gap_max_ns).map_or_else(String::new, |(least, most)| {
-            format!(", {} to {} apart", time_s(seconds(least)), time_s(seconds(most)))
+            let (least, most) = (time_s(seconds(least)), time_s(seconds(most)));
+            if least == most { format!(", {least} apart") } else { format!(", {least} to {most} apart") }
         });
         list.push(format!("{}{gaps}", things(n, "attempt")));
     }

@@ -164,6 +164,11 @@ fn connections(sum: &OutageSummary) -> String {
     list.join(", ")
 }
 
+/// Milliseconds tell in minutes and not in days.
+fn to_the_ms(s: f64) -> String {
+    if s < 300.0 { format!("{s:.3} s") } else { time_s(s) }
+}
+
 impl OutageRow {
     /// The columns of [`OutageRow::cells`].
     pub(super) const HEADINGS: [&str; 8] =
@@ -172,8 +177,8 @@ impl OutageRow {
     /// One outage as a row of a table.
     pub(super) fn cells(&self) -> [String; 8] {
         let span = |start: Option<f64>, length: Option<f64>| match (start, length) {
-            (Some(start), Some(length)) => format!("at {start:.3} s for {length:.3} s"),
-            (Some(start), None) => format!("at {start:.3} s, no end"),
+            (Some(start), Some(length)) => format!("at {} for {}", to_the_ms(start), to_the_ms(length)),
+            (Some(start), None) => format!("at {}, no end", to_the_ms(start)),
             _ => "-".into(),
         };
         let recovery = match (self.recovery_s, self.gave_up_after_s) {

@@ -80,6 +80,40 @@ impl Style {
         self.width.max(60)
     }
 
+    /// The same text with every line that is too long broken at blanks, and what follows indented. A line that fits, as those
+    /// of drawings do, is as it was.
+    #[must_use]
+    pub fn fitted(self, text: &str) -> String {
+        let most = self.columns();
+        let mut out = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            // Sequences of colour have no width.
+            if line.contains('\x1b') || line.trim_end_matches('\n').chars().count() <= most {
+                out.push_str(line);
+                continue;
+            }
+            let blanks = line.chars().take_while(|c| *c == ' ').count();
+            let hanging = " ".repeat((blanks + 2).min(most / 2));
+            let mut column = 0;
+            for (i, word) in line.trim_end().split(' ').enumerate() {
+                let width = word.chars().count();
+                if column > blanks && column + 1 + width > most {
+                    out.truncate(out.trim_end_matches(' ').len());
+                    out.push('\n');
+                    out.push_str(&hanging);
+                    column = hanging.len();
+                } else if i > 0 {
+                    out.push(' ');
+                    column += 1;
+                }
+                out.push_str(word);
+                column += width;
+            }
+            out.push('\n');
+        }
+        out
+    }
+
     /// Appends `text` in lines that fit, the first after `head`, the others indented by `indent` blanks.
     /// `head` is as wide as the indent.
     pub fn wrapped(self, out: &mut String, head: &str, indent: usize, text: &str) {
@@ -101,5 +135,21 @@ impl Style {
             used += width;
         }
         out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Style;
+
+    #[test]
+    fn a_long_line_is_broken_at_blanks_and_hangs_and_a_short_one_is_as_it_was() {
+        let style = Style { width: 60, ..Style::default() };
+        let text = "short\n  retransmission       12 on 3 connections, 0.001 s to 3.000 s, and then some more\n\nend\n";
+        let right = "short\n  retransmission       12 on 3 connections, 0.001 s to 3.000\n    s, and then some more\n\nend\n";
+        assert_eq!(style.fitted(text), right);
+        // A word that no line holds stays whole.
+        let long = format!("{} x", "y".repeat(70));
+        assert_eq!(style.fitted(&long), format!("{}\n  x\n", "y".repeat(70)));
     }
 }

@@ -253,8 +253,8 @@ impl Report {
         })
     }
 
-    /// Writes down what the verdict leaves open, and what it does not count against the device.
-    pub fn note_remarks(&mut self) {
+    /// What the verdict leaves open, and what it does not count against the device, in sentences.
+    pub(super) fn standing_remarks(&self) -> Vec<String> {
         let capacity = self.target.capacity;
         // What is held against the device is not excused beside it.
         let blamed = self.findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -262,11 +262,14 @@ impl Report {
             .workloads
             .iter()
             .flat_map(|w| [not_done(w), beyond(w, capacity).filter(|_| !blamed), no_pongs(w)]);
-        let remarks: Vec<String> = remarks.flatten().collect();
-        self.remarks.extend(remarks);
-        for why in [self.untested(), self.not_back(), self.mqtt_open()].into_iter().flatten() {
-            if !self.remarks.contains(&why) {
-                self.remarks.push(why);
+        remarks.chain([self.untested(), self.not_back(), self.mqtt_open()]).flatten().collect()
+    }
+
+    /// Writes these down.
+    pub fn note_remarks(&mut self) {
+        for remark in self.standing_remarks() {
+            if !self.remarks.contains(&remark) {
+                self.remarks.push(remark);
             }
         }
     }

@@ -1,9 +1,7 @@
 //! When there is something to tell of the probes, and what: so that a log has it before the run is over.
 
 use super::{DeviceSeries, ProbeStats};
-use espstress_event::{
-    DeviceProgress, DeviceSample, ProbeProgress, Probed, Recorded, SectionCourse, Telemetry,
-};
+use espstress_event::{DeviceProgress, DeviceSample, ProbeProgress, Probed, Recorded, SectionCourse};
 
 /// Time between two accounts while nothing decisive happens, nanoseconds: ten seconds, less half of the second between
 /// two looks at it, so that one that comes a little early is not put off to the next.
@@ -71,12 +69,7 @@ fn progress(of: &ProbeStats) -> Option<ProbeProgress> {
 
 fn device_progress(of: &DeviceSeries) -> Option<DeviceProgress> {
     let newest = of.last.as_ref()?;
-    // Only what a reading can be: the rest grows with the firmware's talkativeness.
-    let telemetry = Telemetry {
-        options: std::collections::BTreeMap::new(),
-        services: std::collections::BTreeMap::new(),
-        ..newest.telemetry.clone()
-    };
+    let telemetry = newest.telemetry.brief();
     let readings = of.readings.iter().filter_map(|(reading, trend)| Some((*reading, trend.progress()?)));
     Some(DeviceProgress {
         samples: of.samples,
@@ -92,6 +85,7 @@ fn device_progress(of: &DeviceSeries) -> Option<DeviceProgress> {
 mod tests {
     use super::*;
     use crate::ProbeKindStats;
+    use espstress_event::Telemetry;
 
     const S: u64 = 1_000_000_000;
 

@@ -55,12 +55,6 @@ pub struct TrendEstimate {
     pub low: f64,
     /// Upper end of it.
     pub high: f64,
-    /// Correlation of neighbouring residuals, -1 to 1.
-    pub(crate) autocorrelation: f64,
-    /// Batches that the line goes through.
-    pub(crate) batches: u32,
-    /// Seconds, or requests, between the first and the last batch of the longest start of the device.
-    pub(crate) span: f64,
 }
 
 /// A change at one place that stayed.
@@ -179,14 +173,7 @@ impl Trend {
         }
         let variance = squares / (batches as f64 - fitted) * inflation;
         let half = student_975(degrees) * (variance / xx).sqrt();
-        Some(TrendEstimate {
-            slope,
-            low: slope - half,
-            high: slope + half,
-            autocorrelation: correlation,
-            batches: u32::try_from(batches).unwrap_or(u32::MAX),
-            span: starts.iter().map(Line::span).fold(0.0, f64::max),
-        })
+        Some(TrendEstimate { slope, low: slope - half, high: slope + half })
     }
 
     /// The step by which the value changed, where one explains it far better than a line does; of several starts of the
@@ -248,13 +235,6 @@ impl<'a> Line<'a> {
 
     fn residual(&self, batch: &Batch, slope: f64) -> f64 {
         batch.value_mean - self.value_mean - slope * (batch.x_mean - self.x_mean)
-    }
-
-    fn span(&self) -> f64 {
-        match (self.batches.first(), self.batches.last()) {
-            (Some(first), Some(last)) => last.x_mean - first.x_mean,
-            _ => 0.0,
-        }
     }
 }
 

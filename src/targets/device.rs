@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use espstress_device::mqtt::Settings;
-use espstress_device::persona::PersonaError;
 use espstress_device::{Persona, Service, telemetry};
 
-use super::address::{AddressError, DeviceAddress, PublicAddresses, resolve};
+use super::address::resolve;
+use super::error::TargetError;
+#[cfg(target_os = "linux")]
+use super::refuse::{refuse_address, refuse_device_program, refuse_with_program, twin_stack};
+use super::refuse::{refuse_persona, refuse_twin_options};
+use super::setup::{DeviceSetup, DialOut, Nest};
 use super::sim::{Sim, SimConfig};
-use super::spec::{Spec, TwinOptions, TwinStack};
+use super::spec::{Spec, TwinOptions};
 #[cfg(target_os = "linux")]
 use super::{
-    emulator::EmulatorError,
-    network::{HOST_ADDRESS, NetworkError, PrivateNetwork},
-    twin::{OptionSet, StackKind, Twin, TwinError, TwinSpec, link::LinkSpec},
+    network::{HOST_ADDRESS, PrivateNetwork},
+    twin::{OptionSet, StackKind, Twin, TwinSpec, link::LinkSpec},
 };
 use espstress_event::{Endpoints, Protocol, Telemetry};
 
@@ -34,228 +37,6 @@ pub enum DeviceKind {
     Tap,
     /// Nowhere that is known: it dials in.
     DialsIn,
-}
-
-/// A host that the device program dials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DialOut {
-    /// Its address; this machine's, as the device sees it, where none is given.
-    pub host: Option<Ipv4Addr>,
-    /// Its TCP port.
-    pub port: u16,
-    /// With it, that host is an MQTT broker; without, it speaks the line protocol. The seed in it is not used: the
-    /// device's own is.
-    pub mqtt: Option<Settings>,
-}
-
-impl DialOut {
-    /// This machine's port, where the line protocol is spoken.
-    #[must_use]
-    pub const fn host(port: u16) -> Self {
-        Self { host: None, port, mqtt: None }
-    }
-
-    /// This machine's port, where a broker listens; the client is set up as usual.
-    #[must_use]
-    pub fn broker(port: u16) -> Self {
-        Self { mqtt: Some(Settings::default()), ..Self::host(port) }
-    }
-}
-
-impl std::str::FromStr for DialOut {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "give PORT or ADDRESS:PORT, as 8123 or 192.168.4.1:8123; for MQTT, mqtt:1883 or mqtt:192.168.4.1:1883";
-        let (mqtt, text) = match text.strip_prefix("mqtt:") {
-            Some(text) => (Some(Settings::default()), text),
-            None => (None, text),
-        };
-        let (host, port) = text.rsplit_once(':').map_or((None, text), |(host, port)| (Some(host), port));
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or(FORM)?;
-        Ok(Self { host: host.map(str::parse).transpose().map_err(|_| FORM)?, port, mqtt })
-    }
-}
-
-/// The private network that the twins of one process share.
-#[derive(Debug, Default)]
-pub struct Nest {
-    #[cfg(target_os = "linux")]
-    network: Option<PrivateNetwork>,
-    /// The next twin's index.
-    #[cfg(target_os = "linux")]
-    next: u8,
-}
-
-/// How to bring a target up.
-#[derive(Clone, Debug)]
-pub struct DeviceSetup {
-    /// The target.
-    pub spec: Spec,
-    /// The device program's habit, where it is ours to start.
-    pub persona: Option<String>,
-    /// The twin's link.
-    pub link: Option<String>,
-    /// The twin's heap, bytes.
-    pub heap: Option<u64>,
-    /// The twin's stack; lwIP unless said otherwise.
-    pub stack: Option<String>,
-    /// A program of the user's own instead of the device program, with its arguments.
-    pub program: Option<Vec<String>>,
-    /// Where a process behind a TAP device is.
-    pub at: DeviceAddress,
-    /// Whether the device program announces itself by multicast DNS; on lwIP that takes about a kilobyte of its heap.
-    pub announce: bool,
-    /// Whether what that program or process writes is shown on standard error.
-    pub show_program: bool,
-    /// Whether the device program of a twin prints a console as ESP-IDF does.
-    pub prints_console: bool,
-    /// The host that the device program dials, if any.
-    pub dial: Option<DialOut>,
-    /// Of everything random in the twin.
-    pub seed: u64,
-    /// Whether a public address may be used.
-    pub public: PublicAddresses,
-}
-
-/// Why there is no device to test.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// Its address.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// Its persona.
-    #[error("{0}")]
-    Persona(PersonaError),
-    /// An option that this kind of target does not have.
-    #[error("{option} works only with {kinds}; the target is {target}")]
-    NotForThis {
-        /// The flag.
-        option: &'static str,
-        /// Targets that have it.
-        kinds: &'static str,
-        /// The target as given.
-        target: String,
-    },
-    /// There is no such stack.
-    #[error("--stack {given}: unknown stack; allowed: {}", TwinStack::ALL.map(TwinStack::name).join(", "))]
-    Stack {
-        /// The name as given.
-        given: String,
-    },
-    /// This build does not have the stack.
-    #[error(
-        "--stack smoltcp: this build doesn't have it; build espstress with `cargo build --release --features smoltcp`"
-    )]
-    NotBuilt,
-    /// Options of lwIP for a twin on another stack.
-    #[error(
-        "{target} names options of lwIP, and smoltcp has none of them: its options are fixed when it is compiled; \
-         the target is `twin` with --stack smoltcp, or leave --stack out"
-    )]
-    OptionsOfLwip {
-        /// The target as given.
-        target: String,
-    },
-    /// A program of the user's own together with what only the device program has.
-    #[error("--program can't be used with {other}: {why}")]
-    NotWithProgram {
-        /// The other option.
-        other: &'static str,
-        /// Why.
-        why: &'static str,
-    },
-    /// It could not be started.
-    #[error("cannot start the sim: {0}")]
-    Sim(#[source] io::Error),
-    /// This machine doesn't reach it.
-    #[error(
-        "cannot reach the sim at {at} ({source}): this network has no loopback interface that is up; `ip link set lo up` \
-         brings it up"
-    )]
-    NoLoopback {
-        /// Where it is.
-        at: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no private network for a twin.
-    #[cfg(target_os = "linux")]
-    #[error("cannot start the twin: {0}")]
-    Network(#[from] NetworkError),
-    /// The twin.
-    #[cfg(target_os = "linux")]
-    #[error(transparent)]
-    Twin(#[from] TwinError),
-    /// Its link.
-    #[error("--link: {0}")]
-    Link(String),
-    /// Its sdkconfig.
-    #[error("{file}: {error}")]
-    Options {
-        /// The file.
-        file: String,
-        /// Why it cannot be read.
-        error: io::Error,
-    },
-    /// There is no emulator.
-    #[cfg(target_os = "linux")]
-    #[error(transparent)]
-    Emulator(#[from] EmulatorError),
-    /// The process behind a TAP device has no server.
-    #[error(
-        "the device has the address {}, but TCP port {} has no server: {what}{more}. Name another port with --device-address :PORT",
-        at.ip(), at.port()
-    )]
-    NoServer {
-        /// Where it was looked for.
-        at: SocketAddr,
-        /// What happened.
-        what: &'static str,
-        /// How the process fares.
-        more: String,
-    },
-    /// Twins are Linux processes.
-    #[error("a twin needs Linux; `sim` runs everywhere")]
-    NoTwinsHere,
-}
-
-impl TargetError {
-    /// Whether the device program could still run on the host's own stack.
-    #[must_use]
-    fn leaves_sim(&self) -> bool {
-        match self {
-            Self::NoTwinsHere => true,
-            #[cfg(target_os = "linux")]
-            Self::Network(error) | Self::Twin(TwinError::Network(error)) => error.leaves_loopback(),
-            _ => false,
-        }
-    }
-
-    /// Whether other words on the command line would help, rather than another environment.
-    #[must_use]
-    pub const fn is_usage(&self) -> bool {
-        #[cfg(target_os = "linux")]
-        if let Self::Twin(TwinError::Options(_) | TwinError::Persona(_) | TwinError::Heap(_)) = self {
-            return true;
-        }
-        // An emulator that is missing can be installed; another image takes other words.
-        #[cfg(target_os = "linux")]
-        if let Self::Emulator(error) = self {
-            return !matches!(error, EmulatorError::NoEmulator { .. });
-        }
-        matches!(
-            self,
-            Self::Persona(_)
-                | Self::NotForThis { .. }
-                | Self::Stack { .. }
-                | Self::NotWithProgram { .. }
-                | Self::OptionsOfLwip { .. }
-                | Self::Link(_)
-                | Self::Options { .. }
-                | Self::Address(AddressError::Public { .. } | AddressError::NotOne { .. })
-        )
-    }
 }
 
 /// A device, up.
@@ -543,96 +324,17 @@ impl Device {
     }
 }
 
+/// A device of ours gets a token that only this run knows.
+fn control_token(seed: u64) -> String {
+    format!("{seed:016x}")
+}
+
 /// Whether there is a way to an address of this machine: in a new network namespace `lo` is down, and every attempt would
 /// look like the device's failure. Nothing is sent.
 fn reachable(at: SocketAddr) -> Result<(), TargetError> {
     let any: SocketAddr = if at.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
     let found = UdpSocket::bind(any).and_then(|socket| socket.connect(at));
     found.map_err(|source| TargetError::NoLoopback { at, source })
-}
-
-/// Refuses a persona where the device program is not ours to start.
-fn refuse_persona(setup: &DeviceSetup) -> Result<(), TargetError> {
-    match setup.persona {
-        Some(_) => Err(TargetError::NotForThis {
-            option: "--persona",
-            kinds: "twin and sim",
-            target: setup.spec.to_string(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses what belongs to the device program and the stacks under it.
-#[cfg(target_os = "linux")]
-fn refuse_device_program(setup: &DeviceSetup) -> Result<(), TargetError> {
-    let given = [
-        ("--persona", "twin and sim", setup.persona.is_some()),
-        ("--stack", "twin", setup.stack.is_some()),
-        ("--heap", "twin", setup.heap.is_some()),
-        ("--program", "twin", setup.program.is_some()),
-    ];
-    match given.into_iter().find(|(.., is_given)| *is_given) {
-        Some((option, kinds, _)) => {
-            Err(TargetError::NotForThis { option, kinds, target: setup.spec.to_string() })
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses a place for a device that has one, or is ours to place.
-fn refuse_address(setup: &DeviceSetup) -> Result<(), TargetError> {
-    if setup.at == DeviceAddress::default() {
-        return Ok(());
-    }
-    let (option, kinds) = ("--device-address", "tap:CMD and emu:IMAGE");
-    Err(TargetError::NotForThis { option, kinds, target: setup.spec.to_string() })
-}
-
-/// Refuses what only twins have.
-fn refuse_twin_options(setup: &DeviceSetup) -> Result<(), TargetError> {
-    refuse_address(setup)?;
-    let given = [
-        ("--link", setup.link.is_some()),
-        ("--heap", setup.heap.is_some()),
-        ("--stack", setup.stack.is_some()),
-        ("--program", setup.program.is_some()),
-    ];
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => {
-            Err(TargetError::NotForThis { option, kinds: "twin", target: setup.spec.to_string() })
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses what a program of the user's own has not.
-#[cfg(target_os = "linux")]
-fn refuse_with_program(setup: &DeviceSetup, stack: StackKind) -> Result<(), TargetError> {
-    let refused = |other, why| Err(TargetError::NotWithProgram { other, why });
-    match (&setup.program, &setup.persona, stack) {
-        (Some(_), Some(_), _) => refused("--persona", "a persona is a habit of the device program"),
-        (Some(_), _, StackKind::Smoltcp) => refused("--stack smoltcp", "a program's sockets live on lwIP"),
-        _ => Ok(()),
-    }
-}
-
-/// The stack that was asked for, which has to be one for these options.
-#[cfg(target_os = "linux")]
-fn twin_stack(setup: &DeviceSetup, options: &TwinOptions) -> Result<StackKind, TargetError> {
-    let Some(given) = &setup.stack else { return Ok(StackKind::Lwip) };
-    match (TwinStack::from_name(given), options) {
-        (None, _) => Err(TargetError::Stack { given: given.clone() }),
-        (Some(TwinStack::Lwip), _) => Ok(StackKind::Lwip),
-        (Some(TwinStack::Smoltcp), _) if !StackKind::Smoltcp.is_built() => Err(TargetError::NotBuilt),
-        (Some(TwinStack::Smoltcp), TwinOptions::Current) => Ok(StackKind::Smoltcp),
-        (Some(TwinStack::Smoltcp), _) => Err(TargetError::OptionsOfLwip { target: setup.spec.to_string() }),
-    }
-}
-
-/// A device of ours gets a token that only this run knows.
-fn control_token(seed: u64) -> String {
-    format!("{seed:016x}")
 }
 
 /// The services of the device program at its usual ports, less those that it lacks.
@@ -688,6 +390,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_place_without_a_way_to_it_is_the_machines_fault() {
+        assert!(reachable(([127, 0, 0, 1], 9).into()).is_ok());
+        // A way to this address is a link's, and none is named (RFC 4291, 2.5.6).
+        let error = reachable("[fe80::1]:9".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, TargetError::NoLoopback { .. }) && !error.is_usage(), "{error}");
+        assert!(error.to_string().contains("loopback"), "{error}");
+    }
+
+    #[test]
     fn services_that_telemetry_does_not_list_are_lacking() {
         let script = br#"{"services":{"http":{"served":1},"raw":{},"line":{}}}"#;
         assert_eq!(left_out(script), Some(vec![Protocol::Framed]));
@@ -702,28 +413,5 @@ mod tests {
             (ours_at(at, &[Protocol::Framed]).framed, ours_at(at, &[]).framed.is_some()),
             (None, true)
         );
-    }
-
-    #[test]
-    fn a_place_without_a_way_to_it_is_the_machines_fault() {
-        assert!(reachable(([127, 0, 0, 1], 9).into()).is_ok());
-        // A way to this address is a link's, and none is named (RFC 4291, 2.5.6).
-        let error = reachable("[fe80::1]:9".parse().unwrap()).unwrap_err();
-        assert!(matches!(error, TargetError::NoLoopback { .. }) && !error.is_usage(), "{error}");
-        assert!(error.to_string().contains("loopback"), "{error}");
-    }
-
-    #[test]
-    fn a_host_to_dial_is_a_port_with_or_without_an_address() {
-        let line = |host, port| DialOut { host, port, mqtt: None };
-        assert_eq!("8123".parse(), Ok(line(None, 8_123)));
-        let host = Some(Ipv4Addr::new(192, 168, 4, 1));
-        assert_eq!("192.168.4.1:81".parse(), Ok(line(host, 81)));
-        let mqtt = Some(Settings::default());
-        assert_eq!("mqtt:1883".parse(), Ok(DialOut { mqtt, ..line(None, 1_883) }));
-        assert_eq!("mqtt:192.168.4.1:81".parse(), Ok(DialOut { mqtt, ..line(host, 81) }));
-        for bad in ["", "0", "host:80", "192.168.4.1", "192.168.4.1:", ":80", "mqtt:", "mqtt:host:80"] {
-            assert!(bad.parse::<DialOut>().is_err(), "{bad}");
-        }
     }
 }

@@ -11,9 +11,12 @@ mod device;
 pub mod discover;
 #[cfg(target_os = "linux")]
 mod emulator;
+mod error;
 mod neighbour;
 #[cfg(target_os = "linux")]
 pub mod network;
+mod refuse;
+mod setup;
 pub mod sim;
 mod spec;
 #[cfg(target_os = "linux")]
@@ -22,8 +25,10 @@ mod tap;
 pub mod twin;
 
 pub use address::{AddressError, DeviceAddress, PublicAddresses, resolve};
-pub use device::{Device, DeviceKind, DeviceSetup, DialOut, Nest, TargetError};
+pub use device::{Device, DeviceKind};
 #[cfg(target_os = "linux")]
 pub use emulator::EmulatorError;
+pub use error::TargetError;
 pub use neighbour::Neighbour;
+pub use setup::{DeviceSetup, DialOut, Nest};
 pub use spec::{Spec, SpecError, TwinOptions, TwinStack};

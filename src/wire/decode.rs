@@ -1,6 +1,6 @@
 //! From a captured frame to a TCP segment.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::ipv6::Part;
 use super::{Flags, Ipv4, Ipv6, Link, Network, NetworkKind, Tcp, TcpOption, layers};
@@ -54,12 +54,6 @@ impl Segment {
     #[must_use]
     pub const fn end(&self) -> u32 {
         self.seq.wrapping_add(self.space())
-    }
-
-    /// Sender's address as people write it.
-    #[must_use]
-    pub const fn source_address(&self) -> IpAddr {
-        self.source.to_canonical()
     }
 }
 
@@ -371,6 +365,7 @@ const fn within(total: usize, on_wire: usize) -> Result<usize, NotSegment> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::IpAddr;
 
     /// A packet of `total` bytes by its header, `payload` bytes of which are there.
     fn ipv4(total: u16, payload: usize) -> Vec<u8> {
@@ -391,7 +386,7 @@ mod tests {
     #[test]
     fn a_packet_gives_its_segment() {
         let s = decode(Link::Raw, &ipv4(50, 10), 50).unwrap();
-        assert_eq!(s.source_address(), IpAddr::from([192, 168, 4, 1]));
+        assert_eq!(s.source.to_canonical(), IpAddr::from([192, 168, 4, 1]));
         assert_eq!((s.source_port, s.destination_port, s.payload), (40_000, 80, 10));
         assert_eq!(s.flags, Flags::PSH.and(Flags::ACK));
         assert_eq!(s.ip_id, Some(7));

@@ -149,7 +149,7 @@ impl<'a> MacFrame<'a> {
 
     /// Whether several packets are in it (A-MSDU).
     #[must_use]
-    pub fn is_aggregate(&self) -> bool {
+    pub(crate) fn is_aggregate(&self) -> bool {
         self.has_data() && self.quality().is_some_and(|quality| quality & 0x80 != 0)
     }
 

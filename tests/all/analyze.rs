@@ -352,3 +352,24 @@ fn a_page_of_a_healthy_capture_says_that_there_is_no_anomaly() {
 pub(crate) fn good_packets() -> Vec<Vec<u8>> {
     story(5, Ends::Well).into_iter().map(|(_, ip)| ip).collect()
 }
+
+#[test]
+fn a_page_fits_a_terminal_of_60_columns_and_a_pipe_gets_whole_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pcap");
+    let file = pcap(101, &story(5, Ends::Aborted));
+    std::fs::write(&path, &file).unwrap();
+    let shown = path.display().to_string();
+    for arguments in [format!("analyze {shown} -v"), format!("analyze {shown}")] {
+        let Some(said) = crate::terminal::on_a_terminal_of(60, &arguments, &[("NO_COLOR", "1")]) else {
+            return;
+        };
+        // The name of the file is one word.
+        for line in said.lines().filter(|line| !line.contains("x.pcap")) {
+            assert!(line.trim_end().chars().count() <= 60, "{line:?}\n{said}");
+        }
+        assert!(said.contains("abortive_close") && said.contains("client"), "{said}");
+    }
+    let page = analyzed(&file, &[]).0;
+    assert!(page.lines().any(|line| line.chars().count() > 60), "{page}");
+}

@@ -150,6 +150,27 @@ fn what_is_no_echo_is_told_from_silence() {
 }
 
 #[test]
+fn echoes_of_the_wrong_length_are_no_echoes() {
+    for (what, change) in [
+        ("cut", (|d| d[..d.len() - 1].to_vec()) as fn(&[u8]) -> Vec<u8>),
+        ("longer", |d| [d, b"more"].concat()),
+        ("as long as can be", |d| [d, &vec![0; 65_507 - d.len()][..]].concat()),
+        ("the number alone", |d| d[..8].to_vec()),
+    ] {
+        let run = rw(service(move |_, datagram| vec![change(datagram)]), "-n 4 --timeout-read 150ms");
+        assert_eq!(
+            (run.failed(), failures(&run, Failure::CorruptPayload)),
+            (true, 4),
+            "{what}: {}",
+            run.page
+        );
+    }
+    let bytes = service(|_, datagram| datagram.chunks(1).map(<[u8]>::to_vec).collect());
+    let run = rw(bytes, "-n 4 --timeout-read 150ms");
+    assert_eq!((run.failed(), udp(&run).echoed), (true, 0), "{}", run.page);
+}
+
+#[test]
 fn a_service_that_floods_does_no_harm() {
     let flood = service(|_, datagram| {
         let junk = std::iter::repeat_n(vec![7; 1_000], 100);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::report_support as make;
+use espstress_device::persona::Kind;
 use espstress_event::{PhaseProgress, WorkloadKind};
 use espstress_report::{
     Announced, Format, IntervalLine, LogLine, LogStart, Options, PhaseStart, Report, Target, TargetKind,
@@ -241,6 +242,19 @@ fn a_run_that_came_to_nothing_still_is_a_page() {
     let page = html(&empty());
     assert!(page.contains("No gate was set"), "{page}");
     assert!(page.contains("What was run"));
+}
+
+#[test]
+fn the_pages_that_a_browser_measures_are_of_every_built_in_scenario_and_persona() {
+    let script = include_str!("../pages/run");
+    let (scenarios, rest) = script.split_once("PERSONAS = {").expect("its tables");
+    let personas = rest.split_once("OTHERS = {").expect("its tables").0;
+    for scenario in espstress_scenario::BUILT_IN {
+        assert!(scenarios.contains(&format!("    \"{}\": ", scenario.name)), "{}", scenario.name);
+    }
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Robust) {
+        assert!(personas.contains(&format!("    \"{}\": ", kind.name())), "{}", kind.name());
+    }
 }
 
 /// In a browser, which decides how wide letters are. CI has one; `.ci/run` measures pages of real runs as well.

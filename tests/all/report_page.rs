@@ -73,9 +73,9 @@ fn every_page_fits_from_60_columns() {
             }
         }
     }
-    // The tables of the evidence as well, but for packets.
+    // The tables and the packets of the evidence as well.
     let style = Style { width: 60, detail: Detail::Evidence, ..Style::default() };
-    for r in [make::clean(), make::outages(), make::open_loop(), make::interrupted()] {
+    for r in [make::clean(), make::broken(), make::outages(), make::open_loop(), make::interrupted()] {
         page(&r, &style).lines().for_each(|line| assert!(line.chars().count() <= 60, "{line}"));
     }
 }

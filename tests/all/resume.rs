@@ -93,9 +93,23 @@ fn another_run_is_not_continued_and_the_difference_is_named() {
         let (said, status) = failure(&run(target, &format!("{arguments} --resume soak.log"), folder.path()));
         assert!(status == 2 && said.contains(named), "{said}");
     }
-    let doctor =
-        espstress().args(["doctor", "sim", "--resume", "soak.log"]).current_dir(folder.path()).output();
-    assert_eq!(failure(&doctor.unwrap()).1, 2);
+}
+
+#[test]
+fn what_must_begin_anew_refuses_to_be_resumed_with_the_reason_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, why) in [
+        ("half-open sim", "the silent connections that it waits for ended with the run that opened them"),
+        ("run half-open -t sim", "the silent connections that it waits for ended"),
+        ("doctor sim", "each step builds on what the ones before found"),
+    ] {
+        let mut command = espstress();
+        command.args(arguments.split_whitespace()).args(["--resume", "soak.log"]);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let (said, status) = failure(&output);
+        assert!(status == 2 && said.contains(why), "{arguments}: {status}: {said}");
+        assert!(output.stdout.is_empty() && !folder.path().join("soak.log").exists(), "{arguments}");
+    }
 }
 
 #[test]

@@ -196,6 +196,69 @@ fn hostile_streams_end_with_the_run_and_are_never_a_pass_with_events() {
 }
 
 #[test]
+fn a_head_that_never_ends_is_cut_off_by_its_length_or_by_its_time() {
+    let fast = server(|mut stream| {
+        request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+        while stream.write_all(&[&b"X: "[..], &[b'a'; 4_096], b"\r\n"].concat()).is_ok() {}
+    });
+    let run = rw(fast, "-n 1 -d 1m");
+    assert_eq!((run.failed(), failures(&run, Failure::BadResponse)), (true, 1), "{}", run.page);
+    let slow = server(|mut stream| {
+        request(&mut stream);
+        for byte in b"HTTP/1.1 200 OK\r\nX: ".iter().chain(std::iter::repeat(&b'a')) {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let run = rw(slow, "-n 1 -d 1m --timeout-read 300ms");
+    assert_eq!((run.failed(), failures(&run, Failure::ReadTimeout)), (true, 1), "{}", run.page);
+}
+
+#[test]
+fn a_length_that_is_wrong_is_named_whether_bytes_are_missing_or_too_many() {
+    const EVENT: &[u8] = b"retry: 10\ndata: 12345\n\n";
+    let of_length = |length: usize| {
+        server(move |mut stream| {
+            request(&mut stream);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {length}\r\n\r\n"
+            );
+            let _ = stream.write_all(EVENT);
+        })
+    };
+    let run = rw(of_length(EVENT.len() + 9), "-n 10 -d 1m");
+    run.fails_with(&["event_stream"]);
+    assert_eq!((seen(&run).cut, failures(&run, Failure::TruncatedResponse)), (5, 5), "{:?}", seen(&run));
+    let run = rw(of_length(EVENT.len() - 2), "-n 4 -d 1m");
+    assert!(run.failed() && seen(&run).events == 0, "{:?}", seen(&run));
+}
+
+#[test]
+fn a_compressed_stream_is_not_unpacked_and_brings_no_event() {
+    // A megabyte of event in a kilobyte, again and again.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&[b'\n'; 1 << 20]).unwrap();
+    let packed = packed.finish().unwrap();
+    let bomb = server(move |mut stream| {
+        request(&mut stream);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n";
+        let mut on = stream.write_all(head.as_bytes());
+        while on.is_ok() {
+            on = stream.write_all(&packed);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let run = rw(bomb, "-n 1 -d 1s");
+    run.within(Duration::from_secs(60));
+    assert_eq!((seen(&run).events, run.report.workloads[0].succeeded), (0, 0), "{:?}", seen(&run));
+    assert!(run.report.host.memory_peak_bytes.unwrap() < 200 << 20, "{:?}", run.report.host);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for more in
         ["-n 5", "--rate 5/s -d 1s", "--window 2 -d 1s", "--method POST -d 1s", "--expect-status 204 -d 1s"]

@@ -20,10 +20,19 @@ fn with(arguments: &str, environment: &[(&str, &str)]) -> Output {
 
 /// What the program writes to a terminal; `None` where there is no `script` to make one.
 fn on_a_terminal(arguments: &str, environment: &[(&str, &str)]) -> Option<String> {
+    on_a_terminal_of(100, arguments, environment)
+}
+
+/// The same on one with so many columns.
+pub(crate) fn on_a_terminal_of(
+    columns: u16,
+    arguments: &str,
+    environment: &[(&str, &str)],
+) -> Option<String> {
     let program = env!("CARGO_BIN_EXE_espstress");
     let mut command = Command::new("script");
     command
-        .args(["-qec", &format!("stty cols 100 rows 30; {program} {arguments}"), "/dev/null"])
+        .args(["-qec", &format!("stty cols {columns} rows 30; {program} {arguments}"), "/dev/null"])
         .stdin(Stdio::null());
     command.env_remove("NO_COLOR").env("TERM", "xterm").envs(environment.iter().copied());
     match command.output() {

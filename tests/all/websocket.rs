@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use espstress_event::{Failure, WebSockets};
+use espstress_report::Verdict;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -55,6 +56,15 @@ fn echo(socket: &mut WebSocket<TcpStream>, most: usize) {
 
 /// A service that completes each handshake by hand and then sends these bytes.
 fn raw(bytes: &'static [u8]) -> SocketAddr {
+    greeted(move |stream| {
+        let _ = stream.write_all(bytes);
+        // Until the other side has had enough.
+        let _ = std::io::copy(stream, &mut std::io::sink());
+    })
+}
+
+/// A service that completes each handshake by hand and then does `serve`.
+fn greeted(serve: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
     server(move |mut stream| {
         let head = String::from_utf8(request(&mut stream)).unwrap();
         let Some(key) = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")) else {
@@ -66,9 +76,7 @@ fn raw(bytes: &'static [u8]) -> SocketAddr {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         );
-        let _ = stream.write_all(bytes);
-        // Until the other side has had enough.
-        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        serve(&mut stream);
     })
 }
 
@@ -224,6 +232,64 @@ fn a_handshake_that_trickles_in_ends_with_the_read_time_out() {
     });
     let run = rw(address, "-n 2 --timeout-read 300ms");
     assert_eq!((run.failed(), failures(&run, Failure::ReadTimeout)), (true, 2));
+}
+
+#[test]
+fn a_handshake_or_a_message_without_end_is_cut_off_and_takes_no_memory() {
+    let head = server(|mut stream| {
+        let _ = request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n");
+        while stream.write_all(&[&b"X: "[..], &[b'a'; 4_096], b"\r\n"].concat()).is_ok() {}
+    });
+    let run = rw(head, "-n 2");
+    assert_eq!((run.failed(), failures(&run, Failure::BadResponse)), (true, 2));
+    // The first fragment of a message, and further ones without end.
+    let fragments = greeted(|stream| {
+        let frame = |first: u8| [&[first, 126, 0xff, 0xff][..], &[0; 0xffff]].concat();
+        let (first, next) = (frame(0x02), frame(0x00));
+        let mut on = stream.write_all(&first);
+        while on.is_ok() {
+            on = stream.write_all(&next);
+        }
+    });
+    let run = rw(fragments, "-n 2");
+    assert_eq!((run.failed(), failures(&run, Failure::BadResponse)), (true, 2));
+    assert!(run.report.host.memory_peak_bytes.unwrap() < 200 << 20, "{:?}", run.report.host);
+}
+
+/// Each byte is in time, as on a slow link: the run's own time is the bound.
+#[test]
+fn a_message_that_trickles_in_ends_with_the_run_and_is_no_success() {
+    let address = greeted(|stream| {
+        let _ = stream.write_all(&[0x82, 126, 0x10, 0]);
+        while stream.write_all(b"a").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let run = rw(address, "-d 100ms --timeout-connect 500ms --timeout-read 500ms --timeout-write 500ms");
+    run.within(Duration::from_secs(60));
+    assert_eq!((run.report.verdict, run.report.workloads[0].succeeded), (Verdict::Inconclusive, 0));
+    assert!(run.progress.contains("an answer was still coming in"), "{}", run.progress);
+}
+
+#[test]
+fn compression_that_nobody_offered_fails_the_handshake() {
+    let address = server(|mut stream| {
+        let head = String::from_utf8(request(&mut stream)).unwrap();
+        let Some(key) = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")) else {
+            return;
+        };
+        assert!(!head.contains("permessage-deflate"), "{head}");
+        let accept = derive_accept_key(key.trim().as_bytes());
+        let _ = write!(
+            stream,
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+        );
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let run = rw(address, "-n 2");
+    assert_eq!((run.failed(), failures(&run, Failure::BadResponse), seen(&run).refused), (true, 2, 2));
 }
 
 #[test]

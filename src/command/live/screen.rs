@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use espstress_event::{Expected, Reading, Telemetry};
+use espstress_event::{Expected, Reading};
 use espstress_report::{Live, LiveWorkload, Unit, human_figure, things};
 
 /// Seconds of rates that are drawn.
@@ -126,15 +126,18 @@ fn row(w: &LiveWorkload, elapsed: Duration) -> Row {
 }
 
 fn device(live: &Live) -> Vec<String> {
-    let Some(probed) = &live.probed else { return Vec::new() };
+    let probed = live.probed.as_deref();
+    let device = probed.and_then(|probed| probed.device.as_ref());
     let mut lines = Vec::new();
-    if let Some(device) = &probed.device {
-        let of: &Telemetry = &device.newest.telemetry;
+    if let Some(of) = live.device.as_deref().or(device.map(|device| &device.newest.telemetry)) {
         let mut parts = Vec::new();
-        let least =
-            |reading: Reading| device.readings.iter().find(|(one, _)| *one == reading).map(|(_, r)| r.min);
         if let Some(free) = of.heap_free_bytes {
-            let least = least(Reading::HeapFree)
+            // The readings so far are told less often than the newest one.
+            let so_far = device.and_then(|device| {
+                let mut readings = device.readings.iter();
+                readings.find(|(one, _)| *one == Reading::HeapFree).map(|(_, r)| r.min.min(free as f64))
+            });
+            let least = so_far
                 .map_or_else(String::new, |bytes| format!(" (least {})", human_figure(bytes, Unit::Bytes)));
             parts.push(format!("heap {}{least}", human_figure(free as f64, Unit::Bytes)));
         }
@@ -143,11 +146,13 @@ fn device(live: &Live) -> Vec<String> {
             parts.push(format!("sockets {used}{limit}"));
         }
         parts.extend(of.wifi_rssi_dbm.map(|dbm| format!("signal {dbm} dBm")));
-        if device.restart_count > 0 {
-            parts.push(things(device.restart_count, "restart"));
+        let restarts = device.map_or(0, |device| device.restart_count);
+        if restarts > 0 {
+            parts.push(things(restarts, "restart"));
         }
         lines.push(parts.join(", "));
     }
+    let Some(probed) = probed else { return lines };
     let kinds = [("ping", &probed.icmp), ("connect", &probed.tcp), ("telemetry", &probed.telemetry)];
     let lost: Vec<String> = kinds
         .into_iter()

@@ -92,14 +92,39 @@ fn a_large_terminal_shows_all_of_it() {
 }
 
 #[test]
-fn lines_of_the_console_take_the_place_of_remarks() {
+fn lines_of_the_console_take_the_place_of_remarks_and_the_newest_is_first() {
     let mut live = run();
-    live.console.push_back("I (1234) wifi: connected".into());
+    let lines = ["I (900) app: up".to_owned(), "I (1234) wifi: \x1b[2Jconnected".to_owned()];
+    live.event(&Event::ConsoleLines { lines: lines.into() });
     let text = drawn(&live, 80, 24, false);
-    assert!(
-        text.contains("Console of the device\nI (1234) wifi: connected\n") && !text.contains("Remarks"),
-        "{text}"
-    );
+    let console = "Console of the device\nI (1234) wifi:  [2Jconnected\nI (900) app: up\n";
+    assert!(text.contains(console) && !text.contains("Remarks"), "{text}");
+    // Each list is that of all: what scrolled away is gone.
+    live.event(&Event::ConsoleLines { lines: ["I (2000) app: next".to_owned()].into() });
+    let text = drawn(&live, 80, 24, false);
+    assert!(text.contains("next") && !text.contains("(900)"), "{text}");
+}
+
+#[test]
+fn heap_and_sockets_are_the_newest_whether_or_not_probes_have_been_summed_up() {
+    let told = |heap, sockets| {
+        let telemetry = Telemetry {
+            heap_free_bytes: Some(heap),
+            sockets_used: sockets,
+            sockets_limit: Some(10),
+            ..Telemetry::default()
+        };
+        Event::Device { at_ns: 91 * S, telemetry: Arc::new(telemetry) }
+    };
+    let mut live = run();
+    live.event(&told(54_000, Some(9)));
+    let text = drawn(&live, 80, 24, false);
+    assert!(text.contains("heap 52.7 KiB, sockets 9 of 10, 1 restart"), "{text}");
+    // A console tells of the heap where there are no probes.
+    let mut live = Live::default();
+    live.event(&told(80_000, None));
+    let text = drawn(&live, 60, 20, false);
+    assert!(text.contains("heap 78.1 KiB\n"), "{text}");
 }
 
 #[test]

@@ -123,3 +123,52 @@ pub(crate) fn quiet_and_unpinged(e: &Evidence<'_>) -> impl Iterator<Item = Silen
 pub(crate) fn happened(e: &Evidence<'_>) -> bool {
     restarts(e) > 0 || forgotten(e) > 0 || forgot(e).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Measured, ProbesEvidence, Quantiles, Quiet};
+
+    /// When the device is said to have been silent, and the pings lost then: nothing came from it from 10 s on, and pings
+    /// were lost at these times, seconds.
+    fn silent(quiet_until_ns: u64, lost: (u64, u64)) -> Vec<(u64, u64)> {
+        let silence = Silence { from_ns: lost.0 * SECOND, to_ns: Some(lost.1 * SECOND), lost: 5 };
+        let icmp =
+            ProbeEvidence { sent: 60, answered: 55, silences: vec![silence], ..ProbeEvidence::default() };
+        of(quiet_until_ns, icmp)
+    }
+
+    fn of(quiet_until_ns: u64, icmp: ProbeEvidence) -> Vec<(u64, u64)> {
+        let e = Evidence {
+            duration_ns: 60 * SECOND,
+            quiet: Some(vec![Quiet { from_ns: 10 * SECOND, to_ns: quiet_until_ns }]),
+            probes: ProbesEvidence { icmp: Measured::Value(icmp), ..ProbesEvidence::default() },
+            ..Evidence::default()
+        };
+        quiet_and_unpinged(&e).map(|s| (s.from_ns, s.lost)).collect()
+    }
+
+    #[test]
+    fn a_silence_is_one_where_pings_were_lost_during_it() {
+        let found = [(10 * SECOND, 5)];
+        assert_eq!(silent(20 * SECOND, (12, 25)), found);
+        assert_eq!(silent(20 * SECOND, (5, 12)), found);
+        for before_or_after in [(5, 10), (20, 25), (2, 4), (30, 40)] {
+            assert_eq!(silent(20 * SECOND, before_or_after), [], "{before_or_after:?}");
+        }
+        assert_eq!(silent(u64::MAX, (12, 25)), [], "it did not come back");
+        assert_eq!(silent(11 * SECOND - 1, (10, 11)), [], "shorter than a second");
+        assert_eq!(silent(11 * SECOND, (10, 11)), found);
+    }
+
+    #[test]
+    fn a_ping_that_was_held_up_for_as_long_is_as_good_as_a_lost_one() {
+        let held_up = |max_ns| {
+            let latency = Some(Quantiles { max_ns, ..Quantiles::default() });
+            of(20 * SECOND, ProbeEvidence { sent: 60, answered: 60, latency, ..ProbeEvidence::default() })
+        };
+        assert_eq!(held_up(4 * SECOND), [(10 * SECOND, 0)]);
+        assert_eq!((held_up(SECOND), held_up(10 * SECOND)), (held_up(4 * SECOND), held_up(4 * SECOND)));
+        assert_eq!((held_up(SECOND - 1), held_up(10 * SECOND + 1)), (vec![], vec![]));
+    }
+}

@@ -101,3 +101,78 @@ pub(crate) fn taken_late(e: &Evidence<'_>) -> bool {
         && waited > 0
         && kept.saturating_add(unknown).saturating_mul(2) < waited
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CaptureEvidence, CaptureState, WorkloadKind};
+    use espstress_event::{Direction, Failure, NotJudged};
+
+    /// Ten requests timed out in a workload of this kind; of their connections, so many of this class linger, and of so
+    /// many more that isn't known.
+    fn late(class: AnomalyClass, workload: Option<&str>, lingering: u64, unknown: u64) -> bool {
+        late_of(10, CaptureState::Complete, (class, workload), lingering, unknown)
+    }
+
+    fn late_of(
+        waited: u64,
+        status: CaptureState,
+        (class, workload): (AnomalyClass, Option<&str>),
+        lingering: u64,
+        unknown: u64,
+    ) -> bool {
+        let mut failures = FailureCounts::default();
+        failures.add(Failure::ReadTimeout, waited);
+        let named =
+            |name: &str, kind| WorkloadEvidence { name: name.into(), kind, ..WorkloadEvidence::default() };
+        let row = AnomalyRow {
+            id: AnomalyId::HalfClosedLinger,
+            class,
+            count: lingering,
+            connections: lingering,
+            workload: workload.map(str::to_owned),
+            first_s: 1.0,
+            last_s: 2.0,
+            direction: Direction::FromDevice,
+            examples: Vec::new(),
+        };
+        let rows = [row];
+        let e = Evidence {
+            workloads: vec![
+                WorkloadEvidence { attempts: 100, failures, ..named("w", WorkloadKind::Head) },
+                named("half", WorkloadKind::HalfOpen),
+            ],
+            anomalies: &rows,
+            not_judged: &[NotJudged {
+                id: AnomalyId::HalfClosedLinger,
+                reason: "the watch was too short".into(),
+                connections: unknown,
+            }],
+            capture: CaptureEvidence { status, ..CaptureEvidence::default() },
+            ..Evidence::default()
+        };
+        taken_late(&e)
+    }
+
+    #[test]
+    fn a_program_works_that_ends_most_of_what_was_given_up() {
+        let device = AnomalyClass::Device;
+        assert!(late(device, Some("w"), 4, 0) && !late(device, Some("w"), 5, 0));
+        assert!(late(device, Some("w"), 2, 2) && !late(device, Some("w"), 2, 3));
+    }
+
+    #[test]
+    fn nothing_is_known_without_all_packets_and_nothing_waited_without_a_failure() {
+        let of = (AnomalyClass::Device, Some("w"));
+        assert!(!late_of(10, CaptureState::Dropped, of, 0, 0) && !late_of(10, CaptureState::Off, of, 0, 0));
+        assert!(!late_of(0, CaptureState::Complete, of, 0, 0));
+    }
+
+    #[test]
+    fn what_the_path_kept_open_or_another_workload_left_is_not_counted() {
+        assert!(late(AnomalyClass::Path, Some("w"), 10, 0));
+        assert!(late(AnomalyClass::Device, Some("half"), 10, 0));
+        assert!(!late(AnomalyClass::Device, None, 10, 0), "of no workload");
+        assert!(!late(AnomalyClass::Provoked, Some("w"), 10, 0));
+    }
+}

@@ -223,3 +223,47 @@ fn finding(e: &Evidence<'_>) -> Finding {
         change: change.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{WorkloadEvidence, WorkloadKind};
+    use espstress_event::{Episode, FailureCounts};
+
+    /// Served for 20 s, and from then on to the end, so much later, refused so often; so many others failed as it went.
+    fn refused(times: u64, others: u64, after_s: u64) -> Option<u64> {
+        let mut failures = FailureCounts::default();
+        failures.add(Failure::ConnectRefused, times);
+        failures.add(Failure::ReadReset, others);
+        let (gone, end_ns) = (20 * SECOND, (20 + after_s) * SECOND);
+        let served = Episode { to_ns: gone, attempts: 100, succeeded: 100, ..Episode::default() };
+        let attempts = times + others;
+        let over = Episode {
+            from_ns: gone,
+            to_ns: end_ns,
+            attempts,
+            failures: failures.clone(),
+            ..Episode::default()
+        };
+        let w = WorkloadEvidence {
+            kind: WorkloadKind::Head,
+            end_ns,
+            attempts: 100 + attempts,
+            succeeded: 100,
+            failures,
+            episodes: vec![served, over],
+            at_once: 4,
+            ..WorkloadEvidence::default()
+        };
+        refused_since(&Evidence { duration_ns: end_ns, workloads: vec![w], ..Evidence::default() })
+    }
+
+    #[test]
+    fn a_listener_is_gone_where_all_is_refused_for_long_and_little_else_failed() {
+        assert_eq!(refused(18, 4, 20), Some(20 * SECOND));
+        assert_eq!(refused(3, 0, 5), Some(20 * SECOND));
+        assert_eq!(refused(2, 0, 20), None, "too few");
+        assert_eq!(refused(18, 5, 20), None, "more than were under way");
+        assert_eq!(refused(18, 4, 4), None, "too short");
+    }
+}

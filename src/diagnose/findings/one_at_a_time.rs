@@ -288,3 +288,85 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Asks, CutRequests, Quiet, Unserved, WorkloadKind};
+
+    const MINUTE: u64 = 60 * SECOND;
+
+    /// Clients that connect and ask 30 s later, of which three were closed, beside others that waited for 3 s at most.
+    fn connect_early() -> [WorkloadEvidence; 2] {
+        let closed = CutRequests { not_sent: 3, ..CutRequests::default() };
+        let late = WorkloadEvidence {
+            kind: WorkloadKind::Rw,
+            end_ns: MINUTE,
+            unserved: Some(Unserved { closed, ..Unserved::default() }),
+            asks: Asks { request_delay_ns: 30 * SECOND, ..Asks::default() },
+            ..WorkloadEvidence::default()
+        };
+        let others = WorkloadEvidence {
+            kind: WorkloadKind::Head,
+            end_ns: MINUTE,
+            attempts: 9,
+            succeeded: 9,
+            main: Some(crate::Quantiles { max_ns: 3 * SECOND, ..Default::default() }),
+            ..WorkloadEvidence::default()
+        };
+        [late, others]
+    }
+
+    /// How long the program was silent towards all: it was from 5, 20 and 40 s on for so long each, nanoseconds.
+    fn waited(workloads: [WorkloadEvidence; 2], idle_ns: [u64; 3]) -> Option<u64> {
+        let from = [5, 20, 40].map(|s| s * SECOND);
+        let idle = from.into_iter().zip(idle_ns).map(|(from_ns, ns)| Quiet { from_ns, to_ns: from_ns + ns });
+        let (idle, workloads) = (Some(idle.collect()), workloads.to_vec());
+        let e = Evidence { duration_ns: MINUTE, idle, workloads, ..Evidence::default() };
+        before_a_request(&e, &e.workloads[0])
+    }
+
+    #[test]
+    fn a_program_that_waits_for_a_request_keeps_others_waiting_as_long() {
+        assert_eq!(waited(connect_early(), [4, 5, 6].map(|s| s * SECOND)), Some(6 * SECOND));
+        assert_eq!(waited(connect_early(), [SECOND; 3]), Some(SECOND));
+        assert_eq!(waited(connect_early(), [4 * SECOND, 5 * SECOND, SECOND - 1]), None, "two waits of three");
+        assert_eq!(waited(connect_early(), [4, 5, 7].map(|s| s * SECOND)), None, "nobody waited for so long");
+    }
+
+    #[test]
+    fn nobody_is_kept_waiting_where_no_request_is_late_or_none_is_cut() {
+        let idle = [4, 5, 6].map(|s| s * SECOND);
+        let [late, others] = connect_early();
+        let prompt = WorkloadEvidence { asks: Asks::default(), ..late.clone() };
+        let uncut = WorkloadEvidence { unserved: Some(Unserved::default()), ..late.clone() };
+        let unserved = WorkloadEvidence { succeeded: 0, ..others.clone() };
+        let later = WorkloadEvidence { start_ns: MINUTE, end_ns: 2 * MINUTE, ..others.clone() };
+        for pair in [[prompt, others.clone()], [uncut, others], [late.clone(), unserved], [late, later]] {
+            assert_eq!(waited(pair, idle), None);
+        }
+    }
+
+    /// How long others waited at most beside a client that was silent for a second before each request.
+    fn beside(min_ms: u64, p50_ms: u64, p90_ms: u64) -> Option<u64> {
+        let of = |[min, p50, p90, max]: [u64; 4]| {
+            let [min_ns, p50_ns, p90_ns, max_ns] = [min, p50, p90, max].map(|ms| ms * 1_000_000);
+            Some(crate::Quantiles { count: 25, min_ns, p50_ns, p90_ns, max_ns, ..Default::default() })
+        };
+        let [late, others] = connect_early();
+        let asks = Asks { request_delay_ns: SECOND, ..Asks::default() };
+        let late = WorkloadEvidence { asks, first_byte: of([1, 5, 9, 12]), at_once: 1, ..late };
+        let (connect, first_byte) = (of([1, 1, 2, 3]), of([min_ms, p50_ms, p90_ms, 990]));
+        let others = WorkloadEvidence { connect, first_byte, ..others };
+        let e = Evidence { workloads: vec![late, others], ..Evidence::default() };
+        beside_a_silence(&e, &e.workloads[0])
+    }
+
+    #[test]
+    fn others_wait_for_what_is_left_of_a_silence_whenever_they_ask() {
+        assert_eq!(beside(172, 600, 900), Some(990_000_000), "none of 25 asked in its last tenth");
+        assert_eq!(beside(850, 900, 950), Some(990_000_000), "each asked as it began");
+        assert_eq!(beside(400, 600, 900), None, "slow with all");
+        assert_eq!(beside(10, 100, 300), None, "a few were slow");
+    }
+}

@@ -14,7 +14,7 @@ use super::fragments::Fragments;
 use super::quiet::Quiet;
 use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source};
-use super::summary::{RttSum, Unjudged, WireSummary};
+use super::summary::{Unjudged, WireSummary};
 use super::windows::Windows;
 use rulings::Examples;
 pub use segments::Turn;
@@ -81,7 +81,6 @@ pub struct Observer {
     unjudged: Unjudged,
     source: Source,
     fragments: Fragments,
-    rtt: RttSum,
     now: i64,
     gaps: u32,
     /// Until when the connections that ended may still be answered, nanoseconds.
@@ -108,7 +107,6 @@ impl Observer {
             unjudged: Unjudged::default(),
             source: config.source,
             fragments: Fragments::default(),
-            rtt: RttSum::default(),
             now: i64::MIN,
             gaps: 0,
             grace_until: i64::MIN,
@@ -218,7 +216,6 @@ impl Observer {
             self.end_of(slot, Obstacle::WatchTooShort, sink);
         }
         self.summary.not_judged = self.unjudged.list(self.source);
-        self.summary.rtt = self.rtt.figures();
         self.summary.absences = self.quiet.absences();
         self.summary.quiet = self.quiet.finish();
         self.summary.idle = self.program.finish();
@@ -405,7 +402,6 @@ impl Observer {
         let flow = self.table.flow(slot);
         let was_missing = flow.missing;
         let was_open = flow.ended.is_none();
-        let old_rtt = flow.timed;
         let scene = Scene { flow, segment: s, facts: &facts, gaps: self.gaps, path };
         rules::on_segment(&scene, |ruling| {
             if let Some(place) = said.get_mut(n) {
@@ -431,9 +427,6 @@ impl Observer {
         flow.apply(s, &facts, number);
         self.table.file(slot, at);
         let flow = self.table.flow(slot);
-        if let (Some((_, sent)), None, Direction::FromDevice) = (old_rtt, flow.timed, from) {
-            self.rtt.add(at.saturating_sub(sent));
-        }
         if flow.missing && !was_missing {
             self.summary.incomplete += 1;
         }

@@ -124,7 +124,6 @@ fn the_figures_say_what_each_direction_suffered() {
     assert_eq!(summary.from_device.retransmissions, 1);
     assert_eq!(summary.from_host.retransmissions, 0);
     assert_eq!((summary.from_device.data_segments, summary.from_host.data_segments), (3, 2));
-    assert_eq!(summary.rtt.unwrap().min_ns, 1_000_000);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{LABEL, label, title};
-use crate::human::{count, things, time_s};
+use crate::human::{count, things, when};
 use crate::ladder::Ladder;
 use crate::style::{Detail, Style, Tone};
 use crate::{CaptureStatus, Report, Verdict};
@@ -62,12 +62,11 @@ fn account(out: &mut String, r: &Report, style: Style) {
         let names: Vec<String> =
             row.failures.iter().map(|(f, n)| format!("{} {}", f.name(), count(*n))).collect();
         let text = format!(
-            "{} {by} ({}), {}, {} to {}",
+            "{} {by} ({}), {}, {}",
             count(row.attempts),
             names.join(", "),
             row.workload,
-            time_s(row.first_s),
-            time_s(row.last_s)
+            when(row.first_s, row.last_s)
         );
         style.wrapped(out, &style.paint(tone, &label("")), LABEL, &text);
     }
@@ -186,8 +185,12 @@ fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
     for (i, a) in rows.iter().enumerate() {
         let head = label(if i == 0 { "anomalies" } else { "" });
         let owner = a.workload.as_deref().unwrap_or("no workload");
-        let told =
-            format!("{} on {}, {owner}, {}", count(a.count), things(a.connections, "connection"), span(a));
+        let told = format!(
+            "{} on {}, {owner}, {}",
+            count(a.count),
+            things(a.connections, "connection"),
+            when(a.first_s, a.last_s)
+        );
         let row = format!("{:<wide$}  {told}", a.id.name());
         let head = style.paint(Tone::Bad, &head);
         if LABEL + row.chars().count() <= style.columns() {
@@ -199,14 +202,6 @@ fn anomalies(out: &mut String, rows: &[&AnomalyRow], style: Style) {
             examples(out, a, style);
         }
     }
-}
-
-/// When in the run: one moment or from first to last.
-fn span(a: &AnomalyRow) -> String {
-    if a.count <= 1 || a.first_s == a.last_s {
-        return format!("at {}", time_s(a.first_s));
-    }
-    format!("{} to {}", time_s(a.first_s), time_s(a.last_s))
 }
 
 fn examples(out: &mut String, a: &AnomalyRow, style: Style) {

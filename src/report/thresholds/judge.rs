@@ -181,20 +181,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     const NO_ATTEMPT: &str = "no attempt ended";
     const NO_TIME: &str = "the workload did not run";
     const NO_TCP: &str = "TCP_INFO could not be read";
-    const NO_OUTAGES: &str = "the workload looks for no outages";
-    const NO_HALF_OPEN: &str = "the workload leaves no connection half-open";
     let tcp = |f: fn(&crate::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
-    let not_done = w.not_done();
-    let outages = |f: &dyn Fn(&[crate::OutageRow]) -> Option<f64>| match &w.outages {
-        Some(_) if not_done.is_some() => Reading::Missing(not_done.clone().unwrap_or_default()),
-        Some(rows) => or_missing(f(rows), "no outage was seen to end"),
-        None => Reading::Missing(NO_OUTAGES.into()),
-    };
-    let half_open = |f: fn(&crate::HalfOpenFigures) -> Option<f64>, missing: &str| match &w.half_open {
-        Some(h) if h.unavailable.is_some() => Reading::Missing(h.unavailable.clone().unwrap_or_default()),
-        Some(h) => or_missing(f(h), h.incomplete.as_deref().unwrap_or(missing)),
-        None => Reading::Missing(NO_HALF_OPEN.into()),
-    };
     match f {
         W::Attempts => Reading::Sure(count(w.attempts)),
         W::Succeeded => Reading::Sure(count(w.succeeded)),
@@ -244,7 +231,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::TcpRttMean => tcp(|t| t.rtt_mean_us),
         W::TcpRttMax => tcp(|t| Some(t.rtt_max_us)),
         W::Anomalies(a) => anomalies(a, Some(&w.name), report),
-        W::Outages => outages(&|rows| Some(rows.len() as f64)),
+        W::Outages => outages(w, |rows| Some(rows.len() as f64)),
         W::OutageLongestRecovery => match &w.outages {
             Some(rows) if rows.iter().any(|r| r.recovery_s.is_none()) => Reading::AtLeast(
                 rows.iter().filter_map(|r| r.recovery_s).fold(0.0, f64::max) * 1e6,
@@ -254,16 +241,22 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
                     "an outage was not recovered from within the watched time".into()
                 },
             ),
-            _ => outages(&|rows| rows.iter().filter_map(|r| r.recovery_s).reduce(f64::max).map(|s| s * 1e6)),
+            _ => {
+                outages(w, |rows| rows.iter().filter_map(|r| r.recovery_s).reduce(f64::max).map(|s| s * 1e6))
+            }
         },
-        W::OutageMessagesLost => outages(&|rows| Some(count(rows.iter().map(|r| r.messages_lost).sum()))),
+        W::OutageMessagesLost => outages(w, |rows| Some(count(rows.iter().map(|r| r.messages_lost).sum()))),
         W::OutageConnectionsDied => {
-            outages(&|rows| Some(count(rows.iter().map(|r| r.connections_died).sum())))
+            outages(w, |rows| Some(count(rows.iter().map(|r| r.connections_died).sum())))
         }
-        W::HalfOpenCapacity => half_open(|h| h.capacity.map(count), "the device's limit was not reached"),
+        W::HalfOpenCapacity => half_open(w, |h| h.capacity.map(count), "the device's limit was not reached"),
         W::HalfOpenAvailability => {
             // A share of what was cut off is no share of the whole.
-            half_open(|h| h.availability().filter(|_| h.incomplete.is_none()), "the device was not exhausted")
+            half_open(
+                w,
+                |h| h.availability().filter(|_| h.incomplete.is_none()),
+                "the device was not exhausted",
+            )
         }
         W::HalfOpenFirstReclaimed => reclaimed(w, |h| h.first_reclaimed_s),
         W::HalfOpenAllReclaimed => reclaimed(w, |h| h.all_reclaimed_s),
@@ -281,7 +274,24 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     }
 }
 
-/// The time until sockets came back; where they did not, it is at least the watched time.
+/// A figure of the outages, where the workload looked for them to its end.
+fn outages(w: &Workload, f: impl Fn(&[crate::OutageRow]) -> Option<f64>) -> Reading {
+    match (&w.outages, w.not_done()) {
+        (Some(_), Some(why)) => Reading::Missing(why),
+        (Some(rows), None) => or_missing(f(rows), "no outage was seen to end"),
+        (None, _) => Reading::Missing("the workload looks for no outages".into()),
+    }
+}
+
+/// A figure of the half-open connections; `missing` says why it may not be known.
+fn half_open(w: &Workload, f: impl Fn(&crate::HalfOpenFigures) -> Option<f64>, missing: &str) -> Reading {
+    match &w.half_open {
+        Some(h) if h.unavailable.is_some() => Reading::Missing(h.unavailable.clone().unwrap_or_default()),
+        Some(h) => or_missing(f(h), h.incomplete.as_deref().unwrap_or(missing)),
+        None => Reading::Missing("the workload leaves no connection half-open".into()),
+    }
+}
+
 /// Samples that a 99th percentile takes.
 const P99_TAKES: u64 = 100;
 
@@ -299,6 +309,7 @@ fn of_k(m: &MqttFigures, f: impl Fn(&MqttClientFigures) -> Option<f64>) -> Optio
     client.of_keepalive(f(client)? / 1e6)
 }
 
+/// The time until sockets came back; where they did not, it is at least the watched time.
 fn reclaimed(w: &Workload, f: fn(&crate::HalfOpenFigures) -> Option<f64>) -> Reading {
     let Some(h) = &w.half_open else {
         return Reading::Missing("the workload leaves no connection half-open".into());
@@ -445,193 +456,5 @@ fn count(n: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::thresholds::Gates;
-    use crate::{Capture, NotJudgedRow, Target, TargetKind, Verdict};
-    use ThresholdStatus::{Fail, Inconclusive, Pass};
-    use espstress_diagnose::AnomalyRow;
-    use espstress_event::Direction;
-    use espstress_stats::{Phase, Recorder};
-
-    fn report() -> Report {
-        let mut r = Recorder::new(0, Phase::Total);
-        for ms in 1..=200 {
-            r.attempt(0, 1, Ok(()));
-            r.latency(Phase::Total, ms * 1_000_000);
-        }
-        let stats = r.finish(2_000_000_000);
-        let target = Target::new("127.0.0.1", TargetKind::Sim);
-        let mut report = Report::new(target, serde_json::json!({}), 1, 0);
-        report.workloads.push(Workload::from_stats("head", "head", serde_json::json!({}), &stats));
-        report.capture = Capture::seen(1000, 0);
-        report
-    }
-
-    fn anomaly(id: AnomalyId, class: AnomalyClass, count: u64) -> AnomalyRow {
-        AnomalyRow {
-            id,
-            class,
-            count,
-            connections: count,
-            workload: Some("head".into()),
-            first_s: 0.0,
-            last_s: 1.0,
-            direction: Direction::FromDevice,
-            examples: Vec::new(),
-        }
-    }
-
-    fn row(report: &Report, expr: &str) -> ThresholdRow {
-        judge(&Threshold::parse(expr).unwrap(), report)
-    }
-
-    #[test]
-    fn a_measured_figure_passes_or_fails_with_its_value() {
-        let r = report();
-        assert_eq!(row(&r, "head.attempts == 200").status, Pass);
-        let broken = row(&r, "head.latency.total.p99 < 100ms");
-        assert_eq!((broken.status, broken.unit), (Fail, Unit::Us));
-        assert!(broken.value.unwrap() > 190_000.0);
-        assert_eq!(row(&r, "head.rate >= 100/s").status, Pass);
-        assert_eq!(row(&r, "head.latency.total.p95 < 195ms").status, Pass);
-    }
-
-    #[test]
-    fn a_quantile_of_too_few_samples_is_not_judged() {
-        let r = row(&report(), "head.latency.total.p999 < 1s");
-        assert_eq!(r.status, Inconclusive);
-        assert!(r.reason.unwrap().contains("200 of the 1000"));
-    }
-
-    #[test]
-    fn what_was_not_measured_is_not_judged() {
-        let r = report();
-        for expr in [
-            "head.latency.close.p99 < 1s",
-            "head.latency.total.uncorrected.p99 < 1s",
-            "telemetry.heap_free.min > 10KiB",
-            "probes.icmp.loss < 1%",
-            "head.tcp.lost == 0",
-            "rw.attempts > 0",
-        ] {
-            let row = row(&r, expr);
-            assert_eq!((row.status, row.value), (Inconclusive, None), "{expr}");
-            assert!(row.reason.is_some());
-        }
-    }
-
-    #[test]
-    fn anomalies_need_a_complete_capture_unless_what_was_seen_decides() {
-        let mut r = report();
-        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
-        for capture in [Capture::denied("no right"), Capture::off(None), Capture::seen(100, 3)] {
-            r.capture = capture;
-            r.anomalies.clear();
-            assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Inconclusive);
-            assert_eq!(row(&r, "anomalies.device == 0").status, Inconclusive);
-            r.anomalies.push(anomaly(AnomalyId::AbortiveClose, AnomalyClass::Device, 3));
-            assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Fail);
-            assert_eq!(row(&r, "anomalies.abortive_close < 3").status, Fail);
-            assert_eq!(row(&r, "anomalies.abortive_close < 4").status, Inconclusive);
-            assert_eq!(row(&r, "anomalies.abortive_close >= 3").status, Pass);
-            assert_eq!(row(&r, "anomalies.abortive_close != 0").status, Pass);
-        }
-    }
-
-    #[test]
-    fn provoked_anomalies_do_not_count_against_the_device() {
-        let mut r = report();
-        r.anomalies.push(anomaly(AnomalyId::RstAfterFin, AnomalyClass::Provoked, 7));
-        r.anomalies.push(anomaly(AnomalyId::Retransmission, AnomalyClass::Path, 2));
-        assert_eq!(row(&r, "anomalies.rst_after_fin == 0").status, Pass);
-        assert_eq!(row(&r, "anomalies.rst_after_fin.provoked == 7").status, Pass);
-        assert_eq!(row(&r, "anomalies.device == 0").status, Pass);
-        assert_eq!(row(&r, "anomalies.retransmission == 2").status, Pass);
-        assert_eq!(row(&r, "head.anomalies.path == 2").status, Pass);
-    }
-
-    #[test]
-    fn a_rule_that_was_not_judged_leaves_its_gate_open() {
-        let mut r = report();
-        r.not_judged.push(NotJudgedRow {
-            id: AnomalyId::HalfClosedLinger,
-            reason: "watched for 2 s of 5 s".into(),
-            connections: 4,
-        });
-        assert_eq!(row(&r, "anomalies.half_closed_linger == 0").status, Inconclusive);
-        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
-    }
-
-    #[test]
-    fn the_default_gate_passes_without_a_capture_and_says_what_it_leaves_open() {
-        let mut r = report();
-        r.capture = Capture::denied("CAP_NET_RAW is missing");
-        Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict, Verdict::Pass);
-        assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
-        assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
-    }
-
-    #[test]
-    fn where_findings_were_not_all_looked_for_the_absence_of_one_passes_nothing() {
-        let mut r = report();
-        r.findings_incomplete = Some("the log ends before the run did".into());
-        for expr in ["findings.error == 0", "findings.heap_leak == 0"] {
-            let row = row(&r, expr);
-            assert_eq!((row.status, row.value), (Inconclusive, Some(0.0)), "{expr}");
-        }
-        Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
-        assert_eq!(r.verdict, Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn of_figures_that_were_cut_off_only_what_cannot_change_is_judged() {
-        use crate::{ProbeKind, ProbeRow, ReadingSummary, TelemetrySummary};
-        let incomplete = Some("the log ends".to_owned());
-        let mut r = report();
-        let latency = LatencyFigures::default();
-        let (kind, longest_gap_s) = (ProbeKind::Icmp, Some(3.0));
-        r.probes = vec![ProbeRow {
-            kind,
-            sent: 10,
-            lost: 2,
-            longest_gap_s,
-            latency,
-            incomplete: incomplete.clone(),
-        }];
-        let heap = ReadingSummary {
-            first: 50.0,
-            last: 30.0,
-            min: 20.0,
-            max: 50.0,
-            mean: Some(40.0),
-            slope_per_hour: None,
-            slope_low_per_hour: None,
-            slope_high_per_hour: None,
-        };
-        let summary = [(crate::Reading::HeapFreeBytes, heap)].into();
-        r.telemetry = Some(TelemetrySummary {
-            samples: 10,
-            reboots: Some(1),
-            summary,
-            incomplete,
-            ..TelemetrySummary::default()
-        });
-        for (expr, status) in [
-            ("probes.icmp.lost <= 2", Inconclusive),
-            ("probes.icmp.lost == 0", Fail),
-            ("probes.icmp.longest_gap < 2s", Fail),
-            ("probes.icmp.loss < 50%", Inconclusive),
-            ("telemetry.reboots == 0", Fail),
-            ("telemetry.reboots < 3", Inconclusive),
-            ("telemetry.heap_free.first > 40B", Pass),
-            ("telemetry.heap_free.min > 10B", Inconclusive),
-            ("telemetry.heap_free.min > 20B", Fail),
-            ("telemetry.heap_free.last > 10B", Inconclusive),
-            ("telemetry.heap_free.max < 40B", Fail),
-        ] {
-            assert_eq!(row(&r, expr).status, status, "{expr}");
-        }
-    }
-}
+#[path = "judge_tests.rs"]
+mod tests;

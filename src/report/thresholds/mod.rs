@@ -22,7 +22,7 @@ pub(crate) use parse::{Op, ParseError, Threshold};
 use super::Report;
 
 /// The gate that stands when none is given.
-pub const DEFAULT_GATE: &str = "findings.error == 0";
+pub(crate) const DEFAULT_GATE: &str = "findings.error == 0";
 
 /// The gates of a run.
 #[derive(Clone, Debug, PartialEq)]

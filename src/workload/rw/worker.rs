@@ -1,5 +1,7 @@
 //! One standing connection: requests out, as many in flight as the window allows, answers in.
 
+mod unasked;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,7 +13,7 @@ use crate::context::{Context, Held};
 use crate::http::{self, CONTINUE};
 use crate::load::{LoopKind, Outcome, Start, Worker};
 use crate::slow::{self, Sent, SlowOne, Slowly};
-use espstress_connection::{AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
+use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
 
@@ -517,76 +519,6 @@ async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limit
     }
 }
 
-impl Channel {
-    /// Looks at a connection on which nothing is under way before it is written to: a device may close one that is
-    /// idle, and a request that meets its FIN would be answered by a RST.
-    fn look(&mut self) {
-        if !self.in_flight.is_empty() {
-            return;
-        }
-        if self.codec.websocket().is_some() {
-            return self.hear();
-        }
-        let Some(link) = &mut self.link else { return };
-        match link.connection.at_rest() {
-            AtRest::Quiet => {}
-            AtRest::Closed => self.closed_idle(),
-            AtRest::Unasked(bytes) => {
-                // In other protocols these bytes meet the next request, and its answer shows what they are.
-                if let Some(http) = self.codec.http() {
-                    http.unasked(bytes as u64);
-                    self.fail(Failure::BadResponse);
-                }
-            }
-        }
-    }
-
-    /// What a WebSocket's device sends while no message is under way: pings, messages of its own, or its close frame.
-    fn hear(&mut self) {
-        // First what came with the last answer, then what is there.
-        let mut heard = 0;
-        loop {
-            let (Some(ws), Some(link)) = (self.codec.websocket(), &mut self.link) else { return };
-            let goes_on = ws.between(self.buffer.get(..heard).unwrap_or_default());
-            ws.replies(&mut self.out);
-            match goes_on {
-                Ok(true) => {}
-                Ok(false) => {
-                    // Its close frame is answered by one of ours (RFC 6455, 5.5.1), as far as the socket takes it.
-                    let _ = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default());
-                    self.tell();
-                    return self.closed_idle();
-                }
-                Err(failure) => return self.fail(failure),
-            }
-            heard = match link.connection.read_now(&mut self.buffer) {
-                Ok(None) => break,
-                Ok(Some(0)) => {
-                    ws.eof();
-                    self.tell();
-                    return self.closed_idle();
-                }
-                Ok(Some(n)) => n,
-                Err(failure) => return self.fail(failure),
-            };
-            self.context.recorder.borrow_mut().bytes(0, heard as u64);
-        }
-        self.tell();
-    }
-
-    /// The device closed the connection in order while nothing was under way.
-    fn closed_idle(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        let idle_ns = self.context.since_ns(link.since);
-        let sample = link.connection.tcp_sample();
-        let mut recorder = self.context.recorder.borrow_mut();
-        sample.into_iter().for_each(|sample| recorder.tcp(sample));
-        recorder.idle_closed(idle_ns);
-        drop(recorder);
-        http::note_tls(&self.context, &mut link.connection);
-    }
-}
-
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
         self.look();
@@ -629,6 +561,11 @@ impl Worker for Channel {
                 http.endless();
             }
             http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
+        } else if !self.in_flight.is_empty() {
+            // Bytes came all the time, or it would have met its time-out.
+            let why = "when the time was up an answer was still coming in, a few bytes at a time; it was given up and \
+                       counts as no attempt";
+            self.context.notice(why.into());
         }
         self.in_flight.clear();
         self.link = None;

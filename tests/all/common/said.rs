@@ -15,7 +15,7 @@ pub struct Said {
     pub page: String,
     pub took: Duration,
     command: String,
-    progress: String,
+    pub progress: String,
     status: Option<i32>,
 }
 

@@ -30,7 +30,9 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
             if !path.ends_with("tests") && !path.ends_with("capture") && !path.ends_with("file") {
                 rust_files(&path, found);
             }
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        } else if path.extension().is_some_and(|e| e == "rs")
+            && !path.to_string_lossy().ends_with("_tests.rs")
+        {
             found.push(path);
         }
     }

@@ -126,6 +126,33 @@ fn a_device_that_says_nothing_for_one_and_a_half_keep_alives_is_closed_and_named
     assert_eq!(said.mqtt().target().unwrap().missed, 1);
 }
 
+/// Each session is too short for a verdict on its keep-alive, and both are not.
+#[test]
+fn sessions_of_a_run_that_is_resumed_are_judged_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("soak.log");
+    let session = |numbers: std::ops::Range<u32>| {
+        let broker = Broker::start(&format!("-d 1300ms --sequence /n --resume {}", log.display()));
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        for (id, n) in (1..).zip(numbers) {
+            device.publish(id, &format!("{{\"n\":{n}}}"), false);
+            assert!(device.stays(Duration::from_millis(50)));
+        }
+        device.ping_until_closed(PING);
+        broker.said()
+    };
+    let first = session(0..3);
+    assert_eq!((first.status, first.report.verdict), (Some(4), Verdict::Inconclusive));
+    // What it sent meanwhile is not lost: nobody listened.
+    let both = session(10..14);
+    assert_eq!((both.status, both.findings()), (Some(0), vec![]), "{:?}", both.report.remarks);
+    let (row, client) = (&both.mqtt().to_host["1"], both.mqtt().target().unwrap());
+    assert_eq!((row.received, row.lost, client.connects), (7, Some(0), 2));
+    assert_eq!(both.report.sessions.len(), 2);
+    let remarks = &both.report.remarks;
+    assert!(!remarks.iter().any(|remark| remark.contains("two keep-alives")), "{remarks:?}");
+}
+
 #[test]
 fn what_is_no_mqtt_after_a_connect_closes_the_connection_and_no_run_passes() {
     let broker = Broker::start("-d 3s");

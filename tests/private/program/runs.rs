@@ -21,6 +21,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a_program_that_dials_in_needs_no_port_of_its_own", dials_in),
     ("the_twin_command_keeps_a_program_up", kept_up),
     ("datagrams_come_back_from_a_program_as_far_as_one_packet_holds_them", datagrams),
+    ("a_program_that_joins_a_multicast_group_gets_its_datagrams_and_no_other_groups", multicast),
     ("a_supervisor_inside_of_another_says_why_it_cannot_be", nested),
     ("the_example_fails_by_its_fault", example_fails),
     ("the_example_repaired_passes", example_passes),
@@ -179,6 +180,36 @@ fn example_fails(folder: &Path) -> Result<(), Failed> {
 fn example_passes(folder: &Path) -> Result<(), Failed> {
     let Some(found) = examined(folder, "repaired")? else { return Ok(()) };
     assert_eq!(found, (Verdict::Pass, vec![]));
+    Ok(())
+}
+
+/// lwIP takes in what is sent to a group that a socket has joined, by IGMP, and nothing else.
+fn multicast(folder: &Path) -> Result<(), Failed> {
+    const ECHO: &str = "import socket\n\
+                        listener = socket.socket(); listener.bind(('0.0.0.0', 80)); listener.listen(2)\n\
+                        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 80))\n\
+                        group = socket.inet_aton('239.1.2.3') + socket.inet_aton('0.0.0.0')\n\
+                        s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)\n\
+                        while True:\n\
+                        \x20   data, peer = s.recvfrom(2048); s.sendto(data, peer)\n";
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("python3", "no python3");
+    }
+    let own = tempfile::tempdir()?;
+    let script = own.path().join("echo.py");
+    std::fs::write(&script, ECHO)?;
+    let program = format!("python3 {}", script.display());
+    let words = ["rw", "twin", "--program", &program, "--protocol", "udp", "--no-gate", "--group"];
+    let Some(joined) = report(folder, &[&words[..], &["239.1.2.3", "-n", "30"]].concat())? else {
+        return Ok(());
+    };
+    let udp =
+        |report: &Report| report.workloads[0].by_protocol.as_ref().and_then(|by| by.udp.clone()).unwrap();
+    assert_eq!((udp(&joined).sent, udp(&joined).echoed), (30, 30), "{:?}", joined.findings);
+    let other = ["239.1.2.4", "-n", "4", "--timeout-read", "200ms"];
+    let Some(other) = report(folder, &[&words[..], &other].concat())? else { return Ok(()) };
+    assert_eq!(udp(&other).echoed, 0);
+    assert!(other.findings.iter().any(|f| f.id == FindingId::NoEcho), "{:?}", other.findings);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Servers and clients that others wrote, on ten sockets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use espstress_report::Verdict;
@@ -19,6 +19,7 @@ pub(crate) const ALL: &[Case] = &[
     ("mosquitto_passes_messages_on_ten_sockets", mosquitto),
     ("pythons_ssl_speaks_tls_on_lwip", python_tls),
     ("pythons_event_streams_come_over_lwip", python_events),
+    ("pythons_websockets_echoes_messages_over_lwip", python_websockets),
     ("what_a_program_dials_on_this_host_is_told_if_it_is_refused", python_dials),
     ("curl_fetches_as_the_device", curl),
 ];
@@ -118,6 +119,34 @@ fn python_events(folder: &Path) -> Result<(), Failed> {
     assert!(sse.ended >= 2 && sse.streams > sse.ended, "{sse:?}");
     assert_eq!((sse.cut, sse.reset, sse.unfinished, sse.retry_ms), (0, 0, 0, Some(100)), "{sse:?}");
     assert!(sse.events >= 30 * sse.ended, "{sse:?}");
+    Ok(())
+}
+
+/// WebSocket over lwIP: handshakes, messages of several segments, and pongs.
+fn python_websockets(folder: &Path) -> Result<(), Failed> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mqtt-venv/bin/python");
+    let named = std::env::var_os("ESPSTRESS_WEBSOCKETS").map(PathBuf::from);
+    let has = |python: &PathBuf| {
+        let import = Command::new(python).args(["-c", "import websockets.asyncio.server"]).output();
+        import.is_ok_and(|output| output.status.success())
+    };
+    let Some(python) = named.into_iter().chain([venv, "python3".into()]).find(has) else {
+        return skip("websockets", "no Python with websockets");
+    };
+    let text = "import asyncio\nfrom websockets.asyncio.server import serve\n\
+                async def echo(ws):\n    async for message in ws: await ws.send(message)\n\
+                async def main():\n    async with serve(echo, '0.0.0.0', 80): await asyncio.Future()\n\
+                asyncio.run(main())\n";
+    std::fs::write(folder.join("websocket.py"), text)?;
+    let program = format!("{} websocket.py", python.display());
+    let words = ["rw", "twin", "--program", &program, "--protocol", "websocket", "-n", "60", "-c", "2"];
+    let Some(report) = report(folder, &[&words[..], &["--size", "4KiB", "--no-gate"]].concat())? else {
+        return Ok(());
+    };
+    let rw = report.workload("rw").ok_or("rw")?;
+    assert_eq!((rw.attempts, rw.succeeded), (60, 60), "{:?}", rw.failures);
+    let ws = rw.by_protocol.as_ref().and_then(|by| by.websocket.clone()).ok_or("no messages")?;
+    assert!(ws.handshakes == 2 && ws.pings > 0 && ws.pongs == ws.pings, "{ws:?}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The account of failures: who answers for each.
 
 use super::markup::{Cell, heading, paragraph, table};
-use crate::human::{count, things, time_s};
+use crate::human::{count, things, when};
 use crate::{Report, text};
 use espstress_diagnose::{AccountRow, Accounted};
 
@@ -36,7 +36,7 @@ pub(super) fn section(out: &mut String, r: &Report) {
             Cell::number(count(row.attempts)),
             Cell::text(names(row)),
             Cell::text(&row.workload),
-            Cell::number(format!("{} to {}", time_s(row.first_s), time_s(row.last_s))),
+            Cell::number(when(row.first_s, row.last_s)),
         ]
     });
     table(out, &["", "failed", "failures and anomalies", "workload", "when"], rows);

@@ -103,6 +103,7 @@ pub(super) fn faults(out: &mut String, w: &Workload) {
         legend: vec![
             ("fault of the broker".to_owned(), "c7".to_owned()),
             ("until the client was back".to_owned(), "c0".to_owned()),
+            ("a broker would notice".to_owned(), "ink".to_owned()),
             ("the client noticed".to_owned(), "doubt".to_owned()),
             ("back, subscribed, data".to_owned(), "good".to_owned()),
             ("not back".to_owned(), "bad".to_owned()),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::markup::{Cell, heading, paragraph, table};
-use crate::human::{count, things, time_s};
+use crate::human::{count, things, when};
 use crate::ladder::{Ladder, class_in_words};
 use crate::{NotJudgedRow, Report};
 use espstress_diagnose::AnomalyRow;
@@ -33,11 +33,7 @@ pub(super) fn anomalies(out: &mut String, rows: &[AnomalyRow]) {
     }
     let rows = rows.iter().map(|a| {
         let class = if a.class == AnomalyClass::Device { "bad" } else { "quiet" };
-        let when = if a.first_s == a.last_s {
-            format!("at {}", time_s(a.first_s))
-        } else {
-            format!("{} to {}", time_s(a.first_s), time_s(a.last_s))
-        };
+        let when = when(a.first_s, a.last_s);
         vec![
             Cell::code(a.id.name()),
             Cell::toned(class, class_in_words(a.class)),

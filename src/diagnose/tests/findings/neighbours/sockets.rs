@@ -1,0 +1,87 @@
+//! Sockets that are kept, and those that are only in use.
+
+use espstress_diagnose::*;
+use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts};
+
+use crate::support::*;
+
+#[test]
+fn a_watch_shorter_than_the_keep_alive_accuses_nobody() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        h.watched_ns = 10 * S;
+    });
+    assert_eq!(Case::clean(w).ids(), []);
+}
+
+#[test]
+fn a_server_that_takes_all_silent_connections_and_serves_on_has_no_finding() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        fell_silent(h, 64, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
+    });
+    assert_eq!(Case::clean(w).no_telemetry().ids(), []);
+}
+
+#[test]
+fn sockets_that_the_device_counts_and_never_frees_are_a_warning_before_they_run_out() {
+    let w = half_open_with(|h| {
+        never_reclaimed(h);
+        fell_silent(h, 3, 0, 0);
+        h.exhausted = Some(false);
+        h.during = client(60, 60);
+        h.sockets_used = sockets(5, 8, 8);
+    });
+    let found = Case::clean(w).findings();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].id, found[0].severity), (FindingId::HalfOpenNotReclaimed, Severity::Warning));
+}
+
+#[test]
+fn what_half_open_did_is_not_blamed_on_a_later_workload() {
+    let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
+    let case = Case::clean(half_open_with(never_reclaimed))
+        .with(|e| e.workloads.push(dies_after(head(0), 0, &lost)));
+    assert_eq!(case.ids(), [FindingId::HalfOpenNotReclaimed]);
+}
+
+#[test]
+fn sockets_that_were_filled_before_the_first_account_are_kept_all_the_same() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 10)];
+    let w = WorkloadEvidence { close: ClosePolicy::Rst, ..dies_after(head(0), 5, &lost) };
+    let full = SocketsEvidence { first: 10, most: 10, last: 10, limit: Some(10) };
+    let provoked = row(AnomalyId::HalfClosedLinger, AnomalyClass::Provoked, 5, Some("head"));
+    let case = Case::clean(w).row(provoked).telemetry(|t| t.sockets = Some(full));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+}
+
+#[test]
+fn as_many_time_waits_as_the_heap_holds_are_want_of_memory_without_a_single_reset() {
+    let failures = [(Failure::ReadTimeout, 8), (Failure::ConnectTimeout, 5)];
+    let w = WorkloadEvidence { close: ClosePolicy::Wait, ..dies_after(head(0), 455, &failures) };
+    let silent = |e: &mut Evidence<'static>| e.probes.telemetry = Measured::Value(silent_from(S));
+    let case = Case::clean(w.clone()).anomaly(AnomalyId::HalfClosedLinger, 8).with(silent);
+    assert_eq!(case.ids(), [FindingId::HeapLow]);
+    let host_closes = WorkloadEvidence { close: ClosePolicy::Fin, ..w };
+    let case = Case::clean(host_closes).anomaly(AnomalyId::HalfClosedLinger, 8).with(silent);
+    assert_eq!(case.ids(), [FindingId::BlockedApplication], "the host keeps TIME_WAIT then");
+}
+
+#[test]
+fn sockets_kept_are_held_against_what_was_open_as_service_ended_and_not_against_an_earlier_crowd() {
+    let crowd = WorkloadEvidence {
+        name: "crowd".into(),
+        at_once: 12,
+        episodes: vec![episode(0, 1, 36, &FailureCounts::default())],
+        ..head(36)
+    };
+    let failures = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 2)];
+    let resets = WorkloadEvidence { close: ClosePolicy::Rst, at_once: 1, ..head(12) };
+    let resets = dies_after(resets, 5, &failures);
+    let case = Case::clean(crowd)
+        .with(|e| e.workloads.push(resets))
+        .telemetry(|t| t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) }));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+}

@@ -1,0 +1,182 @@
+use super::*;
+use crate::thresholds::Gates;
+use crate::{Capture, NotJudgedRow, Target, TargetKind, Verdict};
+use ThresholdStatus::{Fail, Inconclusive, Pass};
+use espstress_diagnose::AnomalyRow;
+use espstress_event::Direction;
+use espstress_stats::{Phase, Recorder};
+
+fn report() -> Report {
+    let mut r = Recorder::new(0, Phase::Total);
+    for ms in 1..=200 {
+        r.attempt(0, 1, Ok(()));
+        r.latency(Phase::Total, ms * 1_000_000);
+    }
+    let stats = r.finish(2_000_000_000);
+    let target = Target::new("127.0.0.1", TargetKind::Sim);
+    let mut report = Report::new(target, serde_json::json!({}), 1, 0);
+    report.workloads.push(Workload::from_stats("head", "head", serde_json::json!({}), &stats));
+    report.capture = Capture::seen(1000, 0);
+    report
+}
+
+fn anomaly(id: AnomalyId, class: AnomalyClass, count: u64) -> AnomalyRow {
+    AnomalyRow {
+        id,
+        class,
+        count,
+        connections: count,
+        workload: Some("head".into()),
+        first_s: 0.0,
+        last_s: 1.0,
+        direction: Direction::FromDevice,
+        examples: Vec::new(),
+    }
+}
+
+fn row(report: &Report, expr: &str) -> ThresholdRow {
+    judge(&Threshold::parse(expr).unwrap(), report)
+}
+
+#[test]
+fn a_measured_figure_passes_or_fails_with_its_value() {
+    let r = report();
+    assert_eq!(row(&r, "head.attempts == 200").status, Pass);
+    let broken = row(&r, "head.latency.total.p99 < 100ms");
+    assert_eq!((broken.status, broken.unit), (Fail, Unit::Us));
+    assert!(broken.value.unwrap() > 190_000.0);
+    assert_eq!(row(&r, "head.rate >= 100/s").status, Pass);
+    assert_eq!(row(&r, "head.latency.total.p95 < 195ms").status, Pass);
+}
+
+#[test]
+fn a_quantile_of_too_few_samples_is_not_judged() {
+    let r = row(&report(), "head.latency.total.p999 < 1s");
+    assert_eq!(r.status, Inconclusive);
+    assert!(r.reason.unwrap().contains("200 of the 1000"));
+}
+
+#[test]
+fn what_was_not_measured_is_not_judged() {
+    let r = report();
+    for expr in [
+        "head.latency.close.p99 < 1s",
+        "head.latency.total.uncorrected.p99 < 1s",
+        "telemetry.heap_free.min > 10KiB",
+        "probes.icmp.loss < 1%",
+        "head.tcp.lost == 0",
+        "rw.attempts > 0",
+    ] {
+        let row = row(&r, expr);
+        assert_eq!((row.status, row.value), (Inconclusive, None), "{expr}");
+        assert!(row.reason.is_some());
+    }
+}
+
+#[test]
+fn anomalies_need_a_complete_capture_unless_what_was_seen_decides() {
+    let mut r = report();
+    assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
+    for capture in [Capture::denied("no right"), Capture::off(None), Capture::seen(100, 3)] {
+        r.capture = capture;
+        r.anomalies.clear();
+        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Inconclusive);
+        assert_eq!(row(&r, "anomalies.device == 0").status, Inconclusive);
+        r.anomalies.push(anomaly(AnomalyId::AbortiveClose, AnomalyClass::Device, 3));
+        assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Fail);
+        assert_eq!(row(&r, "anomalies.abortive_close < 3").status, Fail);
+        assert_eq!(row(&r, "anomalies.abortive_close < 4").status, Inconclusive);
+        assert_eq!(row(&r, "anomalies.abortive_close >= 3").status, Pass);
+        assert_eq!(row(&r, "anomalies.abortive_close != 0").status, Pass);
+    }
+}
+
+#[test]
+fn provoked_anomalies_do_not_count_against_the_device() {
+    let mut r = report();
+    r.anomalies.push(anomaly(AnomalyId::RstAfterFin, AnomalyClass::Provoked, 7));
+    r.anomalies.push(anomaly(AnomalyId::Retransmission, AnomalyClass::Path, 2));
+    assert_eq!(row(&r, "anomalies.rst_after_fin == 0").status, Pass);
+    assert_eq!(row(&r, "anomalies.rst_after_fin.provoked == 7").status, Pass);
+    assert_eq!(row(&r, "anomalies.device == 0").status, Pass);
+    assert_eq!(row(&r, "anomalies.retransmission == 2").status, Pass);
+    assert_eq!(row(&r, "head.anomalies.path == 2").status, Pass);
+}
+
+#[test]
+fn a_rule_that_was_not_judged_leaves_its_gate_open() {
+    let mut r = report();
+    r.not_judged.push(NotJudgedRow {
+        id: AnomalyId::HalfClosedLinger,
+        reason: "watched for 2 s of 5 s".into(),
+        connections: 4,
+    });
+    assert_eq!(row(&r, "anomalies.half_closed_linger == 0").status, Inconclusive);
+    assert_eq!(row(&r, "anomalies.abortive_close == 0").status, Pass);
+}
+
+#[test]
+fn the_default_gate_passes_without_a_capture_and_says_what_it_leaves_open() {
+    let mut r = report();
+    r.capture = Capture::denied("CAP_NET_RAW is missing");
+    Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
+    assert_eq!(r.verdict, Verdict::Pass);
+    assert!(r.thresholds[0].reason.as_ref().unwrap().contains("CAP_NET_RAW is missing"));
+    assert_eq!(row(&r, "findings.abortive_close == 0").status, Inconclusive);
+}
+
+#[test]
+fn where_findings_were_not_all_looked_for_the_absence_of_one_passes_nothing() {
+    let mut r = report();
+    r.findings_incomplete = Some("the log ends before the run did".into());
+    for expr in ["findings.error == 0", "findings.heap_leak == 0"] {
+        let row = row(&r, expr);
+        assert_eq!((row.status, row.value), (Inconclusive, Some(0.0)), "{expr}");
+    }
+    Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
+    assert_eq!(r.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn of_figures_that_were_cut_off_only_what_cannot_change_is_judged() {
+    use crate::{ProbeKind, ProbeRow, ReadingSummary, TelemetrySummary};
+    let incomplete = Some("the log ends".to_owned());
+    let mut r = report();
+    let latency = LatencyFigures::default();
+    let (kind, longest_gap_s) = (ProbeKind::Icmp, Some(3.0));
+    r.probes =
+        vec![ProbeRow { kind, sent: 10, lost: 2, longest_gap_s, latency, incomplete: incomplete.clone() }];
+    let heap = ReadingSummary {
+        first: 50.0,
+        last: 30.0,
+        min: 20.0,
+        max: 50.0,
+        mean: Some(40.0),
+        slope_per_hour: None,
+        slope_low_per_hour: None,
+        slope_high_per_hour: None,
+    };
+    let summary = [(crate::Reading::HeapFreeBytes, heap)].into();
+    r.telemetry = Some(TelemetrySummary {
+        samples: 10,
+        reboots: Some(1),
+        summary,
+        incomplete,
+        ..TelemetrySummary::default()
+    });
+    for (expr, status) in [
+        ("probes.icmp.lost <= 2", Inconclusive),
+        ("probes.icmp.lost == 0", Fail),
+        ("probes.icmp.longest_gap < 2s", Fail),
+        ("probes.icmp.loss < 50%", Inconclusive),
+        ("telemetry.reboots == 0", Fail),
+        ("telemetry.reboots < 3", Inconclusive),
+        ("telemetry.heap_free.first > 40B", Pass),
+        ("telemetry.heap_free.min > 10B", Inconclusive),
+        ("telemetry.heap_free.min > 20B", Fail),
+        ("telemetry.heap_free.last > 10B", Inconclusive),
+        ("telemetry.heap_free.max < 40B", Fail),
+    ] {
+        assert_eq!(row(&r, expr).status, status, "{expr}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Runs that are ended, and streams whose reader has gone.
+
+use super::heard_server;
+use crate::common::{espstress, request, server, valid_report};
+use espstress_report::{Report, Verdict};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// A run of `arguments` that is sent SIGTERM so long after its start; its status and its report.
+fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let mut child = espstress()
+        .args(arguments.split_whitespace())
+        .args(["--no-capture", "-o"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The run has begun, and hears signals, once it says what it is.
+    let said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(said).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(", seed ")), "{arguments}: a first line");
+    std::thread::sleep(after);
+    signal(&child, "TERM");
+    lines.for_each(drop);
+    let status = child.wait().unwrap();
+    (status.code(), valid_report(&std::fs::read(file).unwrap()))
+}
+
+#[test]
+fn what_is_ended_before_it_has_seen_what_it_judges_does_not_pass() {
+    let each = |arguments: &str, reason: &str| {
+        let (status, report) = terminated(arguments, Duration::from_secs(3));
+        assert_eq!((status, report.verdict), (Some(130), Verdict::Inconclusive), "{arguments}");
+        let reasons = report.verdict_reasons.join("; ");
+        assert!(reasons.contains(reason), "{arguments}: {reasons}");
+    };
+    let cases = [
+        ("doctor sim", "ended before its last step"),
+        ("doctor sim --threshold requests.failed==0", "ended before its last step"),
+        ("half-open sim --baseline 20s", "the run was ended before half-open"),
+        ("outage sim --every 20s", "it ended before its first outage"),
+    ];
+    std::thread::scope(|scope| {
+        for (arguments, reason) in cases {
+            scope.spawn(move || each(arguments, reason));
+        }
+    });
+}
+
+/// Interrupts a run in its middle; its status and its report.
+fn ended_by(name: &str) -> (Option<i32>, Report) {
+    let (target, hears) = heard_server();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let mut child = espstress()
+        .args(["head", &target.to_string(), "-d", "10m", "-q", "--no-probes", "--no-capture", "-o"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..20 {
+        hears.recv().unwrap();
+    }
+    signal(&child, name);
+    let status = child.wait().unwrap();
+    (status.code(), valid_report(&std::fs::read(file).unwrap()))
+}
+
+#[test]
+fn an_interrupt_ends_the_run_with_its_report() {
+    let (status, report) = ended_by("INT");
+    assert_eq!((status, report.interrupted), (Some(130), true));
+    assert!(report.workloads[0].succeeded >= 19, "{}", report.workloads[0].succeeded);
+}
+
+#[test]
+fn a_termination_and_a_terminal_that_is_closed_are_told_as_an_interrupt_is() {
+    for signal in ["TERM", "HUP"] {
+        let (status, report) = ended_by(signal);
+        assert_eq!((status, report.interrupted), (Some(130), true), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_device() {
+    let (heard, hears) = channel();
+    let target = server(move |mut stream| {
+        let _ = heard.send(());
+        request(&mut stream);
+        std::thread::sleep(Duration::from_secs(300));
+    });
+    let mut child = espstress()
+        .args(["head", &target.to_string(), "-n", "1", "-q", "--no-probes", "--no-capture"])
+        .args(["--timeout-read", "5m"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    hears.recv().unwrap();
+    let started = std::time::Instant::now();
+    // Two that come together may be taken as one, so it is asked until it goes.
+    let status = loop {
+        signal(&child, "INT");
+        std::thread::sleep(Duration::from_millis(100));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "it goes on after many interrupts");
+    };
+    assert!(!status.success());
+}
+
+/// Whoever started the program may have stopped reading what it says.
+#[test]
+fn a_reader_of_standard_error_that_has_gone_changes_no_status() {
+    for (arguments, status) in [
+        ("mqtt --listen 0 --wait 300ms", 3),
+        ("run no-such-scenario -t sim", 2),
+        ("head sim -n 2 --no-capture --watch 0s", 0),
+    ] {
+        let mut child = espstress()
+            .args(arguments.split(' '))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{arguments}");
+    }
+}
