@@ -50,7 +50,8 @@ impl FromStr for Span {
         let (_, scale) = SPAN_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         let ns = number * *scale as f64;
         if !(ns.is_finite() && ns <= u64::MAX as f64 / 2.0) {
-            return Err(error());
+            let what = "duration that espstress can count";
+            return Err(UnitError { what, allowed: "106751d (292 years) is the longest", ..error() });
         }
         Ok(Self(Duration::from_nanos(ns.round() as u64)))
     }
@@ -252,6 +253,13 @@ fn split(s: &str) -> Option<(f64, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_duration_that_is_too_long_is_called_too_long() {
+        let said = "99999999d".parse::<Span>().unwrap_err().to_string();
+        assert!(said.contains("292 years") && said.contains("can count"), "{said}");
+        assert!("106751d".parse::<Span>().is_ok());
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

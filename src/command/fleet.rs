@@ -10,6 +10,7 @@ mod shares;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use espstress_event::{Event, EventSink};
 use espstress_fleet::{FleetDevice, FleetReport};
 use espstress_report::{Detail, Report, Verdict};
 use espstress_scenario::{InventoryDevice, Scenario};
-use espstress_targets::Nest;
+use espstress_targets::{DeviceKind, Nest};
 
 use apart::Apart;
 pub(super) use members::members;
@@ -64,7 +65,7 @@ pub(super) fn go(
         apart::end_with_parent();
     }
     if let Some(path) = common.output.as_ref().filter(|_| part.is_none()) {
-        espstress_report::check_writable(path).map_err(Failed::usage)?;
+        espstress_report::check_writable(path, "-o").map_err(Failed::usage)?;
     }
     let seed = common.seed.or(scenario.seed).unwrap_or_else(run::random_seed);
     let all = several.of_all.unwrap_or_else(|| u32::try_from(members.len()).unwrap_or(u32::MAX));
@@ -91,6 +92,7 @@ pub(super) fn go(
             }
         });
     }
+    refuse_twice(&members, &runs)?;
     let needed = runs.iter().flatten().map(|one| descriptors::needed_by(&one.phases, &one.run.device)).sum();
     if let Some(why) = descriptors::too_few_for(needed) {
         return Err(Failed::environment(why));
@@ -104,6 +106,29 @@ pub(super) fn go(
         came.take(apart.end(interrupted, twins));
     }
     conclude(came, part, common)
+}
+
+/// One device under two names would count as two, and each run would meet the other's load.
+fn refuse_twice(members: &[Numbered], runs: &[Result<SetUp<'_>, String>]) -> Result<(), Failed> {
+    let places = members.iter().zip(runs).filter_map(|((_, member), run)| {
+        let device = &run.as_ref().ok()?.run.device;
+        (device.kind == DeviceKind::Address).then(|| (member.name.as_str(), device.endpoints.http))
+    });
+    match same_place(&places.collect::<Vec<_>>()) {
+        Some((a, b, place)) => {
+            Err(Failed::usage(format!("{a} and {b} are the same device, at {place}: name each device once")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first two at one address and port.
+fn same_place<'a>(places: &[(&'a str, SocketAddr)]) -> Option<(&'a str, &'a str, SocketAddr)> {
+    let plain = |place: &SocketAddr| (place.ip().to_canonical(), place.port());
+    places.iter().enumerate().find_map(|(i, (name, place))| {
+        let (earlier, _) = places[..i].iter().find(|(_, other)| plain(other) == plain(place))?;
+        Some((*earlier, *name, *place))
+    })
 }
 
 /// What every run has, for one of several: files of its own, and nothing shown.
@@ -348,6 +373,14 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_names_of_one_address_and_port_are_one_device() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (a, b) = (("a", at("192.168.4.1:80")), ("b", at("[::ffff:192.168.4.1]:80")));
+        assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), b]), Some(("a", "b", b.1)));
+        assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), ("d", at("192.168.4.2:80"))]), None);
+    }
 
     #[test]
     fn each_device_has_files_of_its_own() {

@@ -281,7 +281,7 @@ pub enum RunError {
     /// No connection to the device came about before the first workload.
     #[error("the device cannot be reached: {}", .0.name())]
     NotThere(Failure),
-    /// A second Ctrl-C.
-    #[error("given up: a second Ctrl-C")]
+    /// A third Ctrl-C.
+    #[error("no report: a third Ctrl-C ended the run at once")]
     Aborted,
 }

@@ -89,7 +89,6 @@ impl<B: Board, const N: usize> Device<B, N> {
                 self.board().connection(Change::Comes);
                 let mut connection = self.with(|program, now| program.open(service, now));
                 let how = self.converse(&mut socket, &mut connection, armed).await;
-                drop(connection);
                 self.board().connection(Change::Goes);
                 self.call_all();
                 self.close(slot, &mut socket, how).await;

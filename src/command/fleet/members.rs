@@ -11,6 +11,12 @@ use espstress_targets::Spec;
 /// The word in place of an inventory's file.
 const DISCOVER: &str = "discover";
 
+/// Twins in one private network at most.
+#[cfg(target_os = "linux")]
+const MOST_TWINS: usize = espstress_targets::network::MAX_TWINS as usize;
+#[cfg(not(target_os = "linux"))]
+const MOST_TWINS: usize = usize::MAX;
+
 /// The devices of a run; `None` where there is one at most, no inventory, and nothing to share out.
 pub(in crate::command) fn members(
     typed: Vec<String>,
@@ -43,6 +49,11 @@ pub(in crate::command) fn members(
         }
     }
     members.iter().try_for_each(refuse_single)?;
+    let twins = members.iter().filter(|member| matches!(member.target.parse(), Ok(Spec::Twin(_)))).count();
+    if twins > MOST_TWINS {
+        let why = format!("{twins} twins at once: a private network has places for {MOST_TWINS}");
+        return Err(Failed::usage(why));
+    }
     Ok(Some(members))
 }
 
@@ -112,5 +123,12 @@ mod tests {
     fn services_are_looked_for_only_where_devices_are() {
         let looking = SeveralArgs { services: vec!["http".into()], ..SeveralArgs::default() };
         assert!(chosen(&["sim", "sim"], &looking).unwrap_err().contains("--targets discover"));
+    }
+
+    #[test]
+    fn more_twins_than_a_network_has_places_for_are_refused_before_the_first_one_starts() {
+        let twins = |n: usize| chosen(&vec!["twin"; n], &SeveralArgs::default());
+        assert_eq!(twins(64).unwrap().unwrap().len(), 64);
+        assert!(twins(65).unwrap_err().contains("places for 64"));
     }
 }

@@ -77,6 +77,7 @@ fn outcome(run: Run) -> Outcome {
         probes: Some(run.probes),
         console: None,
         air: None,
+        resolved: None,
     }
 }
 

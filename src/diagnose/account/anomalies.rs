@@ -54,7 +54,7 @@ pub(super) fn answer(
         return Some(By::Excuse(Excuse::Provoked));
     }
     let room = row.id != A::SynRefused || w.succeeded > 0;
-    if room && facts::room::too_many(e, w) && WANT_OF_ROOM.contains(&row.id) {
+    if room && facts::room::excuses(e, w) && WANT_OF_ROOM.contains(&row.id) {
         return Some(By::Excuse(Excuse::BeyondCapacity));
     }
     let (from, to) = (nanoseconds(row.first_s), nanoseconds(row.last_s));
