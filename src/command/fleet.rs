@@ -112,7 +112,7 @@ pub(super) fn go(
 fn refuse_twice(members: &[Numbered], runs: &[Result<SetUp<'_>, String>]) -> Result<(), Failed> {
     let places = members.iter().zip(runs).filter_map(|((_, member), run)| {
         let device = &run.as_ref().ok()?.run.device;
-        (device.kind == DeviceKind::Address).then(|| (member.name.as_str(), device.endpoints.http))
+        (device.kind == DeviceKind::Address).then_some((member.name.as_str(), device.endpoints.http))
     });
     match same_place(&places.collect::<Vec<_>>()) {
         Some((a, b, place)) => {

@@ -112,11 +112,7 @@ fn soaked(seed: u64, hours: u64) -> Soaked {
     Soaked { soak, report, cut, rebuilt, memory }
 }
 
-fn rows<'a>(
-    report: &'a Report,
-    source: TimelineSource,
-    kind: TimelineKind,
-) -> impl Iterator<Item = &'a TimelineRow> {
+fn rows(report: &Report, source: TimelineSource, kind: TimelineKind) -> impl Iterator<Item = &TimelineRow> {
     report.timeline.rows.iter().filter(move |row| row.source == source && row.kind == kind)
 }
 
