@@ -32,8 +32,8 @@ pub enum Parsed {
     Workload {
         /// The kind.
         kind: &'static str,
-        /// The device.
-        target: String,
+        /// The device; `None` where it waits for one, or the devices are named by other options.
+        target: Option<String>,
         /// Further devices.
         several: SeveralArgs,
         /// The common flags.
@@ -201,7 +201,7 @@ pub fn parse(matches: &clap::ArgMatches, workloads: &[WorkloadFlags]) -> Result<
                     true => SeveralArgs::from_arg_matches(sub)?,
                     false => SeveralArgs::default(),
                 },
-                target: sub.get_one::<String>("target").cloned().unwrap_or_default(),
+                target: sub.get_one::<String>("target").cloned(),
                 common: Box::new(Common::from_arg_matches(sub)?),
                 matches: Box::new(sub.clone()),
             });

@@ -50,7 +50,8 @@ impl FromStr for Span {
         let (_, scale) = SPAN_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         let ns = number * *scale as f64;
         if !(ns.is_finite() && ns <= u64::MAX as f64 / 2.0) {
-            return Err(error());
+            let what = "duration that espstress can count";
+            return Err(UnitError { what, allowed: "106751d (292 years) is the longest", ..error() });
         }
         Ok(Self(Duration::from_nanos(ns.round() as u64)))
     }
@@ -115,6 +116,9 @@ impl fmt::Display for Size {
     }
 }
 
+/// A rate below this is none: one attempt in 28 hours.
+const LEAST_RATE: f64 = 1e-5;
+
 /// So many a second.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
@@ -125,6 +129,12 @@ impl Rate {
     #[must_use]
     pub fn interval(self) -> Duration {
         Duration::from_secs_f64(1.0 / self.0)
+    }
+
+    /// One of `n` equal shares; the least rate there is where that is less.
+    #[must_use]
+    pub fn share(self, n: u32) -> Self {
+        Self((self.0 / f64::from(n.max(1))).max(LEAST_RATE))
     }
 }
 
@@ -145,7 +155,7 @@ impl FromStr for Rate {
             _ => return Err(error()),
         };
         let rate = number / seconds;
-        if !(1e-5..=1e6).contains(&rate) {
+        if !(LEAST_RATE..=1e6).contains(&rate) {
             return Err(error());
         }
         Ok(Self(rate))
@@ -243,6 +253,13 @@ fn split(s: &str) -> Option<(f64, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_duration_that_is_too_long_is_called_too_long() {
+        let said = "99999999d".parse::<Span>().unwrap_err().to_string();
+        assert!(said.contains("292 years") && said.contains("can count"), "{said}");
+        assert!("106751d".parse::<Span>().is_ok());
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

@@ -62,8 +62,8 @@ fn needed(phases: impl Iterator<Item = (StartRule, u32)>, of_the_sim: u32) -> u6
 fn shortage(needed: u64, limit: u64) -> Option<String> {
     (needed > limit).then(|| {
         format!(
-            "this run may need {needed} open files, and this process may open {limit}: attempts beyond that fail as \
-             host_out_of_files. Raise the limit with `ulimit -n {needed}`, or use fewer connections at once"
+            "this run may need {needed} open files, and this process may open {limit}: raise the \
+             limit with `ulimit -n {needed}`, or use fewer connections at once"
         )
     })
 }

@@ -31,11 +31,28 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failed> {
         }
     };
     let options = Options { style: style(detail), workload: args.workload.clone(), phase };
-    let folder = args.output.as_deref().filter(|path| path.is_dir());
-    if let Some(folder) = folder.filter(|_| hgrm && args.workload.is_none() && args.phase.is_none()) {
-        return every_latency(&report, folder);
+    let every = hgrm && args.workload.is_none() && args.phase.is_none();
+    if let Some(path) = args.output.as_deref().filter(|_| every) {
+        if is_folder(path) {
+            std::fs::create_dir_all(path)
+                .map_err(|error| Failed::environment(format!("cannot create {}: {error}", path.display())))?;
+            return every_latency(&report, path);
+        }
+        let n = espstress_report::latency_files(&report).len();
+        if n > 1 {
+            let path = path.display();
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: {path} has the main latency of the first workload; `-o {path}/` writes a folder with all {n}"
+            );
+        }
     }
     told(&espstress_report::render(&report, format(args.format), &options).map_err(Failed::usage)?, args)
+}
+
+/// A folder that is there, or one to be made: its path ends in a slash.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 fn told(text: &str, args: &ReportArgs) -> Result<Exit, Failed> {
@@ -82,7 +99,7 @@ pub(super) fn fleet_text(fleet: &FleetReport, name: FormatName, detail: Detail) 
 /// `espstress merge`.
 pub(super) fn merge(args: &MergeArgs) -> Result<Exit, Failed> {
     if let Some(path) = &args.output {
-        espstress_report::check_writable(path).map_err(Failed::usage)?;
+        espstress_report::check_writable(path, "-o").map_err(Failed::usage)?;
     }
     let named = |path: &PathBuf| {
         let name = path.display().to_string();
@@ -227,4 +244,16 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Exit, Failed> {
         GateExit::Broken => Exit::GateBroken,
         GateExit::Inconclusive => Exit::Inconclusive,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_ends_in_a_slash_is_a_folder_that_need_not_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_folder(folder.path()) && is_folder(&folder.path().join("new/")));
+        assert!(!is_folder(&folder.path().join("new")));
+    }
 }

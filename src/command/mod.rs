@@ -14,6 +14,7 @@ mod log;
 mod metrics;
 mod nightly;
 mod output;
+mod outputs;
 mod progress;
 mod run;
 mod settings;
@@ -98,13 +99,15 @@ fn workload_flags() -> Vec<WorkloadFlags> {
 /// # Errors
 /// [`Failed`], with the exit status.
 pub(crate) fn execute(matches: &clap::ArgMatches) -> Result<Exit, Failed> {
-    trace::begin(espstress_cli::trace(matches)).map_err(Failed::usage)?;
     output::colour(espstress_cli::colour(matches));
     let parsed = espstress_cli::parse(matches, &workload_flags()).map_err(Failed::usage)?;
+    let trace = espstress_cli::trace(matches);
+    outputs::distinct(&parsed, trace)?;
+    trace::begin(trace).map_err(Failed::usage)?;
     match parsed {
         Parsed::Run { args, matches } => run::scenario(&args, &matches),
         Parsed::Workload { kind, target, several, common, matches } => {
-            run::one(kind, &target, &several, &common, &matches)
+            run::one(kind, target, &several, &common, &matches)
         }
         Parsed::Other(other) => match *other {
             // Both are taken above; clap's derive does not know that.

@@ -95,11 +95,28 @@ fn console_width() -> Option<usize> {
     Some(columns.into())
 }
 
+/// The result went nowhere: which file that was, the system doesn't say.
+fn unprinted(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
+}
+
 /// Prints text; a reader that has gone away (`| head`) is no error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        result => result.map_err(unprinted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_cannot_be_printed_names_standard_output() {
+        let error = unprinted(io::ErrorKind::StorageFull.into());
+        assert!(error.to_string().starts_with("cannot write to standard output: "), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }

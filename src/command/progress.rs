@@ -116,7 +116,7 @@ impl EventSink for Bars {
             }
             Event::Watching { at_most_ns } => {
                 let seconds = *at_most_ns as f64 / 1e9;
-                let _ = self.all.println(format!("listening on for up to {seconds:.0} s"));
+                let _ = self.all.println(format!("watching for late packets, for up to {seconds:.0} s"));
             }
             Event::RunEnded { .. } => {
                 let _ = self.all.clear();
@@ -174,7 +174,7 @@ impl EventSink for Lines {
                 say(&format!("{workload}: {}", in_all(progress, &latency)));
             }
             Event::Watching { at_most_ns } => {
-                say(&format!("listening on for up to {} s", at_most_ns / 1_000_000_000))
+                say(&format!("watching for late packets, for up to {} s", at_most_ns / 1_000_000_000))
             }
             _ => {}
         }

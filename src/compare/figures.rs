@@ -27,7 +27,12 @@ pub(super) struct Figure {
     pub(super) data: Data,
     /// Why a run has no value of it, where some have none.
     pub(super) missing: Option<&'static str>,
+    /// Whether so many runs have no value of it that the others decide nothing.
+    pub(super) too_few: bool,
 }
+
+/// Why a run's timings are left out.
+const LIMITED: &str = "the testing machine, not the device, set the pace of some runs (host_limited)";
 
 /// What a figure is made of.
 pub(super) enum Data {
@@ -101,6 +106,12 @@ impl Runs<'_> {
         self.leaves_out_limited && host_limited(r)
     }
 
+    /// Whether the timings of most runs of a side are left out: of the rest nobody knows whether they are like them.
+    fn most_left_out(&self) -> bool {
+        let most = |runs: &[&Report]| runs.iter().filter(|r| self.left_out(r)).count() * 2 > runs.len();
+        most(self.groups.base) || most(self.groups.new)
+    }
+
     fn success_rate(&self, key: bool) -> Figure {
         let bad = |w: &Workload| tried(w).saturating_sub(w.succeeded);
         let intervals = |w: &Workload| {
@@ -119,6 +130,7 @@ impl Runs<'_> {
             key,
             data: Data::Share { bad, shows_good: true },
             missing: None,
+            too_few: false,
         }
     }
 
@@ -140,9 +152,7 @@ impl Runs<'_> {
             let one = |run: usize| {
                 let Some(h) = &histograms[run] else { return Err("not measured in every run") };
                 if limited[run] {
-                    return Err(
-                        "the testing machine, not the device, set the pace of some runs (host_limited)",
-                    );
+                    return Err(LIMITED);
                 }
                 if h.len() < takes {
                     return Err("too few latencies in some runs");
@@ -157,6 +167,7 @@ impl Runs<'_> {
                 key,
                 data: Data::Timing { logs, more_is_better: false },
                 missing,
+                too_few: self.most_left_out(),
             }
         };
         let mut figures: Vec<Figure> = QUANTILES
@@ -196,13 +207,16 @@ impl Runs<'_> {
     fn rate(&self, name: &str, unit: Unit, value: impl Fn(&Workload) -> Option<f64>) -> Figure {
         let logs = self.groups.of(|r| r.workload(self.name).filter(|_| !self.left_out(r)).and_then(&value));
         let logs: Logs = logs.into_iter().map(|value| log(value?)).collect();
-        let missing = logs.contains(&None).then_some("not measured in every run");
+        let limited = self.groups.all().any(|r| self.left_out(r));
+        let why = if limited { LIMITED } else { "not measured in every run" };
+        let missing = logs.contains(&None).then_some(why);
         Figure {
             name: name.into(),
             unit,
             key: false,
             data: Data::Timing { logs, more_is_better: true },
             missing,
+            too_few: self.most_left_out(),
         }
     }
 
@@ -279,7 +293,14 @@ impl Runs<'_> {
 }
 
 fn share(name: String, bad: Counts, shows_good: bool) -> Figure {
-    Figure { name, unit: Unit::Ratio, key: false, data: Data::Share { bad, shows_good }, missing: None }
+    Figure {
+        name,
+        unit: Unit::Ratio,
+        key: false,
+        data: Data::Share { bad, shows_good },
+        missing: None,
+        too_few: false,
+    }
 }
 
 /// Attempts that the host itself did not prevent.

@@ -331,7 +331,9 @@ fn timing(
     let tolerance = options.fail_on_regression.unwrap_or(options.tolerance);
     let margin = tolerance.ln_1p();
     let beyond = if options.fail_on_regression.is_some() { margin } else { 0.0 };
-    let decision = if low >= -margin && high <= margin {
+    let decision = if figure.too_few {
+        Decision::CantTell
+    } else if low >= -margin && high <= margin {
         Decision::Same
     } else if low > beyond && tested.ordered {
         Decision::Worse
@@ -341,7 +343,9 @@ fn timing(
         Decision::CantTell
     };
     let reason = (decision == Decision::CantTell).then(|| {
-        if (low > beyond || high < 0.0) && !tested.ordered {
+        if let Some(missing) = figure.missing.filter(|_| figure.too_few) {
+            missing.to_owned()
+        } else if (low > beyond || high < 0.0) && !tested.ordered {
             "the runs of the two sides lie among each other".to_owned()
         } else if low > 0.0 {
             format!("worse, but not certainly by more than {}", percent(tolerance))
@@ -417,12 +421,15 @@ fn verdict(
     let mut open = names(Decision::CantTell, true);
     let judged = |r: &Row| matches!(r.decision, Decision::Same | Decision::Better);
     if !rows().any(|(_, r)| r.key && r.scale == Scale::Difference) {
-        open.push(format!("success rates, which take {FEWEST_ATTEMPTS} attempts on each side"));
+        open.push(format!("success rates (they need {FEWEST_ATTEMPTS} attempts on each side)"));
     }
     if !open.is_empty() || !rows().any(|(_, r)| r.key && judged(r)) {
         let remedy = match groups.base.len().min(groups.new.len()) {
             0..5 => "run each side at least 5 times, in turns",
-            _ => "more or longer runs narrow it, and so does a link whose delay outweighs the machine's",
+            _ => {
+                "more or longer runs narrow the intervals; so does a slower link (--link), next to which the delays of this \
+                  machine count less"
+            }
         };
         return (Decision::CantTell, format!("can't tell for {}; {remedy}", listed(&open)));
     }

@@ -16,7 +16,8 @@ pub enum SilenceError {
     /// The right is missing.
     #[error(
         "falling silent on a connection needs CAP_NET_ADMIN (socket filter: {0}); run inside the twin's network \
-         (`espstress twin`), or with `sudo setcap cap_net_admin+ep` on this program"
+         (`espstress twin`), or allow it once with `{setcap} \"$(command -v espstress)\"`",
+        setcap = espstress_event::SETCAP
     )]
     Denied(io::Error),
     /// This system has no such means.

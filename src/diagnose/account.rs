@@ -249,7 +249,7 @@ fn split(
     }
     // Where nothing listens every SYN is refused; for want of room some are served beside it.
     let room = failure != Failure::ConnectRefused || w.succeeded > 0;
-    if room && super::facts::room::too_many(e, w) && scope::WANT_OF_ROOM.contains(&failure) {
+    if room && super::facts::room::excuses(e, w) && scope::WANT_OF_ROOM.contains(&failure) {
         return whole(By::Excuse(Excuse::BeyondCapacity));
     }
     whole(By::Nothing)

@@ -49,11 +49,16 @@ pub struct Absent {
 pub enum Untold {
     /// It is too often for the path and too seldom for certainty.
     TooFew,
+    /// It is too seldom for certainty, though the path was not seen to lose anything.
+    NoLoss,
     /// Nothing else came from the device then, and nothing came after it.
     Absent,
 }
 
 impl Untold {
+    /// Those of which there are not enough.
+    pub(super) const FEW: [Self; 2] = [Self::TooFew, Self::NoLoss];
+
     /// In words.
     #[must_use]
     pub const fn in_words(self) -> &'static str {
@@ -61,6 +66,10 @@ impl Untold {
             Self::TooFew => {
                 "the path's losses may have made these silences, or the device; more of them, or a path that loses less, \
                  would tell"
+            }
+            Self::NoLoss => {
+                "there were too few of these silences to blame the device: nothing was seen to get lost on the path, but a \
+                 few losses can go unseen; more of them would tell"
             }
             Self::Absent => "nothing came from the device any more, so that nobody can tell it from its link",
         }
@@ -233,9 +242,18 @@ impl<'a> Verdicts<'a> {
     pub(super) fn whose(&self, moment: &Moment) -> Whose {
         elsewhere(self.id, moment, self.weather).unwrap_or_else(|| {
             let at = self.windows.partition_point(|(to, _)| *to <= moment.from_ns);
-            self.windows.get(at).map_or(self.whole, |(_, whose)| *whose)
+            let whose = self.windows.get(at).map_or(self.whole, |(_, whose)| *whose);
+            whose.map_err(|untold| match untold {
+                Untold::TooFew if lost_nothing(self.weather) => Untold::NoLoss,
+                other => other,
+            })
         })
     }
+}
+
+/// Whether the path was not seen to lose a single segment or probe.
+fn lost_nothing(weather: &Weather) -> bool {
+    weather.probes.lost == 0 && weather.windows.iter().all(|window| window.losses.lost == 0)
 }
 
 /// What the whole says and what a window says: certainty of either counts, and else doubt.
@@ -340,7 +358,8 @@ mod tests {
 
     #[test]
     fn a_link_that_was_never_seen_to_lose_anything_is_not_blamed() {
-        assert_eq!(verdicts(&silences([10 * S]), &weather(500, 100, 0)), [Err(Untold::TooFew)]);
+        assert_eq!(verdicts(&silences([10 * S]), &weather(500, 100, 0)), [Err(Untold::NoLoss)]);
+        assert!(!Untold::NoLoss.in_words().contains("losses may have made"));
     }
 
     #[test]

@@ -45,3 +45,20 @@ fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
     assert!(check.seen.ends_with("read_reset 2: more at once than it has room for"), "{}", check.seen);
     assert_eq!(crowd(Accounted::Unexplained, "").mark, Mark::Bad);
 }
+
+#[test]
+fn the_documented_page_has_the_names_of_the_checks() {
+    let (code, docs) = (include_str!("checks.rs"), include_str!("../../docs/doctor.md"));
+    let is_name = |text: &str| code.contains(&format!("\"{}\"", text.trim_end()));
+    let marked = |line: &'static str| Some(line.trim_start().strip_prefix(['✓', '✗', '?'])?.trim_start());
+    let lines: Vec<&str> = docs.lines().filter_map(marked).collect();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        let known = line.char_indices().any(|(end, c)| c == ' ' && is_name(&line[..end]));
+        assert!(known, "docs/doctor.md shows a check that there isn't: {line}");
+    }
+    let explained = docs.lines().filter_map(|line| line.strip_prefix("- **")?.split_once("**"));
+    for name in explained.flat_map(|(names, _)| names.split(", ")) {
+        assert!(is_name(name), "docs/doctor.md explains a check that there isn't: {name}");
+    }
+}

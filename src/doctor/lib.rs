@@ -13,7 +13,7 @@
 //! 4. `stream`: payload in the device's own protocol, where it has it, for programs that stop reading.
 //! 5. `crowd`: more connections at once than a small device holds.
 //! 6. `reset`: connections that the host resets, for sockets forgotten after an error.
-//! 7. `silent`: connections that fall silent, to the device's limit, and whether it takes them back.
+//! 7. `silent`: connections that fall silent, to the device's limit, and whether it frees them.
 //! 8. `hold`: where the host may not fall silent, connections held open and idle instead.
 //! 9. `ports`: which of the known ports take connections.
 //!

@@ -16,6 +16,7 @@ mod load;
 mod lone;
 mod plan;
 mod sight;
+mod signals;
 mod stalls;
 #[cfg(target_os = "linux")]
 mod twin_link;
@@ -32,11 +33,12 @@ pub use plan::{
 pub use sight::Sight;
 pub use watch::WatchPlan;
 
+use signals::{Answer, Ending, Signals};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use espstress_clock::Clock;
-use espstress_diagnose::Diagnosis;
+use espstress_diagnose::{Diagnosis, Place, Resolved};
 use espstress_event::{Backlog, Console, Event, EventSink, IntentBook};
 use espstress_stats::ProbeOutcome;
 use espstress_workload::StopSource;
@@ -45,7 +47,7 @@ use weigh::Watched;
 /// Runs `plan` to its end, telling `sink` about it.
 ///
 /// # Errors
-/// [`RunError`] when the system refuses what a run needs, or a second Ctrl-C gave it up.
+/// [`RunError`] when the system refuses what a run needs, or a third Ctrl-C gave it up.
 pub fn run(plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, RunError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
@@ -101,8 +103,9 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         .name("load".into())
         .spawn(move || load::execute(&mut plan, clock, book, listener, &events))
         .map_err(RunError::Runtime)?;
-    let mut run = Running { sink, incoming, ended: Ended::Completed };
-    run.until(&mut signals, || executor.is_finished(), || stop.stop()).await?;
+    let mut run = Running { sink, incoming, ending: Ending::default() };
+    let end = |answer: Answer| if answer == Answer::Hurry { stop.hurry() } else { stop.stop() };
+    run.until(&mut signals, || executor.is_finished(), end).await?;
     let load::Loaded { mut workloads, mut probes, host } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -121,9 +124,11 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();
     let console = console.map(|console| said(console, &workloads, &mut probes));
-    tracing::debug!(duration_ns, ended = ?run.ended, "a run is over");
+    tracing::debug!(duration_ns, ended = ?run.ending.ended(), "a run is over");
     run.drain();
-    run.sink.event(&Event::RunEnded { interrupted: run.ended != Ended::Completed });
+    run.sink.event(&Event::RunEnded { interrupted: run.ending.ended() != Ended::Completed });
+    let failed = workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
+    let resolved = device.name.as_deref().filter(|_| failed).map(resolve_again);
     let measured = evidence::Measurements {
         start_unix_ns: clock.start_unix_ns(),
         duration_ns,
@@ -133,11 +138,12 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         console: console.as_ref(),
         air: air.as_ref().and_then(|air| air.as_ref().ok()),
         device: &device,
+        place: Some(Place { address: peer, resolved: resolved.clone() }),
         local_ports,
         host,
     };
     let Diagnosis { findings, account } = judge(&measured);
-    let ended = run.ended;
+    let ended = run.ending.ended();
     Ok(Outcome {
         started,
         duration_ns,
@@ -150,7 +156,15 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         probes,
         console,
         air,
+        resolved,
     })
+}
+
+/// What a name stands for now.
+fn resolve_again(name: &str) -> Resolved {
+    use std::net::ToSocketAddrs as _;
+    let found = (name, 0).to_socket_addrs().map(|found| found.map(|one| one.ip()).collect());
+    Resolved { name: name.to_owned(), addresses: found.unwrap_or_default() }
 }
 
 /// What the console said; the probes count a restart that only it tells.
@@ -191,23 +205,30 @@ const LOOK: Duration = Duration::from_millis(10);
 struct Running<'a> {
     sink: &'a mut dyn EventSink,
     incoming: Backlog,
-    ended: Ended,
+    ending: Ending,
 }
 
 impl Running<'_> {
-    /// Passes events on and hears signals until `over`; the first signal calls `stop`.
+    /// Passes events on and hears signals until `over`; signals call `end`.
     async fn until(
         &mut self,
         signals: &mut Signals,
         over: impl Fn() -> bool,
-        stop: impl Fn(),
+        end: impl Fn(Answer),
     ) -> Result<(), RunError> {
         let mut look = tokio::time::interval(LOOK);
         while !over() {
             tokio::select! {
                 event = self.incoming.next() => self.sink.event(&event),
                 _ = look.tick() => {}
-                signal = signals.next() => self.heard(signal, &stop)?,
+                signal = signals.next() => {
+                    tracing::debug!(?signal, "a signal");
+                    match self.ending.hear(signal) {
+                        Answer::GiveUp => return Err(RunError::Aborted),
+                        Answer::Nothing => {}
+                        answer => end(answer),
+                    }
+                }
             }
         }
         self.drain();
@@ -221,98 +242,17 @@ impl Running<'_> {
         after: Duration,
         signals: &mut Signals,
     ) -> Result<Watched, RunError> {
-        let after = if self.ended == Ended::Interrupted { Duration::ZERO } else { after };
+        let after = if self.ending.ended() == Ended::Interrupted { Duration::ZERO } else { after };
         watch.listen_until(Instant::now() + after);
         self.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
-        self.until(signals, || watch.is_over(), || watch.listen_until(Instant::now())).await?;
+        self.until(signals, || watch.is_over(), |_| watch.listen_until(Instant::now())).await?;
         Ok(watch.join())
-    }
-
-    fn heard(&mut self, signal: Signal, stop: &impl Fn()) -> Result<(), RunError> {
-        tracing::debug!(?signal, "a signal");
-        self.ended = match (signal, self.ended) {
-            (Signal::Interrupt, Ended::Interrupted) => return Err(RunError::Aborted),
-            (Signal::Interrupt, _) => Ended::Interrupted,
-            (Signal::Terminate, Ended::Completed) => Ended::Terminated,
-            (Signal::Terminate, _) => return Ok(()),
-        };
-        stop();
-        Ok(())
     }
 
     /// Passes on what is still under way.
     fn drain(&mut self) {
         while let Some(event) = self.incoming.try_next() {
             self.sink.event(&event);
-        }
-    }
-}
-
-/// What a person, a supervisor or a terminal that is closed says to a running program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    Interrupt,
-    Terminate,
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    /// The terminal is gone; `None` where whoever started the program wants it to outlive that (`nohup`).
-    hang_up: Option<tokio::signal::unix::Signal>,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let hang_up = (!ignores_hang_up()).then(|| signal(SignalKind::hangup())).transpose()?;
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = async {
-                match &mut self.hang_up {
-                    Some(hang_up) => hang_up.recv().await,
-                    None => std::future::pending().await,
-                }
-            } => Signal::Terminate,
-        }
-    }
-}
-
-/// Whether SIGHUP is ignored, as under `nohup`.
-#[cfg(unix)]
-#[expect(unsafe_code, reason = "no crate here asks for a signal's action without setting one")]
-fn ignores_hang_up() -> bool {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one to `action`, which outlives it.
-    let asked = unsafe { libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: all zeros is a value of this plain C structure, and the call has filled it in where it succeeded.
-    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> Signal {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => Signal::Interrupt,
-            Err(_) => std::future::pending().await,
         }
     }
 }

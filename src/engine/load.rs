@@ -18,7 +18,8 @@ use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_po
 use espstress_stats::{ProbeOutcome, Recorder};
 use espstress_workload::{Beside, Context, Notices, OutageMaker, Silencer, Stop};
 
-/// How long attempts that are under way at a stop may go on; what is not over then is not counted at all.
+/// How long attempts that are under way at a stop may go on, unless somebody is in a hurry; what is not over then is not
+/// counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long the device may take to let go of connections that were closed, as its telemetry shows it. Two round trips
@@ -224,7 +225,7 @@ async fn run_group(
     let mut stop = shared.stop.clone();
     let cut = async {
         stop.stopped().await;
-        tokio::time::sleep(DRAIN).await;
+        let _ = tokio::time::timeout(DRAIN, stop.hurried()).await;
     };
     tokio::pin!(cut);
     loop {

@@ -55,6 +55,8 @@ struct Watcher {
     notes: Notes,
     /// Why there is no packet file though one was asked for.
     no_file: Option<String>,
+    /// It is told that others removed the packet file.
+    told_lost: bool,
     gaps: u64,
 }
 
@@ -115,7 +117,7 @@ pub(super) fn start(
         .of_a_device_that_dials(dialled);
     let sight = if is_own(ip) { sight } else { sight.with_own_dials() };
     let notes = Notes { writer, events, told: 0, untold: 0, packets: 0, link };
-    let watcher = Watcher { capture, sight, notes, no_file, gaps: 0 };
+    let watcher = Watcher { capture, sight, notes, no_file, told_lost: false, gaps: 0 };
     let (end, ending) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("capture".into())
@@ -178,7 +180,7 @@ impl Watcher {
     }
 
     fn look(&mut self) -> io::Result<()> {
-        let Self { capture, sight, notes, gaps, no_file: _ } = self;
+        let Self { capture, sight, notes, gaps, told_lost, no_file: _ } = self;
         capture.next_batch(LOOK, |frame| {
             let decoded = espstress_wire::decode(link_of(&frame), frame.bytes, frame.original_len as usize);
             if sight.is_wanted(&decoded) {
@@ -196,6 +198,10 @@ impl Watcher {
         sight.advance(complete_until(), notes);
         if let Some(writer) = &mut notes.writer {
             writer.batch_done();
+            if let Some(lost) = writer.lost().filter(|_| !*told_lost) {
+                *told_lost = true;
+                notes.events.tell(Event::Notice { text: format!("the packet file is lost: {lost}") });
+            }
         }
         Ok(())
     }
@@ -206,7 +212,10 @@ impl Watcher {
         let stats = capture.stats();
         tracing::debug!(packets = stats.packets, dropped = stats.dropped, "the capture is over");
         let written = notes.writer.take().map(|writer| writer.finish(Some(stats)));
-        let missing = written.and_then(|report| incomplete(report.missed, report.failure.as_ref()));
+        let missing = written.and_then(|report| {
+            let lost = report.lost.map(|lost| lost.to_string());
+            lost.or_else(|| incomplete(report.missed, report.failure.as_ref()))
+        });
         let pcap_failure = no_file.or(missing);
         let seen = Seen { dropped: stats.dropped, failure, pcap_failure, untold: notes.untold, ..seen };
         Watched { seen, ledger }

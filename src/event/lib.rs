@@ -37,6 +37,10 @@ mod tcp;
 mod telemetry;
 mod wifi_reason;
 
+/// What gives the program both rights that it can use without root, before its path: to capture packets, and to fall silent on
+/// a connection. `setcap` replaces what a file had, so two commands with one right each would undo each other.
+pub const SETCAP: &str = "sudo setcap cap_net_raw,cap_net_admin+ep";
+
 pub use address::is_public;
 pub use air::{
     Air, AirChannel, AirDeed, AirEvent, AirNetwork, AirOther, AirPowerSave, AirRate, AirSide, AirSignal,

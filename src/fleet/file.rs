@@ -29,6 +29,14 @@ pub enum ReadError {
         /// The version found.
         found: serde_json::Value,
     },
+    /// A verdict that claims more than the devices show.
+    #[error("{name}: a fleet report that contradicts itself: {what}; make it again")]
+    Contradiction {
+        /// Which file.
+        name: String,
+        /// What does.
+        what: String,
+    },
     /// A field that does not belong or does not fit.
     #[error("{name}: a fleet report with a mistake: {detail}")]
     Field {
@@ -68,7 +76,53 @@ pub fn from_json(name: &str, text: &str) -> Result<Read, ReadError> {
     if found.as_u64() != Some(FLEET_VERSION) {
         return Err(ReadError::Version { name: name.to_owned(), found: found.clone() });
     }
-    let fleet = serde_json::from_str(text)
+    let fleet: FleetReport = serde_json::from_str(&espstress_report::without_controls(text))
         .map_err(|error| ReadError::Field { name: name.to_owned(), detail: error.to_string() })?;
-    Ok(Read::Fleet(Box::new(fleet)))
+    match contradiction(&fleet) {
+        Some(what) => Err(ReadError::Contradiction { name: name.to_owned(), what }),
+        None => Ok(Read::Fleet(Box::new(fleet))),
+    }
+}
+
+/// In what its verdict claims more than its devices show.
+fn contradiction(fleet: &FleetReport) -> Option<String> {
+    let of_device = fleet.devices.iter().find_map(|device| {
+        let what = device.report.as_ref()?.contradiction()?;
+        Some(format!("{}: {what}", device.name))
+    });
+    let (worst, reasons) = super::join::verdict(&fleet.devices);
+    let claims_more = || {
+        let why = reasons.first().map_or_else(String::new, |why| format!(" ({why})"));
+        fleet
+            .verdict
+            .is_better_than(worst)
+            .then(|| format!("its verdict is better than that of a device{why}"))
+    };
+    of_device.or_else(claims_more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FleetDevice, join, to_json};
+    use espstress_report::{Target, TargetKind, Verdict};
+
+    #[test]
+    fn a_fleet_that_claims_more_than_its_devices_is_refused() {
+        let mut report = Report::new(Target::new("a", TargetKind::Sim), serde_json::json!({}), 1, 0);
+        report.verdict = Verdict::Fail;
+        report.verdict_reasons = vec!["a gate failed".into()];
+        let device = FleetDevice {
+            name: "a".into(),
+            tags: Vec::new(),
+            start_s: None,
+            not_run: None,
+            report: Some(report),
+        };
+        let mut fleet = join(vec![device]);
+        assert!(from_json("f", &to_json(&fleet)).is_ok());
+        fleet.verdict = Verdict::Pass;
+        let error = from_json("f", &to_json(&fleet)).unwrap_err().to_string();
+        assert!(error.contains("contradicts itself") && error.contains("a gate failed"), "{error}");
+    }
 }

@@ -147,7 +147,7 @@ const fn rank(severity: Severity) -> u8 {
 }
 
 /// The worst verdict, and why, each reason with the device's name.
-fn verdict(devices: &[FleetDevice]) -> (Verdict, Vec<String>) {
+pub(super) fn verdict(devices: &[FleetDevice]) -> (Verdict, Vec<String>) {
     let mut worst = Verdict::Pass;
     let mut reasons = Vec::new();
     for device in devices {

@@ -51,7 +51,8 @@ pub fn verdict_line(fleet: &FleetReport) -> String {
         [one] => format!(": {one}"),
         [first, more @ ..] => format!(": {first}, and {} more", more.len()),
     };
-    let line = format!("{}: {}{reasons}", word(fleet).to_lowercase(), title(fleet));
+    let ended = if fleet.interrupted { "; interrupted" } else { "" };
+    let line = format!("{}: {}{reasons}{ended}", word(fleet).to_lowercase(), title(fleet));
     line.replace(['\n', '\r'], " ")
 }
 

@@ -1,9 +1,11 @@
 //! A report as a file: its schema, reading with a clear word on what is wrong, writing all or nothing.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::tame::tame;
 use super::{OLDEST_SCHEMA_VERSION, Report, SCHEMA_VERSION};
 
 /// Why a report could not be read.
@@ -48,6 +50,14 @@ pub enum ReadError {
         /// The version found.
         found: serde_json::Value,
     },
+    /// A report whose verdict claims more than the rest of it shows.
+    #[error("{name}: a report that contradicts itself: {what}; make it again")]
+    Contradiction {
+        /// Which file.
+        name: String,
+        /// What does.
+        what: String,
+    },
     /// A report of this version with a field that does not belong or does not fit.
     #[error("{name}: a report with a mistake at line {line}, column {column}: {detail}")]
     Field {
@@ -64,8 +74,10 @@ pub enum ReadError {
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {reason}; give another path to -o", path.display())]
+#[error("cannot write {}: {reason}; give another path to {option}", path.display())]
 pub struct WriteError {
+    /// The option that names it.
+    pub(crate) option: &'static str,
     /// Which file.
     pub(crate) path: PathBuf,
     /// What the system said.
@@ -117,12 +129,27 @@ pub fn from_json(name: &str, text: &str) -> Result<Report, ReadError> {
         return Err(ReadError::Version { name, found: found.clone() });
     }
     // From the text again, not from the value: only then does an error know its line.
-    serde_json::from_str(text).map_err(|e| ReadError::Field {
-        name,
+    let wrong = |e: serde_json::Error| ReadError::Field {
+        name: name.clone(),
         line: e.line(),
         column: e.column(),
         detail: plain(&e),
-    })
+    };
+    // The text as it is comes first, since its lines are those of the file.
+    let mut report: Report = serde_json::from_str(text).map_err(wrong)?;
+    if let Cow::Owned(tame) = tame(text) {
+        report = serde_json::from_str(&tame).map_err(wrong)?;
+    }
+    match report.contradiction() {
+        Some(what) => Err(ReadError::Contradiction { name, what }),
+        None => Ok(report),
+    }
+}
+
+/// A report's text, or a fleet's, without anything that a terminal would obey.
+#[must_use]
+pub fn without_controls(json: &str) -> Cow<'_, str> {
+    tame(json)
 }
 
 /// An error's words without the position, which is told apart.
@@ -134,19 +161,20 @@ fn plain(e: &serde_json::Error) -> String {
     }
 }
 
-/// Looks before a run whether a report can be written to `path` after it. Leaves nothing behind, and an
-/// existing file as it is.
+/// Looks before a run whether the file of this option can be written to `path`. Leaves nothing behind, and an existing file
+/// as it is.
 ///
 /// # Errors
 /// When the folder does not exist or may not be written to, or `path` is a folder.
-pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+pub fn check_writable(path: &Path, option: &'static str) -> Result<(), WriteError> {
+    let failed = |path, reason: String| WriteError { option, ..failed(path, reason) };
     if path.is_dir() {
-        return Err(failed(path, "it is a folder"));
+        return Err(failed(path, "it is a folder".to_owned()));
     }
     if is_special(path) {
-        return File::options().write(true).open(path).map(drop).map_err(|e| failed(path, e));
+        return File::options().write(true).open(path).map(drop).map_err(|e| failed(path, e.to_string()));
     }
-    tempfile::NamedTempFile::new_in(folder(path)).map(drop).map_err(|e| failed(path, e))
+    tempfile::NamedTempFile::new_in(folder(path)).map(drop).map_err(|e| failed(path, of_folder(path, &e)))
 }
 
 /// Writes the report to `path`, all or nothing: a reader sees the old file or the whole new one, also after
@@ -199,8 +227,18 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// What is wrong with the folder of a file; the name of a temporary file in it says nothing to anybody.
+fn of_folder(path: &Path, error: &std::io::Error) -> String {
+    let plain = error.get_ref().and_then(|inner| inner.source()).map(ToString::to_string);
+    let folder = folder(path).display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no folder {folder}"),
+        _ => format!("the folder {folder}: {}", plain.unwrap_or_else(|| error.to_string())),
+    }
+}
+
 fn failed(path: &Path, reason: impl ToString) -> WriteError {
-    WriteError { path: path.into(), reason: reason.to_string() }
+    WriteError { option: "-o", path: path.into(), reason: reason.to_string() }
 }
 
 #[cfg(test)]
@@ -216,7 +254,7 @@ mod tests {
     fn what_was_written_is_read_back_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("report.json");
-        check_writable(&path).unwrap();
+        check_writable(&path, "-o").unwrap();
         assert!(!path.exists(), "looking leaves nothing behind");
         write_json(&report(), &path).unwrap();
         write_json(&report(), &path).unwrap();
@@ -226,14 +264,17 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_found_before_the_run() {
-        let e = check_writable(Path::new("/nonexistent/folder/report.json")).unwrap_err().to_string();
-        assert!(e.contains("/nonexistent/folder/report.json") && e.contains("No such file"), "{e}");
+        let e = check_writable(Path::new("/nonexistent/folder/run.log"), "--log").unwrap_err().to_string();
+        assert_eq!(
+            e,
+            "cannot write /nonexistent/folder/run.log: there is no folder /nonexistent/folder; give another path to --log"
+        );
     }
 
     #[test]
     fn a_folder_is_no_report() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(check_writable(dir.path()).unwrap_err().to_string().contains("it is a folder"));
+        assert!(check_writable(dir.path(), "-o").unwrap_err().to_string().contains("it is a folder"));
     }
 
     #[test]

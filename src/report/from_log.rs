@@ -12,6 +12,7 @@ use super::log_lines::{
     AnomalyLine, CUT, ExaminedLine, HalfOpenLine, IntervalLine, LEFT_OUT, LogLine, LogStart, MqttLine,
     OutageLine, PhaseStart, SilencedLine, Totals,
 };
+use super::tame::tame;
 use super::thresholds::Gates;
 use super::workload::seconds;
 use super::{
@@ -130,6 +131,8 @@ struct Builder {
     console: ConsoleSoFar,
     last_s: f64,
     damaged: u64,
+    /// Runs before the last one, which it doesn't continue.
+    runs_before: u64,
     remarks: Vec<String>,
 }
 
@@ -168,7 +171,9 @@ impl Builder {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let taken = serde_json::from_slice(&line).is_ok_and(|parsed| self.take(parsed));
+            let parsed = std::str::from_utf8(&line).ok().map(tame);
+            let taken =
+                parsed.and_then(|text| serde_json::from_str(&text).ok()).is_some_and(|line| self.take(line));
             match (taken, whole) {
                 (true, _) => {}
                 (false, true) => self.damage(format!("{name}, line {number}, is damaged and left out")),
@@ -236,7 +241,9 @@ impl Builder {
         if start.part > 1 && self.start.as_ref().is_some_and(same) {
             return true;
         }
-        *self = Self::default();
+        // A session that continues an earlier one has that one's report.
+        let another = self.start.is_some() && start.earlier.is_none();
+        *self = Self { runs_before: self.runs_before + u64::from(another), ..Self::default() };
         if start.part > 1 {
             self.remarks.push(
                 "the log's oldest part is gone: totals are whole, the series and the latencies begin later"
@@ -399,6 +406,13 @@ impl Builder {
         let start = self.start.take().ok_or(LogError::NoStart)?;
         if !(OLDEST_SCHEMA_VERSION..=SCHEMA_VERSION).contains(&start.schema_version) {
             return Err(LogError::Version(start.schema_version));
+        }
+        if self.runs_before > 0 {
+            let all = self.runs_before + 1;
+            self.remarks.push(format!(
+                "the log has {all} runs; this is the report of the last one, of {}",
+                start.started_at
+            ));
         }
         if self.damaged > TOLD {
             self.remarks.push(format!("{} lines in all are damaged and left out", self.damaged));

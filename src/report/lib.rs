@@ -5,6 +5,7 @@
 
 mod air;
 mod by_protocol;
+mod consistent;
 mod console;
 mod cut_off;
 mod distribution;
@@ -25,10 +26,12 @@ mod mqtt;
 mod outages;
 mod probed;
 mod raw;
+mod same_device;
 mod sections;
 mod sessions;
 mod standing;
 mod style;
+mod tame;
 pub mod text;
 pub mod thresholds;
 pub mod timeline;
@@ -38,7 +41,8 @@ mod workload;
 pub use air::air_lines;
 pub use console::ConsoleLine;
 pub use file::{
-    ReadError, WriteError, check_writable, from_json, read, schema, to_json, write_json, write_text,
+    ReadError, WriteError, check_writable, from_json, read, schema, to_json, without_controls, write_json,
+    write_text,
 };
 pub use format::{
     CapturePage, Format, LatencyFile, Options, RenderError, capture_page, latency_files, markdown_text,

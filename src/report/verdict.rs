@@ -19,13 +19,16 @@ pub fn verdict_line(r: &Report) -> String {
         Verdict::Inconclusive => ("inconclusive", first_of(&r.verdict_reasons)),
     };
     let mut line = format!("{word}: {reason}");
-    for failed in [failed(r), stopped(r)].into_iter().flatten() {
+    let failed = failed(r);
+    for text in [&failed, &stopped(r)].into_iter().flatten() {
         line.push_str("; ");
-        line.push_str(&failed);
+        line.push_str(text);
     }
+    // `15 of 20 attempts failed: ` is said already.
+    let said = failed.as_deref().and_then(|text| Some(text.split_at(text.find(": ")? + 2).0));
     for remark in r.remarks.iter().filter(|remark| !reason.contains(remark.as_str())) {
         line.push_str("; ");
-        line.push_str(remark);
+        line.push_str(said.and_then(|said| remark.strip_prefix(said)).unwrap_or(remark));
     }
     if r.interrupted {
         line.push_str("; interrupted");
@@ -168,8 +171,8 @@ impl Report {
             let none = || "the run made no attempts: nothing was tested".to_owned();
             return self.workloads.is_empty().then(none);
         };
-        Some(match w.not_done() {
-            Some(why) => format!("{} couldn't run: {why}", w.name),
+        Some(match w.not_done_in_words() {
+            Some(why) => why,
             None if w.attempts > 0 => {
                 format!("limits of this machine stopped every attempt of {}: nothing was tested", w.name)
             }
@@ -267,7 +270,12 @@ impl Report {
     /// What the verdict leaves open, and what it does not count against the device, in sentences.
     pub(super) fn standing_remarks(&self) -> Vec<String> {
         let capacity = self.target.capacity;
-        let remarks = self.workloads.iter().flat_map(|w| [not_done(w), beyond(w, capacity), no_pongs(w)]);
+        // What is held against the device is not excused beside it.
+        let blamed = self.findings.iter().any(|finding| finding.severity == Severity::Error);
+        let remarks = self
+            .workloads
+            .iter()
+            .flat_map(|w| [not_done(w), beyond(w, capacity).filter(|_| !blamed), no_pongs(w)]);
         remarks.chain([self.untested(), self.not_back(), self.mqtt_open()]).flatten().collect()
     }
 
@@ -282,7 +290,7 @@ impl Report {
 }
 
 fn not_done(w: &Workload) -> Option<String> {
-    w.not_done().map(|reason| format!("{} couldn't run: {reason}", w.name))
+    w.not_done_in_words()
 }
 
 /// A WebSocket server that answers messages has to answer pings as well.
@@ -339,6 +347,22 @@ mod tests {
         r.note_remarks();
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
         r
+    }
+
+    #[test]
+    fn how_many_failed_is_said_once_in_the_line_and_not_excused_beside_an_error() {
+        let line = verdict_line(&judged(report(16, 8)));
+        assert_eq!(line.matches("8 of 10 attempts failed").count(), 1, "{line}");
+        let mut r = report(16, 8);
+        r.findings.push(Finding {
+            id: FindingId::AcceptOverflow,
+            severity: Severity::Error,
+            statement: String::new(),
+            evidence: Vec::new(),
+            cause: String::new(),
+            change: String::new(),
+        });
+        assert!(!verdict_line(&judged(r)).contains("has room for"));
     }
 
     #[test]
@@ -529,6 +553,6 @@ mod tests {
         let mut r = report(4, 0);
         r.workloads[0].refused = Some("vanishing needs CAP_NET_ADMIN".to_owned());
         let line = verdict_line(&judged(r));
-        assert!(line.starts_with("inconclusive: ") && line.contains("vanishing"), "{line}");
+        assert!(line.contains("head ran, but not as asked: vanishing"), "{line}");
     }
 }

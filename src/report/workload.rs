@@ -344,6 +344,13 @@ impl Workload {
         outages.or_else(half_open).or_else(mqtt).or_else(|| self.refused.clone())
     }
 
+    /// The same in a sentence.
+    #[must_use]
+    pub(crate) fn not_done_in_words(&self) -> Option<String> {
+        let how = if self.succeeded > 0 { "ran, but not as asked" } else { "couldn't run" };
+        self.not_done().map(|why| format!("{} {how}: {why}", self.name))
+    }
+
     /// Faults of a broker were to be made, and the workload ended before the first one.
     fn no_fault_made(&self) -> Option<String> {
         let asked = self.ran().fault.is_some_and(|faults| faults.iter().any(|f| *f != MqttFault::None));

@@ -38,6 +38,16 @@ pub enum ScenarioError {
         /// Comma-separated.
         built_in: String,
     },
+    /// It is there, and cannot be read.
+    #[error("cannot read the {what} {file}: {why}")]
+    Unreadable {
+        /// Scenario or inventory.
+        what: &'static str,
+        /// As given.
+        file: String,
+        /// Why not.
+        why: String,
+    },
     /// Its text is not right.
     #[error("{place}: {what}")]
     Wrong {
@@ -157,6 +167,9 @@ impl Scenario {
         }
         match std::fs::read_to_string(Path::new(name)) {
             Ok(text) => Self::parse(name, &text),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ScenarioError::Unreadable { what: "scenario", file: name.to_owned(), why: why(&error) })
+            }
             Err(error) => Err(ScenarioError::NotFound {
                 name: name.to_owned(),
                 error,
@@ -191,6 +204,12 @@ impl Scenario {
                 return Err(wrong(at, what));
             }
             phases.push(phase);
+        }
+        if phases.first().is_some_and(|phase| phase.start == Start::WithPrevious) {
+            let at = phases.first().map_or_else(|| place(0), |phase| phase.place.clone());
+            let what =
+                "the first phase has no previous one; remove its `start = \"with-previous\"`".to_owned();
+            return Err(ScenarioError::Wrong { place: at, what });
         }
         if let Some(program) = read.program.as_ref().filter(|program| program.get_ref().is_empty()) {
             let what = "`program` names no program: give it and its arguments, as [\"./my_server\", \"--port\", \"80\"]";
@@ -294,6 +313,15 @@ impl PhaseSpec {
     }
 }
 
+/// Why a file can't be read, in words.
+pub(super) fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => "it is not a text file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// A name is the first word of a threshold expression.
 fn check_name(name: String, place: &Place) -> Result<String, ScenarioError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -344,12 +372,29 @@ mod tests {
         assert!(error(twice).starts_with("t.toml:3: two phases"));
         assert!(error("[[phase]]\nkind = \"head\"\nstart = \"now\"\n").contains("with-previous"));
         assert!(error("seed = \n").starts_with("t.toml:1: "));
+        let first = "\n[[phase]]\nkind = \"head\"\nstart = \"with-previous\"\n";
+        assert!(
+            error(first).starts_with("t.toml:2: the first phase has no previous one"),
+            "{}",
+            error(first)
+        );
     }
 
     #[test]
     fn a_name_that_is_neither_file_nor_built_in_lists_the_built_in_ones() {
         let said = Scenario::load("quik").unwrap_err().to_string();
         assert!(said.contains("quick"), "{said}");
+    }
+
+    #[test]
+    fn a_file_that_is_there_and_cannot_be_read_is_not_called_missing() {
+        let folder = std::env::temp_dir();
+        let said = Scenario::load(&folder.display().to_string()).unwrap_err().to_string();
+        assert!(said.contains("cannot read the scenario") && !said.contains("no such file"), "{said}");
+        let said =
+            crate::Inventory::load(std::path::Path::new("/nonexistent/lab.toml")).unwrap_err().to_string();
+        assert!(said.starts_with("cannot read the inventory /nonexistent/lab.toml: "), "{said}");
+        assert!(why(&std::io::ErrorKind::InvalidData.into()).contains("not a text file"));
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{Place, ScenarioError};
+use super::file::{Place, ScenarioError, why};
 
 /// Devices of one entry at most.
 const MOST: u16 = 1_000;
@@ -66,9 +66,10 @@ impl Inventory {
     /// When it cannot be read, or is no inventory: with the line.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Wrong {
-            place: Place { file: file.clone(), line: 1 },
-            what: format!("cannot read the inventory: {error}"),
+        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {
+            what: "inventory",
+            file: file.clone(),
+            why: why(&error),
         })?;
         Self::parse(&file, &text)
     }
@@ -85,7 +86,9 @@ impl Inventory {
         let wrong = |at: usize, what: String| ScenarioError::Wrong { place: place(at), what };
         let read: File = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            wrong(at, error.message().replace('\n', " "))
+            // The one key that is known only to be refused.
+            let said = error.message().replace('\n', " ").replace("`token`, ", "").replace(", `token`", "");
+            wrong(at, said)
         })?;
         let mut devices = Vec::new();
         let mut names = BTreeSet::new();
@@ -140,6 +143,10 @@ impl Entry {
         if name.is_empty() || !name.chars().all(fits) {
             return Err(format!("the name `{name}` must have only letters, digits and . - _ :"));
         }
+        let ours = target == "sim" || target == "twin" || target.starts_with("twin:");
+        if self.count.is_some() && !ours {
+            return Err(format!("`count` works only with sim and twin: {target} is one device"));
+        }
         let count = self.count.unwrap_or(1);
         if !(1..=MOST).contains(&count) {
             return Err(format!("`count` must be from 1 to {MOST}"));
@@ -191,6 +198,9 @@ mod tests {
         assert!(error("").contains("at least one [[device]]"));
         assert!(error("[[device]]\nname = \"a\"\n").contains("needs a `target`"));
         assert!(error("[[device]]\ntarget = \"sim\"\ncount = 0\n").contains("`count` must be"));
+        assert!(error("[[device]]\ntarget = \"10.0.0.7\"\ncount = 3\n").contains("one device"));
+        let unknown = error("[[device]]\ntarget = \"sim\"\ncolour = 1\n");
+        assert!(unknown.contains("`token_env`") && !unknown.contains("`token`"), "{unknown}");
         assert!(
             error("[[device]]\ntarget = \"sim\"\n[[device]]\ntarget = \"sim\"\n").starts_with("lab.toml:3: ")
         );

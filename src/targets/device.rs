@@ -295,6 +295,7 @@ impl Device {
         let mqtt = setup.dial.and_then(|dial| dial.mqtt).map(|mqtt| Settings { seed: setup.seed, ..mqtt });
         let config = SimConfig { persona, dial: setup.dial.map(host), mqtt, ..SimConfig::default() };
         let sim = Sim::start(config).map_err(TargetError::Sim)?;
+        reachable(sim.address(Service::Http))?;
         let addresses = sim.addresses();
         let endpoints = Endpoints {
             http: sim.address(Service::Http),
@@ -326,6 +327,14 @@ impl Device {
 /// A device of ours gets a token that only this run knows.
 fn control_token(seed: u64) -> String {
     format!("{seed:016x}")
+}
+
+/// Whether there is a way to an address of this machine: in a new network namespace `lo` is down, and every attempt would
+/// look like the device's failure. Nothing is sent.
+fn reachable(at: SocketAddr) -> Result<(), TargetError> {
+    let any: SocketAddr = if at.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
+    let found = UdpSocket::bind(any).and_then(|socket| socket.connect(at));
+    found.map_err(|source| TargetError::NoLoopback { at, source })
 }
 
 /// The services of the device program at its usual ports, less those that it lacks.
@@ -379,6 +388,15 @@ fn left_out(answer: &[u8]) -> Option<Vec<Protocol>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_without_a_way_to_it_is_the_machines_fault() {
+        assert!(reachable(([127, 0, 0, 1], 9).into()).is_ok());
+        // A way to this address is a link's, and none is named (RFC 4291, 2.5.6).
+        let error = reachable("[fe80::1]:9".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, TargetError::NoLoopback { .. }) && !error.is_usage(), "{error}");
+        assert!(error.to_string().contains("loopback"), "{error}");
+    }
 
     #[test]
     fn services_that_telemetry_does_not_list_are_lacking() {

@@ -60,6 +60,17 @@ pub enum TargetError {
     /// It could not be started.
     #[error("cannot start the sim: {0}")]
     Sim(#[source] io::Error),
+    /// This machine doesn't reach it.
+    #[error(
+        "cannot reach the sim at {at} ({source}): this network has no loopback interface that is up; `ip link set lo up` \
+         brings it up"
+    )]
+    NoLoopback {
+        /// Where it is.
+        at: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// There is no private network for a twin.
     #[cfg(target_os = "linux")]
     #[error("cannot start the twin: {0}")]

@@ -17,18 +17,41 @@ use espstress_stats::Recorder;
 
 /// Asks the workloads of a run to end: keeps the right to say so.
 #[derive(Debug)]
-pub struct StopSource(watch::Sender<bool>);
+pub struct StopSource(watch::Sender<Stage>);
+
+/// How far the end of a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Running,
+    /// No new attempts.
+    Stopping,
+    /// Nor is anything waited for that is under way.
+    Hurrying,
+}
 
 impl Default for StopSource {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::Sender::new(Stage::Running))
     }
 }
 
 impl StopSource {
     /// No new attempts from now on; those under way may end.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.raise(Stage::Stopping);
+    }
+
+    /// As [`Self::stop`], and those under way are given up.
+    pub fn hurry(&self) {
+        self.raise(Stage::Hurrying);
+    }
+
+    fn raise(&self, to: Stage) {
+        self.0.send_if_modified(|stage| {
+            let later = *stage < to;
+            *stage = to.max(*stage);
+            later
+        });
     }
 
     /// A listener.
@@ -40,19 +63,24 @@ impl StopSource {
 
 /// Hears when the run should end.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(watch::Receiver<Stage>);
 
 impl Stop {
     /// Whether no new attempt should begin.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() >= Stage::Stopping
     }
 
     /// Returns when no new attempt should begin.
     pub async fn stopped(&mut self) {
         // A source that is gone will never say so: then the run is over as well.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        let _ = self.0.wait_for(|stage| *stage >= Stage::Stopping).await;
+    }
+
+    /// Returns when what is under way should be given up.
+    pub async fn hurried(&mut self) {
+        let _ = self.0.wait_for(|stage| *stage >= Stage::Hurrying).await;
     }
 }
 

@@ -155,7 +155,7 @@ impl Request {
         // RFC 9110, 5.6.2.
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if method.is_empty() || !method.bytes().all(is_token) {
-            return bad("method", "a method is a word, as HEAD, GET or POST");
+            return bad("method", "give a method of HTTP, such as HEAD, GET or POST");
         }
         if method.eq_ignore_ascii_case("CONNECT") {
             return bad("method", "CONNECT is for proxies");

@@ -9,6 +9,8 @@ mod context;
 mod control;
 mod door;
 mod endless;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod half_open;
 mod head;
 mod http;

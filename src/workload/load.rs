@@ -156,6 +156,10 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(100);
 impl Load {
     /// Refuses what was given and has no effect.
     pub(crate) fn check_given(&self, given: Given<'_>) -> Result<(), ParamError> {
+        if self.rate.is_some() && self.interval.is_some() {
+            let what = "`rate` sets the same; give one of them".to_owned();
+            return Err(ParamError::Value { key: "interval".into(), what });
+        }
         let closed = self.pace().is_none();
         given.only_where(closed, &["pause_after_failure"], "an open loop (rate, interval) doesn't pause")
     }

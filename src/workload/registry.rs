@@ -204,9 +204,21 @@ pub(super) fn params<P: Params>(table: &toml::Table) -> Result<P, ParamError> {
         if let Err(error) = P::deserialize(merged.clone()) {
             return Err(ParamError::Value { key: key.clone(), what: first_line(&error.to_string()) });
         }
+        if let Some(what) = value.as_integer().and_then(|n| beyond_range::<P>(key, n)) {
+            return Err(ParamError::Value { key: key.clone(), what });
+        }
         drop(previous);
     }
     P::deserialize(merged).map_err(|e| internal(first_line(&e.to_string())))
+}
+
+/// What the flag says of this number: a range holds in a file as on a command line, and only clap knows it.
+fn beyond_range<P: Params>(key: &str, number: i64) -> Option<String> {
+    let command = P::augment_args(Command::new("range").no_binary_name(true));
+    let long = command.get_arguments().find(|arg| arg.get_id() == key)?.get_long()?.to_owned();
+    let error = command.try_get_matches_from([format!("--{long}={number}")]).err()?;
+    let validation = error.kind() == clap::error::ErrorKind::ValueValidation;
+    std::error::Error::source(&error).filter(|_| validation).map(ToString::to_string)
 }
 
 fn first_line(text: &str) -> String {
@@ -230,4 +242,34 @@ impl Given<'_> {
 /// Settings as the report shows them.
 pub(super) fn settings<P: Serialize>(params: &P) -> serde_json::Value {
     serde_json::to_value(params).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: &str, settings: &str) -> Option<String> {
+        let table: toml::Table = settings.parse().unwrap();
+        (self::kind(kind).unwrap().build)(&table).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_number_in_a_file_has_the_range_of_the_flag() {
+        for (kind, settings) in [
+            ("outage", "cycles = 0"),
+            ("mqtt", "cycles = 0"),
+            ("head", "count = 0"),
+            ("head", "connections = 0"),
+        ] {
+            let said = refused(kind, settings).unwrap_or_default();
+            assert!(said.contains("0 is not in 1.."), "{kind} {settings}: {said}");
+        }
+        assert_eq!(refused("outage", "cycles = 3"), None);
+    }
+
+    #[test]
+    fn a_rate_and_an_interval_together_are_refused() {
+        let said = refused("head", "rate = '50/s'\ninterval = '1s'").unwrap_or_default();
+        assert!(said.contains("interval") && said.contains("rate"), "{said}");
+    }
 }

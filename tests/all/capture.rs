@@ -215,7 +215,10 @@ fn without_the_capability_the_denial_names_the_remedy() {
         let CaptureError::Denied { reason, remedy } = &error else { panic!("{error:?}") };
         assert!(reason.contains("CAP_NET_RAW"), "{reason}");
         let program = std::env::current_exe().unwrap();
-        assert!(remedy.contains(&format!("setcap cap_net_raw+ep {}", program.display())), "{remedy}");
+        assert!(
+            remedy.contains(&format!("setcap cap_net_raw,cap_net_admin+ep {}", program.display())),
+            "{remedy}"
+        );
         assert!(remedy.contains("sudo"), "{remedy}");
     });
 }

@@ -343,6 +343,29 @@ fn latencies_of_a_host_that_limits_one_side_are_not_judged() {
 }
 
 #[test]
+fn no_timing_is_judged_on_the_few_runs_that_the_host_did_not_limit() {
+    let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
+    let mut slow: Vec<Report> = Bench { median_ns: 4e7, ..calm }.runs(50, 5);
+    for r in &mut slow {
+        // A closed loop is slower by as much.
+        r.workloads[0].attempts_per_s = r.workloads[0].attempts_per_s.map(|rate| rate / 2.0);
+    }
+    for r in &mut slow[..3] {
+        r.findings.push(finding(FindingId::HostLimited, Severity::Warning));
+    }
+    let c = against(&calm.runs(1, 5), &slow).unwrap();
+    for figure in ["latency.total.p50", "rate"] {
+        let row = row(&c, figure);
+        assert_eq!(row.decision, Decision::CantTell, "{row:?}");
+        assert!(row.reason.as_deref().unwrap().contains("host_limited"), "{row:?}");
+    }
+    assert_eq!(c.decision, Decision::CantTell);
+    // One of five is left out, and the others tell.
+    slow[..2].iter_mut().for_each(|r| drop(r.findings.pop()));
+    assert_eq!(row(&against(&calm.runs(1, 5), &slow).unwrap(), "rate").decision, Decision::Worse);
+}
+
+#[test]
 fn a_host_that_limits_both_sides_alike_is_scatter_between_runs_if_they_ran_in_turns() {
     let limited = |mut runs: Vec<Report>, minute: usize| {
         for (i, r) in runs.iter_mut().enumerate() {

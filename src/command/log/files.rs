@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use espstress_observe::file::Lost;
+
 /// How large a log may grow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -25,7 +27,7 @@ pub(super) enum Room {
 
 /// The files of a log: the one that is written, and older ones with a number.
 pub(super) struct Files {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) written: u64,
     limits: Limits,
@@ -90,6 +92,17 @@ impl Files {
         self.written = self.file.metadata()?.len();
         self.tail = Tail::Whole;
         Ok(Room::NewFile)
+    }
+
+    /// What others did to the file.
+    pub(super) fn lost(&self) -> Option<Lost> {
+        espstress_observe::file::lost(&self.path, &self.file, self.written)
+    }
+
+    /// Goes on from what others left of the file.
+    pub(super) fn take_length(&mut self) {
+        self.written = self.file.metadata().map_or(self.written, |file| file.len());
+        self.tail = Tail::Whole;
     }
 
     /// The file of `n` files ago.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Whole;
 use super::files::{Files, Room};
 use espstress_event::{Backlog, Event, PhaseProgress, Probed, SectionCourse};
+use espstress_observe::file::Lost;
 use espstress_report::{
     AnomalyLine, ConsoleLine, ExaminedLine, HalfOpenLine, IntervalLine, LogEnd, LogLine, LogStart, MqttLine,
     NoticeLine, OutageLine, PhaseStart, ProbedSoFar, Report, SilencedLine, lines_left_out, outages_left_out,
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     remarks: Sender<String>,
     /// Why the last line could not be written; `None` when it could.
     trouble: Option<String>,
+    /// What others did to the file.
+    lost: Option<Lost>,
 }
 
 /// What of a workload is in the log, and what is not yet.
@@ -78,6 +81,7 @@ impl Writer {
             headless: false,
             remarks,
             trouble: None,
+            lost: None,
         }
     }
 
@@ -89,22 +93,41 @@ impl Writer {
             }
             if synced.elapsed() >= SYNC_EVERY {
                 self.files.sync();
+                self.look();
                 synced = Instant::now();
             }
         }
+        // Before the end as well: what is left of a truncated log then begins like a log.
+        self.look();
         if let Ok(report) = end.try_recv() {
             self.end(*report);
         }
         self.files.sync();
+        self.look();
         self.whole()
     }
 
-    /// Whether every line was written.
+    /// Whether every line was written, and is there.
     fn whole(&self) -> Whole {
-        match (&self.trouble, self.left_out) {
-            (Some(why), _) => Err(format!("its end is missing ({why})")),
-            (None, 0) => Ok(()),
-            (None, n) => Err(lines_left_out(n)),
+        match (&self.trouble, &self.lost, self.left_out) {
+            (Some(why), ..) => Err(format!("its end is missing ({why})")),
+            (None, Some(lost), _) => Err(lost.to_string()),
+            (None, None, 0) => Ok(()),
+            (None, None, n) => Err(lines_left_out(n)),
+        }
+    }
+
+    /// Looks whether the file is still where it should be, and tells when it isn't.
+    fn look(&mut self) {
+        let Some(lost) = self.files.lost() else { return };
+        if lost == Lost::Truncated {
+            self.files.take_length();
+            self.start.part += 1;
+            self.headless = true;
+        }
+        if self.lost.is_none() {
+            self.lost = Some(lost);
+            self.remark(format!("the log {} is lost: {lost}", self.files.path.display()));
         }
     }
 
@@ -353,3 +376,7 @@ fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 #[path = "writer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "virtual_soak.rs"]
+mod virtual_soak;

@@ -131,6 +131,7 @@ fn a_second_run_in_the_same_file_is_the_one_that_is_rebuilt() {
     }
     let rebuilt = read_log(&path).unwrap();
     assert_eq!(rebuilt.report.workload("storm").unwrap().attempts, 30);
+    assert!(rebuilt.remarks.iter().any(|r| r.contains("has 2 runs")), "{:?}", rebuilt.remarks);
 }
 
 #[test]
@@ -368,4 +369,40 @@ fn a_file_whose_head_met_a_full_disk_begins_with_it_all_the_same() {
     seconds_of(&mut writer, &mut recorder, second..=second + 2);
     std::fs::remove_file(dir.path().join("log.1")).unwrap();
     assert_eq!(read_log(&path).unwrap().report.workload("storm").unwrap().attempts, (second + 2) * 10);
+}
+
+/// Tells the writer of a run of some seconds, in the middle of which `meanwhile` happens to the file; what it then says.
+fn told_after(meanwhile: impl Fn(&Path)) -> (Whole, Vec<String>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (mut writer, remarks) = writer(&path, LIMITS);
+    let mut recorder = Recorder::new(0, Phase::Total);
+    begin(&mut writer);
+    seconds_of(&mut writer, &mut recorder, 1..=3);
+    writer.look();
+    assert_eq!(writer.whole(), Ok(()));
+    meanwhile(&path);
+    writer.look();
+    writer.look();
+    seconds_of(&mut writer, &mut recorder, 4..=6);
+    let whole = writer.whole();
+    drop(writer);
+    (whole, remarks.iter().collect(), dir)
+}
+
+#[test]
+fn a_log_that_somebody_removes_is_told_at_once_and_is_not_whole() {
+    let (whole, told, _dir) = told_after(|path| std::fs::remove_file(path).unwrap());
+    assert!(whole.unwrap_err().contains("removed"));
+    assert!(told.len() == 1 && told[0].contains("removed"), "{told:?}");
+}
+
+#[test]
+fn a_log_that_somebody_truncates_is_not_whole_and_what_follows_can_be_read() {
+    let (whole, told, dir) =
+        told_after(|path| File::options().write(true).open(path).unwrap().set_len(0).unwrap());
+    assert!(whole.unwrap_err().contains("truncated"));
+    assert!(told.len() == 1 && told[0].contains("truncated"), "{told:?}");
+    let rebuilt = read_log(&dir.path().join("log")).unwrap();
+    assert_eq!(rebuilt.report.workload("storm").unwrap().attempts, 60);
 }

@@ -65,6 +65,16 @@ fn misnamed(scenario: &Scenario, error: &TargetError) -> String {
         TargetError::Twin(TwinError::Persona(why)) => {
             placed("persona", scenario.persona.as_deref(), scenario.persona_place.as_ref(), why)
         }
+        TargetError::NotForThis { option, kinds, target } => {
+            let place = match *option {
+                "--persona" => &scenario.persona_place,
+                "--link" => &scenario.link_place,
+                _ => &None,
+            };
+            let why = format!("works only with {kinds}, not with {target}");
+            let key = option.trim_start_matches('-');
+            place.as_ref().map_or_else(|| error.to_string(), |place| format!("{place}: `{key}` {why}"))
+        }
         TargetError::Link(why) => placed("link", scenario.link.as_deref(), scenario.link_place.as_ref(), why),
         other => other.to_string(),
     }

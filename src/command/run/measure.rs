@@ -1,5 +1,6 @@
 //! The run itself: plan to outcome, outcome to report, report to exit status.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ impl Ready<'_> {
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
         if let Some(listener) = metrics {
             let main = phases.iter().map(|phase| (phase.name.clone(), phase.workload.main_phase()));
-            sink = followed(sink, listener, Live::new(main)).map_err(Failed::environment)?;
+            sink = followed(sink, listener, Live::new(main), common.quiet).map_err(Failed::environment)?;
         }
         let start = || LogStart {
             earlier: earlier.clone(),
@@ -135,8 +136,7 @@ impl Ready<'_> {
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
-        let failed = outcome.workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
-        report.remarks.extend(whereabouts.map(|here| here.remarks(failed)).unwrap_or_default());
+        report.remarks.extend(whereabouts.map(|here| here.remarks(&outcome)).unwrap_or_default());
         if nowhere {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
@@ -162,6 +162,7 @@ fn facts(device: &Device) -> DeviceFacts {
         stack: device.stack.clone(),
         options: device.options.clone(),
         foreign: device.program.is_some(),
+        name: Whereabouts::name_of(device),
     }
 }
 
@@ -205,11 +206,17 @@ fn followed(
     mut display: Box<dyn EventSink>,
     listener: TcpListener,
     live: Live,
+    quiet: bool,
 ) -> std::io::Result<Box<dyn EventSink>> {
     let address = listener.local_addr()?;
     let mut figures = metrics::Shared::new(live);
     metrics::serve(listener, figures.clone())?;
-    display.event(&Event::Notice { text: format!("metrics are at http://{address}/metrics") });
+    let text = format!("metrics are at http://{address}/metrics");
+    if quiet {
+        // Whoever lets the system choose the port can't know it otherwise.
+        drop(writeln!(std::io::stderr(), "note: {text}"));
+    }
+    display.event(&Event::Notice { text });
     Ok(Box::new(move |event: &Event| {
         figures.event(event);
         display.event(event);

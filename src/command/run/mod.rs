@@ -32,7 +32,7 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
     let typed = Typed(espstress_workload::typed_load(matches));
     let typed_targets = args.several.further.clone();
     if let Some(members) = super::fleet::members(typed_targets, &args.several)? {
-        return super::fleet::go(&scenario, &typed, &args.common, members);
+        return super::fleet::go(&scenario, &typed, &args.common, &args.several, members);
     }
     if let Some(target) = args.several.further.first() {
         scenario.target_place = None;
@@ -44,22 +44,20 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
 /// `espstress head TARGET` and its like.
 pub(super) fn one(
     kind: &'static str,
-    target: &str,
+    target: Option<String>,
     several: &SeveralArgs,
     common: &Common,
     matches: &clap::ArgMatches,
 ) -> Result<Exit, Failed> {
     let mut scenario = Scenario::of_one(kind);
     let typed = espstress_workload::kind(kind).map(|kind| (kind.typed)(matches)).unwrap_or_default();
-    let typed_targets = Some(target).filter(|target| !target.is_empty()).map(str::to_owned);
-    let typed_targets: Vec<String> = typed_targets.into_iter().chain(several.further.clone()).collect();
-    let only = typed_targets.first().cloned().unwrap_or_default();
+    let typed_targets: Vec<String> = target.into_iter().chain(several.further.clone()).collect();
+    let only = typed_targets.first().cloned();
     if let Some(members) = super::fleet::members(typed_targets, several)? {
-        return super::fleet::go(&scenario, &Typed(typed), common, members);
+        return super::fleet::go(&scenario, &Typed(typed), common, several, members);
     }
     // Only a workload that waits for devices may be without one.
-    let target = if only.is_empty() { Spec::DialsIn.to_string() } else { only };
-    scenario.target = Some(target);
+    scenario.target = Some(only.unwrap_or_else(|| Spec::DialsIn.to_string()));
     go(scenario, &Typed(typed), common)
 }
 
@@ -135,6 +133,8 @@ pub(super) fn set_up<'a>(
         // It would look like a device that takes no connections.
         return Err(Failed::environment(format!("{why}; the sim needs them as well")));
     }
+    // Other devices go on; what finds no descriptor there is counted as this machine's own failure.
+    let files = files.map(|why| format!("{why}; attempts that find no descriptor fail as host_out_of_files"));
     for text in warnings(&phases, run.prepared.ports.range(), &run.device).into_iter().chain(files) {
         run.sink.event(&Event::Notice { text });
     }

@@ -40,8 +40,14 @@ impl<'a> Prepared<'a> {
         overlay(&mut scenario, common)?;
         let names = names(&scenario)?;
         let gates = gates(&scenario, &names, common)?;
-        for path in [&common.output, &common.pcap, &common.log, &common.resume].into_iter().flatten() {
-            writable(path)?;
+        let files = [
+            (&common.output, "-o"),
+            (&common.pcap, "--pcap"),
+            (&common.log, "--log"),
+            (&common.resume, "--resume"),
+        ];
+        for (path, option) in files {
+            path.as_deref().map_or(Ok(()), |path| writable(path, option))?;
         }
         let earlier = common.resume.as_deref().map(earlier).transpose()?.flatten();
         let metrics = common.metrics_listen.as_deref().map(metrics::listen);
@@ -146,6 +152,6 @@ fn gates(scenario: &Scenario, names: &[String], common: &Common) -> Result<Optio
     Ok(Some(gates))
 }
 
-fn writable(path: &Path) -> Result<(), Failed> {
-    espstress_report::check_writable(path).map_err(Failed::usage)
+fn writable(path: &Path, option: &'static str) -> Result<(), Failed> {
+    espstress_report::check_writable(path, option).map_err(Failed::usage)
 }

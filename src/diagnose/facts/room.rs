@@ -1,7 +1,7 @@
 //! Whether the device makes room for newcomers, and whom that costs a connection.
 
 use super::super::{Evidence, HalfOpenEvidence, WorkloadEvidence};
-use super::SECOND;
+use super::{SECOND, path};
 
 /// Once may be chance.
 const TWICE: usize = 2;
@@ -53,6 +53,49 @@ pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
 /// Whether a workload opens more connections at once than the device says it has room for.
 pub(crate) fn too_many(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     e.device.capacity.is_some_and(|capacity| w.at_once > capacity)
+}
+
+/// A workload beyond the device's room of which the device served far less than it has room for, and more failed than was
+/// served: that many at once don't excuse it.
+///
+/// A device with room for `capacity` connections that takes a time S for each serves `capacity` / S in a second (Little's
+/// law). One that works as fast as that is full all the while: what it served fills its places. So what it served is too
+/// little where it fills less than half of them though others waited, and is less than one a place and second: faster
+/// devices are limited by this machine, or by their link.
+pub(crate) fn left_empty(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<LeftEmpty> {
+    let capacity = e.device.capacity.filter(|capacity| w.at_once > *capacity)?;
+    let each_ns = w.main?.p50_ns;
+    let time_ns = w.end_ns.saturating_sub(w.start_ns);
+    let places_ns = u128::from(capacity) * u128::from(time_ns);
+    let served_ns = u128::from(w.succeeded) * u128::from(each_ns);
+    let half_empty = served_ns * 2 < places_ns;
+    let slow = u128::from(w.succeeded) * u128::from(SECOND) < places_ns;
+    let most_failed = w.failures.of_device() > w.succeeded;
+    let room_for = u64::try_from(places_ns / u128::from(each_ns.max(1))).unwrap_or(u64::MAX);
+    (w.succeeded > 0 && most_failed && half_empty && slow && !path::loses(e)).then_some(LeftEmpty {
+        capacity,
+        each_ns,
+        time_ns,
+        room_for,
+    })
+}
+
+/// What a device with so much room serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeftEmpty {
+    /// Connections that it has room for.
+    pub(crate) capacity: u32,
+    /// How long it took for one that it served, by the median.
+    pub(crate) each_ns: u64,
+    /// How long the workload took.
+    pub(crate) time_ns: u64,
+    /// Exchanges for which that is enough.
+    pub(crate) room_for: u64,
+}
+
+/// Whether so many connections at once excuse what failed for want of room.
+pub(crate) fn excuses(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
+    too_many(e, w) && left_empty(e, w).is_none()
 }
 
 /// Whether silent connections were closed for others, and by no time-out.

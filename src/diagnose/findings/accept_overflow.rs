@@ -12,7 +12,7 @@
 //! beside them.
 //!
 //! Severity: a warning where more connections were opened than the device says it holds, unless fewer of them waited
-//! for long as well.
+//! for long as well, or the device left its places empty meanwhile.
 //!
 //! Thresholds: three SYNs, because the host repeats each twice before it counts one as unanswered; connections
 //! ended unserved are more ambiguous, so two in a hundred; on a link that loses segments two in a hundred of
@@ -182,7 +182,19 @@ fn finding(e: &Evidence<'_>) -> Finding {
             things(u64::from(w.at_once), "connection")
         ));
     }
-    let (severity, cause, change) = if beyond.is_some() && slow.is_none() {
+    let left_empty = facts::exchanges(e).find_map(|w| Some((w, facts::room::left_empty(e, w)?)));
+    if let Some((w, room)) = left_empty {
+        evidence.push(format!(
+            "{}: a device with room for {} that takes {} for each (the median here) serves about {} in {}; this one served {}",
+            w.name,
+            things(u64::from(room.capacity), "connection"),
+            time(room.each_ns),
+            things(room.room_for, "exchange"),
+            time(room.time_ns),
+            w.succeeded
+        ));
+    }
+    let (severity, cause, change) = if beyond.is_some() && slow.is_none() && left_empty.is_none() {
         (
             Severity::Warning,
             "more connections at once than the device has sockets for",
@@ -214,5 +226,67 @@ fn finding(e: &Evidence<'_>) -> Finding {
         evidence,
         cause: cause.into(),
         change: change.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::SECOND as S;
+    use crate::{CaptureState, Quantiles, WorkloadKind};
+    use espstress_event::{Episode, FailureCounts};
+
+    /// Thirty at once for 11 s on a device with room for five: so many served, by the median after so long, and so many failed.
+    fn crowd(served: u64, each_ns: u64, failed: u64) -> Evidence<'static> {
+        let mut failures = FailureCounts::default();
+        failures.add(Failure::ConnectTimeout, failed);
+        let w = WorkloadEvidence {
+            name: "head".into(),
+            kind: WorkloadKind::Head,
+            at_once: 30,
+            attempts: served + failed,
+            succeeded: served,
+            failures: failures.clone(),
+            end_ns: 11 * S,
+            episodes: vec![Episode {
+                from_ns: 0,
+                to_ns: 11 * S,
+                attempts: served + failed,
+                succeeded: served,
+                failures: failures.clone(),
+            }],
+            main: Some(Quantiles { count: served, p50_ns: each_ns, max_ns: 5 * S, ..Quantiles::default() }),
+            ..WorkloadEvidence::default()
+        };
+        let mut e = Evidence { duration_ns: 12 * S, workloads: vec![w], ..Evidence::default() };
+        e.device.capacity = Some(5);
+        e.capture.status = CaptureState::Off;
+        e
+    }
+
+    fn severity(e: &Evidence<'_>) -> Severity {
+        finding(e).severity
+    }
+
+    #[test]
+    fn too_many_at_once_do_not_excuse_a_device_that_leaves_its_places_empty() {
+        let e = crowd(5, 2 * S, 56);
+        assert_eq!(severity(&e), Severity::Error);
+        assert!(finding(&e).cause.contains("accept()"), "{}", finding(&e).cause);
+        assert!(
+            finding(&e).evidence.iter().any(|line| line.contains("about 27 exchanges")),
+            "{:?}",
+            finding(&e).evidence
+        );
+        assert!(!facts::room::excuses(&e, &e.workloads[0]));
+    }
+
+    #[test]
+    fn they_excuse_one_that_serves_what_it_has_room_for() {
+        // As fast as can be, slow with full places, and as fast as a slow link lets it be.
+        for e in [crowd(11_745, S / 100, 16), crowd(55, S, 100), crowd(200, S / 20, 400)] {
+            assert_eq!(severity(&e), Severity::Warning, "{:?}", e.workloads[0].succeeded);
+            assert!(facts::room::excuses(&e, &e.workloads[0]));
+        }
     }
 }

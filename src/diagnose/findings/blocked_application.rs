@@ -114,10 +114,9 @@ fn shuts_its_window(e: &Evidence<'_>) -> bool {
 fn reads_no_more(e: &Evidence<'_>, link_explains: bool) -> bool {
     let shut = facts::of_device(e, AnomalyId::ZeroWindowStall).count;
     // What cannot be told alone is told by what came of it.
-    let untold = e
-        .not_judged
-        .iter()
-        .filter(|n| n.id == AnomalyId::NoAckToData && n.reason == Untold::TooFew.in_words());
+    let untold = e.not_judged.iter().filter(|n| {
+        n.id == AnomalyId::NoAckToData && Untold::FEW.iter().any(|few| n.reason == few.in_words())
+    });
     let untold = untold.fold(0, |n: u64, row| n.saturating_add(row.connections));
     let unread = facts::of_device(e, AnomalyId::NoAckToData).count.saturating_add(untold);
     let left = |w: &WorkloadEvidence| facts::count(&facts::unexcused(e, w), &facts::SILENT);

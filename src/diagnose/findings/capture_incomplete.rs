@@ -16,7 +16,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     meaning: "the capture missed packets, or there was none although something went wrong",
     needs: "the capture's status",
     neighbours: "a run without a capture in which everything succeeded",
-    change: "run as root or with CAP_NET_RAW (sudo setcap cap_net_raw+ep on the program); lower the rate if \
+    change: "run as root or with CAP_NET_RAW (sudo setcap cap_net_raw,cap_net_admin+ep on the program); lower the rate if \
              packets were dropped",
 };
 
@@ -41,7 +41,7 @@ pub(super) fn find(e: &Evidence<'_>, others: &[Finding]) -> Option<Finding> {
         CaptureState::Denied if failed || !others.is_empty() => (
             "There was no capture, so the packets can't tell why this happened.".to_owned(),
             "this user may not capture packets",
-            "sudo setcap cap_net_raw+ep on the program, or run it as root",
+            "sudo setcap cap_net_raw,cap_net_admin+ep on the program, or run it as root",
         ),
         CaptureState::Denied | CaptureState::Complete | CaptureState::Off => return None,
     };

@@ -65,12 +65,12 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let (cause, change) = if process {
         (
             "the process that is the device ended: an emulator ends when the firmware tells it to, or when it crashes",
-            "look at its last words above and at its console (-v)",
+            "look at its last words in the evidence and at its console (-v)",
         )
     } else if t.program_memory.is_some() {
         (
             "the program ended, which is a restart of the device",
-            "look at its last words above and at its output (-v); run it under a debugger, or with \
+            "look at its last words in the evidence and at its output (-v); run it under a debugger, or with \
              -fsanitize=address, against the same workload",
         )
     } else if has(ResetReason::is_watchdog) {

@@ -24,7 +24,7 @@ use super::super::facts::sockets;
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::things;
-use espstress_event::AnomalyId;
+use espstress_event::{AnomalyId, Failure};
 
 /// A device that served more before it stopped has not run out of sockets by keeping each: small devices have 16 at most
 /// (`CONFIG_LWIP_MAX_SOCKETS`), and twice that is allowed.
@@ -86,6 +86,17 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
     Some(Claim::new(firm, finding(e)))
 }
 
+/// Whether the connections whose sockets are kept were reset by the host. The workload that failed first has to have been
+/// served and to have reset its connections, and no connection that the host closed by FIN may be among the kept: a later
+/// workload only meets what an earlier one has left.
+fn kept_after_resets(e: &Evidence<'_>) -> bool {
+    let ended = facts::exchanges(e).filter_map(|w| Some((facts::ends_service(e, w)?.from_ns, w)));
+    let first = ended.min_by_key(|(from_ns, _)| *from_ns).map(|(_, w)| w);
+    first.is_some_and(|w| w.close == ClosePolicy::Rst && w.succeeded > 0)
+        && sockets::lingering(e) == 0
+        && sockets::not_ended(e) == 0
+}
+
 fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
     let lingering = facts::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
@@ -109,14 +120,17 @@ fn finding(e: &Evidence<'_>) -> Finding {
             s.first, s.last
         ));
     }
-    for w in facts::exchanges(e).filter(|w| facts::ends_service(e, w).is_some()) {
-        evidence.push(format!(
-            "{}: {} succeeded, then none: {} failed to connect, {} got no response",
-            w.name,
-            things(w.succeeded, "exchange"),
-            facts::not_connected(w),
-            facts::unanswered(w)
-        ));
+    for w in facts::exchanges(e) {
+        let Some(end) = facts::ends_service(e, w) else { continue };
+        let before = if w.succeeded > 0 {
+            format!("{} succeeded, then none", things(w.succeeded, "exchange"))
+        } else {
+            "no exchange succeeded".to_owned()
+        };
+        let mut failed: Vec<(Failure, u64)> = end.failures.iter().filter(|(_, n)| *n > 0).collect();
+        failed.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        let failed: Vec<String> = failed.iter().map(|(f, n)| format!("{} {n}", f.name())).collect();
+        evidence.push(format!("{}: {before}: {}", w.name, failed.join(", ")));
     }
     let fails = sockets::new_ones_fail(e);
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
@@ -131,8 +145,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
             format!("The device doesn't free the sockets of {those}. It hasn't run out of them yet.");
         (Severity::Warning, sentence)
     };
-    let after_reset =
-        facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst && facts::ends_service(e, w).is_some());
+    let after_reset = kept_after_resets(e);
     let (cause, change) = if after_reset && facts::path::loses(e) {
         (
             "the program doesn't close a socket after an error, here the client's RST; or the path lost some \
@@ -159,5 +172,99 @@ fn finding(e: &Evidence<'_>) -> Finding {
         evidence,
         cause: cause.into(),
         change: change.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WorkloadKind;
+    use crate::facts::SECOND as S;
+    use espstress_event::{Episode, FailureCounts};
+
+    /// A workload that is served for a second, and then fails for another one.
+    fn workload(
+        name: &str,
+        close: ClosePolicy,
+        at_s: u64,
+        served: u64,
+        failed: &[(Failure, u64)],
+    ) -> WorkloadEvidence {
+        let mut failures = FailureCounts::default();
+        failed.iter().for_each(|(failure, n)| failures.add(*failure, *n));
+        let lost = failures.of_device();
+        let (from, middle, to) = (at_s * S, (at_s + 1) * S, (at_s + 2) * S);
+        let good = Episode {
+            from_ns: from,
+            to_ns: middle,
+            attempts: served,
+            succeeded: served,
+            ..Episode::default()
+        };
+        let bad =
+            Episode { from_ns: middle, to_ns: to, attempts: lost, succeeded: 0, failures: failures.clone() };
+        WorkloadEvidence {
+            name: name.into(),
+            kind: WorkloadKind::Head,
+            close,
+            at_once: 4,
+            attempts: served + lost,
+            succeeded: served,
+            failures,
+            episodes: [good, bad].into_iter().filter(|episode| episode.attempts > 0).collect(),
+            start_ns: from,
+            end_ns: to,
+            ..WorkloadEvidence::default()
+        }
+    }
+
+    fn run(workloads: Vec<WorkloadEvidence>) -> Evidence<'static> {
+        Evidence { duration_ns: 60 * S, workloads, ..Evidence::default() }
+    }
+
+    #[test]
+    fn a_reset_is_not_the_cause_where_the_device_had_stopped_before_the_first_one() {
+        let finding = finding(&run(vec![
+            workload("requests", ClosePolicy::Fin, 0, 38, &[]),
+            workload("crowd", ClosePolicy::Fin, 10, 20, &[(Failure::ReadReset, 16)]),
+            workload(
+                "reset",
+                ClosePolicy::Rst,
+                20,
+                0,
+                &[(Failure::EofBeforeResponse, 3), (Failure::ReadReset, 9)],
+            ),
+        ]));
+        assert!(!finding.cause.contains("RST"), "{}", finding.cause);
+        assert!(finding.change.contains("<= 0"), "{}", finding.change);
+    }
+
+    #[test]
+    fn a_reset_is_the_cause_where_only_connections_that_were_reset_are_kept() {
+        let finding = finding(&run(vec![
+            workload("crowd", ClosePolicy::Fin, 10, 36, &[]),
+            workload("reset", ClosePolicy::Rst, 20, 9, &[(Failure::ConnectTimeout, 3)]),
+        ]));
+        assert!(finding.cause.contains("the client's RST"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn the_evidence_names_every_failure_after_the_last_success() {
+        let finding = finding(&run(vec![
+            workload("crowd", ClosePolicy::Fin, 10, 20, &[(Failure::ReadReset, 16)]),
+            workload(
+                "reset",
+                ClosePolicy::Rst,
+                20,
+                0,
+                &[(Failure::EofBeforeResponse, 3), (Failure::ReadReset, 9)],
+            ),
+        ]));
+        let evidence = finding.evidence.join("\n");
+        assert!(evidence.contains("crowd: 20 exchanges succeeded, then none: read_reset 16"), "{evidence}");
+        assert!(
+            evidence.contains("reset: no exchange succeeded: read_reset 9, eof_before_response 3"),
+            "{evidence}"
+        );
     }
 }

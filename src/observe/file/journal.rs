@@ -4,10 +4,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::block::{self, Packet, Summary};
+use super::lost::{Lost, lost};
 use super::writer::WriterReport;
 use crate::capture::{CaptureStats, Travel};
 
@@ -17,6 +20,8 @@ pub(super) const HOLD: Duration = Duration::from_secs(2);
 pub(super) const HOLD_CHUNKS: usize = 16;
 /// How often the thread looks at the clock when nothing comes.
 const TICK: Duration = Duration::from_millis(250);
+/// How often it looks whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
 /// Remarks that wait for their packet, and late ones that wait for the next packet; more are counted only.
 const MOST_REMARKS: usize = 4096;
 
@@ -62,17 +67,31 @@ pub(super) trait Store: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Takes back what lies behind `length`; an error where that can't be done, so that nothing may follow.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// What others did to it, where it should have this length.
+    fn lost(&self, _length: u64) -> Option<Lost> {
+        None
+    }
 }
 
-impl Store for File {
+/// A file and its name.
+pub(super) struct Named {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+}
+
+impl Store for Named {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        self.file.write_all(bytes)
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         // A pipe or device cannot be cut; the reader then finds the file truncated there.
-        self.set_len(length)?;
-        self.seek(SeekFrom::Start(length)).map(drop)
+        self.file.set_len(length)?;
+        self.file.seek(SeekFrom::Start(length)).map(drop)
+    }
+
+    fn lost(&self, length: u64) -> Option<Lost> {
+        lost(&self.path, &self.file, length)
     }
 }
 
@@ -91,6 +110,8 @@ pub(super) struct Journal<S> {
     refused: u32,
     /// The file ends in the middle of a block, and that can't be taken back.
     torn: bool,
+    /// What others did to the file.
+    lost: Arc<OnceLock<Lost>>,
     report: WriterReport,
 }
 
@@ -110,8 +131,25 @@ impl<S: Store> Journal<S> {
             last_ns: 0,
             refused: 0,
             torn: false,
+            lost: Arc::default(),
             report,
         })
+    }
+
+    /// What others did to the file, as soon as it is known.
+    pub(super) fn lost(&self) -> Arc<OnceLock<Lost>> {
+        Arc::clone(&self.lost)
+    }
+
+    /// Looks whether the file is still there. After its first loss nothing makes it whole again.
+    pub(super) fn look(&mut self) {
+        if self.lost.get().is_none()
+            && let Some(lost) = self.store.lost(self.report.bytes)
+        {
+            let _ = self.lost.set(lost);
+            // What follows would stand behind a gap of zeros.
+            self.torn |= lost == Lost::Truncated;
+        }
     }
 
     /// As if everything up to packet `number` were written.
@@ -122,7 +160,12 @@ impl<S: Store> Journal<S> {
 
     /// Writes until it is told that the capture is over.
     pub(super) fn run(mut self, messages: &Receiver<Message>, free: &Sender<Chunk>) -> WriterReport {
+        let mut looked = Instant::now();
         let (stats, missed) = loop {
+            if looked.elapsed() >= LOOK {
+                self.look();
+                looked = Instant::now();
+            }
             match messages.recv_timeout(TICK) {
                 Ok(Message::Packets(chunk)) => self.hold(chunk),
                 Ok(Message::Over { stats, missed }) => break (stats, missed),
@@ -139,6 +182,7 @@ impl<S: Store> Journal<S> {
             self.write_front(free);
         }
         self.report.missed += missed;
+        self.look();
         self.close(stats)
     }
 
@@ -274,6 +318,8 @@ impl<S: Store> Journal<S> {
             },
         );
         self.append();
+        self.look();
+        self.report.lost = self.lost.get().copied();
         self.report
     }
 }

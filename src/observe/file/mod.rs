@@ -10,11 +10,13 @@
 
 mod block;
 mod journal;
+mod lost;
 mod pcap;
 mod pcapng;
 mod reader;
 mod source;
 mod writer;
 
+pub use lost::{Lost, lost};
 pub use reader::{Damage, End, OpenError, Reader};
 pub use writer::{Writer, WriterConfig, WriterReport};

@@ -8,11 +8,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::block;
-use super::journal::{Chunk, Entry, HOLD_CHUNKS, Journal, Message, Store};
+use super::journal::{Chunk, Entry, HOLD_CHUNKS, Journal, Message, Named, Store};
+use super::lost::Lost;
 use crate::capture::{CaptureStats, Frame, LINKTYPE_ETHERNET};
 use espstress_event::{AnomalyClass, Occurrence};
 
@@ -68,6 +70,8 @@ pub struct WriterReport {
     pub(crate) remarks_lost: u64,
     /// What the system said when it first refused to write; what was written can be read.
     pub failure: Option<io::Error>,
+    /// What others did to the file.
+    pub lost: Option<Lost>,
 }
 
 /// A pcapng file that is being written.
@@ -82,6 +86,7 @@ pub struct Writer {
     remarks_lost: u64,
     messages: SyncSender<Message>,
     free: Receiver<Chunk>,
+    lost: Arc<OnceLock<Lost>>,
     thread: JoinHandle<WriterReport>,
 }
 
@@ -94,7 +99,7 @@ impl Writer {
     pub fn create(path: &Path, config: &WriterConfig) -> Result<Self, WriterError> {
         let failed = |source| WriterError::Create { path: path.to_owned(), source };
         let file = File::create(path).map_err(failed)?;
-        Self::start(file, config).map_err(failed)
+        Self::start(Named { file, path: path.to_owned() }, config).map_err(failed)
     }
 
     pub(super) fn start(store: impl Store + 'static, config: &WriterConfig) -> io::Result<Self> {
@@ -102,6 +107,7 @@ impl Writer {
         block::section_header(&mut head, concat!("espstress ", env!("CARGO_PKG_VERSION")));
         block::interface(&mut head, config.link, config.snap_length, &config.interface);
         let journal = Journal::new(store, head)?;
+        let lost = journal.lost();
         // Room for every chunk there is and the last message, so that sending never waits.
         let (messages, received) = mpsc::sync_channel(CHUNKS + 1);
         let (give_back, free) = mpsc::channel();
@@ -118,6 +124,7 @@ impl Writer {
             remarks_lost: 0,
             messages,
             free,
+            lost,
             thread,
         })
     }
@@ -194,6 +201,12 @@ impl Writer {
         if self.chunk.is_some() && self.chunk_since.elapsed() >= CHUNK_AGE {
             self.hand_over();
         }
+    }
+
+    /// What others did to the file so far.
+    #[must_use]
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost.get().copied()
     }
 
     /// Ends the file: writes what is held back and the capture's counts. Waits for the disk.

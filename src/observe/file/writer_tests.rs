@@ -288,3 +288,18 @@ fn a_tag_that_the_kernel_took_out_is_put_back() {
     let _ = writer.finish(None);
     assert_eq!(disk.packets().0, [(1, b"ddddddssssss\x81\x00\x20\x05\x08\x00rest".to_vec(), 1004)]);
 }
+
+#[test]
+fn a_packet_file_that_somebody_removes_or_truncates_is_lost() {
+    for (what, expected) in [("rm", Lost::Removed), ("truncate", Lost::Truncated)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.pcapng");
+        let writer = Writer::create(&path, &config()).unwrap();
+        match what {
+            "rm" => std::fs::remove_file(&path).unwrap(),
+            _ => File::options().write(true).open(&path).unwrap().set_len(0).unwrap(),
+        }
+        let report = writer.finish(None);
+        assert_eq!(report.lost, Some(expected));
+    }
+}

@@ -163,8 +163,8 @@ fn finding(report: &Report, f: &Finding) -> Case {
 fn attempts(report: &Report, w: &Workload) -> Vec<Case> {
     let name = |of: &str| format!("{}: {of}", w.name);
     let said = |n: u64| format!("{} of {} attempts", count(n), count(w.attempts));
-    let whole = match w.not_done() {
-        Some(why) => (End::Unjudged, format!("couldn't run: {why}")),
+    let whole = match w.not_done_in_words() {
+        Some(why) => (End::Unjudged, why),
         None if w.attempts == 0 => (End::Unjudged, "no attempt ended".to_owned()),
         None => (End::Passed, format!("{} succeeded", said(w.succeeded))),
     };

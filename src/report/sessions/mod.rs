@@ -91,6 +91,9 @@ impl Report {
         if self.target.kind == crate::TargetKind::Device && self.target.address != run.target.address {
             return Some(format!("it is of {}, not of {}", self.target.address, run.target.address));
         }
+        if let Some(why) = self.target.differs(run.target) {
+            return Some(why);
+        }
         for (name, kind, params) in &run.workloads {
             if let Some(why) = WorkloadKind::named(kind).and_then(cannot_resume) {
                 return Some(format!("its workload {name} can't be resumed: {why}"));

@@ -54,3 +54,10 @@ impl Gates {
         (report.verdict, report.verdict_reasons) = super::verdict::conclude(report);
     }
 }
+
+/// Whether a value of a gate's figure keeps it; `None` where the expression is none of ours.
+pub(crate) fn is_kept(expression: &str, value: f64, workloads: &[&str]) -> Option<bool> {
+    let threshold = Threshold::parse(expression).ok()?;
+    let (_, bound) = figure::check_name(&threshold, workloads).ok()?;
+    Some(threshold.op().holds(value, bound))
+}

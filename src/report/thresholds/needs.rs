@@ -109,9 +109,9 @@ fn silences(w: &Workload) -> bool {
 fn done_by(report: &Report, kind: impl Fn(&Workload) -> bool, none: &str) -> Option<String> {
     let mut reason = none.to_owned();
     for w in report.workloads.iter().filter(|w| kind(w)) {
-        match w.not_done() {
+        match w.not_done_in_words() {
             None => return None,
-            Some(why) => reason = format!("{} couldn't run: {why}", w.name),
+            Some(why) => reason = why,
         }
     }
     Some(reason)

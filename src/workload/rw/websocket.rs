@@ -32,6 +32,9 @@ const LONGEST_HEAD: usize = 16 * 1_024;
 /// A ping goes before the first message of a connection, and before each one after so many.
 const PING_EVERY: u64 = 16;
 
+/// Pings of which a pong is still waited for; a device that answers none has the oldest forgotten.
+const MOST_PINGS: usize = 64;
+
 /// What tells an echo of ours from a message that the device sends by itself.
 const MARK: [u8; 4] = *b"\xe5\x57\x0e\xc0";
 
@@ -117,6 +120,18 @@ impl Ws {
         self.closed = false;
     }
 
+    /// After the handshake.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn open_for_fuzzing(&mut self) {
+        self.start();
+        let accept = derive_accept_key(self.key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: \
+             {accept}\r\n\r\n"
+        );
+        assert_eq!(self.greeted(head.as_bytes()), Ok(true));
+    }
+
     /// The client's part of the handshake (RFC 6455, 4.1).
     pub(super) fn greeting(&self) -> Vec<u8> {
         format!(
@@ -180,6 +195,9 @@ impl Ws {
             && socket.send(Message::Ping(number.to_be_bytes().to_vec().into())).is_ok()
         {
             self.seen.pings += 1;
+            if self.pings.len() == MOST_PINGS {
+                self.pings.pop_front();
+            }
             self.pings.push_back((number, Instant::now()));
         }
         let _ = socket.send(Message::Binary(payload.into()));
@@ -419,6 +437,16 @@ mod tests {
         assert_eq!(ws.greeted(first), Ok(false));
         assert_eq!(ws.greeted(rest), Ok(true));
         ws
+    }
+
+    #[test]
+    fn pings_that_a_device_never_answers_are_not_kept_for_days() {
+        let (mut ws, mut out) = (open(), Vec::new());
+        for sequence in 0..200 * PING_EVERY as u32 {
+            ws.request(sequence, &mut out);
+            out.clear();
+        }
+        assert_eq!((ws.seen.pings, ws.pings.len()), (200, MOST_PINGS));
     }
 
     /// A server's frame.

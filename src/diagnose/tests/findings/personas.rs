@@ -171,6 +171,8 @@ fn hoarder_leaks_heap() {
             per_second: Some(Slope { mean: -2_600.0, low: -2_700.0, high: -2_500.0 }),
             per_request: Some(Slope { mean: -258.0, low: -264.0, high: -252.0 }),
             step: None,
+            ceiling: None,
+            unasked: false,
         });
     });
     case.seen_in(&["everything", "no capture"], &[FindingId::HeapLeak]);

@@ -257,7 +257,8 @@ fn refused(error: io::Error) -> CaptureError {
             CaptureError::Denied {
                 reason: format!("this process may not open a packet socket ({error}): it lacks CAP_NET_RAW"),
                 remedy: format!(
-                    "allow it once with `sudo setcap cap_net_raw+ep {program}`, or run it with sudo"
+                    "allow it once with `{} {program}`, or run it with sudo",
+                    espstress_event::SETCAP
                 ),
             }
         }
