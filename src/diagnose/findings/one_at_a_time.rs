@@ -140,8 +140,7 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
         let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
         let (Some(wait), Some(connect)) = (answer(w), w.connect) else { return false };
         let all_of_it = wait.max_ns >= silence / 10 * 9 && wait.max_ns <= most;
-        // Others that ask twice a second never ask in the last half second of a silence.
-        let spread = wait.min_ns <= silence / 10 * 6 && wait.p90_ns >= silence / 3 * 2;
+        let spread = wait.min_ns <= silence / 3 && wait.p90_ns >= silence / 3 * 2;
         let each = wait.p50_ns >= silence / 10 * 8;
         beside
             && !std::ptr::eq(w, late)

@@ -84,6 +84,7 @@ impl Dice {
             duration_ns: self.n(),
             workloads: self.workloads(),
             resets: ResetCauses {
+                instead_of_answer: self.n(),
                 answering_payload: self.n(),
                 answering_late_close: self.n(),
                 after_absence: self.n(),
