@@ -68,7 +68,7 @@ pub(crate) fn left_empty(e: &Evidence<'_>, w: &WorkloadEvidence) -> Option<LeftE
     let time_ns = w.end_ns.saturating_sub(w.start_ns);
     let places_ns = u128::from(capacity) * u128::from(time_ns);
     let served_ns = u128::from(w.succeeded) * u128::from(each_ns);
-    let half_empty = served_ns * 2 < places_ns;
+    let half_empty = served_ns.saturating_mul(2) < places_ns;
     let slow = u128::from(w.succeeded) * u128::from(SECOND) < places_ns;
     let most_failed = w.failures.of_device() > w.succeeded;
     let room_for = u64::try_from(places_ns / u128::from(each_ns.max(1))).unwrap_or(u64::MAX);
