@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// The package, which `Cargo.toml` pins to the version these lists and edits were made for.
 const PACKAGE: &str = "lwip";
 
+/// What the C compiler checks at run time, as `address,undefined`: see `scripts/acceptance sanitizers`.
+const SANITIZE: &str = "ESPSTRESS_SANITIZE";
+
 /// Compiled from the package as they are. `core/memp.c` is replaced by `c/memp.c`; `core/init.c` is
 /// compiled apart.
 const SOURCES: &[&str] = &[
@@ -143,6 +146,7 @@ fn main() {
     for path in ["build.rs", "Cargo.toml", "c"] {
         println!("cargo:rerun-if-changed={path}");
     }
+    println!("cargo:rerun-if-env-changed={SANITIZE}");
     let lwip = source_folder();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
     let edited = write_edited_copies(&lwip, &out);
@@ -180,6 +184,13 @@ fn compiler(lwip: &Path, out: &Path) -> cc::Build {
         .flag_if_supported("-Werror=undef")
         // Even an unoptimised build of the Rust side measures a stack at work.
         .opt_level(2);
+    // The runtime comes from Rust's side (`-Zsanitizer=address`), which has the undefined-behaviour sanitizer's as well.
+    if let Ok(sanitizers) = env::var(SANITIZE) {
+        build
+            .flag(format!("-fsanitize={sanitizers}"))
+            .flag("-fno-sanitize-recover=all")
+            .flag("-fno-omit-frame-pointer");
+    }
     build
 }
 

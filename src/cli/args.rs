@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::shells::Shell;
-use espstress_clock::{Size, Span};
+use espstress_clock::{Rate, Size, Span};
 use espstress_event::MacAddress;
 
 /// Stress a small networked device with real traffic, watch the packets, and report what broke, how often, when
@@ -225,13 +225,43 @@ pub struct SeveralArgs {
     #[arg(short = 't', long = "target", value_name = "TARGET")]
     pub further: Vec<String>,
 
-    /// Test the devices of an inventory (TOML) at once: names, targets, tags (docs/fleets.md)
-    #[arg(long, value_name = "FILE")]
+    /// Test the devices of an inventory (TOML) at once: names, targets, tags; or, with the word discover, the devices that
+    /// announce themselves (docs/fleets.md)
+    #[arg(long, value_name = "FILE|discover")]
     pub targets: Option<PathBuf>,
 
     /// Of the inventory, test only devices with this tag; can be repeated
     #[arg(long = "tag", value_name = "TAG", requires = "targets")]
     pub tags: Vec<String>,
+
+    /// With --targets discover: service to look for, such as http or _http._tcp; can be repeated [default: _espstress._tcp and
+    /// _http._tcp]
+    #[arg(long = "service", value_name = "NAME", requires = "targets")]
+    pub services: Vec<String>,
+
+    /// Open loop: start this many attempts per second on all devices together, each device an equal share
+    #[arg(long, value_name = "N/s", conflicts_with_all = ["rate", "interval"])]
+    pub total_rate: Option<Rate>,
+
+    /// Connections at once to all devices together; each device gets its share
+    #[arg(long, value_name = "N", conflicts_with = "connections", value_parser = clap::value_parser!(u32).range(1..))]
+    pub total_connections: Option<u32>,
+
+    /// Run only the twins, and write the fleet report to FILE: for the process that runs the other devices
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub twins_to: Option<PathBuf>,
+
+    /// Devices in all processes together
+    #[arg(long, value_name = "N", hide = true, requires = "twins_to")]
+    pub of_all: Option<u32>,
+}
+
+impl SeveralArgs {
+    /// Whether the work is shared out among the devices.
+    #[must_use]
+    pub const fn shares(&self) -> bool {
+        self.total_rate.is_some() || self.total_connections.is_some()
+    }
 }
 
 /// Options of a twin or a sim.

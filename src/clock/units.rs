@@ -116,6 +116,9 @@ impl fmt::Display for Size {
     }
 }
 
+/// A rate below this is none: one attempt in 28 hours.
+const LEAST_RATE: f64 = 1e-5;
+
 /// So many a second.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "String")]
@@ -126,6 +129,12 @@ impl Rate {
     #[must_use]
     pub fn interval(self) -> Duration {
         Duration::from_secs_f64(1.0 / self.0)
+    }
+
+    /// One of `n` equal shares; the least rate there is where that is less.
+    #[must_use]
+    pub fn share(self, n: u32) -> Self {
+        Self((self.0 / f64::from(n.max(1))).max(LEAST_RATE))
     }
 }
 
@@ -146,7 +155,7 @@ impl FromStr for Rate {
             _ => return Err(error()),
         };
         let rate = number / seconds;
-        if !(1e-5..=1e6).contains(&rate) {
+        if !(LEAST_RATE..=1e6).contains(&rate) {
             return Err(error());
         }
         Ok(Self(rate))

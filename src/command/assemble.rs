@@ -20,9 +20,23 @@ pub(super) fn report(
     scenario: serde_json::Value,
     seed: u64,
 ) -> Report {
-    let start = outcome.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let start_unix_ns = i64::try_from(start.as_nanos()).unwrap_or(i64::MAX);
-    let mut report = Report::new(target(device), scenario, seed, start_unix_ns);
+    let mut report = measured(outcome, target(device), planned, scenario, seed);
+    #[cfg(target_os = "linux")]
+    program(&mut report, device);
+    conclude(&mut report, outcome);
+    usage(&mut report);
+    report
+}
+
+/// What was measured on a target.
+pub(super) fn measured(
+    outcome: &Outcome,
+    target: Target,
+    planned: &[String],
+    scenario: serde_json::Value,
+    seed: u64,
+) -> Report {
+    let mut report = Report::new(target, scenario, seed, start_unix_ns(outcome));
     report.duration_s = outcome.duration_ns as f64 / 1e9;
     report.interrupted = outcome.ended != Ended::Completed;
     report.workloads = outcome
@@ -40,12 +54,18 @@ pub(super) fn report(
     }
     report.console.clone_from(&outcome.console);
     report.link_outages = outcome.link_outages.as_deref().map(link_outages);
-    #[cfg(target_os = "linux")]
-    program(&mut report, device);
-    report.note_timeline(super::telling::timeline(outcome, start_unix_ns));
-    report.note_remarks();
-    usage(&mut report);
     report
+}
+
+/// The timeline and the remarks, which are made of everything else.
+pub(super) fn conclude(report: &mut Report, outcome: &Outcome) {
+    report.note_timeline(super::telling::timeline(outcome, start_unix_ns(outcome)));
+    report.note_remarks();
+}
+
+fn start_unix_ns(outcome: &Outcome) -> i64 {
+    let start = outcome.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(start.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Why findings may be missing from a run that was ended early: what only its end would have shown. A storm shows what it

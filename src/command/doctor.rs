@@ -34,7 +34,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<Exit, Failed> {
     let (doctor, phases) = espstress_doctor::plan(&ready.device.endpoints, length).map_err(Failed::usage)?;
     let course = Box::new(doctor.clone());
     ready.carry_out(phases, course, Probing::Sparing, |outcome, report| {
-        report.examination = Some(doctor.examination(outcome));
+        report.examined(doctor.examination(outcome));
         if outcome.ended != Ended::Completed {
             let reason = "the examination was ended before its last step";
             report.findings_incomplete = Some(reason.to_owned());

@@ -3,6 +3,11 @@
 //!
 //! Devices are brought up one after the other on the main thread, since a twin ends with the thread that started it.
 
+mod apart;
+mod discovered;
+mod members;
+mod shares;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -18,101 +23,19 @@ use espstress_cli::{Common, FormatName, SeveralArgs};
 use espstress_engine::{Ended, EveryPhase};
 use espstress_event::{Event, EventSink};
 use espstress_fleet::{FleetDevice, FleetReport};
-use espstress_report::{Detail, Verdict};
-use espstress_scenario::{Inventory, InventoryDevice, Scenario};
-use espstress_targets::{DeviceKind, Nest, Spec};
+use espstress_report::{Detail, Report, Verdict};
+use espstress_scenario::{InventoryDevice, Scenario};
+use espstress_targets::{DeviceKind, Nest};
 
-/// Twins in one private network at most.
-#[cfg(target_os = "linux")]
-const MOST_TWINS: usize = espstress_targets::network::MAX_TWINS as usize;
-#[cfg(not(target_os = "linux"))]
-const MOST_TWINS: usize = usize::MAX;
+use apart::Apart;
+pub(super) use members::members;
+use shares::Shares;
+
+/// A device with its place among all, from 0: its seed goes by that, and its place in the report.
+type Numbered = (u64, InventoryDevice);
 
 /// How often the main thread looks whether the runs are over.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// The devices of a run; `None` where there is one at most and no inventory.
-pub(super) fn members(
-    typed: Vec<String>,
-    several: &SeveralArgs,
-) -> Result<Option<Vec<InventoryDevice>>, Failed> {
-    if several.targets.is_none() && typed.len() < 2 {
-        return Ok(None);
-    }
-    let mut members: Vec<InventoryDevice> = Vec::new();
-    for target in typed {
-        let same = members.iter().filter(|member| member.target == target).count();
-        let name = if same == 0 { target.clone() } else { format!("{target}-{}", same + 1) };
-        members.push(InventoryDevice { name, target, ..of_nothing() });
-    }
-    if let Some(path) = &several.targets {
-        members.extend(inventory(path, &several.tags)?);
-    }
-    for (i, member) in members.iter().enumerate() {
-        if members[..i].iter().any(|other| other.name == member.name) {
-            return Err(Failed::usage(format!("two devices have the name `{}`", member.name)));
-        }
-    }
-    refuse_mixed(&members)?;
-    Ok(Some(members))
-}
-
-fn of_nothing() -> InventoryDevice {
-    InventoryDevice {
-        name: String::new(),
-        target: String::new(),
-        tags: Vec::new(),
-        persona: None,
-        link: None,
-        token_env: None,
-    }
-}
-
-fn inventory(path: &Path, tags: &[String]) -> Result<Vec<InventoryDevice>, Failed> {
-    let all = Inventory::load(path).map_err(Failed::usage)?;
-    let known = all.tags().into_iter().collect::<Vec<_>>().join(", ");
-    let chosen = all.tagged(tags).devices;
-    if chosen.is_empty() {
-        let known = if known.is_empty() { "no tags".to_owned() } else { format!("the tags {known}") };
-        let tags = tags.join(", ");
-        return Err(Failed::usage(format!("--tag {tags}: no device has it; {} has {known}", path.display())));
-    }
-    Ok(chosen)
-}
-
-/// Twins live in a private network, from which this process reaches nothing else.
-fn refuse_mixed(members: &[InventoryDevice]) -> Result<(), Failed> {
-    let (mut twin, mut elsewhere, mut twins) = (None, None, 0_usize);
-    for member in members {
-        let spec: Spec =
-            member.target.parse().map_err(|error| Failed::usage(format!("{}: {error}", member.name)))?;
-        match spec {
-            Spec::Twin(_) => {
-                twin = Some(&member.name);
-                twins += 1;
-            }
-            Spec::Address { .. } => elsewhere = Some(&member.name),
-            Spec::Sim => {}
-            Spec::Tap(_) | Spec::Emulator(_) | Spec::DialsIn => {
-                return Err(Failed::usage(format!(
-                    "{}: {} works only as the single target of a run",
-                    member.name, member.target
-                )));
-            }
-        }
-    }
-    if twins > MOST_TWINS {
-        let why = format!("{twins} twins at once: a private network has places for {MOST_TWINS}");
-        return Err(Failed::usage(why));
-    }
-    match (twin, elsewhere) {
-        (Some(twin), Some(elsewhere)) => Err(Failed::usage(format!(
-            "{twin} is a twin in a private network, and {elsewhere} can't be reached from there: test them in two runs, \
-             and join the reports with `espstress merge`"
-        ))),
-        _ => Ok(()),
-    }
-}
 
 /// What shows or continues the run of one device.
 fn refuse_for_one(common: &Common) -> Result<(), Failed> {
@@ -133,23 +56,32 @@ pub(super) fn go(
     scenario: &Scenario,
     typed: &Typed,
     common: &Common,
+    several: &SeveralArgs,
     members: Vec<InventoryDevice>,
 ) -> Result<Exit, Failed> {
     refuse_for_one(common)?;
-    if let Some(path) = &common.output {
+    let part = several.twins_to.as_deref();
+    if part.is_some() {
+        apart::end_with_parent();
+    }
+    if let Some(path) = common.output.as_ref().filter(|_| part.is_none()) {
         espstress_report::check_writable(path, "-o").map_err(Failed::usage)?;
     }
     let seed = common.seed.or(scenario.seed).unwrap_or_else(run::random_seed);
-    let commons: Vec<Common> =
-        (0..).zip(&members).map(|(i, member)| of_one(common, member, seed, i)).collect();
+    let all = several.of_all.unwrap_or_else(|| u32::try_from(members.len()).unwrap_or(u32::MAX));
+    let shares = Shares::of(several, all)?;
+    let (members, twins) = apart::divide(members, part.is_some());
+    let apart = if twins.is_empty() { None } else { Some(Apart::start(seed, scenario, all, common)?) };
+    let commons: Vec<Common> = members.iter().map(|(i, member)| of_one(common, member, seed, *i)).collect();
     let shown = Arc::new(Mutex::new(Sums::default()));
     let mut nest = Nest::default();
     let mut runs = Vec::new();
-    for (member, common) in members.iter().zip(&commons) {
+    for ((i, member), common) in members.iter().zip(&commons) {
         let sink =
             Box::new(Display { name: member.name.clone(), quiet: common.quiet, sums: Arc::clone(&shown) });
         let scenario = of_member(scenario, member);
-        runs.push(match set_up(scenario, typed, common, member, sink, &mut nest) {
+        let typed = shares.given_to(*i, typed);
+        runs.push(match set_up(scenario, &typed, common, member, sink, &mut nest) {
             Ok(set_up) => {
                 refuse_listening(&set_up)?;
                 Ok(set_up)
@@ -166,17 +98,21 @@ pub(super) fn go(
         return Err(Failed::environment(why));
     }
     if !common.quiet {
-        say(&format!("{} against {} devices, seed {seed}", scenario.name, members.len()));
+        say(&format!("{} against {all} devices, seed {seed}", scenario.name));
     }
-    let measured = measure(runs, &shown, common.quiet);
-    conclude(members, measured, common)
+    let mut came = Came::of(members, measure(runs, &shown, common.quiet))?;
+    if let Some(apart) = apart {
+        let interrupted = came.interrupted;
+        came.take(apart.end(interrupted, twins));
+    }
+    conclude(came, part, common)
 }
 
 /// One device under two names would count as two, and each run would meet the other's load.
-fn refuse_twice(members: &[InventoryDevice], runs: &[Result<SetUp<'_>, String>]) -> Result<(), Failed> {
-    let places = members.iter().zip(runs).filter_map(|(member, run)| {
+fn refuse_twice(members: &[Numbered], runs: &[Result<SetUp<'_>, String>]) -> Result<(), Failed> {
+    let places = members.iter().zip(runs).filter_map(|((_, member), run)| {
         let device = &run.as_ref().ok()?.run.device;
-        (device.kind == DeviceKind::Address).then(|| (member.name.as_str(), device.endpoints.http))
+        (device.kind == DeviceKind::Address).then_some((member.name.as_str(), device.endpoints.http))
     });
     match same_place(&places.collect::<Vec<_>>()) {
         Some((a, b, place)) => {
@@ -255,14 +191,14 @@ fn token(variable: &str) -> Result<String, Failed> {
 }
 
 /// What came of one device: its report and what was lost, or why there is none.
-type Came = Result<Measured, Failed>;
+type One = Result<Measured, Failed>;
 
 /// Runs all of them, each on a thread of its own.
 fn measure(
     runs: Vec<Result<SetUp<'_>, String>>,
     sums: &Mutex<Sums>,
     quiet: bool,
-) -> Vec<Result<Came, String>> {
+) -> Vec<Result<One, String>> {
     let captures = u32::try_from(runs.iter().flatten().count()).unwrap_or(u32::MAX);
     std::thread::scope(|scope| {
         let threads: Vec<_> = runs
@@ -294,7 +230,7 @@ fn measure(
                 say(&format!("{:7.0} s  {}, {} running", now.as_secs_f64(), words(sums), running()));
             }
         }
-        let joined = |spawned: std::io::Result<std::thread::ScopedJoinHandle<'_, Came>>| match spawned {
+        let joined = |spawned: std::io::Result<std::thread::ScopedJoinHandle<'_, One>>| match spawned {
             Ok(handle) => handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(error) => Err(Failed::environment(format!("the system refused a thread: {error}"))),
         };
@@ -302,46 +238,70 @@ fn measure(
     })
 }
 
-/// Makes the fleet report, writes and shows it.
-fn conclude(
-    members: Vec<InventoryDevice>,
-    measured: Vec<Result<Came, String>>,
-    common: &Common,
-) -> Result<Exit, Failed> {
-    let (mut lost, mut interrupted, mut not_run) = (Vec::new(), false, false);
-    let mut devices = Vec::new();
-    for (member, came) in members.into_iter().zip(measured) {
-        let (report, why) = match came {
-            Ok(Ok(measured)) => {
-                interrupted |= measured.ended != Ended::Completed;
-                lost.extend(measured.lost.into_iter().map(|text| format!("{}: {text}", member.name)));
-                (Some(measured.report), None)
-            }
-            Ok(Err(Failed { exit: Exit::Interrupted, error })) => {
-                return Err(Failed { exit: Exit::Interrupted, error });
-            }
-            Ok(Err(Failed { error, .. })) => (None, Some(error.to_string())),
-            Err(why) => (None, Some(why)),
-        };
-        not_run |= report.is_none();
-        devices.push(FleetDevice {
-            name: member.name,
-            tags: member.tags,
-            start_s: None,
-            not_run: why,
-            report,
-        });
+/// What came of all devices.
+#[derive(Default)]
+struct Came {
+    devices: Vec<(u64, FleetDevice)>,
+    /// What could not be kept, in words.
+    lost: Vec<String>,
+    interrupted: bool,
+    cpu_s: Option<f64>,
+    memory_peak_bytes: Option<u64>,
+}
+
+impl Came {
+    /// Of this process's devices.
+    fn of(members: Vec<Numbered>, measured: Vec<Result<One, String>>) -> Result<Self, Failed> {
+        let mut all = Self::default();
+        for ((number, member), one) in members.into_iter().zip(measured) {
+            let (report, why) = match one {
+                Ok(Ok(measured)) => {
+                    all.interrupted |= measured.ended != Ended::Completed;
+                    all.lost.extend(measured.lost.into_iter().map(|text| format!("{}: {text}", member.name)));
+                    (Some(measured.report), None)
+                }
+                Ok(Err(Failed { exit: Exit::Interrupted, error })) => {
+                    return Err(Failed { exit: Exit::Interrupted, error });
+                }
+                Ok(Err(Failed { error, .. })) => (None, Some(error.to_string())),
+                Err(why) => (None, Some(why)),
+            };
+            all.devices.push((number, of_member_came(member, report, why)));
+        }
+        (all.cpu_s, all.memory_peak_bytes) = one_process(&mut all.devices);
+        Ok(all)
     }
-    let used = one_process(&mut devices);
-    let mut fleet = espstress_fleet::join(devices);
-    (fleet.cpu_s, fleet.memory_peak_bytes) = used;
-    if let Some(path) = &common.output {
+
+    /// And of those of another process.
+    fn take(&mut self, other: Self) {
+        self.devices.extend(other.devices);
+        self.lost.extend(other.lost);
+        self.interrupted |= other.interrupted;
+        self.cpu_s = self.cpu_s.zip(other.cpu_s).map(|(a, b)| a + b);
+        self.memory_peak_bytes = self.memory_peak_bytes.zip(other.memory_peak_bytes).map(|(a, b)| a + b);
+    }
+}
+
+fn of_member_came(member: InventoryDevice, report: Option<Report>, not_run: Option<String>) -> FleetDevice {
+    FleetDevice { name: member.name, tags: member.tags, start_s: None, not_run, report }
+}
+
+/// Makes the fleet report, writes and shows it; the part of one process is only written.
+fn conclude(mut came: Came, part: Option<&Path>, common: &Common) -> Result<Exit, Failed> {
+    came.devices.sort_by_key(|(number, _)| *number);
+    let mut lost = came.lost;
+    let mut fleet = espstress_fleet::join(came.devices.into_iter().map(|(_, device)| device).collect());
+    (fleet.cpu_s, fleet.memory_peak_bytes) = (came.cpu_s, came.memory_peak_bytes);
+    if let Some(path) = part.or(common.output.as_deref()) {
         let written = espstress_report::write_text(&espstress_fleet::to_json(&fleet), path);
         lost.extend(written.err().map(|error| error.to_string()));
     }
-    output::print(&shown(&fleet, common)?).map_err(Failed::environment)?;
+    if part.is_none() {
+        output::print(&shown(&fleet, common)?).map_err(Failed::environment)?;
+    }
+    let not_run = fleet.devices.iter().any(|device| device.report.is_none());
     // The order of the exit statuses: what came first there wins.
-    let exit = match (interrupted, not_run, fleet.verdict) {
+    let exit = match (came.interrupted, not_run, fleet.verdict) {
         (true, ..) => Exit::Interrupted,
         (_, true, _) => Exit::Environment,
         (.., Verdict::Fail) => Exit::GateBroken,
@@ -352,10 +312,10 @@ fn conclude(
 }
 
 /// What this process used, the last reading of each; a single device's share is not known and so in no report.
-fn one_process(devices: &mut [FleetDevice]) -> (Option<f64>, Option<u64>) {
+fn one_process(devices: &mut [(u64, FleetDevice)]) -> (Option<f64>, Option<u64>) {
     let (mut cpu_s, mut memory) = (None::<f64>, None::<u64>);
-    for host in devices.iter_mut().filter_map(|device| device.report.as_mut()).map(|report| &mut report.host)
-    {
+    let reports = devices.iter_mut().filter_map(|(_, device)| device.report.as_mut());
+    for host in reports.map(|report| &mut report.host) {
         if let (Some(user), Some(system)) = (host.cpu_user_s.take(), host.cpu_system_s.take()) {
             cpu_s = Some(cpu_s.map_or(user + system, |most| most.max(user + system)));
         }
@@ -414,40 +374,12 @@ fn say(line: &str) {
 mod tests {
     use super::*;
 
-    fn chosen(targets: &[&str]) -> Result<Option<Vec<String>>, String> {
-        let typed = targets.iter().map(|target| (*target).to_owned()).collect();
-        let members = members(typed, &SeveralArgs::default()).map_err(|failed| failed.error.to_string())?;
-        Ok(members.map(|members| members.into_iter().map(|member| member.name).collect()))
-    }
-
-    #[test]
-    fn one_target_is_no_fleet_and_the_same_one_twice_has_two_names() {
-        assert_eq!(chosen(&["sim"]), Ok(None));
-        assert_eq!(chosen(&[]), Ok(None));
-        assert_eq!(chosen(&["sim", "sim"]), Ok(Some(vec!["sim".to_owned(), "sim-2".to_owned()])));
-    }
-
-    #[test]
-    fn twins_and_devices_are_not_mixed_and_the_error_says_what_to_do() {
-        let said = chosen(&["twin", "192.168.4.1"]).unwrap_err();
-        assert!(said.contains("private network") && said.contains("espstress merge"), "{said}");
-        assert!(chosen(&["sim", "tap:qemu x"]).unwrap_err().contains("single target"));
-        assert!(chosen(&["sim", "ftp://x"]).unwrap_err().contains("ftp"));
-    }
-
     #[test]
     fn two_names_of_one_address_and_port_are_one_device() {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (a, b) = (("a", at("192.168.4.1:80")), ("b", at("[::ffff:192.168.4.1]:80")));
         assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), b]), Some(("a", "b", b.1)));
         assert_eq!(same_place(&[a, ("c", at("192.168.4.1:81")), ("d", at("192.168.4.2:80"))]), None);
-    }
-
-    #[test]
-    fn more_twins_than_a_network_has_places_for_are_refused_before_the_first_one_starts() {
-        let twins = |n: usize| chosen(&vec!["twin"; n]);
-        assert_eq!(twins(64).unwrap().unwrap().len(), 64);
-        assert!(twins(65).unwrap_err().contains("places for 64"));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Whether the device stayed where it was during a run: who answers ARP for its address, and what its name stands for.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use espstress_diagnose::FindingId;
+use espstress_engine::Outcome;
 use espstress_event::{Event, EventSink};
 use espstress_targets::{Device, DeviceKind, Neighbour, Spec};
 
@@ -26,11 +28,16 @@ impl Whereabouts {
         if device.kind != DeviceKind::Address {
             return None;
         }
-        let name = match &device.spec {
+        let name = Self::name_of(device);
+        Some(Self { name, address: device.endpoints.http, first: None, asked: None, other: None })
+    }
+
+    /// The target as it was typed, where that is a name.
+    pub(super) fn name_of(device: &Device) -> Option<String> {
+        match &device.spec {
             Spec::Address { host, .. } if host.parse::<IpAddr>().is_err() => Some(host.clone()),
             _ => None,
-        };
-        Some(Self { name, address: device.endpoints.http, first: None, asked: None, other: None })
+        }
     }
 
     fn look(&mut self) {
@@ -50,16 +57,12 @@ impl Whereabouts {
         }
     }
 
-    /// What a reader of the report should know; asks for the name again where attempts `failed`.
-    pub(super) fn remarks(mut self, failed: bool) -> Vec<String> {
+    /// What a reader of the report should know, beside what was found.
+    pub(super) fn remarks(mut self, outcome: &Outcome) -> Vec<String> {
         let now = Neighbour::of(self.address.ip());
         self.take(now.clone());
-        let resolved = self.name.as_deref().filter(|_| failed).and_then(|name| {
-            (name, self.address.port())
-                .to_socket_addrs()
-                .ok()
-                .map(|found| found.map(|one| one.ip()).collect())
-        });
+        let told = outcome.findings.iter().any(|finding| finding.id == FindingId::AddressChanged);
+        let resolved = outcome.resolved.as_ref().filter(|_| !told).map(|resolved| resolved.addresses.clone());
         self.words(&now, resolved)
     }
 

@@ -296,7 +296,10 @@ impl Response {
     fn parse_one(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
-        let length = match response.parse(bytes) {
+        // A field folded over lines is obsolete, and a client has to take it (RFC 9112, 5.2).
+        let mut config = httparse::ParserConfig::default();
+        config.allow_obsolete_multiline_headers_in_responses(true);
+        let length = match config.parse_response(&mut response, bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(error) => return Err(self.bad_head(what_is_wrong(error))),
@@ -484,9 +487,17 @@ impl Response {
         }
     }
 
-    /// The time was up while the response was still coming.
-    pub fn endless(&mut self) {
-        let detail = "a response without an end: still coming when the time was up";
+    /// Body bytes that are still to come; `None` where the response does not say how long it is.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        match self.framing {
+            Some(Framing::Length(left)) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// The response was still coming when the host gave it up, in words.
+    pub fn endless(&mut self, detail: &'static str) {
         self.note(HttpFault::Endless, self.declared, Some(self.body_bytes), detail);
     }
 

@@ -64,6 +64,12 @@ fn connection_close_and_http_1_0_end_persistence() {
 }
 
 #[test]
+fn a_field_folded_over_two_lines_is_taken() {
+    let text = b"HTTP/1.1 200\r\nX: a\r\n b\r\nContent-Length:5\r\n\r\nhello";
+    assert_eq!(whole(Expects::Body, text), Ok(Progress::Done { used: text.len() }));
+}
+
+#[test]
 fn what_is_no_http_is_a_bad_response() {
     assert_eq!(whole(Expects::Body, b"EXEC:[(1, 2)]\n"), Err(Failure::BadResponse));
     let endless = vec![b'a'; HEAD_LIMIT + 1];

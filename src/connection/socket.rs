@@ -20,7 +20,7 @@ use tokio::time::timeout;
 pub use self::connector::{Connector, Refused, Timeouts};
 pub use self::ending::{AtRest, HostClosed};
 pub use self::tcp_info::{all_acknowledged, fin_acknowledged};
-use self::tcp_info::{tcp_info, unacknowledged};
+use self::tcp_info::{last_heard, tcp_info, unacknowledged};
 use super::endings::{Step, failure_of};
 use super::ports::{PortPool, Release};
 use super::slowness::{Pace, Slow};
@@ -371,6 +371,12 @@ impl Connection {
             self.note_read(n);
         }
         Ok(read)
+    }
+
+    /// How long ago the peer's last segment came, its FIN where it has closed; zero where the system does not tell.
+    #[must_use]
+    pub fn last_heard(&self) -> Duration {
+        self.stream.as_ref().and_then(last_heard).unwrap_or_default()
     }
 
     /// TCP_INFO now; `None` where the system has none.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use espstress_event::{
-    Console, ConsoleEvent, DeviceSample, Frame, PowerSave, ResetReason, Said, Telemetry, Watchdog,
+    Console, ConsoleEvent, Crash, DeviceSample, Frame, PowerSave, ResetReason, Said, Telemetry, Watchdog,
 };
 use espstress_stats::DeviceSeries;
 
@@ -12,7 +12,9 @@ use super::clock::{Clock, Shows, Stamp};
 use super::elf::Elf;
 use super::lines::Line;
 use super::log_line::LogLine;
-use super::parse::{Meaning, More, Sample, meaning};
+use super::parse::{
+    MOST_FRAMES, Meaning, More, SOFT_REBOOT, Sample, USER_EXCEPTION, glued, is_no_memory, meaning,
+};
 
 /// Lines kept at the end.
 const LAST: usize = 200;
@@ -30,11 +32,14 @@ const KEYS: usize = 64;
 /// The same words again so soon are counted and make no event, nanoseconds.
 const AGAIN_NS: i64 = 100_000_000;
 
-/// A measurement so soon after another is left out, nanoseconds.
-const SAMPLE_NS: u64 = 100_000_000;
-
 /// What belongs to one crash is told within this, nanoseconds.
 const ONE_CRASH_NS: i64 = 10_000_000_000;
+
+/// What a program that only printed the words of a crash prints so long after them, nanoseconds.
+const STILL_RUNS_NS: i64 = 2_000_000_000;
+
+/// A dump follows the first line of a crash within this, nanoseconds.
+const DUMP_NS: i64 = 2_000_000_000;
 
 /// Lines of a log whose time goes on, after which what looked like a crash was none.
 const GOES_ON: u32 = 2;
@@ -88,6 +93,20 @@ struct Kept {
     /// Lines that are still to be put around it.
     wants: usize,
     told: bool,
+    /// When a start was heard that it belongs to, of which it may turn out that it was none.
+    start_ns: Option<i64>,
+}
+
+/// Something that ends the program, of which it is not sure yet that it did.
+#[derive(Debug)]
+struct Pending {
+    kept: Kept,
+    /// Lines since, or since its dump, by which the log's time goes on.
+    lines: u32,
+    /// Whether a dump followed.
+    dumped: bool,
+    /// Whether the program printed something a while after it.
+    runs: bool,
 }
 
 /// What a console has come to so far.
@@ -99,8 +118,11 @@ pub struct Account {
     kept: Vec<Kept>,
     /// When the same words were told last.
     again: BTreeMap<String, i64>,
-    /// Something that ends the program, of which it is not sure yet that it did.
-    pending: Option<(Kept, u32)>,
+    pending: Option<Pending>,
+    /// The words of a crash in the middle of a line: they count when a dump follows.
+    glued: Option<Kept>,
+    /// When a panic was told whose message is the next line.
+    message_ns: Option<i64>,
     heap: Option<HeapLine>,
     elf: Option<Elf>,
     device: DeviceSeries,
@@ -153,20 +175,39 @@ impl Account {
                 let reason = self.reason_of_pending().unwrap_or(ResetReason::Unknown);
                 self.confirm();
                 self.note(at, None, Said::Restart { reason }, line.text);
+                self.belongs_to_a_start(at, |kept| kept.heard_ns == at);
             }
-            Some(Shows::GoesOn) if read.tag != Some("task_wdt") => self.goes_on(),
+            Some(Shows::NoStart { since_ns }) => {
+                self.no_start(since_ns);
+                self.goes_on();
+            }
+            Some(Shows::GoesOn) if !of_a_panic(read.tag) => self.goes_on(),
             _ => {}
         }
         let read_as = meaning(&read);
+        self.take_message(heard_ns, &read, read_as.as_ref());
+        if read_as.is_none()
+            && let Some(said) = glued(line.text)
+        {
+            let key = said.key();
+            self.glued = Some(self.make(heard_ns, read.device_ms, said, line.text, key));
+        }
         let ends =
             matches!(read_as, Some(Meaning::Said(Said::Restart { .. }) | Meaning::More(More::Rebooting)));
         // A program that crashed says nothing more of its own.
-        let stale = |kept: &Kept| heard_ns.saturating_sub(kept.heard_ns) >= ONE_CRASH_NS;
-        if !ends && self.pending.as_ref().is_some_and(|(kept, _)| stale(kept)) {
-            self.pending = None;
+        if let Some(pending) = self.pending.as_mut().filter(|_| !ends) {
+            let after = heard_ns.saturating_sub(pending.kept.heard_ns);
+            pending.runs |= read_as.is_none() && after >= STILL_RUNS_NS;
+            if after >= ONE_CRASH_NS {
+                if pending.dumped { self.confirm() } else { self.pending = None }
+            }
         }
         let sample = self.heap.as_ref().and_then(|own| own.read(line.text));
         match sample.map(Meaning::Sample).or(read_as) {
+            Some(Meaning::Panic(said)) => {
+                self.message_ns = Some(heard_ns);
+                self.said(heard_ns, read.device_ms, said, line.text);
+            }
             Some(Meaning::Said(said)) => self.said(heard_ns, read.device_ms, said, line.text),
             Some(Meaning::Sample(sample)) => self.sample(heard_ns, sample),
             Some(Meaning::More(more)) => self.more(heard_ns, more),
@@ -185,7 +226,8 @@ impl Account {
         };
         line.push_str(text);
         self.last_lines.push_back(line);
-        let open = self.kept.iter_mut().rev().take(4).chain(self.pending.as_mut().map(|(kept, _)| kept));
+        let open =
+            self.kept.iter_mut().rev().take(4).chain(self.pending.as_mut().map(|pending| &mut pending.kept));
         for kept in open.filter(|kept| kept.wants > 0) {
             kept.event.around.push(text.to_owned());
             kept.wants -= 1;
@@ -198,17 +240,26 @@ impl Account {
                 // The reset that follows a crash is the panic handler's own, by software.
                 let reason = self.reason_of_pending().unwrap_or(reason);
                 self.confirm();
-                self.clock.starts_anew();
+                // The interpreter starts anew, and the system under it goes on.
+                if line != SOFT_REBOOT {
+                    self.clock.starts_anew(heard_ns);
+                }
                 self.lost_ns = None;
                 self.note(heard_ns, None, Said::Restart { reason }, line);
+                self.belongs_to_a_start(heard_ns, |kept| kept.heard_ns == heard_ns);
             }
             said @ (Said::Crash { .. } | Said::Brownout | Said::Watchdog { restarts: true, .. }) => {
-                if self.is_of_pending(heard_ns) || self.ends_a_watchdog(heard_ns) {
+                if self.is_of_pending(heard_ns) {
+                    self.tells_better(said, line);
+                    return;
+                }
+                if self.ends_a_watchdog(heard_ns) {
                     return;
                 }
                 self.confirm();
                 let key = said.key();
-                self.pending = Some((self.make(heard_ns, device_ms, said, line, key), 0));
+                let kept = self.make(heard_ns, device_ms, said, line, key);
+                self.pending = Some(Pending { kept, lines: 0, dumped: false, runs: false });
             }
             Said::WifiLost { reason, name } => self.wifi_lost(heard_ns, device_ms, (reason, name), line),
             Said::WifiUp => {
@@ -244,7 +295,60 @@ impl Account {
 
     /// What follows a crash closely belongs to it: the abort after an assertion, the assertion after a corrupt heap.
     fn is_of_pending(&self, heard_ns: i64) -> bool {
-        self.pending.as_ref().is_some_and(|(kept, _)| heard_ns.saturating_sub(kept.heard_ns) < ONE_CRASH_NS)
+        let near = |pending: &Pending| heard_ns.saturating_sub(pending.kept.heard_ns) < ONE_CRASH_NS;
+        self.pending.as_ref().is_some_and(near)
+    }
+
+    /// The ESP8266's core says first that something was wrong, and then what.
+    fn tells_better(&mut self, better: Said, line: &str) {
+        let Some(Pending { kept, .. }) = &mut self.pending else { return };
+        if matches!(&kept.event.said, Said::Crash { cause, .. } if cause == USER_EXCEPTION) {
+            (kept.event.said, kept.event.line) = (better, line.to_owned());
+            kept.key = kept.event.said.key();
+        }
+    }
+
+    /// The message of a panic is the line after its place.
+    fn take_message(&mut self, heard_ns: i64, line: &LogLine<'_>, read_as: Option<&Meaning>) {
+        let Some(at) = self.message_ns.take() else { return };
+        let no_memory = matches!(read_as, Some(Meaning::Said(Said::Crash { how: Crash::NoMemory, .. })))
+            || is_no_memory(line.message);
+        let words = line.is_bare() && (read_as.is_none() || no_memory);
+        let is_one = words && heard_ns.saturating_sub(at) < DUMP_NS;
+        if let Some(Pending { kept, .. }) = &mut self.pending
+            && let Said::Crash { how, cause, .. } = &mut kept.event.said
+            && is_one
+        {
+            *cause = format!("{} {}", cause, line.message);
+            if no_memory {
+                *how = Crash::NoMemory;
+            }
+        }
+    }
+
+    /// Marks what is part of a start, as it may turn out that there was none.
+    fn belongs_to_a_start(&mut self, start_ns: i64, also: impl Fn(&Kept) -> bool) {
+        for kept in self.kept.iter_mut().rev().take(2) {
+            let crash = !matches!(kept.event.said, Said::Restart { .. })
+                && kept.event.said.ends_the_program()
+                && start_ns.saturating_sub(kept.heard_ns) < ONE_CRASH_NS;
+            if kept.start_ns.is_none() && (crash || also(kept)) {
+                kept.start_ns = Some(start_ns);
+            }
+        }
+    }
+
+    /// What was taken for a start at this time or later was none, and the crash before it a text.
+    fn no_start(&mut self, since_ns: i64) {
+        let counts = &mut self.console.counts;
+        self.kept.retain(|kept| {
+            let none = kept.start_ns.is_some_and(|start| start >= since_ns);
+            if none && let Some(n) = counts.get_mut(&kept.key) {
+                *n = n.saturating_sub(1);
+            }
+            !none
+        });
+        self.pending = self.pending.take().filter(|pending| pending.kept.heard_ns < since_ns);
     }
 
     /// The task watchdog's own abort.
@@ -255,7 +359,14 @@ impl Account {
     }
 
     fn more(&mut self, heard_ns: i64, more: More) {
-        if let Some((kept, _)) = &mut self.pending {
+        let dumps = !matches!(more, More::Frame(_));
+        if let Some(kept) = self.glued.take_if(|_| dumps)
+            && self.pending.is_none()
+            && heard_ns.saturating_sub(kept.heard_ns) < DUMP_NS
+        {
+            self.pending = Some(Pending { kept, lines: 0, dumped: true, runs: false });
+        }
+        if let Some(Pending { kept, lines, dumped, .. }) = &mut self.pending {
             let near = heard_ns.saturating_sub(kept.heard_ns) < ONE_CRASH_NS;
             if near && add(&mut kept.event.said, &more) {
                 if let Said::Crash { backtrace, .. } = &mut kept.event.said
@@ -263,9 +374,7 @@ impl Account {
                 {
                     elf.resolve(backtrace);
                 }
-                if matches!(more, More::Backtrace(_) | More::Rebooting) {
-                    self.confirm();
-                }
+                (*lines, *dumped) = (0, *dumped || dumps);
             }
             return;
         }
@@ -281,9 +390,10 @@ impl Account {
 
     /// The log's time goes on: after a few such lines, what looked like a crash was a text.
     fn goes_on(&mut self) {
-        if let Some((_, lines)) = &mut self.pending {
-            *lines += 1;
-            if *lines >= GOES_ON {
+        self.glued = None;
+        if let Some(pending) = &mut self.pending {
+            pending.lines += 1;
+            if pending.lines >= GOES_ON {
                 self.pending = None;
             }
         }
@@ -291,7 +401,7 @@ impl Account {
 
     fn reason_of_pending(&self) -> Option<ResetReason> {
         let said = match &self.pending {
-            Some((kept, _)) => &kept.event.said,
+            Some(pending) => &pending.kept.event.said,
             None => &self.kept.last()?.event.said,
         };
         Some(match said {
@@ -306,8 +416,8 @@ impl Account {
 
     /// It was one.
     fn confirm(&mut self) {
-        if let Some((kept, _)) = self.pending.take() {
-            self.push(kept);
+        if let Some(pending) = self.pending.take() {
+            self.push(pending.kept);
         }
     }
 
@@ -332,7 +442,7 @@ impl Account {
         let at_ns = u64::try_from(self.clock.said_ns(stamp, heard_ns)).unwrap_or(0);
         let wants = AROUND.saturating_sub(around.len());
         let event = ConsoleEvent { at_ns, device_ms, said, line: line.to_owned(), around };
-        Kept { event, key, heard_ns, stamp, wants, told: false }
+        Kept { event, key, heard_ns, stamp, wants, told: false, start_ns: None }
     }
 
     fn push(&mut self, kept: Kept) {
@@ -359,11 +469,13 @@ impl Account {
         let Ok(at_ns) = u64::try_from(self.clock.said_ns(self.clock.last(), heard_ns)) else { return };
         self.rssi_dbm = sample.rssi_dbm.or(self.rssi_dbm);
         let Some(free) = sample.heap_free else { return };
-        let lower = |last: &DeviceSample| last.telemetry.heap_free_bytes.is_none_or(|then| free < then);
-        let last = self.device.last.as_ref();
-        if last.is_some_and(|last| at_ns < last.at_ns + SAMPLE_NS && !lower(last)) {
-            return;
+        match (self.device.collected, sample.collected) {
+            // The system's own heap is told besides: that is the one that counts.
+            (false, true) if self.device.samples > 0 => return,
+            (true, false) => self.device = DeviceSeries::default(),
+            _ => {}
         }
+        self.device.collected = sample.collected;
         let telemetry = Telemetry {
             heap_free_bytes: Some(free),
             heap_min_free_bytes: sample.heap_least,
@@ -377,6 +489,12 @@ impl Account {
 
     /// Events that were not told yet, and that are whole or a second old.
     pub(crate) fn news(&mut self, now_ns: i64) -> Vec<ConsoleEvent> {
+        let old = |pending: &Pending| {
+            pending.dumped && now_ns.saturating_sub(pending.kept.heard_ns) >= ONE_CRASH_NS
+        };
+        if self.pending.as_ref().is_some_and(old) {
+            self.confirm();
+        }
         let ripe = |kept: &Kept| kept.wants == 0 || now_ns.saturating_sub(kept.heard_ns) >= RIPE_NS;
         let new = self.kept.iter_mut().filter(|kept| !kept.told && ripe(kept));
         new.map(|kept| {
@@ -405,7 +523,13 @@ impl Account {
     /// What it came to. What was said before the run is not in it.
     #[must_use]
     pub fn finish(mut self) -> Heard {
-        self.confirm();
+        if let Some(since_ns) = self.clock.doubts_a_start() {
+            self.no_start(since_ns);
+        }
+        // Words of a crash alone, from a program that went on.
+        if !self.pending.as_ref().is_some_and(|pending| pending.runs && !pending.dumped) {
+            self.confirm();
+        }
         let Self { mut console, clock, kept, device, last_lines, .. } = self;
         for mut kept in kept {
             let at_ns = clock.said_ns(kept.stamp, kept.heard_ns);
@@ -438,6 +562,11 @@ pub struct Heard {
     pub device: DeviceSeries,
 }
 
+/// Whether a panic handler itself logs by this name: it does so with the time at which the program ended.
+fn of_a_panic(tag: Option<&str>) -> bool {
+    tag.is_some_and(|tag| tag == "task_wdt" || tag.starts_with("esp_core_dump"))
+}
+
 /// Adds to an event what was told after it; whether it is of it.
 fn add(said: &mut Said, more: &More) -> bool {
     match (said, more) {
@@ -445,6 +574,12 @@ fn add(said: &mut Said, more: &More) -> bool {
             if backtrace.is_empty() {
                 *backtrace =
                     addresses.iter().map(|address| Frame { address: *address, place: None }).collect();
+            }
+            true
+        }
+        (Said::Crash { backtrace, .. }, More::Frame(address)) => {
+            if backtrace.len() < MOST_FRAMES {
+                backtrace.push(Frame { address: *address, place: None });
             }
             true
         }
@@ -465,7 +600,7 @@ fn add(said: &mut Said, more: &More) -> bool {
             *restarts = true;
             true
         }
-        (said, More::Rebooting) => said.ends_the_program(),
+        (said, More::Rebooting | More::Dump) => said.ends_the_program(),
         (Said::Watchdog { .. } | Said::Brownout, More::Backtrace(_)) => true,
         _ => false,
     }

@@ -235,6 +235,274 @@ fn garbage_between_lines_hides_no_event_and_makes_none() {
     }
 }
 
+/// A console as a script plays it: a line each 30 ms, from 1 s on.
+fn played(lines: &[&str]) -> Heard {
+    let mut account = Account::new("test".into(), None, None);
+    for (n, text) in lines.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).enumerate() {
+        account.line((1_000 + 30 * n as i64) * MS, Line { text, partial: false });
+    }
+    account.finish()
+}
+
+/// Kinds of what it says, with the cause of a crash or the reason of a start.
+fn kinds(lines: &[&str]) -> Vec<String> {
+    let of = |said: Said| match said {
+        Said::Crash { cause, .. } => format!("crash: {cause}"),
+        Said::Restart { reason } => format!("restart: {}", reason.name()),
+        said => said.key(),
+    };
+    played(lines).console.events.into_iter().map(|event| of(event.said)).collect()
+}
+
+const SW: &str = "rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)";
+
+const BACKTRACE: &str = "Backtrace: 0x40081a5e:0x3ffb4ef0 0x40085df9:0x3ffb4f10";
+
+#[test]
+fn a_banner_in_a_log_that_goes_on_is_no_restart() {
+    let quoted = ["I (921034) support: send us a log like", SW, "I (921335) support: thanks"];
+    assert_eq!(kinds(&quoted), [""; 0], "a single line of it");
+    let forwarded = [
+        "I (921034) bridge: forwarding the co-processor's console:",
+        "ets Jul 29 2019 12:21:46",
+        "rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
+        "I (29) boot: ESP-IDF v5.1 2nd stage bootloader",
+        "I (300) main: a",
+        "I (921335) bridge: end",
+        "I (921835) main: a",
+    ];
+    assert_eq!(kinds(&forwarded), [""; 0]);
+    let replayed = [
+        "I (921034) log: dump of the flash log begins",
+        "I (30) boot: ESP-IDF v5.1 2nd stage bootloader",
+        "I (500) app: started",
+        "I (900) wifi: connected",
+        "I (921335) log: dump ends",
+        "I (921835) main: a",
+    ];
+    let heard = played(&replayed);
+    assert_eq!((heard.console.events, heard.console.counts.len()), (Vec::new(), 0));
+    // The same banner, and the log begins anew.
+    let real = ["I (921034) main: a", SW, "I (29) boot: ESP-IDF v5.1", "I (300) main: a", "I (900) main: b"];
+    assert_eq!(kinds(&real), ["restart: SW"]);
+}
+
+#[test]
+fn a_panic_that_is_forwarded_whole_is_no_crash_and_one_of_its_own_is_one() {
+    let guru = "Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.";
+    let forwarded = [
+        "I (921034) bridge: a",
+        guru,
+        "Core  0 register dump:",
+        BACKTRACE,
+        "Rebooting...",
+        SW,
+        "I (921335) bridge: end",
+        "I (921435) bridge: b",
+    ];
+    assert_eq!(kinds(&forwarded), [""; 0]);
+    let dumped = ["I (921034) bridge: a", guru, BACKTRACE, "I (921335) bridge: end", "I (921435) bridge: b"];
+    assert_eq!(kinds(&dumped), [""; 0]);
+    // The panic handler writes a core dump, which it logs with the time of the crash.
+    let own = [
+        "I (921034) app: a",
+        guru,
+        BACKTRACE,
+        "I (921035) esp_core_dump_flash: Save core dump to flash...",
+        "I (921035) esp_core_dump_flash: Core dump has been saved to flash.",
+        "I (921036) esp_core_dump_common: done",
+        "Rebooting...",
+        SW,
+        "I (29) boot: ESP-IDF v5.1",
+    ];
+    assert_eq!(kinds(&own), ["crash: LoadProhibited", "restart: PANIC"]);
+}
+
+#[test]
+fn a_counter_that_turns_and_a_lone_word_are_nothing() {
+    let turns = [
+        "I (4294966900) app: tick",
+        "I (4294967200) app: tick",
+        "I (204) app: tick",
+        "I (504) app: tick",
+        "I (804) app: tick",
+    ];
+    assert_eq!(kinds(&turns), [""; 0]);
+    assert_eq!(kinds(&["wdt reset", "temperature 21.5"]), [""; 0]);
+    let hardware = [" ets Jan  8 2013,rst cause:4, boot mode:(3,6)", "wdt reset", "load 0x4010f000"];
+    assert_eq!(kinds(&hardware), ["restart: WDT"]);
+    // A program that prints the words of a crash and goes on for seconds.
+    let said = said("1000 Soft WDT reset\n2000 temperature 21.5\n4000 temperature 21.6");
+    assert_eq!(said, []);
+}
+
+#[test]
+fn every_crash_has_its_cause_and_the_start_after_it_the_reason_panic() {
+    let smash = ["I (9034) app: working", "Stack smashing protect failure!", BACKTRACE, "Rebooting...", SW];
+    assert_eq!(kinds(&smash), ["crash: stack smashing protect failure", "restart: PANIC"]);
+    let ubsan = ["Undefined behavior of type out_of_bounds", BACKTRACE, "Rebooting...", SW];
+    assert_eq!(kinds(&ubsan), ["crash: undefined behavior: out_of_bounds", "restart: PANIC"]);
+    let twice = [
+        "Setting breakpoint at 0x400d1234 and returning...",
+        "Re-entered core dump! Exception happened during core dump!",
+        "Rebooting...",
+        SW,
+    ];
+    assert_eq!(
+        kinds(&twice),
+        ["crash: Re-entered core dump! Exception happened during core dump!", "restart: PANIC"]
+    );
+    let glued = [
+        "I (21000) app: progress 42%Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.",
+        "Core  0 register dump:",
+        "PC      : 0x400d5e2f  PS      : 0x00060630",
+        BACKTRACE,
+        "Rebooting...",
+        SW,
+    ];
+    assert_eq!(kinds(&glued), ["crash: LoadProhibited", "restart: PANIC"]);
+    let logged = [
+        "E (21400) app: last boot: Guru Meditation Error: Core 0 panic'ed (LoadProhibited). Exception was unhandled.",
+        "I (21500) app: going on",
+        BACKTRACE,
+    ];
+    assert_eq!(kinds(&logged), [""; 0]);
+}
+
+#[test]
+fn the_esp8266_says_what_its_user_exception_was() {
+    let dump =
+        ["--------------- CUT HERE FOR EXCEPTION DECODER ---------------", ">>>stack>>>", "<<<stack<<<"];
+    let start = " ets Jan  8 2013,rst cause:2, boot mode:(3,6)";
+    for (line, want) in [
+        ("Unhandled C++ exception: OOM", "crash: new found no memory (unhandled C++ exception: OOM)"),
+        ("Panic core_esp8266_main.cpp:137 __yield", "crash: Panic core_esp8266_main.cpp:137 __yield"),
+        ("Abort called", "crash: abort()"),
+        ("ctx: sys", "crash: user exception (panic, abort or assert)"),
+    ] {
+        let lines =
+            ["working", "User exception (panic/abort/assert)", dump[0], line, dump[1], dump[2], start];
+        assert_eq!(kinds(&lines), [want, "restart: PANIC"]);
+    }
+}
+
+#[test]
+fn a_rust_panic_has_its_message_and_its_frames() {
+    let with_std = [
+        "I (9034) app: working",
+        "thread 'main' panicked at src/main.rs:10:5:",
+        "index out of bounds: the len is 3 but the index is 5",
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        "abort() was called at PC 0x42010f8f on core 0",
+        "Rebooting...",
+        "rst:0x3 (RTC_SW_SYS_RST),boot:0xc (SPI_FAST_FLASH_BOOT)",
+    ];
+    let want = "crash: panicked at src/main.rs:10:5: index out of bounds: the len is 3 but the index is 5";
+    assert_eq!(kinds(&with_std), [want, "restart: PANIC"]);
+    let bare = [
+        "INFO - working",
+        "====================== PANIC ======================",
+        "panicked at src/bin/main.rs:31:9:",
+        "boom",
+        "Backtrace:",
+        "0x420014c6",
+        "0x42000f00",
+    ];
+    let said = played(&bare).console.events.remove(0).said;
+    let Said::Crash { cause, backtrace, .. } = said else { panic!("{said:?}") };
+    let frames: Vec<u32> = backtrace.iter().map(|frame| frame.address).collect();
+    assert_eq!(
+        (cause.as_str(), &frames[..]),
+        ("panicked at src/bin/main.rs:31:9: boom", &[0x4200_14c6, 0x4200_0f00][..])
+    );
+    let hungry = ["panicked at alloc.rs:2:1:", "memory allocation of 4096 bytes failed"];
+    let said = played(&hungry).console.events.remove(0).said;
+    assert!(matches!(said, Said::Crash { how: Crash::NoMemory, .. }), "{said:?}");
+}
+
+/// What a device does over and over or at length, each of which resembles something else.
+#[test]
+fn real_crashes_and_starts_are_told_however_they_come() {
+    let guru = "Guru Meditation Error: Core  0 panic'ed (StoreProhibited). Exception was unhandled.";
+    // Starts over and over, each before the clock can tell one from the other.
+    let once = [guru, BACKTRACE, "Rebooting...", SW, "I (29) boot: a", "I (300) app: b", "I (1400) app: c"];
+    let looped: Vec<&str> = ["I (900) app: c"].into_iter().chain([once; 3].concat()).collect();
+    let want = ["crash: StoreProhibited", "restart: PANIC"];
+    // The same words within 100 ms of each other are counted once, and these come each 210 ms.
+    assert_eq!(kinds(&looped), [want; 3].concat());
+    // A whole start that arrives at once, of a device that had run for longer.
+    let late =
+        ["I (21000) app: a", SW, "I (30) boot: a", "I (900) app: b", "I (5000) app: c", "I (9000) app: d"];
+    assert_eq!(kinds(&late), ["restart: SW"]);
+    // A core dump on the console takes half a minute.
+    let log = format!(
+        "1000 I (90000) app: a
+         1100 {guru}
+         1101 {BACKTRACE}
+         1102 ================= CORE DUMP START =================
+         9000 JCYAAAMAAAAEAAAAAAAA
+         20000 QWxsIHdvcmsgYW5kIG5v
+         31000 ================= CORE DUMP END =================
+         31001 Rebooting...
+         31100 {SW}"
+    );
+    let said = said(&log);
+    assert!(
+        matches!(
+            &said[..],
+            [(1_100, Said::Crash { .. }), (31_100, Said::Restart { reason: ResetReason::Panic })]
+        ),
+        "{said:?}"
+    );
+    // A crash, and much later a restart that the program asks for.
+    let asked = [
+        guru,
+        BACKTRACE,
+        SW,
+        "I (29) boot: a",
+        "I (300) app: b",
+        "I (20000) app: c",
+        "I (20300) ota: done, restarting",
+        SW,
+        "I (29) boot: a",
+    ];
+    assert_eq!(kinds(&asked), [want[0], want[1], "restart: SW"]);
+    // The panic handler prints and halts.
+    assert_eq!(kinds(&["I (9034) app: a", guru, "Core  0 register dump:", BACKTRACE]), [want[0]]);
+    // MicroPython's interpreter starts anew, and the system's clock goes on.
+    let soft = ["I (90000) wifi: a", "MPY: soft reboot", "I (90100) wifi: b", "I (90200) wifi: c"];
+    assert_eq!(kinds(&soft), ["restart: SW"]);
+    // Another processor's console runs beside its own, starts and all.
+    let mut beside = Vec::new();
+    let own: Vec<String> = (0..20).map(|n| format!("I ({}) main: a", 921_000 + 100 * n)).collect();
+    for (n, line) in own.iter().enumerate() {
+        beside.push(line.as_str());
+        beside.push(if n == 7 { SW } else { "I (30) slave: hi" });
+    }
+    assert_eq!(kinds(&beside), [""; 0]);
+}
+
+#[test]
+fn readings_close_together_are_all_taken_and_a_collectors_heap_gives_way() {
+    let mut account = Account::new("test".into(), None, None);
+    for n in 0..40_i64 {
+        let text = if n % 2 == 0 { "Free Heap: 51200 bytes" } else { "Free Heap: 31200 bytes" };
+        account.line(n * 30 * MS, Line { text, partial: false });
+    }
+    let device = account.finish().device;
+    let ceiling = device.readings[&espstress_event::Reading::HeapFree].ceiling(|_| true).unwrap();
+    assert_eq!((ceiling.first, ceiling.last, ceiling.values), (51_200.0, 51_200.0, 40));
+    let collected = heard("1000 GC: total: 112000, used: 40000, free: 72000");
+    assert!(collected.device.collected);
+    let both = heard(
+        "1000 GC: total: 112000, used: 40000, free: 72000
+         2000 Free heap: 51200
+         3000 GC: total: 112000, used: 40000, free: 72000",
+    );
+    assert!(!both.device.collected);
+    assert_eq!(both.device.samples, 1);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_heard(chunks in proptest::collection::vec(any::<Vec<u8>>(), 0..20)) {

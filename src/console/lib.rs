@@ -8,6 +8,8 @@ mod account;
 mod clock;
 mod elf;
 mod errno;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod lines;
 mod listen;
 mod log_line;

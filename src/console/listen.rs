@@ -89,6 +89,7 @@ pub fn listen(
     let over = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&over);
     let thread = std::thread::Builder::new().name("console".into()).spawn(move || {
+        step_back();
         let Opened { runtime, source, port, reader } = opened;
         let Options { heap, elf, copy } = options;
         let mut ear = Ear {
@@ -124,6 +125,14 @@ pub fn listen(
         ear.account.finish()
     })?;
     Ok(Listening { over, thread })
+}
+
+/// Lets the threads that carry the load go first where there is not a processor for each: a device that prints without end
+/// then costs them less. On other systems than Linux that would be the whole process.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    // Fails for no priority that is lower.
+    let _ = rustix::process::nice(10);
 }
 
 /// What hears a source.
@@ -166,7 +175,7 @@ impl<Now: Fn() -> u64, Tell: FnMut(News)> Ear<Now, Tell> {
                 }
                 Ok(Ok(Read::Nothing)) if over => return None,
                 Ok(Ok(Read::Nothing)) => tokio::time::sleep(LOOK).await,
-                Ok(Ok(Read::Ended)) => return Some("ended".to_owned()),
+                Ok(Ok(Read::Ended)) => return Some(reader.end().await),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Some(format!("broke off: {error}")),
                 Err(_) if over => return None,

@@ -69,7 +69,7 @@ fn a_port_with_garbage_half_lines_and_nuls_tells_every_event_and_no_other() {
     let (mut device, path) = port();
     let test = Test::of(path.to_str().unwrap());
     // The first line may be the end of one: nobody reads an event out of it.
-    device.write_all(b"wdt reset\r\n\0\0\xff\xfe\x80 noise \x1b[31m\r\nhalf a li").unwrap();
+    device.write_all(b"Soft WDT reset\r\n\0\0\xff\xfe\x80 noise \x1b[31m\r\nhalf a li").unwrap();
     device.write_all(b"ne\r\nI (100) app: abort() was called at PC 0x400d1234 on core 0\r\n").unwrap();
     for byte in CRASH.as_bytes() {
         device.write_all(&[*byte]).unwrap();
@@ -128,7 +128,8 @@ fn what_a_file_had_before_the_run_is_not_of_it_and_what_is_added_is() {
     std::fs::write(&path, format!("{CRASH}Brownout detector was trig")).unwrap();
     let test = Test::of(&format!("file:{}", path.display()));
     let mut log = File::options().append(true).open(&path).unwrap();
-    log.write_all(b"gered\nwdt reset\nrst:0x8 (TG1WDT_SYS_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\n").unwrap();
+    log.write_all(b"gered\nSoft WDT reset\nrst:0x8 (TG1WDT_SYS_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\n")
+        .unwrap();
     test.until(|console| console.lines == 3);
     // A file that is begun anew is read from its beginning.
     std::fs::write(&path, "LmacRxBlk:1\n").unwrap();
@@ -171,6 +172,20 @@ fn the_last_lines_and_the_newest_heap_line_are_told_as_they_come() {
     device.write_all(b"Free Heap: 50000 bytes, Min Free: 40000 bytes\nend\n").unwrap();
     assert_eq!(wait("end").1, Some(50_000));
     drop(listening.finish());
+}
+
+#[test]
+fn a_command_that_fails_is_told_with_its_exit_status() {
+    for (command, want) in [
+        ("false", "the console ended: the command exited with status 1"),
+        ("no-such-command-here", "did not find the command (exit status 127)"),
+        ("kill -9 $$", "was ended by signal 9"),
+    ] {
+        let test = Test::of(&format!("cmd:{command}"));
+        test.until(|console| !console.troubles.is_empty());
+        let troubles = test.said().1.troubles;
+        assert!(troubles[0].contains(want), "{command}: {troubles:?}");
+    }
 }
 
 /// Serves one connection.

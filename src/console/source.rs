@@ -141,7 +141,7 @@ impl Opened {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let reader = {
             let _in = runtime.enter();
-            Reader::Pipe { end: tokio::net::unix::pipe::Receiver::from_owned_fd(pipe)?, _command: None }
+            Reader::Pipe { end: tokio::net::unix::pipe::Receiver::from_owned_fd(pipe)?, command: None }
         };
         Ok(Self { runtime, source: Source::Process, port: Port { baud: 0 }, reader })
     }
@@ -166,13 +166,41 @@ pub(crate) enum Reader {
     Pipe {
         end: tokio::net::unix::pipe::Receiver,
         /// Ends when dropped.
-        _command: Option<Running>,
+        command: Option<Running>,
     },
 }
 
 /// A command that runs; its whole process group ends with it.
 #[derive(Debug)]
 pub(crate) struct Running(Child);
+
+#[cfg(unix)]
+impl Running {
+    /// How it exited; `None` where it has closed its output and goes on.
+    async fn status(&mut self) -> Option<std::process::ExitStatus> {
+        /// A command ends soon after its output does.
+        const SOON: Duration = Duration::from_secs(1);
+        const LOOK: Duration = Duration::from_millis(10);
+        for _ in 0..SOON.as_millis() / LOOK.as_millis() {
+            if let Ok(Some(status)) = self.0.try_wait() {
+                return Some(status);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        None
+    }
+}
+
+#[cfg(unix)]
+fn in_words(status: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(127), _) => "the shell did not find the command (exit status 127)".to_owned(),
+        (Some(code), _) => format!("the command exited with status {code}"),
+        (None, Some(signal)) => format!("the command was ended by signal {signal}"),
+        (None, None) => "the command exited".to_owned(),
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -221,7 +249,7 @@ impl Reader {
                     .spawn()?;
                 let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
                 let receiver = tokio::net::unix::pipe::Receiver::from_owned_fd(stdout.into())?;
-                Ok(Self::Pipe { end: receiver, _command: Some(Running(child)) })
+                Ok(Self::Pipe { end: receiver, command: Some(Running(child)) })
             }
             #[cfg(not(unix))]
             Source::Command(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -246,6 +274,17 @@ impl Reader {
             return false;
         }
         true
+    }
+
+    /// How it ended, once it has.
+    pub(crate) async fn end(&mut self) -> String {
+        #[cfg(unix)]
+        if let Self::Pipe { command: Some(command), .. } = self
+            && let Some(status) = command.status().await
+        {
+            return format!("ended: {}", in_words(status));
+        }
+        "ended".to_owned()
     }
 
     /// Waits for bytes and takes them into `data`.

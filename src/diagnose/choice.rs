@@ -65,23 +65,34 @@ fn is_said_anyway(f: &Finding) -> bool {
 }
 
 /// Whether a fault brings another finding with it, so that this one says nothing more.
-fn follows(from: Id, other: &Finding) -> bool {
+fn follows(from: Id, claim: &Claim) -> bool {
+    let other = &claim.finding;
     match other.id {
+        // A device with another address is not gone.
+        Id::DeviceUnreachable => from == Id::AddressChanged,
         Id::FinWaitTimeout => from == Id::DeviceRebooted,
         // What the device forgot, or could not send, it did not keep.
         Id::SocketExhaustion => {
             matches!(from, Id::DeviceRebooted | Id::DeviceUnreachable | Id::PathMtu)
         }
-        // What a restart or a hanging program did to the connections is no outage of the link.
-        Id::LinkOutages => matches!(from, Id::DeviceRebooted | Id::BlockedApplication),
+        // What a restart or a hanging program did to the connections is no outage of the link. In a run of days, outages may
+        // lie hours apart from a restart.
+        Id::LinkOutages => match from {
+            Id::DeviceRebooted => claim.firm != Firm::Shown,
+            _ => matches!(from, Id::BlockedApplication | Id::AddressChanged),
+        },
         Id::SlowRecovery => {
-            matches!(from, Id::DeviceRebooted | Id::BlockedApplication | Id::DeviceUnreachable)
+            matches!(
+                from,
+                Id::DeviceRebooted | Id::BlockedApplication | Id::DeviceUnreachable | Id::AddressChanged
+            )
         }
         // Segments that a device without service does not answer are not lost.
         Id::LossyLink => matches!(
             from,
             Id::DeviceRebooted
                 | Id::DeviceUnreachable
+                | Id::AddressChanged
                 | Id::BlockedApplication
                 | Id::HalfOpenNotReclaimed
                 | Id::SocketExhaustion
@@ -106,10 +117,10 @@ pub(crate) fn choose_beside(known: &[Finding], mut claims: Vec<Claim>) -> Vec<Fi
         None => true,
         Some(at) => Some(at) == first || is_said_anyway(&c.finding),
     };
-    let chosen: Vec<Finding> = claims.into_iter().filter(stands).map(|c| c.finding).collect();
-    let all = known.iter().chain(&chosen);
-    let brought = |f: &Finding| all.clone().any(|from| from.id != f.id && follows(from.id, f));
-    chosen.iter().filter(|f| !brought(f)).cloned().collect()
+    let chosen: Vec<Claim> = claims.into_iter().filter(stands).collect();
+    let all: Vec<Id> = known.iter().chain(chosen.iter().map(|c| &c.finding)).map(|f| f.id).collect();
+    let brought = |c: &Claim| all.iter().any(|from| *from != c.finding.id && follows(*from, c));
+    chosen.into_iter().filter(|c| !brought(c)).map(|c| c.finding).collect()
 }
 
 #[cfg(test)]
@@ -170,6 +181,14 @@ mod tests {
             chosen(&[outage, (Id::AcceptOverflow, Firm::Shown)]),
             [Id::LinkOutages, Id::AcceptOverflow]
         );
+    }
+
+    #[test]
+    fn outages_that_lie_apart_from_every_restart_are_said_beside_it() {
+        let restart = (Id::DeviceRebooted, Firm::Shown);
+        assert_eq!(chosen(&[restart, (Id::LinkOutages, Firm::Left)]), [Id::DeviceRebooted]);
+        let both = [Id::DeviceRebooted, Id::LinkOutages];
+        assert_eq!(chosen(&[restart, (Id::LinkOutages, Firm::Shown)]), both);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct ResetCauses {
     pub forgotten: u64,
     /// RSTs (`abortive_close`, `rst_after_fin`) on connections whose request had gone unanswered for a second or more.
     pub unanswered: u64,
+    /// `abortive_close` on connections whose last request was not answered, sooner than that.
+    pub instead_of_answer: u64,
 }
 
 impl ResetCauses {
@@ -36,6 +38,7 @@ impl ResetCauses {
             self.unanswered += u64::from(o.id != AnomalyId::RstAfterHandshake);
             return;
         }
+        self.instead_of_answer += u64::from(o.id == AnomalyId::AbortiveClose && o.unanswered_ns.is_some());
         match (o.id, o.answers) {
             (AnomalyId::AbortiveClose | AnomalyId::RstAfterFin, Some(Answered::Payload)) => {
                 self.answering_payload += 1;

@@ -3,6 +3,8 @@
 //! Times are nanoseconds since the start of the run, lengths nanoseconds, unless a name says otherwise. What was
 //! not measured is [`Measured::Unavailable`] with its reason, or `None`: never 0.
 
+use std::net::IpAddr;
+
 use espstress_event::{
     AckWaits, Air, Asks, ByProtocol, ClosePolicy, ConsoleEvent, EndingCounts, Episode, FailureCounts,
     FullSize, HostResets, HttpFaults, HttpFigures, IdleCloses, Losses, NotJudged, OutageRow, PathFigures,
@@ -416,6 +418,27 @@ pub struct HeapEvidence {
     pub per_request: Option<Slope>,
     /// The step by which it changed, where that explains it far better than a slope does.
     pub step: Option<HeapStep>,
+    /// What the free heap came back to, where the device told it unasked: `None` for answers to questions, whose first and
+    /// last are at rest, and with too few readings.
+    pub ceiling: Option<HeapCeiling>,
+    /// Whether the device told it unasked, at moments of its program's choice.
+    pub unasked: bool,
+}
+
+/// The highest readings of the free heap in the beginning, the middle and the end of a run, bytes. One reading alone may come
+/// with a connection open, and what is open then comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapCeiling {
+    /// Of the first third of the readings.
+    pub first: u64,
+    /// Of the second third.
+    pub middle: u64,
+    /// Of the last third.
+    pub last: u64,
+    /// Readings in all.
+    pub readings: u64,
+    /// Whether a reading came a while after the last connection.
+    pub at_rest: bool,
 }
 
 /// A change of the free heap that came at once and stayed.
@@ -477,6 +500,26 @@ pub struct DeviceEvidence {
     pub max_sockets: Option<u32>,
     /// Whether its program is known to be somebody else's, whatever stack it runs on and whoever answers for telemetry.
     pub foreign: bool,
+    /// Where the run talks to it; `None` where that is not known.
+    pub place: Option<Place>,
+}
+
+/// Where a run talks to the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its address at the start, which the run keeps.
+    pub address: IpAddr,
+    /// What the name of the target stands for at the end; `None` where it was typed as an address, or nobody asked.
+    pub resolved: Option<Resolved>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// As it was typed.
+    pub name: String,
+    /// The system's answer; empty where it has none.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// How the testing machine fared.

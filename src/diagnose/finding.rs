@@ -46,6 +46,7 @@ pub enum FindingId {
     DeviceRebooted,
     NoMemoryReported,
     WifiLost,
+    AddressChanged,
     HeapLeak,
     HeapLow,
     PowerSaveLatency,
@@ -100,7 +101,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -115,6 +116,7 @@ impl FindingId {
         Self::DeviceRebooted,
         Self::NoMemoryReported,
         Self::WifiLost,
+        Self::AddressChanged,
         Self::HeapLeak,
         Self::HeapLow,
         Self::PowerSaveLatency,
@@ -185,6 +187,7 @@ impl FindingId {
             Self::DeviceRebooted => "device_rebooted",
             Self::NoMemoryReported => "no_memory_reported",
             Self::WifiLost => "wifi_lost",
+            Self::AddressChanged => "address_changed",
             Self::HeapLeak => "heap_leak",
             Self::HeapLow => "heap_low",
             Self::PowerSaveLatency => "power_save_latency",

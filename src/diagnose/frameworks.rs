@@ -297,6 +297,7 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::Brownout
         | FindingId::Watchdog
         | FindingId::WifiLost
+        | FindingId::AddressChanged
         | FindingId::NoMemoryReported
         | FindingId::HeapLow
         | FindingId::LossyLink

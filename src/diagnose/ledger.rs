@@ -75,6 +75,7 @@ impl Ledger {
             after_absence: 0,
             forgotten: 0,
             unanswered: 0,
+            instead_of_answer: 0,
         };
         let (rows, unserved, lingers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { start_unix_ns, workloads, rows, resets, unserved, lingers }

@@ -33,9 +33,10 @@ pub use espstress_event::{
 };
 pub use evidence::{
     Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HalfOpenEvidence,
-    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, MqttEvidence, OutageEvidence,
-    PathEvidence, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, RestartEvidence, Slope,
-    SocketsEvidence, Stalls, StoodStill, TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    HeapCeiling, HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, MqttEvidence,
+    OutageEvidence, PathEvidence, Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Recovery, Resolved,
+    RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill, TcpEvidence, TelemetryEvidence,
+    TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

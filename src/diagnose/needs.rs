@@ -113,6 +113,7 @@ impl FindingId {
             | Self::Watchdog
             | Self::WifiLost
             | Self::NoMemoryReported => &[Need::Console],
+            Self::AddressChanged => &[Need::Attempts],
             Self::DeviceRebooted => &[Need::Restarts],
             Self::HeapLeak => &[Need::Heap, Need::HeapReadings(READINGS)],
             Self::HeapLow => &[Need::Heap],

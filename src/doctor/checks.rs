@@ -7,7 +7,7 @@ use super::ports::{PortSeen, State};
 use espstress_diagnose::words::{bytes, things, time};
 use espstress_diagnose::{Accounted, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
-use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, HttpFault};
 use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
 
 /// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
@@ -20,6 +20,7 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
         vec![look.reachable(), look.ping(), look.full_size(), look.tcp(), look.http(), look.power_save()];
     checks.push(look.clean_close());
     checks.extend(look.late_request());
+    checks.extend(look.beside());
     checks.extend(look.persistent());
     checks.extend(look.stream());
     checks.extend(look.crowd());
@@ -221,12 +222,18 @@ impl<'a> Look<'a> {
         if served == 0 {
             return check(NAME, Mark::Unknown, "no connection was served");
         }
+        let sending = ended(Ending::StillSending);
         let sockets = format!(
-            "{} served: {} ended by FIN, {} by RST, {} not ended",
+            "{} served: {} ended by FIN, {} by RST, {} not ended{}",
             things(served, "connection"),
             ended(Ending::Fin) + ended(Ending::CloseIgnored),
             ended(Ending::Reset),
-            ended(Ending::NotEnded)
+            ended(Ending::NotEnded),
+            if sending > 0 {
+                format!(", {sending} on which the device went on sending")
+            } else {
+                String::new()
+            }
         );
         let Some(seen) = self.packets() else {
             let mark =
@@ -267,7 +274,10 @@ impl<'a> Look<'a> {
         if seen.dropped > 0 || seen.failure.is_some() {
             return check(NAME, Mark::Unknown, format!("{sockets}; not all packets were captured"));
         }
-        check(NAME, Mark::Good, sockets)
+        // Of a connection that the device kept, or that it was still sending on, nobody has seen a close.
+        let open = ended(Ending::NotEnded) + sending;
+        let closed = ended(Ending::Fin) + ended(Ending::CloseIgnored) + ended(Ending::Reset);
+        check(NAME, if open > closed { Mark::Unknown } else { Mark::Good }, sockets)
     }
 
     fn late_request(&self) -> Option<Check> {
@@ -276,8 +286,25 @@ impl<'a> Look<'a> {
         Some(check("late request", good_if(all_served(w)), text))
     }
 
+    /// What others meet while a client is silent before its request.
+    fn beside(&self) -> Option<Check> {
+        let w = self.tried(names::BESIDE)?;
+        let slowest = main_latency(w).and_then(|l| l.quantile_ns(1.0));
+        let shown = slowest.map_or_else(String::new, |ns| format!(", the slowest after {}", time(ns)));
+        let text =
+            format!("{} beside a client that is silent for 1 s{shown}{}", served(w, "request"), failures(w));
+        let kept_out = self.found(FindingId::BlockedApplication).is_some()
+            && slowest.is_some_and(|ns| ns >= 900_000_000);
+        Some(check("beside others", good_if(all_served(w) && !kept_out), text))
+    }
+
     fn persistent(&self) -> Option<Check> {
-        let w = self.tried(names::PERSISTENT)?;
+        let Some(w) = self.tried(names::PERSISTENT) else {
+            let cut = self.phase(names::PERSISTENT).filter(|w| w.stats.unfinished > 0)?;
+            let endless = cut.stats.malformed.times(HttpFault::Endless) > 0;
+            let why = if endless { "the response to GET doesn't end" } else { "no response came in time" };
+            return Some(check("keep-alive HTTP", Mark::Unknown, format!("not tested: {why}")));
+        };
         let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
         let how = if self.closes_after_each() {
             format!("{}: the device closes after each response", served(w, "request"))

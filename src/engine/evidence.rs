@@ -3,9 +3,9 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapEvidence, HeapStep,
-    HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, ProbeEvidence,
-    ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
+    CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapCeiling, HeapEvidence,
+    HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, Place,
+    ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{Air, Console, DeviceSample, Losses, MqttOutage};
@@ -31,6 +31,8 @@ pub struct Measurements<'a> {
     pub air: Option<&'a Air>,
     /// What was known of the device before.
     pub device: &'a DeviceFacts,
+    /// Where the run talked to it; `None` where that is not known.
+    pub place: Option<Place>,
     /// Source ports that the user restricted the run to.
     pub local_ports: Option<u32>,
     /// How this machine fared.
@@ -47,7 +49,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         workloads: run.workloads.iter().filter_map(|w| workload(w, run)).collect(),
         capture: capture(run.packets),
         air: run.air,
-        device: device(run.device),
+        device: device(run.device, run.place.clone()),
         host: run.host.clone(),
         console: run.console.map(|console| console.events.as_slice()),
         ..Evidence::default()
@@ -258,7 +260,7 @@ fn telemetry(
                 last_words: r.last_words.clone(),
             })
             .collect(),
-        heap: heap(device, outages),
+        heap: heap(device, outages, closed_ns),
         program_memory: program_memory(device),
         sockets: sockets(device, closed_ns),
         time_wait: time_wait(device),
@@ -270,8 +272,11 @@ fn telemetry(
     })
 }
 
-fn heap(device: &DeviceSeries, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
-    let free = device.readings.get(&Reading::HeapFree)?;
+fn heap(device: &DeviceSeries, outages: &[(u64, u64)], closed_ns: u64) -> Option<HeapEvidence> {
+    /// A line takes a while to the host: sooner after the last connection, it may still be of it, nanoseconds.
+    const AFTER: u64 = 1_000_000_000;
+    // A collector's heap falls until the collector runs: neither low nor a loss says anything of it.
+    let free = device.readings.get(&Reading::HeapFree).filter(|_| !device.collected)?;
     let rows = device.rows();
     let in_outage = |at: u64| outages.iter().any(|(from, to)| (*from..=*to).contains(&at));
     // What unacknowledged data holds comes back: the last reading of a calm moment counts.
@@ -282,6 +287,15 @@ fn heap(device: &DeviceSeries, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
         trend.estimate().map(|found| Slope { mean: found.slope, low: found.low, high: found.high })
     };
     let step = free.step().map(|step| HeapStep { at_ns: (step.at * 1e9) as u64, by: step.by as i64 });
+    let in_calm = |at_s: f64| !in_outage((at_s * 1e9) as u64);
+    let at_rest = device.last.as_ref().is_some_and(|last| last.at_ns >= closed_ns.saturating_add(AFTER));
+    let ceiling = device.unasked.then(|| free.ceiling(in_calm)).flatten().map(|ceiling| HeapCeiling {
+        first: ceiling.first as u64,
+        middle: ceiling.middle as u64,
+        last: ceiling.last as u64,
+        readings: ceiling.values,
+        at_rest,
+    });
     Some(HeapEvidence {
         free_first: first.telemetry.heap_free_bytes?,
         free_middle: middle.and_then(|sample| sample.telemetry.heap_free_bytes),
@@ -298,6 +312,8 @@ fn heap(device: &DeviceSeries, outages: &[(u64, u64)]) -> Option<HeapEvidence> {
         per_second: slope(free),
         per_request: slope(&device.heap_by_request),
         step,
+        ceiling,
+        unasked: device.unasked,
     })
 }
 
@@ -363,7 +379,7 @@ fn counts(trend: &Trend) -> Option<(u32, u32, u32)> {
     Some((trend.first? as u32, trend.max? as u32, trend.last? as u32))
 }
 
-fn device(facts: &DeviceFacts) -> DeviceEvidence {
+fn device(facts: &DeviceFacts, place: Option<Place>) -> DeviceEvidence {
     let number = |name: &str| facts.options.get(name).and_then(|value| value.parse().ok());
     DeviceEvidence {
         capacity: facts.capacity,
@@ -372,5 +388,6 @@ fn device(facts: &DeviceFacts) -> DeviceEvidence {
         fin_wait_timeout_ms: number("CONFIG_LWIP_TCP_FIN_WAIT_TIMEOUT"),
         max_sockets: number("CONFIG_LWIP_MAX_SOCKETS").and_then(|n: u64| u32::try_from(n).ok()),
         foreign: facts.foreign,
+        place,
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn join(probes: &mut Option<ProbeOutcome>, heard: &Heard, load_ns: u6
     if probes.device.samples == 0 {
         let known = std::mem::take(&mut probes.device);
         probes.device = heard.device.clone();
+        probes.device.unasked = true;
         (probes.device.restarts, probes.device.restart_count) = (known.restarts, known.restart_count);
     }
     starts.into_iter().for_each(|(event, reason)| {

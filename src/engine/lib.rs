@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use espstress_clock::Clock;
-use espstress_diagnose::Diagnosis;
+use espstress_diagnose::{Diagnosis, Place, Resolved};
 use espstress_event::{Backlog, Console, Event, EventSink, IntentBook};
 use espstress_stats::ProbeOutcome;
 use espstress_workload::StopSource;
@@ -127,6 +127,8 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     tracing::debug!(duration_ns, ended = ?run.ending.ended(), "a run is over");
     run.drain();
     run.sink.event(&Event::RunEnded { interrupted: run.ending.ended() != Ended::Completed });
+    let failed = workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
+    let resolved = device.name.as_deref().filter(|_| failed).map(resolve_again);
     let measured = evidence::Measurements {
         start_unix_ns: clock.start_unix_ns(),
         duration_ns,
@@ -136,6 +138,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         console: console.as_ref(),
         air: air.as_ref().and_then(|air| air.as_ref().ok()),
         device: &device,
+        place: Some(Place { address: peer, resolved: resolved.clone() }),
         local_ports,
         host,
     };
@@ -153,7 +156,15 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
         probes,
         console,
         air,
+        resolved,
     })
+}
+
+/// What a name stands for now.
+fn resolve_again(name: &str) -> Resolved {
+    use std::net::ToSocketAddrs as _;
+    let found = (name, 0).to_socket_addrs().map(|found| found.map(|one| one.ip()).collect());
+    Resolved { name: name.to_owned(), addresses: found.unwrap_or_default() }
 }
 
 /// What the console said; the probes count a restart that only it tells.

@@ -10,7 +10,7 @@ use super::air::AirPlan;
 use super::hear::ConsolePlan;
 use super::watch::WatchPlan;
 use espstress_connection::PortRange;
-use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Unserved};
+use espstress_diagnose::{Account, AnomalyRow, Finding, Lingers, ResetCauses, Resolved, Unserved};
 use espstress_event::{Air, Console, Endpoints, Examination, Failure, LinkOutageCause, WorkloadFacts};
 use espstress_observe::{Dials, WireSummary};
 use espstress_stats::{ProbeOutcome, WorkloadStats};
@@ -124,6 +124,8 @@ pub struct DeviceFacts {
     pub options: BTreeMap<String, String>,
     /// Whether the program on it is known to be somebody else's, which speaks none of this project's protocols.
     pub foreign: bool,
+    /// The target, where it was typed as a name.
+    pub name: Option<String>,
 }
 
 /// The source ports of a run.
@@ -266,6 +268,8 @@ pub struct Outcome {
     pub console: Option<Console>,
     /// What was heard on the air, or why nothing was; `None` where nobody listened.
     pub air: Option<Result<Air, String>>,
+    /// What the target's name stands for at the end; `None` where it has none, or nobody asked because nothing failed.
+    pub resolved: Option<Resolved>,
 }
 
 /// Why a run came to nothing.

@@ -101,13 +101,17 @@ pub struct WebSockets {
     pub closes: BTreeMap<String, u64>,
     /// Of this machine's close frames, those that the device did not answer by its own (RFC 6455, 5.5.1).
     pub close_unanswered: u64,
+    /// Connections on which the device sent what RFC 6455 does not allow, by what it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub violations: BTreeMap<String, u64>,
 }
 
 impl WebSockets {
     fn most(&self) -> u64 {
         let all =
             [self.handshakes, self.refused, self.pings, self.pongs, self.pings_from_device, self.pushed];
-        all.into_iter().chain([self.close_unanswered]).chain(self.closes.values().copied()).max().unwrap_or(0)
+        let named = self.closes.values().chain(self.violations.values()).copied();
+        all.into_iter().chain([self.close_unanswered]).chain(named).max().unwrap_or(0)
     }
 }
 

@@ -102,6 +102,12 @@ pub enum Crash {
     StackOverflow,
     /// A panic of a language's own, as Rust's or Lua's.
     Panic,
+    /// A function wrote beyond a buffer on its stack.
+    StackSmashed,
+    /// The sanitizer found what the language does not define.
+    Undefined,
+    /// An allocation failed that the program cannot go on without.
+    NoMemory,
 }
 
 /// A watchdog.
@@ -146,6 +152,8 @@ pub enum Doing {
     Allocate,
     /// TLS.
     Tls,
+    /// Keep a session with an MQTT broker.
+    Mqtt,
     /// Something else.
     Other,
 }
@@ -162,6 +170,7 @@ impl Doing {
             Self::Receive => "receive",
             Self::Allocate => "allocate",
             Self::Tls => "tls",
+            Self::Mqtt => "mqtt",
             Self::Other => "other",
         }
     }

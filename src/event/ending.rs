@@ -14,16 +14,19 @@ pub enum Ending {
     NotEnded,
     /// The device had not ended it though it was asked to (`Connection: close`); it did once the host had closed.
     CloseIgnored,
+    /// The device was still sending when the host stopped waiting for its end.
+    StillSending,
 }
 
 impl Ending {
     /// Every ending.
-    pub const ALL: [Self; 4] = [Self::Fin, Self::Reset, Self::NotEnded, Self::CloseIgnored];
+    pub const ALL: [Self; 5] =
+        [Self::Fin, Self::Reset, Self::NotEnded, Self::CloseIgnored, Self::StillSending];
 }
 
 /// A count for each [`Ending`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndingCounts([u64; 4]);
+pub struct EndingCounts([u64; 5]);
 
 impl EndingCounts {
     /// Adds one.

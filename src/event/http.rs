@@ -25,6 +25,9 @@ pub struct HttpFigures {
     /// Requests with `Expect: 100-continue`; null where there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continues: Option<Continues>,
+    /// Status codes that failed, since others were asked for; empty where none did.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub wrong_statuses: BTreeMap<u16, u64>,
     /// TLS; null where none was spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFigures>,

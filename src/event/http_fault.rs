@@ -149,8 +149,8 @@ impl HttpFaults {
 pub struct IdleCloses {
     /// How many.
     pub count: u64,
-    /// The least time from the last answer until the client looked and found the connection closed, microseconds:
-    /// the device closed it no later than that.
+    /// The least time from the last answer until the device's FIN, microseconds, as the host's stack tells it; where it
+    /// does not, until the client looked. The device closed it no later than that.
     pub min_us: u64,
     /// The median of these times, microseconds.
     pub median_us: u64,

@@ -42,6 +42,8 @@ pub struct PhaseProgress {
     pub late_starts: u64,
     /// Starts of an open loop that never took place: every connection was busy until the time was up.
     pub late_starts_dropped: u64,
+    /// Attempts that were under way when the run ended, or its time: they count as none.
+    pub unfinished: u64,
     /// Idle connections that the device closed; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
     /// What only its protocol tells; `None` for most.

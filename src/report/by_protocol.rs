@@ -52,6 +52,8 @@ fn websocket(ws: &WebSockets) -> String {
     let closes = ws.closes.iter().map(|(name, n)| format!("{name} {}", count(*n)));
     let closes: Vec<String> = closes.collect();
     list.extend((!closes.is_empty()).then(|| format!("closed by the device: {}", closes.join(", "))));
+    let broken: Vec<String> = ws.violations.iter().map(|(what, n)| format!("{what} {}", count(*n))).collect();
+    list.extend((!broken.is_empty()).then(|| format!("not allowed by RFC 6455: {}", broken.join(", "))));
     list.extend(
         (ws.close_unanswered > 0).then(|| format!("{} close frames unanswered", count(ws.close_unanswered))),
     );

@@ -162,6 +162,9 @@ fn heap(telemetry: &TelemetrySummary) -> Option<HeapEvidence> {
         per_second: slope.map(|[mean, low, high]| Slope { mean, low, high }),
         per_request: None,
         step: None,
+        // The log has no readings of the console.
+        ceiling: None,
+        unasked: false,
     })
 }
 

@@ -491,6 +491,7 @@ impl Gathered {
         stats.reconnects = self.seen.reconnects;
         stats.late_starts = self.seen.late_starts;
         stats.late_starts_dropped = self.seen.late_starts_dropped;
+        stats.unfinished = self.seen.unfinished;
         stats.first_status = self.seen.first_status;
         stats.idle_closes = self.seen.idle_closes;
         stats.by_protocol = self.seen.by_protocol.take();
@@ -518,6 +519,7 @@ impl IntervalLine {
             t.reconnects,
             t.late_starts,
             t.late_starts_dropped,
+            t.unfinished,
             t.idle_closes.map_or(0, |closes| closes.count),
             t.by_protocol.as_ref().map_or(0, |figures| figures.most()),
         ];

@@ -293,6 +293,9 @@ pub(crate) struct Totals {
     /// Starts that never took place.
     #[serde(default)]
     pub(crate) late_starts_dropped: u64,
+    /// Attempts that were under way when the run ended, or its time.
+    #[serde(default)]
+    pub(crate) unfinished: u64,
     /// Idle connections that the device closed; null where it closed none.
     #[serde(default)]
     pub(crate) idle_closes: Option<IdleCloses>,
@@ -320,6 +323,7 @@ impl Totals {
             reconnects: progress.reconnects,
             late_starts: progress.late_starts,
             late_starts_dropped: progress.late_starts_dropped,
+            unfinished: progress.unfinished,
             idle_closes: progress.idle_closes,
             by_protocol: progress.by_protocol.clone(),
             outages: progress.outages,

@@ -54,7 +54,8 @@ mod tests {
     {
         let was = twin(|_| {});
         assert_eq!(was.differs(&twin(|t| t.address = "192.168.4.91:4711".into())), None);
-        let changes: [(&str, fn(&mut Target)); 5] = [
+        type Change = fn(&mut Target);
+        let changes: [(&str, Change); 5] = [
             ("--persona): robust, not leaky", |t| t.persona = Some("leaky".into())),
             ("--link): clean, not lossy", |t| t.link = Some("lossy".into())),
             ("(--heap): 113840, not 60000", |t| drop(t.options.insert("heap_bytes".into(), "60000".into()))),

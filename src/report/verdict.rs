@@ -151,6 +151,15 @@ impl Report {
         checks.iter().find(|check| check.mark == Mark::Bad && !told)
     }
 
+    /// Takes what a doctor has seen: of its steps one that did nothing leaves nothing open, its check says why.
+    pub fn examined(&mut self, examination: espstress_diagnose::Examination) {
+        let untested = self.untested();
+        self.examination = Some(examination);
+        if self.untested().is_none() {
+            self.remarks.retain(|remark| Some(remark) != untested.as_ref());
+        }
+    }
+
     /// Why the run tested nothing of what a workload of it is for; `None` when each did something.
     #[must_use]
     pub(crate) fn untested(&self) -> Option<String> {
@@ -175,6 +184,11 @@ impl Report {
             {
                 format!("no event came on the streams of {}: nothing more was tested", w.name)
             }
+            None if w.unfinished > 0 => format!(
+                "{} finished no attempt: {} under way when it ended, so nothing was tested",
+                w.name,
+                if w.unfinished == 1 { "one was".to_owned() } else { format!("{} were", w.unfinished) }
+            ),
             None => format!("{} made no attempts: nothing was tested", w.name),
         })
     }

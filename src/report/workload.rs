@@ -86,6 +86,9 @@ pub struct Workload {
     /// Starts of an open loop that never took place: every connection was busy until the time was up.
     #[serde(default)]
     pub(crate) late_starts_dropped: u64,
+    /// Attempts that were under way when the run ended, or its time: they count as none.
+    #[serde(default)]
+    pub(crate) unfinished: u64,
     /// Idle persistent connections that the device closed, noticed before the next request: no failures. Null where it
     /// closed none.
     #[serde(default)]
@@ -301,6 +304,7 @@ impl Workload {
             reconnects: stats.reconnects,
             late_starts: stats.late_starts,
             late_starts_dropped: stats.late_starts_dropped,
+            unfinished: stats.unfinished,
             idle_closes: stats.idle_closes,
             by_protocol: stats.by_protocol.clone(),
             series: stats.series.rows().iter().map(series_row).collect(),

@@ -172,6 +172,11 @@ impl ProbeKindStats {
 pub struct DeviceSeries {
     /// Answers taken.
     pub samples: u64,
+    /// Whether the device told them unasked, on its console: when it prints is the program's choice, so a reading may come in
+    /// the middle of a connection, and none after the last.
+    pub unasked: bool,
+    /// Whether its free heap is that of a garbage collector, which falls until the collector runs.
+    pub collected: bool,
     /// Answers that could not be read.
     pub unreadable: u64,
     /// The first answer.

@@ -54,6 +54,8 @@ pub struct WorkloadStats {
     pub late_starts: u64,
     /// Starts of an open loop that never took place: every connection was busy until the time was up.
     pub late_starts_dropped: u64,
+    /// Attempts that were under way when the run ended, or its time: they count as none.
+    pub unfinished: u64,
     /// Idle connections that the device closed, noticed before the next request; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
     /// What only its protocol tells; `None` for most.
@@ -100,6 +102,7 @@ impl WorkloadStats {
             reconnects: 0,
             late_starts: 0,
             late_starts_dropped: 0,
+            unfinished: 0,
             idle_closes: None,
             by_protocol: None,
             refused: None,
@@ -319,6 +322,11 @@ impl Recorder {
         self.stats.late_starts_dropped += n;
     }
 
+    /// Attempts under way are given up because the run ends: they count as none.
+    pub const fn unfinished(&mut self, n: u64) {
+        self.stats.unfinished += n;
+    }
+
     /// The outages' part, made when it is first asked for.
     pub fn outage(&mut self) -> &mut OutageStats {
         self.stats.outage.get_or_insert_default()
@@ -377,6 +385,7 @@ impl Recorder {
             reconnects: self.stats.reconnects,
             late_starts: self.stats.late_starts,
             late_starts_dropped: self.stats.late_starts_dropped,
+            unfinished: self.stats.unfinished,
             idle_closes: self.stats.idle_closes,
             by_protocol: self.stats.by_protocol.clone(),
             open: self.open,

@@ -35,6 +35,7 @@ struct Batch {
     count: u64,
     x_mean: f64,
     value_mean: f64,
+    value_max: f64,
 }
 
 impl Batch {
@@ -43,7 +44,21 @@ impl Batch {
         self.x_mean += (other.x_mean - self.x_mean) * b / (a + b);
         self.value_mean += (other.value_mean - self.value_mean) * b / (a + b);
         self.count += other.count;
+        self.value_max = self.value_max.max(other.value_max);
     }
+}
+
+/// The highest values of a run's beginning, middle and end, a third of its batches each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ceiling {
+    /// Of the first third.
+    pub first: f64,
+    /// Of the second third.
+    pub middle: f64,
+    /// Of the last third.
+    pub last: f64,
+    /// Values in all.
+    pub values: u64,
 }
 
 /// A slope and how sure it is.
@@ -91,7 +106,7 @@ impl Trend {
         let mean = self.mean.unwrap_or(0.0);
         self.mean = Some(mean + (value - mean) / self.count as f64);
         self.batch_size = self.batch_size.max(1);
-        let one = Batch { start: self.start, count: 1, x_mean: x, value_mean: value };
+        let one = Batch { start: self.start, count: 1, x_mean: x, value_mean: value, value_max: value };
         match self.batches.last_mut() {
             Some(last) if last.start == self.start && last.count < self.batch_size => last.add(&one),
             _ => {
@@ -174,6 +189,21 @@ impl Trend {
         let variance = squares / (batches as f64 - fitted) * inflation;
         let half = student_975(degrees) * (variance / xx).sqrt();
         Some(TrendEstimate { slope, low: slope - half, high: slope + half })
+    }
+
+    /// The highest values of the first, the second and the last third, of the batches that `counts` takes by their place;
+    /// `None` with fewer than three.
+    #[must_use]
+    pub fn ceiling(&self, counts: impl Fn(f64) -> bool) -> Option<Ceiling> {
+        let batches: Vec<&Batch> = self.batches.iter().filter(|batch| counts(batch.x_mean)).collect();
+        let third = batches.len() / 3;
+        let highest = |of: &[&Batch]| of.iter().map(|batch| batch.value_max).reduce(f64::max);
+        Some(Ceiling {
+            first: highest(&batches[..third])?,
+            middle: highest(&batches[third..batches.len() - third])?,
+            last: highest(&batches[batches.len() - third..])?,
+            values: batches.iter().map(|batch| batch.count).sum(),
+        })
     }
 
     /// The step by which the value changed, where one explains it far better than a line does; of several starts of the
@@ -350,6 +380,22 @@ mod tests {
             assert_eq!(trend.step(), None, "from {from} to {to}");
         }
         assert_eq!(level(|_| 100_000.0).step(), None, "noise");
+    }
+
+    #[test]
+    fn a_ceiling_is_what_the_readings_come_back_to_however_many_there_are() {
+        for readings in [12_u32, 1_000, 100_000] {
+            let mut trend = Trend::default();
+            for n in 0..readings {
+                let lost = f64::from(n / (readings / 4)) * 1_000.0;
+                trend.add(n.into(), if n % 2 == 0 { 50_000.0 - lost } else { 30_000.0 });
+            }
+            let ceiling = trend.ceiling(|_| true).unwrap();
+            assert_eq!((ceiling.first, ceiling.last), (50_000.0, 48_000.0), "{readings}: {ceiling:?}");
+            assert_eq!(ceiling.values, u64::from(readings));
+            assert!(trend.ceiling(|x| x < f64::from(readings) / 200.0).is_none() || readings > 300);
+        }
+        assert_eq!(Trend::default().ceiling(|_| true), None);
     }
 
     #[test]

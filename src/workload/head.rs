@@ -11,8 +11,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::endless::Coming;
 use super::http::{self, Addressed, Asked, CONTINUE, Request};
-use super::load::{Load, LoopKind, Outcome, Start, Worker};
+use super::load::{GIVEN_UP, Load, LoopKind, Outcome, Start, TIME_UP, Worker};
 use super::registry::{self, Given, Kind, ParamError, Workload};
 use super::slow::{self, Sent, SlowOne, Slowly};
 use espstress_clock::{Span, nanos};
@@ -161,6 +162,8 @@ impl Workload for Head {
                     response: Response::new(request.expects()),
                     buffer: vec![0; 16 * 1024].into(),
                     receiving: Rc::default(),
+                    coming: Coming::default(),
+                    endless: false,
                     tls: tls.clone(),
                     slowly: self.params.slowly,
                     sent: Sent::InHead,
@@ -196,6 +199,10 @@ struct Storm {
     buffer: Box<[u8]>,
     /// Whether a response is coming in.
     receiving: Rc<Cell<bool>>,
+    /// How long it has been.
+    coming: Coming,
+    /// Whether it was given up for want of an end.
+    endless: bool,
     slowly: Slowly,
     /// How far the request has come.
     sent: Sent,
@@ -232,6 +239,8 @@ impl Worker for Storm {
         self.response.start();
         self.sent = Sent::InHead;
         self.slow_one = None;
+        self.coming.begin();
+        self.endless = false;
         let limit = self.connector.timeouts.connect;
         let mut exchanged = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await;
         if exchanged.is_ok() {
@@ -275,6 +284,7 @@ impl Worker for Storm {
         match outcome {
             Ok(()) if waited => Outcome::Waited,
             Ok(()) => Outcome::GoOn,
+            Err(_) if self.endless => Outcome::Endless,
             Err(_) => Outcome::Failed,
         }
     }
@@ -287,13 +297,14 @@ impl Worker for Storm {
         self.slowly.is_given()
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self) -> u64 {
         if self.receiving.replace(false) {
-            self.response.endless();
+            self.response.endless(TIME_UP);
         }
         self.slow_one = None;
         let mut recorder = self.context.recorder.borrow_mut();
         self.response.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
+        1
     }
 }
 
@@ -405,6 +416,12 @@ impl Storm {
         }
         // A response that comes slowly by the host's own choice is not without an end.
         self.receiving.set(self.response.head_is_in() && !self.slowly.is_given());
+        let (left, limit) = (self.response.left(), self.connector.timeouts.read);
+        if self.coming.goes_on(n, left, limit, self.slowly.read_rate, Instant::now()) {
+            self.response.endless(GIVEN_UP);
+            self.endless = true;
+            return Err(Failure::ReadTimeout);
+        }
         Ok(false)
     }
 
@@ -438,6 +455,7 @@ impl Storm {
             match connection.turn(rest, &mut self.buffer, limits.read, limits.write).await? {
                 Turn::Wrote(n) => {
                     sent += n;
+                    self.coming.begin();
                     self.sent = Sent::after(sent, head, whole.len());
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     if sent == whole.len() {
@@ -550,7 +568,7 @@ impl Storm {
         if bytes > 0 {
             self.response.unasked(bytes);
         }
-        if ending != Ending::NotEnded {
+        if !matches!(ending, Ending::NotEnded | Ending::StillSending) {
             if ending == Ending::Fin {
                 self.patience.set(limit);
             }

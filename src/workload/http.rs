@@ -421,7 +421,35 @@ impl Addressed {
             recorder.http().login_asked(response.challenge(), self.asked.has_login);
         }
         let right = self.asked.expected.as_ref().map_or(status < 500, |expected| expected.allows(status));
-        if right { Ok(()) } else { Err(Failure::BadStatus) }
+        if right {
+            return Ok(());
+        }
+        *recorder.http().wrong_statuses.entry(status).or_default() += 1;
+        Err(Failure::BadStatus)
+    }
+
+    /// The same request for the page that a redirect leads to; `None` where that is at another server, or nowhere.
+    pub(super) fn redirected(
+        &self,
+        location: &str,
+        endpoints: &Endpoints,
+        target: SocketAddr,
+    ) -> Option<Self> {
+        let whole = location.split('#').next().filter(|whole| !whole.is_empty())?;
+        let path = match whole.split_once("://") {
+            Some((scheme, rest)) => {
+                let own = if self.is_tls { "https" } else { "http" };
+                let at = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, path) = rest.split_at_checked(at)?;
+                let same = scheme.eq_ignore_ascii_case(own) && authority.eq_ignore_ascii_case(&self.host);
+                same.then_some(if path.is_empty() { "/" } else { path })?
+            }
+            None => whole.strip_prefix('/').filter(|rest| !rest.starts_with('/')).map(|_| whole)?,
+        };
+        let clean = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic());
+        let mut asked = self.asked.clone();
+        clean.then(|| path.clone_into(&mut asked.path))?;
+        Some(asked.address(target, endpoints, self.is_tls, false))
     }
 
     /// Scheme, host and path of a Location, without what may be secret in it; whether it is the page that was asked for.
@@ -488,7 +516,8 @@ pub(super) async fn keep_silent(
     tokio::time::sleep(silence).await;
     let open = connection.still_open(scratch).await;
     if open == Err(Failure::EofBeforeResponse) {
-        context.recorder.borrow_mut().closed_unasked(context.since_ns(since));
+        let idle = since.elapsed().saturating_sub(connection.last_heard());
+        context.recorder.borrow_mut().closed_unasked(espstress_clock::nanos(idle));
     }
     open
 }

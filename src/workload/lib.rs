@@ -8,6 +8,9 @@ mod beside;
 mod context;
 mod control;
 mod door;
+mod endless;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod half_open;
 mod head;
 mod http;

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::endless::IN_A_ROW;
 use super::pacer::Pacer;
 use super::registry::{Given, ParamError};
 use espstress_clock::{Rate, Span, Timer};
@@ -96,6 +97,8 @@ pub(crate) enum Outcome {
     GoOn,
     /// It failed: a closed loop pauses a little.
     Failed,
+    /// The same, since its answer had no end.
+    Endless,
     /// It did not begin: every source port is waiting; the first is free then.
     PortsUntil(Instant),
     /// It went well, and then this host waited by its own choice: starts that fell due meanwhile are nobody's delay.
@@ -117,8 +120,10 @@ pub(crate) trait Worker {
         false
     }
 
-    /// The time is up and the attempt that was under way is given up: it counts as none.
-    fn cut(&mut self) {}
+    /// The time is up and what was under way is given up: it counts as none. How many attempts that were.
+    fn cut(&mut self) -> u64 {
+        1
+    }
 
     /// The loop is over: end what stands.
     fn end(&mut self) -> impl Future<Output = ()> {
@@ -128,6 +133,19 @@ pub(crate) trait Worker {
 
 /// How long the next bytes of a response may take, where nothing else is asked for.
 const READ: Duration = Duration::from_secs(5);
+
+/// What is said of an answer that was still coming when the time was up.
+pub(crate) const TIME_UP: &str = "a response without an end: still coming when the time was up";
+
+/// What is said of one that was given up, see `endless`.
+pub(crate) const GIVEN_UP: &str = "a response without an end: still coming after 12 read timeouts";
+
+/// Said where answers without an end are all that comes.
+const ENDS_HERE: &str =
+    "3 responses in a row had no end, so no more attempts are made; -d limits the time instead";
+
+/// How long attempts that are under way at a stop may go on: a little less than the run waits for them.
+const STOPPED: Duration = Duration::from_millis(1_800);
 
 /// How long after the end an attempt may go on whose answer is coming in.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -220,6 +238,7 @@ impl Load {
             end: self.time_limit().and_then(|limit| now.checked_add(limit)),
             pacer: self.pace().map(|interval| Pacer::new(now, interval)),
             dropped: 0,
+            endless: 0,
         }));
         let limits = self.timeouts();
         // What waits when the time is up goes on to its time-out: given up before, it would be counted nowhere.
@@ -256,12 +275,14 @@ struct Schedule {
     pacer: Option<Pacer>,
     /// Starts that fell due and will not take place.
     dropped: u64,
+    /// Answers without an end since the last success.
+    endless: u32,
 }
 
 impl Schedule {
     /// The next attempt's intended start after `succeeded` successes; `None` when there is to be no further one.
     fn next(&mut self, succeeded: u64) -> Option<(Instant, LoopKind)> {
-        if self.left == Some(0) || self.goal.is_some_and(|goal| succeeded >= goal) {
+        if self.left == Some(0) || self.goal.is_some_and(|goal| succeeded >= goal) || self.is_hopeless() {
             return None;
         }
         if let Some(end) = self.end
@@ -282,6 +303,20 @@ impl Schedule {
             *left -= 1;
         }
         Some(next)
+    }
+
+    /// Takes an attempt's outcome into account.
+    fn ended(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Endless => self.endless += 1,
+            Outcome::GoOn | Outcome::Waited => self.endless = 0,
+            Outcome::Failed | Outcome::PortsUntil(_) => {}
+        }
+    }
+
+    /// Whether nothing but answers without an end comes, and no time ends the loop.
+    fn is_hopeless(&self) -> bool {
+        self.end.is_none() && self.endless >= IN_A_ROW
     }
 
     /// Leaves out the starts that fall due before `at`.
@@ -312,6 +347,13 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
     let counts = !worker.is_slow();
     let (end, receiving) = (schedule.borrow().end, worker.receiving());
     let mut time_up = std::pin::pin!(time_up(end, wait, &receiving));
+    let mut stopped = std::pin::pin!({
+        let mut stop = context.stop.clone();
+        async move {
+            stop.stopped().await;
+            tokio::time::sleep(STOPPED).await;
+        }
+    });
     while !stop.is_stopping() {
         let succeeded = context.recorder.borrow().succeeded();
         let Some((intended, kind)) = schedule.borrow_mut().next(succeeded) else { break };
@@ -335,13 +377,19 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
                 biased;
                 ended = worker.attempt(Start { intended, actual, kind }) => Some(ended),
                 () = &mut time_up => None,
+                () = &mut stopped => {
+                    // Of an answer that the stop cut off nobody knows whether it would have ended.
+                    receiving.set(false);
+                    None
+                }
             };
             if counts {
                 let served = matches!(attempted, Some(Outcome::GoOn | Outcome::Waited));
                 context.beside.borrow_mut().leave(served, Instant::now());
             }
             let Some(ended) = attempted else {
-                worker.cut();
+                let cut = worker.cut();
+                context.recorder.borrow_mut().unfinished(cut);
                 break None;
             };
             match ended {
@@ -366,10 +414,14 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             }
         };
         let Some(outcome) = outcome else { break };
+        schedule.borrow_mut().ended(outcome);
+        if schedule.borrow().is_hopeless() {
+            context.notice(ENDS_HERE.into());
+        }
         if outcome == Outcome::Waited {
             schedule.borrow_mut().drop_until(Instant::now());
         }
-        if kind == LoopKind::Open || outcome != Outcome::Failed {
+        if kind == LoopKind::Open || !matches!(outcome, Outcome::Failed | Outcome::Endless) {
             back_off = Duration::ZERO;
             continue;
         }
@@ -390,5 +442,29 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             let _ = tokio::time::timeout_at(limit.into(), worker.end()).await;
         }
         None => worker.end().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(end: Option<Instant>) -> Schedule {
+        Schedule { left: Some(100), goal: None, pause: None, end, pacer: None, dropped: 0, endless: 0 }
+    }
+
+    #[test]
+    fn three_answers_without_an_end_in_a_row_end_a_run_that_no_time_ends() {
+        let mut counted = schedule(None);
+        for outcome in [Outcome::Endless, Outcome::Endless, Outcome::GoOn, Outcome::Endless, Outcome::Endless]
+        {
+            counted.ended(outcome);
+            assert!(counted.next(0).is_some());
+        }
+        counted.ended(Outcome::Endless);
+        assert!(counted.next(0).is_none());
+        let mut timed = schedule(Instant::now().checked_add(Duration::from_secs(600)));
+        (0..9).for_each(|_| timed.ended(Outcome::Endless));
+        assert!(timed.next(0).is_some());
     }
 }

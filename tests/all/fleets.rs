@@ -114,6 +114,48 @@ fn twins_of_one_run_share_a_private_network_and_each_is_watched_alone() {
 }
 
 #[test]
+fn devices_share_a_rate_and_connections_out_among_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.json");
+    let output = run("head -t sim -t sim --total-rate 200 --total-connections 3 -n 10 --no-capture", &file);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let reports: Vec<_> = fleet(&file).devices.into_iter().filter_map(|device| device.report).collect();
+    let of = |i: usize, key: &str| reports[i].workloads[0].params[key].clone();
+    assert_eq!((of(0, "rate"), of(1, "rate")), ("100/s".into(), "100/s".into()));
+    assert_eq!((of(0, "connections"), of(1, "connections")), (2.into(), 1.into()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn twins_and_devices_on_the_network_are_tested_in_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.json");
+    let address = crate::common::server(crate::common::answer_all);
+    let head = format!("head -t twin -t {address} -t twin -n 10 --seed 7 --no-capture --no-probes");
+    let output = run(&head, &file);
+    let all = fleet(&file);
+    if all.devices[0].not_run.as_deref().is_some_and(|why| why.contains("network")) {
+        return crate::common::skipped("twin", "no private network");
+    }
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Vec<_> = all
+        .devices
+        .iter()
+        .map(|device| {
+            let report = device.report.as_ref();
+            (device.name.as_str(), report.map(|report| (report.seed, report.workloads[0].succeeded)))
+        })
+        .collect();
+    let address = address.to_string();
+    assert_eq!(
+        told,
+        [("twin", Some((7, 10))), (address.as_str(), Some((8, 10))), ("twin-2", Some((9, 10)))],
+        "in the order of the command line"
+    );
+    assert!(all.cpu_s.is_some(), "of both processes");
+}
+
+#[test]
 fn what_waits_for_devices_and_what_is_not_there_together_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.json");
@@ -123,6 +165,7 @@ fn what_waits_for_devices_and_what_is_not_there_together_is_refused() {
     };
     refused("run mqtt -t sim -t sim", "one target at a time");
     refused("head -t sim -t sim --live", "works only with one target");
-    refused("head -t twin -t 127.0.0.1", "private network");
+    refused("head -t sim -t sim --service http", "--targets discover");
+    refused("head -t sim -t sim -t sim --total-connections 2", "3 devices");
     refused("head -t sim -t sim --targets /nonexistent/lab.toml", "/nonexistent/lab.toml");
 }

@@ -52,6 +52,33 @@ fn hold(mut stream: TcpStream) {
 }
 
 #[test]
+fn a_204_ends_a_subscription_and_is_told_as_that() {
+    let address = raw("HTTP/1.1 204 No Content\r\n\r\n", drop);
+    let run = rw(address, "-d 1s");
+    run.says(&["204 (once)", "not to connect again"]).never_says(&["as the status says"]);
+    run.counts("rw", 1, 0);
+}
+
+#[test]
+fn a_redirect_to_the_devices_own_stream_is_followed_as_browsers_do() {
+    let address = crate::common::scripted::scripted(|mut peer| {
+        let Some(request) = peer.request() else { return };
+        if request.path() == "/" {
+            peer.send("HTTP/1.1 301 Moved\r\nLocation: /events\r\nContent-Length: 0\r\n\r\n");
+            return peer.finish();
+        }
+        if peer.send(HEAD) {
+            while peer.send("data: x\n\n") {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    });
+    let run = rw(address, "-n 5 -d 1m");
+    run.passes().never_says(&["not followed"]);
+    assert_eq!((seen(&run).streams, seen(&run).events, seen(&run).refused), (1, 5, 0));
+}
+
+#[test]
 fn events_are_counted_with_their_gaps_and_comments_are_none() {
     let address = drips(b": hi\r\nid: 7\r\ndata: 21\r\n\r\n", Duration::from_millis(50));
     let run = rw(address, "-n 10 -d 1m -c 2 --threshold rw.sse.ended==0");

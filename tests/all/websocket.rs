@@ -111,6 +111,51 @@ fn what_the_device_pushes_between_its_echoes_is_no_failure() {
 }
 
 #[test]
+fn a_frame_that_is_not_allowed_fails_the_next_message_although_it_comes_between_two() {
+    const MASKED: &[u8] = &[0x81, 0x81, 1, 2, 3, 4, 5];
+    const RESERVED: &[u8] = &[0x83, 0];
+    const FRAGMENTED: &[u8] = &[0x09, 1, b'x'];
+    let long: &'static [u8] = Box::leak([&[0x89, 126, 0, 200][..], &[b'x'; 200]].concat().into_boxed_slice());
+    std::thread::scope(|scope| {
+        for (frame, words) in [
+            (MASKED, "a masked frame"),
+            (RESERVED, "a reserved opcode"),
+            (FRAGMENTED, "a fragmented control frame"),
+            (long, "a control frame of more than 125 bytes"),
+        ] {
+            scope.spawn(move || {
+                let address = service(move |mut socket| {
+                    while let Ok(message) = socket.read() {
+                        if message.is_binary()
+                            && (socket.send(message).is_err() || socket.get_mut().write_all(frame).is_err())
+                        {
+                            return;
+                        }
+                    }
+                });
+                let run = rw(address, "-n 12 -c 1 --interval 50ms");
+                run.fails_with(&["malformed_response"]).says(&["breaks the WebSocket protocol", words]);
+                assert_eq!(failures(&run, Failure::BadResponse), 6, "every other one: {words}");
+            });
+        }
+    });
+}
+
+#[test]
+fn messages_behind_a_close_frame_are_not_sent_back_and_met_no_reset() {
+    let address = service(|mut socket| {
+        echo(&mut socket, 20);
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        let _ = socket.close(Some(normal)).and_then(|()| socket.flush());
+    });
+    let run = rw(address, "-n 100 --window 4");
+    run.says(&["the device closed their WebSocket connections"])
+        .never_says(&["before the request has arrived"]);
+    let failures = &run.report.workloads[0].failures;
+    assert_eq!((failures.get(Failure::WriteReset), failures.get(Failure::ReadReset)), (0, 0));
+}
+
+#[test]
 fn a_service_that_pushes_and_echoes_nothing_is_no_hang() {
     let address = service(|mut socket| {
         while socket.read().is_ok() {

@@ -27,6 +27,9 @@
 // Longest telemetry in bytes: room for an answer to a datagram.
 #define ESPSTRESS_TELEMETRY_MAX 1376
 
+// Bytes that the longest persona with its parameters takes, its NUL included.
+#define ESPSTRESS_PERSONA_MAX 128
+
 // Bytes of a host name, its end included.
 #define ESPSTRESS_HOST_LEN 65
 
@@ -473,6 +476,12 @@ espstress_status espstress_device_restart(espstress_device *device,
 
 // Changes the persona, for example to `robust` or `deaf:after=2KiB`.
 espstress_status espstress_device_set_persona(espstress_device *device, const char *persona);
+
+// Writes the persona that stays after a restart, with its parameters and a final NUL, into `out`, so that the next start can have
+// it as its `config.persona`: its length, or 0 when it does not fit. `ESPSTRESS_PERSONA_MAX` bytes are enough.
+size_t espstress_device_persona(espstress_device *device,
+                                char *out,
+                                size_t out_len);
 
 // Connections that the device holds at once; the one that it dialled comes on top.
 uint16_t espstress_device_capacity(espstress_device *device);

@@ -7,7 +7,9 @@
 )]
 
 use core::ffi::c_char;
+use core::fmt::Write;
 
+use espstress_device::telemetry::ResetReason;
 use espstress_device::{Admission, DeviceWish, Instant, Program, Readings};
 
 use crate::storage::Device;
@@ -92,6 +94,46 @@ pub unsafe extern "C" fn espstress_device_set_persona(device: *mut Device, perso
         None => return Status::Text,
     }
     Status::Ok
+}
+
+/// Writes the persona that stays after a restart, with its parameters and a final NUL, into `out`, so that the next start can have
+/// it as its `config.persona`: its length, or 0 when it does not fit. `ESPSTRESS_PERSONA_MAX` bytes are enough.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn espstress_device_persona(
+    device: *mut Device,
+    out: *mut c_char,
+    out_len: usize,
+) -> usize {
+    // SAFETY: the caller's promise.
+    let Some(program) = (unsafe { Device::get(device) }) else {
+        return 0;
+    };
+    if out.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; so many bytes and nobody else's during the call, the caller's promise.
+    let out = unsafe { core::slice::from_raw_parts_mut(out.cast::<u8>(), out_len) };
+    let next = program.config_after_restart(ResetReason::Software);
+    let mut text = Text { bytes: out, len: 0 };
+    if write!(text, "{}\0", next.persona.spelled()).is_err() {
+        return 0;
+    }
+    text.len - 1
+}
+
+/// Text that is written to bytes of C's.
+struct Text<'a> {
+    bytes: &'a mut [u8],
+    len: usize,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let place = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
 }
 
 /// Connections that the device holds at once; the one that it dialled comes on top.

@@ -23,6 +23,9 @@ pub const ESPSTRESS_NO_RSSI: i16 = i16::MIN;
 /// Longest telemetry in bytes: room for an answer to a datagram.
 pub const ESPSTRESS_TELEMETRY_MAX: usize = 1_376;
 
+/// Bytes that the longest persona with its parameters takes, its NUL included.
+pub const ESPSTRESS_PERSONA_MAX: usize = 128;
+
 const _: () = assert!(ESPSTRESS_TELEMETRY_MAX >= espstress_device::telemetry::MAX_LEN);
 
 /// Options of one telemetry that are looked at; further ones are left out.

@@ -81,6 +81,28 @@ fn zeroed_places_hold_nothing() {
         assert_eq!(espstress_connection_open(&raw mut *place, &raw mut *device, 0, 0), Status::Nothing);
         assert_eq!(espstress_connection_next(&raw mut *place, &raw mut *device, 0).kind, WishKind::Hold);
         assert_eq!(espstress_device_capacity(&raw mut *device), 0);
+        assert_eq!(espstress_device_persona(&raw mut *device, ptr::null_mut(), 0), 0);
+    }
+}
+
+#[test]
+fn the_persona_that_stays_is_written_with_its_parameters_where_it_fits() {
+    // SAFETY: as static memory in C.
+    let mut device: Box<Device> = Box::new(unsafe { zeroed() });
+    let mut out = [1; ESPSTRESS_PERSONA_MAX];
+    let long = c"rebooting:from=18446744073s,every=18446744073s,reason=watchdog";
+    // SAFETY: places of ours.
+    unsafe {
+        let device = &raw mut *device;
+        assert_eq!(espstress_device_init(device, ptr::null(), 0), Status::Ok);
+        for persona in [c"robust", c"deaf:after=2048", c"rebooting:every=4s,reason=brownout", long] {
+            assert_eq!(espstress_device_set_persona(device, persona.as_ptr()), Status::Ok);
+            let len = espstress_device_persona(device, out.as_mut_ptr(), out.len());
+            let written = core::ffi::CStr::from_ptr(out.as_ptr());
+            assert_eq!(written.count_bytes(), len);
+            assert_eq!(espstress_device_set_persona(device, written.as_ptr()), Status::Ok, "{written:?}");
+            assert_eq!(espstress_device_persona(device, out.as_mut_ptr(), len), 0, "no room for the NUL");
+        }
     }
 }
 

@@ -91,8 +91,11 @@ impl Line {
         if io.input.len() > self.seen {
             self.heard = now;
         }
-        self.seen = 0;
-        if !io.input.is_empty() {
+        // A CR alone may be half the end of a line: it waits, and times go on as without it.
+        let half_an_end =
+            self.place == Place::Start && io.input.filled() == b"\r".as_slice() && !io.peer_closed;
+        self.seen = usize::from(half_an_end);
+        if !io.input.is_empty() && !half_an_end {
             return self.input(io, program, now);
         }
         if self.alive == Alive::Sends && now >= self.heard + self.times.timeout {
@@ -146,10 +149,6 @@ impl Line {
                 Some(b'\n') => {
                     self.alive = Alive::Sends;
                     io.input.consume(1);
-                }
-                Some(b'\r') if filled.len() == 1 && !io.peer_closed => {
-                    self.seen = 1;
-                    return self.wait();
                 }
                 Some(b'\r') if filled.get(1) == Some(&b'\n') => {
                     self.alive = Alive::Sends;

@@ -10,12 +10,21 @@ use core::time::Duration;
 pub use self::mqtt::{
     Dialling, MqttHabits, Queueing, Reconnecting, Redelivering, Resubscribing, SessionPresent,
 };
+use crate::telemetry::ResetReason;
 use crate::units::{self, Written};
 
 mod mqtt;
 
 /// The parameter of every persona: the device is robust until it has been up for so long.
 const FROM: &str = "from";
+
+/// What makes a device restart, as people write it.
+const RESTARTS: [(&str, ResetReason); 4] = [
+    ("panic", ResetReason::Panic),
+    ("brownout", ResetReason::Brownout),
+    ("watchdog", ResetReason::TaskWatchdog),
+    ("software", ResetReason::Software),
+];
 
 /// Which persona.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -143,7 +152,9 @@ impl Kind {
             Self::Deaf => "stops reading in mid-stream (deaf:after=8KiB)",
             Self::HalfCloser => "never closes after the peer's FIN",
             Self::Frozen => "application hangs, stack lives (frozen:after=0s,requests=0)",
-            Self::Rebooting => "restarts again and again (rebooting:every=5s)",
+            Self::Rebooting => {
+                "restarts again and again (rebooting:every=5s,reason=panic; or brownout, watchdog, software)"
+            }
             Self::MqttLatePing => {
                 "MQTT client: pings only after 1.7 times the keep alive, and publishes less often"
             }
@@ -176,7 +187,8 @@ impl Kind {
         match self {
             Self::UnreadClose | Self::Hoarder => &["bytes", FROM],
             Self::EarlyClose => &["wait", FROM],
-            Self::SlowAccept | Self::Rebooting => &["every", FROM],
+            Self::SlowAccept => &["every", FROM],
+            Self::Rebooting => &["every", "reason", FROM],
             Self::Deaf => &["after", FROM],
             Self::Frozen => &["after", "requests", FROM],
             Self::Robust => &["idle", "interval", "count", FROM],
@@ -257,7 +269,12 @@ pub enum Lifetime {
         requests: u32,
     },
     /// It restarts each time so much time is over.
-    RestartsEvery(Duration),
+    RestartsEvery {
+        /// The time.
+        period: Duration,
+        /// What makes it restart.
+        reason: ResetReason,
+    },
 }
 
 /// All habits of a persona.
@@ -323,7 +340,13 @@ impl Habits {
             Kind::Frozen => {
                 Self { lifetime: Lifetime::HangsAfter { uptime: Duration::ZERO, requests: 0 }, ..robust }
             }
-            Kind::Rebooting => Self { lifetime: Lifetime::RestartsEvery(Duration::from_secs(5)), ..robust },
+            Kind::Rebooting => Self {
+                lifetime: Lifetime::RestartsEvery {
+                    period: Duration::from_secs(5),
+                    reason: ResetReason::Panic,
+                },
+                ..robust
+            },
             Kind::MqttLatePing => {
                 Self { mqtt: MqttHabits { pings_after: 170, quiet_for: 300, ..right }, ..robust }
             }
@@ -444,7 +467,15 @@ impl Persona {
             (Kind::Rebooting, "every") => {
                 // A device that restarts faster than it starts could not even be told to stop.
                 let every = duration()?.max(Duration::from_millis(100));
-                habits.lifetime = Lifetime::RestartsEvery(every);
+                if let Lifetime::RestartsEvery { period, .. } = &mut habits.lifetime {
+                    *period = every;
+                }
+            }
+            (Kind::Rebooting, "reason") => {
+                let named = RESTARTS.iter().find(|(name, _)| *name == value).ok_or(bad)?;
+                if let Lifetime::RestartsEvery { reason, .. } = &mut habits.lifetime {
+                    *reason = named.1;
+                }
             }
             (Kind::Frozen, "after" | "requests") => {
                 if let Lifetime::HangsAfter { uptime, requests } = &mut habits.lifetime {
@@ -500,8 +531,12 @@ impl fmt::Display for Spelled<'_> {
                 write!(f, "{next}every={}", Written(every))
             }
             (Kind::Deaf, Reading::StopsAfter(after), ..) => write!(f, "{next}after={after}"),
-            (Kind::Rebooting, .., Lifetime::RestartsEvery(every)) => {
-                write!(f, "{next}every={}", Written(every))
+            (Kind::Rebooting, .., Lifetime::RestartsEvery { period, reason }) => {
+                write!(f, "{next}every={}", Written(period))?;
+                match RESTARTS.iter().find(|(_, of)| *of == reason) {
+                    Some((name, of)) if *of != ResetReason::Panic => write!(f, ",reason={name}"),
+                    _ => Ok(()),
+                }
             }
             (Kind::Frozen, .., Lifetime::HangsAfter { uptime, requests }) => {
                 write!(f, "{next}after={},requests={requests}", Written(uptime))
@@ -550,7 +585,8 @@ impl fmt::Display for PersonaError {
             }
             Self::Value(kind) => write!(
                 f,
-                "bad value for a parameter of persona {kind}: times read 200ms or 3s, sizes 512 or 8KiB"
+                "bad value for a parameter of persona {kind}: times read 200ms or 3s, sizes 512 or 8KiB, \
+                 reasons panic, brownout, watchdog or software"
             ),
         }
     }
@@ -590,6 +626,9 @@ mod tests {
             "slow-accept:every=300ms",
             "deaf:after=2KiB",
             "rebooting:every=800ms",
+            "rebooting:every=4s,reason=brownout",
+            "rebooting:from=2s,every=4s,reason=watchdog",
+            "rebooting:reason=software",
             "frozen:after=2s,requests=10",
             "leaky:from=15s",
             "deaf:after=2KiB,from=1500ms",
@@ -628,6 +667,8 @@ mod tests {
         let error = "frozen:when=3s".parse::<Persona>().unwrap_err().to_string();
         assert!(error.contains("after") && error.contains("requests"), "{error}");
         assert_eq!("robust:x=1".parse::<Persona>(), Err(PersonaError::Key(Kind::Robust)));
+        let unknown = "rebooting:reason=boredom".parse::<Persona>();
+        assert_eq!(unknown, Err(PersonaError::Value(Kind::Rebooting)));
         assert_eq!("deaf:after=soon".parse::<Persona>(), Err(PersonaError::Value(Kind::Deaf)));
     }
 }

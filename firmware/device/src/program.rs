@@ -193,7 +193,7 @@ impl Program {
             Lifetime::HangsAfter { uptime, requests } => {
                 self.uptime(now) >= uptime && self.served >= requests
             }
-            Lifetime::Forever | Lifetime::RestartsEvery(_) => false,
+            Lifetime::Forever | Lifetime::RestartsEvery { .. } => false,
         };
         self.is_hung() || due
     }
@@ -360,8 +360,8 @@ impl Program {
             return Some(DeviceWish::Hoard(bytes));
         }
         match self.persona.habits().lifetime {
-            Lifetime::RestartsEvery(period) if self.uptime(now) >= period => {
-                return Some(DeviceWish::Restart(ResetReason::Panic));
+            Lifetime::RestartsEvery { period, reason } if self.uptime(now) >= period => {
+                return Some(DeviceWish::Restart(reason));
             }
             Lifetime::HangsAfter { .. } if !self.hung && self.hangs(now) => {
                 self.hung = true;
@@ -377,7 +377,7 @@ impl Program {
     #[must_use]
     pub fn next_wish_at(&self) -> Option<Instant> {
         let lifetime = match self.persona.habits().lifetime {
-            Lifetime::RestartsEvery(period) => Some(self.started + period),
+            Lifetime::RestartsEvery { period, .. } => Some(self.started + period),
             Lifetime::HangsAfter { uptime, requests } if !self.hung && self.served >= requests => {
                 Some(self.started + uptime)
             }

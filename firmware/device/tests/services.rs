@@ -309,3 +309,18 @@ fn a_connection_and_the_program_are_of_a_size_that_fits_a_small_device() {
     // A good half is the MQTT client's outbox: eight messages of 128 bytes.
     assert!(size_of::<espstress_device::Program>() < 3_584, "{}", size_of::<espstress_device::Program>());
 }
+
+#[test]
+fn half_an_end_of_a_line_stops_neither_keep_alives_nor_the_time_out() {
+    let mut bench = Bench::new(Config::default());
+    let mut wire = bench.open(Service::Line);
+    assert_eq!(bench.say(&mut wire, "\r"), Waits::Reading);
+    bench.pass(Duration::from_millis(1_100));
+    assert_eq!(bench.run(&mut wire), Waits::Reading);
+    assert_eq!(wire.take_sent(), b"\n");
+    assert!(wire.connection.deadline().is_some_and(|deadline| deadline > bench.now));
+    // Now it is a peer that sends keep-alives, and can be missed.
+    bench.say(&mut wire, "\n\r");
+    bench.pass(Duration::from_millis(1_600));
+    assert!(matches!(bench.run(&mut wire), Waits::Closed(_)));
+}

@@ -24,9 +24,23 @@ pub trait Board {
     /// come here.
     fn obey(&self, wish: DeviceWish);
 
+    /// A connection comes, or has gone: a board may say how its heap is. Returns at once.
+    fn connection(&self, change: Change) {
+        let _ = change;
+    }
+
     /// Restarts, with this setup afterwards. A board does not return from here; where a process stands for one, the
     /// tasks are ended soon.
     fn restart(&self, reason: ResetReason, next: Config);
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The program takes it.
+    Comes,
+    /// The program is done with it.
+    Goes,
 }
 
 /// Whether the device goes on.

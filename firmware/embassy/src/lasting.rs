@@ -21,7 +21,13 @@ const NAME: usize = 8;
 pub type Lasting = [u8; LEN];
 
 /// Every reason that a program can restart for, as a number.
-const REASONS: [ResetReason; 3] = [ResetReason::Unknown, ResetReason::Software, ResetReason::Panic];
+const REASONS: [ResetReason; 5] = [
+    ResetReason::Unknown,
+    ResetReason::Software,
+    ResetReason::Panic,
+    ResetReason::TaskWatchdog,
+    ResetReason::Brownout,
+];
 
 /// The bytes for a restart with this setup.
 #[must_use]

@@ -51,7 +51,7 @@ pub mod tap;
 mod telemetry;
 pub mod turns;
 
-pub use device::{Board, Device};
+pub use device::{Board, Change, Device};
 pub use embassy_net::driver;
 pub use slot::Buffers;
 

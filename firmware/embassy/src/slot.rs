@@ -9,7 +9,7 @@ use espstress_device::carrier::{Interest, Received, Sent};
 use espstress_device::persona::KeepAlive;
 use espstress_device::{Admission, CloseHow, Connection, Program, Service, SocketOptions, Wish};
 
-use crate::device::{Board, Device};
+use crate::device::{Board, Change, Device};
 use crate::slots::Role;
 use crate::socket::{ready, receive, send, until};
 
@@ -86,8 +86,10 @@ impl<B: Board, const N: usize> Device<B, N> {
                 continue;
             }
             if self.admitted(slot, service, &socket).await {
+                self.board().connection(Change::Comes);
                 let mut connection = self.with(|program, now| program.open(service, now));
                 let how = self.converse(&mut socket, &mut connection, armed).await;
+                self.board().connection(Change::Goes);
                 self.call_all();
                 self.close(slot, &mut socket, how).await;
             }

@@ -1,6 +1,6 @@
 //! What telemetry says of the stack is what its segments show: on a driver in memory, with a peer of a few frames.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::Ipv4Addr;
@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use embassy_futures::block_on;
+use embassy_time::Timer;
 use espstress_device::telemetry::ResetReason;
 use espstress_device::{Config, DeviceWish, Readings};
 use espstress_embassy::driver::{
     Capabilities, Checksum, Driver, HardwareAddress, LinkState, RxToken, TxToken,
 };
 use espstress_embassy::host::{self, Place};
-use espstress_embassy::{Board, Device};
+use espstress_embassy::{Board, Change, Device};
 
 const DEVICE: [u8; 4] = [192, 168, 4, 91];
 const PEER: [u8; 4] = [192, 168, 4, 1];
@@ -125,7 +126,12 @@ impl Driver for Port {
     }
 }
 
-struct Host;
+/// Counts what it hears of connections.
+#[derive(Default)]
+struct Host {
+    came: Cell<u32>,
+    gone: Cell<u32>,
+}
 
 impl Board for Host {
     fn with_readings<R>(&self, use_them: impl FnOnce(&Readings<'_>) -> R) -> R {
@@ -133,6 +139,14 @@ impl Board for Host {
     }
 
     fn obey(&self, _wish: DeviceWish) {}
+
+    fn connection(&self, change: Change) {
+        let count = match change {
+            Change::Comes => &self.came,
+            Change::Goes => &self.gone,
+        };
+        count.set(count.get() + 1);
+    }
 
     fn restart(&self, _reason: ResetReason, _next: Config) {}
 }
@@ -160,6 +174,7 @@ fn datagram(port: u16, payload: &[u8]) -> Vec<u8> {
 
 const SYN: u8 = 2;
 const ACK: u8 = 16;
+const RST: u8 = 4;
 
 /// A segment to port 80, with an MSS of 1460 when it is a SYN.
 fn segment(flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
@@ -189,6 +204,8 @@ struct Shown {
     syn_ack_header: u16,
     /// The window of the acknowledgement of data that the program has read.
     later: u16,
+    /// Connections that the board heard of: come and gone, while it stood and after its RST.
+    heard: [(u32, u32); 2],
 }
 
 impl Shown {
@@ -200,7 +217,7 @@ impl Shown {
 /// A device on such a driver, asked for telemetry and spoken to once.
 fn shown(mtu: usize, burst: Option<usize>) -> Shown {
     let link = Link::default();
-    let device = Device::new(Config::default(), Host);
+    let device = Device::new(Config::default(), Host::default());
     let place =
         Place { address: Ipv4Addr::from(DEVICE), prefix: 24, gateway: None, name: "espstress-wire", seed: 1 };
     let peer = async {
@@ -217,7 +234,8 @@ fn shown(mtu: usize, burst: Option<usize>) -> Shown {
             })
             .await;
         // The answer to this acknowledges all of it, and the program has read all of it.
-        link.send(segment(ACK, 101, seq.wrapping_add(1), b"HEAD / HTTP/1.1\r\nHost: b\r\n\r\n"));
+        let request = b"HEAD / HTTP/1.1\r\nHost: b\r\n\r\n";
+        link.send(segment(ACK, 101, seq.wrapping_add(1), request));
         let later = link.receive(|frame| tcp(frame).filter(|tcp| tcp.len() > 20).map(window)).await;
         link.send(datagram(7008, b"telemetry"));
         let telemetry = link
@@ -227,7 +245,13 @@ fn shown(mtu: usize, burst: Option<usize>) -> Shown {
                 is_udp.then(|| String::from_utf8_lossy(&frame[42..]).into_owned())
             })
             .await;
-        Shown { telemetry, mss, syn_ack, syn_ack_header, later }
+        let heard = || (device.board().came.get(), device.board().gone.get());
+        let stood = heard();
+        link.send(segment(RST, 101 + request.len() as u32, 0, b""));
+        while device.board().gone.get() == 0 {
+            Timer::after_millis(1).await;
+        }
+        Shown { telemetry, mss, syn_ack, syn_ack_header, later, heard: [stood, heard()] }
     };
     block_on(host::live(&device, Port { link: link.clone(), mtu, burst }, place, peer))
 }
@@ -247,6 +271,11 @@ fn a_driver_that_takes_few_frames_at_once_makes_the_window_that_is_told() {
     assert_eq!(shown.later, 3 * (1_492 - 40));
     assert_eq!(shown.syn_ack, 3 * (1_492 - 20 - shown.syn_ack_header), "its options take room in each frame");
     assert!(shown.tells("TCP_WND", shown.later) && shown.tells("TCP_MSS", shown.mss), "{}", shown.telemetry);
+}
+
+#[test]
+fn the_board_hears_when_a_connection_comes_and_when_it_is_over() {
+    assert_eq!(shown(1_514, None).heard, [(1, 0), (1, 1)]);
 }
 
 #[test]

@@ -5,9 +5,11 @@ use core::cell::Cell;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
+use embassy_time::{Duration, Instant};
+use esp_println::println;
 use espstress_device::telemetry::{DisconnectReason, PowerSave, ResetReason, Stack, Wifi};
 use espstress_device::{Config, DeviceWish, Readings};
-use espstress_embassy::{Board, SMOLTCP_VERSION};
+use espstress_embassy::{Board, Change, SMOLTCP_VERSION};
 
 use crate::{heap, retained};
 
@@ -49,7 +51,12 @@ pub(crate) struct Station {
 /// This chip.
 pub(crate) struct Chip {
     pub(crate) station: Station,
+    /// When the heap was last told of: before a connection, and after one.
+    told: [Cell<Option<Instant>>; 2],
 }
+
+/// The heap is told of no more often before connections, and after them: each line takes milliseconds.
+const HEAP_EVERY: Duration = Duration::from_millis(200);
 
 impl Chip {
     pub(crate) const fn new() -> Self {
@@ -61,7 +68,7 @@ impl Chip {
             back_off: Cell::new(None),
             orders: Channel::new(),
         };
-        Self { station }
+        Self { station, told: [const { Cell::new(None) }; 2] }
     }
 }
 
@@ -91,6 +98,17 @@ impl Board for Chip {
             DeviceWish::PowerSave(mode) => drop(self.station.orders.try_send(Order::PowerSave(mode))),
             DeviceWish::Hoard(bytes) => hoard(bytes as usize),
             DeviceWish::Restart(_) | DeviceWish::Hang => {}
+        }
+    }
+
+    /// For `espstress --console`.
+    fn connection(&self, change: Change) {
+        let told = &self.told[usize::from(change == Change::Goes)];
+        let now = Instant::now();
+        if told.get().is_none_or(|last| now.duration_since(last) >= HEAP_EVERY) {
+            told.set(Some(now));
+            let (free, least) = heap::free();
+            println!("Free Heap: {free} bytes, Min Free: {least} bytes");
         }
     }
 

@@ -20,16 +20,17 @@ pub(crate) fn init() {
     esp_alloc::heap_allocator!(size: 52 * 1024);
 }
 
+/// Free now, and the least that was ever free, in bytes: without looking for the largest block, so cheap.
+pub(crate) fn free() -> (u32, u32) {
+    let free = HEAP.free() as u32;
+    (free, MIN_FREE.load(Ordering::Relaxed).min(free))
+}
+
 /// Readings of this moment.
 pub(crate) fn reading() -> Heap {
-    let (free, used) = (HEAP.free(), HEAP.used());
-    let least = MIN_FREE.load(Ordering::Relaxed).min(free as u32);
-    Heap {
-        free: free as u32,
-        min_free: Some(least),
-        largest: Some(largest() as u32),
-        total: (free + used) as u32,
-    }
+    let used = HEAP.used();
+    let (free, least) = self::free();
+    Heap { free, min_free: Some(least), largest: Some(largest() as u32), total: free + used as u32 }
 }
 
 /// The largest block that could be had now, to 64 bytes: found by asking for it, with everything else held off.

@@ -13,9 +13,9 @@ use esp_radio::wifi::{
 use espstress_device::telemetry::{DisconnectReason, PowerSave};
 use espstress_embassy::setup::Setup;
 
+use crate::Board;
 use crate::board::{Order, Station};
 use crate::settings::Settings;
-use crate::{Board, heap};
 
 /// Waits between attempts to join, with their names for telemetry. The last one stays.
 const BACK_OFF: [(u64, &str); 6] = [(1, "1s"), (2, "2s"), (4, "4s"), (8, "8s"), (16, "16s"), (32, "32s")];
@@ -90,12 +90,7 @@ async fn stay(controller: &mut WifiController<'static>, station: &Station) {
                         return;
                     }
                     Either3::Second(order) => break order,
-                    Either3::Third(()) => {
-                        // For `espstress --console`: once a second, since each line takes milliseconds.
-                        let heap = heap::reading();
-                        let least = heap.min_free.unwrap_or(heap.free);
-                        println!("Free Heap: {} bytes, Min Free: {least} bytes", heap.free);
-                    }
+                    Either3::Third(()) => {}
                 }
             }
         };

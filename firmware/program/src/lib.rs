@@ -33,6 +33,8 @@
 mod calls;
 mod family;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod launch;
 mod memory;
 mod names;

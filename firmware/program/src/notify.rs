@@ -28,6 +28,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// One that nobody has made.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) const fn made_up(thread: i32, number: i64, arguments: [u64; 6]) -> Self {
+        Self { id: 0, thread, number, arguments }
+    }
+
     /// An argument that is an `int`.
     pub(crate) const fn int(&self, index: usize) -> i32 {
         // The upper half of a register is not part of an int.

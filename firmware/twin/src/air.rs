@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub(crate) struct Air {
     wake: EventFd,
     reporter: Arc<Reporter>,
     disconnects: AtomicU32,
+    /// Whether the link carries anything.
+    is_up: AtomicBool,
     /// Number of the last reason, 0 for none.
     last_reason: AtomicU32,
     dropped_no_memory: AtomicU64,
@@ -85,6 +87,7 @@ impl Air {
             wake: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             reporter,
             disconnects: AtomicU32::new(0),
+            is_up: AtomicBool::new(true),
             last_reason: AtomicU32::new(0),
             dropped_no_memory: AtomicU64::new(0),
             dropped_mailbox_full: AtomicU64::new(0),
@@ -171,6 +174,11 @@ impl Air {
                 PowerSave::MaxModem => StationPowerSave::MaxModem,
             },
         }
+    }
+
+    /// Whether the station is associated: not in an outage.
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
     }
 
     /// Takes a frame of the device, in its stack's thread.
@@ -302,6 +310,7 @@ impl Air {
         self.reporter.report(&match event {
             LinkEvent::Down { at_ns, cause } => {
                 self.disconnects.fetch_add(1, Ordering::Relaxed);
+                self.is_up.store(false, Ordering::Relaxed);
                 // BEACON_TIMEOUT, ASSOC_LEAVE
                 let reason = match cause {
                     OutageCause::Planned => 200,
@@ -310,7 +319,10 @@ impl Air {
                 self.last_reason.store(reason, Ordering::Relaxed);
                 Report::OutageBegan { at: clock::moment(at_ns), cause }
             }
-            LinkEvent::Up { at_ns } => Report::OutageEnded { at: clock::moment(at_ns) },
+            LinkEvent::Up { at_ns } => {
+                self.is_up.store(true, Ordering::Relaxed);
+                Report::OutageEnded { at: clock::moment(at_ns) }
+            }
         });
     }
 }

@@ -11,7 +11,7 @@ use espstress_lwip::{Announcement, Stack, StackConfig};
 
 use crate::air::Air;
 use crate::error::ChildError;
-use crate::idf_console::IdfConsole;
+use crate::idf_console::{IdfConsole, Whose};
 use crate::life::{After, Life, StackFacts};
 use crate::protocol::NoEffect;
 use crate::setup::Setup;
@@ -36,7 +36,9 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
     let setup = &life.setup;
     let console =
         setup.prints_console.then(|| IdfConsole::start(&setup.boot.reason, setup.address, setup.gateway));
-    let around = Surroundings { stack: stack.clone(), air: Arc::clone(&life.air), backlog, options, console };
+    let dials_for = if life.device.mqtt.is_some() { Whose::OfMqtt } else { Whose::Dialled };
+    let air = Arc::clone(&life.air);
+    let around = Surroundings { stack: stack.clone(), air, backlog, options, console, dials_for };
     let sockets = LwipSockets::open(life.device.services, around);
     let sockets = sockets.map_err(|(service, e)| ChildError::Bind(service, e))?;
     let waker = sockets.waker();
@@ -57,6 +59,8 @@ pub(crate) fn live(life: Life) -> Result<(), ChildError> {
             }
         }
         let turn = carrier.turn();
+        let hung = carrier.program().is_hung();
+        carrier.sockets().say_hang(hung);
         if let Some(announced) = &mut announced {
             announced.follow(carrier.program());
         }

@@ -18,7 +18,7 @@ use espstress_lwip::{
 
 use crate::air::Air;
 use crate::clock;
-use crate::idf_console::IdfConsole;
+use crate::idf_console::{Call, IdfConsole, Whose};
 
 /// How long to wait at most, so that a lost wake does not matter.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -34,6 +34,21 @@ enum Failure {
 struct Stream {
     socket: TcpStream,
     failure: Failure,
+    whose: Whose,
+    stage: Stage,
+}
+
+/// How far a connection has come, for what the console says of its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is dialled.
+    Dialling,
+    /// Nothing was received on it yet.
+    Unheard,
+    /// Something was.
+    Heard,
+    /// The peer ended it, or it failed.
+    Over,
 }
 
 /// The sockets of one start of a twin.
@@ -52,6 +67,7 @@ pub(crate) struct LwipSockets {
     places: Vec<usize>,
     options: &'static [(&'static str, &'static str)],
     console: Option<IdfConsole>,
+    dials_for: Whose,
 }
 
 /// What the sockets need beside the services.
@@ -64,12 +80,14 @@ pub(crate) struct Surroundings {
     pub(crate) options: &'static [(&'static str, &'static str)],
     /// The console to print to, where it prints one.
     pub(crate) console: Option<IdfConsole>,
+    /// What the device dials for.
+    pub(crate) dials_for: Whose,
 }
 
 impl LwipSockets {
     /// Binds the services to their ports.
     pub(crate) fn open(services: Services, around: Surroundings) -> Result<Self, (Service, SocketError)> {
-        let Surroundings { stack, air, backlog, options, console } = around;
+        let Surroundings { stack, air, backlog, options, console, dials_for } = around;
         let mut listeners = [const { None }; Service::TCP_COUNT];
         for service in Service::TCP.into_iter().filter(|&service| services.contains(service)) {
             let fail = |error| (service, error);
@@ -97,6 +115,7 @@ impl LwipSockets {
             places: Vec::new(),
             options,
             console,
+            dials_for,
         })
     }
 
@@ -104,6 +123,55 @@ impl LwipSockets {
     pub(crate) fn say_end(&self, reason: ResetReason) {
         if let Some(console) = &self.console {
             console.end(reason);
+        }
+    }
+
+    /// Whether the program hangs, for the console's watchdog.
+    pub(crate) fn say_hang(&mut self, hung: bool) {
+        if let Some(console) = &mut self.console {
+            console.hangs(hung);
+        }
+    }
+
+    /// Prints that a call on a connection failed.
+    fn say_failure(&mut self, id: usize, call: Call, error: ErrorKind) {
+        let Self { console: Some(console), streams, .. } = self else { return };
+        let Some(Some(stream)) = streams.get_mut(id) else { return };
+        match std::mem::replace(&mut stream.stage, Stage::Over) {
+            Stage::Over => {}
+            Stage::Dialling => console.not_dialled(stream.whose, Some(error)),
+            Stage::Unheard | Stage::Heard => console.failed(stream.whose, call, error),
+        }
+    }
+
+    /// Prints what the end of a dialled connection means to its client.
+    fn say_end_of_dial(&mut self, id: usize, how: CloseHow) {
+        let Self { console: Some(console), streams, .. } = self else { return };
+        let Some(Some(Stream { whose, stage, .. })) = streams.get(id) else { return };
+        match (stage, whose) {
+            (Stage::Dialling, whose) => console.not_dialled(*whose, None),
+            (Stage::Unheard | Stage::Heard, Whose::OfMqtt) if how == CloseHow::Abort => {
+                console.broker_given_up(*stage == Stage::Heard);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was received on a connection, for what the console says of its end.
+    fn note_received(&mut self, id: usize, received: Received) {
+        let Some(Some(stream)) = self.streams.get_mut(id) else { return };
+        match received {
+            Received::NotYet => {}
+            Received::Bytes(_) => stream.stage = Stage::Heard,
+            Received::End => {
+                let before = std::mem::replace(&mut stream.stage, Stage::Over);
+                if let (Some(console), Whose::OfMqtt) = (&mut self.console, stream.whose)
+                    && before != Stage::Over
+                {
+                    console.broker_closed();
+                }
+            }
+            Received::Failed(error) => self.say_failure(id, Call::Receive, error),
         }
     }
 
@@ -131,8 +199,8 @@ impl LwipSockets {
         self.streams.get(id)?.as_ref().map(|stream| &stream.socket)
     }
 
-    fn adopt(&mut self, socket: TcpStream) -> usize {
-        let stream = Some(Stream { socket, failure: Failure::None });
+    fn adopt(&mut self, socket: TcpStream, whose: Whose, stage: Stage) -> usize {
+        let stream = Some(Stream { socket, failure: Failure::None, whose, stage });
         match self.streams.iter().position(Option::is_none) {
             Some(id) => {
                 self.streams[id] = stream;
@@ -169,7 +237,7 @@ impl LwipSockets {
     }
 
     /// What polling found out about an entry.
-    fn found(&mut self, source: Source<usize>, polled: PollEntry) -> Readiness {
+    fn found(&mut self, source: Source<usize>, interest: Interest, polled: PollEntry) -> Readiness {
         let readiness = polled.readiness();
         if !readiness.any() {
             return Readiness::Idle;
@@ -179,6 +247,12 @@ impl LwipSockets {
         {
             let told = std::mem::replace(&mut stream.failure, Failure::Told) == Failure::Told;
             if let (false, Err(error)) = (told, stream.socket.take_error()) {
+                // A program that waits for nothing on it hears of it when it next does.
+                match interest {
+                    Interest::Nothing => {}
+                    Interest::Read => self.say_failure(id, Call::Receive, name(error)),
+                    Interest::Write => self.say_failure(id, Call::Send, name(error)),
+                }
                 return Readiness::Failed(name(error));
             }
         }
@@ -197,7 +271,7 @@ impl Sockets for LwipSockets {
         let Some(listener) = &self.listeners[service as usize] else { return Ok(None) };
         match listener.accept() {
             Ok((socket, _)) => {
-                let id = self.adopt(socket);
+                let id = self.adopt(socket, Whose::Of(service), Stage::Unheard);
                 self.say_heap();
                 Ok(Some(id))
             }
@@ -223,12 +297,16 @@ impl Sockets for LwipSockets {
 
     fn receive(&mut self, id: usize, space: &mut [u8]) -> Received {
         let Some(stream) = self.stream(id) else { return Received::Failed(ErrorKind::Other) };
-        match stream.try_recv(space) {
+        let received = match stream.try_recv(space) {
             Ok(0) => Received::End,
             Ok(n) => Received::Bytes(n),
             Err(SocketError::WouldBlock) => Received::NotYet,
             Err(error) => Received::Failed(name(error)),
+        };
+        if self.console.is_some() {
+            self.note_received(id, received);
         }
+        received
     }
 
     fn send(&mut self, id: usize, bytes: &[u8]) -> Sent {
@@ -236,7 +314,10 @@ impl Sockets for LwipSockets {
         match stream.try_send(bytes) {
             Ok(0) | Err(SocketError::WouldBlock) => Sent::NotYet,
             Ok(n) => Sent::Bytes(n),
-            Err(error) => Sent::Failed(name(error)),
+            Err(error) => {
+                self.say_failure(id, Call::Send, name(error));
+                Sent::Failed(name(error))
+            }
         }
     }
 
@@ -248,6 +329,7 @@ impl Sockets for LwipSockets {
     }
 
     fn close(&mut self, id: usize, how: CloseHow) {
+        self.say_end_of_dial(id, how);
         let Some(Stream { socket, .. }) = self.streams.get_mut(id).and_then(Option::take) else { return };
         // A close that finds no memory for its FIN gives the socket back all the same.
         let _ = match how {
@@ -264,18 +346,35 @@ impl Sockets for LwipSockets {
     fn dial(&mut self, host: &Host) -> Result<usize, ErrorKind> {
         // There is no name server in the private network.
         let address: Ipv4Addr = host.name.parse().map_err(|_| ErrorKind::Unreachable)?;
-        let socket =
-            TcpStream::start_connect(&self.stack, SocketAddrV4::new(address, host.port)).map_err(name)?;
-        Ok(self.adopt(socket))
+        let socket = match TcpStream::start_connect(&self.stack, SocketAddrV4::new(address, host.port)) {
+            Ok(socket) => socket,
+            Err(error) => {
+                if let Some(console) = &mut self.console {
+                    console.not_dialled(self.dials_for, Some(name(error)));
+                }
+                return Err(name(error));
+            }
+        };
+        Ok(self.adopt(socket, self.dials_for, Stage::Dialling))
     }
 
     fn dialled(&mut self, id: usize) -> Dialled {
         let Some(stream) = self.stream(id) else { return Dialled::Failed(ErrorKind::Other) };
-        match (stream.take_error(), stream.peer_addr()) {
+        let outcome = match (stream.take_error(), stream.peer_addr()) {
             (Err(error), _) => Dialled::Failed(name(error)),
             (Ok(()), Ok(_)) => Dialled::Connected,
             (Ok(()), Err(_)) => Dialled::NotYet,
+        };
+        match outcome {
+            Dialled::Failed(error) => self.say_failure(id, Call::Send, error),
+            Dialled::Connected => {
+                if let Some(Some(stream)) = self.streams.get_mut(id) {
+                    stream.stage = Stage::Unheard;
+                }
+            }
+            Dialled::NotYet => {}
         }
+        outcome
     }
 
     fn receive_datagram(&mut self, space: &mut [u8]) -> Option<usize> {
@@ -312,7 +411,11 @@ impl Sockets for LwipSockets {
             }
             DeviceWish::PowerSave(mode) => self.air.set_power_save(mode),
             // Where the heap has no such block, there is nothing more to hoard.
-            DeviceWish::Hoard(len) => self.hoard.extend(Block::alloc(len as usize)),
+            DeviceWish::Hoard(len) => match (Block::alloc(len as usize), &mut self.console) {
+                (Some(block), _) => self.hoard.push(block),
+                (None, Some(console)) => console.no_memory(len),
+                (None, None) => {}
+            },
             // The loop's own business.
             DeviceWish::Hang | DeviceWish::Restart(_) => {}
         }
@@ -320,7 +423,7 @@ impl Sockets for LwipSockets {
 
     fn wait(&mut self, entries: &mut [Entry<usize>], until: Option<Instant>) {
         if let Some(console) = &mut self.console {
-            console.station(&self.air.wifi());
+            console.station(&self.air.wifi(), self.air.is_up());
         }
         self.polled.clear();
         self.places.clear();
@@ -333,6 +436,8 @@ impl Sockets for LwipSockets {
         let knocks = self.knocks_in_vain();
         self.polled.extend(knocks);
         let timeout = until.map_or(LONGEST_WAIT, |until| until.since(self.now()).min(LONGEST_WAIT));
+        let barks = self.console.as_ref().and_then(IdfConsole::barks_in);
+        let timeout = barks.map_or(timeout, |barks| barks.min(timeout));
         // An error is a socket closed meanwhile, and nobody else closes them.
         let _ = self.poll.wait(&mut self.polled, Some(timeout));
         if let (Some(_), Some(last)) = (knocks, self.polled.last())
@@ -343,7 +448,7 @@ impl Sockets for LwipSockets {
         }
         for at in 0..self.places.len() {
             let entry = &mut entries[self.places[at]];
-            match self.found(entry.source(), self.polled[at]) {
+            match self.found(entry.source(), entry.interest(), self.polled[at]) {
                 Readiness::Idle => {}
                 readiness => entry.set_ready(readiness),
             }

@@ -376,3 +376,7 @@ fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 #[path = "writer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "virtual_soak.rs"]
+mod virtual_soak;

@@ -136,8 +136,7 @@ impl Ready<'_> {
         let mut report = assemble::report(&outcome, &device, &planned, echo, seed);
         drop(device);
         report.remarks.extend(instead);
-        let failed = outcome.workloads.iter().any(|w| w.stats.succeeded < w.stats.attempts);
-        report.remarks.extend(whereabouts.map(|here| here.remarks(failed)).unwrap_or_default());
+        report.remarks.extend(whereabouts.map(|here| here.remarks(&outcome)).unwrap_or_default());
         if nowhere {
             report.capture = espstress_report::Capture::off(Some(NOWHERE.to_owned()));
         }
@@ -163,6 +162,7 @@ fn facts(device: &Device) -> DeviceFacts {
         stack: device.stack.clone(),
         options: device.options.clone(),
         foreign: device.program.is_some(),
+        name: Whereabouts::name_of(device),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn scenario(args: &RunArgs, matches: &clap::ArgMatches) -> Result<Exi
     let typed = Typed(espstress_workload::typed_load(matches));
     let typed_targets = args.several.further.clone();
     if let Some(members) = super::fleet::members(typed_targets, &args.several)? {
-        return super::fleet::go(&scenario, &typed, &args.common, members);
+        return super::fleet::go(&scenario, &typed, &args.common, &args.several, members);
     }
     if let Some(target) = args.several.further.first() {
         scenario.target_place = None;
@@ -54,7 +54,7 @@ pub(super) fn one(
     let typed_targets: Vec<String> = target.into_iter().chain(several.further.clone()).collect();
     let only = typed_targets.first().cloned();
     if let Some(members) = super::fleet::members(typed_targets, several)? {
-        return super::fleet::go(&scenario, &Typed(typed), common, members);
+        return super::fleet::go(&scenario, &Typed(typed), common, several, members);
     }
     // Only a workload that waits for devices may be without one.
     scenario.target = Some(only.unwrap_or_else(|| Spec::DialsIn.to_string()));

@@ -145,6 +145,10 @@ impl Connection {
         self.hurry();
         let keep = self.release;
         let deadline = tokio::time::Instant::now() + limit;
+        // One that has sent something in the second half of the time is not done with the connection: only a failed send
+        // will tell its program that nobody reads any more.
+        let sends_from = tokio::time::Instant::now() + limit / 2;
+        let mut not_ended = Ending::NotEnded;
         loop {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             match self.read(scratch, left).await {
@@ -160,14 +164,18 @@ impl Connection {
                 }
                 Ok(n) => {
                     bytes += n as u64;
+                    let now = tokio::time::Instant::now();
+                    if now >= sends_from {
+                        not_ended = Ending::StillSending;
+                    }
                     // What never ends to come ends neither the wait nor keeps others from their turn.
-                    if tokio::time::Instant::now() >= deadline {
-                        return (Ending::NotEnded, bytes);
+                    if now >= deadline {
+                        return (not_ended, bytes);
                     }
                     tokio::task::yield_now().await;
                 }
                 Err(Failure::ReadReset) => return (Ending::Reset, bytes),
-                Err(_) => return (Ending::NotEnded, bytes),
+                Err(_) => return (not_ended, bytes),
             }
         }
     }

@@ -46,6 +46,21 @@ pub fn fin_acknowledged(_: &TcpStream) -> Option<bool> {
     None
 }
 
+/// How long ago at least the last segment with an acknowledgement came, which a FIN is; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(super) fn last_heard(stream: &TcpStream) -> Option<std::time::Duration> {
+    /// The kernel counts in ticks of its clock, of 10 ms at most (CONFIG_HZ): it was no sooner than that.
+    const TICK: std::time::Duration = std::time::Duration::from_millis(10);
+    let ago = std::time::Duration::from_millis(whole_tcp_info(stream)?.tcpi_last_ack_recv.into());
+    Some(ago.saturating_sub(TICK))
+}
+
+/// Not to be had on this system.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn last_heard(_: &TcpStream) -> Option<std::time::Duration> {
+    None
+}
+
 /// Whether the peer's stack has acknowledged all that was written; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
 #[must_use]

@@ -47,9 +47,10 @@ fn certificate(error: &CertificateError) -> (TlsFault, String) {
         C::NotValidYet | C::NotValidYetContext { .. } => {
             (TlsFault::Expired, "its time has not begun: is a clock wrong?".to_owned())
         }
-        C::UnknownIssuer => {
-            (TlsFault::NotTrusted, "its issuer is unknown: --ca FILE, or --insecure".to_owned())
-        }
+        C::UnknownIssuer => (
+            TlsFault::NotTrusted,
+            "its issuer is none that this machine trusts: --ca with the authority, or --insecure".to_owned(),
+        ),
         C::NotValidForName => (TlsFault::WrongName, String::new()),
         C::NotValidForNameContext { expected, presented } => {
             let names = match presented.as_slice() {

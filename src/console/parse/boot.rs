@@ -4,6 +4,9 @@ use espstress_event::{ResetReason, Said};
 
 use super::{LogLine, Meaning, More};
 
+/// MicroPython starts its interpreter anew.
+pub(crate) const SOFT_REBOOT: &str = "MPY: soft reboot";
+
 pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
     if !line.is_bare() {
         return None;
@@ -14,7 +17,7 @@ pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
     }
     let reason = rom(text)
         .or_else(|| esp8266(text))
-        .or_else(|| matches!(text, "MPY: soft reboot").then_some(ResetReason::Software))?;
+        .or_else(|| (text == SOFT_REBOOT).then_some(ResetReason::Software))?;
     Some(Meaning::Said(Said::Restart { reason }))
 }
 

@@ -35,6 +35,17 @@ fn framed(line: &LogLine<'_>) -> Option<Said> {
             mbedtls(code).map_or_else(|| format!("-0x{code:04X}"), |name| format!("MBEDTLS_ERR_{name}"));
         return Some(error(Doing::Tls, name));
     }
+    if line.tag.is_some_and(is_mqtt) {
+        return mqtt(text, &lower);
+    }
+    if line.tag == Some("esp-tls")
+        && let Some(found) = dialling(text)
+    {
+        return Some(error(Doing::Connect, found));
+    }
+    if let Some(found) = after(text, "errno=").or_else(|| after(text, "errno = ")).and_then(words) {
+        return Some(error(doing, found));
+    }
     if let Some(found) = errno(&lower) {
         return Some(error(doing, name(found).map_or_else(|| format!("errno {found}"), str::to_owned)));
     }
@@ -44,16 +55,96 @@ fn framed(line: &LogLine<'_>) -> Option<Said> {
     if let Some(found) = after(text, "socket: ").and_then(words) {
         return Some(error(Doing::Socket, found));
     }
+    is_want_of_memory(text).then(|| error(Doing::Allocate, ALLOCATION))
+}
+
+/// Words that may follow what ran out; a noun right after it would be what has run out instead.
+const GO_ON: [&str; 14] = [
+    "for",
+    "while",
+    "in",
+    "to",
+    "at",
+    "when",
+    "on",
+    "allocating",
+    "during",
+    "creating",
+    "error",
+    "available",
+    "left",
+    "by",
+];
+
+/// Memory, and what is made of it.
+const OF_MEMORY: [&str; 16] = [
+    "memory", "mem", "heap", "ram", "byte", "bytes", "buf", "buffer", "buffers", "pbuf", "netbuf", "stack",
+    "struct", "context", "ctx", "string",
+];
+
+/// Whether the words are of an allocation that failed, and not of a card, a seat or a slot: what is said to have run out
+/// is memory itself, and what could not be allocated is memory or a thing made of it.
+pub(crate) fn is_want_of_memory(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let words = |text: &str, of: &[&str]| {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| of.contains(&word))
+    };
+    let ends = |rest: &str| match rest.strip_prefix(' ') {
+        Some(rest) => {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            rest.starts_with(['(', '-', ':']) || GO_ON.contains(&&rest[..end])
+        }
+        None => !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'),
+    };
+    let ran_out = ["out of memory", "memory exhausted", "no memory", "not enough memory"];
     let refused = [
         "failed to allocate",
         "failed to alloc",
-        "malloc failed",
-        "out of memory",
-        "memory exhausted",
-        "no memory",
-        "not enough memory",
+        "unable to allocate",
+        "cannot allocate",
+        "could not allocate",
     ];
-    refused.iter().any(|words| lower.contains(words)).then(|| error(Doing::Allocate, ALLOCATION))
+    let what = refused.iter().find_map(|words| after(&lower, words));
+    ["malloc failed", "malloc buffer fail"].iter().any(|words| lower.contains(words))
+        || ran_out.iter().any(|words| after(&lower, words).is_some_and(ends))
+        || what.is_some_and(|what| what.trim_matches(['.', '!', ' ']).is_empty() || words(what, &OF_MEMORY))
+}
+
+fn is_mqtt(tag: &str) -> bool {
+    tag.eq_ignore_ascii_case("mqtt_client")
+}
+
+/// What esp-mqtt says when a session ends, or does not begin.
+fn mqtt(text: &str, lower: &str) -> Option<Said> {
+    let whole = [
+        ("No PING_RESP, disconnected", "no PINGRESP"),
+        ("Error transport connect", "no connection"),
+        ("esp_mqtt_connect: mqtt_message_receive() returned 0", "no CONNACK"),
+    ];
+    if let Some((_, name)) = whole.iter().find(|(words, _)| *words == text) {
+        return Some(error(Doing::Mqtt, *name));
+    }
+    if text.ends_with("transport_read(): EOF") {
+        return Some(error(Doing::Mqtt, "closed by the broker"));
+    }
+    if let Some(number) = errno(lower) {
+        return Some(error(
+            Doing::Mqtt,
+            name(number).map_or_else(|| format!("errno {number}"), str::to_owned),
+        ));
+    }
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .find_map(token)
+        .map(|found| error(Doing::Mqtt, found))
+}
+
+/// What esp-tls says of a dial, of plain TCP as well: `[sock=54] delayed connect error: Connection reset by peer`.
+fn dialling(text: &str) -> Option<&'static str> {
+    let (_, rest) = text.strip_prefix("[sock=")?.split_once("] ")?;
+    if rest == "select() timeout" {
+        return Some("ETIMEDOUT");
+    }
+    words(rest.strip_prefix("delayed connect error: ").or_else(|| rest.strip_prefix("connect() error: "))?)
 }
 
 /// Lines without a frame: only whole and exact forms.
@@ -144,11 +235,16 @@ fn token(word: &str) -> Option<&'static str> {
 
 /// newlib's words of an error, as `strerror()` has them, or its number.
 fn words(text: &str) -> Option<&'static str> {
+    let text = text.split_once(',').map_or(text, |(text, _)| text);
     match text.trim() {
         "No more processes" => Some("EAGAIN"),
         "Not enough space" => Some("ENOMEM"),
         "Too many open files in system" => Some("ENFILE"),
         "No buffer space available" => Some("ENOBUFS"),
+        "Connection reset by peer" => Some("ECONNRESET"),
+        "Software caused connection abort" => Some("ECONNABORTED"),
+        "Host is unreachable" => Some("EHOSTUNREACH"),
+        "Socket is not connected" => Some("ENOTCONN"),
         number => name(number.parse().ok()?),
     }
 }
@@ -195,7 +291,50 @@ mod tests {
             ),
             ("E (98) esp-tls-mbedtls: read error -0x0050:", Doing::Tls, "MBEDTLS_ERR_NET_CONN_RESET"),
             ("E (98) esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x1234", Doing::Tls, "-0x1234"),
+            (
+                "E (98) mqtt_client: esp_mqtt_handle_transport_read_error: transport_read(): EOF",
+                Doing::Mqtt,
+                "closed by the broker",
+            ),
+            (
+                "E (98) mqtt_client: esp_mqtt_handle_transport_read_error: transport_read() error: errno=128",
+                Doing::Mqtt,
+                "ENOTCONN",
+            ),
+            (
+                "E (98) MQTT_CLIENT: mqtt_message_receive: transport_read() error: errno=104",
+                Doing::Mqtt,
+                "ECONNRESET",
+            ),
+            ("E (98) mqtt_client: No PING_RESP, disconnected", Doing::Mqtt, "no PINGRESP"),
+            ("E (98) mqtt_client: Error transport connect", Doing::Mqtt, "no connection"),
+            ("E (98) esp-tls: [sock=54] select() timeout", Doing::Connect, "ETIMEDOUT"),
+            (
+                "E (98) esp-tls: [sock=54] delayed connect error: Connection reset by peer",
+                Doing::Connect,
+                "ECONNRESET",
+            ),
+            (
+                "E (98) esp-tls: [sock=43] connect() error: Host is unreachable",
+                Doing::Connect,
+                "EHOSTUNREACH",
+            ),
+            (
+                "E (98) transport_base: tcp_read error, errno=Software caused connection abort",
+                Doing::Receive,
+                "ECONNABORTED",
+            ),
+            (
+                "E (98) TRANSPORT_BASE: poll_read select error 104, errno = Connection reset by peer, fd = 48",
+                Doing::Receive,
+                "ECONNRESET",
+            ),
             ("E (98) httpd: Failed to allocate memory for request", Doing::Allocate, ALLOCATION),
+            ("E (98) app: out of memory", Doing::Allocate, ALLOCATION),
+            ("E (98) app: Out of memory while reading the page", Doing::Allocate, ALLOCATION),
+            ("W (98) wifi: no memory (12)", Doing::Allocate, ALLOCATION),
+            ("E (98) spi: Failed to allocate 1024 bytes", Doing::Allocate, ALLOCATION),
+            ("E (98) app: failed to allocate RX buffer", Doing::Allocate, ALLOCATION),
             ("E:M 1032", Doing::Allocate, ALLOCATION),
             ("lua: init.lua:5: not enough memory", Doing::Allocate, ALLOCATION),
             ("OSError: [Errno 12] ENOMEM", Doing::Other, "ENOMEM"),
@@ -209,6 +348,20 @@ mod tests {
                 panic!("{text}")
             };
             assert_eq!((doing, name.as_str()), (what, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_run_out_must_be_memory() {
+        for text in [
+            "W (98) mqtt: out of memory card space",
+            "E (98) sd: no memory card in the slot",
+            "W (98) shop: failed to allocate seat 12 to guest",
+            "W (98) can: failed to allocate mailbox 3",
+            "W (98) flash: not enough memory cards",
+            "E (98) app: tried to allocate memory: ok",
+        ] {
+            assert_eq!(read(&LogLine::read(text)), None, "{text}");
         }
     }
 

@@ -1,4 +1,7 @@
 //! Heap: what programs print of it, as a list of names and numbers and nothing else.
+//!
+//! It must be the system's heap: a pool, a queue or PSRAM has free room of its own, and a garbage collector's heap is told
+//! apart.
 
 use super::{LogLine, Meaning, Sample};
 
@@ -10,13 +13,14 @@ const LEAST: u64 = 1_024;
 
 pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
     let text = line.message.strip_prefix("[APP] ").unwrap_or(line.message);
-    Tuples::read(text).map(Tuples::sample).or_else(|| named(text)).map(Meaning::Sample)
+    Tuples::read(text).map(Tuples::sample).or_else(|| named(line.tag, text)).map(Meaning::Sample)
 }
 
 /// `Free Heap: 123456 bytes, Min Free: 100000 bytes`, `heap=1234 min=1000`, `free: 123456`, `GC: total: 1, used: 2, free: 3`:
 /// every part is a known name and a number.
-fn named(text: &str) -> Option<Sample> {
-    let text = text.strip_prefix("GC: ").unwrap_or(text);
+fn named(tag: Option<&str>, text: &str) -> Option<Sample> {
+    let collected = text.strip_prefix("GC: ");
+    let (text, mut collected) = (collected.unwrap_or(text), collected.is_some());
     if text.len() > 160 || !text.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
@@ -32,11 +36,15 @@ fn named(text: &str) -> Option<Sample> {
         let name = name.strip_suffix([':', '=']).unwrap_or(&name).trim_end();
         let value: u64 = number.parse().ok().filter(|n| *n <= MOST)?;
         match name {
-            "heap" | "free heap" | "heap free" | "heap_free" | "freeheap" | "free heap size"
-            | "free memory" | "mem_free" | "gc.mem_free()" | "memory free" | "free mem" => {
+            "free heap" | "heap free" | "heap_free" | "freeheap" | "free heap size" | "free memory"
+            | "memory free" | "free mem" => {
                 (sample.heap_free, clear) = (Some(value), true);
             }
-            "free" => sample.heap_free = Some(value),
+            "mem_free" | "gc.mem_free()" => {
+                (sample.heap_free, clear, collected) = (Some(value), true, true);
+            }
+            // Other things have room, and some are called so.
+            "heap" | "free" => sample.heap_free = Some(value),
             "min free"
             | "min"
             | "minimum free"
@@ -64,7 +72,34 @@ fn named(text: &str) -> Option<Sample> {
     let free = sample.heap_free?;
     let sane = sample.heap_least.is_none_or(|least| least <= free)
         && sample.heap_block.is_none_or(|block| block <= free);
-    (sane && (clear || free >= LEAST)).then_some(sample)
+    let of_system = clear || collected || (free >= LEAST && tag.is_none_or(may_tell_of_the_heap));
+    sample.collected = collected;
+    (sane && of_system).then_some(sample)
+}
+
+/// Whether a program that logs by this tag and says no more than `free` or `heap` means the system's heap.
+fn may_tell_of_the_heap(tag: &str) -> bool {
+    const TAGS: [&str; 17] = [
+        "heap",
+        "mem",
+        "memory",
+        "ram",
+        "sys",
+        "system",
+        "main",
+        "app",
+        "stats",
+        "stat",
+        "status",
+        "monitor",
+        "health",
+        "info",
+        "debug",
+        "diag",
+        "diagnostics",
+    ];
+    let tag = tag.to_ascii_lowercase();
+    tag.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| TAGS.contains(&word))
 }
 
 /// MicroPython's `esp32.idf_heap_info()`: a list of `(total, free, largest free block, least ever free)`.
@@ -119,8 +154,8 @@ mod tests {
             ("I (98) MQTT_EXAMPLE: [APP] Free memory: 223344 bytes", 223_344, None, None),
             ("heap=51200 min=40960 largest=20000", 51_200, Some(40_960), Some(20_000)),
             ("free: 123456", 123_456, None, None),
-            ("mem_free: 64", 64, None, None),
-            ("GC: total: 111168, used: 4736, free: 106432", 106_432, None, None),
+            ("I (98) app_main: heap=51200", 51_200, None, None),
+            ("free heap: 640", 640, None, None),
             (
                 "DATA:[(15072, 11984, 11776, 11984), (113840, 100, 50, 20)]",
                 12_084,
@@ -137,9 +172,25 @@ mod tests {
     }
 
     #[test]
+    fn a_garbage_collectors_heap_is_told_apart() {
+        for (text, free) in [("mem_free: 64", 64), ("GC: total: 111168, used: 4736, free: 106432", 106_432)] {
+            let want = Sample { heap_free: Some(free), collected: true, ..Sample::default() };
+            assert_eq!(read(&LogLine::read(text)), Some(Meaning::Sample(want)), "{text}");
+        }
+    }
+
+    #[test]
     fn other_lists_of_names_and_numbers_are_none() {
         for text in [
             "free: 12",
+            "I (21900) queue: heap=7",
+            "I (21900) queue: heap=7000",
+            "I (21900) app: heap=7",
+            "heap=512 min=409",
+            "I (21300) pool: free: 3000",
+            "I (22200) psram: free: 4000000",
+            "I (21600) nvs: Count: UsedEntries = (100), free: 26000",
+            "SPIFFS total: 1000000, used: 950000, free: 50000",
             "heap of 3",
             "min=5",
             "[(1, 2, 3, 4)]",

@@ -13,11 +13,17 @@ use espstress_event::{PowerSave, Said};
 
 use super::log_line::LogLine;
 
+pub(crate) use boot::SOFT_REBOOT;
+pub(crate) use crash::{MOST_FRAMES, USER_EXCEPTION, glued};
+pub(crate) use errors::is_want_of_memory as is_no_memory;
+
 /// What a line means.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// Something happened.
     Said(Said),
+    /// A panic, whose message is the next line.
+    Panic(Said),
     /// A measurement of the device's own.
     Sample(Sample),
     /// More about a crash that was told just before.
@@ -28,6 +34,8 @@ pub(crate) enum Meaning {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) heap_free: Option<u64>,
+    /// Whether that is the heap of a garbage collector.
+    pub(crate) collected: bool,
     pub(crate) heap_least: Option<u64>,
     pub(crate) heap_block: Option<u64>,
     pub(crate) rssi_dbm: Option<i32>,
@@ -39,6 +47,10 @@ pub(crate) struct Sample {
 pub(crate) enum More {
     /// Addresses of calls, the innermost first.
     Backtrace(Vec<u32>),
+    /// One more of them, on a line of its own.
+    Frame(u32),
+    /// Registers or memory: a panic handler is at work.
+    Dump,
     /// The task whose stack was too small.
     StackOf(String),
     /// The task in which it happened.
@@ -108,6 +120,54 @@ mod tests {
             "I (9) main: OSError: [Errno 12] ENOMEM",
             "he said OSError: [Errno 12] ENOMEM",
             "I (9) shop: disconnected the reason: 42 customers",
+        ];
+        for line in lines {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+
+    /// What frameworks print every day, and what resembles an event in their words.
+    #[test]
+    fn the_everyday_lines_of_frameworks_mean_nothing() {
+        let lines = [
+            "I (345) heap_init: At 3FFB2EC8 len 0002D138 (180 KiB): DRAM",
+            "I (26) boot: Enabling RNG early entropy source...",
+            "I (350) spi_flash: detected chip: generic",
+            "I (2345) wifi:AP's beacon interval = 102400 us, DTIM period = 1",
+            "I (2345) wifi:<ba-add>idx:0 (ifx:0, aa:bb:cc:dd:ee:ff), tid:0, ssn:0, winSize:64",
+            "W (2345) wifi station: retry to connect to the AP",
+            "I (1234) MQTT_EXAMPLE: MQTT_EVENT_DISCONNECTED",
+            "E (1234) transport_base: poll_read select error 113, errno = Software caused connection abort, fd = 54",
+            "E (1234) mqtt_client: Error transport connect",
+            "I (1234) NimBLE_BLE_PRPH: disconnect; reason=531",
+            "I (1000) app_update: Boot ok, cancelling rollback",
+            "I (5) Free heap after init: 123456",
+            "I (5) cpu_start: Pro cpu start user code",
+            "E (99) sdmmc: no memory card inserted",
+            "Rebooting in 3 seconds...",
+            "E (30303) task_wdt: esp_task_wdt_reset(763): task not found",
+            "E (5555) esp-tls: [sock=54] select() timeout",
+            "E (5555) esp-tls: couldn't get hostname for :x: getaddrinfo() returns 202, addrinfo=0x0",
+            "E (5555) i2c: i2c_master_transmit(1086): ESP_ERR_TIMEOUT",
+            "E (5555) nvs: nvs_set_blob failed: ESP_ERR_NVS_NOT_ENOUGH_SPACE",
+            "ESP_ERROR_CHECK failed: esp_err_t 0x103 (ESP_ERR_INVALID_STATE) at 0x400d5b7a",
+            "[00:00:10.123,000] <inf> net_dhcpv4: Received: 192.168.1.5",
+            "[    0.000000] Kernel panic - not syncing: Fatal exception",
+            "00:00:05.123 WIF: Connected",
+            "wdt reset",
+            "Stack smashing protect failure! is explained in chapter 4",
+            "Undefined behavior of type theories, chapter 4",
+            "Undefined behavior of type ",
+            "Task stack [httpd] usage: 40 %",
+            "User exception handlers: 3",
+            "thread 'main' has ended at src/main.rs:10:5",
+            "thread 'main' panicked at the disco",
+            "memory allocation of 12 bytes failed to impress",
+            "0x3ffb4ef0: 0x00000000 0x00000000",
+            "0xdeadbeef00",
+            "Exception 'Load access fault' is the usual one",
+            "Core 0 is idle",
+            "Heap: 51",
         ];
         for line in lines {
             assert_eq!(of(line), None, "{line}");

@@ -22,7 +22,7 @@ pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
         Some("WiFiGeneric.cpp" | "STA.cpp") => arduino(text),
         _ => None,
     };
-    said.or_else(|| left(text)).or_else(|| address(line)).map(Meaning::Said)
+    said.or_else(|| left(line)).or_else(|| address(line)).map(Meaning::Said)
 }
 
 /// `state: run -> init (c800)`. The number is hexadecimal: the reason, and in its low byte the frame that brought it. The
@@ -94,15 +94,36 @@ fn arduino(text: &str) -> Option<Said> {
     Some(lost(Some(number.trim().parse().ok()?), Some(name.trim())))
 }
 
-/// Programs that tell that they were disconnected, and the number: `WiFi disconnected, reason: 201`.
-fn left(text: &str) -> Option<Said> {
+/// Programs that tell that they were disconnected, and the number: `WiFi disconnected, reason: 201`. MQTT, Bluetooth and
+/// WebSockets number their reasons as well, so the tag or the words must be of Wi-Fi, and of the device as a station.
+fn left(line: &LogLine<'_>) -> Option<Said> {
+    let text = line.message;
     if text.len() > 120 {
         return None;
     }
     let lower = text.to_ascii_lowercase();
-    let begins =
-        ["wifi", "wi-fi", "sta ", "station", "disconnect"].iter().any(|word| lower.starts_with(word));
-    let (_, rest) = lower.split_once("disconnect").filter(|_| begins)?;
+    if line.is_bare() && lower == "disconnected from wifi access point" {
+        return Some(lost(None, None));
+    }
+    // ESP-IDF's examples tell the number alone, or nothing: `Wi-Fi disconnected 201, trying to reconnect...`.
+    if let Some(rest) =
+        text.strip_prefix("Wi-Fi disconnected").and_then(|rest| rest.split_once(", trying to reconnect"))
+    {
+        let number = rest.0.trim();
+        return (number.is_empty() || number.parse::<u16>().is_ok()).then(|| lost(number.parse().ok(), None));
+    }
+    // The event's own name says whose it is, and its text may follow the number.
+    let of_event = after_event(&lower);
+    let rest = match of_event {
+        Some(rest) => rest,
+        None => {
+            let tag = line.tag.unwrap_or_default().to_ascii_lowercase();
+            if !is_of_station(&tag, &lower) {
+                return None;
+            }
+            lower.split_once("disconnect").or_else(|| lower.split_once("lost connection"))?.1
+        }
+    };
     let (_, rest) = rest.split_once("reason")?;
     let rest = rest.trim_start_matches([' ', ':', '=', '(', '#']);
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -110,9 +131,60 @@ fn left(text: &str) -> Option<Said> {
     let name = after.trim_matches([' ', ':', '(', ')', '-', ',', '.']);
     // A number with words after it counts something else; a name is set apart.
     let apart = after.is_empty() || after.trim_start().starts_with(['(', ')', '-', ',', '.', ':']);
-    let number = number.parse().ok().filter(|_| apart && !name.contains(' '))?;
+    let single = !name.contains(' ');
+    let number = number.parse().ok().filter(|_| of_event.is_some() || (apart && single))?;
     let name = name.to_ascii_uppercase();
-    Some(lost(Some(number), Some(name.as_str()).filter(|name| !name.is_empty())))
+    Some(lost(Some(number), Some(name.as_str()).filter(|name| !name.is_empty() && single)))
+}
+
+/// What follows `STA_DISCONNECTED`, as ESP-IDF, Arduino and MicroPython name the event; not `AP_STADISCONNECTED`, a client
+/// of the device's own access point.
+fn after_event(lower: &str) -> Option<&str> {
+    lower.split_once("sta_disconnected").map(|(_, rest)| rest)
+}
+
+/// Whether a disconnection is that of a Wi-Fi station, by the tag or by the words; both in small letters.
+fn is_of_station(tag: &str, lower: &str) -> bool {
+    const OTHERS: [&str; 19] = [
+        "last",
+        "previous",
+        "mqtt",
+        "ble",
+        "bluetooth",
+        "nimble",
+        "gap",
+        "gatt",
+        "websocket",
+        "ws",
+        "broker",
+        "client",
+        "server",
+        "peer",
+        "session",
+        "socket",
+        "tcp",
+        "usb",
+        "eth",
+    ];
+    let words = |text: &str, known: &[&str]| {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| known.contains(&word))
+    };
+    // A client of the device's own access point has an address.
+    let of_client = lower.split_whitespace().any(|word| word.matches(':').count() >= 5);
+    // Nor is an address of a page, as `/wifi/disconnect?reason=5`.
+    if of_client
+        || lower.contains(['/', '?'])
+        || lower.contains("stadisconnected")
+        || words(tag, &OTHERS)
+        || words(lower, &OTHERS)
+    {
+        return false;
+    }
+    let of_wifi = |text: &str| ["wifi", "wi-fi", "wlan"].iter().any(|name| text.contains(name));
+    let begins = ["sta ", "sta:", "station "].iter().any(|word| lower.starts_with(word));
+    let tagged = of_wifi(tag) || matches!(tag, "sta" | "station" | "sta.cpp");
+    let from_ap = words(lower, &["ap", "ssid", "bssid"]) || lower.contains("access point");
+    tagged || of_wifi(lower) || begins || from_ap
 }
 
 /// `sta ip: 192.168.1.5, mask: ...`, `got ip:192.168.1.5`, `ip:192.168.1.5,mask:...`, `IP address: 192.168.1.5`.
@@ -157,13 +229,61 @@ mod tests {
             ("STA disconnected, reason=99 (ODD_ONE)", Some(99), "ODD_ONE"),
             ("wifi: disconnected, reason 200 (BEACON_TIMEOUT)", Some(200), "BEACON_TIMEOUT"),
             ("Disconnected from AP (reason: 4)", Some(4), "DISASSOC_DUE_TO_INACTIVITY"),
-            ("disconnect reason:9999", Some(9_999), "reason 9999"),
+            ("WiFi disconnect reason:9999", Some(9_999), "reason 9999"),
+            ("I (4567) wifi: STA_DISCONNECTED, reason:201:no AP found", Some(201), "NO_AP_FOUND"),
+            ("W (4567) app: WIFI_EVENT_STA_DISCONNECTED reason=8", Some(8), "ASSOC_LEAVE"),
+            ("[WiFi-event] SYSTEM_EVENT_STA_DISCONNECTED, reason: 2", Some(2), "AUTH_EXPIRE"),
+            ("W (4567) wifi station: disconnected, reason: 8", Some(8), "ASSOC_LEAVE"),
+            ("I (4567) wifi_manager: Disconnected, reason 8", Some(8), "ASSOC_LEAVE"),
+            (
+                "I (4567) example_connect: Wi-Fi disconnected 201, trying to reconnect...",
+                Some(201),
+                "NO_AP_FOUND",
+            ),
+            ("I (4567) example_connect: Wi-Fi disconnected, trying to reconnect...", None, "no reason told"),
+            ("WiFi lost connection. Reason: 200", Some(200), "BEACON_TIMEOUT"),
+            ("Disconnected from WiFi access point", None, "no reason told"),
         ];
         for (text, number, want) in cases {
             let Some(Meaning::Said(Said::WifiLost { reason, name })) = of(text) else {
                 panic!("{text}: {:?}", of(text))
             };
             assert_eq!((reason, name.as_str()), (number, want), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_of_another_protocol_is_no_loss_of_the_access_point() {
+        for text in [
+            "I (22000) mqtt: disconnected, reason: 5",
+            "I (22000) MQTT_CLIENT: Disconnected, reason 8",
+            "Disconnected from MQTT broker, reason: 0",
+            "[1200][I][main.cpp:3] onMqttDisconnect(): Disconnected from MQTT, reason: 1",
+            "I (22000) BLE: disconnected, reason: 8",
+            "I (22000) NimBLE: disconnect; reason=531",
+            "I (21100) ble: GAP disconnect, reason: 0x13",
+            "[ 22000][I][main.cpp:3] onBle(): disconnected, reason: 8",
+            "Disconnected, reason: 8",
+            "disconnect reason:9999",
+            "client disconnected, reason: 8",
+            "W (22400) ws: websocket disconnected, reason: 1006",
+            "W (22000) httpd_ws: session disconnected, reason: 201 timeout",
+            "W (22300) app: client 3 disconnected, reason: 2 (user left)",
+            "WiFi client disconnected from the MQTT broker, reason: 5",
+            "I (21300) eth: WiFi disconnected, reason: none, we use Ethernet",
+            "I (22000) app: AP_STADISCONNECTED, reason: 8",
+            "I (22000) wifi softAP: station aa:bb:cc:dd:ee:ff disconnected, reason: 8",
+            "I (22000) wifi:station: aa:bb:cc:dd:ee:ff leave, AID = 1, reason:8",
+            "I (22000) usb: disconnected, reason: 3",
+            "I (22000) httpd: GET /wifi/disconnect?reason=5",
+            "I (22000) json: {\"event\":\"wifi_disconnected\",\"reason\":201}",
+            "I (500) wifi_mgr: last disconnect reason: 201",
+            "W (500) wifi_prov_mgr: STA Disconnected",
+            "[W][wifi_esp32:482]: Disconnected ssid='home' reason='Probe Request Unsuccessful'",
+            "00:00:12 MQT: Connect failed to 192.168.1.2:1883, rc -2. Retry in 10 sec",
+            "WiFi.status() = 6 (disconnected)",
+        ] {
+            assert_eq!(of(text), None, "{text}");
         }
     }
 

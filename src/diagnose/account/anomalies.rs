@@ -49,6 +49,10 @@ pub(super) fn answer(
     if !facts::is_exchange(w) {
         return Some(By::Excuse(Excuse::Provoked));
     }
+    if [A::AbortiveClose, A::RstAfterFin].contains(&row.id) && facts::refusals_of_bodies(w) >= row.connections
+    {
+        return Some(By::Excuse(Excuse::Provoked));
+    }
     let room = row.id != A::SynRefused || w.succeeded > 0;
     if room && facts::room::excuses(e, w) && WANT_OF_ROOM.contains(&row.id) {
         return Some(By::Excuse(Excuse::BeyondCapacity));
@@ -94,7 +98,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         // the connection.
         Id::TlsFailed => any(&[&RESETS, &[A::ClosedUnserved, A::HalfClosedLinger]]),
         // Their times are known, and what failed then is answered by them.
-        Id::NoMemoryReported | Id::WifiLost => any(&[&SILENCES, &REPEATS, &RESETS]),
+        Id::NoMemoryReported | Id::WifiLost | Id::AddressChanged => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate

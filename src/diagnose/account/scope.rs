@@ -2,7 +2,7 @@
 
 use super::super::facts::unmade_silences;
 use super::super::findings::{
-    answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
+    address_changed_since, answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
 };
 use super::super::{Evidence, FindingId, WorkloadEvidence};
 use espstress_event::{Episode, Failure};
@@ -63,6 +63,10 @@ pub(super) fn explains(
         | FindingId::Watchdog
         | FindingId::NoMemoryReported => {
             any(&[&CONNECT, &SILENT, &RESET, &CLOSED, &DATAGRAM]) && console_explains(e, id, at)
+        }
+        FindingId::AddressChanged => {
+            any(&[&CONNECT, &SILENT, &RESET, &CLOSED, &DATAGRAM])
+                && address_changed_since(e).is_some_and(|since| at.to_ns >= since)
         }
         FindingId::WifiLost => {
             let kinds: [&[Failure]; 3] = [&SILENT, &[F::ConnectTimeout, F::ConnectUnreachable], &DATAGRAM];

@@ -112,6 +112,39 @@ pub(crate) fn ever_served(e: &Evidence<'_>) -> bool {
         .any(|w| w.succeeded > 0 || w.half_open.as_ref().is_some_and(|h| h.served > 0 || h.before.served > 0))
 }
 
+/// Requests with a body that the device refused: whoever does that may close without reading it (RFC 9110, 15.5.14), and
+/// only the stack's buffers decide whether a RST follows.
+pub(crate) fn refusals_of_bodies(w: &WorkloadEvidence) -> u64 {
+    if !w.asks.body {
+        return 0;
+    }
+    w.responses.iter().filter(|(code, _)| *code >= 400).fold(0_u64, |n, (_, times)| n.saturating_add(times))
+}
+
+/// Anomalies of this kind on WebSockets that the device closed by a close frame: messages that were on their way meet a
+/// socket that is gone.
+pub(crate) fn after_close_frames(e: &Evidence<'_>, id: AnomalyId) -> u64 {
+    let closed = |w: &WorkloadEvidence| {
+        let ws = w.by_protocol.as_ref()?.websocket.as_ref()?;
+        let named = ws.closes.iter().filter(|(name, _)| *name != "no_close_frame");
+        Some(named.fold(0_u64, |n, (_, times)| n.saturating_add(*times)))
+    };
+    let rows = e.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
+    rows.fold(0_u64, |n, row| {
+        let w = exchanges(e).find(|w| row.workload.as_deref() == Some(w.name.as_str()));
+        n.saturating_add(w.and_then(closed).map_or(0, |closes| row.count.min(closes)))
+    })
+}
+
+/// Anomalies of this kind on connections of workloads whose bodies the device refused.
+pub(crate) fn refused_bodies(e: &Evidence<'_>, id: AnomalyId) -> u64 {
+    let rows = e.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
+    rows.fold(0_u64, |n, row| {
+        let w = exchanges(e).find(|w| row.workload.as_deref() == Some(w.name.as_str()));
+        n.saturating_add(w.map_or(0, |w| row.count.min(refusals_of_bodies(w))))
+    })
+}
+
 /// How many of a workload's well-ended exchanges ended so.
 pub(crate) fn endings(e: &Evidence<'_>, ending: Ending) -> u64 {
     exchanges(e).fold(0, |n, w| n.saturating_add(w.endings.get(ending)))

@@ -8,7 +8,10 @@ use espstress_event::Failure;
 /// The step by which the free heap fell, where most of what is missing went in it.
 pub(crate) fn heap_step(e: &Evidence<'_>) -> Option<HeapStep> {
     let heap = telemetry(e)?.heap.as_ref()?;
-    let lost = heap.free_first.saturating_sub(heap.free_last);
+    let lost = heap.ceiling.map_or_else(
+        || heap.free_first.saturating_sub(heap.free_last),
+        |ceiling| ceiling.first.saturating_sub(ceiling.last),
+    );
     heap.step.filter(|step| step.by < 0 && step.by.unsigned_abs().saturating_mul(2) >= lost)
 }
 

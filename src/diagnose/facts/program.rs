@@ -32,6 +32,11 @@ pub(crate) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
         w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
     let stopped = begun.saturating_sub(w.failures.get(Failure::TruncatedResponse));
     let timeouts = w.failures.get(Failure::ReadTimeout);
+    // Each of these was seen to go on.
+    let endless = w.malformed.times(HttpFault::Endless);
+    if timeouts > 0 && endless.saturating_mul(10) >= timeouts.saturating_mul(9) {
+        return true;
+    }
     stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
 }
 

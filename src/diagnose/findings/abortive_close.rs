@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things};
-use espstress_event::{AnomalyId, Ending, Failure};
+use espstress_event::{AnomalyId, Ending, Failure, WorkloadKind};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,
@@ -48,11 +48,35 @@ fn seen(e: &Evidence<'_>) -> Seen {
     let early =
         after_fin.saturating_sub(e.resets.answering_late_close).saturating_sub(unserved).saturating_sub(tls);
     let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence).saturating_add(tls);
+    let of_others = of_others.saturating_add(instead_of_answers(e));
+    // Whoever refuses a body may close without reading it, and who says goodbye on a WebSocket need not read on.
+    let refused = |id| facts::refused_bodies(e, id).saturating_add(facts::after_close_frames(e, id));
+    let sockets = facts::exchanges(e).fold(0_u64, |n, w| {
+        n.saturating_add(w.endings.get(Ending::Reset).saturating_sub(facts::refusals_of_bodies(w)))
+    });
     Seen {
-        unread: facts::of_device(e, AnomalyId::AbortiveClose).count.saturating_sub(of_others),
-        early: early.min(e.resets.answering_payload),
-        sockets: facts::endings(e, Ending::Reset),
+        unread: facts::of_device(e, AnomalyId::AbortiveClose)
+            .count
+            .saturating_sub(of_others)
+            .saturating_sub(refused(AnomalyId::AbortiveClose)),
+        early: early.saturating_sub(refused(AnomalyId::RstAfterFin)).min(e.resets.answering_payload),
+        sockets,
     }
+}
+
+/// Resets on kept connections that came in the place of an answer: `resets_requests` has them.
+fn instead_of_answers(e: &Evidence<'_>) -> u64 {
+    // Where each connection serves one exchange, the RST belongs to its end.
+    let kept = facts::exchanges(e).filter(|w| {
+        let opened = w.connect.map_or(u64::MAX, |connect| connect.count);
+        let many = w.succeeded.saturating_mul(2) > opened.saturating_mul(3);
+        w.kind == WorkloadKind::Rw && w.asks.window <= 1 && many
+    });
+    let failed = kept.fold(0_u64, |n, w| {
+        let reset = [Failure::ReadReset, Failure::WriteReset];
+        n.saturating_add(facts::count(&w.failures, &reset))
+    });
+    e.resets.instead_of_answer.min(failed)
 }
 
 /// Resets that a restart explains.
@@ -69,7 +93,10 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
-    let often = resets.saturating_mul(100) >= served;
+    // A kept connection serves many exchanges.
+    let opened = facts::exchanges(e).filter_map(|w| Some(w.connect?.count)).fold(0, u64::saturating_add);
+    let opened = (opened > 0).then_some(opened);
+    let often = resets.saturating_mul(100) >= opened.unwrap_or(served);
     let mut evidence = Vec::new();
     if seen.unread > 0 {
         evidence
@@ -103,9 +130,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         )
     } else {
         (
-            "the program closes the socket before it has read all received bytes; lwIP then sends a RST \
-             instead of a FIN",
-            "before close(): shutdown(s, SHUT_WR); while (recv(s, buf, sizeof buf, 0) > 0) {}",
+            "usually the program closes the socket before it has read all received bytes, and the stack then sends a RST \
+             instead of a FIN; SO_LINGER with time 0 does the same",
+            "before close(): shutdown(s, SHUT_WR); while (recv(s, buf, sizeof buf, 0) > 0) {}; set no SO_LINGER",
         )
     };
     Some(Finding {
@@ -116,12 +143,17 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             if served == 0 {
                 format!("{}, and no exchange was served", things(resets, "reset"))
             } else {
-                format!(
-                    "{} for {} ({})",
-                    things(resets, "reset"),
-                    things(served, "served exchange"),
-                    percent(resets.min(served), served)
-                )
+                match opened {
+                    Some(opened) => format!(
+                        "{} of {} ({})",
+                        resets.min(opened),
+                        things(opened, "connection"),
+                        percent(resets.min(opened), opened)
+                    ),
+                    None => {
+                        format!("{} for {}", things(resets, "reset"), things(served, "served exchange"))
+                    }
+                }
             }
         ),
         evidence,

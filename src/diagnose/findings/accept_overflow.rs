@@ -41,6 +41,10 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 /// Connections of a workload that ended before an answer.
 fn cut(w: &WorkloadEvidence) -> u64 {
     let resets = w.failures.get(Failure::ConnectReset).saturating_add(facts::reset_in_exchange(w));
+    // A WebSocket that is open was accepted.
+    if facts::opens_websockets(w) {
+        return 0;
+    }
     let cut = w.failures.get(Failure::EofBeforeResponse).saturating_add(resets);
     // Whoever gives a connection up in the TLS handshake has taken it.
     let shaking = http_use::handshakes_cut(w);

@@ -57,7 +57,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })
         .collect();
-    let found = seen.iter().map(|(_, idle)| idle.min_us.saturating_mul(1_000));
+    // One that ended with the response was not idle.
+    let of_idle = |idle: &IdleCloses| {
+        let times = [idle.min_us, idle.median_us].map(|us| us.saturating_mul(1_000));
+        times.into_iter().find(|ns| *ns >= AT_ONCE || idle.before_request > 0)
+    };
+    let found = seen.iter().filter_map(|(_, idle)| of_idle(idle));
     let unasked: Vec<(&WorkloadEvidence, u64)> = facts::exchanges(e)
         // What the client noticed is counted above.
         .filter(|w| w.asks.late() && unasked(w) == 0)
@@ -67,8 +72,17 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let found = found.chain(unasked.iter().map(|(w, _)| w.asks.request_delay_ns));
     // A silent connection shows the time itself; one that was found closed was closed sooner.
     let exact = silent.iter().map(|(_, _, least_ns)| *least_ns).min();
-    let least = exact.or_else(|| found.min())?;
+    let least = exact.or_else(|| found.min());
     let or_sooner = if exact.is_some() { "" } else { " or sooner" };
+    let at_once = seen.iter().fold(0_u64, |n, (_, idle)| n.saturating_add(idle.count));
+    let statement = match least {
+        Some(least) => format!("The device closes idle connections after {}{or_sooner}.", time(least)),
+        None if at_once > 0 => format!(
+            "The device closes connections right after a response, without Connection: close: {} so far.",
+            things(at_once, "connection")
+        ),
+        None => return None,
+    };
     let mut evidence: Vec<String> = silent
         .iter()
         .map(|(w, closed, least_ns)| {
@@ -102,9 +116,15 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     Some(Finding {
         id: FindingId::ClosesIdle,
         severity: Severity::Info,
-        statement: format!("The device closes idle connections after {}{or_sooner}.", time(least)),
+        statement,
         evidence,
-        cause: "the server's keep-alive timeout, which frees the sockets of idle clients".into(),
+        cause: if least.is_some() {
+            "the server's keep-alive timeout, which frees the sockets of idle clients"
+        } else {
+            "the server serves one request on each connection; a response that says Connection: close spares clients a \
+             failed attempt (RFC 9112, 9.6)"
+        }
+        .into(),
         change: ENTRY.change.into(),
     })
 }

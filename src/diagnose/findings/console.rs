@@ -87,7 +87,7 @@ fn is_near_a_failure(e: &Evidence<'_>, event: &ConsoleEvent) -> bool {
 }
 
 /// The line with its time.
-fn quote(event: &ConsoleEvent) -> String {
+pub(super) fn quote(event: &ConsoleEvent) -> String {
     format!("console at {}: \"{}\"", time(event.at_ns), event.line)
 }
 
@@ -127,6 +127,9 @@ fn crashed(e: &Evidence<'_>) -> Option<Finding> {
         Crash::CorruptHeap => "the program wrote beyond a buffer, or into one that was freed",
         Crash::StackOverflow => "a task used more stack than it has",
         Crash::Panic => "the program gave up on an error that nothing handled",
+        Crash::StackSmashed => "a function wrote beyond a buffer on its stack",
+        Crash::Undefined => "UBSan found an operation that the language doesn't define",
+        Crash::NoMemory => "an allocation failed that the program cannot continue without",
     };
     let change = match (how, resolved, backtrace.is_empty()) {
         (Crash::StackOverflow, ..) => "give the task more stack, or move large buffers off it",
@@ -287,7 +290,12 @@ fn wifi_lost(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn is_no_memory(said: &Said) -> bool {
-    matches!(said, Said::Error { no_memory: true, .. } | Said::WifiSign { sign: WifiSign::ReceiveBlocked })
+    matches!(
+        said,
+        Said::Error { no_memory: true, .. }
+            | Said::WifiSign { sign: WifiSign::ReceiveBlocked }
+            | Said::Crash { how: Crash::NoMemory, .. }
+    )
 }
 
 fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
@@ -296,6 +304,7 @@ fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
     let failing = all.iter().any(|event| is_near_a_failure(e, event));
     let what = match &first.said {
         Said::Error { doing, name, .. } => format!("{name} ({})", doing.name()),
+        Said::Crash { cause, .. } => cause.clone(),
         _ => "its Wi-Fi receive buffers were full".to_owned(),
     };
     let (severity, then) = if failing {
@@ -371,13 +380,23 @@ pub(super) fn attach(e: &Evidence<'_>, found: &mut [Finding]) {
             FindingId::LinkOutages => |said| {
                 matches!(said, Said::WifiLost { .. } | Said::WifiSign { sign: WifiSign::BeaconTimeout })
             },
-            FindingId::BlockedApplication => |said| matches!(said, Said::Watchdog { .. }),
+            FindingId::BlockedApplication => |said| matches!(said, Said::Watchdog { .. }) || is_of_mqtt(said),
+            FindingId::MqttKeepaliveMissed
+            | FindingId::MqttPingLate
+            | FindingId::MqttNoReconnect
+            | FindingId::MqttSessionRefused
+            | FindingId::MqttReconnectStorm
+            | FindingId::MqttSlowNotice
+            | FindingId::MqttHasty => is_of_mqtt,
             FindingId::DeviceUnreachable => {
                 |said| said.ends_the_program() || matches!(said, Said::WifiLost { .. })
             }
             _ => continue,
         };
-        let lines: Vec<&ConsoleEvent> = said(e).filter(|event| bears_out(&event.said)).collect();
+        // A broker comes with the run and goes with it, which the device notices as well.
+        let counts = |event: &ConsoleEvent| !is_of_mqtt(&event.said) || is_in_a_fault(e, event);
+        let lines: Vec<&ConsoleEvent> =
+            said(e).filter(|event| bears_out(&event.said) && counts(event)).collect();
         let Some(first) = lines.first() else { continue };
         finding.evidence.push(match &first.said {
             Said::Error { name, .. } => {
@@ -390,6 +409,21 @@ pub(super) fn attach(e: &Evidence<'_>, found: &mut [Finding]) {
             finding.evidence.push(format!("the console says such things {}", times(lines.len() as u64)));
         }
     }
+}
+
+const fn is_of_mqtt(said: &Said) -> bool {
+    matches!(said, Said::Error { doing: Doing::Mqtt, .. })
+}
+
+/// Whether it was said while the broker made a fault, or right after it.
+fn is_in_a_fault(e: &Evidence<'_>, event: &ConsoleEvent) -> bool {
+    let outages = e.workloads.iter().filter_map(|w| w.mqtt.as_ref()).flat_map(|mqtt| &mqtt.outages);
+    outages.into_iter().any(|outage| {
+        // Two clocks, a little apart.
+        let begin = outage.start_ns.saturating_sub(NEAR / 4);
+        let end = outage.end_ns().unwrap_or(u64::MAX).saturating_add(NEAR);
+        (begin..=end).contains(&event.at_ns)
+    })
 }
 
 /// How far the run was at a time.

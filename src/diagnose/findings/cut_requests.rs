@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, rest};
-use espstress_event::Failure;
+use espstress_event::{Failure, WorkloadKind};
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
     id: FindingId::ResetsRequests,
@@ -121,6 +121,11 @@ fn in_figures(name: &str, cut: &CutRequests) -> Option<String> {
 }
 
 fn statement(worst: &rest::Rest<'_>, how: How) -> String {
+    if worst.w.kind == WorkloadKind::Rw && worst.w.succeeded > 0 {
+        let share = format!("{} of {}", worst.attempts, things(worst.w.attempts, "request"));
+        let how = if how == How::Reset { "reset connections" } else { "closed connections" };
+        return format!("The device {how} instead of answering {share} on them.");
+    }
     let share = format!("{} of {}", worst.attempts, things(worst.w.attempts, "connection"));
     let verb = if how == How::Reset { "reset" } else { "closed" };
     let served_first = worst.get(Failure::ConnectReset) < worst.attempts;

@@ -7,7 +7,9 @@
 //! a start-up that settles (nothing more goes in the second half); a step, which no slope is; TIME_WAIT, which comes back after 2 x MSL: what
 //! its control blocks explain is subtracted, and where the device closes first and does not count them, nothing
 //! is said; sockets that are held, which another finding says; segments that a losing path has not acknowledged;
-//! connections that the program has closed and whose peer has not let go of them yet.
+//! connections that the program has closed and whose peer has not let go of them yet; readings that a program prints on
+//! its console at moments of its choice, low with a connection open and high without: there only the highest of the
+//! beginning and of the end are compared, since what comes back even once is not lost.
 //!
 //! Thresholds: 8 KiB and 8 % of the heap without a slope, more than what is set up once; else 2 KiB lost in all, less is the size of a single connection's buffers; 4 bytes a request, the least
 //! that an allocator gives.
@@ -33,6 +35,8 @@ const TIME_WAIT_BLOCK: u64 = 320;
 /// What a connection that the program has closed may hold: a send buffer (`CONFIG_LWIP_TCP_SND_BUF_DEFAULT`) and its
 /// control block, bytes.
 const CLOSING: u64 = 6 * 1024;
+/// Fewest readings that a device told unasked: three each of the beginning, the middle and the end.
+const UNASKED: u64 = 9;
 /// What a connection may hold: a window, a send buffer and its control structures, bytes.
 const CONNECTION: u64 = 12 * 1024;
 
@@ -80,6 +84,25 @@ fn allowed(e: &Evidence<'_>, heap: &HeapEvidence, holds: bool) -> u64 {
     let closing = heap.last.closing.map_or(0, u64::from);
     let each = [(blocks, TIME_WAIT_BLOCK), (closing, CLOSING), (held, CONNECTION)];
     each.into_iter().fold(0, |sum, (n, size)| sum.saturating_add(n.saturating_mul(size)))
+}
+
+/// What the free heap was in the beginning, in the middle and at the end of a run.
+struct Levels {
+    first: u64,
+    middle: Option<u64>,
+    last: u64,
+    /// Whether the end is known to be after the last connection.
+    at_rest: bool,
+}
+
+/// `None` where too little was told to compare. What a program prints with a connection open comes back.
+fn levels(heap: &HeapEvidence) -> Option<Levels> {
+    if !heap.unasked {
+        let (first, middle, last) = (heap.free_first, heap.free_middle, heap.free_last);
+        return Some(Levels { first, middle, last, at_rest: true });
+    }
+    let of = heap.ceiling.filter(|ceiling| ceiling.readings >= UNASKED)?;
+    Some(Levels { first: of.first, middle: Some(of.middle), last: of.last, at_rest: of.at_rest })
 }
 
 /// Where the device closes first and does not count its TIME_WAIT, nobody can tell it from a leak.
@@ -135,23 +158,30 @@ fn find_in_program(e: &Evidence<'_>) -> Option<Finding> {
 fn find_on_heap(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
     let telemetry = facts::telemetry(e)?;
     let heap = telemetry.heap.as_ref()?;
+    let levels = levels(heap)?;
     let step = facts::memory::heap_step(e);
     let falls = |slope| falls(slope).filter(|_| step.is_none());
     let per_request =
         falls(heap.per_request).filter(|s| s.mean <= -PER_REQUEST && telemetry.requests >= REQUESTS);
     let per_second = falls(heap.per_second);
     let slope = per_request.or(per_second);
-    let whole = heap.free_first.saturating_sub(heap.free_last);
-    let allowed = allowed(e, heap, holds).min(whole);
+    let whole = levels.first.saturating_sub(levels.last);
+    let mut allowed = allowed(e, heap, holds);
+    if !levels.at_rest {
+        // In each third one connection may have been open or none; more of them at once hold more.
+        allowed = allowed.max(facts::at_once(e).saturating_sub(2).saturating_mul(CONNECTION));
+    }
+    let allowed = allowed.min(whole);
     let by_slope = per_request.map_or(0.0, |s| -s.mean * telemetry.requests as f64) as u64;
     // Over restarts, only the slopes within each start of the device are left.
     let missing = if telemetry.restarts.is_empty() { whole - allowed } else { by_slope };
-    let goes_on = heap.free_middle.is_none_or(|middle| {
-        let second = middle.saturating_sub(heap.free_last);
+    let goes_on = levels.middle.is_none_or(|middle| {
+        let second = middle.saturating_sub(levels.last);
         !telemetry.restarts.is_empty() || second.saturating_mul(4) >= whole
     });
     let much = LOST_AT_ONCE.max(heap.total.unwrap_or(0) / 100 * 8);
-    let at_once = telemetry.restarts.is_empty() && telemetry.requests >= REQUESTS && missing >= much;
+    let at_once =
+        levels.at_rest && telemetry.restarts.is_empty() && telemetry.requests >= REQUESTS && missing >= much;
     let steadily = slope.is_some() && goes_on && missing >= LOST;
     // Each start settles anew, which looks like a loss over its first requests: a leak that ends in restarts takes most
     // of the heap before.
@@ -159,11 +189,13 @@ fn find_on_heap(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
     if settles || !(steadily || at_once) || may_be_time_wait(e, per_request) {
         return None;
     }
+    let of = if heap.unasked { "highest free heap" } else { "free heap" };
+    let lowest =
+        if heap.unasked { String::new() } else { format!(", {} at the lowest", bytes(heap.free_min)) };
     let mut evidence = vec![format!(
-        "free heap: {} at the start, {} at the lowest, {} at the end, over {}",
-        bytes(heap.free_first),
-        bytes(heap.free_min),
-        bytes(heap.free_last),
+        "{of}: {} at the start{lowest}, {} at the end, over {}",
+        bytes(levels.first),
+        bytes(levels.last),
         things(telemetry.requests, "request")
     )];
     if allowed > 0 && telemetry.restarts.is_empty() {

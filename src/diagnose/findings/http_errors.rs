@@ -40,12 +40,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let refused: Vec<(&WorkloadEvidence, u16)> =
         facts::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
     let mut evidence: Vec<String> =
-        failed.iter().map(|rest| rest.in_figures("failed with an error status")).collect();
+        failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
     let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
     evidence.extend(answered.map(|w| format!("{}: responses {}", w.name, codes(w, |_| true).join(", "))));
     let (severity, statement, cause, change) = if let Some(worst) = failed.first() {
-        let fives = codes(worst.w, |code| code >= 500);
-        let counted = if fives.is_empty() { codes(worst.w, |_| true) } else { fives };
+        let (wrong, counted) = wrong(worst.w);
         if worst.w.asks.protocol == Protocol::WebSocket {
             return Some(Finding {
                 id: FindingId::HttpErrors,
@@ -62,22 +61,20 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
                 change: "check --path and the port; 101 is the only status that opens a WebSocket".into(),
             });
         }
+        let what = match worst.w.asks.protocol {
+            Protocol::Sse => "another status than 200, which opens an event stream",
+            _ if wrong >= 400 => "an error status",
+            _ => "another status than --expect-status lists",
+        };
         let statement = format!(
-            "{} of {} got an error status, from {:.1} s to {:.1} s: {}.",
+            "{} of {} got {what}, from {:.1} s to {:.1} s: {}.",
             worst.attempts,
             things(worst.w.attempts, "request"),
             worst.first_s,
             worst.last_s,
             counted.join(", ")
         );
-        let cause = if codes(worst.w, |code| code >= 500).is_empty() {
-            "the program refuses these requests, as the status says"
-        } else {
-            "the handler failed, or the program had no memory or session for the request"
-        };
-        let change = "check what the device logs for this path at these times: 500 usually means that a \
-                      handler returned an error, 503 that memory or sessions ran out; --expect-status sets \
-                      which codes are right";
+        let (cause, change) = wrong_advice(worst.w, wrong);
         (rest::severity(&failed), statement, cause.to_owned(), change.to_owned())
     } else {
         let (w, status) = *refused.first()?;
@@ -94,6 +91,56 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         (Severity::Warning, statement, cause, change)
     };
     Some(Finding { id: FindingId::HttpErrors, severity, statement, evidence, cause, change })
+}
+
+/// The most frequent code that failed a workload's requests, and each of them in figures. Reports of older programs don't
+/// tell them apart.
+fn wrong(w: &WorkloadEvidence) -> (u16, Vec<String>) {
+    let mut all: Vec<(u16, u64)> = w.http.wrong_statuses.iter().map(|(code, n)| (*code, *n)).collect();
+    if all.is_empty() {
+        all = w.responses.iter().filter(|(code, _)| *code >= 500).collect();
+    }
+    if all.is_empty() {
+        all = w.responses.iter().collect();
+    }
+    let most = all.iter().max_by_key(|(_, n)| *n).map_or(0, |(code, _)| *code);
+    (most, all.iter().map(|(code, n)| format!("{code} ({})", super::text::times(*n))).collect())
+}
+
+/// Cause, and what to change, of a status that fails a request.
+fn wrong_advice(w: &WorkloadEvidence, status: u16) -> (&'static str, &'static str) {
+    let is_stream = w.asks.protocol == Protocol::Sse;
+    match status {
+        204 if is_stream => (
+            "the device has no stream for this client: 204 tells it not to connect again (WHATWG HTML, 9.2)",
+            "check --path, and why the program ends the subscription",
+        ),
+        0..300 => (
+            "the request succeeded, and --expect-status asks for another code",
+            "add the code to --expect-status, or test the page that answers as you expect (--path)",
+        ),
+        300..400 => (
+            "the page is elsewhere, or hasn't changed (304): no error of the device's, but not the answer that was asked for",
+            "test the page that it leads to (--path), or add the code to --expect-status",
+        ),
+        429 => (
+            "the program limits how often it may be asked (429, Too Many Requests)",
+            "ask less often (--rate, --interval), or raise the limit; --expect-status sets which codes are right",
+        ),
+        400..=499 => (
+            "the program refuses these requests, as the status says",
+            "check --path, --method and what the request holds; --expect-status sets which codes are right",
+        ),
+        501 => (
+            "the program doesn't know this method (501, Not Implemented)",
+            "add a handler for it, or test another one with --method; --expect-status sets which codes are right",
+        ),
+        _ => (
+            "the handler failed, or the program had no memory or session for the request",
+            "check what the device logs for this path at these times: 500 usually means that a handler returned an error, \
+             503 that memory or sessions ran out; --expect-status sets which codes are right",
+        ),
+    }
 }
 
 /// `503 (20 times)` for each code that `wants`.
@@ -166,6 +213,16 @@ fn advice(e: &Evidence<'_>, w: &WorkloadEvidence, status: u16) -> (String, Strin
             "the device doesn't know 100-continue".into(),
             "leave --expect-continue out; clients that get 417 have to repeat the request without it (RFC 9110, 10.1.1)"
                 .into(),
+        ),
+        400 if w.http.tls.is_some() => (
+            "the device refuses the request; over TLS, servers that want a certificate of the client answer so as well"
+                .into(),
+            "espstress has no client certificate: allow clients without one, or check the request (--path, --header)"
+                .into(),
+        ),
+        400 => (
+            "the device can't read the request, or refuses it as malformed".into(),
+            "check --header, --path and --method; it may want something that the request lacks".into(),
         ),
         403 => (
             "the page requires a login".into(),

@@ -109,7 +109,8 @@ const fn tls_advice(fault: Option<TlsFault>) -> (&'static str, &'static str) {
     match fault {
         Some(TlsFault::NotTrusted) => (
             "this machine doesn't know who signed the device's certificate; most devices sign their own",
-            "give the device's own certificate, or its authority's, with --ca FILE; --insecure accepts any",
+            "give the certificate of the authority that signed it with --ca FILE, or the device's own if it signed itself; a \
+             certificate that an authority has signed is not enough; --insecure accepts any",
         ),
         Some(TlsFault::Expired) => (
             "the certificate's time is over or has not begun, by this machine's clock",
@@ -185,9 +186,11 @@ pub(super) fn uploads(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         severity: rest::severity(&failed),
         statement,
         evidence: failed.iter().map(|rest| rest.in_figures("failed in the body")).collect(),
-        cause: "the program doesn't read the whole body: its receive window fills, and nothing more is taken".to_owned(),
-        change: "read until Content-Length bytes have come; for a body that is too long, answer 413 and close. What was \
-                 taken lies in the device's receive buffer, or was read"
+        cause: "the program stopped reading the body, for good or for longer than --timeout-write: its receive window \
+                fills, and nothing more is taken"
+            .to_owned(),
+        change: "read until Content-Length bytes have come; for a body that is too long, answer 413 and close. If the \
+                 program only pauses, for example to erase flash, raise --timeout-write"
             .to_owned(),
     })
 }

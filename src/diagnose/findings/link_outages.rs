@@ -49,6 +49,11 @@ fn disconnects(e: &Evidence<'_>) -> u64 {
     facts::telemetry(e).map_or(0, |t| t.wifi_disconnects.unwrap_or(0).saturating_sub(t.wifi_disconnects_made))
 }
 
+/// Whether the device's telemetry proves its restarts, and the probes show silences that none of them made.
+pub(super) fn are_apart_from_restarts(e: &Evidence<'_>) -> bool {
+    facts::restarts::restarts(e) > 0 && !facts::natural_silences(e).is_empty()
+}
+
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let (silences, natural, disconnects) = (facts::natural_silences(e), natural(e), disconnects(e));
     let outages = (silences.len() as u64).max(natural.len() as u64).max(disconnects);

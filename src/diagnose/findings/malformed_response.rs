@@ -20,7 +20,7 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,
     severity: Severity::Error,
     meaning: "responses break HTTP/1.1: shorter or longer than their length, broken chunks, a body after HEAD, \
-              no end, a malformed head",
+              no end, a malformed head; or frames break WebSocket (RFC 6455)",
     needs: "at least one HTTP response",
     neighbours: "responses cut by a RST; a program that hangs; a port that speaks another protocol",
     change: "compare Content-Length with the bytes sent, and check what send() returns; end chunks with 0 and \
@@ -30,10 +30,46 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 /// Failures that a response which breaks its own framing ends in.
 pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool {
     match failure {
+        Failure::BadResponse if broken_frames(w).is_some() => true,
         Failure::TruncatedResponse | Failure::BadResponse => !w.malformed.is_empty(),
         Failure::ReadTimeout => facts::stops_in_the_middle(w),
         _ => false,
     }
+}
+
+/// What a WebSocket's device sent that RFC 6455 does not allow; `None` where it sent nothing like that.
+fn broken_frames(w: &WorkloadEvidence) -> Option<Vec<(&str, u64)>> {
+    let ws = w.by_protocol.as_ref()?.websocket.as_ref()?;
+    let mut all: Vec<(&str, u64)> = ws.violations.iter().map(|(what, n)| (what.as_str(), *n)).collect();
+    all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    (!all.is_empty()).then_some(all)
+}
+
+/// The same as a finding.
+fn of_frames(failed: &[rest::Rest<'_>]) -> Option<Finding> {
+    let worst = failed.first()?;
+    let all = broken_frames(worst.w)?;
+    let named: Vec<String> =
+        all.iter().map(|(what, n)| format!("{what} ({})", super::text::times(*n))).collect();
+    Some(Finding {
+        id: FindingId::MalformedResponse,
+        severity: rest::severity(failed),
+        statement: format!(
+            "The device breaks the WebSocket protocol: {} failed, since it sent {}.",
+            match (worst.attempts, worst.w.attempts) {
+                (n, of) if n == of => things(n, "message"),
+                (n, of) => format!("{n} of {}", things(of, "message")),
+            },
+            named.join(", ")
+        ),
+        evidence: failed.iter().map(|rest| rest.in_figures("failed because of a malformed frame")).collect(),
+        cause: "the program writes frames by hand, or its library has a bug; browsers close such a connection with code \
+                1002"
+            .into(),
+        change: "a frame of the device's is unmasked; a ping, a pong or a close frame has at most 125 bytes and is one frame \
+                 (RFC 6455, 5.1 and 5.5)"
+            .into(),
+    })
 }
 
 /// How bad it is where it fails nothing.
@@ -73,6 +109,9 @@ fn says_something(w: &WorkloadEvidence, fault: HttpFault) -> bool {
     }
 }
 
+/// What is said of a chunked response without its end.
+const LAST_CHUNK: &str = "the last chunk did not come";
+
 struct Seen<'a> {
     w: &'a WorkloadEvidence,
     fault: HttpFault,
@@ -81,6 +120,9 @@ struct Seen<'a> {
 
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = rest::of(e, account, fails_so);
+    if let Some(frames) = of_frames(&failed) {
+        return Some(frames);
+    }
     let all = |w: &'_ WorkloadEvidence| -> Vec<(HttpFault, u64)> {
         let mut all: Vec<_> = w.malformed.iter().map(|(fault, seen)| (fault, seen.count)).collect();
         all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
@@ -116,7 +158,13 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             )
         }));
     }
-    let (cause, change) = advice(fault);
+    let (cause, change) = match fault {
+        HttpFault::Truncated if count.detail == LAST_CHUNK => (
+            "the program ends the connection without the last chunk, so no client can tell whether the body is whole",
+            "end a chunked body with the chunk of size 0: \"0\", CRLF, CRLF (RFC 9112, 7.1); or send a Content-Length",
+        ),
+        fault => advice(fault),
+    };
     Some(Finding {
         id: FindingId::MalformedResponse,
         severity,
@@ -178,6 +226,10 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
         (HttpFault::Endless, promised, sent) => {
             let promised = promised.map_or_else(String::new, |n| format!(" of {n} promised"));
             let sent = sent.map_or_else(String::new, |n| format!(" after {n} bytes{promised}"));
+            if w.failures.get(Failure::ReadTimeout) > 0 {
+                let given_up = sent.replace(" after", ", the first after");
+                return format!("{share} had no end: still arriving after 12 read timeouts{given_up}.");
+            }
             format!("A response didn't end: it was still arriving when the time was up{sent}.")
         }
         (HttpFault::BadHead, ..) => format!("{share} were not HTTP/1.1: {}.", seen.detail),
@@ -227,7 +279,8 @@ const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
         ),
         HttpFault::Endless => (
             "an event or video stream, or a page that is sent bit by bit",
-            "measure another page (--path), or give it more time (--duration)",
+            "measure another page (--path), or an event stream with rw --protocol sse; give a large page more time \
+             (--timeout-read, --duration)",
         ),
         HttpFault::BadHead => (
             "the port doesn't speak HTTP, or the head lacks a line end or a status",

@@ -6,6 +6,7 @@
 
 mod abortive_close;
 mod accept_overflow;
+mod address_changed;
 mod air;
 mod blocked_application;
 mod body_timeout;
@@ -71,7 +72,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 64] {
+pub const fn finding_catalogue() -> [FindingEntry; 65] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -87,6 +88,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 64] {
         device_rebooted::ENTRY,
         console::NO_MEMORY,
         console::WIFI_LOST,
+        address_changed::ENTRY,
         heap_leak::ENTRY,
         heap_low::ENTRY,
         power_save::ENTRY,
@@ -206,6 +208,7 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         fin_wait_timeout::find(e),
         power_save::find(e),
         link_outages::find(e),
+        address_changed::find(e),
         slow_recovery::find(e),
         host_limited::find(e),
         closes_idle::find(e),
@@ -213,7 +216,11 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         body_timeout::find(e),
         nagle_delay::find(e),
     ];
-    let shown = |finding| Claim::new(Firm::Shown, finding);
+    let shown = |finding: Finding| {
+        let part_of_restart =
+            finding.id == FindingId::LinkOutages && !link_outages::are_apart_from_restarts(e);
+        Claim::new(if part_of_restart { Firm::Left } else { Firm::Shown }, finding)
+    };
     let of_brokers = mqtt::find(e);
     let of_the_air = air::find(e);
     of_service
@@ -299,6 +306,11 @@ pub(super) fn too_large(w: &WorkloadEvidence) -> u64 {
 }
 
 /// Since when the device is gone, where it was there before.
+/// Since when a run talks to an address that the device does not have any more.
+pub(super) fn address_changed_since(e: &Evidence<'_>) -> Option<u64> {
+    address_changed::since(e)
+}
+
 pub(super) fn gone_since(e: &Evidence<'_>) -> Option<u64> {
     device_unreachable::since(e)
 }

@@ -15,7 +15,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
 use super::text::things;
 use super::{FindingEntry, rest};
-use espstress_event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure, WorkloadKind};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::UnexplainedFailures,
@@ -128,7 +128,15 @@ fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
 /// What happened, in one sentence.
 fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
     let share = format!("{n} of {}", w.attempts);
+    let kept = w.kind == WorkloadKind::Rw && w.succeeded > 0;
     let what = match failure {
+        Failure::WriteReset if kept => "requests met a reset of their connection while they were being sent",
+        Failure::ReadReset if kept => {
+            "requests met a reset of their connection before the answer was complete"
+        }
+        Failure::EofBeforeResponse if kept && !facts::opens_websockets(w) => {
+            "requests got no byte of a response: the device closed their connection"
+        }
         Failure::ConnectTimeout => "connections were not accepted in time: no SYN-ACK came",
         Failure::ConnectRefused => "connections were refused: a RST answered the SYN",
         Failure::ConnectReset => "connections were reset before the request was sent",

@@ -255,6 +255,7 @@ impl Workload {
         self.reconnects += later.reconnects;
         self.late_starts += later.late_starts;
         self.late_starts_dropped += later.late_starts_dropped;
+        self.unfinished += later.unfinished;
         let tried = self.attempts.saturating_sub(self.failures.of_host());
         self.success_rate = (tried > 0).then(|| self.succeeded as f64 / tried as f64);
         let per_second = |n: u64| crate::latency::finite(n as f64 / wall_s);

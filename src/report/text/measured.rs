@@ -101,6 +101,7 @@ fn traffic(w: &Workload) -> Vec<(String, String)> {
         positive(w.late_starts_dropped, "start")
             .map(|s| format!("{s} never started: every connection was busy until the time was up")),
     );
+    also.extend(positive(w.unfinished, "attempt").map(|s| format!("{s} under way at the end (not counted)")));
     also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
         rows.push(("also".to_owned(), also.join("; ")));
@@ -178,7 +179,7 @@ fn idle_closes(closes: IdleCloses) -> String {
         n => format!("{} before their first request, which failed", count(n)),
     };
     format!(
-        "{} closed by the device (after {least} or more, median {median}; {verdict})",
+        "{} closed by the device (after {least} or sooner, median {median}; {verdict})",
         things(closes.count, "idle connection"),
     )
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use libc::{self, c_char, c_int, c_ulong, c_void, socklen_t};
+use libc::{self, Ioctl, c_char, c_int, c_void, socklen_t};
 
 // linux/ethtool.h
 const ETHTOOL_STXCSUM: u32 = 0x17;
@@ -14,7 +14,7 @@ const ETHTOOL_STSO: u32 = 0x1f;
 const ETHTOOL_SGSO: u32 = 0x24;
 const ETHTOOL_SGRO: u32 = 0x2c;
 // linux/sockios.h
-const SIOCETHTOOL: c_ulong = 0x8946;
+const SIOCETHTOOL: Ioctl = 0x8946;
 
 /// An interface request for this name.
 fn request(name: &str) -> io::Result<libc::ifreq> {
@@ -42,7 +42,7 @@ pub(super) fn name_tap(tun: File, name: &str) -> io::Result<OwnedFd> {
     let mut request = request(name)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
     // SAFETY: the descriptor is open as long as `tun` is, and the kernel reads and writes one `ifreq` there.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as c_ulong, &raw mut request) })?;
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as Ioctl, &raw mut request) })?;
     Ok(tun.into())
 }
 

@@ -11,6 +11,8 @@ mod broker;
 mod connection;
 mod director;
 mod first;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ledger;
 mod outgoing;
 mod phase;

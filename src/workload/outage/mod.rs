@@ -2,6 +2,8 @@
 
 mod channel;
 mod director;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hearing;
 mod ledger;
 mod listen;

@@ -96,9 +96,14 @@ impl Http {
         self.response.unasked(bytes);
     }
 
-    /// The time was up while an answer was coming in.
-    pub(super) fn endless(&mut self) {
-        self.response.endless();
+    /// An answer that was still coming in was given up, in words.
+    pub(super) fn endless(&mut self, detail: &'static str) {
+        self.response.endless(detail);
+    }
+
+    /// Body bytes that are still to come; `None` where the answer does not say how long it is.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.response.left()
     }
 
     pub(super) const fn persistent(&self) -> bool {

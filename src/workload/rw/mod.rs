@@ -3,6 +3,8 @@
 mod codec;
 mod events;
 mod framed;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod http;
 mod line;
 mod raw;

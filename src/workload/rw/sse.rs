@@ -12,7 +12,7 @@ use crate::context::{Context, Held, Stop};
 use crate::http::{self, Addressed};
 use crate::load::{Outcome, Start, Worker};
 use espstress_clock::nanos;
-use espstress_connection::http::{Progress, Response};
+use espstress_connection::http::{Progress, Response, is_redirect};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls};
 use espstress_event::{EventStreams, Failure, Intent};
 use espstress_stats::Phase;
@@ -51,8 +51,15 @@ pub(super) struct Subscriber {
     retry: Option<Duration>,
     last_id: String,
     had_failed: bool,
+    /// Whether the device has said by 204 that it is not to be asked again (WHATWG HTML, 9.2.2).
+    told_to_stop: bool,
+    /// Redirects followed since the last stream.
+    hops: u32,
     buffer: Box<[u8]>,
 }
+
+/// Redirects that a client follows in a row, as browsers do (WHATWG Fetch, 4.4).
+const MOST_HOPS: u32 = 20;
 
 /// What lives as long as the stream.
 struct Stream {
@@ -79,6 +86,8 @@ enum NoEvent {
     Failure(Failure),
     /// The run is over.
     RunOver,
+    /// The stream is at another place of the device's.
+    Elsewhere,
 }
 
 impl From<Failure> for NoEvent {
@@ -96,6 +105,8 @@ impl Subscriber {
             retry: None,
             last_id: String::new(),
             had_failed: false,
+            told_to_stop: false,
+            hops: 0,
             buffer: vec![0; 16 * 1024].into(),
         }
     }
@@ -174,15 +185,31 @@ impl Subscriber {
     }
 
     /// Whether the response is an event stream.
-    fn judge(&self, stream: &mut Stream) -> Result<(), Failure> {
+    fn judge(&mut self, stream: &mut Stream) -> Result<(), NoEvent> {
         let status = stream.response.status();
-        let context = &self.plan.context;
+        let context = &self.plan.context.clone();
+        self.told_to_stop = status == 204;
+        let elsewhere = stream.response.location().filter(|_| is_redirect(status) && self.hops < MOST_HOPS);
+        let elsewhere = elsewhere
+            .and_then(|to| self.plan.request.redirected(to, &context.endpoints, self.plan.connector.target));
+        if let Some(request) = elsewhere {
+            context.recorder.borrow_mut().response(status);
+            self.plan.request = request;
+            self.hops += 1;
+            http::give_up_rest(context, &mut stream.connection);
+            return Err(NoEvent::Elsewhere);
+        }
         let answered = self.plan.request.judge(&stream.response, status, &mut context.recorder.borrow_mut());
         if status != 200 {
             self.told(|sse| sse.refused += 1);
             http::give_up_rest(context, &mut stream.connection);
-            return answered.and(Err(Failure::BadStatus));
+            if answered.is_ok() {
+                let mut recorder = context.recorder.borrow_mut();
+                *recorder.http().wrong_statuses.entry(status).or_default() += 1;
+            }
+            return Err(Failure::BadStatus.into());
         }
+        self.hops = 0;
         if stream.response.content_type() != Some(TYPE) {
             let name = stream.response.content_type().unwrap_or_default().to_owned();
             self.told(|sse| {
@@ -190,7 +217,7 @@ impl Subscriber {
                 sse.wrong_type_seen.get_or_insert(name);
             });
             http::give_up_rest(context, &mut stream.connection);
-            return Err(Failure::BadResponse);
+            return Err(Failure::BadResponse.into());
         }
         self.told(|sse| {
             sse.streams += 1;
@@ -278,7 +305,14 @@ impl Subscriber {
                         () = tokio::time::sleep_until(at.into()) => {}
                     }
                 }
-                self.stream = Some(self.open().await?);
+                if self.told_to_stop {
+                    run_over(end, &mut stop).await;
+                    return Err(NoEvent::RunOver);
+                }
+                self.stream = match self.open().await {
+                    Err(NoEvent::Elsewhere) => continue,
+                    opened => Some(opened?),
+                };
             }
             let Some(mut stream) = self.stream.take() else { continue };
             if let Some(bytes) = stream.events.pop_front() {
@@ -406,7 +440,7 @@ impl Worker for Subscriber {
                 }
                 Outcome::GoOn
             }
-            Err(NoEvent::RunOver) => Outcome::GoOn,
+            Err(NoEvent::RunOver | NoEvent::Elsewhere) => Outcome::GoOn,
             Err(NoEvent::Refused(Refused::PortsUntil(at))) => Outcome::PortsUntil(at),
             Err(NoEvent::Refused(Refused::Failure(failure)) | NoEvent::Failure(failure)) => {
                 self.had_failed = true;
@@ -421,8 +455,9 @@ impl Worker for Subscriber {
         true
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self) -> u64 {
         self.leave();
+        1
     }
 
     async fn end(&mut self) {

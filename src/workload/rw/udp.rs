@@ -229,8 +229,9 @@ impl Worker for Sender {
         if failed { Outcome::Failed } else { Outcome::GoOn }
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self) -> u64 {
         self.link = None;
+        1
     }
 
     async fn end(&mut self) {

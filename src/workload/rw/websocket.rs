@@ -32,6 +32,9 @@ const LONGEST_HEAD: usize = 16 * 1_024;
 /// A ping goes before the first message of a connection, and before each one after so many.
 const PING_EVERY: u64 = 16;
 
+/// Pings of which a pong is still waited for; a device that answers none has the oldest forgotten.
+const MOST_PINGS: usize = 64;
+
 /// What tells an echo of ours from a message that the device sends by itself.
 const MARK: [u8; 4] = *b"\xe5\x57\x0e\xc0";
 
@@ -117,6 +120,18 @@ impl Ws {
         self.closed = false;
     }
 
+    /// After the handshake.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn open_for_fuzzing(&mut self) {
+        self.start();
+        let accept = derive_accept_key(self.key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: \
+             {accept}\r\n\r\n"
+        );
+        assert_eq!(self.greeted(head.as_bytes()), Ok(true));
+    }
+
     /// The client's part of the handshake (RFC 6455, 4.1).
     pub(super) fn greeting(&self) -> Vec<u8> {
         format!(
@@ -180,6 +195,9 @@ impl Ws {
             && socket.send(Message::Ping(number.to_be_bytes().to_vec().into())).is_ok()
         {
             self.seen.pings += 1;
+            if self.pings.len() == MOST_PINGS {
+                self.pings.pop_front();
+            }
             self.pings.push_back((number, Instant::now()));
         }
         let _ = socket.send(Message::Binary(payload.into()));
@@ -263,7 +281,10 @@ impl Ws {
                     return Err(Failure::EofBeforeResponse);
                 }
                 // A frame that RFC 6455 does not allow, or a message beyond every limit.
-                Err(_) => return Err(Failure::BadResponse),
+                Err(error) => {
+                    *self.seen.violations.entry(violation(&error).to_owned()).or_insert(0) += 1;
+                    return Err(Failure::BadResponse);
+                }
             }
         }
     }
@@ -323,6 +344,9 @@ impl Ws {
         all.pings_from_device += seen.pings_from_device;
         all.pushed += seen.pushed;
         all.close_unanswered += seen.close_unanswered;
+        for (name, n) in seen.violations {
+            *all.violations.entry(name).or_insert(0) += n;
+        }
         for (name, n) in seen.closes {
             *all.closes.entry(name).or_insert(0) += n;
         }
@@ -354,6 +378,26 @@ fn judge(head: &[u8], accept: &str) -> Result<(), Option<u16>> {
     });
     let right = has("upgrade", "websocket") && has("connection", "upgrade") && accepts && !chosen;
     if response.code == Some(101) && right { Ok(()) } else { Err(response.code) }
+}
+
+/// What a frame or a message was that RFC 6455 does not allow.
+const fn violation(error: &Error) -> &'static str {
+    use tungstenite::error::{CapacityError, ProtocolError as P};
+    match error {
+        Error::Protocol(P::ControlFrameTooBig) => "a control frame of more than 125 bytes",
+        Error::Protocol(P::FragmentedControlFrame) => "a fragmented control frame",
+        Error::Protocol(P::UnknownControlFrameType(_) | P::UnknownDataFrameType(_) | P::InvalidOpcode(_)) => {
+            "a reserved opcode"
+        }
+        Error::Protocol(P::NonZeroReservedBits) => "a reserved bit that is set",
+        Error::Protocol(P::MaskedFrameFromServer) => "a masked frame",
+        Error::Protocol(P::UnexpectedContinueFrame) => "a continuation of no message",
+        Error::Protocol(P::ExpectedFragment(_)) => "a new message inside a fragmented one",
+        Error::Protocol(P::InvalidCloseSequence) => "a close frame of one byte, or with a wrong code",
+        Error::Utf8(_) => "a text message that is not UTF-8",
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => "a message of more than 2 MiB",
+        _ => "a frame that is not allowed",
+    }
 }
 
 /// A close code's name, or its number where RFC 6455 has none for it.
@@ -393,6 +437,16 @@ mod tests {
         assert_eq!(ws.greeted(first), Ok(false));
         assert_eq!(ws.greeted(rest), Ok(true));
         ws
+    }
+
+    #[test]
+    fn pings_that_a_device_never_answers_are_not_kept_for_days() {
+        let (mut ws, mut out) = (open(), Vec::new());
+        for sequence in 0..200 * PING_EVERY as u32 {
+            ws.request(sequence, &mut out);
+            out.clear();
+        }
+        assert_eq!((ws.seen.pings, ws.pings.len()), (200, MOST_PINGS));
     }
 
     /// A server's frame.

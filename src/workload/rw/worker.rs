@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::codec::{Codec, Fed};
 use super::websocket::Ws;
 use crate::context::{Context, Held};
+use crate::endless::Coming;
 use crate::http::{self, CONTINUE};
-use crate::load::{LoopKind, Outcome, Start, Worker};
+use crate::load::{GIVEN_UP, LoopKind, Outcome, Start, TIME_UP, Worker};
 use crate::slow::{self, Sent, SlowOne, Slowly};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
@@ -43,6 +44,8 @@ pub(super) struct Channel {
     in_flight: VecDeque<(u32, Start)>,
     /// Whether an answer is coming in.
     receiving: Rc<Cell<bool>>,
+    /// Whether one was given up for want of an end.
+    endless: bool,
     out: Vec<u8>,
     sent: usize,
     /// Until when a body waits for the device's 100 Continue.
@@ -54,6 +57,10 @@ pub(super) struct Channel {
     slow_begun: bool,
     buffer: Box<[u8]>,
 }
+
+/// Said once where requests had to be sent again.
+const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
+                       espstress sent these again on new connections, as clients must (RFC 9112, 9.3.2)";
 
 /// What lives as long as the connection.
 struct Link {
@@ -85,6 +92,7 @@ impl Channel {
             had_failed: false,
             in_flight: VecDeque::with_capacity(window),
             receiving: Rc::default(),
+            endless: false,
             out: Vec::with_capacity(4_096),
             sent: 0,
             withheld: None,
@@ -192,6 +200,7 @@ impl Channel {
             self.answered(start, payload);
             return Ok(());
         }
+        let mut coming = Coming::default();
         loop {
             if let Some(ws) = self.codec.websocket() {
                 ws.replies(&mut self.out);
@@ -215,6 +224,10 @@ impl Channel {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     self.note_sent();
+                    // In other protocols what goes out may be a reply to what never ends.
+                    if self.codec.http().is_some() {
+                        coming.begin();
+                    }
                     continue;
                 }
                 Turn::Read(0) => {
@@ -235,6 +248,12 @@ impl Channel {
             // A response that comes slowly by the host's own choice is not without an end.
             let receiving = self.codec.http().is_some_and(|http| http.receiving());
             self.receiving.set(receiving && !self.usage.slowly.is_given());
+            let left = self.codec.http().and_then(|http| http.left());
+            if coming.goes_on(received, left, limits.read, self.usage.slowly.read_rate, Instant::now()) {
+                self.codec.http().into_iter().for_each(|http| http.endless(GIVEN_UP));
+                self.endless = true;
+                return Err(Failure::ReadTimeout);
+            }
             if self.withheld.is_some() && self.codec.http().is_some_and(|http| http.continued()) {
                 self.send_body(|c| c.continued += 1);
             }
@@ -309,7 +328,8 @@ impl Channel {
 
     /// Answers to later requests that came in the same read.
     fn answers_behind(&mut self, mut from: usize, to: usize) -> Result<(), Failure> {
-        while from < to {
+        // Behind the last answer of a connection nothing more is one.
+        while from < to && !self.leaves_some() {
             // An answer that nobody asked for is none.
             let Some((due, start)) = self.in_flight.front().copied() else {
                 if let Some(http) = self.codec.http() {
@@ -452,12 +472,79 @@ impl Channel {
     /// Takes the answers that are still due.
     async fn settle(&mut self) -> Result<(), Failure> {
         while !self.in_flight.is_empty() {
-            self.answer().await?;
+            if self.leaves_some() {
+                self.repeat().await?;
+            } else {
+                self.answer().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.
+    fn leaves_some(&self) -> bool {
+        // Where only the connection's end ended the answer, it is over already.
+        let last = self.link.as_ref().is_none_or(|link| link.answers > 0 && !self.codec.persistent());
+        last && !self.in_flight.is_empty()
+    }
+
+    /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
+    /// must not pipeline them again at once.
+    async fn repeat(&mut self) -> Result<(), Failure> {
+        let mut again = std::mem::take(&mut self.in_flight);
+        self.context.notice(REPEATS.into());
+        if let Some(mut link) = self.link.take() {
+            let mut recorder = self.context.recorder.borrow_mut();
+            link.connection.tcp_sample().into_iter().for_each(|sample| recorder.tcp(sample));
+            drop(recorder);
+            http::note_tls(&self.context, &mut link.connection);
+            // What the device has not read may end the connection by a RST.
+            http::give_up_rest(&self.context, &mut link.connection);
+        }
+        while let Some((sequence, start)) = again.pop_front() {
+            let answered = self.ask_alone(sequence, start).await;
+            if answered.is_err() {
+                self.in_flight.append(&mut again);
+                return answered;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request with nothing else under way.
+    async fn ask_alone(&mut self, sequence: u32, start: Start) -> Result<(), Failure> {
+        while self.link.is_none() {
+            match self.connect().await {
+                Ok(()) => {}
+                Err(Refused::PortsUntil(at)) => tokio::time::sleep_until(at.into()).await,
+                Err(Refused::Failure(failure)) => {
+                    self.in_flight.push_back((sequence, start));
+                    return Err(failure);
+                }
+            }
+        }
+        self.send(start)?;
+        self.answer().await?;
+        if self.is_spent() {
+            self.close().await;
         }
         Ok(())
     }
 
     async fn ask(&mut self, start: Start) -> Result<(), Failure> {
+        self.send(start)?;
+        if self.in_flight.len() >= self.usage.window {
+            self.answer().await?;
+        }
+        if self.is_spent() || self.leaves_some() {
+            self.settle().await?;
+            self.close().await;
+        }
+        Ok(())
+    }
+
+    /// Sends the next request, as far as the stack takes it.
+    fn send(&mut self, start: Start) -> Result<(), Failure> {
         if self.sent == self.out.len() {
             self.out.clear();
             self.sent = 0;
@@ -484,17 +571,14 @@ impl Channel {
                     link.connection.begin_upload(asked.head.len() as u64, body.len() as u64);
                 }
             }
-            let written = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default())?;
+            let written = match link.connection.write_now(self.out.get(self.sent..).unwrap_or_default()) {
+                // What the device said before, its close frame perhaps, is read first.
+                Err(Failure::WriteReset) if self.codec.websocket().is_some() => 0,
+                written => written?,
+            };
             self.sent += written;
             self.context.recorder.borrow_mut().bytes(written as u64, 0);
             self.note_sent();
-        }
-        if self.in_flight.len() >= self.usage.window {
-            self.answer().await?;
-        }
-        if self.is_spent() {
-            self.settle().await?;
-            self.close().await;
         }
         Ok(())
     }
@@ -521,7 +605,12 @@ async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limit
 
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
-        self.look();
+        if let Err(failure) = self.look() {
+            // The request for which the connection was kept has none.
+            self.fail(failure);
+            self.context.attempted(start.actual, Err(failure));
+            return Outcome::Failed;
+        }
         if self.link.is_none() {
             match self.connect().await {
                 Ok(()) => {}
@@ -540,7 +629,7 @@ impl Worker for Channel {
             Ok(()) => Outcome::GoOn,
             Err(failure) => {
                 self.fail(self.of_slowness(failure));
-                Outcome::Failed
+                if std::mem::take(&mut self.endless) { Outcome::Endless } else { Outcome::Failed }
             }
         }
     }
@@ -553,12 +642,12 @@ impl Worker for Channel {
         Rc::clone(&self.receiving)
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self) -> u64 {
         let receiving = self.receiving.replace(false);
         self.slow_one = None;
         if let Some(http) = self.codec.http() {
             if receiving {
-                http.endless();
+                http.endless(TIME_UP);
             }
             http.take_fault().into_iter().for_each(|seen| self.context.recorder.borrow_mut().malformed(seen));
         } else if !self.in_flight.is_empty() {
@@ -567,8 +656,8 @@ impl Worker for Channel {
                        counts as no attempt";
             self.context.notice(why.into());
         }
-        self.in_flight.clear();
         self.link = None;
+        (self.in_flight.drain(..).len() as u64).max(1)
     }
 
     async fn end(&mut self) {

@@ -153,6 +153,29 @@ fn a_board_is_found_with_what_it_says_of_itself() {
 }
 
 #[test]
+fn a_fleet_is_made_of_the_devices_that_announce_themselves() {
+    in_a_network("a_fleet_is_made_of_the_devices_that_announce_themselves", || {
+        with_an_interface();
+        let place = crate::common::server_at(ADDRESS, crate::common::answer_all);
+        respond(move |request| {
+            let service = ("_http", place.port());
+            let answer = announcement("kitchen", service, &[("path", "/")], Ttl::from_secs(120), request);
+            answer.into_iter().collect()
+        });
+        let head = "head --targets discover --service http -n 10 --no-capture --no-probes --json";
+        let found = (0..SEARCHES).any(|_| {
+            let output = espstress_with(head);
+            let Ok(fleet) = serde_json::from_slice::<Value>(&output.stdout) else { return false };
+            let device = &fleet["devices"][0];
+            assert_eq!((&device["name"], &device["tags"][0]), (&"kitchen".into(), &"_http._tcp".into()));
+            assert_eq!(device["report"]["workloads"][0]["succeeded"], 10, "{fleet:#}");
+            true
+        });
+        assert!(found, "no search has found it");
+    });
+}
+
+#[test]
 fn a_responder_that_stops_is_told_while_its_web_server_still_accepts() {
     in_a_network("a_responder_that_stops_is_told_while_its_web_server_still_accepts", || {
         with_an_interface();

@@ -12,6 +12,24 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
+#[test]
+fn an_attempt_that_a_signal_cuts_off_is_told_as_such() {
+    let target = crate::common::scripted::scripted(|mut peer| {
+        while peer.request().is_some() {
+            let mut goes_on = peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+            while goes_on {
+                std::thread::sleep(Duration::from_millis(50));
+                goes_on = peer.send("data: 1\n\n");
+            }
+        }
+    });
+    let arguments = format!("rw {target} --protocol http -n 3 --timeout-read 30s");
+    let (status, report) = terminated(&arguments, Duration::from_millis(300));
+    assert_eq!((status, report.verdict), (Some(130), Verdict::Inconclusive));
+    let reason = "rw finished no attempt: one was under way when it ended, so nothing was tested";
+    assert!(report.verdict_reasons.join("; ").contains(reason), "{:?}", report.verdict_reasons);
+}
+
 /// A run of `arguments` that is sent SIGTERM so long after its start; its status and its report.
 fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
     let folder = tempfile::tempdir().unwrap();

@@ -32,8 +32,30 @@ fn an_event_stream_ends_with_the_time_and_is_named() {
         let seen = stats.malformed.get(HttpFault::Endless).unwrap();
         assert_eq!((seen.count, seen.promised_bytes), (1, None));
         assert!(seen.received_bytes.unwrap() >= 100, "{seen:?}");
-        assert_eq!(stats.attempts, 0, "what was given up is no attempt");
+        assert_eq!((stats.attempts, stats.unfinished), (0, 1), "what was given up is no attempt");
     }
+}
+
+#[test]
+fn without_a_length_of_the_run_a_response_without_an_end_fails_after_twelve_read_time_outs() {
+    let target = scripted(|mut peer| {
+        if peer.request().is_some() && peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        {
+            while peer.send("data: 1\n\n") {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    std::thread::scope(|scope| {
+        for run in [head, rw] {
+            scope.spawn(move || {
+                let stats = run("method = 'GET'\ncount = 1\ntimeout_read = '200ms'", target);
+                assert_eq!((stats.attempts, failures(&stats)), (1, vec![(Failure::ReadTimeout, 1)]));
+                let seen = stats.malformed.get(HttpFault::Endless).unwrap();
+                assert!(seen.detail.contains("12 read timeouts"), "{}", seen.detail);
+            });
+        }
+    });
 }
 
 #[test]

@@ -25,6 +25,20 @@ fn an_idle_connection_that_the_device_closed_is_opened_again_and_nothing_failed(
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn an_idle_time_is_that_of_the_devices_close_and_not_of_the_look_that_found_it() {
+    let target = scripted(|mut peer| {
+        peer.wait_at_most(Duration::from_millis(100));
+        while let Some(request) = peer.request() {
+            peer.answer(&request, "200 OK", "x");
+        }
+        peer.finish();
+    });
+    let closes = rw("interval = '1500ms'\nconnections = 1\ncount = 2", target).idle_closes.unwrap();
+    assert!((100_000..1_000_000).contains(&closes.min_us), "{closes:?}");
+}
+
+#[test]
 fn a_device_that_closes_after_each_answer_without_a_word_is_no_failure_when_it_is_seen_in_time() {
     let target = scripted(|mut peer| {
         if let Some(request) = peer.request() {

@@ -4,6 +4,7 @@
 mod bounds;
 mod framing;
 mod idle;
+mod pipelining;
 mod status;
 
 use std::net::SocketAddr;

@@ -2,6 +2,8 @@
 
 use super::{dialler, listened, listening, of_nobody, rows};
 use espstress_device::config::LineTimes;
+#[cfg(feature = "long")]
+use espstress_diagnose::{FindingId, Severity};
 use espstress_engine::{Capturing, Packets};
 use espstress_targets::sim::{Sim, SimConfig};
 use std::io::{Read as _, Write as _};

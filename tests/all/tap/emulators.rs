@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::ran;
 use crate::common::{espstress, skipped, valid_report};
+use espstress_diagnose::FindingId;
 
 /// A folder of programs that is PATH, with an image in it.
 struct Bench {
@@ -157,4 +158,35 @@ fn one_command_makes_a_report_of_a_merged_image() {
     let report = valid_report(&output.stdout);
     super::served(&report);
     assert!(report.target.address.contains("192.168.4.2"), "{:?}", report.target);
+}
+
+/// What esp-emu prints is the guest's console: no flag is needed.
+#[test]
+fn what_the_guest_prints_is_its_console_and_a_crash_in_it_is_quoted() {
+    let crash = "assert failed: tcp_update_rcv_ann_wnd IDF/components/lwip/lwip/src/core/tcp.c:990 (new_rcv_ann_wnd <= 0xffff)\n\
+                 Backtrace: 0x4200a1b2:0x3fc9a2c0 0x42009f10:0x3fc9a2e0\nRebooting...\n\
+                 rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\n\
+                 I (30) boot: ESP-IDF v5.5 2nd stage bootloader\n";
+    let bench = Bench::with_image(5, 0, 0x8000);
+    let said = bench.folder.path().join("crash.txt");
+    fs::write(&said, crash).unwrap();
+    // The chip restarts in the emulator, which goes on: again and again, so that one is within the load.
+    let script = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin\necho 'I (20) boot: ESP-IDF v5.5 2nd stage bootloader'\n\
+         (for i in 1 2 3 4 5 6 7 8; do sleep 1; cat {}; done) &\n{}",
+        said.display(),
+        super::device::as_a_process(),
+    );
+    let bench = bench.with_script("esp-emu", &script);
+    let mut command = espstress();
+    command.arg("head").arg(format!("emu:{}", bench.image().display())).env("PATH", bench.folder.path());
+    command.args("--device-address 192.168.4.2 -d 2200ms --rate 20/s --json -q --no-gate".split_whitespace());
+    let Some(output) = ran(&mut command) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let report = valid_report(&output.stdout);
+    let crashed = report.findings.iter().find(|finding| finding.id == FindingId::DeviceCrashed);
+    let quoted = crashed
+        .is_some_and(|finding| finding.evidence.iter().any(|line| line.contains("tcp_update_rcv_ann_wnd")));
+    assert!(quoted, "{:?}, {:?}", report.findings, report.console);
 }

@@ -342,6 +342,8 @@ impl Cell {
             },
             tells: self.tells,
             keeps: false,
+            beside: None,
+            restarts: Vec::new(),
         }
     }
 

@@ -224,6 +224,10 @@ impl Host {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(Duration::from_millis(ACK_DELAY_MS * PACE)));
+        // What an earlier connection on this port has left.
+        self.counts.remove(&port);
+        self.vanished.remove(&port);
+        self.time_wait.remove(&port);
         let (interface, sockets) = self.stack.parts();
         // Ports are not 0 and the socket is fresh.
         let _ = socket.connect(interface.context(), (*to.ip(), to.port()), (self.address, port));

@@ -3,6 +3,7 @@
 //! ```text
 //! case     what is run, and what must be said of it
 //! tally    how often that was said, and how sure the figure is
+//! soak     a run of days: what happens in it, and when
 //! world    host, link and device in one virtual time
 //! load     the lanes of `head` and `rw`; probes: ping, connect, telemetry
 //! host     the host's end, as Linux does it; device: the device's, as lwIP does it
@@ -20,6 +21,7 @@ mod host;
 pub mod load;
 mod packet;
 mod probes;
+pub mod soak;
 mod stack;
 pub mod tally;
 pub mod world;

@@ -335,13 +335,14 @@ pub(crate) struct Workload {
     recorder: Recorder,
     buffer: Vec<u8>,
     ended_ns: Option<u64>,
+    id: WorkloadId,
     /// Attempts that failed, connections that were reset or left open: how often a fault can have shown.
     pub(crate) troubles: u64,
 }
 
 impl Workload {
-    /// Begins at 0.
-    pub(crate) fn new(load: Load, to: SocketAddrV4) -> Self {
+    /// Begins at 0; `id` is its place among the workloads.
+    pub(crate) fn new(load: Load, to: SocketAddrV4, id: WorkloadId) -> Self {
         let lane = |n: u32| Lane {
             phase: Phase::Free,
             link: None,
@@ -361,6 +362,7 @@ impl Workload {
             to,
             buffer: vec![0; 16 * 1024],
             ended_ns: None,
+            id,
             troubles: 0,
         }
     }
@@ -368,6 +370,11 @@ impl Workload {
     /// When it ended.
     pub(crate) const fn ended_ns(&self) -> Option<u64> {
         self.ended_ns
+    }
+
+    /// What it does.
+    pub(crate) const fn load(&self) -> &Load {
+        &self.load
     }
 
     /// The recorder.
@@ -457,7 +464,7 @@ impl Workload {
         };
         shared.open += 1;
         self.recorder.opened();
-        let (handle, port) = shared.open(host, self.to, WorkloadId(0), planned);
+        let (handle, port) = shared.open(host, self.to, self.id, planned);
         lane.link = Some(Link { handle, port });
         lane.phase = Phase::Connecting { deadline: now + LIMIT };
     }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-use espstress_event::{DeviceSample, Failure, Intent, Telemetry, WorkloadId};
-use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+use espstress_event::{DeviceSample, Failure, Intent, Probed, SectionCourse, Telemetry, WorkloadId};
+use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
@@ -55,6 +55,9 @@ impl Pending {
     }
 }
 
+/// Spells without answers of each kind, and whether the last one goes on; restarts; whether the device has said anything.
+type Signs = ([(usize, bool); 3], u64, bool);
+
 /// One TCP probe under way.
 #[derive(Clone, Copy)]
 enum Connect {
@@ -75,6 +78,9 @@ pub(crate) struct Probes {
     icmp: ProbeKindStats,
     tcp: ProbeKindStats,
     telemetry: ProbeKindStats,
+    news: ProbeNews,
+    /// What may be news, and when it was last looked at.
+    looked: (Signs, u64),
     device: DeviceSeries,
     pings: Pending,
     questions: Pending,
@@ -95,12 +101,33 @@ impl Probes {
             icmp: stats(),
             tcp: stats(),
             telemetry: stats(),
+            news: ProbeNews::default(),
+            looked: Default::default(),
             device: DeviceSeries::default(),
             pings: Pending::default(),
             questions: Pending::default(),
             connects: Vec::new(),
             closed_ns: None,
         }
+    }
+
+    /// What is to be told of them now, if it is time.
+    pub(crate) fn news(&mut self, course: SectionCourse, now: u64) -> Option<Probed> {
+        /// As often as `ProbeNews` tells what is not decisive.
+        const EVERY: u64 = 10 * SECOND;
+        let kinds = [&self.icmp, &self.tcp, &self.telemetry];
+        let spells = kinds.map(|kind| {
+            (kind.silences.len(), kind.silences.last().is_some_and(|silence| silence.to_ns.is_none()))
+        });
+        let signs = (spells, self.device.restart_count, self.device.samples > 0);
+        let (before, at) = self.looked;
+        // A copy of the distributions is dear, a thousand thousand times in a run.
+        if signs == before && now < at + EVERY && course == SectionCourse::UnderWay {
+            return None;
+        }
+        self.looked = (signs, now);
+        let [icmp, tcp, telemetry] = kinds.map(|kind| ProbeStats::Measured(Box::new(kind.clone())));
+        self.news.due([&icmp, &tcp, &telemetry], &self.device, course, now)
     }
 
     /// Everything is closed: only telemetry goes on, as in a live run, until the device has let go as well.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use espstress_device::carrier::{Carrier, Entry, Turn, entries_needed};
-use espstress_device::telemetry::PowerSave;
+use espstress_device::telemetry::{PowerSave, ResetReason};
 use espstress_device::{Config, Persona, Program, Service};
 use espstress_diagnose::{Account, Diagnosis, Finding, HostEvidence, Stalls};
 use espstress_engine::{DeviceFacts, Measurements, Packets, Sight, WorkloadOutcome, judge};
-use espstress_event::{Endpoints, IntentBook};
+use espstress_event::{Endpoints, Event, Expected, IntentBook, SectionCourse, WorkloadId};
 use espstress_observe::Link as LinkType;
 use espstress_stats::ProbeOutcome;
 use espstress_twin::link::{self, Direction, Link, LinkEvent, LinkSpec, Passage};
@@ -32,7 +32,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 
 /// Wall time of each run's start: any will do.
-const START_UNIX_NS: i64 = 1_760_000_000_000_000_000;
+pub const START_UNIX_NS: i64 = 1_760_000_000_000_000_000;
 
 /// How long the host takes for a packet.
 const HOST_TAKES: u64 = 20 * US;
@@ -66,6 +66,10 @@ pub struct Setup {
     pub link: LinkSpec,
     /// The load.
     pub load: Load,
+    /// Another one at the same time.
+    pub beside: Option<Load>,
+    /// When the device restarts, whatever its program does; in order of time, nanoseconds since the start of the run.
+    pub restarts: Vec<u64>,
     /// Whether the device tells of itself.
     pub tells: Tells,
     /// Whether the packets are kept.
@@ -101,9 +105,14 @@ pub struct Run {
 
 /// Runs and judges.
 pub fn run(setup: &Setup) -> Run {
+    run_telling(setup, &mut |_| {})
+}
+
+/// The same, and tells what happens as a live run does.
+pub fn run_telling(setup: &Setup, tell: &mut dyn FnMut(Event)) -> Run {
     let persona = setup.personas.first().map_or(Persona::ROBUST, |switch| switch.persona);
     let config = Config { persona, ..Config::default() };
-    let mut world = World::new(setup, &config);
+    let mut world = World::new(setup, &config, tell);
     let mut next = Some(config);
     while let Some(config) = next {
         next = world.live(config);
@@ -111,14 +120,15 @@ pub fn run(setup: &Setup) -> Run {
     world.finish()
 }
 
-struct World {
+struct World<'a> {
+    tell: &'a mut dyn FnMut(Event),
     now: u64,
     seed: u64,
     host: Host,
     shared: Shared,
-    workload: Option<Workload>,
-    /// After its end.
-    outcome: Option<WorkloadOutcome>,
+    workloads: Vec<Workload>,
+    /// After their end.
+    outcomes: Vec<WorkloadOutcome>,
     probes: Option<Probes>,
     probed: Option<ProbeOutcome>,
     link: Link,
@@ -137,7 +147,7 @@ struct World {
     roll_ns: u64,
     watch_end: Option<u64>,
     look_ns: u64,
-    load: Load,
+    restarts_due: VecDeque<u64>,
     troubles: u64,
     served_with_fault: u64,
     restarts: u64,
@@ -162,21 +172,22 @@ fn at(service: Service) -> SocketAddrV4 {
     SocketAddrV4::new(DEVICE, service.port())
 }
 
-impl World {
-    fn new(setup: &Setup, config: &Config) -> Self {
+impl<'a> World<'a> {
+    fn new(setup: &Setup, config: &Config, tell: &'a mut dyn FnMut(Event)) -> Self {
         let Setup { seed, load, tells, .. } = *setup;
         let mut stacks = Chance::new(seed, Purpose::Stacks);
         let mut chance = Chance::new(seed, Purpose::Processor);
         let book = Arc::new(IntentBook::default());
-        let service = match load.kind {
+        let service = |load: &Load| match load.kind {
             crate::load::Kind::Framed { .. } => Service::Framed,
             _ => Service::Http,
         };
+        let loads: Vec<Load> = std::iter::once(load).chain(setup.beside).collect();
         let sight = Sight::new(
             &endpoints(),
             Duration::from_secs(5),
             START_UNIX_NS,
-            vec![load.workload().to_owned()],
+            loads.iter().map(|load| load.workload().to_owned()).collect(),
             Arc::clone(&book),
         );
         let power_save = match setup.link.power_save {
@@ -186,7 +197,18 @@ impl World {
         };
         let takes = (chance.between(150, 900) * US, chance.between(100, 1_500) * US);
         let board = Board::start(DEVICE, stacks.any(), 0, power_save);
+        tell(Event::RunStarted {
+            scenario: "lab".to_owned(),
+            target: DEVICE.to_string(),
+            seed,
+            start_unix_ns: START_UNIX_NS,
+        });
+        for load in &loads {
+            let expected = Expected::Duration(load.duration_ns);
+            tell(Event::PhaseStarted { workload: load.workload().to_owned(), at_ns: 0, expected });
+        }
         Self {
+            tell,
             now: 0,
             seed,
             host: Host::new(HOST, stacks.any()),
@@ -196,8 +218,11 @@ impl World {
                 capacity: (tells == Tells::All).then(|| config.capacity().into()),
                 ports: Ports::from(32_768 + stacks.between(0, 20_000) as u16),
             },
-            workload: Some(Workload::new(load, at(service))),
-            outcome: None,
+            workloads: (0..)
+                .zip(&loads)
+                .map(|(id, load)| Workload::new(*load, at(service(load)), WorkloadId(id)))
+                .collect(),
+            outcomes: Vec::new(),
             probes: Some(Probes::new(
                 at(Service::Http),
                 (tells == Tells::All).then(|| at(Service::Telemetry)),
@@ -216,7 +241,7 @@ impl World {
             roll_ns: SECOND,
             watch_end: None,
             look_ns: 0,
-            load,
+            restarts_due: setup.restarts.iter().copied().collect(),
             troubles: 0,
             served_with_fault: 0,
             restarts: 0,
@@ -237,6 +262,11 @@ impl World {
                 carrier.program().set_persona(switch.persona);
             }
             self.deliver();
+            if self.restarts_due.pop_front_if(|at| *at <= self.now).is_some() {
+                let next = carrier.program().config_after_restart(ResetReason::Panic);
+                self.restart();
+                return Some(next);
+            }
             if self.now >= self.off_until
                 && let Some(reason) = self.device(&mut carrier)
             {
@@ -311,10 +341,7 @@ impl World {
     }
 
     /// The device does what it can; the reason, where it restarts.
-    fn device(
-        &mut self,
-        carrier: &mut Carrier<'_, BoardSockets>,
-    ) -> Option<espstress_device::telemetry::ResetReason> {
+    fn device(&mut self, carrier: &mut Carrier<'_, BoardSockets>) -> Option<ResetReason> {
         /// A device that is not done after so many turns has others wait.
         const TURNS: usize = 200;
         let before = served(carrier);
@@ -353,12 +380,17 @@ impl World {
         while let Some((_, frame)) = self.host_queue.pop_front_if(|(at, _)| *at <= self.now) {
             self.host.take(frame);
         }
-        if let Some(workload) = &mut self.workload {
+        for workload in &mut self.workloads {
             workload.step(&mut self.host, &mut self.shared, self.now);
-            if self.now >= self.roll_ns {
-                workload.recorder().roll(self.now);
-                self.roll_ns += SECOND;
+        }
+        if self.now >= self.roll_ns && !self.workloads.is_empty() {
+            self.roll_ns += SECOND;
+            for workload in &mut self.workloads {
+                let progress = workload.recorder().roll(self.now);
+                let name = workload.load().workload().to_owned();
+                (self.tell)(Event::Interval { workload: name, at_ns: self.now, progress });
             }
+            self.tell_probes(SectionCourse::UnderWay);
         }
         if let Some(probes) = &mut self.probes {
             probes.step(&mut self.host, &mut self.shared, self.now);
@@ -376,26 +408,41 @@ impl World {
     /// Where the workload is over, so are the probes, and the watch begins.
     fn end_load(&mut self) {
         let over = self.probes.as_ref().is_some_and(|probes| probes.are_over(self.now));
-        if over || (self.workload.is_none() && self.probes.is_none() && self.watch_end.is_none()) {
+        if over || (self.workloads.is_empty() && self.probes.is_none() && self.watch_end.is_none()) {
+            self.tell_probes(SectionCourse::Ended);
             self.probed = self.probes.take().map(|probes| probes.stop(&mut self.host)).or(self.probed.take());
             self.watch_end = Some(self.now + WATCH);
             self.look_ns = self.now;
             return;
         }
-        let Some(ended) = self.workload.as_ref().and_then(Workload::ended_ns) else { return };
-        if let Some(workload) = self.workload.take() {
-            self.troubles = workload.troubles;
-            self.outcome = Some(WorkloadOutcome {
-                name: self.load.workload().to_owned(),
-                kind: self.load.workload(),
-                facts: self.load.facts(),
+        // Together: a live run's probes go on until the last workload has ended.
+        let ended: Option<Vec<u64>> = self.workloads.iter().map(Workload::ended_ns).collect();
+        let Some(ended) = ended.filter(|ended| !ended.is_empty()) else { return };
+        for (mut workload, ended) in std::mem::take(&mut self.workloads).into_iter().zip(ended) {
+            let load = *workload.load();
+            let progress = workload.recorder().progress();
+            let name = load.workload().to_owned();
+            (self.tell)(Event::PhaseEnded { workload: name, at_ns: ended, progress });
+            self.troubles += workload.troubles;
+            self.outcomes.push(WorkloadOutcome {
+                name: load.workload().to_owned(),
+                kind: load.workload(),
+                facts: load.facts(),
                 settings: serde_json::Value::Null,
-                at_once: self.load.lanes,
+                at_once: load.lanes,
                 stats: workload.finish().finish(ended),
             });
         }
         if let Some(probes) = &mut self.probes {
             probes.closed(self.now);
+        }
+    }
+
+    /// What the probes have come to, where there is something to tell.
+    fn tell_probes(&mut self, course: SectionCourse) {
+        let news = self.probes.as_mut().and_then(|probes| probes.news(course, self.now));
+        if let Some(probed) = news {
+            (self.tell)(Event::Probed { at_ns: self.now, probed: Arc::new(probed) });
         }
     }
 
@@ -418,10 +465,11 @@ impl World {
             self.host.next_ns(),
             self.device_queue.front().map(|&(at, _)| at),
             if device_off { Some(self.off_until) } else { self.board.borrow_mut().next_ns() },
-            self.workload.as_ref().and_then(Workload::next_ns),
-            self.workload.as_ref().map(|_| self.roll_ns),
+            self.workloads.iter().filter_map(Workload::next_ns).min(),
+            (!self.workloads.is_empty()).then_some(self.roll_ns),
             self.probes.as_ref().map(Probes::next_ns),
             self.switches.front().map(|switch| switch.at_ns),
+            self.restarts_due.front().copied(),
             self.watch_end.map(|end| end.min(self.look_ns)),
         ];
         times.into_iter().flatten().min().unwrap_or(self.now + SECOND)
@@ -435,7 +483,7 @@ impl World {
             }
             None => Packets::Off,
         };
-        let workloads: Vec<WorkloadOutcome> = self.outcome.into_iter().collect();
+        let workloads = self.outcomes;
         let device = DeviceFacts { capacity: self.shared.capacity, ..DeviceFacts::default() };
         let host = HostEvidence {
             cpu_busy: Some(0.0),
@@ -452,6 +500,7 @@ impl World {
             console: None,
             air: None,
             device: &device,
+            place: None,
             local_ports: None,
             host,
         };

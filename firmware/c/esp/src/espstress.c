@@ -1,6 +1,7 @@
 /* See espstress.h. What the carrier asks of the system around it, from ESP-IDF. */
 #include "espstress.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,20 @@ static size_t option_count;
 
 /* A reset leaves it alone; after power-on it holds anything. */
 static RTC_NOINIT_ATTR struct {
-    uint32_t magic, starts, check;
+    uint32_t magic, starts;
+    /* Why the program restarts, where it does so itself; then 0. */
+    uint32_t announced;
+    /* The persona in force at the last restart that the program made; empty for that of the settings. */
+    char persona[ESPSTRESS_PERSONA_MAX];
+    uint32_t check;
 } kept;
+
+/* The persona stays through a restart, unless menuconfig says otherwise. Arduino has no menuconfig. */
+#if !defined(CONFIG_ESPSTRESS_NAME) || defined(CONFIG_ESPSTRESS_KEEP_PERSONA)
+#define KEEP_PERSONA 1
+#else
+#define KEEP_PERSONA 0
+#endif
 
 static uint64_t now_us(void *context)
 {
@@ -155,29 +168,50 @@ static void hoard(void *context, uint32_t bytes)
     }
 }
 
+/* FNV-1a of all that is kept, so that a reset in the middle of a change is noticed. */
+static uint32_t checksum(void)
+{
+    const unsigned char *bytes = (const unsigned char *)&kept;
+    uint32_t sum = 2166136261u;
+    for (size_t i = 0; i < offsetof(__typeof__(kept), check); i++) {
+        sum = (sum ^ bytes[i]) * 16777619u;
+    }
+    return sum;
+}
+
 static void restart(void *context, espstress_reset reason)
 {
     (void)context;
-    (void)reason;
+    kept.announced = (uint32_t)reason;
+    if (espstress_device_persona(&carrier.device, kept.persona, sizeof kept.persona) == 0 || !KEEP_PERSONA) {
+        memset(kept.persona, 0, sizeof kept.persona);
+    }
+    kept.check = checksum();
     esp_restart();
 }
 
 static uint32_t count_start(void)
 {
-    enum { MAGIC = 0x45535052 };
-    if (kept.magic != MAGIC || kept.check != ~kept.starts || esp_reset_reason() == ESP_RST_POWERON) {
+    enum { MAGIC = 0x45535053 };
+    if (kept.magic != MAGIC || kept.check != checksum() || esp_reset_reason() == ESP_RST_POWERON) {
+        memset(&kept, 0, sizeof kept);
         kept.magic = MAGIC;
-        kept.starts = 0;
     }
     kept.starts++;
-    kept.check = ~kept.starts;
+    kept.check = checksum();
     return kept.starts;
 }
 
-/* The library's numbers are ESP-IDF's, as far as it knows them. */
+/* Why this start happened, once. The chip only knows that software asked for it where the program knows more. The library's
+ * numbers are ESP-IDF's, as far as it knows them. */
 static uint8_t reset_reason(void)
 {
     unsigned reason = (unsigned)esp_reset_reason();
+    if (reason == ESP_RST_SW && kept.announced != 0) {
+        reason = kept.announced;
+    }
+    kept.announced = 0;
+    kept.check = checksum();
     return (uint8_t)(reason <= ESPSTRESS_RESET_JTAG ? reason : 0u);
 }
 
@@ -250,14 +284,14 @@ espstress_opened espstress_start(const espstress_settings *settings)
     espstress_carrier_setup setup;
     espstress_carrier_defaults(&setup);
     setup.device.name = settings->name;
-    setup.device.persona = settings->persona;
+    setup.device.boot_count = count_start();
+    setup.device.persona = kept.persona[0] != '\0' ? kept.persona : settings->persona;
     setup.device.token = settings->token;
     setup.device.dial_host = settings->dial_host != NULL && settings->dial_host[0] != '\0' ? settings->dial_host : NULL;
     setup.device.dial_port = settings->dial_port;
     setup.device.services = settings->services;
     setup.device.sockets = sockets_for(settings->services);
     setup.device.reset_reason = reset_reason();
-    setup.device.boot_count = count_start();
     memcpy(setup.ports, settings->ports, sizeof setup.ports);
     setup.platform.now_us = now_us;
     setup.platform.readings = read_all;
@@ -272,13 +306,18 @@ espstress_opened espstress_start(const espstress_settings *settings)
 
     espstress_status status = ESPSTRESS_STATUS_OK;
     espstress_opened opened = espstress_carrier_open(&carrier, &setup, &status);
+    if (opened == ESPSTRESS_BAD_DEVICE && setup.device.persona != settings->persona) {
+        /* Kept by another version of this program, which knew it. */
+        setup.device.persona = settings->persona;
+        opened = espstress_carrier_open(&carrier, &setup, &status);
+    }
     if (opened == ESPSTRESS_OPENED && xTaskCreate(device_task, "espstress", STACK_BYTES, NULL, PRIORITY, NULL) != pdPASS) {
         espstress_carrier_close(&carrier);
         opened = ESPSTRESS_NO_SOCKET;
     }
     switch (opened) {
     case ESPSTRESS_OPENED:
-        ESP_LOGI(TAG, "serving, persona %s", settings->persona);
+        ESP_LOGI(TAG, "serving, persona %s", setup.device.persona);
         break;
     case ESPSTRESS_BAD_DEVICE:
         ESP_LOGE(TAG, "the settings are refused: persona %s (status %d)", settings->persona, (int)status);

@@ -15,6 +15,19 @@ use crate::tracee;
 
 pub(crate) use send::SendRest;
 
+/// What the calls read of a program's memory and write to it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn decode_for_fuzzing(call: &Call, len: usize) {
+    let memory = crate::memory::Memory::of_thread(call.thread);
+    send::read_for_fuzzing(memory, call);
+    receive::fill_for_fuzzing(memory, call, len);
+    options::read_for_fuzzing(memory, call);
+    let [_, at, len_at, ..] = call.arguments;
+    if let Ok(Some(address)) = memory.address(at, len_at) {
+        let _ = memory.write_address(at, len_at, address);
+    }
+}
+
 /// What is to become of a call.
 #[derive(Debug)]
 pub(crate) enum Outcome {

@@ -128,6 +128,17 @@ fn spelled(level: i32, name: i32) -> String {
     known.to_owned()
 }
 
+/// An option's name and value, whatever they are.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_for_fuzzing(memory: Memory, call: &Call) {
+    let mut value = [0; LONGEST];
+    let len = usize::try_from(call.int(4)).unwrap_or(0).min(LONGEST);
+    if memory.read(call.arguments[3], &mut value[..len]).is_ok() {
+        let _ = time(&value[..len]);
+    }
+    let _ = spelled(call.int(1), plain(call.int(1), call.int(2)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

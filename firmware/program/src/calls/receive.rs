@@ -91,6 +91,17 @@ impl Wanted {
     }
 }
 
+/// Where a call wants to have what comes, and what comes put there.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fill_for_fuzzing(memory: Memory, call: &Call, len: usize) {
+    let Ok(wanted) = Wanted::of(memory, call) else { return };
+    let from = Some(SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 80));
+    for from in [None, from] {
+        let received = Received { bytes: vec![0; len.min(wanted.parts.total)], full: len, from };
+        let _ = wanted.fill(memory, &received);
+    }
+}
+
 impl Supervisor {
     pub(super) fn receive(&mut self, id: SocketId, call: &Call, attempt: Try) -> Outcome {
         let bits = match call.number {

@@ -85,6 +85,15 @@ impl Message {
     }
 }
 
+/// What a call asks to be sent, as far as it can be read.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_for_fuzzing(memory: Memory, call: &Call) {
+    let Ok(message) = Message::of(memory, call) else { return };
+    if let Ok(bytes) = memory.gather(&message.parts, MOST) {
+        assert!(bytes.len() <= message.parts.total && bytes.len() <= MOST);
+    }
+}
+
 impl Supervisor {
     pub(super) fn send(&mut self, id: SocketId, call: &Call) -> Outcome {
         let bits = match call.number {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use libc::{c_char, c_int, c_ulong, c_void, socklen_t};
+use libc::{Ioctl, c_char, c_int, c_ulong, c_void, socklen_t};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
@@ -35,10 +35,10 @@ pub(super) fn make_tap(name: &str) -> io::Result<()> {
     let mut request = request(name);
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
     // SAFETY: the descriptor is open as long as `tun` is, and the kernel reads and writes one `ifreq` there.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as c_ulong, &raw mut request) })?;
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as Ioctl, &raw mut request) })?;
     let stays: c_ulong = 1;
     // SAFETY: the argument is a number; no memory is involved.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as c_ulong, stays) })
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as Ioctl, stays) })
 }
 
 /// Sets an interface up.
@@ -47,12 +47,12 @@ pub(super) fn set_up(name: &str) -> io::Result<()> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut request = request(name);
     // SAFETY: the descriptor is open as long as `any` is, and the kernel reads and writes one `ifreq` there.
-    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCGIFFLAGS as c_ulong, &raw mut request) })?;
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCGIFFLAGS as Ioctl, &raw mut request) })?;
     // SAFETY: the request before has filled this member of the union, and every value of it is a valid number.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as i16;
     // SAFETY: as above; the kernel only reads.
-    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS as c_ulong, &raw mut request) })
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCSIFFLAGS as Ioctl, &raw mut request) })
 }
 
 /// Switches an option of a packet socket on.

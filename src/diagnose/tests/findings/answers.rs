@@ -59,6 +59,27 @@ fn failing_statuses_are_an_error_from_one_in_a_hundred_on_and_are_counted() {
 }
 
 #[test]
+fn a_status_that_was_not_asked_for_is_told_as_what_it_is() {
+    let with = |statuses: &[(u16, u64)], wrong: u16, n: u64| {
+        let mut w = fails_beside(get(17), &[(Failure::BadStatus, n)]);
+        w.asks.status_expected = true;
+        statuses.iter().for_each(|(status, n)| w = answered_with(w.clone(), *status, *n));
+        w.http.wrong_statuses.insert(wrong, n);
+        Case::clean(w).findings().remove(0)
+    };
+    let limited = with(&[(200, 17), (429, 33)], 429, 33);
+    assert!(limited.statement.ends_with(": 429 (33 times)."), "{}", limited.statement);
+    assert!(limited.cause.contains("limits how often"), "{}", limited.cause);
+    for status in [204, 302, 304] {
+        let found = with(&[(status, 33)], status, 33);
+        assert!(found.statement.contains("another status than --expect-status lists"), "{}", found.statement);
+        assert!(!found.cause.contains("refuses"), "{}", found.cause);
+    }
+    let unknown = with(&[(501, 33)], 501, 33);
+    assert!(unknown.cause.contains("this method") && unknown.change.contains("--method"), "{unknown:?}");
+}
+
+#[test]
 fn a_first_answer_of_4xx_is_a_warning_with_the_option_that_helps_and_a_later_one_is_not() {
     let refused = answered_with(head_by_head(20), 405, 20);
     let case = Case::clean(refused.clone());
@@ -68,6 +89,45 @@ fn a_first_answer_of_4xx_is_a_warning_with_the_option_that_helps_and_a_later_one
     assert_eq!(Case::clean(expected).ids(), []);
     let later = answered_with(answered_with(get(20), 200, 12), 404, 8);
     assert_eq!(Case::clean(later).ids(), []);
+}
+
+#[test]
+fn a_chunked_body_without_its_last_chunk_has_no_content_length_to_blame() {
+    let mut w = fails_beside(get(10), &[(Failure::TruncatedResponse, 30)]);
+    let detail = "the last chunk did not come";
+    (0..30).for_each(|_| {
+        w.malformed.count(FaultSeen {
+            fault: HttpFault::Truncated,
+            promised: None,
+            received: Some(5),
+            detail,
+        });
+    });
+    let found = Case::clean(w).findings().remove(0);
+    assert!(found.cause.contains("without the last chunk"), "{}", found.cause);
+    assert!(!found.cause.contains("Content-Length"), "{}", found.cause);
+}
+
+#[test]
+fn responses_without_an_end_that_failed_are_named_and_are_no_hang() {
+    for n in [1, 3] {
+        let mut w = WorkloadEvidence { at_once: 1, ..dies_after(get(0), 0, &[(Failure::ReadTimeout, n)]) };
+        (0..n).for_each(|_| {
+            w.malformed.count(FaultSeen {
+                fault: HttpFault::Endless,
+                promised: None,
+                received: Some(2_700),
+                detail: "a response without an end: still coming after 12 read timeouts",
+            });
+        });
+        let case = Case::clean(w);
+        assert_eq!(said(&case), [(FindingId::MalformedResponse, Severity::Error)], "{n}");
+        assert!(
+            statement(&case).contains("after 12 read timeouts, the first after 2,700 bytes"),
+            "{}",
+            statement(&case)
+        );
+    }
 }
 
 #[test]
@@ -306,6 +366,10 @@ fn others_that_wait_for_as_long_as_a_silent_connection_are_kept_out_by_it() {
         [FindingId::BlockedApplication],
         "one after the other"
     );
+    // Others that ask twice a second never ask in the last half second of a silence.
+    let twice_a_second =
+        Quantiles { min_ns: 504 * MS, p50_ns: 1_020 * MS, p90_ns: 2_002 * MS, max_ns: 2_004 * MS, ..quick };
+    assert_eq!(beside(2 * S, quick, twice_a_second).ids(), [FindingId::BlockedApplication]);
     assert_eq!(beside(3 * S, quick, quick).ids(), [], "it serves others meanwhile");
     assert_eq!(beside(3 * S, quick, each(1_500 * MS)).ids(), [], "their page is a slow one");
     assert_eq!(beside(3 * S, each(2 * S), kept_out).ids(), [], "it is slow with each");

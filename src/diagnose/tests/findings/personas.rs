@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts};
 
 const ALL: [&str; 4] = ["everything", "no capture", "no telemetry", "neither"];
 
@@ -171,6 +171,8 @@ fn hoarder_leaks_heap() {
             per_second: Some(Slope { mean: -2_600.0, low: -2_700.0, high: -2_500.0 }),
             per_request: Some(Slope { mean: -258.0, low: -264.0, high: -252.0 }),
             step: None,
+            ceiling: None,
+            unasked: false,
         });
     });
     case.seen_in(&["everything", "no capture"], &[FindingId::HeapLeak]);
@@ -252,6 +254,71 @@ fn half_closer_that_has_not_run_out_yet_is_a_warning() {
     let case = Case::clean(w).anomaly(AnomalyId::HalfClosedLinger, 4);
     case.always(&[FindingId::SocketExhaustion]);
     assert_eq!(case.findings()[0].severity, Severity::Warning);
+}
+
+#[test]
+fn a_device_that_still_sends_after_the_clients_close_keeps_no_socket() {
+    let mut w = head(10);
+    ended(&mut w, Ending::StillSending, 10);
+    assert_eq!(Case::clean(w).no_telemetry().ids(), []);
+}
+
+#[test]
+fn resets_in_the_place_of_answers_on_kept_connections_are_no_abortive_close() {
+    let kept = |served: u64, connections: u64| {
+        let mut w = fails_beside(rw(served), &[(Failure::ReadReset, connections)]);
+        w.connect = Some(Quantiles { count: connections, ..Quantiles::default() });
+        Case::clean(w)
+            .anomaly(AnomalyId::AbortiveClose, connections)
+            .with(|e| e.resets.instead_of_answer = connections)
+    };
+    kept(60, 10).seen_in(&["everything", "no telemetry"], &[FindingId::ResetsRequests]);
+    assert!(kept(60, 10).findings()[0].statement.contains("answering 10 of 70 requests"));
+    // There each connection served one, and its end is the close.
+    kept(10, 10).seen_in(&["everything", "no telemetry"], &[FindingId::AbortiveClose]);
+}
+
+#[test]
+fn resets_on_kept_connections_are_counted_by_connection_and_their_cause_is_a_guess() {
+    let mut w = rw(97);
+    w.connect = Some(Quantiles { count: 4, ..Quantiles::default() });
+    let found = Case::clean(w).anomaly(AnomalyId::AbortiveClose, 3).findings();
+    assert_eq!((found[0].id, found[0].severity), (FindingId::AbortiveClose, Severity::Error));
+    assert!(found[0].statement.contains("3 of 4 connections (75 %)"), "{}", found[0].statement);
+    assert!(found[0].cause.starts_with("usually") && found[0].cause.contains("SO_LINGER"));
+}
+
+#[test]
+fn a_websocket_that_the_device_closed_by_a_close_frame_is_no_abortive_close() {
+    let mut w = fails_beside(rw(84), &[(Failure::EofBeforeResponse, 16)]);
+    let mut ws = espstress_event::WebSockets { handshakes: 5, pings: 5, pongs: 5, ..Default::default() };
+    ws.closes.insert("normal".into(), 4);
+    w.asks.protocol = Protocol::WebSocket;
+    w.by_protocol = Some(Box::new(ByProtocol { websocket: Some(ws), ..ByProtocol::default() }));
+    let case = Case::clean(w)
+        .no_telemetry()
+        .anomaly(AnomalyId::RstAfterFin, 4)
+        .with(|e| e.resets.answering_payload = 4);
+    assert_eq!(case.ids(), [FindingId::UnexplainedFailures]);
+    let found = case.findings().remove(0);
+    assert!(found.statement.contains("the device closed their WebSocket connections"), "{}", found.statement);
+}
+
+#[test]
+fn who_refuses_a_body_may_close_without_reading_it_however_many_resets_that_makes() {
+    for resets in [1, 10] {
+        let mut w = rw(10);
+        w.asks = Asks { body: true, method: Some("POST".into()), window: 1, ..Asks::default() };
+        w.responses.add(413, 10);
+        w.first_status = Some(413);
+        let case = Case::clean(w).anomaly(AnomalyId::AbortiveClose, resets);
+        assert_eq!(case.ids(), [FindingId::HttpErrors], "{resets} resets");
+        let mut taken = rw(10);
+        taken.asks.body = true;
+        taken.responses.add(200, 10);
+        let case = Case::clean(taken).anomaly(AnomalyId::AbortiveClose, resets);
+        assert_eq!(case.ids(), [FindingId::AbortiveClose], "{resets} resets");
+    }
 }
 
 #[test]

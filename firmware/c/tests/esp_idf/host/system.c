@@ -1,6 +1,9 @@
-/* The calls of ESP-IDF on a host: what has no counterpart there succeeds and does nothing. */
+/* The calls of ESP-IDF on a host: what has no counterpart there succeeds and does nothing. A restart starts the program again,
+ * and what is in RTC memory stays: in the file that ESPSTRESS_RTC names. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "esp_event.h"
@@ -29,8 +32,40 @@ size_t heap_caps_get_free_size(uint32_t caps) { return (void)caps, 60000; }
 size_t heap_caps_get_minimum_free_size(uint32_t caps) { return (void)caps, 50000; }
 size_t heap_caps_get_largest_free_block(uint32_t caps) { return (void)caps, 40000; }
 size_t heap_caps_get_total_size(uint32_t caps) { return (void)caps, 100000; }
-esp_reset_reason_t esp_reset_reason(void) { return ESP_RST_POWERON; }
-void esp_restart(void) { exit(0); }
+
+extern char __start_rtc_noinit[], __stop_rtc_noinit[];
+static esp_reset_reason_t why = ESP_RST_POWERON;
+
+esp_reset_reason_t esp_reset_reason(void) { return why; }
+
+static size_t rtc_size(void) { return (size_t)(__stop_rtc_noinit - __start_rtc_noinit); }
+
+void esp_restart(void)
+{
+    const char *path = getenv("ESPSTRESS_RTC");
+    FILE *file = path == NULL ? NULL : fopen(path, "wb");
+    if (file != NULL) {
+        (void)fwrite(__start_rtc_noinit, 1, rtc_size(), file);
+        (void)fclose(file);
+        /* A chip's connections and ports are gone. */
+        for (int fd = 3; fd < 1024; fd++) {
+            (void)close(fd);
+        }
+        /* Not self: the first thread is gone. */
+        (void)execl("/proc/thread-self/exe", "device", (char *)NULL);
+    }
+    exit(0);
+}
+
+static void recall(void)
+{
+    const char *path = getenv("ESPSTRESS_RTC");
+    FILE *file = path == NULL ? NULL : fopen(path, "rb");
+    if (file != NULL) {
+        why = fread(__start_rtc_noinit, 1, rtc_size(), file) == rtc_size() ? ESP_RST_SW : ESP_RST_POWERON;
+        (void)fclose(file);
+    }
+}
 
 int64_t esp_timer_get_time(void)
 {
@@ -108,6 +143,7 @@ void app_main(void);
 
 int main(void)
 {
+    recall();
     app_main();
     /* ESP-IDF goes on as well when app_main returns. */
     pthread_exit(NULL);

@@ -22,6 +22,64 @@ fn a_heap_that_is_noisy_or_comes_back_does_not_leak() {
     assert_eq!(settled.ids(), [], "what is set up once and stays is no leak");
 }
 
+/// A heap that a program printed on its console with connections open and without.
+fn told_unasked(ceiling: Option<HeapCeiling>, slope: Option<Slope>, step: Option<HeapStep>) -> Case {
+    Case::clean(head(300)).telemetry(move |t| {
+        t.requests = 300;
+        t.heap = t.heap.map(|h| HeapEvidence {
+            free_first: 151_200,
+            free_middle: Some(131_200),
+            free_last: 131_200,
+            free_min: 131_200,
+            first: InUse::default(),
+            last: InUse::default(),
+            per_second: slope,
+            step,
+            ceiling,
+            unasked: true,
+            ..h
+        });
+        (t.sockets, t.time_wait) = (None, None);
+    })
+}
+
+#[test]
+fn a_console_that_prints_the_heap_with_connections_open_tells_of_no_leak() {
+    let falls = Some(Slope { mean: -4_000.0, low: -7_000.0, high: -1_000.0 });
+    let step = Some(HeapStep { at_ns: 1_500_000_000, by: -20_000 });
+    let comes_back =
+        HeapCeiling { first: 151_200, middle: 151_200, last: 151_200, readings: 39, at_rest: false };
+    for at_rest in [false, true] {
+        let ceiling = Some(HeapCeiling { at_rest, ..comes_back });
+        assert_eq!(told_unasked(ceiling, None, None).ids(), []);
+        assert_eq!(told_unasked(ceiling, falls, step).ids(), []);
+    }
+    let low = HeapCeiling { middle: 131_200, last: 131_200, ..comes_back };
+    assert_eq!(told_unasked(Some(low), falls, step).ids(), [], "connections may be open at the end");
+    let few = HeapCeiling { readings: 8, at_rest: true, ..low };
+    assert_eq!(told_unasked(Some(few), None, None).ids(), [], "eight readings");
+    assert_eq!(told_unasked(None, None, None).ids(), [], "two readings");
+    let rests = HeapCeiling { at_rest: true, ..low };
+    assert_eq!(told_unasked(Some(rests), None, None).ids(), [FindingId::HeapLeak]);
+}
+
+#[test]
+fn a_console_whose_highest_readings_fall_all_the_time_tells_of_a_leak() {
+    let falls = Some(Slope { mean: -900.0, low: -1_200.0, high: -600.0 });
+    let ceiling =
+        HeapCeiling { first: 151_200, middle: 145_000, last: 139_000, readings: 90, at_rest: false };
+    let of = |at_once| {
+        told_unasked(Some(ceiling), falls, None).with(move |e| e.workloads[0].at_once = at_once).findings()
+    };
+    let found = of(1);
+    assert_eq!(found[0].id, FindingId::HeapLeak, "{found:?}");
+    assert!(
+        found[0].evidence[0].starts_with("highest free heap: 148 KiB at the start, 136 KiB"),
+        "{found:?}"
+    );
+    assert_eq!(of(4), [], "four connections at once may hold as much");
+}
+
 #[test]
 fn a_step_is_no_loss_with_each_request_and_is_told_with_its_time() {
     let slope = Some(Slope { mean: -177.4, low: -210.0, high: -140.0 });

@@ -52,6 +52,7 @@ impl Case {
                 fin_wait_timeout_ms: Some(20_000),
                 max_sockets: Some(10),
                 foreign: false,
+                place: None,
             },
             workloads: vec![workload],
             ..Evidence::default()
@@ -236,6 +237,8 @@ pub(crate) fn telemetry() -> TelemetryEvidence {
             per_second: Some(Slope { mean: -8.0, low: -60.0, high: 44.0 }),
             per_request: None,
             step: None,
+            ceiling: None,
+            unasked: false,
         }),
         sockets: Some(SocketsEvidence { first: 5, most: 9, last: 5, limit: Some(10) }),
         time_wait: Some(TimeWaitEvidence::default()),

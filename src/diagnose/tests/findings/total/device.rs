@@ -55,6 +55,14 @@ impl Dice {
                 per_second: d.maybe(Self::slope),
                 per_request: d.maybe(Self::slope),
                 step: d.maybe(|d| HeapStep { at_ns: d.n(), by: d.n() as i64 }),
+                ceiling: d.maybe(|d| HeapCeiling {
+                    first: d.n(),
+                    middle: d.n(),
+                    last: d.n(),
+                    readings: d.n(),
+                    at_rest: d.yes(),
+                }),
+                unasked: d.yes(),
             }),
             sockets: self.maybe(|d| SocketsEvidence {
                 first: d.small(),

@@ -84,6 +84,7 @@ impl Dice {
             duration_ns: self.n(),
             workloads: self.workloads(),
             resets: ResetCauses {
+                instead_of_answer: self.n(),
                 answering_payload: self.n(),
                 answering_late_close: self.n(),
                 after_absence: self.n(),
@@ -118,6 +119,13 @@ impl Dice {
                 fin_wait_timeout_ms: self.maybe(Self::n),
                 max_sockets: self.maybe(Self::small),
                 foreign: self.n() % 2 == 1,
+                place: self.maybe(|d| Place {
+                    address: std::net::IpAddr::from([192, 168, 1, 57]),
+                    resolved: d.maybe(|_| Resolved {
+                        name: "kitchen.local".into(),
+                        addresses: vec![std::net::IpAddr::from([192, 168, 1, 61])],
+                    }),
+                }),
             },
             host: HostEvidence {
                 cpu_busy: self.maybe(Self::float),
@@ -142,6 +150,8 @@ static CONSOLE: std::sync::LazyLock<Vec<ConsoleEvent>> = std::sync::LazyLock::ne
         Said::WifiLost { reason: Some(200), name: "BEACON_TIMEOUT".into() },
         Said::WifiSign { sign: WifiSign::BeaconTimeout },
         Said::WifiUp,
+        Said::Error { doing: Doing::Mqtt, name: "no PINGRESP".into(), no_memory: false },
+        Said::Address { ip: std::net::IpAddr::from([192, 168, 1, 61]) },
         Said::Watchdog { which: Watchdog::Task, task: Some("busy".into()), restarts: false },
         Said::Brownout,
         crash,
