@@ -1,12 +1,13 @@
 //! Several devices at once, and reports joined.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 
 use crate::common::{espstress, failure};
 use espstress_fleet::{FleetReport, Read};
 use espstress_report::Verdict;
+use socket2::{Domain, Socket, Type};
 
 /// The fleet report in a file, validated against its schema.
 fn fleet(path: &Path) -> FleetReport {
@@ -31,7 +32,10 @@ fn run(arguments: &str, output: &Path) -> Output {
 #[test]
 fn each_device_of_an_inventory_has_its_own_report_and_the_worst_status_is_the_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and kept, so that nobody else has the port, and never listening.
+    let kept = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let nobody = kept.local_addr().unwrap().as_socket().unwrap();
     let inventory = folder.path().join("lab.toml");
     let text = format!(
         "[[device]]\nname = \"kitchen\"\ntarget = \"sim\"\ntags = [\"well\"]\n\
@@ -165,7 +169,7 @@ fn what_waits_for_devices_and_what_is_not_there_together_is_refused() {
     };
     refused("run mqtt -t sim -t sim", "one target at a time");
     refused("head -t sim -t sim --live", "works only with one target");
-    refused("head -t sim -t sim --service http", "--targets discover");
+    refused("head -t sim -t sim --service http", "--targets");
     refused("head -t sim -t sim -t sim --total-connections 2", "3 devices");
     refused("head -t sim -t sim --targets /nonexistent/lab.toml", "/nonexistent/lab.toml");
 }
