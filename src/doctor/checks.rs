@@ -20,7 +20,6 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
         vec![look.reachable(), look.ping(), look.full_size(), look.tcp(), look.http(), look.power_save()];
     checks.push(look.clean_close());
     checks.extend(look.late_request());
-    checks.extend(look.beside());
     checks.extend(look.persistent());
     checks.extend(look.stream());
     checks.extend(look.crowd());
@@ -284,18 +283,6 @@ impl<'a> Look<'a> {
         let w = self.tried(names::LATE)?;
         let text = format!("{} sent 300 ms after the handshake{}", served(w, "request"), failures(w));
         Some(check("late request", good_if(all_served(w)), text))
-    }
-
-    /// What others meet while a client is silent before its request.
-    fn beside(&self) -> Option<Check> {
-        let w = self.tried(names::BESIDE)?;
-        let slowest = main_latency(w).and_then(|l| l.quantile_ns(1.0));
-        let shown = slowest.map_or_else(String::new, |ns| format!(", the slowest after {}", time(ns)));
-        let text =
-            format!("{} beside a client that is silent for 1 s{shown}{}", served(w, "request"), failures(w));
-        let kept_out = self.found(FindingId::BlockedApplication).is_some()
-            && slowest.is_some_and(|ns| ns >= 900_000_000);
-        Some(check("beside others", good_if(all_served(w) && !kept_out), text))
     }
 
     fn persistent(&self) -> Option<Check> {

@@ -7,8 +7,6 @@
 //! # The course
 //! 1. `requests`: eight HEADs a second, for latency, clean closes, and sockets that are not given back.
 //! 2. `late`: requests a moment after the handshake, for programs that close before they have read.
-//!    `waiting`, and `beside` at the same time: a connection that is silent for a second before its request, as browsers leave
-//!    it, and requests of others beside it, for programs that serve one client at a time.
 //! 3. `persistent`: many GETs on one connection; also where no HEAD was answered, which some devices do not know.
 //! 4. `stream`: payload in the device's own protocol, where it has it, for programs that stop reading.
 //! 5. `crowd`: more connections at once than a small device holds.
@@ -54,10 +52,6 @@ pub mod names {
     pub(crate) const REQUESTS: &str = "requests";
     /// Requests that come late.
     pub(crate) const LATE: &str = "late";
-    /// Connections that are silent before their request.
-    pub(crate) const WAITING: &str = "waiting";
-    /// Requests of others beside them.
-    pub(crate) const BESIDE: &str = "beside";
     /// Many requests on a connection.
     pub(crate) const PERSISTENT: &str = "persistent";
     /// Payload in the device's own protocol.
@@ -74,8 +68,7 @@ pub mod names {
     pub(crate) const PORTS: &str = "ports";
 
     /// All of them, in the order of the course.
-    pub const ALL: [&str; 11] =
-        [REQUESTS, LATE, WAITING, BESIDE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];
+    pub const ALL: [&str; 9] = [REQUESTS, LATE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];
 }
 
 /// Most connections that are opened at once to find out how many the device holds.
@@ -112,8 +105,6 @@ pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<Plan
     let mut phases = vec![
         step(names::REQUESTS, 12, made("head", REQUESTS)?),
         step(names::LATE, 6, made("head", LATE)?),
-        step(names::WAITING, 8, made("rw", WAITING)?),
-        PlannedPhase { start: StartRule::WithPrevious, ..step(names::BESIDE, 8, made("head", BESIDE)?) },
         step(names::PERSISTENT, 8, made("rw", PERSISTENT)?),
     ];
     if endpoints.framed.is_some() {
@@ -134,10 +125,6 @@ const REQUESTS: &str = "rate = \"8/s\"\nduration = \"8s\"\nconnections = 4\ntime
                         timeout_read = \"8s\"";
 const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeout_connect = \"2s\"\n\
                     timeout_read = \"2s\"";
-const WAITING: &str = "protocol = \"http\"\nmethod = \"GET\"\nconnections = 1\nper_connection = 1\n\
-                       silent_before = \"1s\"\nduration = \"3s\"\ntimeout_connect = \"2s\"\ntimeout_read = \"3s\"";
-const BESIDE: &str = "rate = \"5/s\"\nduration = \"3s\"\nconnections = 4\ntimeout_connect = \"3s\"\n\
-                      timeout_read = \"4s\"";
 const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nduration = \"5s\"\nconnections = 1\n\
                           timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
 const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = \"16KiB\"\n\

@@ -62,10 +62,7 @@ fn silence_was_refused(outcome: &WorkloadOutcome) -> bool {
 
 /// One connection each: what these come to is what any client would meet.
 fn service(so_far: &[WorkloadOutcome]) -> Service {
-    // Who waits beside a silent client waits for that one alone.
-    let of_requests = so_far
-        .iter()
-        .filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head) && outcome.name != names::BESIDE);
+    let of_requests = so_far.iter().filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head));
     of_requests.fold(Service::Well, |worst, outcome| match (worst, of_one(outcome)) {
         (Service::Ended, _) | (_, Service::Ended) => Service::Ended,
         (Service::Badly, _) | (_, Service::Badly) => Service::Badly,
@@ -136,10 +133,7 @@ mod tests {
     #[test]
     fn a_device_that_serves_well_is_asked_everything() {
         let all = wanted(&[(8, 0, 1_000_000); 8]);
-        assert_eq!(
-            all,
-            ["requests", "late", "waiting", "beside", "persistent", "crowd", "reset", "silent", "ports"]
-        );
+        assert_eq!(all, ["requests", "late", "persistent", "crowd", "reset", "silent", "ports"]);
     }
 
     #[test]

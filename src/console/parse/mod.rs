@@ -137,8 +137,6 @@ mod tests {
             "I (2345) wifi:<ba-add>idx:0 (ifx:0, aa:bb:cc:dd:ee:ff), tid:0, ssn:0, winSize:64",
             "W (2345) wifi station: retry to connect to the AP",
             "I (1234) MQTT_EXAMPLE: MQTT_EVENT_DISCONNECTED",
-            "E (1234) transport_base: poll_read select error 113, errno = Software caused connection abort, fd = 54",
-            "E (1234) mqtt_client: Error transport connect",
             "I (1234) NimBLE_BLE_PRPH: disconnect; reason=531",
             "I (1000) app_update: Boot ok, cancelling rollback",
             "I (5) Free heap after init: 123456",

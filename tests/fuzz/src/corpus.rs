@@ -188,8 +188,8 @@ pub(crate) fn capture_files() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn scenarios() -> Vec<Vec<u8>> {
-    let inventory = "[[target]]\nname = \"a\"\naddress = \"192.168.1.5\"\ntags = [\"x\"]\nconsole = \"serial:/dev/ttyUSB0\"\n\
-                     token_env = \"TOKEN\"\n";
+    let inventory =
+        "[[device]]\nname = \"a\"\ntarget = \"192.168.1.5\"\ntags = [\"x\"]\ntoken_env = \"TOKEN\"\n";
     BUILT_IN.iter().map(|one| one.text.into()).chain([inventory.into()]).collect()
 }
 
