@@ -144,7 +144,6 @@ mod tests {
             "E (99) sdmmc: no memory card inserted",
             "Rebooting in 3 seconds...",
             "E (30303) task_wdt: esp_task_wdt_reset(763): task not found",
-            "E (5555) esp-tls: [sock=54] select() timeout",
             "E (5555) esp-tls: couldn't get hostname for :x: getaddrinfo() returns 202, addrinfo=0x0",
             "E (5555) i2c: i2c_master_transmit(1086): ESP_ERR_TIMEOUT",
             "E (5555) nvs: nvs_set_blob failed: ESP_ERR_NVS_NOT_ENOUGH_SPACE",
