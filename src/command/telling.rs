@@ -80,10 +80,12 @@ pub(super) fn timeline(outcome: &Outcome, start_unix_ns: i64) -> Vec<TimelineRow
     }
     if let Packets::Seen(seen) = &outcome.packets {
         let at = |unix_ns: i64| unix_ns.saturating_sub(start_unix_ns) as f64 / 1e9;
-        rows.extend(seen.summary.absences.iter().map(|spell| {
-            let end = (spell.to_ns != i64::MAX).then(|| at(spell.to_ns));
-            timeline::absence((at(spell.from_ns), end))
-        }));
+        rows.extend(
+            seen.summary
+                .absences
+                .iter()
+                .map(|spell| timeline::absence((at(spell.from_ns), Some(at(spell.to_ns))))),
+        );
     }
     rows
 }

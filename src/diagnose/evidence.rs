@@ -65,7 +65,7 @@ pub struct Evidence<'a> {
     /// without a capture.
     pub quiet: Option<Vec<Quiet>>,
     /// When the host asked and no packet came for a second or more; `None` without a capture.
-    pub absences: Option<Vec<Quiet>>,
+    pub absences: Option<Vec<Absence>>,
     /// The same as `quiet` of what the device's program sends: payload and FINs.
     pub idle: Option<Vec<Quiet>>,
     /// The probes beside the workloads.
@@ -316,6 +316,17 @@ pub struct Quiet {
     pub from_ns: u64,
     /// The first packet after it; `u64::MAX` when none came until the end of the run.
     pub to_ns: u64,
+}
+
+/// A time in which the host asked and no packet came from the device, a second or more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// The first packet that wanted an answer.
+    pub from_ns: u64,
+    /// The device's first packet after it.
+    pub to_ns: u64,
+    /// Moments at which the host asked in vain.
+    pub asked: u32,
 }
 
 /// What the device said of itself over the run.

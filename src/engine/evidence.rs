@@ -3,7 +3,7 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapCeiling, HeapEvidence,
+    Absence, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapCeiling, HeapEvidence,
     HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, Place,
     ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
     TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
@@ -61,7 +61,7 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.quiet =
             Some(seen.summary.quiet.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.absences =
-            Some(seen.summary.absences.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+            Some(seen.summary.absences.iter().map(|spell| absence(spell, run.start_unix_ns)).collect());
         evidence.idle = Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
         evidence.ack_waits = Some(seen.summary.ack_waits);
         evidence.path = Some(PathEvidence {
@@ -189,6 +189,11 @@ fn capture(packets: &Packets) -> CaptureEvidence {
 }
 
 /// From wall time to the run's own.
+fn absence(of: &espstress_observe::Absence, start_unix_ns: i64) -> Absence {
+    let since_start = |unix_ns: i64| u64::try_from(unix_ns.saturating_sub(start_unix_ns)).unwrap_or(0);
+    Absence { from_ns: since_start(of.from_ns), to_ns: since_start(of.to_ns), asked: of.asked }
+}
+
 fn quiet(of: &QuietSpell, start_unix_ns: i64) -> Quiet {
     let since_start = |unix_ns: i64| u64::try_from(unix_ns.saturating_sub(start_unix_ns)).unwrap_or(0);
     Quiet {

@@ -1,12 +1,15 @@
 //! When nothing came from the device: what tells a link that was away from a probe that lost its answer.
 
-use super::summary::QuietSpell;
+use super::summary::{Absence, QuietSpell};
 
 /// Shorter pauses are told by nobody: probes are further apart.
 const LEAST: i64 = 500_000_000;
 
 /// A device that answers nothing for so long is away, or its link is: a lost segment comes again sooner.
 const AWAY: i64 = 1_000_000_000;
+
+/// Segments that are closer together meet the same burst of losses, and tell no more than one.
+const MOMENT: i64 = 50_000_000;
 
 /// Spells kept at most.
 const MOST: usize = 1_024;
@@ -18,10 +21,13 @@ pub(super) struct Quiet {
     last: Option<i64>,
     /// The host's first segment since then that wants an answer.
     asked: Option<i64>,
+    /// The last one, and how many moments it asked at.
+    asked_last: i64,
+    moments: u32,
     /// The last time in which what the host sent went unanswered for so long, by anything at all.
     absence: Option<QuietSpell>,
     /// Those of [`AWAY`] and more, the last of them.
-    absences: Vec<QuietSpell>,
+    absences: Vec<Absence>,
 }
 
 impl Quiet {
@@ -36,7 +42,7 @@ impl Quiet {
                 if self.absences.len() == MOST {
                     self.absences.drain(..MOST / 2);
                 }
-                self.absences.push(absence);
+                self.absences.push(Absence { from_ns: asked, to_ns: at, asked: self.moments });
             }
         }
         if at.saturating_sub(from_ns) < LEAST {
@@ -50,7 +56,11 @@ impl Quiet {
 
     /// The host sent something that wants an answer at `at`, nanoseconds since the Unix epoch.
     pub(super) fn asked(&mut self, at: i64) {
-        self.asked.get_or_insert(at);
+        if self.asked.is_none() {
+            (self.asked, self.moments, self.asked_last) = (Some(at), 1, at);
+        } else if at.saturating_sub(self.asked_last) >= MOMENT {
+            (self.moments, self.asked_last) = (self.moments.saturating_add(1), at);
+        }
     }
 
     /// The time in which the device answered nothing, half a second or more, that was over at `at` or just before, where a
@@ -73,7 +83,7 @@ impl Quiet {
     }
 
     /// The times in which the device answered nothing for a second or more.
-    pub(super) fn absences(&self) -> Vec<QuietSpell> {
+    pub(super) fn absences(&self) -> Vec<Absence> {
         self.absences.clone()
     }
 
@@ -137,6 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn an_absence_has_the_moments_at_which_the_host_asked() {
+        let mut quiet = Quiet::default();
+        for at in [0, 1_000_000, 200_000_000, 400_000_000, 420_000_000, 1_400_000_000] {
+            quiet.asked(at);
+        }
+        quiet.heard(2 * S);
+        quiet.asked(3 * S);
+        quiet.heard(5 * S);
+        let absences = quiet.absences();
+        assert_eq!(
+            absences.iter().map(|a| (a.from_ns, a.to_ns, a.asked)).collect::<Vec<_>>(),
+            [(0, 2 * S, 4), (3 * S, 5 * S, 1)]
+        );
+    }
+
+    #[test]
     fn an_absence_explains_what_comes_within_twice_its_length_on_connections_that_are_older() {
         let quiet = away(2 * S);
         let absence = Some(QuietSpell { from_ns: 10 * S, to_ns: 12 * S });
@@ -151,6 +177,6 @@ mod tests {
         assert_eq!(away(LEAST - 1).just_ended(11 * S, 0), None);
         assert!(away(LEAST).just_ended(11 * S, 0).is_some());
         assert_eq!(away(AWAY - 1).absences(), []);
-        assert_eq!(away(AWAY).absences(), [QuietSpell { from_ns: 10 * S, to_ns: 11 * S }]);
+        assert_eq!(away(AWAY).absences(), [Absence { from_ns: 10 * S, to_ns: 11 * S, asked: 1 }]);
     }
 }

@@ -26,6 +26,17 @@ pub struct QuietSpell {
     pub to_ns: i64,
 }
 
+/// A time in which the host asked and the device answered nothing, a second or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// The first segment that wanted an answer, nanoseconds since the Unix epoch.
+    pub from_ns: i64,
+    /// The device's first segment after it.
+    pub to_ns: i64,
+    /// Moments at which the host asked in vain; what it sent within 50 ms is one.
+    pub asked: u32,
+}
+
 /// Figures of a whole capture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSummary {
@@ -87,7 +98,7 @@ pub struct WireSummary {
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.
     pub quiet: Vec<QuietSpell>,
     /// When the host asked and the device answered nothing for a second or more; the last of them.
-    pub absences: Vec<QuietSpell>,
+    pub absences: Vec<Absence>,
     /// What the device began and ended on a port of the host's that it dials, the first `DIAL_SIGNS`.
     pub dial_signs: Vec<DialSign>,
     /// What the device dials.

@@ -100,7 +100,7 @@ fn a_sim_dials_its_host_says_its_number_and_dials_again_after_a_loss() {
     let _sim = start(SimConfig {
         number: 4,
         dial: Some(("127.0.0.1".to_owned(), port)),
-        line: LineTimes { timeout: Duration::from_millis(150), data_interval: Duration::from_millis(50) },
+        line: LineTimes { timeout: Duration::from_secs(1), data_interval: Duration::from_millis(50) },
         ..SimConfig::default()
     });
     for round in 0..2 {

@@ -1,6 +1,6 @@
 //! When the device, its stack or its link answered nothing, and what explains it.
 
-use super::super::{Evidence, OutageOrigin, ProbeEvidence, Recovery, Silence, loss};
+use super::super::{Absence, Evidence, OutageOrigin, ProbeEvidence, Recovery, Silence, loss};
 use super::path::losses;
 use super::{SECOND, ever_served, memory, unanswered};
 
@@ -115,29 +115,27 @@ pub(crate) fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .filter(|s| !explained(e, s.from_ns, s.to_ns) && !heard_in(e, s))
         .copied()
         .collect();
-    found.retain(|s| away_in(e, s) || !by_chance(e, s, &kinds));
+    found.retain(|s| !by_chance(e, s, &kinds));
     found
 }
 
-/// Whether the packets show that the device answered nothing in most of a silence.
-pub(crate) fn away_in(e: &Evidence<'_>, silence: &Silence) -> bool {
+/// Moments in a silence at which the host's packets asked in vain as well, while most of it was an absence.
+fn asked_in(e: &Evidence<'_>, silence: &Silence) -> u32 {
     let length = silence.to_ns.unwrap_or(e.duration_ns).saturating_sub(silence.from_ns);
     let to = silence.to_ns.unwrap_or(u64::MAX);
-    e.absences.as_ref().is_some_and(|absences| {
-        absences.iter().any(|a| {
-            let common = a.to_ns.min(to).saturating_sub(a.from_ns.max(silence.from_ns));
-            common.saturating_mul(2) >= length
-        })
-    })
+    let common = |a: &Absence| a.to_ns.min(to).saturating_sub(a.from_ns.max(silence.from_ns));
+    let most = e.absences.iter().flatten().filter(|a| common(a).saturating_mul(2) >= length);
+    most.map(|a| a.asked).max().unwrap_or(0)
 }
 
-/// Whether the path may have lost so many probes of each kind in a row, one by one.
+/// Whether the path may have lost so many probes in a row, and the packets beside them, one by one.
 pub(crate) fn by_chance(e: &Evidence<'_>, silence: &Silence, kinds: &[&ProbeEvidence]) -> bool {
     let Some(losses) = losses(e).filter(|losses| losses.lost > 0) else { return false };
     let sent = kinds.iter().map(|p| p.sent).max().unwrap_or(0) as f64;
-    let each = loss::silence(losses, 1);
-    let all = silence.lost.saturating_mul(kinds.len() as u64);
-    sent * each.powf(all as f64) >= loss::constants::PATH
+    // Probes of two kinds leave together, and meet the same burst.
+    let probes = loss::silence(losses, kinds.len() as u32).powf(silence.lost as f64);
+    let packets = loss::silence(losses, 1).powf(f64::from(asked_in(e, silence)));
+    sent * probes * packets >= loss::constants::PATH
 }
 
 /// Whether the packets show that the device was there in a silence, which was the probes' bad luck then.

@@ -114,7 +114,7 @@ fn two_probes_lost_in_a_row_are_chance_on_a_losing_path_and_an_outage_elsewhere(
     };
     assert_eq!(found(2, 60), [FindingId::LossyLink], "losses before and after it as well");
     assert_eq!(found(2, 12), [FindingId::LinkOutages], "no more repetitions than it makes itself");
-    assert_eq!(found(3, 60), [FindingId::LinkOutages, FindingId::LossyLink], "three seconds are no chance");
+    assert_eq!(found(4, 60), [FindingId::LinkOutages, FindingId::LossyLink], "four seconds are no chance");
 }
 
 #[test]
