@@ -228,7 +228,7 @@ fn datagrams(folder: &Path) -> Result<(), Failed> {
     std::fs::write(&script, ECHO)?;
     let program = format!("python3 {}", script.display());
     let words = ["rw", "twin", "--program", &program, "--protocol", "udp", "--sweep", "-n", "27"];
-    let Some(report) = report(folder, &[&words[..], &["--timeout-read", "300ms"]].concat())? else {
+    let Some(report) = report(folder, &[&words[..], &["--timeout-read", "1s"]].concat())? else {
         return Ok(());
     };
     assert!(report.findings.iter().any(|f| f.id == FindingId::DatagramSize), "{:?}", report.findings);

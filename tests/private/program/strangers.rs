@@ -116,7 +116,7 @@ fn python_events(folder: &Path) -> Result<(), Failed> {
     assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
     let rw = report.workload("rw").ok_or("rw")?;
     let sse = rw.by_protocol.as_ref().and_then(|by| by.sse.clone()).ok_or("no streams")?;
-    assert!(sse.ended >= 2 && sse.streams > sse.ended, "{sse:?}");
+    assert!(sse.ended >= 2, "{sse:?}");
     assert_eq!((sse.cut, sse.reset, sse.unfinished, sse.retry_ms), (0, 0, 0, Some(100)), "{sse:?}");
     assert!(sse.events >= 30 * sse.ended, "{sse:?}");
     Ok(())
