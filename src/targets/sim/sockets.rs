@@ -42,6 +42,8 @@ impl Clock {
 /// Sockets bound to their ports. After a restart they do not listen yet: a connection attempt is refused, and the
 /// ports are kept.
 pub(super) struct Bound {
+    /// Bound to the same ports and never listening: between two listeners nobody else may get them.
+    kept: Vec<(Service, Socket)>,
     streams: Vec<(Service, Socket)>,
     telemetry: Option<UdpSocket>,
 }
@@ -49,10 +51,11 @@ pub(super) struct Bound {
 impl Bound {
     /// On free ports.
     pub(super) fn open(config: &SimConfig) -> io::Result<Self> {
-        let mut streams = Vec::new();
+        let mut kept = Vec::new();
         for service in Service::TCP.into_iter().filter(|&service| config.services.contains(service)) {
-            streams.push((service, bind(SocketAddr::new(config.address, 0))?));
+            kept.push((service, bind(SocketAddr::new(config.address, 0))?));
         }
+        let streams = bind_to(&kept)?;
         let telemetry = if config.services.contains(Service::Telemetry) {
             Some(UdpSocket::bind(SocketAddr::new(config.address, 0))?)
         } else {
@@ -62,20 +65,28 @@ impl Bound {
         for (_, socket) in &streams {
             socket.listen(config.backlog.into())?;
         }
-        Ok(Self { streams, telemetry })
+        Ok(Self { kept, streams, telemetry })
     }
 
     pub(super) fn addresses(&self) -> io::Result<Vec<(Service, SocketAddr)>> {
         let mut addresses = Vec::new();
         for (service, socket) in &self.streams {
-            let address = socket.local_addr()?.as_socket();
-            addresses.push((*service, address.ok_or(io::ErrorKind::AddrNotAvailable)?));
+            addresses.push((*service, address(socket)?));
         }
         if let Some(socket) = &self.telemetry {
             addresses.push((Service::Telemetry, socket.local_addr()?));
         }
         Ok(addresses)
     }
+}
+
+/// A further socket on the port of each of these.
+fn bind_to(kept: &[(Service, Socket)]) -> io::Result<Vec<(Service, Socket)>> {
+    kept.iter().map(|(service, socket)| Ok((*service, bind(address(socket)?)?))).collect()
+}
+
+fn address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {
@@ -111,6 +122,7 @@ pub(super) struct HostSockets<'a> {
     clock: Clock,
     stop: &'a AtomicBool,
     backlog: i32,
+    kept: Vec<(Service, Socket)>,
     listeners: [Option<Listener>; Service::TCP_COUNT],
     telemetry: Option<UdpSocket>,
     telemetry_ready: bool,
@@ -157,6 +169,7 @@ impl<'a> HostSockets<'a> {
             clock,
             stop,
             backlog,
+            kept: bound.kept,
             listeners,
             telemetry,
             telemetry_ready: true,
@@ -177,20 +190,14 @@ impl<'a> HostSockets<'a> {
         {
             abort(stream);
         }
-        let mut streams = Vec::new();
-        for service in Service::TCP {
-            if let Some(listener) = self.listeners[service as usize].take() {
-                let address = listener.socket.local_addr()?;
-                drop(listener);
-                streams.push((service, bind(address)?));
-            }
-        }
+        self.listeners = [const { None }; Service::TCP_COUNT];
+        let streams = bind_to(&self.kept)?;
         if let Some(socket) = &mut self.telemetry {
             self.poll.registry().deregister(socket)?;
         }
         self.away_until = Some(self.clock.now() + boot_time);
         self.stay_away();
-        let bound = Bound { streams, telemetry: self.telemetry };
+        let bound = Bound { kept: self.kept, streams, telemetry: self.telemetry };
         Ok((bound, self.poll))
     }
 
