@@ -244,6 +244,11 @@ fn a_twin_that_restarts_says_so_on_its_console_and_the_restart_is_counted_once()
     let starts = report.console.as_ref().unwrap().counts.get("restart").copied().unwrap_or(0);
     // A busy machine stretches the run, and the device goes on restarting: each of its lives lasts 4 s.
     let most = report.duration_s / 4.0;
-    assert!(starts >= 1 && starts as f64 <= most, "{starts} in {} s: {:?}", report.duration_s, report.console);
+    assert!(
+        starts >= 1 && starts as f64 <= most,
+        "{starts} in {} s: {:?}",
+        report.duration_s,
+        report.console
+    );
     assert_eq!(report.telemetry.as_ref().unwrap().reboots, Some(starts), "{:?}", report.timeline);
 }
