@@ -1,8 +1,9 @@
 //! `rw --protocol udp` against echo services: well-kept ones, ones with one fault each, and ones that others wrote.
 
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use espstress_diagnose::Severity;
 use espstress_event::{Datagrams, Failure};
@@ -207,45 +208,33 @@ impl Drop for Theirs {
     }
 }
 
-/// Starts it with its port as the last argument, and waits for its first echo; `None`, and said, where it can't be had.
+/// Starts it, and takes its first line for the port that it has got; `None`, and said, where it can't be had.
 fn theirs(program: &str, arguments: &[&str]) -> Option<Theirs> {
-    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = Command::new(program);
-    command.args(arguments).arg(address.port().to_string()).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(child) = command.spawn() else {
+    let Ok(mut child) = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn() else {
         skipped("strangers", &format!("no {program}"));
         return None;
     };
-    let mut theirs = Theirs { child, address };
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    let give_up = Instant::now() + Duration::from_secs(60);
-    loop {
-        let _ = socket.send(b"there?");
-        if socket.recv(&mut [0; 16]).is_ok() {
-            return Some(theirs);
-        }
-        assert!(
-            Instant::now() < give_up && theirs.child.try_wait().unwrap().is_none(),
-            "{program} echoes nothing"
-        );
-    }
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let port = port.trim().parse().unwrap_or_else(|_| panic!("{program} names no port: {port:?}"));
+    Some(Theirs { child, address: SocketAddr::from(([127, 0, 0, 1], port)) })
 }
 
 #[test]
 fn echo_services_that_others_wrote_pass() {
-    let python = "import asyncio, sys\n\
+    let python = "import asyncio\n\
                   class Echo(asyncio.DatagramProtocol):\n\
                   \x20   def connection_made(self, transport): self.transport = transport\n\
                   \x20   def datagram_received(self, data, peer): self.transport.sendto(data, peer)\n\
                   async def main():\n\
                   \x20   loop = asyncio.get_running_loop()\n\
-                  \x20   await loop.create_datagram_endpoint(Echo, ('127.0.0.1', int(sys.argv[1])))\n\
+                  \x20   transport, _ = await loop.create_datagram_endpoint(Echo, ('127.0.0.1', 0))\n\
+                  \x20   print(transport.get_extra_info('sockname')[1], flush=True)\n\
                   \x20   await asyncio.sleep(1000)\n\
                   asyncio.run(main())\n";
     let node = "const s = require('dgram').createSocket('udp4');\n\
-                s.on('message', (m, p) => s.send(m, p.port, p.address)); s.bind(+process.argv[1], '127.0.0.1')";
+                s.on('message', (m, p) => s.send(m, p.port, p.address));\n\
+                s.bind(0, '127.0.0.1', () => console.log(s.address().port))";
     for (program, arguments) in [("python3", ["-c", python]), ("node", ["-e", node])] {
         let Some(server) = theirs(program, &arguments) else { continue };
         let run = rw(server.address, "--sweep -n 90");
