@@ -176,4 +176,14 @@ mod tests {
         s.claim(at(100), at(110), 0);
         assert_eq!(s.place(at(90), at(100), 0), Place::Unknown);
     }
+
+    #[test]
+    fn a_fifth_hole_makes_the_oldest_count_as_seen() {
+        let mut s = Space::default();
+        (0..=HOLES as u32 + 1).for_each(|n| s.claim(at(20 * n), at(20 * n + 10), i64::from(n)));
+        assert_eq!(s.place(at(10), at(20), 9), Place::Seen);
+        for n in 1..=HOLES as u32 {
+            assert_eq!(s.place(at(20 * n + 10), at(20 * n + 20), 9), Place::Fills(8 - i64::from(n)), "{n}");
+        }
+    }
 }

@@ -51,3 +51,23 @@ fn a_full_segment_or_one_that_is_sent_again_is_not_looked_at() {
     let again = again.again(espstress_event::Direction::FromDevice).ack().response(120).ack();
     assert_eq!(waits(&again).waited, 0);
 }
+
+#[test]
+fn a_second_piece_is_late_from_twenty_milliseconds_on_and_the_first_is_small_below_536_bytes() {
+    let pieces = |first: u16, after: i64| {
+        let c = conv().established().request(63).response(first).wait_ms(after).response(120).ack();
+        waits(&c).otherwise
+    };
+    assert_eq!((pieces(40, 19), pieces(40, 20)), (0, 1));
+    assert_eq!((pieces(535, 40), pieces(536, 40)), (1, 0));
+}
+
+#[test]
+fn a_second_piece_waited_if_it_comes_within_one_and_a_half_round_trips_of_the_acknowledgement() {
+    let after_ack = |ms: i64| {
+        let c = conv().syn().wait_ms(10).syn_ack().ack().response(40).wait_ms(40).ack();
+        let seen = waits(&c.wait_ms(ms).response(120));
+        (seen.waited, seen.otherwise)
+    };
+    assert_eq!((after_ack(17), after_ack(18)), ((1, 0), (0, 1)));
+}
