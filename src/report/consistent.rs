@@ -81,4 +81,32 @@ mod tests {
             from_json("x.json", &to_json(&report(verdict, status, value))).unwrap();
         }
     }
+
+    #[test]
+    fn the_usual_gate_does_not_pass_beside_an_error_whatever_value_was_written_down() {
+        let with = |expr: &str, severity| {
+            let mut r = report(Verdict::Pass, ThresholdStatus::Pass, 0.0);
+            r.thresholds[0].expr = expr.into();
+            r.findings.push(espstress_diagnose::Finding {
+                id: espstress_diagnose::FindingId::HeapLeak,
+                severity,
+                statement: String::new(),
+                evidence: Vec::new(),
+                cause: String::new(),
+                change: String::new(),
+            });
+            r.contradiction()
+        };
+        let said = "its gate `findings.error == 0` passes, and 1 of its findings are errors";
+        assert_eq!(with(DEFAULT_GATE, Severity::Error).as_deref(), Some(said));
+        assert_eq!(with(DEFAULT_GATE, Severity::Warning), None);
+        assert_eq!(with("findings.warning == 0", Severity::Error), None);
+    }
+
+    #[test]
+    fn a_gate_that_did_not_pass_may_have_any_value() {
+        for status in [ThresholdStatus::Fail, ThresholdStatus::Inconclusive] {
+            assert_eq!(report(Verdict::Fail, status, 1.0).contradiction(), None);
+        }
+    }
 }

@@ -330,7 +330,7 @@ mod tests {
     use espstress_event::{ByProtocol, WebSockets};
     use espstress_stats::{Phase, Recorder};
 
-    fn report(connections: u64, failed: usize) -> Report {
+    pub(super) fn report(connections: u64, failed: usize) -> Report {
         let mut target = Target::new("127.0.0.1:80", TargetKind::Sim);
         target.capacity = Some(5);
         let mut r = Report::new(target, serde_json::json!({}), 1, 0);
@@ -343,7 +343,7 @@ mod tests {
         r
     }
 
-    fn judged(mut r: Report) -> Report {
+    pub(super) fn judged(mut r: Report) -> Report {
         r.note_remarks();
         Gates::from_expressions::<&str>(&[]).unwrap().judge(&mut r);
         r
@@ -370,8 +370,8 @@ mod tests {
         let line = verdict_line(&judged(report(16, 8)));
         assert!(line.starts_with("pass: `findings.error == 0` passes; 8 of 10 attempts failed: "), "{line}");
         assert!(line.ends_with("more than the 5 the device has room for"), "{line}");
-        for within in [report(4, 8), report(16, 2)] {
-            assert!(!verdict_line(&judged(within)).contains("capacity"));
+        for within in [report(4, 8), report(5, 8), report(16, 2), report(16, 5)] {
+            assert!(!verdict_line(&judged(within)).contains("has room for"));
         }
     }
 
@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(judged(r).verdict, Verdict::Pass);
     }
 
-    fn of(kind: &str, attempts: usize, failure: Option<Failure>) -> Workload {
+    pub(super) fn of(kind: &str, attempts: usize, failure: Option<Failure>) -> Workload {
         let mut recorder = Recorder::new(0, Phase::Total);
         (0..attempts).for_each(|_| recorder.attempt(0, 1, failure.map_or(Ok(()), Err)));
         Workload::from_stats(kind, kind, serde_json::json!({}), &recorder.finish(1_000_000_000))
@@ -556,3 +556,7 @@ mod tests {
         assert!(line.contains("head ran, but not as asked: vanishing"), "{line}");
     }
 }
+
+#[cfg(test)]
+#[path = "verdict_words_tests.rs"]
+mod words_tests;

@@ -204,4 +204,30 @@ mod tests {
             assert!(line.len() <= 110, "{}: {line}", line.len());
         }
     }
+
+    #[test]
+    fn each_figure_is_listed_with_what_it_is_compared_with() {
+        let text = catalogue();
+        for (name, kind) in [
+            ("W.attempts", "number"),
+            ("W.success_rate", "share"),
+            ("W.duration", "time"),
+            ("W.udp.largest", "bytes"),
+            ("W.goodput", "bytes/s"),
+            ("W.rate", "rate"),
+            ("telemetry.READING.slope", "bytes/h"),
+        ] {
+            let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+            assert_eq!(line.split_whitespace().nth(1), Some(kind), "{line}");
+        }
+        assert!(text.contains("\n  per hour   a plain number, or one with /h\n"), "{text}");
+        assert!(text.contains("\n  dBm        a plain number, or one with dBm\n"), "{text}");
+    }
+
+    #[test]
+    fn names_fill_their_lines() {
+        let (long, fits) = ("a".repeat(46), "b".repeat(47));
+        let words = [long.as_str(), fits.as_str(), "c", "d"];
+        assert_eq!(folded(&mut words.into_iter()), format!("  {long} {fits}\n  c d\n"));
+    }
 }

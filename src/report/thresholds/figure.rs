@@ -502,6 +502,7 @@ mod tests {
             "head.failures.connect_timeout == 0",
             "head.success_rate >= 99.9%",
             "head.attempts >= 100",
+            "head.latency.total.count >= 100",
             "head.rate > 100/s",
             "rw.goodput > 50KiB/s",
             "anomalies.abortive_close == 0",
@@ -539,12 +540,43 @@ mod tests {
         let e = check("rw.goodput > 50KiB").unwrap_err().to_string();
         assert!(e.contains("KiB/s"), "{e}");
         let e = check("head.attempts > 5ms").unwrap_err().to_string();
-        assert!(e.contains("plain number"), "{e}");
+        assert!(e.contains("with a value in ms; use a plain number"), "{e}");
     }
 
     #[test]
     fn a_workload_with_a_dot_in_its_name_is_found() {
         let r = resolve("head.fast.attempts", &["head", "head.fast"]).unwrap();
         assert_eq!(r.workload.as_deref(), Some("head.fast"));
+    }
+
+    #[test]
+    fn the_gates_of_a_run_are_refused_when_one_of_them_names_no_figure_of_its_workloads() {
+        let gates = |exprs: &[&str]| crate::thresholds::Gates::from_expressions(exprs).unwrap();
+        assert_eq!(gates(&["head.attempts > 1", "findings.error == 0"]).check_names(&["head"]), Ok(()));
+        let error = gates(&["head.attempts > 1", "rw.attempts > 1"]).check_names(&["head"]).unwrap_err();
+        assert!(error.to_string().contains("no figure `rw.attempts`"), "{error}");
+    }
+
+    #[test]
+    fn a_name_without_its_middle_is_answered_with_those_that_have_one_the_shortest_first() {
+        match check("head.p99 < 1s") {
+            Err(CheckError::Name { nearest, .. }) => {
+                assert_eq!(nearest.len(), 3);
+                let plain = |n: &String| n.starts_with("head.latency.") && n.ends_with(".p99");
+                assert!(nearest.iter().all(|n| plain(n) && !n.contains("uncorrected")), "{nearest:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_like_no_other_is_answered_with_the_workloads() {
+        let said = |expr: &str| check(expr).unwrap_err().to_string();
+        assert!(said("loss == 0").contains("no figure `loss`; this run's workloads are head, rw;"));
+        assert!(
+            said("head.atempts == 0").contains("; nearest: head.attempts"),
+            "{}",
+            said("head.atempts == 0")
+        );
     }
 }

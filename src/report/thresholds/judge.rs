@@ -458,3 +458,7 @@ fn count(n: u64) -> f64 {
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod read_tests;

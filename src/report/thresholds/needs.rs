@@ -260,8 +260,42 @@ mod tests {
 
     #[test]
     fn a_gate_on_a_finding_is_open_exactly_where_a_need_of_it_is_not_met() {
-        let spoilt: [(&str, Spoil, Concerns); 17] = [
+        let spoilt: [(&str, Spoil, Concerns); 23] = [
             ("no console", |r| r.console = None, |n| n == Need::Console),
+            (
+                "no account of the heap",
+                |r| r.telemetry.as_mut().unwrap().summary.clear(),
+                |n| n == Need::Heap,
+            ),
+            ("a silent console", |r| r.console = Some(Console::default()), |n| n == Need::Console),
+            ("nothing but losses", |r| r.probes[0].lost = 30, |n| n == Need::Probes),
+            (
+                "faults that could not be judged",
+                |r| {
+                    let m = r.workloads[0].mqtt.as_mut().unwrap();
+                    m.outages.iter_mut().for_each(|o| o.not_judged = Some("no packets".into()));
+                },
+                |n| matches!(n, Need::LongFaults(_) | Need::Grown),
+            ),
+            (
+                "nothing that grew",
+                |r| {
+                    let m = r.workloads[0].mqtt.as_mut().unwrap();
+                    m.outages.iter_mut().for_each(|o| o.big = None);
+                },
+                |n| n == Need::Grown,
+            ),
+            (
+                "faults that the run cut off",
+                |r| {
+                    let m = r.workloads[0].mqtt.as_mut().unwrap();
+                    m.outages.iter_mut().for_each(|o| o.length_ns = None);
+                },
+                |n| {
+                    let fault = matches!(n, Need::Faults(_) | Need::SeenFaults(_) | Need::LongFaults(_));
+                    fault || n == Need::Grown
+                },
+            ),
             ("no air", |r| r.air = None, |n| matches!(n, Need::Air(_))),
             (
                 "no datagrams, no streams",
@@ -364,5 +398,47 @@ mod tests {
             judge(&Threshold::parse("findings.abortive_close == 0").unwrap(), &report).status,
             ThresholdStatus::Fail
         );
+    }
+
+    #[test]
+    fn as_many_answers_and_readings_as_a_finding_takes_are_enough() {
+        for id in FindingId::ALL {
+            for need in id.needs() {
+                let mut report = complete();
+                match *need {
+                    Need::Answers(least) => report.probes[0].latency.count = least,
+                    Need::HeapReadings(least) => report.telemetry.as_mut().unwrap().samples = least,
+                    _ => continue,
+                }
+                assert_eq!(status(&report, id), ThresholdStatus::Pass, "{}", id.name());
+            }
+        }
+    }
+
+    #[test]
+    fn silent_connections_are_watched_for_as_long_as_the_device_may_take_and_no_longer() {
+        let judged = |watched_s: f64, never_reclaimed: u64| {
+            let mut report = complete();
+            let h = report.workloads[0].half_open.as_mut().unwrap();
+            (h.watched_s, h.never_reclaimed) = (watched_s, never_reclaimed);
+            unmet(Need::Silence, &report)
+        };
+        assert_eq!((judged(20.0, 1), judged(3.0, 0)), (None, None));
+        let why = "half-open watched its silent connections for 19.9 s of the 20 s that the device may take";
+        assert_eq!(judged(19.9, 1).as_deref(), Some(why));
+    }
+
+    #[test]
+    fn what_of_the_air_could_not_be_judged_leaves_its_own_finding_open() {
+        let mut report = complete();
+        report.air.as_mut().unwrap().networks.clear();
+        let open: Vec<_> = FindingId::ALL
+            .into_iter()
+            .filter(|id| id.needs().iter().any(|need| matches!(need, Need::Air(_))))
+            .filter(|id| status(&report, *id) == ThresholdStatus::Inconclusive)
+            .collect();
+        let expected: Vec<_> = air_not_judged(report.air.as_ref().unwrap()).iter().map(|n| n.id).collect();
+        assert!(!expected.is_empty() && expected.len() < 5, "{expected:?}");
+        assert!(expected.iter().all(|id| open.contains(id)) && open.len() == expected.len(), "{open:?}");
     }
 }

@@ -297,6 +297,31 @@ mod tests {
     }
 
     #[test]
+    fn each_operator_compares_as_it_is_written() {
+        for (op, [below, equal, above]) in [
+            (Op::Less, [true, false, false]),
+            (Op::AtMost, [true, true, false]),
+            (Op::Greater, [false, false, true]),
+            (Op::AtLeast, [false, true, true]),
+            (Op::Equal, [false, true, false]),
+            (Op::NotEqual, [true, false, true]),
+        ] {
+            for (value, expected) in [
+                (99.0, below),
+                (100.0 - 1e-5, below),
+                (100.0 - 1e-8, equal),
+                (100.0, equal),
+                (100.0 + 1e-8, equal),
+                (100.0 + 1e-5, above),
+                (101.0, above),
+            ] {
+                assert_eq!(op.holds(value, 100.0), expected, "{value} {} 100", op.symbol());
+            }
+            assert_eq!(op.holds(1e-3 - 1e-9, 1e-3), below, "small values are as exact");
+        }
+    }
+
+    #[test]
     fn percentages_compare_as_they_read() {
         let bound = parse("x >= 99.9%").bound_in(Unit::Ratio).unwrap();
         assert!(Op::AtLeast.holds(0.999, bound) && Op::Equal.holds(0.999, bound));
@@ -317,6 +342,10 @@ mod tests {
         assert_eq!((e.column, e.found), (9, None));
         let e = error("  < 5");
         assert_eq!((e.column, e.found.as_deref()), (3, Some("<")));
+        let said =
+            "threshold `head.p99 <`, column 11: expected a number, as 250 or 99.9 or -1; found the end";
+        assert_eq!(error("head.p99 <").to_string(), said);
+        assert!(error("head.p99 < 5 parsecs").to_string().ends_with("; found `parsecs`"));
         for text in ["", " ", "a <", "a < 1.2.3", "a < -", "a === 1", "a < 1 ms ms"] {
             error(text);
         }
