@@ -287,3 +287,31 @@ fn scattered(
         change: if of_device { LOST.change.into() } else { "repeat what matters in the program".into() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espstress_event::ByProtocol;
+
+    /// A sweep over sizes of 64, 1,400 and 2,000 bytes, of each of which so many of 50 were lost.
+    fn sweep(lost: [u64; 3]) -> Option<(u32, u64, u64)> {
+        let row = |bytes, packets, lost| DatagramSize { bytes, packets, sent: 50, echoed: 50 - lost, lost };
+        let sizes = vec![row(64, 1, lost[0]), row(1_400, 1, lost[1]), row(2_000, 2, lost[2])];
+        let udp = Some(Datagrams { sent: 150, sizes, ..Datagrams::default() });
+        let by_protocol = Some(Box::new(ByProtocol { udp, ..ByProtocol::default() }));
+        let w = WorkloadEvidence { by_protocol, ..WorkloadEvidence::default() };
+        too_large(&w).map(|row| (row.bytes, row.sent, row.lost))
+    }
+
+    #[test]
+    fn sizes_from_which_on_nothing_comes_back_are_told_with_all_that_were_sent_of_them() {
+        assert_eq!(sweep([0, 50, 50]), Some((1_400, 100, 100)));
+        assert_eq!(sweep([0, 0, 50]), Some((2_000, 50, 50)));
+    }
+
+    #[test]
+    fn no_size_is_too_large_where_some_of_it_come_back_or_chance_explains_it() {
+        assert_eq!(sweep([0, 50, 49]), None, "one of the largest came back");
+        assert_eq!(sweep([49, 50, 50]), None, "hardly one of the small ones did");
+    }
+}

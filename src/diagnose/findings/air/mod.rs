@@ -121,3 +121,28 @@ fn either(judged: [Judged; 2]) -> Judged {
 fn time(s: f64) -> String {
     super::text::time((s.max(0.0) * 1e9) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espstress_event::{AirSignal, Chosen, MacAddress};
+
+    #[test]
+    fn what_was_heard_alone_is_told_the_most_harmful_first() {
+        let signal = AirSignal { frames: 500, min_dbm: -90, p50_dbm: -85, max_dbm: -80 };
+        let weak = AirTraffic {
+            frames: 500,
+            data: 400,
+            retried: 200,
+            followed: 400,
+            signal: Some(signal),
+            ..AirTraffic::default()
+        };
+        let address = MacAddress([0x24, 0x6f, 0x28, 0, 0, 1]);
+        let station = AirStation { sent: weak, received: weak, ..AirStation::new(address, Chosen::Named) };
+        let found = air_findings(&Air { station: Some(station), ..Air::default() });
+        assert!(found.iter().any(|f| f.id == FindingId::WeakSignal), "{found:?}");
+        assert!(found.is_sorted_by_key(|f| (f.severity, f.id)), "{found:?}");
+        assert_eq!(air_findings(&Air::default()), []);
+    }
+}

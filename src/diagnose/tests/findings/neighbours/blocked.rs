@@ -132,3 +132,16 @@ fn a_program_that_hangs_in_one_workload_hangs_whatever_a_later_one_meets() {
     let said = &case.findings()[0].statement;
     assert!(said.contains("for up to 25 s") && !said.contains("didn't recover"), "it did, by then: {said}");
 }
+
+#[test]
+fn a_hang_names_clients_that_were_not_closed_as_its_cause_only_where_answered_ones_linger() {
+    let lost = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 7)];
+    let hang = |lingering: u64| {
+        let case =
+            Case::clean(dies_after(head(0), 20, &lost)).anomaly(AnomalyId::HalfClosedLinger, lingering);
+        assert_eq!(case.ids(), [FindingId::BlockedApplication]);
+        case.findings()[0].cause.contains("doesn't close connections that the client has closed")
+    };
+    assert!(hang(6), "one of the six had its answer");
+    assert!(!hang(5), "all of them waited for an answer");
+}

@@ -85,3 +85,15 @@ fn sockets_kept_are_held_against_what_was_open_as_service_ended_and_not_against_
         .telemetry(|t| t.sockets = Some(SocketsEvidence { first: 5, most: 10, last: 10, limit: Some(10) }));
     assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
 }
+
+#[test]
+fn sockets_that_were_in_use_before_the_first_account_are_counted_from_those_of_an_idle_device() {
+    let failures = [(Failure::ReadTimeout, 5), (Failure::ConnectTimeout, 2)];
+    let resets = WorkloadEvidence { close: ClosePolicy::Rst, at_once: 1, ..head(12) };
+    // Of its ten the device has room for five clients: five are its own.
+    let sockets = SocketsEvidence { first: 8, most: 10, last: 10, limit: Some(10) };
+    let case = Case::clean(dies_after(resets, 5, &failures)).telemetry(|t| t.sockets = Some(sockets));
+    assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
+    let told = case.findings()[0].evidence.join("; ");
+    assert!(told.contains("5 before, 10 of 10 after everything was closed"), "{told}");
+}
