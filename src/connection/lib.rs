@@ -23,8 +23,7 @@ pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
 pub use slowness::Slowness;
 pub use socket::{
-    Alarms, AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged,
-    fin_acknowledged,
+    AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged, fin_acknowledged,
 };
 pub use status::ExpectedStatus;
 pub use tls::{Tls, TlsError, TlsOptions};

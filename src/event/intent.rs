@@ -4,8 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
-
 use super::away::Spells;
 use super::{AwaySpell, OutageOrigin};
 
@@ -51,7 +49,7 @@ pub struct IntentEntry {
 /// packets may still come. No more than the run's source ports.
 #[derive(Default)]
 pub struct IntentBook {
-    ports: Mutex<HashMap<u16, Port, RandomState>>,
+    ports: Mutex<HashMap<u16, Port>>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
     /// Connections that devices had dialled and that a cut of the link met.
@@ -133,12 +131,9 @@ impl IntentBook {
     pub fn opens(&self, port: u16, workload: WorkloadId, intent: Intent, at_ns: i64) {
         let entry = IntentEntry { workload, intent };
         let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
-        let new = Port { latest, previous: None, dialled: false, others_too: false };
         let mut ports = self.ports();
-        ports
-            .entry(port)
-            .and_modify(|known| *known = Port { previous: Some(known.latest), ..new })
-            .or_insert(new);
+        let previous = ports.get(&port).map(|known| known.latest);
+        ports.insert(port, Port { latest, previous, dialled: false, others_too: false });
     }
 
     /// Nothing was opened from `port` after all.
@@ -257,7 +252,7 @@ impl IntentBook {
         Some(self.ports().get(&port)?.of(isn)?.entry)
     }
 
-    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port, RandomState>> {
+    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
