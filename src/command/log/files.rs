@@ -87,8 +87,10 @@ impl Files {
                 _ => {}
             }
         }
-        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        lock(&self.file)?;
+        let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        lock(&file)?;
+        unlock(&self.file);
+        self.file = file;
         self.written = self.file.metadata()?.len();
         self.tail = Tail::Whole;
         Ok(Room::NewFile)
@@ -151,7 +153,13 @@ impl Files {
     }
 }
 
-/// Two runs never write one log: their lines would be those of no run. The lock ends with the file, also after a kill.
+impl Drop for Files {
+    fn drop(&mut self) {
+        unlock(&self.file);
+    }
+}
+
+/// Two runs never write one log: their lines would be those of no run. The lock ends with the process, also after a kill.
 fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
@@ -159,5 +167,29 @@ fn lock(file: &File) -> io::Result<()> {
         }
         // A file system without locks has the log all the same.
         Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// A process that starts another has, for a moment, two of each of its files. Closing one of them would leave the lock with
+/// the other.
+fn unlock(file: &File) {
+    let _ = file.unlock();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Files, LIMITS};
+
+    #[test]
+    fn a_log_that_was_closed_is_free_also_while_a_process_that_is_being_started_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let files = Files::open(&path, LIMITS).unwrap();
+        // What a fork does to it.
+        let of_a_child = files.file.try_clone().unwrap();
+        assert!(Files::open(&path, LIMITS).is_err());
+        drop(files);
+        assert!(Files::open(&path, LIMITS).is_ok());
+        drop(of_a_child);
     }
 }
