@@ -145,3 +145,15 @@ fn a_hang_names_clients_that_were_not_closed_as_its_cause_only_where_answered_on
     assert!(hang(6), "one of the six had its answer");
     assert!(!hang(5), "all of them waited for an answer");
 }
+
+#[test]
+fn a_device_that_answered_no_head_may_know_none_and_one_that_answered_no_get_hangs() {
+    let said = |method: &str| {
+        let asks = Asks { method: Some(method.to_owned()), ..Asks::default() };
+        let w = WorkloadEvidence { asks, ..dies_after(head(0), 0, &[(Failure::ReadTimeout, 9)]) };
+        let found = Case::clean(w).findings().remove(0);
+        assert_eq!(found.id, FindingId::BlockedApplication);
+        (found.statement.contains("only HEAD was tried"), found.cause.contains("no handler for HEAD"))
+    };
+    assert_eq!((said("HEAD"), said("GET")), ((true, true), (false, false)));
+}
