@@ -6,8 +6,8 @@ use espstress_wire::Flags;
 use super::support::{Conv, Look, PSH_ACK, conv, ids, told};
 
 use AnomalyId::{
-    ChallengeAck, DialCollision, FinRetransmission, LateRst, NoAckToData, OutOfOrder, PostRunChatter,
-    Retransmission, RstAfterFin, TimewaitCollision, ZeroWindowStall,
+    ChallengeAck, DialCollision, FinDuel, FinRetransmission, LateRst, NoAckToData, OutOfOrder,
+    PostRunChatter, Retransmission, RstAfterFin, TimewaitCollision, ZeroWindowStall,
 };
 use Direction::{FromDevice, FromHost};
 use Shown::{OnTheWay, Prompted, Unprompted};
@@ -167,4 +167,13 @@ fn a_host_that_gives_up_after_two_repetitions_leaves_nothing_to_be_told() {
 fn a_stray_answer_is_told_once_for_each_copy_of_a_syn() {
     let c = conv().served().closed_by_device().reopened().syn();
     assert_eq!(told(&stray_ack(stray_ack(c)), 100), [(TimewaitCollision, Unprompted)]);
+}
+
+#[test]
+fn a_duel_is_what_the_device_does_although_it_is_told_at_an_answer_of_the_hosts() {
+    let answered =
+        |c: Conv, _| c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)).ack();
+    let seen = seen(&(0..3).fold(conv().served().closed(), answered));
+    let directions: Vec<_> = seen.iter().filter(|o| o.id == FinDuel).map(|o| o.direction).collect();
+    assert_eq!(directions, [FromDevice]);
 }
