@@ -1,5 +1,7 @@
 //! Just enough HTTP/1.1 (RFC 9112) to know where a response ends and whether it is one.
 
+use std::mem::MaybeUninit;
+
 use espstress_event::{Failure, FaultSeen, HttpFault};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
@@ -7,6 +9,27 @@ pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Of a Content-Type that is kept, characters.
 const LONGEST_TYPE: usize = 100;
+
+/// A Content-Type without its parameters, in memory that is used again.
+#[derive(Clone, Debug, Default)]
+struct ContentType {
+    known: bool,
+    /// In lower case; of an earlier response where it is not known.
+    text: String,
+}
+
+impl ContentType {
+    /// Takes a field's value, unless there was one before.
+    fn take(&mut self, value: &[u8]) {
+        if std::mem::replace(&mut self.known, true) {
+            return;
+        }
+        let value = String::from_utf8_lossy(value);
+        let name = value.split(';').next().unwrap_or_default().trim();
+        self.text.clear();
+        self.text.extend(name.chars().take(LONGEST_TYPE).map(|c| c.to_ascii_lowercase()));
+    }
+}
 
 /// The request's method, as far as it decides the shape of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +107,7 @@ pub struct Response {
     /// The first scheme that a 401 asks for.
     challenge: Option<String>,
     /// Content-Type, without its parameters.
-    content_type: Option<String>,
+    content_type: ContentType,
     /// What has come of the body and was not taken, where it is kept.
     kept: Option<Vec<u8>>,
 }
@@ -112,7 +135,7 @@ impl Response {
             continued: false,
             location: None,
             challenge: None,
-            content_type: None,
+            content_type: ContentType::default(),
             kept: None,
         }
     }
@@ -132,7 +155,7 @@ impl Response {
     /// Content-Type in lower case, without its parameters (RFC 9110, 8.3); `None` where there is none.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
+        self.content_type.known.then_some(&self.content_type.text)
     }
 
     /// Begins the first response of a new connection, keeping the memory.
@@ -159,7 +182,7 @@ impl Response {
         self.continued = false;
         self.location = None;
         self.challenge = None;
-        self.content_type = None;
+        self.content_type.known = false;
         self.take_body();
     }
 
@@ -294,12 +317,12 @@ impl Response {
     }
 
     fn parse_one(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut response = httparse::Response::new(&mut headers);
+        let mut headers = [const { MaybeUninit::uninit() }; 64];
+        let mut response = httparse::Response::new(&mut []);
         // A field folded over lines is obsolete, and a client has to take it (RFC 9112, 5.2).
         let mut config = httparse::ParserConfig::default();
         config.allow_obsolete_multiline_headers_in_responses(true);
-        let length = match config.parse_response(&mut response, bytes) {
+        let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(error) => return Err(self.bad_head(what_is_wrong(error))),
@@ -323,10 +346,7 @@ impl Response {
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
             } else if header.name.eq_ignore_ascii_case("content-type") {
-                let value = String::from_utf8_lossy(header.value);
-                let name: String =
-                    value.split(';').next().unwrap_or_default().trim().chars().take(LONGEST_TYPE).collect();
-                self.content_type.get_or_insert(name.to_ascii_lowercase());
+                self.content_type.take(header.value);
             } else if is_redirect(status) && header.name.eq_ignore_ascii_case("location") {
                 self.location.get_or_insert_with(|| String::from_utf8_lossy(header.value).trim().to_owned());
             } else if status == 401 && header.name.eq_ignore_ascii_case("www-authenticate") {
@@ -341,10 +361,12 @@ impl Response {
                     self.challenge.get_or_insert(scheme);
                 }
             } else if header.name.eq_ignore_ascii_case("connection") {
-                let value = header.value.to_ascii_lowercase();
-                if value.windows(5).any(|w| w == b"close") {
+                let says = |option: &[u8]| {
+                    header.value.windows(option.len()).any(|part| part.eq_ignore_ascii_case(option))
+                };
+                if says(b"close") {
                     self.persistent = false;
-                } else if value.windows(10).any(|w| w == b"keep-alive") {
+                } else if says(b"keep-alive") {
                     self.persistent = true;
                 }
             }

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::away::Spells;
 use super::{AwaySpell, OutageOrigin};
 
@@ -49,7 +51,7 @@ pub struct IntentEntry {
 /// packets may still come. No more than the run's source ports.
 #[derive(Default)]
 pub struct IntentBook {
-    ports: Mutex<HashMap<u16, Port>>,
+    ports: Mutex<HashMap<u16, Port, RandomState>>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
     /// Connections that devices had dialled and that a cut of the link met.
@@ -131,9 +133,12 @@ impl IntentBook {
     pub fn opens(&self, port: u16, workload: WorkloadId, intent: Intent, at_ns: i64) {
         let entry = IntentEntry { workload, intent };
         let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
+        let new = Port { latest, previous: None, dialled: false, others_too: false };
         let mut ports = self.ports();
-        let previous = ports.get(&port).map(|known| known.latest);
-        ports.insert(port, Port { latest, previous, dialled: false, others_too: false });
+        ports
+            .entry(port)
+            .and_modify(|known| *known = Port { previous: Some(known.latest), ..new })
+            .or_insert(new);
     }
 
     /// Nothing was opened from `port` after all.
@@ -252,7 +257,7 @@ impl IntentBook {
         Some(self.ports().get(&port)?.of(isn)?.entry)
     }
 
-    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port>> {
+    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port, RandomState>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -127,6 +127,8 @@ impl WorkloadStats {
 #[derive(Debug)]
 pub struct Recorder {
     stats: WorkloadStats,
+    /// Latency by phase, in the order of [`Phase::ALL`]; in the stats at the end.
+    latency: [Option<Box<LatencyPair>>; Phase::ALL.len()],
     main_phase: Phase,
     /// The main phase's latencies of the current interval, for the live display.
     recent: Latency,
@@ -157,6 +159,7 @@ impl Recorder {
         let (recent, half_open_told) = (Latency::default(), Told::default());
         Self {
             stats,
+            latency: Default::default(),
             main_phase,
             recent,
             idle: None,
@@ -248,16 +251,20 @@ impl Recorder {
 
     /// A latency of a closed loop, nanoseconds.
     pub fn latency(&mut self, phase: Phase, ns: u64) {
-        self.stats.latency.entry(phase).or_default().corrected.record(ns);
+        self.pair(phase).corrected.record(ns);
         self.note_main(phase, ns);
     }
 
     /// A latency of an open loop: from the intended start, and from the actual one, nanoseconds.
     pub fn latency_pair(&mut self, phase: Phase, corrected_ns: u64, uncorrected_ns: u64) {
-        let pair = self.stats.latency.entry(phase).or_default();
+        let pair = self.pair(phase);
         pair.corrected.record(corrected_ns);
         pair.uncorrected.get_or_insert_default().record(uncorrected_ns);
         self.note_main(phase, corrected_ns);
+    }
+
+    fn pair(&mut self, phase: Phase) -> &mut LatencyPair {
+        self.latency[phase as usize].get_or_insert_default()
     }
 
     fn note_main(&mut self, phase: Phase, ns: u64) {
@@ -422,6 +429,8 @@ impl Recorder {
     pub fn finish(mut self, now_ns: u64) -> WorkloadStats {
         self.stats.end_ns = now_ns;
         self.stats.series.finish(now_ns);
+        let phases = Phase::ALL.into_iter().zip(self.latency);
+        self.stats.latency = phases.filter_map(|(phase, pair)| Some((phase, *pair?))).collect();
         self.stats
     }
 }
