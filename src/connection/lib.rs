@@ -23,7 +23,8 @@ pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
 pub use slowness::Slowness;
 pub use socket::{
-    AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged, fin_acknowledged,
+    Alarms, AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged,
+    fin_acknowledged,
 };
 pub use status::ExpectedStatus;
 pub use tls::{Tls, TlsError, TlsOptions};

@@ -150,10 +150,10 @@ impl PortPool {
     }
 
     /// Gives a port back.
-    pub(crate) fn release(&mut self, port: u16, how: Release, now: Instant) {
+    pub(crate) fn release(&mut self, port: u16, how: Release, now: impl FnOnce() -> Instant) {
         match how {
             Release::Free => self.free.push_back(port),
-            Release::TimeWait => self.waiting.push_back((now + TIME_WAIT, port)),
+            Release::TimeWait => self.waiting.push_back((now() + TIME_WAIT, port)),
             Release::Never => {}
         }
     }
@@ -180,7 +180,7 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..100 {
             let p = port(pool.take(now));
-            pool.release(p, Release::Free, now);
+            pool.release(p, Release::Free, || now);
             seen.push(p);
         }
         assert_eq!(port(pool.take(now)), seen[0]);
@@ -193,7 +193,7 @@ mod tests {
         let (mut pool, now) = (pool("5000-5000"), Instant::now());
         let p = port(pool.take(now));
         assert_eq!(pool.take(now), Taken::NoneLeft);
-        pool.release(p, Release::TimeWait, now);
+        pool.release(p, Release::TimeWait, || now);
         assert_eq!(pool.take(now), Taken::WaitUntil(now + TIME_WAIT));
         assert_eq!(port(pool.take(now + TIME_WAIT)), 5000);
     }
@@ -202,7 +202,7 @@ mod tests {
     fn a_vanished_connections_port_is_never_used_again() {
         let (mut pool, now) = (pool("5000-5000"), Instant::now());
         let p = port(pool.take(now));
-        pool.release(p, Release::Never, now);
+        pool.release(p, Release::Never, || now);
         assert_eq!(pool.take(now + Duration::from_secs(3_600)), Taken::NoneLeft);
     }
 

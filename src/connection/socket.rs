@@ -1,10 +1,12 @@
 //! An open connection: what is written to it and read from it. How it is opened, secured and ended is in the modules below.
 
+mod alarm;
 mod connector;
 mod ending;
 mod pace;
 mod secure;
 mod silent;
+mod stream;
 mod tcp_info;
 
 use std::cell::RefCell;
@@ -12,13 +14,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub use self::alarm::Alarms;
+use self::alarm::{Alarm, after};
 pub use self::connector::{Connector, Refused, Timeouts};
 pub use self::ending::{AtRest, HostClosed};
+pub(crate) use self::stream::Stream;
 pub use self::tcp_info::{all_acknowledged, fin_acknowledged};
 use self::tcp_info::{last_heard, tcp_info, unacknowledged};
 use super::endings::{Step, failure_of};
@@ -39,8 +42,12 @@ enum Asked {
 #[derive(Debug)]
 pub struct Connection {
     /// `None` only after a close.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     port: u16,
+    opened_at: Instant,
+    alarm: Alarm,
+    /// Where the alarm goes afterwards.
+    alarms: Alarms,
     ports: Rc<RefCell<PortPool>>,
     release: Release,
     asked: Asked,
@@ -60,12 +67,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // The descriptor goes first: the port must not be handed out while it is open.
         self.stream = None;
-        self.ports.borrow_mut().release(self.port, self.release, Instant::now());
+        self.ports.borrow_mut().release(self.port, self.release, Instant::now);
+        self.alarms.give(std::mem::take(&mut self.alarm));
     }
 }
 
 impl Connection {
-    fn stream(&mut self) -> io::Result<&mut TcpStream> {
+    fn stream(&mut self) -> io::Result<&mut Stream> {
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -75,11 +83,17 @@ impl Connection {
         self.port
     }
 
+    /// When the handshake was done.
+    #[must_use]
+    pub const fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
     /// Sends small requests at once (TCP_NODELAY), for more than one request in flight.
     pub fn send_at_once(&mut self) {
         if let Some(stream) = &self.stream {
             // A system that refuses only makes the requests later; the latency then says so.
-            let _ = stream.set_nodelay(true);
+            let _ = stream.set_nodelay();
         }
     }
 
@@ -102,10 +116,10 @@ impl Connection {
                 continue;
             }
             let stream = self.stream().map_err(|error| failure_of(step, &error))?;
-            match timeout(limit, stream.writable()).await {
+            match timeout(limit, stream.ready(Interest::WRITABLE)).await {
                 Err(_) => return Err(Failure::WriteTimeout),
                 Ok(ready) => ready.map_err(|error| self.ended_by(failure_of(step, &error)))?,
-            }
+            };
         }
     }
 
@@ -224,11 +238,12 @@ impl Connection {
                 return Err(late);
             }
             let wait = if watched { left.min(LOOK) } else { left };
-            let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
-            match timeout(wait, stream.ready(interest)).await {
-                Err(_) if watched => {}
-                Err(_) => return Err(late),
-                Ok(ready) => {
+            let until = after(tokio::time::Instant::now(), wait);
+            let Some(stream) = &mut self.stream else { return Err(closed(Step::Read)) };
+            match self.alarm.before(until, stream.ready(interest)).await {
+                None if watched => {}
+                None => return Err(late),
+                Some(ready) => {
                     ready.map_err(|error| failure_of(Step::Read, &error))?;
                 }
             }
@@ -328,10 +343,36 @@ impl Connection {
     /// # Errors
     /// The failure by name.
     pub async fn read(&mut self, buffer: &mut [u8], limit: Duration) -> Result<usize, Failure> {
+        self.read_from(buffer, Instant::now(), limit).await
+    }
+
+    /// The same, by one who knows the time.
+    ///
+    /// # Errors
+    /// The failure by name.
+    pub async fn read_from(
+        &mut self,
+        buffer: &mut [u8],
+        now: Instant,
+        limit: Duration,
+    ) -> Result<usize, Failure> {
+        let mut from = now.into();
         if let Some(until) = self.reads_not_before() {
             self.wait_until(until).await;
+            from = tokio::time::Instant::now();
         }
-        let deadline = tokio::time::Instant::now() + limit;
+        self.read_until(buffer, after(from, limit)).await
+    }
+
+    async fn read_until(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: tokio::time::Instant,
+    ) -> Result<usize, Failure> {
+        // Where nothing has waited before, there is hardly anything yet.
+        if self.tls.is_none() && self.stream.as_ref().is_some_and(|stream| !stream.is_registered()) {
+            self.readable_until(deadline).await?;
+        }
         loop {
             if let Some(n) = self.read_ready(buffer, Step::Read)? {
                 self.note_read(n);
@@ -346,10 +387,10 @@ impl Connection {
     }
 
     async fn readable_until(&mut self, deadline: tokio::time::Instant) -> Result<(), Failure> {
-        let stream = self.stream().map_err(|error| failure_of(Step::Read, &error))?;
-        match tokio::time::timeout_at(deadline, stream.readable()).await {
-            Err(_) => Err(Failure::ReadTimeout),
-            Ok(ready) => ready.map_err(|error| self.ended_by(failure_of(Step::Read, &error))),
+        let Some(stream) = &mut self.stream else { return Err(closed(Step::Read)) };
+        match self.alarm.before(deadline, stream.readable()).await {
+            None => Err(Failure::ReadTimeout),
+            Some(ready) => ready.map_err(|error| self.ended_by(failure_of(Step::Read, &error))),
         }
     }
 
@@ -398,15 +439,20 @@ pub enum Turn {
 /// Sends bytes as a record of their own: Linux appends no later bytes to the segment that ends it, so that small
 /// requests stay small segments however many wait for the window (MSG_EOR, tcp(7)).
 #[cfg(target_os = "linux")]
-fn send_record(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    stream.try_io(Interest::WRITABLE, || {
-        SockRef::from(stream).send_with_flags(bytes, libc::MSG_EOR | libc::MSG_NOSIGNAL)
+fn send_record(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
+    stream.write_with(|socket| {
+        socket2::SockRef::from(socket).send_with_flags(bytes, libc::MSG_EOR | libc::MSG_NOSIGNAL)
     })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_record(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn send_record(stream: &Stream, bytes: &[u8]) -> io::Result<usize> {
     stream.try_write(bytes)
+}
+
+/// What is said of a connection that has been closed.
+fn closed(step: Step) -> Failure {
+    failure_of(step, &io::ErrorKind::NotConnected.into())
 }
 
 fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {

@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::socket::Stream;
+use espstress_event::{TlsFault, TlsFaultSeen};
+use faults::{alert_name, instead_of_tls, seen};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind};
-use tokio::net::TcpStream;
-
-use espstress_event::{TlsFault, TlsFaultSeen};
-use faults::{alert_name, instead_of_tls, seen};
 use trust::{AnyCertificate, NoCertificate, OrPinned, certificates, roots};
 
 /// How to speak TLS.
@@ -199,7 +198,7 @@ impl Session {
     }
 
     /// Hands what waits to the socket, as far as it takes it; whether that was all.
-    pub(super) fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub(super) fn flush(&mut self, stream: &Stream) -> io::Result<bool> {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut Now(stream)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -215,7 +214,7 @@ impl Session {
     }
 
     /// Encrypts some of `bytes` once what was before is with the socket; `None` where that takes no more.
-    pub(super) fn write(&mut self, stream: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
+    pub(super) fn write(&mut self, stream: &Stream, bytes: &[u8]) -> io::Result<Option<usize>> {
         if !self.flush(stream)? {
             return Ok(None);
         }
@@ -233,7 +232,7 @@ impl Session {
     }
 
     /// Whether the peer has ended TLS or TCP by now; what else has come stays to be read.
-    pub(super) fn peer_has_ended(&mut self, stream: &TcpStream) -> bool {
+    pub(super) fn peer_has_ended(&mut self, stream: &Stream) -> bool {
         for _ in 0..RECORDS {
             if self.peer_ends || self.tcp_ended || !matches!(self.hear(stream), Heard::Bytes(1..)) {
                 break;
@@ -248,7 +247,7 @@ impl Session {
     }
 
     /// Says TLS's own end to the peer, as far as the socket takes it; not to one that has closed or is about to.
-    pub(super) fn close(&mut self, stream: &TcpStream) {
+    pub(super) fn close(&mut self, stream: &Stream) {
         if self.peer_has_ended(stream) {
             return;
         }
@@ -258,7 +257,7 @@ impl Session {
     }
 
     /// What has come.
-    pub(super) fn read(&mut self, stream: &TcpStream, buffer: &mut [u8]) -> Heard {
+    pub(super) fn read(&mut self, stream: &Stream, buffer: &mut [u8]) -> Heard {
         // A peer may send records without end that carry nothing: others have their turn in between.
         for _ in 0..RECORDS {
             match self.tls.reader().read(buffer) {
@@ -278,7 +277,7 @@ impl Session {
     }
 
     /// Reads and forgets what comes after TLS's end; whether TCP's has come.
-    pub(super) fn tcp_end(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub(super) fn tcp_end(&mut self, stream: &Stream) -> io::Result<bool> {
         let mut scratch = [0; 2_048];
         for _ in 0..RECORDS {
             match stream.try_read(&mut scratch) {
@@ -295,7 +294,7 @@ impl Session {
     }
 
     /// Takes cipher text from the socket; [`Heard::Bytes`] when there was any, or the peer's FIN.
-    pub(super) fn hear(&mut self, stream: &TcpStream) -> Heard {
+    pub(super) fn hear(&mut self, stream: &Stream) -> Heard {
         let noted = if self.tls.is_handshaking() { Some(&mut self.heard) } else { None };
         // rustls reads nothing any more once TLS has ended: only the socket knows of TCP's end.
         let mut reader = Noting { stream, noted, ended: false };
@@ -364,7 +363,7 @@ impl Session {
 }
 
 /// The socket as `Read` and `Write` that never wait.
-struct Now<'a>(&'a TcpStream);
+struct Now<'a>(&'a Stream);
 
 impl Write for Now<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -380,7 +379,7 @@ impl Write for Now<'_> {
 const NOTED: usize = 64 * 1024;
 
 struct Noting<'a> {
-    stream: &'a TcpStream,
+    stream: &'a Stream,
     noted: Option<&'a mut Vec<u8>>,
     ended: bool,
 }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use espstress_clock::{Clock, nanos};
-use espstress_connection::{Connector, Occupancy, PortPool, PortRange, Slowness, Timeouts};
+use espstress_connection::{Alarms, Connector, Occupancy, PortPool, PortRange, Slowness, Timeouts};
 use espstress_event::{DeviceSample, Intent, IntentBook, Probed, SectionCourse, Telemetry, WorkloadId};
 use espstress_stats::{DeviceSeries, ProbeKindStats, ProbeNews, ProbeOutcome, ProbeStats};
 
@@ -92,6 +92,7 @@ impl ProbeContext {
         let limit = config.timeout;
         Connector {
             late: Rc::default(),
+            alarms: Alarms::default(),
             target,
             source: config.source,
             timeouts: Timeouts { connect: limit, read: limit, write: limit },

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::beside::Beside;
 use super::outage::OutageMaker;
 use espstress_clock::Clock;
-use espstress_connection::{Connector, Occupancy, PortPool, Slowness, Timeouts};
+use espstress_connection::{Alarms, Connector, Occupancy, PortPool, Slowness, Timeouts};
 use espstress_event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
 use espstress_stats::Recorder;
 
@@ -148,6 +148,7 @@ impl Context {
             book: Arc::clone(&self.book),
             workload: self.id,
             late: Rc::clone(&self.late_connects),
+            alarms: Alarms::default(),
         }
     }
 
@@ -155,7 +156,13 @@ impl Context {
     /// capacity that the device states, nothing else matters.
     #[must_use]
     pub fn intent(&self, planned: Intent) -> Intent {
-        self.occupancy.intent(planned, self.capacity, Instant::now())
+        self.intent_at(planned, Instant::now())
+    }
+
+    /// The same, by one who knows the time.
+    #[must_use]
+    pub(crate) fn intent_at(&self, planned: Intent, now: Instant) -> Intent {
+        self.occupancy.intent(planned, self.capacity, now)
     }
 
     /// Counts one connection until the answer is dropped.
@@ -173,11 +180,16 @@ impl Context {
 
     /// Records an attempt that began at `from` and ends now.
     pub fn attempted(&self, from: Instant, outcome: Result<(), Failure>) {
+        self.attempted_by(from, Instant::now(), outcome);
+    }
+
+    /// The same of one that ended at `to`.
+    pub(crate) fn attempted_by(&self, from: Instant, to: Instant, outcome: Result<(), Failure>) {
         if outcome.is_ok() {
             self.occupancy.served(self.capacity);
         }
         let mut recorder = self.recorder.borrow_mut();
-        recorder.attempt(self.clock.at_ns(from), self.clock.now_ns(), outcome);
+        recorder.attempt(self.clock.at_ns(from), self.clock.at_ns(to), outcome);
     }
 
     /// Nanoseconds from `from` until now.

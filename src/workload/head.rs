@@ -224,7 +224,7 @@ impl Worker for Storm {
             ClosePolicy::Rst => Intent::Reset,
             ClosePolicy::Vanish => Intent::Vanished,
         };
-        let intent = self.context.intent(self.slowly.intent(planned));
+        let intent = self.context.intent_at(self.slowly.intent(planned), start.actual);
         let held = self.context.hold_one();
         let mut connection = match self.connector.open(intent).await {
             Ok(connection) => connection,
@@ -234,7 +234,7 @@ impl Worker for Storm {
                 return Outcome::Failed;
             }
         };
-        self.record(Phase::Connect, start.actual);
+        self.record(Phase::Connect, start.actual, connection.opened_at());
         // Nothing of the response before is this connection's.
         self.response.start();
         self.sent = Sent::InHead;
@@ -257,12 +257,13 @@ impl Worker for Storm {
             self.response.stalled();
         }
         let outcome = exchanged.and_then(|()| self.judge_status());
+        let ended = Instant::now();
         if outcome.is_ok() && !self.slowly.is_given() {
-            self.record_total(start);
+            self.record_total(start, ended);
         }
         self.slow_one.take().into_iter().for_each(|one| one.end(outcome));
         // Counted before the close: a success is a success whatever the connection's end is like.
-        self.context.attempted(start.actual, outcome);
+        self.context.attempted_by(start.actual, ended, outcome);
         let (tcp, waited) = match exchanged {
             Ok(()) if early => {
                 let sample = connection.tcp_sample();
@@ -270,7 +271,7 @@ impl Worker for Storm {
                 http::give_up_rest(&self.context, &mut connection);
                 (sample, false)
             }
-            Ok(()) => self.end(connection).await,
+            Ok(()) => self.end(connection, ended).await,
             Err(_) => {
                 http::note_tls(&self.context, &mut connection);
                 (connection.tcp_sample(), false)
@@ -309,18 +310,19 @@ impl Worker for Storm {
 }
 
 impl Storm {
-    fn record(&self, phase: Phase, from: Instant) {
-        let ns = self.context.since_ns(from);
+    fn record(&self, phase: Phase, from: Instant, to: Instant) {
+        let ns = nanos(to.saturating_duration_since(from));
         self.context.recorder.borrow_mut().latency(phase, ns);
     }
 
-    fn record_total(&self, start: Start) {
-        let actual = self.context.since_ns(start.actual);
+    fn record_total(&self, start: Start, ended: Instant) {
+        let since = |from| nanos(ended.saturating_duration_since(from));
+        let actual = since(start.actual);
         let mut recorder = self.context.recorder.borrow_mut();
         match start.kind {
             LoopKind::Closed => recorder.latency(Phase::Total, actual),
             LoopKind::Open => {
-                recorder.latency_pair(Phase::Total, self.context.since_ns(start.intended), actual);
+                recorder.latency_pair(Phase::Total, since(start.intended), actual);
             }
         }
     }
@@ -378,9 +380,10 @@ impl Storm {
                 let asked = Instant::now();
                 let mut first = true;
                 loop {
-                    let n = connection.read(&mut self.buffer, limits.read).await?;
+                    let from = if first { asked } else { Instant::now() };
+                    let n = connection.read_from(&mut self.buffer, from, limits.read).await?;
                     if std::mem::take(&mut first) && n > 0 {
-                        self.record(Phase::FirstByte, asked);
+                        self.record(Phase::FirstByte, asked, Instant::now());
                     }
                     if self.take(n)? {
                         break;
@@ -468,7 +471,7 @@ impl Storm {
                 Turn::Read(n) => {
                     // Of an answer before the end of the request, nobody has waited.
                     if std::mem::take(&mut first) && n > 0 && sent == whole.len() {
-                        self.record(Phase::FirstByte, asked);
+                        self.record(Phase::FirstByte, asked, Instant::now());
                     }
                     if self.take(n)? {
                         return Ok(());
@@ -511,15 +514,16 @@ impl Storm {
     }
 
     /// Ends the connection by the policy; also whether the host waited for an end that the device left to it.
-    async fn end(&mut self, mut connection: Connection) -> (Option<TcpSample>, bool) {
+    async fn end(&mut self, mut connection: Connection, ended: Instant) -> (Option<TcpSample>, bool) {
+        let mut closing = ended;
         if let Some(delay) = self.close_delay {
             tokio::time::sleep(delay).await;
+            closing = Instant::now();
         }
-        let closing = Instant::now();
         let sample = connection.tcp_sample();
         let host_closed = match self.close {
             ClosePolicy::Fin | ClosePolicy::Half => HostClosed::First,
-            ClosePolicy::Wait => return (sample, self.wait_for_close(connection).await),
+            ClosePolicy::Wait => return (sample, self.wait_for_close(connection, closing).await),
             ClosePolicy::Rst => {
                 http::note_tls(&self.context, &mut connection);
                 if self.slowly.is_given() {
@@ -560,10 +564,9 @@ impl Storm {
 
     /// Lets the device close, which was asked to. One that keeps the connection open is waited for a little less each
     /// time, and then the host closes: whether the device would have is known by then.
-    async fn wait_for_close(&mut self, mut connection: Connection) -> bool {
+    async fn wait_for_close(&mut self, mut connection: Connection, asked: Instant) -> bool {
         let limit = self.connector.timeouts.read;
         let patience = self.patience.get();
-        let asked = Instant::now();
         let (ending, bytes) = connection.drain_counting(&mut self.buffer, patience, HostClosed::NotYet).await;
         if bytes > 0 {
             self.response.unasked(bytes);

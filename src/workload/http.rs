@@ -514,7 +514,7 @@ pub(super) async fn keep_silent(
 ) -> Result<(), Failure> {
     let since = Instant::now();
     tokio::time::sleep(silence).await;
-    let open = connection.still_open(scratch).await;
+    let open = connection.still_open(scratch);
     if open == Err(Failure::EofBeforeResponse) {
         let idle = since.elapsed().saturating_sub(connection.last_heard());
         context.recorder.borrow_mut().closed_unasked(espstress_clock::nanos(idle));

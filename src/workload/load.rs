@@ -281,12 +281,12 @@ struct Schedule {
 
 impl Schedule {
     /// The next attempt's intended start after `succeeded` successes; `None` when there is to be no further one.
-    fn next(&mut self, succeeded: u64) -> Option<(Instant, LoopKind)> {
+    fn next(&mut self, succeeded: u64, now: Instant) -> Option<(Instant, LoopKind)> {
         if self.left == Some(0) || self.goal.is_some_and(|goal| succeeded >= goal) || self.is_hopeless() {
             return None;
         }
         if let Some(end) = self.end
-            && Instant::now() >= end
+            && now >= end
         {
             // What falls due before the end and has not begun by then does not begin at all.
             self.drop_until(end);
@@ -294,7 +294,7 @@ impl Schedule {
         }
         let next = match &mut self.pacer {
             Some(pacer) => (pacer.advance(), LoopKind::Open),
-            None => (Instant::now(), LoopKind::Closed),
+            None => (now, LoopKind::Closed),
         };
         if self.end.is_some_and(|end| next.0 >= end) {
             return None;
@@ -354,21 +354,23 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             tokio::time::sleep(STOPPED).await;
         }
     });
+    // Read once for each attempt: when one has ended, the next one begins.
+    let mut now = Instant::now();
     while !stop.is_stopping() {
         let succeeded = context.recorder.borrow().succeeded();
-        let Some((intended, kind)) = schedule.borrow_mut().next(succeeded) else { break };
-        let now = Instant::now();
+        let Some((intended, kind)) = schedule.borrow_mut().next(succeeded, now) else { break };
         if intended > now {
             tokio::select! {
                 biased;
                 () = stop.stopped() => break,
                 _ = timer.sleep_until(intended) => {}
             }
+            now = Instant::now();
         } else if kind == LoopKind::Open && now - intended > Duration::from_millis(1) {
             context.recorder.borrow_mut().late_start();
         }
         let outcome = loop {
-            let actual = Instant::now();
+            let actual = now;
             let intended = if kind == LoopKind::Open { intended } else { actual };
             if counts {
                 context.beside.borrow_mut().enter(actual);
@@ -383,9 +385,10 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
                     None
                 }
             };
+            now = Instant::now();
             if counts {
                 let served = matches!(attempted, Some(Outcome::GoOn | Outcome::Waited));
-                context.beside.borrow_mut().leave(served, Instant::now());
+                context.beside.borrow_mut().leave(served, now);
             }
             let Some(ended) = attempted else {
                 let cut = worker.cut();
@@ -401,6 +404,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
                         () = stop.stopped() => break None,
                         _ = timer.sleep_until(end.unwrap_or(at)) => {}
                     }
+                    now = Instant::now();
                     if end.is_some() {
                         // Time is up before a port is free: this attempt never began.
                         break None;
@@ -419,7 +423,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             context.notice(ENDS_HERE.into());
         }
         if outcome == Outcome::Waited {
-            schedule.borrow_mut().drop_until(Instant::now());
+            schedule.borrow_mut().drop_until(now);
         }
         if kind == LoopKind::Open || !matches!(outcome, Outcome::Failed | Outcome::Endless) {
             back_off = Duration::ZERO;
@@ -434,6 +438,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             () = stop.stopped() => break,
             _ = timer.sleep(back_off) => {}
         }
+        now = Instant::now();
     }
     match end {
         // A FIN that does not come is waited for as long as an attempt would be, and no longer.
@@ -455,16 +460,17 @@ mod tests {
 
     #[test]
     fn three_answers_without_an_end_in_a_row_end_a_run_that_no_time_ends() {
+        let now = Instant::now();
         let mut counted = schedule(None);
         for outcome in [Outcome::Endless, Outcome::Endless, Outcome::GoOn, Outcome::Endless, Outcome::Endless]
         {
             counted.ended(outcome);
-            assert!(counted.next(0).is_some());
+            assert!(counted.next(0, now).is_some());
         }
         counted.ended(Outcome::Endless);
-        assert!(counted.next(0).is_none());
-        let mut timed = schedule(Instant::now().checked_add(Duration::from_secs(600)));
+        assert!(counted.next(0, now).is_none());
+        let mut timed = schedule(now.checked_add(Duration::from_secs(600)));
         (0..9).for_each(|_| timed.ended(Outcome::Endless));
-        assert!(timed.next(0).is_some());
+        assert!(timed.next(0, now).is_some());
     }
 }

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::super::endings::{Step, failure_of};
 use super::super::ports::{PortPool, Release, Taken};
 use super::super::slowness::{Slow, Slowness};
-use super::{Asked, Connection};
+use super::alarm::{Alarms, after};
+use super::{Asked, Connection, Stream};
 use espstress_clock::unix_ns;
 use espstress_event::{Failure, Intent, IntentBook, TcpSample, WorkloadId};
 
@@ -61,6 +60,8 @@ pub struct Connector {
     pub workload: WorkloadId,
     /// Counts connections that the host noticed far later than their own round trip, no SYN repeated.
     pub late: Rc<Cell<u64>>,
+    /// Timers of connections that have ended.
+    pub alarms: Alarms,
 }
 
 /// Why a connection was not opened.
@@ -85,7 +86,7 @@ impl Connector {
                 Taken::WaitUntil(at) => return Err(Refused::PortsUntil(at)),
                 Taken::NoneLeft => return Err(Refused::Failure(Failure::HostOutOfPorts)),
             };
-            match self.open_from(port, intent).await {
+            match self.open_from(port, intent, now).await {
                 Ok(connection) => return Ok(connection),
                 // Another program's socket sits on that port, or an earlier run's TIME_WAIT: try the next one.
                 Err(Failure::HostOutOfPorts) => self.give_back(port, Release::TimeWait),
@@ -99,15 +100,14 @@ impl Connector {
     }
 
     fn give_back(&self, port: u16, how: Release) {
-        self.ports.borrow_mut().release(port, how, Instant::now());
+        self.ports.borrow_mut().release(port, how, Instant::now);
     }
 
-    async fn open_from(&self, port: u16, intent: Intent) -> Result<Connection, Failure> {
+    async fn open_from(&self, port: u16, intent: Intent, start: Instant) -> Result<Connection, Failure> {
         let at_connect = |error: io::Error| failure_of(Step::Connect, &error);
         let socket = self.bound_socket(port).map_err(at_connect)?;
         // Once the port is held, so that the next SYN from it can be no other program's.
         self.book.opens(port, self.workload, intent, unix_ns());
-        let start = Instant::now();
         match socket.connect(&self.target.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -116,27 +116,36 @@ impl Connector {
                 return Err(at_connect(error));
             }
         }
-        let stream = TcpStream::from_std(socket.into()).map_err(at_connect)?;
-        let ready = match timeout(self.timeouts.connect, stream.ready(Interest::WRITABLE)).await {
-            Err(_) => return Err(Failure::ConnectTimeout),
-            Ok(ready) => ready.map_err(at_connect)?,
-        };
-        // A connection that failed is writable too, and closed for writing: only then is there an error to ask for.
-        if ready.is_write_closed()
-            && let Some(error) = stream.take_error().map_err(at_connect)?
-        {
-            return Err(at_connect(error));
+        let mut stream = Stream::new(socket.into());
+        let mut alarm = self.alarms.take();
+        // Within this machine the handshake is done before `connect` returns, as a rule.
+        if !(self.target.ip().is_loopback() && stream.is_connected()) {
+            let until = after(start.into(), self.timeouts.connect);
+            let ready = match alarm.before(until, stream.ready(Interest::WRITABLE)).await {
+                None => return Err(Failure::ConnectTimeout),
+                Some(ready) => ready.map_err(at_connect)?,
+            };
+            // A connection that failed is writable too, and closed for writing: only then is there an error to ask for.
+            if ready.is_write_closed()
+                && let Some(error) = stream.take_error().map_err(at_connect)?
+            {
+                return Err(at_connect(error));
+            }
         }
+        let opened_at = Instant::now();
         let mut connection = Connection {
             stream: Some(stream),
             port,
+            opened_at,
+            alarm,
+            alarms: self.alarms.clone(),
             ports: Rc::clone(&self.ports),
             release: Release::TimeWait,
             asked: Asked::Nothing,
             written: 0,
             has_sent_fin: false,
             upload: None,
-            slow: Slow::new(self.slowness, tokio::time::Instant::now()),
+            slow: Slow::new(self.slowness, opened_at.into()),
             tls: None,
             tls_fault: None,
         };
@@ -144,7 +153,7 @@ impl Connector {
             // Each piece is a segment of its own.
             connection.send_at_once();
         }
-        let took = start.elapsed();
+        let took = opened_at.saturating_duration_since(start);
         // The kernel timed the handshake itself: what lies beyond is this program's being late.
         if took > LATE && connection.tcp_sample().is_some_and(|tcp| is_late(took, tcp)) {
             self.late.set(self.late.get() + 1);

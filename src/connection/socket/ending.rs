@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::time::timeout;
 
 use super::super::endings::{Step, failure_of};
 use super::super::http;
 use super::super::ports::Release;
-use super::Connection;
+use super::{Connection, after};
 use espstress_event::{Ending, Failure};
 
 /// What an idle connection has come to.
@@ -90,7 +89,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Failure::EofBeforeResponse`]; or the failure by name.
-    pub async fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
+    pub fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
         let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
         let waits = match &mut self.tls {
             Some(tls) => {
@@ -98,10 +97,10 @@ impl Connection {
                 let said = tls.unread();
                 if said.is_empty() { !has_ended } else { !http::is_timeout(said) }
             }
-            None => match timeout(Duration::ZERO, stream.peek(scratch)).await {
-                Ok(Ok(n)) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
+            None => match stream.peek(scratch) {
+                Ok(n) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
                 // Nothing has come; or a reset, which the request meets and names.
-                Ok(Err(_)) | Err(_) => true,
+                Err(_) => true,
             },
         };
         if waits {
@@ -144,14 +143,14 @@ impl Connection {
         let mut bytes = 0;
         self.hurry();
         let keep = self.release;
-        let deadline = tokio::time::Instant::now() + limit;
+        let now = tokio::time::Instant::now();
+        let deadline = after(now, limit);
         // One that has sent something in the second half of the time is not done with the connection: only a failed send
         // will tell its program that nobody reads any more.
-        let sends_from = tokio::time::Instant::now() + limit / 2;
+        let sends_from = after(now, limit / 2);
         let mut not_ended = Ending::NotEnded;
         loop {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            match self.read(scratch, left).await {
+            match self.read_until(scratch, deadline).await {
                 Ok(0) => {
                     let ending = self.tcp_end(deadline).await;
                     if ending == Ending::Fin {

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::endings::{Step, failure_of};
 use super::super::tls::{Heard, Session, Tls};
-use super::{AtRest, Connection};
+use super::{AtRest, Connection, Stream};
 use espstress_event::{Failure, TlsFault, TlsFaultSeen};
 
 impl Connection {
@@ -28,7 +27,7 @@ impl Connection {
                 return Err(Failure::TlsFailed);
             }
         };
-        let stream = self.stream.as_ref().ok_or(Failure::HostOther)?;
+        let stream = self.stream.as_mut().ok_or(Failure::HostOther)?;
         let shaken = timeout(limit, shake_hands(&mut session, stream)).await;
         let (failure, seen) = match shaken {
             Ok(Ok(())) => {
@@ -94,7 +93,7 @@ impl Connection {
 }
 
 /// Moves bytes until the handshake is done and all of it sent; [`Heard::Bytes`] is the peer's FIN.
-async fn shake_hands(session: &mut Session, stream: &TcpStream) -> Result<(), Heard> {
+async fn shake_hands(session: &mut Session, stream: &mut Stream) -> Result<(), Heard> {
     loop {
         let sent = session.flush(stream).map_err(Heard::Socket)?;
         if !session.is_handshaking() {
