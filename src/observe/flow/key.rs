@@ -1,6 +1,6 @@
 //! What names a connection's place in the table: both ends, in an order that does not depend on who sends.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use espstress_wire::Segment;
 
@@ -15,6 +15,14 @@ impl End {
     /// As people write it.
     pub(crate) fn socket(self) -> SocketAddr {
         SocketAddr::new(Ipv6Addr::from_bits(self.address).to_canonical(), self.port)
+    }
+
+    /// An address as ends have it.
+    pub(crate) const fn mapped(ip: IpAddr) -> u128 {
+        match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        }
     }
 
     pub(crate) const fn source(s: &Segment) -> Self {

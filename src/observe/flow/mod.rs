@@ -7,6 +7,7 @@ mod half;
 mod key;
 mod look;
 mod notes;
+mod pack;
 mod second;
 mod seq;
 mod space;
@@ -73,11 +74,13 @@ pub(crate) enum Wait {
     Told,
 }
 
+/// Occurrences by id, by what is shown, and by direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts([[[u8; 2]; 3]; AnomalyId::ALL.len()]);
+
 /// One connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flow {
-    /// Place in the table.
-    pub(crate) key: FlowKey,
     /// The host's end.
     pub(crate) host_end: End,
     /// The device's end.
@@ -141,7 +144,7 @@ pub(crate) struct Flow {
     /// Rules that fired or were given up, one bit each; only for those that speak once.
     pub(crate) told: u32,
     /// Occurrences by id, by what is shown, and by direction.
-    counts: [[[u8; 2]; 3]; AnomalyId::ALL.len()],
+    counts: Counts,
     pub(crate) notes: Notes,
 }
 
@@ -149,7 +152,6 @@ impl Flow {
     /// A connection of which nothing has been seen yet.
     pub(crate) fn new(host_end: End, device_end: End, at: i64, gaps: u32) -> Self {
         Self {
-            key: FlowKey::new(host_end, device_end),
             host_end,
             device_end,
             opener: None,
@@ -185,9 +187,14 @@ impl Flow {
             touched_at: at,
             in_settled: false,
             told: 0,
-            counts: [[[0; 2]; 3]; AnomalyId::ALL.len()],
+            counts: Counts::default(),
             notes: Notes::default(),
         }
+    }
+
+    /// Its place in the table.
+    pub(crate) fn key(&self) -> FlowKey {
+        FlowKey::new(self.host_end, self.device_end)
     }
 
     /// The side that sends in `direction`.
@@ -336,7 +343,7 @@ impl Flow {
             Direction::FromDevice => 0,
             Direction::FromHost => 1,
         };
-        let n = &mut self.counts[id as usize][shown][direction];
+        let n = &mut self.counts.0[id as usize][shown][direction];
         *n = n.saturating_add(1);
         u32::from(*n)
     }
@@ -374,6 +381,6 @@ mod tests {
 
     #[test]
     fn a_connection_takes_little_room() {
-        assert!(size_of::<Flow>() <= 1_464, "{} bytes", size_of::<Flow>());
+        assert!(size_of::<Flow>() <= 1_408, "{} bytes", size_of::<Flow>());
     }
 }

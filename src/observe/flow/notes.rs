@@ -12,11 +12,11 @@ pub(crate) const NOTES: usize = 6;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Note {
     pub(crate) at: i64,
-    number: u64,
+    pub(super) number: u64,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
-    payload: u32,
-    window: u16,
+    pub(super) payload: u32,
+    pub(super) window: u16,
     pub(crate) ip_id: Option<u16>,
     pub(crate) flags: Flags,
     pub(crate) from: Direction,
@@ -69,8 +69,8 @@ impl Note {
 /// A ring of notes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Notes {
-    ring: [Option<Note>; NOTES],
-    next: u8,
+    pub(super) ring: [Option<Note>; NOTES],
+    pub(super) next: u8,
 }
 
 impl Notes {

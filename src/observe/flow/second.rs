@@ -24,9 +24,9 @@ const AT_ONCE: i64 = 2 * MILLISECOND;
 /// A small segment of the device's that was the last of its side so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Small {
-    end: u32,
-    at: i64,
-    acked_at: Option<i64>,
+    pub(super) end: u32,
+    pub(super) at: i64,
+    pub(super) acked_at: Option<i64>,
 }
 
 /// A second segment that came late.

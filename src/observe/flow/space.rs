@@ -6,11 +6,11 @@ use super::seq::{after, before, earlier, later};
 const HOLES: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Hole {
-    start: u32,
-    end: u32,
+pub(super) struct Hole {
+    pub(super) start: u32,
+    pub(super) end: u32,
     /// When a later segment showed that it is there.
-    since: i64,
+    pub(super) since: i64,
 }
 
 /// Where a stretch of sequence numbers lies in what was seen before it.
@@ -34,9 +34,9 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Space {
     /// Lowest number seen and number behind the highest; `None` before the first segment.
-    range: Option<(u32, u32)>,
-    holes: [Hole; HOLES],
-    open: u8,
+    pub(super) range: Option<(u32, u32)>,
+    pub(super) holes: [Hole; HOLES],
+    pub(super) open: u8,
 }
 
 impl Space {
@@ -45,7 +45,7 @@ impl Space {
         self.range.map(|(_, next)| next)
     }
 
-    fn holes(&self) -> &[Hole] {
+    pub(super) fn holes(&self) -> &[Hole] {
         self.holes.get(..usize::from(self.open)).unwrap_or_default()
     }
 

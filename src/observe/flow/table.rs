@@ -1,10 +1,11 @@
 //! The bounded table of connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
 use super::chain::{Chain, Chains};
+use super::pack::{pack, unpack};
 use super::{Flow, FlowKey, SECOND};
 
 /// Which connection had to make room.
@@ -20,14 +21,31 @@ pub(crate) enum Evicted {
 /// MSL of two minutes), after which its place is used again. A table of a steady load does not grow.
 const REMEMBERED: i64 = 300 * SECOND;
 
+/// Connections that ended a moment ago, and are still open to look at: the last segments of a connection often come after
+/// its end. In tests there is hardly one, so all of them show that packing loses nothing.
+const AT_HAND: usize = if cfg!(test) { 1 } else { 256 };
+
 /// Connections by their ends, never more than a set number. The hash is seeded: who sends the packets cannot
 /// choose ends that collide.
 #[derive(Debug)]
 pub(crate) struct Table {
     index: HashMap<FlowKey, u32, RandomState>,
-    flows: Vec<Flow>,
+    slots: Vec<Slot>,
     chains: Chains,
+    /// Those that ended and are not packed, the first first; a place may since have been taken by another.
+    at_hand: VecDeque<u32>,
+    /// Room of those that were packed.
+    spare: Vec<Box<Flow>>,
+    scratch: Vec<u8>,
     limit: usize,
+}
+
+/// A connection's place.
+#[derive(Debug)]
+enum Slot {
+    Open(Box<Flow>),
+    /// It has ended, then.
+    Packed(i64, Box<[u8]>),
 }
 
 impl Table {
@@ -36,32 +54,91 @@ impl Table {
         let limit = limit.clamp(1, 1 << 24);
         Self {
             index: HashMap::with_hasher(RandomState::default()),
-            flows: Vec::new(),
+            slots: Vec::new(),
             chains: Chains::default(),
+            at_hand: VecDeque::new(),
+            spare: Vec::new(),
+            scratch: Vec::new(),
             limit,
         }
     }
 
-    /// The slot of a connection.
-    pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
-        self.index.get(key).copied()
+    /// The slot of a connection, which is open.
+    pub(crate) fn find(&mut self, key: &FlowKey) -> Option<u32> {
+        let slot = self.index.get(key).copied()?;
+        if self.open(slot) {
+            self.is_at_hand(slot);
+        }
+        Some(slot)
     }
 
+    /// The connection in an open slot.
     pub(crate) fn flow(&self, slot: u32) -> &Flow {
-        &self.flows[slot as usize]
+        match &self.slots[slot as usize] {
+            Slot::Open(flow) => flow,
+            Slot::Packed(..) => unreachable!("slot {slot} is used without being opened"),
+        }
     }
 
+    /// The same, to change it.
     pub(crate) fn flow_mut(&mut self, slot: u32) -> &mut Flow {
-        &mut self.flows[slot as usize]
+        match &mut self.slots[slot as usize] {
+            Slot::Open(flow) => flow,
+            Slot::Packed(..) => unreachable!("slot {slot} is used without being opened"),
+        }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.iter()
+    /// Opens a slot to look at its connection, and to let go of it; whether it was packed.
+    pub(crate) fn open(&mut self, slot: u32) -> bool {
+        let Slot::Packed(_, bytes) = &self.slots[slot as usize] else { return false };
+        let flow = unpack(bytes);
+        self.slots[slot as usize] = Slot::Open(self.room_for(flow));
+        true
+    }
+
+    /// Nobody asks for the connection in `slot` any more: its room is for others.
+    pub(crate) fn let_go(&mut self, slot: u32) {
+        if let Slot::Open(room) =
+            std::mem::replace(&mut self.slots[slot as usize], Slot::Packed(0, Box::default()))
+        {
+            self.spare.push(room);
+        }
+    }
+
+    fn room_for(&mut self, flow: Flow) -> Box<Flow> {
+        match self.spare.pop() {
+            Some(mut room) => {
+                *room = flow;
+                room
+            }
+            None => Box::new(flow),
+        }
+    }
+
+    /// The connection in `slot` has ended and is open: one of those that were before it is packed.
+    fn is_at_hand(&mut self, slot: u32) {
+        self.at_hand.push_back(slot);
+        let first = if self.at_hand.len() > AT_HAND { self.at_hand.pop_front() } else { None };
+        let Some(first) = first.filter(|first| *first != slot) else { return };
+        let Slot::Open(flow) = &self.slots[first as usize] else { return };
+        let Some((ended, _)) = flow.ended else { return };
+        let packed = Slot::Packed(ended, pack(flow, &mut self.scratch));
+        if let Slot::Open(room) = std::mem::replace(&mut self.slots[first as usize], packed) {
+            self.spare.push(room);
+        }
+    }
+
+    /// The connections that are open; all others have ended.
+    pub(crate) fn iter_open(&self) -> impl Iterator<Item = &Flow> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Open(flow) => Some(&**flow),
+            Slot::Packed(..) => None,
+        })
     }
 
     pub(crate) fn len(&self) -> u32 {
         // The limit is far below.
-        self.flows.len() as u32
+        self.slots.len() as u32
     }
 
     /// How many connections have not ended.
@@ -72,10 +149,13 @@ impl Table {
     /// The connection that the next [`Table::insert`] at this time will push out, and why that one.
     pub(crate) fn victim(&self, at: i64) -> Option<(u32, Evicted)> {
         let settled = self.chains.first(Chain::Settled);
-        if self.flows.len() < self.limit {
+        if self.slots.len() < self.limit {
             let over = |slot: &u32| {
-                let ended = self.flow(*slot).ended;
-                ended.is_some_and(|(ended, _)| at.saturating_sub(ended) > REMEMBERED)
+                let ended = match &self.slots[*slot as usize] {
+                    Slot::Open(flow) => flow.ended.map(|(ended, _)| ended),
+                    Slot::Packed(ended, _) => Some(*ended),
+                };
+                ended.is_some_and(|ended| at.saturating_sub(ended) > REMEMBERED)
             };
             return settled.filter(over).map(|slot| (slot, Evicted::Settled));
         }
@@ -85,18 +165,21 @@ impl Table {
 
     /// Takes in a connection that is not there yet, in place of [`Table::victim`].
     pub(crate) fn insert(&mut self, flow: Flow, at: i64) -> u32 {
+        let key = flow.key();
         let slot = if let Some((slot, _)) = self.victim(at) {
+            self.open(slot);
             self.leave(slot);
-            let old = self.flows[slot as usize].key;
+            let old = self.flow(slot).key();
             self.index.remove(&old);
-            self.flows[slot as usize] = flow;
+            *self.flow_mut(slot) = flow;
             slot
         } else {
-            self.flows.push(flow);
+            let room = self.room_for(flow);
+            self.slots.push(Slot::Open(room));
             self.chains.add_slot();
             self.len() - 1
         };
-        self.index.insert(flow.key, slot);
+        self.index.insert(key, slot);
         self.chains.append(Chain::Live, slot);
         slot
     }
@@ -104,12 +187,12 @@ impl Table {
     /// Puts a new connection of the same ends in place of an old one.
     pub(crate) fn replace(&mut self, slot: u32, flow: Flow) {
         self.leave(slot);
-        self.flows[slot as usize] = flow;
+        *self.flow_mut(slot) = flow;
         self.chains.append(Chain::Live, slot);
     }
 
     fn leave(&mut self, slot: u32) {
-        let flow = &mut self.flows[slot as usize];
+        let Slot::Open(flow) = &mut self.slots[slot as usize] else { return };
         for (chain, armed) in Chain::DEADLINES.into_iter().zip(&mut flow.armed) {
             if armed.take().is_some() {
                 self.chains.remove(chain, slot);
@@ -121,7 +204,7 @@ impl Table {
 
     /// Brings the lists in line with what the connection has become.
     pub(crate) fn file(&mut self, slot: u32, at: i64) {
-        let flow = &mut self.flows[slot as usize];
+        let Slot::Open(flow) = &mut self.slots[slot as usize] else { return };
         for (i, chain) in Chain::DEADLINES.into_iter().enumerate() {
             let wanted = flow.wait(chain);
             if flow.armed[i] != wanted {
@@ -139,6 +222,7 @@ impl Table {
                 self.chains.remove(Chain::Live, slot);
                 self.chains.append(Chain::Settled, slot);
                 flow.in_settled = true;
+                self.is_at_hand(slot);
             }
         } else if at.saturating_sub(flow.touched_at) > SECOND {
             self.chains.remove(Chain::Live, slot);

@@ -9,12 +9,12 @@ const SENDS: usize = 4;
 /// (RFC 9293, 3.10.7.1), and several segments may be on their way when it is sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Acked {
-    ring: [u32; ACKS],
-    count: u32,
+    pub(super) ring: [u32; ACKS],
+    pub(super) count: u32,
     /// When the newest of those that had to make room was sent.
-    forgot_at: Option<i64>,
+    pub(super) forgot_at: Option<i64>,
     /// The last was sent then.
-    at: i64,
+    pub(super) at: i64,
 }
 
 impl Acked {
@@ -32,7 +32,7 @@ impl Acked {
         self.at = at;
     }
 
-    fn known(&self) -> &[u32] {
+    pub(super) fn known(&self) -> &[u32] {
         self.ring.get(..ACKS.min(self.count as usize)).unwrap_or_default()
     }
 
@@ -48,8 +48,8 @@ impl Acked {
 /// When the last segments with payload came that followed in order, and were not held up on their way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
-    ring: [(u32, u32, i64); SENDS],
-    count: u8,
+    pub(super) ring: [(u32, u32, i64); SENDS],
+    pub(super) count: u8,
     /// Whether the last segment of whatever kind came without delay: a link that keeps segments while it is away
     /// delivers the original and its repetition together.
     pub(crate) prompt: bool,

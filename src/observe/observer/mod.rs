@@ -66,7 +66,8 @@ impl Default for ObserverConfig {
 /// dropped some, [`advance`](Self::advance) as time passes without frames, and [`finish`](Self::finish) once.
 #[derive(Debug)]
 pub struct Observer {
-    device: DeviceEnds,
+    /// The device's ends, as [`End`] has them; `None` where they are to be guessed.
+    ends: Option<Vec<(u128, Option<u16>)>>,
     /// A port of the host's that the device dials.
     dialled: Option<u16>,
     deadlines: Deadlines,
@@ -94,7 +95,12 @@ impl Observer {
     #[must_use]
     pub fn new(config: ObserverConfig) -> Self {
         Self {
-            device: config.device,
+            ends: match config.device {
+                DeviceEnds::Known(ends) => {
+                    Some(ends.iter().map(|(ip, port)| (End::mapped(*ip), *port)).collect())
+                }
+                DeviceEnds::Guessed => None,
+            },
             dialled: None,
             deadlines: Deadlines { syn: config.syn_deadline_ns, zero_window: SECOND, linger: 5 * SECOND },
             table: Table::new(config.connections),
@@ -206,14 +212,16 @@ impl Observer {
             return false;
         }
         self.table.live() == 0
-            || !self.table.iter().any(|flow| flow.goes_on() && of_interest(&flow.connection()))
+            || !self.table.iter_open().any(|flow| flow.goes_on() && of_interest(&flow.connection()))
     }
 
     /// The capture is over: judges what remains and sums up. `end_ns` is when the watch ended.
     pub fn finish(mut self, end_ns: i64, sink: &mut impl FnMut(Occurrence)) -> WireSummary {
         self.advance(end_ns, sink);
         for slot in 0..self.table.len() {
+            self.table.open(slot);
             self.end_of(slot, Obstacle::WatchTooShort, sink);
+            self.table.let_go(slot);
         }
         self.summary.not_judged = self.unjudged.list(self.source);
         self.summary.absences = self.quiet.absences();
@@ -306,15 +314,14 @@ impl Observer {
     /// Who sends, as far as the configuration tells: `Some(None)` where it has to be guessed, `None` where
     /// the segment is none of the device's.
     fn sides(&self, source: End, destination: End) -> Option<Option<Direction>> {
-        let DeviceEnds::Known(ends) = &self.device else { return Some(None) };
+        let Some(ends) = &self.ends else { return Some(None) };
         let fits = |end: End| {
-            let socket = end.socket();
-            ends.iter().any(|&(ip, port)| ip == socket.ip() && port.is_none_or(|p| p == socket.port()))
+            ends.iter().any(|&(address, port)| address == end.address && port.is_none_or(|p| p == end.port))
         };
         if let Some(port) = self.dialled {
-            let is_device = |end: End| ends.iter().any(|&(ip, _)| ip == end.socket().ip());
+            let is_device = |end: End| ends.iter().any(|&(address, _)| address == end.address);
             // On the host's own address the port alone tells them apart.
-            match (source.socket().port() == port, destination.socket().port() == port) {
+            match (source.port == port, destination.port == port) {
                 (false, true) if is_device(source) => return Some(Some(Direction::FromDevice)),
                 (true, false) if is_device(destination) => return Some(Some(Direction::FromHost)),
                 _ => {}
@@ -363,6 +370,7 @@ impl Observer {
                 Evicted::Settled => self.summary.evicted_settled += 1,
                 Evicted::Live => self.summary.evicted_live += 1,
             }
+            self.table.open(slot);
             self.end_of(slot, Obstacle::Evicted, sink);
         }
         let flow = self.fresh(s, from, at);

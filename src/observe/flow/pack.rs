@@ -1,0 +1,453 @@
+//! A connection that has ended, in a third of the room, with nothing left out.
+//!
+//! A run keeps the last connection on each of its source ports, tens of thousands, and few of them are heard of again. Times
+//! are written as what has passed since the connection began, sequence numbers as what lies between them and the first, and
+//! what is absent takes a byte.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use espstress_event::{Answered, Direction};
+use espstress_wire::Flags;
+
+use super::half::{Fin, Half, Repeated};
+use super::notes::{Note, Notes};
+use super::second::Small;
+use super::space::{Hole, Space};
+use super::trail::{Acked, Sent};
+use super::{Counts, End, Ending, Flow, Previous, Stage, Wait};
+
+/// Takes a connection's state apart. `scratch` is room for it, whatever is there.
+pub(super) fn pack(flow: &Flow, scratch: &mut Vec<u8>) -> Box<[u8]> {
+    scratch.clear();
+    let first = [flow.host.isn.unwrap_or(0), flow.device.isn.unwrap_or(0)];
+    let mut to = Writer { bytes: scratch, base: flow.opened_at, first };
+    to.bytes.extend_from_slice(&flow.opened_at.to_ne_bytes());
+    first.iter().for_each(|number| to.bytes.extend_from_slice(&number.to_ne_bytes()));
+    flow.put(&mut to);
+    scratch.as_slice().into()
+}
+
+/// Puts it together again.
+pub(super) fn unpack(bytes: &[u8]) -> Flow {
+    let mut from = Reader { rest: bytes, base: 0, first: [0; 2] };
+    from.base = i64::from_ne_bytes(from.take());
+    from.first = [u32::from_ne_bytes(from.take()), u32::from_ne_bytes(from.take())];
+    Flow::get(&mut from)
+}
+
+struct Writer<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// What times are counted from.
+    base: i64,
+    /// What sequence numbers are counted from.
+    first: [u32; 2],
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    base: i64,
+    first: [u32; 2],
+}
+
+impl Reader<'_> {
+    /// Zeros behind the end, where only a fault of this module's leads.
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (first, rest) = self.rest.split_first_chunk().unwrap_or((&[0; N], &[]));
+        self.rest = rest;
+        *first
+    }
+}
+
+trait Packed {
+    fn put(&self, to: &mut Writer<'_>);
+    fn get(from: &mut Reader<'_>) -> Self;
+}
+
+macro_rules! plain {
+    ($($number:ty),*) => {$(
+        impl Packed for $number {
+            fn put(&self, to: &mut Writer<'_>) {
+                to.bytes.extend_from_slice(&self.to_ne_bytes());
+            }
+            fn get(from: &mut Reader<'_>) -> Self {
+                Self::from_ne_bytes(from.take())
+            }
+        }
+    )*};
+}
+
+plain!(u8, u16);
+
+/// Numbers from here on, of those that take two bytes, are counted from each side's first, and then from nothing. One that is
+/// further away than that takes six.
+const COUNTED: [u16; 3] = [0x0000, 0x7000, 0xe000];
+const FAR: u16 = u16::MAX;
+
+impl Packed for u32 {
+    fn put(&self, to: &mut Writer<'_>) {
+        let [host, device] = to.first;
+        for ((from, start), end) in [host, device, 0].into_iter().zip(COUNTED).zip([0x7000, 0xe000, FAR]) {
+            let distance = self.wrapping_sub(from);
+            if distance < Self::from(end - start) {
+                return (start + distance as u16).put(to);
+            }
+        }
+        FAR.put(to);
+        to.bytes.extend_from_slice(&self.to_ne_bytes());
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let near = u16::get(from);
+        let [host, device] = from.first;
+        match near {
+            FAR => Self::from_ne_bytes(from.take()),
+            0xe000.. => Self::from(near - 0xe000),
+            0x7000.. => device.wrapping_add((near - 0x7000).into()),
+            _ => host.wrapping_add(near.into()),
+        }
+    }
+}
+
+impl Packed for bool {
+    fn put(&self, to: &mut Writer<'_>) {
+        u8::from(*self).put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        u8::get(from) != 0
+    }
+}
+
+/// Seven bits a byte, the lowest first.
+impl Packed for u64 {
+    fn put(&self, to: &mut Writer<'_>) {
+        let mut left = *self;
+        while left > 0x7f {
+            to.bytes.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        to.bytes.push(left as u8);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = u8::get(from);
+            number |= Self::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        number
+    }
+}
+
+/// A time within four seconds of the connection's beginning takes four bytes, and any other number twelve.
+impl Packed for i64 {
+    fn put(&self, to: &mut Writer<'_>) {
+        match self.checked_sub(to.base).map(u32::try_from) {
+            Some(Ok(passed)) if passed != u32::MAX => to.bytes.extend_from_slice(&passed.to_ne_bytes()),
+            _ => {
+                to.bytes.extend_from_slice(&u32::MAX.to_ne_bytes());
+                to.bytes.extend_from_slice(&self.to_ne_bytes());
+            }
+        }
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        match u32::from_ne_bytes(from.take()) {
+            u32::MAX => Self::from_ne_bytes(from.take()),
+            passed => from.base.saturating_add(passed.into()),
+        }
+    }
+}
+
+impl<T: Packed> Packed for Option<T> {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.is_some().put(to);
+        if let Some(value) = self {
+            value.put(to);
+        }
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        bool::get(from).then(|| T::get(from))
+    }
+}
+
+impl<T: Packed, const N: usize> Packed for [T; N] {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.iter().for_each(|value| value.put(to));
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        std::array::from_fn(|_| T::get(from))
+    }
+}
+
+impl<A: Packed, B: Packed> Packed for (A, B) {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+        self.1.put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        (A::get(from), B::get(from))
+    }
+}
+
+impl<A: Packed, B: Packed, C: Packed> Packed for (A, B, C) {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+        self.1.put(to);
+        self.2.put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        (A::get(from), B::get(from), C::get(from))
+    }
+}
+
+impl Packed for End {
+    fn put(&self, to: &mut Writer<'_>) {
+        let v4 = Ipv6Addr::from_bits(self.address).to_ipv4_mapped();
+        v4.is_some().put(to);
+        match v4 {
+            Some(v4) => to.bytes.extend_from_slice(&v4.octets()),
+            None => to.bytes.extend_from_slice(&self.address.to_ne_bytes()),
+        }
+        self.port.put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let address = if bool::get(from) {
+            Ipv4Addr::from(from.take::<4>()).to_ipv6_mapped().to_bits()
+        } else {
+            u128::from_ne_bytes(from.take())
+        };
+        Self { address, port: u16::get(from) }
+    }
+}
+
+/// The values of an enum, by their place in this list.
+macro_rules! values {
+    ($name:ty: $($value:ident),*) => {
+        impl Packed for $name {
+            fn put(&self, to: &mut Writer<'_>) {
+                to.bytes.push(*self as u8);
+            }
+            fn get(from: &mut Reader<'_>) -> Self {
+                let all = [$(Self::$value),*];
+                let wanted = u8::get(from);
+                all.into_iter().find(|value| *value as u8 == wanted).unwrap_or(all[0])
+            }
+        }
+        const _: fn($name) = |value| match value {
+            $(<$name>::$value)|* => {}
+        };
+    };
+}
+
+values!(Direction: FromDevice, FromHost);
+values!(Stage: Opening, Open);
+values!(Answered: Syn, Payload, Fin, Ack, Reset);
+
+impl Packed for Previous {
+    fn put(&self, to: &mut Writer<'_>) {
+        match self {
+            Self::Unseen => 0_u8.put(to),
+            Self::Live => 1_u8.put(to),
+            Self::Reset => 2_u8.put(to),
+            Self::ClosedFirstBy(direction) => (3_u8, *direction).put(to),
+        }
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        match u8::get(from) {
+            0 => Self::Unseen,
+            1 => Self::Live,
+            2 => Self::Reset,
+            _ => Self::ClosedFirstBy(Direction::get(from)),
+        }
+    }
+}
+
+impl Packed for Ending {
+    fn put(&self, to: &mut Writer<'_>) {
+        let reset_by = match self {
+            Self::Closed => None,
+            Self::Reset(direction) => Some(*direction),
+        };
+        reset_by.put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        Option::get(from).map_or(Self::Closed, Self::Reset)
+    }
+}
+
+impl Packed for Wait {
+    fn put(&self, to: &mut Writer<'_>) {
+        match self {
+            Self::Off => 0_u8.put(to),
+            Self::Told => 1_u8.put(to),
+            Self::Since(at) => (2_u8, *at).put(to),
+        }
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        match u8::get(from) {
+            0 => Self::Off,
+            1 => Self::Told,
+            _ => Self::Since(i64::get(from)),
+        }
+    }
+}
+
+impl Packed for Flags {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.0.put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        Self(u8::get(from))
+    }
+}
+
+/// All fields, one after the other.
+macro_rules! fields {
+    ($name:ident: $($field:ident),*) => {
+        impl Packed for $name {
+            fn put(&self, to: &mut Writer<'_>) {
+                let Self { $($field),* } = self;
+                $($field.put(to);)*
+            }
+            fn get(from: &mut Reader<'_>) -> Self {
+                $(let $field = Packed::get(from);)*
+                Self { $($field),* }
+            }
+        }
+    };
+}
+
+fields!(Fin: seq, ack, first_at, last_at, interval, copies, after_idle, acked_at, proof);
+fields!(Repeated: seq, times, third_at, last_at);
+fields!(Half: isn, space, ack, window, shift, fin, payload_at, last_at, repeated, probes, repeats, probing, resets, reset);
+fields!(Small: end, at, acked_at);
+fields!(Note: at, number, seq, ack, payload, window, ip_id, flags, from);
+fields!(Notes: ring, next);
+fields!(Hole: start, end, since);
+fields!(
+    Flow: host_end, device_end, opener, stage, previous, host, device, opened_at, syns, stray_acks, host_acked_dial,
+    first_fin, ended, missing, gaps, rtt, rtt_min, timed, host_last, host_acked, device_sent, small, stalled_since,
+    host_repeated, presumed_lost, request_acked_at, duel_pending, duels, syn_wait, window_wait, linger_wait, armed,
+    touched_at, in_settled, told, counts, notes
+);
+
+/// Nearly all have none.
+impl Packed for Counts {
+    fn put(&self, to: &mut Writer<'_>) {
+        let any = self.0.as_flattened().as_flattened().iter().any(|n| *n > 0);
+        any.then_some(self.0).put(to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        Option::get(from).map_or_else(Self::default, Self)
+    }
+}
+
+/// Writes as many as there are; the rest of the room is as it was when new.
+fn put_some<T: Packed>(some: &[T], to: &mut Writer<'_>) {
+    some.iter().for_each(|value| value.put(to));
+}
+
+fn get_some<T: Packed, const N: usize>(room: &mut [T; N], count: usize, from: &mut Reader<'_>) {
+    room.iter_mut().take(count).for_each(|value| *value = T::get(from));
+}
+
+impl Packed for Space {
+    fn put(&self, to: &mut Writer<'_>) {
+        let Self { range, holes: _, open } = self;
+        range.put(to);
+        open.put(to);
+        put_some(self.holes(), to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let mut space = Self { range: Option::get(from), open: u8::get(from), ..Self::default() };
+        get_some(&mut space.holes, space.open.into(), from);
+        space
+    }
+}
+
+impl Packed for Acked {
+    fn put(&self, to: &mut Writer<'_>) {
+        let Self { ring: _, count, forgot_at, at } = self;
+        (*count, *forgot_at, *at).put(to);
+        put_some(self.known(), to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let (count, forgot_at, at) = Packed::get(from);
+        let mut acked = Self { count, forgot_at, at, ..Self::default() };
+        get_some(&mut acked.ring, count as usize, from);
+        acked
+    }
+}
+
+impl Packed for Sent {
+    fn put(&self, to: &mut Writer<'_>) {
+        let Self { ring, count, prompt } = self;
+        (*count, *prompt).put(to);
+        put_some(ring.get(..usize::from(*count)).unwrap_or_default(), to);
+    }
+    fn get(from: &mut Reader<'_>) -> Self {
+        let (count, prompt) = Packed::get(from);
+        let mut sent = Self { count, prompt, ..Self::default() };
+        get_some(&mut sent.ring, count.into(), from);
+        sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn again<T: Packed>(value: &T, base: i64, first: [u32; 2]) -> T {
+        let mut bytes = Vec::new();
+        value.put(&mut Writer { bytes: &mut bytes, base, first });
+        let mut from = Reader { rest: &bytes, base, first };
+        let again = T::get(&mut from);
+        assert!(from.rest.is_empty(), "{} bytes are left", from.rest.len());
+        again
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_what_it_was_however_near_it_is(
+            n in any::<u32>(), near in 0..0x1_0000_u32, first in any::<[u32; 2]>(), long in any::<u64>(),
+            at in any::<i64>(), base in any::<i64>(), passed in 0..5_000_000_000_i64,
+        ) {
+            for n in [n, near, first[0].wrapping_add(near), first[1].wrapping_add(near), first[0].wrapping_sub(near)] {
+                prop_assert_eq!(again(&n, base, first), n);
+            }
+            prop_assert_eq!(again(&long, base, first), long);
+            for at in [at, passed, base.saturating_add(passed), i64::MIN, i64::MAX] {
+                prop_assert_eq!(again(&at, base, first), at);
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_is_what_it_was_in_both_families() {
+        for address in ["::ffff:192.0.2.1", "2001:db8::1", "::"] {
+            let end = End { address: address.parse::<Ipv6Addr>().unwrap().to_bits(), port: 8080 };
+            assert_eq!(again(&end, 0, [0; 2]), end);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_what_it_was() {
+        let end = |port| End { address: Ipv4Addr::LOCALHOST.to_ipv6_mapped().to_bits(), port };
+        let mut flow = Flow::new(end(40_000), end(80), 1_700_000_000_000_000_000, 3);
+        flow.host.isn = Some(u32::MAX - 5);
+        flow.device.isn = Some(7);
+        flow.previous = Previous::ClosedFirstBy(Direction::FromDevice);
+        flow.ended = Some((flow.opened_at + 5_000_000_000, Ending::Reset(Direction::FromHost)));
+        flow.host_last = Some(Answered::Fin);
+        flow.syn_wait = Wait::Told;
+        flow.linger_wait = Wait::Since(flow.opened_at + 9);
+        (0..20).for_each(|n| flow.host_acked.note(n * 100_000, flow.opened_at + i64::from(n)));
+        flow.device_sent.note(8, 1_468, flow.opened_at + 1);
+        flow.device.space.claim(7, 8, flow.opened_at);
+        flow.device.space.claim(100, 200, flow.opened_at + 2);
+        flow.counts.0[3][1][0] = 200;
+        let packed = pack(&flow, &mut Vec::new());
+        assert_eq!(format!("{:?}", unpack(&packed)), format!("{flow:?}"));
+    }
+}
