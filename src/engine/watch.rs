@@ -92,7 +92,8 @@ pub(super) fn start(
         dialled,
         keep: if plan.pcap.is_some() { Keep::Whole } else { Keep::Headers },
         interface: plan.interface.clone(),
-        ring_bytes: ring_bytes(plan.captures),
+        // Whole packets fill it sooner.
+        ring_bytes: ring_bytes(plan.captures) << u32::from(plan.pcap.is_some()),
         ..CaptureConfig::of([ip])
     };
     let capture = Capture::open(&config).map_err(|error| refused(&error))?;

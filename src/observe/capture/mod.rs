@@ -38,8 +38,8 @@ pub const LINKTYPE_RADIOTAP: u16 = 127;
 /// Bytes of each frame of the air: a beacon's traffic indication map is within its first hundreds.
 const AIR_SNAP_LENGTH: u32 = 512;
 
-/// Room that a ring has by default: about 80,000 packets cut to headers.
-pub const DEFAULT_RING_BYTES: usize = 16 << 20;
+/// Room that a ring has by default: about 40,000 packets cut to headers, a tenth of a second of the fastest storm.
+pub const DEFAULT_RING_BYTES: usize = 8 << 20;
 
 /// How much of each packet is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
