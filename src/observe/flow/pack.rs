@@ -81,6 +81,7 @@ plain!(u8, u16);
 /// Numbers from here on, of those that take two bytes, are counted from each side's first, and then from nothing. One that is
 /// further away than that takes six.
 const COUNTED: [u16; 3] = [0x0000, 0x7000, 0xe000];
+/// In place of the two bytes: the four of the number follow. It counts nothing.
 const FAR: u16 = u16::MAX;
 
 impl Packed for u32 {

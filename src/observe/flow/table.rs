@@ -35,6 +35,7 @@ pub(crate) struct Table {
     /// Those that ended and are not packed, the first first; a place may since have been taken by another.
     at_hand: VecDeque<u32>,
     /// Room of those that were packed.
+    #[expect(clippy::vec_box, reason = "they go from and to the table as they are")]
     spare: Vec<Box<Flow>>,
     scratch: Vec<u8>,
     limit: usize,
