@@ -369,9 +369,14 @@ impl Connection {
         buffer: &mut [u8],
         deadline: tokio::time::Instant,
     ) -> Result<usize, Failure> {
-        // Where nothing has waited before, there is hardly anything yet.
-        if self.tls.is_none() && self.stream.as_ref().is_some_and(|stream| !stream.is_registered()) {
-            self.readable_until(deadline).await?;
+        if self.tls.is_none() && self.stream.as_ref().is_some_and(Stream::waits_first) {
+            let waited = self.readable_until(deadline).await;
+            if waited == Err(Failure::ReadTimeout) {
+                // The runtime may not have heard of what came before a deadline that was over from the beginning.
+                self.stream.iter().for_each(Stream::look);
+            } else {
+                waited?;
+            }
         }
         loop {
             if let Some(n) = self.read_ready(buffer, Step::Read)? {

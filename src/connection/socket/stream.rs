@@ -3,6 +3,7 @@
 //! The runtime's own stream is registered for both directions from its beginning. Each one is then told that it may be
 //! written to, which a short request never waits for.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -16,6 +17,8 @@ pub(crate) struct Stream {
     // Before the socket: taken back from the runtime first, then closed.
     registered: Option<Registered>,
     socket: TcpStream,
+    /// Whether the last read took all that there was, and the next event has not come.
+    drained: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -28,24 +31,30 @@ struct Registered {
 impl Stream {
     /// `socket` must not block.
     pub(crate) const fn new(socket: TcpStream) -> Self {
-        Self { registered: None, socket }
+        Self { registered: None, socket, drained: Cell::new(false) }
     }
 
-    /// Reads what is there; once something has waited, what the runtime knows to be there.
+    /// Reads what is there; once something has waited, what the runtime knows to be there, or what has come since a read took
+    /// all of it.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut socket = &self.socket;
-        let Some(Registered { fd, .. }) = &self.registered else { return socket.read(buffer) };
+        let Some(Registered { fd, .. }) = self.registered.as_ref().filter(|_| !self.drained.take()) else {
+            let read = socket.read(buffer);
+            // More may follow on its heels, until there is nothing.
+            self.drained.set(self.registered.is_some() && matches!(read, Ok(1..)));
+            return read;
+        };
         let (room, mut last) = (buffer.len(), None);
         let read = fd.try_io(Interest::READABLE, |_| {
             let n = socket.read(buffer)?;
             if (1..room).contains(&n) {
-                // That was all (epoll(7), questions and answers, 9): an event announces what comes next, and reading before
-                // it would be in vain.
+                // That was all (epoll(7), questions and answers, 9): an event announces what comes next.
                 last = Some(n);
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Ok(n)
         });
+        self.drained.set(last.is_some());
         last.map_or(read, Ok)
     }
 
@@ -70,9 +79,15 @@ impl Stream {
         self.socket.peek(buffer)
     }
 
-    /// Whether something has waited for it.
-    pub(crate) const fn is_registered(&self) -> bool {
-        self.registered.is_some()
+    /// The next [`Stream::try_read`] asks the system, whatever the runtime knows.
+    pub(crate) fn look(&self) {
+        self.drained.set(true);
+    }
+
+    /// Whether a wait is better than a read: nothing has waited yet, so that hardly anything has come, or there was nothing
+    /// more a moment ago.
+    pub(crate) const fn waits_first(&self) -> bool {
+        self.registered.is_none() || self.drained.get()
     }
 
     /// Whether the handshake is done.
@@ -100,6 +115,7 @@ impl Stream {
         let mut guard = self.register(interest)?.ready(interest).await?;
         let ready = guard.ready();
         guard.retain_ready();
+        self.drained.set(false);
         Ok(ready)
     }
 
@@ -173,5 +189,24 @@ mod tests {
         assert!(waited.is_err(), "the time-out had its turn: {waited:?}");
         peer.write_all(b"!").unwrap();
         assert_eq!(read().await, 1);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_comes_on_the_heels_of_the_last_bytes_is_there_before_the_runtime_knows() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut stream = Stream::new(socket);
+        let mut buffer = [0; 8];
+        peer.write_all(b"one").unwrap();
+        stream.readable().await.unwrap();
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), 3);
+        assert!(stream.waits_first());
+        // On loopback a segment has arrived when the call returns; the runtime gets no turn in between.
+        peer.write_all(b"two").unwrap();
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), 3);
+        drop(peer);
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), 0);
     }
 }
