@@ -155,3 +155,7 @@ fn pad(out: &mut Vec<u8>) {
 fn text(s: &str) -> &[u8] {
     &s.as_bytes()[..s.floor_char_boundary(LONGEST_TEXT)]
 }
+
+#[cfg(test)]
+#[path = "block_tests.rs"]
+mod tests;

@@ -72,6 +72,15 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_says_in_words_what_was_done_to_the_file() {
+        for (lost, word) in
+            [(Lost::Removed, "removed"), (Lost::Replaced, "replaced"), (Lost::Truncated, "truncated")]
+        {
+            assert!(lost.to_string().contains(word), "{lost}");
+        }
+    }
+
+    #[test]
     fn a_device_is_never_lost() {
         let path = Path::new("/dev/null");
         if let Ok(null) = File::options().write(true).open(path) {

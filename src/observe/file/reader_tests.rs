@@ -190,6 +190,49 @@ fn simple_and_obsolete_packet_blocks_are_read() {
 }
 
 #[test]
+fn without_a_snap_length_a_simple_block_holds_the_whole_packet_and_no_padding() {
+    let b = BOTH[0];
+    let file = |simple: &[u8]| {
+        let block = b.block(3, &[&b.w(simple.len() as u32), simple].concat());
+        [b.section(), b.interface(1, 0, &[]), block].concat()
+    };
+    for bytes in [b"abcd".as_slice(), b"abcde", b"abcdefg"] {
+        assert_eq!(read(&file(bytes)).0, [(0, 1, bytes.to_vec(), bytes.len() as u32)]);
+    }
+    let mut longer = b.w(90).to_vec();
+    longer.extend(b"abcdefgh");
+    let cut = [b.section(), b.interface(1, 0, &[]), b.block(3, &longer)].concat();
+    assert_eq!(read(&cut).0, [(0, 1, b"abcdefgh".to_vec(), 90)], "no longer than its block");
+}
+
+#[test]
+fn an_obsolete_block_says_how_many_were_dropped_before_it_or_that_it_does_not_know() {
+    let b = BOTH[1];
+    let old = |drops: u16| {
+        let words = [0, 1, 2, 2].map(|n| b.w(n)).concat();
+        b.block(2, &[&b.h(0)[..], &b.h(drops), &words, b"xy"].concat())
+    };
+    let file = [b.section(), b.interface(1, 0, &[]), old(3), old(u16::MAX)].concat();
+    let mut reader = Reader::new(Box::new(Cursor::new(file))).unwrap();
+    let mut before = || reader.next_record().unwrap().dropped_before;
+    assert_eq!((before(), before()), (3, 0));
+}
+
+#[test]
+fn a_packet_that_is_longer_than_its_block_is_damage() {
+    let b = BOTH[0];
+    let of = |bytes: u8| {
+        let mut block = b.enhanced(0, 1, b"abcd", 4);
+        block[20] = bytes;
+        read(&[b.section(), b.interface(1, 0, &[]), block].concat())
+    };
+    assert_eq!(of(4).0.len(), 1);
+    for too_long in 5..=12 {
+        assert!(matches!(of(too_long).1, End::Damaged { what: Damage::BlockContent, .. }), "{too_long}");
+    }
+}
+
+#[test]
 fn the_drops_that_a_file_admits_are_added_up_over_its_sections() {
     let mut file = Vec::new();
     for b in BOTH {
@@ -229,11 +272,25 @@ fn a_cut_file_gives_the_whole_packets_before_the_cut_and_says_where_it_is() {
         match end {
             End::Complete => assert_eq!((cut - 24) % 20, 0),
             End::Truncated { at_byte, missing } => {
-                assert_eq!(at_byte, 24 + 20 * before as u64);
-                assert!(missing > 0);
+                let there = (cut - 24) % 20;
+                // As long as its header is cut as well, nobody knows how long it is.
+                let whole = if there < 16 { 16 } else { 20 };
+                assert_eq!((at_byte, missing), (24 + 20 * before as u64, whole - there as u64));
             }
             other => panic!("{other}"),
         }
+    }
+}
+
+#[test]
+fn a_cut_block_says_how_many_of_its_bytes_are_missing() {
+    let before = [BOTH[0].section(), BOTH[0].interface(1, 0, &[])].concat();
+    let whole = [before.clone(), BOTH[0].enhanced(0, 1, b"abcd", 4)].concat();
+    for cut in before.len() + 1..whole.len() {
+        let there = cut - before.len();
+        let known = if there < 12 { 12 } else { whole.len() - before.len() };
+        let End::Truncated { at_byte, missing } = read(&whole[..cut]).1 else { panic!("cut at {cut}") };
+        assert_eq!((at_byte, missing), (before.len() as u64, (known - there) as u64), "cut at {cut}");
     }
 }
 
@@ -287,6 +344,7 @@ fn damaged_blocks_are_told_apart() {
     content[20] = 200;
     let mut length = b.enhanced(0, 1, b"abcd", 4);
     length[4] = 7;
+    let with_length = |length: u32| [b.w(4), b.w(length), [0; 4], b.w(length)].concat();
     let mut order = b.section();
     order[8] ^= 1;
     for (bad, expected) in [
@@ -295,6 +353,8 @@ fn damaged_blocks_are_told_apart() {
         (length, Damage::BlockLength { bytes: 7 }),
         (order, Damage::ByteOrder),
         (b.enhanced(1, 1, b"abcd", 4), Damage::UnknownInterface),
+        (with_length(8), Damage::BlockLength { bytes: 8 }),
+        (with_length(MAX_RECORD + 4), Damage::RecordTooLong { bytes: MAX_RECORD + 4 }),
     ] {
         let (packets, end) = read(&[good.clone(), bad].concat());
         assert_eq!(packets.len(), 1);
@@ -310,6 +370,49 @@ fn what_is_no_capture_is_refused_with_its_first_bytes() {
     let message = open(b"GET / HTTP/1.1\r\n\r\n").unwrap_err().to_string();
     assert!(message.contains("47 45 54 20"), "{message}");
     assert!(matches!(open(&[0xd4, 0xc3]), Err(OpenError::NotACapture { .. })));
+}
+
+#[test]
+fn a_capture_that_is_cut_within_its_header_is_told_from_what_is_no_capture() {
+    let cut = BOTH[1].pcap(0xa1b2_c3d4, 1, &[])[..23].to_vec();
+    assert!(matches!(Reader::new(Box::new(Cursor::new(cut))), Err(OpenError::CutInHeader { bytes: 23 })));
+}
+
+#[test]
+fn a_packed_file_that_cannot_be_unpacked_is_damaged_and_not_cut() {
+    let packed = gzip(&BOTH[0].pcap(0xa1b2_c3d4, 1, &[(1, 2, &[7; 3000], 3000)]));
+    let sum = packed.len() - 8;
+    let mut wrong = packed;
+    wrong[sum] ^= 1;
+    let (packets, end) = read(&wrong);
+    assert_eq!(packets.len(), 1, "its packet comes before the sum that is wrong");
+    assert!(matches!(end, End::Damaged { what: Damage::Compression, .. }), "{end}");
+}
+
+#[test]
+fn every_end_but_a_whole_file_s_is_incomplete_and_says_where_and_why() {
+    let said = |end: End| (end.is_complete(), end.to_string());
+    assert_eq!(said(End::Complete), (true, "complete".to_owned()));
+    let cut = |missing| said(End::Truncated { at_byte: 44, missing });
+    assert_eq!(cut(0), (false, "cut off in the packet at byte 44".to_owned()));
+    assert_eq!(cut(3), (false, "cut off in the packet at byte 44, 3 bytes short".to_owned()));
+    let (complete, damage) = said(End::Damaged { at_byte: 44, what: Damage::BlockTrailer });
+    assert!(!complete && damage.contains("byte 44") && damage.contains("two lengths differ"), "{damage}");
+    let (complete, unread) = said(End::Unreadable { at_byte: 44, error: io::Error::other("no such disk") });
+    assert!(!complete && unread.contains("byte 44") && unread.contains("no such disk"), "{unread}");
+}
+
+#[test]
+fn a_file_is_opened_by_its_name_and_its_packets_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("two.pcap");
+    std::fs::write(&path, BOTH[0].pcap(0xa1b2_c3d4, 1, &[(1, 2, b"abcd", 4), (1, 3, b"efgh", 4)])).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    for read in 0..2 {
+        assert_eq!(reader.packets(), read);
+        assert!(reader.next_record().is_some());
+    }
+    assert_eq!(reader.packets(), 2);
 }
 
 #[test]

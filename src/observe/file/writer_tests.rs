@@ -1,4 +1,10 @@
+#[path = "journal_tests.rs"]
+mod journal;
+#[path = "remark_tests.rs"]
+mod remarks;
+
 use std::io::{Cursor, ErrorKind};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -44,8 +50,9 @@ impl Disk {
         gaps
     }
 
-    fn contains(&self, text: &str) -> bool {
-        self.bytes.lock().unwrap().windows(text.len()).any(|w| w == text.as_bytes())
+    fn contains(&self, what: impl AsRef<[u8]>) -> bool {
+        let what = what.as_ref();
+        self.bytes.lock().unwrap().windows(what.len()).any(|w| w == what)
     }
 
     /// Where `text` is in the file.
@@ -96,6 +103,23 @@ fn head() -> Vec<u8> {
     block::section_header(&mut head, "test");
     block::interface(&mut head, LINKTYPE_ETHERNET, 160, "tap0");
     head
+}
+
+/// A chunk of packets with these numbers and bytes; each came at as many nanoseconds as its number.
+fn chunk(numbers: Range<u64>, bytes: &[u8]) -> Chunk {
+    let mut chunk = Chunk::default();
+    for number in numbers {
+        chunk.bytes.extend_from_slice(bytes);
+        chunk.entries.push(Entry {
+            number,
+            at_ns: number as i64,
+            original_len: bytes.len() as u32,
+            length: bytes.len() as u32,
+            missed: 0,
+            travel: Travel::Outgoing,
+        });
+    }
+    chunk
 }
 
 fn frame(at_ns: i64, bytes: &[u8]) -> Frame<'_> {
@@ -152,17 +176,7 @@ fn a_remark_on_a_packet_that_is_written_goes_to_the_next_with_its_number() {
     let (give_back, _free) = channel();
     journal.pass(7);
     for (number, remark) in [(8, Some((3, "fin_duel (device)"))), (9, None)] {
-        let mut chunk = Chunk::default();
-        let bytes = format!("<packet {number}>");
-        chunk.bytes.extend_from_slice(bytes.as_bytes());
-        chunk.entries.push(Entry {
-            number,
-            at_ns: 1,
-            original_len: 9,
-            length: bytes.len() as u32,
-            missed: 0,
-            travel: Travel::Unknown,
-        });
+        let mut chunk = chunk(number..number + 1, format!("<packet {number}>").as_bytes());
         chunk.remarks.extend(remark.map(|(n, text)| (n, text.to_owned())));
         messages.send(Message::Packets(chunk)).unwrap();
     }
@@ -239,26 +253,11 @@ fn a_disk_that_comes_back_takes_the_packets_that_come_then_and_the_file_says_wha
     let disk = Disk::of(1 << 20);
     let mut journal = Journal::new(disk.clone(), head()).unwrap();
     let (give_back, free) = channel();
-    let chunk = |from: u64| {
-        let mut chunk = Chunk::default();
-        for number in from..from + 300 {
-            chunk.bytes.extend_from_slice(&[7; 1400]);
-            chunk.entries.push(Entry {
-                number,
-                at_ns: number as i64,
-                original_len: 1400,
-                length: 1400,
-                missed: 0,
-                travel: Travel::Outgoing,
-            });
-        }
-        chunk
-    };
     for n in 0..4 {
         if n == 3 {
             disk.limit.store(usize::MAX, Ordering::SeqCst);
         }
-        journal.write(chunk(1 + 300 * n), &give_back);
+        journal.write(chunk(1 + 300 * n..301 + 300 * n, &[7; 1400]), &give_back);
         free.recv().unwrap();
     }
     let report = journal.close(None);
@@ -287,6 +286,72 @@ fn a_tag_that_the_kernel_took_out_is_put_back() {
     writer.packet(1, &tagged);
     let _ = writer.finish(None);
     assert_eq!(disk.packets().0, [(1, b"ddddddssssss\x81\x00\x20\x05\x08\x00rest".to_vec(), 1004)]);
+}
+
+#[test]
+fn a_tag_is_put_back_only_where_an_ethernet_header_has_a_place_for_it() {
+    let kept = |link: u16, bytes: &[u8]| {
+        let disk = Disk::of(usize::MAX);
+        let mut writer = Writer::start(disk.clone(), &WriterConfig { link, ..config() }).unwrap();
+        let vlan = Some(VlanTag { protocol: 0x8100, control: 0x2005 });
+        writer.packet(1, &Frame { vlan, ..frame(1, bytes) });
+        let _ = writer.finish(None);
+        disk.packets().0
+    };
+    assert_eq!(kept(101, b"an IP packet of its own"), [(1, b"an IP packet of its own".to_vec(), 1000)]);
+    assert_eq!(kept(LINKTYPE_ETHERNET, b"ddddddsssss"), [(1, b"ddddddsssss".to_vec(), 1000)]);
+}
+
+#[test]
+fn what_has_waited_for_a_quarter_of_a_second_is_handed_over_and_no_sooner() {
+    let mut writer = Writer::start(Disk::of(usize::MAX), &config()).unwrap();
+    writer.batch_done();
+    writer.packet(1, &frame(1, b"x"));
+    writer.chunk_since = Instant::now() + CHUNK_AGE;
+    writer.batch_done();
+    assert!(writer.chunk.is_some());
+    writer.chunk_since = Instant::now().checked_sub(CHUNK_AGE).unwrap();
+    writer.batch_done();
+    assert!(writer.chunk.is_none());
+    assert_eq!(writer.finish(None).packets, 1);
+}
+
+/// A disk on which nothing can be written, not even an error.
+struct Broken(Disk);
+
+impl Store for Broken {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        assert!(self.0.bytes.lock().unwrap().is_empty(), "only the file's head is taken");
+        self.0.append(bytes)
+    }
+
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_thread_that_ends_before_the_capture_does_is_a_failure() {
+    let mut writer = Writer::start(Broken(Disk::of(usize::MAX)), &config()).unwrap();
+    writer.packet(1, &frame(1, b"x"));
+    let report = writer.finish(None);
+    assert!(report.failure.unwrap().to_string().contains("ended by itself"));
+    assert_eq!(report.packets, 0);
+}
+
+#[test]
+fn a_run_learns_of_the_loss_of_its_packet_file_before_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.pcapng");
+    let writer = Writer::create(&path, &config()).unwrap();
+    assert_eq!(writer.lost(), None);
+    std::fs::remove_file(&path).unwrap();
+    // The thread looks every second; a minute is for a machine that is very busy.
+    let seen = (0..6_000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        writer.lost()
+    });
+    assert_eq!(seen, Some(Lost::Removed));
 }
 
 #[test]
