@@ -180,36 +180,5 @@ pub(super) fn hasty(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A fault of a minute with a keep-alive of 5 s, which the device noticed after so many seconds.
-    fn outage(fault: MqttFault, noticed_s: Option<u64>) -> MqttOutage {
-        let mut outage = MqttOutage::new(1, fault, 10 * SECOND, 5);
-        outage.length_ns = Some(60 * SECOND);
-        outage.device_notices_ns = noticed_s.map(|s| s * SECOND);
-        outage
-    }
-
-    #[test]
-    fn only_a_broker_that_says_nothing_or_no_pingresp_shows_who_notices() {
-        for fault in [MqttFault::Silent, MqttFault::Frozen, MqttFault::NoPingresp] {
-            assert!(is_telling(&outage(fault, None)), "{fault:?}");
-            let short = MqttOutage { length_ns: Some(20 * SECOND - 1), ..outage(fault, None) };
-            let unjudged = MqttOutage { not_judged: Some("no packets".into()), ..outage(fault, None) };
-            assert!(!is_telling(&short) && !is_telling(&unjudged), "{fault:?}");
-        }
-        assert!(!is_telling(&outage(MqttFault::Close, None)) && !is_telling(&outage(MqttFault::Slow, None)));
-    }
-
-    #[test]
-    fn a_close_is_overlooked_by_who_reacts_after_two_seconds_or_never() {
-        let close = |noticed_s| outage(MqttFault::Close, noticed_s);
-        assert!(is_overlooked(&&close(None)) && is_overlooked(&&close(Some(3))));
-        assert!(!is_overlooked(&&close(Some(2))));
-        let short = MqttOutage { length_ns: Some(READS_AGAIN), ..close(None) };
-        let unknown = MqttOutage { length_ns: None, ..close(None) };
-        let survived = MqttOutage { survived: true, ..close(None) };
-        assert!(!is_overlooked(&&short) && !is_overlooked(&&unknown) && !is_overlooked(&&survived));
-    }
-}
+#[path = "notice_tests.rs"]
+mod tests;
