@@ -54,3 +54,21 @@ impl Dials {
         self.rows.iter_mut().find(|row| row.to == to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_places_that_the_device_dials_have_a_row_and_connections_to_others_are_counted() {
+        let mut dials = Dials::default();
+        let place = |n: usize| SocketAddr::from(([192, 168, 4, 1], n as u16));
+        for n in 1..=MAX_ROWS + 2 {
+            dials.opened(place(n));
+        }
+        dials.opened(place(1));
+        dials.opened(place(MAX_ROWS + 1));
+        assert_eq!((dials.rows.len(), dials.rows[0].opened, dials.beyond), (16, 2, 3));
+        assert_eq!(dials.rows.iter().map(|row| row.opened).sum::<u64>(), 17);
+    }
+}

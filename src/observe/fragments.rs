@@ -154,6 +154,19 @@ mod tests {
         assert_eq!(fragments.waiting.iter().map(|w| w.parts.len()).collect::<Vec<_>>(), [PARTS]);
     }
 
+    #[test]
+    fn where_too_many_packets_wait_the_oldest_is_given_up_and_counted() {
+        let mut fragments = Fragments::default();
+        let many = WAITING as u16 + 1;
+        for id in 1..=many {
+            fragments.take(&part(id, 0, 520, true), i64::from(id));
+        }
+        assert_eq!(fragments.missing(), u64::from(many), "each lacks a part");
+        assert!(fragments.take(&part(2, 520, 20, false), 100).is_some());
+        assert_eq!(fragments.take(&part(1, 520, 20, false), 100), None, "its first part is gone");
+        assert_eq!(fragments.missing(), u64::from(many));
+    }
+
     proptest! {
         #[test]
         fn any_parts_give_a_result_in_bounded_room(

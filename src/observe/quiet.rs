@@ -137,6 +137,20 @@ mod tests {
         assert_eq!((spells[0].0, spells.last().unwrap().1), (i64::MIN, i64::MAX));
     }
 
+    #[test]
+    fn of_absences_that_became_many_the_last_are_kept() {
+        let mut quiet = Quiet::default();
+        let many = 2 * MOST as i64;
+        for n in 0..many {
+            quiet.asked(2 * n * S);
+            quiet.heard((2 * n + 1) * S);
+        }
+        let kept = quiet.absences();
+        assert!((MOST / 2..=MOST).contains(&kept.len()), "{}", kept.len());
+        let expected = (many - kept.len() as i64..many).map(|n| 2 * n * S);
+        assert!(kept.iter().map(|a| a.from_ns).eq(expected), "none is missing between them");
+    }
+
     /// Asked at 10 s, and heard again after `away`.
     fn away(away: i64) -> Quiet {
         let mut quiet = Quiet::default();

@@ -34,7 +34,7 @@ impl Resets {
         self.figures.lost_at_once = self.figures.lost_at_once.max(most as u64);
     }
 
-    /// Those that are remembered, in the order in which they were noticed.
+    /// The last of them, in any order.
     pub(super) fn held(&self) -> Vec<(i64, i64)> {
         self.held.iter().flatten().copied().collect()
     }
@@ -62,6 +62,15 @@ mod tests {
         assert_eq!(lost([(0, 10), (10, 20), (20, 30)]), (3, 1), "one after the other");
         assert_eq!(lost([(3, 4), (0, 10), (1, 11), (2, 12)]), (4, 4));
         assert_eq!(lost([(0, 10), (1, 11), (10, 20), (12, 22)]), (4, 2));
+    }
+
+    #[test]
+    fn the_last_are_known_with_their_times() {
+        let mut resets = Resets::default();
+        (0..40).for_each(|n| resets.lost(n, n + 5));
+        let mut held = resets.held();
+        held.sort_unstable();
+        assert_eq!(held, (8..40).map(|n| (n, n + 5)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -73,4 +73,15 @@ mod tests {
         assert!(list.len() <= MOST, "{}", list.len());
         assert!(list.windows(2).all(|pair| pair[0].to_ns <= pair[1].from_ns));
     }
+
+    #[test]
+    fn windows_of_a_short_capture_are_ten_seconds_long_and_begin_at_ten_seconds_after_the_first() {
+        let mut windows = Windows::default();
+        for at in [5, 8, 16, 47, 54] {
+            windows.at(at * SECOND).syns += 1;
+        }
+        let list: Vec<_> =
+            windows.finish().iter().map(|w| (w.from_ns / SECOND, w.to_ns / SECOND, w.syns)).collect();
+        assert_eq!(list, [(5, 15, 2), (15, 25, 1), (45, 55, 2)]);
+    }
 }

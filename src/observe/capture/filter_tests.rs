@@ -220,6 +220,21 @@ fn the_largest_program_is_one_that_the_kernel_takes() {
 }
 
 #[test]
+fn an_ipv4_address_written_as_ipv6_selects_ipv4_packets_and_no_others() {
+    let mapped: IpAddr = "::ffff:192.168.4.91".parse().unwrap();
+    let [host, host_v6, device]: [IpAddr; 3] =
+        ["192.168.4.1", "fd00::1", "192.168.4.91"].map(|a| a.parse().unwrap());
+    let (ports, devices) = (Ports::Any, [mapped]);
+    let program = program(&selection(&devices, &ports, LinkHeader::None)).unwrap();
+    assert_eq!(run(&program, &packet(device, host, 6, (80, 40_000), 0), false), 160);
+    assert_eq!(
+        run(&program, &packet(mapped, host_v6, 6, (80, 40_000), 0), false),
+        0,
+        "no network carries it"
+    );
+}
+
+#[test]
 fn nothing_to_select_is_an_error() {
     assert_eq!(program(&selection(&[], &Ports::Any, LinkHeader::None)), Err(FilterError::Addresses(0)));
     let devices = addresses();

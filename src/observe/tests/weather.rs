@@ -1,6 +1,7 @@
 //! What the packets show of the path: occasions, and losses that are certain.
 
 use espstress_event::{Direction, Losses, PathWindow};
+use espstress_wire::Flags;
 
 use super::support::{Conv, Look, PSH_ACK, Seg, conv};
 
@@ -30,6 +31,43 @@ fn a_request_that_comes_through_when_it_is_sent_again_was_lost() {
     let twice = request_again(conv().established().request(63).wait_ms(200));
     let twice = request_again(twice.wait_ms(150)).wait_ms(100).device_ack();
     assert_eq!((path(&twice).losses.lost, path(&twice).losses.again), (1, 1));
+    assert_eq!(path(&twice).requests, 1, "a repetition asks for nothing new");
+}
+
+#[test]
+fn a_request_that_had_to_be_sent_twice_more_was_lost_however_it_is_answered() {
+    let twice = || request_again(request_again(conv().established().request(63).wait_ms(200)).wait_ms(150));
+    assert_eq!(path(&twice().device_ack()).losses.lost, 1, "also where it is acknowledged at once");
+    assert_eq!(path(&twice().response(100).device_ack()).losses.lost, 1, "or acknowledged once more");
+}
+
+#[test]
+fn an_acknowledgement_after_an_answer_takes_no_other_loss_back() {
+    let lost = request_again(conv().established().request(63).wait_ms(200)).wait_ms(100).device_ack();
+    assert_eq!(path(&lost.request(63).response(100).device_ack()).losses.lost, 1);
+}
+
+#[test]
+fn what_a_probe_of_the_hosts_draws_out_was_not_lost() {
+    let c = request_again(conv().established().request(63).wait_ms(200)).wait_ms(100);
+    let c = c.send_odd(FromHost, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
+    assert_eq!(path(&c.wait_ms(100).device_ack()).losses.lost, 0);
+}
+
+#[test]
+fn a_fin_counts_each_copy_after_the_second_again() {
+    let copies = [210, 100, 60, 60];
+    let c = copies.iter().fold(conv().served().fin(), |c, ms| c.wait_ms(*ms).again(FromHost)).device_ack();
+    assert_eq!((path(&c).losses.lost, path(&c).losses.again), (1, 3));
+}
+
+#[test]
+fn a_connection_without_its_beginning_has_no_syn_that_could_be_lost() {
+    let mut c = conv().served();
+    c.packets.drain(..3);
+    assert_eq!(path(&c).syns, 0);
+    let twice = conv().syn().wait_ms(300).again(FromHost).syn_ack().ack();
+    assert_eq!(path(&twice).syns, 1, "nor has a repeated SYN");
 }
 
 #[test]
