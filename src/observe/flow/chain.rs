@@ -117,6 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_waits_in_several_lists_and_leaves_one_without_the_others() {
+        let mut c = Chains::default();
+        let lists = [Chain::Syn, Chain::Window, Chain::Linger, Chain::Live];
+        (0..3).for_each(|_| c.add_slot());
+        for (list, slots) in lists.into_iter().zip([[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]]) {
+            slots.into_iter().for_each(|slot| c.append(list, slot));
+        }
+        c.remove(Chain::Window, 2);
+        let orders = lists.map(|list| order(&c, list));
+        assert_eq!(orders, [vec![0, 1, 2], vec![1, 0], vec![2, 0, 1], vec![0, 2, 1]]);
+    }
+
+    #[test]
     fn slots_leave_from_anywhere_and_come_back_at_the_end() {
         let mut c = Chains::default();
         for slot in 0..4 {

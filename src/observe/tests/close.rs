@@ -182,6 +182,24 @@ fn the_duel_is_told_once() {
     let _ = FromHost;
 }
 
+#[test]
+fn before_both_fins_nothing_is_a_duel() {
+    let answered =
+        |c: Conv, _| c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)).ack();
+    let duels =
+        |c: Conv| told(&(0..4).fold(c, answered), 500).iter().any(|(id, _)| *id == AnomalyId::FinDuel);
+    assert!(!duels(conv().served().device_fin().ack()) && duels(conv().served().closed()));
+}
+
+#[test]
+fn resets_are_answers_in_a_duel_as_well() {
+    let mut c = conv().served().closed();
+    for _ in 0..4 {
+        c = c.send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).rst();
+    }
+    assert!(told(&c, 500).iter().any(|(id, _)| *id == AnomalyId::FinDuel), "{:?}", told(&c, 500));
+}
+
 /// A conversation on a path that loses: the device had to send its response again.
 fn on_a_losing_path(c: Conv) -> Conv {
     c.established().request(63).response(17).wait_ms(1_500).again(FromDevice).ack().closed()
@@ -219,4 +237,44 @@ fn the_same_fin_once_more_is_none_of_that() {
     let c =
         closed_at_once_with_fins(conv()).send_odd(FromDevice, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
     assert_eq!(told(&c, 500), [(AnomalyId::FinRetransmission, Unprompted)]);
+}
+
+/// The FINs of the device that came again, in order.
+fn fins_again(c: &Conv) -> Vec<Shown> {
+    let again = told(c, 500).into_iter().filter(|(id, _)| *id == AnomalyId::FinRetransmission);
+    again.map(|(_, shows)| shows).collect()
+}
+
+#[test]
+fn a_fin_again_without_what_came_behind_its_acknowledgement_is_not_the_devices() {
+    let c = conv().served().device_fin().fin().wait_ms(300).again(FromDevice);
+    assert_eq!(fins_again(&c), [OnTheWay], "the host's FIN, and what it acknowledged, may have been lost");
+}
+
+#[test]
+fn a_fin_comes_again_after_no_less_than_half_of_the_time_before() {
+    let acked = |ms| conv().served().device_fin().ack().wait_ms(1_500).again(FromDevice).ack().wait_ms(ms);
+    let unacked = |ms| conv().served().device_fin().wait_ms(1_500).again(FromDevice).wait_ms(ms);
+    assert_eq!(fins_again(&acked(752).again(FromDevice)), [OnTheWay, OnTheWay]);
+    assert_eq!(fins_again(&acked(700).again(FromDevice)), [OnTheWay, Unprompted]);
+    assert_eq!(fins_again(&unacked(752).again(FromDevice)), [OnTheWay, OnTheWay]);
+    assert_eq!(fins_again(&unacked(700).again(FromDevice)), [OnTheWay, Unprompted]);
+}
+
+#[test]
+fn a_fin_again_within_a_round_trip_of_its_acknowledgement_is_not_the_devices() {
+    let c = conv().syn().wait_ms(50).syn_ack().ack().request(63).wait_ms(50).response(17).ack();
+    let c = c.device_fin().wait_ms(10).ack().wait_ms(30).again(FromDevice);
+    assert_eq!(fins_again(&c), [OnTheWay]);
+}
+
+#[test]
+fn the_wait_for_a_close_begins_with_the_devices_acknowledgement_and_is_judged_once() {
+    let closing = || conv().served().fin().device_ack();
+    let later = closing().wait_ms(3_000).ack();
+    assert_eq!(faults(&later, 2_500), [AnomalyId::HalfClosedLinger], "what the host sends prolongs nothing");
+    let acknowledged = closing().wait_ms(3_000).device_ack();
+    assert_eq!(faults(&acknowledged, 2_500), [AnomalyId::HalfClosedLinger], "nor does an empty word");
+    let on_and_on = (0..3).fold(closing(), |c, _| c.wait_ms(6_000).device_ack());
+    assert_eq!(faults(&on_and_on, 6_000), [AnomalyId::HalfClosedLinger]);
 }

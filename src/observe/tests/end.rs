@@ -135,3 +135,28 @@ fn the_reason_that_a_rule_was_not_judged_names_the_watch_of_a_run_and_the_end_of
     assert!(reason(Source::Run).contains("--watch"));
     assert!(!reason(Source::File).contains("watch"), "{}", reason(Source::File));
 }
+
+#[test]
+fn a_repetition_of_the_hosts_excuses_one_answer_at_once_and_nothing_later() {
+    let repeated = || {
+        let c = conv().served().closed_by_device().wait_ms(3_000);
+        c.send_odd(FromHost, FIN_ACK, 0, |s| s.seq = s.seq.wrapping_sub(1)).device_ack()
+    };
+    assert_eq!(faults(&repeated(), 500), []);
+    assert_eq!(faults(&repeated().device_ack(), 500), [AnomalyId::PostRunChatter], "a second answer");
+    assert_eq!(faults(&repeated().wait_ms(5_000).device_ack(), 500), [AnomalyId::PostRunChatter], "later");
+}
+
+#[test]
+fn a_reset_long_after_the_end_that_answers_nothing_is_chatter() {
+    let c = conv().served().closed().wait_ms(5_000).device_rst();
+    assert!(faults(&c, 500).contains(&AnomalyId::PostRunChatter));
+}
+
+#[test]
+fn what_comes_again_from_before_the_capture_is_no_chatter() {
+    let mut c = conv().served().response(100).ack().closed().wait_ms(2_000);
+    c.packets.drain(..8);
+    let c = c.send_odd(FromDevice, PSH_ACK, 50, |s| s.seq = s.seq.wrapping_sub(102));
+    assert_eq!(faults(&c, 500), []);
+}

@@ -44,6 +44,18 @@ fn a_syn_answered_on_its_repetition_is_well() {
 }
 
 #[test]
+fn a_syn_that_was_told_to_be_unanswered_is_not_told_again_at_its_next_copy() {
+    let c = unanswered_twice(conv()).wait_ms(6_000).again(FromHost);
+    assert_eq!(faults(&c, 8_000), [AnomalyId::SynUnanswered]);
+}
+
+#[test]
+fn a_syn_that_met_a_stray_acknowledgement_was_answered_also_when_it_comes_again() {
+    let c = stray_ack(conv().served().closed_by_device().reopened().syn()).wait_ms(1_000).again(FromHost);
+    assert_eq!(faults(&c, 8_000), [AnomalyId::TimewaitCollision]);
+}
+
+#[test]
 fn a_syn_whose_deadline_lies_beyond_the_watch_is_not_judged() {
     let (seen, summary) = Look::for_ms(2_000).at(&conv().syn());
     assert_eq!(seen, []);

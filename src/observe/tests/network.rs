@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use crate::{DeviceEnds, Observer, ObserverConfig};
 use espstress_event::{AnomalyId, Direction, Shown};
-use espstress_wire::Link;
+use espstress_wire::{Flags, Link};
 
-use super::support::{Conv, DEVICE, HOST, Look, MS, Seg, conv, faults, told};
+use super::support::{Conv, DEVICE, HOST, Look, MS, RST_ACK, Seg, conv, faults, told};
 
 use Direction::{FromDevice, FromHost};
 
@@ -241,4 +241,27 @@ fn a_broker_is_the_host_of_the_device_that_dials_it() {
         });
     }
     assert_eq!(seen, [(AnomalyId::AbortiveClose, FromDevice)]);
+}
+
+/// What the device's reset of the first of two connections shows where a third one begins, and there is room for two.
+fn reset_of_the_first(c: Conv) -> Vec<AnomalyId> {
+    let reset = |s: &mut Seg| (s.seq, s.ack, s.port) = (70_018, 1_064, 40_000);
+    let c = c.then_on(50_002).served().send_odd(FromDevice, RST_ACK, 0, reset);
+    let device = DeviceEnds::Known(vec![(IpAddr::V4(DEVICE), None)]);
+    let mut observer = Observer::new(ObserverConfig { device, connections: 2, ..ObserverConfig::default() });
+    let mut seen = Vec::new();
+    for (at, seg) in &c.packets {
+        observer.frame(*at, Link::Raw, &seg.frame(), 40 + usize::from(seg.len), &mut |o| seen.push(o.id));
+    }
+    assert_eq!(observer.finish(c.packets.last().unwrap().0, &mut |_| {}).evicted_live, 1);
+    seen
+}
+
+#[test]
+fn where_there_is_no_room_the_connection_that_was_silent_for_longest_is_given_up() {
+    let two = || conv().served().wait_ms(1_500).then_on(50_001).served().wait_ms(1_500);
+    assert_eq!(reset_of_the_first(two()), [], "the first was");
+    let first = |s: &mut Seg| (s.seq, s.ack, s.port) = (1_064, 70_018, 40_000);
+    let goes_on = two().send_odd(FromHost, Flags::ACK, 0, first);
+    assert_eq!(reset_of_the_first(goes_on), [AnomalyId::AbortiveClose], "the second was");
 }

@@ -193,6 +193,16 @@ fn payload_again_sooner_than_a_round_trip_although_acknowledged_is_the_devices()
 }
 
 #[test]
+fn an_answer_was_held_up_if_it_comes_later_than_one_and_a_half_round_trips_and_a_tenth_of_a_second() {
+    let again = |after_ms: i64| {
+        let c = conv().syn().wait_ms(400).syn_ack().ack().request(63).wait_ms(after_ms).response(17);
+        told(&c.ack().wait_ms(20).again(FromDevice), 500)
+    };
+    assert_eq!(again(700), [(AnomalyId::Retransmission, Shown::Unprompted)]);
+    assert_eq!(again(701), [(AnomalyId::Retransmission, OnTheWay)], "its repetition may have waited with it");
+}
+
+#[test]
 fn payload_again_that_a_link_may_explain_is_the_paths() {
     let path =
         |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, OnTheWay)], "{what}");

@@ -177,3 +177,36 @@ fn a_duel_is_what_the_device_does_although_it_is_told_at_an_answer_of_the_hosts(
     let directions: Vec<_> = seen.iter().filter(|o| o.id == FinDuel).map(|o| o.direction).collect();
     assert_eq!(directions, [FromDevice]);
 }
+
+#[test]
+fn nothing_is_said_of_a_connection_of_which_packets_are_missing() {
+    let names = |c: &Conv| {
+        let (seen, summary) = Look::for_ms(500).at(c);
+        let told = seen.iter().map(|o| o.id).filter(|id| *id != Retransmission).collect::<Vec<_>>();
+        (told, summary.not_judged.iter().map(|n| n.id).collect::<Vec<_>>())
+    };
+    let gap = || conv().established().request(63).device_ack().response(17).lost().ack();
+    assert_eq!(names(&gap().device_rst()), (vec![], vec![AnomalyId::AbortiveClose]));
+    let again = |c: Conv, n: u32| c.wait_ms(200 << n).again(FromHost);
+    assert_eq!(names(&(0..4).fold(gap().request(200), again)), (vec![], vec![NoAckToData]));
+}
+
+/// The last thing told of a device that is silent for 0.7 s, then resets: whether silence goes before it, and whether it
+/// may have forgotten the connection.
+fn after_silence(c: Conv) -> (bool, bool) {
+    let last = seen(&c.wait_ms(700).device_rst()).pop().unwrap();
+    (last.after_absence, last.forgotten)
+}
+
+#[test]
+fn a_device_may_have_forgotten_what_was_last_asked_while_it_was_silent_and_is_still_open() {
+    assert_eq!(after_silence(conv().served().request(63)), (true, true));
+    assert_eq!(after_silence(conv().served().request(63).fin()), (true, false), "the host was done with it");
+    // The first connection asks, another one is served, and then the second asks in vain.
+    let first = conv().established().request(63);
+    let mut c = first.clone().then_on(50_000).served().request(63).wait_ms(700);
+    let (at, _) = *c.clone().device_ack().packets.last().unwrap();
+    c.packets.push((at, first.device_rst().packets.last().unwrap().1));
+    let last = seen(&c).pop().unwrap();
+    assert_eq!((last.after_absence, last.forgotten), (true, false), "it was asked before the silence");
+}

@@ -187,6 +187,9 @@ fn a_reset_that_answers_the_segment_before_the_last_has_a_good_number() {
 fn a_reset_behind_lost_segments_is_the_paths() {
     let c = conv().established().request(63).response(17).again(FromDevice).response(100).lost().device_rst();
     assert_eq!(faults(&c, 500), [AnomalyId::AbortiveClose]);
+    let (seen, _) = Look::for_ms(500).at(&c);
+    let bad = seen.iter().find(|o| o.id == AnomalyId::RstBadSeq).unwrap();
+    assert!(bad.remark.is_some_and(|remark| remark.starts_with("the path loses packets")), "{bad:?}");
 }
 
 #[test]
@@ -239,4 +242,47 @@ fn a_number_that_the_host_never_acknowledged_is_bad_also_among_those_that_it_did
     let (c, acks) = busy(conv(), 8);
     let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = acks[3] + 3);
     assert!(faults(&c, 500).contains(&AnomalyId::RstBadSeq));
+}
+
+#[test]
+fn a_reset_behind_payload_that_nobody_saw_has_no_name() {
+    let c = conv().established().request(63).response(17).lost().device_rst();
+    let (seen, summary) = Look::for_ms(100).at(&c);
+    assert!(!seen.iter().any(|o| o.id == AnomalyId::RstAfterHandshake), "{seen:?}");
+    assert_eq!(summary.not_judged[0].id, AnomalyId::RstAfterHandshake);
+}
+
+#[test]
+fn a_late_reset_after_the_hosts_own_is_provoked_whatever_else_may_explain_it() {
+    let twice = conv().served().device_fin().wait_ms(300).again(FromDevice).ack().fin().device_ack();
+    let late = |c: &Conv| told(c, 500).into_iter().rfind(|(id, _)| *id == AnomalyId::LateRst);
+    assert_eq!(late(&twice.clone().device_rst()), Some((AnomalyId::LateRst, OnTheWay)));
+    assert_eq!(late(&twice.rst().device_rst()), Some((AnomalyId::LateRst, Prompted)));
+}
+
+#[test]
+fn a_path_that_copies_packets_explains_no_reset_long_after_the_hosts_last_acknowledgement() {
+    let c = conv().established().request(63).response(17).copied(FromDevice).ack().closed();
+    assert!(faults(&c.wait_ms(5_000).device_rst(), 500).contains(&AnomalyId::LateRst));
+}
+
+#[test]
+fn a_greeting_makes_the_request_that_crosses_a_close_no_next_request() {
+    let greeted = conv().established().response(17).ack().wait_ms(300).request(63);
+    let c = greeted.send_odd(FromDevice, Flags(0x11), 0, |s| s.ack = s.ack.wrapping_sub(63));
+    let c = c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_add(1));
+    assert_eq!(faults(&c, 100), [AnomalyId::RstAfterFin]);
+}
+
+#[test]
+fn copies_of_a_reset_with_a_bad_number_are_one() {
+    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(1_000));
+    let c = c.copied(FromDevice).copied(FromDevice);
+    assert_eq!(faults(&c, 500), [AnomalyId::AbortiveClose, AnomalyId::RstBadSeq]);
+}
+
+#[test]
+fn a_reset_that_crosses_the_hosts_own_shows_no_lost_one() {
+    let c = conv().served().rst().device_rst();
+    assert_eq!(Look::for_ms(500).at(&c).1.resets.lost, 0);
 }

@@ -49,7 +49,20 @@ fn a_full_segment_or_one_that_is_sent_again_is_not_looked_at() {
     assert_eq!(waits(&full), AckWaits::default());
     let again = conv().established().request(63).response(40).wait_ms(250);
     let again = again.again(espstress_event::Direction::FromDevice).ack().response(120).ack();
-    assert_eq!(waits(&again).waited, 0);
+    assert_eq!(waits(&again), AckWaits::default());
+}
+
+#[test]
+fn nothing_that_follows_a_reset_is_a_second_piece() {
+    let first = || conv().established().request(63).response(40);
+    assert_eq!(waits(&first().wait_ms(40).rst().response(120)), AckWaits::default(), "the host's");
+    assert_eq!(waits(&first().device_rst().wait_ms(40).response(120)), AckWaits::default(), "its own");
+}
+
+#[test]
+fn a_bare_acknowledgement_of_the_devices_stands_between_no_two_pieces() {
+    let c = conv().established().request(63).response(40).device_ack().wait_ms(40).response(120);
+    assert_eq!(waits(&c).otherwise, 1);
 }
 
 #[test]
