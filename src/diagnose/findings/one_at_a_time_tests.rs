@@ -279,6 +279,7 @@ fn others_are_kept_out_where_most_slow_clients_keep_them_out_for_most_of_their_t
     assert_eq!((of(&[half, half]), of(&[half, (10_000, Some(4_999))])), (Some(5 * SECOND), None));
     let untold = [(10_000, None), (999, Some(900))];
     assert_eq!(of(&untold), None, "nobody asked, or it was over at once");
+    assert_eq!(of(&[untold[0], OUT, untold[0]]), Some(8 * SECOND));
     assert_eq!(of(&[OUT, untold[0], untold[1]]), Some(8 * SECOND), "and these say nothing against it");
 }
 
@@ -314,6 +315,14 @@ fn a_device_that_is_slow_or_away_or_has_one_place_keeps_nobody_out_for_the_sake_
     let mut unserved = base();
     unserved.workloads[1].succeeded = 0;
     assert_eq!(kept_out(&unserved), None, "nobody is ever served");
+    let brings = |events| {
+        let mut e = unserved.clone();
+        let spans = spans(&e.workloads[0]).unwrap().to_vec();
+        let sse = Some(EventStreams { streams: 2, events, spans, ..EventStreams::default() });
+        e.workloads[0].by_protocol = Some(Box::new(ByProtocol { sse, ..ByProtocol::default() }));
+        kept_out(&e)
+    };
+    assert_eq!((brings(0), brings(9)), (None, Some(8 * SECOND)), "but for events on a stream");
     let mut one_place = base();
     one_place.device.capacity = Some(1);
     assert_eq!(kept_out(&one_place), None);
