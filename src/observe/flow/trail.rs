@@ -89,6 +89,16 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_that_is_repeated_makes_no_other_forgotten() {
+        let mut acked = Acked::default();
+        (0..ACKS as u32).for_each(|n| acked.note(10 * n, 1));
+        (0..9).for_each(|_| acked.note(10 * (ACKS as u32 - 1), 1));
+        assert!(acked.may_have_sent(0, 1_000, 100));
+        (0..500).for_each(|n| acked.note(1_000 + n, 2));
+        assert!(acked.may_have_sent(1_499, 1_000, 100) && !acked.may_have_sent(0, 1_000, 100));
+    }
+
+    #[test]
     fn the_time_of_a_segment_is_that_of_the_one_that_holds_all_of_it() {
         let mut sent = Sent::default();
         sent.note(u32::MAX - 5, 4, 1);

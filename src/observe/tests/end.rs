@@ -160,3 +160,15 @@ fn what_comes_again_from_before_the_capture_is_no_chatter() {
     let c = c.send_odd(FromDevice, PSH_ACK, 50, |s| s.seq = s.seq.wrapping_sub(102));
     assert_eq!(faults(&c, 500), []);
 }
+
+#[test]
+fn the_round_trip_is_measured_on_requests_where_the_handshake_was_not_captured() {
+    let mut c = conv().established().request(63).wait_ms(500).response(17).ack();
+    c.packets.drain(..3);
+    let chatter = |after_ms: i64| {
+        let c = c.clone().fin().wait_ms(500).device_ack().device_fin().ack().wait_ms(after_ms);
+        faults(&c.send_odd(FromDevice, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(2)), 500)
+    };
+    assert_eq!(chatter(1_900), [], "within four round trips");
+    assert_eq!(chatter(2_100), [AnomalyId::PostRunChatter]);
+}

@@ -235,6 +235,8 @@ fn a_reset_tells_how_far_the_request_had_come() {
     assert_eq!(fate(&conv().established().device_rst()), Some(RequestFate::NotSent));
     let acked = conv().established().request(63).device_ack().wait_ms(40).device_rst();
     assert_eq!(fate(&acked), Some(RequestFate::Acknowledged(40 * MS)));
+    let twice = conv().established().request(63).device_ack().wait_ms(30).device_ack().ack().wait_ms(9);
+    assert_eq!(fate(&twice.device_rst()), Some(RequestFate::Acknowledged(40 * MS)), "since the first time");
     assert_eq!(fate(&conv().established().request(63).device_rst()), Some(RequestFate::Acknowledged(0)));
     let before = conv().established().request(63).send_odd(FromDevice, Flags::RST, 0, |_| {});
     assert_eq!(fate(&before), Some(RequestFate::Unacknowledged));
@@ -278,6 +280,7 @@ fn keep_alive_probes_are_counted_with_the_shortest_idle_time_before_a_first_one(
     let c = probe(c.ack().wait_ms(900)).ack();
     let figures = summary(&c).keep_alive;
     assert_eq!((figures.probes, figures.idle_ns), (3, Some(4_000 * MS)), "sooner than a second is none");
+    assert_eq!(summary(&conv().served().wait_ms(5_000).response(10)).keep_alive.probes, 0, "payload is none");
     let at_once = probe(conv().served().wait_ms(1_000));
     assert_eq!(summary(&at_once).keep_alive.probes, 1);
 }

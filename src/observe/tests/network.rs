@@ -265,3 +265,25 @@ fn where_there_is_no_room_the_connection_that_was_silent_for_longest_is_given_up
     let goes_on = two().send_odd(FromHost, Flags::ACK, 0, first);
     assert_eq!(reset_of_the_first(goes_on), [AnomalyId::AbortiveClose], "the second was");
 }
+
+#[test]
+fn where_a_capture_begins_in_the_middle_the_higher_port_is_the_hosts() {
+    let mut c = conv().served().served_again().device_rst();
+    c.packets.drain(..3);
+    assert_eq!(observe(&c, guessed(), None).0, [AnomalyId::AbortiveClose]);
+}
+
+#[test]
+fn a_syn_and_a_fin_ask_for_an_answer_as_well() {
+    let absences = |c: Conv| Look::for_ms(500).at(&c).1.absences.len();
+    assert_eq!(absences(conv().syn().wait_ms(2_000).syn_ack()), 1);
+    assert_eq!(absences(conv().served().fin().wait_ms(2_000).device_ack()), 1);
+    assert_eq!(absences(conv().served().ack().wait_ms(2_000).device_ack()), 0, "an ACK asks for nothing");
+}
+
+#[test]
+fn a_syn_ack_opens_no_connection_of_the_devices() {
+    let mut c = conv().served();
+    c.packets.drain(..1);
+    assert_eq!(Look::for_ms(500).at(&c).1.dials, crate::Dials::default());
+}

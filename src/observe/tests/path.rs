@@ -133,6 +133,7 @@ fn a_repetition_that_is_acknowledged_at_once_and_with_nothing_else_met_what_had_
     assert_eq!(early(&repeated().device_ack()), 1);
     assert_eq!(early(&repeated().wait_ms(150).device_ack()), 0, "a delayed acknowledgement");
     assert_eq!(early(&repeated().response(100)), 0, "an answer");
+    assert_eq!(early(&repeated().wait_ms(420).again(FromHost).device_ack()), 0, "the second repetition");
     assert_eq!(early(&conv().served().request(100).wait_ms(210).device_ack()), 0, "nothing was repeated");
 }
 

@@ -65,6 +65,14 @@ fn a_request_that_meets_a_device_that_has_closed_is_answered_by_a_reset_after_fi
 }
 
 #[test]
+fn a_reset_says_which_segment_of_the_hosts_was_before_it() {
+    let answers = |c: Conv| Look::for_ms(100).at(&c.device_rst()).0[0].answers;
+    assert_eq!(answers(conv().established()), Some(Answered::Ack));
+    assert_eq!(answers(conv().established().request(63)), Some(Answered::Payload));
+    assert_eq!(answers(conv().established().request(63).fin()), Some(Answered::Fin));
+}
+
+#[test]
 fn a_reset_that_answers_the_request_is_told_from_one_that_answers_the_fin_behind_it() {
     let c = conv().established().wait_ms(200).response(17).device_fin().ack().wait_ms(100).request(63).fin();
     let c = c.send_odd(FromDevice, Flags(0x14), 0, |s| s.ack = s.ack.wrapping_sub(1));

@@ -67,6 +67,15 @@ fn a_window_that_opens_in_time_is_not() {
 }
 
 #[test]
+fn an_old_acknowledgement_that_comes_late_shuts_no_window() {
+    healthy(3_000, |c| {
+        c.served().request(500).device_ack().send_odd(FromDevice, Flags::ACK, 0, |s| {
+            (s.ack, s.window) = (s.ack.wrapping_sub(500), 0);
+        })
+    });
+}
+
+#[test]
 fn a_window_opened_by_an_answer_to_a_probe_is_not() {
     healthy(5_000, |c| {
         shut(c)

@@ -48,6 +48,12 @@ fn an_acknowledgement_after_an_answer_takes_no_other_loss_back() {
 }
 
 #[test]
+fn a_reset_says_nothing_of_what_came_through_before_it() {
+    let again = request_again(conv().established().request(63).wait_ms(200)).wait_ms(100);
+    assert_eq!(path(&again.device_rst()).losses.lost, 0);
+}
+
+#[test]
 fn what_a_probe_of_the_hosts_draws_out_was_not_lost() {
     let c = request_again(conv().established().request(63).wait_ms(200)).wait_ms(100);
     let c = c.send_odd(FromHost, Flags::ACK, 0, |s| s.seq = s.seq.wrapping_sub(1));
