@@ -1,12 +1,12 @@
 //! The anomalies of a run, as reports have them: a row for each id, class, direction and workload.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use espstress_event::{AnomalyClass, AnomalyId, Direction, IntentBook, NotJudged};
 
 /// All occurrences of one anomaly, of one class, in one workload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnomalyRow {
     /// Which anomaly.
@@ -30,7 +30,8 @@ pub struct AnomalyRow {
 }
 
 /// One occurrence, for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// The host's end, `address:port`.
@@ -48,7 +49,8 @@ pub struct Example {
 }
 
 /// One packet of an example.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExamplePacket {
     /// Number in the capture, from 1.

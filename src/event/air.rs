@@ -3,13 +3,13 @@
 //! Times are seconds since the start of the run, or since the first packet of a capture file. What was not heard is
 //! absent, and never 0.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MacAddress;
 
 /// What the air showed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Air {
     /// 802.11 frames, each once; of control frames, PS-Polls alone.
@@ -43,7 +43,8 @@ pub struct Air {
 }
 
 /// A channel on which frames were heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirChannel {
     /// Its frequency, MHz.
@@ -53,7 +54,8 @@ pub struct AirChannel {
 }
 
 /// Another station.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirOther {
     /// Its hardware address.
@@ -65,7 +67,8 @@ pub struct AirOther {
 }
 
 /// Why this station is described.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Chosen {
     /// The user named it, or it has the address of the device under test.
@@ -77,7 +80,8 @@ pub enum Chosen {
 }
 
 /// Who sent a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AirSide {
     /// The station.
@@ -87,7 +91,8 @@ pub enum AirSide {
 }
 
 /// A station.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirStation {
     /// Its hardware address.
@@ -147,7 +152,8 @@ impl AirStation {
 }
 
 /// Attempts to join that were refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// Whether an association was refused, rather than an authentication.
@@ -165,7 +171,8 @@ pub struct Refusal {
 }
 
 /// Deauthentications or disassociations of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Departure {
     /// Whose address the frame has as its sender.
@@ -191,7 +198,8 @@ pub struct Departure {
 }
 
 /// Something that happened to a station.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirEvent {
     /// When, seconds.
@@ -205,7 +213,8 @@ pub struct AirEvent {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AirDeed {
     /// It was associated when it was first heard.
@@ -264,7 +273,8 @@ impl AirDeed {
 }
 
 /// How a station saves power.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirPowerSave {
     /// How often it said that it goes to sleep.
@@ -288,7 +298,8 @@ pub struct AirPowerSave {
 
 /// How long frames waited at the access point after a beacon had announced them. The frames came to the access point up
 /// to one beacon interval before: see `at_most_s`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirWait {
     /// How many waits.
@@ -309,7 +320,8 @@ pub struct AirWait {
 }
 
 /// Frames of one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirTraffic {
     /// Frames, each once: data, null frames and management.
@@ -337,7 +349,8 @@ impl AirTraffic {
 }
 
 /// Signal of frames, dBm, where the capture was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirSignal {
     /// Frames whose signal was noted.
@@ -351,7 +364,8 @@ pub struct AirSignal {
 }
 
 /// Rates of data frames.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirRate {
     /// Frames whose rate was noted.
@@ -365,7 +379,8 @@ pub struct AirRate {
 }
 
 /// A network, as its beacons tell it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AirNetwork {
     /// Hardware address of the access point (BSSID).

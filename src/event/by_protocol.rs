@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The figures that belong to one protocol alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ByProtocol {
     /// UDP: what became of the datagrams.
@@ -36,7 +36,8 @@ impl ByProtocol {
 }
 
 /// Clients that are slow on purpose.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SlowClients {
     /// Slow clients that were served to the end.
@@ -68,7 +69,8 @@ impl SlowClients {
 }
 
 /// The time of a slow client or of an event stream, and what other workloads met in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SlowSpan {
     /// How long it was, milliseconds: from the first byte of the request, or of the response that is read slowly, to the end.
@@ -81,7 +83,8 @@ pub struct SlowSpan {
 }
 
 /// What WebSocket connections told beside their messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WebSockets {
     /// Handshakes that were completed.
@@ -116,7 +119,8 @@ impl WebSockets {
 }
 
 /// What event streams brought, and how they ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EventStreams {
     /// Streams that opened: status 200 and the right type.
@@ -174,7 +178,8 @@ impl EventStreams {
 }
 
 /// What became of numbered datagrams that a device should send back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Datagrams {
     /// Datagrams sent whose fate is known.
@@ -238,7 +243,8 @@ const fn is_zero(n: &u64) -> bool {
 }
 
 /// What became of the datagrams of one size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DatagramSize {
     /// Bytes of a datagram's payload.

@@ -1,18 +1,18 @@
 //! What a device said on its console, as far as it means something: crashes, restarts, its Wi-Fi, its errors.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ResetReason;
 
 /// One thing that the device said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConsoleEvent {
     /// When, nanoseconds since the start of the run; in a report seconds. By the host's clock, corrected by the device's own
     /// where a line came late.
     #[serde(rename = "at_s", with = "super::seconds")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub at_ns: u64,
     /// Time since the device's start by its own clock, milliseconds; null where the line has none.
     pub device_ms: Option<u64>,
@@ -25,7 +25,8 @@ pub struct ConsoleEvent {
 }
 
 /// What a line means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Said {
     /// The program crashed.
@@ -53,7 +54,7 @@ pub enum Said {
     /// The device started.
     Restart {
         /// Why, by ESP-IDF's name without the prefix.
-        #[schemars(with = "String")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         reason: ResetReason,
     },
     /// It joined an access point.
@@ -87,7 +88,8 @@ pub enum Said {
 }
 
 /// How a program crashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Crash {
     /// The processor raised an exception.
@@ -111,7 +113,8 @@ pub enum Crash {
 }
 
 /// A watchdog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Watchdog {
     /// A task did not yield.
@@ -125,7 +128,8 @@ pub enum Watchdog {
 }
 
 /// A complaint of a Wi-Fi driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WifiSign {
     /// No beacon came for some seconds.
@@ -135,7 +139,8 @@ pub enum WifiSign {
 }
 
 /// What a call that failed was to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Doing {
     /// Accept a connection.
@@ -177,7 +182,8 @@ impl Doing {
 }
 
 /// One address of a backtrace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
     /// The address.
@@ -187,7 +193,8 @@ pub struct Frame {
 }
 
 /// What a console came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Console {
     /// Where it was listened to.
@@ -213,7 +220,8 @@ pub struct Console {
 }
 
 /// A device's clock against the host's, since its last start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceClock {
     /// Starts of the device's time that were seen, the one that was under way included.

@@ -1,11 +1,11 @@
 //! How a transaction failed, by name.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why an attempt did not succeed. Most are the device's or the path's; the `Host*` ones are
 /// the limits of the machine that runs the test and are never counted against the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No SYN-ACK within the connect time-out.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, FailureCounts};
@@ -133,23 +132,25 @@ impl<L> HalfOpen<L> {
 }
 
 /// A spell without service, since the start of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Spell {
     /// The start of the first request that failed.
     #[serde(rename = "from_s", with = "super::seconds")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub from_ns: u64,
     /// The end of the next one that was served; null when none was.
     #[serde(default, rename = "to_s", with = "super::seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub to_ns: Option<u64>,
     /// Requests that failed in it.
     pub failed: u64,
 }
 
 /// What ended the search for the device's limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LimitReached {
     /// The search did not come to an end.
@@ -166,7 +167,8 @@ pub enum LimitReached {
 }
 
 /// A connection that met anything but service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenFailure {
     /// Its number in the order of opening, from 1.
@@ -175,12 +177,13 @@ pub struct OpenFailure {
     pub met: Failure,
     /// When, since the start of the run.
     #[serde(rename = "at_s", with = "super::seconds")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub at_ns: u64,
 }
 
 /// A connection on which the host fell silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SilencedConnection {
     /// Its number in the order of opening, from 1.
@@ -191,15 +194,15 @@ pub struct SilencedConnection {
     pub stage: Stage,
     /// When it was open, since the start of the run; null in reports of older programs.
     #[serde(default, rename = "opened_s", with = "super::seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub opened_ns: Option<u64>,
     /// When the host fell silent, since the start of the run.
     #[serde(rename = "silent_s", with = "super::seconds")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub silent_ns: u64,
     /// From then until the device gave it up; null when that was not seen.
     #[serde(default, rename = "reclaimed_after_s", with = "super::seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub reclaimed_after_ns: Option<u64>,
     /// How that is known; null when it is not.
     pub evidence: Option<ReclaimEvidence>,
@@ -214,7 +217,8 @@ impl SilencedConnection {
 }
 
 /// How far a silenced connection had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// A request was answered.
@@ -224,7 +228,8 @@ pub enum Stage {
 }
 
 /// How a reclaim is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ReclaimEvidence {
     /// The device's RST came in on the silenced connection itself: its keep-alive or its program gave up.
     #[serde(rename = "reset_received")]
@@ -281,7 +286,8 @@ impl<L> Availability<L> {
 }
 
 /// Sockets in use on the device, listeners included, by its own account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SocketsUsed {
     /// Before any connection was silent.

@@ -1,10 +1,10 @@
 //! Where every message of one direction stayed.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Messages of one direction, each in exactly one place: [`MessageLedger::balances`] holds at every moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageLedger {
     /// Messages handed to the stack, each number once.

@@ -2,13 +2,13 @@
 //!
 //! Times are nanoseconds since the start of the run, lengths nanoseconds; `None` is "not known", never 0.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::seconds;
 
 /// What the broker does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum MqttFault {
@@ -93,7 +93,8 @@ impl MqttFault {
 }
 
 /// What is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MqttProtocol {
     /// MQIsdp.
     #[serde(rename = "3.1")]
@@ -119,7 +120,8 @@ impl MqttProtocol {
 }
 
 /// A message that the broker is to publish when the client vanishes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttWill {
     /// Quality of service.
@@ -175,7 +177,8 @@ impl<L> MqttClient<L> {
 }
 
 /// Messages of one quality of service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttDelivery {
     /// Messages received, repetitions left out as far as they are known.
@@ -197,7 +200,8 @@ pub struct MqttDelivery {
 }
 
 /// Messages to the device, of one quality of service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttToDevice {
     /// Messages published, repetitions left out.
@@ -229,7 +233,8 @@ const fn is_zero(n: &u64) -> bool {
 }
 
 /// What a device did with a message that was too large for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MqttBigEnd {
     /// It did not acknowledge it, and acknowledged a small one after it.
@@ -243,7 +248,8 @@ pub enum MqttBigEnd {
 }
 
 /// How large the messages are that a device takes: whole PUBLISH packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttBig {
     /// The largest that it acknowledged, bytes; null where there was none.
@@ -257,7 +263,8 @@ pub struct MqttBig {
 }
 
 /// What was seen of the device first after a fault began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MqttSign {
     /// It closed the connection.
@@ -281,7 +288,8 @@ impl MqttSign {
 }
 
 /// One fault, and what the client made of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttOutage {
     /// Its number in the run, from 1.
@@ -290,17 +298,17 @@ pub struct MqttOutage {
     pub fault: MqttFault,
     /// When it began, seconds since the start of the run.
     #[serde(rename = "start_s", with = "seconds")]
-    #[schemars(with = "f64")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub start_ns: u64,
     /// How long it lasted, seconds; null where the run ended first.
     #[serde(rename = "length_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub length_ns: Option<u64>,
     /// The client's keep-alive, seconds.
     pub keepalive_s: u16,
     /// How late the broker answered, seconds; null for other faults than `slow`.
     #[serde(rename = "delay_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub delay_ns: Option<u64>,
     /// The link was cut, both ways: what the device did meanwhile is not on the wire.
     #[serde(default)]
@@ -309,12 +317,12 @@ pub struct MqttOutage {
     /// null without a keep-alive, and for faults in which the broker goes on with the connection (slow, redeliver, big,
     /// no-pingresp).
     #[serde(rename = "host_notices_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub host_notices_ns: Option<u64>,
     /// From its start until the device's first FIN, RST or SYN on the wire, seconds; null where none was seen, or none can be
     /// because the link was cut.
     #[serde(rename = "device_notices_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub device_notices_ns: Option<u64>,
     /// Which it was.
     pub device_sign: Option<MqttSign>,
@@ -322,15 +330,15 @@ pub struct MqttOutage {
     pub attempts: Option<u64>,
     /// Least time between two of them, seconds.
     #[serde(rename = "gap_min_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub gap_min_ns: Option<u64>,
     /// Median time between two of them, seconds.
     #[serde(rename = "gap_median_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub gap_median_ns: Option<u64>,
     /// Greatest time between two of them, seconds.
     #[serde(rename = "gap_max_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub gap_max_ns: Option<u64>,
     /// Whether those times grow; null where there are fewer than two.
     pub gaps_grow: Option<bool>,
@@ -338,7 +346,7 @@ pub struct MqttOutage {
     pub survived: bool,
     /// From its end to the CONNACK of a session that lasted, seconds; null where none came, or none was needed.
     #[serde(rename = "back_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub back_ns: Option<u64>,
     /// Session present in that CONNACK.
     pub session_present: Option<bool>,
@@ -346,18 +354,18 @@ pub struct MqttOutage {
     pub present_refused: u32,
     /// From that CONNACK until every filter of before was subscribed again, seconds; null where that was not seen.
     #[serde(rename = "resubscribed_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub resubscribed_ns: Option<u64>,
     /// Filters of before that were missing when the time for them was over; null where that was not looked at.
     pub filters_missing: Option<u32>,
     /// From its end to the first message from the device, seconds; null where none came.
     #[serde(rename = "data_again_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub data_again_ns: Option<u64>,
     /// How long the broker waited for the device to come back when it had not, seconds; null where it came back or the run
     /// ended first.
     #[serde(rename = "gave_up_s", with = "seconds::optional")]
-    #[schemars(with = "Option<f64>")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub gave_up_ns: Option<u64>,
     /// How large the messages are that the device takes; null for other faults than `big`.
     #[serde(default)]

@@ -1,12 +1,12 @@
 //! One outage of standing connections, as the host saw it and as its maker tells it.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MessageLedger;
 
 /// What made an outage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OutageOrigin {
     /// This run, by the means it was told to use.
@@ -17,7 +17,8 @@ pub enum OutageOrigin {
 }
 
 /// Why a modelled link was down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LinkOutageCause {
     /// By the link's own plan.

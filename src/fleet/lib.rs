@@ -15,6 +15,8 @@ mod model;
 mod page;
 mod series;
 
+#[cfg(feature = "schema")]
+pub use file::schema_of_types;
 pub use file::{Read, from_json, schema, to_json};
 pub use join::join;
 pub use markdown::markdown;

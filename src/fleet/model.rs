@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use espstress_diagnose::{FindingId, Severity};
@@ -13,11 +12,12 @@ use espstress_stats::Phase;
 pub(crate) const FLEET_VERSION: u64 = 1;
 
 /// Several reports as one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FleetReport {
     /// Version of this format: 1.
-    #[schemars(range(min = 1, max = 1))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1)))]
     pub(crate) fleet_version: u64,
     /// What made it.
     pub tool: Tool,
@@ -63,7 +63,8 @@ impl FleetReport {
 }
 
 /// A device of a fleet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FleetDevice {
     /// Its name, unique in the fleet.
@@ -79,7 +80,8 @@ pub struct FleetDevice {
 }
 
 /// What all runs of a workload measured together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinedWorkload {
     /// Its name in the scenario.
@@ -110,7 +112,8 @@ pub struct JoinedWorkload {
 }
 
 /// A finding and who has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FleetFinding {
     /// Which finding.

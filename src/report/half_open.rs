@@ -1,6 +1,5 @@
 //! What connections that fall silent did to the device.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
@@ -9,7 +8,8 @@ use espstress_event::{OpenFailure, SilencedConnection, SocketsUsed, Spell};
 use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence};
 
 /// How the device bears connections whose peer vanishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HalfOpenFigures {
     /// Why nothing was measured; null when it was.
@@ -79,7 +79,8 @@ pub struct HalfOpenFigures {
 }
 
 /// How a well-behaved client fared.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Availability {
     /// Its requests, each on a connection of its own.

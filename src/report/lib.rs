@@ -40,6 +40,8 @@ mod workload;
 
 pub use air::air_lines;
 pub use console::ConsoleLine;
+#[cfg(feature = "schema")]
+pub use file::schema_of_types;
 pub use file::{
     ReadError, WriteError, check_writable, from_json, read, schema, to_json, without_controls, write_json,
     write_text,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LinkOutages, ProbeRow, SessionRow, TelemetrySummary, Timeline, Workload};
@@ -17,11 +16,12 @@ pub(crate) const SCHEMA_VERSION: u64 = 2;
 pub(crate) const OLDEST_SCHEMA_VERSION: u64 = 1;
 
 /// What one run of espstress did, measured, saw and concluded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// Version of this format: 2. Version 1 is still read: what it lacks is empty.
-    #[schemars(range(min = 1, max = 2))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 2)))]
     pub(crate) schema_version: u64,
     /// What made the report.
     pub tool: Tool,
@@ -34,7 +34,7 @@ pub struct Report {
     /// The seed of everything random.
     pub seed: u64,
     /// When the run started, RFC 3339, UTC.
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub started_at: String,
     /// How long the run took, the watch after the last close included, seconds.
     pub duration_s: f64,
@@ -149,7 +149,8 @@ impl Report {
 }
 
 /// What made a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
     /// Its name.
@@ -167,7 +168,8 @@ impl Tool {
 }
 
 /// The machine that the traffic came from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Operating system, as `linux`.
@@ -204,7 +206,8 @@ impl Host {
 }
 
 /// What kind of device was tested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// A device on the network.
@@ -231,7 +234,8 @@ impl TargetKind {
 }
 
 /// The device that was tested.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Where it was: the address and, where one was given, the port.
@@ -279,7 +283,8 @@ impl Target {
 }
 
 /// A program of the user's own as the device.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Program {
     /// The program and its arguments.
@@ -302,7 +307,8 @@ impl Program {
 }
 
 /// Where one service of the device was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// What it speaks, as `http`, `framed`, `telemetry`.
@@ -314,7 +320,8 @@ pub struct Service {
 }
 
 /// What a service is carried by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// TCP.
@@ -324,7 +331,8 @@ pub enum Transport {
 }
 
 /// Whether the packets were looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureStatus {
     /// Every packet.
@@ -354,7 +362,8 @@ impl CaptureStatus {
 }
 
 /// The capture beside the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Capture {
     /// Whether the packets were looked at.
@@ -411,7 +420,8 @@ impl Capture {
 }
 
 /// A rule that could not be judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NotJudgedRow {
     /// The anomaly that it looks for.
@@ -429,7 +439,8 @@ impl From<&NotJudged> for NotJudgedRow {
 }
 
 /// One gate and how it was judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdRow {
     /// The expression as it was given.
@@ -445,7 +456,8 @@ pub struct ThresholdRow {
 }
 
 /// The unit of a figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A number of things.
@@ -469,7 +481,8 @@ pub enum Unit {
 }
 
 /// Whether a gate holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdStatus {
     /// It holds.
@@ -481,7 +494,8 @@ pub enum ThresholdStatus {
 }
 
 /// All gates of a run together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every gate holds, or there was none.

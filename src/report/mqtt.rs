@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LatencyFigures;
@@ -18,7 +17,8 @@ use espstress_stats::{Latency, MqttStats};
 const TOLD: usize = 12;
 
 /// What an MQTT client did to a broker that misbehaves.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttFigures {
     /// Why nothing was measured; null when it was.
@@ -69,7 +69,8 @@ pub struct MqttFigures {
 }
 
 /// One MQTT client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MqttClientFigures {
     /// A hash of its client id.

@@ -1,6 +1,5 @@
 //! What outages did: single ones, and the sums over all of a workload's.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::workload::seconds;
@@ -9,7 +8,8 @@ use espstress_event::{LinkOutageCause, MessageLedger, OutageOrigin, OutageProgre
 use espstress_stats::OutageStats;
 
 /// One outage, made or natural. Times are seconds since the start of the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OutageRow {
     /// Which one, from 1.
@@ -122,7 +122,8 @@ impl From<&espstress_event::OutageRow> for OutageRow {
 }
 
 /// All outages of a workload in sum.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OutageSummary {
     /// Why no outage could be made at all; null when they could.
@@ -170,7 +171,8 @@ pub struct OutageSummary {
 }
 
 /// A time of an outage whose distribution is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OutageTime {
     /// From the last byte heard to the first one heard again.
@@ -190,7 +192,8 @@ pub(crate) enum OutageTime {
 }
 
 /// An outage that could not be made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MakeFailureRow {
     /// When, seconds since the start of the run.
@@ -204,7 +207,8 @@ pub struct MakeFailureRow {
 }
 
 /// What became of connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionFates {
     /// Stood through an outage, summed over outages.
@@ -226,7 +230,8 @@ pub struct ConnectionFates {
 }
 
 /// Spells without any message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdleSpells {
     /// Spells.
@@ -238,7 +243,8 @@ pub(crate) struct IdleSpells {
 }
 
 /// The waiting times of the recovery rule, seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecoveryTimes {
     /// Between a side's heartbeats, or the keep-alives of devices that dial in.
@@ -250,7 +256,8 @@ pub(crate) struct RecoveryTimes {
 }
 
 /// A device that dialled in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DialledDevice {
     /// Its number.
@@ -480,7 +487,8 @@ impl From<&espstress_stats::DialledDevice> for DialledDevice {
 }
 
 /// What the link between the host and a twin says of its own outages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkOutages {
     /// Outages in all.
@@ -490,7 +498,8 @@ pub struct LinkOutages {
 }
 
 /// One outage of a modelled link.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkOutage {
     /// Why.

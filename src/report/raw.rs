@@ -1,7 +1,6 @@
 //! The summary of the MicroPython pair's client, computed as it computes it, so that its figures can be compared
 //! with ones that people have. `report::text` prints it beside the figures that do not mislead.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::latency::finite;
@@ -12,7 +11,8 @@ use espstress_stats::{RawTally, Times};
 /// every connect error counts as a time-out; the rate divides bytes by the time of answered transactions alone, so
 /// that neither time-outs nor the pauses after them lower it; and whatever is read before the device's FIN counts as
 /// an answer. The honest figures are `latency`, `failures`, `goodput_bytes_per_s`, and here `wall_rate_bytes_per_s`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawSummary {
     /// Connections tried.

@@ -1,7 +1,6 @@
 //! One clock for everything that happened: what the run did, what failed, what the packets, the probes, the link and the
 //! device itself said, as spells and moments in the order of time. Pages draw it; nothing is concluded from it.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::air::air_rows;
@@ -14,7 +13,8 @@ use espstress_event::{AnomalyClass, LinkOutageCause, OutageOrigin};
 const MOST_OF_A_KIND: usize = 96;
 
 /// What happened, in the order of time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
     /// Spells and moments that there were, those without a row included.
@@ -24,7 +24,8 @@ pub struct Timeline {
 }
 
 /// One spell or moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TimelineRow {
     /// Who says so.
@@ -61,7 +62,8 @@ impl TimelineRow {
 }
 
 /// Who says what is in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimelineSource {
     /// The workloads: what the client did and met.
@@ -97,7 +99,8 @@ impl TimelineSource {
 }
 
 /// What a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimelineKind {
     /// Spell: a workload ran.

@@ -1,9 +1,7 @@
 //! One workload of a report, and how it is made from what was measured.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::human::{count, things};
@@ -32,7 +30,8 @@ pub struct RanWith {
 }
 
 /// What one workload measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Its name in the scenario, unique in the report.
@@ -123,7 +122,8 @@ pub(super) fn status_counts(responses: &Responses) -> StatusCounts {
 }
 
 /// Application bytes of a workload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Bytes {
     /// Bytes sent to the device.
@@ -135,7 +135,8 @@ pub struct Bytes {
 }
 
 /// TCP_INFO, summed over a workload's connections as they closed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tcp {
     /// Connections that could be asked.
@@ -153,7 +154,8 @@ pub(crate) struct Tcp {
 }
 
 /// One interval of a workload's series.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SeriesRow {
     /// Start of the interval, seconds since the start of the run.
@@ -241,16 +243,17 @@ impl Failures {
     }
 }
 
-impl JsonSchema for Failures {
-    fn schema_name() -> Cow<'static, str> {
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Failures {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "Failures".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let count = serde_json::json!({ "type": "integer", "format": "uint64", "minimum": 0 });
         let names: serde_json::Map<_, _> =
             Failure::ALL.iter().map(|f| (f.name().to_owned(), count.clone())).collect();
-        json_schema!({
+        schemars::json_schema!({
             "description": "Failures by name. The `host_` ones are the testing machine's own limits and never \
                             count against the device.",
             "type": "object",

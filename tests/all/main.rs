@@ -37,6 +37,7 @@ mod report_page;
 mod report_readers;
 mod report_support;
 mod resume;
+mod schema;
 mod silent_before;
 mod sim;
 mod slow_clients;

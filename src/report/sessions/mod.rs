@@ -3,7 +3,6 @@
 
 mod mqtt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::human::time_s;
@@ -23,11 +22,12 @@ const MOST_ROWS: usize = 1_800;
 const EXAMPLES: usize = 5;
 
 /// One session of a run that was resumed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SessionRow {
     /// When it started, RFC 3339, UTC.
-    #[schemars(extend("format" = "date-time"))]
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     pub started_at: String,
     /// When it started, seconds since the start of the first one.
     pub start_s: f64,
