@@ -40,6 +40,7 @@ struct Seen {
 fn drain(capture: &mut Capture) -> Vec<Seen> {
     let mut seen = Vec::new();
     loop {
+        let before = seen.len() as u64;
         let batch = capture
             .next_batch(Duration::from_millis(100), |f| {
                 seen.push(Seen {
@@ -52,6 +53,7 @@ fn drain(capture: &mut Capture) -> Vec<Seen> {
                 });
             })
             .unwrap();
+        assert_eq!(batch.packets, seen.len() as u64 - before, "a batch counts what it hands out");
         if batch.packets == 0 {
             return seen;
         }
@@ -208,6 +210,20 @@ fn packets_that_find_the_ring_full_are_counted() {
 }
 
 #[test]
+fn a_batch_is_handed_out_when_its_first_packets_are_there() {
+    apart("a_batch_is_handed_out_when_its_first_packets_are_there", &OWN_NETWORK, || {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        ip("link set lo up");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut capture = Capture::open(&CaptureConfig::of([Ipv4Addr::LOCALHOST.into()])).unwrap();
+        exchange(&listener, 100, 100);
+        let asked = Instant::now();
+        let batch = capture.next_batch(PATIENCE, |_| {}).unwrap();
+        assert!(batch.packets > 0 && asked.elapsed() < PATIENCE, "{batch:?} after {:?}", asked.elapsed());
+    });
+}
+
+#[test]
 fn without_the_capability_the_denial_names_the_remedy() {
     // A user namespace without a network of its own gives no rights over the machine's.
     apart("without_the_capability_the_denial_names_the_remedy", &["--user"], || {
@@ -230,6 +246,25 @@ fn an_interface_that_does_not_exist_is_named_in_the_error() {
     let error = Capture::open(&config).unwrap_err();
     assert!(matches!(error, CaptureError::Failed { .. }), "{error:?}");
     assert!(error.to_string().contains("no-such-thing"), "{error}");
+}
+
+#[test]
+fn several_addresses_of_a_device_are_captured_where_one_interface_reaches_them_all() {
+    apart(
+        "several_addresses_of_a_device_are_captured_where_one_interface_reaches_them_all",
+        &OWN_NETWORK,
+        || {
+            ip("link set lo up");
+            veth_pair();
+            ip("addr add 10.77.0.1/24 dev v0");
+            let open =
+                |devices: [&str; 2]| Capture::open(&CaptureConfig::of(devices.map(|a| a.parse().unwrap())));
+            assert_eq!(open(["127.0.0.1", "::1"]).unwrap().interface(), "lo");
+            assert_eq!(open(["10.77.0.91", "10.77.0.92"]).unwrap().interface(), "v0");
+            let error = open(["127.0.0.1", "10.77.0.91"]).unwrap_err().to_string();
+            assert!(error.contains("reached by several"), "{error}");
+        },
+    );
 }
 
 /// A TCP segment without payload from `from` to `to`, with IP header.
