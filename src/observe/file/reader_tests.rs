@@ -446,6 +446,32 @@ fn a_stream_that_comes_byte_by_byte_is_read_like_a_file() {
     assert!(reader.end().unwrap().is_complete());
 }
 
+/// Gives a stream, but says first, and after each piece, that a signal came.
+struct Signalled(Dripping, bool);
+
+impl Read for Signalled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(buffer) }
+    }
+}
+
+#[test]
+fn a_signal_ends_no_file() {
+    let stream = Signalled(Dripping(Cursor::new(rich())), false);
+    let mut reader = Reader::new(Box::new(stream)).unwrap();
+    while reader.next_record().is_some() {}
+    assert_eq!((reader.packets(), reader.end().unwrap().is_complete()), (4, true));
+}
+
+#[test]
+fn a_block_with_nothing_in_it_is_passed_over() {
+    let b = BOTH[0];
+    let file = [b.section(), b.interface(1, 0, &[]), b.block(4, b""), b.enhanced(0, 1, b"abcd", 4)].concat();
+    let (packets, end) = read(&file);
+    assert_eq!((packets.len(), end.is_complete()), (1, true));
+}
+
 proptest! {
     #[test]
     fn any_bytes_come_to_an_end(
