@@ -189,8 +189,11 @@ pub struct MqttDelivery {
     pub again_no_dup: u64,
     /// Repetitions as a new message; null without a sequence.
     pub again_new_id: Option<u64>,
-    /// Numbers of the sequence that never came; null without a sequence.
+    /// Numbers of the sequence that never came although the device had time to send them; null without a sequence.
     pub lost: Option<u64>,
+    /// Numbers that were missing at the end, too soon after a gap or a reconnection to know whether they are lost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub under_way: u64,
     /// Messages that came after a later one; null without a sequence.
     pub out_of_order: Option<u64>,
     /// Most copies of one message on one connection.

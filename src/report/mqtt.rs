@@ -359,6 +359,10 @@ fn delivery(row: &MqttDelivery) -> String {
         (None, Some(why)) => format!("loss not known: {why}"),
         (None, None) => "loss not known".to_owned(),
     });
+    list.extend(
+        (row.under_way > 0)
+            .then(|| format!("{} missing at the end, too soon to call lost", count(row.under_way))),
+    );
     list.join(", ")
 }
 

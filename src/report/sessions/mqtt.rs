@@ -114,6 +114,7 @@ fn delivered(own: &mut MqttDelivery, later: MqttDelivery) {
         again_no_dup: own.again_no_dup + later.again_no_dup,
         again_new_id: sum(own.again_new_id, later.again_new_id),
         lost: sum(own.lost, later.lost),
+        under_way: own.under_way + later.under_way,
         out_of_order: sum(own.out_of_order, later.out_of_order),
         copies_max: own.copies_max.max(later.copies_max),
         not_kept: own.not_kept.take().or(later.not_kept),

@@ -51,6 +51,8 @@ pub(super) struct Broker {
     watched_since: Cell<Option<Instant>>,
     /// When it last woke from that.
     stalled: Cell<Instant>,
+    /// Since when there is no fault.
+    faultless: Cell<Instant>,
 }
 
 /// The device that is tested.
@@ -95,6 +97,7 @@ impl Broker {
             wakes: Cell::new(Instant::now() + STALL),
             watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
+            faultless: Cell::new(Instant::now()),
         }
     }
 
@@ -108,6 +111,8 @@ impl Broker {
 
     /// Another fault, or none, from now on; `cut` where it is the link that makes it.
     pub(super) fn enter(&self, fault: Option<MqttFault>, cut: bool) {
+        self.undisturbed(Instant::now());
+        self.faultless.set(Instant::now());
         self.phase.send_modify(|phase| {
             *phase = Phase { fault, cut, number: phase.number + 1, ..Phase::default() };
         });
@@ -117,6 +122,7 @@ impl Broker {
     /// The link was cut for so long and is back. A stack doubles the time between its repetitions (RFC 6298, 5.5), so that the
     /// next one may take as long again.
     pub(super) fn link_is_back(&self, after: Duration) {
+        self.faultless.set(Instant::now() + after);
         self.phase.send_modify(|phase| {
             *phase = Phase { patience: after, number: phase.number + 1, ..Phase::default() };
         });
@@ -515,7 +521,8 @@ impl Broker {
 
     /// A message of the target's has come.
     pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, now: Instant) {
-        self.ledger.borrow_mut().received(connection, publish);
+        self.ledger.borrow_mut().received(connection, publish, now);
+        self.undisturbed(now);
         self.trial(|trial| trial.message(connection, now));
         let mut first = None;
         let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);
@@ -532,6 +539,29 @@ impl Broker {
             }
             stats.to_host = by_qos;
         });
+    }
+
+    /// Until now the target could send, where it is connected and there is no fault: what is missing for long is lost.
+    fn undisturbed(&self, now: Instant) {
+        if self.phase().fault.is_none()
+            && let Some(accepted) = self.accepted_at()
+        {
+            let since = accepted.max(self.faultless.get()).max(self.stalled.get());
+            self.ledger.borrow_mut().undisturbed(since, now, self.for_messages());
+        }
+    }
+
+    /// How long a target that can send may take to send what it has kept.
+    pub(super) fn for_messages(&self) -> Duration {
+        self.params.settle.0.max(self.keepalive() * 3 / 2)
+    }
+
+    /// Whether the target may have messages on their way of which numbers are missing. Brings their account up to date.
+    pub(super) fn waits_for_messages(&self, now: Instant) -> bool {
+        self.undisturbed(now);
+        let by_qos = self.ledger.borrow().by_qos();
+        self.stats(|stats| stats.to_host = by_qos);
+        self.ledger.borrow().waits()
     }
 
     /// The host has acknowledged a message.
@@ -555,6 +585,9 @@ impl Broker {
     /// A connection of the target's is over.
     pub(super) fn gone(&self, connection: u64, how: Gone, now: Instant) {
         self.trial(|trial| trial.gone(connection, how == Gone::ByDevice, now));
+        if self.connected() == Some(connection) {
+            self.undisturbed(now);
+        }
         let mut target = self.target.borrow_mut();
         if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;

@@ -152,6 +152,7 @@ async fn direct(broker: &Rc<Broker>, sockets: &Sockets) -> Option<String> {
     broker.watches(start);
     let why = faults(broker, sockets, start).await;
     broker.count_watched(Instant::now());
+    broker.waits_for_messages(Instant::now());
     why
 }
 
@@ -174,8 +175,13 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
             return Some(error);
         }
     }
+    // What the device has kept through the last fault may be on its way.
+    let kept = Instant::now() + broker.for_messages();
     if faults.is_empty() || (params.duration.is_some() && made >= total) {
         until(broker, end, |_| false).await;
+    }
+    if !faults.is_empty() {
+        until(broker, Some(kept), |now| !broker.waits_for_messages(now)).await;
     }
     None
 }
@@ -222,7 +228,7 @@ async fn trial(
     let limits = Limits {
         recover: params.recover_limit(keepalive),
         subscribe: params.subscribe_grace.0,
-        data: params.settle.0.max(keepalive * 3 / 2),
+        data: broker.for_messages(),
     };
     let range = params.outage(keepalive);
     let spread = nanos(range.most - range.least);

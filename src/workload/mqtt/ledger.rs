@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
 
 use espstress_device::mqtt::{Publish, Qos};
 use espstress_event::MqttDelivery;
@@ -68,7 +69,7 @@ impl Ledger {
     }
 
     /// A message has come on a connection.
-    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>) {
+    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>, now: Instant) {
         let copies = self.note(connection, publish, content(publish));
         let Some(row) = self.by_qos.get_mut(publish.qos as usize) else { return };
         row.copies_max = row.copies_max.max(copies.unwrap_or(1));
@@ -77,7 +78,7 @@ impl Ledger {
             Some(_) => row.again_no_dup += 1,
             None => {
                 row.received += 1;
-                self.number(publish);
+                self.number(publish, now);
             }
         }
     }
@@ -99,7 +100,7 @@ impl Ledger {
         Some(known.copies)
     }
 
-    fn number(&mut self, publish: &Publish<'_>) {
+    fn number(&mut self, publish: &Publish<'_>, now: Instant) {
         let qos = publish.qos as usize;
         let Some(pointer) = &self.pointer else { return };
         let Some((number, boot)) = number(pointer, publish.payload) else { return };
@@ -107,7 +108,7 @@ impl Ledger {
         if let Some(numbered) = self.numbered.get_mut(qos) {
             *numbered = true;
         }
-        match self.sequence.take(number, boot) {
+        match self.sequence.take(number, boot, now) {
             Came::New(_) => {}
             Came::Late => *row.out_of_order.get_or_insert(0) += 1,
             Came::Again => {
@@ -131,13 +132,24 @@ impl Ledger {
         }
     }
 
+    /// Nothing has kept the device from sending from `since` to `now`: what was missing for `enough` of that is lost.
+    pub(super) fn undisturbed(&mut self, since: Instant, now: Instant, enough: Duration) {
+        self.sequence.undisturbed(since, now, enough);
+    }
+
+    /// Whether a number is missing of which nobody knows yet whether it comes.
+    pub(super) fn waits(&self) -> bool {
+        self.sequence.under_way() > 0
+    }
+
     /// The account so far. Lost messages count where the least was promised.
     pub(super) fn by_qos(&self) -> [MqttDelivery; 3] {
         let mut all = self.by_qos.clone();
-        let mut lost = self.sequence.lost();
+        let (mut lost, mut under_way) = (self.sequence.lost(), self.sequence.under_way());
         for (row, numbered) in all.iter_mut().zip(self.numbered) {
             if numbered {
                 row.lost = Some(std::mem::take(&mut lost));
+                row.under_way = std::mem::take(&mut under_way);
                 row.again_new_id.get_or_insert(0);
                 row.out_of_order.get_or_insert(0);
             } else {
@@ -174,11 +186,21 @@ mod tests {
         ledger.by_qos()[1].clone()
     }
 
+    fn receive(ledger: &mut Ledger, connection: u64, publish: &Publish<'_>) {
+        ledger.received(connection, publish, Instant::now());
+    }
+
+    /// The device has had time for everything.
+    fn settles(ledger: &mut Ledger) {
+        let second = Duration::from_secs(1);
+        ledger.undisturbed(Instant::now(), Instant::now() + second, second);
+    }
+
     #[test]
     fn a_packet_id_that_was_acknowledged_is_free_for_the_same_words() {
         let mut ledger = Ledger::new(None);
         for _ in 0..3 {
-            ledger.received(1, &publish(1, b"ON", false));
+            receive(&mut ledger, 1, &publish(1, b"ON", false));
             ledger.acknowledged(1);
         }
         assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (3, 0));
@@ -187,26 +209,26 @@ mod tests {
     #[test]
     fn of_messages_that_were_acknowledged_the_last_ones_are_remembered_and_of_others_all() {
         let mut ledger = Ledger::new(None);
-        ledger.received(1, &publish(1, b"ON", false));
+        receive(&mut ledger, 1, &publish(1, b"ON", false));
         for id in 2..=u16::MAX {
-            ledger.received(1, &publish(id, b"ON", false));
+            receive(&mut ledger, 1, &publish(id, b"ON", false));
             ledger.acknowledged(id);
         }
         assert_eq!(
             (ledger.known.len(), ledger.acknowledged.len()),
             (MOST_ACKNOWLEDGED + 1, MOST_ACKNOWLEDGED)
         );
-        ledger.received(1, &publish(1, b"ON", true));
-        ledger.received(1, &publish(u16::MAX, b"ON", true));
+        receive(&mut ledger, 1, &publish(1, b"ON", true));
+        receive(&mut ledger, 1, &publish(u16::MAX, b"ON", true));
         assert_eq!(row(&ledger).again_dup, 2);
     }
 
     #[test]
     fn an_unacknowledged_message_that_comes_again_is_a_repetition_with_its_flag_or_without() {
         let mut ledger = Ledger::new(None);
-        ledger.received(1, &publish(1, b"ON", false));
-        ledger.received(1, &publish(1, b"ON", false));
-        ledger.received(1, &publish(1, b"ON", true));
+        receive(&mut ledger, 1, &publish(1, b"ON", false));
+        receive(&mut ledger, 1, &publish(1, b"ON", false));
+        receive(&mut ledger, 1, &publish(1, b"ON", true));
         let row = row(&ledger);
         assert_eq!((row.received, row.again_no_dup, row.again_dup, row.copies_max), (1, 1, 1, 3));
     }
@@ -214,44 +236,49 @@ mod tests {
     #[test]
     fn one_more_copy_on_each_connection_is_no_flood() {
         let mut ledger = Ledger::new(None);
-        (1..6).for_each(|connection| ledger.received(connection, &publish(1, b"ON", connection > 1)));
+        (1..6).for_each(|connection| receive(&mut ledger, connection, &publish(1, b"ON", connection > 1)));
         assert_eq!((row(&ledger).again_dup, row(&ledger).copies_max), (4, 1));
     }
 
     #[test]
     fn a_clean_session_owes_no_flag() {
         let mut ledger = Ledger::new(None);
-        ledger.received(1, &publish(1, b"ON", false));
+        receive(&mut ledger, 1, &publish(1, b"ON", false));
         ledger.new_session();
-        ledger.received(1, &publish(1, b"ON", false));
+        receive(&mut ledger, 1, &publish(1, b"ON", false));
         assert_eq!((row(&ledger).received, row(&ledger).again_no_dup), (2, 0));
     }
 
     #[test]
     fn with_the_flag_and_nothing_before_it_a_message_came_for_the_first_time() {
         let mut ledger = Ledger::new(None);
-        ledger.received(1, &publish(9, b"late", true));
+        receive(&mut ledger, 1, &publish(9, b"late", true));
         assert_eq!((row(&ledger).received, row(&ledger).again_dup), (1, 0));
     }
 
     #[test]
     fn a_gap_between_messages_of_two_qualities_is_laid_to_the_lesser() {
         let mut ledger = Ledger::new(Some("/n".into()));
-        ledger.received(1, &publish(1, br#"{"n":1}"#, false));
-        ledger.received(1, &publish(0, br#"{"n":2}"#, false));
-        ledger.received(1, &publish(2, br#"{"n":4}"#, false));
-        let lost = ledger.by_qos().map(|row| row.lost);
-        assert_eq!(lost, [Some(1), Some(0), None]);
+        receive(&mut ledger, 1, &publish(1, br#"{"n":1}"#, false));
+        receive(&mut ledger, 1, &publish(0, br#"{"n":2}"#, false));
+        receive(&mut ledger, 1, &publish(2, br#"{"n":4}"#, false));
+        let counted = |ledger: &Ledger| ledger.by_qos().map(|row| (row.lost, row.under_way));
+        assert_eq!(counted(&ledger), [(Some(0), 1), (Some(0), 0), (None, 0)]);
+        assert!(ledger.waits());
+        settles(&mut ledger);
+        assert_eq!(counted(&ledger), [(Some(1), 0), (Some(0), 0), (None, 0)]);
+        assert!(!ledger.waits());
     }
 
     #[test]
     fn a_ledger_without_numbers_says_that_it_is_not_kept() {
         let mut ledger = Ledger::new(Some("/n".into()));
-        ledger.received(1, &publish(1, br#"{"temperature":1}"#, false));
+        receive(&mut ledger, 1, &publish(1, br#"{"temperature":1}"#, false));
         assert_eq!((row(&ledger).lost, row(&ledger).not_kept.as_deref()), (None, Some(NO_NUMBER)));
-        ledger.received(1, &publish(2, br#"{"n":1}"#, false));
-        ledger.received(1, &publish(3, br#"{"n":3}"#, false));
-        ledger.received(1, &publish(4, br#"{"n":3}"#, false));
+        receive(&mut ledger, 1, &publish(2, br#"{"n":1}"#, false));
+        receive(&mut ledger, 1, &publish(3, br#"{"n":3}"#, false));
+        receive(&mut ledger, 1, &publish(4, br#"{"n":3}"#, false));
+        settles(&mut ledger);
         let row = row(&ledger);
         assert_eq!((row.lost, row.again_new_id, row.not_kept), (Some(1), Some(1), None));
     }

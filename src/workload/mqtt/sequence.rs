@@ -1,6 +1,7 @@
 //! Numbers in the device's payloads: which came, which are missing, which came late or again. Pure and bounded.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Missing numbers that are remembered; older ones are lost.
 const MOST_MISSING: usize = 4_096;
@@ -25,14 +26,17 @@ pub(super) enum Came {
 pub(super) struct Sequence {
     last: Option<u64>,
     boot: Option<u64>,
-    missing: BTreeSet<u64>,
+    /// Each with the time since which the device may have it on its way.
+    missing: BTreeMap<u64, Instant>,
     /// Missing numbers that are remembered no more.
     lost: u64,
+    /// What was missing then has had its time.
+    settled: Option<Instant>,
 }
 
 impl Sequence {
-    /// Takes the number of a message, and the boot that it is of where the payload tells.
-    pub(super) fn take(&mut self, number: u64, boot: Option<u64>) -> Came {
+    /// Takes the number of a message that came `now`, and the boot that it is of where the payload tells.
+    pub(super) fn take(&mut self, number: u64, boot: Option<u64>, now: Instant) -> Came {
         let restarted = match (self.boot, boot) {
             (Some(before), Some(now)) => before != now,
             _ => self.last.is_some_and(|last| number.saturating_add(RESTART) < last),
@@ -47,7 +51,12 @@ impl Sequence {
             return Came::New(0);
         };
         if number <= last {
-            return if self.missing.remove(&number) { Came::Late } else { Came::Again };
+            if self.missing.remove(&number).is_none() {
+                return Came::Again;
+            }
+            // Who brings what was missing goes on with what comes after it.
+            self.missing.range_mut(number..).for_each(|(_, since)| *since = now);
+            return Came::Late;
         }
         let gap = number - last - 1;
         self.last = Some(number);
@@ -56,7 +65,7 @@ impl Sequence {
         }
         let kept = gap.min(MOST_MISSING as u64);
         self.lost += gap - kept;
-        self.missing.extend(number - kept..number);
+        self.missing.extend((number - kept..number).map(|missing| (missing, now)));
         while self.missing.len() > MOST_MISSING {
             self.missing.pop_first();
             self.lost += 1;
@@ -64,9 +73,21 @@ impl Sequence {
         Came::New(gap)
     }
 
-    /// Numbers that have not come.
+    /// Nothing has kept the device from sending from `since` to `now`: what was missing for `enough` of that won't come.
+    pub(super) fn undisturbed(&mut self, since: Instant, now: Instant, enough: Duration) {
+        if let Some(settled) = now.checked_sub(enough).filter(|settled| *settled >= since) {
+            self.settled = self.settled.max(Some(settled));
+        }
+    }
+
+    /// Numbers that have not come although the device had time to bring them.
     pub(super) fn lost(&self) -> u64 {
-        self.lost + self.missing.len() as u64
+        self.lost + self.missing.len() as u64 - self.under_way()
+    }
+
+    /// Numbers that are missing, of which nobody knows yet whether they come.
+    pub(super) fn under_way(&self) -> u64 {
+        self.missing.values().filter(|since| Some(**since) > self.settled).count() as u64
     }
 }
 
@@ -83,9 +104,22 @@ pub(super) fn number(pointer: &str, payload: &[u8]) -> Option<(u64, Option<u64>)
 mod tests {
     use super::*;
 
+    const ENOUGH: Duration = Duration::from_secs(10);
+
+    /// Each number a second after the one before, and what is lost when the device has had time for the rest.
     fn took(numbers: &[u64]) -> (Vec<Came>, u64) {
         let mut sequence = Sequence::default();
-        (numbers.iter().map(|n| sequence.take(*n, None)).collect(), sequence.lost())
+        let start = Instant::now();
+        let mut now = start;
+        let mut came = Vec::new();
+        for number in numbers {
+            came.push(sequence.take(*number, None, now));
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(sequence.lost(), 0, "before its time");
+        sequence.undisturbed(start, now + ENOUGH, ENOUGH);
+        assert_eq!(sequence.under_way(), 0);
+        (came, sequence.lost())
     }
 
     #[test]
@@ -99,19 +133,56 @@ mod tests {
     fn a_counter_that_begins_anew_has_lost_nothing() {
         assert_eq!(took(&[5_000, 5_001, 0, 1]).1, 0);
         let mut sequence = Sequence::default();
-        sequence.take(9, Some(1));
-        assert_eq!(sequence.take(1, Some(2)), Came::New(0));
-        assert_eq!(sequence.lost(), 0);
+        sequence.take(9, Some(1), Instant::now());
+        assert_eq!(sequence.take(1, Some(2), Instant::now()), Came::New(0));
+        assert_eq!((sequence.lost(), sequence.under_way()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_missing_is_lost_once_the_device_could_send_for_long_enough() {
+        let mut sequence = Sequence::default();
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        sequence.take(1, None, start);
+        sequence.take(4, None, at(20));
+        // Nine seconds since the gap, or since the device was back.
+        sequence.undisturbed(start, at(29), ENOUGH);
+        sequence.undisturbed(at(40), at(49), ENOUGH);
+        assert_eq!((sequence.lost(), sequence.under_way()), (0, 2));
+        sequence.undisturbed(at(40), at(50), ENOUGH);
+        assert_eq!((sequence.lost(), sequence.under_way()), (2, 0));
+        // What is known stays known, and a gap of later isn't.
+        sequence.take(6, None, at(51));
+        sequence.undisturbed(at(60), at(61), ENOUGH);
+        assert_eq!((sequence.lost(), sequence.under_way()), (2, 1));
+        assert_eq!(sequence.take(2, None, at(62)), Came::Late);
+        assert_eq!((sequence.lost(), sequence.under_way()), (0, 2), "3 follows on 2");
+    }
+
+    #[test]
+    fn who_brings_what_was_missing_one_after_the_other_has_time_for_the_rest() {
+        let mut sequence = Sequence::default();
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        sequence.take(1, None, start);
+        sequence.take(9, None, start);
+        for (number, s) in [(3, 8), (4, 16), (5, 24)] {
+            sequence.take(number, None, at(s));
+            sequence.undisturbed(start, at(s), ENOUGH);
+        }
+        assert_eq!((sequence.lost(), sequence.under_way()), (1, 3), "2 was passed over, 6 to 8 may come");
+        sequence.undisturbed(start, at(34), ENOUGH);
+        assert_eq!((sequence.lost(), sequence.under_way()), (4, 0));
     }
 
     #[test]
     fn memory_is_bounded_whatever_the_numbers_are() {
         let mut sequence = Sequence::default();
         for n in 0..200 {
-            sequence.take(n * 500_000, None);
+            sequence.take(n * 500_000, None, Instant::now());
         }
         assert!(sequence.missing.len() <= MOST_MISSING);
-        assert_eq!(sequence.lost(), 199 * 499_999);
+        assert_eq!(sequence.lost() + sequence.under_way(), 199 * 499_999);
     }
 
     #[test]
