@@ -150,6 +150,14 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
+    /// A socket that never blocks, and its other end.
+    fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (socket, listener.accept().unwrap().0)
+    }
+
     /// Lets the system report each byte that leaves as an event of its own, EPOLLERR and nothing else
     /// (Documentation/networking/timestamping.rst). A RST that is just being taken in looks the same for a moment.
     #[expect(unsafe_code, reason = "SO_TIMESTAMPING has no safe binding")]
@@ -170,10 +178,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_event_that_lets_nobody_read_keeps_nobody_busy() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut peer, _) = listener.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let (socket, mut peer) = connected();
         report_what_leaves(&socket);
         let mut stream = Stream::new(socket);
         stream.register(Interest::READABLE).unwrap();
@@ -193,10 +198,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn what_comes_on_the_heels_of_the_last_bytes_is_there_before_the_runtime_knows() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut peer, _) = listener.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let (socket, mut peer) = connected();
         let mut stream = Stream::new(socket);
         let mut buffer = [0; 8];
         peer.write_all(b"one").unwrap();

@@ -51,8 +51,9 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Write as _;
+
+    use super::*;
 
     #[test]
     fn a_file_that_is_removed_renamed_replaced_or_truncated_is_lost_and_one_that_grew_is_not() {

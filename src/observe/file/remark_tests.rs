@@ -1,30 +1,19 @@
 //! What is written beside the packets.
 
 use super::*;
-use espstress_event::{AnomalyId, ConnectionKey, Direction, PacketNote, Shown};
+use espstress_event::{AnomalyId, Direction, PacketNote, Shown};
+
+#[path = "../../diagnose/lone.rs"]
+mod lone;
+use lone::lone;
 
 /// A RST too late that these packets show, seen at 7 ns.
 fn late_rst(packets: &[u64]) -> Occurrence {
     let direction = Direction::FromDevice;
     let note = |number: &u64| PacketNote { at_ns: 7, number: *number, direction, summary: String::new() };
-    let end = |host: u8| ([192, 168, 4, host], 80).into();
     Occurrence {
-        id: AnomalyId::LateRst,
-        shows: Shown::Unprompted,
-        connection: ConnectionKey { host: end(1), device: end(91), isn: None },
-        direction,
-        at_ns: 7,
-        nth: 1,
-        answers: None,
-        after_fin_ns: None,
-        request: None,
-        copies: None,
-        unanswered_ns: None,
-        after_absence: false,
-        forgotten: false,
-        lasted_ns: 0,
         packets: packets.iter().map(note).collect(),
-        remark: None,
+        ..lone(AnomalyId::LateRst, Shown::Unprompted, 7)
     }
 }
 

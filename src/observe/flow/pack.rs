@@ -244,24 +244,28 @@ values!(Direction: FromDevice, FromHost);
 values!(Stage: Opening, Open);
 values!(Answered: Syn, Payload, Fin, Ack, Reset);
 
-impl Packed for Previous {
-    fn put(&self, to: &mut Writer<'_>) {
-        match self {
-            Self::Unseen => 0_u8.put(to),
-            Self::Live => 1_u8.put(to),
-            Self::Reset => 2_u8.put(to),
-            Self::ClosedFirstBy(direction) => (3_u8, *direction).put(to),
+/// One number for each of the values; what the last one has follows on its own.
+macro_rules! last_has {
+    ($name:ident: $($value:ident = $number:literal),*; $last:ident) => {
+        impl Packed for $name {
+            fn put(&self, to: &mut Writer<'_>) {
+                match self {
+                    $(Self::$value => to.bytes.push($number),)*
+                    Self::$last(has) => (u8::MAX, *has).put(to),
+                }
+            }
+            fn get(from: &mut Reader<'_>) -> Self {
+                match u8::get(from) {
+                    $($number => Self::$value,)*
+                    _ => Self::$last(Packed::get(from)),
+                }
+            }
         }
-    }
-    fn get(from: &mut Reader<'_>) -> Self {
-        match u8::get(from) {
-            0 => Self::Unseen,
-            1 => Self::Live,
-            2 => Self::Reset,
-            _ => Self::ClosedFirstBy(Direction::get(from)),
-        }
-    }
+    };
 }
+
+last_has!(Previous: Unseen = 0, Live = 1, Reset = 2; ClosedFirstBy);
+last_has!(Wait: Off = 0, Told = 1; Since);
 
 impl Packed for Ending {
     fn put(&self, to: &mut Writer<'_>) {
@@ -273,23 +277,6 @@ impl Packed for Ending {
     }
     fn get(from: &mut Reader<'_>) -> Self {
         Option::get(from).map_or(Self::Closed, Self::Reset)
-    }
-}
-
-impl Packed for Wait {
-    fn put(&self, to: &mut Writer<'_>) {
-        match self {
-            Self::Off => 0_u8.put(to),
-            Self::Told => 1_u8.put(to),
-            Self::Since(at) => (2_u8, *at).put(to),
-        }
-    }
-    fn get(from: &mut Reader<'_>) -> Self {
-        match u8::get(from) {
-            0 => Self::Off,
-            1 => Self::Told,
-            _ => Self::Since(i64::get(from)),
-        }
     }
 }
 

@@ -1,6 +1,10 @@
 use super::*;
 use crate::{CaptureEvidence, CaptureState, MqttEvidence, WorkloadEvidence};
-use espstress_event::{MqttClient, MqttProtocol, MqttSign};
+use espstress_event::{MqttClient, MqttSign};
+
+#[path = "../../tests/findings/support/mqtt_client.rs"]
+mod mqtt_client;
+use mqtt_client::mqtt_client;
 
 /// A fault of a minute with a keep-alive of 5 s, which the device noticed after so many seconds.
 fn outage(fault: MqttFault, noticed_s: Option<u64>) -> MqttOutage {
@@ -34,23 +38,7 @@ fn a_close_is_overlooked_by_who_reacts_after_two_seconds_or_never() {
 
 /// A run of five minutes with these faults of the broker of a client whose keep-alive is 5 s.
 fn run(outages: &[MqttOutage]) -> Evidence<'static> {
-    let client = MqttClient {
-        id_hash: "ab12".to_owned(),
-        protocol: MqttProtocol::V311,
-        keepalive_s: 5,
-        clean: true,
-        will: None,
-        filters: 1,
-        connects: 2,
-        packets: 90,
-        pings: 60,
-        ping_interval: None,
-        silence_max_ns: None,
-        late: 0,
-        missed: 0,
-        birth_retained: None,
-        births_missing: 0,
-    };
+    let client = MqttClient { connects: 2, packets: 90, pings: 60, ..mqtt_client() };
     let mqtt = MqttEvidence {
         watched_ns: 300 * SECOND,
         clients: vec![client],

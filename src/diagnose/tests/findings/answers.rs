@@ -4,8 +4,8 @@ use crate::support::*;
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
-    IdleCloses, MqttBig, MqttBigEnd, MqttClient, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, SlowSpan,
-    TlsFault, TlsFaultSeen, TlsFigures, WebSockets,
+    IdleCloses, MqttBig, MqttBigEnd, MqttFault, MqttOutage, MqttToDevice, SlowSpan, TlsFault, TlsFaultSeen,
+    TlsFigures, WebSockets,
 };
 
 fn asks(method: &str) -> Asks {
@@ -467,26 +467,6 @@ fn published_to(qos: usize, row: MqttToDevice) -> Case {
     mqtt.to_device[qos] = MqttToDevice { sent: 20, ..row };
     w.mqtt = Some(mqtt);
     Case::clean(w)
-}
-
-fn mqtt_client() -> MqttClient<Option<Quantiles>> {
-    MqttClient {
-        id_hash: "b91e1248".into(),
-        protocol: MqttProtocol::V311,
-        keepalive_s: 5,
-        clean: true,
-        will: None,
-        filters: 1,
-        connects: 1,
-        packets: 40,
-        pings: 10,
-        ping_interval: None,
-        silence_max_ns: None,
-        late: 0,
-        missed: 0,
-        birth_retained: None,
-        births_missing: 0,
-    }
 }
 
 #[test]

@@ -2,11 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod mqtt_client;
+
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, Direction, Ending, Episode, Failure, FailureCounts, Losses, ReclaimEvidence,
     SilencedConnection, SocketsUsed, Stage,
 };
+
+pub(crate) use mqtt_client::mqtt_client;
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
