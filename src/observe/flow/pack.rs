@@ -386,9 +386,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn again<T: Packed>(value: &T, base: i64, first: [u32; 2]) -> T {
+    fn packed<T: Packed>(value: &T, base: i64, first: [u32; 2]) -> Vec<u8> {
         let mut bytes = Vec::new();
         value.put(&mut Writer { bytes: &mut bytes, base, first });
+        bytes
+    }
+
+    fn again<T: Packed>(value: &T, base: i64, first: [u32; 2]) -> T {
+        let bytes = packed(value, base, first);
         let mut from = Reader { rest: &bytes, base, first };
         let again = T::get(&mut from);
         assert!(from.rest.is_empty(), "{} bytes are left", from.rest.len());
@@ -412,6 +417,48 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_short_up_to_the_last_one_that_is_near() {
+        let first = [0x1000_0000, 0x2000_0000];
+        for (start, room) in [(first[0], 0x7000), (first[1], 0x7000), (0, 0x1fff)] {
+            for (n, length) in [(start, 2), (start + room - 1, 2), (start + room, 6)] {
+                assert_eq!((again(&n, 0, first), packed(&n, 0, first).len()), (n, length), "{n:#x}");
+            }
+        }
+        for (n, length) in [(0_u64, 1), (0x7f, 1), (0x80, 2), (0x3fff, 2), (0x4000, 3), (u64::MAX, 10)] {
+            assert_eq!((again(&n, 0, first), packed(&n, 0, first).len()), (n, length), "{n:#x}");
+        }
+        let base = 1_700_000_000_000_000_000;
+        let last = i64::from(u32::MAX);
+        for (passed, length) in [(0, 4), (last - 1, 4), (last, 12), (last + 1, 12), (-1, 12)] {
+            let at = base + passed;
+            assert_eq!((again(&at, base, first), packed(&at, base, first).len()), (at, length), "{passed}");
+        }
+    }
+
+    #[test]
+    fn each_value_is_what_it_was() {
+        let sides = [Direction::FromDevice, Direction::FromHost];
+        let closed = sides.map(Previous::ClosedFirstBy);
+        for value in [Previous::Unseen, Previous::Live, Previous::Reset].into_iter().chain(closed) {
+            assert_eq!(again(&value, 0, [0; 2]), value);
+        }
+        for value in [Wait::Off, Wait::Told, Wait::Since(7), Wait::Since(i64::MIN)] {
+            assert_eq!(again(&value, 5, [0; 2]), value);
+        }
+        for value in [Flags(0), Flags(0x12), Flags(u8::MAX)] {
+            assert_eq!(again(&value, 0, [0; 2]), value);
+        }
+    }
+
+    #[test]
+    fn a_connection_without_anomalies_keeps_no_counts_of_them() {
+        assert_eq!(packed(&Counts::default(), 0, [0; 2]).len(), 1);
+        let mut counts = Counts::default();
+        counts.0[0][0][1] = 1;
+        assert_eq!(again(&counts, 0, [0; 2]).0, counts.0);
+    }
+
+    #[test]
     fn an_end_is_what_it_was_in_both_families() {
         for address in ["::ffff:192.0.2.1", "2001:db8::1", "::"] {
             let end = End { address: address.parse::<Ipv6Addr>().unwrap().to_bits(), port: 8080 };
@@ -432,6 +479,7 @@ mod tests {
         flow.linger_wait = Wait::Since(flow.opened_at + 9);
         (0..20).for_each(|n| flow.host_acked.note(n * 100_000, flow.opened_at + i64::from(n)));
         flow.device_sent.note(8, 1_468, flow.opened_at + 1);
+        flow.device_sent.prompt = true;
         flow.device.space.claim(7, 8, flow.opened_at);
         flow.device.space.claim(100, 200, flow.opened_at + 2);
         flow.counts.0[3][1][0] = 200;

@@ -159,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_behind_a_hole_does_not_fill_it() {
+        let mut s = Space::default();
+        s.claim(at(0), at(10), 0);
+        s.claim(at(70), at(80), 1);
+        assert_eq!(s.place(at(70), at(80), 5), Place::Seen);
+        assert_eq!(s.place(at(0), at(10), 5), Place::Seen);
+    }
+
+    #[test]
     fn an_acknowledgement_of_what_was_never_seen_says_that_packets_are_missing() {
         let mut s = Space::default();
         s.claim(at(0), at(10), 0);

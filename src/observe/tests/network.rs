@@ -6,7 +6,7 @@ use crate::{DeviceEnds, Observer, ObserverConfig};
 use espstress_event::{AnomalyId, Direction, Shown};
 use espstress_wire::{Flags, Link};
 
-use super::support::{Conv, DEVICE, HOST, Look, MS, RST_ACK, Seg, conv, faults, told};
+use super::support::{Conv, DEVICE, HOST, Look, MS, PSH_ACK, RST_ACK, Seg, conv, faults, told};
 
 use Direction::{FromDevice, FromHost};
 
@@ -226,6 +226,28 @@ fn a_fin_that_the_capture_missed_leaves_its_rule_unjudged() {
     let (seen, summary) = Look::for_ms(10_000).at(&c);
     assert_eq!(seen, []);
     assert_eq!((summary.not_judged[0].id, summary.incomplete), (AnomalyId::HalfClosedLinger, 1));
+}
+
+#[test]
+fn of_a_connection_that_ends_with_the_capture_each_rule_that_waits_is_left_unjudged() {
+    let c = conv().served().device_window(0).device_ack().request(10);
+    let c = c.again(FromHost).wait_ms(300).again(FromHost).wait_ms(600);
+    let (seen, summary) = Look::for_ms(10).at(&c);
+    assert!(seen.iter().all(|o| o.shows != Shown::Unprompted), "{seen:?}");
+    let ids: Vec<_> = summary.not_judged.iter().map(|n| n.id).collect();
+    assert_eq!(ids, [AnomalyId::NoAckToData, AnomalyId::ZeroWindowStall]);
+}
+
+#[test]
+fn payload_far_from_a_connection_that_stands_is_none_of_its_own() {
+    let repeated = |by: u32| {
+        let stray = conv().served().send_odd(FromDevice, PSH_ACK, 17, |s| s.seq = s.seq.wrapping_add(by));
+        Look::for_ms(500).at(&stray.wait_ms(300).again(FromDevice)).1.from_device.retransmissions
+    };
+    assert_eq!(
+        (repeated(0x2000_0000), repeated(0x2000_0001), repeated(0u32.wrapping_sub(0x3000_0000))),
+        (1, 0, 0)
+    );
 }
 
 #[test]
