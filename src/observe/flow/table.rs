@@ -1,11 +1,13 @@
 //! The bounded table of connections.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::chain::{Chain, Chains};
-use super::pack::{pack, unpack};
+use super::pack::{pack, packed_key, unpack};
 use super::{Flow, FlowKey, SECOND};
 
 /// Which connection had to make room.
@@ -29,7 +31,9 @@ const AT_HAND: usize = if cfg!(test) { 1 } else { 256 };
 /// choose ends that collide.
 #[derive(Debug)]
 pub(crate) struct Table {
-    index: HashMap<FlowKey, u32, RandomState>,
+    /// Places by the key of what is there, which says its key itself.
+    index: HashTable<u32>,
+    hasher: RandomState,
     slots: Vec<Slot>,
     chains: Chains,
     /// Those that ended and are not packed, the first first; a place may since have been taken by another.
@@ -49,12 +53,22 @@ enum Slot {
     Packed(i64, Box<[u8]>),
 }
 
+impl Slot {
+    fn key(&self) -> FlowKey {
+        match self {
+            Self::Open(flow) => flow.key(),
+            Self::Packed(_, bytes) => packed_key(bytes),
+        }
+    }
+}
+
 impl Table {
     /// Holds up to `limit` connections, and at least one.
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, 1 << 24);
         Self {
-            index: HashMap::with_hasher(RandomState::default()),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
             slots: Vec::new(),
             chains: Chains::default(),
             at_hand: VecDeque::new(),
@@ -66,7 +80,8 @@ impl Table {
 
     /// The slot of a connection, which is open.
     pub(crate) fn find(&mut self, key: &FlowKey) -> Option<u32> {
-        let slot = self.index.get(key).copied()?;
+        let hash = self.hasher.hash_one(key);
+        let slot = *self.index.find(hash, |slot| self.slots[*slot as usize].key() == *key)?;
         if self.open(slot) {
             self.is_at_hand(slot);
         }
@@ -170,8 +185,10 @@ impl Table {
         let slot = if let Some((slot, _)) = self.victim(at) {
             self.open(slot);
             self.leave(slot);
-            let old = self.flow(slot).key();
-            self.index.remove(&old);
+            let hash = self.hasher.hash_one(self.flow(slot).key());
+            if let Ok(old) = self.index.find_entry(hash, |known| *known == slot) {
+                old.remove();
+            }
             *self.flow_mut(slot) = flow;
             slot
         } else {
@@ -180,7 +197,9 @@ impl Table {
             self.chains.add_slot();
             self.len() - 1
         };
-        self.index.insert(key, slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let hash = |slot: &u32| hasher.hash_one(slots[*slot as usize].key());
+        self.index.insert_unique(hasher.hash_one(key), slot, hash);
         self.chains.append(Chain::Live, slot);
         slot
     }
