@@ -122,6 +122,13 @@ mod tests {
         (came, sequence.lost())
     }
 
+    /// A sequence that began with 1, when that was, and so many seconds later.
+    fn begun() -> (Sequence, Instant, impl Fn(u64) -> Instant) {
+        let (mut sequence, start) = (Sequence::default(), Instant::now());
+        sequence.take(1, None, start);
+        (sequence, start, move |s| start + Duration::from_secs(s))
+    }
+
     #[test]
     fn a_gap_is_a_loss_until_it_is_filled() {
         assert_eq!(took(&[1, 2, 5]), (vec![Came::New(0), Came::New(0), Came::New(2)], 2));
@@ -140,10 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_lost_once_the_device_could_send_for_long_enough() {
-        let mut sequence = Sequence::default();
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        sequence.take(1, None, start);
+        let (mut sequence, start, at) = begun();
         sequence.take(4, None, at(20));
         // Nine seconds since the gap, or since the device was back.
         sequence.undisturbed(start, at(29), ENOUGH);
@@ -161,10 +165,7 @@ mod tests {
 
     #[test]
     fn who_brings_what_was_missing_one_after_the_other_has_time_for_the_rest() {
-        let mut sequence = Sequence::default();
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        sequence.take(1, None, start);
+        let (mut sequence, start, at) = begun();
         sequence.take(9, None, start);
         for (number, s) in [(3, 8), (4, 16), (5, 24)] {
             sequence.take(number, None, at(s));
