@@ -198,6 +198,15 @@ impl MqttFigures {
         })
     }
 
+    /// Messages that a device promises to deliver were missing when the workload ended.
+    pub(super) fn messages_open(&self) -> Option<String> {
+        let reliable = self.to_host.iter().filter(|(qos, _)| *qos != "0");
+        let missing: u64 = reliable.map(|(_, row)| row.under_way).sum();
+        (missing > 0).then(|| {
+            format!("{} missing when it ended, too soon to call lost", things(missing, "numbered message"))
+        })
+    }
+
     /// Messages to the device were asked for, and none was sent.
     pub(super) fn nothing_published(&self) -> Option<String> {
         self.not_published.as_ref().map(|why| format!("nothing was published to the device: {why}"))

@@ -5,7 +5,7 @@ use super::*;
 use crate::thresholds::Gates;
 use crate::{HalfOpenFigures, MqttFigures, OutageSummary};
 use espstress_diagnose::{Examination, Finding, FindingId};
-use espstress_event::{ByProtocol, EventStreams};
+use espstress_event::{ByProtocol, EventStreams, MqttDelivery};
 
 fn found(id: FindingId, severity: Severity) -> Finding {
     Finding {
@@ -275,6 +275,13 @@ fn a_broker_whose_figures_are_lost_or_that_published_nothing_leaves_the_verdict_
     assert_eq!((lost.verdict, lost.remarks[0].as_str()), (Verdict::Inconclusive, why));
     let silent = MqttFigures { not_published: Some("no filter".into()), ..MqttFigures::default() };
     assert_eq!(broker(Some(silent)).remarks, ["mqtt: nothing was published to the device: no filter"]);
+    let missing = |qos: &str| {
+        let row = MqttDelivery { received: 9, lost: Some(0), under_way: 2, ..MqttDelivery::default() };
+        broker(Some(MqttFigures { to_host: [(qos.to_owned(), row)].into(), ..MqttFigures::default() }))
+            .remarks
+    };
+    let why = "mqtt: 2 numbered messages missing when it ended, too soon to call lost";
+    assert_eq!((missing("1"), missing("0")), (vec![why.to_owned()], vec![]));
     assert_eq!(broker(Some(MqttFigures::default())).verdict, Verdict::Pass);
     let mut judged_gone = report(4, 0);
     judged_gone.workloads.push(of("mqtt", 3, None));

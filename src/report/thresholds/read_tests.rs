@@ -486,3 +486,13 @@ fn a_distribution_without_its_histogram_has_the_quantiles_that_were_written_down
     }
     assert_eq!(row(&report, "head.latency.total.p95 < 1s").value, None);
 }
+
+#[test]
+fn messages_that_may_still_come_are_lost_for_no_gate() {
+    let delivery = MqttDelivery { received: 100, lost: Some(2), under_way: 3, ..MqttDelivery::default() };
+    let mqtt = MqttFigures { to_host: [("1".to_owned(), delivery)].into(), ..MqttFigures::default() };
+    let report = report_of(vec![Workload { mqtt: Some(mqtt), ..empty("mqtt") }]);
+    for (gate, status) in [("<= 1", Fail), ("<= 4", Inconclusive), ("<= 9", Inconclusive), (">= 2", Pass)] {
+        assert_eq!(row(&report, &format!("mqtt.lost.qos1 {gate}")).status, status, "{gate}");
+    }
+}

@@ -175,14 +175,12 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
             return Some(error);
         }
     }
-    // What the device has kept through the last fault may be on its way.
-    let kept = Instant::now() + broker.for_messages();
     if faults.is_empty() || (params.duration.is_some() && made >= total) {
         until(broker, end, |_| false).await;
     }
-    if !faults.is_empty() {
-        until(broker, Some(kept), |now| !broker.waits_for_messages(now)).await;
-    }
+    // What is missing at the end may be on its way, above all what the device has kept through the last fault.
+    let kept = Instant::now() + broker.for_messages();
+    until(broker, Some(kept), |now| !broker.waits_for_messages(now)).await;
     None
 }
 
