@@ -194,6 +194,9 @@ pub struct MqttDelivery {
     /// Numbers that were missing at the end, too soon after a gap or a reconnection to know whether they are lost.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
+    /// No number came after the last fault: whether messages were lost in it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet_after_fault: bool,
     /// Messages that came after a later one; null without a sequence.
     pub out_of_order: Option<u64>,
     /// Most copies of one message on one connection.

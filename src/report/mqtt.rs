@@ -9,7 +9,7 @@ use super::human::{count, things, time_s};
 use super::standing::Line;
 use super::workload::seconds;
 use espstress_event::{
-    MqttBigEnd, MqttClient, MqttDelivery, MqttOutage, MqttProtocol, MqttToDevice, MqttWill,
+    MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, MqttWill,
 };
 use espstress_stats::{Latency, MqttStats};
 
@@ -198,13 +198,34 @@ impl MqttFigures {
         })
     }
 
-    /// Messages that a device promises to deliver were missing when the workload ended.
+    /// Messages that a device promises to deliver were missing when the workload ended, or none came after the last fault.
     pub(super) fn messages_open(&self) -> Option<String> {
-        let reliable = self.to_host.iter().filter(|(qos, _)| *qos != "0");
-        let missing: u64 = reliable.map(|(_, row)| row.under_way).sum();
-        (missing > 0).then(|| {
-            format!("{} missing when it ended, too soon to call lost", things(missing, "numbered message"))
-        })
+        let reliable = || self.to_host.iter().filter(|(qos, _)| *qos != "0").map(|(_, row)| row);
+        let missing: u64 = reliable().map(|row| row.under_way).sum();
+        if missing > 0 {
+            let messages = things(missing, "numbered message");
+            return Some(format!("{messages} missing when it ended, too soon to call lost"));
+        }
+        reliable().any(|row| row.quiet_after_fault).then(|| QUIET.to_owned())
+    }
+
+    /// How many messages with this quality of service were lost: so many, with what more may be and why.
+    pub(super) fn lost(&self, qos: u8) -> Option<(u64, Option<Unsure>)> {
+        let own = self.to_host.get(&qos.to_string())?;
+        let lost = own.lost?;
+        let others =
+            || self.to_host.iter().filter(|(other, row)| **other != qos.to_string() && row.lost.is_some());
+        // What is missing is in the row of the lowest, whichever it had.
+        let missing = |row: &MqttDelivery| row.lost.unwrap_or(0) + row.under_way;
+        let all = missing(own) + others().map(|(_, row)| missing(row)).sum::<u64>();
+        let unsure = if all > 0 && others().next().is_some() {
+            Some(Unsure::AtMost(all, "messages are missing, and nobody knows with which QoS they were sent"))
+        } else if own.under_way > 0 {
+            Some(Unsure::More("more were missing when it ended, too soon to call them lost"))
+        } else {
+            own.quiet_after_fault.then_some(Unsure::More(QUIET))
+        };
+        Some((lost, unsure))
     }
 
     /// Messages to the device were asked for, and none was sent.
@@ -221,7 +242,13 @@ impl MqttFigures {
     /// The longest time that the device took to notice a fault that left nothing of the broker, as a multiple of its
     /// keep-alive. One that it did not notice lasted at least as long as the fault.
     pub(super) fn notice_max_of_k(&self) -> Option<f64> {
-        let noticed = |o: &MqttOutage| o.of_keepalive(Some(o.device_notices_ns.or(o.length_ns)?));
+        // With the fault silent, what the device sends after its end does not say when it had noticed.
+        let unknown = |o: &MqttOutage| o.fault == MqttFault::Silent && !o.survived;
+        let noticed = |o: &MqttOutage| match (o.device_notices_ns, o.length_ns) {
+            (Some(at), Some(length)) if at > length && unknown(o) => None,
+            (None, _) if unknown(o) => None,
+            (at, length) => o.of_keepalive(Some(at.or(length)?)),
+        };
         let mute = self.outages.iter().filter(|o| o.fault.is_mute() && o.attempts.is_some());
         mute.filter_map(noticed).reduce(f64::max)
     }
@@ -357,6 +384,18 @@ fn client_lines(client: &MqttClientFigures, say: &mut impl FnMut(&str, String)) 
     }
 }
 
+/// Why a loss may not have shown.
+const QUIET: &str = "no numbered message came after the last fault: whether any was lost in it is not known";
+
+/// What a number of lost messages does not tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unsure {
+    /// There may be more.
+    More(&'static str),
+    /// There are at most so many, and perhaps none.
+    AtMost(u64, &'static str),
+}
+
 fn delivery(row: &MqttDelivery) -> String {
     let mut list = vec![things(row.received, "message")];
     list.extend((row.again_dup > 0).then(|| format!("{} again with DUP", count(row.again_dup))));
@@ -372,6 +411,7 @@ fn delivery(row: &MqttDelivery) -> String {
         (row.under_way > 0)
             .then(|| format!("{} missing at the end, too soon to call lost", count(row.under_way))),
     );
+    list.extend(row.quiet_after_fault.then(|| "none after the last fault".to_owned()));
     list.join(", ")
 }
 

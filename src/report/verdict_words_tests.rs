@@ -282,6 +282,11 @@ fn a_broker_whose_figures_are_lost_or_that_published_nothing_leaves_the_verdict_
     };
     let why = "mqtt: 2 numbered messages missing when it ended, too soon to call lost";
     assert_eq!((missing("1"), missing("0")), (vec![why.to_owned()], vec![]));
+    let quiet =
+        MqttDelivery { received: 9, lost: Some(0), quiet_after_fault: true, ..MqttDelivery::default() };
+    let quiet = MqttFigures { to_host: [("2".to_owned(), quiet)].into(), ..MqttFigures::default() };
+    let why = "mqtt: no numbered message came after the last fault: whether any was lost in it is not known";
+    assert_eq!(broker(Some(quiet)).remarks, [why]);
     assert_eq!(broker(Some(MqttFigures::default())).verdict, Verdict::Pass);
     let mut judged_gone = report(4, 0);
     judged_gone.workloads.push(of("mqtt", 3, None));

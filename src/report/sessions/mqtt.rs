@@ -115,6 +115,7 @@ fn delivered(own: &mut MqttDelivery, later: MqttDelivery) {
         again_new_id: sum(own.again_new_id, later.again_new_id),
         lost: sum(own.lost, later.lost),
         under_way: own.under_way + later.under_way,
+        quiet_after_fault: later.quiet_after_fault,
         out_of_order: sum(own.out_of_order, later.out_of_order),
         copies_max: own.copies_max.max(later.copies_max),
         not_kept: own.not_kept.take().or(later.not_kept),

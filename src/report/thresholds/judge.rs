@@ -5,6 +5,7 @@ use super::figure::{
 };
 use super::needs;
 use super::{Op, Threshold};
+use crate::mqtt::Unsure;
 use crate::{
     LatencyFigures, MqttClientFigures, MqttFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload,
 };
@@ -269,16 +270,11 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::MqttPingMaxOfK => mqtt(w, |m| of_k(m, |c| c.ping_interval.max_us)),
         W::MqttNoticeMaxOfK => mqtt(w, MqttFigures::notice_max_of_k),
         W::MqttBackMax => mqtt(w, |m| m.back_max_s().map(|s| s * 1e6)),
-        W::MqttLost(qos) => {
-            let row = w.mqtt.as_ref().and_then(|m| m.to_host.get(&qos.to_string()));
-            match row.and_then(|row| Some((row, count(row.lost?)))) {
-                Some((row, lost)) if row.under_way > 0 => Reading::AtLeast(
-                    lost,
-                    "more were missing when it ended, too soon to call them lost".into(),
-                ),
-                known => mqtt(w, |_| known.map(|(_, lost)| lost)),
-            }
-        }
+        W::MqttLost(qos) => match w.mqtt.as_ref().and_then(|m| m.lost(qos)) {
+            Some((lost, Some(Unsure::More(why)))) => Reading::AtLeast(count(lost), why.into()),
+            Some((_, Some(Unsure::AtMost(most, why)))) => Reading::AtMost(count(most), why.into()),
+            known => mqtt(w, |_| known.map(|(lost, _)| count(lost))),
+        },
         W::MqttAttemptsPerS => mqtt(w, MqttFigures::attempts_per_s),
     }
 }

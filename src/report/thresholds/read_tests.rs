@@ -118,9 +118,7 @@ fn broker() -> MqttFigures {
     (outage.length_ns, outage.device_notices_ns, outage.back_ns) = (Some(60 * S), Some(15 * S), Some(4 * S));
     outage.attempts = Some(180);
     stats.ended(outage);
-    for (qos, lost) in [(0, 41), (1, 42), (2, 43)] {
-        stats.to_host[qos] = MqttDelivery { received: 100, lost: Some(lost), ..MqttDelivery::default() };
-    }
+    stats.to_host[1] = MqttDelivery { received: 100, lost: Some(42), ..MqttDelivery::default() };
     MqttFigures::from_stats(&stats)
 }
 
@@ -190,9 +188,7 @@ fn each_name_reads_the_figure_that_it_names() {
         ("ping_interval.max_of_k", 1.0),
         ("device_notices.max_of_k", 1.5),
         ("back.max", 4e6),
-        ("lost.qos0", 41.0),
         ("lost.qos1", 42.0),
-        ("lost.qos2", 43.0),
         ("attempts_per_s", 3.0),
     ] {
         read_as(&report, &format!("head.{name}"), value);
@@ -487,12 +483,41 @@ fn a_distribution_without_its_histogram_has_the_quantiles_that_were_written_down
     assert_eq!(row(&report, "head.latency.total.p95 < 1s").value, None);
 }
 
+/// What these gates make of messages from the device, by quality of service.
+fn of_messages<const N: usize>(rows: &[(usize, MqttDelivery)], gates: [&str; N]) -> [ThresholdStatus; N] {
+    let to_host = rows.iter().map(|(qos, row)| (qos.to_string(), row.clone())).collect();
+    let mqtt = MqttFigures { to_host, ..MqttFigures::default() };
+    let report = report_of(vec![Workload { mqtt: Some(mqtt), ..empty("mqtt") }]);
+    gates.map(|gate| row(&report, &format!("mqtt.lost.{gate}")).status)
+}
+
+fn numbered(lost: u64) -> MqttDelivery {
+    MqttDelivery { received: 100, lost: Some(lost), ..MqttDelivery::default() }
+}
+
+#[test]
+fn lost_messages_are_read_by_their_quality_of_service() {
+    for qos in 0..3 {
+        let gates = ["qos0 == 7", "qos1 == 7", "qos2 == 7"];
+        let read = of_messages(&[(qos, numbered(7))], gates);
+        assert_eq!(read, [0, 1, 2].map(|other| if other == qos { Pass } else { Inconclusive }));
+    }
+}
+
 #[test]
 fn messages_that_may_still_come_are_lost_for_no_gate() {
-    let delivery = MqttDelivery { received: 100, lost: Some(2), under_way: 3, ..MqttDelivery::default() };
-    let mqtt = MqttFigures { to_host: [("1".to_owned(), delivery)].into(), ..MqttFigures::default() };
-    let report = report_of(vec![Workload { mqtt: Some(mqtt), ..empty("mqtt") }]);
-    for (gate, status) in [("<= 1", Fail), ("<= 4", Inconclusive), ("<= 9", Inconclusive), (">= 2", Pass)] {
-        assert_eq!(row(&report, &format!("mqtt.lost.qos1 {gate}")).status, status, "{gate}");
-    }
+    let open = MqttDelivery { under_way: 3, ..numbered(2) };
+    let gates = ["qos1 <= 1", "qos1 <= 4", "qos1 <= 9", "qos1 >= 2"];
+    assert_eq!(of_messages(&[(1, open)], gates), [Fail, Inconclusive, Inconclusive, Pass]);
+    let quiet = MqttDelivery { quiet_after_fault: true, ..numbered(0) };
+    assert_eq!(of_messages(&[(1, quiet)], ["qos1 == 0"]), [Inconclusive]);
+}
+
+#[test]
+fn what_a_device_with_two_qualities_of_service_lost_is_laid_to_neither() {
+    let gates = ["qos1 == 0", "qos1 <= 4", "qos0 == 0", "qos0 <= 4"];
+    let read = of_messages(&[(0, numbered(4)), (1, numbered(0))], gates);
+    assert_eq!(read, [Inconclusive, Pass, Inconclusive, Pass]);
+    let read = of_messages(&[(0, numbered(0)), (1, numbered(0))], gates);
+    assert_eq!(read, [Pass; 4]);
 }

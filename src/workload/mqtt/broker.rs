@@ -16,6 +16,7 @@ use super::births::Births;
 use super::ledger::Ledger;
 use super::outgoing::{Answer, Outgoing, Send, Takes};
 use super::phase::Phase;
+use super::sending::Sending;
 use super::settings::{Params, Sessions};
 use super::trial::{Before, Trial};
 use crate::context::Context;
@@ -51,8 +52,8 @@ pub(super) struct Broker {
     watched_since: Cell<Option<Instant>>,
     /// When it last woke from that.
     stalled: Cell<Instant>,
-    /// Since when there is no fault.
-    faultless: Cell<Instant>,
+    /// For how long the target could send.
+    sending: RefCell<Sending>,
 }
 
 /// The device that is tested.
@@ -97,7 +98,7 @@ impl Broker {
             wakes: Cell::new(Instant::now() + STALL),
             watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
-            faultless: Cell::new(Instant::now()),
+            sending: RefCell::default(),
         }
     }
 
@@ -111,21 +112,24 @@ impl Broker {
 
     /// Another fault, or none, from now on; `cut` where it is the link that makes it.
     pub(super) fn enter(&self, fault: Option<MqttFault>, cut: bool) {
-        self.undisturbed(Instant::now());
-        self.faultless.set(Instant::now());
         self.phase.send_modify(|phase| {
             *phase = Phase { fault, cut, number: phase.number + 1, ..Phase::default() };
         });
+        self.can_send(Duration::ZERO, Instant::now());
+        if fault.is_none() {
+            self.ledger.borrow_mut().fault_is_over();
+        }
         self.outgoing(|outgoing| outgoing.phase(fault));
     }
 
-    /// The link was cut for so long and is back. A stack doubles the time between its repetitions (RFC 6298, 5.5), so that the
-    /// next one may take as long again.
+    /// For so long nothing reached the device, and now it does again. A stack doubles the time between its repetitions
+    /// (RFC 6298, 5.5), so that the next one may take as long again.
     pub(super) fn link_is_back(&self, after: Duration) {
-        self.faultless.set(Instant::now() + after);
         self.phase.send_modify(|phase| {
             *phase = Phase { patience: after, number: phase.number + 1, ..Phase::default() };
         });
+        self.can_send(after, Instant::now());
+        self.ledger.borrow_mut().fault_is_over();
         self.outgoing(|outgoing| outgoing.phase(None));
     }
 
@@ -265,6 +269,7 @@ impl Broker {
             first_subscribe: true,
         });
         drop(target);
+        self.can_send(Duration::ZERO, now);
         self.trial(|trial| trial.accepted(connection, present, now));
     }
 
@@ -354,6 +359,7 @@ impl Broker {
             target.heard = now;
         }
         self.trial(|trial| trial.heard(connection));
+        self.sending.borrow_mut().sends(now);
         self.outgoing(|outgoing| outgoing.heard(now, self.deaf()));
         self.count_watched(now);
         let keepalive = self.keepalive();
@@ -521,15 +527,15 @@ impl Broker {
 
     /// A message of the target's has come.
     pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, now: Instant) {
-        self.ledger.borrow_mut().received(connection, publish, now);
-        self.undisturbed(now);
+        let sent_for = self.could_send(now);
+        self.ledger.borrow_mut().received(connection, publish, sent_for);
         self.trial(|trial| trial.message(connection, now));
         let mut first = None;
         let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);
         if let Some(target) = self.target.borrow_mut().as_mut() {
             first = std::mem::take(&mut target.first_publish).then(|| nanos(now - target.accepted));
         }
-        let by_qos = self.ledger.borrow().by_qos();
+        let by_qos = self.ledger.borrow().by_qos(self.settled(now));
         self.stats(|stats| {
             if let Some(ns) = first {
                 stats.first_publish.record(ns);
@@ -541,14 +547,20 @@ impl Broker {
         });
     }
 
-    /// Until now the target could send, where it is connected and there is no fault: what is missing for long is lost.
-    fn undisturbed(&self, now: Instant) {
-        if self.phase().fault.is_none()
-            && let Some(accepted) = self.accepted_at()
-        {
-            let since = accepted.max(self.faultless.get()).max(self.stalled.get());
-            self.ledger.borrow_mut().undisturbed(since, now, self.for_messages());
-        }
+    /// Whether the target can send has changed: it can after `patience` where it is connected and there is no fault.
+    fn can_send(&self, patience: Duration, now: Instant) {
+        let can = self.phase().fault.is_none() && self.connected().is_some();
+        self.sending.borrow_mut().can(can.then_some(now + patience), now, self.deaf());
+    }
+
+    /// For how long the target could send so far.
+    pub(super) fn could_send(&self, now: Instant) -> Duration {
+        self.sending.borrow().until(now, self.deaf())
+    }
+
+    /// What was missing by then won't come.
+    fn settled(&self, now: Instant) -> Option<Duration> {
+        self.could_send(now).checked_sub(self.for_messages())
     }
 
     /// How long a target that can send may take to send what it has kept.
@@ -556,12 +568,12 @@ impl Broker {
         self.params.settle.0.max(self.keepalive() * 3 / 2)
     }
 
-    /// Whether the target may have messages on their way of which numbers are missing. Brings their account up to date.
+    /// Brings the account of messages from the device up to date; whether numbers are missing that may be on their way.
     pub(super) fn waits_for_messages(&self, now: Instant) -> bool {
-        self.undisturbed(now);
-        let by_qos = self.ledger.borrow().by_qos();
+        let by_qos = self.ledger.borrow().by_qos(self.settled(now));
+        let waits = by_qos.iter().any(|row| row.under_way > 0);
         self.stats(|stats| stats.to_host = by_qos);
-        self.ledger.borrow().waits()
+        waits
     }
 
     /// The host has acknowledged a message.
@@ -585,15 +597,18 @@ impl Broker {
     /// A connection of the target's is over.
     pub(super) fn gone(&self, connection: u64, how: Gone, now: Instant) {
         self.trial(|trial| trial.gone(connection, how == Gone::ByDevice, now));
-        if self.connected() == Some(connection) {
-            self.undisturbed(now);
-        }
+        let mut gone = false;
         let mut target = self.target.borrow_mut();
         if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;
             self.outgoing(|outgoing| outgoing.gone(how));
             let missing = self.births.borrow_mut().ends(now);
             self.lacked_birth(missing);
+            gone = true;
+        }
+        drop(target);
+        if gone {
+            self.can_send(Duration::ZERO, now);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use espstress_device::mqtt::{Publish, Qos};
 use espstress_event::MqttDelivery;
@@ -42,6 +42,8 @@ pub(super) struct Ledger {
     /// One for all: which quality of service a missing message had, nobody knows.
     sequence: Sequence,
     numbered: [bool; 3],
+    /// A fault is over, and no number came since.
+    quiet: bool,
     known: HashMap<u16, Known>,
     /// What was acknowledged, by packet id and number.
     acknowledged: VecDeque<(u16, u64)>,
@@ -56,6 +58,7 @@ impl Ledger {
             by_qos: Default::default(),
             sequence: Sequence::default(),
             numbered: [false; 3],
+            quiet: false,
             known: HashMap::new(),
             acknowledged: VecDeque::new(),
             acknowledgements: 0,
@@ -63,13 +66,18 @@ impl Ledger {
         }
     }
 
+    /// A fault is over. What was lost in it shows only by the next number.
+    pub(super) const fn fault_is_over(&mut self) {
+        self.quiet = true;
+    }
+
     /// A session began from nothing.
     pub(super) const fn new_session(&mut self) {
         self.session += 1;
     }
 
-    /// A message has come on a connection.
-    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>, now: Instant) {
+    /// A message has come on a connection. Until `now`, the device could send for so long.
+    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>, now: Duration) {
         let copies = self.note(connection, publish, content(publish));
         let Some(row) = self.by_qos.get_mut(publish.qos as usize) else { return };
         row.copies_max = row.copies_max.max(copies.unwrap_or(1));
@@ -100,7 +108,7 @@ impl Ledger {
         Some(known.copies)
     }
 
-    fn number(&mut self, publish: &Publish<'_>, now: Instant) {
+    fn number(&mut self, publish: &Publish<'_>, now: Duration) {
         let qos = publish.qos as usize;
         let Some(pointer) = &self.pointer else { return };
         let Some((number, boot)) = number(pointer, publish.payload) else { return };
@@ -109,7 +117,7 @@ impl Ledger {
             *numbered = true;
         }
         match self.sequence.take(number, boot, now) {
-            Came::New(_) => {}
+            Came::New(_) => self.quiet = false,
             Came::Late => *row.out_of_order.get_or_insert(0) += 1,
             Came::Again => {
                 row.received -= 1;
@@ -132,24 +140,16 @@ impl Ledger {
         }
     }
 
-    /// Nothing has kept the device from sending from `since` to `now`: what was missing for `enough` of that is lost.
-    pub(super) fn undisturbed(&mut self, since: Instant, now: Instant, enough: Duration) {
-        self.sequence.undisturbed(since, now, enough);
-    }
-
-    /// Whether a number is missing of which nobody knows yet whether it comes.
-    pub(super) fn waits(&self) -> bool {
-        self.sequence.under_way() > 0
-    }
-
     /// The account so far. Lost messages count where the least was promised.
-    pub(super) fn by_qos(&self) -> [MqttDelivery; 3] {
+    pub(super) fn by_qos(&self, settled: Option<Duration>) -> [MqttDelivery; 3] {
         let mut all = self.by_qos.clone();
-        let (mut lost, mut under_way) = (self.sequence.lost(), self.sequence.under_way());
+        let mut quiet = self.quiet;
+        let (mut lost, mut under_way) = (self.sequence.lost(settled), self.sequence.under_way(settled));
         for (row, numbered) in all.iter_mut().zip(self.numbered) {
             if numbered {
                 row.lost = Some(std::mem::take(&mut lost));
                 row.under_way = std::mem::take(&mut under_way);
+                row.quiet_after_fault = std::mem::take(&mut quiet);
                 row.again_new_id.get_or_insert(0);
                 row.out_of_order.get_or_insert(0);
             } else {
@@ -182,23 +182,22 @@ mod tests {
         Publish { dup, qos, retain: false, topic: "t", id: PacketId::new(id), payload }
     }
 
+    fn ledger(pointer: Option<&str>) -> Ledger {
+        Ledger::new(pointer.map(str::to_owned))
+    }
+
+    /// When the device has had time for everything.
     fn row(ledger: &Ledger) -> MqttDelivery {
-        ledger.by_qos()[1].clone()
+        ledger.by_qos(Some(Duration::ZERO))[1].clone()
     }
 
     fn receive(ledger: &mut Ledger, connection: u64, publish: &Publish<'_>) {
-        ledger.received(connection, publish, Instant::now());
-    }
-
-    /// The device has had time for everything.
-    fn settles(ledger: &mut Ledger) {
-        let second = Duration::from_secs(1);
-        ledger.undisturbed(Instant::now(), Instant::now() + second, second);
+        ledger.received(connection, publish, Duration::ZERO);
     }
 
     #[test]
     fn a_packet_id_that_was_acknowledged_is_free_for_the_same_words() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         for _ in 0..3 {
             receive(&mut ledger, 1, &publish(1, b"ON", false));
             ledger.acknowledged(1);
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn of_messages_that_were_acknowledged_the_last_ones_are_remembered_and_of_others_all() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         receive(&mut ledger, 1, &publish(1, b"ON", false));
         for id in 2..=u16::MAX {
             receive(&mut ledger, 1, &publish(id, b"ON", false));
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_unacknowledged_message_that_comes_again_is_a_repetition_with_its_flag_or_without() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         receive(&mut ledger, 1, &publish(1, b"ON", false));
         receive(&mut ledger, 1, &publish(1, b"ON", false));
         receive(&mut ledger, 1, &publish(1, b"ON", true));
@@ -235,14 +234,14 @@ mod tests {
 
     #[test]
     fn one_more_copy_on_each_connection_is_no_flood() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         (1..6).for_each(|connection| receive(&mut ledger, connection, &publish(1, b"ON", connection > 1)));
         assert_eq!((row(&ledger).again_dup, row(&ledger).copies_max), (4, 1));
     }
 
     #[test]
     fn a_clean_session_owes_no_flag() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         receive(&mut ledger, 1, &publish(1, b"ON", false));
         ledger.new_session();
         receive(&mut ledger, 1, &publish(1, b"ON", false));
@@ -251,34 +250,44 @@ mod tests {
 
     #[test]
     fn with_the_flag_and_nothing_before_it_a_message_came_for_the_first_time() {
-        let mut ledger = Ledger::new(None);
+        let mut ledger = ledger(None);
         receive(&mut ledger, 1, &publish(9, b"late", true));
         assert_eq!((row(&ledger).received, row(&ledger).again_dup), (1, 0));
     }
 
     #[test]
     fn a_gap_between_messages_of_two_qualities_is_laid_to_the_lesser() {
-        let mut ledger = Ledger::new(Some("/n".into()));
+        let mut ledger = ledger(Some("/n"));
         receive(&mut ledger, 1, &publish(1, br#"{"n":1}"#, false));
         receive(&mut ledger, 1, &publish(0, br#"{"n":2}"#, false));
         receive(&mut ledger, 1, &publish(2, br#"{"n":4}"#, false));
-        let counted = |ledger: &Ledger| ledger.by_qos().map(|row| (row.lost, row.under_way));
-        assert_eq!(counted(&ledger), [(Some(0), 1), (Some(0), 0), (None, 0)]);
-        assert!(ledger.waits());
-        settles(&mut ledger);
-        assert_eq!(counted(&ledger), [(Some(1), 0), (Some(0), 0), (None, 0)]);
-        assert!(!ledger.waits());
+        let counted = |settled| ledger.by_qos(settled).map(|row| (row.lost, row.under_way));
+        assert_eq!(counted(None), [(Some(0), 1), (Some(0), 0), (None, 0)]);
+        assert_eq!(counted(Some(Duration::ZERO)), [(Some(1), 0), (Some(0), 0), (None, 0)]);
+    }
+
+    #[test]
+    fn after_a_fault_only_a_new_number_shows_what_was_lost() {
+        let mut ledger = ledger(Some("/n"));
+        let quiet = |ledger: &Ledger| row(ledger).quiet_after_fault;
+        ledger.fault_is_over();
+        assert!(!quiet(&ledger), "it has no numbers");
+        receive(&mut ledger, 1, &publish(1, br#"{"n":1}"#, false));
+        ledger.fault_is_over();
+        receive(&mut ledger, 2, &publish(1, br#"{"n":1}"#, true));
+        assert!(quiet(&ledger), "an old one again");
+        receive(&mut ledger, 2, &publish(2, br#"{"n":2}"#, false));
+        assert!(!quiet(&ledger));
     }
 
     #[test]
     fn a_ledger_without_numbers_says_that_it_is_not_kept() {
-        let mut ledger = Ledger::new(Some("/n".into()));
+        let mut ledger = ledger(Some("/n"));
         receive(&mut ledger, 1, &publish(1, br#"{"temperature":1}"#, false));
         assert_eq!((row(&ledger).lost, row(&ledger).not_kept.as_deref()), (None, Some(NO_NUMBER)));
         receive(&mut ledger, 1, &publish(2, br#"{"n":1}"#, false));
         receive(&mut ledger, 1, &publish(3, br#"{"n":3}"#, false));
         receive(&mut ledger, 1, &publish(4, br#"{"n":3}"#, false));
-        settles(&mut ledger);
         let row = row(&ledger);
         assert_eq!((row.lost, row.again_new_id, row.not_kept), (Some(1), Some(1), None));
     }

@@ -16,6 +16,7 @@ pub(crate) mod fuzzing;
 mod ledger;
 mod outgoing;
 mod phase;
+mod sending;
 mod sequence;
 mod settings;
 mod trial;

@@ -1,7 +1,10 @@
 //! Numbers in the device's payloads: which came, which are missing, which came late or again. Pure and bounded.
+//!
+//! Times are those in which the device could send (`Sending`), not the clock's: who was away, or not heard, has lost nothing
+//! meanwhile.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Missing numbers that are remembered; older ones are lost.
 const MOST_MISSING: usize = 4_096;
@@ -9,6 +12,8 @@ const MOST_MISSING: usize = 4_096;
 const RESTART: u64 = 1_024;
 /// Numbers missing at once that are believed: a longer jump is a counter that was set.
 const JUMP: u64 = 1_000_000;
+/// Counters begin with one of these.
+const BEGINNINGS: std::ops::RangeInclusive<u64> = 0..=1;
 
 /// What a number says of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,70 +29,102 @@ pub(super) enum Came {
 /// The numbers of one device.
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
-    last: Option<u64>,
+    /// The least and the greatest number since the counter last began.
+    span: Option<(u64, u64)>,
     boot: Option<u64>,
     /// Each with the time since which the device may have it on its way.
-    missing: BTreeMap<u64, Instant>,
+    missing: BTreeMap<u64, Duration>,
+    /// The same of the counter before this one, and its last number.
+    before: (BTreeMap<u64, Duration>, u64),
+    /// The number that came late before.
+    late: Option<u64>,
     /// Missing numbers that are remembered no more.
     lost: u64,
-    /// What was missing then has had its time.
-    settled: Option<Instant>,
 }
 
 impl Sequence {
-    /// Takes the number of a message that came `now`, and the boot that it is of where the payload tells.
-    pub(super) fn take(&mut self, number: u64, boot: Option<u64>, now: Instant) -> Came {
-        let restarted = match (self.boot, boot) {
-            (Some(before), Some(now)) => before != now,
-            _ => self.last.is_some_and(|last| number.saturating_add(RESTART) < last),
-        };
+    /// Takes the number of a message, and the boot that it is of where the payload tells. Until `now`, the device could send
+    /// for so long.
+    pub(super) fn take(&mut self, number: u64, boot: Option<u64>, now: Duration) -> Came {
+        let new_boot = matches!((self.boot, boot), (Some(before), Some(now)) if before != now);
         self.boot = boot.or(self.boot);
-        if restarted {
-            self.last = Some(number);
-            return Came::New(0);
-        }
-        let Some(last) = self.last else {
-            self.last = Some(number);
+        let Some((first, last)) = self.span else {
+            self.span = Some((number, number));
             return Came::New(0);
         };
-        if number <= last {
-            if self.missing.remove(&number).is_none() {
-                return Came::Again;
-            }
-            // Who brings what was missing goes on with what comes after it.
-            self.missing.range_mut(number..).for_each(|(_, since)| *since = now);
+        if !new_boot && self.missing.remove(&number).is_some() {
+            self.on_its_way(number, now);
             return Came::Late;
         }
-        let gap = number - last - 1;
-        self.last = Some(number);
-        if gap > JUMP {
+        // A number that lies nearer to the last one of the counter before is that one's.
+        let nearer = number.abs_diff(self.before.1) < number.abs_diff(last);
+        if nearer && self.before.0.remove(&number).is_some() {
+            return Came::Late;
+        }
+        // One below the first is of before the first message that was heard: the newest may come first.
+        let begins = BEGINNINGS.contains(&number) && number < last && number + 1 != first;
+        if new_boot || (boot.is_none() && begins) || number.saturating_add(RESTART) < last {
+            self.begins_anew(number, last);
             return Came::New(0);
+        }
+        if number > last {
+            self.span = Some((first, number));
+            return Came::New(self.misses(last + 1..number, now));
+        }
+        if number < first {
+            self.span = Some((number, last));
+            self.misses(number + 1..first, now);
+            self.late = Some(number);
+            return Came::Late;
+        }
+        Came::Again
+    }
+
+    /// The counter begins again; of the one before it, what is missing may still come.
+    fn begins_anew(&mut self, number: u64, last: u64) {
+        let (older, _) = std::mem::replace(&mut self.before, (std::mem::take(&mut self.missing), last));
+        self.lost += older.len() as u64;
+        self.span = Some((number, number));
+        self.late = None;
+    }
+
+    /// Who brings what was missing goes on with what comes after it, or before it where the newest comes first.
+    fn on_its_way(&mut self, number: u64, now: Duration) {
+        let down = self.late.is_none_or(|late| number < late);
+        let up = self.late.is_none_or(|late| number > late);
+        let still = self.missing.iter_mut().filter(|(other, _)| if **other < number { down } else { up });
+        still.for_each(|(_, since)| *since = now);
+        self.late = Some(number);
+    }
+
+    /// How many there are of these, which are missing from `now` on. Of a jump none is.
+    fn misses(&mut self, numbers: std::ops::Range<u64>, now: Duration) -> u64 {
+        let gap = numbers.end - numbers.start;
+        if gap > JUMP {
+            return 0;
         }
         let kept = gap.min(MOST_MISSING as u64);
         self.lost += gap - kept;
-        self.missing.extend((number - kept..number).map(|missing| (missing, now)));
+        self.missing.extend((numbers.end - kept..numbers.end).map(|missing| (missing, now)));
         while self.missing.len() > MOST_MISSING {
             self.missing.pop_first();
             self.lost += 1;
         }
-        Came::New(gap)
+        gap
     }
 
-    /// Nothing has kept the device from sending from `since` to `now`: what was missing for `enough` of that won't come.
-    pub(super) fn undisturbed(&mut self, since: Instant, now: Instant, enough: Duration) {
-        if let Some(settled) = now.checked_sub(enough).filter(|settled| *settled >= since) {
-            self.settled = self.settled.max(Some(settled));
-        }
+    fn all_missing(&self) -> impl Iterator<Item = Duration> {
+        self.missing.values().chain(self.before.0.values()).copied()
     }
 
-    /// Numbers that have not come although the device had time to bring them.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost + self.missing.len() as u64 - self.under_way()
+    /// Numbers that have not come although the device had time for what was missing at `settled`.
+    pub(super) fn lost(&self, settled: Option<Duration>) -> u64 {
+        self.lost + self.all_missing().count() as u64 - self.under_way(settled)
     }
 
     /// Numbers that are missing, of which nobody knows yet whether they come.
-    pub(super) fn under_way(&self) -> u64 {
-        self.missing.values().filter(|since| Some(**since) > self.settled).count() as u64
+    pub(super) fn under_way(&self, settled: Option<Duration>) -> u64 {
+        self.all_missing().filter(|since| Some(*since) > settled).count() as u64
     }
 }
 
@@ -104,29 +141,24 @@ pub(super) fn number(pointer: &str, payload: &[u8]) -> Option<(u64, Option<u64>)
 mod tests {
     use super::*;
 
-    const ENOUGH: Duration = Duration::from_secs(10);
+    /// What is lost and what is under way after so many seconds, with a device that takes up to ten.
+    fn counted(sequence: &Sequence, s: u64) -> (u64, u64) {
+        let settled = at(s).checked_sub(at(10));
+        (sequence.lost(settled), sequence.under_way(settled))
+    }
+
+    fn at(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
 
     /// Each number a second after the one before, and what is lost when the device has had time for the rest.
     fn took(numbers: &[u64]) -> (Vec<Came>, u64) {
         let mut sequence = Sequence::default();
-        let start = Instant::now();
-        let mut now = start;
-        let mut came = Vec::new();
-        for number in numbers {
-            came.push(sequence.take(*number, None, now));
-            now += Duration::from_secs(1);
-        }
-        assert_eq!(sequence.lost(), 0, "before its time");
-        sequence.undisturbed(start, now + ENOUGH, ENOUGH);
-        assert_eq!(sequence.under_way(), 0);
-        (came, sequence.lost())
-    }
-
-    /// A sequence that began with 1, when that was, and so many seconds later.
-    fn begun() -> (Sequence, Instant, impl Fn(u64) -> Instant) {
-        let (mut sequence, start) = (Sequence::default(), Instant::now());
-        sequence.take(1, None, start);
-        (sequence, start, move |s| start + Duration::from_secs(s))
+        let came: Vec<_> =
+            (0..).zip(numbers).map(|(s, number)| sequence.take(*number, None, at(s))).collect();
+        let (lost, under_way) = counted(&sequence, numbers.len() as u64 + 10);
+        assert_eq!(under_way, 0);
+        (came, lost)
     }
 
     #[test]
@@ -139,51 +171,91 @@ mod tests {
     #[test]
     fn a_counter_that_begins_anew_has_lost_nothing() {
         assert_eq!(took(&[5_000, 5_001, 0, 1]).1, 0);
+        assert_eq!(took(&[254, 255, 0, 1, 2]), (vec![Came::New(0); 5], 0));
         let mut sequence = Sequence::default();
-        sequence.take(9, Some(1), Instant::now());
-        assert_eq!(sequence.take(1, Some(2), Instant::now()), Came::New(0));
-        assert_eq!((sequence.lost(), sequence.under_way()), (0, 0));
+        sequence.take(9, Some(1), at(0));
+        assert_eq!(sequence.take(1, Some(2), at(1)), Came::New(0));
+        assert_eq!(sequence.take(2, Some(2), at(2)), Came::New(0));
+        assert_eq!(counted(&sequence, 2), (0, 0));
+    }
+
+    #[test]
+    fn what_the_counter_before_lacks_is_not_filled_by_the_numbers_of_the_next() {
+        let numbers: Vec<u64> = (1..=6).chain(16..=20).chain(1..=20).collect();
+        let (came, lost) = took(&numbers);
+        assert_eq!((lost, came.iter().filter(|came| **came == Came::Again).count()), (9, 0));
+        // It may still bring its own: the wrap of a small counter is no loss.
+        assert_eq!(
+            took(&[252, 253, 255, 0, 254, 1, 2]),
+            (
+                vec![
+                    Came::New(0),
+                    Came::New(0),
+                    Came::New(1),
+                    Came::New(0),
+                    Came::Late,
+                    Came::New(0),
+                    Came::New(0)
+                ],
+                0,
+            )
+        );
+    }
+
+    #[test]
+    fn a_backlog_behind_the_newest_message_is_one_however_long_it_is() {
+        let numbers: Vec<u64> = (1..=10).chain([3_000]).chain(11..3_000).collect();
+        let (came, lost) = took(&numbers);
+        assert_eq!((lost, came.iter().filter(|came| **came == Came::Again).count()), (0, 0));
+    }
+
+    #[test]
+    fn the_newest_may_come_first_also_at_the_beginning() {
+        assert_eq!(took(&[20, 19, 18, 21]).0[1..], [Came::Late, Came::Late, Came::New(0)]);
+        assert_eq!(took(&[3, 2, 1, 4]), (vec![Came::New(0), Came::Late, Came::Late, Came::New(0)], 0));
+        assert_eq!(took(&[20, 17, 19]), (vec![Came::New(0), Came::Late, Came::Late], 1));
     }
 
     #[test]
     fn what_is_missing_is_lost_once_the_device_could_send_for_long_enough() {
-        let (mut sequence, start, at) = begun();
+        let mut sequence = Sequence::default();
+        sequence.take(1, None, at(0));
         sequence.take(4, None, at(20));
-        // Nine seconds since the gap, or since the device was back.
-        sequence.undisturbed(start, at(29), ENOUGH);
-        sequence.undisturbed(at(40), at(49), ENOUGH);
-        assert_eq!((sequence.lost(), sequence.under_way()), (0, 2));
-        sequence.undisturbed(at(40), at(50), ENOUGH);
-        assert_eq!((sequence.lost(), sequence.under_way()), (2, 0));
-        // What is known stays known, and a gap of later isn't.
-        sequence.take(6, None, at(51));
-        sequence.undisturbed(at(60), at(61), ENOUGH);
-        assert_eq!((sequence.lost(), sequence.under_way()), (2, 1));
-        assert_eq!(sequence.take(2, None, at(62)), Came::Late);
-        assert_eq!((sequence.lost(), sequence.under_way()), (0, 2), "3 follows on 2");
+        assert_eq!(counted(&sequence, 29), (0, 2));
+        assert_eq!(counted(&sequence, 30), (2, 0));
+        sequence.take(6, None, at(31));
+        assert_eq!(counted(&sequence, 32), (2, 1));
+        assert_eq!(sequence.take(2, None, at(33)), Came::Late);
+        assert_eq!(counted(&sequence, 34), (0, 2), "3 may follow on 2");
     }
 
     #[test]
     fn who_brings_what_was_missing_one_after_the_other_has_time_for_the_rest() {
-        let (mut sequence, start, at) = begun();
-        sequence.take(9, None, start);
-        for (number, s) in [(3, 8), (4, 16), (5, 24)] {
-            sequence.take(number, None, at(s));
-            sequence.undisturbed(start, at(s), ENOUGH);
+        for (order, passed_over) in [([3, 4, 5], 2), ([7, 6, 5], 8)] {
+            let mut sequence = Sequence::default();
+            sequence.take(1, None, at(0));
+            sequence.take(9, None, at(0));
+            for (number, s) in order.into_iter().zip([8, 16, 24]) {
+                sequence.take(number, None, at(s));
+            }
+            assert_eq!(counted(&sequence, 24), (1, 3), "{passed_over}");
+            assert_eq!(counted(&sequence, 34), (4, 0));
         }
-        assert_eq!((sequence.lost(), sequence.under_way()), (1, 3), "2 was passed over, 6 to 8 may come");
-        sequence.undisturbed(start, at(34), ENOUGH);
-        assert_eq!((sequence.lost(), sequence.under_way()), (4, 0));
     }
 
     #[test]
     fn memory_is_bounded_whatever_the_numbers_are() {
         let mut sequence = Sequence::default();
         for n in 0..200 {
-            sequence.take(n * 500_000, None, Instant::now());
+            sequence.take(n * 500_000, None, at(n));
         }
         assert!(sequence.missing.len() <= MOST_MISSING);
-        assert_eq!(sequence.lost() + sequence.under_way(), 199 * 499_999);
+        let (lost, under_way) = counted(&sequence, 200);
+        assert_eq!(lost + under_way, 199 * 499_999);
+        for n in (0..400).rev() {
+            sequence.take(n * 9_000, None, at(n));
+        }
+        assert!(sequence.missing.len() + sequence.before.0.len() <= 2 * MOST_MISSING);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use espstress_event::{MqttBig, MqttFault, MqttOutage};
 
 /// A session that lasted so long after its CONNACK, or on which anything came, was taken by the device.
 const LASTS: Duration = Duration::from_secs(5);
+/// A device that ends a session sooner than this after its CONNACK did not like what was in it.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -160,10 +162,13 @@ impl Trial {
             // What it had sent during the fault is no message after it.
             self.data = None;
         }
-        let Some(back) = self.back.filter(|back| back.connection == connection) else { return };
-        if !back.heard && now - back.at < LASTS {
+        let Some(back) = self.back.as_mut().filter(|back| back.connection == connection) else { return };
+        if !back.heard && now - back.at < AT_ONCE {
             self.row.present_refused += u32::from(by_device && back.session_present);
             self.back = None;
+        } else if by_device {
+            // Some devices come, look and go again.
+            back.heard = true;
         } else if !self.lasted(now) {
             self.back = None;
         }
@@ -181,10 +186,13 @@ impl Trial {
             && self.missing.is_none()
             && now >= back.at.max(end) + self.limits.subscribe
         {
-            self.missing = Some(u32::try_from(self.filters.difference(filters).count()).unwrap_or(u32::MAX));
+            // Who subscribes to something else has not forgotten to.
+            let another = filters.difference(&self.filters).next().is_some();
+            let missing = if another { 0 } else { self.filters.difference(filters).count() };
+            self.missing = Some(u32::try_from(missing).unwrap_or(u32::MAX));
         }
-        // What was under way when the link was cut may still come on a connection that the device has given up.
-        let stands = !self.row.link_cut || now >= end + LASTS;
+        // What was under way when nothing reached the device any more may still come on a connection that it has given up.
+        let stands = self.row.fault != MqttFault::Silent || now >= end + LASTS;
         let there = self.lasted(now) || (self.row.survived && self.back.is_none() && stands);
         if there {
             let since = self.back.map_or(end, |back| back.at.max(end));
@@ -288,6 +296,30 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_subscribes_to_something_else_has_not_forgotten_to() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::SessionLost, &["inbox/1"]);
+        trial.gone(1, false, start);
+        trial.ends(start + S);
+        trial.accepted(2, false, start + 2 * S);
+        trial.heard(2);
+        assert!(trial.is_done(&filters(&["inbox/2"]), start + 7 * S));
+        let row = trial.finish(&clock);
+        assert_eq!((row.filters_missing, row.resubscribed_ns), (Some(0), None));
+    }
+
+    #[test]
+    fn a_device_that_stays_for_a_moment_and_says_nothing_was_back() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::SessionKept, &[]);
+        trial.gone(1, false, start);
+        trial.ends(start + S);
+        trial.accepted(2, true, start + 2 * S);
+        trial.gone(2, true, start + 5 * S);
+        assert!(trial.is_done(&filters(&[]), start + 5 * S));
+        let row = trial.finish(&clock);
+        assert_eq!((row.back_ns, row.present_refused), (Some(1_000_000_000), 0));
+    }
+
+    #[test]
     fn a_session_that_the_device_ends_at_once_is_no_return() {
         let Scene { clock, start, mut trial } = scene(MqttFault::SessionKept, &[]);
         trial.gone(1, false, start);
@@ -321,7 +353,8 @@ mod tests {
         trial.ends(start + 5 * S);
         assert!(!trial.is_done(&filters(&["a"]), start + 6 * S));
         trial.heard(1);
-        assert!(trial.is_done(&filters(&["a"]), start + 7 * S));
+        assert!(!trial.is_done(&filters(&["a"]), start + 7 * S), "it may have been under way");
+        assert!(trial.is_done(&filters(&["a"]), start + 10 * S));
         let row = trial.finish(&clock);
         assert!(row.survived && row.back_ns.is_none() && row.gave_up_ns.is_none());
     }

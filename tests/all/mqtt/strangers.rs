@@ -1,5 +1,6 @@
 //! Clients that are not ours, in a network namespace of their own, with what the packets show. Keep-alive is five seconds.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -105,6 +106,8 @@ struct Ends(Child);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        // A shell's children as well.
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status();
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -133,7 +136,8 @@ fn run(client: Option<Command>, arguments: &str) -> Option<(Report, Option<i32>)
         assert!(broker.0.try_wait().unwrap().is_none(), "the broker has ended");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    let client = Ends(client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let client = client.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let client = Ends(client);
     let status = broker.0.wait().unwrap().code();
     drop(client);
     Some((valid_report(&std::fs::read(file).unwrap()), status))

@@ -2,8 +2,9 @@
 //! broker is not there, and whether it gives up one that is.
 //!
 //! Evidence: the device's first FIN, RST or SYN on the wire after the fault began. That needs every packet: without a
-//! complete capture none of them is judged. Where the link was cut, nothing of the device can be seen meanwhile: there it has
-//! noticed nothing if it goes on with the same connection when the link is back.
+//! complete capture none of them is judged. Where nothing reached the device, its FIN may wait behind what is not acknowledged
+//! (RFC 5681, 3.1: one segment until then), and where the link was cut, nothing of it can be seen: there it has noticed nothing
+//! if it goes on with the same connection afterwards.
 //!
 //! Thresholds: a broker that says nothing is noticed, at the latest, when PINGREQ is due (K) and its answer was waited for
 //! (another K); ten seconds more for a slow program. A close is noticed when the client reads again: two seconds, since
@@ -65,7 +66,7 @@ fn is_telling(outage: &MqttOutage) -> bool {
 
 fn is_unnoticed(outage: &MqttOutage) -> bool {
     let within = |at: u64| outage.length_ns.is_some_and(|length| at <= length);
-    let goes_on = !outage.link_cut || outage.survived;
+    let goes_on = outage.fault != MqttFault::Silent || outage.survived;
     is_telling(outage) && goes_on && !outage.device_notices_ns.is_some_and(within)
 }
 

@@ -61,12 +61,15 @@ fn said(rule: fn(&Evidence<'_>) -> Option<Finding>, outages: &[MqttOutage]) -> O
 #[test]
 fn a_broker_that_says_nothing_is_unnoticed_until_the_device_shows_otherwise() {
     let of = |outages: &[MqttOutage]| said(unnoticed, outages);
-    let silent = |noticed_s| outage(MqttFault::Silent, noticed_s);
+    let silent = |noticed_s| MqttOutage { survived: true, ..outage(MqttFault::Silent, noticed_s) };
     let text = "The broker said nothing for 60 s, and the device did not notice, in 1 of 2 outages: it believes that it is \
                 connected.";
     assert_eq!(of(&[silent(Some(7)), silent(None)]).as_deref(), Some(text));
     assert!(of(&[silent(Some(61))]).is_some(), "not before its end");
     assert_eq!((of(&[silent(Some(60))]), of(&[silent(Some(7))])), (None, None));
+    let gave_up = MqttOutage { survived: false, ..silent(Some(61)) };
+    assert_eq!(of(&[gave_up]), None, "its FIN may have waited behind what nothing acknowledged");
+    assert!(of(&[outage(MqttFault::Frozen, Some(61))]).is_some(), "a frozen broker's stack acknowledges");
     let pings = of(&[outage(MqttFault::NoPingresp, None)]).unwrap();
     assert!(pings.starts_with("PINGREQ went unanswered for 60 s"), "{pings}");
     let both = of(&[outage(MqttFault::NoPingresp, None), silent(None)]).unwrap();
