@@ -246,6 +246,35 @@ fn repetitions_without_the_flag_while_the_broker_is_slow_are_named() {
     assert_eq!(row.lost, Some(0));
 }
 
+/// The client says at once that it is back, as many do, and its next number comes a while later, or never.
+#[test]
+fn what_was_lost_in_the_last_fault_shows_by_the_next_number_and_without_one_nobody_knows() {
+    for (next, status, findings) in [(Some(9), 1, vec![FindingId::MqttMessageLost]), (None, 4, vec![])] {
+        let broker = Broker::start(
+            "--fault close --cycles 1 --settle 1s --outage 1s --sequence /n --threshold findings.error==0",
+        );
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        for n in [1, 2] {
+            device.publish(n, &format!("{{\"n\":{n}}}"), false);
+        }
+        device.ping_until_closed(PING);
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        device.publish(1, r#"{"online":true}"#, false);
+        assert!(device.stays(PING));
+        if let Some(n) = next {
+            device.publish(2, &format!("{{\"n\":{n}}}"), false);
+        }
+        device.ping_until_closed(PING);
+        let said = broker.said();
+        assert_eq!((said.status, said.findings()), (Some(status), findings), "{next:?}");
+        let row = &said.mqtt().to_host["1"];
+        assert_eq!(
+            (row.lost, row.quiet_after_fault),
+            (Some(if next.is_some() { 6 } else { 0 }), next.is_none())
+        );
+    }
+}
+
 #[test]
 fn a_gap_in_the_numbers_of_reliable_messages_is_a_loss_and_one_of_others_worth_knowing() {
     for (id, status, qos) in [(1, Some(1), "1"), (0, Some(0), "0")] {
