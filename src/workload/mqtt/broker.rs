@@ -28,6 +28,8 @@ use espstress_stats::{Latency, MqttStats};
 /// Filters of one client that are kept.
 const MOST_FILTERS: usize = 64;
 
+/// Sessions that a device may take to send what it has kept, where they are short.
+const SESSIONS: u32 = 3;
 /// Silence beyond the keep-alive that is not late yet: the device's clock and the path.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -270,6 +272,7 @@ impl Broker {
         });
         drop(target);
         self.can_send(Duration::ZERO, now);
+        self.sending.borrow_mut().begins();
         self.trial(|trial| trial.accepted(connection, present, now));
     }
 
@@ -609,6 +612,9 @@ impl Broker {
         drop(target);
         if gone {
             self.can_send(Duration::ZERO, now);
+            if self.ledger.borrow_mut().news() && self.phase().fault.is_none() {
+                self.sending.borrow_mut().ends(self.for_messages() / SESSIONS);
+            }
         }
     }
 

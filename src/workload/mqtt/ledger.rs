@@ -44,6 +44,8 @@ pub(super) struct Ledger {
     numbered: [bool; 3],
     /// A fault is over, and no number came since.
     quiet: bool,
+    /// A new number came in this session.
+    news: bool,
     known: HashMap<u16, Known>,
     /// What was acknowledged, by packet id and number.
     acknowledged: VecDeque<(u16, u64)>,
@@ -59,6 +61,7 @@ impl Ledger {
             sequence: Sequence::default(),
             numbered: [false; 3],
             quiet: false,
+            news: false,
             known: HashMap::new(),
             acknowledged: VecDeque::new(),
             acknowledgements: 0,
@@ -69,6 +72,11 @@ impl Ledger {
     /// A fault is over. What was lost in it shows only by the next number.
     pub(super) const fn fault_is_over(&mut self) {
         self.quiet = true;
+    }
+
+    /// Whether a new number came since this was asked last.
+    pub(super) const fn news(&mut self) -> bool {
+        std::mem::replace(&mut self.news, false)
     }
 
     /// A session began from nothing.
@@ -117,7 +125,7 @@ impl Ledger {
             *numbered = true;
         }
         match self.sequence.take(number, boot, now) {
-            Came::New(_) => self.quiet = false,
+            Came::New(_) => (self.quiet, self.news) = (false, true),
             Came::Late => *row.out_of_order.get_or_insert(0) += 1,
             Came::Again => {
                 row.received -= 1;

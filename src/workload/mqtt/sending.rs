@@ -8,6 +8,8 @@ pub(super) struct Sending {
     sum: Duration,
     /// Since when it can, and for how long the host was deaf until then.
     since: Option<(Instant, Duration)>,
+    /// The sum when its session began.
+    session: Duration,
 }
 
 impl Sending {
@@ -24,6 +26,17 @@ impl Sending {
         if let Some((since, _)) = &mut self.since {
             *since = now.min(*since);
         }
+    }
+
+    /// Its session begins.
+    pub(super) const fn begins(&mut self) {
+        self.session = self.sum;
+    }
+
+    /// Its session ends, in which it sent something new: that it had time for what it has kept, counts for this much at least.
+    /// Some devices stay for a moment only.
+    pub(super) fn ends(&mut self, least: Duration) {
+        self.sum = self.sum.max(self.session + least);
     }
 
     /// It can send from `from` on, or can't from `now` on.
@@ -56,5 +69,13 @@ mod tests {
         sending.sends(at(50));
         sending.sends(at(51));
         assert_eq!(sending.until(at(52), s(9)), s(7));
+        sending.can(None, at(52), s(9));
+        sending.ends(s(3));
+        assert_eq!(sending.until(at(60), s(9)), s(7), "its session was longer");
+        sending.begins();
+        sending.can(Some(at(60)), at(60), s(9));
+        sending.can(None, at(61), s(9));
+        sending.ends(s(3));
+        assert_eq!(sending.until(at(70), s(9)), s(10));
     }
 }

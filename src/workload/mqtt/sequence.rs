@@ -12,6 +12,8 @@ const MOST_MISSING: usize = 4_096;
 const RESTART: u64 = 1_024;
 /// Numbers missing at once that are believed: a longer jump is a counter that was set.
 const JUMP: u64 = 1_000_000;
+/// So few numbers may have been the newest of a backlog that follows, and not a counter before it.
+const FEW: u64 = 16;
 /// Counters begin with one of these.
 const BEGINNINGS: std::ops::RangeInclusive<u64> = 0..=1;
 
@@ -36,6 +38,8 @@ pub(super) struct Sequence {
     missing: BTreeMap<u64, Duration>,
     /// The same of the counter before this one, and its last number.
     before: (BTreeMap<u64, Duration>, u64),
+    /// Where that one had few numbers, which: they need not come again.
+    came: std::ops::Range<u64>,
     /// The number that came late before.
     late: Option<u64>,
     /// Missing numbers that are remembered no more.
@@ -64,7 +68,7 @@ impl Sequence {
         // One below the first is of before the first message that was heard: the newest may come first.
         let begins = BEGINNINGS.contains(&number) && number < last && number + 1 != first;
         if new_boot || (boot.is_none() && begins) || number.saturating_add(RESTART) < last {
-            self.begins_anew(number, last);
+            self.begins_anew(number, first, last);
             return Came::New(0);
         }
         if number > last {
@@ -81,7 +85,8 @@ impl Sequence {
     }
 
     /// The counter begins again; of the one before it, what is missing may still come.
-    fn begins_anew(&mut self, number: u64, last: u64) {
+    fn begins_anew(&mut self, number: u64, first: u64, last: u64) {
+        self.came = if last - first < FEW { first..last + 1 } else { 0..0 };
         let (older, _) = std::mem::replace(&mut self.before, (std::mem::take(&mut self.missing), last));
         self.lost += older.len() as u64;
         self.span = Some((number, number));
@@ -105,7 +110,9 @@ impl Sequence {
         }
         let kept = gap.min(MOST_MISSING as u64);
         self.lost += gap - kept;
-        self.missing.extend((numbers.end - kept..numbers.end).map(|missing| (missing, now)));
+        let came = &self.came;
+        let missing = (numbers.end - kept..numbers.end).filter(|number| !came.contains(number));
+        self.missing.extend(missing.map(|missing| (missing, now)));
         while self.missing.len() > MOST_MISSING {
             self.missing.pop_first();
             self.lost += 1;
@@ -205,6 +212,13 @@ mod tests {
     #[test]
     fn a_backlog_behind_the_newest_message_is_one_however_long_it_is() {
         let numbers: Vec<u64> = (1..=10).chain([3_000]).chain(11..3_000).collect();
+        let (came, lost) = took(&numbers);
+        assert_eq!((lost, came.iter().filter(|came| **came == Came::Again).count()), (0, 0));
+    }
+
+    #[test]
+    fn a_backlog_behind_the_first_message_that_was_heard_is_no_counter_that_begins_anew() {
+        let numbers: Vec<u64> = [60].into_iter().chain(1..60).chain([120]).chain(61..120).collect();
         let (came, lost) = took(&numbers);
         assert_eq!((lost, came.iter().filter(|came| **came == Came::Again).count()), (0, 0));
     }
