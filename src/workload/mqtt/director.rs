@@ -184,7 +184,8 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
     // A loss in the last fault shows only by a number of after it.
     let least = if params.sequence.is_some() && made > 0 { enough } else { Duration::ZERO };
     until(broker, Some(ended + enough * 3), |now| {
-        let sent_for = broker.could_send(now) - could_send;
+        // Less than before where a stall of this host is noticed only now.
+        let sent_for = broker.could_send(now).saturating_sub(could_send);
         let waits = broker.waits_for_messages(now) && sent_for < enough * 2;
         !waits && sent_for >= least
     })

@@ -4,6 +4,7 @@
 //! meanwhile.
 
 use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 /// Missing numbers that are remembered; older ones are lost.
@@ -15,7 +16,7 @@ const JUMP: u64 = 1_000_000;
 /// So few numbers may have been the newest of a backlog that follows, and not a counter before it.
 const FEW: u64 = 16;
 /// Counters begin with one of these.
-const BEGINNINGS: std::ops::RangeInclusive<u64> = 0..=1;
+const BEGINNINGS: RangeInclusive<u64> = 0..=1;
 
 /// What a number says of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub(super) struct Sequence {
     /// The same of the counter before this one, and its last number.
     before: (BTreeMap<u64, Duration>, u64),
     /// Where that one had few numbers, which: they need not come again.
-    came: std::ops::Range<u64>,
+    came: Option<RangeInclusive<u64>>,
     /// The number that came late before.
     late: Option<u64>,
     /// Missing numbers that are remembered no more.
@@ -62,7 +63,7 @@ impl Sequence {
         }
         // A number that lies nearer to the last one of the counter before is that one's.
         let nearer = number.abs_diff(self.before.1) < number.abs_diff(last);
-        if nearer && self.before.0.remove(&number).is_some() {
+        if !new_boot && nearer && self.before.0.remove(&number).is_some() {
             return Came::Late;
         }
         // One below the first is of before the first message that was heard: the newest may come first.
@@ -86,7 +87,7 @@ impl Sequence {
 
     /// The counter begins again; of the one before it, what is missing may still come.
     fn begins_anew(&mut self, number: u64, first: u64, last: u64) {
-        self.came = if last - first < FEW { first..last + 1 } else { 0..0 };
+        self.came = (last - first < FEW).then_some(first..=last);
         let (older, _) = std::mem::replace(&mut self.before, (std::mem::take(&mut self.missing), last));
         self.lost += older.len() as u64;
         self.span = Some((number, number));
@@ -103,7 +104,7 @@ impl Sequence {
     }
 
     /// How many there are of these, which are missing from `now` on. Of a jump none is.
-    fn misses(&mut self, numbers: std::ops::Range<u64>, now: Duration) -> u64 {
+    fn misses(&mut self, numbers: Range<u64>, now: Duration) -> u64 {
         let gap = numbers.end - numbers.start;
         if gap > JUMP {
             return 0;
@@ -111,7 +112,8 @@ impl Sequence {
         let kept = gap.min(MOST_MISSING as u64);
         self.lost += gap - kept;
         let came = &self.came;
-        let missing = (numbers.end - kept..numbers.end).filter(|number| !came.contains(number));
+        let missing = (numbers.end - kept..numbers.end)
+            .filter(|number| !came.as_ref().is_some_and(|came| came.contains(number)));
         self.missing.extend(missing.map(|missing| (missing, now)));
         while self.missing.len() > MOST_MISSING {
             self.missing.pop_first();
@@ -178,6 +180,7 @@ mod tests {
     #[test]
     fn a_counter_that_begins_anew_has_lost_nothing() {
         assert_eq!(took(&[5_000, 5_001, 0, 1]).1, 0);
+        assert_eq!(took(&[u64::MAX - 1, u64::MAX, 0, u64::MAX, 1]).1, 0);
         assert_eq!(took(&[254, 255, 0, 1, 2]), (vec![Came::New(0); 5], 0));
         let mut sequence = Sequence::default();
         sequence.take(9, Some(1), at(0));
