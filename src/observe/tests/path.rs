@@ -204,6 +204,19 @@ fn an_answer_was_held_up_if_it_comes_later_than_one_and_a_half_round_trips_and_a
 }
 
 #[test]
+fn the_hosts_payload_under_the_same_numbers_is_no_first_copy_of_the_devices() {
+    // What was held up has no first time, and the host's request, from the same number on, gives it none.
+    let asked = || Conv::with_isns(5_000, 5_000).syn().wait_ms(40).syn_ack().ack();
+    let greeted = asked().wait_ms(2_000).response(17).ack().wait_ms(40).device_ack().request(63);
+    let again = greeted.send_odd(FromDevice, PSH_ACK, 17, |s| s.seq = 5_001);
+    assert_eq!(told(&again, 500), [(AnomalyId::Retransmission, OnTheWay)]);
+    // Nor does it show that a copy without identification is another packet.
+    let answered = asked().request(63).wait_ms(40).device_ack().response(17).packets_changed(|s| s.ip_id = 0);
+    let copied = answered.ack().wait_ms(20).copied(FromDevice);
+    assert_eq!(told(&copied, 500), [(AnomalyId::Retransmission, OnTheWay)]);
+}
+
+#[test]
 fn payload_again_that_a_link_may_explain_is_the_paths() {
     let path =
         |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, OnTheWay)], "{what}");

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn an_interface_that_does_not_exist_is_an_error() {
-        assert!(interface_by_name("no-such-thing").is_err());
-        assert!(interface_by_index(u32::MAX >> 1).is_err());
+        let code = |answer: io::Result<Interface>| answer.unwrap_err().raw_os_error();
+        assert_eq!(code(interface_by_name("no-such-thing")), Some(libc::ENODEV));
+        assert_eq!(code(interface_by_index(u32::MAX >> 1)), Some(libc::ENODEV));
     }
 }

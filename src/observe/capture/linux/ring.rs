@@ -203,6 +203,37 @@ mod tests {
 
     use super::*;
 
+    /// A packet as the kernel lays it down (`struct tpacket3_hdr` and sockaddr_ll), with four bytes at 68.
+    fn entry(status: u32, kind: u8) -> Vec<u8> {
+        let words = [72, 3, 7, 4, 60, status, 0, 0, 5, 0x88a8];
+        let mut entry: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+        entry[24..26].copy_from_slice(&68_u16.to_ne_bytes());
+        entry.resize(68, 0);
+        entry[PACKET_TYPE_AT] = kind;
+        entry.extend(*b"abcd");
+        entry
+    }
+
+    #[test]
+    fn a_packet_is_read_as_the_kernel_lays_it_down() {
+        let bytes = entry(TP_STATUS_USER, 0);
+        let (frame, next) = packet(&bytes, 9).unwrap();
+        assert_eq!((frame.at_ns, frame.link, frame.bytes, next), (3_000_000_007, 9, &b"abcd"[..], 72));
+        assert_eq!((frame.original_len, frame.travel, frame.vlan), (60, Travel::Incoming, None));
+        let travel = |kind| packet(&entry(TP_STATUS_USER, kind), 9).unwrap().0.travel;
+        assert_eq!((travel(PACKET_OUTGOING), travel(PACKET_LOOPBACK)), (Travel::Outgoing, Travel::Unknown));
+    }
+
+    #[test]
+    fn a_tag_that_the_network_card_took_off_comes_with_its_protocol_where_the_kernel_knows_it() {
+        let vlan = |status| packet(&entry(status, 0), 9).unwrap().0.vlan;
+        let tagged = TP_STATUS_VLAN_VALID | TP_STATUS_USER;
+        assert_eq!(vlan(tagged), Some(VlanTag { protocol: DEFAULT_TPID, control: 5 }));
+        let known = tagged | TP_STATUS_VLAN_TPID_VALID;
+        assert_eq!(vlan(known), Some(VlanTag { protocol: 0x88a8, control: 5 }));
+        assert_eq!(vlan(TP_STATUS_VLAN_TPID_VALID), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_block(bytes in proptest::collection::vec(any::<u8>(), 0..400), packets in 0_u32..9) {

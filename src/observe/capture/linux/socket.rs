@@ -153,3 +153,29 @@ fn set<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_wait_ends_with_what_came_with_an_error_or_with_nothing() {
+        let bound = || UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (receiver, sender) = (bound(), bound());
+        let port = receiver.local_addr().unwrap();
+        let receiver = Socket::from(receiver);
+        assert_eq!(wait(&receiver, SHORT).unwrap(), Wake::Nothing);
+        sender.connect(port).unwrap();
+        sender.send(b"x").unwrap();
+        assert_eq!(wait(&receiver, LONG).unwrap(), Wake::Ready);
+        // Nobody is there any more, and the sender is told so.
+        drop(receiver);
+        sender.send(b"x").unwrap();
+        assert_eq!(wait(&Socket::from(sender), LONG).unwrap(), Wake::Error);
+    }
+}
