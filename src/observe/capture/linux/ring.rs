@@ -234,6 +234,37 @@ mod tests {
         assert_eq!(vlan(TP_STATUS_VLAN_TPID_VALID), None);
     }
 
+    #[test]
+    fn each_block_is_read_once_it_is_handed_over_and_then_given_back() {
+        use std::os::unix::fs::FileExt;
+        let kernel = tempfile::tempfile().unwrap();
+        kernel.set_len(2 * BLOCK_BYTES as u64).unwrap();
+        let mut ring = Ring::map(&kernel, 2).unwrap();
+        let status = |block: usize| {
+            let mut word = [0; 4];
+            kernel.read_exact_at(&mut word, (block * BLOCK_BYTES + STATUS_AT) as u64).unwrap();
+            u32::from_ne_bytes(word)
+        };
+        // The last packet of each ends where the block does.
+        let at = (BLOCK_BYTES - entry(0, 0).len()) as u32;
+        let hand_over = |block: usize, status: u32| {
+            let head = [status, 1, at].map(u32::to_ne_bytes).concat();
+            let start = (block * BLOCK_BYTES) as u64;
+            kernel.write_all_at(&entry(TP_STATUS_USER, 0), start + u64::from(at)).unwrap();
+            kernel.write_all_at(&head, start + STATUS_AT as u64).unwrap();
+        };
+        hand_over(1, TP_STATUS_USER);
+        assert!(ring.ready().is_none(), "the first is not there yet");
+        hand_over(0, !TP_STATUS_USER);
+        assert!(ring.ready().is_none(), "other marks don't hand it over");
+        for block in [0, 1, 0] {
+            hand_over(block, TP_STATUS_USER);
+            let count = ring.ready().unwrap().each(9, |frame| assert_eq!(frame.bytes, b"abcd"));
+            assert_eq!((count.packets, count.malformed), (1, 0));
+            assert_eq!(status(block), TP_STATUS_KERNEL);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_block(bytes in proptest::collection::vec(any::<u8>(), 0..400), packets in 0_u32..9) {
