@@ -231,6 +231,9 @@ pub struct MqttToDevice {
     pub strange_ids: u64,
     /// Messages whose session ended before anything can be said of them.
     pub abandoned: u64,
+    /// Messages that were under way at the end, unacknowledged for less time than says anything.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub under_way: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -277,6 +277,7 @@ impl MqttFigures {
         list.extend(
             (row.abandoned > 0).then(|| format!("{} ended with their session", count(row.abandoned))),
         );
+        list.extend((row.under_way > 0).then(|| format!("{} under way at the end", count(row.under_way))));
         list.extend(
             (row.again_unacknowledged > 0)
                 .then(|| format!("{} not acknowledged", things(row.again_unacknowledged, "repetition"))),

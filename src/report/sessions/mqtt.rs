@@ -137,6 +137,7 @@ fn published(own: &mut MqttToDevice, later: MqttToDevice) {
         again_unacknowledged: own.again_unacknowledged + later.again_unacknowledged,
         strange_ids: own.strange_ids + later.strange_ids,
         abandoned: own.abandoned + later.abandoned,
+        under_way: own.under_way + later.under_way,
     };
 }
 

@@ -89,6 +89,11 @@ impl Flying {
         self.stage == Stage::Repeated && self.qos == Qos::AtLeastOnce
     }
 
+    /// Whether it counts as nothing so far but as sent.
+    fn is_undecided(&self) -> bool {
+        self.big.is_none() && !self.missed && !self.is_counted()
+    }
+
     /// Where it counts as not acknowledged: as a message, or as a repetition of one that was.
     fn count_missed(&self, row: &mut MqttToDevice, change: fn(u64) -> u64) {
         match (self.qos, self.stage) {
@@ -214,7 +219,7 @@ impl Outgoing {
     /// A message that nobody waits for any more.
     fn left(&mut self, message: &Flying) {
         if let Some(row) = self.by_qos.get_mut(message.qos as usize) {
-            row.abandoned += u64::from(message.big.is_none() && !message.missed && !message.is_counted());
+            row.abandoned += u64::from(message.is_undecided());
         }
     }
 
@@ -443,6 +448,11 @@ impl Outgoing {
         let mut all = self.by_qos.clone();
         for row in all.iter_mut().skip(1).filter(|row| row.sent > 0) {
             row.acknowledged.get_or_insert(0);
+        }
+        for message in self.flying.iter().filter(|message| message.is_undecided()) {
+            if let Some(row) = all.get_mut(message.qos as usize) {
+                row.under_way += 1;
+            }
         }
         all
     }

@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 const S: Duration = Duration::from_secs(1);
@@ -184,6 +187,37 @@ fn a_packet_is_as_large_as_it_is_said_to_be() {
             };
             let mut out = vec![0; 70_000];
             assert_eq!(Packet::Publish(publish).encode(version, &mut out).unwrap(), size as usize);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_message_sent_is_in_the_account_once(qos in 1..=2, steps in vec((0..9_u8, 0..6_u16), 0..80)) {
+        let (mut outgoing, mut now) = subscribed(&format!("t:{qos}"));
+        let mut deaf = AWAKE;
+        for (step, n) in steps {
+            let id = PacketId::new(outgoing.last_id.saturating_sub(n)).unwrap_or(PacketId::MIN);
+            match step {
+                0 => drop(outgoing.due(now, deaf, false)),
+                1 | 2 => drop(outgoing.due(now, deaf, true)),
+                3 => drop(outgoing.answered(Answer::Acknowledged(id), now)),
+                4 => drop(outgoing.answered(Answer::Received(id), now)),
+                5 => drop(outgoing.answered(Answer::Complete(id), now)),
+                6 => outgoing.heard(now, deaf),
+                7 => outgoing.phase([None, Some(MqttFault::Redeliver), Some(MqttFault::Silent)][usize::from(n) % 3]),
+                _ => {
+                    outgoing.gone(Gone::ByDevice);
+                    outgoing.begins(n > 2, Takes::default(), now);
+                    outgoing.subscribed(Some(Qos::ExactlyOnce));
+                }
+            }
+            now += u32::from(n) * S;
+            deaf += u32::from(n) * S / 9;
+        }
+        for row in &outgoing.by_qos()[1..] {
+            let ends = row.acknowledged.unwrap_or(0) + row.unacknowledged + row.abandoned + row.under_way;
+            prop_assert_eq!(row.sent, ends, "{:?}", row);
         }
     }
 }

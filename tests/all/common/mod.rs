@@ -10,7 +10,7 @@ pub mod scripted;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use espstress_connection::PortRange;
@@ -136,14 +136,19 @@ pub fn failure(output: &Output) -> (String, i32) {
     (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code().unwrap())
 }
 
+/// The report's schema, read once.
+pub fn report_schema() -> &'static jsonschema::Validator {
+    static SCHEMA: LazyLock<jsonschema::Validator> =
+        LazyLock::new(|| jsonschema::validator_for(&espstress_report::schema()).expect("the schema is one"));
+    &SCHEMA
+}
+
 /// A JSON report, validated against the schema and read back with unknown fields denied.
 pub fn valid_report(json: &[u8]) -> espstress_report::Report {
     let value: serde_json::Value = serde_json::from_slice(json)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&json[..json.len().min(400)])));
-    let schema = espstress_report::schema();
-    let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> =
-        validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        report_schema().iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "the report does not fit its schema: {errors:#?}");
     serde_json::from_value(value).unwrap()
 }

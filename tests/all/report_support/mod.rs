@@ -2,6 +2,7 @@
 //! reports made as a run makes them.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
+use crate::common::report_schema;
 use espstress_diagnose::{AnomalyRow, Example, ExamplePacket, Finding, FindingId, Severity};
 use espstress_event::{AnomalyClass, AnomalyId, Direction, Failure};
 use espstress_event::{PhaseProgress, ReadingProgress, TcpSample};
@@ -20,9 +21,8 @@ use serde_json::json;
 pub fn assert_valid_report(text: &str) -> Report {
     let value: serde_json::Value =
         serde_json::from_str(text).unwrap_or_else(|e| panic!("no JSON: {e}\n{text}"));
-    let validator = jsonschema::validator_for(&espstress_report::schema()).expect("the schema is one");
     let mistakes: Vec<_> =
-        validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        report_schema().iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(mistakes.is_empty(), "the report breaks its schema:\n{}", mistakes.join("\n"));
     let read = espstress_report::from_json("report", text).unwrap_or_else(|e| panic!("{e}"));
     let again: serde_json::Value = serde_json::from_str(&espstress_report::to_json(&read)).unwrap();
