@@ -579,6 +579,16 @@ impl Broker {
         waits
     }
 
+    /// No new messages go to the target.
+    pub(super) fn ends_publishing(&self) {
+        self.outgoing(Outgoing::ends);
+    }
+
+    /// Whether the target is there and has not acknowledged a message yet that it may acknowledge.
+    pub(super) fn waits_for_acknowledgement(&self) -> bool {
+        self.connected().is_some() && self.outgoing(|outgoing| outgoing.is_undecided()) == Some(true)
+    }
+
     /// The host has acknowledged a message.
     pub(super) fn acknowledged(&self, id: u16) {
         self.ledger.borrow_mut().acknowledged(id);

@@ -178,7 +178,9 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
     if faults.is_empty() || (params.duration.is_some() && made >= total) {
         until(broker, end, |_| false).await;
     }
-    // What is missing at the end may be on its way, above all what the device has kept through the last fault.
+    // What is missing at the end may be on its way, above all what the device has kept through the last fault. So may
+    // acknowledgements.
+    broker.ends_publishing();
     let (ended, enough) = (Instant::now(), broker.for_messages());
     let could_send = broker.could_send(ended);
     // A loss in the last fault shows only by a number of after it.
@@ -186,7 +188,8 @@ async fn faults(broker: &Rc<Broker>, sockets: &Sockets, start: Instant) -> Optio
     until(broker, Some(ended + enough * 3), |now| {
         // Less than before where a stall of this host is noticed only now.
         let sent_for = broker.could_send(now).saturating_sub(could_send);
-        let waits = broker.waits_for_messages(now) && sent_for < enough * 2;
+        let missing = broker.waits_for_messages(now) || broker.waits_for_acknowledgement();
+        let waits = missing && sent_for < enough * 2;
         !waits && sent_for >= least
     })
     .await;

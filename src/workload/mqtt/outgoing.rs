@@ -128,6 +128,8 @@ pub(super) struct Outgoing {
     /// The fault allows messages.
     allowed: bool,
     redelivers: bool,
+    /// Nothing new is sent any more.
+    ends: bool,
     number: u64,
     last_id: u16,
     /// All ids were used.
@@ -154,6 +156,7 @@ impl Outgoing {
             takes: Takes::default(),
             allowed: true,
             redelivers: false,
+            ends: false,
             number: 0,
             last_id: 0,
             went_round: false,
@@ -264,6 +267,16 @@ impl Outgoing {
         self.big.take().map(Big::result)
     }
 
+    /// The run is over but for what is under way.
+    pub(super) fn ends(&mut self) {
+        self.ends = true;
+    }
+
+    /// Whether a message is under way that counts as nothing so far.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.flying.iter().any(Flying::is_undecided)
+    }
+
     /// When something is to be done although nothing comes.
     pub(super) fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let looks = self.flying.iter().any(|message| message.there.is_none() && !message.missed);
@@ -274,7 +287,7 @@ impl Outgoing {
     }
 
     fn may_send(&self) -> bool {
-        self.allowed && self.granted.is_some() && self.has_room()
+        self.allowed && !self.ends && self.granted.is_some() && self.has_room()
     }
 
     fn has_room(&self) -> bool {

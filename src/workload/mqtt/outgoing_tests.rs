@@ -65,6 +65,18 @@ fn a_message_is_not_acknowledged_once_the_stack_had_it_for_ten_seconds_and_the_d
 }
 
 #[test]
+fn at_the_end_nothing_new_is_sent_and_what_is_under_way_is_decided() {
+    let (mut outgoing, now) = subscribed("t");
+    outgoing.due(now + S, AWAKE, true);
+    outgoing.ends();
+    assert_eq!(outgoing.due(now + 2 * S, AWAKE, true), []);
+    assert!(outgoing.is_undecided());
+    outgoing.heard(now + 13 * S, AWAKE);
+    assert!(!outgoing.is_undecided());
+    assert_eq!((outgoing.by_qos()[1].sent, outgoing.by_qos()[1].unacknowledged), (1, 1));
+}
+
+#[test]
 fn a_session_that_goes_on_has_its_messages_again_with_dup_and_a_new_one_has_not() {
     let (mut outgoing, now) = subscribed("t");
     let sent = outgoing.due(now + S, AWAKE, true);
