@@ -93,8 +93,12 @@ impl Network {
     fn gap(&mut self, beacon: &Beacon<'_>, uncounted: bool) {
         let (Some(last), Some(interval)) = (self.last_clock_us, self.interval) else { return };
         let (passed, every) = (beacon.clock_us.saturating_sub(last), u64::from(interval) * TIME_UNIT);
+        // The clock is whatever the sender wrote.
+        if passed > ELSEWHERE {
+            return;
+        }
         let missing = ((passed + every / 2) / every).saturating_sub(1);
-        if missing == 0 || passed > ELSEWHERE {
+        if missing == 0 {
             return;
         }
         if self.doubt || uncounted {
@@ -122,6 +126,28 @@ impl Network {
             beacons_unheard: self.unheard,
             longest_unsent_s: self.longest_unsent_us.map(|us| us as f64 / 1e6),
             signal: self.signal.signal(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A beacon each 100 time units, at this time of the access point's clock.
+    fn at(clock_us: u64) -> Beacon<'static> {
+        Beacon { clock_us, interval: 100, ..Beacon::default() }
+    }
+
+    #[test]
+    fn beacons_that_are_missing_are_those_its_clock_says_unless_it_was_away_for_long() {
+        let every = 100 * TIME_UNIT;
+        for (clock_us, unsent) in [(every, 0), (4 * every, 3), (ELSEWHERE + 1, 0), (u64::MAX, 0)] {
+            let mut network = Network::default();
+            network.numbered(0);
+            network.beacon(&at(0), 1);
+            network.beacon(&at(clock_us), 2);
+            assert_eq!((network.unsent, network.unheard), (unsent, 0), "{clock_us} us later");
         }
     }
 }
