@@ -234,6 +234,9 @@ pub struct MqttToDevice {
     /// Messages that were under way at the end, unacknowledged for less time than says anything.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
+    /// Of those under way, the ones that had waited for longer than any acknowledgement took; all where it acknowledged none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overdue: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

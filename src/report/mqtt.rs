@@ -206,6 +206,17 @@ impl MqttFigures {
             let messages = things(missing, "numbered message");
             return Some(format!("{messages} missing when it ended, too soon to call lost"));
         }
+        let overdue: u64 = self.to_device.values().map(|row| row.overdue).sum();
+        if overdue > 0 {
+            let than = match self.to_device.values().any(|row| row.acknowledged.is_some_and(|n| n > 0)) {
+                true => ", for longer than any before",
+                false => ", and none had been acknowledged",
+            };
+            let messages = things(overdue, "message");
+            return Some(format!(
+                "{messages} to the device waited for an acknowledgement when it ended{than}"
+            ));
+        }
         reliable().any(|row| row.quiet_after_fault).then(|| QUIET.to_owned())
     }
 

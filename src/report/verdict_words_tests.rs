@@ -5,7 +5,7 @@ use super::*;
 use crate::thresholds::Gates;
 use crate::{HalfOpenFigures, MqttFigures, OutageSummary};
 use espstress_diagnose::{Examination, Finding, FindingId};
-use espstress_event::{ByProtocol, EventStreams, MqttDelivery};
+use espstress_event::{ByProtocol, EventStreams, MqttDelivery, MqttToDevice};
 
 fn found(id: FindingId, severity: Severity) -> Finding {
     Finding {
@@ -288,6 +288,17 @@ fn a_broker_whose_figures_are_lost_or_that_published_nothing_leaves_the_verdict_
     let why = "mqtt: no numbered message came after the last fault: whether any was lost in it is not known";
     assert_eq!(broker(Some(quiet)).remarks, [why]);
     assert_eq!(broker(Some(MqttFigures::default())).verdict, Verdict::Pass);
+    let waits = |acknowledged, overdue| {
+        let row =
+            MqttToDevice { acknowledged: Some(acknowledged), under_way: 2, overdue, ..Default::default() };
+        broker(Some(MqttFigures { to_device: [("1".to_owned(), row)].into(), ..MqttFigures::default() }))
+            .remarks
+    };
+    let why = "mqtt: 2 messages to the device waited for an acknowledgement when it ended, and none had been \
+               acknowledged";
+    assert_eq!(waits(0, 2), [why]);
+    let why = "mqtt: 1 message to the device waited for an acknowledgement when it ended, for longer than any before";
+    assert_eq!((waits(9, 1), waits(9, 0)), (vec![why.to_owned()], vec![]));
     let mut judged_gone = report(4, 0);
     judged_gone.workloads.push(of("mqtt", 3, None));
     judged_gone.findings.push(found(FindingId::DeviceUnreachable, Severity::Error));

@@ -138,6 +138,7 @@ fn published(own: &mut MqttToDevice, later: MqttToDevice) {
         strange_ids: own.strange_ids + later.strange_ids,
         abandoned: own.abandoned + later.abandoned,
         under_way: own.under_way + later.under_way,
+        overdue: later.overdue,
     };
 }
 

@@ -513,7 +513,8 @@ impl Broker {
 
     /// Brings the account of messages to the device up to date.
     pub(super) fn count_published(&self) {
-        if let Some((rows, why)) = self.outgoing(|outgoing| (outgoing.by_qos(), outgoing.not_published())) {
+        let account = |outgoing: &mut Outgoing| (outgoing.by_qos(Instant::now()), outgoing.not_published());
+        if let Some((rows, why)) = self.outgoing(account) {
             self.stats(|stats| (stats.to_device, stats.not_published) = (rows, why));
         }
     }

@@ -57,5 +57,5 @@ pub fn broker<'a>(version: u8, qos: u8, pieces: impl Iterator<Item = &'a [u8]>) 
         let _ = outgoing.due(now, Duration::ZERO, number % 2 == 0);
         let _ = outgoing.wakes_at(now);
     }
-    let _ = outgoing.by_qos();
+    let _ = outgoing.by_qos(now);
 }

@@ -136,6 +136,8 @@ pub(super) struct Outgoing {
     went_round: bool,
     flying: Vec<Flying>,
     big: Option<Big>,
+    /// The longest that an acknowledgement took.
+    slowest: Option<Duration>,
     by_qos: [MqttToDevice; 3],
 }
 
@@ -162,6 +164,7 @@ impl Outgoing {
             went_round: false,
             flying: Vec::new(),
             big: None,
+            slowest: None,
             by_qos: Default::default(),
         }
     }
@@ -425,8 +428,10 @@ impl Outgoing {
         if !counted {
             *row.acknowledged.get_or_insert(0) += 1;
         }
+        let took = now.saturating_duration_since(message.first);
+        self.slowest = self.slowest.max(Some(took));
         let fair = !message.disturbed;
-        (Vec::new(), fair.then(|| nanos(now.saturating_duration_since(message.first))))
+        (Vec::new(), fair.then(|| nanos(took)))
     }
 
     /// An acknowledgement of nothing that is under way: of something long over, or under an id of its own.
@@ -457,7 +462,7 @@ impl Outgoing {
     }
 
     /// The account so far.
-    pub(super) fn by_qos(&self) -> [MqttToDevice; 3] {
+    pub(super) fn by_qos(&self, now: Instant) -> [MqttToDevice; 3] {
         let mut all = self.by_qos.clone();
         for row in all.iter_mut().skip(1).filter(|row| row.sent > 0) {
             row.acknowledged.get_or_insert(0);
@@ -465,6 +470,9 @@ impl Outgoing {
         for message in self.flying.iter().filter(|message| message.is_undecided()) {
             if let Some(row) = all.get_mut(message.qos as usize) {
                 row.under_way += 1;
+                let waited = now.saturating_duration_since(message.first);
+                let longer = self.slowest.is_none_or(|slowest| waited > slowest && !message.disturbed);
+                row.overdue += u64::from(longer);
             }
         }
         all

@@ -25,10 +25,10 @@ fn nothing_is_sent_to_a_device_that_is_not_subscribed_and_the_better_promise_is_
     let (mut outgoing, now) = subscribed("t:1");
     outgoing.subscribed(None);
     assert_eq!(outgoing.due(now + 5 * S, AWAKE, true), []);
-    assert_eq!(outgoing.by_qos()[1].sent, 0);
+    assert_eq!(outgoing.by_qos(now)[1].sent, 0);
     outgoing.subscribed(Some(Qos::AtMostOnce));
     assert!(matches!(outgoing.due(now + 5 * S, AWAKE, true)[..], [Send::Message { id: None, .. }]));
-    assert_eq!((outgoing.by_qos()[0].sent, outgoing.by_qos()[0].acknowledged), (1, None));
+    assert_eq!((outgoing.by_qos(now)[0].sent, outgoing.by_qos(now)[0].acknowledged), (1, None));
     assert!(outgoing.prevented().is_some());
 }
 
@@ -39,7 +39,7 @@ fn messages_that_are_acknowledged_are_counted_with_their_time() {
     let sent = outgoing.due(now + S, AWAKE, true);
     let (next, took) = outgoing.answered(Answer::Acknowledged(id(&sent)), now + S + S / 10);
     assert_eq!((next, took), (vec![], Some(100_000_000)));
-    assert_eq!((outgoing.by_qos()[1].sent, outgoing.by_qos()[1].acknowledged), (1, Some(1)));
+    assert_eq!((outgoing.by_qos(now)[1].sent, outgoing.by_qos(now)[1].acknowledged), (1, Some(1)));
     // What nobody waits for is passed over.
     assert_eq!(outgoing.answered(Answer::Acknowledged(id(&sent)), now + 2 * S), (vec![], None));
     assert_eq!(outgoing.answered(Answer::Complete(id(&sent)), now + 2 * S), (vec![], None));
@@ -52,15 +52,15 @@ fn a_message_is_not_acknowledged_once_the_stack_had_it_for_ten_seconds_and_the_d
     // The device's stack does not have it.
     outgoing.due(now + S, AWAKE, false);
     outgoing.heard(now + 20 * S, AWAKE);
-    assert_eq!(outgoing.by_qos()[1].unacknowledged, 0);
+    assert_eq!(outgoing.by_qos(now)[1].unacknowledged, 0);
     outgoing.due(now + 20 * S, AWAKE, true);
     // Nor does time count in which this host stood still.
     outgoing.heard(now + 32 * S, 5 * S);
-    assert_eq!(outgoing.by_qos()[1].unacknowledged, 0);
+    assert_eq!(outgoing.by_qos(now)[1].unacknowledged, 0);
     outgoing.heard(now + 36 * S, 5 * S);
-    assert_eq!(outgoing.by_qos()[1].unacknowledged, 1);
+    assert_eq!(outgoing.by_qos(now)[1].unacknowledged, 1);
     outgoing.answered(Answer::Acknowledged(id(&sent)), now + 40 * S);
-    let row = outgoing.by_qos()[1].clone();
+    let row = outgoing.by_qos(now)[1].clone();
     assert_eq!((row.unacknowledged, row.late, row.acknowledged), (0, 1, Some(1)));
 }
 
@@ -73,7 +73,20 @@ fn at_the_end_nothing_new_is_sent_and_what_is_under_way_is_decided() {
     assert!(outgoing.is_undecided());
     outgoing.heard(now + 13 * S, AWAKE);
     assert!(!outgoing.is_undecided());
-    assert_eq!((outgoing.by_qos()[1].sent, outgoing.by_qos()[1].unacknowledged), (1, 1));
+    assert_eq!((outgoing.by_qos(now)[1].sent, outgoing.by_qos(now)[1].unacknowledged), (1, 1));
+}
+
+#[test]
+fn what_waits_for_longer_than_any_before_is_overdue() {
+    let (mut outgoing, now) = subscribed("t");
+    let overdue = |outgoing: &Outgoing, at: u32| outgoing.by_qos(now + at * S)[1].overdue;
+    let sent = outgoing.due(now + S, AWAKE, true);
+    assert_eq!(overdue(&outgoing, 1), 1);
+    outgoing.answered(Answer::Acknowledged(id(&sent)), now + 3 * S);
+    outgoing.due(now + 4 * S, AWAKE, true);
+    assert_eq!((overdue(&outgoing, 6), overdue(&outgoing, 7)), (0, 1));
+    outgoing.phase(None);
+    assert_eq!((overdue(&outgoing, 7), outgoing.by_qos(now)[1].under_way), (0, 1));
 }
 
 #[test]
@@ -87,7 +100,7 @@ fn a_session_that_goes_on_has_its_messages_again_with_dup_and_a_new_one_has_not(
     assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
     outgoing.gone(Gone::ByHost);
     assert_eq!(outgoing.begins(false, Takes::default(), now + 9 * S), []);
-    let row = outgoing.by_qos()[1].clone();
+    let row = outgoing.by_qos(now)[1].clone();
     assert_eq!((row.sent, row.again, row.abandoned), (1, 1, 1));
 }
 
@@ -101,7 +114,7 @@ fn a_redelivery_has_to_be_acknowledged_as_well() {
     assert_eq!(id(&again), id(&sent));
     outgoing.due(now + S, AWAKE, true);
     outgoing.heard(now + 12 * S, AWAKE);
-    let row = outgoing.by_qos()[1].clone();
+    let row = outgoing.by_qos(now)[1].clone();
     assert_eq!((row.sent, row.again, row.acknowledged), (1, 1, Some(1)));
     assert_eq!((row.unacknowledged, row.again_unacknowledged), (0, 1));
 }
@@ -114,7 +127,7 @@ fn a_message_counts_once_also_where_its_redelivery_ends_with_the_session() {
     outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
     outgoing.gone(Gone::ByDevice);
     outgoing.begins(false, Takes::default(), now + 2 * S);
-    let row = outgoing.by_qos()[1].clone();
+    let row = outgoing.by_qos(now)[1].clone();
     assert_eq!((row.sent, row.acknowledged, row.unacknowledged, row.abandoned), (1, Some(1), 0, 0));
 }
 
@@ -123,10 +136,10 @@ fn an_acknowledgement_under_another_id_is_counted_and_one_that_comes_twice_is_no
     let (mut outgoing, now) = subscribed("t");
     let sent = outgoing.due(now + S, AWAKE, true);
     outgoing.answered(Answer::Acknowledged(PacketId::new(256).unwrap()), now + S);
-    assert_eq!((outgoing.by_qos()[1].strange_ids, outgoing.by_qos()[1].acknowledged), (1, Some(0)));
+    assert_eq!((outgoing.by_qos(now)[1].strange_ids, outgoing.by_qos(now)[1].acknowledged), (1, Some(0)));
     outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
     outgoing.answered(Answer::Acknowledged(id(&sent)), now + S);
-    assert_eq!((outgoing.by_qos()[1].strange_ids, outgoing.by_qos()[1].acknowledged), (1, Some(1)));
+    assert_eq!((outgoing.by_qos(now)[1].strange_ids, outgoing.by_qos(now)[1].acknowledged), (1, Some(1)));
 }
 
 #[test]
@@ -136,10 +149,10 @@ fn a_message_that_lacks_only_its_last_answer_is_told_apart() {
     outgoing.answered(Answer::Received(id(&sent)), now + S);
     outgoing.due(now + S, AWAKE, true);
     outgoing.heard(now + 12 * S, AWAKE);
-    let row = outgoing.by_qos()[2].clone();
+    let row = outgoing.by_qos(now)[2].clone();
     assert_eq!((row.unacknowledged, row.uncompleted), (1, 1));
     outgoing.answered(Answer::Complete(id(&sent)), now + 13 * S);
-    let row = outgoing.by_qos()[2].clone();
+    let row = outgoing.by_qos(now)[2].clone();
     assert_eq!((row.unacknowledged, row.uncompleted, row.late), (0, 0, 1));
 }
 
@@ -154,7 +167,7 @@ fn a_message_of_the_highest_quality_goes_through_all_its_steps_once() {
     assert!(matches!(again[..], [Send::Message { dup: true, .. }]));
     assert_eq!(outgoing.answered(Answer::Received(id), now + S).0, [Send::Release(id)]);
     assert_eq!(outgoing.answered(Answer::Complete(id), now + S).0, []);
-    let row = outgoing.by_qos()[2].clone();
+    let row = outgoing.by_qos(now)[2].clone();
     assert_eq!((row.sent, row.again, row.acknowledged), (1, 1, Some(1)));
 }
 
@@ -180,7 +193,7 @@ fn sizes_grow_until_one_is_not_taken() {
     assert!(outgoing.is_grown());
     let (result, why) = outgoing.grown().unwrap();
     assert_eq!((result.acknowledged_bytes, result.failed_bytes, why), (Some(128), Some(256), None));
-    assert_eq!(outgoing.by_qos()[1], MqttToDevice { acknowledged: None, ..MqttToDevice::default() });
+    assert_eq!(outgoing.by_qos(now)[1], MqttToDevice { acknowledged: None, ..MqttToDevice::default() });
 }
 
 #[test]
@@ -227,7 +240,7 @@ proptest! {
             now += u32::from(n) * S;
             deaf += u32::from(n) * S / 9;
         }
-        for row in &outgoing.by_qos()[1..] {
+        for row in &outgoing.by_qos(now)[1..] {
             let ends = row.acknowledged.unwrap_or(0) + row.unacknowledged + row.abandoned + row.under_way;
             prop_assert_eq!(row.sent, ends, "{:?}", row);
         }
