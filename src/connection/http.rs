@@ -24,10 +24,15 @@ impl ContentType {
         if std::mem::replace(&mut self.known, true) {
             return;
         }
-        let value = String::from_utf8_lossy(value);
-        let name = value.split(';').next().unwrap_or_default().trim();
+        let name = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        // A device sends the same one each time, as a rule.
+        if name.eq_ignore_ascii_case(self.text.as_bytes()) {
+            return;
+        }
         self.text.clear();
-        self.text.extend(name.chars().take(LONGEST_TYPE).map(|c| c.to_ascii_lowercase()));
+        self.text.extend(
+            String::from_utf8_lossy(name).trim().chars().take(LONGEST_TYPE).map(|c| c.to_ascii_lowercase()),
+        );
     }
 }
 

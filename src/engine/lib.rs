@@ -42,6 +42,7 @@ use espstress_diagnose::{Diagnosis, Place, Resolved};
 use espstress_event::{Backlog, Console, Event, EventSink, IntentBook};
 use espstress_stats::ProbeOutcome;
 use espstress_workload::StopSource;
+use tokio::sync::Notify;
 use weigh::Watched;
 
 /// Runs `plan` to its end, telling `sink` about it.
@@ -99,13 +100,17 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let device = plan.device.clone();
     let local_ports = plan.ports.restricted_to();
     let listener = stop.listener();
+    let (executed, over) = End::of_thread();
     let executor = std::thread::Builder::new()
         .name("load".into())
-        .spawn(move || load::execute(&mut plan, clock, book, listener, &events))
+        .spawn(move || {
+            let _executed = executed;
+            load::execute(&mut plan, clock, book, listener, &events)
+        })
         .map_err(RunError::Runtime)?;
     let mut run = Running { sink, incoming, ending: Ending::default() };
     let end = |answer: Answer| if answer == Answer::Hurry { stop.hurry() } else { stop.stop() };
-    run.until(&mut signals, || executor.is_finished(), end).await?;
+    run.until(&mut signals, &over, end).await?;
     let load::Loaded { mut workloads, mut probes, host } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -198,8 +203,23 @@ pub fn judge(measured: &Measurements<'_>) -> Diagnosis {
     espstress_diagnose::diagnose(&evidence::of(measured))
 }
 
-/// How often the dispatcher looks whether a thread has ended.
-const LOOK: Duration = Duration::from_millis(10);
+/// Held by a thread: says when it has ended, in whatever way.
+#[derive(Debug)]
+struct End(Arc<Notify>);
+
+impl End {
+    /// One to be held, and what hears of its end.
+    fn of_thread() -> (Self, Arc<Notify>) {
+        let over = Arc::new(Notify::new());
+        (Self(Arc::clone(&over)), over)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
 
 /// The dispatcher at work.
 struct Running<'a> {
@@ -213,14 +233,14 @@ impl Running<'_> {
     async fn until(
         &mut self,
         signals: &mut Signals,
-        over: impl Fn() -> bool,
+        over: &Notify,
         end: impl Fn(Answer),
     ) -> Result<(), RunError> {
-        let mut look = tokio::time::interval(LOOK);
-        while !over() {
+        let mut over = std::pin::pin!(over.notified());
+        loop {
             tokio::select! {
                 event = self.incoming.next() => self.sink.event(&event),
-                _ = look.tick() => {}
+                () = &mut over => break,
                 signal = signals.next() => {
                     tracing::debug!(?signal, "a signal");
                     match self.ending.hear(signal) {
@@ -245,7 +265,7 @@ impl Running<'_> {
         let after = if self.ending.ended() == Ended::Interrupted { Duration::ZERO } else { after };
         watch.listen_until(Instant::now() + after);
         self.sink.event(&Event::Watching { at_most_ns: espstress_clock::nanos(after) });
-        self.until(signals, || watch.is_over(), |_| watch.listen_until(Instant::now())).await?;
+        self.until(signals, watch.over(), |_| watch.listen_until(Instant::now())).await?;
         Ok(watch.join())
     }
 

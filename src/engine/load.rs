@@ -16,7 +16,7 @@ use espstress_diagnose::HostEvidence;
 use espstress_event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use espstress_stats::{ProbeOutcome, Recorder};
-use espstress_workload::{Beside, Context, Notices, OutageMaker, Silencer, Stop};
+use espstress_workload::{Beside, Context, Notices, OutageMaker, Seldom, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on, unless somebody is in a hurry; what is not over then is not
 /// counted at all.
@@ -62,7 +62,8 @@ pub(super) fn execute(
     let mut course = std::mem::replace(&mut plan.course, Box::new(EveryPhase));
     let plan = &*plan;
     let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    // It waits for whole phases; the local set would poll it again with every event of an attempt.
+    let course_of_run = Seldom::new(async {
         let machine = Stalls::watch(clock);
         let prober = shared.prober(plan);
         if let Some(prober) = prober.as_ref().filter(|_| plan.looks_first) {
@@ -112,7 +113,8 @@ pub(super) fn execute(
         }
         let host = machine.host(shared.late_connects.get());
         Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host })
-    })
+    });
+    local.block_on(&runtime, course_of_run)
 }
 
 /// What all workloads of a run have in common.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
+use super::End;
 use super::dials::is_own;
 use super::link::Link;
 use super::plan::{Capturing, Packets, Seen};
@@ -45,6 +48,7 @@ pub struct WatchPlan {
 /// A watch that is going on.
 pub(super) struct Watch {
     end: mpsc::Sender<Instant>,
+    over: Arc<Notify>,
     thread: std::thread::JoinHandle<Watched>,
 }
 
@@ -120,11 +124,15 @@ pub(super) fn start(
     let notes = Notes { writer, events, told: 0, untold: 0, packets: 0, link };
     let watcher = Watcher { capture, sight, notes, no_file, told_lost: false, gaps: 0 };
     let (end, ending) = mpsc::channel();
+    let (watched, over) = End::of_thread();
     let thread = std::thread::Builder::new()
         .name("capture".into())
-        .spawn(move || watcher.run(&ending))
+        .spawn(move || {
+            let _watched = watched;
+            watcher.run(&ending)
+        })
         .map_err(|error| Packets::Denied(format!("the system refused a thread for the capture: {error}")))?;
-    Ok(Watch { end, thread })
+    Ok(Watch { end, over, thread })
 }
 
 /// The room of one of so many captures: less than a thousand packets' would lose some in a burst.
@@ -143,9 +151,9 @@ impl Watch {
         let _ = self.end.send(deadline);
     }
 
-    /// Whether the watch is over.
-    pub(super) fn is_over(&self) -> bool {
-        self.thread.is_finished()
+    /// Told once the watch is over.
+    pub(super) fn over(&self) -> &Notify {
+        &self.over
     }
 
     /// What was seen.

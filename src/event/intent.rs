@@ -1,12 +1,11 @@
 //! What a workload intends with a connection, so that the wire's evidence can be told from what was asked
 //! for. Written by the workloads before they act, read by `diagnose`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
-
 use super::away::Spells;
+use super::by_port::ByPort;
 use super::{AwaySpell, OutageOrigin};
 
 /// Index of a workload in the run, from 0 in the order of the scenario; [`WorkloadId::PROBE`] is the probe's.
@@ -51,7 +50,7 @@ pub struct IntentEntry {
 /// packets may still come. No more than the run's source ports.
 #[derive(Default)]
 pub struct IntentBook {
-    ports: Mutex<HashMap<u16, Port, RandomState>>,
+    ports: Mutex<ByPort<Port>>,
     /// Told a few times a minute at most, and asked only where something went wrong.
     away: Mutex<Spells>,
     /// Connections that devices had dialled and that a cut of the link met.
@@ -135,22 +134,22 @@ impl IntentBook {
         let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
         let new = Port { latest, previous: None, dialled: false, others_too: false };
         let mut ports = self.ports();
-        ports
-            .entry(port)
-            .and_modify(|known| *known = Port { previous: Some(known.latest), ..new })
-            .or_insert(new);
+        match ports.get_mut(port) {
+            Some(known) => *known = Port { previous: Some(known.latest), ..new },
+            None => drop(ports.insert(port, new)),
+        }
     }
 
     /// Nothing was opened from `port` after all.
     pub fn withdraws(&self, port: u16) {
         let mut ports = self.ports();
-        match ports.get_mut(&port) {
+        match ports.get_mut(port) {
             Some(Port { latest, previous: previous @ Some(_), .. }) => {
                 if let Some(before) = previous.take() {
                     *latest = before;
                 }
             }
-            _ => drop(ports.remove(&port)),
+            _ => ports.remove(port),
         }
     }
 
@@ -163,7 +162,7 @@ impl IntentBook {
 
     /// Notes what is about to be done to the open connection on `port`; call it before the act.
     pub fn intends(&self, port: u16, intent: Intent) {
-        if let Some(known) = self.ports().get_mut(&port) {
+        if let Some(known) = self.ports().get_mut(port) {
             known.latest.entry.intent = intent;
             known.latest.ended_ns = None;
         }
@@ -173,7 +172,7 @@ impl IntentBook {
     /// One that nobody has announced is another program's.
     pub fn opened(&self, port: u16, isn: u32, at_ns: i64) {
         let mut ports = self.ports();
-        let Some(known) = ports.get_mut(&port) else { return };
+        let Some(known) = ports.get_mut(port) else { return };
         let Port { latest, previous, others_too, .. } = known;
         if latest.isn == Some(isn) || previous.is_some_and(|noted| noted.isn == Some(isn)) {
             return;
@@ -236,7 +235,7 @@ impl IntentBook {
     /// does not hear it.
     pub fn device_ends(&self, port: u16, isn: Option<u32>, at_ns: i64) {
         let mut ports = self.ports();
-        let noted = ports.get_mut(&port).and_then(|known| known.of_mut(isn));
+        let noted = ports.get_mut(port).and_then(|known| known.of_mut(isn));
         if let Some(noted) = noted.filter(|noted| noted.entry.intent == Intent::Silenced) {
             // The silent host acknowledges none, so that it comes again and again.
             noted.ended_ns.get_or_insert(at_ns);
@@ -247,17 +246,17 @@ impl IntentBook {
     /// the Unix epoch.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
-        self.ports().get(&port)?.latest.ended_ns
+        self.ports().get(port)?.latest.ended_ns
     }
 
     /// What was intended with the connection from `port` whose SYN had the number `isn`; `None` where no workload of this
     /// run has opened it.
     #[must_use]
     pub fn look_up(&self, port: u16, isn: Option<u32>) -> Option<IntentEntry> {
-        Some(self.ports().get(&port)?.of(isn)?.entry)
+        Some(self.ports().get(port)?.of(isn)?.entry)
     }
 
-    fn ports(&self) -> MutexGuard<'_, HashMap<u16, Port, RandomState>> {
+    fn ports(&self) -> MutexGuard<'_, ByPort<Port>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ mod air;
 mod anomaly;
 mod away;
 mod backlog;
+mod by_port;
 mod by_protocol;
 mod console;
 mod ending;

@@ -242,7 +242,11 @@ impl Worker for Storm {
         self.coming.begin();
         self.endless = false;
         let limit = self.connector.timeouts.connect;
-        let mut exchanged = http::secure(&self.context, &mut connection, self.tls.as_deref(), limit).await;
+        let mut exchanged = match self.tls.as_deref() {
+            // In a place of its own: a handshake's state is larger than all the rest, and would be moved each time.
+            tls @ Some(_) => Box::pin(http::secure(&self.context, &mut connection, tls, limit)).await,
+            None => Ok(()),
+        };
         if exchanged.is_ok() {
             exchanged = self.exchange(&mut connection).await;
         }

@@ -20,9 +20,11 @@ mod outage;
 mod pacer;
 mod registry;
 mod rw;
+mod seldom;
 mod slow;
 
 pub use beside::Beside;
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
 pub use outage::{Made, MakeError, Making, OutageMaker};
 pub use registry::{KINDS, ParamError, Unfit, Workload, kind, load_flags, typed_load};
+pub use seldom::Seldom;

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::endless::IN_A_ROW;
 use super::pacer::Pacer;
 use super::registry::{Given, ParamError};
+use super::seldom::Seldom;
 use espstress_clock::{Rate, Span, Timer};
 use espstress_connection::Timeouts;
 use espstress_event::{Expected, Failure};
@@ -346,8 +347,8 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
     // What slow clients keep others from is told by those that are not slow.
     let counts = !worker.is_slow();
     let (end, receiving) = (schedule.borrow().end, worker.receiving());
-    let mut time_up = std::pin::pin!(time_up(end, wait, &receiving));
-    let mut stopped = std::pin::pin!({
+    let mut time_up = Seldom::new(time_up(end, wait, &receiving));
+    let mut stopped = Seldom::new({
         let mut stop = context.stop.clone();
         async move {
             stop.stopped().await;
