@@ -111,7 +111,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
     let mut run = Running { sink, incoming, ending: Ending::default() };
     let end = |answer: Answer| if answer == Answer::Hurry { stop.hurry() } else { stop.stop() };
     run.until(&mut signals, &over, end).await?;
-    let load::Loaded { mut workloads, mut probes, host } = match executor.join() {
+    let load::Loaded { mut workloads, mut probes, host, kept_ports } = match executor.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     };
@@ -125,6 +125,7 @@ async fn dispatch(mut plan: Plan, sink: &mut dyn EventSink) -> Result<Outcome, R
             Packets::Seen(Box::new(watched.weighed(probes.as_ref(), clock.start_unix_ns())))
         }
     };
+    drop(kept_ports);
     let air = air.map(|air| air.map(air::Hearing::join));
     tell_dialling(&mut workloads, &packets, clock.start_unix_ns());
     let duration_ns = clock.now_ns();

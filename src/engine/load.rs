@@ -16,7 +16,7 @@ use espstress_diagnose::HostEvidence;
 use espstress_event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use espstress_stats::{ProbeOutcome, Recorder};
-use espstress_workload::{Beside, Context, Notices, OutageMaker, Seldom, Silencer, Stop};
+use espstress_workload::{Beside, Context, KeptPorts, Notices, OutageMaker, Seldom, Silencer, Stop};
 
 /// How long attempts that are under way at a stop may go on, unless somebody is in a hurry; what is not over then is not
 /// counted at all.
@@ -37,6 +37,8 @@ pub(super) struct Loaded {
     pub(super) probes: Option<ProbeOutcome>,
     /// How this machine fared meanwhile.
     pub(super) host: HostEvidence,
+    /// What is to live for as long as packets are watched.
+    pub(super) kept_ports: KeptPorts,
 }
 
 /// Runs every phase; returns early, with what there is, once `stop` is heard.
@@ -56,6 +58,7 @@ pub(super) fn execute(
         beside: Rc::default(),
         notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
+        kept_ports: Rc::default(),
         clock,
         stop,
     };
@@ -112,7 +115,8 @@ pub(super) fn execute(
             tell_examination(events, course.as_mut(), &outcomes, shared.clock, || Some(prober.so_far()));
         }
         let host = machine.host(shared.late_connects.get());
-        Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host })
+        let kept_ports = shared.kept_ports.take();
+        Ok(Loaded { workloads: outcomes, probes: prober.map(Prober::stop), host, kept_ports })
     });
     local.block_on(&runtime, course_of_run)
 }
@@ -125,6 +129,7 @@ struct Shared {
     beside: Rc<RefCell<Beside>>,
     notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
+    kept_ports: Rc<RefCell<KeptPorts>>,
     clock: Clock,
     stop: Stop,
 }
@@ -172,6 +177,7 @@ impl Shared {
             control_token: plan.control_token.as_deref().map(Rc::from),
             notices: Rc::clone(&self.notices),
             late_connects: Rc::clone(&self.late_connects),
+            kept_ports: Rc::clone(&self.kept_ports),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::beside::Beside;
+use super::door::KeptPorts;
 use super::outage::OutageMaker;
 use espstress_clock::Clock;
 use espstress_connection::{Alarms, Connector, Occupancy, PortPool, Slowness, Timeouts};
@@ -131,6 +132,8 @@ pub struct Context {
     pub control_token: Option<Rc<str>>,
     /// Connections of the run that opened far later than their own round trip.
     pub late_connects: Rc<Cell<u64>>,
+    /// Ports that devices have dialled, until the packets have been watched to the end.
+    pub kept_ports: Rc<RefCell<KeptPorts>>,
     /// Remarks for the person who waits.
     pub notices: Rc<RefCell<Notices>>,
 }

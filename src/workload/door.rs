@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 /// Connections that may wait to be accepted.
@@ -70,6 +70,20 @@ impl Door {
     }
 }
 
+/// Ports that devices have dialled. Nobody listens on them any more, and no other program gets them while the packets of the
+/// run's last connections are still watched for: it would be taken for a device.
+#[derive(Debug, Default)]
+pub struct KeptPorts(Vec<Door>);
+
+impl KeptPorts {
+    /// Ends the listening, and takes the port again. Where the system can't do that, it is free.
+    pub(crate) fn keep(&mut self, listener: &TcpListener, bound: SocketAddr) {
+        // Whoever waits to be accepted holds the listener still.
+        let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+        self.0.extend(Door::take(Some(bound.ip()), bound.ip(), bound.port()));
+    }
+}
+
 /// What a device may dial: each address of this machine, with the port.
 pub(crate) fn places(bound: SocketAddr) -> String {
     if !bound.ip().is_unspecified() {
@@ -111,6 +125,21 @@ mod tests {
         let (_listener, bound) = door.open().unwrap();
         assert_eq!(bound, address);
         TcpStream::connect(address).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn whoever_dials_a_kept_port_is_refused_and_nobody_else_gets_it() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (listener, address) = Door::take(Some(here), here, 0).unwrap().open().unwrap();
+        let mut kept = KeptPorts::default();
+        kept.keep(&listener, address);
+        drop(listener);
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        assert_eq!(other.bind(&address.into()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(kept);
+        Door::take(Some(here), here, address.port()).unwrap().open().unwrap();
     }
 
     #[test]

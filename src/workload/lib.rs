@@ -25,6 +25,7 @@ mod slow;
 
 pub use beside::Beside;
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
+pub use door::KeptPorts;
 pub use outage::{Made, MakeError, Making, OutageMaker};
 pub use registry::{KINDS, ParamError, Unfit, Workload, kind, load_flags, typed_load};
 pub use seldom::Seldom;

@@ -121,7 +121,10 @@ fn a_burst_that_is_lost_at_the_end_is_no_end_of_the_service() {
 
 #[test]
 fn a_port_that_nobody_listens_on_is_named() {
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // It takes nothing but its peer's datagrams.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    let free = socket.local_addr().unwrap();
     let run = rw(free, "-n 5");
     run.fails_with(&["no_echo"]).says(&["Nothing listens on this UDP port", "port_unreachable 5"]);
     assert_eq!(failures(&run, Failure::PortUnreachable), 5);

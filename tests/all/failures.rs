@@ -1,11 +1,11 @@
 //! For each failure name a server that causes exactly it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::common::apart::in_this_program;
-use crate::common::{OK, request, reset, run, run_from, server};
+use crate::common::{OK, closed_port, request, reset, run, run_from, server};
 use espstress_event::{Ending, Endpoints, Failure};
 use espstress_stats::WorkloadStats;
 
@@ -41,7 +41,7 @@ fn a_backlog_that_is_full_is_a_connect_timeout() {
 
 #[test]
 fn a_closed_port_is_connect_refused() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_closed, target) = closed_port();
     only(&head("count = 3", target), Failure::ConnectRefused);
 }
 

@@ -32,6 +32,8 @@ fn failures(said: &Said, failure: Failure) -> u64 {
 /// A service that completes each handshake and then does `serve`.
 fn service(serve: impl Fn(WebSocket<TcpStream>) + Send + Sync + 'static) -> SocketAddr {
     server(move |stream| {
+        // Or what it says last waits for an acknowledgement, and is thrown away where unread messages end it by a RST.
+        stream.set_nodelay(true).unwrap();
         if let Ok(socket) = tungstenite::accept(stream) {
             serve(socket);
         }

@@ -39,7 +39,13 @@ pub(crate) fn forgotten(e: &Evidence<'_>) -> u64 {
         .filter(|w| {
             let cut = reset_in_exchange(w);
             let habit = w.endings.get(Ending::Reset) > 0;
-            cut >= 2 && !habit && w.succeeded >= cut.saturating_mul(SERVED_FOR_EACH_CUT) && recovered(w) > 0
+            // Who closes before it has read the requests behind the last one resets them as well.
+            let alone = w.asks.window <= 1;
+            alone
+                && cut >= 2
+                && !habit
+                && w.succeeded >= cut.saturating_mul(SERVED_FOR_EACH_CUT)
+                && recovered(w) > 0
         })
         .map(reset_in_exchange)
         .fold(0, u64::saturating_add)

@@ -62,6 +62,9 @@ pub(super) async fn run(
     accepting.spawn_local(accept(Rc::clone(broker), Rc::clone(&sockets), first));
     aside.spawn_local(hear_stalls(Rc::clone(broker)));
     let why = direct(broker, &sockets).await;
+    if let Some(listener) = sockets.listener.take() {
+        broker.context.kept_ports.borrow_mut().keep(&listener, bound);
+    }
     broker.phase.send_modify(|phase| phase.over = true);
     broker.count_published();
     // Connections that still wait for something are dropped.

@@ -97,6 +97,7 @@ pub(super) async fn serve(context: &Context, params: &Params, door: Result<Door,
         aside.spawn_local(presence::await_return(Rc::clone(&table), telemetry, context.source));
     }
     accept(&table, &listener, params).await;
+    context.kept_ports.borrow_mut().keep(&listener, bound);
     aside.abort_all();
     table.finish();
     if let Some(reason) = table.nobody(bound) {

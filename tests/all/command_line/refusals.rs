@@ -68,8 +68,8 @@ fn a_name_that_does_not_resolve_is_the_environments() {
 
 #[test]
 fn a_refused_port_is_the_targets() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let output = espstress_with(&format!("head {free} -n 2 -q --no-probes"));
+    let (_closed, target) = crate::common::closed_port();
+    let output = espstress_with(&format!("head {target} -n 2 -q --no-probes"));
     let (message, status) = failure(&output);
     let page = String::from_utf8_lossy(&output.stdout);
     assert_eq!(status, 3, "{message}{page}");

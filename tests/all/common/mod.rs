@@ -42,6 +42,14 @@ pub fn server_at(address: Ipv4Addr, serve: impl Fn(TcpStream) + Send + Sync + 's
     address
 }
 
+/// A port that nobody listens on, and that nobody else gets while the socket lives.
+pub fn closed_port() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
 /// Reads a request's head; what it held, empty at the peer's FIN.
 pub fn request(stream: &mut TcpStream) -> Vec<u8> {
     let mut head = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts, Protocol};
 
 const ALL: [&str; 4] = ["everything", "no capture", "no telemetry", "neither"];
 
@@ -401,6 +401,16 @@ fn rebooting_without_telemetry_is_suspected_and_not_called_anything_else() {
             assert_eq!(case.findings()[0].severity, Severity::Warning);
         }
     }
+}
+
+#[test]
+fn requests_that_wait_behind_others_when_the_device_closes_are_no_sign_of_a_restart() {
+    let mut w = fails_beside(rw(5_000), &[(Failure::WriteReset, 20)]);
+    w.asks = Asks { protocol: Protocol::WebSocket, window: 4, ..Asks::default() };
+    let case = |w| Case::clean(w).no_telemetry().no_capture(CaptureState::Off);
+    assert!(!case(w.clone()).ids().contains(&FindingId::DeviceRebooted));
+    w.asks.window = 1;
+    assert_eq!(case(w).ids(), [FindingId::DeviceRebooted]);
 }
 
 #[test]
