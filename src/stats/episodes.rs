@@ -49,33 +49,25 @@ impl Episodes {
         }
     }
 
-    /// Merges the pairs of neighbours that lose the least by it, until a quarter is free again.
+    /// Merges the neighbours that lose the least by it, until up to a quarter is free again.
     fn coarsen(&mut self) {
         let old = self.rows.len().saturating_sub(Self::LATEST);
-        let mut costs: Vec<u64> =
-            self.rows[..old].chunks_exact(2).map(|pair| cost(&pair[0], &pair[1])).collect();
+        let neighbours = self.rows.get(..old).unwrap_or_default().windows(2);
+        let mut costs: Vec<u64> = neighbours.map(|pair| cost(&pair[0], &pair[1])).collect();
         let wanted = (Self::MOST / 4).min(costs.len().saturating_sub(1));
         costs.select_nth_unstable(wanted);
         let limit = costs.get(wanted).copied().unwrap_or(u64::MAX);
         let mut left = Self::MOST / 4;
-        let mut merged = Vec::with_capacity(Self::MOST);
-        let mut rows = std::mem::take(&mut self.rows).into_iter();
-        let mut at = 0;
-        while let Some(mut first) = rows.next() {
-            at += 1;
-            if at < old
-                && left > 0
-                && let Some(second) = rows.next()
-            {
-                at += 1;
-                if cost(&first, &second) <= limit {
-                    first.absorb(&second);
+        let mut merged: Vec<Episode> = Vec::with_capacity(Self::MOST);
+        // Of two that are cheap to merge, and have a neighbour in common, one is merged at least: half of them in all.
+        for (at, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+            match merged.last_mut() {
+                Some(last) if at < old && left > 0 && cost(last, &row) <= limit => {
+                    last.absorb(&row);
                     left -= 1;
-                } else {
-                    merged.push(std::mem::replace(&mut first, second));
                 }
+                _ => merged.push(row),
             }
-            merged.push(first);
         }
         self.rows = merged;
     }
@@ -128,6 +120,29 @@ mod tests {
         let last_success = rows.iter().rposition(|e| e.succeeded > 0).unwrap();
         assert!(rows[last_success].to_ns <= hang * S);
         assert!(rows[last_success + 1].from_ns >= (hang - 97) * S, "{:?}", rows[last_success + 1]);
+    }
+
+    #[test]
+    fn failures_of_many_short_outages_are_never_mixed_with_the_hours_between() {
+        let mut episodes = Episodes::default();
+        let (apart, attempts) = (6 * 3_600, 7..13);
+        for outage in 0..120 {
+            let at = outage * apart;
+            let failing = attempts.start + outage % (attempts.end - attempts.start);
+            for n in 0..failing {
+                let from = (at + n * 5) * S;
+                episodes.attempt(from, from + 5 * S, Err(Failure::ReadTimeout));
+            }
+            for n in failing..apart / 5 {
+                let from = (at + n * 5) * S;
+                episodes.attempt(from, from + 1, Ok(()));
+            }
+        }
+        let blurred = episodes
+            .rows()
+            .iter()
+            .find(|row| row.failures.of_device() > 0 && row.to_ns - row.from_ns > attempts.end * 5 * S);
+        assert_eq!(blurred, None);
     }
 
     proptest! {
