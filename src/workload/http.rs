@@ -325,10 +325,12 @@ impl Request {
 
     /// Whether the certificates that are to be trusted can be read.
     pub(super) fn check_tls(&self) -> Result<(), ParamError> {
-        let options = TlsOptions { insecure: self.insecure, ca: self.ca.clone(), resumption: true };
-        match (&self.ca, Tls::new(&options, "localhost")) {
-            (Some(_), Err(error)) => bad("ca", error.to_string()),
-            _ => Ok(()),
+        // The system's certificates take a while to read, and are read only where TLS is spoken.
+        let Some(ca) = self.ca.clone() else { return Ok(()) };
+        let options = TlsOptions { insecure: self.insecure, ca: Some(ca), resumption: true };
+        match Tls::new(&options, "localhost") {
+            Err(error) => bad("ca", error.to_string()),
+            Ok(_) => Ok(()),
         }
     }
 }
