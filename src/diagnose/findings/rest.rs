@@ -64,7 +64,9 @@ pub(super) fn of<'a>(
                 row.failures.iter().filter(|(f, _)| takes(w, **f)).map(|(f, n)| (*f, *n)).collect();
             failures.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
             let attempts = failures.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
-            let (first_s, last_s) = span(w, &failures).unwrap_or((row.first_s, row.last_s));
+            // Others of these kinds are explained, and the row has other kinds as well.
+            let (first, last) = span(w, &failures).unwrap_or((row.first_s, row.last_s));
+            let (first_s, last_s) = (first.max(row.first_s), last.min(row.last_s));
             (attempts > 0).then_some(Rest { w, attempts, failures, first_s, last_s })
         })
         .collect();
@@ -93,5 +95,40 @@ pub(super) fn severity(all: &[Rest<'_>]) -> Severity {
         Severity::Error
     } else {
         Severity::Warning
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AccountRow;
+    use espstress_event::{Episode, FailureCounts};
+
+    #[test]
+    fn what_is_explained_is_not_in_the_time_of_what_is_not() {
+        let episode = |at_s: u64| {
+            Episode::of(at_s * 1_000_000_000, (at_s + 5) * 1_000_000_000, Err(Failure::ReadTimeout))
+        };
+        let w = WorkloadEvidence {
+            name: "rw".into(),
+            episodes: [10, 100, 900].map(episode).into(),
+            ..Default::default()
+        };
+        let e = Evidence { workloads: vec![w], ..Evidence::default() };
+        let mut failures = FailureCounts::default();
+        failures.add(Failure::ReadTimeout, 1);
+        let row = AccountRow {
+            workload: "rw".into(),
+            accounted: Accounted::Unexplained,
+            by: None,
+            attempts: 1,
+            failures: failures.iter().filter(|(_, n)| *n > 0).collect(),
+            anomalies: std::collections::BTreeMap::new(),
+            first_s: 100.0,
+            last_s: 105.0,
+        };
+        let account = Account { rows: vec![row] };
+        let rest = of(&e, &account, |_, _| true);
+        assert_eq!((rest[0].first_s, rest[0].last_s), (100.0, 105.0));
     }
 }
