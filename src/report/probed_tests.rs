@@ -213,7 +213,7 @@ fn figures_that_cannot_be_are_left_out() {
         |l| l.probes[0].lost = 2,
         |l| l.probes[0].longest_gap_s = Some(1e300),
         |l| l.probes[0].hdr = Some("HISTFAAA".into()),
-        |l| l.probes[0].silences.push(ProbeSilence { number: 257, from_s: 0.0, to_s: None, lost: 1 }),
+        |l| l.probes[0].silences.push(ProbeSilence { number: 4_097, from_s: 0.0, to_s: None, lost: 1 }),
         |l| l.telemetry.as_mut().unwrap().samples = u64::MAX,
         |l| l.telemetry.as_mut().unwrap().reboots = Some(u64::MAX),
         |l| {

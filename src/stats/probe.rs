@@ -62,8 +62,8 @@ pub struct ProbeKindStats {
     pub(crate) most_lost_in_a_row: u64,
     /// The longest time between two answers that lost probes lie between, nanoseconds; `None` when none was lost.
     pub longest_gap_ns: Option<u64>,
-    /// Spells in which two or more in a row were lost, the first [`ProbeKindStats::MOST_SILENCES`] of them; the last
-    /// one may be going on.
+    /// Spells in which two or more in a row were lost; the last one may be going on. When there are
+    /// [`ProbeKindStats::MOST_SILENCES`], the newest takes the place of the one before it.
     pub silences: Vec<Silence>,
     /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
     pub(crate) last_answer_ns: u64,
@@ -88,8 +88,8 @@ enum SpellEnd {
 }
 
 impl ProbeKindStats {
-    /// Spells kept at most.
-    pub const MOST_SILENCES: usize = 256;
+    /// Spells kept at most: those that a path losing one probe in twenty makes by chance in two weeks, at a probe a second.
+    pub const MOST_SILENCES: usize = 4_096;
 
     /// Nothing measured yet.
     #[must_use]
@@ -160,7 +160,8 @@ impl ProbeKindStats {
         };
         if let Some(open) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
             (open.to_ns, open.lost) = (to_ns, lost);
-        } else if self.silences.len() < Self::MOST_SILENCES {
+        } else {
+            self.silences.truncate(Self::MOST_SILENCES - 1);
             let first = self.last_answered_sent_ns.map_or(self.start_ns, |last| last + self.interval_ns);
             self.silences.push(Silence { from_ns: first.min(until_ns), to_ns, lost });
         }
@@ -368,6 +369,20 @@ mod tests {
         let [silence] = stats.silences[..] else { panic!("{:?}", stats.silences) };
         assert_eq!((silence.to_ns, silence.lost), (None, 4));
         assert!(silence.from_ns.abs_diff(16 * S) < S / 10, "{silence:?}");
+    }
+
+    #[test]
+    fn of_more_silences_than_are_kept_the_last_is_known() {
+        let mut stats = ProbeKindStats::new(0, S, S);
+        let silent = |stats: &mut ProbeKindStats, at: u64| {
+            stats.answer(at * S, 0);
+            (1..=3).for_each(|n| stats.loss((at + 1 + n) * S));
+        };
+        let many = ProbeKindStats::MOST_SILENCES as u64 + 10;
+        (0..many).for_each(|n| silent(&mut stats, 10 * n));
+        let (last, all) = (stats.silences.last().unwrap(), &stats.silences);
+        assert_eq!((all.len(), last.to_ns), (ProbeKindStats::MOST_SILENCES, None));
+        assert_eq!((all[0].from_ns, last.from_ns), (S, 10 * (many - 1) * S + S));
     }
 
     fn sample(at_s: u64, uptime_ms: u64, boot_count: Option<u32>) -> DeviceSample {

@@ -68,15 +68,14 @@ pub(crate) fn silent_probes(e: &Evidence<'_>) -> Option<Vec<Silence>> {
     let mut answered = kinds.filter(|p| p.answered > 0).map(|p| &p.silences);
     let first = answered.next()?.clone();
     Some(answered.fold(first, |common, list| {
-        let meet = |a: &Silence| {
-            let a = *a;
-            list.iter().filter(move |b| overlap(&a, b)).map(move |b| Silence {
+        let meet = |a: Silence| {
+            met(list, a).map(move |b| Silence {
                 from_ns: a.from_ns.max(b.from_ns),
                 to_ns: a.to_ns.into_iter().chain(b.to_ns).min(),
                 lost: a.lost.min(b.lost),
             })
         };
-        common.iter().flat_map(meet).collect()
+        common.into_iter().flat_map(meet).collect()
     }))
 }
 
@@ -111,7 +110,7 @@ pub(crate) fn unmade_silences(e: &Evidence<'_>) -> Vec<Silence> {
         .silences
         .iter()
         .filter(|s| s.to_ns.is_some())
-        .filter(|s| others.iter().all(|p| p.silences.iter().any(|o| overlap(s, o))))
+        .filter(|s| others.iter().all(|p| met(&p.silences, **s).next().is_some()))
         .filter(|s| !explained(e, s.from_ns, s.to_ns) && !heard_in(e, s))
         .copied()
         .collect();
@@ -149,8 +148,11 @@ pub(crate) fn heard_in(e: &Evidence<'_>, silence: &Silence) -> bool {
     from < to && !quiet.iter().any(|q| q.from_ns <= from && q.to_ns >= to)
 }
 
-pub(crate) fn overlap(a: &Silence, b: &Silence) -> bool {
-    a.from_ns <= b.to_ns.unwrap_or(u64::MAX) && b.from_ns <= a.to_ns.unwrap_or(u64::MAX)
+/// Those of a list, which follow each other, that meet a silence.
+fn met(list: &[Silence], silence: Silence) -> impl Iterator<Item = &Silence> {
+    let (from_ns, to_ns) = (silence.from_ns, silence.to_ns.unwrap_or(u64::MAX));
+    let first = list.partition_point(|s| s.to_ns.unwrap_or(u64::MAX) < from_ns);
+    list[first..].iter().take_while(move |s| s.from_ns <= to_ns)
 }
 
 /// Whether a spell without answers is an outage that was made, a restart of the device, or its want of memory: an answer
