@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use espstress_event::TcpSample;
 use smoltcp::iface::SocketHandle;
-use smoltcp::socket::{tcp, udp};
+use smoltcp::socket::{Socket, tcp, udp};
 use smoltcp::time::Duration;
 use smoltcp::wire::IpEndpoint;
 
@@ -216,6 +216,16 @@ impl Host {
 
     fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.stack.sockets.get_mut(handle)
+    }
+
+    /// Whether a connection has a local port, or had it until a moment ago.
+    pub(crate) fn holds(&self, port: u16) -> bool {
+        let is_on = |socket: &Socket<'_>| match socket {
+            Socket::Tcp(socket) => socket.local_endpoint().is_some_and(|end| end.port == port),
+            _ => false,
+        };
+        let waits = self.time_wait.get(&port).is_some_and(|&until| until > self.now_ns);
+        waits || self.stack.sockets.iter().any(|(_, socket)| is_on(socket))
     }
 
     /// Begins a connection from a local port.

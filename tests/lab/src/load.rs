@@ -121,7 +121,7 @@ impl Load {
     }
 }
 
-/// Local ports, each used once.
+/// Local ports, one after the other, and from the beginning again.
 #[derive(Debug)]
 pub(crate) struct Ports {
     next: u16,
@@ -170,7 +170,10 @@ impl Shared {
         workload: WorkloadId,
         planned: Intent,
     ) -> (SocketHandle, u16) {
-        let port = self.ports.take();
+        let mut port = self.ports.take();
+        while host.holds(port) {
+            port = self.ports.take();
+        }
         // Each packet is seen as it is sent: no time is needed to tell two connections on a port apart.
         self.book.opens(port, workload, self.intent(planned), 0);
         (host.connect(port, to), port)
@@ -638,5 +641,24 @@ impl Workload {
             host.close(handle);
             self.let_go(at, port, host, shared);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn ports_that_come_again_pass_over_one_that_is_held() {
+        let mut host = Host::new(Ipv4Addr::new(192, 168, 77, 1), 7);
+        let (book, ports) = (Arc::new(IntentBook::default()), Ports::from(u16::MAX - 1));
+        let mut shared = Shared { book, open: 0, capacity: None, ports };
+        let to = SocketAddrV4::new(Ipv4Addr::new(192, 168, 77, 2), 80);
+        let mut open = |shared: &mut Shared| shared.open(&mut host, to, WorkloadId(0), Intent::Plain).1;
+        assert_eq!([(); 3].map(|()| open(&mut shared)), [65_534, 65_535, 32_768]);
+        shared.ports = Ports::from(65_534);
+        assert_eq!(open(&mut shared), 32_769);
     }
 }

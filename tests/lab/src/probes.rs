@@ -26,9 +26,10 @@ const MOST_UNDER_WAY: usize = 8;
 struct Pending(VecDeque<(u32, u64, bool)>);
 
 impl Pending {
-    /// When the question was asked that this answers; `None` where there was none.
+    /// When the question was asked that this answers; `None` where there was none. Numbers come again after 65,536
+    /// questions: it is the newest one's.
     fn answer(&mut self, number: u32, now: u64, stats: &mut ProbeKindStats) -> Option<u64> {
-        let at = self.0.iter().position(|&(asked, ..)| asked == number)?;
+        let at = self.0.iter().rposition(|&(asked, ..)| asked == number)?;
         let (_, since, lost) = self.0.remove(at)?;
         if lost {
             stats.late += 1;
@@ -239,5 +240,21 @@ impl Probes {
             },
             device: self.device,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_the_newest_questions_though_a_lost_one_had_its_number() {
+        let (mut pending, mut stats) = (Pending::default(), ProbeKindStats::new(0, INTERVAL, LIMIT));
+        pending.0.push_back((7, SECOND, false));
+        pending.expire(SECOND + LIMIT, &mut stats);
+        let again = 65_537 * SECOND;
+        pending.0.push_back((7, again, false));
+        assert_eq!(pending.answer(7, again + 1, &mut stats), Some(again));
+        assert_eq!((stats.answered, stats.late), (1, 0));
     }
 }
