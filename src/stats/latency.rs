@@ -112,6 +112,16 @@ impl Latency {
         self.histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value()))
     }
 
+    /// How many were recorded that the histogram doesn't tell from `ns` nanoseconds.
+    pub(crate) fn count_of(&self, ns: u64) -> u64 {
+        self.histogram.count_at(ns.clamp(1, LONGEST_NS))
+    }
+
+    /// The value that those are told as, nanoseconds.
+    pub(crate) fn step_of(&self, ns: u64) -> u64 {
+        self.histogram.highest_equivalent(ns.clamp(1, LONGEST_NS))
+    }
+
     /// Records `count` latencies of `ns` nanoseconds.
     pub fn record_n(&mut self, ns: u64, count: u64) {
         self.histogram.saturating_record_n(ns.clamp(1, LONGEST_NS), count);

@@ -11,6 +11,7 @@ mod outage;
 mod probe;
 mod probe_news;
 mod raw;
+mod recent;
 mod recorder;
 mod series;
 pub mod significance;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::half_open_news::Told;
 use super::mqtt_news;
+use super::recent::{self, Recent};
 use super::{
     Episodes, HalfOpenNews, HalfOpenStats, Latency, LatencyPair, MqttStats, OutageStats, Phase, RawTally,
     Series, TcpTotals,
@@ -131,7 +132,7 @@ pub struct Recorder {
     latency: [Option<Box<LatencyPair>>; Phase::ALL.len()],
     main_phase: Phase,
     /// The main phase's latencies of the current interval, for the live display.
-    recent: Latency,
+    recent: Recent,
     /// How long connections had been idle that the device closed; made with the first one.
     idle: Option<Box<Latency>>,
     /// How long TLS handshakes took; made with the first one.
@@ -156,7 +157,7 @@ impl Recorder {
     #[must_use]
     pub fn new(start_ns: u64, main_phase: Phase) -> Self {
         let stats = WorkloadStats { main_phase: Some(main_phase), ..WorkloadStats::new(start_ns) };
-        let (recent, half_open_told) = (Latency::default(), Told::default());
+        let (recent, half_open_told) = (Recent::default(), Told::default());
         Self {
             stats,
             latency: Default::default(),
@@ -377,6 +378,7 @@ impl Recorder {
     /// The progress so far.
     #[must_use]
     pub fn progress(&self) -> PhaseProgress {
+        let latencies = self.recent.recorded();
         PhaseProgress {
             attempts: self.stats.attempts,
             succeeded: self.stats.succeeded,
@@ -396,9 +398,9 @@ impl Recorder {
             idle_closes: self.stats.idle_closes,
             by_protocol: self.stats.by_protocol.clone(),
             open: self.open,
-            p50_ns: self.recent.quantile_ns(0.5),
-            p99_ns: self.recent.quantile_ns(0.99),
-            latencies: self.recent.recorded().collect(),
+            p50_ns: recent::quantile_ns(&latencies, 0.5),
+            p99_ns: recent::quantile_ns(&latencies, 0.99),
+            latencies: latencies.into_iter().collect(),
             outages: self.stats.outage.as_deref().map(OutageStats::progress),
         }
     }
