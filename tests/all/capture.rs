@@ -334,6 +334,19 @@ fn veth_pair() {
         ip(&format!("link set {name} addrgenmode none"));
         ip(&format!("link set {name} up"));
     }
+    // Until the kernel has noticed on each end that the other one is up, it drops what is sent.
+    let is_up = |name: &str| {
+        let link = std::process::Command::new("ip")
+            .args(["-oneline", "link", "show", "dev", name])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&link.stdout).contains(" state UP ")
+    };
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !(is_up("v0") && is_up("v1")) {
+        assert!(Instant::now() < give_up, "the pair doesn't come up");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
