@@ -284,8 +284,10 @@ impl Builder {
         (row.attempts, row.succeeded, row.bytes) = (line.attempts, line.succeeded, line.bytes);
         line.failures.iter().for_each(|(failure, n)| row.failures.add(failure, n));
         if let Some(latency) = histogram {
-            latency.recorded().for_each(|(ns, count)| row.latency(ns, count));
-            gathered.main.merge(&latency);
+            latency.recorded().for_each(|(ns, count)| {
+                row.latency(ns, count);
+                gathered.main.record_n(ns, count);
+            });
         }
         if row.length_ns > 0 {
             gathered.stats.series.push(row);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
-    ConsoleLine, HalfOpenFigures, Host, LatencyFigures, MqttFigures, ProbedLine, Report, SCHEMA_VERSION,
-    Target, Tool, Verdict,
+    ConsoleLine, HalfOpenFigures, Host, MqttFigures, ProbedLine, Report, SCHEMA_VERSION, Target, Tool,
+    Verdict, latency,
 };
 use espstress_diagnose::ExamplePacket;
 use espstress_event::{
@@ -237,7 +237,7 @@ impl IntervalLine {
         (end_s, now): (f64, &PhaseProgress),
         latencies: &Latency,
     ) -> Self {
-        let figures = LatencyFigures::from_latency(latencies);
+        let at = |q| latencies.quantile_ns(q).map(latency::us);
         let failures = now.failures.iter().map(|(f, n)| (f, n.saturating_sub(before.failures.get(f))));
         let bytes = |p: &PhaseProgress| p.bytes_sent + p.bytes_received;
         Self {
@@ -249,9 +249,9 @@ impl IntervalLine {
             failures: Failures(failures.filter(|(_, n)| *n > 0).collect()),
             bytes: bytes(now).saturating_sub(bytes(before)),
             open: now.open,
-            p50_us: figures.p50_us,
-            p99_us: figures.p99_us,
-            hdr: figures.hdr,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            hdr: latency::hdr(latencies),
             total: Totals::of(now),
         }
     }

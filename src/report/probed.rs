@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::from_log::{LATEST_S, MOST};
+use super::latency;
 use super::workload::seconds;
 use super::{
     LatencyFigures, ProbeKind, ProbeRow, Reading, ReadingSummary, Report, TelemetryRow, TelemetrySummary,
@@ -180,7 +181,7 @@ impl ProbedSoFar {
             return None;
         }
         let kind = |kind: &KindSoFar| ProbedKind {
-            hdr: LatencyFigures::from_latency(&kind.latency).hdr,
+            hdr: latency::hdr(&kind.latency),
             silences: kind.silences.values().copied().collect(),
             ..kind.row.clone()
         };
@@ -267,7 +268,7 @@ fn kind_news(kind: ProbeKind, of: &ProbeProgress, known: Option<&KindSoFar>) -> 
         sent: of.sent,
         lost: of.sent.saturating_sub(of.answered),
         longest_gap_s: of.longest_gap_ns.map(seconds),
-        hdr: LatencyFigures::from_latency(&latency).hdr,
+        hdr: latency::hdr(&latency),
         silences: silences.filter(is_new).collect(),
     }
 }
