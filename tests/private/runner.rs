@@ -29,8 +29,9 @@ pub(crate) fn main() -> ExitCode {
     let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|threads| threads.parse().ok());
     arguments.test_threads = arguments.test_threads.or(threads);
     let programs = program::Programs::compile();
-    let mut trials = twin::trials();
-    trials.extend(program::trials(&programs));
+    // They begin in this order, and the last to end is among those of programs.
+    let mut trials = program::trials(&programs);
+    trials.extend(twin::trials());
     trials.extend(air::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -377,6 +377,7 @@ fn seconds(ns: u64) -> f64 {
 #[path = "writer_tests.rs"]
 mod tests;
 
-#[cfg(test)]
+// Hours in virtual time take seconds for each test run that nothing else shares.
+#[cfg(all(test, feature = "long"))]
 #[path = "virtual_soak.rs"]
 mod virtual_soak;

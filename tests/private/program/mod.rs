@@ -73,7 +73,7 @@ pub(crate) fn trials(programs: &Programs) -> Vec<Trial> {
     // Other people's programs take seconds each.
     let strangers = if cfg!(feature = "long") { strangers::ALL } else { &[] };
     let runs = runs::ALL.iter().chain(strangers).map(|&(name, test)| programs.trial(name, test));
-    inside.chain([programs.trial(AS_NOBODY.0, as_nobody)]).chain(runs).collect()
+    runs.chain(inside).chain([programs.trial(AS_NOBODY.0, as_nobody)]).collect()
 }
 
 /// The cases that run in a private network, by their whole names.
@@ -82,7 +82,7 @@ pub(crate) fn inside() -> impl Iterator<Item = (String, fn(&PrivateNetwork) -> O
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    styles::ALL.iter().chain(calls::ALL).chain(ends::ALL)
+    ends::ALL.iter().chain(styles::ALL).chain(calls::ALL)
 }
 
 fn whole(name: &str) -> String {
