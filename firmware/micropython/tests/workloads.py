@@ -115,8 +115,8 @@ class Workloads:
         finally:
             over.set()
             maker.join()
+        self.assertGreaterEqual(len(workload["outages"]), 2, workload)
         first = workload["outages"][0]
         self.assertIsNotNone(first["host_noticed_s"], first)
         self.assertGreater(first["back_s"], first["host_noticed_s"], first)
-        self.assertGreaterEqual(len(workload["outages"]), 2)
         self.assertGreaterEqual(workload["reconnects"], 1)
