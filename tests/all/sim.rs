@@ -33,6 +33,7 @@ fn control(sim: &Sim, query: &str) {
 }
 
 /// Asks until there is an answer: a device that restarts or is away has none.
+#[track_caller]
 fn telemetry(sim: &Sim) -> Value {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
     socket.set_read_timeout(Some(Duration::from_millis(50))).expect("socket option");
