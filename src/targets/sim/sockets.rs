@@ -190,7 +190,11 @@ impl<'a> HostSockets<'a> {
         {
             abort(stream);
         }
-        self.listeners = [const { None }; Service::TCP_COUNT];
+        for listener in self.listeners.iter_mut().filter_map(Option::take) {
+            // Closing is not enough: a process that begins at this moment has a copy until it runs its own program, and
+            // a port that is listened on cannot be bound again. Where a listener cannot be shut down, closing is all.
+            let _ = SockRef::from(&listener.socket).shutdown(Shutdown::Both);
+        }
         let streams = bind_to(&self.kept)?;
         if let Some(socket) = &mut self.telemetry {
             self.poll.registry().deregister(socket)?;
@@ -505,5 +509,26 @@ fn name(error: &io::Error) -> ErrorKind {
             Some(libc::EMFILE | libc::ENFILE) => ErrorKind::OutOfSockets,
             _ => ErrorKind::Other,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_keeps_its_ports_though_a_process_that_begins_has_copies_of_them() -> io::Result<()> {
+        let (config, stop) =
+            (SimConfig { boot_time: Duration::ZERO, ..SimConfig::default() }, AtomicBool::new(false));
+        let bound = Bound::open(&config)?;
+        let before = bound.addresses()?;
+        let copies: Vec<_> =
+            bound.streams.iter().map(|(_, socket)| socket.try_clone()).collect::<Result<_, _>>()?;
+        let sockets = HostSockets::new(bound, Poll::new()?, Clock::start(), &config, &[], &stop)?;
+        let (bound, poll) = sockets.restart(config.boot_time)?;
+        assert_eq!(bound.addresses()?, before);
+        HostSockets::new(bound, poll, Clock::start(), &config, &[], &stop)?;
+        drop(copies);
+        Ok(())
     }
 }
