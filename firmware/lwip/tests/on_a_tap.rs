@@ -225,12 +225,15 @@ isolated!(without_a_limit_time_wait_fills_the_whole_heap, Needs::Tap, {
         }
     });
     let address = "192.168.4.91:7".parse().expect("an address");
-    let mut served = 0;
+    let (mut attempts, mut served) = (0, 0);
     // From the first refusal on, lwIP recycles the oldest connection for each new one.
     while stack.heap().refused == 0 {
-        assert!(served < 2_000, "{:?}", stack.stats());
-        let host = HostStream::connect_timeout(&address, Duration::from_millis(500));
-        let Ok(mut host) = host else { break };
+        assert!(attempts < 2_000, "{:?}", stack.stats());
+        attempts += 1;
+        // One that fails met the end of the heap, or the host has taken a port again that is in TIME_WAIT here.
+        let Ok(mut host) = HostStream::connect_timeout(&address, Duration::from_millis(500)) else {
+            continue;
+        };
         let _ = host.set_read_timeout(Some(Duration::from_millis(500)));
         let _ = host.read(&mut [0; 8]);
         served += 1;
@@ -239,5 +242,6 @@ isolated!(without_a_limit_time_wait_fills_the_whole_heap, Needs::Tap, {
     println!("{served} connections, then {:?} {:?}", full.heap, full.tcp_states);
     assert!((200..1_000).contains(&served), "{served}");
     assert!(full.tcp_states.count(TcpState::TimeWait) > 200, "{full:?}");
-    assert!(full.heap.min_free < 4 * 1024, "{full:?}");
+    // What is free at the first refusal is in pieces: seldom more than a twelfth.
+    assert!(full.heap.min_free < full.heap.total / 8, "{full:?}");
 });
