@@ -336,6 +336,8 @@ pub struct TelemetryEvidence {
     pub samples: u64,
     /// Restarts that were noticed, in the order of time.
     pub restarts: Vec<RestartEvidence>,
+    /// Those that were noticed and not kept.
+    pub more_restarts: u64,
     /// Heap free, bytes; `None` where the device does not tell.
     pub heap: Option<HeapEvidence>,
     /// Memory of a program of the user's own, apart from the heap, which is then the stack's alone; `None` where the

@@ -256,6 +256,7 @@ fn telemetry(
     let last = device.last.as_ref().map(|sample| &sample.telemetry);
     Measured::Value(TelemetryEvidence {
         samples: device.samples,
+        more_restarts: device.restart_count.saturating_sub(device.restarts.len() as u64),
         restarts: device
             .restarts
             .iter()

@@ -96,17 +96,13 @@ fn restart(device: &mut DeviceSeries, event: &ConsoleEvent, reason: &ResetReason
     {
         return;
     }
-    device.restart_count += 1;
-    let restart = Restart {
+    device.note_restart(Restart {
         noticed_ns: event.at_ns,
         started_ns: event.at_ns,
         reset_reason: Some(reason.clone()),
         last_words: Some(words.to_owned()),
         boot_count: None,
-    };
-    let at = device.restarts.partition_point(|known| known.noticed_ns <= restart.noticed_ns);
-    device.restarts.insert(at, restart);
-    device.restarts.truncate(DeviceSeries::MOST_RESTARTS);
+    });
 }
 
 fn switched_off() -> ProbeOutcome {

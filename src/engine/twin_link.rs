@@ -78,6 +78,7 @@ pub(super) fn outages(twin: &Twin, clock: Clock) -> Vec<LinkSpell> {
 /// telemetry was read.
 pub(super) fn note_restarts(twin: &Twin, device: &mut DeviceSeries, clock: Clock) {
     let ends = twin.process_ends().unwrap_or_default();
+    let not_kept = u64::from(twin.restarts()).saturating_sub(ends.len() as u64);
     // Those before the run are no part of it.
     let known: Vec<Restart> = ends
         .into_iter()
@@ -93,7 +94,7 @@ pub(super) fn note_restarts(twin: &Twin, device: &mut DeviceSeries, clock: Clock
         })
         .collect();
     if known.len() > device.restarts.len() {
-        device.restart_count = device.restart_count.max(known.len() as u64);
+        device.restart_count = device.restart_count.max(known.len() as u64 + not_kept);
         device.restarts = known;
     }
 }

@@ -87,6 +87,7 @@ fn evidence<'a>(report: &'a Report, told: &ProbedSoFar, facts: &Facts) -> Eviden
     let said = |telemetry: &TelemetrySummary| TelemetryEvidence {
         samples: telemetry.samples,
         restarts: told.restarts().map(restart).collect(),
+        more_restarts: told.more_restarts(),
         heap: heap(telemetry),
         // Only its summary is in a log; whether it goes on growing is not.
         program_memory: None,

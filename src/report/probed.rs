@@ -197,9 +197,15 @@ impl ProbedSoFar {
         })
     }
 
-    /// Restarts of the device, the first 256.
+    /// Restarts of the device that were kept.
     pub(super) fn restarts(&self) -> impl Iterator<Item = &DeviceRestart> {
         self.telemetry.iter().flat_map(|device| device.restarts.values())
+    }
+
+    /// Restarts that were noticed and not kept.
+    pub(super) fn more_restarts(&self) -> u64 {
+        let all = self.telemetry.as_ref().and_then(|device| device.row.reboots).unwrap_or(0);
+        all.saturating_sub(self.restarts().count() as u64)
     }
 
     /// What of them belongs on the timeline.

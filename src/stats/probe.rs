@@ -188,7 +188,8 @@ pub struct DeviceSeries {
     pub readings: BTreeMap<Reading, Trend>,
     /// Heap free over the requests that the device has counted, bytes; empty where it does not count them.
     pub heap_by_request: Trend,
-    /// Restarts, the first [`DeviceSeries::MOST_RESTARTS`] of them.
+    /// Restarts in the order of time. When there are [`DeviceSeries::MOST_RESTARTS`], the newest takes the place of the one
+    /// before it.
     pub restarts: Vec<Restart>,
     /// All restarts that were noticed.
     pub restart_count: u64,
@@ -203,8 +204,8 @@ pub struct DeviceSeries {
 impl DeviceSeries {
     /// Answers kept at most.
     pub const MOST: usize = 1_000;
-    /// Restarts kept at most.
-    pub const MOST_RESTARTS: usize = 256;
+    /// Restarts kept at most: those of a device that restarts every five minutes for two weeks.
+    pub const MOST_RESTARTS: usize = 4_096;
 
     /// Clocks of small devices are some hundred parts per million off, and answers are late: an uptime that is
     /// behind by less than this is no restart.
@@ -214,17 +215,14 @@ impl DeviceSeries {
     pub fn take(&mut self, sample: DeviceSample) {
         let restarted = self.last.as_ref().is_some_and(|last| Self::is_restart(last, &sample));
         if restarted {
-            self.restart_count += 1;
-            if self.restarts.len() < Self::MOST_RESTARTS {
-                let uptime_ns = sample.telemetry.uptime_ms.unwrap_or(0).saturating_mul(1_000_000);
-                self.restarts.push(Restart {
-                    noticed_ns: sample.at_ns,
-                    started_ns: sample.at_ns.saturating_sub(uptime_ns),
-                    reset_reason: sample.telemetry.reset_reason.clone(),
-                    last_words: sample.telemetry.last_words.clone(),
-                    boot_count: sample.telemetry.boot_count,
-                });
-            }
+            let uptime_ns = sample.telemetry.uptime_ms.unwrap_or(0).saturating_mul(1_000_000);
+            self.note_restart(Restart {
+                noticed_ns: sample.at_ns,
+                started_ns: sample.at_ns.saturating_sub(uptime_ns),
+                reset_reason: sample.telemetry.reset_reason.clone(),
+                last_words: sample.telemetry.last_words.clone(),
+                boot_count: sample.telemetry.boot_count,
+            });
         }
         self.note_disconnects(&sample.telemetry, restarted);
         for reading in Reading::ALL {
@@ -246,6 +244,16 @@ impl DeviceSeries {
         self.samples += 1;
         self.first.get_or_insert_with(|| sample.clone());
         self.last = Some(sample);
+    }
+
+    /// Counts a restart, and keeps it.
+    pub fn note_restart(&mut self, restart: Restart) {
+        self.restart_count += 1;
+        let at = self.restarts.partition_point(|known| known.noticed_ns <= restart.noticed_ns);
+        self.restarts.insert(at, restart);
+        if self.restarts.len() > Self::MOST_RESTARTS {
+            self.restarts.remove(Self::MOST_RESTARTS - 1);
+        }
     }
 
     /// Whether its last answer was asked for at `since_ns` or later and shows no more connections than the least so far.
@@ -403,6 +411,24 @@ mod tests {
         }
         assert_eq!(series.restart_count, 1);
         assert_eq!(series.restarts[0].started_ns, 3_500_000_000);
+    }
+
+    #[test]
+    fn of_more_restarts_than_are_kept_the_newest_is_known_and_all_are_counted() {
+        let many = DeviceSeries::MOST_RESTARTS as u64 + 10;
+        let mut series = DeviceSeries::default();
+        for n in 1..=many {
+            series.note_restart(Restart {
+                noticed_ns: n,
+                started_ns: n,
+                reset_reason: None,
+                last_words: None,
+                boot_count: None,
+            });
+        }
+        let (last, before) = (series.restarts[DeviceSeries::MOST_RESTARTS - 1].noticed_ns, &series.restarts);
+        assert_eq!((series.restart_count, before.len(), last), (many, DeviceSeries::MOST_RESTARTS, many));
+        assert!(before.is_sorted_by_key(|restart| restart.noticed_ns));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const RESETS: [AnomalyId; 3] =
 
 /// Restarts that telemetry proves, or the end of the process that is the device.
 pub(crate) fn restarts(e: &Evidence<'_>) -> u64 {
-    e.telemetry.value().map_or(0, |t| t.restarts.len() as u64)
+    e.telemetry.value().map_or(0, |t| (t.restarts.len() as u64).saturating_add(t.more_restarts))
 }
 
 /// Exchanges that were cut as a restart cuts them, where no telemetry can tell.

@@ -41,6 +41,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
     for restart in &t.restarts {
         *reasons.entry(restart.reason.as_ref().map_or("not told", ResetReason::name)).or_default() += 1;
     }
+    if t.more_restarts > 0 {
+        reasons.insert("not kept", t.more_restarts);
+    }
     let list: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
     let mut evidence: Vec<String> = t
         .restarts
@@ -55,8 +58,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
             )
         })
         .collect();
-    if t.restarts.len() > 5 {
-        evidence.push(format!("{} more restarts", t.restarts.len() - 5));
+    let all = restarts::restarts(e);
+    if all > 5 {
+        evidence.push(format!("{} more restarts", all - 5));
     }
     let has =
         |reason: fn(&ResetReason) -> bool| t.restarts.iter().filter_map(|r| r.reason.as_ref()).any(reason);
@@ -102,7 +106,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         severity: Severity::Error,
         statement: format!(
             "The device restarted {} during the run (reset reason: {}).",
-            super::text::times(t.restarts.len() as u64),
+            super::text::times(all),
             list.join(", ")
         ),
         evidence,

@@ -23,8 +23,8 @@ const LINE_LEN: u64 = 2_048;
 /// Events that wait for a slow receiver.
 const EVENTS: usize = 1_000;
 
-/// Restarts kept; of a run with more, the first ones.
-const RESTARTS: usize = 256;
+/// Restarts kept. When there are as many, the newest takes the place of the one before it.
+const RESTARTS: usize = 4_096;
 
 /// Answers that nobody has fetched, kept at most: those of askers who gave up.
 const ANSWERS: usize = 64;
@@ -234,15 +234,9 @@ impl Supervisor {
             Report::Restarting { at, reason, boot_count, program } => {
                 state.ready = None;
                 state.restarts += 1;
-                if state.restart_log.len() < RESTARTS {
-                    let last_words = program.as_ref().and_then(|seen| seen.end.clone());
-                    state.restart_log.push(RestartRecord {
-                        at,
-                        reason: reason.clone(),
-                        last_words,
-                        boot_count,
-                    });
-                }
+                let last_words = program.as_ref().and_then(|seen| seen.end.clone());
+                state.restart_log.truncate(RESTARTS - 1);
+                state.restart_log.push(RestartRecord { at, reason: reason.clone(), last_words, boot_count });
                 if let Some(seen) = program {
                     state.program = add_up(std::mem::take(&mut state.program), *seen);
                 }

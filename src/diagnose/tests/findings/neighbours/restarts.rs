@@ -34,3 +34,10 @@ fn what_a_restart_explains_lasts_until_the_program_listens_again() {
     let rows = boots_and_refuses().diagnosis().account.rows;
     assert_eq!(rows.iter().map(|row| row.by.as_deref()).collect::<Vec<_>>(), [Some("device_rebooted")]);
 }
+
+#[test]
+fn restarts_that_were_not_kept_are_counted_as_well() {
+    let findings = boots_and_refuses().telemetry(|t| t.more_restarts = 10).findings();
+    let statement = &findings[0].statement;
+    assert!(statement.contains("restarted 11 times") && statement.contains("not kept 10"), "{statement}");
+}

@@ -37,6 +37,7 @@ impl Dice {
                 reason: d.maybe(|_| ResetReason::TaskWatchdog),
                 last_words: d.maybe(|_| "killed by SIGSEGV".to_owned()),
             }),
+            more_restarts: self.n(),
             program_memory: self.maybe(|d| MemoryEvidence {
                 first: d.n(),
                 middle: d.maybe(Self::n),
