@@ -77,7 +77,8 @@ const fn sign(mark: Mark, glyphs: Glyphs) -> (&'static str, Tone) {
     }
 }
 
-fn deeds(done: &Deeds) -> String {
+/// What a doctor did to the device, for both pages.
+pub(crate) fn deeds(done: &Deeds) -> String {
     let mut list = vec![
         format!(
             "{} attempted, up to {} at once",
@@ -87,14 +88,12 @@ fn deeds(done: &Deeds) -> String {
         things(done.requests, "request"),
         format!("{} sent and {} received", bytes(done.bytes_sent as f64), bytes(done.bytes_received as f64)),
     ];
-    if done.silenced > 0 {
-        list.push(format!("{} silenced", things(done.silenced, "connection")));
-    }
-    if done.resets > 0 {
-        list.push(format!("{} reset by this test", things(done.resets, "connection")));
-    }
-    if done.datagrams > 0 {
-        list.push(format!("{} for ping and telemetry", things(done.datagrams, "datagram")));
-    }
+    let more = [
+        (done.silenced, "connection", "silenced"),
+        (done.resets, "connection", "reset by this test"),
+        (done.datagrams, "datagram", "for ping and telemetry"),
+    ];
+    let more = more.into_iter().filter(|(n, ..)| *n > 0);
+    list.extend(more.map(|(n, one, what)| format!("{} {what}", things(n, one))));
     list.join("; ")
 }

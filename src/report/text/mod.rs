@@ -10,6 +10,7 @@ mod program;
 mod raw;
 
 pub(crate) use broke::excuse;
+pub(crate) use examination::deeds;
 pub(crate) use measured::{measured, probes};
 
 use std::fmt::Write as _;
@@ -56,6 +57,16 @@ fn title(out: &mut String, text: &str, style: Style) {
     let _ = writeln!(out, "\n{}", style.paint(Tone::Strong, text));
 }
 
+/// What the target is, for the head of both pages.
+pub(crate) fn about_target(r: &Report) -> impl Iterator<Item = String> {
+    let target = &r.target;
+    let own = target.firmware.iter().chain(&target.stack).cloned();
+    own.chain(target.persona.iter().map(|p| format!("persona {p}")))
+        .chain(target.program.iter().map(|p| format!("program {}", p.command.join(" "))))
+        .chain(target.link.iter().map(|l| format!("link {l}")))
+        .chain(target.capacity.map(|c| format!("room for {} connections", count(c))))
+}
+
 fn head(out: &mut String, r: &Report, style: Style) {
     let (word, tone) = match (r.verdict, r.thresholds.is_empty()) {
         (_, true) => ("DONE", Tone::Strong),
@@ -70,12 +81,7 @@ fn head(out: &mut String, r: &Report, style: Style) {
     let _ = writeln!(out, "{}  {}", style.paint(tone, word), style.paint(Tone::Strong, line.trim_end()));
     let mut about =
         vec![format!("{}, started {}", time_s(r.duration_s), r.started_at), format!("seed {}", r.seed)];
-    about.extend(r.target.firmware.iter().cloned());
-    about.extend(r.target.stack.iter().cloned());
-    about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
-    about.extend(r.target.program.iter().map(|p| format!("program {}", p.command.join(" "))));
-    about.extend(r.target.link.iter().map(|l| format!("link {l}")));
-    about.extend(r.target.capacity.map(|c| format!("room for {} connections", count(c))));
+    about.extend(about_target(r));
     let mut line = String::new();
     style.wrapped(&mut line, "", 0, &about.join(", "));
     out.push_str(&style.paint(Tone::Quiet, line.trim_end()));

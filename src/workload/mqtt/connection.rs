@@ -367,6 +367,16 @@ impl Connection {
     }
 
     async fn connect(&mut self, connect: &Connect<'_>, phase: Phase, now: Instant) -> Result<(), End> {
+        let present = self.admit(connect, phase).await?;
+        self.opened(connect, present, phase, now);
+        self.connack(present, 0, connect).await?;
+        let again = self.broker.publishing_begins(present, connect, now);
+        self.send(again).await?;
+        if phase.is(MqttFault::Takeover) { Err(End::Task(Task::TakenOver)) } else { Ok(()) }
+    }
+
+    /// Whether its session is there, of one who may connect; who may not is answered.
+    async fn admit(&mut self, connect: &Connect<'_>, phase: Phase) -> Result<bool, End> {
         self.version = connect.version;
         // Who has hung up already is not there to be served.
         if self.eof || self.broken {
@@ -380,16 +390,10 @@ impl Connection {
             return Err(End::Done);
         }
         match self.broker.may_connect(connect) {
+            Ok(present) => Ok(present),
             Err(Rejected { why, code }) => {
                 self.connack(false, code, connect).await?;
                 Err(End::Rejected(why))
-            }
-            Ok(present) => {
-                self.opened(connect, present, phase, now);
-                self.connack(present, 0, connect).await?;
-                let again = self.broker.publishing_begins(present, connect, now);
-                self.send(again).await?;
-                if phase.is(MqttFault::Takeover) { Err(End::Task(Task::TakenOver)) } else { Ok(()) }
             }
         }
     }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::markup::{Cell, heading, paragraph, sentence, table};
 use crate::format::escape;
-use crate::human::{bytes, count, found, things, time_s};
+use crate::human::{found, time_s};
+use crate::text::{about_target, deeds};
 use crate::{Report, ThresholdStatus, Verdict};
 use espstress_diagnose::{Examination, Mark};
 
@@ -35,12 +36,7 @@ pub(super) fn section(out: &mut String, r: &Report) {
     let mut about =
         vec![format!("{}, started {}", time_s(r.duration_s), r.started_at), format!("seed {}", r.seed)];
     about.push(format!("{} {}", r.tool.name, r.tool.version));
-    about.extend(r.target.firmware.iter().cloned());
-    about.extend(r.target.stack.iter().cloned());
-    about.extend(r.target.persona.iter().map(|p| format!("persona {p}")));
-    about.extend(r.target.program.iter().map(|p| format!("program {}", p.command.join(" "))));
-    about.extend(r.target.link.iter().map(|l| format!("link {l}")));
-    about.extend(r.target.capacity.map(|c| format!("room for {} connections", count(c))));
+    about.extend(about_target(r));
     paragraph(out, "quiet", &about.join(", "));
     why(out, r, class);
     if r.interrupted {
@@ -103,23 +99,5 @@ fn checks(out: &mut String, of: &Examination) {
     if let Some(reason) = &of.incomplete {
         sentence(out, "doubt", reason);
     }
-    let done = &of.done;
-    let mut list = vec![
-        format!(
-            "{} attempted, up to {} at once",
-            things(done.connections, "connection"),
-            done.connections_at_once
-        ),
-        things(done.requests, "request"),
-        format!("{} sent and {} received", bytes(done.bytes_sent as f64), bytes(done.bytes_received as f64)),
-    ];
-    let more = [
-        (done.silenced, "connection", " silenced"),
-        (done.resets, "connection", " reset by this test"),
-        (done.datagrams, "datagram", " for ping and telemetry"),
-    ];
-    list.extend(
-        more.into_iter().filter(|(n, ..)| *n > 0).map(|(n, one, what)| format!("{}{what}", things(n, one))),
-    );
-    paragraph(out, "quiet", &format!("What this test did to the device: {}.", list.join("; ")));
+    paragraph(out, "quiet", &format!("What this test did to the device: {}.", deeds(&of.done)));
 }

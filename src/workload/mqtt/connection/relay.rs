@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::super::broker::Rejected;
 use super::super::phase::{Phase, Task};
 use super::{Connection, End, LONGEST, Late};
 use espstress_device::mqtt::{Connect, Decoded, Packet, PacketId, Version, decode};
@@ -92,21 +91,7 @@ impl Connection {
     }
 
     async fn relay_connect(&mut self, connect: &Connect<'_>, raw: &[u8], phase: Phase) -> Result<(), End> {
-        self.version = connect.version;
-        if self.eof || self.broken {
-            return Err(End::Device);
-        }
-        if !self.broker.may_be_target(self.peer.ip()) {
-            return Err(End::Rejected(format!("{} is not the device that is tested", self.peer.ip())));
-        }
-        if phase.is(MqttFault::Refuse) {
-            self.connack(false, self.broker.params.code, connect).await?;
-            return Err(End::Done);
-        }
-        if let Err(Rejected { why, code }) = self.broker.may_connect(connect) {
-            self.connack(false, code, connect).await?;
-            return Err(End::Rejected(why));
-        }
+        self.admit(connect, phase).await?;
         let Some(via) = self.broker.via else { return Err(End::Done) };
         let stream = match open(via).await {
             Ok(stream) => stream,
