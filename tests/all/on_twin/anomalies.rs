@@ -3,6 +3,8 @@
 use espstress_diagnose::FindingId;
 use espstress_event::{AnomalyClass, AnomalyId};
 
+use crate::common::{espstress, skipped};
+
 use super::{charged, charged_in, clean, of_class, on_twin, on_twins, says};
 
 #[test]
@@ -11,6 +13,24 @@ fn closing_with_the_request_unread_is_an_abortive_close_on_every_connection() {
     assert_eq!(report.workloads[0].succeeded, 300, "the client sees nothing of it");
     assert_eq!(charged_in(&report, "head", AnomalyId::AbortiveClose), 300, "{:?}", report.anomalies);
     says(&report, &[FindingId::AbortiveClose]);
+}
+
+#[test]
+fn the_readme_shows_what_its_second_command_prints() {
+    let command = "head twin --persona unread-close -n 500";
+    let output = espstress().args(command.split_whitespace()).env("COLUMNS", "100").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(3) && (said.contains("namespace") || said.contains("tun")) {
+        return skipped("twin", &said);
+    }
+    let page = String::from_utf8(output.stdout).unwrap();
+    let readme = include_str!("../../../README.md");
+    let broke = |text: &str| {
+        let from = text.split_once("What broke\n").unwrap_or_else(|| panic!("{text}")).1;
+        from.split_once("  anomalies").unwrap_or_else(|| panic!("{text}")).0.to_owned()
+    };
+    assert!(readme.contains(&format!("$ espstress {command}\n")));
+    assert_eq!(broke(&page), broke(readme));
 }
 
 #[test]
