@@ -1,15 +1,28 @@
 //! The device's console as it was asked for: opened before anything else, so that the host's own network has its port.
 
+use std::fs::File;
+use std::io::Seek as _;
+use std::path::PathBuf;
+
 use super::Failed;
 use espstress_cli::{ConsoleOptions, DeviceOptions};
 use espstress_console::{Elf, HeapLine, Opened, Options, Source};
 use espstress_engine::ConsolePlan;
+use espstress_event::Console;
+use espstress_observe::file::lost;
 use espstress_targets::Device;
 
 /// What was asked for, open where it is not the device's own.
 pub(super) struct Asked {
     opened: Option<Opened>,
     options: Options,
+    copied: Option<Copied>,
+}
+
+/// The file of `--console-log`, kept to see at the end whether all is there.
+pub(super) struct Copied {
+    path: PathBuf,
+    file: File,
 }
 
 /// Opens the source, and all that goes with it.
@@ -17,26 +30,47 @@ pub(super) fn open(typed: &ConsoleOptions) -> Result<Asked, Failed> {
     let heap = typed.console_heap.as_deref().map(str::parse::<HeapLine>).transpose();
     let heap = heap.map_err(|why| Failed::usage(format!("--console-heap: {why}")))?;
     let elf = typed.elf.as_deref().map(Elf::open).transpose().map_err(Failed::usage)?;
-    let copy = typed.console_log.as_deref().map(|path| {
-        std::fs::File::create(path)
+    let copied = typed.console_log.as_deref().map(|path| {
+        let copy = File::create(path).and_then(|file| Ok((file.try_clone()?, file)));
+        copy.map(|(copy, file)| (copy, Copied { path: path.to_owned(), file }))
             .map_err(|error| Failed::usage(format!("--console-log {}: {error}", path.display())))
     });
-    let options = Options { heap, elf, copy: copy.transpose()? };
+    let (copy, copied) = copied.transpose()?.unzip();
+    let options = Options { heap, elf, copy };
     let source = typed.console.as_deref().map(str::parse::<Source>).transpose();
     let source = source.map_err(|why| Failed::usage(format!("--console: {why}")))?;
     let opened = source.map(|source| source.open(typed.baud, typed.console_reset));
-    Ok(Asked { opened: opened.transpose().map_err(Failed::environment)?, options })
+    Ok(Asked { opened: opened.transpose().map_err(Failed::environment)?, options, copied })
 }
 
 impl Asked {
     /// The console to listen to: the one that was named, else that of a process that is the device.
-    pub(super) fn of(self, device: &Device, typed: &DeviceOptions) -> Result<Option<ConsolePlan>, Failed> {
-        let Self { opened, options } = self;
+    /// With it, the file that it is copied to.
+    pub(super) fn of(
+        self,
+        device: &Device,
+        typed: &DeviceOptions,
+    ) -> Result<(Option<ConsolePlan>, Option<Copied>), Failed> {
+        let Self { opened, options, copied } = self;
         let opened = match opened {
             Some(opened) => Some(opened),
             None => own(device, typed).map_err(Failed::environment)?,
         };
-        Ok(opened.map(|opened| ConsolePlan { opened, options }))
+        Ok((opened.map(|opened| ConsolePlan { opened, options }), copied))
+    }
+}
+
+impl Copied {
+    /// Why the file has not all that the console said, if so. A pipe can't tell.
+    pub(super) fn incomplete(&self, heard: Option<&Console>) -> Option<String> {
+        let (said, written) =
+            (heard.map_or(0, |console| console.bytes), (&self.file).stream_position().ok()?);
+        let why = match lost(&self.path, &self.file, written) {
+            Some(lost) => lost.to_string(),
+            None if written < said => format!("{written} of {said} bytes were written"),
+            None => return None,
+        };
+        Some(format!("--console-log {} is incomplete: {why}", self.path.display()))
     }
 }
 

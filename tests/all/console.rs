@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{espstress, valid_report};
+use crate::common::{espstress, failure, valid_report};
 use espstress_diagnose::{FindingId, Severity};
 use espstress_report::{Report, TimelineKind, TimelineSource};
 
@@ -63,6 +63,33 @@ fn a_panic_on_the_console_is_a_finding_that_quotes_it_and_stands_on_the_timeline
     assert_eq!(severity(&rebuilt, FindingId::DeviceCrashed), Some(Severity::Error), "{:?}", rebuilt.console);
     let crash = rebuilt.timeline.rows.iter().find(|row| row.kind == TimelineKind::Crash).unwrap();
     assert!(crash.text.contains("LoadProhibited"), "{crash:?}");
+}
+
+#[test]
+fn a_copy_that_is_removed_during_the_run_is_told_by_the_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.txt");
+    let source =
+        format!("cmd:echo one; while ! rm {}; do sleep 0.05; done; echo two; sleep 60", copy.display());
+    let output = espstress()
+        .args([
+            "head",
+            "sim",
+            "--duration",
+            "1s",
+            "--rate",
+            "20/s",
+            "--no-capture",
+            "--no-gate",
+            "--no-probes",
+        ])
+        .args(["--console", &source, "--console-log"])
+        .arg(&copy)
+        .output()
+        .unwrap();
+    let (said, status) = failure(&output);
+    assert_eq!(status, 3, "{said}");
+    assert!(said.contains("is incomplete: something removed or renamed it"), "{said}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::device::not_there;
 use super::prepare::Prepared;
 use super::show;
+use crate::command::console::Copied;
 use crate::command::log::{Beside, Log};
 use crate::command::nightly::Nightly;
 use crate::command::whereabouts::{Watching, Whereabouts};
@@ -32,6 +33,7 @@ pub(in crate::command) struct Ready<'a> {
     pub(super) prepared: Prepared<'a>,
     pub(in crate::command) device: Device,
     pub(super) console: Option<ConsolePlan>,
+    pub(super) copied: Option<Copied>,
     pub(super) sink: Box<dyn EventSink>,
     /// Why the device is another than the usual one.
     pub(super) instead: Option<String>,
@@ -73,7 +75,7 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Measured, Failed> {
-        let Self { prepared, device, console, mut sink, instead, captures } = self;
+        let Self { prepared, device, console, copied, mut sink, instead, captures } = self;
         let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
         if let Some(earlier) = &earlier {
             continues(earlier, &device, &phases)?;
@@ -152,6 +154,7 @@ impl Ready<'_> {
         if let (Some(path), Some(why)) = (&common.pcap, assemble::packet_file(&outcome)) {
             lost.push(format!("the packet file {} is incomplete: {why}", path.display()));
         }
+        lost.extend(copied.and_then(|copied| copied.incomplete(outcome.console.as_ref())));
         Ok(Measured { ended: outcome.ended, report, lost })
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Ready<'a>, Failed> {
         let console = console::open(&self.common.console)?;
         let (device, instead_of_twin) = bring_up(&self.scenario, self.common, self.seed, dial, nest)?;
-        let console = console.of(&device, &self.common.device)?;
+        let (console, copied) = console.of(&device, &self.common.device)?;
         descriptors::raise_limit();
         source_is_here(self.common.source)?;
         let instead = instead_of_twin.map(|reason| format!("the target is sim: {reason}"));
@@ -104,7 +104,7 @@ impl<'a> Prepared<'a> {
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, console, sink, instead, captures: 1 })
+        Ok(Ready { prepared: self, device, console, copied, sink, instead, captures: 1 })
     }
 }
 
