@@ -1,6 +1,6 @@
 //! The device's console as it was asked for: opened before anything else, so that the host's own network has its port.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Seek as _;
 use std::path::PathBuf;
 
@@ -61,8 +61,9 @@ impl Asked {
 }
 
 impl Copied {
-    /// Why the file has not all that the console said, if so. A pipe can't tell.
+    /// Why the file has not all that the console said, if so. Pipes and devices can't tell.
     pub(super) fn incomplete(&self, heard: Option<&Console>) -> Option<String> {
+        self.file.metadata().ok().filter(Metadata::is_file)?;
         let (said, written) =
             (heard.map_or(0, |console| console.bytes), (&self.file).stream_position().ok()?);
         let why = match lost(&self.path, &self.file, written) {
@@ -87,4 +88,29 @@ fn own(device: &Device, typed: &DeviceOptions) -> std::io::Result<Option<Opened>
 #[cfg(not(target_os = "linux"))]
 fn own(_: &Device, _: &DeviceOptions) -> std::io::Result<Option<Opened>> {
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is said of a copy at `path` to which three bytes were written.
+    fn said_of(path: &Path, bytes: u64) -> Option<String> {
+        let mut copied = Copied { path: path.to_owned(), file: File::create(path).unwrap() };
+        copied.file.write_all(b"one").unwrap();
+        copied.incomplete(Some(&Console { bytes, ..Console::default() }))
+    }
+
+    #[test]
+    fn a_copy_with_less_than_was_said_is_incomplete_and_a_device_never_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        assert_eq!(said_of(&path, 3), None);
+        let short = said_of(&path, 5).unwrap();
+        assert!(short.ends_with("is incomplete: 3 of 5 bytes were written"), "{short}");
+        assert_eq!(said_of(Path::new("/dev/null"), 5), None);
+    }
 }
