@@ -209,6 +209,21 @@ pub struct EndedOutage {
 }
 
 impl EndedOutage {
+    /// From when to when attempts may have failed for it, nanoseconds: until what came after it was over, without end where
+    /// its end is not known. `None` where nobody knows its beginning.
+    pub(crate) fn span_ns(&self) -> Option<(u64, u64)> {
+        let outage = &self.outage;
+        let start = outage.seen_start_ns.or(outage.planned_start_ns)?;
+        let start = outage.planned_start_ns.map_or(start, |planned| planned.min(start));
+        let length = outage.length_ns().max(outage.planned_length_ns);
+        let end = length.map_or(u64::MAX, |length| start.saturating_add(length));
+        let end = match self.recovery {
+            Recovery::After(took) => end.saturating_add(took),
+            Recovery::NotWithin(_) | Recovery::NotBack(_) | Recovery::CutOff => end,
+        };
+        Some((start, end))
+    }
+
     /// Of a workload that ended at `end_ns` and kept quiet for `quiet_ns` before each reconnection.
     #[must_use]
     pub fn new(of: OutageRow, quiet_ns: u64, end_ns: u64) -> Self {

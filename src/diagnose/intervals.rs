@@ -1,7 +1,7 @@
 //! Times in which failures say nothing of the device: typed intervals that excuse what overlaps them.
 
 use super::facts::{restarts, unmade_silences};
-use super::{Evidence, Excuse, OutageOrigin, Recovery};
+use super::{Evidence, Excuse, OutageOrigin};
 use espstress_event::{Episode, Failure, FailureCounts};
 
 const SECOND: u64 = 1_000_000_000;
@@ -37,19 +37,11 @@ impl Intervals {
         let mut all = Vec::new();
         all.extend(e.host.stood_still.iter().map(|s| (Excuse::HostStoodStill, s.from_ns, s.to_ns)));
         for row in e.workloads.iter().filter_map(|w| w.outages.as_ref()).flat_map(|o| &o.rows) {
-            let outage = &row.outage;
-            let excuse = match outage.origin {
+            let excuse = match row.outage.origin {
                 OutageOrigin::Made => Excuse::OutageMade,
                 OutageOrigin::Natural => Excuse::LinkAway,
             };
-            let Some(start) = outage.seen_start_ns.or(outage.planned_start_ns) else { continue };
-            let start = outage.planned_start_ns.map_or(start, |planned| planned.min(start));
-            let length = outage.length_ns().max(outage.planned_length_ns);
-            let end = length.map_or(u64::MAX, |length| start.saturating_add(length));
-            let end = match row.recovery {
-                Recovery::After(took) => end.saturating_add(took),
-                Recovery::NotWithin(_) | Recovery::NotBack(_) | Recovery::CutOff => end,
-            };
+            let Some((start, end)) = row.span_ns() else { continue };
             all.push((excuse, start, end));
         }
         all.extend(unmade_silences(e).iter().filter_map(|s| Some((Excuse::LinkAway, s.from_ns, s.to_ns?))));

@@ -1,6 +1,9 @@
 //! Counts of attempts, failures and anomalies, as many rules ask for them.
 
-use super::super::{CaptureState, ClosePolicy, Evidence, TelemetryEvidence, WorkloadEvidence, WorkloadKind};
+use super::super::{
+    CaptureState, ClosePolicy, EndedOutage, Evidence, OutageEvidence, OutageOrigin, TelemetryEvidence,
+    WorkloadEvidence, WorkloadKind,
+};
 use super::program::without_silence;
 use super::stops_in_the_middle;
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
@@ -91,6 +94,22 @@ pub(crate) fn reset_in_exchange(w: &WorkloadEvidence) -> u64 {
 pub(crate) fn met_outages(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     let made = e.workloads.iter().filter_map(|w| w.outages.as_ref()).map(|o| o.made);
     made.fold(0, u64::saturating_add).saturating_mul(u64::from(w.at_once))
+}
+
+/// The same of a part of the run: those that are known to have been over long before it, or to have come long after it, cost
+/// nothing in it. In a run of days there are hundreds.
+pub(crate) fn met_outages_in(e: &Evidence<'_>, w: &WorkloadEvidence, from_ns: u64, to_ns: u64) -> u64 {
+    /// An attempt that an outage delayed may end so long after it.
+    const LATE: u64 = 15 * SECOND;
+    let met = |of: &OutageEvidence| {
+        let made = of.rows.iter().filter(|row| row.outage.origin == OutageOrigin::Made);
+        let apart = made
+            .filter_map(EndedOutage::span_ns)
+            .filter(|(start, end)| end.saturating_add(LATE) < from_ns || *start > to_ns.saturating_add(LATE));
+        of.made.saturating_sub(apart.count() as u64)
+    };
+    let all = e.workloads.iter().filter_map(|w| w.outages.as_ref()).map(met).fold(0, u64::saturating_add);
+    all.saturating_mul(u64::from(w.at_once))
 }
 
 /// Failures that successes follow.

@@ -18,8 +18,9 @@ pub(crate) mod turns;
 
 pub(crate) use counts::{
     SECOND, SILENT, after_close_frames, all_endings, at_once, captured, count, endings, ever_served,
-    exchanges, is_exchange, last_success_ns, met_outages, not_connected, of_device, of_device_in_exchanges,
-    recovered, refusals_of_bodies, refused_bodies, reset_in_exchange, telemetry, unanswered,
+    exchanges, is_exchange, last_success_ns, met_outages, met_outages_in, not_connected, of_device,
+    of_device_in_exchanges, recovered, refusals_of_bodies, refused_bodies, reset_in_exchange, telemetry,
+    unanswered,
 };
 pub(crate) use program::{
     head_happens, of_program, opens_websockets, other_happens, pipe_happens, stops_in_the_middle, streams,

@@ -4,7 +4,7 @@ use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
 use super::super::{AnomalyRow, CaptureState, Evidence, WorkloadEvidence};
 use super::path::beyond_loss;
-use super::{SILENT, exchanges, last_success_ns, met_outages, of_program, unanswered};
+use super::{SILENT, exchanges, last_success_ns, met_outages_in, of_program, unanswered};
 use espstress_event::{AnomalyClass, AnomalyId, FailureCounts};
 
 /// The end of a workload's service: what failed after its last success, less what intervals excuse.
@@ -63,7 +63,7 @@ pub(crate) fn stuck(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<Bout> {
     const FEW: u64 = 3;
     let at_once = u64::from(w.at_once.max(1));
     let is_stuck = |bout: &Bout| {
-        let slow = bout.count(&SLOW).saturating_sub(met_outages(e, w));
+        let slow = bout.count(&SLOW).saturating_sub(met_outages_in(e, w, bout.from_ns, bout.to_ns));
         let answers = bout.stack_answers(e);
         // Without probes, attempts at the same time may have met the same burst of the path.
         let alone = if answers.is_some() { slow } else { slow.div_ceil(at_once) };

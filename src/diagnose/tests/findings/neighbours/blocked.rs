@@ -64,6 +64,30 @@ fn a_second_fault_needs_failures_that_the_first_does_not_explain() {
 }
 
 #[test]
+fn a_hang_apart_from_the_outages_of_a_long_run_is_one_and_what_they_delayed_is_none() {
+    let mut silent = FailureCounts::default();
+    silent.add(Failure::ReadTimeout, 9);
+    let none = FailureCounts::default();
+    let hangs_at = |from: u64| {
+        let mut w = head(0);
+        (w.attempts, w.succeeded, w.at_once) = (409, 400, 2);
+        w.failures.merge(&silent);
+        w.episodes = vec![
+            episode(0, from, 200, &none),
+            episode(from, from + 40, 0, &silent),
+            episode(from + 40, 2_000, 200, &none),
+        ];
+        // Twenty in the first ten minutes.
+        Case::clean(w).with(|e| {
+            e.duration_ns = 2_000 * S;
+            e.workloads.push(outage(20));
+        })
+    };
+    assert!(hangs_at(1_000).ids().contains(&FindingId::BlockedApplication));
+    assert!(!hangs_at(302).ids().contains(&FindingId::BlockedApplication));
+}
+
+#[test]
 fn lingering_of_served_connections_is_exhaustion_and_of_unanswered_ones_is_a_hang() {
     let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
     let case = Case::clean(dies_after(head(0), 5, &lost));
