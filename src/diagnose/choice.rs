@@ -71,10 +71,12 @@ fn follows(from: Id, claim: &Claim) -> bool {
         // A device with another address is not gone.
         Id::DeviceUnreachable => from == Id::AddressChanged,
         Id::FinWaitTimeout => from == Id::DeviceRebooted,
-        // What the device forgot, or could not send, it did not keep.
-        Id::SocketExhaustion => {
-            matches!(from, Id::DeviceRebooted | Id::DeviceUnreachable | Id::PathMtu)
-        }
+        // What the device forgot, or could not send, it did not keep. That all of its sockets were in use while it served
+        // nobody, no restart does: in a run of days, it may lie hours apart from one.
+        Id::SocketExhaustion => match from {
+            Id::DeviceRebooted => claim.firm == Firm::Shown,
+            _ => matches!(from, Id::DeviceUnreachable | Id::PathMtu),
+        },
         // What a restart or a hanging program did to the connections is no outage of the link. In a run of days, outages may
         // lie hours apart from a restart.
         Id::LinkOutages => match from {
@@ -189,6 +191,16 @@ mod tests {
         assert_eq!(chosen(&[restart, (Id::LinkOutages, Firm::Left)]), [Id::DeviceRebooted]);
         let both = [Id::DeviceRebooted, Id::LinkOutages];
         assert_eq!(chosen(&[restart, (Id::LinkOutages, Firm::Shown)]), both);
+    }
+
+    #[test]
+    fn sockets_that_ran_out_apart_from_a_restart_are_said_beside_it_and_those_that_linger_are_not() {
+        let known = [finding(Id::DeviceRebooted, Severity::Error)];
+        let beside = |firm| {
+            let claim = Claim::new(firm, finding(Id::SocketExhaustion, Severity::Error));
+            choose_beside(&known, vec![claim]).len()
+        };
+        assert_eq!((beside(Firm::Likely), beside(Firm::Shown)), (1, 0));
     }
 
     #[test]

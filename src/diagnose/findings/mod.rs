@@ -48,6 +48,7 @@ mod while_dialling;
 
 use super::account::{account, unexplained_part};
 use super::choice::{Claim, Firm, choose, choose_beside};
+use super::facts;
 use super::{Account, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use espstress_event::Failure;
 
@@ -244,12 +245,18 @@ fn further(e: &Evidence<'_>, found: &[Finding]) -> Vec<Finding> {
     let left = |found: &[Finding]| account(e, found);
     let much = |account: &Account| rest::of(e, account, |_, _| true).iter().any(rest::Rest::is_much);
     let before = left(found);
-    if !much(&before) {
+    if before.unexplained() == 0 {
+        return Vec::new();
+    }
+    let part = unexplained_part(e, found);
+    // In a run of days, an hour in which nobody was served is few failures of many attempts.
+    let stuck = || facts::exchanges(&part).any(|w| !facts::stuck(&part, w).is_empty());
+    if !much(&before) && !stuck() {
         return Vec::new();
     }
     let mut all = found.to_vec();
     let mut more: Vec<Finding> = Vec::new();
-    for candidate in choose_beside(found, claims(&unexplained_part(e, found))) {
+    for candidate in choose_beside(found, claims(&part)) {
         let unexplained = left(&all).unexplained();
         all.push(candidate.clone());
         let explains = unexplained.saturating_sub(left(&all).unexplained());

@@ -23,7 +23,7 @@ use super::super::facts;
 use super::super::facts::sockets;
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
-use super::text::things;
+use super::text::{things, time};
 use espstress_event::{AnomalyId, Failure};
 
 /// A device that served more before it stopped has not run out of sockets by keeping each: small devices have 16 at most
@@ -40,7 +40,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
              CONFIG_LWIP_MAX_SOCKETS only delays the failure",
 };
 
-/// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more.
+/// Without any other evidence: a host that resets, and a handful of successes before nobody was served any more. A device
+/// that restarts serves a handful each time.
 fn only_a_handful(e: &Evidence<'_>) -> bool {
     let handful = |w: &WorkloadEvidence| {
         facts::stuck(e, w).first().is_some_and(|bout| {
@@ -50,6 +51,7 @@ fn only_a_handful(e: &Evidence<'_>) -> bool {
         })
     };
     facts::telemetry(e).and_then(|t| t.sockets).is_none()
+        && !facts::restarts::happened(e)
         && facts::exchanges(e).any(|w| w.close == ClosePolicy::Rst && handful(w))
 }
 
@@ -97,6 +99,15 @@ fn kept_after_resets(e: &Evidence<'_>) -> bool {
         && sockets::not_ended(e) == 0
 }
 
+/// The longest time in which it served nobody, where each workload was served again.
+fn for_a_while(e: &Evidence<'_>) -> Option<(u64, u64)> {
+    if facts::exchanges(e).any(|w| facts::ends_service(e, w).is_some()) {
+        return None;
+    }
+    let bouts = facts::exchanges(e).flat_map(|w| facts::stuck(e, w));
+    bouts.map(|bout| (bout.from_ns, bout.to_ns)).max_by_key(|(from_ns, to_ns)| to_ns.saturating_sub(*from_ns))
+}
+
 fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
     let lingering = facts::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
@@ -120,6 +131,10 @@ fn finding(e: &Evidence<'_>) -> Finding {
             s.first, s.last
         ));
     }
+    let limit = facts::telemetry(e).and_then(|t| t.sockets).and_then(|sockets| sockets.limit);
+    if let Some(limit) = limit.filter(|_| sockets::counted(e).is_none() && filled(e)) {
+        evidence.push(format!("as the device reports, all {limit} sockets were in use at a time"));
+    }
     for w in facts::exchanges(e) {
         let Some(end) = facts::ends_service(e, w) else { continue };
         let before = if w.succeeded > 0 {
@@ -138,8 +153,15 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let few = (1..served / 2).contains(&lingering) && sockets::not_ended(e) == 0;
     let those = if few { "some closed connections" } else { "closed connections" };
     let (severity, statement) = if fails {
-        let sentence = format!("The device doesn't free the sockets of {those}: after");
-        (Severity::Error, format!("{sentence} {} it accepted no more.", things(served, "exchange")))
+        let sentence = format!("The device doesn't free the sockets of {those}:");
+        let then = match for_a_while(e) {
+            Some((from_ns, to_ns)) => {
+                let length = time(to_ns.saturating_sub(from_ns));
+                format!("from {} on it accepted no more for {length}", time(from_ns))
+            }
+            None => format!("after {} it accepted no more", things(served, "exchange")),
+        };
+        (Severity::Error, format!("{sentence} {then}."))
     } else {
         let sentence =
             format!("The device doesn't free the sockets of {those}. It hasn't run out of them yet.");
