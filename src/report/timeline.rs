@@ -9,7 +9,7 @@ use super::{DeviceRestart, LinkOutages, OutageRow, Report, SeriesRow, Workload};
 use espstress_diagnose::AnomalyRow;
 use espstress_event::{AnomalyClass, LinkOutageCause, OutageOrigin};
 
-/// Rows of one kind that are kept: the first and the last of them.
+/// Rows of one kind that are kept: a quarter are the first of them, a quarter the last, and half the longest between.
 const MOST_OF_A_KIND: usize = 96;
 
 /// What happened, in the order of time.
@@ -19,7 +19,7 @@ const MOST_OF_A_KIND: usize = 96;
 pub struct Timeline {
     /// Spells and moments that there were, those without a row included.
     pub count: u64,
-    /// The rows, by their start. Of each kind the first and the last 48; always fewer than 2,000.
+    /// The rows, by their start. Of each kind the first and the last 24, and the longest 48 of the others; always fewer than 2,000.
     pub rows: Vec<TimelineRow>,
 }
 
@@ -58,6 +58,15 @@ impl TimelineRow {
         text: impl Into<String>,
     ) -> Self {
         Self { source, kind, start_s, end_s, ongoing: end_s.is_none(), text: text.into() }
+    }
+
+    /// How long it was, seconds; 0 for a moment, and without end for a spell that went on at the end of the run.
+    fn length_s(&self) -> f64 {
+        match self.end_s {
+            Some(end) => end - self.start_s,
+            None if self.ongoing => f64::INFINITY,
+            None => 0.0,
+        }
     }
 }
 
@@ -192,16 +201,20 @@ impl Timeline {
         rows.retain(|row| row.start_s.is_finite() && row.end_s.is_none_or(f64::is_finite));
         rows.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(a.kind.cmp(&b.kind)));
         let count = rows.len() as u64;
-        let mut of_a_kind = std::collections::BTreeMap::<_, usize>::new();
-        rows.iter().for_each(|row| *of_a_kind.entry((row.source, row.kind)).or_default() += 1);
-        let mut seen = std::collections::BTreeMap::<_, usize>::new();
-        rows.retain(|row| {
-            let key = (row.source, row.kind);
-            let nth = seen.entry(key).or_default();
-            *nth += 1;
-            let of = of_a_kind.get(&key).copied().unwrap_or(0);
-            *nth <= MOST_OF_A_KIND / 2 || *nth + MOST_OF_A_KIND / 2 > of
-        });
+        let mut of_a_kind = std::collections::BTreeMap::<_, Vec<usize>>::new();
+        for (at, row) in rows.iter().enumerate() {
+            of_a_kind.entry((row.source, row.kind)).or_default().push(at);
+        }
+        let mut goes = std::collections::BTreeSet::new();
+        for all in of_a_kind.into_values().filter(|all| all.len() > MOST_OF_A_KIND) {
+            let ends = MOST_OF_A_KIND / 4;
+            let mut between: Vec<usize> = all.get(ends..all.len() - ends).unwrap_or_default().to_vec();
+            let length = |at: &usize| rows.get(*at).map_or(0.0, TimelineRow::length_s);
+            between.sort_by(|a, b| length(b).total_cmp(&length(a)));
+            goes.extend(between.into_iter().skip(MOST_OF_A_KIND / 2));
+        }
+        let mut at = 0..;
+        rows.retain(|_| at.next().is_none_or(|at| !goes.contains(&at)));
         Self { count, rows }
     }
 }
@@ -359,6 +372,23 @@ mod tests {
         assert_eq!((rows[0].text.as_str(), rows[MOST_OF_A_KIND].text.as_str()), ("0", "999"));
         assert!(rows.iter().any(|row| row.ongoing && row.end_s.is_none()));
         assert!(rows.is_sorted_by(|a, b| a.start_s <= b.start_s));
+    }
+
+    #[test]
+    fn of_many_of_a_kind_the_longest_stays_wherever_it_was() {
+        let silence = |n: u32| {
+            let length = if n == 500 { 1_000.0 } else { 4.0 };
+            no_answer(
+                crate::ProbeKind::TcpConnect,
+                (f64::from(n) * 2_000.0, Some(f64::from(n) * 2_000.0 + length)),
+                4,
+            )
+        };
+        let mut report = report();
+        report.note_timeline((0..1_000).map(silence));
+        let rows = &report.timeline.rows;
+        assert_eq!(rows.len(), MOST_OF_A_KIND);
+        assert!(rows.iter().any(|row| row.length_s() > 999.0), "{rows:?}");
     }
 
     #[test]
