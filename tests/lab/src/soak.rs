@@ -22,7 +22,7 @@ const HOUR: u64 = 60 * MINUTE;
 /// Blinks of the link are at least so long: three probes are lost.
 const BLINK: Range<u64> = 4 * SECOND..60 * SECOND;
 
-/// Blinks at most: a report names the first and the last 48 absences of a run.
+/// Blinks at most: a report names 96 absences of a run.
 const MOST_BLINKS: u64 = 60;
 
 /// Time between two events at least.
