@@ -98,7 +98,11 @@ fn a_rst_that_meets_a_request_half_written_is_write_reset() {
         reset(stream);
     });
     let settings = "protocol = 'framed'\nsize = '64KiB'\nwindow = 1000\ncount = 1000";
-    only(&run("rw", settings, target), Failure::WriteReset);
+    let stats = run("rw", settings, target);
+    // On a busy machine, some requests may have gone out whole before the buffers were full: these wait for an answer.
+    let (half, whole) = (stats.failures.get(Failure::WriteReset), stats.failures.get(Failure::ReadReset));
+    assert_eq!((stats.succeeded, half + whole), (0, 1_000), "{:?}", stats.failures);
+    assert!(half > whole, "{half} half written, {whole} whole");
 }
 
 #[test]
