@@ -1,6 +1,7 @@
 //! The page as people see it, and the JSON as other programs do.
 
 use crate::report_support as make;
+use espstress_diagnose::Severity;
 use espstress_report::text::page;
 use espstress_report::{Colour, Detail, Glyphs, Style, to_json};
 
@@ -29,6 +30,20 @@ fn the_page_says_where_a_remedy_for_each_framework_is_unless_the_program_is_ours
     let style = Style::default();
     assert!(!page(&ours, &style).contains("espstress findings"));
     assert!(page(&others, &style).contains("how in your framework: espstress findings abortive_close"));
+}
+
+#[test]
+fn a_pass_never_stands_above_what_broke() {
+    let mut warned = make::clean();
+    warned.findings = make::broken().findings;
+    warned.findings.iter_mut().for_each(|finding| finding.severity = Severity::Warning);
+    let warned = make::gate(warned, &["findings.error == 0"]);
+    let text = page(&warned, &Style::default());
+    assert!(text.starts_with("PASS") && text.contains("What was noticed"), "{text}");
+    for (name, r) in make::samples() {
+        let text = page(&r, &Style::default());
+        assert!(!(text.starts_with("PASS") && text.contains("What broke")), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -18,7 +18,9 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
     if of_device.is_empty() && bad.is_empty() && failed == 0 {
         clean(out, r, style);
     } else {
-        title(out, "What broke", style);
+        // What every gate allows is no more than that.
+        let allowed = r.verdict == Verdict::Pass && !r.thresholds.is_empty();
+        title(out, if allowed { "What was noticed" } else { "What broke" }, style);
         for finding in &bad {
             self::finding(out, finding, style);
         }
