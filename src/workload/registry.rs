@@ -42,6 +42,16 @@ pub trait Workload: Send {
         Ok(())
     }
 
+    /// Whether it has the device leave its network, which is a command of our device program's.
+    fn sends_device_away(&self) -> bool {
+        false
+    }
+
+    /// Whether it asks the device for another keep-alive, which is one as well.
+    fn sets_keepalive(&self) -> bool {
+        false
+    }
+
     /// Its settings, defaults included, as the report echoes them. Nothing is read back from them.
     fn settings(&self) -> serde_json::Value;
 

@@ -79,9 +79,7 @@ pub(super) fn leave_out(scenario: &Scenario, phases: &mut Vec<PlannedPhase>, dev
                 phase.name
             ));
         }
-        let settings = phase.workload.settings();
-        let unasked =
-            optional && settings.get("device_keepalive").is_some() && device.control_token.is_none();
+        let unasked = optional && phase.workload.sets_keepalive() && device.control_token.is_none();
         if unasked {
             reasons.push(format!(
                 "phase {} is left out: only our device program can be asked for another keep-alive",
@@ -106,9 +104,7 @@ fn has_framed(device: &Device) -> bool {
 
 /// A program of the user's own has no control service that could take the device off its network.
 pub(super) fn refuse_by_device(scenario: &Scenario, phases: &[PlannedPhase]) -> Result<(), Failed> {
-    let by_device = |phase: &PlannedPhase| {
-        phase.workload.settings().get("by").and_then(serde_json::Value::as_str) == Some("device")
-    };
+    let by_device = |phase: &PlannedPhase| phase.workload.sends_device_away();
     let tap = scenario
         .target
         .as_deref()

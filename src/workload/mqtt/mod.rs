@@ -190,6 +190,10 @@ impl Workload for Mqtt {
         Ok(())
     }
 
+    fn sets_keepalive(&self) -> bool {
+        self.params.device_keepalive.is_some()
+    }
+
     fn settings(&self) -> serde_json::Value {
         registry::settings(&Params { password: None, ..self.params.clone() })
     }

@@ -207,6 +207,10 @@ impl Workload for Outage {
         }
     }
 
+    fn sends_device_away(&self) -> bool {
+        self.params.by == Some(OutageMeans::Device)
+    }
+
     fn settings(&self) -> serde_json::Value {
         registry::settings(&Params { token: None, ..self.params.clone() })
     }
