@@ -146,13 +146,22 @@ up, and its mDNS responder has stopped or its multicast packets no longer arrive
   espstress findings --json | jq -r '.[] | select(.severity == \"error\").id'")]
     Findings(CatalogueArgs),
     /// List the figures that a threshold can use
+    #[command(after_help = "Examples:
+  espstress thresholds | grep latency
+  espstress head twin --threshold 'head.latency.total.p99 < 250ms'")]
     Thresholds,
     /// List the built-in scenarios
+    #[command(after_help = "Examples:
+  espstress scenarios                       their names, and what they do
+  espstress scenarios quick > mine.toml     a file to start from")]
     Scenarios {
         /// Print this scenario's file instead
         name: Option<String>,
     },
     /// Print the JSON Schema of the report
+    #[command(after_help = "Examples:
+  espstress schema > report.schema.json
+  espstress schema --fleet > fleet.schema.json")]
     Schema {
         /// The schema of the report of several devices instead
         #[arg(long)]
