@@ -169,7 +169,7 @@ impl Workload for Hold {
         self.most
     }
 
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         Some(u64::from(self.most) + 3)
     }
 

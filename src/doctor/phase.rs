@@ -39,8 +39,8 @@ impl Workload for Limited {
         self.inner.at_once()
     }
 
-    fn connections_planned(&self) -> Option<u64> {
-        self.inner.connections_planned()
+    fn connections_in_a_minute(&self) -> Option<u64> {
+        self.inner.connections_in_a_minute()
     }
 
     fn connect_timeout(&self) -> Duration {

@@ -107,7 +107,7 @@ impl Workload for Ports {
         1
     }
 
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         Some(5)
     }
 

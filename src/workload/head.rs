@@ -133,8 +133,8 @@ impl Workload for Head {
         self.params.load.at_once()
     }
 
-    fn connections_planned(&self) -> Option<u64> {
-        self.params.load.planned_attempts()
+    fn connections_in_a_minute(&self) -> Option<u64> {
+        self.params.load.attempts_in_a_minute()
     }
 
     fn connect_timeout(&self) -> Duration {

@@ -213,16 +213,14 @@ impl Load {
         }
     }
 
-    /// New connections that this load is going to open, when each attempt opens one and nothing limits the rate
-    /// but the pace; `None` when that depends on the device's speed.
+    /// New connections that this load may open within a minute, when each attempt opens one: the time for which a closed
+    /// connection may keep its source port. `None` when only the device's speed limits them.
     #[must_use]
-    pub(crate) fn planned_attempts(&self) -> Option<u64> {
-        let by_pace = match (self.pace(), self.time_limit()) {
-            (Some(pace), Some(limit)) if !pace.is_zero() => {
-                Some((limit.as_nanos() / pace.as_nanos()) as u64 + 1)
-            }
-            _ => None,
-        };
+    pub(crate) fn attempts_in_a_minute(&self) -> Option<u64> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let time = self.time_limit().unwrap_or(MINUTE).min(MINUTE);
+        let by_pace = self.pace().filter(|pace| !pace.is_zero());
+        let by_pace = by_pace.map(|pace| (time.as_nanos() / pace.as_nanos()) as u64 + 1);
         match (self.count.or(self.successes), by_pace) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -457,6 +455,19 @@ mod tests {
 
     fn schedule(end: Option<Instant>) -> Schedule {
         Schedule { left: Some(100), goal: None, pause: None, end, pacer: None, dropped: 0, endless: 0 }
+    }
+
+    #[test]
+    fn a_soak_at_a_fixed_rate_needs_no_more_ports_than_it_opens_in_a_minute() {
+        let load = |more: &str| -> Load {
+            let always = r#""timeout_connect": "5s", "timeout_write": "5s""#;
+            serde_json::from_str(&format!("{{{always}, {more}}}")).unwrap()
+        };
+        let soak = load(r#""rate": "5/s", "duration": "24h""#);
+        assert_eq!(soak.attempts_in_a_minute(), Some(301));
+        assert_eq!(load(r#""rate": "5/s", "count": 20"#).attempts_in_a_minute(), Some(20));
+        assert_eq!(load(r#""count": 100000"#).attempts_in_a_minute(), Some(100_000));
+        assert_eq!(load(r#""duration": "24h""#).attempts_in_a_minute(), None);
     }
 
     #[test]

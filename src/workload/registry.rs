@@ -58,8 +58,8 @@ pub trait Workload: Send {
     /// Connections it holds at once.
     fn at_once(&self) -> u32;
 
-    /// Connections it is going to open in all, where that is known.
-    fn connections_planned(&self) -> Option<u64>;
+    /// Connections that it may open within a minute, where that is known.
+    fn connections_in_a_minute(&self) -> Option<u64>;
 
     /// How long it waits for a connection.
     fn connect_timeout(&self) -> Duration;

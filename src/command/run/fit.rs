@@ -136,11 +136,11 @@ pub(super) fn refuse_resuming(phases: &[PlannedPhase]) -> Result<(), Failed> {
 /// What will not go as it may have been meant.
 pub(super) fn warnings(phases: &[PlannedPhase], ports: PortRange, device: &Device) -> Vec<String> {
     let mut warnings = Vec::new();
-    let planned: u64 = phases.iter().filter_map(|phase| phase.workload.connections_planned()).sum();
+    let planned: u64 = phases.iter().filter_map(|phase| phase.workload.connections_in_a_minute()).sum();
     if planned > ports.len() as u64 {
         warnings.push(format!(
-            "this run may open {planned} connections, more than there are source ports ({}): where the host closes \
-             first, a port can be used again after 60 s, so that it will have to wait",
+            "this run may open {planned} connections within a minute, more than there are source ports ({}): where the \
+             host closes first, a port can be used again after 60 s, so that it will have to wait",
             ports.len()
         ));
     }

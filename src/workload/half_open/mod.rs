@@ -62,7 +62,7 @@ impl Workload for HalfOpen {
         1
     }
 
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         None
     }
 

@@ -202,7 +202,7 @@ impl Workload for Mqtt {
         0
     }
 
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         None
     }
 

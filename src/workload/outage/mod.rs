@@ -219,7 +219,7 @@ impl Workload for Outage {
         if self.params.listen.is_some() { 0 } else { self.params.connections }
     }
 
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         None
     }
 

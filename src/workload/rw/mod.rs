@@ -337,8 +337,8 @@ impl Workload for ReadWrite {
         self.params.load.at_once()
     }
 
-    fn connections_planned(&self) -> Option<u64> {
-        match (self.params.protocol, self.params.per_connection, self.params.load.planned_attempts()) {
+    fn connections_in_a_minute(&self) -> Option<u64> {
+        match (self.params.protocol, self.params.per_connection, self.params.load.attempts_in_a_minute()) {
             (Some(Protocol::Raw), _, planned) => planned,
             (_, Some(each), Some(planned)) => Some(planned / each + u64::from(self.at_once())),
             _ => Some(u64::from(self.at_once())),

@@ -82,7 +82,7 @@ impl Workload for HoldUp {
     fn at_once(&self) -> u32 {
         0
     }
-    fn connections_planned(&self) -> Option<u64> {
+    fn connections_in_a_minute(&self) -> Option<u64> {
         None
     }
     fn connect_timeout(&self) -> Duration {
