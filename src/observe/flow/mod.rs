@@ -11,6 +11,7 @@ mod pack;
 mod second;
 mod seq;
 mod space;
+mod sparse;
 mod table;
 mod trail;
 

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::chain::{Chain, Chains};
-use super::pack::{pack, packed_key, unpack};
+use super::pack::{Scratch, pack, packed_key, unpack};
 use super::{Flow, FlowKey, SECOND};
 
 /// Which connection had to make room.
@@ -41,7 +41,7 @@ pub(crate) struct Table {
     /// Room of those that were packed.
     #[expect(clippy::vec_box, reason = "they go from and to the table as they are")]
     spare: Vec<Box<Flow>>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     limit: usize,
 }
 
@@ -73,7 +73,7 @@ impl Table {
             chains: Chains::default(),
             at_hand: VecDeque::new(),
             spare: Vec::new(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             limit,
         }
     }
