@@ -74,6 +74,8 @@ const CUT_OFF: usize = 64;
 struct Port {
     latest: Noted,
     previous: Option<Noted>,
+    /// When the device's first FIN came on the latest while the host was silent, nanoseconds since the Unix epoch.
+    ended_ns: Option<i64>,
     /// Devices dial it: every connection on it is the workload's.
     dialled: bool,
     /// Another program has opened a connection from it since.
@@ -88,8 +90,6 @@ struct Noted {
     at_ns: i64,
     /// The initial sequence number of the host's SYN, once that has been seen.
     isn: Option<u32>,
-    /// When the device's first FIN came while the host was silent, nanoseconds since the Unix epoch.
-    ended_ns: Option<i64>,
 }
 
 impl Port {
@@ -104,14 +104,8 @@ impl Port {
             .find(|noted| noted.isn == Some(isn))
     }
 
-    fn of_mut(&mut self, isn: Option<u32>) -> Option<&mut Noted> {
-        if self.dialled || isn.is_none() && self.unnamed() {
-            return Some(&mut self.latest);
-        }
-        [Some(&mut self.latest), self.previous.as_mut()]
-            .into_iter()
-            .flatten()
-            .find(|noted| isn.is_some() && noted.isn == isn)
+    fn is_latest(&self, isn: Option<u32>) -> bool {
+        self.dialled || if isn.is_some() { self.latest.isn == isn } else { self.unnamed() }
     }
 
     /// Whether a connection whose SYN was missed can only be the latest of this run's.
@@ -131,8 +125,8 @@ impl IntentBook {
     /// port is held and before the act, so that no packet can be early, and the next SYN from there is this connection's.
     pub fn opens(&self, port: u16, workload: WorkloadId, intent: Intent, at_ns: i64) {
         let entry = IntentEntry { workload, intent };
-        let latest = Noted { entry, at_ns, isn: None, ended_ns: None };
-        let new = Port { latest, previous: None, dialled: false, others_too: false };
+        let latest = Noted { entry, at_ns, isn: None };
+        let new = Port { latest, previous: None, ended_ns: None, dialled: false, others_too: false };
         let mut ports = self.ports();
         match ports.get_mut(port) {
             Some(known) => *known = Port { previous: Some(known.latest), ..new },
@@ -156,15 +150,16 @@ impl IntentBook {
     /// Notes that devices dial `port`.
     pub fn is_dialled(&self, port: u16, workload: WorkloadId) {
         let entry = IntentEntry { workload, intent: Intent::Plain };
-        let latest = Noted { entry, at_ns: i64::MIN, isn: None, ended_ns: None };
-        self.ports().insert(port, Port { latest, previous: None, dialled: true, others_too: false });
+        let latest = Noted { entry, at_ns: i64::MIN, isn: None };
+        self.ports()
+            .insert(port, Port { latest, previous: None, ended_ns: None, dialled: true, others_too: false });
     }
 
     /// Notes what is about to be done to the open connection on `port`; call it before the act.
     pub fn intends(&self, port: u16, intent: Intent) {
         if let Some(known) = self.ports().get_mut(port) {
             known.latest.entry.intent = intent;
-            known.latest.ended_ns = None;
+            known.ended_ns = None;
         }
     }
 
@@ -235,10 +230,10 @@ impl IntentBook {
     /// does not hear it.
     pub fn device_ends(&self, port: u16, isn: Option<u32>, at_ns: i64) {
         let mut ports = self.ports();
-        let noted = ports.get_mut(port).and_then(|known| known.of_mut(isn));
-        if let Some(noted) = noted.filter(|noted| noted.entry.intent == Intent::Silenced) {
+        let Some(known) = ports.get_mut(port) else { return };
+        if known.is_latest(isn) && known.latest.entry.intent == Intent::Silenced {
             // The silent host acknowledges none, so that it comes again and again.
-            noted.ended_ns.get_or_insert(at_ns);
+            known.ended_ns.get_or_insert(at_ns);
         }
     }
 
@@ -246,7 +241,7 @@ impl IntentBook {
     /// the Unix epoch.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
-        self.ports().get(port)?.latest.ended_ns
+        self.ports().get(port)?.ended_ns
     }
 
     /// What was intended with the connection from `port` whose SYN had the number `isn`; `None` where no workload of this
