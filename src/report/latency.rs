@@ -89,7 +89,7 @@ impl LatencyFigures {
 /// The whole distribution: an HdrHistogram of nanoseconds, V2 deflate, base64; `None` when nothing was recorded. Each of the
 /// other figures walks the histogram once more.
 pub(crate) fn hdr(latency: &Latency) -> Option<String> {
-    if latency.count() == 0 { None } else { encode(latency.histogram()) }
+    if latency.count() == 0 { None } else { encode(&latency.exported()) }
 }
 
 /// Nanoseconds as microseconds.

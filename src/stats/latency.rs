@@ -1,4 +1,7 @@
 //! Latency histograms: HdrHistogram, three significant figures, 1 ns to one hour.
+//!
+//! A run has dozens of them, and most devices answer within milliseconds: a histogram has room for what it has met, and grows
+//! at most thirty times in its life.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -59,7 +62,7 @@ impl Phase {
     }
 }
 
-/// Longest latency that is told apart: one hour. Longer ones count as this.
+/// Longest latency that is told apart, nanoseconds: one hour. Longer ones count as this.
 pub(crate) const LONGEST_NS: u64 = 3_600_000_000_000;
 
 /// A latency distribution.
@@ -70,9 +73,9 @@ pub struct Latency {
 
 impl Default for Latency {
     fn default() -> Self {
-        // Bounds within what the constructor accepts: low >= 1, high >= 2 * low, 0..=5 figures.
-        #[expect(clippy::expect_used, reason = "constant arguments")]
-        let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("constant bounds");
+        // Within what the constructor accepts: 0..=5 figures.
+        #[expect(clippy::expect_used, reason = "constant argument")]
+        let histogram = Histogram::new(3).expect("constant precision");
         Self { histogram }
     }
 }
@@ -80,13 +83,14 @@ impl Default for Latency {
 impl Latency {
     /// Takes over an existing histogram of nanoseconds (a report read back).
     #[must_use]
-    pub const fn from_histogram(histogram: Histogram<u64>) -> Self {
+    pub fn from_histogram(mut histogram: Histogram<u64>) -> Self {
+        histogram.auto(true);
         Self { histogram }
     }
 
     /// Records one latency, nanoseconds.
     pub fn record(&mut self, ns: u64) {
-        self.histogram.saturating_record(ns.clamp(1, LONGEST_NS));
+        self.record_n(ns, 1);
     }
 
     /// How many were recorded.
@@ -107,6 +111,19 @@ impl Latency {
         &self.histogram
     }
 
+    /// The histogram with room up to an hour, whatever was recorded: others can add theirs to it.
+    #[must_use]
+    pub fn exported(&self) -> Histogram<u64> {
+        let h = &self.histogram;
+        let whole = Histogram::new_with_bounds(h.low(), LONGEST_NS, h.sigfig());
+        let filled = whole.and_then(|mut whole| Ok(whole.add(h).map(|()| whole)));
+        match filled {
+            Ok(Ok(whole)) => whole,
+            // One that was read back may have bounds of its own.
+            _ => h.clone(),
+        }
+    }
+
     /// The values that were recorded, nanoseconds, each with how many of them; as near as the resolution allows.
     pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value()))
@@ -114,7 +131,9 @@ impl Latency {
 
     /// How many were recorded that the histogram doesn't tell from `ns` nanoseconds.
     pub(crate) fn count_of(&self, ns: u64) -> u64 {
-        self.histogram.count_at(ns.clamp(1, LONGEST_NS))
+        let ns = ns.clamp(1, LONGEST_NS);
+        // Beyond its room the histogram would answer for its last step.
+        if ns > self.histogram.max() { 0 } else { self.histogram.count_at(ns) }
     }
 
     /// The value that those are told as, nanoseconds.
@@ -124,17 +143,14 @@ impl Latency {
 
     /// Records `count` latencies of `ns` nanoseconds.
     pub fn record_n(&mut self, ns: u64, count: u64) {
-        self.histogram.saturating_record_n(ns.clamp(1, LONGEST_NS), count);
+        // It grows with the values, and its counts saturate: this cannot fail.
+        self.histogram.record_n(ns.clamp(1, LONGEST_NS), count).unwrap_or_default();
     }
 
     /// Adds another's records.
     pub fn merge(&mut self, other: &Self) {
-        // Same bounds on both sides, or an auto-sized one read from a report: the longest value fits.
-        if self.histogram.add(&other.histogram).is_err() {
-            for v in other.histogram.iter_recorded() {
-                self.histogram.saturating_record_n(v.value_iterated_to(), v.count_at_value());
-            }
-        }
+        // Likewise.
+        self.histogram.add(&other.histogram).unwrap_or_default();
     }
 
     /// Forgets everything, keeping the memory.
@@ -151,4 +167,46 @@ pub struct LatencyPair {
     pub corrected: Latency,
     /// From the actual start; `None` in a closed loop, where both are the same.
     pub uncorrected: Option<Latency>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_NS: u64 = LONGEST_NS;
+
+    fn of(all: &[u64]) -> Latency {
+        let mut latency = Latency::default();
+        all.iter().for_each(|ns| latency.record(*ns));
+        latency
+    }
+
+    #[test]
+    fn a_distribution_has_room_for_what_it_has_met() {
+        let (short, long) = (of(&[1_000_000]), of(&[1_000_000, HOUR_NS]));
+        assert!(short.histogram().distinct_values() * 2 < long.histogram().distinct_values());
+        assert_eq!((short.count_of(1_000_000), short.count_of(HOUR_NS)), (1, 0));
+        assert_eq!((long.count_of(HOUR_NS), long.count_of(u64::MAX)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_exported_has_room_for_an_hour_and_says_the_same() {
+        for latency in [Latency::default(), of(&[7]), of(&[7, 5_000_000_000, HOUR_NS])] {
+            let mut exported = latency.exported();
+            assert!(exported.iter_recorded().eq(latency.histogram().iter_recorded()));
+            assert_eq!(exported.add(of(&[HOUR_NS]).histogram()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_was_read_back_takes_longer_ones_as_they_are() {
+        let mut small = Histogram::new_with_bounds(1, 1_000, 3).unwrap();
+        small.record(900).unwrap();
+        let mut latency = Latency::from_histogram(small);
+        latency.merge(&of(&[5_000_000]));
+        latency.record(HOUR_NS);
+        assert_eq!(latency.count(), 3);
+        let all: Vec<u64> = latency.recorded().map(|(ns, _)| ns).collect();
+        assert!(all[1] >= 5_000_000 && all[2] >= HOUR_NS, "{all:?}");
+    }
 }
