@@ -2,6 +2,7 @@
 //! for. Written by the workloads before they act, read by `diagnose`.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::away::Spells;
@@ -74,8 +75,9 @@ const CUT_OFF: usize = 64;
 struct Port {
     latest: Noted,
     previous: Option<Noted>,
-    /// When the device's first FIN came on the latest while the host was silent, nanoseconds since the Unix epoch.
-    ended_ns: Option<i64>,
+    /// When the device's first FIN came on the latest while the host was silent, nanoseconds since the Unix epoch: never 0, and
+    /// half of the room of an `Option<i64>`.
+    ended_ns: Option<NonZero<i64>>,
     /// Devices dial it: every connection on it is the workload's.
     dialled: bool,
     /// Another program has opened a connection from it since.
@@ -233,7 +235,7 @@ impl IntentBook {
         let Some(known) = ports.get_mut(port) else { return };
         if known.is_latest(isn) && known.latest.entry.intent == Intent::Silenced {
             // The silent host acknowledges none, so that it comes again and again.
-            known.ended_ns.get_or_insert(at_ns);
+            known.ended_ns = known.ended_ns.or(NonZero::new(at_ns));
         }
     }
 
@@ -241,7 +243,7 @@ impl IntentBook {
     /// the Unix epoch.
     #[must_use]
     pub fn device_ended(&self, port: u16) -> Option<i64> {
-        self.ports().get(port)?.ended_ns
+        self.ports().get(port)?.ended_ns.map(NonZero::get)
     }
 
     /// What was intended with the connection from `port` whose SYN had the number `isn`; `None` where no workload of this

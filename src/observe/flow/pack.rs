@@ -13,7 +13,7 @@ use super::half::{Fin, Half, Repeated};
 use super::notes::{Note, Notes};
 use super::second::Small;
 use super::space::{Hole, Space};
-use super::sparse::{Expand, squeeze};
+use super::sparse::{Eights, expand, squeeze};
 use super::trail::{Acked, Sent};
 use super::{Counts, End, Ending, Flow, FlowKey, Previous, Stage, Wait};
 
@@ -38,18 +38,23 @@ pub(super) fn pack(flow: &Flow, scratch: &mut Scratch) -> Box<[u8]> {
 }
 
 /// Puts it together again.
-pub(super) fn unpack(bytes: &[u8]) -> Flow {
-    Flow::get(&mut reader(bytes))
+pub(super) fn unpack(bytes: &[u8], scratch: &mut Scratch) -> Flow {
+    expand(bytes, &mut scratch.plain);
+    Flow::get(&mut reader(&scratch.plain))
 }
 
 /// What names it, which stands first.
 pub(super) fn packed_key(bytes: &[u8]) -> FlowKey {
-    let mut from = reader(bytes);
+    /// As far as two ends of IPv6 reach.
+    const KEY: usize = 56;
+    let mut plain = [0; KEY];
+    plain.as_chunks_mut::<8>().0.iter_mut().zip(Eights(bytes)).for_each(|(place, eight)| *place = eight);
+    let mut from = reader(&plain);
     FlowKey::new(End::get(&mut from), End::get(&mut from))
 }
 
-fn reader(bytes: &[u8]) -> Reader<'_> {
-    let mut from = Reader { bytes: Expand::new(bytes), base: 0, first: [0; 2], noted: (0, 0) };
+fn reader(plain: &[u8]) -> Reader<'_> {
+    let mut from = Reader { rest: plain, base: 0, first: [0; 2], noted: (0, 0) };
     from.base = i64::from_ne_bytes(from.take());
     from.noted.0 = from.base;
     from.first = [u32::from_ne_bytes(from.take()), u32::from_ne_bytes(from.take())];
@@ -67,15 +72,18 @@ struct Writer<'a> {
 }
 
 struct Reader<'a> {
-    bytes: Expand<'a>,
+    rest: &'a [u8],
     base: i64,
     first: [u32; 2],
     noted: (i64, u64),
 }
 
 impl Reader<'_> {
+    /// Zeros behind the end, where only a fault of this module's leads.
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.bytes.byte())
+        let (first, rest) = self.rest.split_first_chunk().unwrap_or((&[0; N], &[]));
+        self.rest = rest;
+        *first
     }
 }
 
@@ -452,11 +460,10 @@ mod tests {
     }
 
     fn again<T: Packed>(value: &T, base: i64, first: [u32; 2]) -> T {
-        let mut bytes = Vec::new();
-        squeeze(&packed(value, base, first), &mut bytes);
-        let mut from = Reader { bytes: Expand::new(&bytes), base, first, noted: (base, 0) };
+        let bytes = packed(value, base, first);
+        let mut from = Reader { rest: &bytes, base, first, noted: (base, 0) };
         let again = T::get(&mut from);
-        assert!(from.bytes.is_over(), "some bytes are left");
+        assert!(from.rest.is_empty(), "{} bytes are left", from.rest.len());
         again
     }
 
@@ -565,8 +572,18 @@ mod tests {
         flow.device.space.claim(7, 8, flow.opened_at);
         flow.device.space.claim(100, 200, flow.opened_at + 2);
         flow.counts.0[3][1][0] = 200;
-        let packed = pack(&flow, &mut Scratch::default());
-        assert_eq!(format!("{:?}", unpack(&packed)), format!("{flow:?}"));
+        let mut scratch = Scratch::default();
+        let packed = pack(&flow, &mut scratch);
+        assert_eq!(format!("{:?}", unpack(&packed, &mut scratch)), format!("{flow:?}"));
         assert_eq!(packed_key(&packed), flow.key());
+    }
+
+    #[test]
+    fn a_connection_is_named_without_all_of_it_in_both_families() {
+        for address in ["::ffff:192.0.2.1", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"] {
+            let end = |port| End { address: address.parse::<Ipv6Addr>().unwrap().to_bits(), port };
+            let flow = Flow::new(end(0xffff), end(0xfffe), i64::MAX, 3);
+            assert_eq!(packed_key(&pack(&flow, &mut Scratch::default())), flow.key());
+        }
     }
 }

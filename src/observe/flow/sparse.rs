@@ -17,40 +17,30 @@ pub(super) fn squeeze(plain: &[u8], room: &mut Vec<u8>) {
     }
 }
 
-/// Reads them again, and zeros behind the end.
-pub(super) struct Expand<'a> {
-    squeezed: &'a [u8],
-    bits: u8,
-    left: u8,
+/// The bytes again, eight at a time, with zeros behind the last.
+pub(super) struct Eights<'a>(pub(super) &'a [u8]);
+
+impl Iterator for Eights<'_> {
+    type Item = [u8; 8];
+
+    fn next(&mut self) -> Option<[u8; 8]> {
+        let (bits, rest) = self.0.split_first()?;
+        let (kept, rest) = rest.split_at_checked(bits.count_ones() as usize).unwrap_or((rest, &[]));
+        self.0 = rest;
+        let (mut eight, mut bits) = ([0; 8], *bits);
+        for byte in kept {
+            eight[bits.trailing_zeros() as usize] = *byte;
+            // The lowest is done.
+            bits &= bits - 1;
+        }
+        Some(eight)
+    }
 }
 
-impl<'a> Expand<'a> {
-    pub(super) const fn new(squeezed: &'a [u8]) -> Self {
-        Self { squeezed, bits: 0, left: 0 }
-    }
-
-    pub(super) fn byte(&mut self) -> u8 {
-        if self.left == 0 {
-            self.bits = self.kept();
-            self.left = 8;
-        }
-        let some = self.bits & 1 != 0;
-        self.bits >>= 1;
-        self.left -= 1;
-        if some { self.kept() } else { 0 }
-    }
-
-    fn kept(&mut self) -> u8 {
-        let (first, rest) = self.squeezed.split_first().unwrap_or((&0, &[]));
-        self.squeezed = rest;
-        *first
-    }
-
-    /// Whether nothing but zeros follows.
-    #[cfg(test)]
-    pub(super) const fn is_over(&self) -> bool {
-        self.squeezed.is_empty() && self.bits == 0
-    }
+/// Writes all of them to `room`, in place of what was there.
+pub(super) fn expand(squeezed: &[u8], room: &mut Vec<u8>) {
+    room.clear();
+    Eights(squeezed).for_each(|eight| room.extend_from_slice(&eight));
 }
 
 #[cfg(test)]
@@ -66,17 +56,16 @@ mod tests {
             squeeze(&plain, &mut squeezed);
             let some = plain.iter().filter(|byte| **byte != 0).count();
             prop_assert_eq!(squeezed.len(), plain.len().div_ceil(8) + some);
-            let mut again = Expand::new(&squeezed);
-            prop_assert!(plain.iter().all(|byte| again.byte() == *byte));
-            prop_assert!(again.is_over());
-            prop_assert_eq!(again.byte(), 0);
+            let mut again = vec![7; 3];
+            expand(&squeezed, &mut again);
+            prop_assert_eq!(again.len(), plain.len().next_multiple_of(8));
+            prop_assert_eq!(&again[..plain.len()], &plain);
+            prop_assert!(again[plain.len()..].iter().all(|byte| *byte == 0));
         }
 
         #[test]
-        fn whatever_is_read_ends(hostile in vec(any::<u8>(), 0..40)) {
-            let mut bytes = Expand::new(&hostile);
-            (0..9 * hostile.len()).for_each(|_| { bytes.byte(); });
-            prop_assert!(bytes.is_over());
+        fn whatever_is_read_is_no_more_than_eight_times_as_long(hostile in vec(any::<u8>(), 0..40)) {
+            prop_assert!(Eights(&hostile).count() <= hostile.len());
         }
     }
 }

@@ -107,7 +107,7 @@ impl Table {
     /// Opens a slot to look at its connection, and to let go of it; whether it was packed.
     pub(crate) fn open(&mut self, slot: u32) -> bool {
         let Slot::Packed(_, bytes) = &self.slots[slot as usize] else { return false };
-        let flow = unpack(bytes);
+        let flow = unpack(bytes, &mut self.scratch);
         self.slots[slot as usize] = Slot::Open(self.room_for(flow));
         true
     }
