@@ -191,6 +191,10 @@ def targets(costs, paced, memory):
             low, high = peaks[few], peaks[many]
             rows.append([f"memory flat from {few:,} to {many:,} connections: {name}", f"{(high - low) / 1024:+.1f} MiB",
                          high - low <= max(1024, low / 10)])
+    if memory:
+        many = max(memory[SEEING])
+        peak = memory[SEEING][many] * 1024 / 1e6
+        rows.append([f"memory below 40 MB with {many:,} connections, with capture and all rules", f"{peak:.1f} MB", peak < 40])
     if paced:
         for key in ("p50_us", "p99_us"):
             theirs = median(paced[C], key)
