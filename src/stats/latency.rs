@@ -116,7 +116,7 @@ impl Latency {
     pub fn exported(&self) -> Histogram<u64> {
         let h = &self.histogram;
         let whole = Histogram::new_with_bounds(h.low(), LONGEST_NS, h.sigfig());
-        let filled = whole.and_then(|mut whole| Ok(whole.add(h).map(|()| whole)));
+        let filled = whole.map(|mut whole| whole.add(h).map(|()| whole));
         match filled {
             Ok(Ok(whole)) => whole,
             // One that was read back may have bounds of its own.
