@@ -82,7 +82,7 @@ fn joined(runs: &[(f64, &Workload)]) -> Option<JoinedWorkload> {
         succeeded,
         failures: failures.occurred_only(),
         success_rate: (tried > 0).then(|| succeeded as f64 / tried as f64),
-        attempts_per_s: (duration_s > 0.0).then(|| attempts as f64 / duration_s),
+        attempts_per_s: (duration_s > 0.0).then(|| tried as f64 / duration_s),
         latency: latency(runs),
         bytes: Bytes {
             sent: sum(|w| w.bytes.sent),

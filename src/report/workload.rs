@@ -64,7 +64,7 @@ pub struct Workload {
     pub http: HttpFigures,
     /// Successes as a share of the attempts that the host itself did not prevent, 0 to 1; null without any.
     pub(crate) success_rate: Option<f64>,
-    /// Attempts ended per second of wall clock.
+    /// Attempts that the host itself did not prevent, per second of wall clock.
     pub attempts_per_s: Option<f64>,
     /// Latency by phase; a phase that cannot occur is not here.
     pub latency: BTreeMap<Phase, LatencyFigures>,
@@ -289,7 +289,7 @@ impl Workload {
             malformed: stats.malformed.clone(),
             http: stats.http.clone(),
             success_rate: (tried > 0).then(|| stats.succeeded as f64 / tried as f64),
-            attempts_per_s: per_second(stats.attempts),
+            attempts_per_s: per_second(tried),
             latency: stats
                 .latency
                 .iter()

@@ -270,7 +270,7 @@ fn what_probes_came_to_outlives_the_files_it_was_written_to() {
     assert!(rebuilt.remarks.iter().any(|r| r.contains("oldest part is gone")), "{:?}", rebuilt.remarks);
     let row = &rebuilt.report.probes[0];
     assert_eq!((row.sent, row.lost), (ping.sent, ping.sent - ping.answered));
-    assert_eq!(row.latency.histogram().unwrap(), *ping.latency.histogram());
+    assert_eq!(row.latency.histogram().unwrap(), ping.latency.exported());
     let telemetry = rebuilt.report.telemetry.unwrap();
     assert_eq!((telemetry.samples, telemetry.reboots), (device.samples, Some(1)));
     assert_eq!(telemetry.reset_reasons, ["TASK_WDT"], "of a restart that no file tells as it happened");

@@ -28,6 +28,9 @@ use espstress_event::{AnomalyClass, AnomalyId, Failure};
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;
 
+/// Half of the shortest patience that is usual.
+const LONG_NS: u64 = facts::SECOND / 2;
+
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AcceptOverflow,
     severity: Severity::Error,
@@ -87,7 +90,14 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let unanswered = facts::count(&facts::while_serving(e, w), &facts::SILENT);
-    w.at_once >= 2 && w.succeeded > 0 && unanswered >= least(e, w) && facts::taken_late(e)
+    w.at_once >= 2 && w.succeeded > 0 && waited_too(w) && unanswered >= least(e, w) && facts::taken_late(e)
+}
+
+/// Those that are served come through the same queue, one after the other: some of them have waited for a good part of what
+/// the others had patience for. Where all of them are served at once, the program took the others as well, and was slow with
+/// them alone.
+fn waited_too(w: &WorkloadEvidence) -> bool {
+    w.main.is_none_or(|main| main.max_ns >= LONG_NS)
 }
 
 fn overflows(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {

@@ -233,7 +233,8 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::OneAtATime(one) => one.statement(),
         Proof::WhileDialling(dialling) => dialling.statement(),
         Proof::NeverServed => {
-            "The device accepts connections and requests, but its program answers none of them.".into()
+            "The device accepts connections and requests, but its program answers none of them in time."
+                .into()
         }
         Proof::NoHandshake => "The device answers ping, but no TCP handshake ever completes.".into(),
         Proof::Standing => format!(

@@ -43,14 +43,21 @@ pub(crate) struct Tick {
     pub(crate) label: String,
 }
 
+/// Further from zero no axis reaches: a report that was edited by hand may hold any number, and its sums none.
+fn bounded(value: f64) -> f64 {
+    const MOST: f64 = 1e15;
+    value.max(-MOST).min(MOST)
+}
+
 impl Scale {
     /// A linear axis that holds `least` to `most`, with zero unless values are far from it, and about `ticks` ticks.
     pub(crate) fn linear(least: f64, most: f64, quantity: Quantity, ticks: usize) -> Self {
+        let (least, most) = (bounded(least), bounded(most));
         let low = if quantity == Quantity::Dbm { least } else { least.min(0.0) };
         let (factor, unit) = unit_of(low.abs().max(most.abs()), quantity);
         let (low, mut high) = (low / factor, most / factor);
         if high - low < 1e-9 {
-            high = low + 1.0;
+            high = low + low.abs().max(1.0);
         }
         let whole = matches!(quantity, Quantity::Count);
         let step = nice((high - low) / ticks.max(1) as f64, whole);
@@ -65,7 +72,9 @@ impl Scale {
 
     /// Axis of time of a run, seconds, with as many ticks as labels find room in `width` pixels.
     pub(crate) fn time(from_s: f64, to_s: f64, width: f64, size: f64) -> Self {
-        let span = (to_s - from_s).max(1e-6);
+        let (from_s, to_s) = (bounded(from_s), bounded(to_s));
+        // So long that both ends differ.
+        let span = (to_s - from_s).max(1e-6).max(from_s.abs() * 1e-9);
         let (factor, unit) = match span {
             ..2e-3 => (1e-6, "us"),
             ..2.0 => (1e-3, "ms"),
@@ -125,7 +134,8 @@ impl Scale {
             Of::Linear(factor) => value / factor,
             Of::Logarithmic => value.max(1e-3).log10(),
         };
-        at.clamp(self.from, self.to)
+        // Not `clamp`: a value may be no number, where a report was edited by hand.
+        at.max(self.from).min(self.to)
     }
 
     /// The same as a share of the axis, 0 to 1.
@@ -246,6 +256,21 @@ mod tests {
     fn percentiles_of_a_billion_have_room_on_a_narrow_page() {
         let scale = Scale::percentiles(1_000_000_000, 250.0, 12.0);
         assert_eq!(labels(&scale), ["99.9999999 %", "99.999 %", "90 %"]);
+    }
+
+    #[test]
+    fn whatever_a_report_holds_has_a_place_on_its_axis() {
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 1e18, 0.0, 1e-300];
+        for (least, most) in odd.into_iter().flat_map(|least| odd.map(|most| (least, most))) {
+            let all = [Quantity::Dbm, Quantity::Count, Quantity::PerSecond]
+                .map(|of| Scale::linear(least, most, of, 3));
+            for scale in all.into_iter().chain([Scale::time(least, most, 600.0, 11.0)]) {
+                assert!(
+                    odd.iter().all(|value| (0.0..=1.0).contains(&scale.share(*value))),
+                    "{least} {most} {scale:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -70,7 +70,10 @@ fn workloads(r: &Report) -> Vec<Family> {
         Family::gauge("espstress_failures", "Failures by name; host_ ones are the host's own.");
     let mut ratio =
         Family::gauge("espstress_success_ratio", "Successes among what the host did not prevent.");
-    let mut rate = Family::gauge("espstress_attempts_per_second", "Attempts by wall clock.");
+    let mut rate = Family::gauge(
+        "espstress_attempts_per_second",
+        "Attempts that the host did not prevent, by wall clock.",
+    );
     let mut goodput = Family::gauge(
         "espstress_goodput_bytes_per_second",
         "Payload that came back whole and right, by wall clock.",

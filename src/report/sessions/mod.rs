@@ -236,7 +236,7 @@ impl Workload {
     /// Adds a later session of the same workload; what could not be added up, in sentences.
     fn add(&mut self, later: Self) -> Option<String> {
         let wall_s = self.duration_s + later.duration_s;
-        let mut last = Vec::new();
+        let (mut last, mut lately) = (Vec::new(), Vec::new());
         self.duration_s = wall_s;
         self.attempts += later.attempts;
         self.succeeded += later.succeeded;
@@ -259,7 +259,7 @@ impl Workload {
         let tried = self.attempts.saturating_sub(self.failures.of_host());
         self.success_rate = (tried > 0).then(|| self.succeeded as f64 / tried as f64);
         let per_second = |n: u64| crate::latency::finite(n as f64 / wall_s);
-        self.attempts_per_s = per_second(self.attempts);
+        self.attempts_per_s = per_second(tried);
         self.goodput_bytes_per_s = per_second(self.bytes.goodput);
         // A session without an end has the latencies of its main phase only.
         for (phase, l) in later.latency {
@@ -267,7 +267,7 @@ impl Workload {
                 Some(before) => *before = before.with(&l),
                 None => {
                     if self.attempts > later.attempts {
-                        last.push(format!("latency.{}", phase.name()));
+                        lately.push(format!("latency.{}", phase.name()));
                     }
                     self.latency.insert(phase, l);
                 }
@@ -310,7 +310,11 @@ impl Workload {
             (Some(before), Some(now)) => Some(OutageSummary::joined(before, now)),
             (before, now) => before.or(now),
         };
-        (!last.is_empty()).then(|| format!("{}: {} of the last session only", self.name, last.join(", ")))
+        let told = [(last, "the last session"), (lately, "later sessions")]
+            .into_iter()
+            .filter(|(what, _)| !what.is_empty());
+        let told: Vec<_> = told.map(|(what, of)| format!("{} of {of} only", what.join(", "))).collect();
+        (!told.is_empty()).then(|| format!("{}: {}", self.name, told.join("; ")))
     }
 }
 

@@ -65,6 +65,17 @@ fn clients_that_give_up_before_the_queue_reaches_them_meet_an_overflow_and_no_ha
 }
 
 #[test]
+fn a_program_that_is_slow_with_some_while_it_serves_others_at_once_has_no_full_queue() {
+    let of = |max_ns| {
+        let w = fails_beside(WorkloadEvidence { at_once: 4, ..head(135) }, &[(Failure::ReadTimeout, 15)]);
+        let main = Some(Quantiles { count: 135, p50_ns: S / 100, max_ns, ..Quantiles::default() });
+        Case::clean(WorkloadEvidence { main, ..w }).ids()
+    };
+    assert_eq!(of(4 * S), [FindingId::AcceptOverflow], "those that were served waited as well");
+    assert_eq!(of(S / 50), [FindingId::UnexplainedFailures], "a queue serves in turn");
+}
+
+#[test]
 fn connections_that_fail_together_right_before_others_are_served_are_an_overflow() {
     let mut w = fails_beside(WorkloadEvidence { at_once: 12, ..head(6) }, &[(Failure::ConnectTimeout, 21)]);
     w.episodes = vec![episode(0, 1, 0, &w.failures), episode(1, 2, 6, &FailureCounts::default())];
