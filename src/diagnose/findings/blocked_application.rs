@@ -340,12 +340,13 @@ fn hung(e: &Evidence<'_>) -> String {
             time(since)
         );
     }
+    // As far as clients waited: what came after the last of them had given up is in no bout.
     let longest = bouts.iter().map(|bout| bout.to_ns.saturating_sub(bout.from_ns)).max().unwrap_or(0);
     // What was answered waited as long: these are the answers that the client no longer waited for.
     let slowest = slowest_answer(e);
     if slowest >= longest / 2 {
         return format!(
-            "The program is slow at times, and serves nobody else meanwhile: it answered no request for {} at {}, \
+            "The program is slow at times, and serves nobody else meanwhile: it answered no request for at least {} from {} on, \
              and took up to {} for those that it answered.",
             time(longest),
             time(first),
@@ -353,8 +354,8 @@ fn hung(e: &Evidence<'_>) -> String {
         );
     }
     format!(
-        "The program stopped answering {}, first at {} and for up to {}, while the device's stack still \
-         answered.",
+        "The program stopped answering {}, first at {}, and for at least {} at the longest, while the device's \
+         stack still answered.",
         times(bouts.len() as u64),
         time(first),
         time(longest)
