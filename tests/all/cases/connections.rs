@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use espstress_event::AnomalyId;
 use espstress_report::ProbeKind;
 
 use crate::cases::{DOCTOR, LONG_DOCTOR, run};
@@ -32,8 +33,9 @@ fn seven_sessions(turns_away: bool) -> SocketAddr {
         let held = Arc::clone(&held);
         std::thread::spawn(move || {
             answer_all(&mut peer);
-            drop(peer);
+            // Whoever has seen the end of a connection finds its session free.
             held.fetch_sub(1, Ordering::AcqRel);
+            drop(peer);
         });
     })
 }
@@ -90,7 +92,13 @@ fn what_other_programs_of_this_machine_meet_is_not_held_against_the_device() {
     let one = run("head --method GET --rate 20/s -d 3s", server);
     over.store(1, Ordering::Release);
     other.join().unwrap();
-    one.passes().never_says(&["abortive_close"]);
+    // That a packet was missed, and so what a connection met isn't known, may be said.
+    one.passes();
+    assert!(
+        one.report.anomalies.iter().all(|row| row.id != AnomalyId::AbortiveClose),
+        "{:?}",
+        one.report.anomalies
+    );
 }
 
 /// Ten sockets, and a callback that forgets each when its client has closed.
