@@ -46,7 +46,7 @@ pub(crate) struct Tick {
 /// Further from zero no axis reaches: a report that was edited by hand may hold any number, and its sums none.
 fn bounded(value: f64) -> f64 {
     const MOST: f64 = 1e15;
-    value.max(-MOST).min(MOST)
+    if value.is_nan() { 0.0 } else { value.clamp(-MOST, MOST) }
 }
 
 impl Scale {
