@@ -70,6 +70,8 @@ struct Link {
     early: bool,
     /// When the last answer was complete, or else the connection open.
     since: Instant,
+    /// How long the last answer had taken by then.
+    took: Duration,
     _held: Held,
 }
 
@@ -138,7 +140,14 @@ impl Channel {
                 return Err(Refused::Failure(failure));
             }
         }
-        self.link = Some(Link { connection, answers: 0, early: false, since: Instant::now(), _held: held });
+        self.link = Some(Link {
+            connection,
+            answers: 0,
+            early: false,
+            since: Instant::now(),
+            took: Duration::ZERO,
+            _held: held,
+        });
         let greeted = self.greet().await;
         self.tell();
         if let Err(failure) = greeted {
@@ -356,6 +365,7 @@ impl Channel {
         if let Some(link) = &mut self.link {
             link.answers += 1;
             link.since = Instant::now();
+            link.took = link.since.saturating_duration_since(start.actual);
             link.early |= http::note_upload(&self.context, &mut link.connection, StallEnd::Answered);
         }
         if let Some(one) = self.slow_one.take() {

@@ -1,7 +1,10 @@
 //! What the device sends between requests.
 
+use std::time::Duration;
+
 use super::Channel;
 use crate::http;
+use espstress_clock::{STALL, nanos};
 use espstress_connection::AtRest;
 use espstress_event::Failure;
 
@@ -72,14 +75,54 @@ impl Channel {
     /// The device closed the connection in order while nothing was under way.
     fn closed_idle(&mut self) {
         let Some(mut link) = self.link.take() else { return };
-        // It may have closed long before the host looked.
-        let idle = link.since.elapsed().saturating_sub(link.connection.last_heard());
-        let idle_ns = espstress_clock::nanos(idle);
+        let idle = idle_before(link.since.elapsed(), link.connection.last_heard(), link.took);
         let sample = link.connection.tcp_sample();
         let mut recorder = self.context.recorder.borrow_mut();
         sample.into_iter().for_each(|sample| recorder.tcp(sample));
-        recorder.idle_closed(idle_ns);
+        idle.into_iter().for_each(|idle| recorder.idle_closed(nanos(idle)));
         drop(recorder);
         http::note_tls(&self.context, &mut link.connection);
+    }
+}
+
+/// Less than any idle time-out: answer and FIN came together.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// How long a connection was idle before the device closed it: `answered` ago the host read the last answer, `closed`
+/// ago the FIN came. `None` where the host was late and read both together, so long after it had asked (`took`) that nobody
+/// knows how far apart they came.
+fn idle_before(answered: Duration, closed: Duration, took: Duration) -> Option<Duration> {
+    match answered.checked_sub(closed) {
+        // It may have closed long before the host looked.
+        Some(idle) => Some(idle),
+        None => {
+            let late = closed.saturating_sub(answered);
+            (late < STALL || took.saturating_sub(late) < AT_ONCE).then_some(Duration::ZERO)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn a_connection_is_idle_from_its_last_answer_to_the_fin() {
+        assert_eq!(idle_before(ms(5_000), ms(2_000), ms(3)), Some(ms(3_000)));
+        assert_eq!(idle_before(ms(40), ms(41), ms(3)), Some(ms(0)));
+    }
+
+    #[test]
+    fn a_host_that_read_answer_and_fin_together_after_a_sleep_does_not_know() {
+        // Asked, then asleep for 4 s; the FIN came 1 s before it woke.
+        assert_eq!(idle_before(ms(10), ms(1_010), ms(4_000)), None);
+        // The FIN came so soon after the request that the answer can't have been long before it.
+        assert_eq!(idle_before(ms(10), ms(3_900), ms(4_000)), Some(ms(0)));
+        // A device that took 4 s itself, and a host that was there.
+        assert_eq!(idle_before(ms(10), ms(11), ms(4_000)), Some(ms(0)));
     }
 }
