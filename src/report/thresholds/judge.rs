@@ -1,5 +1,6 @@
 //! One gate judged on one report.
 
+use super::by_host::Shifted;
 use super::figure::{
     Anomalies, Figure, ProbeFigure, SseFigure, Start, Stat, Trend, UdpFigure, WorkloadFigure, check_name,
 };
@@ -43,7 +44,8 @@ pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
     };
     let workload = resolved.workload.as_deref().and_then(|name| report.workload(name));
     let plain = |value| if t.op().holds(value, bound) { Pass } else { Fail };
-    let (value, status, reason) = match read(resolved.figure, workload, report) {
+    let reading = beside_host(read(resolved.figure, workload, report), resolved.figure, report);
+    let (value, status, reason) = match reading {
         Reading::Sure(v) => (Some(v), plain(v), None),
         Reading::WithRemark(v, remark) => {
             let status = plain(v);
@@ -78,6 +80,23 @@ fn at_least(op: Op, value: f64, bound: f64) -> ThresholdStatus {
         (false, _) => ThresholdStatus::Inconclusive,
         (true, true) => ThresholdStatus::Pass,
         (true, false) => ThresholdStatus::Fail,
+    }
+}
+
+/// The same figure as far as it is the device's, where the testing machine was the limit.
+fn beside_host(reading: Reading, figure: Figure, report: &Report) -> Reading {
+    let limited = report.findings.iter().any(|f| f.id == FindingId::HostLimited);
+    let Some(shifted) = figure.shifted_by_host().filter(|_| limited) else { return reading };
+    let why =
+        |than| format!("this machine was the limit (host_limited); the device's own figure may be {than}");
+    match (reading, shifted) {
+        (Reading::Sure(v) | Reading::AtMost(v, _), Shifted::Up) => Reading::AtMost(v, why("lower")),
+        (Reading::Sure(v) | Reading::AtLeast(v, _), Shifted::Down) => Reading::AtLeast(v, why("higher")),
+        (Reading::Sure(v), Shifted::EitherWay) => Reading::Doubtful(v, why("another")),
+        (Reading::AtLeast(v, reason), Shifted::Up) | (Reading::AtMost(v, reason), Shifted::Down) => {
+            Reading::Doubtful(v, reason)
+        }
+        (reading, _) => reading,
     }
 }
 

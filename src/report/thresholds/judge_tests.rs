@@ -180,3 +180,34 @@ fn of_figures_that_were_cut_off_only_what_cannot_change_is_judged() {
         assert_eq!(row(&r, expr).status, status, "{expr}");
     }
 }
+
+#[test]
+fn what_the_testing_machine_may_have_done_is_not_held_against_the_device() {
+    let mut r = report();
+    let slow = [("head.latency.total.max < 100ms", "lower"), ("head.rate > 150/s", "higher")];
+    let fast_enough = [
+        "head.latency.total.max < 1s",
+        "head.rate > 50/s",
+        "head.attempts == 200",
+        "head.success_rate == 100%",
+    ];
+    assert!(slow.iter().all(|(expr, _)| row(&r, expr).status == Fail));
+    r.findings.push(espstress_diagnose::Finding {
+        id: FindingId::HostLimited,
+        severity: espstress_diagnose::Severity::Warning,
+        statement: String::new(),
+        evidence: Vec::new(),
+        cause: String::new(),
+        change: String::new(),
+    });
+    for (expr, than) in slow {
+        let row = row(&r, expr);
+        assert_eq!(row.status, Inconclusive, "{expr}");
+        assert!(row.reason.unwrap().ends_with(&format!("may be {than}")), "{expr}");
+    }
+    // The device is faster still, and a count of attempts is what it is.
+    for expr in fast_enough {
+        assert_eq!(row(&r, expr).status, Pass, "{expr}");
+    }
+    assert_eq!(row(&r, "head.attempts == 100").status, Fail);
+}

@@ -5,10 +5,12 @@
 //! run it is judged on the report ([`Gates::judge`]).
 //!
 //! A gate is *inconclusive* where its figure was not measured, rests on too few samples, or counts what the
-//! packets show and the packets were not all looked at - unless what was seen breaks it already. The gate
+//! packets show and the packets were not all looked at - unless what was seen breaks it already. Where the
+//! testing machine was the limit, times count as upper bounds and rates as lower ones. The gate
 //! that stands when none is given, `findings.error == 0`, is judged on the findings that could be made: where
 //! the packets were not looked at it passes with a remark that says so.
 
+mod by_host;
 mod catalogue;
 mod figure;
 mod judge;
