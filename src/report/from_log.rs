@@ -172,8 +172,7 @@ impl Builder {
                 continue;
             }
             let parsed = std::str::from_utf8(&line).ok().map(tame);
-            let taken =
-                parsed.and_then(|text| serde_json::from_str(&text).ok()).is_some_and(|line| self.take(line));
+            let taken = parsed.and_then(|text| text.parse().ok()).is_some_and(|line| self.take(line));
             match (taken, whole) {
                 (true, _) => {}
                 (false, true) => self.damage(format!("{name}, line {number}, is damaged and left out")),

@@ -42,6 +42,21 @@ fn a_damaged_line_is_left_out_and_named() {
 }
 
 #[test]
+fn a_line_whose_members_were_sorted_is_the_same_line() {
+    let lines = [LogLine::Start(Box::new(start())), LogLine::Interval(Box::new(interval(0.0, 5)))];
+    let sorted: String = lines
+        .iter()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line.to_text()).unwrap();
+            format!("{{\"data\":{},\"event\":{}}}\n", line["data"], line["event"])
+        })
+        .collect();
+    let rebuilt = read_log_bytes("x.log", sorted.as_bytes()).unwrap();
+    assert_eq!(rebuilt.report, read_log_bytes("x.log", log(&lines).as_bytes()).unwrap().report);
+    assert_eq!(rebuilt.report.workload("rw").unwrap().attempts, 5);
+}
+
+#[test]
 fn outages_and_their_ledgers_are_rebuilt() {
     let mut row = espstress_event::OutageRow::new(1, espstress_event::OutageOrigin::Made);
     (row.made_start_ns, row.made_end_ns) = (Some(1_000_000_000), Some(3_000_000_000));

@@ -1,7 +1,10 @@
 //! The lines of a run's log: JSON objects with an `event` and its `data`. Field names carry their unit, as the
 //! report's do; what is not known is null.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
@@ -16,8 +19,8 @@ use espstress_event::{
 };
 use espstress_stats::{Latency, Phase};
 
-/// One line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// One line; read by `str::parse`.
+#[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum LogLine {
     /// The first line of a run, and of each further file that its log fills.
@@ -58,6 +61,59 @@ impl LogLine {
         let mut text = serde_json::to_string(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+/// A line of which only its event has been read. To derive the reading of the whole would compile that of every type in it
+/// twice: once for a line whose data comes before its event.
+#[derive(Deserialize)]
+struct Unread<'a> {
+    event: EventName,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EventName {
+    Start,
+    PhaseStart,
+    Interval,
+    Anomaly,
+    Outage,
+    Silenced,
+    HalfOpen,
+    Mqtt,
+    Examined,
+    Probed,
+    Console,
+    Notice,
+    PhaseEnd,
+    End,
+}
+
+impl FromStr for LogLine {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Unread { event, data } = serde_json::from_str(text)?;
+        let data = data.get();
+        Ok(match event {
+            EventName::Start => Self::Start(serde_json::from_str(data)?),
+            EventName::PhaseStart => Self::PhaseStart(serde_json::from_str(data)?),
+            EventName::Interval => Self::Interval(serde_json::from_str(data)?),
+            EventName::Anomaly => Self::Anomaly(serde_json::from_str(data)?),
+            EventName::Outage => Self::Outage(serde_json::from_str(data)?),
+            EventName::Silenced => Self::Silenced(serde_json::from_str(data)?),
+            EventName::HalfOpen => Self::HalfOpen(serde_json::from_str(data)?),
+            EventName::Mqtt => Self::Mqtt(serde_json::from_str(data)?),
+            EventName::Examined => Self::Examined(serde_json::from_str(data)?),
+            EventName::Probed => Self::Probed(serde_json::from_str(data)?),
+            EventName::Console => Self::Console(serde_json::from_str(data)?),
+            EventName::Notice => Self::Notice(serde_json::from_str(data)?),
+            EventName::PhaseEnd => Self::PhaseEnd(serde_json::from_str(data)?),
+            EventName::End => Self::End(serde_json::from_str(data)?),
+        })
     }
 }
 

@@ -103,8 +103,8 @@ fn intervals(log: &Path) -> BTreeMap<String, Vec<IntervalLine>> {
     let bytes = std::fs::read(log).unwrap();
     let mut found: BTreeMap<String, Vec<IntervalLine>> = BTreeMap::new();
     for line in bytes.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let parsed: LogLine = serde_json::from_slice(line)
-            .unwrap_or_else(|e| panic!("a line is no line: {e}: {}", String::from_utf8_lossy(line)));
+        let line = String::from_utf8_lossy(line);
+        let parsed: LogLine = line.parse().unwrap_or_else(|e| panic!("a line is no line: {e}: {line}"));
         if let LogLine::Interval(line) | LogLine::PhaseEnd(line) = parsed {
             found.entry(line.workload.clone()).or_default().push(*line);
         }
@@ -579,7 +579,7 @@ fn a_run_with_a_slow_disk_that_is_killed_leaves_whatever_the_disk_has_taken() {
     drop(child);
     taken.extend(lines);
     // A line that the kill has cut off is no line.
-    taken.retain(|line| serde_json::from_str::<LogLine>(line).is_ok());
+    taken.retain(|line| line.parse::<LogLine>().is_ok());
     std::fs::write(&log, taken.join("\n") + "\n").unwrap();
     let report = report(&log);
     assert!(report.interrupted);
