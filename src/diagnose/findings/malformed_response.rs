@@ -163,6 +163,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             "the program ends the connection without the last chunk, so no client can tell whether the body is whole",
             "end a chunked body with the chunk of size 0: \"0\", CRLF, CRLF (RFC 9112, 7.1); or send a Content-Length",
         ),
+        // It does speak HTTP.
+        HttpFault::BadHead if facts::ever_served(e) => (
+            "the head lacks a line end or a status; or one response runs into the next",
+            "look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
+        ),
         fault => advice(fault),
     };
     Some(Finding {

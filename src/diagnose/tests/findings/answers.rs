@@ -109,6 +109,16 @@ fn a_chunked_body_without_its_last_chunk_has_no_content_length_to_blame() {
 }
 
 #[test]
+fn a_port_that_has_served_requests_does_speak_http() {
+    for (served, doubted) in [(0, true), (40, false)] {
+        let w = fails_beside(get(served), &[(Failure::BadResponse, 30)]);
+        let found = Case::clean(at_fault(w, HttpFault::BadHead, 30, (0, 0))).findings();
+        let malformed = found.iter().find(|f| f.id == FindingId::MalformedResponse).unwrap();
+        assert_eq!(malformed.cause.contains("the port doesn't speak HTTP"), doubted, "{}", malformed.cause);
+    }
+}
+
+#[test]
 fn responses_without_an_end_that_failed_are_named_and_are_no_hang() {
     for n in [1, 3] {
         let mut w = WorkloadEvidence { at_once: 1, ..dies_after(get(0), 0, &[(Failure::ReadTimeout, n)]) };
