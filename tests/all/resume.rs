@@ -70,6 +70,9 @@ fn a_run_that_was_killed_is_resumed_and_no_gate_passes_on_what_is_not_known() {
         whole.sessions[0].interrupted && !whole.sessions[1].interrupted && whole.sessions[0].attempts > 0
     );
     assert_eq!(whole.workloads[0].attempts, whole.sessions.iter().map(|s| s.attempts).sum::<u64>());
+    // The log of a session without an end has neither these nor TCP_INFO.
+    let partly = whole.remarks.iter().filter(|r| r.ends_with("tcp not of every session")).collect::<Vec<_>>();
+    assert!(matches!(partly[..], [one] if one.contains("latency.connect")), "{:?}", whole.remarks);
     assert_eq!(whole.verdict, Verdict::Inconclusive);
     assert!(whole.findings_incomplete.is_some());
     assert!(
@@ -110,6 +113,22 @@ fn what_must_begin_anew_refuses_to_be_resumed_with_the_reason_before_anything_ru
         assert!(status == 2 && said.contains(why), "{arguments}: {status}: {said}");
         assert!(output.stdout.is_empty() && !folder.path().join("soak.log").exists(), "{arguments}");
     }
+}
+
+#[test]
+fn a_figure_that_one_session_lacks_is_said_to_be_not_of_all() {
+    let mut whole = make::broken();
+    let mut without = whole.clone();
+    let w = &mut without.workloads[0];
+    let (phase, _) = w.latency.pop_first().unwrap();
+    let said = format!("head: latency.{} not of every session", phase.name());
+    let times = |report: &Report| report.remarks.iter().filter(|r| r.starts_with(&said)).count();
+    assert_eq!(times(&whole.clone().after(&whole)), 0);
+    // The session without it comes last, first, and in the middle, where it is said once.
+    assert_eq!(times(&without.clone().after(&whole)), 1);
+    assert_eq!(times(&whole.clone().after(&without)), 1);
+    whole = whole.clone().after(&without.after(&whole));
+    assert_eq!(times(&whole), 1, "{:?}", whole.remarks);
 }
 
 #[test]

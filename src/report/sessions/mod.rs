@@ -13,7 +13,7 @@ use crate::{
 };
 use espstress_diagnose::{AccountRow, AnomalyRow, Finding};
 use espstress_event::WorkloadKind;
-use espstress_stats::Latency;
+use espstress_stats::{Latency, Phase};
 
 /// Rows of a series at most: more are joined two by two.
 const MOST_ROWS: usize = 1_800;
@@ -168,6 +168,7 @@ impl Report {
             time_s(away_s)
         ));
         remarks.append(&mut self.remarks);
+        of_last.retain(|remark| !remarks.contains(remark));
         remarks.extend(of_last);
         self.remarks = remarks;
         self.duration_s += by_s;
@@ -236,7 +237,8 @@ impl Workload {
     /// Adds a later session of the same workload; what could not be added up, in sentences.
     fn add(&mut self, later: Self) -> Option<String> {
         let wall_s = self.duration_s + later.duration_s;
-        let (mut last, mut lately) = (Vec::new(), Vec::new());
+        let (mut last, mut not_all) = (Vec::new(), Vec::new());
+        let both_tried = self.attempts > 0 && later.attempts > 0;
         self.duration_s = wall_s;
         self.attempts += later.attempts;
         self.succeeded += later.succeeded;
@@ -261,16 +263,20 @@ impl Workload {
         let per_second = |n: u64| crate::latency::finite(n as f64 / wall_s);
         self.attempts_per_s = per_second(tried);
         self.goodput_bytes_per_s = per_second(self.bytes.goodput);
-        // A session without an end has the latencies of its main phase only.
+        // A session without an end has the latencies of its main phase only, and no TCP_INFO.
+        let one_sided =
+            |phase: &&Phase| self.latency.contains_key(*phase) != later.latency.contains_key(*phase);
+        let mut phases: Vec<_> = self.latency.keys().chain(later.latency.keys()).filter(one_sided).collect();
+        phases.sort();
+        not_all.extend(phases.iter().map(|phase| format!("latency.{}", phase.name())));
+        if self.tcp.is_some() != later.tcp.is_some() {
+            not_all.push("tcp".to_owned());
+        }
+        not_all.retain(|_| both_tried);
         for (phase, l) in later.latency {
             match self.latency.get_mut(&phase) {
                 Some(before) => *before = before.with(&l),
-                None => {
-                    if self.attempts > later.attempts {
-                        lately.push(format!("latency.{}", phase.name()));
-                    }
-                    self.latency.insert(phase, l);
-                }
+                None => drop(self.latency.insert(phase, l)),
             }
         }
         self.main_phase = self.main_phase.or(later.main_phase);
@@ -310,10 +316,10 @@ impl Workload {
             (Some(before), Some(now)) => Some(OutageSummary::joined(before, now)),
             (before, now) => before.or(now),
         };
-        let told = [(last, "the last session"), (lately, "later sessions")]
+        let told = [(last, "of the last session only"), (not_all, "not of every session")]
             .into_iter()
             .filter(|(what, _)| !what.is_empty());
-        let told: Vec<_> = told.map(|(what, of)| format!("{} of {of} only", what.join(", "))).collect();
+        let told: Vec<_> = told.map(|(what, of)| format!("{} {of}", what.join(", "))).collect();
         (!told.is_empty()).then(|| format!("{}: {}", self.name, told.join("; ")))
     }
 }
