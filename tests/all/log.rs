@@ -144,7 +144,7 @@ fn assert_holds_every_interval(report: &Report, log: &Path) -> usize {
 fn told<T>(log: &Path, pick: fn(LogLine) -> Option<T>) -> Vec<T> {
     let text = std::fs::read_to_string(log).unwrap();
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines.filter_map(|line| pick(serde_json::from_str(line).unwrap())).collect()
+    lines.filter_map(|line| pick(line.parse().unwrap())).collect()
 }
 
 fn outages(log: &Path) -> Vec<OutageLine> {
