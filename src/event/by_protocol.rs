@@ -202,6 +202,9 @@ pub struct Datagrams {
     pub unreachable: u64,
     /// Echoes that this machine dropped because its receive buffer was full. They count against nobody else.
     pub dropped_here: u64,
+    /// When the last of those that came back was sent, microseconds since the start of the run; null where none did.
+    #[serde(default)]
+    pub echoed_until_us: Option<u64>,
     /// Datagrams that did not come back, with none after them that did.
     pub silent: u64,
     /// When the first of these was sent, microseconds since the start of the run; null where there is none.
@@ -295,13 +298,17 @@ impl Datagrams {
 
     /// One that was sent at this time, microseconds since the start of the run, came back, however late.
     pub fn came_back(&mut self, sent_us: u64) {
+        self.echoed_until_us = self.echoed_until_us.max(Some(sent_us));
         if self.silent_since_us.is_some_and(|since| sent_us >= since) {
             (self.silent, self.silent_since_us, self.silent_until_us) = (0, None, None);
         }
     }
 
-    /// One that was sent at this time did not.
+    /// One that was sent at this time did not, as is known by now: those that were sent after it may have come back long ago.
     pub fn stayed_away(&mut self, sent_us: u64) {
+        if self.echoed_until_us.is_some_and(|until| sent_us <= until) {
+            return;
+        }
         self.silent += 1;
         self.silent_since_us = Some(self.silent_since_us.map_or(sent_us, |since| since.min(sent_us)));
         self.silent_until_us = self.silent_until_us.max(Some(sent_us));
@@ -345,5 +352,9 @@ mod tests {
         datagrams.stayed_away(40);
         datagrams.came_back(35);
         assert_eq!((datagrams.silent, datagrams.silent_since_us), (1, Some(40)));
+        // In an open loop the time-out of one passes after many echoes of later ones.
+        datagrams.came_back(90);
+        (50..60).for_each(|sent_us| datagrams.stayed_away(sent_us));
+        assert_eq!((datagrams.silent, datagrams.silent_since_us), (0, None));
     }
 }

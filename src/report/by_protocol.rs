@@ -19,13 +19,13 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
         lines.extend(silences(sse).map(|text| ("silence", text)));
     }
     if let Some(slow) = &by.slow {
-        lines.push(("slow clients", slow_clients(slow)));
+        lines.push(("slow", slow_clients(slow)));
     }
     lines
 }
 
 fn slow_clients(slow: &SlowClients) -> String {
-    let mut list = vec![format!("{} served", count(slow.served))];
+    let mut list = vec![format!("{} served", things(slow.served, "slow client"))];
     let told: Vec<String> =
         slow.given_up_by_status.iter().map(|(status, n)| format!("{status}: {}", count(*n))).collect();
     let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
 use espstress_event::{OpenFailure, SilencedConnection, SocketsUsed, Spell};
-use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence};
+use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
 
 /// How the device bears connections whose peer vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -105,9 +105,9 @@ impl HalfOpenFigures {
             silenced: of.silenced().into(),
             served: of.served.into(),
             unserved: of.unserved.into(),
-            capacity: (of.limit == LimitReached::Device).then_some(of.served.into()),
+            capacity: (of.limit == LimitReached::Device || kept_waiting(of)).then_some(of.served.into()),
             limit: of.limit,
-            limit_rule: limit_rule(of.limit, of.full_after),
+            limit_rule: limit_rule(of),
             failures: of.failures.clone(),
             exhausted_attempts: of.during.attempts,
             exhausted_succeeded: of.during.served,
@@ -147,13 +147,23 @@ impl HalfOpenFigures {
     }
 }
 
-fn limit_rule(limit: LimitReached, full_after: Option<u32>) -> Option<String> {
-    Some(match limit {
+/// Whether the last connections, enough of them in a row for a full device, were taken by its stack and never served.
+fn kept_waiting(of: &HalfOpenStats) -> bool {
+    let waiting = of.connections.iter().rev().take_while(|c| c.stage == Stage::Unserved).count();
+    of.full_after.is_some_and(|full| full > 0 && waiting >= full as usize)
+}
+
+fn limit_rule(of: &HalfOpenStats) -> Option<String> {
+    Some(match of.limit {
         LimitReached::NotSearched => return None,
         LimitReached::Device => {
-            let n = full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
+            let n = of.full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
             format!("{n} connections in a row were not taken")
         }
+        LimitReached::Setting if of.unserved > 0 => format!(
+            "as many were opened as the setting `connections` allows; {} of them got no answer",
+            of.unserved
+        ),
         LimitReached::Setting => {
             "as many were opened as the setting `connections` allows; the device took them all".into()
         }

@@ -13,12 +13,15 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
-use espstress_event::{Failure, IdleCloses};
+use espstress_event::{Failure, IdleCloses, Protocol};
 
 /// Once may be a close for another reason.
 const TWICE: u64 = 2;
 /// A FIN sooner than this after the last answer ends the exchange: no idle time-out is that short.
 const AT_ONCE: u64 = 500_000_000;
+
+/// A FIN sooner than this after the last answer came with it, but for the path's delay, nanoseconds.
+const RIGHT_AFTER: u64 = 100_000_000;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::ClosesIdle,
@@ -41,6 +44,24 @@ pub(in super::super) fn fails_so(w: &WorkloadEvidence, failure: Failure) -> bool
 /// Connections that the client found closed before their first request.
 fn unasked(w: &WorkloadEvidence) -> u64 {
     w.idle_closes.map_or(0, |idle| idle.before_request)
+}
+
+/// Whether each connection had one answer, and perhaps those that are still open.
+fn one_each(w: &WorkloadEvidence, idle: &IdleCloses) -> bool {
+    w.succeeded <= idle.count.saturating_add(u64::from(w.at_once))
+}
+
+/// Whether half of them were closed as good as at once.
+fn sooner(seen: &[(&WorkloadEvidence, IdleCloses)]) -> bool {
+    seen.iter().all(|(_, idle)| idle.median_us.saturating_mul(1_000) < RIGHT_AFTER)
+}
+
+const fn announce(http: bool) -> &'static str {
+    if http {
+        "; a response that says Connection: close spares clients a failed attempt (RFC 9112, 9.6)"
+    } else {
+        ""
+    }
 }
 
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
@@ -75,10 +96,13 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let least = exact.or_else(|| found.min());
     let or_sooner = if exact.is_some() { "" } else { " or sooner" };
     let at_once = seen.iter().fold(0_u64, |n, (_, idle)| n.saturating_add(idle.count));
+    let http = seen.iter().all(|(w, _)| w.asks.protocol == Protocol::Http);
     let statement = match least {
         Some(least) => format!("The device closes idle connections after {}{or_sooner}.", time(least)),
         None if at_once > 0 => format!(
-            "The device closes connections right after a response, without Connection: close: {} so far.",
+            "The device closes connections {} a response{}: {} so far.",
+            if sooner(&seen) { "right after" } else { "within half a second of" },
+            if http { ", without Connection: close" } else { "" },
             things(at_once, "connection")
         ),
         None => return None,
@@ -118,13 +142,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         severity: Severity::Info,
         statement,
         evidence,
-        cause: if least.is_some() {
-            "the server's keep-alive timeout, which frees the sockets of idle clients"
-        } else {
-            "the server serves one request on each connection; a response that says Connection: close spares clients a \
-             failed attempt (RFC 9112, 9.6)"
-        }
-        .into(),
+        cause: match (least.is_some() || !sooner(&seen), seen.iter().all(|(w, idle)| one_each(w, idle))) {
+            (true, _) => "the server's keep-alive timeout, which frees the sockets of idle clients".into(),
+            (false, true) => format!("the server serves one request on each connection{}", announce(http)),
+            (false, false) => format!(
+                "the server ends a connection after some requests, or its program ended{}",
+                announce(http)
+            ),
+        },
         change: ENTRY.change.into(),
     })
 }

@@ -98,15 +98,28 @@ fn refused_since(e: &Evidence<'_>) -> Option<u64> {
         .map(|(_, end)| end.from_ns)
 }
 
-/// When service ended for good, where no probe tells what of the device is left. The last resort: any evidence of
-/// another cause goes before it.
+/// When service ended for good, where no probe tells what of the device is left: nothing answers any more, but for what was
+/// under way as it went. The last resort: any evidence of another cause goes before it.
 fn ended(e: &Evidence<'_>) -> Option<u64> {
     facts::exchanges(e)
         .filter(|_| facts::stack(e) == Stack::Unknown)
         .filter_map(|w| Some((w, facts::ends_service(e, w)?)))
-        .find(|(w, end)| w.end_ns.saturating_sub(end.from_ns) >= GONE)
+        .find(|(w, end)| {
+            let silent = facts::count(&end.failures, &UNHEARD);
+            let others = end.failures.of_device().saturating_sub(silent);
+            others <= u64::from(w.at_once) && silent > 0 && w.end_ns.saturating_sub(end.from_ns) >= GONE
+        })
         .map(|(_, end)| end.from_ns)
 }
+
+/// What attempts meet where nothing is heard of the device.
+const UNHEARD: [Failure; 5] = [
+    Failure::ConnectTimeout,
+    Failure::ConnectUnreachable,
+    Failure::ReadTimeout,
+    Failure::WriteTimeout,
+    Failure::DatagramLost,
+];
 
 /// Since when it is gone, where it was there before.
 pub(super) fn since(e: &Evidence<'_>) -> Option<u64> {

@@ -163,10 +163,14 @@ impl Report {
         let away_s = by_s - earlier.duration_s;
         let mut remarks = earlier.remarks.clone();
         remarks.retain(|remark| !self.remarks.contains(remark) && !open.contains(remark));
-        remarks.push(format!(
-            "session {nth} began {} after the previous one had ended; nothing was measured in between",
-            time_s(away_s)
-        ));
+        // A log without an end tells its last line, not how long the program lived after it.
+        let cut = earlier.sessions.last().map_or(earlier.interrupted, |last| last.interrupted);
+        let (after, between) = if cut {
+            ("the last that the previous one tells", "nothing is known of the time in between")
+        } else {
+            ("the previous one had ended", "nothing was measured in between")
+        };
+        remarks.push(format!("session {nth} began {} after {after}; {between}", time_s(away_s)));
         remarks.append(&mut self.remarks);
         of_last.retain(|remark| !remarks.contains(remark));
         remarks.extend(of_last);

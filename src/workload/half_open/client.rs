@@ -222,6 +222,9 @@ fn take_into(spells: &mut Vec<Spell>, from_ns: u64, to_ns: u64, served: bool) {
     }
 }
 
+/// Statuses of a server that has no room just now (RFC 9110, 15.6.4; RFC 6585, 4): answers, and no service.
+const NO_ROOM: [u16; 2] = [503, 429];
+
 /// One HEAD on an open connection.
 pub(super) async fn head(
     connection: &mut Connection,
@@ -234,11 +237,13 @@ pub(super) async fn head(
     response.start();
     loop {
         let n = connection.read(buffer, limits.read).await?;
-        if n == 0 {
-            return response.eof();
-        }
-        if let Progress::Done { .. } = response.feed(buffer.get(..n).unwrap_or_default())? {
-            return Ok(());
+        let done = match n {
+            0 => response.eof().map(|()| true)?,
+            n => matches!(response.feed(buffer.get(..n).unwrap_or_default())?, Progress::Done { .. }),
+        };
+        if done {
+            let has_room = !NO_ROOM.contains(&response.status());
+            return if has_room { Ok(()) } else { Err(Failure::BadStatus) };
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::support::*;
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
-    IdleCloses, MqttBig, MqttBigEnd, MqttFault, MqttOutage, MqttToDevice, SlowSpan, TlsFault, TlsFaultSeen,
-    TlsFigures, WebSockets,
+    IdleCloses, MqttBig, MqttBigEnd, MqttFault, MqttOutage, MqttToDevice, Protocol, SlowSpan, TlsFault,
+    TlsFaultSeen, TlsFigures, WebSockets,
 };
 
 fn asks(method: &str) -> Asks {
@@ -313,6 +313,21 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     );
     let silent = Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(2 * S))));
     assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
+}
+
+#[test]
+fn closes_after_several_answers_are_not_told_as_one_request_on_each_connection() {
+    let closes = |count, us, protocol| {
+        let idle = IdleCloses { count, min_us: us, median_us: us, before_request: 0 };
+        let asks = Asks { protocol, ..asks("GET") };
+        Case::clean(WorkloadEvidence { idle_closes: Some(idle), asks, at_once: 1, ..get(100) }).findings()
+    };
+    let cause = |count, us, protocol| closes(count, us, protocol)[0].cause.clone();
+    assert!(cause(100, 40, Protocol::Http).contains("one request on each connection"));
+    assert!(cause(20, 40, Protocol::Http).contains("after some requests"));
+    assert!(!cause(20, 40, Protocol::Line).contains("Connection: close"));
+    assert!(cause(20, 300_000, Protocol::Http).contains("keep-alive timeout"));
+    assert!(closes(20, 300_000, Protocol::Http)[0].statement.contains("within half a second"));
 }
 
 #[test]

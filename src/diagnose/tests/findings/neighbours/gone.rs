@@ -76,6 +76,19 @@ fn service_that_ends_while_nobody_pings_is_said_to_have_ended() {
 }
 
 #[test]
+fn who_answers_wrongly_while_nobody_pings_is_there() {
+    let nobody = || Measured::Unavailable { reason: "off".to_owned() };
+    for failure in [Failure::BadStatus, Failure::BadResponse, Failure::ReadReset, Failure::EofBeforeResponse]
+    {
+        for served in [0, 2_000] {
+            let case = Case::clean(dies_after(head(0), served, &[(failure, 60)]))
+                .with(|e| e.probes = ProbesEvidence { icmp: nobody(), tcp: nobody(), telemetry: nobody() });
+            assert!(!case.ids().contains(&FindingId::DeviceUnreachable), "{failure:?} after {served}");
+        }
+    }
+}
+
+#[test]
 fn nothing_at_all_is_unreachable_and_a_refused_port_is_so_though_ping_answers() {
     let none = ProbeEvidence { answered: 0, latency: None, silences: vec![], ..probe(60) };
     let dead = Case::clean(dies_after(head(0), 0, &[(Failure::ConnectTimeout, 9)])).with(|e| {
