@@ -369,13 +369,13 @@ impl Connection {
         buffer: &mut [u8],
         deadline: tokio::time::Instant,
     ) -> Result<usize, Failure> {
+        // A signal may end the runtime's sleep before it has heard of what came: a program that stood still would call that a
+        // silence of the device's. So the system itself is asked once before the time is said to be up.
+        let mut asked_at_last = false;
         if self.tls.is_none() && self.stream.as_ref().is_some_and(Stream::waits_first) {
-            let waited = self.readable_until(deadline).await;
-            if waited == Err(Failure::ReadTimeout) {
-                // The runtime may not have heard of what came before a deadline that was over from the beginning.
-                self.stream.iter().for_each(Stream::look);
-            } else {
-                waited?;
+            match self.readable_until(deadline).await {
+                Err(Failure::ReadTimeout) => asked_at_last = self.ask_the_system(),
+                waited => waited?,
             }
         }
         loop {
@@ -383,12 +383,24 @@ impl Connection {
                 self.note_read(n);
                 return Ok(n);
             }
-            self.readable_until(deadline).await?;
+            match self.readable_until(deadline).await {
+                Err(Failure::ReadTimeout) if !asked_at_last => {
+                    asked_at_last = self.ask_the_system();
+                    continue;
+                }
+                waited => waited?,
+            }
             // Records that carry nothing are no answer, however many there are.
             if self.tls.is_some() && tokio::time::Instant::now() >= deadline {
                 return Err(Failure::ReadTimeout);
             }
         }
+    }
+
+    /// The next read asks the system, whatever the runtime knows.
+    fn ask_the_system(&self) -> bool {
+        self.stream.iter().for_each(Stream::look);
+        true
     }
 
     async fn readable_until(&mut self, deadline: tokio::time::Instant) -> Result<(), Failure> {

@@ -137,7 +137,7 @@ pub struct WorkloadEvidence {
     pub tcp: Option<TcpEvidence>,
     /// How often a closed loop waited for a free source port.
     pub port_waits: u64,
-    /// Attempts that started late because every connection was busy.
+    /// Attempts that started late because every connection was busy, or the host was late.
     pub late_starts: u64,
     /// Source ports that the user restricted it to; `None` without a restriction.
     pub local_ports: Option<u32>,

@@ -38,9 +38,9 @@ pub struct PhaseProgress {
     pub port_waits: u64,
     /// Standing connections opened again after a failure.
     pub reconnects: u64,
-    /// Attempts of an open loop that started late because every connection was busy.
+    /// Attempts of an open loop that started late because every connection was busy, or the host was late.
     pub late_starts: u64,
-    /// Starts of an open loop that never took place: every connection was busy until the time was up.
+    /// Starts of an open loop that never took place: until the time was up, every connection was busy, or the host was late.
     pub late_starts_dropped: u64,
     /// Attempts that were under way when the run ended, or its time: they count as none.
     pub unfinished: u64,

@@ -53,7 +53,7 @@ pub struct WorkloadStats {
     pub reconnects: u64,
     /// Attempts whose start was put off beyond its interval because all connections were busy.
     pub late_starts: u64,
-    /// Starts of an open loop that never took place: every connection was busy until the time was up.
+    /// Starts of an open loop that never took place: until the time was up, every connection was busy, or the host was late.
     pub late_starts_dropped: u64,
     /// Attempts that were under way when the run ended, or its time: they count as none.
     pub unfinished: u64,

@@ -1,6 +1,9 @@
 //! The half-open workload against the device program on the host's own stack. What the host's stack does not show
 //! is left to the twin: the limit on control blocks, and what lwIP sends.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use espstress_device::Service;
 use espstress_engine::{DeviceFacts, Plan};
 use espstress_event::{Endpoints, Event, Failure};
@@ -70,4 +73,29 @@ fn a_device_with_keep_alive_takes_every_socket_back_in_its_time() {
         assert!((18_000_000_000..23_000_000_000).contains(&after), "{connection:?}");
     }
     assert!(stats.served_again_ns.is_some(), "{stats:?}");
+}
+
+#[test]
+fn a_status_that_says_there_is_no_room_is_no_service() {
+    static OPEN: AtomicUsize = AtomicUsize::new(0);
+    let target = crate::common::server(|mut stream| {
+        let has_room = OPEN.fetch_add(1, Ordering::SeqCst) < 5;
+        if has_room {
+            crate::common::answer_all(stream);
+        } else if !crate::common::request(&mut stream).is_empty() {
+            let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        }
+        OPEN.fetch_sub(1, Ordering::SeqCst);
+    });
+    let mut outcome =
+        crate::common::run_from("half-open", QUICK, Endpoints::only(target), "24000-24999".parse().unwrap());
+    let stats = *outcome.workloads.remove(0).stats.half_open.unwrap();
+    if let Some(reason) = &stats.unavailable {
+        assert!(reason.contains("CAP_NET_ADMIN"), "{reason}");
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    assert!((4..=5).contains(&stats.served), "the client is one of five now and then: {stats:?}");
+    assert_eq!(stats.limit, espstress_stats::LimitReached::Device, "{stats:?}");
+    assert!(stats.failures.iter().all(|failure| failure.met == Failure::BadStatus), "{stats:?}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 
 use super::super::endings::{Step, failure_of};
 use super::super::ports::{PortPool, Release, Taken};
@@ -122,11 +122,13 @@ impl Connector {
         if !(self.target.ip().is_loopback() && stream.is_connected()) {
             let until = after(start.into(), self.timeouts.connect);
             let ready = match alarm.before(until, stream.ready(Interest::WRITABLE)).await {
+                // A program that stood still has not heard yet.
+                None if stream.is_connected() => None,
                 None => return Err(Failure::ConnectTimeout),
-                Some(ready) => ready.map_err(at_connect)?,
+                Some(ready) => Some(ready.map_err(at_connect)?),
             };
             // A connection that failed is writable too, and closed for writing: only then is there an error to ask for.
-            if ready.is_write_closed()
+            if ready.is_some_and(Ready::is_write_closed)
                 && let Some(error) = stream.take_error().map_err(at_connect)?
             {
                 return Err(at_connect(error));

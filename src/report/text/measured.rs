@@ -95,12 +95,12 @@ fn traffic(w: &Workload) -> Vec<(String, String)> {
             .map(|s| format!("{s} for a free source port (not part of any latency)")),
     );
     also.extend(
-        positive(w.late_starts, "start").map(|s| format!("{s} late because every connection was busy")),
+        positive(w.late_starts, "start")
+            .map(|s| format!("{s} late: every connection was busy, or this machine")),
     );
-    also.extend(
-        positive(w.late_starts_dropped, "start")
-            .map(|s| format!("{s} never started: every connection was busy until the time was up")),
-    );
+    also.extend(positive(w.late_starts_dropped, "start").map(|s| {
+        format!("{s} never started: until the time was up, every connection was busy, or this machine")
+    }));
     also.extend(positive(w.unfinished, "attempt").map(|s| format!("{s} under way at the end (not counted)")));
     also.extend(w.idle_closes.map(idle_closes));
     if !also.is_empty() {
