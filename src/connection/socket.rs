@@ -191,6 +191,7 @@ impl Connection {
         write_limit: Duration,
     ) -> Result<Turn, Failure> {
         let mut started = tokio::time::Instant::now();
+        let mut asked_at_last = false;
         loop {
             let mut refused = None;
             let (send_at, read_at) = (self.sends_not_before(), self.reads_not_before());
@@ -234,14 +235,20 @@ impl Connection {
             };
             let left = limit.saturating_sub(since.elapsed());
             let watched = self.upload.as_ref().is_some_and(|upload| upload.waits_since().is_some());
-            if left.is_zero() && !limit.is_zero() {
+            let is_over = left.is_zero() && !limit.is_zero();
+            if is_over && asked_at_last {
                 return Err(late);
+            }
+            if is_over {
+                asked_at_last = self.ask_the_system();
+                continue;
             }
             let wait = if watched { left.min(LOOK) } else { left };
             let until = after(tokio::time::Instant::now(), wait);
             let Some(stream) = &mut self.stream else { return Err(closed(Step::Read)) };
             match self.alarm.before(until, stream.ready(interest)).await {
                 None if watched => {}
+                None if !asked_at_last => asked_at_last = self.ask_the_system(),
                 None => return Err(late),
                 Some(ready) => {
                     ready.map_err(|error| failure_of(Step::Read, &error))?;
@@ -397,7 +404,7 @@ impl Connection {
         }
     }
 
-    /// The next read asks the system, whatever the runtime knows.
+    /// The next read asks the system, whatever the runtime knows: as [`Connection::read_until`] does once.
     fn ask_the_system(&self) -> bool {
         self.stream.iter().for_each(Stream::look);
         true
