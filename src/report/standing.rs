@@ -13,6 +13,18 @@ const SPELLS: usize = 5;
 pub(super) type Line = (String, String);
 
 impl Workload {
+    /// The share that succeeded, and of how many where this machine itself prevented some.
+    pub(crate) fn success_in_words(&self) -> Option<String> {
+        let share = percent(self.success_rate?);
+        Some(match self.failures.of_host() {
+            0 => format!("{share} succeeded"),
+            prevented => {
+                let tried = self.attempts.saturating_sub(prevented);
+                format!("{share} of the {} that left this machine succeeded", count(tried))
+            }
+        })
+    }
+
     /// What outages and silent connections came to: nothing for other workloads.
     pub(super) fn standing(&self) -> Vec<Line> {
         let mut lines = Vec::new();

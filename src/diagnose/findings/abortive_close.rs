@@ -121,7 +121,14 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         ));
     }
     let early = seen.early > seen.unread;
-    let (cause, change) = if early {
+    let kept = opened.is_some_and(|opened| served.saturating_mul(2) > opened.saturating_mul(3));
+    let (cause, change) = if early && kept {
+        (
+            "the program closes a persistent connection without saying so, while the next request is on its way",
+            "say Connection: close in the last response; before close(): shutdown(s, SHUT_WR), then recv() until it \
+             returns 0",
+        )
+    } else if early {
         (
             "the program replies and closes before the request has arrived, so the request reaches a closed \
              socket",
@@ -139,7 +146,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::AbortiveClose,
         severity: if often { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "The device ends connections with a RST instead of a FIN: {}.",
+            "The device {}: {}.",
+            if seen.early > 0 && seen.unread == 0 && facts::captured(e) {
+                "closes connections with a FIN while a request is on its way, and then resets them"
+            } else {
+                "ends connections with a RST instead of a FIN"
+            },
             if served == 0 {
                 format!("{}, and no exchange was served", things(resets, "reset"))
             } else {

@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
 use super::{FindingEntry, rest};
-use espstress_event::{Failure, WorkloadKind};
+use espstress_event::{ClosePolicy, Failure, WorkloadKind};
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
     id: FindingId::ResetsRequests,
@@ -63,7 +63,9 @@ pub(super) fn closes_so(w: &WorkloadEvidence, failure: Failure) -> bool {
 
 pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, closes_so);
-    let (cause, change) = if facts::ever_served(e) {
+    let (cause, change) = if let Some((cause, change)) = asked_for(e, &rest) {
+        (cause, change.to_owned())
+    } else if facts::ever_served(e) {
         (
             "an error path, a missing handler, or no free session; or the device closes its oldest session for \
              each new one (run half-open to find out)",
@@ -81,6 +83,28 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         )
     };
     finding(e, How::Closed, &rest, cause, &change)
+}
+
+/// What the client did by its own options where the device closed, as programs may that take it for the client's end.
+fn asked_for(e: &Evidence<'_>, all: &[rest::Rest<'_>]) -> Option<(&'static str, &'static str)> {
+    let by = |asks: fn(&WorkloadEvidence) -> bool| !all.is_empty() && all.iter().all(|rest| asks(rest.w));
+    if by(|w| w.close == ClosePolicy::Half) && !facts::ever_served(e) {
+        return Some((
+            "the program takes the client's FIN (--close half) for the end of the connection; or it has no handler for the \
+             request",
+            "answer a client that has only shut down its sending side (RFC 9293, 3.6), or test without --close half",
+        ));
+    }
+    let unsent = |rest: &rest::Rest<'_>| {
+        rest.w.unserved.is_some_and(|cut| cut.closed.not_sent.saturating_mul(2) >= rest.attempts)
+    };
+    if by(|w| w.asks.request_delay_ns > 0) && all.iter().all(unsent) {
+        return Some((
+            "the server gives up connections that send no request for so long (--request-delay)",
+            "a longer timeout for the first request in the program, or a shorter --request-delay in the test",
+        ));
+    }
+    None
 }
 
 fn finding(e: &Evidence<'_>, how: How, all: &[rest::Rest<'_>], cause: &str, change: &str) -> Option<Finding> {

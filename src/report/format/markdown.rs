@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::human::{bytes, count, found, percent, rate, time_s, time_us};
+use crate::human::{bytes, count, found, rate, time_s, time_us};
 use crate::{LatencyFigures, OutageRow, Report, ThresholdStatus, Workload};
 use espstress_event::{AnomalyClass, Failure};
 
@@ -121,7 +121,7 @@ fn packets(out: &mut String, r: &Report) {
 fn workload(out: &mut String, w: &Workload) {
     let mut head = vec![format!("{} attempts in {}", count(w.attempts), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
-    head.extend(w.success_rate.map(|r| format!("{} succeeded", percent(r))));
+    head.extend(w.success_in_words());
     head.extend(
         w.goodput_bytes_per_s.filter(|g| *g > 0.0).map(|g| format!("{}/s of right payload", bytes(g))),
     );

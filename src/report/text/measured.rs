@@ -14,7 +14,7 @@ pub(super) fn workload(out: &mut String, w: &Workload, style: Style) {
     let kind = if w.kind == w.name { String::new() } else { format!(" ({})", w.kind) };
     let mut head = vec![format!("{} in {}", things(w.attempts, "attempt"), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
-    head.extend(w.success_rate.map(|r| format!("{} succeeded", percent(r))));
+    head.extend(w.success_in_words());
     let name = format!("{}{kind}", w.name);
     out.push('\n');
     let indent = name.chars().count() + 3;

@@ -532,6 +532,25 @@ fn a_device_that_hangs_on_a_large_packet_is_told_from_one_that_does_not_reconnec
 }
 
 #[test]
+fn what_the_clients_own_options_did_is_in_the_cause_of_a_close_without_an_answer() {
+    let closed = |close, request_delay_ns, not_sent, served| {
+        let w =
+            WorkloadEvidence { at_once: 1, asks: Asks { request_delay_ns, ..asks("HEAD") }, ..head(served) };
+        let mut w = fails_beside(w, &[(Failure::EofBeforeResponse, 40)]);
+        let cut = CutRequests { acknowledged: 40 - not_sent, not_sent, ..CutRequests::default() };
+        w.unserved = Some(Unserved { closed: cut, ..Unserved::default() });
+        w.close = close;
+        let found = Case::clean(w).findings();
+        found.iter().find(|f| f.id == FindingId::ClosesUnserved).unwrap().cause.clone()
+    };
+    assert!(closed(ClosePolicy::Half, 0, 0, 0).contains("--close half"));
+    assert!(!closed(ClosePolicy::Half, 0, 0, 400).contains("--close half"), "others were served so");
+    assert!(closed(ClosePolicy::Fin, 700 * MS, 40, 60).contains("--request-delay"));
+    assert!(!closed(ClosePolicy::Fin, 700 * MS, 0, 60).contains("--request-delay"), "the requests were sent");
+    assert!(closed(ClosePolicy::Fin, 0, 0, 0).contains("no handler for HEAD"));
+}
+
+#[test]
 fn an_open_websocket_that_ends_was_not_closed_without_a_response() {
     let closed = |handshakes| {
         let mut w =

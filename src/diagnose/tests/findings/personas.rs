@@ -95,6 +95,14 @@ fn early_close_is_an_abortive_close() {
     let case = Case::clean(w).anomaly(AnomalyId::RstAfterFin, 100).with(|e| e.resets.answering_payload = 100);
     case.always(&[FindingId::AbortiveClose]);
     assert!(case.findings()[0].cause.contains("before the request has arrived"));
+    // Five answers on each connection: what meets the close is the next request.
+    let connect = Some(Quantiles { count: 100, ..Quantiles::default() });
+    let kept = Case::clean(WorkloadEvidence { connect, ..rw(500) })
+        .anomaly(AnomalyId::RstAfterFin, 100)
+        .with(|e| e.resets.answering_payload = 100);
+    let found = kept.findings().remove(0);
+    assert!(found.cause.contains("while the next request is on its way"), "{}", found.cause);
+    assert!(found.statement.contains("with a FIN while a request is on its way"), "{}", found.statement);
 }
 
 #[test]

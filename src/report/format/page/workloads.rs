@@ -6,7 +6,7 @@ use super::markup::{Cell, facts, figure, heading, paragraph, table};
 use super::{outages, silenced};
 use crate::drawing::{both, percentiles};
 use crate::format::escape;
-use crate::human::{count, percent, rate, things, time_s, time_us};
+use crate::human::{count, rate, things, time_s, time_us};
 use crate::{LatencyFigures, Workload, text};
 
 pub(super) fn section(out: &mut String, w: &Workload) {
@@ -14,7 +14,7 @@ pub(super) fn section(out: &mut String, w: &Workload) {
     heading(out, &format!("{}{kind}", w.name));
     let mut head = vec![format!("{} in {}", things(w.attempts, "attempt"), time_s(w.duration_s))];
     head.extend(w.attempts_per_s.map(rate));
-    head.extend(w.success_rate.map(|r| format!("{} succeeded", percent(r))));
+    head.extend(w.success_in_words());
     paragraph(out, "", &format!("{}.", head.join(", ")));
     latency(out, w);
     facts(out, &text::measured(w));
