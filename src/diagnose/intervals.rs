@@ -13,6 +13,9 @@ const SETTLES: u64 = SECOND;
 /// its network and gets an address.
 const STARTS: u64 = 15 * SECOND;
 
+/// How soon after a host's standstill what had piled up is sent, nanoseconds.
+const BURST: u64 = 200_000_000;
+
 /// The intervals of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Intervals(Vec<(Excuse, u64, u64)>);
@@ -75,9 +78,13 @@ impl Intervals {
             let common = to.min(episode.to_ns).saturating_sub(from.max(episode.from_ns));
             common.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns)
         };
+        // The datagrams that fell due meanwhile leave in one go, and overflow the queues on their way.
+        let bursts = |from: u64, to: u64| {
+            failure == Failure::DatagramLost && (from..=to.saturating_add(BURST)).contains(&episode.from_ns)
+        };
         let excuses = |excuse: Excuse, from, to| {
             let fits = match excuse {
-                Excuse::HostStoodStill => stalls(from, to),
+                Excuse::HostStoodStill => stalls(from, to) || bursts(from, to),
                 Excuse::LinkAway => causes(from, to),
                 _ => overlaps(from, to),
             };

@@ -66,6 +66,25 @@ fn what_a_machine_that_stood_still_did_not_hear_is_no_outage() {
 }
 
 #[test]
+fn datagrams_of_a_machine_that_catches_up_are_lost_by_its_own_burst() {
+    let by = |from| {
+        let mut w = fails_beside(rw(700), &[(Failure::DatagramLost, 300)]);
+        let failures = w.failures.clone();
+        w.episodes = vec![
+            episode(0, from, 700, &FailureCounts::default()),
+            episode(from, from + 1, 0, &failures),
+            episode(from + 1, 30, 400, &FailureCounts::default()),
+        ];
+        let case = Case::clean(w)
+            .with(|e| e.host.stood_still = vec![StoodStill { from_ns: 5 * S, to_ns: 12 * S - 9 * MS }]);
+        let rows = case.diagnosis().account.rows;
+        rows.iter().map(|row| row.by.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(by(12), ["host_stood_still"]);
+    assert_ne!(by(14), ["host_stood_still"], "two seconds later, nothing had piled up");
+}
+
+#[test]
 fn probes_that_are_lost_in_a_row_while_packets_come_are_no_outage() {
     let unlucky = |lost: u64| {
         let silences = vec![Silence { from_ns: 8 * S, to_ns: Some((8 + lost) * S), lost }];
