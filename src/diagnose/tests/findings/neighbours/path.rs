@@ -1,7 +1,7 @@
 //! What the path does: single losses, outages, repetitions, each told from the others and from the device.
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, Failure, FailureCounts};
 
 use crate::support::*;
 
