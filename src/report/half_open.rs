@@ -158,7 +158,7 @@ fn limit_rule(of: &HalfOpenStats) -> Option<String> {
         LimitReached::NotSearched => return None,
         LimitReached::Device => {
             let n = of.full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
-            format!("{n} connections in a row were not taken")
+            format!("{n} connections in a row were not served")
         }
         LimitReached::Setting if of.unserved > 0 => format!(
             "as many were opened as the setting `connections` allows; {} of them got no answer",
