@@ -112,6 +112,17 @@ impl Runs<'_> {
         most(self.groups.base) || most(self.groups.new)
     }
 
+    /// Whether it isn't known of this run how many failed by the device: a machine that stands still loses datagrams.
+    fn loses(&self, r: &Report, w: &Workload) -> bool {
+        self.left_out(r) && sends_datagrams(w)
+    }
+
+    /// The same with why the figure is missing, where such runs are left out.
+    fn without_losers(&self, figure: Figure) -> Figure {
+        let missing = self.runs.iter().any(|(r, w)| self.loses(r, w)).then_some(LIMITED);
+        Figure { missing, too_few: missing.is_some() && self.most_left_out(), ..figure }
+    }
+
     fn success_rate(&self, key: bool) -> Figure {
         let bad = |w: &Workload| tried(w).saturating_sub(w.succeeded);
         let intervals = |w: &Workload| {
@@ -121,17 +132,11 @@ impl Runs<'_> {
             });
             rows.collect()
         };
-        let bad = self.counts(|_, w| Some(Count::new(bad(w), tried(w))), intervals);
+        let of = |r: &Report, w: &Workload| (!self.loses(r, w)).then(|| Count::new(bad(w), tried(w)));
+        let bad = self.counts(of, intervals);
         // A workload of few attempts is judged, and can be worse; that it is the same it could never show.
         let key = key && bad.fewest() >= FEWEST_ATTEMPTS;
-        Figure {
-            name: "success_rate".into(),
-            unit: Unit::Ratio,
-            key,
-            data: Data::Share { bad, shows_good: true },
-            missing: None,
-            too_few: false,
-        }
+        self.without_losers(Figure { key, ..share("success_rate".into(), bad, true) })
     }
 
     fn latencies(&self, key: bool) -> Vec<Figure> {
@@ -227,8 +232,10 @@ impl Runs<'_> {
             let intervals = |w: &Workload| {
                 w.series.iter().map(|row| Count::new(row.failures.get(f), row.attempts)).collect()
             };
-            let bad = self.counts(|_, w| Some(Count::new(w.failures.get(f), tried(w))), intervals);
-            share(format!("failures.{}", f.name()), bad, false)
+            let of = |r: &Report, w: &Workload| {
+                (!self.loses(r, w)).then(|| Count::new(w.failures.get(f), tried(w)))
+            };
+            self.without_losers(share(format!("failures.{}", f.name()), self.counts(of, intervals), false))
         };
         names.into_iter().map(figure).collect()
     }
@@ -278,7 +285,7 @@ impl Runs<'_> {
         let group = |reports: &[&Report]| {
             let of = |r: &&Report| r.workload(self.name).and_then(|w| count(r, w));
             let runs: Vec<Count> = reports.iter().filter_map(of).collect();
-            let single = reports.first().filter(|_| reports.len() == 1);
+            let single = reports.first().filter(|_| reports.len() == 1 && !runs.is_empty());
             let rows = single.and_then(|r| r.workload(self.name)).map(&intervals).unwrap_or_default();
             let enough = rows.iter().filter(|c| c.of > 0).count() >= FEWEST_INTERVALS;
             Group { runs, intervals: if enough { rows } else { Vec::new() } }
@@ -301,6 +308,11 @@ fn share(name: String, bad: Counts, shows_good: bool) -> Figure {
         missing: None,
         too_few: false,
     }
+}
+
+/// Whether what is lost on the way fails an attempt.
+fn sends_datagrams(w: &Workload) -> bool {
+    w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some())
 }
 
 /// Attempts that the host itself did not prevent.

@@ -66,8 +66,8 @@ pub(super) struct Request {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) expect_continue: bool,
 
-    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default only 5xx
-    /// fails; redirects are reported and not followed (HTTP)
+    /// Expected status codes, for example 200,204 or 2xx; any other fails (bad_status). By default 5xx
+    /// fails, and 101 without a header Upgrade; redirects are reported and not followed (HTTP)
     #[arg(long, value_name = "CODES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expect_status: Option<ExpectedStatus>,
@@ -342,6 +342,13 @@ fn is_secret(name: &str) -> bool {
 }
 
 impl Asked {
+    /// Whether it asks for another protocol (RFC 9110, 7.8).
+    fn upgrades(&self) -> bool {
+        self.headers
+            .lines()
+            .any(|line| line.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("upgrade")))
+    }
+
     /// A path without the parts that hold a secret of this run's.
     fn without_secrets(&self, path: &str) -> String {
         let holds = |part: &str| {
@@ -406,8 +413,8 @@ impl Addressed {
         self.asked.expect_continue
     }
 
-    /// Counts a whole answer, and judges its status; 5xx says that the server failed (RFC 9110, 15.6), where nothing else
-    /// was asked for. A redirect is an answer as good as any: whoever wants another says so.
+    /// Counts a whole answer, and judges its status. Where nothing else was asked for, 5xx says that the server failed
+    /// (RFC 9110, 15.6), and 101 changes to a protocol that nobody named (15.2.2). A redirect is an answer as good as any: whoever wants another says so.
     pub(super) fn judge(
         &self,
         response: &Response,
@@ -422,7 +429,10 @@ impl Addressed {
         if status == 401 {
             recorder.http().login_asked(response.challenge(), self.asked.has_login);
         }
-        let right = self.asked.expected.as_ref().map_or(status < 500, |expected| expected.allows(status));
+        let right = match &self.asked.expected {
+            Some(expected) => expected.allows(status),
+            None => status < 500 && (status != 101 || self.asked.upgrades()),
+        };
         if right {
             return Ok(());
         }

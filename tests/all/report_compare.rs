@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::report_support as make;
 use espstress_compare::{Comparison, Decision, FindingRow, Named, Options, Refused, Row, compare, page};
 use espstress_diagnose::{Finding, FindingId, Severity};
-use espstress_event::Failure;
+use espstress_event::{Datagrams, Failure};
 use espstress_report::{Capture, Report, Style, Workload};
 use espstress_stats::{Phase, Recorder};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -339,6 +339,28 @@ fn latencies_of_a_host_that_limits_one_side_are_not_judged() {
     let p50 = row(&c, "latency.total.p50");
     assert_eq!(p50.decision, Decision::CantTell);
     assert!(p50.reason.as_deref().unwrap().contains("host_limited"), "{p50:?}");
+    assert_eq!(c.decision, Decision::CantTell);
+}
+
+#[test]
+fn datagrams_lost_beside_a_host_that_stood_still_are_not_held_against_the_device() {
+    let lossy = |bench: Bench, seed| {
+        let mut runs = bench.runs(seed, 5);
+        for w in runs.iter_mut().flat_map(|r| &mut r.workloads) {
+            w.by_protocol.get_or_insert_default().udp = Some(Datagrams::default());
+        }
+        runs
+    };
+    let base = lossy(Bench::TWIN, 1);
+    let mut new = lossy(Bench { lost: 0.02, ..Bench::TWIN }, 50);
+    assert_eq!(row(&against(&base, &new).unwrap(), "success_rate").decision, Decision::Worse);
+    new.iter_mut().for_each(|r| r.findings.push(finding(FindingId::HostLimited, Severity::Warning)));
+    let c = against(&base, &new).unwrap();
+    for row in c.workloads[0].rows.iter().filter(|r| r.figure.starts_with("failures.")) {
+        assert_eq!(row.decision, Decision::CantTell, "{row:?}");
+    }
+    assert_eq!(row(&c, "success_rate").decision, Decision::CantTell);
+    assert!(row(&c, "success_rate").reason.as_deref().unwrap().contains("host_limited"));
     assert_eq!(c.decision, Decision::CantTell);
 }
 

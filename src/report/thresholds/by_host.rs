@@ -1,6 +1,8 @@
 //! Which figures are worse where the testing machine was the limit, and which way: what the device itself did is then
 //! known from one side only.
 
+use espstress_event::Failure;
+
 use super::figure::{Figure, ProbeFigure, SseFigure, Stat, UdpFigure, WorkloadFigure};
 
 /// What a machine that is late does to a figure.
@@ -15,9 +17,12 @@ pub(super) enum Shifted {
 }
 
 impl Figure {
-    /// How a machine that is late shifts the figure; `None` where it does not.
-    pub(super) const fn shifted_by_host(self) -> Option<Shifted> {
+    /// How a machine that is late shifts the figure; `None` where it does not. `by_datagrams`: what its workload sends is
+    /// lost where nobody reads it in time.
+    pub(super) const fn shifted_by_host(self, by_datagrams: bool) -> Option<Shifted> {
         match self {
+            Self::Workload(WorkloadFigure::SuccessRate) if by_datagrams => Some(Shifted::Down),
+            Self::Workload(WorkloadFigure::Failed) if by_datagrams => Some(Shifted::Up),
             Self::Workload(figure) => of_workload(figure),
             Self::Probe(_, figure) => of_probe(figure),
             Self::Anomalies(_)
@@ -38,7 +43,8 @@ const fn of_workload(figure: WorkloadFigure) -> Option<Shifted> {
     match figure {
         W::Rate | W::Goodput | W::MqttAttemptsPerS => Some(Shifted::Down),
         W::Latency(_, _, stat) => of_latency(stat),
-        W::Udp(UdpFigure::Loss | UdpFigure::Lost | UdpFigure::Late)
+        W::Failure(Failure::DatagramLost)
+        | W::Udp(UdpFigure::Loss | UdpFigure::Lost | UdpFigure::Late)
         | W::Sse(SseFigure::LongestGap | SseFigure::LongestSilence)
         | W::TcpRttMean
         | W::TcpRttMax

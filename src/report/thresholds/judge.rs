@@ -44,7 +44,7 @@ pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
     };
     let workload = resolved.workload.as_deref().and_then(|name| report.workload(name));
     let plain = |value| if t.op().holds(value, bound) { Pass } else { Fail };
-    let reading = beside_host(read(resolved.figure, workload, report), resolved.figure, report);
+    let reading = beside_host(read(resolved.figure, workload, report), resolved.figure, workload, report);
     let (value, status, reason) = match reading {
         Reading::Sure(v) => (Some(v), plain(v), None),
         Reading::WithRemark(v, remark) => {
@@ -84,9 +84,10 @@ fn at_least(op: Op, value: f64, bound: f64) -> ThresholdStatus {
 }
 
 /// The same figure as far as it is the device's, where the testing machine was the limit.
-fn beside_host(reading: Reading, figure: Figure, report: &Report) -> Reading {
+fn beside_host(reading: Reading, figure: Figure, workload: Option<&Workload>, report: &Report) -> Reading {
     let limited = report.findings.iter().any(|f| f.id == FindingId::HostLimited);
-    let Some(shifted) = figure.shifted_by_host().filter(|_| limited) else { return reading };
+    let by_datagrams = workload.is_some_and(|w| w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some()));
+    let Some(shifted) = figure.shifted_by_host(by_datagrams).filter(|_| limited) else { return reading };
     let why =
         |than| format!("this machine was the limit (host_limited); the device's own figure may be {than}");
     match (reading, shifted) {

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::thresholds::Gates;
 use crate::{Capture, NotJudgedRow, Target, TargetKind, Verdict};
 use ThresholdStatus::{Fail, Inconclusive, Pass};
 use espstress_diagnose::AnomalyRow;
-use espstress_event::Direction;
+use espstress_event::{Datagrams, Direction, Failure};
 use espstress_stats::{Phase, Recorder};
 
 fn report() -> Report {
@@ -200,11 +202,28 @@ fn what_the_testing_machine_may_have_done_is_not_held_against_the_device() {
         cause: String::new(),
         change: String::new(),
     });
+    let limited = r.clone();
     for (expr, than) in slow {
         let row = row(&r, expr);
         assert_eq!(row.status, Inconclusive, "{expr}");
         assert!(row.reason.unwrap().ends_with(&format!("may be {than}")), "{expr}");
     }
+    // What a datagram meets on a machine that stands still, no connection does.
+    r.workloads[0].failures.0 = BTreeMap::from([(Failure::DatagramLost, 2), (Failure::ReadTimeout, 1)]);
+    r.workloads[0].success_rate = Some(0.985);
+    for (expr, status) in [
+        ("head.failures.datagram_lost == 0", Inconclusive),
+        ("head.failed == 0", Fail),
+        ("head.success_rate == 1", Fail),
+    ] {
+        assert_eq!(row(&r, expr).status, status, "{expr}");
+    }
+    r.workloads[0].by_protocol.get_or_insert_default().udp = Some(Datagrams::default());
+    for expr in ["head.failures.datagram_lost == 0", "head.failed < 3", "head.success_rate == 1"] {
+        assert_eq!(row(&r, expr).status, Inconclusive, "{expr}");
+    }
+    assert_eq!(row(&r, "head.failures.read_timeout == 0").status, Fail);
+    r = limited;
     // The device is faster still, and a count of attempts is what it is.
     for expr in fast_enough {
         assert_eq!(row(&r, expr).status, Pass, "{expr}");

@@ -28,6 +28,16 @@ fn codes_are_counted_and_5xx_alone_is_a_failure() {
 }
 
 #[test]
+fn another_protocol_that_nobody_asked_for_is_no_answer() {
+    for run in [head, rw] {
+        let switching = || turns(&["101 Switching Protocols"]);
+        assert_eq!(failures(&run("count = 2", switching())), [(Failure::BadStatus, 2)]);
+        assert_eq!(run("count = 2\nheader = ['Upgrade: x']", switching()).succeeded, 2);
+        assert_eq!(run("count = 2\nexpect_status = 101", switching()).succeeded, 2);
+    }
+}
+
+#[test]
 fn what_is_expected_decides_which_codes_are_failures() {
     for run in [head, rw] {
         let settings = "count = 6\nexpect_status = '2xx,404'";
