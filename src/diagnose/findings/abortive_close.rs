@@ -12,8 +12,8 @@
 
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
-use super::FindingEntry;
 use super::text::{percent, things};
+use super::{FindingEntry, closes_idle};
 use espstress_event::{AnomalyId, Ending, Failure, WorkloadKind};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -122,12 +122,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     let early = seen.early > seen.unread;
     let kept = opened.is_some_and(|opened| served.saturating_mul(2) > opened.saturating_mul(3));
-    let (cause, change) = if early && kept {
-        (
-            "the program closes a persistent connection without saying so, while the next request is on its way",
-            "say Connection: close in the last response; before close(): shutdown(s, SHUT_WR), then recv() until it \
-             returns 0",
-        )
+    let (cause, change) = if kept && (early || facts::exchanges(e).any(closes_idle::unannounced)) {
+        (closes_idle::RACE, closes_idle::SAY_SO)
     } else if early {
         (
             "the program replies and closes before the request has arrived, so the request reaches a closed \

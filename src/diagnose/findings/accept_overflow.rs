@@ -22,7 +22,7 @@ use super::super::choice::{Claim, Firm};
 use super::super::facts::{self, Stack};
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{percent, things, time, times};
-use super::{FindingEntry, http_use};
+use super::{FindingEntry, closes_idle, http_use};
 use espstress_event::{AnomalyClass, AnomalyId, Failure};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
@@ -49,6 +49,10 @@ fn cut(w: &WorkloadEvidence) -> u64 {
         return 0;
     }
     let cut = w.failures.get(Failure::EofBeforeResponse).saturating_add(resets);
+    // These had been taken, and an earlier answer was their last.
+    if closes_idle::unannounced(w) {
+        return w.failures.get(Failure::ConnectReset);
+    }
     // Whoever gives a connection up in the TLS handshake has taken it.
     let shaking = http_use::handshakes_cut(w);
     // Where the packets were looked at, they show which of them had no answer, and none that was lost.

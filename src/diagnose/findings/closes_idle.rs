@@ -13,7 +13,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
-use espstress_event::{Failure, IdleCloses, Protocol};
+use espstress_event::{Failure, IdleCloses, Protocol, WorkloadKind};
 
 /// Once may be a close for another reason.
 const TWICE: u64 = 2;
@@ -54,6 +54,24 @@ fn one_each(w: &WorkloadEvidence, idle: &IdleCloses) -> bool {
 /// Whether half of them were closed as good as at once.
 fn sooner(seen: &[(&WorkloadEvidence, IdleCloses)]) -> bool {
     seen.iter().all(|(_, idle)| idle.median_us.saturating_mul(1_000) < RIGHT_AFTER)
+}
+
+/// What fails requests on connections that end with an earlier answer.
+pub(super) const RACE: &str =
+    "the program closes a persistent connection without saying so, while the next request is on its way";
+
+/// What ends that.
+pub(super) const SAY_SO: &str = "say Connection: close in the last response; before close(): shutdown(s, SHUT_WR), \
+                                 then recv() until it returns 0";
+
+/// Whether the device closes connections right after answers that don't say so. Where the client has sent its next request
+/// by then, that fails, by a FIN or by a RST as it happens.
+pub(super) fn unannounced(w: &WorkloadEvidence) -> bool {
+    w.kind == WorkloadKind::Rw
+        && w.asks.protocol == Protocol::Http
+        && w.asks.window <= 1
+        && w.idle_closes
+            .is_some_and(|idle| idle.count >= TWICE && idle.before_request == 0 && sooner(&[(w, idle)]))
 }
 
 const fn announce(http: bool) -> &'static str {

@@ -13,7 +13,7 @@ use super::super::account::Account;
 use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{things, time};
-use super::{FindingEntry, rest};
+use super::{FindingEntry, closes_idle, rest};
 use espstress_event::{ClosePolicy, Failure, WorkloadKind};
 
 pub(super) const RESETS: FindingEntry = FindingEntry {
@@ -48,11 +48,15 @@ pub(in super::super) const RESET: [Failure; 3] =
 
 pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| RESET.contains(&failure));
-    let (cause, change) = (
-        "the program closes the socket without reading the request (lwIP then sends a RST), or the stack has \
-         no free socket",
-        RESETS.change,
-    );
+    let (cause, change) = if closed_behind_an_answer(&rest) {
+        (closes_idle::RACE, closes_idle::SAY_SO)
+    } else {
+        (
+            "the program closes the socket without reading the request (lwIP then sends a RST), or the stack has \
+             no free socket",
+            RESETS.change,
+        )
+    };
     finding(e, How::Reset, &rest, cause, change)
 }
 
@@ -65,6 +69,8 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, closes_so);
     let (cause, change) = if let Some((cause, change)) = asked_for(e, &rest) {
         (cause, change.to_owned())
+    } else if closed_behind_an_answer(&rest) {
+        (closes_idle::RACE, closes_idle::SAY_SO.to_owned())
     } else if facts::ever_served(e) {
         (
             "an error path, a missing handler, or no free session; or the device closes its oldest session for \
@@ -83,6 +89,11 @@ pub(super) fn closes(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         )
     };
     finding(e, How::Closed, &rest, cause, &change)
+}
+
+/// Whether the connections had all ended with an earlier answer.
+fn closed_behind_an_answer(all: &[rest::Rest<'_>]) -> bool {
+    !all.is_empty() && all.iter().all(|rest| closes_idle::unannounced(rest.w))
 }
 
 /// What the client did by its own options where the device closed, as programs may that take it for the client's end.

@@ -3,7 +3,9 @@
 
 use crate::support::*;
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts, Protocol};
+use espstress_event::{
+    AnomalyClass, AnomalyId, ByProtocol, Ending, Failure, FailureCounts, IdleCloses, Protocol,
+};
 
 const ALL: [&str; 4] = ["everything", "no capture", "no telemetry", "neither"];
 
@@ -284,6 +286,32 @@ fn resets_in_the_place_of_answers_on_kept_connections_are_no_abortive_close() {
     assert!(kept(60, 10).findings()[0].statement.contains("answering 10 of 70 requests"));
     // There each connection served one, and its end is the close.
     kept(10, 10).seen_in(&["everything", "no telemetry"], &[FindingId::AbortiveClose]);
+}
+
+#[test]
+fn a_close_that_no_answer_announced_is_the_cause_however_the_next_request_fares() {
+    let race = |failures: &[(Failure, u64)], median_us: u64| {
+        let mut w = fails_beside(rw(500), failures);
+        w.asks = Asks { window: 1, ..Asks::default() };
+        w.connect = Some(Quantiles { count: 100, ..Quantiles::default() });
+        w.idle_closes = Some(IdleCloses { count: 70, min_us: 2, median_us, before_request: 0 });
+        Case::clean(w).no_telemetry()
+    };
+    let of = |case: &Case| -> Vec<(FindingId, String)> {
+        let found = case.findings().into_iter().filter(|f| f.severity == Severity::Error);
+        found.map(|f| (f.id, f.cause)).collect()
+    };
+    let cause =
+        "the program closes a persistent connection without saying so, while the next request is on its way"
+            .to_owned();
+    let ended = race(&[(Failure::EofBeforeResponse, 20)], 6);
+    assert_eq!(of(&ended), [(FindingId::ClosesUnserved, cause.clone())]);
+    let reset = [(Failure::ReadReset, 30)];
+    assert_eq!(of(&race(&reset, 6)), [(FindingId::ResetsRequests, cause.clone())]);
+    let unread = |median| race(&reset, median).anomaly(AnomalyId::AbortiveClose, 30);
+    assert_eq!(of(&unread(6)), [(FindingId::AbortiveClose, cause.clone())]);
+    // A time-out of idle connections is no close behind an answer.
+    assert_ne!(of(&unread(5_000_000))[0].1, cause);
 }
 
 #[test]
