@@ -103,7 +103,7 @@ pub struct WireSummary {
     pub dial_signs: Vec<DialSign>,
     /// What the device dials.
     pub dials: Dials,
-    /// When the device's program sent nothing new, neither payload nor a FIN; as above.
+    /// When the device's program sent nothing new, neither payload nor a FIN to a client that had asked; as above.
     pub idle: Vec<QuietSpell>,
 }
 

@@ -14,7 +14,9 @@ impl Observer {
         let mut seen = weather::occasions(flow, s, facts);
         let window = self.windows.at(facts.at);
         if facts.from == Direction::FromDevice {
-            if seen.losses.segments > 0 {
+            // The end of a connection on which nobody asked tells nothing of those who did: another task accepts.
+            let asked = s.payload > 0 || flow.host.payload_at.is_some() || flow.host.isn.is_none();
+            if seen.losses.segments > 0 && asked {
                 self.program.heard(facts.at);
             }
             let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);

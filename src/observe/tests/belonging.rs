@@ -73,9 +73,19 @@ fn a_broker_is_the_host_also_where_its_answer_is_seen_first() {
 fn the_program_is_idle_until_it_sends_something_new_and_the_device_until_it_sends_anything() {
     let c = conv().served().wait_ms(2_000).request(63).device_ack().wait_ms(2_000).response(17).ack();
     let summary = Look::for_ms(500).at(&c).1;
-    let longest = |spells: &[crate::QuietSpell]| {
-        let inner = spells.iter().filter(|s| s.from_ns != i64::MIN && s.to_ns != i64::MAX);
-        inner.map(|s| (s.to_ns - s.from_ns) / 1_000_000).max()
-    };
     assert_eq!((longest(&summary.quiet), longest(&summary.idle)), (Some(2_002), Some(4_002)));
+}
+
+#[test]
+fn the_program_is_idle_while_it_only_ends_connections_on_which_nobody_asked() {
+    let waits = conv().served().request(63).device_ack().wait_ms(2_000);
+    let probed = waits.then_on(50_002).established().fin().device_fin().ack().wait_ms(2_000);
+    let c = probed.then_on(50_004).served();
+    assert!(longest(&Look::for_ms(500).at(&c).1.idle).is_some_and(|ms| ms >= 4_000));
+}
+
+/// The longest of them that began and ended, milliseconds.
+fn longest(spells: &[crate::QuietSpell]) -> Option<i64> {
+    let inner = spells.iter().filter(|s| s.from_ns != i64::MIN && s.to_ns != i64::MAX);
+    inner.map(|s| (s.to_ns - s.from_ns) / 1_000_000).max()
 }
