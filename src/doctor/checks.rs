@@ -37,6 +37,18 @@ fn check(name: &str, mark: Mark, seen: impl Into<String>) -> Check {
     Check { name: name.to_owned(), mark, seen: seen.into() }
 }
 
+/// What it says of a device that so many of its probes were answered. One of few, and one of ten, a path may lose; of more
+/// than that nobody knows here who lost them.
+const fn lost(sent: u64, answered: u64) -> Mark {
+    let lost = sent.saturating_sub(answered);
+    match (sent, answered.saturating_mul(2) < sent, lost <= 1 || lost.saturating_mul(10) <= sent) {
+        (0, ..) => Mark::Unknown,
+        (_, true, _) => Mark::Bad,
+        (_, false, true) => Mark::Good,
+        (_, false, false) => Mark::Unknown,
+    }
+}
+
 const fn good_if(holds: bool) -> Mark {
     if holds { Mark::Good } else { Mark::Bad }
 }
@@ -123,13 +135,16 @@ impl<'a> Look<'a> {
             ProbeStats::Measured(stats) => stats,
         };
         let text = format!("{} of {} answered{}", stats.answered, stats.sent, latency(&stats.latency));
-        let mark = match (stats.sent, stats.answered) {
-            (0, _) => Mark::Unknown,
+        match (stats.sent, stats.answered) {
             // Some devices answer no ping on principle.
-            (_, 0) if kind == 0 => Mark::Unknown,
-            (sent, answered) => good_if(answered * 2 >= sent),
-        };
-        check(name, mark, text)
+            (_, 0) if kind == 0 => check(name, Mark::Unknown, text),
+            (sent, answered) => match lost(sent, answered) {
+                Mark::Unknown if sent > 0 => {
+                    check(name, Mark::Unknown, format!("{text}; the device or the path lost the others"))
+                }
+                mark => check(name, mark, text),
+            },
+        }
     }
 
     fn ping(&self) -> Check {

@@ -47,6 +47,14 @@ fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
 }
 
 #[test]
+fn probes_that_a_path_may_have_lost_are_a_tick_and_many_a_question() {
+    let marks = [(6, 6), (6, 5), (60, 54), (6, 4), (6, 3), (60, 53), (6, 2), (6, 0), (1, 0), (0, 0)];
+    let of = marks.map(|(sent, answered)| lost(sent, answered));
+    let (good, bad, unknown) = (Mark::Good, Mark::Bad, Mark::Unknown);
+    assert_eq!(of, [good, good, good, unknown, unknown, unknown, bad, bad, bad, unknown]);
+}
+
+#[test]
 fn the_documented_page_has_the_names_of_the_checks() {
     let (code, docs) = (include_str!("checks.rs"), include_str!("../../docs/doctor.md"));
     let is_name = |text: &str| code.contains(&format!("\"{}\"", text.trim_end()));
