@@ -19,6 +19,10 @@ pub(super) enum Standing {
 /// Whose doing an occurrence is on a connection of which `entry` says what was intended.
 pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: Intentions<'_>) -> Standing {
     let class = match o.shows {
+        // Nobody there acknowledges a FIN.
+        Shown::OnTheWay if o.id == AnomalyId::FinRetransmission && entry.is_some_and(falls_silent) => {
+            AnomalyClass::Provoked
+        }
         Shown::OnTheWay => AnomalyClass::Path,
         Shown::Prompted => AnomalyClass::Provoked,
         Shown::Unprompted => {
@@ -35,6 +39,11 @@ pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: I
         }
     };
     Standing::Decided(class)
+}
+
+/// Whether the host was to leave the device's segments unanswered.
+const fn falls_silent(entry: IntentEntry) -> bool {
+    matches!(entry.intent, Intent::Silenced | Intent::Vanished)
 }
 
 /// Whose doing an anomaly is that an absent link explains: this run's where it cut the link, else the path's.

@@ -427,6 +427,19 @@ mod tests {
         assert_eq!(classed, Classed { class: AnomalyClass::Path, workload: Some("probe") });
     }
 
+    #[test]
+    fn a_fin_that_a_silent_host_leaves_unanswered_is_repeated_by_its_doing() {
+        let class = |intent| {
+            let book = IntentBook::default();
+            announce(&book, WorkloadId::PROBE, intent);
+            let o = occurrence(AnomalyId::FinRetransmission, Shown::OnTheWay);
+            ledger().take(&o, Intentions::Of(&book), &Weather::default()).class
+        };
+        assert_eq!(class(Intent::Silenced), AnomalyClass::Provoked);
+        assert_eq!(class(Intent::Vanished), AnomalyClass::Provoked);
+        assert_eq!(class(Intent::Plain), AnomalyClass::Path);
+    }
+
     /// A silence that takes so many lost copies.
     fn silence(id: AnomalyId, at_s: i64, copies: u32) -> Occurrence {
         let at_ns = START + at_s * SECOND;
