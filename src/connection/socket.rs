@@ -486,3 +486,7 @@ fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;
