@@ -66,7 +66,8 @@ pub struct Evidence<'a> {
     pub quiet: Option<Vec<Quiet>>,
     /// When the host asked and no packet came for a second or more; `None` without a capture.
     pub absences: Option<Vec<Absence>>,
-    /// The same as `quiet` of what the device's program sends: payload, and FINs to clients that have asked.
+    /// The same as `quiet` of what the device's program sends: payload, and FINs, but not those for clients that asked nothing
+    /// while an older one waits.
     pub idle: Option<Vec<Quiet>>,
     /// The probes beside the workloads.
     pub probes: ProbesEvidence,

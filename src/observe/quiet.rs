@@ -73,6 +73,11 @@ impl Quiet {
         })
     }
 
+    /// Whether it was away, as above, after `then`.
+    pub(super) fn was_away_since(&self, then: i64) -> bool {
+        self.absence.is_some_and(|spell| spell.to_ns > then)
+    }
+
     /// Whether what comes at `at` was under way while nothing was answered for so long that the device, or its link, was
     /// away: it says nothing of single losses.
     pub(super) fn was_away(&self, at: i64) -> bool {

@@ -103,7 +103,8 @@ pub struct WireSummary {
     pub dial_signs: Vec<DialSign>,
     /// What the device dials.
     pub dials: Dials,
-    /// When the device's program sent nothing new, neither payload nor a FIN to a client that had asked; as above.
+    /// When the device's program sent nothing new, neither payload nor a FIN; as above. A FIN for a client that asked nothing, while an older one
+    /// waits for its answer, is not counted.
     pub idle: Vec<QuietSpell>,
 }
 

@@ -67,7 +67,6 @@ impl Chains {
     }
 
     /// The slot behind `slot`.
-    #[cfg(test)]
     pub(crate) fn following(&self, chain: Chain, slot: u32) -> Option<u32> {
         Some(self.links[slot as usize][chain.row()].after).filter(|&s| s != NONE)
     }

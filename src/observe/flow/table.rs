@@ -152,6 +152,12 @@ impl Table {
         })
     }
 
+    /// So many of the connections that go on, the longest idle first.
+    pub(crate) fn longest_idle(&self, most: usize) -> impl Iterator<Item = &Flow> {
+        let next = |slot: &u32| self.chains.following(Chain::Live, *slot);
+        std::iter::successors(self.chains.first(Chain::Live), next).take(most).map(|slot| self.flow(slot))
+    }
+
     pub(crate) fn len(&self) -> u32 {
         // The limit is far below.
         self.slots.len() as u32

@@ -7,6 +7,9 @@ use super::super::flow::{Acks, Facts, Kind, Place, SECOND, after, before};
 use super::super::weather::{self, AT_ONCE};
 use super::Observer;
 
+/// Connections looked at for a request that waits: it is among those that have been idle for longest.
+const LOOKED_AT: usize = 64;
+
 impl Observer {
     /// Adds what a segment shows of the path to the window of its time.
     pub(super) fn weather(&mut self, s: &Segment, facts: &Facts, slot: u32) {
@@ -14,19 +17,35 @@ impl Observer {
         let mut seen = weather::occasions(flow, s, facts);
         let window = self.windows.at(facts.at);
         if facts.from == Direction::FromDevice {
-            // The end of a connection on which nobody asked tells nothing of those who did: another task accepts.
-            let asked = s.payload > 0 || flow.host.payload_at.is_some() || flow.host.isn.is_none();
-            if seen.losses.segments > 0 && asked {
-                self.program.heard(facts.at);
-            }
+            let new = seen.losses.segments > 0;
             let both_arrived = std::mem::take(&mut flow.presumed_lost) && weather::takes_back(facts);
             if !self.quiet.was_away(facts.at) {
                 seen.losses = seen.losses.and(weather::lost(flow, s, facts));
                 flow.presumed_lost = weather::is_presumed(flow, s, facts);
             }
             window.losses.lost = window.losses.lost.saturating_sub(u64::from(both_arrived));
+            window.add(seen);
+            if new && !self.overtakes(s, facts, slot) {
+                self.program.heard(facts.at);
+            }
+            return;
         }
         window.add(seen);
+    }
+
+    /// Whether the device ends a connection on which nobody asked while a request waits on an older one. A queue is taken in
+    /// order: what accepts there is not what serves.
+    fn overtakes(&self, s: &Segment, facts: &Facts, slot: u32) -> bool {
+        let flow = self.table.flow(slot);
+        if s.payload > 0 || flow.host.payload_at.is_some() || flow.host.isn.is_none() {
+            return false;
+        }
+        self.table.longest_idle(LOOKED_AT).any(|other| {
+            let acked = other.request_acked_at >= other.host.payload_at;
+            let waits = acked && other.unanswered(facts.at).is_some() && other.host.fin.is_none();
+            // A device that was away may have forgotten it.
+            waits && other.opened_at < flow.opened_at && !self.quiet.was_away_since(other.opened_at)
+        })
     }
 
     pub(super) fn keep_alive(&mut self, slot: u32, at: i64) {
