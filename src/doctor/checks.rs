@@ -296,8 +296,25 @@ impl<'a> Look<'a> {
 
     fn late_request(&self) -> Option<Check> {
         let w = self.tried(names::LATE)?;
-        let text = format!("{} sent 300 ms after the handshake{}", served(w, "request"), failures(w));
-        Some(check("late request", good_if(all_served(w)), text))
+        let delay = time(w.facts.asks.request_delay_ns);
+        let text = format!("{} sent {delay} after the handshake{}", served(w, "request"), failures(w));
+        let Some(waited) = self.waited_beside(w) else {
+            return Some(check("late request", good_if(all_served(w)), text));
+        };
+        Some(check(
+            "late request",
+            Mark::Bad,
+            format!("{text}; others waited up to {} meanwhile", time(waited)),
+        ))
+    }
+
+    /// How long others waited while a client was silent before its request, where that is why they did.
+    fn waited_beside(&self, late: &WorkloadOutcome) -> Option<u64> {
+        self.found(FindingId::BlockedApplication)?;
+        // From when each was asked: the requests that were to follow waited in this program.
+        let answers = self.tried(names::BESIDE)?.stats.latency.get(&Phase::FirstByte)?;
+        let most = answers.corrected.quantile_ns(1.0)?;
+        (most >= late.facts.asks.request_delay_ns / 10 * 9).then_some(most)
     }
 
     fn persistent(&self) -> Option<Check> {

@@ -7,13 +7,14 @@
 //! # The course
 //! 1. `requests`: eight HEADs a second, for latency, clean closes, and sockets that are not given back.
 //! 2. `late`: requests a moment after the handshake, for programs that close before they have read.
-//! 3. `persistent`: many GETs on one connection; also where no HEAD was answered, which some devices do not know.
-//! 4. `stream`: payload in the device's own protocol, where it has it, for programs that stop reading.
-//! 5. `crowd`: more connections at once than a small device holds.
-//! 6. `reset`: connections that the host resets, for sockets forgotten after an error.
-//! 7. `silent`: connections that fall silent, to the device's limit, and whether it frees them.
-//! 8. `hold`: where the host may not fall silent, connections held open and idle instead.
-//! 9. `ports`: which of the known ports take connections.
+//! 3. `beside`: requests at the same time, for programs that wait for a silent client and serve nobody meanwhile.
+//! 4. `persistent`: many GETs on one connection; also where no HEAD was answered, which some devices do not know.
+//! 5. `stream`: payload in the device's own protocol, where it has it, for programs that stop reading.
+//! 6. `crowd`: more connections at once than a small device holds.
+//! 7. `reset`: connections that the host resets, for sockets forgotten after an error.
+//! 8. `silent`: connections that fall silent, to the device's limit, and whether it frees them.
+//! 9. `hold`: where the host may not fall silent, connections held open and idle instead.
+//! 10. `ports`: which of the known ports take connections.
 //!
 //! What does harm comes late: a device that leaks a socket with each reset has been asked everything else before.
 
@@ -52,6 +53,8 @@ pub mod names {
     pub(crate) const REQUESTS: &str = "requests";
     /// Requests that come late.
     pub(crate) const LATE: &str = "late";
+    /// Requests beside those.
+    pub(crate) const BESIDE: &str = "beside";
     /// Many requests on a connection.
     pub(crate) const PERSISTENT: &str = "persistent";
     /// Payload in the device's own protocol.
@@ -68,7 +71,8 @@ pub mod names {
     pub(crate) const PORTS: &str = "ports";
 
     /// All of them, in the order of the course.
-    pub const ALL: [&str; 9] = [REQUESTS, LATE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];
+    pub const ALL: [&str; 10] =
+        [REQUESTS, LATE, BESIDE, PERSISTENT, STREAM, CROWD, RESET, SILENT, HOLD, PORTS];
 }
 
 /// Most connections that are opened at once to find out how many the device holds.
@@ -79,6 +83,9 @@ const RECLAIM: Duration = Duration::from_secs(20);
 
 /// What the course takes besides waiting for reclaimed sockets.
 const BESIDE_RECLAIM: Duration = Duration::from_secs(30);
+
+/// A shorter examination has no time to ask beside silent clients.
+const BESIDE_FROM: Duration = Duration::from_secs(40);
 
 /// A doctor with a plan. A copy attends the run as its [`Course`] and says after each workload what is known by then.
 #[derive(Clone)]
@@ -102,11 +109,15 @@ pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<Plan
         reclaim.as_millis(),
         RECLAIM.as_secs()
     );
-    let mut phases = vec![
-        step(names::REQUESTS, 12, made("head", REQUESTS)?),
-        step(names::LATE, 6, made("head", LATE)?),
-        step(names::PERSISTENT, 8, made("rw", PERSISTENT)?),
-    ];
+    let mut phases = vec![step(names::REQUESTS, 12, made("head", REQUESTS)?)];
+    if length < BESIDE_FROM {
+        phases.push(step(names::LATE, 6, made("head", LATE)?));
+    } else {
+        phases.push(step(names::LATE, 14, made("head", ONE_BY_ONE)?));
+        let beside = step(names::BESIDE, 14, made("head", BESIDE)?);
+        phases.push(PlannedPhase { start: StartRule::WithPrevious, ..beside });
+    }
+    phases.push(step(names::PERSISTENT, 8, made("rw", PERSISTENT)?));
     if endpoints.framed.is_some() {
         phases.push(step(names::STREAM, 8, made("rw", STREAM)?));
     }
@@ -125,6 +136,11 @@ const REQUESTS: &str = "rate = \"8/s\"\nduration = \"8s\"\nconnections = 4\ntime
                         timeout_read = \"8s\"";
 const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeout_connect = \"2s\"\n\
                     timeout_read = \"2s\"";
+/// One silent client after the other: whoever waits for them serves nobody else for most of the time.
+const ONE_BY_ONE: &str = "count = 10\nconnections = 1\nrequest_delay = \"1s\"\ntimeout_connect = \"2s\"\n\
+                          timeout_read = \"2s\"";
+const BESIDE: &str = "count = 60\nduration = \"10s\"\nconnections = 1\ninterval = \"20ms\"\n\
+                      timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
 const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nduration = \"5s\"\nconnections = 1\n\
                           timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
 const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = \"16KiB\"\n\

@@ -60,9 +60,11 @@ fn silence_was_refused(outcome: &WorkloadOutcome) -> bool {
     half_open.is_some_and(|h| h.unavailable.is_some() && h.limit == LimitReached::NotSearched)
 }
 
-/// One connection each: what these come to is what any client would meet.
+/// One connection each: what these come to is what any client would meet, but for those that waited for a silent one.
 fn service(so_far: &[WorkloadOutcome]) -> Service {
-    let of_requests = so_far.iter().filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head));
+    let of_requests = so_far
+        .iter()
+        .filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head) && outcome.name != names::BESIDE);
     of_requests.fold(Service::Well, |worst, outcome| match (worst, of_one(outcome)) {
         (Service::Ended, _) | (_, Service::Ended) => Service::Ended,
         (Service::Badly, _) | (_, Service::Badly) => Service::Badly,
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn a_device_that_serves_well_is_asked_everything() {
         let all = wanted(&[(8, 0, 1_000_000); 8]);
-        assert_eq!(all, ["requests", "late", "persistent", "crowd", "reset", "silent", "ports"]);
+        assert_eq!(all, ["requests", "late", "beside", "persistent", "crowd", "reset", "silent", "ports"]);
     }
 
     #[test]

@@ -58,6 +58,16 @@ fn a_server_for_one_client_at_a_time_keeps_the_others_waiting_and_is_named() {
     assert_eq!(failed, 0, "nobody failed: they waited");
 }
 
+#[cfg(feature = "long")]
+#[test]
+fn the_doctor_names_a_server_that_waits_for_a_client_that_says_nothing() {
+    let run = said("doctor", &[&one_client_at_a_time().to_string()]);
+    run.fails_with(&["blocked_application"]).says(&["for a client's request", "others waited up to 1."]);
+    // It is asked the rest all the same.
+    let asked: Vec<&str> = run.report.workloads.iter().map(|w| w.name.as_str()).collect();
+    assert!(["beside", "persistent", "silent"].iter().all(|name| asked.contains(name)), "{asked:?}");
+}
+
 #[test]
 fn a_server_that_serves_others_meanwhile_is_blamed_for_nothing() {
     beside(server(answer_all)).passes();
