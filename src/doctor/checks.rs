@@ -37,6 +37,9 @@ fn check(name: &str, mark: Mark, seen: impl Into<String>) -> Check {
     Check { name: name.to_owned(), mark, seen: seen.into() }
 }
 
+/// Why nothing is said of the device.
+const LOST: &str = "; the device or the path lost the others";
+
 /// What it says of a device that so many of its probes were answered. One of few, and one of ten, a path may lose; of more
 /// than that nobody knows here who lost them.
 const fn lost(sent: u64, answered: u64) -> Mark {
@@ -139,9 +142,7 @@ impl<'a> Look<'a> {
             // Some devices answer no ping on principle.
             (_, 0) if kind == 0 => check(name, Mark::Unknown, text),
             (sent, answered) => match lost(sent, answered) {
-                Mark::Unknown if sent > 0 => {
-                    check(name, Mark::Unknown, format!("{text}; the device or the path lost the others"))
-                }
+                Mark::Unknown if sent > 0 => check(name, Mark::Unknown, format!("{text}{LOST}")),
                 mark => check(name, mark, text),
             },
         }
@@ -192,7 +193,8 @@ impl<'a> Look<'a> {
         let filled = self.half_open().is_some_and(|h| h.exhausted == Some(true));
         let missed = self.probes()[1].1.and_then(ProbeStats::measured).is_some_and(|p| p.answered < p.sent);
         if filled && missed && self.answered(1) {
-            let seen = format!("{}; this test kept the device full for part of the time", check.seen);
+            let seen = check.seen.trim_end_matches(LOST);
+            let seen = format!("{seen}; this test kept the device full for part of the time");
             return Check { mark: Mark::Good, seen, ..check };
         }
         check

@@ -137,10 +137,10 @@ const REQUESTS: &str = "rate = \"8/s\"\nduration = \"8s\"\nconnections = 4\ntime
 const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeout_connect = \"2s\"\n\
                     timeout_read = \"2s\"";
 /// One silent client after the other: whoever waits for them serves nobody else for most of the time.
-const ONE_BY_ONE: &str = "count = 10\nconnections = 1\nrequest_delay = \"1s\"\ntimeout_connect = \"2s\"\n\
-                          timeout_read = \"2s\"";
+const ONE_BY_ONE: &str = "count = 10\nconnections = 1\nrequest_delay = \"1s\"\ntimeout_connect = \"8s\"\n\
+                          timeout_read = \"8s\"";
 const BESIDE: &str = "count = 60\nduration = \"10s\"\nconnections = 1\ninterval = \"20ms\"\n\
-                      timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
+                      timeout_connect = \"8s\"\ntimeout_read = \"8s\"";
 const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nduration = \"5s\"\nconnections = 1\n\
                           timeout_connect = \"2s\"\ntimeout_read = \"3s\"";
 const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = \"16KiB\"\n\
