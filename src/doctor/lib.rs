@@ -82,7 +82,7 @@ const MOST_HELD: u32 = 16;
 const RECLAIM: Duration = Duration::from_secs(20);
 
 /// What the course takes besides waiting for reclaimed sockets.
-const BESIDE_RECLAIM: Duration = Duration::from_secs(30);
+const BESIDE_RECLAIM: Duration = Duration::from_secs(34);
 
 /// A shorter examination has no time to ask beside silent clients.
 const BESIDE_FROM: Duration = Duration::from_secs(40);
@@ -105,7 +105,7 @@ pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<Plan
     let (ports, hold) = (Arc::<PortNotes>::default(), Arc::<HoldNotes>::default());
     let silent = format!(
         "connections = {MOST_HELD}\nfull_after = 2\nbaseline = \"2s\"\nwatch_reclaim = \"{}ms\"\n\
-         expect_reclaim = \"{}s\"\ntimeout_connect = \"1s\"\ntimeout_read = \"1s\"",
+         expect_reclaim = \"{}s\"\ntimeout_connect = \"2500ms\"\ntimeout_read = \"2500ms\"",
         reclaim.as_millis(),
         RECLAIM.as_secs()
     );
@@ -123,7 +123,7 @@ pub fn plan(endpoints: &Endpoints, length: Duration) -> Result<(Doctor, Vec<Plan
     }
     phases.extend([
         step(names::CROWD, 12, made("head", CROWD)?),
-        step(names::RESET, 8, made("head", RESET)?),
+        step(names::RESET, 13, made("head", RESET)?),
         // It ends by itself: the search for the limit, the watch, and ten seconds for the device to come back.
         step(names::SILENT, reclaim.as_secs() + 60, made("half-open", &silent)?),
         step(names::HOLD, 40, Box::new(Hold::new(Arc::clone(&hold), MOST_HELD, length / 5))),
@@ -147,8 +147,8 @@ const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = 
                       timeout_connect = \"2s\"\ntimeout_read = \"3s\"\ntimeout_write = \"3s\"";
 const CROWD: &str = "count = 36\nduration = \"8s\"\nconnections = 12\ntimeout_connect = \"3s\"\n\
                      timeout_read = \"10s\"";
-const RESET: &str = "close = \"rst\"\ncount = 12\nduration = \"8s\"\ntimeout_connect = \"1s\"\n\
-                     timeout_read = \"1s\"";
+const RESET: &str = "close = \"rst\"\ncount = 12\nduration = \"8s\"\ntimeout_connect = \"4s\"\n\
+                     timeout_read = \"4s\"";
 
 fn made(name: &str, settings: &str) -> Result<Box<dyn Workload>, ParamError> {
     let wrong = |what: String| ParamError::Value { key: name.to_owned(), what };

@@ -26,4 +26,4 @@ fn run(arguments: &str, server: SocketAddr) -> Said {
 const DOCTOR: &str = "doctor --duration 20s";
 
 /// The shortest in which a device has time to take its sockets back.
-const LONG_DOCTOR: &str = "doctor --duration 52s";
+const LONG_DOCTOR: &str = "doctor --duration 56s";

@@ -83,7 +83,7 @@ fn serving_one_client_at_a_time_is_named() {
 
 #[test]
 fn never_noticing_a_vanished_peer_is_named() {
-    let Some(report) = names("no-keepalive", "52s", FindingId::HalfOpenNotReclaimed) else { return };
+    let Some(report) = names("no-keepalive", "56s", FindingId::HalfOpenNotReclaimed) else { return };
     let examination = report.examination.unwrap();
     assert_eq!(mark(&examination, "frees them"), Some(Mark::Bad));
     // Two hours are the usual idle time: what was not seen within half a minute may well be there.

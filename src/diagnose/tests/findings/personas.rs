@@ -258,6 +258,22 @@ fn half_closer_runs_out_of_sockets() {
 }
 
 #[test]
+fn a_request_that_the_path_lost_before_the_silence_takes_nothing_from_what_the_silence_excuses() {
+    let unexplained = |served: u64| {
+        let w = half_open_with(|h| h.before = client(5, served));
+        let mut w = WorkloadEvidence { attempts: 41, close: ClosePolicy::Fin, ..w };
+        let mut early = FailureCounts::default();
+        early.add(Failure::EofBeforeResponse, 1);
+        w.failures.merge(&early);
+        w.episodes.insert(1, episode(1, 3, 0, &early));
+        let rows = Case::clean(w).diagnosis().account.rows;
+        rows.iter().filter(|row| row.accounted == Accounted::Unexplained).map(|row| row.attempts).sum::<u64>()
+    };
+    assert_eq!((unexplained(4), unexplained(3)), (1, 1), "the one before, which no silence explains");
+    assert_eq!(unexplained(2), 21, "a device that failed most before needed no silence for that");
+}
+
+#[test]
 fn half_closer_that_has_not_run_out_yet_is_a_warning() {
     let mut w = head(4);
     ended(&mut w, Ending::NotEnded, 4);
