@@ -154,11 +154,12 @@ fn slow_within_capacity<'a>(e: &'a Evidence<'_>) -> Option<(&'a WorkloadEvidence
 
 fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
-    let (mut refused, mut attempts, mut most) = (0_u64, 0_u64, 0_u32);
+    let (mut refused, mut ended, mut attempts, mut most) = (0_u64, 0_u64, 0_u64, 0_u32);
     for w in facts::exchanges(e).filter(|w| overflows(e, w)) {
         let (timeouts, dropped) = (w.failures.get(Failure::ConnectTimeout), dropped(e, w));
         let late = if taken_late(e, w) { facts::unanswered(w) } else { 0 };
         refused = refused.saturating_add(timeouts).saturating_add(dropped).saturating_add(late);
+        ended = ended.saturating_add(dropped);
         attempts = attempts.saturating_add(w.attempts);
         most = most.max(w.at_once);
         evidence.push(format!(
@@ -187,6 +188,8 @@ fn finding(e: &Evidence<'_>) -> Finding {
     if let Some(capacity) = beyond {
         evidence.push(format!("the device reports room for {}", things(u64::from(capacity), "connection")));
     }
+    // A connection that is ended may have been accepted.
+    let turns_away = ended.saturating_mul(2) > refused;
     let slow = slow_within_capacity(e);
     if let Some((w, median)) = slow {
         evidence.push(format!(
@@ -214,6 +217,14 @@ fn finding(e: &Evidence<'_>) -> Finding {
             "more connections at once than the device has sockets for",
             "fewer connections at once (-c), or more sockets: CONFIG_LWIP_MAX_SOCKETS=16 (each costs memory)",
         )
+    } else if turns_away {
+        (
+            Severity::Error,
+            "the program calls accept() too rarely, or without a free socket, so the accept queue overflows; or it \
+             accepts and closes at once, because no session is free",
+            "call accept() while a session is free, and leave other connections in the queue: a client waits there; \
+             reuse connections (HTTP keep-alive)",
+        )
     } else {
         (
             Severity::Error,
@@ -227,6 +238,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
         Some(capacity) if severity == Severity::Warning => format!(
             "The device has room for {}: with {most} at once, it didn't accept {of_all}, and served the others.",
             things(u64::from(capacity), "connection")
+        ),
+        _ if turns_away => format!(
+            "The device ended {of_all} without an answer, while it served others: more come at once than it takes."
         ),
         _ => format!(
             "The device didn't accept {of_all} in time, while it served others: new connections arrive faster \
@@ -293,6 +307,23 @@ mod tests {
             finding(&e).evidence
         );
         assert!(!facts::room::excuses(&e, &e.workloads[0]));
+    }
+
+    #[test]
+    fn of_connections_that_the_device_ends_nobody_knows_whether_it_had_accepted_them() {
+        let mut e = crowd(200, S / 4, 0);
+        e.device.capacity = None;
+        for failure in [Failure::EofBeforeResponse, Failure::ConnectTimeout] {
+            let w = &mut e.workloads[0];
+            (w.attempts, w.failures) = (256, FailureCounts::default());
+            w.failures.add(failure, 56);
+            w.episodes[0].failures = w.failures.clone();
+            let finding = finding(&e);
+            let ended = failure == Failure::EofBeforeResponse;
+            assert_eq!(finding.statement.contains("ended 56 of 256"), ended, "{}", finding.statement);
+            assert_eq!(finding.statement.contains("didn't accept"), !ended, "{}", finding.statement);
+            assert_eq!(finding.cause.contains("no session is free"), ended, "{}", finding.cause);
+        }
     }
 
     #[test]
