@@ -147,8 +147,8 @@ const STREAM: &str = "protocol = \"framed\"\ncount = 2\nconnections = 1\nsize = 
                       timeout_connect = \"2s\"\ntimeout_read = \"3s\"\ntimeout_write = \"3s\"";
 const CROWD: &str = "count = 36\nduration = \"8s\"\nconnections = 12\ntimeout_connect = \"3s\"\n\
                      timeout_read = \"10s\"";
-const RESET: &str = "close = \"rst\"\ncount = 12\nduration = \"8s\"\ntimeout_connect = \"4s\"\n\
-                     timeout_read = \"4s\"";
+const RESET: &str = "close = \"rst\"\ncount = 12\nduration = \"8s\"\ntimeout_connect = \"2500ms\"\n\
+                     timeout_read = \"2500ms\"";
 
 fn made(name: &str, settings: &str) -> Result<Box<dyn Workload>, ParamError> {
     let wrong = |what: String| ParamError::Value { key: name.to_owned(), what };
