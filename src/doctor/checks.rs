@@ -5,7 +5,7 @@ use super::measured::Measured;
 use super::names;
 use super::ports::{PortSeen, State};
 use espstress_diagnose::words::{bytes, things, time};
-use espstress_diagnose::{Accounted, Check, FindingId, Mark};
+use espstress_diagnose::{AccountRow, Accounted, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, HttpFault};
 use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
@@ -35,6 +35,11 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
 
 fn check(name: &str, mark: Mark, seen: impl Into<String>) -> Check {
     Check { name: name.to_owned(), mark, seen: seen.into() }
+}
+
+/// Whether it comes of a device that closes idle connections, which is a way of working.
+fn closed_idle(row: &AccountRow) -> bool {
+    row.by.as_deref() == Some(FindingId::ClosesIdle.name())
 }
 
 /// Why nothing is said of the device.
@@ -264,7 +269,10 @@ impl<'a> Look<'a> {
         };
         let excused = |w: &WorkloadOutcome, id| {
             let mut rows = self.measured.account.iter().filter(|row| row.workload == w.name);
-            rows.any(|row| row.accounted == Accounted::Excused && row.anomalies.contains_key(&id))
+            rows.any(|row| {
+                let excused = row.accounted == Accounted::Excused || closed_idle(row);
+                excused && row.anomalies.contains_key(&id)
+            })
         };
         let ours = |workload: Option<&str>, id| {
             phases.iter().any(|w| Some(w.name.as_str()) == workload && !made_room(w, id) && !excused(w, id))
@@ -300,6 +308,11 @@ impl<'a> Look<'a> {
         let w = self.tried(names::LATE)?;
         let delay = time(w.facts.asks.request_delay_ns);
         let text = format!("{} sent {delay} after the handshake{}", served(w, "request"), failures(w));
+        let rows = || self.measured.account.iter().filter(|row| row.workload == w.name && row.attempts > 0);
+        if rows().next().is_some() && rows().all(closed_idle) {
+            let why = "the device closes connections that are silent for so long";
+            return Some(check("late request", Mark::Unknown, format!("{text}: {why}")));
+        }
         let Some(waited) = self.waited_beside(w) else {
             return Some(check("late request", good_if(all_served(w)), text));
         };

@@ -1,5 +1,5 @@
 use super::*;
-use espstress_diagnose::{AccountRow, WorkloadKind};
+use espstress_diagnose::WorkloadKind;
 use espstress_event::WorkloadFacts;
 use espstress_stats::Recorder;
 

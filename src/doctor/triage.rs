@@ -60,11 +60,13 @@ fn silence_was_refused(outcome: &WorkloadOutcome) -> bool {
     half_open.is_some_and(|h| h.unavailable.is_some() && h.limit == LimitReached::NotSearched)
 }
 
-/// One connection each: what these come to is what any client would meet, but for those that waited for a silent one.
+/// One connection each: what these come to is what any client would meet, but for those that are silent for so long that
+/// a server may give them up, and those beside them.
 fn service(so_far: &[WorkloadOutcome]) -> Service {
     let of_requests = so_far
         .iter()
-        .filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head) && outcome.name != names::BESIDE);
+        .filter(|outcome| outcome.facts.kind == Some(WorkloadKind::Head))
+        .filter(|outcome| !outcome.facts.asks.late() && outcome.name != names::BESIDE);
     of_requests.fold(Service::Well, |worst, outcome| match (worst, of_one(outcome)) {
         (Service::Ended, _) | (_, Service::Ended) => Service::Ended,
         (Service::Badly, _) | (_, Service::Badly) => Service::Badly,

@@ -68,6 +68,24 @@ fn the_doctor_names_a_server_that_waits_for_a_client_that_says_nothing() {
     assert!(["beside", "persistent", "silent"].iter().all(|name| asked.contains(name)), "{asked:?}");
 }
 
+#[cfg(feature = "long")]
+#[test]
+fn the_doctor_asks_a_server_that_gives_silent_clients_up_everything_and_finds_no_fault() {
+    let address = scripted(|mut peer| {
+        peer.wait_at_most(std::time::Duration::from_millis(500));
+        if let Some(request) = peer.request() {
+            // Announced, so that no next request meets the close.
+            let body = if request.is("HEAD") { "" } else { "page" };
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n";
+            peer.send(&format!("{head}{body}"));
+        }
+        peer.finish();
+    });
+    let run = said("doctor", &[&address.to_string()]);
+    run.passes().says(&["closes_idle", "0 of 10", "silent for so long"]);
+    assert!(run.report.workload("silent").is_some());
+}
+
 #[test]
 fn a_server_that_serves_others_meanwhile_is_blamed_for_nothing() {
     beside(server(answer_all)).passes();
