@@ -77,7 +77,7 @@ fn the_doctor_asks_a_server_that_gives_silent_clients_up_everything_and_finds_no
             // Announced, so that no next request meets the close.
             let body = if request.is("HEAD") { "" } else { "page" };
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n";
-            peer.send(&format!("{head}{body}"));
+            peer.send(format!("{head}{body}"));
         }
         peer.finish();
     });
