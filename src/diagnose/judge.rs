@@ -2,11 +2,10 @@
 //! the connection, and when the link was away. Silences stay open until the path's losses are known (`silences`).
 
 use super::anomalies::Intentions;
+use super::syns;
 use espstress_event::{
     AnomalyClass, AnomalyId, Intent, IntentBook, IntentEntry, Occurrence, OutageOrigin, Shown,
 };
-
-const SECOND: i64 = 1_000_000_000;
 
 /// Whose doing something is, as long as not everything is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,10 +58,8 @@ fn without_link(book: &IntentBook, o: &Occurrence) -> Option<AnomalyClass> {
     match o.id {
         AnomalyId::SynUnanswered => {
             let cause = book.link_away_during(o.at_ns, until)?;
-            // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5).
-            let copies = (0..6).map(|n| ((1_i64 << n) - 1) * SECOND).filter(|after| *after <= o.lasted_ns);
-            let at_large =
-                copies.map(|after| o.at_ns + after).filter(|at| book.link_away_during(*at, *at).is_none());
+            let copies = syns::sent(o.at_ns, o.copies.unwrap_or(1), o.lasted_ns);
+            let at_large = copies.filter(|at| book.link_away_during(*at, *at).is_none());
             match at_large.count() {
                 0 => Some(class(cause)),
                 1 => Some(AnomalyClass::Path),

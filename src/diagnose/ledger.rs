@@ -366,38 +366,42 @@ mod tests {
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::AbortiveClose), AnomalyClass::Device);
     }
 
-    /// A SYN and its repetitions within five seconds, at 0, 1 and 3 s, with the link away from and to so many
-    /// milliseconds after the first.
-    fn syn_with_the_link_away(cause: OutageOrigin, from_ms: i64, to_ms: i64) -> AnomalyClass {
+    /// So many copies of a SYN within five seconds, with the link away from and to so many milliseconds after the first.
+    fn syn_with_the_link_away(copies: u32, cause: OutageOrigin, from_ms: i64, to_ms: i64) -> Standing {
         let book = IntentBook::default();
         announce(&book, WorkloadId::PROBE, Intent::Plain);
-        let mut o = occurrence(AnomalyId::SynUnanswered, Shown::Unprompted);
-        o.lasted_ns = 5 * SECOND;
-        let number = book.link_goes_away(cause, o.at_ns + from_ms * SECOND / 1_000);
-        book.link_is_back(number, o.at_ns + to_ms * SECOND / 1_000);
-        ledger().take(&o, Intentions::Of(&book), &Weather::default()).class
+        let at_ns = occurrence(AnomalyId::SynUnanswered, Shown::Unprompted).at_ns;
+        let number = book.link_goes_away(cause, at_ns + from_ms * SECOND / 1_000);
+        book.link_is_back(number, at_ns + to_ms * SECOND / 1_000);
+        let o = Occurrence { at_ns, ..silence(AnomalyId::SynUnanswered, 0, copies) };
+        judge::standing(&o, None, Intentions::Of(&book))
     }
 
     #[test]
     fn syns_into_an_outage_are_the_runs_or_the_paths_doing_and_not_the_devices() {
-        assert_eq!(syn_with_the_link_away(OutageOrigin::Made, -500, 4_000), AnomalyClass::Provoked);
-        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, -500, 4_000), AnomalyClass::Path);
+        let decided = Standing::Decided;
+        let away = syn_with_the_link_away;
+        assert_eq!(away(3, OutageOrigin::Made, -500, 4_000), decided(AnomalyClass::Provoked));
+        assert_eq!(away(3, OutageOrigin::Natural, -500, 4_000), decided(AnomalyClass::Path));
         assert_eq!(
-            syn_with_the_link_away(OutageOrigin::Natural, -20, 2_500),
-            AnomalyClass::Path,
-            "one was at large"
+            away(3, OutageOrigin::Natural, -20, 2_500),
+            decided(AnomalyClass::Path),
+            "that of 3 s was at large"
+        );
+        assert_eq!(
+            away(5, OutageOrigin::Natural, -20, 3_500),
+            decided(AnomalyClass::Path),
+            "that of 4 s was"
         );
     }
 
     #[test]
-    fn syns_that_an_outage_does_not_explain_stay_the_devices() {
-        assert_eq!(
-            syn_with_the_link_away(OutageOrigin::Made, -900, 300),
-            AnomalyClass::Device,
-            "two were at large"
-        );
-        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, -5_000, -1_000), AnomalyClass::Device);
-        assert_eq!(syn_with_the_link_away(OutageOrigin::Natural, 6_000, 8_000), AnomalyClass::Device);
+    fn syns_that_an_outage_does_not_explain_stay_to_be_weighed() {
+        let away = syn_with_the_link_away;
+        assert_eq!(away(3, OutageOrigin::Made, -900, 300), Standing::Open, "two were at large");
+        assert_eq!(away(5, OutageOrigin::Natural, -20, 2_500), Standing::Open, "those of 3 and 4 s were");
+        assert_eq!(away(3, OutageOrigin::Natural, -5_000, -1_000), Standing::Open);
+        assert_eq!(away(3, OutageOrigin::Natural, 6_000, 8_000), Standing::Open);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod lone;
 mod loss;
 mod needs;
 mod silences;
+mod syns;
 
 pub use account::{Account, AccountRow, Accounted, Excuse};
 pub use anomalies::{Anomalies, AnomalyRow, Classed, Example, ExamplePacket, Intentions};

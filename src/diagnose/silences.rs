@@ -6,7 +6,7 @@
 
 use espstress_event::{AnomalyClass, AnomalyId, Losses, PathWindow};
 
-use super::loss;
+use super::{loss, syns};
 
 /// Silences that begin within this time of each other are one moment, nanoseconds: longer than a link's bursts, and
 /// as long as the shortest time without a packet that is told ([`Absent`]).
@@ -94,6 +94,8 @@ pub(super) struct Moment {
     pub(super) connections: u64,
     /// The fewest copies that had to be lost for one of them.
     pub(super) copies: u32,
+    /// The most that one of them took: the others gave up sooner.
+    most_copies: u32,
     /// Moments in it.
     moments: u64,
 }
@@ -101,7 +103,16 @@ pub(super) struct Moment {
 impl Moment {
     pub(super) const fn new(from_ns: i64, to_ns: i64, copies: u32, is_first: bool) -> Self {
         let connections = if is_first { 1 } else { 0 };
-        Self { from_ns, last_ns: from_ns, to_ns, count: 1, connections, copies, moments: 1 }
+        Self {
+            from_ns,
+            last_ns: from_ns,
+            to_ns,
+            count: 1,
+            connections,
+            copies,
+            most_copies: copies,
+            moments: 1,
+        }
     }
 
     /// Takes the next one in; `moments` is how many both are together.
@@ -112,6 +123,7 @@ impl Moment {
         self.count = self.count.saturating_add(next.count);
         self.connections = self.connections.saturating_add(next.connections);
         self.copies = self.copies.min(next.copies);
+        self.most_copies = self.most_copies.max(next.most_copies);
         self.moments = moments;
     }
 }
@@ -272,20 +284,20 @@ fn elsewhere(id: AnomalyId, moment: &Moment, weather: &Weather) -> Option<Whose>
     if is_syn && weather.held.iter().filter(during).count() >= SEVERAL {
         return Some(Ok(AnomalyClass::Path));
     }
-    let within = |a: &&Absent| {
-        let whole = a.from_ns <= moment.from_ns && moment.to_ns <= a.to_ns;
-        // Repetitions double their distance from a second on (RFC 6298, 2.1 and 5.5): of the three within five seconds
-        // all but one met it.
-        let most = is_syn && {
-            let sent = [0, 1, 3].map(|s| moment.from_ns.saturating_add(s * 1_000_000_000));
-            sent.iter().filter(|at| (a.from_ns..a.to_ns).contains(at)).count() >= 2
-        };
-        whole || most
+    let has = |at: i64| weather.absent.iter().find(move |a| (a.from_ns..a.to_ns).contains(&at));
+    let whole = weather.absent.iter().find(|a| a.from_ns <= moment.from_ns && moment.to_ns <= a.to_ns);
+    // One copy may have been lost at another time; that several were is the device's doing.
+    let copies = || {
+        let waited = moment.to_ns.saturating_sub(moment.last_ns);
+        let sent: Vec<_> = syns::sent(moment.from_ns, moment.most_copies, waited).map(has).collect();
+        let at_large = sent.iter().filter(|met| met.is_none()).count();
+        sent.into_iter()
+            .flatten()
+            .next_back()
+            .filter(|_| at_large == 0 || at_large == 1 && moment.most_copies > 2)
     };
-    weather
-        .absent
-        .iter()
-        .find(within)
+    whole
+        .or_else(|| is_syn.then(copies).flatten())
         .map(|absent| if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) })
 }
 
@@ -382,6 +394,25 @@ mod tests {
             |to_ns| Weather { absent: vec![Absent { from_ns: 9 * S, to_ns }], ..weather(5_000, 40_000, 10) };
         assert!(verdicts(&moments, &absent(30 * S)).iter().all(|w| *w == Ok(AnomalyClass::Path)));
         assert!(verdicts(&moments, &absent(i64::MAX)).iter().all(|w| *w == Err(Untold::Absent)));
+    }
+
+    #[test]
+    fn a_syn_whose_copies_met_two_absences_is_not_the_devices_and_one_with_two_copies_beside_them_is() {
+        let whose = |copies, absent: &[(i64, i64)]| {
+            let mut moments = Moments::default();
+            moments.add(Moment::new(10 * S, 15 * S, copies, true));
+            let absent = absent
+                .iter()
+                .map(|(from, to)| Absent { from_ns: from * S / 10, to_ns: to * S / 10 })
+                .collect();
+            // The path was seen to lose nothing: without an absence nobody can tell.
+            verdicts(&moments, &Weather { absent, ..weather(5_000, 40_000, 0) })[0]
+        };
+        assert_eq!(whose(3, &[(105, 115), (125, 140)]), Ok(AnomalyClass::Path), "10 s is beside them");
+        assert_eq!(whose(3, &[(105, 115)]), Err(Untold::NoLoss), "10 and 13 s are");
+        assert_eq!(whose(5, &[(95, 115), (125, 145)]), Ok(AnomalyClass::Path), "12 s is");
+        assert_eq!(whose(5, &[(105, 115), (125, 145)]), Ok(AnomalyClass::Device), "10 and 12 s are");
+        assert_eq!(whose(2, &[(105, 115)]), Err(Untold::NoLoss), "one of two");
     }
 
     #[test]

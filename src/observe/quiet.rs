@@ -14,6 +14,30 @@ const MOMENT: i64 = 50_000_000;
 /// Spells kept at most.
 const MOST: usize = 1_024;
 
+/// How often something happened, where what is within [`MOMENT`] counts once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    last: i64,
+    count: u32,
+}
+
+impl Moments {
+    fn add(&mut self, at: i64) {
+        if self.count == 0 || at.saturating_sub(self.last) >= MOMENT {
+            *self = Self { last: at, count: self.count.saturating_add(1) };
+        }
+    }
+}
+
+/// What a segment of the host's asks of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A connection: its program may be what does not answer.
+    Connection,
+    /// An acknowledgement, which the stack sends without its program.
+    Acknowledgement,
+}
+
 /// Pauses between the segments from the device.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quiet {
@@ -21,9 +45,9 @@ pub(super) struct Quiet {
     last: Option<i64>,
     /// The host's first segment since then that wants an answer.
     asked: Option<i64>,
-    /// The last one, and how many moments it asked at.
-    asked_last: i64,
-    moments: u32,
+    /// The moments at which it asked, and those at which the device's stack had an acknowledgement to send.
+    wanted: Moments,
+    owed: Moments,
     /// The last time in which what the host sent went unanswered for so long, by anything at all.
     absence: Option<QuietSpell>,
     /// Those of [`AWAY`] and more, the last of them.
@@ -42,7 +66,8 @@ impl Quiet {
                 if self.absences.len() == MOST {
                     self.absences.drain(..MOST / 2);
                 }
-                self.absences.push(Absence { from_ns: asked, to_ns: at, asked: self.moments });
+                let (asked_at, owed) = (self.wanted.count, self.owed.count);
+                self.absences.push(Absence { from_ns: asked, to_ns: at, asked: asked_at, owed });
             }
         }
         if at.saturating_sub(from_ns) < LEAST {
@@ -55,11 +80,14 @@ impl Quiet {
     }
 
     /// The host sent something that wants an answer at `at`, nanoseconds since the Unix epoch.
-    pub(super) fn asked(&mut self, at: i64) {
+    pub(super) fn asked(&mut self, at: i64, asks: Asks) {
         if self.asked.is_none() {
-            (self.asked, self.moments, self.asked_last) = (Some(at), 1, at);
-        } else if at.saturating_sub(self.asked_last) >= MOMENT {
-            (self.moments, self.asked_last) = (self.moments.saturating_add(1), at);
+            self.asked = Some(at);
+            (self.wanted, self.owed) = Default::default();
+        }
+        self.wanted.add(at);
+        if asks == Asks::Acknowledgement {
+            self.owed.add(at);
         }
     }
 
@@ -147,7 +175,7 @@ mod tests {
         let mut quiet = Quiet::default();
         let many = 2 * MOST as i64;
         for n in 0..many {
-            quiet.asked(2 * n * S);
+            quiet.asked(2 * n * S, Asks::Connection);
             quiet.heard((2 * n + 1) * S);
         }
         let kept = quiet.absences();
@@ -160,7 +188,7 @@ mod tests {
     fn away(away: i64) -> Quiet {
         let mut quiet = Quiet::default();
         quiet.heard(9 * S);
-        quiet.asked(10 * S);
+        quiet.asked(10 * S, Asks::Connection);
         quiet.heard(10 * S + away);
         quiet
     }
@@ -169,16 +197,16 @@ mod tests {
     fn an_absence_has_the_moments_at_which_the_host_asked() {
         let mut quiet = Quiet::default();
         for at in [0, 1_000_000, 200_000_000, 400_000_000, 420_000_000, 1_400_000_000] {
-            quiet.asked(at);
+            quiet.asked(at, if at == 0 { Asks::Connection } else { Asks::Acknowledgement });
         }
         quiet.heard(2 * S);
-        quiet.asked(3 * S);
+        quiet.asked(3 * S, Asks::Connection);
         quiet.heard(5 * S);
-        let absences = quiet.absences();
-        assert_eq!(
-            absences.iter().map(|a| (a.from_ns, a.to_ns, a.asked)).collect::<Vec<_>>(),
-            [(0, 2 * S, 4), (3 * S, 5 * S, 1)]
-        );
+        let absences = [
+            Absence { from_ns: 0, to_ns: 2 * S, asked: 4, owed: 4 },
+            Absence { from_ns: 3 * S, to_ns: 5 * S, asked: 1, owed: 0 },
+        ];
+        assert_eq!(quiet.absences(), absences);
     }
 
     #[test]
@@ -196,6 +224,6 @@ mod tests {
         assert_eq!(away(LEAST - 1).just_ended(11 * S, 0), None);
         assert!(away(LEAST).just_ended(11 * S, 0).is_some());
         assert_eq!(away(AWAY - 1).absences(), []);
-        assert_eq!(away(AWAY).absences(), [Absence { from_ns: 10 * S, to_ns: 11 * S, asked: 1 }]);
+        assert_eq!(away(AWAY).absences(), [Absence { from_ns: 10 * S, to_ns: 11 * S, asked: 1, owed: 0 }]);
     }
 }

@@ -35,6 +35,8 @@ pub struct Absence {
     pub to_ns: i64,
     /// Moments at which the host asked in vain; what it sent within 50 ms is one.
     pub asked: u32,
+    /// Those at which the device's stack had something to acknowledge, which takes no program.
+    pub owed: u32,
 }
 
 /// Figures of a whole capture.

@@ -28,7 +28,7 @@ pub(crate) use half_open_news::HalfOpenNews;
 pub use latency::{Latency, LatencyPair, Phase};
 pub use outage::{DialledDevice, MakeFailure, OutageStats, RecoveryRule};
 
-pub use probe::{DeviceSeries, ProbeKindStats, ProbeOutcome, ProbeStats};
+pub use probe::{DeviceSeries, ProbeGap, ProbeKindStats, ProbeOutcome, ProbeStats};
 pub use probe_news::ProbeNews;
 pub use raw::{RawTally, Times};
 pub use recorder::{Recorder, WorkloadStats};

@@ -1,6 +1,6 @@
 //! What the probes beside the workloads saw, and what the device said of itself, as bounded series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Latency, Trend};
 use espstress_event::{DeviceSample, FailureCounts, FullSize, Reading, Restart, Silence, Telemetry};
@@ -65,6 +65,8 @@ pub struct ProbeKindStats {
     /// Spells in which two or more in a row were lost; the last one may be going on. When there are
     /// [`ProbeKindStats::MOST_SILENCES`], the newest takes the place of the one before it.
     pub silences: Vec<Silence>,
+    /// Times that are over in which one or more were lost; the newest, [`ProbeKindStats::MOST_SILENCES`] at most.
+    pub gaps: VecDeque<ProbeGap>,
     /// When the last answer came, nanoseconds since the start of the run; before the first one, the start.
     pub(crate) last_answer_ns: u64,
     /// When the latest of the answered probes was sent, nanoseconds since the start of the run; before the first one, an
@@ -78,6 +80,17 @@ pub struct ProbeKindStats {
     pub no_full_size: Option<String>,
     /// From sending to the answer.
     pub latency: Latency,
+}
+
+/// The time between two answers in which probes were lost, nanoseconds since the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeGap {
+    /// The answer before; the start of the run where there was none.
+    pub after_ns: u64,
+    /// The answer after.
+    pub until_ns: u64,
+    /// Probes lost in between.
+    pub lost: u64,
 }
 
 /// Whether a time without answers is over.
@@ -105,6 +118,7 @@ impl ProbeKindStats {
             most_lost_in_a_row: 0,
             longest_gap_ns: None,
             silences: Vec::new(),
+            gaps: VecDeque::new(),
             last_answer_ns: start_ns,
             last_answered_sent_ns: None,
             failures: FailureCounts::default(),
@@ -151,13 +165,16 @@ impl ProbeKindStats {
         let gap = until_ns.saturating_sub(self.last_answer_ns);
         self.most_lost_in_a_row = self.most_lost_in_a_row.max(lost);
         self.longest_gap_ns = Some(self.longest_gap_ns.map_or(gap, |longest| longest.max(gap)));
-        if lost < 2 {
-            return;
-        }
         let to_ns = match end {
             SpellEnd::Answered { at_ns } => Some(at_ns),
             SpellEnd::GoesOn => None,
         };
+        if to_ns.is_some() {
+            self.gap(ProbeGap { after_ns: self.last_answer_ns, until_ns, lost });
+        }
+        if lost < 2 {
+            return;
+        }
         if let Some(open) = self.silences.last_mut().filter(|silence| silence.to_ns.is_none()) {
             (open.to_ns, open.lost) = (to_ns, lost);
         } else {
@@ -165,6 +182,13 @@ impl ProbeKindStats {
             let first = self.last_answered_sent_ns.map_or(self.start_ns, |last| last + self.interval_ns);
             self.silences.push(Silence { from_ns: first.min(until_ns), to_ns, lost });
         }
+    }
+
+    fn gap(&mut self, gap: ProbeGap) {
+        if self.gaps.len() == Self::MOST_SILENCES {
+            self.gaps.pop_front();
+        }
+        self.gaps.push_back(gap);
     }
 }
 
@@ -349,6 +373,7 @@ mod tests {
         let stats = probed(20, &[5]);
         assert_eq!((stats.sent, stats.answered, stats.longest_gap_ns), (20, 19, Some(2 * S)));
         assert_eq!(stats.silences, []);
+        assert_eq!(stats.gaps, [ProbeGap { after_ns: 4 * S + S / 100, until_ns: 6 * S + S / 100, lost: 1 }]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use espstress_wire::{Flags, Link, NotSegment, Segment};
 
 use super::flow::{Chain, End, Ending, Evicted, Flow, FlowKey, Kind, SECOND, Second, Stage, Table, Wait};
 use super::fragments::Fragments;
-use super::quiet::Quiet;
+use super::quiet::{Asks, Quiet};
 use super::resets::Resets;
 use super::rules::{self, Deadlines, Obstacle, PathSigns, Ruling, Scene, Source};
 use super::summary::{Unjudged, WireSummary};
@@ -268,8 +268,10 @@ impl Observer {
             self.dial_sign(segment, at);
             self.summary.device_packets += 1;
             self.quiet.heard(at);
-        } else if segment.payload > 0 || segment.flags.has(Flags::SYN) || segment.flags.has(Flags::FIN) {
-            self.quiet.asked(at);
+        } else if segment.flags.has(Flags::SYN) {
+            self.quiet.asked(at, Asks::Connection);
+        } else if segment.payload > 0 || segment.flags.has(Flags::FIN) {
+            self.quiet.asked(at, Asks::Acknowledgement);
         }
         self.judge(slot, segment, from, at, sink);
     }
