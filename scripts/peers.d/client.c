@@ -1,8 +1,10 @@
 /* The least that a client can do: HEAD over a new connection each, on one thread with epoll, the server closing
  * first. What it costs is what the kernel costs; what it measures is the latency that is there.
  *
- *   client ADDRESS PORT AT_ONCE COUNT [RATE]
+ *   client [--ring] ADDRESS PORT AT_ONCE COUNT [RATE]
  *
+ * With --ring the kernel copies the headers of each packet to a ring (TPACKET_V3, packet(7)), and a second thread gives
+ * the blocks back without a look at them: the least that any capture costs. Needs CAP_NET_RAW.
  * Without RATE each connection that ends makes room for the next (closed loop). With RATE attempts begin at
  * start + n / RATE seconds by a timerfd (open loop), latency counts from there to the end of the response's head;
  * an attempt that finds AT_ONCE others under way begins late, and its latency says so.
@@ -11,18 +13,31 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+
 enum { TIMER = 0xffffffff, EVENTS = 64, HEAD_LIMIT = 2048 };
+/* The ring is espstress's: 20 ms or 256 KiB at a time, 160 bytes of each packet, 8 MiB in all. */
+enum { BLOCK = 256 << 10, BLOCKS = 32, FRAME = 2048, HOLD_MS = 20, SNAP = 160 };
 
 struct slot {
     int fd;
@@ -103,6 +118,67 @@ static void turn(struct slot *s, uint32_t events) {
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && receive(s)) end(s);
 }
 
+static int ring_socket;
+static char *ring;
+static unsigned long long packets;
+static int over;
+
+static void set(int option, const void *value, socklen_t length) {
+    if (setsockopt(ring_socket, SOL_PACKET, option, value, length) < 0) die("ring");
+}
+
+/* Gives every block back as it is, until the work is over and no block comes any more. */
+static void *give_back(void *unused) {
+    (void)unused;
+    for (unsigned next = 0;; next = (next + 1) % BLOCKS) {
+        struct tpacket_hdr_v1 *block = &((struct tpacket_block_desc *)(ring + (size_t)next * BLOCK))->hdr.bh1;
+        while (!(__atomic_load_n(&block->block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER)) {
+            struct pollfd ready = {.fd = ring_socket, .events = POLLIN | POLLERR};
+            int n = poll(&ready, 1, 3 * HOLD_MS);
+            if (n < 0 && errno != EINTR) die("poll");
+            if (n == 0 && __atomic_load_n(&over, __ATOMIC_ACQUIRE)) return NULL;
+        }
+        packets += block->num_pkts;
+        __atomic_store_n(&block->block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    }
+}
+
+/* TCP from or to the server's port, once each. */
+static pthread_t watch(unsigned port) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 9),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 7),
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 14),
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 14),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port, 3, 0),
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 16),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+        BPF_STMT(BPF_RET | BPF_K, SNAP),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog filter = {sizeof code / sizeof *code, code};
+    int version = TPACKET_V3, yes = 1;
+    struct tpacket_req3 request = {.tp_block_size = BLOCK, .tp_block_nr = BLOCKS, .tp_frame_size = FRAME,
+        .tp_frame_nr = BLOCK / FRAME * BLOCKS, .tp_retire_blk_tov = HOLD_MS};
+    struct sockaddr_ll everywhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
+        .sll_ifindex = (int)if_nametoindex("lo")};
+    pthread_t thread;
+    ring_socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (ring_socket < 0) die("ring");
+    if (setsockopt(ring_socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0) die("filter");
+    set(PACKET_VERSION, &version, sizeof version);
+    set(PACKET_IGNORE_OUTGOING, &yes, sizeof yes);
+    set(PACKET_RX_RING, &request, sizeof request);
+    ring = mmap(NULL, (size_t)BLOCK * BLOCKS, PROT_READ | PROT_WRITE, MAP_SHARED, ring_socket, 0);
+    if (ring == MAP_FAILED) die("mmap");
+    if (bind(ring_socket, (struct sockaddr *)&everywhere, sizeof everywhere) < 0) die("bind");
+    if (pthread_create(&thread, NULL, give_back, NULL) != 0) die("thread");
+    return thread;
+}
+
 static int ascending(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
@@ -115,8 +191,11 @@ static double quantile_us(double q) {
 }
 
 int main(int argc, char **argv) {
+    int watched = argc > 1 && strcmp(argv[1], "--ring") == 0;
+    argc -= watched;
+    argv += watched;
     if (argc < 5 || argc > 6) {
-        fprintf(stderr, "client ADDRESS PORT AT_ONCE COUNT [RATE]\n");
+        fprintf(stderr, "client [--ring] ADDRESS PORT AT_ONCE COUNT [RATE]\n");
         return 2;
     }
     server.sin_family = AF_INET;
@@ -132,6 +211,7 @@ int main(int argc, char **argv) {
     free_slots = calloc(at_once, sizeof *free_slots);
     if (!slots || !free_slots) die("memory");
     for (unsigned i = 0; i < at_once; i++) free_slots[free_count++] = at_once - 1 - i;
+    pthread_t watcher = watched ? watch((unsigned)atoi(argv[2])) : 0;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die("epoll_create1");
 
@@ -175,6 +255,14 @@ int main(int argc, char **argv) {
     if (latencies)
         printf(", \"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"max_us\": %.3f", quantile_us(0.5),
             quantile_us(0.9), quantile_us(0.99), quantile_us(1.0));
+    if (watched) {
+        struct tpacket_stats_v3 stats = {0};
+        socklen_t length = sizeof stats;
+        __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+        pthread_join(watcher, NULL);
+        if (getsockopt(ring_socket, SOL_PACKET, PACKET_STATISTICS, &stats, &length) < 0) die("statistics");
+        printf(", \"packets\": %llu, \"dropped\": %u", packets, stats.tp_drops);
+    }
     printf("}\n");
     return failed != 0;
 }

@@ -65,7 +65,7 @@ def compile_c(name, folder):
     """Compiles one of the C programs beside this file into `folder`."""
     program = Path(folder) / name
     source = Path(__file__).with_name(f"{name}.c")
-    subprocess.run([need("cc"), "-O2", "-Wall", "-o", program, source], check=True)
+    subprocess.run([need("cc"), "-O2", "-Wall", "-pthread", "-o", program, source], check=True)
     return str(program)
 
 
