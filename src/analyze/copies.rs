@@ -24,8 +24,9 @@ const SOON: i64 = 5_000_000;
 const SOON_ON_AIR: i64 = 100_000_000;
 /// Packets that are held back at the beginning.
 const HELD: usize = 256;
-/// Places for recent packets; a power of two, many more than come within [`SOON`].
-const RECENT: usize = 512;
+/// Places for recent packets; a power of two, many more than come within [`SOON`]: each packet in between takes the place of
+/// one in so many.
+const RECENT: usize = 65_536;
 /// So many packets between two addresses tell.
 const ENOUGH: u32 = 3;
 /// Counts are halved here, so that what was long ago matters less.
@@ -232,7 +233,7 @@ impl Pair {
 
 /// Packets of the last few milliseconds, each in the place that its content gives it.
 #[derive(Debug)]
-struct Recent(Box<[Place; RECENT]>);
+struct Recent(Box<[Place]>);
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -243,7 +244,7 @@ struct Place {
 
 impl Recent {
     fn new() -> Self {
-        Self(Box::new([Place { mark: 0, at: i64::MIN, copies: 0 }; RECENT]))
+        Self(vec![Place { mark: 0, at: i64::MIN, copies: 0 }; RECENT].into_boxed_slice())
     }
 
     /// Whether the same packet was heard a moment ago; if not, it is remembered.

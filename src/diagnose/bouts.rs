@@ -15,6 +15,8 @@ use espstress_event::{Episode, Failure, FailureCounts};
 pub(super) struct Bout {
     /// Since when: the last success before it, or the beginning of the first attempt in it.
     pub(super) from_ns: u64,
+    /// The last success before it: how long before its beginning the program may have stopped. `None` where there was none.
+    pub(super) served_ns: Option<u64>,
     /// When the last attempt of it ended.
     pub(super) to_ns: u64,
     /// Its failures that no interval excuses.
@@ -39,11 +41,11 @@ pub(super) fn course(e: &Evidence<'_>, w: &WorkloadEvidence) -> Course {
     let intervals = Intervals::of(e);
     let mut bouts: Vec<Bout> = Vec::new();
     let mut rest: Vec<(&Episode, FailureCounts)> = Vec::new();
-    let (mut served_ns, mut going_on) = (0_u64, false);
+    let (mut served_ns, mut going_on) = (None::<u64>, false);
     for episode in &w.episodes {
         let left = of_program(e, w, intervals.left(episode));
         if left.of_device() > 0 {
-            let dark_from = episode.from_ns.max(served_ns);
+            let dark_from = episode.from_ns.max(served_ns.unwrap_or(0));
             let dark = episode.to_ns.saturating_sub(dark_from);
             let is_dark = episode.succeeded == 0
                 && dark.saturating_mul(2) >= episode.to_ns.saturating_sub(episode.from_ns);
@@ -57,13 +59,13 @@ pub(super) fn course(e: &Evidence<'_>, w: &WorkloadEvidence) -> Course {
                 None => {
                     let (from_ns, to_ns) = (dark_from, episode.to_ns);
                     let wait_ns = to_ns.saturating_sub(episode.from_ns);
-                    bouts.push(Bout { from_ns, to_ns, failures: left, wait_ns, is_last: true });
+                    bouts.push(Bout { from_ns, served_ns, to_ns, failures: left, wait_ns, is_last: true });
                     going_on = true;
                 }
             }
         }
         if episode.succeeded > 0 {
-            served_ns = served_ns.max(episode.to_ns);
+            served_ns = served_ns.max(Some(episode.to_ns));
             going_on = false;
             bouts.iter_mut().for_each(|bout| bout.is_last = false);
         }

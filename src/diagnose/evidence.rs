@@ -59,6 +59,10 @@ pub struct Evidence<'a> {
     pub capture: CaptureEvidence,
     /// What the packets say of the path; `None` without a capture.
     pub path: Option<PathEvidence>,
+    /// Connections that counted as lingering (`half_closed_linger`), and that the device ended after all.
+    pub late_ends: u64,
+    /// The longest time from the client's FIN to such an end, nanoseconds.
+    pub latest_end_ns: u64,
     /// Small segments of the device's that waited for an acknowledgement; `None` without a capture.
     pub ack_waits: Option<AckWaits>,
     /// Every time of half a second or more in which no packet came from the device, in the order of time; `None`

@@ -31,6 +31,8 @@ pub struct Weather {
     /// When the probes went unanswered as well, those that are answered at other times: the device, or its link, was
     /// away.
     pub absent: Vec<Absent>,
+    /// The same where one probe of each kind was lost, which chance may do.
+    pub unheard: Vec<Absent>,
     /// When the device held connections whose RST the path had lost.
     pub held: Vec<(i64, i64)>,
 }
@@ -53,6 +55,8 @@ pub enum Untold {
     NoLoss,
     /// Nothing else came from the device then, and nothing came after it.
     Absent,
+    /// Nothing else came from the device then, and a probe was lost as well.
+    Unheard,
 }
 
 impl Untold {
@@ -72,6 +76,9 @@ impl Untold {
                  few losses can go unseen; more of them would tell"
             }
             Self::Absent => "nothing came from the device any more, so that nobody can tell it from its link",
+            Self::Unheard => {
+                "nothing else came from the device meanwhile, and a probe was lost: its link may have been away"
+            }
         }
     }
 }
@@ -284,21 +291,23 @@ fn elsewhere(id: AnomalyId, moment: &Moment, weather: &Weather) -> Option<Whose>
     if is_syn && weather.held.iter().filter(during).count() >= SEVERAL {
         return Some(Ok(AnomalyClass::Path));
     }
-    let has = |at: i64| weather.absent.iter().find(move |a| (a.from_ns..a.to_ns).contains(&at));
     let whole = weather.absent.iter().find(|a| a.from_ns <= moment.from_ns && moment.to_ns <= a.to_ns);
-    // One copy may have been lost at another time; that several were is the device's doing.
-    let copies = || {
-        let waited = moment.to_ns.saturating_sub(moment.last_ns);
-        let sent: Vec<_> = syns::sent(moment.from_ns, moment.most_copies, waited).map(has).collect();
-        let at_large = sent.iter().filter(|met| met.is_none()).count();
-        sent.into_iter()
-            .flatten()
-            .next_back()
-            .filter(|_| at_large == 0 || at_large == 1 && moment.most_copies > 2)
-    };
-    whole
-        .or_else(|| is_syn.then(copies).flatten())
-        .map(|absent| if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) })
+    if let Some(absent) = whole.or_else(|| is_syn.then(|| met(moment, &[&weather.absent])).flatten()) {
+        return Some(if absent.to_ns == i64::MAX { Err(Untold::Absent) } else { Ok(AnomalyClass::Path) });
+    }
+    let unheard = is_syn && met(moment, &[&weather.absent, &weather.unheard]).is_some();
+    unheard.then_some(Err(Untold::Unheard))
+}
+
+/// The last of the times that the copies of a SYN met, where all but one met some: one may have been lost at another
+/// time, and that several were is the device's doing.
+fn met<'a>(moment: &Moment, times: &[&'a [Absent]]) -> Option<&'a Absent> {
+    let has = |at: i64| times.iter().copied().flatten().find(move |a| (a.from_ns..a.to_ns).contains(&at));
+    let waited = moment.to_ns.saturating_sub(moment.last_ns);
+    let met: Vec<_> = syns::sent(moment.from_ns, moment.most_copies, waited).map(has).collect();
+    let at_large = met.iter().filter(|met| met.is_none()).count();
+    let enough = at_large == 0 || at_large == 1 && moment.most_copies > 2;
+    met.into_iter().flatten().next_back().filter(|_| enough)
 }
 
 /// How many silences there are, where those in one time without any packet of the device's are one: one cause may be
@@ -413,6 +422,16 @@ mod tests {
         assert_eq!(whose(5, &[(95, 115), (125, 145)]), Ok(AnomalyClass::Path), "12 s is");
         assert_eq!(whose(5, &[(105, 115), (125, 145)]), Ok(AnomalyClass::Device), "10 and 12 s are");
         assert_eq!(whose(2, &[(105, 115)]), Err(Untold::NoLoss), "one of two");
+    }
+
+    #[test]
+    fn a_syn_into_times_with_a_single_lost_probe_is_nobodys_that_can_be_told() {
+        let at = |from: i64, to: i64| Absent { from_ns: from * S / 10, to_ns: to * S / 10 };
+        let mut weather = weather(5_000, 40_000, 10);
+        let moments = silences((0..8).map(|n| 10 * S + n * S / 20));
+        assert_eq!(verdicts(&moments, &weather)[0], Ok(AnomalyClass::Device));
+        (weather.absent, weather.unheard) = (vec![at(125, 140)], vec![at(95, 115)]);
+        assert_eq!(verdicts(&moments, &weather)[0], Err(Untold::Unheard));
     }
 
     #[test]

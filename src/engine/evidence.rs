@@ -63,6 +63,8 @@ pub(super) fn of<'a>(run: &Measurements<'a>) -> Evidence<'a> {
         evidence.absences =
             Some(seen.summary.absences.iter().map(|spell| absence(spell, run.start_unix_ns)).collect());
         evidence.idle = Some(seen.summary.idle.iter().map(|spell| quiet(spell, run.start_unix_ns)).collect());
+        evidence.late_ends = seen.summary.late_ends.count;
+        evidence.latest_end_ns = seen.summary.late_ends.longest_ns.unsigned_abs();
         evidence.ack_waits = Some(seen.summary.ack_waits);
         evidence.path = Some(PathEvidence {
             to_device: seen.summary.from_host,

@@ -3,7 +3,7 @@
 use super::plan::Seen;
 use espstress_diagnose::{Absent, Ledger, Weather};
 use espstress_event::{Losses, Silence};
-use espstress_observe::WireSummary;
+use espstress_observe::{Absence, WireSummary};
 use espstress_stats::{ProbeGap, ProbeOutcome, ProbeStats};
 
 /// Moments at which the stack was to acknowledge something in a time of absence.
@@ -42,10 +42,17 @@ fn weather(summary: &WireSummary, probes: Option<&ProbeOutcome>, start_unix_ns: 
         return Weather { quiet, ..weather };
     };
     // One probe may be lost by chance; not all that goes to the stack beside it as well.
-    let mute = summary.absences.iter().filter(|a| a.owed >= OWED);
-    let mute: Vec<Absent> = mute.map(|a| Absent { from_ns: a.from_ns, to_ns: a.to_ns }).collect();
+    let times = |of: &dyn Fn(&Absence) -> bool| -> Vec<Absent> {
+        summary
+            .absences
+            .iter()
+            .filter(|a| of(a))
+            .map(|a| Absent { from_ns: a.from_ns, to_ns: a.to_ns })
+            .collect()
+    };
     weather.absent = meet(&quiet, &silent.for_long);
-    weather.absent.extend(meet(&mute, &silent.at_all));
+    weather.absent.extend(meet(&times(&|a| a.owed >= OWED), &silent.at_all));
+    weather.unheard = meet(&times(&|a| a.owed < OWED), &silent.at_all);
     // Where probes are answered meanwhile, a time without packets has no common cause in the path.
     weather.quiet = meet(&quiet, &silent.from_losses);
     weather
@@ -111,7 +118,7 @@ fn meet(a: &[Absent], b: &[Absent]) -> Vec<Absent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espstress_observe::{Absence, QuietSpell};
+    use espstress_observe::QuietSpell;
     use espstress_stats::{DeviceSeries, ProbeKindStats};
 
     const S: i64 = 1_000_000_000;

@@ -23,4 +23,4 @@ pub use dials::{Dial, Dials};
 pub use espstress_wire::Link;
 pub use observer::{DeviceEnds, Observer, ObserverConfig, Turn};
 pub use rules::{CatalogueEntry, Needs, Source, catalogue};
-pub use summary::{Absence, QuietSpell, WireSummary};
+pub use summary::{Absence, LateEnds, QuietSpell, WireSummary};

@@ -39,6 +39,15 @@ pub struct Absence {
     pub owed: u32,
 }
 
+/// Connections that the device ended only when they counted as lingering (`half_closed_linger`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateEnds {
+    /// How many.
+    pub count: u64,
+    /// The longest time from the host's FIN to that end, nanoseconds.
+    pub longest_ns: i64,
+}
+
 /// Figures of a whole capture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSummary {
@@ -82,6 +91,8 @@ pub struct WireSummary {
     pub not_judged: Vec<NotJudged>,
     /// Keep-alive probes of the device's.
     pub keep_alive: KeepAliveFigures,
+    /// Connections that counted as lingering, and that the device ended after all.
+    pub late_ends: LateEnds,
     /// Connections that the host reset.
     pub resets: HostResets,
     /// From the RST to the first sign that the device still held the connection, for those whose RST was lost, nanoseconds

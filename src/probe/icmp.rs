@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
 use super::pending::{Answer, Pending};
-use super::{ProbeConfig, Shared, begin, no, with};
+use super::{ProbeConfig, Shared, Ticks, begin, no, with};
 use espstress_clock::{Clock, nanos};
 use espstress_stats::ProbeStats;
 
@@ -35,18 +35,17 @@ pub(super) async fn run(config: ProbeConfig, interval: Duration, clock: Clock, s
     };
     begin(&stats, clock, interval, config.timeout);
     let mut pending = Pending::default();
-    let mut tick = tokio::time::interval(interval);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = Ticks::new(interval, clock);
     let mut buffer = [0; 256];
     loop {
         let expiry = pending.next_expiry(config.timeout).unwrap_or_else(|| Instant::now() + interval);
         tokio::select! {
-            _ = tick.tick() => {
+            () = ticks.next(&stats) => {
                 let number = pending.ask(Instant::now());
                 if echo.socket.send(&echo.request(number as u16, LENGTH)).await.is_err() {
                     // No route, or the system's buffer is full: nothing was asked.
                     pending.take_back();
-                    with(&stats, |stats| stats.host_failures += 1);
+                    with(&stats, |stats| stats.host_failure(clock.now_ns()));
                 }
             }
             received = echo.socket.recv(&mut buffer) => {

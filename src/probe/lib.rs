@@ -301,6 +301,29 @@ fn with(stats: &Shared<ProbeStats>, change: impl FnOnce(&mut ProbeKindStats)) {
     }
 }
 
+/// When probes are due.
+struct Ticks {
+    every: tokio::time::Interval,
+    clock: Clock,
+}
+
+impl Ticks {
+    fn new(period: Duration, clock: Clock) -> Self {
+        let mut every = tokio::time::interval(period);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        Self { every, clock }
+    }
+
+    /// The next one; those that this machine missed are not asked, and nobody lost them.
+    async fn next(&mut self, stats: &Shared<ProbeStats>) {
+        let due = self.every.tick().await;
+        let missed = nanos(due.elapsed()) / nanos(self.every.period()).max(1);
+        if missed > 0 {
+            with(stats, |stats| stats.not_asked(self.clock.now_ns(), missed));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

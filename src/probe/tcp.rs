@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{ProbeConfig, ProbeContext, Shared, begin, with};
+use super::{ProbeConfig, ProbeContext, Shared, Ticks, begin, with};
 use espstress_clock::nanos;
 use espstress_connection::{HostClosed, Refused};
 use espstress_stats::ProbeStats;
@@ -24,12 +24,11 @@ pub(super) async fn run(
     stats: Shared<ProbeStats>,
 ) {
     begin(&stats, context.clock, interval, config.timeout);
-    let mut tick = tokio::time::interval(interval);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = Ticks::new(interval, context.clock);
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
-            _ = tick.tick() => {
+            () = ticks.next(&stats) => {
                 if under_way.len() < MOST_UNDER_WAY {
                     under_way.spawn_local(connect(config.clone(), context.clone(), Rc::clone(&stats)));
                 }
@@ -55,7 +54,7 @@ async fn connect(config: ProbeConfig, context: ProbeContext, stats: Shared<Probe
             return;
         }
         Err(Refused::Failure(_) | Refused::PortsUntil(_)) => {
-            with(&stats, |stats| stats.host_failures += 1);
+            with(&stats, |stats| stats.host_failure(at_ns));
             return;
         }
     };

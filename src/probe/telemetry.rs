@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use espstress_device::telemetry::{MAX_LEN, REQUEST};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
-use tokio::time::Interval;
 
 use super::pending::{Answer, Pending};
-use super::{ProbeConfig, ProbeContext, Shared, begin, no, with};
+use super::{ProbeConfig, ProbeContext, Shared, Ticks, begin, no, with};
 use espstress_clock::{Clock, nanos};
 use espstress_connection::http::{Expects, Progress, Response};
 use espstress_connection::{Connector, HostClosed, Refused};
@@ -48,13 +47,12 @@ pub(super) async fn by_udp(
     }
     begin(&stats, clock, interval, config.timeout);
     let mut pending = Pending::default();
-    let mut tick = tokio::time::interval(interval);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = Ticks::new(interval, clock);
     let mut buffer = vec![0; MAX_LEN * 2];
     loop {
         let expiry = pending.next_expiry(config.timeout).unwrap_or_else(|| Instant::now() + interval);
         tokio::select! {
-            () = due(&mut tick, &ask) => {
+            () = due(&mut ticks, &stats, &ask) => {
                 let number = pending.ask(Instant::now());
                 let request = format!("{REQUEST} {number}");
                 // A refused datagram before this one comes back here as an error: it is asked all the same.
@@ -62,7 +60,7 @@ pub(super) async fn by_udp(
                     && socket.send(request.as_bytes()).await.is_err()
                 {
                     pending.take_back();
-                    with(&stats, |stats| stats.host_failures += 1);
+                    with(&stats, |stats| stats.host_failure(clock.now_ns()));
                 }
             }
             received = socket.recv(&mut buffer) => {
@@ -100,9 +98,9 @@ pub(super) async fn by_udp(
 }
 
 /// It is time to ask: by the interval, or because somebody wants to know now.
-async fn due(tick: &mut Interval, ask: &Notify) {
+async fn due(ticks: &mut Ticks, stats: &Shared<ProbeStats>, ask: &Notify) {
     tokio::select! {
-        _ = tick.tick() => {}
+        () = ticks.next(stats) => {}
         () = ask.notified() => {}
     }
 }
@@ -120,11 +118,10 @@ pub(super) async fn by_http(
     let clock = context.clock;
     let connector = context.connector(target, &config);
     begin(&stats, clock, interval, config.timeout);
-    let mut tick = tokio::time::interval(interval);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = Ticks::new(interval, context.clock);
     let mut bytes = Vec::new();
     loop {
-        due(&mut tick, &ask).await;
+        due(&mut ticks, &stats, &ask).await;
         let start = Instant::now();
         let result = get(&connector, context.intent(), &mut bytes).await;
         let (at_ns, took) = (clock.now_ns(), nanos(start.elapsed()));
@@ -141,7 +138,9 @@ pub(super) async fn by_http(
                 *stats.borrow_mut() = no(&format!("GET /telemetry is answered with status {status}"));
                 return;
             }
-            Err(failure) if failure.is_host() => with(&stats, |stats| stats.host_failures += 1),
+            Err(failure) if failure.is_host() => {
+                with(&stats, |stats| stats.host_failure(context.clock.now_ns()))
+            }
             Err(failure) => with(&stats, |stats| {
                 stats.failures.count(failure);
                 stats.loss(at_ns);

@@ -72,6 +72,8 @@ pub struct ProbeKindStats {
     /// When the latest of the answered probes was sent, nanoseconds since the start of the run; before the first one, an
     /// interval before the start.
     last_answered_sent_ns: Option<u64>,
+    /// How many were not asked since the last answered one, and when the latest of them would have been.
+    not_asked: (u64, u64),
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
     pub failures: FailureCounts,
     /// Probes as large as the path is said to carry, beside the small ones; `None` where none were sent.
@@ -121,6 +123,7 @@ impl ProbeKindStats {
             gaps: VecDeque::new(),
             last_answer_ns: start_ns,
             last_answered_sent_ns: None,
+            not_asked: (0, 0),
             failures: FailureCounts::default(),
             full_size: None,
             no_full_size: None,
@@ -137,6 +140,20 @@ impl ProbeKindStats {
         self.spell(sent_ns, SpellEnd::Answered { at_ns });
         self.last_answer_ns = self.last_answer_ns.max(at_ns);
         self.last_answered_sent_ns = self.last_answered_sent_ns.max(Some(sent_ns));
+        if sent_ns >= self.not_asked.1 {
+            self.not_asked = (0, sent_ns);
+        }
+    }
+
+    /// The host could not send a probe.
+    pub fn host_failure(&mut self, at_ns: u64) {
+        self.host_failures += 1;
+        self.not_asked(at_ns, 1);
+    }
+
+    /// So many probes were due until `at_ns` and not asked.
+    pub fn not_asked(&mut self, at_ns: u64, probes: u64) {
+        self.not_asked = (self.not_asked.0.saturating_add(probes), at_ns);
     }
 
     /// A probe was not answered in time.
@@ -154,7 +171,9 @@ impl ProbeKindStats {
             Some(last) => sent_ns.saturating_sub(last),
             None => sent_ns.saturating_sub(self.start_ns) + self.interval_ns,
         };
-        let sent = (since + self.interval_ns / 2) / self.interval_ns.max(1);
+        // A probe that is asked at once after those that were missed comes as the next tick of theirs.
+        let not_asked = if sent_ns >= self.not_asked.1 { self.not_asked.0 } else { 0 };
+        let sent = ((since + self.interval_ns / 2) / self.interval_ns.max(1)).saturating_sub(not_asked);
         let (lost, until_ns) = match end {
             SpellEnd::Answered { at_ns } => (sent.saturating_sub(1), at_ns),
             SpellEnd::GoesOn => (sent, sent_ns),
@@ -382,6 +401,22 @@ mod tests {
         assert_eq!(stats.longest_gap_ns, Some(5 * S));
         let ends = stats.silences.iter().map(|s| (s.to_ns, s.lost)).collect::<Vec<_>>();
         assert_eq!(ends, [(Some(9 * S + S / 100), 4)]);
+    }
+
+    #[test]
+    fn probes_that_were_not_asked_are_not_lost() {
+        let mut stats = ProbeKindStats::new(0, S, S);
+        stats.answer(S / 100, S / 100);
+        // This machine stood still for four seconds, and then asked at once.
+        stats.not_asked(5 * S, 4);
+        stats.answer(5 * S + S / 100, S / 100);
+        stats.host_failure(6 * S);
+        stats.answer(7 * S + S / 100, S / 100);
+        assert_eq!((stats.longest_gap_ns, stats.silences.len(), stats.gaps.len()), (None, 0, 0));
+        // One of three was lost.
+        stats.not_asked(10 * S, 2);
+        stats.answer(11 * S + S / 100, S / 100);
+        assert_eq!((stats.longest_gap_ns, stats.gaps.len()), (Some(4 * S), 1));
     }
 
     #[test]

@@ -13,7 +13,13 @@ pub(crate) fn lingering(e: &Evidence<'_>) -> u64 {
     let answered = |w: &WorkloadEvidence| w.lingers.map_or(0, |l| l.answered);
     let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(answered(w)));
     let at_work = exchanges(e).filter(|w| answers_all_the_while(w)).map(answered).sum::<u64>();
-    if more_than_open(e, kept, u64::MAX) || at_work >= KEPT { kept } else { 0 }
+    if (more_than_open(e, kept, u64::MAX) || at_work >= KEPT) && !ends_late(e, kept) { kept } else { 0 }
+}
+
+/// Whether the device ended most of what lingered, only later: it forgets none. What is younger than that at the end of the
+/// run may yet end.
+fn ends_late(e: &Evidence<'_>, kept: u64) -> bool {
+    e.late_ends.saturating_mul(2) >= kept && e.late_ends > 0
 }
 
 /// Whether a workload had an answer to each request, and sooner than a connection counts as lingering: a program that hung
@@ -47,7 +53,8 @@ pub(crate) fn held_by_a_hang(e: &Evidence<'_>) -> u64 {
 /// Connections that went well and were never ended by the device, where that is the rule.
 pub(crate) fn not_ended(e: &Evidence<'_>) -> u64 {
     let open = endings(e, Ending::NotEnded);
-    if open >= KEPT && open.saturating_mul(2) >= all_endings(e) { open } else { 0 }
+    let is_rule = open >= KEPT && open.saturating_mul(2) >= all_endings(e);
+    if is_rule && !ends_late(e, open) { open } else { 0 }
 }
 
 /// Sockets that the device counts in use though every connection was closed.

@@ -20,10 +20,10 @@
 
 use super::super::choice::{Claim, Firm};
 use super::super::facts::{self, Stack};
-use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, Untold, WorkloadEvidence};
 use super::text::{percent, things, time, times};
 use super::{FindingEntry, closes_idle, http_use};
-use espstress_event::{AnomalyClass, AnomalyId, Failure};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, NotJudged};
 
 /// Three in a row are no chance to a person; where losses may make more, the bound of the loss asks for more.
 const FEW: u64 = 3;
@@ -57,12 +57,11 @@ fn cut(w: &WorkloadEvidence) -> u64 {
     let shaking = http_use::handshakes_cut(w);
     // Where the packets were looked at, they show which of them had no answer, and none that was lost.
     let Some(unserved) = w.unserved else { return cut.saturating_sub(shaking) };
-    let of = |part: &CutRequests| {
-        // There the first bytes are the ClientHello: who has acknowledged it refuses the session, not the connection.
-        let taken = if shaking > 0 { 0 } else { part.acknowledged };
-        part.not_sent.saturating_add(part.unacknowledged).saturating_add(taken)
-    };
-    cut.min(of(&unserved.reset).saturating_add(of(&unserved.closed)))
+    let untaken = |part: &CutRequests| part.not_sent.saturating_add(part.unacknowledged);
+    // A stack acknowledges what nobody has accepted, and a close then resets it, as unread; a FIN comes from a program that
+    // has read the request. With TLS the first bytes are the ClientHello: who has it refuses the session.
+    let reset = if shaking > 0 { 0 } else { unserved.reset.acknowledged };
+    cut.min(untaken(&unserved.reset).saturating_add(untaken(&unserved.closed)).saturating_add(reset))
 }
 
 /// Whether more connections than the device has room for were open at once, or more than one exchange was under way at a
@@ -124,7 +123,9 @@ fn not_lost(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
             && row.class != AnomalyClass::Path
             && row.workload.as_deref() == Some(w.name.as_str())
     });
-    let untold = e.not_judged.iter().filter(|n| n.id == AnomalyId::SynUnanswered).map(|n| n.connections);
+    let few = |n: &&NotJudged| Untold::FEW.iter().any(|few| n.reason == few.in_words());
+    let untold =
+        e.not_judged.iter().filter(|n| n.id == AnomalyId::SynUnanswered).filter(few).map(|n| n.connections);
     rows.map(|row| row.connections).chain(untold).fold(0, u64::saturating_add)
 }
 

@@ -20,7 +20,7 @@
 //! Thresholds: three exchanges without an answer, and one in a hundred where the link loses segments, because
 //! a few losses in a row use up a read time-out.
 
-use super::super::bouts;
+use super::super::bouts::{self, Bout};
 use super::super::choice::{Claim, Firm};
 use super::super::facts::{self, Stack};
 use super::super::{
@@ -267,7 +267,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \
              accepting task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
-        Proof::Hung if hangs_since(e).is_none() => (
+        Proof::Hung | Proof::Standing if went_on(e, proof) => (
             "the task that serves clients did something else for so long: a slow job such as flash or a sensor, a \
              blocking call, or a wait for a single client",
             "move slow jobs to a task of their own; set SO_RCVTIMEO and SO_SNDTIMEO; serve each client in its own \
@@ -289,7 +289,18 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "the program doesn't answer heartbeats, or is busy with something else for longer than --peer-timeout",
             "answer each heartbeat in the task that reads the connection; raise --peer-timeout for a program that may take longer",
         ),
-        Proof::NeverServed | Proof::Standing | Proof::Hung => (
+        Proof::NeverServed if facts::taken_late(e) => (
+            "the program answers later than the client waits, or not at all; it still ends its connections, so it is in no \
+             deadlock",
+            "test with a longer --timeout-read to tell the two apart; answer each request, with an error status if need be",
+        ),
+        Proof::NeverServed => (
+            "the program takes longer than the client waits, or it hangs: a deadlock, an endless loop, or a blocking call \
+             without a timeout",
+            "test with a longer --timeout-read to tell the two apart; set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the \
+             serving task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
+        ),
+        Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a timeout",
             "set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
              CONFIG_ESP_TASK_WDT_PANIC=y",
@@ -319,10 +330,28 @@ fn keeps_some(e: &Evidence<'_>) -> bool {
 
 /// Since when the program did not come back, neither for this workload nor for a later one of its kind: one that does is in
 /// no deadlock.
-fn hangs_since(e: &Evidence<'_>) -> Option<u64> {
+fn hangs_since(e: &Evidence<'_>) -> Option<Bout> {
     let last = facts::exchanges(e).flat_map(|w| facts::stuck(e, w).into_iter().map(move |bout| (w, bout)));
     let lasting = last.filter(|(w, bout)| bout.is_last && !facts::others_served_after(e, w, bout.from_ns));
-    lasting.map(|(_, bout)| bout.from_ns).min()
+    lasting.map(|(_, bout)| bout).min_by_key(|bout| bout.from_ns)
+}
+
+/// Whether the program came back to its clients, and is in no deadlock.
+fn went_on(e: &Evidence<'_>, proof: Proof) -> bool {
+    if proof == Proof::Hung {
+        return hangs_since(e).is_none();
+    }
+    let mut stood = e.workloads.iter().filter(|w| standing_unanswered(e, w));
+    stood.all(|w| w.episodes.last().is_some_and(|last| last.succeeded > 0))
+}
+
+/// When the program stopped, as far as anybody asked: nobody may have, while all waited for the ends of their connections.
+fn stopped(bout: &Bout) -> String {
+    let unknown = |served: &u64| bout.from_ns.saturating_sub(*served) >= facts::SECOND;
+    bout.served_ns.filter(unknown).map_or_else(
+        || format!("at {}", time(bout.from_ns)),
+        |served| format!("between {} and {}", time(served), time(bout.from_ns)),
+    )
 }
 
 /// The slowest answer of the run.
@@ -336,8 +365,8 @@ fn hung(e: &Evidence<'_>) -> String {
     let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
     if let Some(since) = hangs_since(e) {
         return format!(
-            "The program stopped answering at {} and didn't recover, while the device's stack still answered.",
-            time(since)
+            "The program stopped answering {} and didn't recover, while the device's stack still answered.",
+            stopped(&since)
         );
     }
     // As far as clients waited: what came after the last of them had given up is in no bout.

@@ -10,13 +10,13 @@ pub(super) fn left_open(e: &Evidence<'_>, finding: Finding) -> Finding {
         return finding;
     }
     Finding {
-        statement: "The device accepts connections and requests, but answers none; only HEAD was tried."
+        statement: "The device accepts connections and requests, but answers none in time; only HEAD was tried."
             .into(),
-        cause: "the program has no handler for HEAD, or it answers nothing at all: a deadlock, an endless \
-                loop, or a blocking call without a timeout"
+        cause: "the program has no handler for HEAD, takes longer than the client waits, or answers nothing at all: a \
+                deadlock, an endless loop, or a blocking call without a timeout"
             .into(),
         change:
-            "test with --method GET to tell the two apart. If GET gets no response either, set SO_RCVTIMEO \
+            "test with --method GET and a longer --timeout-read to tell these apart. If GET gets no response either, set SO_RCVTIMEO \
                  and SO_SNDTIMEO, and subscribe the serving task to the watchdog: esp_task_wdt_add(NULL), \
                  CONFIG_ESP_TASK_WDT_PANIC=y"
                 .into(),

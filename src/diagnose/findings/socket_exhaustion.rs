@@ -162,6 +162,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
             None => format!("after {} it accepted no more", things(served, "exchange")),
         };
         (Severity::Error, format!("{sentence} {then}."))
+    } else if let Some(limit) = full_at_the_end(e) {
+        let then = format!("all {limit} were still in use after everything was closed");
+        (Severity::Error, format!("The device doesn't free the sockets of {those}: {then}."))
     } else {
         let sentence =
             format!("The device doesn't free the sockets of {those}. It hasn't run out of them yet.");
@@ -195,6 +198,12 @@ fn finding(e: &Evidence<'_>) -> Finding {
         cause: cause.into(),
         change: change.into(),
     }
+}
+
+/// The most sockets that the device can have, where it had as many at the end.
+fn full_at_the_end(e: &Evidence<'_>) -> Option<u32> {
+    let sockets = sockets::counted(e)?;
+    sockets.limit.filter(|limit| sockets.last >= *limit)
 }
 
 #[cfg(test)]

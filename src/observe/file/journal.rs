@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
@@ -86,8 +86,7 @@ impl Store for Named {
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         // A pipe or device cannot be cut; the reader then finds the file truncated there.
-        self.file.set_len(length)?;
-        self.file.seek(SeekFrom::Start(length)).map(drop)
+        self.file.set_len(length)
     }
 
     fn lost(&self, length: u64) -> Option<Lost> {

@@ -68,7 +68,8 @@ fn a_file_that_others_truncate_takes_nothing_more_and_one_that_they_rename_does(
 fn what_is_written_after_a_cut_follows_what_was_left() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("p.pcapng");
-    let mut named = Named { file: File::create(&path).unwrap(), path: path.clone() };
+    let file = File::options().create(true).append(true).open(&path).unwrap();
+    let mut named = Named { file, path: path.clone() };
     named.append(b"whole and hal").unwrap();
     named.cut(6).unwrap();
     named.append(b"again").unwrap();

@@ -98,7 +98,11 @@ impl Writer {
     /// When the file cannot be made or begun.
     pub fn create(path: &Path, config: &WriterConfig) -> Result<Self, WriterError> {
         let failed = |source| WriterError::Create { path: path.to_owned(), source };
-        let file = File::create(path).map_err(failed)?;
+        // Appending, each write shows in the length that others cut: at its own place it would leave a hole as long.
+        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_file() {
+            file.set_len(0).map_err(failed)?;
+        }
         Self::start(Named { file, path: path.to_owned() }, config).map_err(failed)
     }
 

@@ -356,11 +356,13 @@ fn a_packet_file_that_somebody_removes_or_truncates_is_lost() {
     for (what, expected) in [("rm", Lost::Removed), ("truncate", Lost::Truncated)] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.pcapng");
-        let writer = Writer::create(&path, &config()).unwrap();
+        let mut writer = Writer::create(&path, &config()).unwrap();
         match what {
             "rm" => std::fs::remove_file(&path).unwrap(),
             _ => File::options().write(true).open(&path).unwrap().set_len(0).unwrap(),
         }
+        // What comes after does not hide it.
+        (1..=100).for_each(|n| writer.packet(n, &frame(n as i64, b"packet")));
         let report = writer.finish(None);
         assert_eq!(report.lost, Some(expected));
     }

@@ -1,9 +1,9 @@
 //! What each segment adds to the figures: weather of the path, keep-alive probes, copies.
 
-use espstress_event::Direction;
-use espstress_wire::Segment;
+use espstress_event::{AnomalyId, Direction};
+use espstress_wire::{Flags, Segment};
 
-use super::super::flow::{Acks, Facts, Kind, Place, SECOND, after, before};
+use super::super::flow::{Acks, Facts, FinCopy, Kind, Place, SECOND, after, before};
 use super::super::weather::{self, AT_ONCE};
 use super::Observer;
 
@@ -110,5 +110,19 @@ impl Observer {
                 && facts.at.saturating_sub(repeated.last_at) <= at_once
         });
         self.summary.from_host.repeated_early += u64::from(early);
+    }
+
+    /// The device's end of a connection that lingered.
+    pub(super) fn count_late_end(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        let flow = self.table.flow(slot);
+        let ends = facts.fin == FinCopy::First || (s.flags.has(Flags::RST) && flow.device.resets == 0);
+        if facts.from != Direction::FromDevice || !ends || !flow.has_told(AnomalyId::HalfClosedLinger) {
+            return;
+        }
+        if let (Some(fin), None) = (flow.host.fin, flow.device.fin) {
+            let late = &mut self.summary.late_ends;
+            late.count += 1;
+            late.longest_ns = late.longest_ns.max(facts.at.saturating_sub(fin.first_at));
+        }
     }
 }

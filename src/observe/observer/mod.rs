@@ -423,6 +423,7 @@ impl Observer {
         self.dial_answered(slot, s, from);
         self.count(s, &facts, slot);
         self.count_early(s, &facts, slot);
+        self.count_late_end(s, &facts, slot);
         self.weather(s, &facts, slot);
         if facts.kind == Kind::KeepAlive && from == Direction::FromDevice {
             self.keep_alive(slot, at);

@@ -3,7 +3,7 @@
 use espstress_event::{AnomalyId, Direction, Shown};
 use espstress_wire::Flags;
 
-use super::support::{Conv, FIN_ACK, Look, PSH_ACK, conv, exactly, faults, healthy, told};
+use super::support::{Conv, FIN_ACK, Look, MS, PSH_ACK, conv, exactly, faults, healthy, told};
 
 use Direction::{FromDevice, FromHost};
 use Shown::{OnTheWay, Unprompted};
@@ -277,4 +277,17 @@ fn the_wait_for_a_close_begins_with_the_devices_acknowledgement_and_is_judged_on
     assert_eq!(faults(&acknowledged, 2_500), [AnomalyId::HalfClosedLinger], "nor does an empty word");
     let on_and_on = (0..3).fold(closing(), |c, _| c.wait_ms(6_000).device_ack());
     assert_eq!(faults(&on_and_on, 6_000), [AnomalyId::HalfClosedLinger]);
+}
+
+#[test]
+fn a_connection_that_lingers_and_ends_after_all_is_counted() {
+    let ends = |c: Conv| {
+        let late = Look::for_ms(500).at(&c).1.late_ends;
+        (late.count, late.longest_ns / MS)
+    };
+    let lingers = || conv().established().request(63).response(17).ack().fin().device_ack();
+    assert_eq!(ends(lingers().wait_ms(7_000).device_fin().ack()), (1, 7_000));
+    assert_eq!(ends(lingers().wait_ms(7_000).device_rst()), (1, 7_000));
+    assert_eq!(ends(lingers().wait_ms(3_000).device_fin().ack()), (0, 0));
+    assert_eq!(ends(lingers().wait_ms(7_000)), (0, 0));
 }

@@ -210,6 +210,15 @@ fn a_reset_on_a_connection_that_began_before_the_capture_is_not_invented_a_name(
 }
 
 #[test]
+fn a_reset_in_a_capture_without_the_hosts_packets_has_no_bad_number_that_could_be_told() {
+    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(1_000));
+    assert!(faults(&c, 500).contains(&AnomalyId::RstBadSeq));
+    let mut half = c;
+    half.packets.retain(|(_, s)| s.from == FromDevice);
+    assert!(!faults(&half, 500).contains(&AnomalyId::RstBadSeq));
+}
+
+#[test]
 fn what_the_device_sends_long_after_the_hosts_reset_shows_that_this_was_lost() {
     let figures = |c: &Conv| {
         let resets = Look::for_ms(500).at(c).1.resets;

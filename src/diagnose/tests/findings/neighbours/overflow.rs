@@ -28,6 +28,21 @@ fn accepting_without_a_free_socket_is_an_overflow() {
 }
 
 #[test]
+fn a_program_that_has_read_the_request_and_closes_had_accepted_the_connection() {
+    let w = WorkloadEvidence { at_once: 4, ..head(500) };
+    let w = fails_beside(w, &[(Failure::EofBeforeResponse, 80)]);
+    let closed = |closed| {
+        let unserved = Some(Unserved { closed, ..Unserved::default() });
+        let w = WorkloadEvidence { unserved, ..w.clone() };
+        Case::clean(w).anomaly(AnomalyId::ClosedUnserved, 80).ids()
+    };
+    let read = CutRequests { acknowledged: 80, ..CutRequests::default() };
+    assert_eq!(closed(read), [FindingId::ClosesUnserved]);
+    let unread = CutRequests { not_sent: 80, ..CutRequests::default() };
+    assert_eq!(closed(unread), [FindingId::AcceptOverflow]);
+}
+
+#[test]
 fn one_connection_at_a_time_cannot_overflow() {
     let w = fails_beside(WorkloadEvidence { at_once: 1, ..head(500) }, &[(Failure::ConnectTimeout, 4)]);
     assert_eq!(Case::clean(w).ids(), [FindingId::UnexplainedFailures]);

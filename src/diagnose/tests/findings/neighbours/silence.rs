@@ -209,3 +209,18 @@ fn a_rst_on_a_connection_that_found_no_room_is_no_abortive_close() {
     assert!(case(0).ids().contains(&FindingId::AbortiveClose));
     assert_eq!(case(1).ids(), []);
 }
+
+#[test]
+fn a_program_that_nobody_asked_for_a_while_stopped_some_time_between() {
+    let statement = |asked_s| {
+        let lost = [(Failure::ReadTimeout, 8)];
+        let mut w = dies_after(WorkloadEvidence { at_once: 2, ..head(0) }, 20, &lost);
+        for (episode, (from, to)) in w.episodes.iter_mut().zip([(0, 4), (asked_s, 20)]) {
+            (episode.from_ns, episode.to_ns) = (from * S, to * S);
+        }
+        let found = Case::clean(w).findings();
+        found.into_iter().find(|f| f.id == FindingId::BlockedApplication).unwrap().statement
+    };
+    assert!(statement(9).contains("stopped answering between 4.0 s and 9.0 s"), "{}", statement(9));
+    assert!(statement(4).contains("stopped answering at 4.0 s"), "{}", statement(4));
+}

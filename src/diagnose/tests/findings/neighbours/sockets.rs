@@ -1,7 +1,7 @@
 //! Sockets that are kept, and those that are only in use.
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
 
 use crate::support::*;
 
@@ -96,4 +96,35 @@ fn sockets_that_were_in_use_before_the_first_account_are_counted_from_those_of_a
     assert_eq!(case.ids(), [FindingId::SocketExhaustion]);
     let told = case.findings()[0].evidence.join("; ");
     assert!(told.contains("5 before, 10 of 10 after everything was closed"), "{told}");
+}
+
+#[test]
+fn a_device_with_all_sockets_in_use_at_the_end_has_run_out_of_them_though_nobody_was_refused_yet() {
+    let left = |last| {
+        let sockets = SocketsEvidence { first: 5, most: last, last, limit: Some(10) };
+        let by_fin = WorkloadEvidence { close: ClosePolicy::Fin, ..head(5) };
+        let case = Case::clean(by_fin).anomaly(AnomalyId::HalfClosedLinger, 5);
+        let found = case.telemetry(|t| t.sockets = Some(sockets)).findings();
+        let finding = found.into_iter().find(|f| f.id == FindingId::SocketExhaustion).unwrap();
+        (finding.severity, finding.statement)
+    };
+    let (severity, statement) = left(10);
+    assert_eq!(severity, Severity::Error);
+    assert!(statement.contains("all 10 were still in use"), "{statement}");
+    let (severity, statement) = left(9);
+    assert_eq!(severity, Severity::Warning);
+    assert!(statement.contains("hasn't run out"), "{statement}");
+}
+
+#[test]
+fn connections_that_the_device_ends_late_are_not_kept() {
+    let case = |late_ends| {
+        let mut w = WorkloadEvidence { close: ClosePolicy::Fin, ..head(24) };
+        ended(&mut w, Ending::NotEnded, 24);
+        Case::clean(w).anomaly(AnomalyId::HalfClosedLinger, 24).with(move |e| e.late_ends = late_ends)
+    };
+    assert_eq!(case(0).no_telemetry().ids(), [FindingId::SocketExhaustion]);
+    let late = case(23).no_telemetry();
+    assert_eq!(late.ids(), [FindingId::UnexplainedFailures]);
+    assert_eq!(late.findings()[0].severity, Severity::Warning, "the packets show what no finding names");
 }
