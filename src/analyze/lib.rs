@@ -12,6 +12,7 @@
 
 mod clock;
 mod copies;
+mod order;
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use espstress_wire::{Aggregate, NotSegment, Segment, Unread, decode};
 use clock::Clock;
 pub(crate) use clock::ClockStep;
 use copies::{Copies, Frame};
+use order::Order;
 
 /// What an analysis is to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Analysis {
     pub air: Option<Air>,
     /// Where the capture's clock was first set back, and how often it was.
     pub clock_steps: Option<(ClockStep, u64)>,
+    /// Packets that the file has after younger ones; they were looked at in the order of their times.
+    pub out_of_order: u64,
     /// Connections of the device.
     pub connections: u64,
     /// From the first packet to the last, nanoseconds.
@@ -152,6 +156,7 @@ pub fn analyze_records(
     let mut ledger: Option<Ledger> = None;
     let mut clock = Clock::default();
     let mut copies = Copies::new();
+    let mut order = Order::default();
     let mut start_ns = 0;
     let (mut unknown_link, mut unknown_link_type) = (0, None);
     let mut air: Option<Listener> = None;
@@ -190,17 +195,19 @@ pub fn analyze_records(
             .filter(|_| decoded == Err(NotSegment::Unread(Unread::Aggregated)))
             .and_then(|link| Aggregate::new(link, record.bytes));
         let Some(aggregate) = aggregate else {
-            copies.take(&frame, |frame| look(frame, ledger, &mut observer));
+            order.take(frame, |f| copies.take(f, |f| look(f, ledger, &mut observer)));
             continue;
         };
         let heard_again = aggregate.heard_again();
         for (packet, length) in aggregate {
             let decoded = decode(Link::Llc, packet, length).map(|segment| Segment { heard_again, ..segment });
-            copies.take(&Frame { decoded, ..frame }, |frame| look(frame, ledger, &mut observer));
+            let frame = Frame { decoded, ..frame };
+            order.take(frame, |f| copies.take(f, |f| look(f, ledger, &mut observer)));
         }
     }
     let packets = reader.packets();
     let mut ledger = ledger.unwrap_or_else(|| Ledger::new(start_ns, Vec::new()));
+    order.release(|f| copies.take(f, |f| look(f, &mut ledger, &mut observer)));
     copies.release(&mut |frame| look(frame, &mut ledger, &mut observer));
     let mut wire = observer.finish(clock.last(), &mut |occurrence| {
         ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
@@ -228,6 +235,7 @@ pub fn analyze_records(
         copies: copies.dropped(),
         air: air.map(|listener| listener.finish(config.station)),
         clock_steps: clock.steps(),
+        out_of_order: order.late(),
         connections: wire.connections,
         duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,
         anomalies,

@@ -58,6 +58,7 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "tcp_packets_of_others": wire.tcp_of_others,
         "fragments_missing": wire.fragments_missing,
         "clock_steps": analysis.clock_steps.map_or(0, |(_, steps)| steps),
+        "packets_out_of_order": analysis.out_of_order,
         "connections": analysis.connections,
         "connections_with_packets_missing": wire.incomplete,
         "dialled": wire.dials.rows.iter().map(dial_json).collect::<Vec<_>>(),
@@ -245,6 +246,12 @@ fn remarks(analysis: &Analysis) -> Vec<String> {
         lines.push(format!(
             "{} captured more than once; the copies were left out.",
             were(analysis.copies, "packet")
+        ));
+    }
+    if analysis.out_of_order > 0 {
+        lines.push(format!(
+            "{} after younger ones in the file; they were taken in the order of their times.",
+            things(analysis.out_of_order, "packet")
         ));
     }
     if let Some((step, steps)) = analysis.clock_steps {

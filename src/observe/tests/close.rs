@@ -283,11 +283,11 @@ fn the_wait_for_a_close_begins_with_the_devices_acknowledgement_and_is_judged_on
 fn a_connection_that_lingers_and_ends_after_all_is_counted() {
     let ends = |c: Conv| {
         let late = Look::for_ms(500).at(&c).1.late_ends;
-        (late.count, late.longest_ns / MS)
+        (late.count, late.longest_ns / (1_000 * MS))
     };
     let lingers = || conv().established().request(63).response(17).ack().fin().device_ack();
-    assert_eq!(ends(lingers().wait_ms(7_000).device_fin().ack()), (1, 7_000));
-    assert_eq!(ends(lingers().wait_ms(7_000).device_rst()), (1, 7_000));
+    assert_eq!(ends(lingers().wait_ms(7_000).device_fin().ack()), (1, 7));
+    assert_eq!(ends(lingers().wait_ms(7_000).device_rst()), (1, 7));
     assert_eq!(ends(lingers().wait_ms(3_000).device_fin().ack()), (0, 0));
     assert_eq!(ends(lingers().wait_ms(7_000)), (0, 0));
 }
