@@ -22,15 +22,15 @@ use espstress_wire::{NotSegment, Segment};
 const SOON: i64 = 5_000_000;
 /// A radio's copies come within this time, nanoseconds; far less than any time-out of TCP's.
 const SOON_ON_AIR: i64 = 100_000_000;
-/// Packets that are held back at the beginning.
-const HELD: usize = 256;
+/// Packets that are held back at the beginning: many more than have no copy yet because it is still to come.
+const HELD: usize = 4_096;
 /// Places for recent packets; a power of two, many more than come within [`SOON`]: each packet in between takes the place of
 /// one in so many.
 const RECENT: usize = 65_536;
 /// So many packets between two addresses tell.
 const ENOUGH: u32 = 3;
-/// Counts are halved here, so that what was long ago matters less.
-const WINDOW: u32 = 256;
+/// Counts are halved here, so that what was long ago matters less; many more than come within [`SOON`] on a fast link.
+const WINDOW: u32 = 4_096;
 
 /// Whether a frame is counted now or was when it was held back.
 #[derive(Clone, Copy, PartialEq, Eq)]
