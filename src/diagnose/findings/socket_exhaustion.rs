@@ -154,12 +154,14 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let those = if few { "some closed connections" } else { "closed connections" };
     let (severity, statement) = if fails {
         let sentence = format!("The device doesn't free the sockets of {those}:");
+        // Who waits in the queue has connected, and is not accepted.
+        let no_more = if turns_away(e) { "accepted no more" } else { "answered no more" };
         let then = match for_a_while(e) {
             Some((from_ns, to_ns)) => {
                 let length = time(to_ns.saturating_sub(from_ns));
-                format!("from {} on it accepted no more for {length}", time(from_ns))
+                format!("from {} on it {no_more} for {length}", time(from_ns))
             }
-            None => format!("after {} it accepted no more", things(served, "exchange")),
+            None => format!("after {} it {no_more}", things(served, "exchange")),
         };
         (Severity::Error, format!("{sentence} {then}."))
     } else if let Some(limit) = full_at_the_end(e) {
@@ -198,6 +200,14 @@ fn finding(e: &Evidence<'_>) -> Finding {
         cause: cause.into(),
         change: change.into(),
     }
+}
+
+/// Whether somebody could not connect when service had ended.
+fn turns_away(e: &Evidence<'_>) -> bool {
+    let at_connect = [Failure::ConnectTimeout, Failure::ConnectRefused, Failure::ConnectReset];
+    let ends = facts::exchanges(e).filter_map(|w| facts::ends_service(e, w)).map(|end| end.failures);
+    let stuck = facts::exchanges(e).flat_map(|w| facts::stuck(e, w)).map(|bout| bout.failures);
+    ends.chain(stuck).any(|failures| facts::count(&failures, &at_connect) > 0)
 }
 
 /// The most sockets that the device can have, where it had as many at the end.
