@@ -121,7 +121,7 @@ pub(super) fn account(e: &Evidence<'_>, findings: &[Finding]) -> Account {
     let mut rows = Vec::new();
     for w in &e.workloads {
         let mut of_workload: BTreeMap<By, AccountRow> = BTreeMap::new();
-        let mut limits = scope::Limits::of(w);
+        let mut limits = scope::Limits::of(e, w);
         for episode in &w.episodes {
             for (failure, n) in episode.failures.iter().filter(|(_, n)| *n > 0) {
                 split(e, w, findings, &intervals, episode, failure, n, &mut limits)
@@ -146,7 +146,7 @@ pub(super) fn unexplained_part<'a>(e: &Evidence<'a>, findings: &[Finding]) -> Ev
     let intervals = Intervals::of(e);
     let mut left = e.clone();
     for (w, part) in e.workloads.iter().zip(&mut left.workloads) {
-        let mut limits = scope::Limits::of(w);
+        let mut limits = scope::Limits::of(e, w);
         part.failures = FailureCounts::default();
         for (episode, part_of) in w.episodes.iter().zip(&mut part.episodes) {
             part_of.failures = FailureCounts::default();

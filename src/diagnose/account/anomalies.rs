@@ -12,7 +12,8 @@ use AnomalyId as A;
 const RESETS: [AnomalyId; 6] =
     [A::RstAfterHandshake, A::AbortiveClose, A::RstAfterFin, A::LateRst, A::RstStorm, A::RstBadSeq];
 /// It did not answer.
-const SILENCES: [AnomalyId; 4] = [A::SynUnanswered, A::NoAckToData, A::ZeroWindowStall, A::HalfClosedLinger];
+pub(super) const SILENCES: [AnomalyId; 4] =
+    [A::SynUnanswered, A::NoAckToData, A::ZeroWindowStall, A::HalfClosedLinger];
 /// It took no connection, or ended one that it had taken.
 const ENDS: [AnomalyId; 2] = [A::SynRefused, A::ClosedUnserved];
 /// How a device without room for a connection refuses it. Of connections that come at once, nobody knows which will find
@@ -83,7 +84,9 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         Id::AbortiveClose => any(&[&RESETS, &[A::FinDuel, A::ClosedUnserved]]),
         Id::TimewaitPortReuse => any(&[&[A::TimewaitCollision, A::SynUnanswered, A::ChallengeAck]]),
         Id::FinWaitTimeout => any(&[&[A::RstAfterFin, A::LateRst]]),
-        Id::LossyLink | Id::PowerSaveLatency | Id::SlowRecovery => any(&[&SILENCES, &REPEATS]),
+        // What is charged to the device, the path's losses do not explain.
+        Id::LossyLink => any(&[&REPEATS]),
+        Id::PowerSaveLatency | Id::SlowRecovery => any(&[&SILENCES, &REPEATS]),
         // A device gives up during an outage what it could not deliver.
         Id::LinkOutages | Id::WifiDeauthenticated => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::PathMtu => any(&[&SILENCES]),

@@ -5,7 +5,8 @@ use super::super::findings::{
     address_changed_since, answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
 };
 use super::super::{Evidence, FindingId, WorkloadEvidence};
-use espstress_event::{Episode, Failure};
+use super::anomalies::SILENCES;
+use espstress_event::{AnomalyClass, Episode, Failure};
 
 use Failure as F;
 
@@ -156,11 +157,19 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(w: &WorkloadEvidence) -> Self {
+    pub(super) fn of(e: &Evidence<'_>, w: &WorkloadEvidence) -> Self {
         /// Time-outs that losses may explain of few attempts. One of some seconds takes four or more losses in a row: at one
         /// loss in five that is less than one attempt in two hundred, with bursts ten times as often.
         const LEAST: u64 = 3;
-        Self { by_loss: (w.attempts / 20).max(LEAST), too_large: too_large(w) }
+        // Silences that were weighed against the path's losses, and found to be the device's.
+        let charged = e.anomalies.iter().filter(|row| {
+            row.class == AnomalyClass::Device
+                && SILENCES.contains(&row.id)
+                && row.workload.as_deref() == Some(w.name.as_str())
+        });
+        let charged = charged.fold(0_u64, |n, row| n.saturating_add(row.connections));
+        let by_loss = (w.attempts / 20).max(LEAST).saturating_sub(charged);
+        Self { by_loss, too_large: too_large(w) }
     }
 
     /// How many of `n` further failures this finding explains.

@@ -74,7 +74,7 @@ fn find(e: &Evidence<'_>) -> Option<Finding> {
             format!("The link loses {}: {} of {}.", loss.of, loss.lost, loss.whole)
         },
         evidence,
-        cause: "radio: distance, interference, a crowded channel; the device's program is not at fault"
+        cause: "radio: distance, interference, a crowded channel; these losses are not the program's doing"
             .into(),
         change:
             "nothing in the program; try another channel or a place nearer to the access point, and keep \

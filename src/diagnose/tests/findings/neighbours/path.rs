@@ -1,7 +1,7 @@
 //! What the path does: single losses, outages, repetitions, each told from the others and from the device.
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyId, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts};
 
 use crate::support::*;
 
@@ -244,6 +244,17 @@ fn losing(case: Case) -> Case {
     case.with(|e| e.path = e.path.map(|p| PathEvidence { to_device, ..p })).with(|e| {
         e.probes.icmp = Measured::Value(ProbeEvidence { answered: 57, ..probe(60) });
     })
+}
+
+#[test]
+fn losses_explain_no_failure_where_the_packets_charge_the_device_with_as_many_silences() {
+    let failed = || {
+        let lost = [(Failure::ReadTimeout, 1), (Failure::ConnectTimeout, 1)];
+        losing(Case::clean(fails_beside(head(6), &lost)))
+    };
+    assert!(!failed().ids().contains(&FindingId::UnexplainedFailures));
+    let charged = failed().row(row(AnomalyId::HalfClosedLinger, AnomalyClass::Device, 2, Some("head")));
+    assert!(charged.ids().contains(&FindingId::UnexplainedFailures), "{:?}", charged.ids());
 }
 
 #[test]
