@@ -45,6 +45,11 @@ pub(super) fn explains(
 ) -> bool {
     let any = |sets: &[&[Failure]]| sets.iter().any(|set| set.contains(&failure));
     match id {
+        // The client beside silent connections: 503 and 429 say that there is no room for it.
+        FindingId::HalfOpenNotReclaimed if failure == F::BadStatus => {
+            let silent_since = w.half_open.as_ref().and_then(|h| h.silent_since_ns);
+            silent_since.is_some_and(|since| at.to_ns > since)
+        }
         FindingId::SocketExhaustion
         | FindingId::HalfOpenNotReclaimed
         | FindingId::AcceptOverflow

@@ -12,7 +12,7 @@
 
 use super::super::account::Account;
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
+use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence, WorkloadKind};
 use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::Failure;
@@ -42,7 +42,8 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let mut evidence: Vec<String> =
         failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
     let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
-    evidence.extend(answered.map(|w| format!("{}: responses {}", w.name, codes(w, |_| true).join(", "))));
+    let told = answered.filter(|w| w.responses.iter().next().is_some());
+    evidence.extend(told.map(|w| format!("{}: responses {}", w.name, codes(w, |_| true).join(", "))));
     let (severity, statement, cause, change) = if let Some(worst) = failed.first() {
         let (wrong, counted) = wrong(worst.w);
         if worst.w.asks.protocol == Protocol::WebSocket {
@@ -50,10 +51,10 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
                 id: FindingId::HttpErrors,
                 severity: rest::severity(&failed),
                 statement: format!(
-                    "The device refused {} of {} the WebSocket handshake: {}.",
+                    "The device refused {} of {} the WebSocket handshake{}.",
                     worst.attempts,
                     things(worst.w.attempts, "attempt"),
-                    codes(worst.w, |code| code != 101).join(", ")
+                    listed(&codes(worst.w, |code| code != 101))
                 ),
                 evidence,
                 cause: "no WebSocket service at that path, or it has no room or asks for authentication"
@@ -64,18 +65,20 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         let what = match worst.w.asks.protocol {
             Protocol::Sse => "another status than 200, which opens an event stream",
             _ if wrong >= 400 => "an error status",
-            _ => "another status than --expect-status lists",
+            _ if worst.w.asks.status_expected => "another status than --expect-status lists",
+            _ if wrong == 101 => "an answer in another protocol, which none of them asked for",
+            _ => "a status that fails a request",
         };
         let statement = format!(
-            "{} of {} got {what}, from {:.1} s to {:.1} s: {}.",
+            "{} of {} got {what}, from {:.1} s to {:.1} s{}.",
             worst.attempts,
             things(worst.w.attempts, "request"),
             worst.first_s,
             worst.last_s,
-            counted.join(", ")
+            listed(&counted)
         );
         let (cause, change) = wrong_advice(worst.w, wrong);
-        (rest::severity(&failed), statement, cause.to_owned(), change.to_owned())
+        (rest::severity(&failed), statement, cause.to_owned(), change)
     } else {
         let (w, status) = *refused.first()?;
         let (cause, change) = advice(e, w, status);
@@ -93,54 +96,109 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     Some(Finding { id: FindingId::HttpErrors, severity, statement, evidence, cause, change })
 }
 
-/// The most frequent code that failed a workload's requests, and each of them in figures. Reports of older programs don't
-/// tell them apart.
+/// `: 503 (20 times)`, or nothing where no code is known.
+fn listed(codes: &[String]) -> String {
+    if codes.is_empty() { String::new() } else { format!(": {}", codes.join(", ")) }
+}
+
+/// The most frequent code that failed a workload's requests, and each of them in figures; 0 and none where they are not
+/// known. Reports of older programs don't tell them apart: there all codes are named where all of them failed.
 fn wrong(w: &WorkloadEvidence) -> (u16, Vec<String>) {
     let mut all: Vec<(u16, u64)> = w.http.wrong_statuses.iter().map(|(code, n)| (*code, *n)).collect();
     if all.is_empty() {
         all = w.responses.iter().filter(|(code, _)| *code >= 500).collect();
     }
     if all.is_empty() {
-        all = w.responses.iter().collect();
+        let answers = w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+        let all_failed = answers == w.failures.get(Failure::BadStatus);
+        all = w.responses.iter().filter(|_| all_failed).collect();
     }
     let most = all.iter().max_by_key(|(_, n)| *n).map_or(0, |(code, _)| *code);
     (most, all.iter().map(|(code, n)| format!("{code} ({})", super::text::times(*n))).collect())
 }
 
 /// Cause, and what to change, of a status that fails a request.
-fn wrong_advice(w: &WorkloadEvidence, status: u16) -> (&'static str, &'static str) {
+fn wrong_advice(w: &WorkloadEvidence, status: u16) -> (&'static str, String) {
     let is_stream = w.asks.protocol == Protocol::Sse;
-    match status {
+    // An event stream opens with 200 alone, and `half-open` asks its own question.
+    let takes_codes = !is_stream && matches!(w.kind, WorkloadKind::Head | WorkloadKind::Rw);
+    let (cause, change) = match status {
+        0 => (
+            "the status of these answers failed the requests; which ones they were isn't known",
+            "check what the device answers at this path (--path), for example in a capture (--pcap)",
+        ),
+        _ if !takes_codes && !is_stream => return half_open_advice(status),
+        101 if !w.asks.status_expected => (
+            "the device changes to another protocol, and the request has no header Upgrade (RFC 9110, 15.2.2)",
+            "check what answers at this path (--path)",
+        ),
+        100..200 => (
+            "the answer is no final one, or changes to another protocol",
+            "check what answers at this path (--path)",
+        ),
         204 if is_stream => (
             "the device has no stream for this client: 204 tells it not to connect again (WHATWG HTML, 9.2)",
             "check --path, and why the program ends the subscription",
         ),
+        0..300 if is_stream => {
+            ("the request succeeded, but only 200 opens an event stream (WHATWG HTML, 9.2)", "check --path")
+        }
         0..300 => (
             "the request succeeded, and --expect-status asks for another code",
             "add the code to --expect-status, or test the page that answers as you expect (--path)",
         ),
         300..400 => (
             "the page is elsewhere, or hasn't changed (304): no error of the device's, but not the answer that was asked for",
-            "test the page that it leads to (--path), or add the code to --expect-status",
+            if is_stream {
+                "test the page that it leads to (--path)"
+            } else {
+                "test the page that it leads to (--path), or add the code to --expect-status"
+            },
         ),
         429 => (
             "the program limits how often it may be asked (429, Too Many Requests)",
-            "ask less often (--rate, --interval), or raise the limit; --expect-status sets which codes are right",
+            "ask less often (--rate, --interval), or raise the limit",
         ),
         400..=499 => (
             "the program refuses these requests, as the status says",
-            "check --path, --method and what the request holds; --expect-status sets which codes are right",
+            if is_stream {
+                "check --path and what the request holds"
+            } else {
+                "check --path, --method and what the request holds"
+            },
         ),
         501 => (
             "the program doesn't know this method (501, Not Implemented)",
-            "add a handler for it, or test another one with --method; --expect-status sets which codes are right",
+            if is_stream {
+                "add a handler for it: an event stream is asked for by GET"
+            } else {
+                "add a handler for it, or test another one with --method"
+            },
         ),
         _ => (
             "the handler failed, or the program had no memory or session for the request",
             "check what the device logs for this path at these times: 500 usually means that a handler returned an error, \
-             503 that memory or sessions ran out; --expect-status sets which codes are right",
+             503 that memory or sessions ran out",
         ),
-    }
+    };
+    let codes =
+        if takes_codes && status >= 400 { "; --expect-status sets which codes are right" } else { "" };
+    (cause, format!("{change}{codes}"))
+}
+
+/// The same for the client beside silent connections, which only 503 and 429 fail.
+fn half_open_advice(status: u16) -> (&'static str, String) {
+    let (cause, change) = match status {
+        429 => (
+            "the program limits how often it may be asked (429, Too Many Requests)",
+            "raise the limit, or ask less often (--client-interval)",
+        ),
+        _ => (
+            "the program had no memory or session for the request",
+            "check what the device logs at these times: 503 usually means that memory or sessions ran out",
+        ),
+    };
+    (cause, change.to_owned())
 }
 
 /// `503 (20 times)` for each code that `wants`.

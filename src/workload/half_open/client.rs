@@ -11,7 +11,7 @@ use crate::context::Context;
 use espstress_connection::http::{Expects, Progress, Response};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts};
 use espstress_event::{Failure, Intent};
-use espstress_stats::{HalfOpenStats, Phase, Spell};
+use espstress_stats::{HalfOpenStats, Phase, Recorder, Spell};
 
 /// Requests under way at once; a further one is left out.
 const MOST_UNDER_WAY: usize = 32;
@@ -103,6 +103,11 @@ impl Client {
     pub(super) fn at_rest(&self) -> Option<u64> {
         let started = self.started.get();
         (started == self.ended.get()).then_some(started)
+    }
+
+    /// Requests that have begun and not ended.
+    pub(super) const fn under_way(&self) -> u64 {
+        self.started.get().saturating_sub(self.ended.get())
     }
 
     /// Asks once each interval until it is dropped.
@@ -197,7 +202,8 @@ impl Client {
         };
         self.context.recorder.borrow_mut().latency(Phase::Connect, self.context.since_ns(start));
         let mut buffer = [0; 2_048];
-        head(&mut connection, &self.request, &mut buffer, self.connector.timeouts).await?;
+        let status = head(&mut connection, &self.request, &mut buffer, self.connector.timeouts).await?;
+        judge(status, &mut self.context.recorder.borrow_mut())?;
         // The answer is in: whatever the end is like, the client was served.
         let closing = Instant::now();
         if !connection.peer_has_closed() && connection.shut_down_writing().is_ok() {
@@ -225,13 +231,28 @@ fn take_into(spells: &mut Vec<Spell>, from_ns: u64, to_ns: u64, served: bool) {
 /// Statuses of a server that has no room just now (RFC 9110, 15.6.4; RFC 6585, 4): answers, and no service.
 const NO_ROOM: [u16; 2] = [503, 429];
 
-/// One HEAD on an open connection.
+/// Counts the answer to the well-behaved client.
+fn judge(status: u16, recorder: &mut Recorder) -> Result<(), Failure> {
+    recorder.response(status);
+    let served = service(status);
+    if served.is_err() {
+        *recorder.http().wrong_statuses.entry(status).or_default() += 1;
+    }
+    served
+}
+
+/// Whether an answer with this status is service.
+pub(super) fn service(status: u16) -> Result<(), Failure> {
+    if NO_ROOM.contains(&status) { Err(Failure::BadStatus) } else { Ok(()) }
+}
+
+/// One HEAD on an open connection: the status of its answer.
 pub(super) async fn head(
     connection: &mut Connection,
     request: &[u8],
     buffer: &mut [u8],
     limits: Timeouts,
-) -> Result<(), Failure> {
+) -> Result<u16, Failure> {
     connection.write_all(request, limits.write).await?;
     let mut response = Response::new(Expects::HeadOnly);
     response.start();
@@ -242,8 +263,7 @@ pub(super) async fn head(
             n => matches!(response.feed(buffer.get(..n).unwrap_or_default())?, Progress::Done { .. }),
         };
         if done {
-            let has_room = !NO_ROOM.contains(&response.status());
-            return if has_room { Ok(()) } else { Err(Failure::BadStatus) };
+            return Ok(response.status());
         }
     }
 }
@@ -263,6 +283,17 @@ mod tests {
         take_into(&mut spells, 8, 10, false);
         let seen: Vec<_> = spells.iter().map(|s| (s.from_ns, s.to_ns, s.failed)).collect();
         assert_eq!(seen, [(3, Some(7), 3), (8, None, 1)]);
+    }
+
+    #[test]
+    fn the_status_that_refused_the_client_is_told() {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        let judged = [200, 503, 404, 429, 503].map(|status| judge(status, &mut recorder));
+        let refused = Err(Failure::BadStatus);
+        assert_eq!(judged, [Ok(()), refused, Ok(()), refused, refused]);
+        assert_eq!(recorder.http().wrong_statuses, [(429, 1), (503, 2)].into());
+        let all: Vec<_> = recorder.finish(1).responses.iter().collect();
+        assert_eq!(all, [(200, 1), (404, 1), (429, 1), (503, 2)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::client::head;
+use super::client::{head, service};
 use super::settings::{By, Params};
 use crate::context::{Context, Held, Silencer};
 use espstress_connection::{Connection, Connector, Refused};
@@ -124,7 +124,8 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
     };
     let opened = Instant::now();
     let mut buffer = [0; 2_048];
-    let stage = match head(&mut connection, request, &mut buffer, connector.timeouts).await {
+    let answer = head(&mut connection, request, &mut buffer, connector.timeouts).await;
+    let stage = match answer.and_then(service) {
         // A device that closes after each answer leaves nothing to be silent on.
         Ok(()) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
         Ok(()) => Stage::Served,

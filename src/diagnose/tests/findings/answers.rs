@@ -80,6 +80,58 @@ fn a_status_that_was_not_asked_for_is_told_as_what_it_is() {
 }
 
 #[test]
+fn an_option_that_a_workload_lacks_and_codes_that_nobody_knows_are_not_spoken_of() {
+    let few = |h: &mut HalfOpenEvidence| h.watched_ns = 10 * S;
+    let refused = |codes: &[(u16, u64)]| {
+        let mut w = WorkloadEvidence { close: ClosePolicy::Fin, ..half_open_with(few) };
+        w.failures = FailureCounts::default();
+        w.failures.add(Failure::BadStatus, 3);
+        (w.attempts, w.succeeded) = (40, 37);
+        // Later than the silence excuses.
+        w.episodes = vec![episode(0, 5, 20, &FailureCounts::default()), episode(50, 58, 17, &w.failures)];
+        codes.iter().for_each(|(code, n)| {
+            w.responses.add(*code, *n);
+            w.http.wrong_statuses.insert(*code, *n);
+        });
+        let found = Case::clean(w).findings();
+        found.into_iter().find(|found| found.id == FindingId::HttpErrors).unwrap()
+    };
+    let known = refused(&[(503, 3)]);
+    assert!(known.statement.contains("an error status"), "{known:?}");
+    assert!(known.statement.ends_with(": 503 (3 times)."), "{known:?}");
+    assert!(refused(&[(429, 3)]).change.contains("--client-interval"));
+    let unknown = refused(&[]);
+    assert!(unknown.statement.ends_with(" s."), "{unknown:?}");
+    assert!(!unknown.cause.contains("succeeded"), "{unknown:?}");
+    for found in [known, unknown] {
+        assert!(!format!("{found:?}").contains("--expect-status"), "{found:?}");
+    }
+    let stream = WorkloadEvidence { asks: Asks { protocol: Protocol::Sse, ..asks("GET") }, ..get(17) };
+    for status in [202, 302, 404, 501, 503] {
+        let mut w = fails_beside(stream.clone(), &[(Failure::BadStatus, 9)]);
+        w.http.wrong_statuses.insert(status, 9);
+        let found = Case::clean(w).findings().remove(0);
+        assert!(!found.change.contains("--expect-status") && !found.change.contains("--method"), "{found:?}");
+        assert!(!found.cause.contains("--expect-status"), "{found:?}");
+    }
+    let mut w = fails_beside(get(17), &[(Failure::BadStatus, 9)]);
+    w.http.wrong_statuses.insert(101, 9);
+    let other = Case::clean(w).findings().remove(0);
+    assert!(other.statement.contains("another protocol") && !other.cause.contains("succeeded"), "{other:?}");
+}
+
+#[test]
+fn a_503_beside_silent_connections_that_keep_their_sockets_is_explained_by_them() {
+    let mut w = WorkloadEvidence { close: ClosePolicy::Fin, ..half_open_with(never_reclaimed) };
+    w.failures = Default::default();
+    w.failures.add(Failure::BadStatus, 20);
+    w.episodes = vec![episode(0, 5, 20, &Default::default()), episode(5, 60, 0, &w.failures)];
+    w.responses.add(503, 20);
+    w.http.wrong_statuses.insert(503, 20);
+    assert_eq!(Case::clean(w).ids(), [FindingId::HalfOpenNotReclaimed]);
+}
+
+#[test]
 fn a_first_answer_of_4xx_is_a_warning_with_the_option_that_helps_and_a_later_one_is_not() {
     let refused = answered_with(head_by_head(20), 405, 20);
     let case = Case::clean(refused.clone());
