@@ -15,7 +15,7 @@ pub type Recorded = Arc<[(u64, u64)]>;
 pub struct HalfOpen<L> {
     /// Why nothing was measured, in one sentence; `None` when it was.
     pub unavailable: Option<String>,
-    /// Connections that answered a request before the host fell silent on them: the capacity that was found.
+    /// Connections that answered a request before the host fell silent on them.
     pub served: u32,
     /// Connections whose handshake completed but which were not served: they wait in the device's backlog.
     pub unserved: u32,
@@ -86,6 +86,65 @@ impl<L> HalfOpen<L> {
         u32::try_from(self.connections.len()).unwrap_or(u32::MAX)
     }
 
+    /// Connections that were tried, as far as their numbers tell: silenced or failed, each once.
+    #[must_use]
+    pub fn tried(&self) -> u32 {
+        let failed = self.failures.iter().map(|failure| failure.connection);
+        failed.chain(self.connections.iter().map(|c| c.connection)).max().unwrap_or(0)
+    }
+
+    /// The first connections in a row, enough of them for a full device, of which it served none; `None` where so many
+    /// never were in a row, or before it had served any.
+    #[must_use]
+    pub fn first_full(&self) -> Option<Full> {
+        let enough = self.full_after.filter(|n| *n > 0)?;
+        let (mut before, mut last) = (0, 0);
+        for number in self.numbers_served().chain([self.last_of_device().saturating_add(1)]) {
+            let in_a_row = number.saturating_sub(last).saturating_sub(1);
+            if in_a_row >= enough && before > 0 {
+                return Some(Full { served: before, in_a_row, later: self.served.saturating_sub(before) });
+            }
+            (before, last) = (before + 1, number);
+        }
+        None
+    }
+
+    /// How many connections the device held as it served no more; `None` where its limit was not reached. Where it served
+    /// some again later, these took the places of others that it had closed by then, or it was not full before.
+    #[must_use]
+    pub fn capacity(&self) -> Option<u32> {
+        let Some(full) = self.first_full() else {
+            return (self.limit == LimitReached::Device).then_some(self.served);
+        };
+        let last = self.numbers_served().last().unwrap_or(0);
+        let at_the_end = self.last_of_device().saturating_sub(last);
+        let is_full_again = self.full_after.is_some_and(|enough| at_the_end >= enough);
+        Some(if is_full_again && !self.in_places_of_others(full) { self.served } else { full.served })
+    }
+
+    /// Whether each connection that was served after the device had been full came when as many others were closed.
+    fn in_places_of_others(&self, full: Full) -> bool {
+        let closed_by = |at_ns: u64| {
+            let closed = |c: &&SilencedConnection| {
+                c.reclaimed_after_ns.is_some_and(|after| c.silent_ns.saturating_add(after) <= at_ns)
+            };
+            self.connections.iter().filter(closed).count()
+        };
+        let served = self.connections.iter().filter(|c| c.stage == Stage::Served);
+        served.skip(full.served as usize).zip(1..).all(|(c, nth)| closed_by(c.silent_ns) >= nth)
+    }
+
+    fn numbers_served(&self) -> impl Iterator<Item = u32> + '_ {
+        self.connections.iter().filter(|c| c.stage == Stage::Served).map(|c| c.connection)
+    }
+
+    /// The last connection that the host itself did not prevent.
+    fn last_of_device(&self) -> u32 {
+        let failed = self.failures.iter().filter(|failure| !failure.met.is_host());
+        let numbers = failed.map(|failure| failure.connection);
+        numbers.chain(self.connections.iter().map(|c| c.connection)).max().unwrap_or(0)
+    }
+
     /// Silenced connections that had been served and that the device was seen to take back.
     #[must_use]
     pub fn reclaimed(&self) -> u32 {
@@ -129,6 +188,17 @@ impl<L> HalfOpen<L> {
             spells: self.spells.clone(),
         }
     }
+}
+
+/// Connections in a row that a device did not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// Those that it had served before.
+    pub served: u32,
+    /// How many in a row it did not serve.
+    pub in_a_row: u32,
+    /// Those that it served later all the same.
+    pub later: u32,
 }
 
 /// A spell without service, since the start of the run.
@@ -298,4 +368,54 @@ pub struct SocketsUsed {
     pub at_end: u32,
     /// Sockets there are; null where the device does not tell.
     pub limit: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    /// One connection a second, served (`s`), silenced and not served (`u`) or failed (`f`); the device is seen to close the
+    /// first `closed` of them at second 10. The setting ended the search.
+    fn search(course: &str, closed: u32) -> HalfOpen<()> {
+        let mut h: HalfOpen<()> =
+            HalfOpen { full_after: Some(3), limit: LimitReached::Setting, ..HalfOpen::default() };
+        for (connection, what) in (1..).zip(course.chars()) {
+            let silent_ns = u64::from(connection) * S;
+            let stage = if what == 's' { Stage::Served } else { Stage::Unserved };
+            if what != 's' {
+                h.failures.push(OpenFailure { connection, met: Failure::ReadTimeout, at_ns: silent_ns });
+            }
+            if what != 'f' {
+                let after = (connection <= closed).then(|| 10 * S - silent_ns);
+                h.fell_silent(SilencedConnection {
+                    connection,
+                    port: 40_000,
+                    stage,
+                    opened_ns: None,
+                    silent_ns,
+                    reclaimed_after_ns: after,
+                    evidence: after.map(|_| ReclaimEvidence::Fin),
+                });
+            }
+        }
+        h
+    }
+
+    #[test]
+    fn a_device_that_served_none_of_enough_in_a_row_was_full_also_where_it_served_others_later() {
+        let h = search("sssssuuuufsuu", 5);
+        assert_eq!(h.first_full(), Some(Full { served: 5, in_a_row: 5, later: 1 }));
+        assert_eq!((h.capacity(), h.served, h.tried()), (Some(5), 6, 13));
+        // It closes them and is full again: five at a time.
+        assert_eq!(search("sssssuuuufsssssuuu", 5).capacity(), Some(5));
+        // Nobody closed any: it did not answer for a while, and had room for more.
+        assert_eq!(search("sssssuuussssssuuu", 0).capacity(), Some(11));
+        assert_eq!(search("sssssuuu", 0).capacity(), Some(5));
+        assert_eq!(search("ssssufu", 0).capacity(), Some(4));
+        for not_full in ["ssssssss", "sssssuu", "ssuusuuss", "uuussss"] {
+            assert_eq!(search(not_full, 0).capacity(), None, "{not_full}");
+        }
+    }
 }

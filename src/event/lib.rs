@@ -62,7 +62,7 @@ pub use examination::{Check, Deeds, Examination, Mark};
 pub use facts::{Asks, ClosePolicy, OutageMeans, Protocol, WorkloadFacts, WorkloadKind};
 pub use failure::{Failure, FailureCounts};
 pub use half_open::{
-    Availability, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded, SilencedConnection,
+    Availability, Full, HalfOpen, LimitReached, OpenFailure, ReclaimEvidence, Recorded, SilencedConnection,
     SocketsUsed, Spell, Stage,
 };
 pub use http::{

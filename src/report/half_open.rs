@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::human::things;
 use super::workload::seconds;
 use super::{Failures, LatencyFigures};
 use espstress_event::{OpenFailure, SilencedConnection, SocketsUsed, Spell};
-use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence, Stage};
+use espstress_stats::{HalfOpenStats, LimitReached, ReclaimEvidence};
 
 /// How the device bears connections whose peer vanishes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -105,7 +106,7 @@ impl HalfOpenFigures {
             silenced: of.silenced().into(),
             served: of.served.into(),
             unserved: of.unserved.into(),
-            capacity: (of.limit == LimitReached::Device || kept_waiting(of)).then_some(of.served.into()),
+            capacity: of.capacity().map(u64::from),
             limit: of.limit,
             limit_rule: limit_rule(of),
             failures: of.failures.clone(),
@@ -147,28 +148,31 @@ impl HalfOpenFigures {
     }
 }
 
-/// Whether the last connections, enough of them in a row for a full device, were taken by its stack and never served.
-fn kept_waiting(of: &HalfOpenStats) -> bool {
-    let waiting = of.connections.iter().rev().take_while(|c| c.stage == Stage::Unserved).count();
-    of.full_after.is_some_and(|full| full > 0 && waiting >= full as usize)
-}
-
 fn limit_rule(of: &HalfOpenStats) -> Option<String> {
-    Some(match of.limit {
-        LimitReached::NotSearched => return None,
-        LimitReached::Device => {
+    const AS_SET: &str = "as many were opened as the setting `connections` allows";
+    let later = of.first_full().filter(|full| full.later > 0 && of.capacity() == Some(full.served));
+    let in_between = later.map(|full| {
+        let were = if full.later == 1 { "was" } else { "were" };
+        format!("{} connections in a row were not served, then {} more {were}", full.in_a_row, full.later)
+    });
+    let failed = of.tried().saturating_sub(of.silenced());
+    Some(match (of.limit, in_between) {
+        (LimitReached::NotSearched, _) => return None,
+        (LimitReached::Device, Some(in_between)) => in_between,
+        (LimitReached::Device, None) => {
             let n = of.full_after.map_or_else(|| "several".to_owned(), |n| n.to_string());
             format!("{n} connections in a row were not served")
         }
-        LimitReached::Setting if of.unserved > 0 => format!(
-            "as many were opened as the setting `connections` allows; {} of them got no answer",
-            of.unserved
-        ),
-        LimitReached::Setting => {
-            "as many were opened as the setting `connections` allows; the device took them all".into()
+        (LimitReached::Setting, Some(in_between)) => format!("{in_between}; {AS_SET}"),
+        (LimitReached::Setting, None) if of.unserved > 0 => {
+            format!("{AS_SET}; {} of them got no answer in time", of.unserved)
         }
-        LimitReached::Host => "the host itself was out of ports or files".into(),
-        LimitReached::Stopped => "the run was stopped".into(),
+        (LimitReached::Setting, None) if failed > 0 => {
+            format!("{AS_SET}; {} failed", things(failed.into(), "other"))
+        }
+        (LimitReached::Setting, None) => format!("{AS_SET}; the device took them all"),
+        (LimitReached::Host, _) => "the host itself was out of ports or files".into(),
+        (LimitReached::Stopped, _) => "the run was stopped".into(),
     })
 }
 

@@ -4,7 +4,7 @@ use super::human::{count, percent, positive, things, time_s};
 use super::mqtt;
 use super::workload::seconds;
 use super::{HalfOpenFigures, OutageRow, OutageSummary, Workload};
-use espstress_event::{LimitReached, MessageLedger, ReclaimEvidence, SilencedConnection, Spell};
+use espstress_event::{LimitReached, MessageLedger, ReclaimEvidence, SilencedConnection, Spell, Stage};
 
 /// Spells without service that are told one by one.
 const SPELLS: usize = 5;
@@ -219,11 +219,13 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
     let rule = h.limit_rule.as_ref().map_or(String::new(), |rule| format!(" ({rule})"));
     list.push(match h.capacity {
-        Some(n) if closed_meanwhile(h) => format!("the device served {} of them{rule}", count(n)),
+        Some(n) if not_all_at_once(h, n) => format!("the device served {} of them{rule}", count(n)),
         Some(n) => format!("the device held {} at once{rule}", count(n)),
         None if h.limit == LimitReached::NotSearched => {
             "the search for its limit did not come to its end".to_owned()
         }
+        // The last of them may have met a device that was full.
+        None if h.unserved > 0 => format!("its limit is not known{rule}"),
         None => format!("its limit was not reached{rule}"),
     });
     list.extend(others(h));
@@ -261,11 +263,13 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     }
 }
 
-/// Whether the device closed some before the last one fell silent: then it did not hold all of them at once.
-fn closed_meanwhile(h: &HalfOpenFigures) -> bool {
-    let last = h.connections.iter().map(|c| c.silent_ns).max().unwrap_or(0);
+/// Whether nobody knows that the device held the first `n` that it served all at once: it closed some before the last of them
+/// fell silent, or there were some in between that it didn't serve.
+fn not_all_at_once(h: &HalfOpenFigures, n: u64) -> bool {
+    let served = h.connections.iter().filter(|c| c.stage == Stage::Served);
+    let Some(last) = served.zip(1_u64..).find(|(_, nth)| *nth == n).map(|(c, _)| c) else { return false };
     let closed = |c: &SilencedConnection| c.closed_after_ns().map(|after| c.silent_ns.saturating_add(after));
-    h.connections.iter().filter_map(closed).any(|at| at < last)
+    u64::from(last.connection) != n || h.connections.iter().filter_map(closed).any(|at| at < last.silent_ns)
 }
 
 /// How the well-behaved client fared once all were silent, and before that where it was kept out then.
@@ -282,19 +286,36 @@ fn others(h: &HalfOpenFigures) -> Option<String> {
 }
 
 /// What is known of the silent connections' sockets. A FIN is no more than that: who sent it may wait for the client's, and
-/// the stack keeps the connection until its FIN is acknowledged.
+/// the stack keeps the connection until its FIN is acknowledged. One that nobody saw may have been sent all the same: to a
+/// client that acknowledges nothing it comes late or never.
 fn came_back(h: &HalfOpenFigures) -> String {
     let by_fin = h.evidence == [ReclaimEvidence::Fin];
+    let seen = |stage| {
+        let of = h.connections.iter().filter(move |c| c.stage == stage);
+        of.fold((0_u64, 0_u64), |(all, back), c| (all + 1, back + u64::from(c.reclaimed_after_ns.is_some())))
+    };
+    let ((served, of_served), (unserved, of_unserved)) = (seen(Stage::Served), seen(Stage::Unserved));
+    let rest = if served + unserved == 0 {
+        "not all".to_owned()
+    } else if served > 0 && of_served == served && of_unserved == 0 {
+        format!(
+            "all {} that it had served, and none of the {} that it hadn't",
+            count(served),
+            count(unserved)
+        )
+    } else {
+        format!("{} of {} in all", count(of_served + of_unserved), count(served + unserved))
+    };
     match (h.first_reclaimed_s, h.all_reclaimed_s) {
         (_, Some(all)) if by_fin => {
             format!("the device closed all of them, each within {} of its silence", time_s(all))
         }
         (Some(first), None) if by_fin => {
-            format!("the device closed the first after {}, not all", time_s(first))
+            format!("the device was seen to close the first after {}, {rest}", time_s(first))
         }
         (_, Some(all)) => format!("all sockets were back after {}", time_s(all)),
-        (Some(first), None) => format!("the first socket was back after {}, not all", time_s(first)),
-        (None, None) => format!("no socket came back in the {} watched", time_s(h.watched_s)),
+        (Some(first), None) => format!("the first socket was seen back after {}, {rest}", time_s(first)),
+        (None, None) => format!("no socket was seen to come back in the {} watched", time_s(h.watched_s)),
     }
 }
 
@@ -304,5 +325,70 @@ fn spell(of: &Spell) -> String {
             format!("{} from {}", time_s(seconds(to.saturating_sub(of.from_ns))), time_s(seconds(of.from_ns)))
         }
         None => format!("from {} on", time_s(seconds(of.from_ns))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use espstress_event::{Failure, OpenFailure};
+    use espstress_stats::HalfOpenStats;
+
+    const S: u64 = 1_000_000_000;
+
+    /// What is said of connections that were opened a second apart, served (`s`), silenced and not served (`u`) or failed (`f`)
+    /// until the setting ended the search. The device closes each that it served 10 s after its silence, as the packets show,
+    /// or none.
+    fn said(course: &str, closes: bool) -> String {
+        let mut h = HalfOpenStats::default();
+        (h.full_after, h.limit, h.watched_ns) = (Some(3), LimitReached::Setting, 12 * S);
+        for (connection, what) in (1..).zip(course.chars()) {
+            let silent_ns = u64::from(connection) * S;
+            if what != 's' {
+                h.failures.push(OpenFailure { connection, met: Failure::ReadTimeout, at_ns: silent_ns });
+            }
+            if what == 'f' {
+                continue;
+            }
+            let closed = closes && what == 's';
+            h.fell_silent(SilencedConnection {
+                connection,
+                port: 40_000,
+                stage: if what == 's' { Stage::Served } else { Stage::Unserved },
+                opened_ns: None,
+                silent_ns,
+                reclaimed_after_ns: closed.then_some(10 * S),
+                evidence: closed.then_some(ReclaimEvidence::Fin),
+            });
+            if closed {
+                h.never_reclaimed -= 1;
+                h.evidence = vec![ReclaimEvidence::Fin];
+            }
+        }
+        let mut lines = Vec::new();
+        let mut say = |label: &str, text: String| lines.push((label.to_owned(), text));
+        half_open(&mut say, &HalfOpenFigures::from_stats(&h));
+        lines.remove(0).1
+    }
+
+    #[test]
+    fn a_limit_is_not_said_to_be_out_of_reach_where_connections_in_a_row_got_no_answer() {
+        let full = said("sssssuuuufsuu", true);
+        let held =
+            "the device held 5 at once (5 connections in a row were not served, then 1 more was; as many";
+        assert!(full.contains(held), "{full}");
+        let closed = "was seen to close the first after 10.0 s, all 6 that it had served, and none of the 6 that it hadn't";
+        assert!(full.contains(closed), "{full}");
+        let perhaps = said("ssssssssssuu", false);
+        assert!(perhaps.contains("its limit is not known (as many"), "{perhaps}");
+        assert!(perhaps.contains("2 of them got no answer in time"), "{perhaps}");
+        assert!(perhaps.contains("no socket was seen to come back"), "{perhaps}");
+        let all = said("ssssssssssss", false);
+        assert!(all.contains("its limit was not reached") && all.contains("took them all"), "{all}");
+        let one_failed = said("ssssfsssssss", false);
+        assert!(one_failed.contains("`connections` allows; 1 other failed"), "{one_failed}");
+        // Five and then six, with none in between: nobody knows how many at once.
+        let after_a_pause = said("sssssuuussssssuuu", false);
+        assert!(after_a_pause.contains("the device served 11 of them"), "{after_a_pause}");
     }
 }

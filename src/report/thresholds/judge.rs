@@ -270,7 +270,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
         W::OutageConnectionsDied => {
             outages(w, |rows| Some(count(rows.iter().map(|r| r.connections_died).sum())))
         }
-        W::HalfOpenCapacity => half_open(w, |h| h.capacity.map(count), "the device's limit was not reached"),
+        W::HalfOpenCapacity => half_open(w, |h| h.capacity.map(count), "the device's limit was not found"),
         W::HalfOpenAvailability => {
             // A share of what was cut off is no share of the whole.
             half_open(
