@@ -8,7 +8,7 @@ use espstress_diagnose::words::{bytes, things, time};
 use espstress_diagnose::{AccountRow, Accounted, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, HttpFault};
-use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeStats, Stage};
+use espstress_stats::{HalfOpenStats, Latency, LimitReached, Phase, ProbeKindStats, ProbeStats, Stage};
 
 /// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
 /// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
@@ -194,15 +194,31 @@ impl<'a> Look<'a> {
 
     fn tcp(&self) -> Check {
         let check = self.probe(1);
+        let Some(stats) = self.probes()[1].1.and_then(ProbeStats::measured) else { return check };
         // The device was filled on purpose: what was refused then says nothing.
-        let filled = self.half_open().is_some_and(|h| h.exhausted == Some(true));
-        let missed = self.probes()[1].1.and_then(ProbeStats::measured).is_some_and(|p| p.answered < p.sent);
-        if filled && missed && self.answered(1) {
-            let seen = check.seen.trim_end_matches(LOST);
-            let seen = format!("{seen}; this test kept the device full for part of the time");
-            return Check { mark: Mark::Good, seen, ..check };
+        let filled = self.lost_while_full(stats).min(stats.sent.saturating_sub(stats.answered));
+        if filled == 0 || stats.answered == 0 {
+            return check;
         }
-        check
+        let seen = check.seen.trim_end_matches(LOST);
+        let seen = format!("{seen}; this test kept the device full for part of the time");
+        match lost(stats.sent - filled, stats.answered) {
+            Mark::Good => Check { mark: Mark::Good, seen, ..check },
+            mark => {
+                let rest = things(stats.sent - filled - stats.answered, "other");
+                Check { mark, seen: format!("{seen}, and the device or the path lost {rest}"), ..check }
+            }
+        }
+    }
+
+    /// Probes that were lost from the first silent connection until all were let go, where these kept others out.
+    fn lost_while_full(&self, stats: &ProbeKindStats) -> u64 {
+        let full = |h: &&HalfOpenStats| {
+            h.exhausted == Some(true) || h.filling.served < h.filling.attempts || h.capacity().is_some()
+        };
+        let Some((h, phase)) = self.half_open().filter(full).zip(self.phase(names::SILENT)) else { return 0 };
+        let Some(from_ns) = h.connections.iter().map(|c| c.silent_ns).min() else { return 0 };
+        stats.lost_between(from_ns, phase.stats.end_ns)
     }
 
     fn http(&self) -> Check {
@@ -418,12 +434,17 @@ impl<'a> Look<'a> {
         if let Some(h) = self.half_open() {
             let text = match h.limit {
                 LimitReached::Device => {
-                    format!("holds {} at once; more wait or fail", h.served)
+                    format!("holds {} at once; more wait or fail", h.capacity().unwrap_or(h.served))
                 }
                 LimitReached::Setting if h.unserved > 0 => {
+                    let held = h.capacity().unwrap_or(h.served);
+                    let later = match h.served.saturating_sub(held) {
+                        0 => String::new(),
+                        later => format!(", and served {later} later"),
+                    };
                     format!(
-                        "holds {} at once; it accepted {} more but didn't serve them",
-                        h.served, h.unserved
+                        "holds {held} at once; it accepted {} more but didn't serve them{later}",
+                        h.unserved
                     )
                 }
                 LimitReached::Setting => format!("held all {} that this test opened", h.served),

@@ -1,7 +1,7 @@
 use super::*;
 use espstress_diagnose::WorkloadKind;
 use espstress_event::WorkloadFacts;
-use espstress_stats::Recorder;
+use espstress_stats::{DeviceSeries, ProbeOutcome, Recorder, SilencedConnection};
 
 /// The check of a crowd of 36 of which two were reset, and this account of them.
 fn crowd(accounted: Accounted, by: &str) -> Check {
@@ -44,6 +44,85 @@ fn a_crowd_beyond_the_devices_room_is_no_fault_however_few_of_it_found_none() {
     assert_eq!(check.mark, Mark::Good, "{}", check.seen);
     assert!(check.seen.ends_with("read_reset 2: more at once than it has room for"), "{}", check.seen);
     assert_eq!(crowd(Accounted::Unexplained, "").mark, Mark::Bad);
+}
+
+const S: u64 = 1_000_000_000;
+
+/// The check of TCP probes, one a second for so many seconds of which those of these seconds are lost, beside connections that fill the
+/// device from second 10 to second 20 while the host still opens some.
+fn tcp_beside_silence(seconds: u64, lost: &[u64]) -> Check {
+    let mut recorder = Recorder::new(8 * S, Phase::Total);
+    let h = recorder.half_open();
+    (h.full_after, h.limit, h.exhausted) = (Some(2), LimitReached::Device, None);
+    for (connection, stage) in [(1, Stage::Served), (2, Stage::Served), (3, Stage::Unserved)] {
+        h.fell_silent(SilencedConnection {
+            connection,
+            port: 40_000,
+            stage,
+            opened_ns: None,
+            silent_ns: 10 * S,
+            reclaimed_after_ns: None,
+            evidence: None,
+        });
+    }
+    (h.filling.attempts, h.filling.served) = (7, 1);
+    let silent = WorkloadOutcome {
+        name: names::SILENT.into(),
+        kind: "half-open",
+        facts: WorkloadFacts { kind: Some(WorkloadKind::HalfOpen), ..WorkloadFacts::default() },
+        settings: serde_json::Value::Null,
+        at_once: 1,
+        stats: recorder.finish(21 * S),
+    };
+    let mut tcp = ProbeKindStats::new(0, S, S);
+    for second in 1..=seconds {
+        if lost.contains(&second) {
+            tcp.loss((second + 1) * S);
+        } else {
+            tcp.answer(second * S + 1_000, 1_000);
+        }
+    }
+    let none = || ProbeStats::Unavailable { reason: String::new() };
+    let probes = ProbeOutcome {
+        icmp: none(),
+        tcp: ProbeStats::Measured(Box::new(tcp)),
+        telemetry: none(),
+        device: DeviceSeries::default(),
+    };
+    let workloads = [silent];
+    let measured = Measured {
+        workloads: &workloads,
+        probes: Some(&probes),
+        packets: None,
+        console: None,
+        findings: &[],
+        account: &[],
+    };
+    Look { measured: &measured, hold: None }.tcp()
+}
+
+#[test]
+fn a_probe_that_silent_connections_kept_out_while_they_were_opened_is_not_lost_by_the_device() {
+    let beside = tcp_beside_silence(30, &[11, 12, 13, 14, 15, 16]);
+    assert_eq!(beside.mark, Mark::Good, "{}", beside.seen);
+    assert!(
+        beside.seen.ends_with("max 1 us; this test kept the device full for part of the time"),
+        "{beside:?}"
+    );
+    let before = tcp_beside_silence(30, &[2, 3, 5, 6, 7]);
+    assert_eq!(before.mark, Mark::Unknown, "{}", before.seen);
+    assert!(before.seen.ends_with(LOST), "{}", before.seen);
+    let both = tcp_beside_silence(30, &[2, 3, 5, 6, 7, 12, 13]);
+    assert_eq!(both.mark, Mark::Unknown, "{}", both.seen);
+    assert!(
+        both.seen.ends_with("part of the time, and the device or the path lost 5 others"),
+        "{}",
+        both.seen
+    );
+    // The run is over before the next answer.
+    let at_the_end = tcp_beside_silence(20, &[15, 16, 17, 18, 19, 20]);
+    assert_eq!(at_the_end.mark, Mark::Good, "{}", at_the_end.seen);
+    assert_eq!(tcp_beside_silence(30, &[]).mark, Mark::Good);
 }
 
 #[test]

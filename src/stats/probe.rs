@@ -203,6 +203,29 @@ impl ProbeKindStats {
         }
     }
 
+    /// How many were sent between these times and lost, as far as their even distances tell; also those after the last answer.
+    #[must_use]
+    pub fn lost_between(&self, from_ns: u64, to_ns: u64) -> u64 {
+        let within = |first_ns: u64, apart_ns: u64, lost: u64| {
+            let sent_ns = (0..lost).map(|n| first_ns.saturating_add(apart_ns.saturating_mul(n)));
+            sent_ns.filter(|at_ns| (from_ns..to_ns).contains(at_ns)).count() as u64
+        };
+        let over = self.gaps.iter().map(|gap| {
+            let apart = gap.until_ns.saturating_sub(gap.after_ns) / gap.lost.saturating_add(1);
+            within(gap.after_ns.saturating_add(apart), apart, gap.lost)
+        });
+        let over: u64 = over.sum();
+        let known: u64 = self.gaps.iter().map(|gap| gap.lost).sum();
+        let going_on = match self.gaps.len() {
+            // The oldest are forgotten.
+            Self::MOST_SILENCES => 0,
+            _ => self.sent.saturating_sub(self.answered).saturating_sub(known),
+        };
+        let first =
+            self.last_answered_sent_ns.map_or(self.start_ns, |last| last.saturating_add(self.interval_ns));
+        over + within(first, self.interval_ns, going_on)
+    }
+
     fn gap(&mut self, gap: ProbeGap) {
         if self.gaps.len() == Self::MOST_SILENCES {
             self.gaps.pop_front();

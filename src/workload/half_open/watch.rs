@@ -42,6 +42,7 @@ pub(super) async fn run(context: Context, params: &Params) {
         stats.expected_reclaim_ns = nanos(params.expect_reclaim.0);
         stats.full_after = Some(params.full_after);
     }
+    let recorder = Rc::clone(&context.recorder);
     let client = Rc::new(Client::new(context.clone(), connector.clone(), Rc::clone(&request)));
     let sockets = Rc::new(Sockets::default());
     let mut aside = JoinSet::new();
@@ -61,8 +62,9 @@ pub(super) async fn run(context: Context, params: &Params) {
     // Until all is told apart, a refusal is the host's doing.
     client.provoked_until(Instant::now() + params.expect_reclaim.0 + MARGIN);
     let found = search(&context, &connector, params, &request).await;
-    Watch { context, params, client, sockets }.watch(found).await;
+    Watch { context, params, client: Rc::clone(&client), sockets }.watch(found).await;
     aside.abort_all();
+    recorder.borrow_mut().unfinished(client.under_way());
 }
 
 async fn pause(context: &Context, length: Duration) {
@@ -235,10 +237,12 @@ impl Watch<'_> {
         stats.sockets_used = self.sockets.used();
     }
 
-    /// The watch is over: a client that was never refused was served throughout.
+    /// The watch is over: a client that asked while all were silent and was never refused was served throughout.
     fn note_exhaustion(&self) {
         if !self.client.was_refused() {
-            self.context.recorder.borrow_mut().half_open().exhausted = Some(false);
+            let mut recorder = self.context.recorder.borrow_mut();
+            let stats = recorder.half_open();
+            stats.exhausted = (stats.during.attempts > 0).then_some(false);
         }
     }
 
