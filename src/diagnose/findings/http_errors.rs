@@ -140,10 +140,10 @@ fn wrong_advice(w: &WorkloadEvidence, status: u16) -> (&'static str, String) {
             "the device has no stream for this client: 204 tells it not to connect again (WHATWG HTML, 9.2)",
             "check --path, and why the program ends the subscription",
         ),
-        0..300 if is_stream => {
+        200..300 if is_stream => {
             ("the request succeeded, but only 200 opens an event stream (WHATWG HTML, 9.2)", "check --path")
         }
-        0..300 => (
+        200..300 => (
             "the request succeeded, and --expect-status asks for another code",
             "add the code to --expect-status, or test the page that answers as you expect (--path)",
         ),
