@@ -403,9 +403,8 @@ impl Storm {
     fn take(&mut self, n: usize) -> Result<bool, Failure> {
         if n == 0 {
             // Where the host asks for a close, a response that ends with the connection is as good as any.
-            if self.close == ClosePolicy::Wait {
-                self.response.eof()?;
-            } else {
+            let asked = self.close == ClosePolicy::Wait || self.request.asks_close();
+            if !asked || self.response.eof().is_err() {
                 self.response.end()?;
             }
             return Ok(true);
@@ -550,7 +549,7 @@ impl Storm {
                 return (sample, false);
             }
         };
-        if !self.response.persistent() {
+        if !self.response.persistent() || self.request.asks_close() {
             connection.peer_will_close();
         }
         let (ending, bytes) = if self.close == ClosePolicy::Fin && connection.shut_down_writing().is_err() {

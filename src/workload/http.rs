@@ -349,6 +349,16 @@ impl Asked {
             .any(|line| line.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("upgrade")))
     }
 
+    /// Whether a header of the user's asks for the end of the connection behind the response: no further request may follow
+    /// on it then (RFC 9112, 9.6).
+    pub(super) fn asks_close(&self) -> bool {
+        let fields = self.headers.lines().filter_map(|line| line.split_once(':'));
+        fields
+            .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
+            .flat_map(|(_, value)| value.split(','))
+            .any(|option| option.trim().eq_ignore_ascii_case("close"))
+    }
+
     /// A path without the parts that hold a secret of this run's.
     fn without_secrets(&self, path: &str) -> String {
         let holds = |part: &str| {
@@ -385,7 +395,7 @@ impl Asked {
         };
         let Self { method, path, headers, .. } = self;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: espstress\r\n");
-        if last {
+        if last && !self.asks_close() {
             head.push_str("Connection: close\r\n");
         }
         head.push_str(headers);
@@ -411,6 +421,11 @@ impl Addressed {
 
     pub(super) const fn expect_continue(&self) -> bool {
         self.asked.expect_continue
+    }
+
+    /// As [`Asked::asks_close`].
+    pub(super) fn asks_close(&self) -> bool {
+        self.asked.asks_close()
     }
 
     /// Counts a whole answer, and judges its status. Where nothing else was asked for, 5xx says that the server failed

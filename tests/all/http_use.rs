@@ -50,6 +50,25 @@ fn bodies_go_out_whole_by_any_method() {
     });
 }
 
+#[test]
+fn a_connection_that_the_client_asked_to_end_serves_one_request_and_its_end_is_no_fault() {
+    let second = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&second);
+    let target = scripted(move |mut peer| {
+        let Some(request) = peer.request() else { return };
+        assert!(request.wants_close());
+        peer.answer(&request, "200 OK", "ok");
+        if peer.request().is_some() {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    each("method = 'GET'\nheader = ['Connection: close']\ncount = 100", target, |kind, stats, _| {
+        assert_eq!((stats.succeeded, stats.attempts), (100, 100), "{kind}: {:?}", stats.failures);
+        assert!(stats.idle_closes.is_none() && stats.malformed.is_empty(), "{kind}: {:?}", stats.malformed);
+    });
+    assert_eq!(second.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
 /// A server that reads the head alone; it tells how much of the body lies in its receive buffer once the client has given
 /// up.
 fn never_reads_the_body() -> (SocketAddr, Receiver<u64>) {

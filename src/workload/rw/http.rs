@@ -15,12 +15,15 @@ pub(super) struct Http {
     status: u16,
     /// Whether the connection may be asked again after the last answer.
     persistent: bool,
+    /// Whether each request asks for the end of its connection.
+    asks_close: bool,
 }
 
 impl Http {
     pub(super) fn new(request: Addressed) -> Self {
         let response = Response::new(request.expects());
-        Self { request, response, status: 0, persistent: false }
+        let asks_close = request.asks_close();
+        Self { request, response, status: 0, persistent: false, asks_close }
     }
 
     pub(super) fn start(&mut self) {
@@ -53,14 +56,17 @@ impl Http {
     }
 
     pub(super) fn eof(&mut self) -> Result<u64, Failure> {
-        self.response.end()?;
+        // Where the host asks for a close, a response that ends with the connection is as good as any.
+        if !self.asks_close || self.response.eof().is_err() {
+            self.response.end()?;
+        }
         self.complete()
     }
 
     fn complete(&mut self) -> Result<u64, Failure> {
         // A page may change its length from one answer to the next: its framing is what has to be right.
         self.status = self.response.status();
-        self.persistent = self.response.persistent();
+        self.persistent = self.response.persistent() && !self.asks_close;
         Ok(self.response.body_bytes())
     }
 
@@ -108,5 +114,62 @@ impl Http {
 
     pub(super) const fn persistent(&self) -> bool {
         self.persistent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Params, ReadWrite};
+    use super::*;
+    use crate::registry;
+    use espstress_event::Endpoints;
+
+    /// The workload with that header; each of its connections.
+    fn with_header(header: &str, more: &str) -> Result<(ReadWrite, Http), String> {
+        let settings = format!("protocol = 'http'\nheader = ['{header}']\n{more}");
+        let params: Params = registry::params(&settings.parse().unwrap()).map_err(|e| e.to_string())?;
+        let workload = ReadWrite::new(params).map_err(|e| e.to_string())?;
+        let target = ([127, 0, 0, 1], 80).into();
+        let http = Http::new(workload.asked.address(target, &Endpoints::only(target), false, false));
+        Ok((workload, http))
+    }
+
+    #[test]
+    fn a_header_that_asks_for_a_close_ends_the_connection_behind_its_response() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        for (header, last) in [
+            ("Connection: close", true),
+            ("connection:TE, Close", true),
+            ("Connection: keep-alive", false),
+            ("X-Connection: close", false),
+        ] {
+            let (workload, mut http) = with_header(header, "").unwrap();
+            assert!(matches!(http.feed(whole), Ok(Fed::Answer { .. })), "{header}");
+            assert_eq!(http.persistent(), !last, "{header}");
+            assert_eq!(workload.per_connection(), last.then_some(1), "{header}");
+        }
+    }
+
+    #[test]
+    fn where_the_client_asks_for_a_close_a_response_may_end_with_the_connection() {
+        for (header, fault) in [("Connection: close", false), ("X: y", true)] {
+            let (_, mut http) = with_header(header, "").unwrap();
+            assert_eq!(http.feed(b"HTTP/1.1 200 OK\r\n\r\nok"), Ok(Fed::More), "{header}");
+            assert_eq!(http.eof(), Ok(2), "{header}");
+            assert_eq!(http.take_fault().is_some(), fault, "{header}");
+        }
+        let (_, mut http) = with_header("Connection: close", "").unwrap();
+        assert_eq!(http.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), Ok(Fed::More));
+        assert_eq!(http.eof(), Err(Failure::TruncatedResponse));
+        assert!(http.take_fault().is_some());
+    }
+
+    #[test]
+    fn requests_behind_one_that_ends_the_connection_are_refused() {
+        for more in ["window = 4", "per_connection = 10"] {
+            let said = with_header("Connection: close", more).err().unwrap_or_default();
+            assert!(said.contains("ends each connection after one response"), "{more}: {said}");
+        }
+        assert!(with_header("Connection: close", "per_connection = 1").is_ok());
     }
 }

@@ -232,8 +232,23 @@ impl ReadWrite {
             params.check_sse()?;
         }
         let asked = params.request.ask(&params.method, is_http)?;
+        if params.protocol != Some(Protocol::Sse) && asked.asks_close() {
+            let only = "the header Connection: close ends each connection after one response";
+            if params.window > 1 {
+                return bad("window", only);
+            }
+            if params.per_connection.is_some_and(|most| most > 1) {
+                return bad("per_connection", only);
+            }
+        }
         params.request.check_tls()?;
         Ok(Self { params, asked, sized: false })
+    }
+
+    /// Transactions after which a connection ends; `None` for no limit.
+    fn per_connection(&self) -> Option<u64> {
+        let one = self.params.protocol != Some(Protocol::Sse) && self.asked.asks_close();
+        if one { Some(1) } else { self.params.per_connection }
     }
 
     fn protocol(&self, endpoints: &Endpoints) -> Protocol {
@@ -338,7 +353,7 @@ impl Workload for ReadWrite {
     }
 
     fn connections_in_a_minute(&self) -> Option<u64> {
-        match (self.params.protocol, self.params.per_connection, self.params.load.attempts_in_a_minute()) {
+        match (self.params.protocol, self.per_connection(), self.params.load.attempts_in_a_minute()) {
             (Some(Protocol::Raw), _, planned) => planned,
             (_, Some(each), Some(planned)) => Some(planned / each + u64::from(self.at_once())),
             _ => Some(u64::from(self.at_once())),
@@ -393,7 +408,7 @@ impl Workload for ReadWrite {
             let usage = Usage {
                 tls,
                 window,
-                per_connection: self.params.per_connection,
+                per_connection: self.per_connection(),
                 silent_before: self.params.silent_before.map(|span| span.0),
                 slowly: self.params.slowly,
             };
