@@ -71,7 +71,8 @@ pub(super) struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recover_limit: Option<Span>,
 
-    /// Length of the run [default: with no faults 60s, or two and a half keep-alives if
+    /// Length of the run. If numbers or acknowledgements are missing by then, it waits for them: as a rule twice --settle or
+    /// 3 keep-alives, and half as long again at most [default: with no faults 60s, or two and a half keep-alives if
     /// that is longer; else until all faults are made]
     #[arg(short, long, value_name = "DUR")]
     #[serde(skip_serializing_if = "Option::is_none")]

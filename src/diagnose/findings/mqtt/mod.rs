@@ -5,6 +5,9 @@
 
 pub(super) mod keepalive;
 pub(super) mod messages;
+#[cfg(test)]
+#[path = "../../tests/findings/support/mqtt_client.rs"]
+mod mqtt_client;
 pub(super) mod notice;
 pub(super) mod publish;
 pub(super) mod recovery;

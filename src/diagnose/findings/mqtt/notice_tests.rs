@@ -1,10 +1,7 @@
+use super::super::mqtt_client::mqtt_client;
 use super::*;
 use crate::{CaptureEvidence, CaptureState, MqttEvidence, WorkloadEvidence};
 use espstress_event::{MqttClient, MqttSign};
-
-#[path = "../../tests/findings/support/mqtt_client.rs"]
-mod mqtt_client;
-use mqtt_client::mqtt_client;
 
 /// A fault of a minute with a keep-alive of 5 s, which the device noticed after so many seconds.
 fn outage(fault: MqttFault, noticed_s: Option<u64>) -> MqttOutage {
