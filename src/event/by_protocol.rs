@@ -201,6 +201,10 @@ pub struct Datagrams {
     /// ICMP port unreachable messages: nothing listens on the port.
     pub unreachable: u64,
     /// Echoes that this machine dropped because its receive buffer was full. They count against nobody else.
+    /// Of the lost ones, those in whose place another datagram came: an echo that had come already, or a datagram of the
+    /// same length that is no echo.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u64,
     pub dropped_here: u64,
     /// When the last of those that came back was sent, microseconds since the start of the run; null where none did.
     #[serde(default)]
@@ -318,7 +322,7 @@ impl Datagrams {
         let rows = self.sizes.iter().flat_map(|row| [row.sent, row.echoed, row.lost]);
         let all =
             [self.sent, self.echoed, self.lost, self.late, self.duplicates, self.reordered, self.corrupt];
-        let more = [self.strangers, self.unreachable, self.dropped_here];
+        let more = [self.strangers, self.replaced, self.unreachable, self.dropped_here];
         let members = self.other_members.values().copied().chain([self.beyond_members]);
         all.into_iter().chain(more).chain(rows).chain(members).max().unwrap_or(0)
     }

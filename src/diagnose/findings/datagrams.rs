@@ -8,7 +8,8 @@
 //!
 //! Severity: nothing that comes back is an error, and so is an echo that ends; a size from which on nothing comes back
 //! is a warning, because a device may be built so; losses here and there are information, a warning where the device drops
-//! them or one in twenty is gone.
+//! them or one in twenty is gone, or where other datagrams came that may be theirs; an error where the device changes them or
+//! mixes them up: then no link has lost them.
 //!
 //! Thresholds: those of `loss::constants`; four datagrams in a row, more where a sweep holds large ones.
 
@@ -47,11 +48,13 @@ pub(super) const SIZE: FindingEntry = FindingEntry {
 
 pub(super) const LOST: FindingEntry = FindingEntry {
     id: FindingId::DatagramsLost,
-    severity: Severity::Warning,
-    meaning: "some datagrams do not come back",
+    severity: Severity::Error,
+    meaning: "some datagrams do not come back, or others come in their place",
     needs: "rw --protocol udp; ping or the packets tell the link's share",
-    neighbours: "losses of the link, which pings and segments meet as well; a full socket of this machine",
-    change: "repeat what matters in the program; on the device raise CONFIG_LWIP_UDP_RECVMBOX_SIZE",
+    neighbours: "losses of the link, which pings and segments meet as well; a full socket of this machine; datagrams that \
+                 the device sends by itself",
+    change: "repeat what matters in the program; on the device raise CONFIG_LWIP_UDP_RECVMBOX_SIZE. Where others come in \
+             their place: answer each datagram once, from the buffer that it was received in",
 };
 
 /// The datagrams of a workload.
@@ -256,10 +259,30 @@ fn scattered(
     let much = lost.saturating_mul(MUCH) >= sent;
     // What came back late nobody has dropped.
     let slow = udp.late.saturating_mul(2) > lost;
+    let others = udp.strangers.saturating_add(udp.duplicates);
+    if others > 0 && udp.replaced > 0 {
+        evidence.push(format!(
+            "{} that answer none under way; {} of the lost ones were due when such a one came",
+            things(others, "datagram"),
+            udp.replaced
+        ));
+    }
+    if !slow && mixes_up(udp) {
+        return mixed_up(udp, lost, sent, evidence);
+    }
+    // Nobody knows whether they are what is missing. In a group they may be anybody's.
+    let strange = udp.group.is_none() && udp.strangers >= lost;
+    let replaced = !slow && (udp.replaced.saturating_mul(2) > lost || strange);
+    let of_device = of_device && !replaced;
     let (whom, cause) = match (whose, known.is_some()) {
         _ if slow => (
             "most of them came later than the time-out",
             "the device answers slowly, or a queue on the way holds datagrams for long",
+        ),
+        _ if replaced => (
+            "other datagrams came meanwhile, and it is not known whether they were to be the answers",
+            "the device changes some datagrams, mixes them up or answers them with something else; or they are lost, and it \
+             sends others besides",
         ),
         (Some(AnomalyClass::Device), _) => (
             "more than the link loses: the device drops them",
@@ -280,11 +303,44 @@ fn scattered(
     };
     Finding {
         id: FindingId::DatagramsLost,
-        severity: if of_device || much { Severity::Warning } else { Severity::Info },
+        severity: if of_device || much || replaced { Severity::Warning } else { Severity::Info },
         statement: format!("{lost} of {} did not come back in time: {whom}.", things(sent, "datagram")),
         evidence,
         cause: cause.into(),
         change: if of_device { LOST.change.into() } else { "repeat what matters in the program".into() },
+    }
+}
+
+/// Whether other datagrams came in the place of lost ones more often than beside those that came back.
+fn mixes_up(udp: &Datagrams) -> bool {
+    let others = udp.strangers.saturating_add(udp.duplicates);
+    // By the rate of those beside (Laplace).
+    let beside = others.saturating_sub(udp.replaced).saturating_add(1) as f64;
+    let rate = (beside / udp.echoed.saturating_add(2) as f64).min(1.0);
+    loss::whose(udp.replaced, udp.lost as f64 * rate) == Some(AnomalyClass::Device)
+}
+
+/// They are no losses.
+fn mixed_up(udp: &Datagrams, lost: u64, sent: u64, evidence: Vec<String>) -> Finding {
+    let came = if udp.replaced >= lost {
+        "as many came that answer none under way".to_owned()
+    } else {
+        format!("in the place of {} of them others came, that answer none under way", udp.replaced)
+    };
+    Finding {
+        id: FindingId::DatagramsLost,
+        severity: Severity::Error,
+        statement: format!(
+            "{lost} of {} did not come back in time, and {came}: the device changes datagrams or mixes them up.",
+            things(sent, "datagram")
+        ),
+        evidence,
+        cause: "the program answers with other bytes than it received: a buffer that two datagrams share, or one of before \
+                that is sent again"
+            .into(),
+        change: "answer each datagram once, with the bytes and the length that recvfrom() gave for it; look at the bytes \
+                 (--pcap, then Wireshark)"
+            .into(),
     }
 }
 
@@ -313,5 +369,45 @@ mod tests {
     fn no_size_is_too_large_where_some_of_it_come_back_or_chance_explains_it() {
         assert_eq!(sweep([0, 50, 49]), None, "one of the largest came back");
         assert_eq!(sweep([49, 50, 50]), None, "hardly one of the small ones did");
+    }
+
+    /// What is said of so many of 200 that did not come back, in whose place so many others came, and of further ones; the
+    /// link may have lost each of them.
+    fn said(lost: u64, replaced: u64, strangers: u64, duplicates: u64) -> (Severity, String) {
+        let udp = Datagrams {
+            sent: 200,
+            echoed: 200 - lost,
+            lost,
+            replaced,
+            strangers,
+            duplicates,
+            ..Datagrams::default()
+        };
+        let e = Evidence::default();
+        let found = scattered(&e, &WorkloadEvidence::default(), &udp, lost, Vec::new());
+        (found.severity, format!("{} {}", found.statement, found.cause))
+    }
+
+    #[test]
+    fn losses_in_whose_place_other_datagrams_came_are_none_of_the_links() {
+        for (strangers, duplicates) in [(20, 0), (0, 20), (9, 11)] {
+            let (severity, said) = said(20, 20, strangers, duplicates);
+            assert_eq!(severity, Severity::Error);
+            assert!(said.contains("as many came that answer none"), "{said}");
+            assert!(!said.contains("link") && !said.contains("queue"), "{said}");
+        }
+        let (severity, said) = said(22, 18, 18, 0);
+        assert!(severity == Severity::Error && said.contains("in the place of 18 of them"), "{said}");
+    }
+
+    #[test]
+    fn a_device_that_sends_more_than_echoes_and_a_path_that_repeats_datagrams_mix_nothing_up() {
+        // One of each may be chance, so may be ten lost ones and ten repeated ones.
+        assert_eq!(said(1, 1, 1, 0).0, Severity::Warning);
+        assert!(said(1, 1, 1, 0).1.contains("it is not known whether they were to be the answers"));
+        assert!(!said(10, 1, 0, 9).1.contains("mixes them up."), "{:?}", said(10, 1, 0, 9));
+        assert_eq!(said(10, 10, 400, 0).0, Severity::Warning);
+        assert!(said(10, 0, 10, 0).1.contains("it is not known"), "they may be answers of another length");
+        assert_eq!(said(9, 0, 2, 0).0, Severity::Info, "what came besides is not enough for them");
     }
 }

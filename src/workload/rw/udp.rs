@@ -167,7 +167,7 @@ impl Sender {
         let packets = packets(bytes, link.mtu);
         let datagram = datagram(under_way.borrow().mark, number, bytes);
         let start = Start { actual: Instant::now(), ..start };
-        under_way.borrow_mut().sent(number, Sent { start, bytes, packets });
+        under_way.borrow_mut().sent(number, Sent { start, bytes, packets, replaced: false });
         loop {
             match socket.send(&datagram).await {
                 Ok(()) => break,
@@ -268,6 +268,9 @@ struct Sent {
     start: Start,
     bytes: u32,
     packets: u32,
+    /// Whether a datagram came that may be its echo with a changed number, or another's in its place: each such one counts for
+    /// the oldest under way for which none does yet.
+    replaced: bool,
 }
 
 /// What is under way on one socket, and what became of the rest. Its memory is bounded.
@@ -353,26 +356,59 @@ impl UnderWay {
 
     fn take(&mut self, bytes: &[u8]) -> Echo {
         let Some((mark, number)) = head(bytes) else { return Echo::Stranger };
-        if mark != self.mark {
-            return Echo::Stranger;
-        }
-        let Some(sent) = self.waiting.remove(&number) else {
-            return match self.over.insert(number, Fate::CameBack) {
-                Some(Fate::CameBack) => Echo::Duplicate,
-                Some(Fate::Lost(sent)) => Echo::Late(sent),
-                None => {
-                    self.over.remove(&number);
-                    Echo::Stranger
-                }
-            };
+        let due = if mark == self.mark { self.waiting.get(&number).copied() } else { None };
+        let whole = due.filter(|sent| bytes == datagram(mark, number, sent.bytes));
+        let Some(sent) = whole else {
+            // Where mark or number are changed, the rest tells whose echo it is.
+            let changed = self.with_payload_of(bytes).or_else(|| due.map(|_| number));
+            if let Some((number, sent)) = changed.and_then(|of| self.waiting.remove_entry(&of)) {
+                self.settle(number, Fate::CameBack);
+                return Echo::Corrupt(sent);
+            }
+            return self.of_none(mark, number, bytes.len());
         };
+        self.waiting.remove(&number);
         self.settle(number, Fate::CameBack);
-        if bytes != datagram(mark, number, sent.bytes) {
-            return Echo::Corrupt(sent);
-        }
         let reordered = self.highest.is_some_and(|highest| number < highest);
         self.highest = self.highest.max(Some(number));
         Echo::Of(sent, reordered)
+    }
+
+    /// Which one under way has that length, and behind its number those bytes.
+    fn with_payload_of(&self, bytes: &[u8]) -> Option<u32> {
+        /// So many equal bytes are no chance.
+        const TELLING: usize = 8;
+        // That of an earlier run has the same bytes behind the same number, and hardly one of its mark's.
+        let mark = self.mark.to_be_bytes();
+        let rest = bytes.get(LEAST as usize..)?;
+        if mark.iter().zip(bytes).filter(|(a, b)| a == b).count() < mark.len() / 2 {
+            return None;
+        }
+        let first = rest.first_chunk::<TELLING>()?;
+        let mut alike = self.waiting.iter().filter(|(_, sent)| sent.bytes as usize == bytes.len());
+        let found = alike.find(|(number, _)| {
+            let mut begins = [0; TELLING];
+            fill_payload(**number, &mut begins);
+            begins == *first && datagram(0, **number, bytes.len() as u32).ends_with(rest)
+        });
+        found.map(|(number, _)| *number)
+    }
+
+    /// One that answers none under way.
+    fn of_none(&mut self, mark: u32, number: u32, length: usize) -> Echo {
+        let fate = if mark == self.mark { self.over.get_mut(&number) } else { None };
+        let echo = match fate.map(|fate| std::mem::replace(fate, Fate::CameBack)) {
+            Some(Fate::Lost(sent)) => return Echo::Late(sent),
+            Some(Fate::CameBack) => Echo::Duplicate,
+            None => Echo::Stranger,
+        };
+        // What the device sends by itself has other lengths, as a rule.
+        let again = matches!(echo, Echo::Duplicate);
+        let mut due = self.waiting.values_mut().filter(|sent| !sent.replaced);
+        if let Some(oldest) = due.find(|sent| again || sent.bytes as usize == length) {
+            oldest.replaced = true;
+        }
+        echo
     }
 
     /// When the time of the oldest is up.
@@ -524,6 +560,7 @@ fn fail(context: &Context, under_way: &mut UnderWay, sent: Sent, failure: Failur
         udp.unreachable += u64::from(failure == Failure::PortUnreachable);
         let lost = failure == Failure::DatagramLost;
         udp.lost += u64::from(lost);
+        udp.replaced += u64::from(lost && sent.replaced);
         if lost || failure == Failure::PortUnreachable {
             udp.stayed_away(context.clock.at_ns(sent.start.actual) / 1_000);
         }

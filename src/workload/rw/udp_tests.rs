@@ -2,7 +2,8 @@ use super::*;
 
 fn sent(bytes: u32) -> Sent {
     let now = Instant::now();
-    Sent { start: Start { intended: now, actual: now, kind: LoopKind::Closed }, bytes, packets: 1 }
+    let start = Start { intended: now, actual: now, kind: LoopKind::Closed };
+    Sent { start, bytes, packets: 1, replaced: false }
 }
 
 /// One socket with these numbers under way.
@@ -41,9 +42,42 @@ fn other_bytes_and_other_lengths_are_no_echo() {
     wrong[50] ^= 1;
     assert!(matches!(under_way(&[1]).take(&wrong), Echo::Corrupt(_)));
     assert!(matches!(under_way(&[1]).take(&datagram(7, 1, 99)), Echo::Corrupt(_)));
-    for stranger in [&b""[..], b"hello", &datagram(8, 1, 100), &datagram(7, 2, 100)] {
+    for stranger in [&b""[..], b"hello", &datagram(!7, 1, 100), &datagram(7, 2, 100)] {
         assert!(matches!(under_way(&[1]).take(stranger), Echo::Stranger), "{stranger:?}");
     }
+}
+
+#[test]
+fn an_echo_with_a_changed_mark_or_number_is_corrupt_and_no_stranger() {
+    for at in 0..LEAST as usize {
+        for bit in 0..8 {
+            let mut wrong = datagram(7, 2, 100);
+            wrong[at] ^= 1 << bit;
+            let mut all = under_way(&[1, 2, 3]);
+            assert!(matches!(all.take(&datagram(7, 1, 100)), Echo::Of(..)));
+            assert!(matches!(all.take(&wrong), Echo::Corrupt(_)), "byte {at}, bit {bit}");
+            assert_eq!(all.waiting.keys().copied().collect::<Vec<_>>(), [3], "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_loss_in_whose_place_another_datagram_came_is_known() {
+    let lost = |came: &[&[u8]]| {
+        let mut all = under_way(&[1, 2]);
+        assert!(matches!(all.take(&datagram(7, 1, 100)), Echo::Of(..)));
+        came.iter().for_each(|bytes| assert!(!matches!(all.take(bytes), Echo::Of(..) | Echo::Corrupt(_))));
+        all.expired(Instant::now(), Duration::ZERO).map(|sent| sent.replaced)
+    };
+    assert_eq!(lost(&[]), Some(false));
+    assert_eq!(lost(&[&datagram(7, 1, 100)]), Some(true), "the one before it came again");
+    assert_eq!(lost(&[&[0; 100]]), Some(true), "one of its length");
+    assert_eq!(lost(&[b"21 degrees"]), Some(false), "the device speaks by itself");
+    // Several that wait for their time-out: each has its own.
+    let mut all = under_way(&[1, 2, 3]);
+    (0..2).for_each(|_| assert!(matches!(all.take(&[0; 100]), Echo::Stranger)));
+    let replaced: Vec<_> = all.waiting.values().map(|sent| sent.replaced).collect();
+    assert_eq!(replaced, [true, true, false]);
 }
 
 #[test]

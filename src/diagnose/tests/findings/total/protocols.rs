@@ -87,6 +87,7 @@ impl Dice {
             silent_until_us: self.maybe(Self::n),
             mtu: self.maybe(Self::small),
             sizes,
+            replaced: self.n(),
             ..Datagrams::default()
         }
     }
