@@ -99,6 +99,9 @@ pub struct WebSockets {
     pub pings_from_device: u64,
     /// Messages from the device that are no echo.
     pub pushed: u64,
+    /// Messages that were not sent back in time, while such others came on the same connection.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_over: u64,
     /// Connections that the device closed, by the name of its close code (RFC 6455, 7.4.1); `no_close_frame` where it closed
     /// without one.
     pub closes: BTreeMap<String, u64>,
@@ -111,8 +114,8 @@ pub struct WebSockets {
 
 impl WebSockets {
     fn most(&self) -> u64 {
-        let all =
-            [self.handshakes, self.refused, self.pings, self.pongs, self.pings_from_device, self.pushed];
+        let pushed = self.pushed.max(self.passed_over);
+        let all = [self.handshakes, self.refused, self.pings, self.pongs, self.pings_from_device, pushed];
         let named = self.closes.values().chain(self.violations.values()).copied();
         all.into_iter().chain([self.close_unanswered]).chain(named).max().unwrap_or(0)
     }
@@ -198,13 +201,13 @@ pub struct Datagrams {
     pub corrupt: u64,
     /// Datagrams from the device that are no echo.
     pub strangers: u64,
-    /// ICMP port unreachable messages: nothing listens on the port.
-    pub unreachable: u64,
-    /// Echoes that this machine dropped because its receive buffer was full. They count against nobody else.
     /// Of the lost ones, those in whose place another datagram came: an echo that had come already, or a datagram of the
     /// same length that is no echo.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub replaced: u64,
+    /// ICMP port unreachable messages: nothing listens on the port.
+    pub unreachable: u64,
+    /// Echoes that this machine dropped because its receive buffer was full. They count against nobody else.
     pub dropped_here: u64,
     /// When the last of those that came back was sent, microseconds since the start of the run; null where none did.
     #[serde(default)]

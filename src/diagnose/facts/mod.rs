@@ -23,7 +23,8 @@ pub(crate) use counts::{
     unanswered,
 };
 pub(crate) use program::{
-    head_happens, of_program, opens_websockets, other_happens, pipe_happens, stops_in_the_middle, streams,
+    head_happens, of_program, opens_websockets, other_happens, passes_over, pipe_happens,
+    stops_in_the_middle, streams,
 };
 pub(crate) use service::{
     ends_service, others_served_after, service_end, stuck, taken_late, unexcused, while_serving,

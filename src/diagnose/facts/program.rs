@@ -51,10 +51,21 @@ pub(crate) fn head_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     w.asks.head() && w.attempts > 0 && !known() && get_works()
 }
 
-/// Whether the device completed WebSocket handshakes and spoke, and never sent a message back: it echoes nothing.
+/// Whether the device completed WebSocket handshakes and spoke, and never sent a message back: it echoes nothing. Or most
+/// that were not sent back are ones in whose time it sent others.
 fn pushes(w: &WorkloadEvidence) -> bool {
     let ws = w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref());
-    w.succeeded == 0 && ws.is_some_and(|ws| ws.pongs > 0 || ws.pushed > 0)
+    let nothing = w.succeeded == 0 && ws.is_some_and(|ws| ws.pongs > 0 || ws.pushed > 0);
+    nothing || passes_over(w)
+}
+
+/// Whether most WebSocket messages that were not sent back in time are ones in whose time the device sent others on the same
+/// connection.
+pub(crate) fn passes_over(w: &WorkloadEvidence) -> bool {
+    let ws = w.by_protocol.as_ref().and_then(|by| by.websocket.as_ref());
+    let passed_over = ws.map_or(0, |ws| ws.passed_over);
+    passed_over > 0
+        && passed_over.saturating_mul(10) >= w.failures.get(Failure::ReadTimeout).saturating_mul(9)
 }
 
 /// The event streams of a workload.

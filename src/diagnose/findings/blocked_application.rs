@@ -39,8 +39,8 @@ const UNANSWERED: u64 = 3;
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::BlockedApplication,
     severity: Severity::Error,
-    meaning: "the stack accepts requests but the program doesn't answer: it hangs, waits for one client, or \
-              stopped reading",
+    meaning: "the stack accepts requests but the program doesn't answer: it hangs, waits for one client, \
+              stopped reading, or leaves some requests out",
     needs: "requests that time out on open connections, while ping, telemetry or handshakes still work",
     neighbours: "sockets held by silent or closed connections (several were served first); a slow queue; a \
                  link outage",
@@ -187,9 +187,47 @@ fn standing_unanswered(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
             >= UNANSWERED.max(facts::path::by_loss(e, w.attempts) + 1)
 }
 
+/// Whether others were served beside the requests that standing connections got no answer to, or soon after them: the
+/// program did not stop there.
+fn goes_on(e: &Evidence<'_>) -> bool {
+    let mut unanswered = e.workloads.iter().filter(|w| standing_unanswered(e, w));
+    unanswered.all(|w| {
+        let course = bouts::course(e, w);
+        let (last, earlier): (Vec<_>, Vec<_>) = course.bouts.iter().partition(|bout| bout.is_last);
+        let silent = |bouts: &[&bouts::Bout]| {
+            bouts.iter().fold(0_u64, |n, bout| n.saturating_add(bout.count(&facts::SILENT)))
+        };
+        let beside = facts::count(&course.beside, &bouts::SLOW);
+        // The run may have ended before the next one was served.
+        let ends_open = last.iter().all(|bout| gave_up_once(bout));
+        w.kind == WorkloadKind::Rw
+            && ends_open
+            && beside.saturating_add(silent(&earlier)) >= UNANSWERED.max(silent(&last))
+    })
+}
+
+/// Whether no request in it began after another of it had been given up.
+fn gave_up_once(bout: &bouts::Bout) -> bool {
+    bout.to_ns.saturating_sub(bout.from_ns) <= bout.wait_ns.saturating_mul(5) / 4
+}
+
 /// A program that hangs serves nobody for a time, while the stack goes on.
 fn hangs(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    !facts::stuck(e, w).is_empty()
+    let stuck = facts::stuck(e, w);
+    !stuck.is_empty() && !leaves_out(w, &stuck)
+}
+
+/// Whether each time the next request after the first that timed out was answered at once: a program that is busy for a time
+/// is still so when its client gives up, or at times late for the next.
+fn leaves_out(w: &WorkloadEvidence, stuck: &[bouts::Bout]) -> bool {
+    /// Twice may be chance.
+    const OFTEN: usize = 3;
+    let shortest = stuck.iter().map(|bout| bout.wait_ns).min().unwrap_or(0);
+    let once = |bout: &bouts::Bout| !bout.is_last && gave_up_once(bout);
+    w.kind == WorkloadKind::Rw
+        && stuck.len() >= OFTEN
+        && stuck.iter().all(once)
+        && w.main.is_some_and(|main| main.max_ns <= shortest / 4)
 }
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -237,6 +275,11 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
                 .into()
         }
         Proof::NoHandshake => "The device answers ping, but no TCP handshake ever completes.".into(),
+        Proof::Standing if goes_on(e) => format!(
+            "{} on persistent connections got no response, while the device's stack still answered; its program answered \
+             others meanwhile or soon after.",
+            things(unanswered.max(1), "request")
+        ),
         Proof::Standing => format!(
             "{} on persistent connections got no response, while the device's stack still answered.",
             things(unanswered.max(1), "request")
@@ -267,7 +310,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "restart the device and test again; then set SO_RCVTIMEO on accepted sockets, and subscribe the \
              accepting task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
         ),
-        Proof::Hung | Proof::Standing if went_on(e, proof) => (
+        Proof::Hung if hangs_since(e).is_none() => (
             "the task that serves clients did something else for so long: a slow job such as flash or a sensor, a \
              blocking call, or a wait for a single client",
             "move slow jobs to a task of their own; set SO_RCVTIMEO and SO_SNDTIMEO; serve each client in its own \
@@ -299,6 +342,12 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              without a timeout",
             "test with a longer --timeout-read to tell the two apart; set SO_RCVTIMEO and SO_SNDTIMEO, and subscribe the \
              serving task to the watchdog: esp_task_wdt_add(NULL), CONFIG_ESP_TASK_WDT_PANIC=y",
+        ),
+        Proof::Standing if goes_on(e) => (
+            "the program loses some requests or answers, serves one connection at a time, or is stuck for a time in a job or \
+             in a call without a timeout",
+            "check that each request is answered, and what send() returns; move slow jobs to a task of their own; set \
+             SO_RCVTIMEO and SO_SNDTIMEO",
         ),
         Proof::Standing | Proof::Hung => (
             "the program hangs: a deadlock, an endless loop, or a blocking call without a timeout",
@@ -334,15 +383,6 @@ fn hangs_since(e: &Evidence<'_>) -> Option<Bout> {
     let last = facts::exchanges(e).flat_map(|w| facts::stuck(e, w).into_iter().map(move |bout| (w, bout)));
     let lasting = last.filter(|(w, bout)| bout.is_last && !facts::others_served_after(e, w, bout.from_ns));
     lasting.map(|(_, bout)| bout).min_by_key(|bout| bout.from_ns)
-}
-
-/// Whether the program came back to its clients, and is in no deadlock.
-fn went_on(e: &Evidence<'_>, proof: Proof) -> bool {
-    if proof == Proof::Hung {
-        return hangs_since(e).is_none();
-    }
-    let mut stood = e.workloads.iter().filter(|w| standing_unanswered(e, w));
-    stood.all(|w| w.episodes.last().is_some_and(|last| last.succeeded > 0))
 }
 
 /// When the program stopped, as far as anybody asked: nobody may have, while all waited for the ends of their connections.
@@ -433,4 +473,37 @@ fn evidence(e: &Evidence<'_>) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Quantiles;
+    use bouts::Bout;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn who_answers_the_next_request_at_once_each_time_did_not_hang() {
+        let bout = |from, length| Bout {
+            from_ns: from * MS,
+            to_ns: (from + length) * MS,
+            wait_ns: 500 * MS,
+            ..Bout::default()
+        };
+        let of = |bouts: &[Bout], slowest: u64| {
+            let main = Some(Quantiles { max_ns: slowest * MS, ..Quantiles::default() });
+            leaves_out(
+                &WorkloadEvidence { kind: WorkloadKind::Rw, main, ..WorkloadEvidence::default() },
+                bouts,
+            )
+        };
+        let three = [bout(10, 503), bout(600, 510), bout(1_200, 500)];
+        assert!(of(&three, 20));
+        assert!(!of(&three, 400), "some came late: it was busy");
+        assert!(!of(&three[..2], 20), "it may be chance");
+        assert!(!of(&[bout(10, 503), bout(600, 1_100), bout(2_000, 500)], 20), "the second lasted");
+        let last = Bout { is_last: true, ..bout(1_200, 500) };
+        assert!(!of(&[bout(10, 503), bout(600, 510), last], 20));
+    }
 }

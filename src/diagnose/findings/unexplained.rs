@@ -146,6 +146,9 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::TlsFailed => "connections failed in TLS",
         Failure::WriteTimeout => "requests could not be sent in time: the device did not take them",
         Failure::WriteReset => "connections were reset while the request was being sent",
+        Failure::ReadTimeout if facts::passes_over(w) => {
+            "messages were not sent back in time, while the device sent others on the same connections"
+        }
         Failure::ReadTimeout => "requests got no complete answer in time",
         Failure::ReadReset => {
             "connections were reset instead of being answered, or in the middle of the answer"
@@ -188,6 +191,10 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "the service changes messages, loses some, or sends them in another order: each is compared with the oldest \
              that is still to come back",
             "send each message back once, unchanged and in order; look at the bytes (--pcap, then Wireshark)",
+        ),
+        Failure::ReadTimeout if facts::passes_over(w) => (
+            "the service answers some messages with something else, or loses them while it sends messages of its own",
+            "send each message back once, unchanged; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::BadResponse | Failure::CorruptPayload if w.succeeded > 0 => (
             "the program builds some of its responses wrongly: it speaks the protocol, as those that succeeded show",

@@ -53,6 +53,11 @@ pub(super) struct Ws {
     expected: Vec<u8>,
     expected_for: Option<u32>,
     closed: bool,
+    /// Whether another message came while this one's echo was due, and one of its length.
+    spoke: bool,
+    alike: bool,
+    /// Whether the device sends messages of that length by itself.
+    sends_alike: bool,
     /// What the recorder has not been told yet.
     seen: WebSockets,
     pongs_ns: Vec<u64>,
@@ -106,6 +111,9 @@ impl Ws {
             expected: Vec::new(),
             expected_for: None,
             closed: false,
+            spoke: false,
+            alike: false,
+            sends_alike: false,
             seen: WebSockets::default(),
             pongs_ns: Vec::new(),
         }
@@ -227,17 +235,32 @@ impl Ws {
         if self.expected_for != Some(due) {
             Self::payload(due, self.size, &mut self.expected);
             self.expected_for = Some(due);
+            (self.spoke, self.alike) = (false, false);
         }
         while let Some(message) = self.next()? {
             if message == self.expected {
+                self.sends_alike |= self.alike;
                 return Ok(Some(message.len() as u64));
             }
-            if message.starts_with(&MARK) {
+            if message.starts_with(&MARK) || is_changed(&message, &self.expected) {
                 return Err(Failure::CorruptPayload);
             }
             self.seen.pushed += 1;
+            self.spoke = true;
+            self.alike |= message.len() == self.expected.len();
         }
         Ok(None)
+    }
+
+    /// The echo did not come in time, nor those of so many messages in all: what that is. One of its length in its place is
+    /// its echo with other bytes, unless the device is known to send such by itself.
+    pub(super) fn timed_out(&mut self, messages: usize) -> Failure {
+        if self.alike && !self.sends_alike {
+            self.seen.pushed = self.seen.pushed.saturating_sub(1);
+            return Failure::CorruptPayload;
+        }
+        self.seen.passed_over += if self.spoke { messages as u64 } else { 0 };
+        Failure::ReadTimeout
     }
 
     /// Takes what comes while no message is under way: whether the device goes on with the connection.
@@ -247,7 +270,10 @@ impl Ws {
         }
         loop {
             match self.next() {
-                Ok(Some(_)) => self.seen.pushed += 1,
+                Ok(Some(message)) => {
+                    self.seen.pushed += 1;
+                    self.sends_alike |= message.len() == self.size.max(LEAST as usize);
+                }
                 Ok(None) => return Ok(true),
                 Err(Failure::EofBeforeResponse) => return Ok(false),
                 Err(failure) => return Err(failure),
@@ -343,6 +369,7 @@ impl Ws {
         all.pongs += seen.pongs;
         all.pings_from_device += seen.pings_from_device;
         all.pushed += seen.pushed;
+        all.passed_over += seen.passed_over;
         all.close_unanswered += seen.close_unanswered;
         for (name, n) in seen.violations {
             *all.violations.entry(name).or_insert(0) += n;
@@ -351,6 +378,12 @@ impl Ws {
             *all.closes.entry(name).or_insert(0) += n;
         }
     }
+}
+
+/// Whether a message is the expected one with some bytes changed: most are the same, as is no other's.
+fn is_changed(message: &[u8], expected: &[u8]) -> bool {
+    let same = message.iter().zip(expected).filter(|(a, b)| a == b).count();
+    message.len() == expected.len() && same * 2 > expected.len()
 }
 
 /// Whether a response's head completes the handshake; else its status, where it has one.
@@ -483,6 +516,40 @@ mod tests {
         wrong[last] ^= 1;
         assert_eq!(open().feed(1, &wrong), Err(Failure::CorruptPayload));
         assert_eq!(open().feed(1, &echo(2)), Err(Failure::CorruptPayload));
+    }
+
+    #[test]
+    fn one_changed_byte_of_the_mark_or_the_number_is_corrupt_as_well() {
+        for at in 2..2 + LEAST as usize {
+            let mut wrong = echo(1);
+            wrong[at] ^= 1;
+            let mut ws = open();
+            assert_eq!(ws.feed(1, &wrong), Err(Failure::CorruptPayload), "byte {at}");
+            assert_eq!(ws.seen.pushed, 0, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_echo_that_never_comes_is_corrupt_where_another_of_its_length_came_in_its_place() {
+        let after = |bytes: &[u8]| {
+            let mut ws = open();
+            assert_eq!(ws.feed(1, bytes), Ok(Fed::More));
+            (ws.timed_out(1), ws.seen.passed_over)
+        };
+        let other = frame(2, &[0; 100]);
+        assert_eq!(after(&other), (Failure::CorruptPayload, 0));
+        assert_eq!(after(&frame(1, b"temperature 21")), (Failure::ReadTimeout, 1));
+        assert_eq!(after(b""), (Failure::ReadTimeout, 0));
+        // The device sends such by itself, as it did beside an echo, or between two.
+        let mut ws = open();
+        ws.feed(1, &[other.clone(), echo(1)].concat()).unwrap();
+        assert_eq!((ws.feed(2, &other), ws.timed_out(1)), (Ok(Fed::More), Failure::ReadTimeout));
+        let mut ws = open();
+        assert_eq!(ws.between(&other), Ok(true));
+        assert_eq!((ws.feed(2, &other), ws.timed_out(1)), (Ok(Fed::More), Failure::ReadTimeout));
+        // What came in another one's time says nothing of this one.
+        ws.feed(3, &[]).unwrap();
+        assert_eq!((ws.timed_out(1), ws.seen.passed_over), (Failure::ReadTimeout, 1));
     }
 
     #[test]

@@ -407,6 +407,11 @@ impl Channel {
     /// The connection is lost: every request in flight has failed, by the same name.
     fn fail(&mut self, failure: Failure) {
         self.receiving.set(false);
+        let waiting = self.in_flight.len();
+        let failure = match self.codec.websocket() {
+            Some(ws) if failure == Failure::ReadTimeout => ws.timed_out(waiting),
+            _ => failure,
+        };
         if let Some(http) = self.codec.http() {
             if failure == Failure::ReadTimeout {
                 http.stalled();

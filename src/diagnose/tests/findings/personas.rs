@@ -357,6 +357,33 @@ fn a_websocket_that_the_device_closed_by_a_close_frame_is_no_abortive_close() {
 }
 
 #[test]
+fn a_websocket_that_sends_other_messages_in_place_of_the_echo_does_not_hang() {
+    let of = |passed_over| {
+        let mut w = fails_beside(rw(180), &[(Failure::ReadTimeout, 20)]);
+        let ws =
+            espstress_event::WebSockets { handshakes: 22, pushed: 20, passed_over, ..Default::default() };
+        w.asks.protocol = Protocol::WebSocket;
+        w.by_protocol = Some(Box::new(ByProtocol { websocket: Some(ws), ..ByProtocol::default() }));
+        Case::clean(w).findings().remove(0)
+    };
+    let found = of(20);
+    assert_eq!(found.id, FindingId::UnexplainedFailures);
+    assert!(found.statement.contains("while the device sent others on the same connections"), "{found:?}");
+    assert!(found.cause.contains("something else") && !found.cause.contains("unknown"), "{found:?}");
+    assert_eq!(of(0).id, FindingId::BlockedApplication);
+}
+
+#[test]
+fn a_program_that_answers_others_meanwhile_is_not_said_to_hang() {
+    let beside = Case::clean(fails_beside(rw(180), &[(Failure::ReadTimeout, 20)])).findings().remove(0);
+    assert_eq!(beside.id, FindingId::BlockedApplication);
+    assert!(beside.statement.ends_with("its program answered others meanwhile or soon after."), "{beside:?}");
+    assert!(!beside.cause.contains("hangs") && beside.cause.contains("loses some requests"), "{beside:?}");
+    let dead = Case::clean(dies_after(rw(0), 180, &[(Failure::ReadTimeout, 20)])).findings().remove(0);
+    assert!(dead.cause.contains("hangs"), "{dead:?}");
+}
+
+#[test]
 fn who_refuses_a_body_may_close_without_reading_it_however_many_resets_that_makes() {
     for resets in [1, 10] {
         let mut w = rw(10);

@@ -40,7 +40,13 @@ impl Dice {
     }
 
     pub(super) fn websockets(&mut self) -> WebSockets {
-        WebSockets { pongs: self.n(), pushed: self.n(), handshakes: self.n(), ..WebSockets::default() }
+        WebSockets {
+            pongs: self.n(),
+            pushed: self.n(),
+            passed_over: self.n(),
+            handshakes: self.n(),
+            ..WebSockets::default()
+        }
     }
 
     pub(super) fn spans(&mut self) -> Vec<SlowSpan> {
@@ -81,13 +87,13 @@ impl Dice {
             lost: self.n(),
             late: self.n(),
             strangers: self.n(),
+            replaced: self.n(),
             unreachable: self.n(),
             silent: self.n(),
             silent_since_us: self.maybe(Self::n),
             silent_until_us: self.maybe(Self::n),
             mtu: self.maybe(Self::small),
             sizes,
-            replaced: self.n(),
             ..Datagrams::default()
         }
     }
