@@ -183,8 +183,8 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "check what send() returns and send the rest; compare Content-Length with the bytes you send",
         ),
         Failure::CorruptPayload if w.asks.protocol == Protocol::Udp => (
-            "the program sends back something else than it received: a buffer that is too small cuts what is longer, or \
-             another service answers",
+            "the program sends back something else than it received: perhaps a buffer that is too small cuts what is longer, \
+             two datagrams share one, or another service answers",
             "send back as many bytes as recvfrom() returned; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::CorruptPayload if facts::opens_websockets(w) => (

@@ -268,8 +268,8 @@ struct Sent {
     start: Start,
     bytes: u32,
     packets: u32,
-    /// Whether a datagram came that may be its echo with a changed number, or another's in its place: each such one counts for
-    /// the oldest under way for which none does yet.
+    /// Whether a datagram came that may be its echo with a changed number, or another's in its place: such a one counts for the
+    /// first behind those that came back.
     replaced: bool,
 }
 
@@ -402,11 +402,12 @@ impl UnderWay {
             Some(Fate::CameBack) => Echo::Duplicate,
             None => Echo::Stranger,
         };
-        // What the device sends by itself has other lengths, as a rule.
+        // One that is overdue has been lost before, perhaps; what the device sends by itself has other lengths, as a rule.
         let again = matches!(echo, Echo::Duplicate);
-        let mut due = self.waiting.values_mut().filter(|sent| !sent.replaced);
-        if let Some(oldest) = due.find(|sent| again || sent.bytes as usize == length) {
-            oldest.replaced = true;
+        let next = self.highest.map_or(0, |highest| highest.saturating_add(1));
+        let mut due = self.waiting.range_mut(next..).filter(|(_, sent)| !sent.replaced);
+        if let Some((_, next)) = due.find(|(_, sent)| again || sent.bytes as usize == length) {
+            next.replaced = true;
         }
         echo
     }
