@@ -72,7 +72,7 @@ pub struct ProbeKindStats {
     /// When the latest of the answered probes was sent, nanoseconds since the start of the run; before the first one, an
     /// interval before the start.
     last_answered_sent_ns: Option<u64>,
-    /// How many were not asked since the last answered one, and when the latest of them would have been.
+    /// For how long none was asked that was due since the last answered one, nanoseconds, and until when.
     not_asked: (u64, u64),
     /// Why probes failed, by name (TCP and telemetry over HTTP only).
     pub failures: FailureCounts,
@@ -148,12 +148,12 @@ impl ProbeKindStats {
     /// The host could not send a probe.
     pub fn host_failure(&mut self, at_ns: u64) {
         self.host_failures += 1;
-        self.not_asked(at_ns, 1);
+        self.not_asked(at_ns, self.interval_ns);
     }
 
-    /// So many probes were due until `at_ns` and not asked.
-    pub fn not_asked(&mut self, at_ns: u64, probes: u64) {
-        self.not_asked = (self.not_asked.0.saturating_add(probes), at_ns);
+    /// Probes that were due were not asked for so long, until `at_ns`.
+    pub fn not_asked(&mut self, at_ns: u64, for_ns: u64) {
+        self.not_asked = (self.not_asked.0.saturating_add(for_ns), at_ns);
     }
 
     /// A probe was not answered in time.
@@ -171,9 +171,9 @@ impl ProbeKindStats {
             Some(last) => sent_ns.saturating_sub(last),
             None => sent_ns.saturating_sub(self.start_ns) + self.interval_ns,
         };
-        // A probe that is asked at once after those that were missed comes as the next tick of theirs.
         let not_asked = if sent_ns >= self.not_asked.1 { self.not_asked.0 } else { 0 };
-        let sent = ((since + self.interval_ns / 2) / self.interval_ns.max(1)).saturating_sub(not_asked);
+        let asked_for = since.saturating_sub(not_asked);
+        let sent = (asked_for + self.interval_ns / 2) / self.interval_ns.max(1);
         let (lost, until_ns) = match end {
             SpellEnd::Answered { at_ns } => (sent.saturating_sub(1), at_ns),
             SpellEnd::GoesOn => (sent, sent_ns),
@@ -430,14 +430,15 @@ mod tests {
     fn probes_that_were_not_asked_are_not_lost() {
         let mut stats = ProbeKindStats::new(0, S, S);
         stats.answer(S / 100, S / 100);
-        // This machine stood still for four seconds, and then asked at once.
-        stats.not_asked(5 * S, 4);
+        // This machine stood still from before 1 s on, and asked the probe of then at 4.9 s, and the next in time.
+        stats.not_asked(4_900_000_000, 3_900_000_000);
+        stats.answer(4_900_000_000 + S / 100, S / 100);
         stats.answer(5 * S + S / 100, S / 100);
         stats.host_failure(6 * S);
         stats.answer(7 * S + S / 100, S / 100);
         assert_eq!((stats.longest_gap_ns, stats.silences.len(), stats.gaps.len()), (None, 0, 0));
-        // One of three was lost.
-        stats.not_asked(10 * S, 2);
+        // One was lost before it stood still.
+        stats.not_asked(11 * S, 2 * S);
         stats.answer(11 * S + S / 100, S / 100);
         assert_eq!((stats.longest_gap_ns, stats.gaps.len()), (Some(4 * S), 1));
     }
