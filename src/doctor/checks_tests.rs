@@ -1,3 +1,4 @@
+use super::super::fixtures;
 use super::*;
 use espstress_diagnose::WorkloadKind;
 use espstress_event::WorkloadFacts;
@@ -66,14 +67,7 @@ fn tcp_beside_silence(seconds: u64, lost: &[u64]) -> Check {
         });
     }
     (h.filling.attempts, h.filling.served) = (7, 1);
-    let silent = WorkloadOutcome {
-        name: names::SILENT.into(),
-        kind: "half-open",
-        facts: WorkloadFacts { kind: Some(WorkloadKind::HalfOpen), ..WorkloadFacts::default() },
-        settings: serde_json::Value::Null,
-        at_once: 1,
-        stats: recorder.finish(21 * S),
-    };
+    let silent = fixtures::silent(recorder, 21 * S);
     let mut tcp = ProbeKindStats::new(0, S, S);
     for second in 1..=seconds {
         if lost.contains(&second) {

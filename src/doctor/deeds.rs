@@ -98,8 +98,8 @@ fn connections(workload: &WorkloadOutcome) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures;
     use super::*;
-    use espstress_event::WorkloadFacts;
     use espstress_stats::{OpenFailure, Recorder, SilencedConnection, Stage};
 
     #[test]
@@ -127,14 +127,7 @@ mod tests {
                 });
             }
         }
-        let silent = WorkloadOutcome {
-            name: names::SILENT.into(),
-            kind: "half-open",
-            facts: WorkloadFacts { kind: Some(WorkloadKind::HalfOpen), ..WorkloadFacts::default() },
-            settings: serde_json::Value::Null,
-            at_once: 1,
-            stats: recorder.finish(1),
-        };
+        let silent = fixtures::silent(recorder, 1);
         assert_eq!(connections(&silent), 14 + 18);
     }
 }

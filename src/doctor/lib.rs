@@ -20,6 +20,8 @@
 
 mod checks;
 mod deeds;
+#[cfg(test)]
+mod fixtures;
 mod hold;
 mod measured;
 mod phase;

@@ -5,5 +5,6 @@
 mod answers;
 mod neighbours;
 mod personas;
+mod statuses;
 mod support;
 mod total;
