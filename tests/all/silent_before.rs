@@ -7,7 +7,7 @@ use espstress_event::Failure;
 
 use crate::common::said::said;
 use crate::common::scripted::scripted;
-use crate::common::{OK, answer_all, request, server};
+use crate::common::{answer_all, request, server};
 
 const SCENARIO: &str = "
 [[phase]]
@@ -36,6 +36,9 @@ fn beside(address: SocketAddr) -> crate::common::said::Said {
     said("run --no-capture -t", &[&address.to_string(), file.to_str().unwrap()])
 }
 
+/// The close that follows is announced: no next request is on its way then, which the close would answer with a RST.
+const LAST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// A server with one loop: it accepts a client, waits for its request, answers, and only then accepts the next.
 fn one_client_at_a_time() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -43,7 +46,7 @@ fn one_client_at_a_time() -> SocketAddr {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             if !request(&mut stream).is_empty() {
-                let _ = stream.write_all(OK);
+                let _ = stream.write_all(LAST);
             }
         }
     });

@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::text::{percent, things};
 use super::{FindingEntry, closes_idle};
-use espstress_event::{AnomalyId, Ending, Failure, WorkloadKind};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, WorkloadKind};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::AbortiveClose,
@@ -79,6 +79,19 @@ fn instead_of_answers(e: &Evidence<'_>) -> u64 {
     e.resets.instead_of_answer.min(failed)
 }
 
+/// Whether every such RST was on a connection of a workload whose next requests met closes that nothing announced.
+fn only_in_races(e: &Evidence<'_>) -> bool {
+    let raced = |name: &str| facts::exchanges(e).any(|w| w.name == name && closes_idle::unannounced(w));
+    let ids = [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin];
+    let mut rows = e
+        .anomalies
+        .iter()
+        .filter(|row| ids.contains(&row.id) && row.class == AnomalyClass::Device)
+        .map(|row| row.workload.as_deref().is_some_and(raced))
+        .peekable();
+    rows.peek().is_some() && rows.all(|raced| raced)
+}
+
 /// Resets that a restart explains.
 fn of_restarts(e: &Evidence<'_>) -> u64 {
     let restarts = facts::restarts::restarts(e).saturating_mul(facts::at_once(e));
@@ -122,7 +135,8 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     }
     let early = seen.early > seen.unread;
     let kept = opened.is_some_and(|opened| served.saturating_mul(2) > opened.saturating_mul(3));
-    let (cause, change) = if kept && (early || facts::exchanges(e).any(closes_idle::unannounced)) {
+    let races = kept && (early || facts::exchanges(e).any(closes_idle::unannounced));
+    let (cause, change) = if races || only_in_races(e) {
         (closes_idle::RACE, closes_idle::SAY_SO)
     } else if early {
         (

@@ -328,6 +328,15 @@ fn a_close_that_no_answer_announced_is_the_cause_however_the_next_request_fares(
     assert_eq!(of(&unread(6)), [(FindingId::AbortiveClose, cause.clone())]);
     // A time-out of idle connections is no close behind an answer.
     assert_ne!(of(&unread(5_000_000))[0].1, cause);
+    // Beside others whose connections end well, it is the cause of the ones that met it all the same.
+    let beside = |met: &str| {
+        let case = race(&reset, 6).row(row(AnomalyId::AbortiveClose, AnomalyClass::Device, 30, Some(met)));
+        let mut clean = head(1_000);
+        clean.connect = Some(Quantiles { count: 1_000, ..Quantiles::default() });
+        of(&case.with(|e| e.workloads.push(clean)))[0].clone()
+    };
+    assert_eq!(beside("rw"), (FindingId::AbortiveClose, cause.clone()));
+    assert_ne!(beside("head").1, cause);
 }
 
 #[test]
