@@ -118,6 +118,12 @@ pub struct Asks {
     pub protocol: Protocol,
     /// The HTTP method of its requests; `None` where its figures aren't those of HTTP requests.
     pub method: Option<String>,
+    /// The path of these requests, as reports have it.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Whether the workload itself asks for TLS: then its server is another one than that of workloads which don't.
+    #[serde(default)]
+    pub tls: bool,
     /// Whether the user said which status codes are right.
     pub status_expected: bool,
     /// Requests that may be under way on one connection.
@@ -137,6 +143,12 @@ impl Asks {
     #[must_use]
     pub const fn late(&self) -> bool {
         self.request_delay_ns >= 1_000_000_000
+    }
+
+    /// Whether both ask for the same page, by whatever method.
+    #[must_use]
+    pub fn same_page(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.path == other.path && self.tls == other.tls
     }
 
     /// Whether it asks by HEAD.

@@ -226,6 +226,13 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
         }
         // The last of them may have met a device that was full.
         None if h.unserved > 0 => format!("its limit is not known{rule}"),
+        // Whoever makes room may have none left: it shows in others that it closes.
+        None if closed_early(h) > 0 => {
+            format!(
+                "the device had closed {} of them before the last one was opened{rule}",
+                count(closed_early(h))
+            )
+        }
         None => format!("its limit was not reached{rule}"),
     });
     list.extend(others(h));
@@ -268,8 +275,18 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
 fn not_all_at_once(h: &HalfOpenFigures, n: u64) -> bool {
     let served = h.connections.iter().filter(|c| c.stage == Stage::Served);
     let Some(last) = served.zip(1_u64..).find(|(_, nth)| *nth == n).map(|(c, _)| c) else { return false };
+    u64::from(last.connection) != n || closed_by(h, last.silent_ns) > 0
+}
+
+/// How many the device closed before the last one fell silent.
+fn closed_early(h: &HalfOpenFigures) -> u64 {
+    closed_by(h, h.connections.last().map_or(0, |c| c.silent_ns))
+}
+
+/// How many the device had closed by then.
+fn closed_by(h: &HalfOpenFigures, at_ns: u64) -> u64 {
     let closed = |c: &SilencedConnection| c.closed_after_ns().map(|after| c.silent_ns.saturating_add(after));
-    u64::from(last.connection) != n || h.connections.iter().filter_map(closed).any(|at| at < last.silent_ns)
+    h.connections.iter().filter_map(closed).filter(|closed_ns| *closed_ns < at_ns).count() as u64
 }
 
 /// How the well-behaved client fared once all were silent, and before that where it was kept out then.
@@ -385,6 +402,11 @@ mod tests {
         assert!(perhaps.contains("no socket was seen to come back"), "{perhaps}");
         let all = said("ssssssssssss", false);
         assert!(all.contains("its limit was not reached") && all.contains("took them all"), "{all}");
+        let makes_room = said("ssssssssssss", true);
+        assert!(
+            makes_room.contains("the device had closed 1 of them before the last one was opened"),
+            "{makes_room}"
+        );
         let one_failed = said("ssssfsssssss", false);
         assert!(one_failed.contains("`connections` allows; 1 other failed"), "{one_failed}");
         // Five and then six, with none in between: nobody knows how many at once.

@@ -106,6 +106,8 @@ impl Workload for Head {
             asks: Asks {
                 protocol: Protocol::Http,
                 method: Some(self.params.method.clone()),
+                path: Some(self.asked.path_for_reports()),
+                tls: self.params.request.tls,
                 status_expected: self.params.request.expect_status.is_some(),
                 window: 1,
                 request_delay_ns: self.params.request_delay.map_or(0, |span| nanos(span.0)),

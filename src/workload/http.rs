@@ -359,6 +359,11 @@ impl Asked {
             .any(|option| option.trim().eq_ignore_ascii_case("close"))
     }
 
+    /// The path that it asks for, without secrets.
+    pub(super) fn path_for_reports(&self) -> String {
+        self.without_secrets(&self.path)
+    }
+
     /// A path without the parts that hold a secret of this run's.
     fn without_secrets(&self, path: &str) -> String {
         let holds = |part: &str| {

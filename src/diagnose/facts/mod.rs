@@ -27,7 +27,8 @@ pub(crate) use program::{
     stops_in_the_middle, streams,
 };
 pub(crate) use service::{
-    ends_service, others_served_after, service_end, stuck, taken_late, unexcused, while_serving,
+    ends_service, keeps_connections, others_served_after, served_in, service_end, stuck, taken_late,
+    unexcused, while_serving,
 };
 pub(crate) use silences::{
     RECOVERY, Stack, datagram_probe, explained, gone_dialler, host_stood_still, natural_silences,

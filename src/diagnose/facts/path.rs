@@ -1,6 +1,6 @@
 //! What the path loses, and what that may have done.
 
-use super::super::{Evidence, ProbeEvidence, WorkloadEvidence, WorkloadKind, loss};
+use super::super::{Evidence, ProbeEvidence, Quantiles, WorkloadEvidence, WorkloadKind, loss};
 use super::{captured, datagram_probe, exchanges, ports, sleep};
 use espstress_event::{AnomalyClass, AnomalyId, Losses};
 
@@ -43,6 +43,17 @@ const SEGMENTS: u64 = 50;
 /// A request that is answered later than this may be repeated once without any loss (Linux: `TCP_RTO_MIN`).
 const SHORTEST_TIME_OUT: u64 = 200_000_000;
 
+/// Whether answers often come so much later than others on this path that the host sends again what is only late. Where
+/// both copies arrive together, one acknowledgement answers both, and nothing tells that from a loss. A link that holds
+/// frames back does that, whether or not they wait for a beacon.
+fn outwaits_the_host(e: &Evidence<'_>) -> bool {
+    let late = |q: &Quantiles| {
+        let spread = q.p90_ns.saturating_sub(q.min_ns);
+        q.p90_ns >= SHORTEST_TIME_OUT && spread >= SHORTEST_TIME_OUT / 2
+    };
+    datagram_probe(e).and_then(|p| p.latency).as_ref().is_some_and(late)
+}
+
 /// A share of lost segments with where it is known from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
@@ -84,7 +95,8 @@ pub(crate) fn loss(e: &Evidence<'_>) -> Option<Loss> {
     let rate = |l: Loss, ways: f64| l.lost as f64 / ways / l.whole.max(1) as f64;
     let by_probes = probe.filter(|p| loss::is_bad(lost(p, 2)) && !contradicts(segments, 1.0, rate(*p, 2.0)));
     let by_packets = segments
-        .filter(|s| loss::is_bad(lost(s, 1)) && !contradicts(probe, 2.0, rate(*s, 1.0)) && !sleep::shows(e));
+        .filter(|s| loss::is_bad(lost(s, 1)) && !contradicts(probe, 2.0, rate(*s, 1.0)))
+        .filter(|_| !sleep::shows(e) && !outwaits_the_host(e));
     // The larger sample has the better figure.
     let bad = by_probes.into_iter().chain(by_packets).max_by_key(|loss| loss.whole);
     if bad.is_some() || segments.is_some() {

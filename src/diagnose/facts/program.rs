@@ -1,7 +1,7 @@
 //! A program that is at work and answers otherwise than it is asked: its silence is no hang.
 
 use super::super::{Evidence, HalfOpenEvidence, Protocol, WorkloadEvidence, WorkloadKind};
-use super::{Stack, exchanges, of_device, stack, telemetry};
+use super::{Stack, exchanges, keeps_connections, of_device, stack, telemetry};
 use espstress_event::{AnomalyId, EventStreams, Failure, FailureCounts, HttpFault};
 
 /// Without the time-outs of answers that began and broke off by themselves each time, and of HEADs to a program that
@@ -40,9 +40,18 @@ pub(crate) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
     stopped > u64::from(w.at_once) && stopped.saturating_mul(10) >= timeouts.saturating_mul(9)
 }
 
-/// Whether this is a workload whose HEADs nobody answered, nor any other's, while GET was answered elsewhere.
+/// Whether this is a workload whose HEADs nobody answered, nor any other's, while GET was answered for the same page.
 pub(crate) fn head_happens(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
-    let get_works = || exchanges(e).any(|other| other.asks.get() && other.succeeded > 0);
+    // A program for one client at a time answers whoever keeps its connection, and nobody else whatever they ask.
+    let only_beside = |other: &WorkloadEvidence| {
+        keeps_connections(other) && other.start_ns <= w.start_ns && w.end_ns <= other.end_ns
+    };
+    let get_works = || {
+        exchanges(e).any(|other| {
+            let answered = other.asks.get() && other.succeeded > 0;
+            answered && other.asks.same_page(&w.asks) && !only_beside(other)
+        })
+    };
     let answered =
         |other: &WorkloadEvidence| other.asks.head() && (other.succeeded > 0 || other.first_status.is_some());
     // The half-open workload asks by HEAD as well.

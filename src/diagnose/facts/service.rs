@@ -2,10 +2,10 @@
 
 use super::super::bouts::{Bout, SLOW, course};
 use super::super::intervals::Intervals;
-use super::super::{AnomalyRow, CaptureState, Evidence, WorkloadEvidence};
+use super::super::{AnomalyRow, CaptureState, Evidence, WorkloadEvidence, WorkloadKind};
 use super::path::beyond_loss;
 use super::{SILENT, exchanges, last_success_ns, met_outages_in, of_program, unanswered};
-use espstress_event::{AnomalyClass, AnomalyId, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Episode, FailureCounts};
 
 /// The end of a workload's service: what failed after its last success, less what intervals excuse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,8 +71,35 @@ pub(crate) fn stuck(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<Bout> {
         bout.is_slow() && slow >= FEW && alive && beyond_loss(e, alone, w.attempts)
     };
     let mut bouts = course(e, w).bouts;
-    bouts.retain(|bout| is_stuck(bout) && bout.program_is_idle(e) != Some(false));
+    let at_work = |bout: &Bout| {
+        bout.program_is_idle(e) == Some(false)
+            || exchanges(e).any(|other| !std::ptr::eq(other, w) && served_in(other, bout))
+    };
+    bouts.retain(|bout| is_stuck(bout) && !at_work(bout));
     bouts
+}
+
+/// Whether a workload was served all through a bout of another's: it asked several times in it and never waited long.
+pub(crate) fn served_in(w: &WorkloadEvidence, bout: &Bout) -> bool {
+    /// Twice may be just before and just after it.
+    const FEW: u64 = 5;
+    let length = bout.to_ns.saturating_sub(bout.from_ns);
+    let common = |t: &Episode| t.to_ns.min(bout.to_ns).saturating_sub(t.from_ns.max(bout.from_ns));
+    // Of an episode in which several were served, the part that lies in the bout.
+    let served = w.episodes.iter().fold(0_u128, |hundredths, t| {
+        let whole = t.to_ns.saturating_sub(t.from_ns).max(1);
+        hundredths + u128::from(t.succeeded) * 100 * u128::from(common(t)) / u128::from(whole)
+    });
+    let waited_long = w.main.is_none_or(|main| main.max_ns > length / 4);
+    served >= u128::from(FEW) * 100 && !waited_long
+}
+
+/// Whether a workload opened each of its connections once, and was served on them again and again.
+pub(crate) fn keeps_connections(w: &WorkloadEvidence) -> bool {
+    /// Requests that show that its clients are served all the time.
+    const REQUESTS: u64 = 10;
+    let opened = w.connect.map_or(0, |connect| connect.count);
+    w.kind == WorkloadKind::Rw && (1..=u64::from(w.at_once)).contains(&opened) && w.succeeded >= REQUESTS
 }
 
 /// Failures of a workload while its device's program was at work: beside successes, or while it came to clients that

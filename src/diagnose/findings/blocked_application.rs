@@ -7,6 +7,7 @@
 //! - nothing was ever served although connections stood, or although ping works;
 //! - standing connections stop being answered;
 //! - nobody is served while the device connects to a broker that answers nothing (`while_dialling`);
+//! - nobody else is served beside clients that keep their connections (`kept_out`);
 //! - service ends for good while handshakes still complete, and nothing shows that sockets are held;
 //! - a single silent or slow client (or none at all) kept every other one from being served, for good or for as long as the program
 //!   waits for it (`one_at_a_time`).
@@ -27,6 +28,7 @@ use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Untold, WorkloadEvidence,
     WorkloadKind,
 };
+use super::kept_out::{self, KeptOut};
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
 use super::while_dialling::{self, WhileDialling};
@@ -68,6 +70,8 @@ enum Proof {
     NoHandshake,
     /// Standing connections stop being answered.
     Standing,
+    /// Nobody else is served beside clients that keep their connections.
+    KeptOut(KeptOut),
     /// Connections fall silent again and again, and the stack doesn't.
     Mute,
     /// Service ended for good.
@@ -99,6 +103,9 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
     }
     if e.workloads.iter().any(|w| standing_unanswered(e, w)) {
         return Some(Proof::Standing);
+    }
+    if let Some(out) = kept_out::seen(e) {
+        return Some(Proof::KeptOut(out));
     }
     if facts::mute::mute(e).len() >= OFTEN {
         return Some(Proof::Mute);
@@ -240,7 +247,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
         Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
         Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) | Proof::WhileDialling(_) => Firm::Shown,
         Proof::NeverServed | Proof::NoHandshake => Firm::Likely,
-        Proof::Standing | Proof::Mute | Proof::Hung => Firm::Left,
+        Proof::Standing | Proof::KeptOut(_) | Proof::Mute | Proof::Hung => Firm::Left,
     };
     Some(Claim::new(firm, finding(e, proof)))
 }
@@ -284,6 +291,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "{} on persistent connections got no response, while the device's stack still answered.",
             things(unanswered.max(1), "request")
         ),
+        Proof::KeptOut(out) => out.statement(),
         Proof::Mute => format!(
             "Connections fell silent {} while the device's stack answered every ping: its program sent nothing, or \
              didn't answer what it was sent.",
@@ -328,6 +336,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "set SO_RCVTIMEO and SO_SNDTIMEO; subscribe the serving task to the watchdog: \
              esp_task_wdt_add(NULL); call close() when recv() returns 0",
         ),
+        Proof::KeptOut(_) => (kept_out::CAUSE, kept_out::CHANGE),
         Proof::Mute => (
             "the program doesn't answer heartbeats, or is busy with something else for longer than --peer-timeout",
             "answer each heartbeat in the task that reads the connection; raise --peer-timeout for a program that may take longer",

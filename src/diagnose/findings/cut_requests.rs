@@ -12,7 +12,7 @@
 use super::super::account::Account;
 use super::super::facts;
 use super::super::{CutRequests, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use super::text::{things, time};
+use super::text::time;
 use super::{FindingEntry, closes_idle, rest};
 use espstress_event::{ClosePolicy, Failure, WorkloadKind};
 
@@ -157,11 +157,11 @@ fn in_figures(name: &str, cut: &CutRequests) -> Option<String> {
 
 fn statement(worst: &rest::Rest<'_>, how: How) -> String {
     if worst.w.kind == WorkloadKind::Rw && worst.w.succeeded > 0 {
-        let share = format!("{} of {}", worst.attempts, things(worst.w.attempts, "request"));
+        let share = worst.share("request");
         let how = if how == How::Reset { "reset connections" } else { "closed connections" };
         return format!("The device {how} instead of answering {share} on them.");
     }
-    let share = format!("{} of {}", worst.attempts, things(worst.w.attempts, "connection"));
+    let share = worst.share("connection");
     let verb = if how == How::Reset { "reset" } else { "closed" };
     let served_first = worst.get(Failure::ConnectReset) < worst.attempts;
     match cut(worst.w, how).and_then(|cut| when(&cut, worst.attempts)) {

@@ -1,6 +1,6 @@
 //! `head_unanswered`: the device answers GET, and HEAD never: it lets the client wait, or closes the connection.
 //!
-//! Evidence: a workload that asks by HEAD and gets not one response, and one that asks by GET and is served.
+//! Evidence: a workload that asks by HEAD and gets not one response, and one that asks for the same page by GET and is served.
 //!
 //! Neighbours: a program that hangs answers neither. A HEAD that is refused by a status has an answer (`http_errors`).
 //!
@@ -33,7 +33,7 @@ pub(in super::super) fn fails_so(e: &Evidence<'_>, w: &WorkloadEvidence, failure
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |w, failure| fails_so(e, w, failure));
     let worst = all.first()?;
-    let served = facts::exchanges(e).filter(|w| w.asks.get());
+    let served = facts::exchanges(e).filter(|w| w.asks.get() && w.asks.same_page(&worst.w.asks));
     let served = served.fold(0_u64, |n, w| n.saturating_add(w.succeeded));
     let mut evidence: Vec<String> =
         all.iter().map(|rest| rest.in_figures("got no response to HEAD")).collect();
@@ -43,7 +43,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         severity: Severity::Warning,
         statement: format!(
             "The device answers GET but not HEAD: none of {} got a response.",
-            things(worst.w.attempts, "HEAD request")
+            worst.whole("HEAD request")
         ),
         evidence,
         cause: "the program has no handler for HEAD and ignores it".into(),

@@ -13,7 +13,6 @@
 use super::super::account::Account;
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence, WorkloadKind};
-use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::Failure;
 
@@ -51,9 +50,8 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
                 id: FindingId::HttpErrors,
                 severity: rest::severity(&failed),
                 statement: format!(
-                    "The device refused {} of {} the WebSocket handshake{}.",
-                    worst.attempts,
-                    things(worst.w.attempts, "attempt"),
+                    "The device refused {} the WebSocket handshake{}.",
+                    worst.share("attempt"),
                     listed(&codes(worst.w, |code| code != 101))
                 ),
                 evidence,
@@ -70,9 +68,8 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             _ => "a status that fails a request",
         };
         let statement = format!(
-            "{} of {} got {what}, from {:.1} s to {:.1} s{}.",
-            worst.attempts,
-            things(worst.w.attempts, "request"),
+            "{} got {what}, from {:.1} s to {:.1} s{}.",
+            worst.share("request"),
             worst.first_s,
             worst.last_s,
             listed(&counted)

@@ -91,8 +91,7 @@ pub(super) fn tls(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             format!("{}{detail}", fault.in_words())
         },
     );
-    let statement =
-        format!("{} of {} failed in TLS: {what}.", worst.attempts, things(worst.w.attempts, "request"));
+    let statement = format!("{} failed in TLS: {what}.", worst.share("request"));
     let (cause, change) = tls_advice(most.map(|(fault, _)| *fault));
     Some(Finding {
         id: FindingId::TlsFailed,
@@ -173,10 +172,9 @@ pub(super) fn uploads(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let worst = failed.first()?;
     let stall = given_up(worst.w)?;
     let statement = format!(
-        "{} of {} failed because the device stopped taking the body; the longest stall: {} of {} bytes taken, then none for \
+        "{} failed because the device stopped taking the body; the longest stall: {} of {} bytes taken, then none for \
          {:.1} s.",
-        worst.attempts,
-        things(worst.w.attempts, "upload"),
+        worst.share("upload"),
         grouped(stall.taken_bytes),
         grouped(stall.of_bytes),
         stall.length_ms as f64 / 1e3

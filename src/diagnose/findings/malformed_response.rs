@@ -56,10 +56,7 @@ fn of_frames(failed: &[rest::Rest<'_>]) -> Option<Finding> {
         severity: rest::severity(failed),
         statement: format!(
             "The device breaks the WebSocket protocol: {} failed, since it sent {}.",
-            match (worst.attempts, worst.w.attempts) {
-                (n, of) if n == of => things(n, "message"),
-                (n, of) => format!("{n} of {}", things(of, "message")),
-            },
+            if worst.attempts == worst.w.attempts { worst.whole("message") } else { worst.share("message") },
             named.join(", ")
         ),
         evidence: failed.iter().map(|rest| rest.in_figures("failed because of a malformed frame")).collect(),

@@ -27,6 +27,7 @@ mod heap_low;
 mod host_limited;
 mod http_errors;
 mod http_use;
+mod kept_out;
 mod link_outages;
 mod lossy_link;
 mod makes_room;

@@ -10,7 +10,8 @@
 //! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks;
 //! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none
 //!   of them is served for most of its time, while the slow one gets the first byte of its answer at once;
-//! - event streams go on, and as long as they are open nobody gets another one.
+//! - event streams go on, and as long as they are open nobody gets another one;
+//! - a client that keeps its connection is served on it, and nobody else is (`kept_out`).
 //!
 //! Neighbours: a program that serves several and is slow with each fills the run with several at once. One that waits
 //! without a time-out serves nobody any more.
@@ -21,6 +22,7 @@
 use super::super::bouts;
 use super::super::facts::{self, SECOND};
 use super::super::{ClosePolicy, Evidence, HalfOpenEvidence, WorkloadEvidence};
+use super::kept_out;
 use super::text::{things, time};
 use espstress_event::{Protocol, SilencedConnection, SlowSpan};
 
@@ -39,6 +41,8 @@ pub(super) struct OneAtATime {
     reads_ns: Option<u64>,
     /// For a client that reads an event stream.
     stream_ns: Option<u64>,
+    /// For a client that keeps its connection.
+    kept_ns: Option<u64>,
     /// Whether whoever asks for another event stream waits while some are open; of other clients nothing is known.
     too_few_streams: bool,
 }
@@ -66,6 +70,7 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
             .filter(|w| w.asks.protocol == Protocol::Sse)
             .filter_map(|w| beside_slow(e, w))
             .max(),
+        kept_ns: facts::exchanges(e).filter_map(|w| kept_out::by_one_client(e, w)).max(),
         too_few_streams: facts::exchanges(e).any(|w| without_a_stream(e, w).is_some()),
     };
     (one != OneAtATime::default()).then_some(one)
@@ -227,6 +232,7 @@ impl OneAtATime {
             (self.sends_ns, "for a client that sends slowly"),
             (self.reads_ns, "for a client that reads slowly"),
             (self.stream_ns, "for a client that reads an event stream"),
+            (self.kept_ns, "for a client that keeps its connection"),
         ];
         let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
         format!(
@@ -286,6 +292,7 @@ pub(super) fn in_figures(e: &Evidence<'_>, w: &WorkloadEvidence) -> Vec<String> 
             time(ns)
         ));
     }
+    lines.extend(kept_out::in_figures(e, w));
     lines
 }
 

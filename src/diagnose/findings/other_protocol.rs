@@ -59,7 +59,7 @@ fn plain(worst: &rest::Rest<'_>) -> Words {
         statement: format!(
             "The device accepts connections but answers none of {} in the {} protocol: the port speaks another \
              protocol, or the program doesn't answer at all.",
-            things(worst.w.attempts, "request"),
+            worst.whole("request"),
             asks.protocol.name()
         ),
         cause: if is_websocket {
@@ -107,7 +107,7 @@ fn websocket(worst: &rest::Rest<'_>) -> Option<Words> {
     Some(Words {
         statement: format!(
             "The device completes the WebSocket handshake, but sends none of {} back.",
-            things(worst.w.attempts, "message")
+            worst.whole("message")
         ),
         cause,
         change: "the service has to send each message back unchanged; check the port and --path".into(),

@@ -12,7 +12,6 @@
 use super::super::account::Account;
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
-use super::text::things;
 use super::{FindingEntry, rest};
 use espstress_event::Failure;
 
@@ -41,11 +40,10 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             Severity::Warning
         },
         statement: format!(
-            "The device loses pipelined requests: with up to {} in flight on a connection, {} of {} got no \
+            "The device loses pipelined requests: with up to {} in flight on a connection, {} got no \
              response, while the first on each connection did.",
             worst.w.asks.window,
-            worst.attempts,
-            things(worst.w.attempts, "request")
+            worst.share("request")
         ),
         evidence: all.iter().map(|rest| rest.in_figures("were lost after another")).collect(),
         cause: "the program treats each recv() as one request and discards the rest".into(),

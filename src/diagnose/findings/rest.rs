@@ -14,6 +14,8 @@ const ONE_IN: u64 = 100;
 /// The unexplained failures of one workload, of some kinds.
 pub(super) struct Rest<'a> {
     pub(super) w: &'a WorkloadEvidence,
+    /// Whether the run has other workloads.
+    beside_others: bool,
     /// Attempts that failed so.
     pub(super) attempts: u64,
     /// The same by name, the most frequent first.
@@ -32,6 +34,17 @@ impl Rest<'_> {
     /// How many failed in one way.
     pub(super) fn get(&self, failure: Failure) -> u64 {
         self.failures.iter().find(|(name, _)| *name == failure).map_or(0, |(_, n)| *n)
+    }
+
+    /// `60 requests`; beside other workloads, of which this figure knows nothing, `60 requests of head`.
+    pub(super) fn whole(&self, thing: &str) -> String {
+        let all = things(self.w.attempts, thing);
+        if self.beside_others { format!("{all} of {}", self.w.name) } else { all }
+    }
+
+    /// `12 of 60 requests`, or `12 of 60 requests of head`.
+    pub(super) fn share(&self, thing: &str) -> String {
+        format!("{} of {}", self.attempts, self.whole(thing))
     }
 
     /// Them in figures: `head: 12 of 60 attempts (20 %) failed, from 0.1 s to 3.2 s: read_reset 12`.
@@ -57,6 +70,7 @@ pub(super) fn of<'a>(
     takes: impl Fn(&WorkloadEvidence, Failure) -> bool,
 ) -> Vec<Rest<'a>> {
     let unexplained = account.rows.iter().filter(|row| row.accounted == Accounted::Unexplained);
+    let beside_others = e.workloads.len() > 1;
     let mut all: Vec<Rest<'a>> = unexplained
         .filter_map(|row| {
             let w = e.workloads.iter().find(|w| w.name == row.workload)?;
@@ -67,7 +81,7 @@ pub(super) fn of<'a>(
             // Others of these kinds are explained, and the row has other kinds as well.
             let (first, last) = span(w, &failures).unwrap_or((row.first_s, row.last_s));
             let (first_s, last_s) = (first.max(row.first_s), last.min(row.last_s));
-            (attempts > 0).then_some(Rest { w, attempts, failures, first_s, last_s })
+            (attempts > 0).then_some(Rest { w, beside_others, attempts, failures, first_s, last_s })
         })
         .collect();
     all.sort_by_key(|rest| (!rest.is_much(), std::cmp::Reverse(rest.attempts)));
@@ -104,17 +118,19 @@ mod tests {
     use crate::account::AccountRow;
     use espstress_event::{Episode, FailureCounts};
 
-    #[test]
-    fn what_is_explained_is_not_in_the_time_of_what_is_not() {
+    /// What is left of a workload of which one attempt has failed for no known reason at 100 s, beside some others.
+    fn left<T>(others: usize, told: impl Fn(&Rest<'_>) -> T) -> T {
         let episode = |at_s: u64| {
             Episode::of(at_s * 1_000_000_000, (at_s + 5) * 1_000_000_000, Err(Failure::ReadTimeout))
         };
         let w = WorkloadEvidence {
             name: "rw".into(),
+            attempts: 60,
             episodes: [10, 100, 900].map(episode).into(),
             ..Default::default()
         };
-        let e = Evidence { workloads: vec![w], ..Evidence::default() };
+        let others = vec![WorkloadEvidence { name: "head".into(), ..Default::default() }; others];
+        let e = Evidence { workloads: [vec![w], others].concat(), ..Evidence::default() };
         let mut failures = FailureCounts::default();
         failures.add(Failure::ReadTimeout, 1);
         let row = AccountRow {
@@ -127,8 +143,17 @@ mod tests {
             first_s: 100.0,
             last_s: 105.0,
         };
-        let account = Account { rows: vec![row] };
-        let rest = of(&e, &account, |_, _| true);
-        assert_eq!((rest[0].first_s, rest[0].last_s), (100.0, 105.0));
+        told(&of(&e, &Account { rows: vec![row] }, |_, _| true)[0])
+    }
+
+    #[test]
+    fn what_is_explained_is_not_in_the_time_of_what_is_not() {
+        assert_eq!(left(0, |rest| (rest.first_s, rest.last_s)), (100.0, 105.0));
+    }
+
+    #[test]
+    fn a_figure_of_one_workload_names_it_where_there_are_others() {
+        assert_eq!(left(0, |rest| rest.share("request")), "1 of 60 requests");
+        assert_eq!(left(1, |rest| rest.share("request")), "1 of 60 requests of rw");
     }
 }

@@ -317,6 +317,8 @@ impl Workload for ReadWrite {
             asks: Asks {
                 protocol,
                 method: http.then(|| self.params.method.clone()),
+                path: http.then(|| self.asked.path_for_reports()),
+                tls: self.params.request.tls,
                 status_expected: http && self.params.request.expect_status.is_some(),
                 window: self.params.window,
                 request_delay_ns: self.params.silent_before.map_or(0, |span| nanos(span.0)),

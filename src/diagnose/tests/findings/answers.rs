@@ -168,6 +168,18 @@ fn a_head_that_nobody_answers_is_told_from_a_hang_by_a_get() {
     assert!(alone.findings()[0].change.contains("--method GET"));
     let beside = Case::clean(silent).with(|e| e.workloads.push(get(20)));
     assert_eq!(said(&beside), [(FindingId::HeadUnanswered, Severity::Warning)]);
+    // A GET for another page says nothing of this one, and neither does one on a connection that keeps all others out.
+    let of_page = |path: &str, w: WorkloadEvidence| {
+        let asks = Asks { path: Some(path.into()), ..w.asks.clone() };
+        WorkloadEvidence { asks, ..w }
+    };
+    let pages = |head: &str, get_by: WorkloadEvidence| {
+        let silent = dies_after(head_by_head(0), 0, &[(Failure::ReadTimeout, 20)]);
+        let case = Case::clean(of_page(head, silent)).with(|e| e.workloads.push(of_page("/", get_by)));
+        case.ids().contains(&FindingId::HeadUnanswered)
+    };
+    let kept = WorkloadEvidence { connect: Some(Quantiles { count: 1, ..Quantiles::default() }), ..get(20) };
+    assert!(pages("/", get(20)) && !pages("/log", get(20)) && !pages("/", kept));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the path does: single losses, outages, repetitions, each told from the others and from the device.
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Failure, FailureCounts, Losses};
 
 use crate::support::*;
 
@@ -12,6 +12,25 @@ fn repetitions_by_delayed_acknowledgements_are_no_loss_when_every_ping_arrives()
         e.path = e.path.map(|p| PathEvidence { to_device, ..p });
     });
     assert_eq!(case.ids(), []);
+}
+
+#[test]
+fn repetitions_on_a_link_that_holds_frames_back_for_longer_than_the_host_waits_are_no_loss() {
+    // Both copies came together, and one acknowledgement answered both.
+    let held = |min: u64, nine: u64| {
+        let latency = |q: Quantiles| Quantiles { min_ns: min * MS, p90_ns: nine * MS, ..q };
+        let probe = || ProbeEvidence { latency: probe(6).latency.map(latency), ..probe(6) };
+        let case = Case::clean(rw(100)).no_telemetry().with(|e| {
+            e.probes.icmp = Measured::Value(probe());
+            let losses = Losses { segments: 100, lost: 14, again: 0 };
+            e.path = e.path.map(|p| PathEvidence { losses, ..p });
+        });
+        case.ids()
+    };
+    assert_eq!(held(4, 291), []);
+    assert_eq!(held(4, 12), [FindingId::LossyLink]);
+    // A satellite's way is long each time, and the host's time-out follows it.
+    assert_eq!(held(590, 620), [FindingId::LossyLink]);
 }
 
 #[test]

@@ -127,6 +127,8 @@ impl Dice {
     pub(super) fn asks(&mut self) -> Asks {
         Asks {
             method: self.maybe(|d| d.of(&["HEAD", "GET"]).to_owned()),
+            path: self.maybe(|d| d.of(&["/", "/status"]).to_owned()),
+            tls: self.yes(),
             // Most findings are about HTTP.
             protocol: self.of(&[
                 Protocol::Http,
