@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{answer_all, espstress, failure, server, valid_report};
 use crate::report_support as make;
+use espstress_diagnose::{AccountRow, Accounted};
+use espstress_event::Failure;
 use espstress_report::{Report, Verdict};
 use espstress_stats::Phase;
 
@@ -132,6 +134,37 @@ fn a_figure_that_one_session_lacks_is_said_to_be_not_of_all() {
 }
 
 #[test]
+fn failures_of_a_session_without_an_end_are_said_to_be_unaccounted_for() {
+    let mut later = make::broken();
+    let failed = later.workloads.iter().map(|w| w.failures.of_device()).sum::<u64>();
+    later.account = vec![AccountRow {
+        workload: "head".into(),
+        accounted: Accounted::Unexplained,
+        by: None,
+        attempts: failed,
+        failures: [(Failure::ConnectTimeout, failed)].into(),
+        anomalies: [].into(),
+        first_s: 0.0,
+        last_s: 1.0,
+    }];
+    let mut killed = later.clone();
+    (killed.account, killed.findings) = (Vec::new(), Vec::new());
+    killed.findings_incomplete = Some("the log ends before the run did: no finding was looked for".into());
+    let both = later.clone().after(&killed);
+    assert_eq!(
+        both.findings_incomplete.as_deref(),
+        Some("session 1: the log ends before the run did: no finding was looked for")
+    );
+    assert!(both.findings[0].statement.starts_with("Session 2: "));
+    let page = espstress_report::text::page(&both, &espstress_report::Style::default());
+    let said = format!("{failed} not looked at: not all findings are known");
+    assert!(page.replace(',', "").contains(&said), "{said}: {page}");
+    let whole =
+        espstress_report::text::page(&later.clone().after(&later), &espstress_report::Style::default());
+    assert!(!whole.contains("not looked at"), "{whole}");
+}
+
+#[test]
 fn what_adds_up_is_added_up_and_stays_within_its_bounds() {
     let mut earlier = make::broken();
     earlier.telemetry = Some(make::telemetry());
@@ -157,7 +190,15 @@ fn what_adds_up_is_added_up_and_stays_within_its_bounds() {
     assert_eq!(both.sessions[1].start_s, 3_600.0);
     let finding = &both.findings[0];
     assert_eq!((both.findings.len(), finding.evidence.len()), (1, 4));
-    assert!(finding.evidence[2].starts_with("session 2: "));
+    assert!(finding.evidence[0].starts_with("session 1: ") && finding.evidence[2].starts_with("session 2: "));
+    assert!(
+        finding.statement.starts_with("Session 1: "),
+        "its times are those of that one: {}",
+        finding.statement
+    );
+    let third = later.clone().after(&both);
+    assert!(third.findings[0].statement.starts_with("Session 1: ") && third.findings[0].evidence.len() == 6);
+    assert!(!third.findings[0].evidence.iter().any(|line| line.starts_with("session 1: session")));
     let telemetry = both.telemetry.as_ref().unwrap();
     assert_eq!((telemetry.samples, telemetry.reboots, telemetry.series.len()), (4, Some(2), 4));
     // Weeks of stops: the series is coarser and loses nothing.

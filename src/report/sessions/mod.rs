@@ -1,6 +1,7 @@
 //! A run that was stopped and resumed: the report of its sessions together. What adds up is added up; a trend, a median and
 //! the like do not, and are absent or said to be those of the last session.
 
+mod found;
 mod mqtt;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::thresholds::Gates;
 use crate::{
     Capture, CaptureStatus, LatencyFigures, ProbeRow, Report, SeriesRow, TelemetrySummary, Timeline, Workload,
 };
-use espstress_diagnose::{AccountRow, AnomalyRow, Finding};
+use espstress_diagnose::AnomalyRow;
 use espstress_event::WorkloadKind;
 use espstress_stats::{Latency, Phase};
 
@@ -152,9 +153,13 @@ impl Report {
             (before, now) => before.or(now),
         };
         let nth = sessions.len();
-        self.findings = findings(&earlier.findings, std::mem::take(&mut self.findings), nth);
-        self.account = account(&earlier.account, std::mem::take(&mut self.account));
-        self.findings_incomplete = earlier.findings_incomplete.clone().or(self.findings_incomplete);
+        self.findings = found::findings(&earlier.findings, std::mem::take(&mut self.findings), nth);
+        self.account = found::account(&earlier.account, std::mem::take(&mut self.account));
+        self.findings_incomplete = found::incomplete(
+            earlier.findings_incomplete.as_deref(),
+            self.findings_incomplete.as_deref(),
+            nth,
+        );
         self.timeline = Timeline::joined(&earlier.timeline, std::mem::take(&mut self.timeline));
         let add = |a: Option<f64>, b: Option<f64>| Some(a.unwrap_or(0.0) + b?);
         self.host.cpu_user_s = add(earlier.host.cpu_user_s, self.host.cpu_user_s);
@@ -512,41 +517,4 @@ fn links(before: LinkOutages, now: LinkOutages) -> LinkOutages {
     rows.extend(now.rows);
     let first = rows.len().saturating_sub(MOST_ROWS);
     LinkOutages { count: before.count + now.count, rows: rows.split_off(first) }
-}
-
-/// A finding of any session is one of the run; the more severe one speaks, with the evidence of both.
-fn findings(before: &[Finding], now: Vec<Finding>, nth: usize) -> Vec<Finding> {
-    let mut all = before.to_vec();
-    for finding in now {
-        let evidence = finding.evidence.iter().map(|line| format!("session {nth}: {line}"));
-        match all.iter_mut().find(|own| own.id == finding.id) {
-            Some(own) if own.severity <= finding.severity => own.evidence.extend(evidence),
-            Some(own) => {
-                let evidence = own.evidence.drain(..).chain(evidence).collect();
-                *own = Finding { evidence, ..finding };
-            }
-            None => all.push(Finding { evidence: evidence.collect(), ..finding }),
-        }
-    }
-    all.sort_by_key(|finding| finding.severity);
-    all
-}
-
-fn account(before: &[AccountRow], now: Vec<AccountRow>) -> Vec<AccountRow> {
-    let mut rows = before.to_vec();
-    for row in now {
-        let same = |own: &&mut AccountRow| {
-            own.workload == row.workload && own.accounted == row.accounted && own.by == row.by
-        };
-        match rows.iter_mut().find(same) {
-            None => rows.push(row),
-            Some(own) => {
-                own.attempts += row.attempts;
-                own.last_s = own.last_s.max(row.last_s);
-                row.failures.into_iter().for_each(|(f, n)| *own.failures.entry(f).or_default() += n);
-                row.anomalies.into_iter().for_each(|(a, n)| *own.anomalies.entry(a).or_default() += n);
-            }
-        }
-    }
-    rows
 }

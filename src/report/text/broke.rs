@@ -72,6 +72,9 @@ fn account(out: &mut String, r: &Report, style: Style) {
         );
         style.wrapped(out, &style.paint(tone, &label("")), LABEL, &text);
     }
+    if let Some(text) = r.unaccounted() {
+        style.wrapped(out, &style.paint(Tone::Doubt, &label("")), LABEL, &text);
+    }
 }
 
 /// Why failures are excused, in words.

@@ -40,6 +40,9 @@ pub(super) fn section(out: &mut String, r: &Report) {
         ]
     });
     table(out, &["", "failed", "failures and anomalies", "workload", "when"], rows);
+    if let Some(text) = r.unaccounted() {
+        paragraph(out, "doubt", &format!("{text}."));
+    }
 }
 
 fn names(row: &AccountRow) -> String {
