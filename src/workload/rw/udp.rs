@@ -79,6 +79,8 @@ pub(super) struct Sender {
     window: usize,
     sizes: Sizes,
     number: u32,
+    /// The datagram that is sent, used again for the next one.
+    buffer: Vec<u8>,
     link: Option<Link>,
 }
 
@@ -126,7 +128,7 @@ impl Sender {
         sizes: Sizes,
         first: u32,
     ) -> Self {
-        Self { context, way, limit, window, sizes, number: first, link: None }
+        Self { context, way, limit, window, sizes, number: first, buffer: Vec::new(), link: None }
     }
 
     fn open(&self) -> Result<Link, Failure> {
@@ -165,11 +167,11 @@ impl Sender {
         link.turn = link.turn.wrapping_add(1);
         let (socket, under_way) = (Rc::clone(&link.socket), Rc::clone(&link.under_way));
         let packets = packets(bytes, link.mtu);
-        let datagram = datagram(under_way.borrow().mark, number, bytes);
+        write_datagram(&mut self.buffer, under_way.borrow().mark, number, bytes);
         let start = Start { actual: Instant::now(), ..start };
         under_way.borrow_mut().sent(number, Sent { start, bytes, packets, replaced: false });
         loop {
-            match socket.send(&datagram).await {
+            match socket.send(&self.buffer).await {
                 Ok(()) => break,
                 Err(failure) if failure.is_host() => {
                     under_way.borrow_mut().take_back(number);
@@ -246,13 +248,20 @@ impl Worker for Sender {
 
 /// The datagram of that number.
 fn datagram(mark: u32, number: u32, bytes: u32) -> Vec<u8> {
-    let mut all = vec![0; bytes as usize];
+    let mut all = Vec::new();
+    write_datagram(&mut all, mark, number, bytes);
+    all
+}
+
+/// The same in a buffer that is used again.
+fn write_datagram(all: &mut Vec<u8>, mark: u32, number: u32, bytes: u32) {
+    all.clear();
+    all.resize(bytes as usize, 0);
     if let Some((head, rest)) = all.split_at_mut_checked(LEAST as usize) {
         head[..4].copy_from_slice(&mark.to_be_bytes());
         head[4..].copy_from_slice(&number.to_be_bytes());
         fill_payload(number, rest);
     }
-    all
 }
 
 /// The run's mark and number in a datagram; `None` for one that is too short.
@@ -289,6 +298,8 @@ struct UnderWay {
     any_lost: bool,
     /// Whether one failed since this was last asked.
     failed: bool,
+    /// What the echo that has come should be.
+    expected: Vec<u8>,
 }
 
 /// What became of a datagram.
@@ -325,6 +336,7 @@ impl UnderWay {
             dropped: 0,
             any_lost: false,
             failed: false,
+            expected: Vec::new(),
         }
     }
 
@@ -357,7 +369,11 @@ impl UnderWay {
     fn take(&mut self, bytes: &[u8]) -> Echo {
         let Some((mark, number)) = head(bytes) else { return Echo::Stranger };
         let due = if mark == self.mark { self.waiting.get(&number).copied() } else { None };
-        let whole = due.filter(|sent| bytes == datagram(mark, number, sent.bytes));
+        let expected = &mut self.expected;
+        let whole = due.filter(|sent| {
+            write_datagram(expected, mark, number, sent.bytes);
+            bytes == *expected
+        });
         let Some(sent) = whole else {
             // Where mark or number are changed, the rest tells whose echo it is.
             let changed = self.with_payload_of(bytes).or_else(|| due.map(|_| number));
