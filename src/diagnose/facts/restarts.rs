@@ -21,19 +21,14 @@ pub(crate) fn restarts(e: &Evidence<'_>) -> u64 {
 
 /// Exchanges that were cut as a restart cuts them, where no telemetry can tell.
 pub(crate) fn forgotten(e: &Evidence<'_>) -> u64 {
-    if telemetry(e).is_some() {
+    if telemetry(e).is_some() || answered_all_probes(e) {
         return 0;
     }
     if captured(e) {
         // A device that resets by habit does so after silences as well.
         let all = RESETS.into_iter().fold(0_u64, |n, id| n.saturating_add(of_device(e, id).count));
         let habit = all.saturating_sub(e.resets.after_absence) > e.resets.after_absence;
-        // A device that restarts answers no probe meanwhile.
-        let probes = [&e.probes.icmp, &e.probes.tcp].into_iter().filter_map(|kind| kind.value());
-        let at_once = |p: &ProbeEvidence| p.latency.is_none_or(|q| q.max_ns < SECOND);
-        let all_answered =
-            datagram_probe(e).is_some() && probes.into_iter().all(|p| p.answered == p.sent && at_once(p));
-        return if habit || all_answered { 0 } else { e.resets.forgotten };
+        return if habit { 0 } else { e.resets.forgotten };
     }
     exchanges(e)
         .filter(|w| {
@@ -49,6 +44,13 @@ pub(crate) fn forgotten(e: &Evidence<'_>) -> u64 {
         })
         .map(reset_in_exchange)
         .fold(0, u64::saturating_add)
+}
+
+/// Whether the device answered every ping, and every handshake that was asked for: one that restarts answers none meanwhile.
+fn answered_all_probes(e: &Evidence<'_>) -> bool {
+    let mut probes = [&e.probes.icmp, &e.probes.tcp].into_iter().filter_map(|kind| kind.value());
+    let at_once = |p: &ProbeEvidence| p.latency.is_none_or(|q| q.max_ns < SECOND);
+    datagram_probe(e).is_some() && probes.all(|p| p.answered == p.sent && at_once(p))
 }
 
 /// A silence after which the device no longer knew connections of before, or for a while took no new ones.

@@ -19,6 +19,7 @@ use super::super::facts::{self, exchanges, reset_in_exchange};
 use super::super::{Evidence, Finding, FindingId, ResetReason, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
+use espstress_event::Failure;
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceRebooted,
@@ -156,6 +157,8 @@ fn suspected(e: &Evidence<'_>) -> Finding {
         return after_silence(&forgot);
     }
     let cut = restarts::forgotten(e);
+    let refused = exchanges(e)
+        .fold(0_u64, |n, w| n.saturating_add(facts::unexcused(e, w).get(Failure::ConnectRefused)));
     let evidence = exchanges(e)
         .filter(|w| reset_in_exchange(w) > 0)
         .map(|w| {
@@ -170,11 +173,15 @@ fn suspected(e: &Evidence<'_>) -> Finding {
         .collect();
     Finding {
         id: FindingId::DeviceRebooted,
-        severity: Severity::Warning,
+        severity: if refused > 0 { Severity::Error } else { Severity::Warning },
         statement: format!(
-            "The device probably restarted: it forgot its connections in the middle of {}, then continued at \
-             once.",
-            things(cut, "exchange")
+            "The device probably restarted: it forgot its connections in the middle of {}, then {}.",
+            things(cut, "exchange"),
+            if refused > 0 {
+                format!("refused {} before it listened again", things(refused, "connection"))
+            } else {
+                "continued at once".to_owned()
+            }
         ),
         evidence,
         cause: "the device or its server restarted; only telemetry can prove it".into(),

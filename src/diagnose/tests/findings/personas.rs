@@ -495,10 +495,27 @@ fn rebooting_without_telemetry_is_suspected_and_not_called_anything_else() {
 fn requests_that_wait_behind_others_when_the_device_closes_are_no_sign_of_a_restart() {
     let mut w = fails_beside(rw(5_000), &[(Failure::WriteReset, 20)]);
     w.asks = Asks { protocol: Protocol::WebSocket, window: 4, ..Asks::default() };
-    let case = |w| Case::clean(w).no_telemetry().no_capture(CaptureState::Off);
-    assert!(!case(w.clone()).ids().contains(&FindingId::DeviceRebooted));
+    let case = |w, answered| {
+        Case::clean(w).no_telemetry().no_capture(CaptureState::Off).with(|e| {
+            e.probes.icmp = Measured::Value(ProbeEvidence { answered, ..probe(60) });
+        })
+    };
+    assert!(!case(w.clone(), 59).ids().contains(&FindingId::DeviceRebooted));
     w.asks.window = 1;
-    assert_eq!(case(w).ids(), [FindingId::DeviceRebooted]);
+    assert_eq!(case(w.clone(), 59).ids(), [FindingId::DeviceRebooted]);
+    // Who restarts answers no ping meanwhile.
+    assert!(!case(w.clone(), 60).ids().contains(&FindingId::DeviceRebooted));
+    // And who refused others in between did not go on at once.
+    let mut refused = FailureCounts::default();
+    refused.add(Failure::ConnectRefused, 30);
+    let mut short = head(300);
+    short.failures.merge(&refused);
+    short.attempts += 30;
+    short.episodes.push(episode(12, 13, 0, &refused));
+    let both = case(w, 59).with(|e| e.workloads.push(short)).findings();
+    let said = both.iter().find(|f| f.id == FindingId::DeviceRebooted).unwrap();
+    assert!(said.statement.contains("then refused 30 connections"), "{}", said.statement);
+    assert_eq!(said.severity, Severity::Error);
 }
 
 #[test]
