@@ -9,6 +9,7 @@
 
 use super::super::HalfOpenEvidence;
 use super::SECOND;
+use espstress_event::{SilencedConnection, Stage};
 
 /// Longer than a close takes on any link, nanoseconds.
 const WAIT: u64 = SECOND / 2;
@@ -38,6 +39,33 @@ pub(crate) fn each(h: &HalfOpenEvidence) -> Option<u64> {
 /// The longest time between two closes, the second of a client that was in line already.
 pub(crate) fn longest(h: &HalfOpenEvidence) -> Option<u64> {
     turns(h).iter().map(|turn| turn.wait_ns).max().filter(|ns| *ns >= WAIT)
+}
+
+/// How long each silent client kept the next one waiting for its first answer, as one after the other was opened and served: the
+/// first is answered at once, each of the others after the same long time, as the one before it is given up.
+pub(crate) fn before_service(h: &HalfOpenEvidence) -> Option<u64> {
+    let waited = |c: &SilencedConnection| Some(c.silent_ns.saturating_sub(c.opened_ns?));
+    let first = waited(h.connections.first()?)?;
+    let pairs: Vec<_> = h
+        .connections
+        .iter()
+        .zip(h.connections.iter().skip(1))
+        .filter(|(_, next)| next.stage == Stage::Served)
+        .collect();
+    let mut waits: Vec<u64> = pairs.iter().filter_map(|(_, next)| waited(next)).collect();
+    waits.sort_unstable();
+    let median = *waits.get(waits.len() / 2)?;
+    let most = |n: usize| n >= FEW && n.saturating_mul(4) >= pairs.len().saturating_mul(3);
+    let constant = waits.iter().filter(|ns| ns.abs_diff(median) <= median / 4).count();
+    // Where its close was seen, it came just before the answer to the next one.
+    let apart = pairs.iter().filter(|(one, next)| {
+        let closed = one.closed_after_ns().map(|after| one.silent_ns.saturating_add(after));
+        closed.is_some_and(|closed| closed.abs_diff(next.silent_ns) > WAIT / 2)
+    });
+    let prompt = |ns: u64| ns <= median / 4;
+    let in_turn = most(constant) && apart.count().saturating_mul(4) <= pairs.len();
+    let alone = prompt(first) && h.before.latency.is_some_and(|q| prompt(q.max_ns));
+    (median >= WAIT && in_turn && alone).then_some(median)
 }
 
 /// Two closes one after the other, the second of a client that was there before the first of them.
@@ -77,4 +105,58 @@ fn turns(h: &HalfOpenEvidence) -> Vec<Turn> {
             opened_ns: next.silent_ns.saturating_sub(one.silent_ns),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Availability, Quantiles};
+    use espstress_event::ReclaimEvidence;
+
+    const MS: u64 = SECOND / 1_000;
+
+    /// Silent clients one after the other, each served so long after it was opened, and closed so long after its answer.
+    fn opened(waits_ms: &[u64], closed_after_ms: Option<u64>, before_ms: u64) -> Option<u64> {
+        let latency = Some(Quantiles { count: 2, max_ns: before_ms * MS, ..Quantiles::default() });
+        let mut h = HalfOpenEvidence {
+            before: Availability { attempts: 2, served: 2, latency, ..Availability::default() },
+            ..HalfOpenEvidence::default()
+        };
+        let mut at = 8 * SECOND;
+        for (connection, wait) in (1..).zip(waits_ms) {
+            let opened_ns = Some(at);
+            at += wait * MS;
+            h.fell_silent(SilencedConnection {
+                connection,
+                port: 40_000,
+                stage: Stage::Served,
+                opened_ns,
+                silent_ns: at,
+                reclaimed_after_ns: closed_after_ms.map(|ms| ms * MS),
+                evidence: closed_after_ms.map(|_| ReclaimEvidence::Fin),
+            });
+        }
+        before_service(&h)
+    }
+
+    #[test]
+    fn a_program_that_waits_for_each_silent_client_serves_the_next_one_so_much_later() {
+        let second = [1, 1_001, 1_004, 1_002, 1_001, 1_003];
+        assert_eq!(opened(&second, Some(1_000), 1), Some(1_002 * MS));
+        assert_eq!(opened(&second, None, 1), Some(1_002 * MS), "nobody saw the closes");
+    }
+
+    #[test]
+    fn a_pool_and_a_program_that_is_slow_with_everybody_serve_nobody_in_turn() {
+        assert_eq!(opened(&[1, 1, 1, 1, 1_001, 1, 1, 1, 1_001], Some(1_000), 1), None, "four at once");
+        assert_eq!(opened(&[1_001; 6], Some(1_000), 1), None, "the first one waits as well");
+        assert_eq!(
+            opened(&[1, 1_001, 1_001, 1_001, 1_001], Some(1_000), 900),
+            None,
+            "and so did others before"
+        );
+        assert_eq!(opened(&[1, 1_001, 1_001, 1_001, 1_001], Some(5_000), 1), None, "it closes them later");
+        assert_eq!(opened(&[1, 20, 21, 20, 20], Some(20), 1), None, "nobody waits for long");
+        assert_eq!(opened(&[1, 1_001, 1_001], Some(1_000), 1), None, "twice");
+    }
 }

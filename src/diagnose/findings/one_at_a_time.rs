@@ -101,7 +101,8 @@ fn while_silent(e: &Evidence<'_>, h: &HalfOpenEvidence) -> Option<u64> {
     let waits = |ns: &u64| *ns >= SECOND / 2;
     let first = || h.connections.first().and_then(SilencedConnection::closed_after_ns).filter(waits);
     let given_up = || first().max(facts::turns::longest(h)).or(h.served_again_ns.filter(waits));
-    facts::turns::each(h).or_else(|| given_up().filter(|_| alone))
+    let in_turn = facts::turns::each(h).or_else(|| facts::turns::before_service(h));
+    in_turn.or_else(|| given_up().filter(|_| alone))
 }
 
 /// How long the program was silent towards all while connections without a request stood, and others asked.
