@@ -98,7 +98,12 @@ const fn excuses(intent: Intent, id: AnomalyId) -> bool {
                 | A::HalfClosedLinger
                 | A::NoAckToData
         ),
-        Intent::Reset => !opening && !matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin),
+        // A RST of the device's that came first is its own.
+        Intent::Reset => {
+            let own =
+                matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin | A::AbortiveClose);
+            !opening && !own
+        }
         Intent::Silenced => true,
         Intent::Vanished => !opening,
     }

@@ -29,7 +29,7 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
     checks.push(look.keep_alive());
     checks.push(look.telemetry());
     checks.extend(look.console());
-    checks.push(self::ports(ports));
+    checks.push(self::ports(ports, look.phase(names::PORTS).is_some()));
     checks
 }
 
@@ -260,9 +260,15 @@ impl<'a> Look<'a> {
             return check(NAME, Mark::Unknown, "no connection was served");
         }
         let sending = ended(Ending::StillSending);
+        // A refusal by a status is an answer, and its connection ends as well.
+        let answered = Ending::ALL.into_iter().map(ended).sum::<u64>();
+        let connections = if answered > served {
+            format!("{} answered", things(answered, "connection"))
+        } else {
+            format!("{} served", things(served, "connection"))
+        };
         let sockets = format!(
-            "{} served: {} ended by FIN, {} by RST, {} not ended{}",
-            things(served, "connection"),
+            "{connections}: {} ended by FIN, {} by RST, {} not ended{}",
             ended(Ending::Fin) + ended(Ending::CloseIgnored),
             ended(Ending::Reset),
             ended(Ending::NotEnded),
@@ -418,7 +424,8 @@ impl<'a> Look<'a> {
 
     fn after_reset(&self) -> Option<Check> {
         let w = self.tried(names::RESET)?;
-        let text = format!("{}, each connection then reset by the host{}", served(w, "request"), failures(w));
+        let text =
+            format!("{}, standing connections then reset by the host{}", served(w, "request"), failures(w));
         Some(check("after a reset", good_if(all_served(w)), text))
     }
 
@@ -446,6 +453,15 @@ impl<'a> Look<'a> {
                         "holds {held} at once; it accepted {} more but didn't serve them{later}",
                         h.unserved
                     )
+                }
+                LimitReached::Setting if h.closed_early() > 0 => format!(
+                    "served all {} that this test opened; {} of them were closed before the last",
+                    h.served,
+                    h.closed_early()
+                ),
+                // Without the packets nobody knows which of them the device has closed.
+                LimitReached::Setting if self.packets().is_none() => {
+                    format!("served all {} that this test opened", h.served)
                 }
                 LimitReached::Setting => format!("held all {} that this test opened", h.served),
                 LimitReached::NotSearched | LimitReached::Host | LimitReached::Stopped => {
@@ -641,10 +657,10 @@ fn latency(of: &Latency) -> String {
     }
 }
 
-fn ports(seen: &[PortSeen]) -> Check {
+fn ports(seen: &[PortSeen], asked: bool) -> Check {
     const NAME: &str = "ports";
     if seen.is_empty() {
-        return check(NAME, Mark::Unknown, "not captured");
+        return check(NAME, Mark::Unknown, if asked { "not captured" } else { "not asked" });
     }
     let list: Vec<String> = seen
         .iter()

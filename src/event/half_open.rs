@@ -134,6 +134,14 @@ impl<L> HalfOpen<L> {
         served.skip(full.served as usize).zip(1..).all(|(c, nth)| closed_by(c.silent_ns) >= nth)
     }
 
+    /// How many the device was seen to close before the last one fell silent: it did not hold those at once with that one.
+    #[must_use]
+    pub fn closed_early(&self) -> usize {
+        let last = self.connections.iter().map(|c| c.silent_ns).max().unwrap_or(0);
+        let closed = |c: &SilencedConnection| Some(c.silent_ns.saturating_add(c.closed_after_ns()?));
+        self.connections.iter().filter_map(closed).filter(|at| *at < last).count()
+    }
+
     fn numbers_served(&self) -> impl Iterator<Item = u32> + '_ {
         self.connections.iter().filter(|c| c.stage == Stage::Served).map(|c| c.connection)
     }
@@ -414,6 +422,7 @@ mod tests {
         assert_eq!(search("sssssuuussssssuuu", 0).capacity(), Some(11));
         assert_eq!(search("sssssuuu", 0).capacity(), Some(5));
         assert_eq!(search("ssssufu", 0).capacity(), Some(4));
+        assert_eq!((search("ssssssssssss", 3).closed_early(), search("sssss", 3).closed_early()), (3, 0));
         for not_full in ["ssssssss", "sssssuu", "ssuusuuss", "uuussss"] {
             assert_eq!(search(not_full, 0).capacity(), None, "{not_full}");
         }
