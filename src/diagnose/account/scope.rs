@@ -1,6 +1,6 @@
 //! Which failures each finding explains: the kinds that its fault produces at the client's socket.
 
-use super::super::facts::unmade_silences;
+use super::super::facts::{CONNECT, SILENT, unmade_silences};
 use super::super::findings::{
     address_changed_since, answers_otherwise, console_explains, departs, gone_since, silent_since, too_large,
 };
@@ -10,10 +10,6 @@ use espstress_event::{AnomalyClass, Episode, Failure};
 
 use Failure as F;
 
-/// No connection came about.
-const CONNECT: [Failure; 4] = [F::ConnectTimeout, F::ConnectRefused, F::ConnectReset, F::ConnectUnreachable];
-/// A connection stood, and nothing came in time.
-const SILENT: [Failure; 2] = [F::ReadTimeout, F::WriteTimeout];
 /// The device ended the connection by a RST.
 const RESET: [Failure; 3] = [F::ReadReset, F::WriteReset, F::ConnectReset];
 /// The device ended the connection by a FIN.

@@ -17,7 +17,7 @@ pub(crate) mod sockets;
 pub(crate) mod turns;
 
 pub(crate) use counts::{
-    SECOND, SILENT, after_close_frames, all_endings, at_once, captured, count, endings, ever_served,
+    CONNECT, SECOND, SILENT, after_close_frames, all_endings, at_once, captured, count, endings, ever_served,
     exchanges, is_exchange, last_success_ns, met_outages, met_outages_in, not_connected, of_device,
     of_device_in_exchanges, recovered, refusals_of_bodies, refused_bodies, reset_in_exchange, telemetry,
     unanswered,

@@ -267,6 +267,8 @@ fn only_in_between(e: &Evidence<'_>) -> bool {
 
 fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
     let unanswered = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(facts::unanswered(w)));
+    let standing = e.workloads.iter().filter(|w| standing_unanswered(e, w));
+    let standing = standing.fold(0_u64, |n, w| n.saturating_add(facts::unanswered(w)));
     let statement = match proof {
         Proof::NotReading => format!(
             "The program stops reading in the middle of a connection: {} got no response.",
@@ -285,11 +287,11 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
         Proof::Standing if goes_on(e) => format!(
             "{} on persistent connections got no response, while the device's stack still answered; its program answered \
              others meanwhile or soon after.",
-            things(unanswered.max(1), "request")
+            things(standing.max(1), "request")
         ),
         Proof::Standing => format!(
             "{} on persistent connections got no response, while the device's stack still answered.",
-            things(unanswered.max(1), "request")
+            things(standing.max(1), "request")
         ),
         Proof::KeptOut(out) => out.statement(),
         Proof::Mute => format!(

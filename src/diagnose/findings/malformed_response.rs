@@ -170,7 +170,7 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     Some(Finding {
         id: FindingId::MalformedResponse,
         severity,
-        statement: statement(w, fault, count),
+        statement: rest::of_workload(e, w, statement(w, fault, count)),
         evidence,
         cause: cause.into(),
         change: change.into(),

@@ -88,6 +88,11 @@ pub(super) fn of<'a>(
     all
 }
 
+/// A statement about one workload, which names it where the run has others.
+pub(super) fn of_workload(e: &Evidence<'_>, w: &WorkloadEvidence, statement: String) -> String {
+    if e.workloads.len() > 1 { format!("Workload {}: {statement}", w.name) } else { statement }
+}
+
 /// When failures of these kinds began and ended.
 fn span(w: &WorkloadEvidence, failures: &[(Failure, u64)]) -> Option<(f64, f64)> {
     let holds = |failure: &Failure| failures.iter().any(|(name, _)| name == failure);
@@ -155,5 +160,11 @@ mod tests {
     fn a_figure_of_one_workload_names_it_where_there_are_others() {
         assert_eq!(left(0, |rest| rest.share("request")), "1 of 60 requests");
         assert_eq!(left(1, |rest| rest.share("request")), "1 of 60 requests of rw");
+        let w = WorkloadEvidence { name: "rw".into(), ..Default::default() };
+        let of = |n| {
+            let e = Evidence { workloads: vec![w.clone(); n], ..Evidence::default() };
+            of_workload(&e, &w, "2 of 9 failed.".into())
+        };
+        assert_eq!((of(1), of(2)), ("2 of 9 failed.".into(), "Workload rw: 2 of 9 failed.".into()));
     }
 }

@@ -30,14 +30,14 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let all = rest::of(e, account, |_, _| true);
     let anomalies = anomalies(e, account);
-    let Some(worst) = all.first() else { return of_anomalies(&anomalies) };
+    let Some(worst) = all.first() else { return of_anomalies(e, &anomalies) };
     let (failure, n) = *worst.failures.first()?;
     let failed = all.iter().map(|rest| rest.in_figures("failed and are not explained"));
     let (cause, change) = advice(worst.w, failure);
     Some(Finding {
         id: FindingId::UnexplainedFailures,
         severity: rest::severity(&all),
-        statement: statement(worst.w, failure, n),
+        statement: rest::of_workload(e, worst.w, statement(worst.w, failure, n)),
         evidence: failed
             .chain(all.iter().filter_map(|rest| websocket_ends(rest.w)))
             .chain(anomalies.iter().map(Odd::in_figures))
@@ -100,22 +100,23 @@ fn anomalies<'a>(e: &'a Evidence<'_>, account: &Account) -> Vec<Odd<'a>> {
     all
 }
 
-fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
+fn of_anomalies(e: &Evidence<'_>, all: &[Odd<'_>]) -> Option<Finding> {
     let worst = all.first()?;
+    let statement = format!(
+        "On {} of {} the packets show {}. {}, and no finding explains it.",
+        worst.connections,
+        things(worst.w.attempts, "connection"),
+        worst.id.name(),
+        if worst.w.failures.of_device() == 0 {
+            "No attempt failed"
+        } else {
+            "What failed is accounted for otherwise"
+        }
+    );
     Some(Finding {
         id: FindingId::UnexplainedFailures,
         severity: Severity::Warning,
-        statement: format!(
-            "On {} of {} the packets show {}. {}, and no finding explains it.",
-            worst.connections,
-            things(worst.w.attempts, "connection"),
-            worst.id.name(),
-            if worst.w.failures.of_device() == 0 {
-                "No attempt failed"
-            } else {
-                "What failed is accounted for otherwise"
-            }
-        ),
+        statement: rest::of_workload(e, worst.w, statement),
         evidence: all.iter().map(Odd::in_figures).collect(),
         cause: "unknown: espstress has no rule for it".into(),
         change: format!(
@@ -127,7 +128,11 @@ fn of_anomalies(all: &[Odd<'_>]) -> Option<Finding> {
 
 /// What happened, in one sentence.
 fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
-    let share = format!("{n} of {}", w.attempts);
+    // A connection that came about serves many requests.
+    let opened = w.connect.map(|connect| connect.count);
+    let tried = opened.map(|opened| opened.saturating_add(facts::count(&w.failures, &facts::CONNECT)));
+    let whole = if facts::CONNECT.contains(&failure) { tried.unwrap_or(w.attempts) } else { w.attempts };
+    let share = format!("{n} of {whole}");
     let kept = w.kind == WorkloadKind::Rw && w.succeeded > 0;
     let what = match failure {
         Failure::WriteReset if kept => "requests met a reset of their connection while they were being sent",
