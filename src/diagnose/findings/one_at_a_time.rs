@@ -43,6 +43,8 @@ pub(super) struct OneAtATime {
     stream_ns: Option<u64>,
     /// For a client that keeps its connection.
     kept_ns: Option<u64>,
+    /// Clients that it waited for at once, where that was more than one: it may serve as many at a time.
+    at_once: Option<u32>,
     /// Whether whoever asks for another event stream waits while some are open; of other clients nothing is known.
     too_few_streams: bool,
 }
@@ -50,11 +52,20 @@ pub(super) struct OneAtATime {
 const CAUSE: &str = "one loop accepts a client, waits for its request and its close, and only then \
                                 accepts the next; browsers open connections before they have a request for them";
 
+const CAUSE_OF_FEW: &str = "each task that serves clients, or the only one, waits for its client's request and its close before it \
+                            takes the next; browsers open connections before they have a request for them";
+
 const CHANGE: &str = "serve each client in its own task, or all of them with select(); close right \
                                  after the response; a shorter SO_RCVTIMEO reduces the wait";
 
 pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
     let half_open = |w: &WorkloadEvidence| while_silent(e, w.half_open.as_ref()?);
+    // One client or one close after the other is one at a time, however many there were.
+    let waited_for = |w: &WorkloadEvidence| {
+        let slow = w.asks.sends_slowly || w.asks.reads_slowly || w.asks.protocol == Protocol::Sse;
+        before_a_request(e, w).max(beside_a_silence(e, w)).is_some() || (slow && beside_slow(e, w).is_some())
+    };
+    let at_once = facts::exchanges(e).filter(|w| waited_for(w)).map(|w| w.at_once).min().filter(|n| *n > 1);
     let one = OneAtATime {
         request_ns: facts::exchanges(e)
             .filter_map(|w| before_a_request(e, w).max(beside_a_silence(e, w)))
@@ -71,9 +82,11 @@ pub(super) fn seen(e: &Evidence<'_>) -> Option<OneAtATime> {
             .filter_map(|w| beside_slow(e, w))
             .max(),
         kept_ns: facts::exchanges(e).filter_map(|w| kept_out::by_one_client(e, w)).max(),
+        at_once: None,
         too_few_streams: facts::exchanges(e).any(|w| without_a_stream(e, w).is_some()),
     };
-    (one != OneAtATime::default()).then_some(one)
+    let in_turn = one.close_ns.or(one.silent_ns).or(one.kept_ns).is_some();
+    (one != OneAtATime::default()).then_some(OneAtATime { at_once: at_once.filter(|_| !in_turn), ..one })
 }
 
 /// The wait for each close, where these waits one after the other fill a workload of several clients.
@@ -211,12 +224,16 @@ impl OneAtATime {
     pub(super) const fn advice(self) -> (&'static str, &'static str) {
         if self.stream_ns.is_some() || self.too_few_streams {
             (
-                "the handler of an event stream keeps its task of the server until the stream ends, and there is no other",
+                if self.at_once.is_some() {
+                    "the handler of an event stream keeps its task of the server until the stream ends, and there are no more"
+                } else {
+                    "the handler of an event stream keeps its task of the server until the stream ends, and there is no other"
+                },
                 "serve streams from a task of their own (esp_http_server: httpd_req_async_handler_begin), and go on \
                  accepting others",
             )
         } else {
-            (CAUSE, CHANGE)
+            (if self.at_once.is_some() { CAUSE_OF_FEW } else { CAUSE }, CHANGE)
         }
     }
 
@@ -236,10 +253,16 @@ impl OneAtATime {
             (self.kept_ns, "for a client that keeps its connection"),
         ];
         let waits = waits.into_iter().filter_map(|(ns, what)| Some(format!("{} {what}", time(ns?))));
-        format!(
-            "The device serves one client at a time: it waits {}, and every other client waits with it.",
-            waits.collect::<Vec<_>>().join(" and ")
-        )
+        let waits = waits.collect::<Vec<_>>().join(" and ");
+        match self.at_once {
+            Some(most) => format!(
+                "The device serves no more than {most} clients at a time: it waits {waits}, and while it waits for {most} of \
+                 them, every other client waits as well."
+            ),
+            None => format!(
+                "The device serves one client at a time: it waits {waits}, and every other client waits with it."
+            ),
+        }
     }
 }
 

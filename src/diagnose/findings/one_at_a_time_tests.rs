@@ -48,6 +48,25 @@ fn a_program_that_waits_for_a_request_keeps_others_waiting_as_long() {
 }
 
 #[test]
+fn whoever_waits_for_several_at_once_may_serve_as_many_at_a_time() {
+    let idle = [5, 20, 40].map(|s| Quiet { from_ns: s * SECOND, to_ns: (s + 5) * SECOND });
+    let said = |at_once| {
+        let [late, others] = connect_early();
+        let workloads = vec![WorkloadEvidence { at_once, ..late }, others];
+        let e = Evidence { duration_ns: MINUTE, idle: Some(idle.to_vec()), workloads, ..Evidence::default() };
+        let one = seen(&e).unwrap();
+        (one.statement(), one.advice().0)
+    };
+    assert_eq!((said(1).0.contains("serves one client at a time"), said(1).1), (true, CAUSE));
+    assert!(
+        said(4)
+            .0
+            .starts_with("The device serves no more than 4 clients at a time: it waits 5.0 s for a client's")
+    );
+    assert_eq!(said(4).1, CAUSE_OF_FEW);
+}
+
+#[test]
 fn nobody_is_kept_waiting_where_no_request_is_late_or_none_is_cut() {
     let idle = [4, 5, 6].map(|s| s * SECOND);
     let [late, others] = connect_early();
