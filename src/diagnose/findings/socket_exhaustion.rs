@@ -167,6 +167,12 @@ fn finding(e: &Evidence<'_>) -> Finding {
     } else if let Some(limit) = full_at_the_end(e) {
         let then = format!("all {limit} were still in use after everything was closed");
         (Severity::Error, format!("The device doesn't free the sockets of {those}: {then}."))
+    } else if let Some(lost) = handshakes_fail_at_the_end(e) {
+        let then = format!(
+            "at the end {} in a row got no answer, while it answered every ping",
+            things(lost, "handshake")
+        );
+        (Severity::Error, format!("The device doesn't free the sockets of {those}: {then}."))
     } else {
         let sentence =
             format!("The device doesn't free the sockets of {those}. It hasn't run out of them yet.");
@@ -214,6 +220,15 @@ fn turns_away(e: &Evidence<'_>) -> bool {
 fn full_at_the_end(e: &Evidence<'_>) -> Option<u32> {
     let sockets = sockets::counted(e)?;
     sockets.limit.filter(|limit| sockets.last >= *limit)
+}
+
+/// How many handshakes of the TCP probe had no answer from some time on to the end of the run, where pings had theirs.
+fn handshakes_fail_at_the_end(e: &Evidence<'_>) -> Option<u64> {
+    /// One may be lost.
+    const TWICE: u64 = 2;
+    let pings = e.probes.icmp.value().filter(|p| p.sent > 0 && p.answered == p.sent);
+    let last = pings.and(e.probes.tcp.value())?.silences.last()?;
+    (last.to_ns.is_none() && last.lost >= TWICE).then_some(last.lost)
 }
 
 #[cfg(test)]

@@ -280,6 +280,16 @@ fn half_closer_that_has_not_run_out_yet_is_a_warning() {
     let case = Case::clean(w).anomaly(AnomalyId::HalfClosedLinger, 4);
     case.always(&[FindingId::SocketExhaustion]);
     assert_eq!(case.findings()[0].severity, Severity::Warning);
+    // No request was due any more, and the probe met a full queue.
+    let probed = |to_ns| {
+        let silences = vec![Silence { from_ns: 27 * S, to_ns, lost: 3 }];
+        let tcp = ProbeEvidence { answered: 57, silences, ..probe(60) };
+        case.clone().with(|e| e.probes.tcp = Measured::Value(tcp)).findings()[0].clone()
+    };
+    assert_eq!(probed(Some(30 * S)).severity, Severity::Warning);
+    let full = probed(None);
+    assert_eq!(full.severity, Severity::Error);
+    assert!(full.statement.contains("at the end 3 handshakes in a row got no answer"), "{}", full.statement);
 }
 
 #[test]
