@@ -54,9 +54,7 @@ pub(super) fn check(base: &[Named<'_>], new: &[Named<'_>]) -> Result<(), Refused
     }
     for group in [base, new] {
         for (i, one) in group.iter().enumerate() {
-            let same = |other: &&Named<'_>| {
-                one.report.started_at == other.report.started_at && one.report.seed == other.report.seed
-            };
+            let same = |other: &&Named<'_>| one.report.shares_a_session(other.report);
             if let Some(other) = group[i + 1..].iter().find(same) {
                 return Err(Refused::SameRun { one: one.name.into(), other: other.name.into() });
             }

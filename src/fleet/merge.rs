@@ -109,13 +109,11 @@ fn check(devices: &[(String, FleetDevice)]) -> Result<(), Refused> {
             return Err(Refused::OtherWork { first, other, differences });
         }
     }
-    let mut seen: Vec<(&str, (&str, u64, &str))> = Vec::new();
-    for (file, report) in &reports {
-        let run = (report.started_at.as_str(), report.seed, report.target.address.as_str());
-        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == run) {
+    for (nth, (file, report)) in reports.iter().enumerate() {
+        let mut before = reports.iter().take(nth);
+        if let Some((first, _)) = before.find(|(_, other)| other.shares_a_session(report)) {
             return Err(Refused::SameRun { first: (*first).to_owned(), other: (*file).to_owned() });
         }
-        seen.push((file, run));
         report.workloads.iter().try_for_each(|workload| histograms(file, workload))?;
     }
     Ok(())

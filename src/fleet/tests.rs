@@ -142,6 +142,13 @@ fn other_work_other_versions_and_the_same_run_are_refused() {
     newer.tool.version = "99.0.0".to_owned();
     assert!(refused(&newer).contains("make all of them with the same espstress"));
     assert!(refused(&a).contains("reports of the same run"));
+    // One goes on where the other ended.
+    let longer = report("10.0.0.1:80", 1_010, &[10]).after(&a);
+    let longest = report("10.0.0.1:80", 1_020, &[10]).after(&longer);
+    for (one, two) in [(&a, &longer), (&longer, &longest), (&longest, &a)] {
+        let both = merge(vec![named("one.json", one), named("two.json", two)]);
+        assert!(matches!(both, Err(Refused::SameRun { .. })), "{both:?}");
+    }
     assert_eq!(merge(Vec::new()), Err(Refused::NoReport));
     let mut damaged = report("10.0.0.2:80", 1_000, &[10]);
     damaged.workloads[0].latency.get_mut(&Phase::Total).unwrap().hdr = Some("HISTFAAA".to_owned());

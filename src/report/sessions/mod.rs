@@ -78,6 +78,23 @@ pub fn cannot_resume(kind: WorkloadKind) -> Option<&'static str> {
 const LENGTHS: [&str; 3] = ["duration", "count", "cycles"];
 
 impl Report {
+    /// Whether both hold the attempts of one session of one device: they are reports of the same run, or one of them goes on
+    /// where the other ended.
+    #[must_use]
+    pub fn shares_a_session(&self, other: &Self) -> bool {
+        let theirs = other.each_session();
+        self.target.address == other.target.address
+            && self.each_session().iter().any(|one| theirs.contains(one))
+    }
+
+    /// When each session began, and its seed.
+    fn each_session(&self) -> Vec<(&str, u64)> {
+        match self.sessions.as_slice() {
+            [] => vec![(&self.started_at, self.seed)],
+            sessions => sessions.iter().map(|row| (row.started_at.as_str(), row.seed)).collect(),
+        }
+    }
+
     /// Why a run can't continue this report; `None` if it can.
     #[must_use]
     pub fn refuses(&self, run: &Continues<'_>) -> Option<String> {
