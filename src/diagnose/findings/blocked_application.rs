@@ -28,7 +28,7 @@ use super::super::{
     ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, Untold, WorkloadEvidence,
     WorkloadKind,
 };
-use super::kept_out::{self, KeptOut};
+use super::kept_out::{self, KeptOut, NoneNew};
 use super::one_at_a_time::{self, OneAtATime};
 use super::text::{percent, things, time, times};
 use super::while_dialling::{self, WhileDialling};
@@ -72,6 +72,8 @@ enum Proof {
     Standing,
     /// Nobody else is served beside clients that keep their connections.
     KeptOut(KeptOut),
+    /// No new connection is served, beside clients that keep theirs.
+    NoneNew(NoneNew),
     /// Connections fall silent again and again, and the stack doesn't.
     Mute,
     /// Service ended for good.
@@ -110,7 +112,10 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
     if facts::mute::mute(e).len() >= OFTEN {
         return Some(Proof::Mute);
     }
-    facts::exchanges(e).any(|w| hangs(e, w)).then_some(Proof::Hung)
+    if facts::exchanges(e).any(|w| hangs(e, w)) {
+        return Some(Proof::Hung);
+    }
+    kept_out::none_new(e).map(Proof::NoneNew)
 }
 
 /// Whether it kept a window shut, which no want of memory does.
@@ -247,7 +252,7 @@ pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
         Proof::NotReading if facts::memory::runs_low(e) && !shuts_its_window(e) => Firm::Left,
         Proof::NotReading | Proof::OneClient | Proof::OneAtATime(_) | Proof::WhileDialling(_) => Firm::Shown,
         Proof::NeverServed | Proof::NoHandshake => Firm::Likely,
-        Proof::Standing | Proof::KeptOut(_) | Proof::Mute | Proof::Hung => Firm::Left,
+        Proof::Standing | Proof::KeptOut(_) | Proof::NoneNew(_) | Proof::Mute | Proof::Hung => Firm::Left,
     };
     Some(Claim::new(firm, finding(e, proof)))
 }
@@ -294,6 +299,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             things(standing.max(1), "request")
         ),
         Proof::KeptOut(out) => out.statement(),
+        Proof::NoneNew(none) => none.statement(),
         Proof::Mute => format!(
             "Connections fell silent {} while the device's stack answered every ping: its program sent nothing, or \
              didn't answer what it was sent.",
@@ -339,6 +345,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
              esp_task_wdt_add(NULL); call close() when recv() returns 0",
         ),
         Proof::KeptOut(_) => (kept_out::CAUSE, kept_out::CHANGE),
+        Proof::NoneNew(_) => (NoneNew::CAUSE, NoneNew::CHANGE),
         Proof::Mute => (
             "the program doesn't answer heartbeats, or is busy with something else for longer than --peer-timeout",
             "answer each heartbeat in the task that reads the connection; raise --peer-timeout for a program that may take longer",
@@ -416,7 +423,7 @@ fn hung(e: &Evidence<'_>) -> String {
     let first = bouts.iter().map(|bout| bout.from_ns).min().unwrap_or(0);
     if let Some(since) = hangs_since(e) {
         return format!(
-            "The program stopped answering {} and didn't recover, while the device's stack still answered.",
+            "The program stopped answering {} and hadn't recovered by the end of the run, while the device's stack still answered.",
             stopped(&since)
         );
     }

@@ -10,7 +10,7 @@
 //! link that was away, where those on the kept connections waited as well.
 
 use super::super::bouts::{self, Bout};
-use super::super::{Evidence, WorkloadEvidence, facts};
+use super::super::{Evidence, WorkloadEvidence, WorkloadKind, facts};
 use super::text::{things, time};
 
 /// How long the others were kept out at least. A stall of the program that meets one client sooner than others is no longer.
@@ -88,6 +88,55 @@ fn kept_out(e: &Evidence<'_>, w: &WorkloadEvidence, kept: &WorkloadEvidence) -> 
     (all && !few && bout.is_slow() && facts::served_in(kept, bout)).then(|| bout.clone())
 }
 
+/// New connections that were not served for a time, beside clients that keep theirs and were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoneNew {
+    from_ns: u64,
+    ns: u64,
+}
+
+impl NoneNew {
+    pub(super) const CAUSE: &str = "no socket is left for new connections, because some are never closed; or the task that accepts \
+                                    them hangs";
+
+    pub(super) const CHANGE: &str = "call close() on every path, also when recv() returns 0 or fails; subscribe the accepting task to \
+                                     the watchdog: esp_task_wdt_add(NULL)";
+
+    pub(super) fn statement(self) -> String {
+        format!(
+            "The device served no new connection from {} on for at least {}, while it went on serving clients that keep theirs.",
+            time(self.from_ns),
+            time(self.ns)
+        )
+    }
+}
+
+/// The longest time in which a workload that opens a connection for each request got no answer, and one that keeps its
+/// connections did.
+pub(super) fn none_new(e: &Evidence<'_>) -> Option<NoneNew> {
+    /// Shorter, and a queue that is full for a moment looks so.
+    const LONG_NS: u64 = 10 * facts::SECOND;
+    /// Two may be chance.
+    const FEW: u64 = 3;
+    /// Requests on each connection, at least, of clients that keep theirs.
+    const KEPT: u64 = 5;
+    let keeps = |w: &&WorkloadEvidence| {
+        let opened = w.connect.map_or(0, |connect| connect.count);
+        w.kind == WorkloadKind::Rw && opened > 0 && w.succeeded >= opened.saturating_mul(KEPT)
+    };
+    let out = |w: &WorkloadEvidence, bout: &Bout| {
+        let few = bout.count(&bouts::SLOW) < FEW.max(facts::path::by_loss(e, w.attempts) + 1);
+        let long = bout.to_ns.saturating_sub(bout.from_ns) >= LONG_NS;
+        let beside = facts::exchanges(e).filter(keeps).any(|kept| facts::served_in(kept, bout));
+        long && !few && bout.is_slow() && beside
+    };
+    facts::exchanges(e)
+        .filter(|w| w.kind == WorkloadKind::Head)
+        .flat_map(|w| bouts::course(e, w).bouts.into_iter().filter(move |bout| out(w, bout)))
+        .map(|bout| NoneNew { from_ns: bout.from_ns, ns: bout.to_ns.saturating_sub(bout.from_ns) })
+        .max_by_key(|none| none.ns)
+}
+
 /// The same in figures.
 pub(super) fn in_figures(e: &Evidence<'_>, kept: &WorkloadEvidence) -> Option<String> {
     let out = beside(e, kept)?;
@@ -104,7 +153,7 @@ pub(super) fn in_figures(e: &Evidence<'_>, kept: &WorkloadEvidence) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceEvidence, Quantiles, WorkloadKind};
+    use crate::{DeviceEvidence, Quantiles};
     use espstress_event::{Episode, Failure};
 
     const S: u64 = 1_000_000_000;
@@ -196,6 +245,20 @@ mod tests {
         assert_eq!(told(vec![again, others()]), None);
         let device = DeviceEvidence { capacity: Some(1), ..DeviceEvidence::default() };
         assert_eq!(seen(&Evidence { device, ..evidence(vec![kept(), others()]) }), None);
+    }
+
+    #[test]
+    fn new_connections_that_fail_from_some_time_on_are_told_from_a_program_that_stopped() {
+        let late = Err(Failure::ConnectTimeout);
+        let mut all = vec![at(1, 2, Ok(())), at(9, 10, Ok(()))];
+        all.extend((1..=7).map(|n| at(n * 10, n * 10 + 50, late)));
+        let short = of("short", WorkloadKind::Head, all);
+        let e = evidence(vec![kept(), short.clone()]);
+        assert_eq!(seen(&e), None, "they were served before");
+        assert_eq!(none_new(&e), Some(NoneNew { from_ns: S, ns: 11 * S }));
+        assert_eq!(none_new(&evidence(vec![short.clone()])), None, "nobody else was served");
+        let waited = Quantiles { count: 120, max_ns: 9 * S, ..Quantiles::default() };
+        assert_eq!(none_new(&evidence(vec![WorkloadEvidence { main: Some(waited), ..kept() }, short])), None);
     }
 
     #[test]
