@@ -21,6 +21,7 @@ mod half_open_on_sim;
 mod http_servers;
 mod http_use;
 mod https;
+mod kept_connections;
 mod log;
 mod metrics;
 mod mqtt;
