@@ -1,10 +1,10 @@
 //! A client that keeps its connection, and what others meet as long as it stands.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::common::said::{Said, said};
-use crate::common::{OK, answer_all, request, server};
+use crate::common::{OK, answer_all, one_client_at_a_time, request, server};
 
 /// One client on its only connection for 4 s, and for `seconds` others that give up after a second each.
 #[track_caller]
@@ -39,18 +39,10 @@ duration = '{seconds}s'
     said(&format!("run {options} -t"), &[&address.to_string(), file.to_str().unwrap()])
 }
 
-/// A server with one loop: it serves a client until that one closes, and only then accepts the next.
-fn one_client_at_a_time() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(answer_all));
-    address
-}
-
 #[test]
 fn a_server_for_one_client_at_a_time_is_named_with_and_without_packets() {
     for options in ["", "--no-capture"] {
-        let run = beside(one_client_at_a_time(), 6, "", options);
+        let run = beside(one_client_at_a_time(answer_all), 6, "", options);
         run.fails_with(&["blocked_application"])
             .says(&["serves one client at a time", "for a client that keeps its connection"]);
         assert!(run.report.workload("others").unwrap().succeeded > 0, "once it had gone");
@@ -60,7 +52,7 @@ fn a_server_for_one_client_at_a_time_is_named_with_and_without_packets() {
 #[test]
 fn where_the_others_are_not_served_again_what_they_asked_for_may_be_what_fails() {
     for options in ["", "--no-capture"] {
-        beside(one_client_at_a_time(), 2, "", options)
+        beside(one_client_at_a_time(answer_all), 2, "", options)
             .fails_with(&["blocked_application"])
             .says(&["1 client kept its connection", "served nobody else", "or what the others asked for"])
             .never_says(&["HEAD", "stopped answering"]);

@@ -1,13 +1,13 @@
 //! Connections that say nothing before their first request, as browsers open them, and what the others meet meanwhile.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use espstress_event::Failure;
 
 use crate::common::said::said;
 use crate::common::scripted::scripted;
-use crate::common::{answer_all, request, server};
+use crate::common::{answer_all, one_client_at_a_time, request, server};
 
 const SCENARIO: &str = "
 [[phase]]
@@ -39,23 +39,18 @@ fn beside(address: SocketAddr) -> crate::common::said::Said {
 /// The close that follows is announced: no next request is on its way then, which the close would answer with a RST.
 const LAST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// A server with one loop: it accepts a client, waits for its request, answers, and only then accepts the next.
-fn one_client_at_a_time() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            if !request(&mut stream).is_empty() {
-                let _ = stream.write_all(LAST);
-            }
+/// It waits for a client's request, and answers it.
+fn waits_for_each() -> SocketAddr {
+    one_client_at_a_time(|mut stream| {
+        if !request(&mut stream).is_empty() {
+            let _ = stream.write_all(LAST);
         }
-    });
-    address
+    })
 }
 
 #[test]
 fn a_server_for_one_client_at_a_time_keeps_the_others_waiting_and_is_named() {
-    let run = beside(one_client_at_a_time());
+    let run = beside(waits_for_each());
     run.fails_with(&["blocked_application"]).says(&["serves one client at a time", "for a client's request"]);
     let failed: u64 = run.report.workloads.iter().map(|w| w.failures.of_device()).sum();
     assert_eq!(failed, 0, "nobody failed: they waited");
@@ -64,7 +59,7 @@ fn a_server_for_one_client_at_a_time_keeps_the_others_waiting_and_is_named() {
 #[cfg(feature = "long")]
 #[test]
 fn the_doctor_names_a_server_that_waits_for_a_client_that_says_nothing() {
-    let run = said("doctor", &[&one_client_at_a_time().to_string()]);
+    let run = said("doctor", &[&waits_for_each().to_string()]);
     run.fails_with(&["blocked_application"]).says(&["for a client's request", "others waited up to 1."]);
     // It is asked the rest all the same.
     let asked: Vec<&str> = run.report.workloads.iter().map(|w| w.name.as_str()).collect();

@@ -1,7 +1,7 @@
 //! Clients that are slow on purpose, and what others meet meanwhile.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use espstress_event::{Failure, SlowClients, SlowSpan};
@@ -9,7 +9,7 @@ use espstress_report::{Verdict, Workload};
 use espstress_stats::Phase;
 
 use crate::common::said::{Said, said};
-use crate::common::{OK, answer_all, espstress_with, failure, request, server};
+use crate::common::{OK, answer_all, espstress_with, failure, one_client_at_a_time, request, server};
 
 /// One slow client after the other, and others beside them. A request of some 70 bytes takes more than a second.
 fn scenario(slow: &str) -> String {
@@ -57,14 +57,6 @@ fn slow(run: &Said) -> SlowClients {
 /// The slow clients beside which others asked until its end: the last one is slow beyond the end of the others.
 fn beside_others(slow: &SlowClients) -> impl Iterator<Item = &SlowSpan> {
     slow.spans.iter().filter(|span| span.others_waited_ms.is_some())
-}
-
-/// A server with one loop: it accepts a client, reads its request, answers, and only then accepts the next.
-fn one_client_at_a_time(answer: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
-    address
 }
 
 #[test]

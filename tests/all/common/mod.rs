@@ -72,6 +72,14 @@ pub fn answer_all(mut stream: TcpStream) {
     }
 }
 
+/// A server with one loop: it serves a client to its end, and only then accepts the next.
+pub fn one_client_at_a_time(serve: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
+    address
+}
+
 /// Closes with a RST.
 pub fn reset(stream: TcpStream) {
     let socket = socket2::Socket::from(stream);
