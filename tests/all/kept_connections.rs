@@ -54,7 +54,7 @@ fn where_the_others_are_not_served_again_what_they_asked_for_may_be_what_fails()
     for options in ["", "--no-capture"] {
         beside(one_client_at_a_time(answer_all), 2, "", options)
             .fails_with(&["blocked_application"])
-            .says(&["1 client kept its connection", "served nobody else", "or what the others asked for"])
+            .says(&["1 client kept its connection", "served no other client", "or what the others asked for"])
             .never_says(&["HEAD", "stopped answering"]);
     }
 }

@@ -37,7 +37,7 @@ impl KeptOut {
     pub(super) fn statement(self) -> String {
         let kept = if self.connections == 1 { "its connection" } else { "their connections" };
         format!(
-            "While {} kept {kept} and {} served, the device served nobody else for at least {}.",
+            "While {} kept {kept} and {} served, the device served no other client for at least {}.",
             things(u64::from(self.connections), "client"),
             if self.connections == 1 { "was" } else { "were" },
             time(self.ns)
@@ -141,7 +141,7 @@ pub(super) fn none_new(e: &Evidence<'_>) -> Option<NoneNew> {
 pub(super) fn in_figures(e: &Evidence<'_>, kept: &WorkloadEvidence) -> Option<String> {
     let out = beside(e, kept)?;
     Some(format!(
-        "{}: {} answered on {} kept all the time; beside {}, nobody else was served for {}",
+        "{}: {} answered on {} kept all the time; beside {}, no other client was served for {}",
         kept.name,
         things(kept.succeeded, "request"),
         things(u64::from(out.connections), "connection"),
