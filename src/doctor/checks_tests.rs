@@ -1,8 +1,10 @@
 use super::super::fixtures;
 use super::*;
-use espstress_diagnose::WorkloadKind;
+use espstress_diagnose::{Accounted, WorkloadKind};
 use espstress_event::WorkloadFacts;
-use espstress_stats::{DeviceSeries, ProbeOutcome, Recorder, SilencedConnection};
+use espstress_stats::{
+    DeviceSeries, LimitReached, ProbeKindStats, ProbeOutcome, Recorder, SilencedConnection, Stage,
+};
 
 /// The check of a crowd of 36 of which two were reset, and this account of them.
 fn crowd(accounted: Accounted, by: &str) -> Check {
@@ -105,7 +107,7 @@ fn a_probe_that_silent_connections_kept_out_while_they_were_opened_is_not_lost_b
     );
     let before = tcp_beside_silence(30, &[2, 3, 5, 6, 7]);
     assert_eq!(before.mark, Mark::Unknown, "{}", before.seen);
-    assert!(before.seen.ends_with(LOST), "{}", before.seen);
+    assert!(before.seen.ends_with(reach::LOST), "{}", before.seen);
     let both = tcp_beside_silence(30, &[2, 3, 5, 6, 7, 12, 13]);
     assert_eq!(both.mark, Mark::Unknown, "{}", both.seen);
     assert!(
@@ -122,14 +124,21 @@ fn a_probe_that_silent_connections_kept_out_while_they_were_opened_is_not_lost_b
 #[test]
 fn probes_that_a_path_may_have_lost_are_a_tick_and_many_a_question() {
     let marks = [(6, 6), (6, 5), (60, 54), (6, 4), (6, 3), (60, 53), (6, 2), (6, 0), (1, 0), (0, 0)];
-    let of = marks.map(|(sent, answered)| lost(sent, answered));
+    let of = marks.map(|(sent, answered)| reach::lost(sent, answered));
     let (good, bad, unknown) = (Mark::Good, Mark::Bad, Mark::Unknown);
     assert_eq!(of, [good, good, good, unknown, unknown, unknown, bad, bad, bad, unknown]);
 }
 
 #[test]
 fn the_documented_page_has_the_names_of_the_checks() {
-    let (code, docs) = (include_str!("checks.rs"), include_str!("../../docs/doctor.md"));
+    let docs = include_str!("../../docs/doctor.md");
+    let code = concat!(
+        include_str!("checks.rs"),
+        include_str!("checks/close.rs"),
+        include_str!("checks/idle.rs"),
+        include_str!("checks/reach.rs"),
+        include_str!("checks/requests.rs")
+    );
     let is_name = |text: &str| code.contains(&format!("\"{}\"", text.trim_end()));
     let marked = |line: &'static str| Some(line.trim_start().strip_prefix(['✓', '✗', '?'])?.trim_start());
     let lines: Vec<&str> = docs.lines().filter_map(marked).collect();

@@ -74,8 +74,8 @@ fn opened(workload: &WorkloadOutcome) -> u64 {
 /// Requests that a workload sent, those on silenced connections aside.
 fn requests(workload: &WorkloadOutcome) -> u64 {
     match workload.facts.kind {
-        // Its client asks on each connection, also on one that is cut off at the end.
-        Some(WorkloadKind::HalfOpen) => opened(workload),
+        // They ask once on each connection, also on one that is cut off at the end.
+        Some(WorkloadKind::HalfOpen | WorkloadKind::Head) => opened(workload),
         _ => workload.stats.attempts.saturating_sub(not_connected(workload)),
     }
 }

@@ -128,6 +128,7 @@ async fn attempt(context: &Context, intent: Intent) -> Result<Connection, Failur
     })?;
     let request = format!("HEAD / HTTP/1.1\r\nHost: {target}\r\nUser-Agent: espstress\r\n\r\n");
     connection.write_all(request.as_bytes(), limits.write).await?;
+    context.recorder.borrow_mut().bytes(request.len() as u64, 0);
     let mut response = Response::new(Expects::HeadOnly);
     response.start();
     let mut buffer = [0; 2_048];

@@ -1,14 +1,17 @@
 //! A workload that ends in time, whatever it is waiting for.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use espstress_event::{Endpoints, Expected, WorkloadFacts};
 use espstress_stats::Phase;
-use espstress_workload::{Context, Workload};
+use espstress_workload::{Context, StopSource, Workload};
 
-/// A workload with a limit. Attempts that are under way when it is reached are not counted.
+/// How long attempts that are under way at the limit may go on. A workload that is stopped needs a little less.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A workload that is stopped at a limit. What is still under way then counts as unfinished.
 pub(super) struct Limited {
     pub(super) inner: Box<dyn Workload>,
     pub(super) limit: Duration,
@@ -49,8 +52,22 @@ impl Workload for Limited {
 
     fn run(&self, context: Context) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
-            // What is cut off is told by the figures of what had ended.
-            let _ = tokio::time::timeout(self.limit, self.inner.run(context)).await;
+            let here = StopSource::default();
+            let mut run = context.stop.clone();
+            let mut inner = pin!(self.inner.run(Context { stop: here.listener(), ..context }));
+            tokio::select! {
+                biased;
+                () = &mut inner => return,
+                () = run.stopped() => {}
+                () = tokio::time::sleep(self.limit) => {}
+            }
+            here.stop();
+            tokio::select! {
+                biased;
+                () = inner => {}
+                () = run.hurried() => {}
+                () = tokio::time::sleep(DRAIN) => {}
+            }
         })
     }
 }

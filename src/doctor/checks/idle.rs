@@ -1,0 +1,138 @@
+//! Connections that nobody uses: how many the device holds, whether it takes them back, and whether it asks.
+
+use super::super::names;
+use super::{Look, check};
+use espstress_diagnose::words::{things, time};
+use espstress_diagnose::{Check, FindingId, Mark};
+use espstress_stats::{LimitReached, Stage};
+
+/// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
+/// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
+const USUAL_KEEP_IDLE_S: u64 = 7_200;
+
+impl Look<'_> {
+    pub(super) fn idle_connections(&self) -> Option<Check> {
+        const NAME: &str = "idle connections";
+        if self.closes_after_each() {
+            let text = "none: the device closes after each response";
+            return self.phase(names::SILENT).map(|_| check(NAME, Mark::Good, text));
+        }
+        if let Some(finding) = self.found(FindingId::MakesRoom) {
+            return Some(check(NAME, Mark::Good, finding.statement.clone()));
+        }
+        if let Some(h) = self.half_open() {
+            let text = match h.limit {
+                LimitReached::Device => {
+                    format!("holds {} at once; more wait or fail", h.capacity().unwrap_or(h.served))
+                }
+                LimitReached::Setting if h.unserved > 0 => {
+                    let held = h.capacity().unwrap_or(h.served);
+                    let later = match h.served.saturating_sub(held) {
+                        0 => String::new(),
+                        later => format!(", and served {later} later"),
+                    };
+                    format!(
+                        "holds {held} at once; it accepted {} more but didn't serve them{later}",
+                        h.unserved
+                    )
+                }
+                LimitReached::Setting if h.closed_early() > 0 => format!(
+                    "served all {} that this test opened; {} of them were closed before the last",
+                    h.served,
+                    h.closed_early()
+                ),
+                // Without the packets nobody knows which of them the device has closed.
+                LimitReached::Setting if self.packets().is_none() => {
+                    format!("served all {} that this test opened", h.served)
+                }
+                LimitReached::Setting => format!("held all {} that this test opened", h.served),
+                LimitReached::NotSearched | LimitReached::Host | LimitReached::Stopped => {
+                    return Some(check(NAME, Mark::Unknown, "the search for the limit didn't finish"));
+                }
+            };
+            return Some(check(NAME, if h.served > 1 { Mark::Good } else { Mark::Bad }, text));
+        }
+        if let Some(hold) = self.hold {
+            let more = if hold.full { "more wait or fail" } else { "no more were tried" };
+            let text = format!(
+                "holds {} at once ({more}); {} ended by the device within {}",
+                hold.held,
+                hold.ended_by_device,
+                time(hold.idle_ns)
+            );
+            return Some(check(NAME, if hold.held > 1 { Mark::Good } else { Mark::Bad }, text));
+        }
+        let reason = self.phase(names::SILENT)?.stats.half_open.as_deref()?.unavailable.as_deref()?;
+        Some(check(NAME, Mark::Unknown, reason))
+    }
+
+    pub(super) fn takes_back(&self) -> Option<Check> {
+        const NAME: &str = "frees them";
+        if self.closes_after_each() {
+            return None;
+        }
+        if let Some(h) = self.half_open() {
+            let of = h.connections.iter().filter(|c| c.stage == Stage::Served);
+            let (all, back) = of.fold((0_u64, 0_u64), |(all, back), c| {
+                (all + 1, back + u64::from(c.reclaimed_after_ns.is_some()))
+            });
+            let longest = h.connections.iter().filter_map(|c| c.reclaimed_after_ns).max();
+            let after = longest
+                .filter(|_| back > 0)
+                .map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
+            let text = format!(
+                "{back} of {} whose client fell silent{after}; watched for {}",
+                things(all, "connection"),
+                time(h.watched_ns)
+            );
+            // Where others are served all the while nobody is hurt, and a server with much room takes its time.
+            let hurts = h.exhausted == Some(true) && h.watched_ns >= h.expected_reclaim_ns;
+            let makes_room = self.found(FindingId::MakesRoom).is_some();
+            let mark = match (back == all && all > 0) || makes_room {
+                true => Mark::Good,
+                false if hurts => Mark::Bad,
+                false => Mark::Unknown,
+            };
+            return Some(check(NAME, mark, text));
+        }
+        let hold = self.hold?;
+        let reason = self.phase(names::SILENT)?.stats.half_open.as_deref()?.unavailable.as_deref()?;
+        let after = match hold.served_after {
+            Some(true) => "serves again after a normal close",
+            Some(false) => "doesn't serve after a normal close",
+            None => "not tested again",
+        };
+        let mark = if hold.served_after == Some(false) { Mark::Bad } else { Mark::Unknown };
+        Some(check(NAME, mark, format!("{after}; silent clients couldn't be tested: {reason}")))
+    }
+
+    pub(super) fn keep_alive(&self) -> Check {
+        const NAME: &str = "TCP keep-alive";
+        let idle_ns = self.half_open().map(|h| h.watched_ns).max(self.hold.map(|hold| hold.idle_ns));
+        let Some(seen) = self.packets() else {
+            return check(NAME, Mark::Unknown, self.no_packets());
+        };
+        let figures = seen.summary.keep_alive;
+        if figures.probes > 0 {
+            let after = figures.idle_ns.map_or_else(String::new, |ns| {
+                format!(", the first after {} idle", time(u64::try_from(ns).unwrap_or(0)))
+            });
+            return check(
+                NAME,
+                Mark::Good,
+                format!("{} from the device{after}", things(figures.probes, "probe")),
+            );
+        }
+        match idle_ns.filter(|ns| *ns > 0) {
+            Some(ns) => check(
+                NAME,
+                Mark::Unknown,
+                format!(
+                    "none within {} idle; by default the first probe comes after {USUAL_KEEP_IDLE_S} s",
+                    time(ns)
+                ),
+            ),
+            None => check(NAME, Mark::Unknown, "no connection was idle"),
+        }
+    }
+}
