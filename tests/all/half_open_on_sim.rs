@@ -3,11 +3,12 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use espstress_device::Service;
 use espstress_engine::{DeviceFacts, Plan};
 use espstress_event::{Endpoints, Event, Failure};
-use espstress_stats::HalfOpenStats;
+use espstress_stats::{HalfOpenStats, Phase};
 use espstress_targets::sim::{Sim, SimConfig};
 
 /// Runs half-open; `None`, said aloud, where this machine does not let a host fall silent.
@@ -98,4 +99,28 @@ fn a_status_that_says_there_is_no_room_is_no_service() {
     assert!((4..=5).contains(&stats.served), "the client is one of five now and then: {stats:?}");
     assert_eq!(stats.limit, espstress_stats::LimitReached::Device, "{stats:?}");
     assert!(stats.failures.iter().all(|failure| failure.met == Failure::BadStatus), "{stats:?}");
+}
+
+/// The client is served when its answer is in. What the device does with the connection afterwards is told apart.
+#[test]
+fn a_slow_close_is_no_part_of_the_time_that_an_answer_took() {
+    const CLOSES_AFTER: Duration = Duration::from_millis(300);
+    let target = crate::common::server(|mut stream| {
+        while !crate::common::request(&mut stream).is_empty() {
+            let _ = stream.write_all(crate::common::OK);
+        }
+        std::thread::sleep(CLOSES_AFTER);
+    });
+    let settings = QUICK.replace("connections = 20", "connections = 2");
+    let ports = "25000-25999".parse().unwrap();
+    let mut outcome = crate::common::run_from("half-open", &settings, Endpoints::only(target), ports);
+    let stats = outcome.workloads.remove(0).stats;
+    let median = |phase| stats.latency.get(&phase).and_then(|pair| pair.corrected.quantile_ns(0.5));
+    assert!(median(Phase::Close) >= Some(CLOSES_AFTER.as_nanos() as u64), "{stats:?}");
+    assert!(median(Phase::Total) < Some(CLOSES_AFTER.as_nanos() as u64), "{stats:?}");
+    // Those whose close the end of the run cut off are told as well, and what was said on all connections.
+    assert_eq!(stats.responses.iter().map(|(_, n)| n).sum::<u64>(), stats.succeeded, "{stats:?}");
+    let answers = stats.succeeded + stats.half_open.as_ref().map_or(0, |h| u64::from(h.served));
+    assert_eq!(stats.bytes_received, answers * crate::common::OK.len() as u64, "{stats:?}");
+    assert!(stats.bytes_sent > stats.bytes_received, "a request is longer: {stats:?}");
 }

@@ -53,6 +53,9 @@ pub(super) struct Client {
     served_again: Cell<Option<Instant>>,
     last_served: Cell<Option<Instant>>,
     started: Cell<u64>,
+    /// Those whose result is recorded; their connections may still be closing.
+    told: Cell<u64>,
+    /// Those whose connections are closed as well.
     ended: Cell<u64>,
     pub(super) changed: Notify,
 }
@@ -69,6 +72,7 @@ impl Client {
             served_again: Cell::new(None),
             last_served: Cell::new(None),
             started: Cell::new(0),
+            told: Cell::new(0),
             ended: Cell::new(0),
             changed: Notify::new(),
         }
@@ -105,9 +109,9 @@ impl Client {
         (started == self.ended.get()).then_some(started)
     }
 
-    /// Requests that have begun and not ended.
+    /// Requests that have begun and of which nothing is recorded yet.
     pub(super) const fn under_way(&self) -> u64 {
-        self.started.get().saturating_sub(self.ended.get())
+        self.started.get().saturating_sub(self.told.get())
     }
 
     /// Asks once each interval until it is dropped.
@@ -139,8 +143,19 @@ impl Client {
         let start = Instant::now();
         let period = self.period.get();
         self.started.update(|n| n + 1);
-        let result = self.ask(start).await;
+        let _held = self.context.hold_one();
+        let asked = self.ask(start).await;
+        // The answer is in: whatever the end is like, the client was served.
+        self.told.update(|n| n + 1);
+        self.tell(start, period, asked.as_ref().map(|_| ()).map_err(|failure| *failure));
+        if let Ok(connection) = asked {
+            self.close(connection).await;
+        }
         self.ended.update(|n| n + 1);
+    }
+
+    /// Records what a request came to.
+    fn tell(&self, start: Instant, period: Period, result: Result<(), Failure>) {
         if let Err(failure) = result
             && failure.is_host()
         {
@@ -193,25 +208,26 @@ impl Client {
         take_into(spells, clock.at_ns(start), clock.at_ns(now), result.is_ok());
     }
 
-    async fn ask(&self, start: Instant) -> Result<(), Failure> {
-        let _held = self.context.hold_one();
+    /// One request on a connection of its own: the connection, still open, where it was served.
+    async fn ask(&self, start: Instant) -> Result<Connection, Failure> {
         let mut connection = match self.connector.open(self.intent()).await {
             Ok(connection) => connection,
             Err(Refused::Failure(failure)) => return Err(failure),
             Err(Refused::PortsUntil(_)) => return Err(Failure::HostOutOfPorts),
         };
         self.context.recorder.borrow_mut().latency(Phase::Connect, self.context.since_ns(start));
-        let mut buffer = [0; 2_048];
-        let status = head(&mut connection, &self.request, &mut buffer, self.connector.timeouts).await?;
+        let status = head(&self.context, &mut connection, &self.request, self.connector.timeouts).await?;
         judge(status, &mut self.context.recorder.borrow_mut())?;
-        // The answer is in: whatever the end is like, the client was served.
+        Ok(connection)
+    }
+
+    async fn close(&self, mut connection: Connection) {
         let closing = Instant::now();
         if !connection.peer_has_closed() && connection.shut_down_writing().is_ok() {
             let limit = self.connector.timeouts.read;
-            let ending = connection.drain(&mut buffer, limit, HostClosed::First).await;
+            let ending = connection.drain(&mut [0; 2_048], limit, HostClosed::First).await;
             self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
         }
-        Ok(())
     }
 }
 
@@ -248,16 +264,19 @@ pub(super) fn service(status: u16) -> Result<(), Failure> {
 
 /// One HEAD on an open connection: the status of its answer.
 pub(super) async fn head(
+    context: &Context,
     connection: &mut Connection,
     request: &[u8],
-    buffer: &mut [u8],
     limits: Timeouts,
 ) -> Result<u16, Failure> {
     connection.write_all(request, limits.write).await?;
+    context.recorder.borrow_mut().bytes(request.len() as u64, 0);
     let mut response = Response::new(Expects::HeadOnly);
     response.start();
+    let mut buffer = [0; 2_048];
     loop {
-        let n = connection.read(buffer, limits.read).await?;
+        let n = connection.read(&mut buffer, limits.read).await?;
+        context.recorder.borrow_mut().bytes(0, n as u64);
         let done = match n {
             0 => response.eof().map(|()| true)?,
             n => matches!(response.feed(buffer.get(..n).unwrap_or_default())?, Progress::Done { .. }),

@@ -123,8 +123,7 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
         Err(Refused::PortsUntil(_)) => return Step::Failed(Failure::HostOutOfPorts),
     };
     let opened = Instant::now();
-    let mut buffer = [0; 2_048];
-    let answer = head(&mut connection, request, &mut buffer, connector.timeouts).await;
+    let answer = head(context, &mut connection, request, connector.timeouts).await;
     let stage = match answer.and_then(service) {
         // A device that closes after each answer leaves nothing to be silent on.
         Ok(()) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
