@@ -295,7 +295,7 @@ fn not_done(w: &Workload) -> Option<String> {
 }
 
 /// A WebSocket server that answers messages has to answer pings as well.
-fn no_pongs(w: &Workload) -> Option<String> {
+pub(crate) fn no_pongs(w: &Workload) -> Option<String> {
     let ws = w.by_protocol.as_ref()?.websocket.as_ref()?;
     (ws.pings >= 2 && ws.pongs == 0).then(|| {
         format!(
@@ -430,6 +430,15 @@ mod tests {
             remarks(7, 0)
         );
         assert!(remarks(7, 1).is_empty() && remarks(1, 0).is_empty());
+        let page = |pongs| {
+            let mut r = report(4, 0);
+            let websocket = Some(WebSockets { handshakes: 1, pings: 7, pongs, ..WebSockets::default() });
+            r.workloads[0].by_protocol = Some(Box::new(ByProtocol { websocket, ..ByProtocol::default() }));
+            crate::text::page(&judged(r), &Style::default())
+        };
+        let none = page(0);
+        assert!(none.contains("What was noticed") && none.contains("pings, which it must"), "{none}");
+        assert!(!none.contains("Nothing broke") && page(1).contains("Nothing broke"), "{none}");
     }
 
     #[test]

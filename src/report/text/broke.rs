@@ -7,6 +7,7 @@ use super::{LABEL, label, title};
 use crate::human::{count, things, when};
 use crate::ladder::Ladder;
 use crate::style::{Detail, Style, Tone};
+use crate::verdict::no_pongs;
 use crate::{CaptureStatus, Report, Verdict};
 use espstress_diagnose::{AccountRow, Accounted, AnomalyRow, Finding, Severity};
 use espstress_event::{AnomalyClass, AnomalyId};
@@ -95,28 +96,32 @@ pub(crate) fn excuse(by: Option<&str>) -> &'static str {
 const NO_TCP: &str = "no TCP packets passed, and anomalies are TCP's";
 
 fn clean(out: &mut String, r: &Report, style: Style) {
-    let broken = r.verdict == Verdict::Fail;
-    let gates = if broken { "the gates above; otherwise " } else { "" };
+    let gates = (r.verdict == Verdict::Fail).then(|| "the gates above".to_owned());
+    let broken: Vec<String> = gates.into_iter().chain(r.workloads.iter().filter_map(no_pongs)).collect();
+    let told = broken.iter().fold(String::new(), |told, what| told + what + "; ");
+    let otherwise = if broken.is_empty() { "" } else { "otherwise " };
+    let before = format!("{told}{otherwise}");
     let judged = if r.not_judged.is_empty() { "" } else { ", as far as espstress could judge" };
     let text = if r.findings_incomplete.is_some() {
-        format!("{gates}no failures")
+        format!("{before}no failures")
     } else if r.capture.saw_all() {
         match r.capture.packets {
-            None | Some(0) => format!("{gates}no failures and no findings; {NO_TCP}"),
+            None | Some(0) => format!("{before}no failures and no findings; {NO_TCP}"),
             Some(n) => format!(
-                "{gates}no failures, no findings, and no anomalies of the device in {}{judged}",
+                "{before}no failures, no findings, and no anomalies of the device in {}{judged}",
                 things(n, "packet")
             ),
         }
     } else {
-        format!("{gates}no failures and no findings")
+        format!("{before}no failures and no findings")
     };
     let able = r.workloads.iter().all(|w| w.not_done().is_none());
     let done = r.findings_incomplete.is_none() && able && r.left_open().next().is_none();
-    let heading = match (broken, r.capture.saw_all() && done) {
-        (true, _) => "What broke",
-        (false, true) => "Nothing broke",
-        (false, false) => "Nothing was seen to break",
+    let heading = match (r.verdict == Verdict::Fail, broken.is_empty(), r.capture.saw_all() && done) {
+        (true, ..) => "What broke",
+        (_, false, _) => "What was noticed",
+        (_, true, true) => "Nothing broke",
+        (_, true, false) => "Nothing was seen to break",
     };
     title(out, heading, style);
     style.wrapped(out, "  ", 2, &text);
