@@ -138,8 +138,7 @@ impl<L> HalfOpen<L> {
     #[must_use]
     pub fn closed_early(&self) -> usize {
         let last = self.connections.iter().map(|c| c.silent_ns).max().unwrap_or(0);
-        let closed = |c: &SilencedConnection| Some(c.silent_ns.saturating_add(c.closed_after_ns()?));
-        self.connections.iter().filter_map(closed).filter(|at| *at < last).count()
+        SilencedConnection::closed_before(&self.connections, last)
     }
 
     fn numbers_served(&self) -> impl Iterator<Item = u32> + '_ {
@@ -291,6 +290,13 @@ impl SilencedConnection {
     #[must_use]
     pub fn closed_after_ns(&self) -> Option<u64> {
         self.reclaimed_after_ns.filter(|_| self.evidence == Some(ReclaimEvidence::Fin))
+    }
+
+    /// How many of these the device had closed by a FIN before this moment.
+    #[must_use]
+    pub fn closed_before(these: &[Self], at_ns: u64) -> usize {
+        let closed = |one: &Self| Some(one.silent_ns.saturating_add(one.closed_after_ns()?));
+        these.iter().filter_map(closed).filter(|closed_ns| *closed_ns < at_ns).count()
     }
 }
 

@@ -230,7 +230,7 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
         None if closed_early(h) > 0 => {
             format!(
                 "the device had closed {} of them before the last one was opened{rule}",
-                count(closed_early(h))
+                count(closed_early(h) as u64)
             )
         }
         None => format!("its limit was not reached{rule}"),
@@ -275,18 +275,12 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
 fn not_all_at_once(h: &HalfOpenFigures, n: u64) -> bool {
     let served = h.connections.iter().filter(|c| c.stage == Stage::Served);
     let Some(last) = served.zip(1_u64..).find(|(_, nth)| *nth == n).map(|(c, _)| c) else { return false };
-    u64::from(last.connection) != n || closed_by(h, last.silent_ns) > 0
+    u64::from(last.connection) != n || SilencedConnection::closed_before(&h.connections, last.silent_ns) > 0
 }
 
 /// How many the device closed before the last one fell silent.
-fn closed_early(h: &HalfOpenFigures) -> u64 {
-    closed_by(h, h.connections.last().map_or(0, |c| c.silent_ns))
-}
-
-/// How many the device had closed by then.
-fn closed_by(h: &HalfOpenFigures, at_ns: u64) -> u64 {
-    let closed = |c: &SilencedConnection| c.closed_after_ns().map(|after| c.silent_ns.saturating_add(after));
-    h.connections.iter().filter_map(closed).filter(|closed_ns| *closed_ns < at_ns).count() as u64
+fn closed_early(h: &HalfOpenFigures) -> usize {
+    SilencedConnection::closed_before(&h.connections, h.connections.last().map_or(0, |c| c.silent_ns))
 }
 
 /// How the well-behaved client fared once all were silent, and before that where it was kept out then.
