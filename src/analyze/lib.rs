@@ -108,10 +108,10 @@ impl Analysis {
             && self.unknown_link == 0
     }
 
-    /// Whether there was a TCP packet of the device.
+    /// Whether there was a connection of the device. Its RSTs alone show none.
     #[must_use]
     pub const fn saw_anything(&self) -> bool {
-        self.wire.tcp_packets > 0
+        self.wire.connections > 0
     }
 }
 

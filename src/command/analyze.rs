@@ -282,6 +282,9 @@ fn nothing(analysis: &Analysis, args: &AnalyzeArgs) -> String {
     let wire = &analysis.wire;
     match (args.target, wire.other_device) {
         _ if analysis.packets == 0 => "the file has no packets.".to_owned(),
+        _ if wire.tcp_packets > 0 => {
+            "no TCP packet of the file belongs to a connection. A RST alone shows none.".to_owned()
+        }
         (Some(target), Some(other)) => format!(
             "no TCP packet is from or to {target}. There are TCP packets of {other}: try -t {}.",
             other.ip()

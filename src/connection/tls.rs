@@ -109,6 +109,7 @@ impl Tls {
             heard: Vec::new(),
             tcp_ended: false,
             abrupt: false,
+            said_end: false,
             peer_ends: false,
             asked: Arc::clone(&self.asked),
         })
@@ -145,6 +146,8 @@ pub(super) struct Session {
     abrupt: bool,
     /// Whether the peer has ended TLS, or is about to: what is sent then meets a closed socket, which answers with a RST.
     peer_ends: bool,
+    /// Whether this side has ended TLS.
+    said_end: bool,
     /// Whether the device has asked for a certificate.
     asked: Arc<NoCertificate>,
 }
@@ -167,6 +170,11 @@ impl Session {
 
     pub(super) const fn tcp_ended(&self) -> bool {
         self.tcp_ended
+    }
+
+    /// Whether this side has said that it ends TLS.
+    pub(super) const fn has_said_end(&self) -> bool {
+        self.said_end
     }
 
     /// Whether TCP ended without TLS's own end.
@@ -252,6 +260,7 @@ impl Session {
             return;
         }
         self.tls.send_close_notify();
+        self.said_end = true;
         // Whoever does not take it any more does not need it.
         let _ = self.flush(stream);
     }

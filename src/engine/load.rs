@@ -22,6 +22,9 @@ use espstress_workload::{Beside, Context, KeptPorts, Notices, OutageMaker, Seldo
 /// counted at all.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long attempts under way have to be counted as unfinished when somebody is in a hurry. They are not waited for.
+const COUNTED: Duration = Duration::from_millis(50);
+
 /// How long the device may take to let go of connections that were closed, as its telemetry shows it. Two round trips
 /// through a power-saving link are well within it.
 const LAST_READING: Duration = Duration::from_secs(2);
@@ -233,7 +236,9 @@ async fn run_group(
     let mut stop = shared.stop.clone();
     let cut = async {
         stop.stopped().await;
-        let _ = tokio::time::timeout(DRAIN, stop.hurried()).await;
+        if tokio::time::timeout(DRAIN, stop.hurried()).await.is_ok() {
+            tokio::time::sleep(COUNTED).await;
+        }
     };
     tokio::pin!(cut);
     loop {

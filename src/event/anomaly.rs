@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+/// Remark on a stray ACK where nobody knows whether the connection before was in TIME-WAIT or had never ended.
+pub const END_NOT_SEEN: &str = "suspected: the previous connection was not seen to end";
+
 /// An anomaly's public name. Definitions, near misses and precedence are in `observe::rules`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

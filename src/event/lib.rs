@@ -47,10 +47,10 @@ pub use air::{
     Air, AirChannel, AirDeed, AirEvent, AirNetwork, AirOther, AirPowerSave, AirRate, AirSide, AirSignal,
     AirStation, AirTraffic, AirWait, Chosen, Departure, Refusal,
 };
-pub use anomaly::RequestFate;
 pub use anomaly::{
     AnomalyClass, AnomalyId, Answered, ConnectionKey, Direction, NotJudged, Occurrence, PacketNote, Shown,
 };
+pub use anomaly::{END_NOT_SEEN, RequestFate};
 pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, SlowClients, SlowSpan, WebSockets};

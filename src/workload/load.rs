@@ -350,7 +350,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
         let mut stop = context.stop.clone();
         async move {
             stop.stopped().await;
-            tokio::time::sleep(STOPPED).await;
+            let _ = tokio::time::timeout(STOPPED, stop.hurried()).await;
         }
     });
     // Read once for each attempt: when one has ended, the next one begins.

@@ -111,6 +111,13 @@ impl Connection {
         Err(Failure::EofBeforeResponse)
     }
 
+    /// A FIN without TLS's own end before it is a fault of this host's to a device that waits for that end, and says so.
+    fn forget_provoked_fault(&mut self) {
+        if self.has_sent_fin && self.tls.as_ref().is_some_and(|tls| !tls.has_said_end()) {
+            self.tls_fault = None;
+        }
+    }
+
     /// After TLS's end: TCP's, which may come later.
     async fn tcp_end(&mut self, deadline: tokio::time::Instant) -> Ending {
         loop {
@@ -151,7 +158,9 @@ impl Connection {
         let mut not_ended = Ending::NotEnded;
         loop {
             match self.read_until(scratch, deadline).await {
-                Ok(0) => {
+                // TLS's end, or its failure: TCP's own may come later.
+                Ok(0) | Err(Failure::TlsFailed) => {
+                    self.forget_provoked_fault();
                     let ending = self.tcp_end(deadline).await;
                     if ending == Ending::Fin {
                         self.note_read(0);

@@ -15,7 +15,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
 use super::FindingEntry;
 use super::text::{percent, things, times};
-use espstress_event::{AnomalyId, Failure};
+use espstress_event::{AnomalyId, END_NOT_SEEN, Failure};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::TimewaitPortReuse,
@@ -57,6 +57,18 @@ fn finding(e: &Evidence<'_>) -> Finding {
         evidence
             .push(format!("the device held up to {} in TIME_WAIT", things(u64::from(t.most), "connection")));
     }
+    let statement = if failed > 0 {
+        format!(
+            "TIME_WAIT on the device blocks clients that reuse a port: {failed} of {} ({}) timed out.",
+            things(attempts, "attempt"),
+            percent(failed, attempts)
+        )
+    } else {
+        format!(
+            "The device answers clients that reuse a port with an ACK of an old connection ({}); no attempt timed out.",
+            times(collisions.count)
+        )
+    };
     let hold = e.device.msl_ms.map_or_else(
         || "twice the maximum segment lifetime (60 s by default: 120 s)".to_owned(),
         |ms| format!("twice CONFIG_LWIP_TCP_MSL={ms}, so {} s", ms.saturating_mul(2) / 1000),
@@ -64,16 +76,28 @@ fn finding(e: &Evidence<'_>) -> Finding {
     Finding {
         id: FindingId::TimewaitPortReuse,
         severity: if failed > 0 { Severity::Error } else { Severity::Warning },
-        statement: format!(
-            "TIME_WAIT on the device blocks clients that reuse a port: {failed} of {} ({}) timed out.",
-            things(attempts, "attempt"),
-            percent(failed, attempts)
-        ),
+        statement,
         evidence,
-        cause: format!("the device closes first and remembers the connection for {hold}"),
+        cause: if may_never_have_ended(e) {
+            format!(
+                "the device still holds connections from before the capture: in TIME_WAIT, for {hold}, or because they \
+                 never ended"
+            )
+        } else {
+            format!("the device closes first and remembers the connection for {hold}")
+        },
         change:
             "set CONFIG_LWIP_TCP_MSL=6000 in sdkconfig, let the client close first, or keep connections open; \
              ESP-IDF 5.5 and later recycle TIME_WAIT at CONFIG_LWIP_MAX_ACTIVE_TCP"
                 .into(),
     }
+}
+
+/// Whether the connections from before may as well have never ended: none of them was seen to end, and the device told of
+/// none in TIME_WAIT.
+fn may_never_have_ended(e: &Evidence<'_>) -> bool {
+    let of_collisions = e.anomalies.iter().filter(|row| row.id == AnomalyId::TimewaitCollision);
+    let mut examples = of_collisions.flat_map(|row| &row.examples).peekable();
+    let told = facts::telemetry(e).and_then(|t| t.time_wait).is_some_and(|t| t.most > 0);
+    !told && examples.peek().is_some() && examples.all(|one| one.remark.as_deref() == Some(END_NOT_SEEN))
 }

@@ -84,13 +84,26 @@ impl Flow {
     }
 
     fn apply_syn(&mut self, s: &Segment, facts: &Facts) {
-        let end = s.seq.wrapping_add(1);
+        let mut end = s.seq.wrapping_add(1);
         if facts.kind == Kind::SynAck {
+            // What a SYN carries counts only when it is accepted (RFC 7413, 4.2); a SYN-ACK's payload has its number.
+            end = end.wrapping_add(s.payload);
             self.stage = Stage::Open;
             let (own, other) = self.halves_mut(facts.from);
             own.ack = Some(own.ack.map_or(s.ack, |a| super::seq::later(a, s.ack)));
+            if s.payload > 0 {
+                own.payload_at = Some(facts.at);
+            }
+            let accepted =
+                other.syn_answered_by(s.ack) && other.space.next().is_some_and(|n| after(s.ack, n));
+            if accepted {
+                other.payload_at = Some(facts.at);
+            }
             other.isn.get_or_insert(s.ack.wrapping_sub(1));
             let _ = other.space.acknowledged(s.ack);
+            if accepted && facts.from == Direction::FromDevice {
+                self.request_acked_at = Some(facts.at);
+            }
             self.opener.get_or_insert(opposite(facts.from));
             self.sample_rtt(s, facts);
         } else {
@@ -103,6 +116,7 @@ impl Flow {
         let own = self.halves_mut(facts.from).0;
         let again = own.isn == Some(s.seq) && own.space.next().is_some();
         own.isn = Some(s.seq);
+        own.carried = if facts.kind == Kind::Syn { u16::try_from(s.payload).unwrap_or(u16::MAX) } else { 0 };
         own.shift = s.window_scale.unwrap_or(0);
         own.window = s.window.max(1);
         own.space.claim(s.seq, end, facts.at);
@@ -126,6 +140,14 @@ impl Flow {
         if self.stage == Stage::Opening {
             // The opener goes on, or the other side does: the SYN-ACK is not in the capture.
             self.stage = Stage::Open;
+            self.missing = true;
+        }
+        let (own, _) = self.halves_mut(facts.from);
+        if own
+            .fin
+            .is_some_and(|fin| after(s.seq, fin.end()) && own.space.next().is_none_or(|n| after(s.seq, n)))
+        {
+            // Nobody goes on so far behind a FIN: the handshake of another connection is not in the capture.
             self.missing = true;
         }
         self.take_ack(s, facts);

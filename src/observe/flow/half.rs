@@ -51,6 +51,8 @@ pub(crate) struct Repeated {
 pub(crate) struct Half {
     /// Sequence number of its SYN.
     pub(crate) isn: Option<u32>,
+    /// Payload that its SYN carried (RFC 7413), of which the other side may accept none.
+    pub(crate) carried: u16,
     /// What was seen of its sequence numbers.
     pub(crate) space: Space,
     /// Highest acknowledgement that it sent.
@@ -86,6 +88,11 @@ impl Half {
             (Some(ack), Some(next)) => super::seq::before(ack, next),
             _ => false,
         }
+    }
+
+    /// Whether `ack` answers this side's SYN: it acknowledges that, and of its payload as much as was accepted.
+    pub(crate) fn syn_answered_by(&self, ack: u32) -> bool {
+        self.isn.is_some_and(|isn| ack.wrapping_sub(isn.wrapping_add(1)) <= u32::from(self.carried))
     }
 
     /// Whether this side's FIN has been acknowledged by `other`.

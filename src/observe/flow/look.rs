@@ -191,7 +191,8 @@ impl Flow {
             && (own.ack.or_else(|| other.space.next())).is_some_and(|known| strange(s.ack, known));
         let syn_unacked = self.stage == Stage::Opening
             && own.isn.is_none()
-            && other.isn.is_some_and(|isn| s.ack != isn.wrapping_add(1));
+            && other.isn.is_some()
+            && !other.syn_answered_by(s.ack);
         if syn_unacked || ack_is_strange || next.is_some_and(|n| strange(s.seq, n)) {
             return Kind::Foreign;
         }

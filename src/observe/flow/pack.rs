@@ -344,7 +344,7 @@ macro_rules! fields {
 
 fields!(Fin: seq, ack, first_at, last_at, interval, copies, after_idle, acked_at, proof);
 fields!(Repeated: seq, times, third_at, last_at);
-fields!(Half: isn, space, ack, window, shift, fin, payload_at, last_at, repeated, probes, repeats, probing, resets, reset);
+fields!(Half: isn, carried, space, ack, window, shift, fin, payload_at, last_at, repeated, probes, repeats, probing, resets, reset);
 fields!(Small: end, at, acked_at);
 fields!(Notes: ring, next);
 fields!(Hole: start, end, since);

@@ -41,7 +41,8 @@ pub(super) fn belongs(flow: &Flow, s: &Segment, from: Direction, at: i64) -> Bel
         // In SYN-SENT a RST that does not acknowledge the SYN is an older connection's.
         let old = flow.host_opens()
             && from == Direction::FromDevice
-            && flow.host.isn.is_some_and(|isn| s.ack != isn.wrapping_add(1));
+            && flow.host.isn.is_some()
+            && !flow.host.syn_answered_by(s.ack);
         return if old { Belongs::Nowhere } else { Belongs::Here };
     }
     let own = flow.half(from);
@@ -58,7 +59,7 @@ pub(super) fn belongs(flow: &Flow, s: &Segment, from: Direction, at: i64) -> Bel
             Direction::FromDevice => &flow.host,
             Direction::FromHost => &flow.device,
         };
-        let answers = opener.isn == Some(s.ack.wrapping_sub(1));
+        let answers = opener.syn_answered_by(s.ack);
         return match flow.stage {
             Stage::Opening if answers => Belongs::Here,
             Stage::Opening => Belongs::Nowhere,

@@ -63,7 +63,7 @@ pub(super) fn fin_retransmission(scene: &Scene<'_>) -> Option<Ruling> {
         Repetition::BackOff => path("the host's acknowledgement may have been lost"),
         Repetition::Closing => return None,
         Repetition::TooSoon => return Some(scene.unless_incomplete(scene.of_device(id))),
-        Repetition::Delivered => scene.of_device(id),
+        Repetition::Delivered => return Some(scene.unless_incomplete(scene.of_device(id))),
     };
     Some(Ruling::Fires(verdict))
 }
@@ -88,7 +88,7 @@ pub(super) fn data_after_fin(scene: &Scene<'_>) -> Option<Ruling> {
     scene
         .facts
         .payload_beyond(scene.segment, fin.seq)
-        .then(|| Ruling::Fires(scene.of_device(AnomalyId::DataAfterFin)))
+        .then(|| scene.unless_incomplete(scene.of_device(AnomalyId::DataAfterFin)))
 }
 
 /// `half_closed_linger`: T has acknowledged C's FIN, then sends neither FIN nor RST nor payload for the

@@ -1,6 +1,6 @@
 //! What goes wrong before a connection stands.
 
-use espstress_event::{AnomalyId, Direction, Shown};
+use espstress_event::{AnomalyId, Direction, END_NOT_SEEN, Shown};
 use espstress_wire::Flags;
 
 use super::super::flow::{Flow, Kind, MILLISECOND, Previous, Stage, after, before};
@@ -15,8 +15,7 @@ const AT_ONCE: i64 = 100 * MILLISECOND;
 /// Not this: a RST that acknowledges something else belongs to an earlier connection on these ports.
 pub(super) fn syn_refused(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    let syn_end = flow.host.isn?.wrapping_add(1);
-    let answers = scene.segment.flags.has(Flags::ACK) && scene.segment.ack == syn_end;
+    let answers = scene.segment.flags.has(Flags::ACK) && flow.host.syn_answered_by(scene.segment.ack);
     (flow.host_opens() && answers && flow.device.resets == 0)
         .then(|| Ruling::Fires(scene.verdict(AnomalyId::SynRefused, Shown::Unprompted)))
 }
@@ -65,7 +64,7 @@ pub(super) fn timewait_collision(scene: &Scene<'_>) -> Option<Ruling> {
             Some("suspected: the previous connection ended with the host's FIN first")
         }
         Previous::Reset => Some("suspected: the previous connection ended with a RST"),
-        Previous::Unseen | Previous::Live => Some("suspected: the previous connection was not seen to end"),
+        Previous::Unseen | Previous::Live => Some(END_NOT_SEEN),
     };
     let verdict = Verdict { remark, ..scene.verdict(AnomalyId::TimewaitCollision, Shown::Unprompted) };
     Some(Ruling::Fires(verdict))

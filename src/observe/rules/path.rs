@@ -17,13 +17,14 @@ const SPURIOUS: Option<&str> =
 /// `Unprompted`: T repeats sooner than a round trip what C has acknowledged (RFC 6298, 2: a time-out is longer than a
 /// round trip), and the path did not copy it. Wireshark calls it a spurious retransmission.
 ///
-/// Not this: keep-alive and window probes, a SYN or FIN alone.
+/// Not this: keep-alive and window probes, a SYN or FIN alone, a copy that the path made.
 pub(super) fn retransmission(scene: &Scene<'_>) -> Option<Ruling> {
     if scene.facts.spurious {
         let verdict = scene.of_device(AnomalyId::Retransmission);
         return Some(scene.unless_incomplete(Verdict { remark: verdict.remark.or(SPURIOUS), ..verdict }));
     }
     let remark = match scene.facts.place {
+        Place::Seen if scene.flow.is_path_copy(scene.segment, scene.facts.from) => return None,
         Place::Seen => None,
         Place::Fills(age) if age > overtaking(scene) => {
             Some("its first copy was lost before the point of capture")

@@ -127,7 +127,8 @@ pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
 /// from the segment that it answers) nor at the end of what T has sent. C cannot accept it (RFC 5961, 3.2).
 ///
 /// Not this: a RST that answers a SYN; one that answers a C segment sent before the last; one beyond
-/// what T was seen to send on a path that loses packets, which is `OnTheWay`.
+/// what T was seen to send and within the window: what T sent in between was lost, which is `OnTheWay` on a path that
+/// loses packets, or is missing from the capture.
 pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
     let seq = scene.segment.seq;
@@ -144,13 +145,14 @@ pub(super) fn rst_bad_seq(scene: &Scene<'_>) -> Option<Ruling> {
     }
     let window = u32::from(flow.host.window) << flow.host.shift;
     let ahead = distance(seq, known);
-    let lost_before = scene.path.device_losses > 0 && ahead > 0 && ahead.unsigned_abs() <= window.max(65_535);
+    let may_follow_others = ahead > 0 && ahead.unsigned_abs() <= window.max(65_535);
     let verdict = scene.of_device(AnomalyId::RstBadSeq);
-    let verdict = if lost_before && verdict.shows == Shown::Unprompted {
-        let remark = Some("the path loses packets: segments before the RST may be among them");
-        Verdict { shows: Shown::OnTheWay, remark, ..verdict }
-    } else {
-        verdict
-    };
-    Some(scene.unless_incomplete(verdict))
+    if !may_follow_others || verdict.shows != Shown::Unprompted {
+        return Some(scene.unless_incomplete(verdict));
+    }
+    if scene.path.device_losses == 0 {
+        return Some(Ruling::CannotTell(verdict.id, Obstacle::PacketsMissing));
+    }
+    let remark = Some("the path loses packets: segments before the RST may be among them");
+    Some(scene.unless_incomplete(Verdict { shows: Shown::OnTheWay, remark, ..verdict }))
 }

@@ -291,3 +291,18 @@ fn a_connection_that_lingers_and_ends_after_all_is_counted() {
     assert_eq!(ends(lingers().wait_ms(3_000).device_fin().ack()), (0, 0));
     assert_eq!(ends(lingers().wait_ms(7_000)), (0, 0));
 }
+
+/// On ports used before, and numbers that follow those of the connection before, as Linux gives them.
+#[test]
+fn a_connection_whose_handshake_is_missing_is_no_data_after_the_fin_of_the_one_before() {
+    let mut next = conv().served().closed();
+    let before = next.packets.len();
+    next = next.skipped(65_000, 2_000).served().closed();
+    // Also where the ACK of the handshake is missing.
+    for missing in [2, 3] {
+        let mut c = next.clone();
+        c.packets.drain(before..before + missing);
+        assert_eq!(faults(&c, 500), [], "{c:#?}");
+        assert_eq!(Look::for_ms(500).at(&c).1.incomplete, 1, "{c:#?}");
+    }
+}

@@ -198,3 +198,27 @@ fn a_device_that_dials_and_closes_without_a_word_serves_nobody_and_owes_nothing(
     let (seen, _) = Look::mirrored(10_000).at(&conv().established().fin().device_ack().device_fin().ack());
     assert_eq!(seen, []);
 }
+
+/// TCP Fast Open (RFC 7413): the request comes with the SYN.
+#[test]
+fn payload_of_an_accepted_syn_is_seen() {
+    let opened = |c: Conv| c.send(FromHost, Flags::SYN, 63).syn_ack();
+    healthy(500, |c| opened(c).ack().response(17).ack().closed());
+    healthy(500, |c| opened(c).response(17).ack().closed());
+    exactly(AnomalyId::RstAfterHandshake, 500, |c| opened(c).ack().device_rst());
+    exactly(AnomalyId::AbortiveClose, 500, |c| opened(c).response(17).ack().device_rst());
+    exactly(AnomalyId::ClosedUnserved, 500, |c| opened(c).ack().device_fin().ack());
+    for c in
+        [opened(conv()).ack().response(17).ack().closed(), opened(conv()).response(17).ack().device_rst()]
+    {
+        assert_eq!(Look::for_ms(500).at(&c).1.incomplete, 0, "{c:#?}");
+    }
+}
+
+#[test]
+fn payload_of_a_syn_that_was_not_accepted_is_sent_again_and_nothing_is_missing() {
+    let c =
+        conv().syn().packets_changed(|s| s.len = 63).syn_ack().ack().request(63).response(17).ack().closed();
+    let (seen, summary) = Look::for_ms(500).at(&c);
+    assert_eq!((seen.len(), summary.incomplete), (0, 0), "{seen:?}");
+}

@@ -221,7 +221,11 @@ fn payload_again_that_a_link_may_explain_is_the_paths() {
     let path =
         |what: &str, c: Conv| assert_eq!(told(&c, 500), [(AnomalyId::Retransmission, OnTheWay)], "{what}");
     path("later than a round trip", answered_at_40_ms(conv()).wait_ms(60).again(FromDevice));
-    path("the path copied it", answered_at_40_ms(conv()).wait_ms(20).copied(FromDevice));
+    assert_eq!(
+        told(&answered_at_40_ms(conv()).wait_ms(20).copied(FromDevice), 500),
+        [],
+        "the path copied it"
+    );
     let asked = conv().syn().wait_ms(40).syn_ack().ack().request(63).wait_ms(40).device_ack();
     path("not acknowledged", asked.clone().response(17).wait_ms(20).again(FromDevice));
     path("held up with its first copy", asked.wait_ms(2_000).response(17).ack().again(FromDevice));

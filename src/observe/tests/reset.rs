@@ -171,9 +171,26 @@ fn three_resets_of_the_host_blame_nobody() {
     healthy(500, |c| c.served().rst().rst().rst());
 }
 
+/// Farther than any window of these reaches.
+const FAR_AHEAD: u32 = 0x10_0000;
+
+#[test]
+fn a_reset_that_may_follow_payload_that_nobody_saw_is_not_judged_by_its_number() {
+    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(63));
+    assert_eq!(faults(&c, 500), [AnomalyId::AbortiveClose]);
+    // As a capture filter leaves it: SYN, FIN and RST.
+    let mut filtered = conv().served().device_rst();
+    filtered.packets.retain(|(_, s)| s.flags.0 & (Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0) != 0);
+    for c in [c, filtered] {
+        let (seen, summary) = Look::for_ms(500).at(&c);
+        assert!(!seen.iter().any(|o| o.id == AnomalyId::RstBadSeq), "{seen:?}");
+        assert!(summary.not_judged.iter().any(|n| n.id == AnomalyId::RstBadSeq), "{:?}", summary.not_judged);
+    }
+}
+
 #[test]
 fn a_reset_at_neither_end_has_a_bad_number() {
-    for odd in [1_000_u32, 0_u32.wrapping_sub(1_000), 0x3000_0000] {
+    for odd in [FAR_AHEAD, 0_u32.wrapping_sub(1_000), 0x3000_0000] {
         let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(odd));
         assert_eq!(
             told(&c, 500),
@@ -211,7 +228,7 @@ fn a_reset_on_a_connection_that_began_before_the_capture_is_not_invented_a_name(
 
 #[test]
 fn a_reset_in_a_capture_without_the_hosts_packets_has_no_bad_number_that_could_be_told() {
-    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(1_000));
+    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(FAR_AHEAD));
     assert!(faults(&c, 500).contains(&AnomalyId::RstBadSeq));
     let mut half = c;
     half.packets.retain(|(_, s)| s.from == FromDevice);
@@ -293,7 +310,7 @@ fn a_greeting_makes_the_request_that_crosses_a_close_no_next_request() {
 
 #[test]
 fn copies_of_a_reset_with_a_bad_number_are_one() {
-    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(1_000));
+    let c = conv().served().send_odd(FromDevice, RST_ACK, 0, |s| s.seq = s.seq.wrapping_add(FAR_AHEAD));
     let c = c.copied(FromDevice).copied(FromDevice);
     assert_eq!(faults(&c, 500), [AnomalyId::AbortiveClose, AnomalyId::RstBadSeq]);
 }
