@@ -2,10 +2,13 @@
 
 use std::mem::MaybeUninit;
 
-use espstress_event::{Failure, FaultSeen, HttpFault};
+use espstress_event::{Failure, FaultSeen, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
-pub(crate) const HEAD_LIMIT: usize = 16 * 1024;
+pub(crate) const HEAD_LIMIT: usize = 128 * 1024;
+
+/// Fields that a head is read with; RFC 9110 knows no limit, other clients stop at about 100.
+const FIELDS: usize = 512;
 
 /// Of a Content-Type that is kept, characters.
 const LONGEST_TYPE: usize = 100;
@@ -298,7 +301,7 @@ impl Response {
     fn more_head(&mut self) -> Result<Progress, Failure> {
         self.interim += std::mem::take(&mut self.left_behind);
         if self.head.len() + self.interim > HEAD_LIMIT {
-            return Err(self.bad_head("the head is longer than 16 KiB"));
+            return Err(self.bad_head(HEAD_TOO_LONG));
         }
         Ok(Progress::More)
     }
@@ -322,7 +325,7 @@ impl Response {
     }
 
     fn parse_one(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
-        let mut headers = [const { MaybeUninit::uninit() }; 64];
+        let mut headers = [const { MaybeUninit::uninit() }; FIELDS];
         let mut response = httparse::Response::new(&mut []);
         // A field folded over lines is obsolete, and a client has to take it (RFC 9112, 5.2).
         let mut config = httparse::ParserConfig::default();
@@ -355,16 +358,7 @@ impl Response {
             } else if is_redirect(status) && header.name.eq_ignore_ascii_case("location") {
                 self.location.get_or_insert_with(|| String::from_utf8_lossy(header.value).trim().to_owned());
             } else if status == 401 && header.name.eq_ignore_ascii_case("www-authenticate") {
-                let value = String::from_utf8_lossy(header.value);
-                let scheme: String = value
-                    .trim()
-                    .chars()
-                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
-                    .take(20)
-                    .collect();
-                if !scheme.is_empty() {
-                    self.challenge.get_or_insert(scheme);
-                }
+                self.challenged(&String::from_utf8_lossy(header.value));
             } else if header.name.eq_ignore_ascii_case("connection") {
                 let says = |option: &[u8]| {
                     header.value.windows(option.len()).any(|part| part.eq_ignore_ascii_case(option))
@@ -392,6 +386,19 @@ impl Response {
             }
         });
         Ok(Some(length))
+    }
+
+    /// Keeps the first scheme that an answer 401 asks for, or Basic where that is among them: it is the one that is spoken here.
+    fn challenged(&mut self, value: &str) {
+        for scheme in schemes(value) {
+            let is_basic = scheme.eq_ignore_ascii_case("Basic");
+            if is_basic || self.challenge.is_none() {
+                self.challenge = Some(scheme.chars().take(20).collect());
+            }
+            if is_basic {
+                return;
+            }
+        }
     }
 
     fn body(&mut self, bytes: &[u8], start: usize) -> Result<Progress, Failure> {
@@ -557,6 +564,23 @@ const fn without_body(status: u16) -> Option<&'static str> {
     }
 }
 
+/// The schemes of a `WWW-Authenticate` field, which may hold several challenges (RFC 9110, 11.6.1).
+fn schemes(value: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let parts = value.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    parts.filter_map(|part| {
+        let part = part.trim_start();
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(part.len());
+        let (token, rest) = part.split_at(end);
+        // A parameter has its value behind it; a scheme a space, or nothing.
+        let is_scheme = rest.is_empty() || rest.starts_with(' ') && !rest.trim_start().starts_with('=');
+        (is_scheme && !token.is_empty()).then_some(token)
+    })
+}
+
 /// What the parser of heads objects to.
 const fn what_is_wrong(error: httparse::Error) -> &'static str {
     match error {
@@ -564,7 +588,7 @@ const fn what_is_wrong(error: httparse::Error) -> &'static str {
         httparse::Error::HeaderValue => "a field value that is none",
         httparse::Error::NewLine => "a line end that is none",
         httparse::Error::Status => "no status line",
-        httparse::Error::TooManyHeaders => "more than 64 fields",
+        httparse::Error::TooManyHeaders => TOO_MANY_FIELDS,
         httparse::Error::Version => "it does not begin with HTTP/1.0 or HTTP/1.1",
         _ => "not what HTTP/1.1 allows",
     }

@@ -78,6 +78,31 @@ fn what_is_no_http_is_a_bad_response() {
     assert_eq!(response.feed(&endless), Err(Failure::BadResponse));
 }
 
+#[test]
+fn a_head_of_many_fields_is_http() {
+    let of = |fields: usize| {
+        let head = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X: y\r\n".repeat(fields));
+        whole(Expects::Body, head.as_bytes()).map(|_| ())
+    };
+    assert_eq!((of(300), of(600)), (Ok(()), Err(Failure::BadResponse)));
+}
+
+#[test]
+fn basic_is_the_scheme_among_several_that_this_client_speaks() {
+    let asked = |fields: &str| {
+        let mut response = Response::new(Expects::Body);
+        let head = format!("HTTP/1.1 401 No\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
+        response.feed(head.as_bytes()).unwrap();
+        response.challenge().map(str::to_owned)
+    };
+    let digest = "WWW-Authenticate: Digest realm=\"a, Basic b\", qop = \"auth\", nonce=x";
+    assert_eq!(asked(digest).as_deref(), Some("Digest"));
+    assert_eq!(asked(&format!("{digest}\r\nWWW-Authenticate: Basic realm=\"a\"")).as_deref(), Some("Basic"));
+    assert_eq!(asked(&format!("{digest}, basic realm=\"a\"")).as_deref(), Some("basic"));
+    assert_eq!(asked("WWW-Authenticate: Negotiate, NTLM").as_deref(), Some("Negotiate"));
+    assert_eq!(asked("WWW-Authenticate: =").as_deref(), None);
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_cuts_never_panic(bytes: Vec<u8>, cut in 1usize..64) {

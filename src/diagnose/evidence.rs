@@ -112,6 +112,8 @@ pub struct WorkloadEvidence {
     pub malformed: HttpFaults,
     /// What else HTTP requests met.
     pub http: HttpFigures,
+    /// Attempts that timed out on a connection which had answered before: it had been accepted.
+    pub timed_out_in_use: u64,
     /// Idle persistent connections that the device closed; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
     /// What only its protocol tells; `None` for most.

@@ -108,6 +108,7 @@ fn workload(of: &WorkloadOutcome, run: &Measurements<'_>) -> Option<WorkloadEvid
         first_status: stats.first_status,
         malformed: stats.malformed.clone(),
         http: stats.http.clone(),
+        timed_out_in_use: stats.timed_out_in_use,
         idle_closes: stats.idle_closes,
         by_protocol: stats.by_protocol.clone(),
         episodes: stats.episodes.rows().to_vec(),

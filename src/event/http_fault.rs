@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// A head that may be HTTP/1.1, and that is longer than this client reads.
+pub const HEAD_TOO_LONG: &str = "the head is longer than 128 KiB";
+
+/// The same of one with more fields.
+pub const TOO_MANY_FIELDS: &str = "more than 512 fields";
+
 /// A way in which a response breaks HTTP/1.1 (RFC 9112), or leaves its client in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -69,7 +69,9 @@ pub use http::{
     Continues, HttpFigures, Login, Redirect, StallEnd, TlsFailure, TlsFault, TlsFaultSeen, TlsFigures,
     UploadStall, Uploads,
 };
-pub use http_fault::{FaultCount, FaultSeen, HttpFault, HttpFaults, IdleCloses};
+pub use http_fault::{
+    FaultCount, FaultSeen, HEAD_TOO_LONG, HttpFault, HttpFaults, IdleCloses, TOO_MANY_FIELDS,
+};
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use mac::{MacAddress, NoMacAddress};

@@ -365,7 +365,7 @@ fn client_lines(client: &MqttClientFigures, say: &mut impl FnMut(&str, String)) 
         client.protocol.name(),
         client.keepalive_s,
         things(client.filters.into(), "topic filter"),
-        things(client.connects, "CONNECT")
+        things(client.connects, "accepted CONNECT")
     );
     if let Some(will) = &client.will {
         let retained = if will.retain { ", retained" } else { "" };

@@ -57,6 +57,8 @@ pub struct WorkloadStats {
     pub late_starts_dropped: u64,
     /// Attempts that were under way when the run ended, or its time: they count as none.
     pub unfinished: u64,
+    /// Attempts that timed out on a connection which had answered before: it had been accepted.
+    pub timed_out_in_use: u64,
     /// Idle connections that the device closed, noticed before the next request; `None` where it closed none.
     pub idle_closes: Option<IdleCloses>,
     /// What only its protocol tells; `None` for most.
@@ -104,6 +106,7 @@ impl WorkloadStats {
             late_starts: 0,
             late_starts_dropped: 0,
             unfinished: 0,
+            timed_out_in_use: 0,
             idle_closes: None,
             by_protocol: None,
             refused: None,
@@ -213,6 +216,11 @@ impl Recorder {
         } else {
             (tls.full, tls.full_median_us) = (count, median);
         }
+    }
+
+    /// So many attempts timed out on a connection that had answered before.
+    pub const fn timed_out_in_use(&mut self, attempts: u64) {
+        self.stats.timed_out_in_use += attempts;
     }
 
     /// A connection was found closed by the device after it had been idle for `ns` nanoseconds.

@@ -93,6 +93,8 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
 /// Clients that wait for less than the queue takes: the device comes to each of them after it has gone.
 pub(super) fn taken_late(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     let unanswered = facts::count(&facts::while_serving(e, w), &facts::SILENT);
+    // On a connection that has answered before, no request waits to be accepted.
+    let unanswered = unanswered.saturating_sub(w.timed_out_in_use);
     w.at_once >= 2 && w.succeeded > 0 && waited_too(w) && unanswered >= least(e, w) && facts::taken_late(e)
 }
 
@@ -158,7 +160,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let (mut refused, mut ended, mut attempts, mut most) = (0_u64, 0_u64, 0_u64, 0_u32);
     for w in facts::exchanges(e).filter(|w| overflows(e, w)) {
         let (timeouts, dropped) = (w.failures.get(Failure::ConnectTimeout), dropped(e, w));
-        let late = if taken_late(e, w) { facts::unanswered(w) } else { 0 };
+        let late = if taken_late(e, w) { facts::unanswered(w).saturating_sub(w.timed_out_in_use) } else { 0 };
         refused = refused.saturating_add(timeouts).saturating_add(dropped).saturating_add(late);
         ended = ended.saturating_add(dropped);
         attempts = attempts.saturating_add(w.attempts);

@@ -34,10 +34,20 @@ fn refused(w: &WorkloadEvidence) -> Option<u16> {
     (most && w.failures.get(Failure::BadStatus) == 0 && !w.asks.status_expected).then_some(status)
 }
 
+/// The most frequent 4xx of a workload that got another status as well, and how often it came.
+fn some_refused(w: &WorkloadEvidence) -> Option<(&WorkloadEvidence, u16, u64)> {
+    let others = w.responses.iter().any(|(status, n)| status < 400 && n > 0);
+    let refusals = w.responses.iter().filter(|(status, n)| (400..500).contains(status) && *n > 0);
+    let (status, n) = refusals.max_by_key(|(_, n)| *n)?;
+    let counts = others && w.failures.get(Failure::BadStatus) == 0 && !w.asks.status_expected;
+    counts.then_some((w, status, n))
+}
+
 pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = rest::of(e, account, |_, failure| failure == Failure::BadStatus);
     let refused: Vec<(&WorkloadEvidence, u16)> =
         facts::exchanges(e).filter_map(|w| Some((w, refused(w)?))).collect();
+    let some: Vec<_> = facts::exchanges(e).filter_map(some_refused).collect();
     let mut evidence: Vec<String> =
         failed.iter().map(|rest| rest.in_figures("failed by their status")).collect();
     let answered = failed.iter().map(|rest| rest.w).chain(refused.iter().map(|(w, _)| *w));
@@ -76,6 +86,25 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         );
         let (cause, change) = wrong_advice(worst.w, wrong);
         (rest::severity(&failed), statement, cause.to_owned(), change)
+    } else if let (None, Some((w, status, n))) = (refused.first(), some.first().copied()) {
+        let all = w.responses.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+        let (cause, change) = match status {
+            401 => (
+                "the login expires, or is refused now and then",
+                "look at how long a login lasts; test with the user and password that users have",
+            ),
+            429 => {
+                ("the device limits how often it may be asked", "ask less often (--rate), or raise the limit")
+            }
+            _ => ("the device refuses some of the same requests", "look at what it logs for these"),
+        };
+        let name = name_of(status).map_or_else(String::new, |name| format!(" ({name})"));
+        let statement = format!(
+            "{n} of {} had the status {status}{name}, and others had not. They count as responses.",
+            super::text::things(all, "response")
+        );
+        evidence.push(format!("{}: responses {}", w.name, codes(w, |_| true).join(", ")));
+        (Severity::Warning, statement, cause.to_owned(), change.to_owned())
     } else {
         let (w, status) = *refused.first()?;
         let (cause, change) = advice(e, w, status);

@@ -193,6 +193,9 @@ pub(super) fn uploads(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     })
 }
 
+/// Statuses that send a client elsewhere (RFC 9110, 15.4).
+const SENDS_ELSEWHERE: [u16; 5] = [301, 302, 303, 307, 308];
+
 pub(super) fn redirects(e: &Evidence<'_>) -> Option<Finding> {
     let redirected = |w: &&WorkloadEvidence| !w.asks.status_expected && w.http.redirects_in_all() > 0;
     let all: Vec<&WorkloadEvidence> = facts::exchanges(e).filter(redirected).collect();
@@ -209,9 +212,17 @@ pub(super) fn redirects(e: &Evidence<'_>) -> Option<Finding> {
         (_, true) => "to the page that was asked for: a client that follows never arrives".to_owned(),
         (to, false) => format!("to {to}"),
     };
+    // An event stream's client follows some in a row.
+    let all_3xx = w.responses.iter().filter(|(status, _)| SENDS_ELSEWHERE.contains(status));
+    let all_3xx = all_3xx.fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+    let followed = all_3xx.saturating_sub(w.http.redirects_in_all());
+    let what = match followed {
+        0 => "It was not followed: the figures are those of the redirect.".to_owned(),
+        n => format!("{n} of them were followed, {} were not.", w.http.redirects_in_all()),
+    };
     let statement = format!(
-        "{} of {} got a redirect ({}) {to}. It was not followed: the figures are those of the redirect.",
-        w.http.redirects_in_all(),
+        "{} of {} got a redirect ({}) {to}. {what}",
+        w.http.redirects_in_all().saturating_add(followed),
         things(whole, "request"),
         first.status
     );

@@ -82,6 +82,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             things(disconnects, "disconnection")
         ));
     }
+    if silences.is_empty() && disconnects == 0 && no_probe_lost(e) {
+        return Some(between_probes(outages, evidence));
+    }
     Some(Finding {
         id: FindingId::LinkOutages,
         severity: Severity::Warning,
@@ -108,4 +111,28 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
                  means that the signal is too weak: esp_wifi_set_inactive_time() tolerates longer gaps"
             .into(),
     })
+}
+
+/// Whether every ping, or every telemetry request, was answered.
+fn no_probe_lost(e: &Evidence<'_>) -> bool {
+    facts::datagram_probe(e).is_some_and(|probe| probe.sent > 0 && probe.answered >= probe.sent)
+}
+
+/// Connections were silent for less than two probes take: nobody knows whether the link was away in between.
+fn between_probes(outages: u64, mut evidence: Vec<String>) -> Finding {
+    evidence
+        .push("all pings or telemetry requests got an answer meanwhile; one goes out each second".to_owned());
+    Finding {
+        id: FindingId::LinkOutages,
+        severity: Severity::Warning,
+        statement: format!(
+            "Connections of the device fell silent {}, though no probe was lost. This test did not cause it.",
+            super::text::times(outages)
+        ),
+        evidence,
+        cause: "the program stood still for a moment, or the link was away between two probes".into(),
+        change:
+            "look at what the program does at that time: it may block in the task that serves its connections"
+                .into(),
+    }
 }

@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
-use espstress_event::{Failure, FaultCount, HttpFault};
+use espstress_event::{Failure, FaultCount, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,
@@ -160,6 +160,10 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             "the program ends the connection without the last chunk, so no client can tell whether the body is whole",
             "end a chunked body with the chunk of size 0: \"0\", CRLF, CRLF (RFC 9112, 7.1); or send a Content-Length",
         ),
+        HttpFault::BadHead if beyond_this_client(&count.detail) => (
+            "the head is larger than this client reads; HTTP sets no limit, but most clients have one",
+            "send fewer or shorter fields; look for one that grows, such as a cookie",
+        ),
         // It does speak HTTP.
         HttpFault::BadHead if facts::ever_served(e) => (
             "the head lacks a line end or a status; or one response runs into the next",
@@ -234,8 +238,16 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
             }
             format!("A response didn't end: it was still arriving when the time was up{sent}.")
         }
+        (HttpFault::BadHead, ..) if beyond_this_client(&seen.detail) => {
+            format!("{share} had a head that espstress doesn't read to its end: {}.", seen.detail)
+        }
         (HttpFault::BadHead, ..) => format!("{share} were not HTTP/1.1: {}.", seen.detail),
     }
+}
+
+/// Whether a head was only too long for espstress.
+fn beyond_this_client(detail: &str) -> bool {
+    [HEAD_TOO_LONG, TOO_MANY_FIELDS].contains(&detail)
 }
 
 /// Likely cause and what to change.

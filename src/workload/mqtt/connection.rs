@@ -314,7 +314,8 @@ impl Connection {
             Packet::Publish(publish) => self.publish(publish, phase, now).await,
             Packet::PubRel(ack) => {
                 self.answered_otherwise();
-                self.answer(&Packet::PubComp(Ack::of(ack.id)), phase, None).await
+                // Only now is the packet id free again (MQTT 3.1.1, 4.3.3).
+                self.answer(&Packet::PubComp(Ack::of(ack.id)), phase, Some(ack.id)).await
             }
             Packet::Subscribe(subscribe) => {
                 self.broker.subscribe(subscribe.subscriptions.iter().map(|s| (s.filter, s.qos)), now);
@@ -418,8 +419,10 @@ impl Connection {
         let Some(id) = publish.id else { return Ok(()) };
         self.answered_otherwise();
         let ack = Ack::of(id);
-        let answer = if publish.qos == Qos::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
-        self.answer(&answer, phase, Some(id)).await
+        match publish.qos {
+            Qos::ExactlyOnce => self.answer(&Packet::PubRec(ack), phase, None).await,
+            _ => self.answer(&Packet::PubAck(ack), phase, Some(id)).await,
+        }
     }
 
     /// The device has answered a message of the host's.

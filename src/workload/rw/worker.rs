@@ -56,6 +56,8 @@ pub(super) struct Channel {
     /// Whether a part of its answer has come.
     slow_begun: bool,
     buffer: Box<[u8]>,
+    /// What came behind the last answer: the next request meets it.
+    behind: Vec<u8>,
 }
 
 /// Said once where requests had to be sent again.
@@ -102,6 +104,7 @@ impl Channel {
             slow_sent: Sent::InHead,
             slow_begun: false,
             buffer: vec![0; 16 * 1024].into(),
+            behind: Vec::new(),
         }
     }
 
@@ -121,6 +124,7 @@ impl Channel {
             return Err(Refused::Failure(failure));
         }
         self.codec.start();
+        self.behind.clear();
         {
             let mut recorder = self.context.recorder.borrow_mut();
             if std::mem::take(&mut self.had_failed) {
@@ -233,6 +237,14 @@ impl Channel {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     self.note_sent();
+                    if self.sent == self.out.len()
+                        && !self.behind.is_empty()
+                        && let Fed::Answer { payload, .. } =
+                            self.codec.feed(due, &std::mem::take(&mut self.behind))?
+                    {
+                        self.answered(start, payload);
+                        return Ok(());
+                    }
                     // In other protocols what goes out may be a reply to what never ends.
                     if self.codec.http().is_some() {
                         coming.begin();
@@ -341,10 +353,17 @@ impl Channel {
         while from < to && !self.leaves_some() {
             // An answer that nobody asked for is none.
             let Some((due, start)) = self.in_flight.front().copied() else {
-                if let Some(http) = self.codec.http() {
-                    http.unasked((to - from) as u64);
-                }
-                return Err(Failure::BadResponse);
+                return match &mut self.codec {
+                    Codec::Http(http) => {
+                        http.unasked((to - from) as u64);
+                        Err(Failure::BadResponse)
+                    }
+                    Codec::WebSocket(_) => Err(Failure::BadResponse),
+                    Codec::Framed(_) | Codec::Line(_) | Codec::Raw(_) => {
+                        self.behind.extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
+                        Ok(())
+                    }
+                };
             };
             let bytes = self.buffer.get(from..to).unwrap_or_default();
             match self.codec.feed(due, bytes)? {
@@ -430,6 +449,9 @@ impl Channel {
         }
         self.withheld = None;
         let mut recorder = self.context.recorder.borrow_mut();
+        if failure == Failure::ReadTimeout && self.link.as_ref().is_some_and(|link| link.answers > 0) {
+            recorder.timed_out_in_use(waiting as u64);
+        }
         let clock = self.context.clock;
         for (_, start) in self.in_flight.drain(..) {
             recorder.attempt(clock.at_ns(start.actual), clock.now_ns(), Err(failure));
