@@ -104,6 +104,17 @@ fn an_anomaly_is_a_row_with_its_packets_and_times_from_the_first_packet_on() {
 }
 
 #[test]
+fn resets_alone_show_no_connection_and_nothing_is_judged() {
+    let mut file = File::new(101);
+    for port in 40_000..40_003 {
+        file.segment(u32::from(port) - 40_000, Device(port), RST | ACK, (501, 181), 0);
+    }
+    let analysis = file.analyze(&AnalyzeConfig::default());
+    assert_eq!((analysis.packets, analysis.connections), (3, 0));
+    assert!(!analysis.saw_anything() && !analysis.is_complete());
+}
+
+#[test]
 fn a_good_connection_shows_nothing() {
     let mut file = File::new(101);
     file.plain(0, 40_000);

@@ -11,7 +11,7 @@
 //! Severity: a warning below one connection in a hundred.
 
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity};
+use super::super::{AnomalyRow, Evidence, Finding, FindingId, Severity};
 use super::text::{percent, things};
 use super::{FindingEntry, closes_idle};
 use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, WorkloadKind};
@@ -98,11 +98,27 @@ fn of_restarts(e: &Evidence<'_>) -> u64 {
     restarts.max(facts::restarts::forgotten(e)).saturating_mul(2)
 }
 
+/// Whether all of them came in one moment, and then the device refused connections: its program had ended, and its
+/// system reset what that left behind.
+pub(super) fn before_refusals(e: &Evidence<'_>) -> bool {
+    /// Between the first and the last of them.
+    const AT_ONCE_S: f64 = 0.5;
+    /// Until a client that pauses after failures asks again.
+    const SOON_S: f64 = 2.0;
+    let of = |id| e.anomalies.iter().filter(move |row| row.id == id && row.class == AnomalyClass::Device);
+    let first = of(AnomalyId::AbortiveClose).map(|row| row.first_s).fold(f64::INFINITY, f64::min);
+    let last = of(AnomalyId::AbortiveClose).map(|row| row.last_s).fold(f64::NEG_INFINITY, f64::max);
+    let soon = |row: &&AnomalyRow| row.first_s >= last && row.first_s <= last + SOON_S;
+    let refused = of(AnomalyId::SynRefused).filter(soon).fold(0_u64, |n, row| n.saturating_add(row.count));
+    last - first <= AT_ONCE_S && refused >= 3
+}
+
 pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let seen = seen(e);
     let on_wire = seen.unread.saturating_add(seen.early);
     let resets = if facts::captured(e) { on_wire } else { seen.sockets };
-    if resets == 0 || resets <= of_restarts(e) {
+    let by_an_end = resets <= facts::at_once(e) && before_refusals(e);
+    if resets == 0 || resets <= of_restarts(e) || by_an_end {
         return None;
     }
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));

@@ -14,7 +14,7 @@ use super::super::account::{Account, Accounted};
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Protocol, Severity, WorkloadEvidence};
 use super::text::things;
-use super::{FindingEntry, rest};
+use super::{FindingEntry, abortive_close, rest};
 use espstress_event::{AnomalyId, Failure, WorkloadKind};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
@@ -33,7 +33,13 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let Some(worst) = all.first() else { return of_anomalies(e, &anomalies) };
     let (failure, n) = *worst.failures.first()?;
     let failed = all.iter().map(|rest| rest.in_figures("failed and are not explained"));
-    let (cause, change) = advice(worst.w, failure);
+    let (cause, change) = match failure {
+        Failure::ConnectRefused if abortive_close::before_refusals(e) => (
+            "the program ended and left connections behind, which its system reset; nothing listened until it was back",
+            "look at what ended it; the device itself was there all the while if probes were answered",
+        ),
+        failure => advice(worst.w, failure),
+    };
     Some(Finding {
         id: FindingId::UnexplainedFailures,
         severity: rest::severity(&all),
@@ -191,6 +197,11 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "the program sends back something else than it received: perhaps a buffer that is too small cuts what is longer, \
              two datagrams share one, or another service answers",
             "send back as many bytes as recvfrom() returned; look at the bytes (--pcap, then Wireshark)",
+        ),
+        Failure::CorruptPayload if w.asks.protocol == Protocol::Line && w.succeeded > 0 => (
+            "the program changes lines, or sends some that answer nothing, such as a second copy: each is compared with the \
+             request that waits",
+            "send each line back once and byte for byte; look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
         ),
         Failure::CorruptPayload if facts::opens_websockets(w) => (
             "the service changes messages, loses some, or sends them in another order: each is compared with the oldest \

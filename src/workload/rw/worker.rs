@@ -237,14 +237,6 @@ impl Channel {
                     self.sent += n;
                     self.context.recorder.borrow_mut().bytes(n as u64, 0);
                     self.note_sent();
-                    if self.sent == self.out.len()
-                        && !self.behind.is_empty()
-                        && let Fed::Answer { payload, .. } =
-                            self.codec.feed(due, &std::mem::take(&mut self.behind))?
-                    {
-                        self.answered(start, payload);
-                        return Ok(());
-                    }
                     // In other protocols what goes out may be a reply to what never ends.
                     if self.codec.http().is_some() {
                         coming.begin();
@@ -261,6 +253,12 @@ impl Channel {
             };
             self.context.recorder.borrow_mut().bytes(0, received as u64);
             self.note_received();
+            if !self.behind.is_empty() {
+                // It came before this request went out, so it is no answer to it.
+                if let Fed::Answer { .. } = self.codec.feed(due, &std::mem::take(&mut self.behind))? {
+                    return Err(Failure::CorruptPayload);
+                }
+            }
             let bytes = self.buffer.get(..received).unwrap_or_default();
             if let Fed::Answer { used, payload } = self.codec.feed(due, bytes)? {
                 self.answered(start, payload);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use espstress_event::AnomalyId;
+use espstress_event::{AnomalyId, Failure};
 use espstress_report::ProbeKind;
 
 use crate::cases::{DOCTOR, LONG_DOCTOR, run};
+use crate::common::said::said;
 use crate::common::scripted::{Peer, scripted, serial};
 
 fn answer_all(peer: &mut Peer) {
@@ -369,4 +370,27 @@ fn a_web_server_speaks_neither_lines_nor_frames() {
     }
     let one = run("outage --cycles 1 --every 2s --outage 300ms -d 6s", server);
     one.says(&["the port speaks another protocol"]).never_says(&["PASS"]);
+}
+
+/// Each second line comes twice. The copy meets the next request, which fails by it.
+#[test]
+fn a_line_that_answers_nothing_fails_the_request_that_it_meets() {
+    use std::io::{BufRead, BufReader};
+    let address = crate::common::server(|stream| {
+        let (mut to, mut lines) = (stream.try_clone().unwrap(), BufReader::new(stream));
+        let (mut line, mut n) = (Vec::new(), 0);
+        while lines.read_until(b'\n', &mut line).is_ok_and(|got| got > 0) {
+            n += 1;
+            let whole = line.repeat(1 + usize::from(n % 2 == 0));
+            if to.write_all(&whole).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    let run = said("rw --protocol line -n 40 --no-probes --no-capture", &[&address.to_string()]);
+    run.fails_with(&["unexplained_failures"]).says(&["wrong payload", "a second copy"]);
+    let failed = run.report.workloads[0].failures.get(Failure::CorruptPayload);
+    // The second answer of each connection is doubled, so every third request fails.
+    assert_eq!(failed, 13);
 }

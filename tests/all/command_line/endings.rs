@@ -127,9 +127,12 @@ fn a_second_interrupt_does_not_wait_for_the_device() {
         request(&mut stream);
         std::thread::sleep(Duration::from_secs(300));
     });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
     let mut child = espstress()
         .args(["head", &target.to_string(), "-n", "1", "-q", "--no-probes", "--no-capture"])
-        .args(["--timeout-read", "5m"])
+        .args(["--timeout-read", "5m", "-o"])
+        .arg(&file)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -146,6 +149,10 @@ fn a_second_interrupt_does_not_wait_for_the_device() {
         assert!(started.elapsed() < Duration::from_secs(60), "it goes on after many interrupts");
     };
     assert!(!status.success());
+    // What it did not wait for is told all the same.
+    let report = valid_report(&std::fs::read(file).unwrap());
+    let unfinished = serde_json::to_value(&report.workloads[0]).unwrap()["unfinished"].as_u64();
+    assert_eq!((report.workloads[0].attempts, unfinished), (0, Some(1)));
 }
 
 /// Whoever started the program may have stopped reading what it says.

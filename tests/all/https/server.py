@@ -1,5 +1,5 @@
 # HTTPS by Python's ssl: address, port, certificate, key; "1.2" as the fifth word allows no newer TLS,
-# "1.0" speaks HTTP/1.0, which ends the connection after each response.
+# "1.0" speaks HTTP/1.0, which ends the connection after each response; "keeps" waits for the client to end it.
 import http.server
 import ssl
 import sys
@@ -39,6 +39,16 @@ class Server(http.server.ThreadingHTTPServer):
 
 if more == ["1.0"]:
     Handler.protocol_version = "HTTP/1.0"
+if more == ["keeps"]:
+    # Whatever the client asks for: it waits for the client's own end.
+    parse = Handler.parse_request
+
+    def keeps(self):
+        parsed = parse(self)
+        self.close_connection = False
+        return parsed
+
+    Handler.parse_request = keeps
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate, key)
 if more == ["1.2"]:

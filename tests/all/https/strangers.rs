@@ -61,6 +61,18 @@ fn a_server_that_closes_after_each_response_is_not_blamed_for_what_it_does_not_r
     }
 }
 
+/// It may say by an alert that the client's FIN came without TLS's own end: that is this program's doing, and its FIN follows.
+#[test]
+fn a_server_that_waits_for_the_clients_end_has_closed_the_connection() {
+    let Some(server) = pythons("device.pem", &["keeps"]) else { return };
+    let at = format!("https://{}", server.address);
+    for command in ["head -n 20 -c 2", "rw -n 20 -c 2 --protocol http"] {
+        let run = said(&format!("{command} --watch 1s --insecure --header Connection:close"), &[&at]);
+        assert!(run.passed(), "{}", run.page);
+        run.never_says(&["socket_exhaustion", "never closed", "alert"]);
+    }
+}
+
 #[test]
 fn what_is_no_tls_is_named_and_nothing_else() {
     let Some(server) = python(include_str!("../cases/page.py"), &[]) else { return };

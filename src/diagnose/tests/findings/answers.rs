@@ -453,6 +453,28 @@ fn a_silence_after_which_connections_are_forgotten_or_refused_is_a_restart() {
     assert_eq!(lost.ids(), [FindingId::LinkOutages]);
 }
 
+#[test]
+fn resets_in_one_moment_before_refusals_are_an_end_of_the_program_and_no_habit() {
+    let at = |id, n, (first_s, last_s)| AnomalyRow {
+        first_s,
+        last_s,
+        ..row(id, AnomalyClass::Device, n, Some("rw"))
+    };
+    let run = |reset_s: (f64, f64)| {
+        let lost = [(Failure::ConnectRefused, 18), (Failure::WriteReset, 2)];
+        let w = WorkloadEvidence { name: "rw".into(), at_once: 2, ..fails_beside(get(70), &lost) };
+        Case::clean(w).row(at(AnomalyId::AbortiveClose, 2, reset_s)).row(at(
+            AnomalyId::SynRefused,
+            18,
+            (4.6, 6.3),
+        ))
+    };
+    let ended = run((4.32, 4.33));
+    assert_eq!(ended.ids(), [FindingId::UnexplainedFailures]);
+    assert!(ended.findings()[0].cause.starts_with("the program ended"), "{:?}", ended.findings());
+    assert!(run((0.5, 4.3)).ids().contains(&FindingId::AbortiveClose));
+}
+
 /// A device that was published to for a minute, with these figures.
 fn published_to(qos: usize, row: MqttToDevice) -> Case {
     let mut w = workload("mqtt", WorkloadKind::Mqtt, 1);

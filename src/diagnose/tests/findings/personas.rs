@@ -548,6 +548,29 @@ fn a_reused_port_in_time_wait_is_told_with_and_without_packets() {
         });
     case.always(&[FindingId::TimewaitPortReuse]);
     assert!(case.findings()[0].change.contains("CONFIG_LWIP_TCP_MSL=6000"));
+    assert!(case.findings()[0].cause.starts_with("the device closes first"), "{:?}", case.findings());
+    // Connections from which a client had vanished before the run answer in the same way, and nobody is kept out.
+    let example = |remark: &str| Example { remark: Some(remark.into()), ..example() };
+    let met = |remark| {
+        let mut met = row(AnomalyId::TimewaitCollision, AnomalyClass::Device, 10, Some("head"));
+        met.examples = vec![example(remark)];
+        Case::clean(head(10)).row(met).findings().remove(0)
+    };
+    let unseen = met(espstress_event::END_NOT_SEEN);
+    assert!(unseen.statement.ends_with("(10 times); no attempt timed out."), "{unseen:?}");
+    assert!(unseen.cause.contains("or because they never ended"), "{unseen:?}");
+    assert!(met("suspected: another").cause.starts_with("the device closes first"));
+}
+
+fn example() -> Example {
+    Example {
+        host: "192.0.2.1:40000".into(),
+        device: "192.0.2.2:80".into(),
+        at_s: 1.0,
+        lasted_s: None,
+        remark: None,
+        packets: Vec::new(),
+    }
 }
 
 #[test]

@@ -89,15 +89,21 @@ fn a_503_beside_silent_connections_that_keep_their_sockets_is_explained_by_them(
 }
 
 #[test]
-fn a_first_answer_of_4xx_is_a_warning_with_the_option_that_helps_and_a_later_one_is_not() {
+fn a_4xx_is_a_warning_whether_it_is_the_page_or_comes_among_others() {
     let refused = answered_with(head_by_head(20), 405, 20);
     let case = Case::clean(refused.clone());
     assert_eq!(said(&case), [(FindingId::HttpErrors, Severity::Warning)]);
     assert!(case.findings()[0].change.contains("--method GET"));
     let expected = WorkloadEvidence { asks: Asks { status_expected: true, ..asks("HEAD") }, ..refused };
     assert_eq!(Case::clean(expected).ids(), []);
-    let later = answered_with(answered_with(get(20), 200, 12), 404, 8);
-    assert_eq!(Case::clean(later).ids(), []);
+    let later = |status| answered_with(answered_with(get(20), 200, 12), status, 8);
+    for status in [401, 404, 429] {
+        let case = Case::clean(later(status));
+        assert_eq!(said(&case), [(FindingId::HttpErrors, Severity::Warning)]);
+        assert!(statement(&case).starts_with("8 of 20 responses had the status"), "{}", statement(&case));
+    }
+    let expected = WorkloadEvidence { asks: Asks { status_expected: true, ..asks("GET") }, ..later(401) };
+    assert_eq!(Case::clean(expected).ids(), []);
 }
 
 #[test]

@@ -114,3 +114,12 @@ fn waiting_within_the_capacity_makes_an_overflow_the_programs_fault() {
     assert_eq!(severity(50 * MS), Severity::Warning, "more at once than the device has sockets for");
     assert_eq!(severity(4 * S), Severity::Error);
 }
+
+#[test]
+fn requests_on_connections_that_had_answered_do_not_wait_to_be_accepted() {
+    let lost = [(Failure::ReadTimeout, 12)];
+    let w = WorkloadEvidence { at_once: 2, ..dies_after(head(0), 20, &lost) };
+    let ids = |w: WorkloadEvidence| Case::clean(w).with(|e| e.idle = Some(Vec::new())).ids();
+    assert_eq!(ids(w.clone()), [FindingId::AcceptOverflow]);
+    assert!(!ids(WorkloadEvidence { timed_out_in_use: 12, ..w }).contains(&FindingId::AcceptOverflow));
+}
