@@ -28,6 +28,10 @@ pub struct HttpFigures {
     /// Status codes that failed, since others were asked for; empty where none did.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub wrong_statuses: BTreeMap<u16, u64>,
+    /// Connections that the device ended as its response had announced, while pipelined requests were behind that one.
+    /// These were sent again (RFC 9112, 9.3.2).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_behind: u64,
     /// TLS; null where none was spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFigures>,
@@ -81,7 +85,11 @@ impl HttpFigures {
         });
         let redirects = self.redirects.iter().map(|one| one.count);
         redirects
-            .chain([self.redirects_elsewhere, self.login.as_ref().map_or(0, |login| login.count)])
+            .chain([
+                self.redirects_elsewhere,
+                self.left_behind,
+                self.login.as_ref().map_or(0, |login| login.count),
+            ])
             .chain(uploads)
             .chain(continues)
             .chain(tls)

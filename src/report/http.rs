@@ -13,6 +13,9 @@ impl Workload {
         lines.extend(login.as_ref().map(|one| ("login", login_in_words(one))));
         lines.extend(uploads.as_ref().map(|all| ("uploads", uploads_in_words(all))));
         lines.extend(continues.as_ref().map(|all| ("continue", continues_in_words(*all))));
+        lines.extend(
+            positive(self.http.left_behind, "connection").map(|text| ("pipelining", left_behind(&text))),
+        );
         lines.extend(tls.iter().flat_map(tls_in_words).map(|text| ("tls", text)));
         lines
     }
@@ -84,6 +87,10 @@ fn continues_in_words(all: Continues) -> String {
         parts.push(format!("{} got the answer at once, and no body was sent", count(all.answered)));
     }
     parts.join("; ")
+}
+
+fn left_behind(connections: &str) -> String {
+    format!("{connections} closed as a response had said, with requests behind it, which were sent again")
 }
 
 fn tls_in_words(tls: &TlsFigures) -> Vec<String> {

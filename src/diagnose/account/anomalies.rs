@@ -50,8 +50,7 @@ pub(super) fn answer(
     if !facts::is_exchange(w) {
         return Some(By::Excuse(Excuse::Provoked));
     }
-    if [A::AbortiveClose, A::RstAfterFin].contains(&row.id) && facts::refusals_of_bodies(w) >= row.connections
-    {
+    if [A::AbortiveClose, A::RstAfterFin].contains(&row.id) && facts::unread_by_right(w) >= row.connections {
         return Some(By::Excuse(Excuse::Provoked));
     }
     let room = row.id != A::SynRefused || w.succeeded > 0;

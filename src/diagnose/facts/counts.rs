@@ -131,13 +131,12 @@ pub(crate) fn ever_served(e: &Evidence<'_>) -> bool {
         .any(|w| w.succeeded > 0 || w.half_open.as_ref().is_some_and(|h| h.served > 0 || h.before.served > 0))
 }
 
-/// Requests with a body that the device refused: whoever does that may close without reading it (RFC 9110, 15.5.14), and
-/// only the stack's buffers decide whether a RST follows.
-pub(crate) fn refusals_of_bodies(w: &WorkloadEvidence) -> u64 {
-    if !w.asks.body {
-        return 0;
-    }
-    w.responses.iter().filter(|(code, _)| *code >= 400).fold(0_u64, |n, (_, times)| n.saturating_add(times))
+/// Connections that the device may have ended with bytes unread: those of a body that it refused (RFC 9110, 15.5.14), and
+/// those of requests behind a response that announced the end (RFC 9112, 9.6). Only the stack's buffers decide whether a
+/// RST follows.
+pub(crate) fn unread_by_right(w: &WorkloadEvidence) -> u64 {
+    let refused = w.responses.iter().filter(|(code, _)| w.asks.body && *code >= 400);
+    refused.fold(w.http.left_behind, |n, (_, times)| n.saturating_add(times))
 }
 
 /// Anomalies of this kind on WebSockets that the device closed by a close frame: messages that were on their way meet a
@@ -155,12 +154,12 @@ pub(crate) fn after_close_frames(e: &Evidence<'_>, id: AnomalyId) -> u64 {
     })
 }
 
-/// Anomalies of this kind on connections of workloads whose bodies the device refused.
-pub(crate) fn refused_bodies(e: &Evidence<'_>, id: AnomalyId) -> u64 {
+/// Anomalies of this kind on connections of workloads that [`unread_by_right`] explains.
+pub(crate) fn of_unread_by_right(e: &Evidence<'_>, id: AnomalyId) -> u64 {
     let rows = e.anomalies.iter().filter(|row| row.id == id && row.class == AnomalyClass::Device);
     rows.fold(0_u64, |n, row| {
         let w = exchanges(e).find(|w| row.workload.as_deref() == Some(w.name.as_str()));
-        n.saturating_add(w.map_or(0, |w| row.count.min(refusals_of_bodies(w))))
+        n.saturating_add(w.map_or(0, |w| row.count.min(unread_by_right(w))))
     })
 }
 

@@ -50,9 +50,9 @@ fn seen(e: &Evidence<'_>) -> Seen {
     let of_others = e.resets.unanswered.saturating_add(e.resets.after_absence).saturating_add(tls);
     let of_others = of_others.saturating_add(instead_of_answers(e));
     // Whoever refuses a body may close without reading it, and who says goodbye on a WebSocket need not read on.
-    let refused = |id| facts::refused_bodies(e, id).saturating_add(facts::after_close_frames(e, id));
+    let refused = |id| facts::of_unread_by_right(e, id).saturating_add(facts::after_close_frames(e, id));
     let sockets = facts::exchanges(e).fold(0_u64, |n, w| {
-        n.saturating_add(w.endings.get(Ending::Reset).saturating_sub(facts::refusals_of_bodies(w)))
+        n.saturating_add(w.endings.get(Ending::Reset).saturating_sub(facts::unread_by_right(w)))
     });
     Seen {
         unread: facts::of_device(e, AnomalyId::AbortiveClose)

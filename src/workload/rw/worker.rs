@@ -1,5 +1,7 @@
 //! One standing connection: requests out, as many in flight as the window allows, answers in.
 
+mod behind;
+mod slowly;
 mod unasked;
 
 use std::cell::Cell;
@@ -13,7 +15,7 @@ use crate::context::{Context, Held};
 use crate::endless::Coming;
 use crate::http::{self, CONTINUE};
 use crate::load::{GIVEN_UP, LoopKind, Outcome, Start, TIME_UP, Worker};
-use crate::slow::{self, Sent, SlowOne, Slowly};
+use crate::slow::{Sent, SlowOne, Slowly};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
 use espstress_event::{Continues, Failure, Intent, StallEnd};
 use espstress_stats::Phase;
@@ -59,10 +61,6 @@ pub(super) struct Channel {
     /// What came behind the last answer: the next request meets it.
     behind: Vec<u8>,
 }
-
-/// Said once where requests had to be sent again.
-const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
-                       espstress sent these again on new connections, as clients must (RFC 9112, 9.3.2)";
 
 /// What lives as long as the connection.
 struct Link {
@@ -279,50 +277,6 @@ impl Channel {
         }
     }
 
-    /// Some of a slow request has gone out.
-    fn note_sent(&mut self) {
-        if self.usage.slowly.is_given() && !matches!(self.slow_sent, Sent::Whole(_)) {
-            let head = self.codec.http().map_or(self.out.len(), |http| http.asked().head.len());
-            let withheld = if self.withheld.is_some() { usize::MAX } else { self.out.len() };
-            self.slow_sent = Sent::after(self.sent, head, withheld);
-        }
-    }
-
-    /// Some of the answer to a slow client has come.
-    fn note_received(&mut self) {
-        if !self.usage.slowly.is_given() {
-            return;
-        }
-        if let (Sent::Whole(at), false) = (self.slow_sent, self.slow_begun) {
-            let ns = self.context.since_ns(at);
-            self.context.recorder.borrow_mut().latency(Phase::FirstByte, ns);
-        }
-        self.slow_begun = true;
-        if self.usage.slowly.read_rate.is_some() {
-            self.slow_one.get_or_insert_with(|| SlowOne::begin(&self.context));
-        }
-    }
-
-    /// Whether the answer that has come says that the device gave up this client, which was slow on purpose.
-    fn gave_up_by_status(&mut self) -> bool {
-        let sent = self.slow_sent;
-        let status = self.codec.http().map_or(0, |http| http.status());
-        let told = self.usage.slowly.send_rate.is_some() && slow::is_given_up_by(status, sent);
-        if told {
-            slow::told(&self.context, |slow| *slow.given_up_by_status.entry(status).or_default() += 1);
-        }
-        told
-    }
-
-    /// The failure that it is where the client was slow on purpose.
-    fn of_slowness(&self, failure: Failure) -> Failure {
-        let connection = self.link.as_ref().map(|link| &link.connection);
-        let given_up = connection.is_some_and(|connection| {
-            slow::is_given_up(connection, failure, self.slow_sent, self.slow_begun)
-        });
-        if given_up { Failure::SlowGivenUp } else { failure }
-    }
-
     /// A body that was withheld goes out.
     fn send_body(&mut self, count: impl FnOnce(&mut Continues)) {
         self.withheld = None;
@@ -343,36 +297,6 @@ impl Channel {
                 link.early = true;
             }
         }
-    }
-
-    /// Answers to later requests that came in the same read.
-    fn answers_behind(&mut self, mut from: usize, to: usize) -> Result<(), Failure> {
-        // Behind the last answer of a connection nothing more is one.
-        while from < to && !self.leaves_some() {
-            // An answer that nobody asked for is none.
-            let Some((due, start)) = self.in_flight.front().copied() else {
-                return match &mut self.codec {
-                    Codec::Http(http) => {
-                        http.unasked((to - from) as u64);
-                        Err(Failure::BadResponse)
-                    }
-                    Codec::WebSocket(_) => Err(Failure::BadResponse),
-                    Codec::Framed(_) | Codec::Line(_) | Codec::Raw(_) => {
-                        self.behind.extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
-                        Ok(())
-                    }
-                };
-            };
-            let bytes = self.buffer.get(from..to).unwrap_or_default();
-            match self.codec.feed(due, bytes)? {
-                Fed::More => return Ok(()),
-                Fed::Answer { used, payload } => {
-                    from += used;
-                    self.answered(start, payload);
-                }
-            }
-        }
-        Ok(())
     }
 
     fn answered(&mut self, start: Start, payload: u64) {
@@ -516,56 +440,6 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.
-    fn leaves_some(&self) -> bool {
-        // Where only the connection's end ended the answer, it is over already.
-        let last = self.link.as_ref().is_none_or(|link| link.answers > 0 && !self.codec.persistent());
-        last && !self.in_flight.is_empty()
-    }
-
-    /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
-    /// must not pipeline them again at once.
-    async fn repeat(&mut self) -> Result<(), Failure> {
-        let mut again = std::mem::take(&mut self.in_flight);
-        self.context.notice(REPEATS.into());
-        if let Some(mut link) = self.link.take() {
-            let mut recorder = self.context.recorder.borrow_mut();
-            link.connection.tcp_sample().into_iter().for_each(|sample| recorder.tcp(sample));
-            drop(recorder);
-            http::note_tls(&self.context, &mut link.connection);
-            // What the device has not read may end the connection by a RST.
-            http::give_up_rest(&self.context, &mut link.connection);
-        }
-        while let Some((sequence, start)) = again.pop_front() {
-            let answered = self.ask_alone(sequence, start).await;
-            if answered.is_err() {
-                self.in_flight.append(&mut again);
-                return answered;
-            }
-        }
-        Ok(())
-    }
-
-    /// One request with nothing else under way.
-    async fn ask_alone(&mut self, sequence: u32, start: Start) -> Result<(), Failure> {
-        while self.link.is_none() {
-            match self.connect().await {
-                Ok(()) => {}
-                Err(Refused::PortsUntil(at)) => tokio::time::sleep_until(at.into()).await,
-                Err(Refused::Failure(failure)) => {
-                    self.in_flight.push_back((sequence, start));
-                    return Err(failure);
-                }
-            }
-        }
-        self.send(start)?;
-        self.answer().await?;
-        if self.is_spent() {
-            self.close().await;
-        }
-        Ok(())
-    }
-
     async fn ask(&mut self, start: Start) -> Result<(), Failure> {
         self.send(start)?;
         if self.in_flight.len() >= self.usage.window {
@@ -607,8 +481,8 @@ impl Channel {
                 }
             }
             let written = match link.connection.write_now(self.out.get(self.sent..).unwrap_or_default()) {
-                // What the device said before, its close frame perhaps, is read first.
-                Err(Failure::WriteReset) if self.codec.websocket().is_some() => 0,
+                // What the device said before, an answer or a close frame, is read first.
+                Err(Failure::WriteReset) => 0,
                 written => written?,
             };
             self.sent += written;

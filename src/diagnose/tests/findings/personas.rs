@@ -420,6 +420,15 @@ fn who_refuses_a_body_may_close_without_reading_it_however_many_resets_that_make
 }
 
 #[test]
+fn who_announces_the_close_may_leave_the_requests_behind_it_unread() {
+    let mut w = rw(40);
+    w.http.left_behind = 10;
+    Case::clean(w.clone()).anomaly(AnomalyId::AbortiveClose, 10).always(&[]);
+    let case = Case::clean(w).anomaly(AnomalyId::AbortiveClose, 20);
+    assert_eq!(case.ids(), [FindingId::AbortiveClose], "ten more had no such excuse");
+}
+
+#[test]
 fn frozen_is_blocked_in_any_workload() {
     let lost = [(Failure::ReadTimeout, 6), (Failure::ConnectTimeout, 18)];
     Case::clean(dies_after(head(0), 0, &lost))

@@ -1,0 +1,96 @@
+//! What comes behind an answer: further answers in the same read, bytes that nobody asked for, and requests that the device
+//! leaves unanswered because that answer was the connection's last.
+
+use super::Channel;
+use crate::http;
+use crate::load::Start;
+use crate::rw::codec::{Codec, Fed};
+use espstress_connection::Refused;
+use espstress_event::Failure;
+
+/// Said once where requests had to be sent again.
+const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
+                       espstress sent these again on new connections, as clients must (RFC 9112, 9.3.2)";
+
+impl Channel {
+    /// Answers to later requests that came in the same read.
+    pub(super) fn answers_behind(&mut self, mut from: usize, to: usize) -> Result<(), Failure> {
+        // Behind the last answer of a connection nothing more is one.
+        while from < to && !self.leaves_some() {
+            // An answer that nobody asked for is none.
+            let Some((due, start)) = self.in_flight.front().copied() else {
+                return match &mut self.codec {
+                    Codec::Http(http) => {
+                        http.unasked((to - from) as u64);
+                        Err(Failure::BadResponse)
+                    }
+                    Codec::WebSocket(_) => Err(Failure::BadResponse),
+                    Codec::Framed(_) | Codec::Line(_) | Codec::Raw(_) => {
+                        self.behind.extend_from_slice(self.buffer.get(from..to).unwrap_or_default());
+                        Ok(())
+                    }
+                };
+            };
+            let bytes = self.buffer.get(from..to).unwrap_or_default();
+            match self.codec.feed(due, bytes)? {
+                Fed::More => return Ok(()),
+                Fed::Answer { used, payload } => {
+                    from += used;
+                    self.answered(start, payload);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.
+    pub(super) fn leaves_some(&self) -> bool {
+        // Where only the connection's end ended the answer, it is over already.
+        let last = self.link.as_ref().is_none_or(|link| link.answers > 0 && !self.codec.persistent());
+        last && !self.in_flight.is_empty()
+    }
+
+    /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
+    /// must not pipeline them again at once.
+    pub(super) async fn repeat(&mut self) -> Result<(), Failure> {
+        let mut again = std::mem::take(&mut self.in_flight);
+        self.context.notice(REPEATS.into());
+        self.context.recorder.borrow_mut().http().left_behind += 1;
+        if let Some(mut link) = self.link.take() {
+            let mut recorder = self.context.recorder.borrow_mut();
+            link.connection.tcp_sample().into_iter().for_each(|sample| recorder.tcp(sample));
+            drop(recorder);
+            http::note_tls(&self.context, &mut link.connection);
+            // What the device has not read may end the connection by a RST.
+            http::give_up_rest(&self.context, &mut link.connection);
+        }
+        while let Some((sequence, start)) = again.pop_front() {
+            let answered = self.ask_alone(sequence, start).await;
+            if answered.is_err() {
+                self.in_flight.append(&mut again);
+                return answered;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request with nothing else under way.
+    async fn ask_alone(&mut self, sequence: u32, start: Start) -> Result<(), Failure> {
+        while self.link.is_none() {
+            match self.connect().await {
+                Ok(()) => {}
+                Err(Refused::PortsUntil(at)) => tokio::time::sleep_until(at.into()).await,
+                Err(Refused::Failure(failure)) => {
+                    self.in_flight.push_back((sequence, start));
+                    return Err(failure);
+                }
+            }
+        }
+        self.send(start)?;
+        self.answer().await?;
+        if self.is_spent() {
+            self.close().await;
+        }
+        Ok(())
+    }
+}
