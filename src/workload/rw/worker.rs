@@ -389,6 +389,11 @@ impl Channel {
 
     /// Ends the connection in order.
     async fn close(&mut self) {
+        let stands = self.link.as_ref().is_some_and(|link| !link.connection.peer_has_closed());
+        if stands && self.codec.websocket().is_some() {
+            // A device that has closed already is not asked to. What else ends there is no message's failure.
+            let _ = self.hear();
+        }
         let Some(Link { mut connection, answers, early, _held, .. }) = self.link.take() else { return };
         if let Some(sample) = connection.tcp_sample() {
             self.context.recorder.borrow_mut().tcp(sample);

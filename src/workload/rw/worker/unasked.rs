@@ -37,7 +37,7 @@ impl Channel {
     }
 
     /// What a WebSocket's device sends while no message is under way: pings, messages of its own, or its close frame.
-    fn hear(&mut self) -> Result<(), Failure> {
+    pub(super) fn hear(&mut self) -> Result<(), Failure> {
         // First what came with the last answer, then what is there.
         let mut heard = 0;
         loop {
