@@ -276,7 +276,7 @@ pub struct DialledDevice {
     pub to_device: MessageLedger,
     /// Lines of data from it.
     pub to_host: MessageLedger,
-    /// Longest time without a byte from it, seconds.
+    /// Longest time without a byte from it, with or without a connection, seconds.
     pub(crate) longest_silence_s: f64,
     /// Since when it was away when the workload ended, seconds since the start of the run; null where a connection of
     /// it stood then.

@@ -139,7 +139,7 @@ pub struct DialledDevice {
     pub to_device: MessageLedger,
     /// Lines of data from the device, by its own numbering where it has one.
     pub to_host: MessageLedger,
-    /// The longest time without a byte from it, nanoseconds.
+    /// The longest time without a byte from it, with or without a connection, nanoseconds.
     pub longest_silence_ns: u64,
     /// Since when it was away when the workload ended, nanoseconds since the start of the run; `None` where a
     /// connection of it stood then.

@@ -55,6 +55,20 @@ pub(super) struct Device {
     counted: (MessageLedger, MessageLedger),
 }
 
+impl Device {
+    /// Something came of it, the first line of a new connection as well: what was silent until then is over.
+    fn hear(&mut self, now: Instant) {
+        self.silent_until(now);
+        self.heard = now;
+    }
+
+    /// It has been silent since it was last heard.
+    fn silent_until(&mut self, now: Instant) {
+        let silence = nanos(now.saturating_duration_since(self.heard));
+        self.stats.longest_silence_ns = self.stats.longest_silence_ns.max(silence);
+    }
+}
+
 /// Where a device is.
 enum Place {
     /// A connection of it stands.
@@ -208,7 +222,7 @@ impl Table {
             self.link_is_back(noted, row.seen_end_ns.unwrap_or(at_ns));
             device.place = Place::Back(row);
         }
-        device.heard = now;
+        device.hear(now);
         drop(devices);
         self.show();
         true
@@ -232,13 +246,12 @@ impl Table {
             Left::Closed => {
                 device.stats.closed_by_device += 1;
                 stats.fates.died_outside += 1;
-                device.heard = now;
+                device.hear(now);
             }
             Left::Silent | Left::Failed(_) => {
                 let silent = left == Left::Silent;
                 device.stats.outages += 1;
-                let silence = nanos(now.saturating_duration_since(device.heard));
-                device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
+                device.silent_until(now);
                 stats.fates.given_up_by_silence += u64::from(silent);
                 let mut row = self.row(id, clock.at_ns(device.heard));
                 row.host_noticed_ns = Some(clock.at_ns(now));
@@ -281,11 +294,7 @@ impl Table {
 
     /// Bytes have come from a device.
     pub(super) fn heard(&self, id: u8, now: Instant, bytes: u64) {
-        self.with(id, |device| {
-            let silence = nanos(now.saturating_duration_since(device.heard));
-            device.heard = now;
-            device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
-        });
+        self.with(id, |device| device.hear(now));
         self.context.recorder.borrow_mut().bytes(0, bytes);
     }
 
@@ -369,8 +378,7 @@ impl Table {
             };
             if row.recovered_ns.is_none() {
                 device.stats.away_since_ns = row.seen_start_ns;
-                let silence = nanos(now.saturating_duration_since(device.heard));
-                device.stats.longest_silence_ns = device.stats.longest_silence_ns.max(silence);
+                device.silent_until(now);
             }
             self.context.recorder.borrow_mut().outage().ended(row);
         }

@@ -92,6 +92,8 @@ fn with_telemetry_the_recovery_of_a_device_that_dials_in_is_counted_from_the_end
     assert!(rows[0].recovery_ns() > Some(0), "{:?}", rows[0]);
     assert!(outage.to_device.balances() && outage.to_host.balances(), "{outage:?}");
     assert!(outage.to_device.acknowledged > 10 && outage.dialled[0].connections == 2, "{outage:?}");
+    let away = rows[0].recovered_ns.unwrap() - rows[0].seen_start_ns.unwrap();
+    assert!(outage.dialled[0].longest_silence_ns >= away, "not only until the host hung up: {outage:?}");
 }
 
 /// Passes bytes on to `device` until `cut`; from then on every connection that it had is gone, one is served and the
