@@ -109,27 +109,33 @@ impl<L> HalfOpen<L> {
         None
     }
 
-    /// How many connections the device held as it served no more; `None` where its limit was not reached. Where it served
+    /// How many connections the device held at once as it served no more; `None` where its limit was not reached. Where it served
     /// some again later, these took the places of others that it had closed by then, or it was not full before.
     #[must_use]
     pub fn capacity(&self) -> Option<u32> {
         let Some(full) = self.first_full() else {
-            return (self.limit == LimitReached::Device).then_some(self.served);
+            return (self.limit == LimitReached::Device).then(|| self.held_at_once());
         };
         let last = self.numbers_served().last().unwrap_or(0);
         let at_the_end = self.last_of_device().saturating_sub(last);
         let is_full_again = self.full_after.is_some_and(|enough| at_the_end >= enough);
-        Some(if is_full_again && !self.in_places_of_others(full) { self.served } else { full.served })
+        let again = is_full_again && !self.in_places_of_others(full);
+        Some(if again { self.held_at_once() } else { full.served })
+    }
+
+    /// Most connections that were served and that the device had not been seen to close, at one time.
+    fn held_at_once(&self) -> u32 {
+        let served: Vec<_> = self.connections.iter().filter(|c| c.stage == Stage::Served).collect();
+        let held = |(c, nth): (&&SilencedConnection, u32)| {
+            let gone = served.iter().filter(|one| one.is_closed_by(c.silent_ns)).count();
+            nth.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX))
+        };
+        served.iter().zip(1..).map(held).max().unwrap_or(0)
     }
 
     /// Whether each connection that was served after the device had been full came when as many others were closed.
     fn in_places_of_others(&self, full: Full) -> bool {
-        let closed_by = |at_ns: u64| {
-            let closed = |c: &&SilencedConnection| {
-                c.reclaimed_after_ns.is_some_and(|after| c.silent_ns.saturating_add(after) <= at_ns)
-            };
-            self.connections.iter().filter(closed).count()
-        };
+        let closed_by = |at_ns: u64| self.connections.iter().filter(|c| c.is_closed_by(at_ns)).count();
         let served = self.connections.iter().filter(|c| c.stage == Stage::Served);
         served.skip(full.served as usize).zip(1..).all(|(c, nth)| closed_by(c.silent_ns) >= nth)
     }
@@ -292,6 +298,11 @@ impl SilencedConnection {
         self.reclaimed_after_ns.filter(|_| self.evidence == Some(ReclaimEvidence::Fin))
     }
 
+    /// Whether the device was seen to have taken it back by then.
+    fn is_closed_by(&self, at_ns: u64) -> bool {
+        self.reclaimed_after_ns.is_some_and(|after| self.silent_ns.saturating_add(after) <= at_ns)
+    }
+
     /// How many of these the device had closed by a FIN before this moment.
     #[must_use]
     pub fn closed_before(these: &[Self], at_ns: u64) -> usize {
@@ -428,6 +439,11 @@ mod tests {
         assert_eq!(search("sssssuuussssssuuu", 0).capacity(), Some(11));
         assert_eq!(search("sssssuuu", 0).capacity(), Some(5));
         assert_eq!(search("ssssufu", 0).capacity(), Some(4));
+        // The device's limit ended the search: four of seven at once, as it had closed three before the last.
+        let ended = |course, closed| HalfOpen { limit: LimitReached::Device, ..search(course, closed) };
+        assert_eq!((ended("ssssuuuufsss", 3).capacity(), ended("sssuu", 0).capacity()), (Some(4), Some(3)));
+        let none_in_a_row = HalfOpen { full_after: None, ..ended("sssssssssssu", 4) };
+        assert_eq!(none_in_a_row.capacity(), Some(9));
         assert_eq!((search("ssssssssssss", 3).closed_early(), search("sssss", 3).closed_early()), (3, 0));
         for not_full in ["ssssssss", "sssssuu", "ssuusuuss", "uuussss"] {
             assert_eq!(search(not_full, 0).capacity(), None, "{not_full}");

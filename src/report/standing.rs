@@ -219,7 +219,7 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     let mut list = vec![format!("{} silenced", things(h.silenced, "connection"))];
     let rule = h.limit_rule.as_ref().map_or(String::new(), |rule| format!(" ({rule})"));
     list.push(match h.capacity {
-        Some(n) if not_all_at_once(h, n) => format!("the device served {} of them{rule}", count(n)),
+        Some(n) if serves_with_gaps(h, n) => format!("the device served {} of them{rule}", count(h.served)),
         Some(n) => format!("the device held {} at once{rule}", count(n)),
         None if h.limit == LimitReached::NotSearched => {
             "the search for its limit did not come to its end".to_owned()
@@ -270,12 +270,10 @@ fn half_open(say: &mut impl FnMut(&str, String), h: &HalfOpenFigures) {
     }
 }
 
-/// Whether nobody knows that the device held the first `n` that it served all at once: it closed some before the last of them
-/// fell silent, or there were some in between that it didn't serve.
-fn not_all_at_once(h: &HalfOpenFigures, n: u64) -> bool {
-    let served = h.connections.iter().filter(|c| c.stage == Stage::Served);
-    let Some(last) = served.zip(1_u64..).find(|(_, nth)| *nth == n).map(|(c, _)| c) else { return false };
-    u64::from(last.connection) != n || SilencedConnection::closed_before(&h.connections, last.silent_ns) > 0
+/// Whether there were some among the first `n` that it served which it didn't serve: nobody knows which of them it held.
+fn serves_with_gaps(h: &HalfOpenFigures, n: u64) -> bool {
+    let mut served = h.connections.iter().filter(|c| c.stage == Stage::Served).zip(1_u64..);
+    served.find(|(_, nth)| *nth == n).is_some_and(|(c, _)| u64::from(c.connection) != n)
 }
 
 /// How many the device closed before the last one fell silent.
