@@ -199,9 +199,9 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "send back as many bytes as recvfrom() returned; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::CorruptPayload if w.asks.protocol == Protocol::Line && w.succeeded > 0 => (
-            "the program changes lines, or sends some that answer nothing, such as a second copy: each is compared with the \
-             request that waits",
-            "send each line back once and byte for byte; look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
+            "the program changes lines, or sends some twice: each object with a seq or data is compared with the request that \
+             waits",
+            "send each line back once; look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
         ),
         Failure::CorruptPayload if facts::opens_websockets(w) => (
             "the service changes messages, loses some, or sends them in another order: each is compared with the oldest \

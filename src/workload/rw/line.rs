@@ -1,14 +1,25 @@
-//! JSON lines as a read-write protocol: an object goes out, the same object comes back. Keep-alives (empty lines)
-//! and the device's own data between the answers are passed over.
+//! JSON lines as a read-write protocol: an object goes out, the same object comes back, however it is written. Keep-alives
+//! (empty lines) and the device's own data between the answers are passed over.
+
+use std::borrow::Cow;
 
 use espstress_device::framed::fill_payload;
 use espstress_device::line;
 
 use super::codec::Fed;
 use espstress_event::Failure;
+use serde::Deserialize;
 
 /// Longest payload of a line, bytes.
 pub(super) const LONGEST_PAYLOAD: usize = 32 * 1024;
+
+/// An object, as far as it may be an echo.
+#[derive(Deserialize)]
+struct Echo<'a> {
+    seq: Option<u64>,
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
+}
 
 /// One connection's lines.
 #[derive(Clone, Debug)]
@@ -61,15 +72,33 @@ impl Line {
                 return Ok(Fed::More);
             }
             let kind = line::classify(&self.have);
-            let right = self.have == self.expected;
+            let echo = match kind {
+                line::Line::Object => self.is_echo(),
+                line::Line::KeepAlive | line::Line::Id(_) | line::Line::Data => None,
+            };
             self.have.clear();
-            match kind {
-                line::Line::Object if right => return Ok(Fed::Answer { used, payload: self.size as u64 }),
-                line::Line::Object => return Err(Failure::CorruptPayload),
-                line::Line::KeepAlive | line::Line::Id(_) | line::Line::Data => {}
+            match echo {
+                Some(true) => return Ok(Fed::Answer { used, payload: self.size as u64 }),
+                Some(false) => return Err(Failure::CorruptPayload),
+                None => {}
             }
         }
         Ok(Fed::More)
+    }
+
+    /// Whether the object that has come is the one that is due; `None` where it is no echo at all, but the device's own.
+    fn is_echo(&self) -> Option<bool> {
+        if self.have == self.expected {
+            return Some(true);
+        }
+        // Seldom: most programs send back the bytes that came.
+        let (Ok(have), Ok(due)) =
+            (serde_json::from_slice::<Echo<'_>>(&self.have), serde_json::from_slice(&self.expected))
+        else {
+            return Some(false);
+        };
+        let Echo { seq, data } = &due;
+        (have.seq.is_some() || have.data.is_some()).then(|| have.seq == *seq && have.data == *data)
     }
 
     pub(super) const fn eof(&self) -> Failure {
@@ -95,6 +124,27 @@ mod tests {
     fn another_object_than_the_one_that_was_sent_is_a_corrupt_payload() {
         let mut codec = Line::new(20);
         assert_eq!(codec.feed(1, b"{\"seq\":1,\"data\":\"\"}\n"), Err(Failure::CorruptPayload));
+    }
+
+    #[test]
+    fn an_echo_may_be_written_in_another_way_and_an_object_of_the_devices_own_is_none() {
+        let mut codec = Line::new(8);
+        let mut sent = Vec::new();
+        codec.request(7, &mut sent);
+        let echo: serde_json::Value = serde_json::from_slice(&sent).unwrap();
+        let data = &echo["data"];
+        let answer = |text: &str| Ok(Fed::Answer { used: text.len(), payload: 8 });
+        for text in [
+            format!("{{ \"data\" : {data}, \"seq\" : 7 }}\r\n"),
+            format!("{{\"temperature\":21.5}}\n{{\"seq\":7,\"data\":{data},\"ok\":true}}\n"),
+        ] {
+            assert_eq!(codec.feed(7, text.as_bytes()), answer(&text), "{text}");
+        }
+        for text in
+            [format!("{{\"seq\":8,\"data\":{data}}}\n"), "{\"seq\":7}\n".into(), "{\"seq\":7,}\n".into()]
+        {
+            assert_eq!(codec.feed(7, text.as_bytes()), Err(Failure::CorruptPayload), "{text}");
+        }
     }
 
     #[test]
