@@ -246,7 +246,8 @@ fn split(
         let rest = next.map_or(By::Nothing, |next| By::Finding(next.id));
         return [(By::Finding(finding.id), part), (rest, n - part)];
     }
-    if w.close == ClosePolicy::Vanish {
+    // Of a half-open workload's client, `scope::is_of_silence` has said which are.
+    if w.close == ClosePolicy::Vanish && w.kind != WorkloadKind::HalfOpen {
         return whole(By::Excuse(Excuse::Provoked));
     }
     // Where nothing listens every SYN is refused; for want of room some are served beside it.

@@ -4,7 +4,7 @@
 use super::anomalies::Intentions;
 use super::syns;
 use espstress_event::{
-    AnomalyClass, AnomalyId, Intent, IntentBook, IntentEntry, Occurrence, OutageOrigin, Shown,
+    AnomalyClass, AnomalyId, Direction, Intent, IntentBook, IntentEntry, Occurrence, OutageOrigin, Shown,
 };
 
 /// Whose doing something is, as long as not everything is known.
@@ -18,8 +18,8 @@ pub(super) enum Standing {
 /// Whose doing an occurrence is on a connection of which `entry` says what was intended.
 pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: Intentions<'_>) -> Standing {
     let class = match o.shows {
-        // Nobody there acknowledges a FIN.
-        Shown::OnTheWay if o.id == AnomalyId::FinRetransmission && entry.is_some_and(falls_silent) => {
+        // Nobody there acknowledges what the device sends.
+        Shown::OnTheWay if is_repeated_by_device(o) && entry.is_some_and(falls_silent) => {
             AnomalyClass::Provoked
         }
         Shown::OnTheWay => AnomalyClass::Path,
@@ -38,6 +38,12 @@ pub(super) fn standing(o: &Occurrence, entry: Option<IntentEntry>, intentions: I
         }
     };
     Standing::Decided(class)
+}
+
+/// Whether the device sent something once more.
+fn is_repeated_by_device(o: &Occurrence) -> bool {
+    let of_device = o.direction == Direction::FromDevice;
+    o.id == AnomalyId::FinRetransmission || (o.id == AnomalyId::Retransmission && of_device)
 }
 
 /// Whether the host was to leave the device's segments unanswered.

@@ -292,7 +292,9 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use espstress_event::{Answered, AwaySpell, Intent, IntentBook, Losses, OutageOrigin, PathWindow};
+    use espstress_event::{
+        Answered, AwaySpell, Direction, Intent, IntentBook, Losses, OutageOrigin, PathWindow,
+    };
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_700_000_000 * SECOND;
@@ -425,23 +427,26 @@ mod tests {
     fn the_paths_doing_stays_the_paths() {
         let book = IntentBook::default();
         announce(&book, WorkloadId::PROBE, Intent::Vanished);
-        let mut l = ledger();
         let o = occurrence(AnomalyId::Retransmission, Shown::OnTheWay);
+        let o = Occurrence { direction: Direction::FromHost, ..o };
+        let mut l = ledger();
         let classed = l.take(&o, Intentions::Of(&book), &Weather::default());
         assert_eq!(classed, Classed { class: AnomalyClass::Path, workload: Some("probe") });
     }
 
     #[test]
-    fn a_fin_that_a_silent_host_leaves_unanswered_is_repeated_by_its_doing() {
-        let class = |intent| {
+    fn what_a_silent_host_leaves_unanswered_is_repeated_by_its_doing() {
+        let class = |intent, id| {
             let book = IntentBook::default();
             announce(&book, WorkloadId::PROBE, intent);
-            let o = occurrence(AnomalyId::FinRetransmission, Shown::OnTheWay);
+            let o = Occurrence { direction: Direction::FromDevice, ..occurrence(id, Shown::OnTheWay) };
             ledger().take(&o, Intentions::Of(&book), &Weather::default()).class
         };
-        assert_eq!(class(Intent::Silenced), AnomalyClass::Provoked);
-        assert_eq!(class(Intent::Vanished), AnomalyClass::Provoked);
-        assert_eq!(class(Intent::Plain), AnomalyClass::Path);
+        for id in [AnomalyId::FinRetransmission, AnomalyId::Retransmission] {
+            assert_eq!(class(Intent::Silenced, id), AnomalyClass::Provoked);
+            assert_eq!(class(Intent::Vanished, id), AnomalyClass::Provoked);
+            assert_eq!(class(Intent::Plain, id), AnomalyClass::Path);
+        }
     }
 
     /// A silence that takes so many lost copies.

@@ -123,6 +123,33 @@ impl<L> HalfOpen<L> {
         Some(if again { self.held_at_once() } else { full.served })
     }
 
+    /// Whether the device may have had no room left when the search ended: it was seen full, or did not serve the last that
+    /// were tried.
+    #[must_use]
+    pub fn may_be_full(&self) -> bool {
+        self.capacity().is_some() || self.numbers_served().last().unwrap_or(0) < self.last_of_device()
+    }
+
+    /// The well-behaved client's spell without service that began as the last connection fell silent, or before, and lasted
+    /// beyond that. Whoever is served beside all of them, and not later, is kept out by something else.
+    #[must_use]
+    pub fn kept_out(&self) -> Option<Spell> {
+        /// A client asks once in so long, or in what is longer than it waits for an answer.
+        const MARGIN_NS: u64 = 1_500_000_000;
+        let since = self.silent_since_ns?;
+        let spans =
+            |s: &&Spell| s.from_ns <= since.saturating_add(MARGIN_NS) && s.to_ns.is_none_or(|to| to > since);
+        self.spells.iter().find(spans).copied()
+    }
+
+    /// Whether the device served nobody even after the host had let go of everything.
+    #[must_use]
+    pub fn stays_away(&self) -> bool {
+        /// Requests that show it.
+        const ENOUGH: u64 = 3;
+        self.served_after_release_ns.is_none() && self.after.attempts >= ENOUGH && self.after.served == 0
+    }
+
     /// Most connections that were served and that the device had not been seen to close, at one time.
     fn held_at_once(&self) -> u32 {
         let served: Vec<_> = self.connections.iter().filter(|c| c.stage == Stage::Served).collect();

@@ -144,7 +144,12 @@ pub(super) fn is_of_silence(w: &WorkloadEvidence, at: &Episode) -> bool {
         let first = h.connections.iter().map(|connection| connection.silent_ns).min();
         // A path loses a request now and then; a device that failed most of them needed no silence for that.
         let served_before = h.before.served.saturating_mul(2) >= h.before.attempts;
+        // Once all are silent there is no less room than before, so who was served then has met something else.
+        let kept_out = h
+            .kept_out()
+            .is_some_and(|spell| at.to_ns >= spell.from_ns && spell.to_ns.is_none_or(|to| at.from_ns <= to));
         served_before
+            && (h.may_be_full() || kept_out)
             && first.is_none_or(|first| at.to_ns > first)
             && over.is_none_or(|over| at.from_ns < over)
     })

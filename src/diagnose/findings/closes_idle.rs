@@ -91,7 +91,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         .workloads
         .iter()
         .filter_map(|w| {
-            let half_open = w.half_open.as_ref().filter(|h| !facts::room::is_seen(h))?;
+            // A program that ends closes them all, and nothing listens then.
+            let ends = w.failures.get(Failure::ConnectRefused) > 0;
+            let half_open = w.half_open.as_ref().filter(|h| !ends && !facts::room::is_seen(h))?;
             let (closed, least_ns) = half_open.closed()?;
             (u64::from(closed) >= TWICE && least_ns >= AT_ONCE).then_some((w, closed, least_ns))
         })

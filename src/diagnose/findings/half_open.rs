@@ -48,14 +48,14 @@ enum Proof {
 fn proof(e: &Evidence<'_>) -> Option<Proof> {
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
     let held = |h: &HalfOpenEvidence| h.reclaimed() < h.served;
-    if sections().any(|h| held(h) && to_exhaustion(h)) || e.workloads.iter().any(|w| vanished(e, w)) {
+    if sections().any(|h| held(h) && to_exhaustion(h) && by_silence(h))
+        || e.workloads.iter().any(|w| vanished(e, w))
+    {
         Some(Proof::Exhausted)
-    } else if sections().any(to_exhaustion) && facts::stack(e) == Stack::Answers {
-        Some(if sections().any(|h| to_exhaustion(h) && keeps_sockets(h)) {
-            Proof::Kept
-        } else {
-            Proof::Closed
-        })
+    } else if sections().any(|h| to_exhaustion(h) && keeps_sockets(h)) && facts::stack(e) == Stack::Answers {
+        Some(Proof::Kept)
+    } else if sections().any(|h| to_exhaustion(h) && by_silence(h)) && facts::stack(e) == Stack::Answers {
+        Some(Proof::Closed)
     } else if sections().any(held_by_count) {
         Some(Proof::Counted)
     } else {
@@ -70,6 +70,12 @@ const fn watched_enough(h: &HalfOpenEvidence) -> bool {
 /// Nobody was served beside them, for longer than the device should need to get over them.
 fn to_exhaustion(h: &HalfOpenEvidence) -> bool {
     h.served > 0 && h.exhausted == Some(true) && h.served_again_ns.is_none() && watched_enough(h)
+}
+
+/// Whether it was the silent connections that kept others out: these had no room from the first moment, and had it again once
+/// the host had let go.
+fn by_silence(h: &HalfOpenEvidence) -> bool {
+    (h.may_be_full() || h.kept_out().is_some()) && !h.stays_away()
 }
 
 /// The device counts as many sockets at the end as at most.
@@ -148,7 +154,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
     let (severity, statement) = match proof {
         Proof::Exhausted => (Severity::Error, sockets("it serves no other client")),
         Proof::Counted => (Severity::Warning, sockets("enough of them will block other clients")),
-        Proof::Closed => return closed(evidence, watched),
+        Proof::Closed => return closed(e, evidence, watched),
         Proof::Kept => return kept(evidence, watched),
     };
     Finding {
@@ -167,7 +173,13 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
 }
 
 /// The program has closed them, and the device serves nobody all the same.
-fn closed(evidence: Vec<String>, watched: u64) -> Finding {
+fn closed(e: &Evidence<'_>, evidence: Vec<String>, watched: u64) -> Finding {
+    let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
+    let waits_for_fin = sections().any(|h| h.closed().is_some());
+    let queued = sections().any(|h| h.unserved > 0);
+    if queued && !waits_for_fin {
+        return queue(evidence, watched);
+    }
     Finding {
         id: FindingId::HalfOpenNotReclaimed,
         severity: Severity::Error,
@@ -185,6 +197,25 @@ fn closed(evidence: Vec<String>, watched: u64) -> Finding {
                  let keep-alive end those of vanished clients; close a client that timed out with SO_LINGER \
                  {1, 0}, which frees it at once"
                 .into(),
+    }
+}
+
+/// Keep-alive has ended them, and others of the test's that had waited in the accept queue came next.
+fn queue(evidence: Vec<String>, watched: u64) -> Finding {
+    Finding {
+        id: FindingId::HalfOpenNotReclaimed,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device ended the connections whose client vanished, and still served no other client after {}.",
+            time(watched)
+        ),
+        evidence,
+        cause: "connections of this test waited in the accept queue, and their clients had vanished as well: perhaps the \
+                program accepted these next, and each has to be found dead in its turn"
+            .into(),
+        change: "a shorter keep-alive (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT) and a smaller backlog in listen() make \
+                 that shorter; to see when others are served again, watch longer (--watch-reclaim)"
+            .into(),
     }
 }
 

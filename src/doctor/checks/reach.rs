@@ -124,9 +124,7 @@ impl Look<'_> {
 
     /// Probes that were lost from the first silent connection until all were let go, where these kept others out.
     pub(super) fn lost_while_full(&self, stats: &ProbeKindStats) -> u64 {
-        let full = |h: &&HalfOpenStats| {
-            h.exhausted == Some(true) || h.filling.served < h.filling.attempts || h.capacity().is_some()
-        };
+        let full = |h: &&HalfOpenStats| h.may_be_full() || h.kept_out().is_some();
         let Some((h, phase)) = self.half_open().filter(full).zip(self.phase(names::SILENT)) else { return 0 };
         let Some(from_ns) = h.connections.iter().map(|c| c.silent_ns).min() else { return 0 };
         stats.lost_between(from_ns, phase.stats.end_ns)

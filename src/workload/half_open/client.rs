@@ -179,6 +179,10 @@ impl Client {
                 availability.served += 1;
                 availability.latency.record(self.context.since_ns(start));
                 self.last_served.set(Some(now));
+                if period == Period::During && !half_open.may_be_full() {
+                    // There is room beside all of them: what is refused from here on is not for want of it.
+                    self.provoked_until.set(None);
+                }
                 if self.period.get() == Period::During && period == Period::During && self.refused.get() {
                     self.served_again.set(Some(now));
                     self.period.set(Period::After);

@@ -124,12 +124,21 @@ impl Watch<'_> {
             return;
         }
         stats.limit = found.limit;
+        // A device that served others after them had room: what these met was no want of it.
+        let had_room = found.limit != LimitReached::Stopped && !stats.may_be_full();
+        let met = if had_room { stats.failures.clone() } else { Vec::new() };
         if found.silent.is_empty() && found.limit != LimitReached::Stopped {
             let met = stats.failures.first().map_or("nothing", |failure| failure.met.name());
             let reason = format!("no connection could be held: the first one met {met}");
             stats.unavailable = Some(reason.clone());
             drop(recorder);
             self.context.notice(format!("nothing measured: {reason}"));
+            return;
+        }
+        drop(recorder);
+        let mut recorder = self.context.recorder.borrow_mut();
+        for failure in met.into_iter().filter(|failure| !failure.met.is_host()) {
+            recorder.attempt(failure.at_ns, self.context.clock.now_ns(), Err(failure.met));
         }
     }
 

@@ -3,7 +3,7 @@
 use espstress_diagnose::*;
 use espstress_event::{
     AnomalyClass, AnomalyId, Asks, Failure, FailureCounts, Protocol, ReclaimEvidence, SilencedConnection,
-    Stage,
+    Spell, Stage,
 };
 
 use crate::support::*;
@@ -77,6 +77,7 @@ fn closed_and_kept_out(watched_s: u64) -> Case {
         h.served_again_ns = None;
         h.during = client(watched_s, 0);
         h.watched_ns = watched_s * S;
+        h.spells = vec![Spell { from_ns: 5_050 * MS, to_ns: None, failed: watched_s }];
     });
     let mut failures = FailureCounts::default();
     failures.add(Failure::ConnectTimeout, 1);
@@ -106,6 +107,33 @@ fn a_program_that_keeps_the_sockets_of_connections_that_have_ended_is_told_from_
     let found = case.findings();
     assert_eq!(found.iter().map(|f| f.id).collect::<Vec<_>>(), [FindingId::HalfOpenNotReclaimed]);
     assert!(found[0].cause.contains("doesn't close a socket after an error"), "{}", found[0].cause);
+}
+
+#[test]
+fn a_device_that_served_others_beside_all_silent_clients_and_then_nobody_was_not_full() {
+    let half = |case: Case, change: fn(&mut HalfOpenEvidence)| {
+        case.with(|e| change(e.workloads.iter_mut().find_map(|w| w.half_open.as_mut()).unwrap()))
+    };
+    let later = half(closed_and_kept_out(30), |h| {
+        h.spells = vec![Spell { from_ns: 12 * S, to_ns: None, failed: 20 }];
+    });
+    assert!(!later.ids().contains(&FindingId::HalfOpenNotReclaimed), "{:?}", later.ids());
+    assert!(later.ids().contains(&FindingId::UnexplainedFailures), "{:?}", later.ids());
+    // Nor was it they that kept others out, if it serves nobody once the host has let go of all.
+    let stays = half(closed_and_kept_out(30), |h| h.after = client(9, 0));
+    assert!(!stays.ids().contains(&FindingId::HalfOpenNotReclaimed), "{:?}", stays.ids());
+}
+
+#[test]
+fn queued_clients_that_had_vanished_as_well_are_no_fin_that_waits() {
+    let case = closed_and_kept_out(30).with(|e| {
+        let h = e.workloads.iter_mut().find_map(|w| w.half_open.as_mut()).unwrap();
+        h.connections.iter_mut().for_each(|c| c.evidence = Some(ReclaimEvidence::Reset));
+        h.unserved = 11;
+    });
+    let found = case.findings();
+    assert_eq!((found[0].id, found[0].severity), (FindingId::HalfOpenNotReclaimed, Severity::Warning));
+    assert!(found[0].cause.contains("accept queue"), "{}", found[0].cause);
 }
 
 #[test]
