@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::client::{head, service};
 use super::settings::{By, Params};
 use crate::context::{Context, Held, Silencer};
-use espstress_connection::{AtRest, Connection, Connector, Refused};
+use espstress_connection::{Connection, Connector, Refused};
 use espstress_event::{Failure, Intent};
 use espstress_stats::{HalfOpenStats, LimitReached, OpenFailure, SilencedConnection, Stage};
 
@@ -131,15 +131,8 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
         Err(Failure::ReadTimeout) => Stage::Unserved,
         Err(failure) => return Step::Failed(failure),
     };
-    let port = connection.port();
-    context.book.intends(port, Intent::Silenced);
+    context.book.intends(connection.port(), Intent::Silenced);
     match muted(context, &mut connection, by) {
-        // Its FIN came on the heels of the answer, and the client had not fallen silent yet.
-        Ok(mute) if connection.at_rest() == AtRest::Closed => {
-            mute.end(port);
-            context.book.intends(port, Intent::Plain);
-            Step::Failed(Failure::EofBeforeResponse)
-        }
         Ok(mute) => Step::Silent(Silent { connection, stage, opened, since: Instant::now(), held, mute }),
         Err(reason) => Step::Denied(reason),
     }

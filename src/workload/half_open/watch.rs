@@ -297,7 +297,7 @@ enum Held {
 
 /// Waits for the device's RST on a silent connection, and lets it go when told to.
 async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiver<Held>) {
-    let Silent { mut connection, held: counted, mute, .. } = silent;
+    let Silent { mut connection, held: counted, mute, since, .. } = silent;
     let mut counted = Some(counted);
     let mut scratch = [0; 64];
     loop {
@@ -320,7 +320,14 @@ async fn hold(silent: Silent, place: usize, reclaims: Reclaims, mut held: Receiv
                     return;
                 }
                 Ok(1..) | Err(Failure::ReadTimeout) => {}
-                Ok(0) | Err(_) => break,
+                Ok(0) => {
+                    // Its FIN came on the heels of the answer, before the silence.
+                    if let Some(reclaim) = reclaims.borrow_mut().get_mut(place) {
+                        *reclaim = Some((since, ReclaimEvidence::Fin));
+                    }
+                    break;
+                }
+                Err(_) => break,
             },
         }
     }
