@@ -2,6 +2,7 @@
 
 use super::super::{Evidence, HalfOpenEvidence, WorkloadEvidence};
 use super::{SECOND, path};
+use espstress_event::SilencedConnection;
 
 /// Once may be chance.
 const TWICE: usize = 2;
@@ -12,7 +13,7 @@ pub(crate) struct Seen {
     pub(crate) closed: usize,
     /// The longest that one of these had been silent.
     pub(crate) longest_ns: u64,
-    /// The most that were held at once.
+    /// How many were held at once.
     pub(crate) held: usize,
     /// How long the ones that were kept had been silent, at least.
     pub(crate) kept_ns: u64,
@@ -39,7 +40,12 @@ pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
             .filter(|s| s.closed_after_ns().is_none_or(|after| s.silent_ns.saturating_add(after) > at))
             .count()
     };
-    let held = h.connections.iter().map(|s| open_at(s.silent_ns)).max()?;
+    // From the first close on it is full: the median, since a close may be late, and other clients take places as well.
+    let first = closed_at(&h.connections).min()?;
+    let mut full: Vec<usize> =
+        h.connections.iter().filter(|s| s.silent_ns >= first).map(|s| open_at(s.silent_ns)).collect();
+    full.sort_unstable();
+    let held = *full.get(full.len() / 2)?;
     let kept_ns = h.watched_ns;
     let longer = kept_ns >= SECOND && kept_ns >= longest_ns.saturating_mul(2);
     (served && in_order && longer && closed.len() >= TWICE).then_some(Seen {
@@ -48,6 +54,11 @@ pub(crate) fn seen(h: &HalfOpenEvidence) -> Option<Seen> {
         held,
         kept_ns,
     })
+}
+
+/// When each of those was closed that the device closed by a FIN.
+fn closed_at(these: &[SilencedConnection]) -> impl Iterator<Item = u64> + '_ {
+    these.iter().filter_map(|s| Some(s.silent_ns.saturating_add(s.closed_after_ns()?)))
 }
 
 /// Whether a workload opens more connections at once than the device says it has room for.

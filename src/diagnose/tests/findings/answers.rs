@@ -418,6 +418,8 @@ fn the_oldest_connection_that_is_closed_for_a_newcomer_is_information_and_explai
     let lru = crowded_out(|n| (n < 7).then_some(99 * MS));
     assert_eq!(said(&lru), [(FindingId::MakesRoom, Severity::Info)]);
     assert!(statement(&lru).contains("it holds 5 connections"), "{}", statement(&lru));
+    let late = crowded_out(|n| (n < 7).then_some(if n == 2 { 139 * MS } else { 99 * MS }));
+    assert!(statement(&late).contains("it holds 5 connections"), "one closed late: {}", statement(&late));
     let evidence = |case: &Case| case.findings()[0].evidence.len();
     let served = lru.clone().with(|e| e.workloads[0].failures = FailureCounts::default());
     assert_eq!((evidence(&lru), evidence(&served)), (2, 1), "a crowd that lost nothing is no evidence");
