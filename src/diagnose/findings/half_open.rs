@@ -47,15 +47,20 @@ enum Proof {
 
 fn proof(e: &Evidence<'_>) -> Option<Proof> {
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
+    let kept_out = || sections().filter(|h| to_exhaustion(h) && by_silence(h));
     let held = |h: &HalfOpenEvidence| h.reclaimed() < h.served;
-    if sections().any(|h| held(h) && to_exhaustion(h) && by_silence(h))
-        || e.workloads.iter().any(|w| vanished(e, w))
-    {
+    // Of a device that closed most of them, it's those that nobody acknowledges.
+    let most = |h: &HalfOpenEvidence| h.reclaimed().saturating_mul(2) < h.served;
+    if kept_out().any(most) || e.workloads.iter().any(|w| vanished(e, w)) {
         Some(Proof::Exhausted)
-    } else if sections().any(|h| to_exhaustion(h) && keeps_sockets(h)) && facts::stack(e) == Stack::Answers {
+    } else if sections().any(|h| !held(h) && to_exhaustion(h) && keeps_sockets(h))
+        && facts::stack(e) == Stack::Answers
+    {
         Some(Proof::Kept)
-    } else if sections().any(|h| to_exhaustion(h) && by_silence(h)) && facts::stack(e) == Stack::Answers {
+    } else if kept_out().next().is_some() && facts::stack(e) == Stack::Answers {
         Some(Proof::Closed)
+    } else if kept_out().any(held) {
+        Some(Proof::Exhausted)
     } else if sections().any(held_by_count) {
         Some(Proof::Counted)
     } else {
@@ -184,7 +189,8 @@ fn closed(e: &Evidence<'_>, evidence: Vec<String>, watched: u64) -> Finding {
         id: FindingId::HalfOpenNotReclaimed,
         severity: Severity::Error,
         statement: format!(
-            "The device closed the connections whose client vanished, and still served no other client after {}.",
+            "The device closed {} whose client vanished, and still served no other client after {}.",
+            which(e),
             time(watched)
         ),
         evidence,
@@ -197,6 +203,18 @@ fn closed(e: &Evidence<'_>, evidence: Vec<String>, watched: u64) -> Finding {
                  let keep-alive end those of vanished clients; close a client that timed out with SO_LINGER \
                  {1, 0}, which frees it at once"
                 .into(),
+    }
+}
+
+/// How many of them the device took back.
+fn which(e: &Evidence<'_>) -> String {
+    let sections = e.workloads.iter().filter_map(|w| w.half_open.as_ref());
+    let (back, all) = sections
+        .fold((0_u64, 0_u64), |(back, all), h| (back + u64::from(h.reclaimed()), all + u64::from(h.served)));
+    if back == all {
+        "the connections".to_owned()
+    } else {
+        format!("{back} of {}", things(all, "connection"))
     }
 }
 

@@ -125,6 +125,17 @@ fn a_device_that_served_others_beside_all_silent_clients_and_then_nobody_was_not
 }
 
 #[test]
+fn a_device_that_closed_most_silent_clients_is_kept_by_their_fins_and_not_by_the_rest() {
+    let case = closed_and_kept_out(30).with(|e| {
+        let h = e.workloads.iter_mut().find_map(|w| w.half_open.as_mut()).unwrap();
+        h.connections.iter_mut().take(1).for_each(|c| (c.reclaimed_after_ns, c.evidence) = (None, None));
+    });
+    let found = case.findings();
+    assert!(found[0].statement.contains("closed 4 of 5 connections whose client"), "{}", found[0].statement);
+    assert!(found[0].cause.contains("control blocks"), "{}", found[0].cause);
+}
+
+#[test]
 fn queued_clients_that_had_vanished_as_well_are_no_fin_that_waits() {
     let case = closed_and_kept_out(30).with(|e| {
         let h = e.workloads.iter_mut().find_map(|w| w.half_open.as_mut()).unwrap();
