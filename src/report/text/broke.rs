@@ -230,7 +230,14 @@ fn folded(out: &mut String, r: &Report, class: AnomalyClass, name: &str, style: 
         return;
     }
     let list: Vec<_> = counts.iter().map(|(id, n)| format!("{} {}", id.name(), count(*n))).collect();
+    let silent = |id: &AnomalyId| {
+        matches!(id, AnomalyId::SynUnanswered | AnomalyId::NoAckToData | AnomalyId::HalfClosedLinger)
+    };
     let note = match class {
+        // One loss is enough for a silence, and a device that has no room says nothing either.
+        AnomalyClass::Path if counts.keys().any(silent) => {
+            " (a loss in the network or this machine's TCP explains each; a silence may be the device's all the same)"
+        }
         AnomalyClass::Path => " (by the network or this machine's TCP, not by the device)",
         AnomalyClass::Provoked => " (caused by this test)",
         AnomalyClass::Device => "",
