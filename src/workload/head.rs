@@ -166,6 +166,7 @@ impl Workload for Head {
                     receiving: Rc::default(),
                     coming: Coming::default(),
                     endless: false,
+                    counted: false,
                     tls: tls.clone(),
                     slowly: self.params.slowly,
                     sent: Sent::InHead,
@@ -205,6 +206,8 @@ struct Storm {
     coming: Coming,
     /// Whether it was given up for want of an end.
     endless: bool,
+    /// Whether the attempt under way is counted already, and only its connection's end is due.
+    counted: bool,
     slowly: Slowly,
     /// How far the request has come.
     sent: Sent,
@@ -220,6 +223,7 @@ struct Storm {
 
 impl Worker for Storm {
     async fn attempt(&mut self, start: Start) -> Outcome {
+        self.counted = false;
         let planned = match self.close {
             ClosePolicy::Fin | ClosePolicy::Wait => Intent::Plain,
             ClosePolicy::Half => Intent::HalfClosed,
@@ -270,6 +274,7 @@ impl Worker for Storm {
         self.slow_one.take().into_iter().for_each(|one| one.end(outcome));
         // Counted before the close: a success is a success whatever the connection's end is like.
         self.context.attempted_by(start.actual, ended, outcome);
+        self.counted = true;
         let (tcp, waited) = match exchanged {
             Ok(()) if early => {
                 let sample = connection.tcp_sample();
@@ -311,7 +316,7 @@ impl Worker for Storm {
         self.slow_one = None;
         let mut recorder = self.context.recorder.borrow_mut();
         self.response.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
-        1
+        u64::from(!self.counted)
     }
 }
 

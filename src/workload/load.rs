@@ -121,10 +121,9 @@ pub(crate) trait Worker {
         false
     }
 
-    /// The time is up and what was under way is given up: it counts as none. How many attempts that were.
-    fn cut(&mut self) -> u64 {
-        1
-    }
+    /// The time is up and what was under way is given up: it counts as none. How many attempts that were; one that is
+    /// counted already, and whose connection only had to end, is none of them.
+    fn cut(&mut self) -> u64;
 
     /// The loop is over: end what stands.
     fn end(&mut self) -> impl Future<Output = ()> {

@@ -232,8 +232,8 @@ impl Worker for Sender {
     }
 
     fn cut(&mut self) -> u64 {
-        self.link = None;
-        1
+        // Whatever was answered, or lost, before the others is counted.
+        self.link.take().map_or(0, |link| link.under_way.borrow().waiting.len() as u64)
     }
 
     async fn end(&mut self) {

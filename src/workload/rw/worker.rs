@@ -44,6 +44,8 @@ pub(super) struct Channel {
     link: Option<Link>,
     had_failed: bool,
     in_flight: VecDeque<(u32, Start)>,
+    /// Attempts under way whose request is still to be sent, or sent again.
+    unsent: u64,
     /// Whether an answer is coming in.
     receiving: Rc<Cell<bool>>,
     /// Whether one was given up for want of an end.
@@ -93,6 +95,7 @@ impl Channel {
             link: None,
             had_failed: false,
             in_flight: VecDeque::with_capacity(window),
+            unsent: 0,
             receiving: Rc::default(),
             endless: false,
             out: Vec::with_capacity(4_096),
@@ -473,6 +476,7 @@ impl Channel {
             self.slow_one = Some(SlowOne::begin(&self.context));
         }
         self.in_flight.push_back((self.sequence, Start { actual, ..start }));
+        self.unsent = self.unsent.saturating_sub(1);
         // At once, so that small requests are small segments on the wire; the rest goes out with the answers.
         if let Some(link) = &mut self.link {
             if let Some(http) = self.codec.http() {
@@ -519,6 +523,7 @@ async fn part(ws: &mut Ws, connection: &mut Connection, buffer: &mut [u8], limit
 
 impl Worker for Channel {
     async fn attempt(&mut self, start: Start) -> Outcome {
+        self.unsent = 1;
         if let Err(failure) = self.look() {
             // The request for which the connection was kept has none.
             self.fail(failure);
@@ -571,7 +576,8 @@ impl Worker for Channel {
             self.context.notice(why.into());
         }
         self.link = None;
-        (self.in_flight.drain(..).len() as u64).max(1)
+        // One that is not in flight is answered and counted where it was sent, and only its connection was to end.
+        self.in_flight.drain(..).len() as u64 + self.unsent
     }
 
     async fn end(&mut self) {

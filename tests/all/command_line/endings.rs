@@ -30,6 +30,32 @@ fn an_attempt_that_a_signal_cuts_off_is_told_as_such() {
     assert!(report.verdict_reasons.join("; ").contains(reason), "{:?}", report.verdict_reasons);
 }
 
+#[test]
+fn an_attempt_that_was_answered_is_counted_once_though_its_connection_never_ends() {
+    let target = crate::common::scripted::scripted(|mut peer| {
+        while let Some(request) = peer.request() {
+            peer.answer(&request, "200 OK", "hello");
+        }
+        // It keeps the connection that its client has closed.
+        std::thread::sleep(Duration::from_secs(300));
+    });
+    let each = |workload: &str| {
+        let arguments = format!("{workload} -n 9 --timeout-read 30s --no-probes");
+        let (_, report) =
+            terminated(&arguments.replace("TARGET", &target.to_string()), Duration::from_secs(1));
+        let workload = &report.workloads[0];
+        let unfinished = serde_json::to_value(workload).unwrap()["unfinished"].as_u64();
+        assert_eq!((workload.attempts, workload.succeeded, unfinished), (1, 1, Some(0)), "{arguments}");
+    };
+    std::thread::scope(|scope| {
+        for workload in
+            ["head TARGET", "head TARGET --close wait", "rw TARGET --protocol http --per-connection 1"]
+        {
+            scope.spawn(move || each(workload));
+        }
+    });
+}
+
 /// A run of `arguments` that is sent SIGTERM so long after its start; its status and its report.
 fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
     let folder = tempfile::tempdir().unwrap();

@@ -54,6 +54,7 @@ impl Channel {
     /// must not pipeline them again at once.
     pub(super) async fn repeat(&mut self) -> Result<(), Failure> {
         let mut again = std::mem::take(&mut self.in_flight);
+        self.unsent = again.len() as u64;
         self.context.notice(REPEATS.into());
         self.context.recorder.borrow_mut().http().left_behind += 1;
         if let Some(mut link) = self.link.take() {
