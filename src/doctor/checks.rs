@@ -15,7 +15,7 @@ use espstress_diagnose::words::{things, time};
 use espstress_diagnose::{AccountRow, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
 use espstress_event::Failure;
-use espstress_stats::{HalfOpenStats, Latency, Phase, ProbeStats};
+use espstress_stats::{HalfOpenStats, Latency, LatencyPair, Phase, ProbeStats};
 
 pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
     let look = Look { measured, hold };
@@ -122,8 +122,9 @@ impl<'a> Look<'a> {
     }
 }
 
+/// How long the device took. What waited in this host for one of the phase's few connections is not its doing.
 fn main_latency(w: &WorkloadOutcome) -> Option<&Latency> {
-    w.stats.main_phase.and_then(|phase| w.stats.latency.get(&phase)).map(|pair| &pair.corrected)
+    w.stats.main_phase.and_then(|phase| w.stats.latency.get(&phase)).map(LatencyPair::from_actual_start)
 }
 
 fn all_served(w: &WorkloadOutcome) -> bool {

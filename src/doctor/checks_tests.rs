@@ -6,19 +6,42 @@ use espstress_stats::{
     DeviceSeries, LimitReached, ProbeKindStats, ProbeOutcome, Recorder, SilencedConnection, Stage,
 };
 
-/// The check of a crowd of 36 of which two were reset, and this account of them.
-fn crowd(accounted: Accounted, by: &str) -> Check {
-    let mut recorder = Recorder::new(0, Phase::Total);
-    (0..34).for_each(|_| recorder.attempt(0, 1_000_000, Ok(())));
-    (0..2).for_each(|_| recorder.attempt(0, 1_000_000, Err(Failure::ReadReset)));
-    let crowd = WorkloadOutcome {
-        name: names::CROWD.into(),
+/// A phase of `head` that came to this.
+fn of_head(name: &str, recorder: Recorder) -> WorkloadOutcome {
+    WorkloadOutcome {
+        name: name.into(),
         kind: "head",
         facts: WorkloadFacts { kind: Some(WorkloadKind::Head), ..WorkloadFacts::default() },
         settings: serde_json::Value::Null,
         at_once: 12,
         stats: recorder.finish(1_000_000_000),
-    };
+    }
+}
+
+/// What is measured where only these phases were.
+fn only<'a>(workloads: &'a [WorkloadOutcome], packets: Option<&'a Packets>) -> Measured<'a> {
+    Measured { workloads, probes: None, packets, console: None, findings: &[], account: &[] }
+}
+
+#[test]
+fn the_page_states_how_long_the_device_took_and_not_how_long_this_host_put_it_off() {
+    let mut recorder = Recorder::new(0, Phase::Total);
+    for waited in [0, 2 * S, 4 * S] {
+        recorder.attempt(0, S, Ok(()));
+        recorder.latency_pair(Phase::Total, waited + 1_200_000_000, 1_200_000_000);
+    }
+    let workloads = [of_head(names::REQUESTS, recorder)];
+    let measured = only(&workloads, None);
+    let check = Look { measured: &measured, hold: None }.http();
+    assert_eq!(check.seen, "3 of 3 requests answered, median 1.2 s, max 1.2 s");
+}
+
+/// The check of a crowd of 36 of which two were reset, and this account of them.
+fn crowd(accounted: Accounted, by: &str) -> Check {
+    let mut recorder = Recorder::new(0, Phase::Total);
+    (0..34).for_each(|_| recorder.attempt(0, 1_000_000, Ok(())));
+    (0..2).for_each(|_| recorder.attempt(0, 1_000_000, Err(Failure::ReadReset)));
+    let crowd = of_head(names::CROWD, recorder);
     let row = AccountRow {
         workload: names::CROWD.into(),
         accounted,

@@ -85,7 +85,8 @@ fn of_one(outcome: &WorkloadOutcome) -> Service {
     if stats.succeeded == 0 || (failed >= 2 && !served_after) {
         return Service::Ended;
     }
-    let median = stats.main_phase.and_then(|phase| stats.latency.get(&phase)?.corrected.quantile_ns(0.5));
+    let latency = stats.main_phase.and_then(|phase| stats.latency.get(&phase));
+    let median = latency.and_then(|pair| pair.from_actual_start().quantile_ns(0.5));
     if failed * 10 >= stats.attempts || median.is_some_and(|ns| ns >= SLOW_NS) {
         return Service::Badly;
     }

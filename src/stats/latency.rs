@@ -169,6 +169,14 @@ pub struct LatencyPair {
     pub uncorrected: Option<Latency>,
 }
 
+impl LatencyPair {
+    /// From the actual start: how long the device took, whatever this host had put off before.
+    #[must_use]
+    pub fn from_actual_start(&self) -> &Latency {
+        self.uncorrected.as_ref().unwrap_or(&self.corrected)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
