@@ -14,7 +14,7 @@ use super::ports::PortSeen;
 use espstress_diagnose::words::{things, time};
 use espstress_diagnose::{AccountRow, Check, FindingId, Mark};
 use espstress_engine::{Packets, Seen, WorkloadOutcome};
-use espstress_event::Failure;
+use espstress_event::{Ending, Failure};
 use espstress_stats::{HalfOpenStats, Latency, LatencyPair, Phase, ProbeStats};
 
 pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&HoldSeen>) -> Vec<Check> {
@@ -47,6 +47,24 @@ fn closed_idle(row: &AccountRow) -> bool {
 
 const fn good_if(holds: bool) -> Mark {
     if holds { Mark::Good } else { Mark::Bad }
+}
+
+/// Why a device has one request on each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OneEach {
+    /// It was seen to close after each.
+    Closed,
+    /// Its responses say that it will.
+    Announced,
+}
+
+impl OneEach {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Closed => "the device closes after each response",
+            Self::Announced => "its responses announce a close",
+        }
+    }
 }
 
 struct Look<'a> {
@@ -100,11 +118,17 @@ impl<'a> Look<'a> {
         self.probes()[kind].1.and_then(ProbeStats::measured).is_some_and(|stats| stats.answered > 0)
     }
 
-    fn closes_after_each(&self) -> bool {
-        self.tried(names::PERSISTENT).is_some_and(|w| {
-            let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
-            w.stats.succeeded > 1 && w.stats.succeeded <= connections
-        })
+    /// Why no connection took a second request; `None` where one did.
+    fn one_request_each(&self) -> Option<OneEach> {
+        let w = self.tried(names::PERSISTENT)?;
+        let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
+        if w.stats.succeeded <= 1 || w.stats.succeeded > connections {
+            return None;
+        }
+        // The client ends a connection at once whose response announces the close, and waits for nothing but an answer to
+        // that: only where there was nothing left to end, the device had closed.
+        let by_host: u64 = Ending::ALL.into_iter().map(|ending| w.stats.endings.get(ending)).sum();
+        Some(if by_host * 2 < connections { OneEach::Closed } else { OneEach::Announced })
     }
 
     /// Whether all that failed in a phase was closed to make room for others, and this in words.

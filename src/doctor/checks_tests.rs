@@ -36,6 +36,36 @@ fn the_page_states_how_long_the_device_took_and_not_how_long_this_host_put_it_of
     assert_eq!(check.seen, "3 of 3 requests answered, median 1.2 s, max 1.2 s");
 }
 
+/// The checks of a device that had one request on each of 20 connections, of which the host ended so many.
+fn one_each(by_host: u64) -> [Check; 2] {
+    let mut recorder = Recorder::new(0, Phase::RoundTrip);
+    for at in 0..20 {
+        recorder.attempt(0, S, Ok(()));
+        recorder.latency(Phase::Connect, 1_000);
+        if at < by_host {
+            recorder.ended(Ending::Fin, 1_000);
+        }
+    }
+    let silent = fixtures::silent(Recorder::new(0, Phase::Total), S);
+    let workloads = [of_head(names::PERSISTENT, recorder), silent];
+    let measured = only(&workloads, None);
+    let look = Look { measured: &measured, hold: None };
+    [look.persistent().unwrap(), look.idle_connections().unwrap()]
+}
+
+#[test]
+fn a_close_that_is_only_announced_is_not_told_as_one_that_was_seen() {
+    let [kept, idle] = one_each(20);
+    assert_eq!(kept.seen, "20 of 20 requests answered: its responses announce a close");
+    assert_eq!(
+        (idle.mark, idle.seen.as_str()),
+        (Mark::Unknown, "not judged: its responses announce a close")
+    );
+    let [kept, idle] = one_each(1);
+    assert_eq!(kept.seen, "20 of 20 requests answered: the device closes after each response");
+    assert_eq!((idle.mark, idle.seen.as_str()), (Mark::Good, "none: the device closes after each response"));
+}
+
 /// The check of a crowd of 36 of which two were reset, and this account of them.
 fn crowd(accounted: Accounted, by: &str) -> Check {
     let mut recorder = Recorder::new(0, Phase::Total);

@@ -1,7 +1,7 @@
 //! Connections that nobody uses: how many the device holds, whether it takes them back, and whether it asks.
 
 use super::super::names;
-use super::{Look, check};
+use super::{Look, OneEach, check};
 use espstress_diagnose::words::{things, time};
 use espstress_diagnose::{Check, FindingId, Mark};
 use espstress_stats::{LimitReached, Stage};
@@ -13,9 +13,13 @@ const USUAL_KEEP_IDLE_S: u64 = 7_200;
 impl Look<'_> {
     pub(super) fn idle_connections(&self) -> Option<Check> {
         const NAME: &str = "idle connections";
-        if self.closes_after_each() {
-            let text = "none: the device closes after each response";
-            return self.phase(names::SILENT).map(|_| check(NAME, Mark::Good, text));
+        if let Some(why) = self.one_request_each() {
+            // What says that it will close may still hold each of them.
+            let (mark, none) = match why {
+                OneEach::Closed => (Mark::Good, "none"),
+                OneEach::Announced => (Mark::Unknown, "not judged"),
+            };
+            return self.phase(names::SILENT).map(|_| check(NAME, mark, format!("{none}: {}", why.words())));
         }
         if let Some(finding) = self.found(FindingId::MakesRoom) {
             return Some(check(NAME, Mark::Good, finding.statement.clone()));
@@ -68,7 +72,7 @@ impl Look<'_> {
 
     pub(super) fn takes_back(&self) -> Option<Check> {
         const NAME: &str = "frees them";
-        if self.closes_after_each() {
+        if self.one_request_each().is_some() {
             return None;
         }
         if let Some(h) = self.half_open() {

@@ -53,10 +53,9 @@ impl Look<'_> {
             return Some(check("keep-alive HTTP", Mark::Unknown, format!("not tested: {why}")));
         };
         let connections = w.stats.latency.get(&Phase::Connect).map_or(0, |pair| pair.corrected.count());
-        let how = if self.closes_after_each() {
-            format!("{}: the device closes after each response", served(w, "request"))
-        } else {
-            format!("{} on {}", served(w, "request"), things(connections, "connection"))
+        let how = match self.one_request_each() {
+            Some(why) => format!("{}: {}", served(w, "request"), why.words()),
+            None => format!("{} on {}", served(w, "request"), things(connections, "connection")),
         };
         Some(check("keep-alive HTTP", good_if(all_served(w)), format!("{how}{}", failures(w))))
     }
