@@ -3,7 +3,8 @@ use super::*;
 use espstress_diagnose::{Accounted, WorkloadKind};
 use espstress_event::WorkloadFacts;
 use espstress_stats::{
-    DeviceSeries, LimitReached, ProbeKindStats, ProbeOutcome, Recorder, SilencedConnection, Stage,
+    DeviceSeries, LimitReached, ProbeKindStats, ProbeOutcome, ReclaimEvidence, Recorder, SilencedConnection,
+    Stage,
 };
 
 /// A phase of `head` that came to this.
@@ -64,6 +65,42 @@ fn a_close_that_is_only_announced_is_not_told_as_one_that_was_seen() {
     let [kept, idle] = one_each(1);
     assert_eq!(kept.seen, "20 of 20 requests answered: the device closes after each response");
     assert_eq!((idle.mark, idle.seen.as_str()), (Mark::Good, "none: the device closes after each response"));
+}
+
+/// Three connections that were silent for 26 s at most, and when the device ended each of them.
+fn silent_three(ended_after: [Option<u64>; 3]) -> Recorder {
+    let mut recorder = Recorder::new(0, Phase::Total);
+    let h = recorder.half_open();
+    for (connection, reclaimed_after_ns) in (1..).zip(ended_after) {
+        h.fell_silent(SilencedConnection {
+            connection,
+            port: 40_000,
+            stage: Stage::Served,
+            opened_ns: None,
+            silent_ns: 10 * S,
+            reclaimed_after_ns,
+            evidence: reclaimed_after_ns.map(|_| ReclaimEvidence::Fin),
+        });
+    }
+    h.watched_ns = 26 * S;
+    (h.limit, h.exhausted) = (LimitReached::Setting, Some(false));
+    recorder
+}
+
+#[test]
+fn a_connection_is_idle_until_it_ends_and_no_longer() {
+    let idle = |ended, stay| {
+        let stats = fixtures::silent(silent_three(ended), S).stats;
+        let idle = idle::Idle::of_silent(stats.half_open.as_deref().unwrap(), stay);
+        idle.map(idle::Idle::words).unwrap_or_default()
+    };
+    assert_eq!(idle([None; 3], true), "26 s idle");
+    assert_eq!(idle([Some(S), Some(2 * S), None], true), "26 s idle");
+    let ended = [Some(S), Some(2 * S), Some(2 * S)];
+    assert_eq!(idle(ended, true), "2.0 s idle, when the device had ended each of them");
+    // Those whose end nobody saw had ended before the silence began.
+    assert_eq!(idle([Some(1_000), Some(9_000), None], false), "");
+    assert_eq!(idle([Some(7 * S), None, None], false), "7.0 s idle, when the device had ended each of them");
 }
 
 /// The check of a crowd of 36 of which two were reset, and this account of them.

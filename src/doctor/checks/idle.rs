@@ -1,14 +1,50 @@
 //! Connections that nobody uses: how many the device holds, whether it takes them back, and whether it asks.
 
+use super::super::hold::HoldSeen;
 use super::super::names;
 use super::{Look, OneEach, check};
 use espstress_diagnose::words::{things, time};
 use espstress_diagnose::{Check, FindingId, Mark};
-use espstress_stats::{LimitReached, Stage};
+use espstress_stats::{HalfOpenStats, LimitReached, Stage};
 
-/// The idle time after which a system sends its first keep-alive probe where nobody has set another (lwIP's
-/// `TCP_KEEPIDLE_DEFAULT`, RFC 9293, section 3.8.4).
-const USUAL_KEEP_IDLE_S: u64 = 7_200;
+/// When a system sends its first keep-alive probe where nobody has set another time (lwIP's `TCP_KEEPIDLE_DEFAULT`, RFC 9293,
+/// section 3.8.4).
+const USUAL: &str = "by default the first probe comes after 7200 s";
+
+/// A connection that the device ended sooner than this was not idle, nanoseconds.
+const AT_ONCE: u64 = 500_000_000;
+
+/// The longest time for which a connection was idle: one that has ended gets no more probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Idle {
+    ns: u64,
+    ended_by_device: bool,
+}
+
+impl Idle {
+    /// Of connections whose client fell silent. `stay` is whether the device keeps connections after a response: of others
+    /// nobody knows whether they had ended before the silence, unless their end was seen after it.
+    pub(super) fn of_silent(h: &HalfOpenStats, stay: bool) -> Option<Self> {
+        let watched_to = h.silent_since_ns?.saturating_add(h.watched_ns);
+        let each = h.connections.iter().filter_map(|c| match c.reclaimed_after_ns {
+            Some(ns) => Some(Self { ns, ended_by_device: true }),
+            None if stay => Some(Self { ns: watched_to.saturating_sub(c.silent_ns), ended_by_device: false }),
+            None => None,
+        });
+        each.filter(|idle| idle.ns >= AT_ONCE).max()
+    }
+
+    /// Of connections that were held. When the device ended some of them nobody noted.
+    fn of_held(hold: &HoldSeen) -> Option<Self> {
+        let stayed = hold.ended_by_device < hold.held && hold.idle_ns > 0;
+        stayed.then_some(Self { ns: hold.idle_ns, ended_by_device: false })
+    }
+
+    pub(super) fn words(self) -> String {
+        let ended = if self.ended_by_device { ", when the device had ended each of them" } else { "" };
+        format!("{} idle{ended}", time(self.ns))
+    }
+}
 
 impl Look<'_> {
     pub(super) fn idle_connections(&self) -> Option<Check> {
@@ -112,7 +148,6 @@ impl Look<'_> {
 
     pub(super) fn keep_alive(&self) -> Check {
         const NAME: &str = "TCP keep-alive";
-        let idle_ns = self.half_open().map(|h| h.watched_ns).max(self.hold.map(|hold| hold.idle_ns));
         let Some(seen) = self.packets() else {
             return check(NAME, Mark::Unknown, self.no_packets());
         };
@@ -127,16 +162,16 @@ impl Look<'_> {
                 format!("{} from the device{after}", things(figures.probes, "probe")),
             );
         }
-        match idle_ns.filter(|ns| *ns > 0) {
-            Some(ns) => check(
-                NAME,
-                Mark::Unknown,
-                format!(
-                    "none within {} idle; by default the first probe comes after {USUAL_KEEP_IDLE_S} s",
-                    time(ns)
-                ),
-            ),
-            None => check(NAME, Mark::Unknown, "no connection was idle"),
-        }
+        let silent = self.half_open().and_then(|h| Idle::of_silent(h, self.one_request_each().is_none()));
+        let held = self.hold.and_then(Idle::of_held);
+        let text = match silent.max(held) {
+            Some(idle) => format!("none within {}; {USUAL}", idle.words()),
+            None if self.half_open().is_some() || self.hold.is_some() => {
+                let why = self.one_request_each().map_or("the device ended each", OneEach::words);
+                format!("not judged: no connection is known to have been idle for long: {why}")
+            }
+            None => "no connection was idle".into(),
+        };
+        check(NAME, Mark::Unknown, text)
     }
 }
