@@ -103,6 +103,37 @@ fn a_connection_is_idle_until_it_ends_and_no_longer() {
     assert_eq!(idle([Some(7 * S), None, None], false), "7.0 s idle, when the device had ended each of them");
 }
 
+#[test]
+fn what_only_packets_show_is_not_counted_without_them() {
+    let check = |ended, kept_out: bool, off: bool| {
+        let mut recorder = silent_three(ended);
+        recorder.half_open().exhausted = Some(kept_out);
+        let workloads = [fixtures::silent(recorder, S)];
+        let packets = Packets::Off;
+        let measured = only(&workloads, off.then_some(&packets));
+        Look { measured: &measured, hold: None }.takes_back().unwrap()
+    };
+    let unseen = check([None; 3], false, true);
+    let text = "not known whether the device closed the 3 connections: there was no capture";
+    assert_eq!((unseen.mark, unseen.seen.as_str()), (Mark::Unknown, text));
+    let later = check([None; 3], false, false).seen;
+    assert!(later.ends_with("connections: the packets are judged at the end"), "{later}");
+    let kept_out = check([None; 3], true, true);
+    let text = format!("no other client was served again within 26 s; {text}");
+    assert_eq!((kept_out.mark, kept_out.seen), (Mark::Bad, text));
+    // A RST comes in on the socket itself.
+    let some = check([Some(S), None, None], false, true).seen;
+    assert!(
+        some.starts_with("1 of 3 connections whose client fell silent, the last after 1.0 s; "),
+        "{some}"
+    );
+    assert!(
+        some.ends_with("not known whether the device closed the 2 others: there was no capture"),
+        "{some}"
+    );
+    assert_eq!(check([Some(S); 3], false, true).mark, Mark::Good);
+}
+
 /// The check of a crowd of 36 of which two were reset, and this account of them.
 fn crowd(accounted: Accounted, by: &str) -> Check {
     let mut recorder = Recorder::new(0, Phase::Total);

@@ -120,11 +120,21 @@ impl Look<'_> {
             let after = longest
                 .filter(|_| back > 0)
                 .map_or_else(String::new, |ns| format!(", the last after {}", time(ns)));
-            let text = format!(
-                "{back} of {} whose client fell silent{after}; watched for {}",
-                things(all, "connection"),
-                time(h.watched_ns)
-            );
+            // A FIN shows only in the packets, and how many sockets are left only in the device's own account.
+            let unseen = self.packets().is_none() && h.sockets_used.is_none() && back < all;
+            let (silent, watched) = (things(all, "connection"), time(h.watched_ns));
+            let text = if !unseen {
+                format!("{back} of {silent} whose client fell silent{after}; watched for {watched}")
+            } else {
+                let why = self.no_packets();
+                let found = match (back, h.exhausted == Some(true) && h.served_again_ns.is_none()) {
+                    (0, true) => format!("no other client was served again within {watched}; "),
+                    (0, false) => String::new(),
+                    _ => format!("{back} of {silent} whose client fell silent{after}; "),
+                };
+                let rest = if back > 0 { things(all - back, "other") } else { silent };
+                format!("{found}not known whether the device closed the {rest}: {why}")
+            };
             // Where others are served all the while nobody is hurt, and a server with much room takes its time.
             let hurts = h.exhausted == Some(true) && h.watched_ns >= h.expected_reclaim_ns;
             let makes_room = self.found(FindingId::MakesRoom).is_some();
