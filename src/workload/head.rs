@@ -188,9 +188,9 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(2_500);
 /// How long a device that has ignored `Connection: close` every time is still waited for: it may yet honour it.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Said once of a device that does not close when it is asked to.
-const CLOSE_IGNORED: &str = "the device does not close after Connection: close; this host closes instead, after a wait \
-                             that becomes shorter";
+/// Said once of a device that has not closed when it was asked to: it may do so later.
+const CLOSE_IGNORED: &str = "the device had not closed in time after Connection: close; this host closes instead, after \
+                             a wait that becomes shorter";
 
 /// One of the storm's lanes: buffers are made once and used for each connection.
 struct Storm {

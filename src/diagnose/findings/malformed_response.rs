@@ -106,6 +106,10 @@ fn says_something(w: &WorkloadEvidence, fault: HttpFault) -> bool {
     }
 }
 
+/// How long the client waits, which nobody counted for each of them (`head`).
+const PATIENCE: &str = "after a response, head --close wait waits at most 2.5 s for the device's close, then less with \
+                        each that didn't come, down to 100 ms; once the device has closed, up to the read timeout";
+
 /// What is said of a chunked response without its end.
 const LAST_CHUNK: &str = "the last chunk did not come";
 
@@ -154,6 +158,9 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
                 figures(seen)
             )
         }));
+    }
+    if facts::exchanges(e).any(|w| shown(w) && w.malformed.times(HttpFault::CloseIgnored) > 0) {
+        evidence.push(PATIENCE.into());
     }
     let (cause, change) = match fault {
         HttpFault::Truncated if count.detail == LAST_CHUNK => (
@@ -227,7 +234,10 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
         }
         (HttpFault::NoLength, ..) => format!("{share} don't state their length: {}.", seen.detail),
         (HttpFault::CloseIgnored, ..) => {
-            format!("The device doesn't close after Connection: close ({share}); the client closed instead.")
+            format!(
+                "After Connection: close, {share} had no close by the device in the time that espstress waits; the \
+                 client closed instead."
+            )
         }
         (HttpFault::Endless, promised, sent) => {
             let promised = promised.map_or_else(String::new, |n| format!(" of {n} promised"));
@@ -287,7 +297,8 @@ const fn advice(fault: HttpFault) -> (&'static str, &'static str) {
             "send Content-Length so the connection can be reused, or close it after the response",
         ),
         HttpFault::CloseIgnored => (
-            "the program keeps every connection open, or waits for the client to close",
+            "the program keeps every connection open, waits for the client to close, or closes later than espstress \
+             waits",
             "close after the response when the request asks for it (RFC 9112, 9.6), so the socket is free at \
              once",
         ),

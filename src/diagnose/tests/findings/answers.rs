@@ -628,3 +628,17 @@ fn what_http_allows_is_in_the_evidence_of_the_workload_that_met_it() {
     let said = format!("{name}: {} 20 times", HttpFault::CloseIgnored.name());
     assert!(evidence.iter().any(|line| line.starts_with(&said)), "{evidence:?}");
 }
+
+#[test]
+fn a_close_that_did_not_come_in_time_may_come_later() {
+    let case = Case::clean(at_fault(get(20), HttpFault::CloseIgnored, 20, (0, 0)));
+    let found = &case.findings()[0];
+    assert_eq!(
+        found.statement,
+        "After Connection: close, 20 of 20 responses had no close by the device in the time that espstress waits; the \
+         client closed instead."
+    );
+    assert!(found.cause.contains("closes later than espstress waits"), "{}", found.cause);
+    let waits = |line: &String| line.contains("at most 2.5 s") && line.contains("100 ms");
+    assert!(found.evidence.iter().any(waits), "{:?}", found.evidence);
+}
