@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use espstress_event::{Failure, FaultSeen, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
+use espstress_event::{Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub(crate) const HEAD_LIMIT: usize = 128 * 1024;
@@ -498,7 +498,7 @@ impl Response {
                 self.note(HttpFault::Truncated, None, Some(self.body_bytes), "the last chunk did not come");
             }
             Some(_) => self.note(HttpFault::Truncated, self.declared, Some(self.body_bytes), detail),
-            None => self.note(HttpFault::Truncated, None, None, "the head did not end"),
+            None => self.note(HttpFault::Truncated, None, None, HEAD_CUT),
         }
     }
 

@@ -11,6 +11,9 @@ pub const HEAD_TOO_LONG: &str = "the head is longer than 128 KiB";
 /// The same of one with more fields.
 pub const TOO_MANY_FIELDS: &str = "more than 512 fields";
 
+/// What is said of a response whose head was cut off: of its body nothing is known.
+pub const HEAD_CUT: &str = "the head did not end";
+
 /// A way in which a response breaks HTTP/1.1 (RFC 9112), or leaves its client in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

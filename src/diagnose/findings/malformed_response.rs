@@ -14,7 +14,7 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
-use espstress_event::{Failure, FaultCount, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
+use espstress_event::{Failure, FaultCount, HEAD_CUT, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,
@@ -166,6 +166,11 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
         HttpFault::Truncated if count.detail == LAST_CHUNK => (
             "the program ends the connection without the last chunk, so no client can tell whether the body is whole",
             "end a chunked body with the chunk of size 0: \"0\", CRLF, CRLF (RFC 9112, 7.1); or send a Content-Length",
+        ),
+        HttpFault::Truncated if count.detail == HEAD_CUT => (
+            "the program closes before the whole head is sent, or send() took a part of it and the rest was never sent",
+            "check what send() returns and send the rest; before close(): shutdown(s, SHUT_WR), then recv() until it \
+             returns 0",
         ),
         HttpFault::BadHead if beyond_this_client(&count.detail) => (
             "the head is larger than this client reads; HTTP sets no limit, but most clients have one",

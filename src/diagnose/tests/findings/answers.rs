@@ -642,3 +642,16 @@ fn a_close_that_did_not_come_in_time_may_come_later() {
     let waits = |line: &String| line.contains("at most 2.5 s") && line.contains("100 ms");
     assert!(found.evidence.iter().any(waits), "{:?}", found.evidence);
 }
+
+#[test]
+fn a_head_that_was_cut_off_has_no_content_length_to_blame() {
+    let mut w = fails_beside(get(10), &[(Failure::TruncatedResponse, 30)]);
+    for _ in 0..30 {
+        let (fault, detail) = (HttpFault::Truncated, espstress_event::HEAD_CUT);
+        w.malformed.count(FaultSeen { fault, promised: None, received: None, detail });
+    }
+    let found = Case::clean(w).findings().remove(0);
+    assert_eq!(found.statement, "30 of 40 responses ended too early: the head did not end.");
+    assert!(!found.cause.contains("Content-Length"), "{}", found.cause);
+    assert!(found.cause.contains("before the whole head is sent"), "{}", found.cause);
+}
