@@ -226,17 +226,20 @@ fn find_on_heap(e: &Evidence<'_>, holds: bool) -> Option<Finding> {
             )
         },
     );
+    // What open connections may hold is left out, so it may be more.
+    let lost = missing.max(by_slope.min(whole));
+    let at_least = if telemetry.restarts.is_empty() && lost < whole { "at least " } else { "" };
     Some(Finding {
         id: FindingId::HeapLeak,
         severity: Severity::Error,
         statement: format!(
-            "{} loses {each}: {} did not come back.",
+            "{} loses {each}: {at_least}{} did not come back.",
             if telemetry.program_memory.is_some() {
                 "The TCP/IP stack under your program"
             } else {
                 "The device"
             },
-            bytes(missing.max(by_slope.min(whole)))
+            bytes(lost)
         ),
         evidence,
         cause: "the program allocates memory for a request or a connection and doesn't free it".into(),

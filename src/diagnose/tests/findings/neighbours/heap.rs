@@ -328,3 +328,27 @@ fn a_leak_that_ends_in_restarts_is_as_large_as_its_slope_and_its_requests_make_i
     assert!(leaks(40.0, 5_000), "200,000 bytes");
     assert!(!leaks(8.0, 200), "1,600 bytes in all");
 }
+
+#[test]
+fn a_loss_of_which_open_connections_may_hold_a_part_is_told_as_a_lower_bound() {
+    let said = |open| {
+        let case = Case::clean(head(200)).telemetry(|t| {
+            t.requests = 200;
+            t.heap = t.heap.map(|h| HeapEvidence {
+                free_first: 108_000,
+                free_middle: Some(80_000),
+                free_last: 31_000,
+                free_min: 29_000,
+                per_second: None,
+                first: InUse { open: Some(1), ..h.first },
+                last: InUse { open: Some(open), ..h.last },
+                ..h
+            });
+        });
+        case.findings().remove(0).statement
+    };
+    let bound = said(5);
+    assert!(bound.contains("at least 27 KiB did not come back"), "{bound}");
+    let whole = said(1);
+    assert!(!whole.contains("at least") && whole.contains(": 75 KiB did not come back"), "{whole}");
+}
