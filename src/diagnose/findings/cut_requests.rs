@@ -49,15 +49,21 @@ pub(in super::super) const RESET: [Failure; 3] =
 pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let rest = rest::of(e, account, |_, failure| RESET.contains(&failure));
     let (cause, change) = if closed_behind_an_answer(&rest) {
-        (closes_idle::RACE, closes_idle::SAY_SO)
+        (closes_idle::RACE, closes_idle::SAY_SO.to_owned())
+    } else if silent_until_reset(&rest) {
+        (
+            "the server gives up connections that send no request for so long (--request-delay), and ends them by a RST; \
+             or the program closes the socket without reading the request, or the stack has no free socket",
+            format!("{SOONER}; {}", RESETS.change),
+        )
     } else {
         (
             "the program closes the socket without reading the request (lwIP then sends a RST), or the stack has \
              no free socket",
-            RESETS.change,
+            RESETS.change.to_owned(),
         )
     };
-    finding(e, How::Reset, &rest, cause, change)
+    finding(e, How::Reset, &rest, cause, &change)
 }
 
 /// What a connection without a response ends in. A WebSocket that is open has had one.
@@ -112,10 +118,28 @@ fn asked_for(e: &Evidence<'_>, all: &[rest::Rest<'_>]) -> Option<(&'static str, 
     if by(|w| w.asks.request_delay_ns > 0) && all.iter().all(unsent) {
         return Some((
             "the server gives up connections that send no request for so long (--request-delay)",
-            "a longer timeout for the first request in the program, or a shorter --request-delay in the test",
+            SOONER,
         ));
     }
     None
+}
+
+/// What ends the giving up of clients that are silent before their first request.
+const SOONER: &str =
+    "a longer timeout for the first request in the program, or a shorter --request-delay in the test";
+
+/// Whether the resets came while clients were silent before their requests, as the test had them be.
+fn silent_until_reset(all: &[rest::Rest<'_>]) -> bool {
+    let silent = |rest: &rest::Rest<'_>| {
+        let not_sent = match rest.w.unserved {
+            Some(cut) => cut.reset.not_sent,
+            // A request that is one short write meets a RST that came before it; a body may meet a later one.
+            None if rest.w.asks.body => 0,
+            None => rest.get(Failure::ConnectReset) + rest.get(Failure::WriteReset),
+        };
+        rest.w.asks.request_delay_ns > 0 && not_sent.saturating_mul(2) >= rest.attempts
+    };
+    !all.is_empty() && all.iter().all(silent)
 }
 
 fn finding(e: &Evidence<'_>, how: How, all: &[rest::Rest<'_>], cause: &str, change: &str) -> Option<Finding> {

@@ -655,3 +655,25 @@ fn a_head_that_was_cut_off_has_no_content_length_to_blame() {
     assert!(!found.cause.contains("Content-Length"), "{}", found.cause);
     assert!(found.cause.contains("before the whole head is sent"), "{}", found.cause);
 }
+
+#[test]
+fn a_reset_while_the_client_was_silent_before_its_request_may_be_a_time_out() {
+    let cause = |request_delay_ns, not_sent, failure, captured: bool| {
+        let w = WorkloadEvidence { at_once: 1, asks: Asks { request_delay_ns, ..asks("HEAD") }, ..head(60) };
+        let mut w = fails_beside(w, &[(failure, 40)]);
+        let reset = CutRequests { acknowledged: 40 - not_sent, not_sent, ..CutRequests::default() };
+        w.unserved = captured.then_some(Unserved { reset, ..Unserved::default() });
+        let case = if captured { Case::clean(w) } else { Case::clean(w).no_capture(CaptureState::Off) };
+        let found = case.findings();
+        found.iter().find(|f| f.id == FindingId::ResetsRequests).unwrap().cause.clone()
+    };
+    const DELAY: u64 = 1_500 * MS;
+    let first = "the server gives up connections that send no request for so long (--request-delay)";
+    for failure in [Failure::WriteReset, Failure::ReadReset] {
+        assert!(cause(DELAY, 40, failure, true).starts_with(first), "{failure:?}");
+        assert!(!cause(DELAY, 0, failure, true).contains("--request-delay"), "the requests were sent");
+        assert!(!cause(0, 40, failure, true).contains("--request-delay"), "nobody was silent");
+    }
+    assert!(cause(DELAY, 0, Failure::WriteReset, false).starts_with(first));
+    assert!(!cause(DELAY, 0, Failure::ReadReset, false).contains("--request-delay"), "nobody saw when");
+}
