@@ -40,7 +40,7 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<Exit, Failed> {
     } else if heard.devices.is_empty() {
         nothing(&heard, timeout)
     } else {
-        page(&heard)
+        page(&heard, args.target.as_deref())
     };
     print(&text).map_err(Failed::environment)?;
     Ok(Exit::Done)
@@ -165,7 +165,7 @@ A device whose address is known needs no announcement: espstress head ADDRESS
 
 const COLUMNS: usize = 5;
 
-fn page(heard: &Heard) -> String {
+fn page(heard: &Heard, twin: Option<&str>) -> String {
     let heads = ["NAME", "ADDRESS", "PORT", "SERVICE", "ABOUT"];
     let rows: Vec<[String; COLUMNS]> = heard.devices.iter().map(row).collect();
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
@@ -179,7 +179,9 @@ fn page(heard: &Heard) -> String {
     if heard.beyond > 0 {
         let _ = writeln!(text, "and {} announcements beyond, which were not kept", heard.beyond);
     }
-    if let Some(next) = next(&heard.devices) {
+    // A twin ends with this command, and its address may be another machine's elsewhere.
+    let next = twin.map_or_else(|| next(&heard.devices), |twin| Some(format!("run -t {twin}")));
+    if let Some(next) = next {
         let _ = writeln!(text, "\nNext: espstress {next}");
     }
     text
@@ -264,7 +266,7 @@ mod tests {
             service: "_http._tcp".to_owned(),
             ..Announced::default()
         };
-        let page = page(&heard(vec![board(), silent]));
+        let page = page(&heard(vec![board(), silent]), None);
         assert_eq!(
             page,
             "NAME                              ADDRESS       PORT  SERVICE          ABOUT
@@ -274,6 +276,12 @@ a-board-that-has-not-answered-..  -             -     _http._tcp       -
 Next: espstress run -t 192.168.4.91
 "
         );
+    }
+
+    #[test]
+    fn a_twin_that_has_ended_is_named_and_not_its_address() {
+        let page = page(&heard(vec![board()]), Some("twin:std"));
+        assert!(page.ends_with("\n\nNext: espstress run -t twin:std\n"), "{page}");
     }
 
     #[test]
