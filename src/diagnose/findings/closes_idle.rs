@@ -4,7 +4,8 @@
 //! Evidence: connections that the client found closed before its next request, each with the time since its last answer;
 //! FINs on connections on which the host had fallen silent, or had not sent a first request for a second or more.
 //!
-//! Neighbours: a device that closes the oldest to make room for a newcomer (`makes_room`); a device that closes after each answer says so in its answer; one that closes while a request is under way
+//! Neighbours: a device that closes the oldest to make room for a newcomer (`makes_room`); a device that closes after each answer says so in its answer, and
+//! may do it late, so of silent connections alone the cause has both; one that closes while a request is under way
 //! fails it.
 //!
 //! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
@@ -74,6 +75,13 @@ pub(super) fn unannounced(w: &WorkloadEvidence) -> bool {
             .is_some_and(|idle| idle.count >= TWICE && idle.before_request == 0 && sooner(&[(w, idle)]))
 }
 
+/// Whether the device keeps connections after its responses, as far as the run shows: others ended while idle, or one took
+/// several requests.
+fn keeps(e: &Evidence<'_>) -> bool {
+    let several = |w: &WorkloadEvidence| w.connect.is_some_and(|connect| w.succeeded > connect.count);
+    facts::exchanges(e).any(|w| w.kind == WorkloadKind::Rw && w.asks.protocol == Protocol::Http && several(w))
+}
+
 const fn announce(http: bool) -> &'static str {
     if http {
         "; a response that says Connection: close spares clients a failed attempt (RFC 9112, 9.6)"
@@ -117,7 +125,13 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let or_sooner = if exact.is_some() { "" } else { " or sooner" };
     let at_once = seen.iter().fold(0_u64, |n, (_, idle)| n.saturating_add(idle.count));
     let http = seen.iter().all(|(w, _)| w.asks.protocol == Protocol::Http);
+    // Of a device that nobody saw keep a connection, a response may have announced the close that came so late.
+    let late = !silent.is_empty() && seen.is_empty() && unasked.is_empty() && !keeps(e);
     let statement = match least {
+        Some(least) if late => format!(
+            "The device closes connections {} after the response, while their client is silent.",
+            time(least)
+        ),
         Some(least) => format!("The device closes idle connections after {}{or_sooner}.", time(least)),
         None if at_once > 0 => format!(
             "The device closes connections {} a response{}: {} so far.",
@@ -163,6 +177,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         statement,
         evidence,
         cause: match (least.is_some() || !sooner(&seen), seen.iter().all(|(w, idle)| one_each(w, idle))) {
+            (true, _) if late => "the server's keep-alive timeout, which frees the sockets of idle clients; or, if its responses \
+                                  say Connection: close, a close that comes so late"
+                .into(),
             (true, _) => "the server's keep-alive timeout, which frees the sockets of idle clients".into(),
             (false, true) => format!("the server serves one request on each connection{}", announce(http)),
             (false, false) => format!(

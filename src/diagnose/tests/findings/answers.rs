@@ -281,7 +281,7 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
         "after each answer"
     );
     let silent = Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(2 * S))));
-    assert!(statement(&silent).ends_with("after 2.0 s."), "{}", statement(&silent));
+    assert!(statement(&silent).contains("connections 2.0 s after"), "{}", statement(&silent));
 }
 
 #[test]
@@ -676,4 +676,22 @@ fn a_reset_while_the_client_was_silent_before_its_request_may_be_a_time_out() {
     }
     assert!(cause(DELAY, 0, Failure::WriteReset, false).starts_with(first));
     assert!(!cause(DELAY, 0, Failure::ReadReset, false).contains("--request-delay"), "nobody saw when");
+}
+
+#[test]
+fn a_close_after_a_silence_is_an_idle_time_out_only_of_a_device_that_keeps_connections() {
+    let silent = || half_open_with(|h| closed_after(h, |n| (n < 5).then_some(7 * S)));
+    let beside = |connections| {
+        let connect = Some(Quantiles { count: connections, ..Quantiles::default() });
+        Case::clean(silent()).with(|e| e.workloads.push(WorkloadEvidence { connect, ..get(20) }))
+    };
+    for unknown in [Case::clean(silent()), beside(20)] {
+        let found = unknown.findings().remove(0);
+        let said = "The device closes connections 7.0 s after the response, while their client is silent.";
+        assert_eq!((found.id, found.statement.as_str()), (FindingId::ClosesIdle, said));
+        assert!(found.cause.contains("if its responses say Connection: close"), "{}", found.cause);
+    }
+    let found = beside(1).findings().remove(0);
+    assert_eq!(found.statement, "The device closes idle connections after 7.0 s.");
+    assert!(!found.cause.contains("Connection: close"), "{}", found.cause);
 }
