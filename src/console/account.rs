@@ -427,7 +427,8 @@ impl Account {
         let key = if known { key } else { "other".to_owned() };
         *self.console.counts.entry(key.clone()).or_default() += 1;
         let soon = self.again.get(&key).is_some_and(|at| heard_ns.saturating_sub(*at) < AGAIN_NS);
-        if soon {
+        // Every start is one, also when lines that waited somewhere arrive all at once.
+        if soon && !matches!(said, Said::Restart { .. }) {
             return;
         }
         self.again.insert(key.clone(), heard_ns);

@@ -483,6 +483,16 @@ fn real_crashes_and_starts_are_told_however_they_come() {
 }
 
 #[test]
+fn starts_that_arrive_at_once_are_each_an_event() {
+    let mut account = Account::new("test".into(), None, None);
+    for _ in 0..3 {
+        account.line(1_000 * MS, Line { text: SW, partial: false });
+    }
+    let heard = account.finish();
+    assert_eq!((heard.console.events.len(), heard.console.counts["restart"]), (3, 3));
+}
+
+#[test]
 fn readings_close_together_are_all_taken_and_a_collectors_heap_gives_way() {
     let mut account = Account::new("test".into(), None, None);
     for n in 0..40_i64 {
