@@ -174,6 +174,7 @@ impl Account {
             Some(Shows::Anew { heard_ns: at }) => {
                 let reason = self.reason_of_pending().unwrap_or(ResetReason::Unknown);
                 self.confirm();
+                self.lost_ns = None;
                 self.note(at, None, Said::Restart { reason }, line.text);
                 self.belongs_to_a_start(at, |kept| kept.heard_ns == at);
             }
@@ -197,7 +198,8 @@ impl Account {
         // A program that crashed says nothing more of its own.
         if let Some(pending) = self.pending.as_mut().filter(|_| !ends) {
             let after = heard_ns.saturating_sub(pending.kept.heard_ns);
-            pending.runs |= read_as.is_none() && after >= STILL_RUNS_NS;
+            let own = matches!(read_as, None | Some(Meaning::More(More::Joined)));
+            pending.runs |= own && after >= STILL_RUNS_NS;
             if after >= ONE_CRASH_NS {
                 if pending.dumped { self.confirm() } else { self.pending = None }
             }
@@ -210,6 +212,7 @@ impl Account {
             }
             Some(Meaning::Said(said)) => self.said(heard_ns, read.device_ms, said, line.text),
             Some(Meaning::Sample(sample)) => self.sample(heard_ns, sample),
+            Some(Meaning::More(More::Joined)) => self.lost_ns = None,
             Some(Meaning::More(more)) => self.more(heard_ns, more),
             None => {}
         }
@@ -262,9 +265,9 @@ impl Account {
                 self.pending = Some(Pending { kept, lines: 0, dumped: false, runs: false });
             }
             Said::WifiLost { reason, name } => self.wifi_lost(heard_ns, device_ms, (reason, name), line),
-            Said::WifiUp => {
+            said @ (Said::WifiUp | Said::Address { .. }) => {
                 self.lost_ns = None;
-                self.note(heard_ns, device_ms, Said::WifiUp, line);
+                self.note(heard_ns, device_ms, said, line);
             }
             said => self.note(heard_ns, device_ms, said, line),
         }

@@ -155,6 +155,37 @@ fn one_loss_that_the_driver_and_the_program_tell_is_one_with_the_reason() {
 }
 
 #[test]
+fn a_loss_after_the_device_has_joined_again_is_another_one_with_a_reason_of_its_own() {
+    let lost = |reason, name: &str| Said::WifiLost { reason: Some(reason), name: name.into() };
+    for joined in [
+        "I (1100) wifi:state: assoc -> run (10)",
+        "I (1100) esp_netif_handlers: sta ip: 192.168.4.91, mask: 255.255.255.0, gw: 192.168.4.1",
+        "I (1100) wifi:connected with home, aid = 1, channel 6, BW20",
+    ] {
+        let log = format!(
+            "1000 I (900) wifi:state: run -> init (c800)
+             1200 {joined}
+             3500 I (3400) wifi:state: run -> init (2c0)
+             3510 I (3410) app: WiFi disconnected, reason: 2"
+        );
+        let losses: Vec<Said> = said(&log)
+            .into_iter()
+            .map(|(_, said)| said)
+            .filter(|s| matches!(s, Said::WifiLost { .. }))
+            .collect();
+        assert_eq!(losses, [lost(200, "BEACON_TIMEOUT"), lost(2, "AUTH_EXPIRE")], "{joined}");
+    }
+    // Attempts to join again that fail are of the loss before them.
+    let tries = said(
+        "1000 I (900) wifi:state: run -> init (c800)
+         2000 I (1900) wifi:state: init -> auth (b0)
+         2010 I (1910) wifi:state: auth -> init (200)
+         2020 I (1920) app: WiFi disconnected, reason: 2",
+    );
+    assert_eq!(tries, [(1_000, lost(200, "BEACON_TIMEOUT"))]);
+}
+
+#[test]
 fn heap_lines_are_a_series_and_a_pattern_of_the_users_own_is_one_too() {
     let heard = heard(
         "1000 Free Heap: 50000 bytes, Min Free: 40000 bytes

@@ -26,7 +26,7 @@ pub(crate) enum Meaning {
     Panic(Said),
     /// A measurement of the device's own.
     Sample(Sample),
-    /// More about a crash that was told just before.
+    /// More about what was told just before.
     More(More),
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Sample {
     pub(crate) power_save: Option<PowerSave>,
 }
 
-/// More about a crash or a watchdog.
+/// More about a crash, a watchdog or a lost access point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum More {
     /// Addresses of calls, the innermost first.
@@ -63,6 +63,8 @@ pub(crate) enum More {
     Aborting,
     /// The panic handler restarts the device.
     Rebooting,
+    /// The station runs again: what is lost from now on is another loss.
+    Joined,
 }
 
 /// What a line means; `None` for the many that mean nothing here.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use espstress_event::{PowerSave, Said, WifiSign, idf_reason_name};
 
-use super::{LogLine, Meaning, Sample};
+use super::{LogLine, Meaning, More, Sample};
 
 pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
     let text = line.message;
@@ -13,6 +13,9 @@ pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
         let said = state(text, of_driver).or_else(|| sign(text)).or_else(|| joined(text, of_driver));
         if let Some(said) = said {
             return Some(Meaning::Said(said));
+        }
+        if rejoins(text, of_driver) {
+            return Some(Meaning::More(More::Joined));
         }
     }
     if of_driver && let Some(sample) = measured(text) {
@@ -28,16 +31,27 @@ pub(super) fn read(line: &LogLine<'_>) -> Option<Meaning> {
 /// `state: run -> init (c800)`. The number is hexadecimal: the reason, and in its low byte the frame that brought it. The
 /// ESP8266 numbers the states: 5 is run.
 fn state(text: &str, of_driver: bool) -> Option<Said> {
+    let (ran, runs, number) = turn(text, of_driver)?;
+    if !ran || runs {
+        return None;
+    }
+    let reason = u16::try_from(number >> 8).ok().filter(|reason| *reason > 0);
+    Some(lost(reason, None))
+}
+
+/// Whether it ran before, whether it runs now, and the number.
+fn turn(text: &str, of_driver: bool) -> Option<(bool, bool, u32)> {
     let (from, rest) = text.strip_prefix("state: ")?.split_once(" -> ")?;
     let (to, rest) = rest.split_once(" (")?;
     let number = rest.strip_suffix(')')?;
     let number = u32::from_str_radix(number.strip_prefix("0x").unwrap_or(number), 16).ok()?;
     let run = |state: &str| (of_driver && state == "run") || (!of_driver && state == "5");
-    if !run(from) || run(to) {
-        return None;
-    }
-    let reason = u16::try_from(number >> 8).ok().filter(|reason| *reason > 0);
-    Some(lost(reason, None))
+    Some((run(from), run(to), number))
+}
+
+/// `state: assoc -> run (10)`.
+fn rejoins(text: &str, of_driver: bool) -> bool {
+    matches!(turn(text, of_driver), Some((false, true, _)))
 }
 
 fn lost(reason: Option<u16>, name: Option<&str>) -> Said {
@@ -319,6 +333,13 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(of(text), Some(Meaning::Said(want)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_station_that_runs_again_has_joined() {
+        for text in ["I (4567) wifi:state: assoc -> run (10)", "state: 3 -> 5 (10)"] {
+            assert_eq!(of(text), Some(Meaning::More(More::Joined)), "{text}");
         }
     }
 
