@@ -12,9 +12,9 @@
 
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
-use super::FindingEntry;
-use super::text::{things, time, times};
-use espstress_event::{ConsoleEvent, Crash, Doing, Episode, Said, Watchdog, WifiSign};
+use super::text::{sentence, things, time, times};
+use super::{FindingEntry, watchdog};
+use espstress_event::{ConsoleEvent, Crash, Doing, Episode, Said, WifiSign};
 
 /// What is said so near to a failure belongs to it, nanoseconds.
 const NEAR: u64 = 1_000_000_000;
@@ -46,8 +46,8 @@ pub(super) const WATCHDOG: FindingEntry = FindingEntry {
     meaning: "a watchdog ran out: a task did not yield, or an interrupt handler did not end",
     needs: "--console",
     neighbours: "a crash; a program that waits for a peer, which yields",
-    change: "call vTaskDelay(1) in long loops and don't block in the tcpip or event task; raising \
-             CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem",
+    change: "task watchdog: call vTaskDelay(1) in long loops and don't block in the tcpip or event task; interrupt \
+             watchdog: keep interrupt handlers and critical sections short; a longer time-out only hides the problem",
 };
 
 pub(super) const WIFI_LOST: FindingEntry = FindingEntry {
@@ -101,7 +101,7 @@ fn quotes(events: &[&ConsoleEvent]) -> Vec<String> {
 
 /// The five findings.
 pub(super) fn find(e: &Evidence<'_>) -> Vec<Finding> {
-    [crashed(e), brownout(e), watchdog(e), wifi_lost(e), no_memory(e)].into_iter().flatten().collect()
+    [crashed(e), brownout(e), ran_out(e), wifi_lost(e), no_memory(e)].into_iter().flatten().collect()
 }
 
 fn crashed(e: &Evidence<'_>) -> Option<Finding> {
@@ -184,7 +184,7 @@ const fn is_brownout(said: &Said) -> bool {
     matches!(said, Said::Brownout | Said::Restart { reason: espstress_event::ResetReason::Brownout })
 }
 
-fn watchdog(e: &Evidence<'_>) -> Option<Finding> {
+fn ran_out(e: &Evidence<'_>) -> Option<Finding> {
     let all: Vec<&ConsoleEvent> = said(e)
         .filter(|event| match &event.said {
             Said::Watchdog { .. } => true,
@@ -196,19 +196,16 @@ fn watchdog(e: &Evidence<'_>) -> Option<Finding> {
     let told = all.iter().filter(of_dog).count();
     let started = all.len() - told;
     let first = all.first()?;
-    let (which, task) = all
-        .iter()
-        .find_map(|event| match &event.said {
-            Said::Watchdog { which, task, .. } => Some((*which, task.as_deref())),
-            _ => None,
-        })
-        .unwrap_or((Watchdog::Hardware, None));
-    let name = match which {
-        Watchdog::Task => "The task watchdog",
-        Watchdog::Interrupt => "The interrupt watchdog",
-        Watchdog::Soft => "The software watchdog",
-        Watchdog::Hardware => "A hardware watchdog",
+    let told_first = all.iter().find_map(|event| match &event.said {
+        Said::Watchdog { which, task, .. } => Some((*which, task.as_deref())),
+        _ => None,
+    });
+    let of_banner = || match &first.said {
+        Said::Restart { reason } => watchdog::of_reason(reason),
+        _ => None,
     };
+    let (which, task) = told_first.or_else(|| Some((of_banner()?, None)))?;
+    let name = sentence(watchdog::name(which));
     let restarts = all.iter().any(|event| event.said.ends_the_program());
     let held = task.map(|task| format!(": task {task} held the processor")).unwrap_or_default();
     let (severity, then) =
@@ -222,20 +219,8 @@ fn watchdog(e: &Evidence<'_>) -> Option<Finding> {
             time(first.at_ns)
         ),
         evidence: quotes(&all),
-        cause: match which {
-            Watchdog::Interrupt => "an interrupt handler, or code with interrupts disabled, takes too long",
-            Watchdog::Task => "a task computes or polls without yielding, so that lower tasks, such as the idle task, starve",
-            Watchdog::Soft | Watchdog::Hardware => "the program does not return to the system for seconds: a long loop() or a busy wait",
-        }
-        .into(),
-        change: match which {
-            Watchdog::Soft | Watchdog::Hardware => "call yield() or delay(1) in long loops",
-            Watchdog::Task | Watchdog::Interrupt => {
-                "call vTaskDelay(1) in long loops and don't block in the tcpip or event task; raising \
-                 CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem"
-            }
-        }
-        .into(),
+        cause: watchdog::cause(which).into(),
+        change: watchdog::change(which).into(),
     })
 }
 

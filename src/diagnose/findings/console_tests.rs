@@ -3,7 +3,7 @@ use super::super::findings;
 use super::*;
 use crate::RestartEvidence;
 use crate::TelemetryEvidence;
-use espstress_event::{Failure, FailureCounts, Frame, ResetReason};
+use espstress_event::{Failure, FailureCounts, Frame, ResetReason, Watchdog};
 
 use crate::facts::SECOND as S;
 
@@ -89,6 +89,19 @@ fn a_crash_tells_its_cause_its_task_and_where_it_was() {
     assert!(found.statement.contains("LoadProhibited in task httpd, first at 10 s"), "{found:?}");
     assert!(found.evidence.iter().any(|e| e == "console at 10 s: \"Guru Meditation Error\""), "{found:?}");
     assert!(found.evidence.iter().any(|e| e.contains("serve at main/server.c:42")), "{found:?}");
+}
+
+#[test]
+fn the_interrupt_watchdog_has_its_own_cause_and_advice_with_its_words_or_its_banner_alone() {
+    let dog = Said::Watchdog { which: Watchdog::Interrupt, task: None, restarts: true };
+    let words = [event(10.0, dog, "Guru"), event(11.0, restart(ResetReason::InterruptWatchdog), "rst")];
+    for events in [&words[..], &words[1..]] {
+        let found = &find(&run(events))[0];
+        assert!(found.statement.starts_with("The interrupt watchdog ran out once"), "{found:?}");
+        assert!(found.cause.contains("interrupt handler"), "{found:?}");
+        assert!(found.change.contains("CONFIG_ESP_INT_WDT_TIMEOUT_MS"), "{found:?}");
+        assert!(!found.change.contains("vTaskDelay") && !found.cause.contains("loop()"), "{found:?}");
+    }
 }
 
 #[test]

@@ -19,7 +19,8 @@ use super::super::facts::{self, exchanges, reset_in_exchange};
 use super::super::{Evidence, Finding, FindingId, ResetReason, Severity};
 use super::FindingEntry;
 use super::text::{things, time};
-use espstress_event::Failure;
+use super::watchdog;
+use espstress_event::{Failure, Watchdog};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::DeviceRebooted,
@@ -28,8 +29,8 @@ pub(super) const ENTRY: FindingEntry = FindingEntry {
     needs: "telemetry with uptime or a boot count; without it, espstress suspects a restart when the device \
             has forgotten its connections",
     neighbours: "other faults that a restart causes; a device that always resets connections",
-    change: "read the reset reason and the panic output on the console; TASK_WDT: let tasks yield; BROWNOUT: \
-             check the power supply; PANIC: set CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y",
+    change: "read the reset reason and the panic output on the console; TASK_WDT: let tasks yield; INT_WDT: \
+             keep interrupt handlers and critical sections short; BROWNOUT: check the power supply; PANIC: set CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y",
 };
 
 pub(super) fn claim(e: &Evidence<'_>) -> Option<Claim> {
@@ -63,8 +64,6 @@ fn finding(e: &Evidence<'_>) -> Finding {
     if all > 5 {
         evidence.push(format!("{} more restarts", all - 5));
     }
-    let has =
-        |reason: fn(&ResetReason) -> bool| t.restarts.iter().filter_map(|r| r.reason.as_ref()).any(reason);
     // A device that only its console is known of has no process that ended.
     let process = t.samples == 0 && e.device.foreign;
     let (cause, change) = if process {
@@ -78,29 +77,9 @@ fn finding(e: &Evidence<'_>) -> Finding {
             "look at its last words in the evidence and at its output (-v); run it under a debugger, or with \
              -fsanitize=address, against the same workload",
         )
-    } else if has(ResetReason::is_watchdog) {
-        (
-            "a task held the CPU longer than the watchdog allows",
-            "call vTaskDelay(1) in long loops, and don't block in the tcpip or event task; raising \
-             CONFIG_ESP_TASK_WDT_TIMEOUT_S only hides the problem",
-        )
-    } else if has(|reason| *reason == ResetReason::Brownout) {
-        (
-            "the supply voltage drops, usually at the current peaks of Wi-Fi transmission",
-            "use a stronger supply, or a capacitor near the module; lower CONFIG_ESP_PHY_MAX_WIFI_TX_POWER as \
-             a test",
-        )
-    } else if has(|reason| *reason == ResetReason::Panic) {
-        (
-            "the program crashed",
-            "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; the \
-             usual reason is an allocation that fails under load: check every malloc and pbuf for NULL",
-        )
     } else {
-        (
-            "the program restarts the device, or something else does",
-            "find who calls esp_restart(), or what pulls EN low; log the reason before the restart",
-        )
+        let first = t.restarts.iter().filter_map(|r| r.reason.as_ref()).min_by_key(|reason| rank(reason));
+        why(first)
     };
     Finding {
         id: FindingId::DeviceRebooted,
@@ -113,6 +92,47 @@ fn finding(e: &Evidence<'_>) -> Finding {
         evidence,
         cause: cause.into(),
         change: change.into(),
+    }
+}
+
+/// Which of several reasons goes first.
+const fn rank(reason: &ResetReason) -> u8 {
+    match reason {
+        ResetReason::InterruptWatchdog => 0,
+        ResetReason::TaskWatchdog => 1,
+        ResetReason::Watchdog => 2,
+        ResetReason::Brownout => 3,
+        ResetReason::Panic => 4,
+        _ => 5,
+    }
+}
+
+/// The cause behind a reset reason, and what to change.
+const fn why(reason: Option<&ResetReason>) -> (&'static str, &'static str) {
+    match reason {
+        Some(ResetReason::InterruptWatchdog) => {
+            (watchdog::cause(Watchdog::Interrupt), watchdog::change(Watchdog::Interrupt))
+        }
+        Some(ResetReason::TaskWatchdog) => {
+            (watchdog::cause(Watchdog::Task), watchdog::change(Watchdog::Task))
+        }
+        Some(ResetReason::Watchdog) => {
+            (watchdog::cause(Watchdog::Hardware), watchdog::change(Watchdog::Hardware))
+        }
+        Some(ResetReason::Brownout) => (
+            "the supply voltage drops, usually at the current peaks of Wi-Fi transmission",
+            "use a stronger supply, or a capacitor near the module; lower CONFIG_ESP_PHY_MAX_WIFI_TX_POWER as \
+             a test",
+        ),
+        Some(ResetReason::Panic) => (
+            "the program crashed",
+            "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; the \
+             usual reason is an allocation that fails under load: check every malloc and pbuf for NULL",
+        ),
+        _ => (
+            "the program restarts the device, or something else does",
+            "find who calls esp_restart(), or what pulls EN low; log the reason before the restart",
+        ),
     }
 }
 
@@ -190,3 +210,7 @@ fn suspected(e: &Evidence<'_>) -> Finding {
             .into(),
     }
 }
+
+#[cfg(test)]
+#[path = "device_rebooted_tests.rs"]
+mod tests;

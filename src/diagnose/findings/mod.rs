@@ -45,6 +45,7 @@ mod socket_exhaustion;
 pub(crate) mod text;
 mod timewait;
 mod unexplained;
+mod watchdog;
 mod while_dialling;
 
 use super::account::{account, unexplained_part};

@@ -1,0 +1,28 @@
+use super::super::super::{Measured, RestartEvidence, TelemetryEvidence};
+use super::*;
+use crate::facts::SECOND as S;
+
+/// What a device that restarted for these reasons, two seconds apart, is told to have done.
+fn of(reasons: &[ResetReason]) -> Finding {
+    let restarts = reasons.iter().zip(5..).map(|(reason, n)| RestartEvidence {
+        at_ns: 2 * n * S,
+        reason: Some(reason.clone()),
+        last_words: None,
+    });
+    let telemetry = TelemetryEvidence { restarts: restarts.collect(), ..TelemetryEvidence::default() };
+    finding(&Evidence { duration_ns: 60 * S, telemetry: Measured::Value(telemetry), ..Evidence::default() })
+}
+
+#[test]
+fn each_watchdog_has_its_own_cause_and_its_own_option() {
+    let interrupt = of(&[ResetReason::InterruptWatchdog]);
+    assert!(interrupt.cause.contains("interrupt handler"), "{interrupt:?}");
+    assert!(interrupt.change.contains("CONFIG_ESP_INT_WDT_TIMEOUT_MS"), "{interrupt:?}");
+    assert!(
+        !interrupt.change.contains("vTaskDelay") && !interrupt.change.contains("TASK_WDT"),
+        "{interrupt:?}"
+    );
+    let task = of(&[ResetReason::TaskWatchdog]);
+    assert!(task.cause.contains("without yielding"), "{task:?}");
+    assert!(task.change.contains("CONFIG_ESP_TASK_WDT_TIMEOUT_S"), "{task:?}");
+}
