@@ -12,9 +12,9 @@
 
 use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity};
-use super::text::{sentence, things, time, times};
+use super::text::{by_kind, of_each, sentence, tally, things, time, times};
 use super::{FindingEntry, watchdog};
-use espstress_event::{ConsoleEvent, Crash, Doing, Episode, Said, WifiSign};
+use espstress_event::{ConsoleEvent, Crash, Doing, Episode, Frame, Said, Watchdog, WifiSign};
 
 /// What is said so near to a failure belongs to it, nanoseconds.
 const NEAR: u64 = 1_000_000_000;
@@ -104,24 +104,80 @@ pub(super) fn find(e: &Evidence<'_>) -> Vec<Finding> {
     [crashed(e), brownout(e), ran_out(e), wifi_lost(e), no_memory(e)].into_iter().flatten().collect()
 }
 
+/// A crash: how, the cause with its task, and the calls that led there.
+struct Fall<'a> {
+    how: Crash,
+    what: String,
+    backtrace: &'a [Frame],
+}
+
 fn crashed(e: &Evidence<'_>) -> Option<Finding> {
     let crashes: Vec<&ConsoleEvent> =
         said(e).filter(|event| matches!(event.said, Said::Crash { .. })).collect();
-    let Said::Crash { how, cause, task, backtrace } = &crashes.first()?.said else { return None };
+    let first = crashes.first()?;
+    let falls: Vec<Fall<'_>> = crashes
+        .iter()
+        .filter_map(|event| match &event.said {
+            Said::Crash { how, cause, task, backtrace } => {
+                let in_task = task.as_ref().map(|task| format!(" in task {task}")).unwrap_or_default();
+                Some(Fall { how: *how, what: format!("{cause}{in_task}"), backtrace })
+            }
+            _ => None,
+        })
+        .collect();
+    let kinds = tally(falls.iter().map(|fall| fall.what.clone()));
+    // Of each kind the first.
+    let of_kind = || kinds.iter().filter_map(|(what, _)| falls.iter().find(|fall| fall.what == *what));
+    let what = match &kinds[..] {
+        [(what, _)] => what.clone(),
+        _ => of_each(&kinds),
+    };
     let mut evidence = quotes(&crashes);
-    for frame in backtrace.iter().take(8) {
-        let place = frame.place.as_deref().map(|place| format!(" {place}")).unwrap_or_default();
-        evidence.push(format!("called from 0x{:08x}{place}", frame.address));
+    for fall in of_kind().take(QUOTED) {
+        let whose = if kinds.len() > 1 { format!("{}: ", fall.what) } else { String::new() };
+        for frame in fall.backtrace.iter().take(if kinds.len() > 1 { 4 } else { 8 }) {
+            let place = frame.place.as_deref().map(|place| format!(" {place}")).unwrap_or_default();
+            evidence.push(format!("{whose}called from 0x{:08x}{place}", frame.address));
+        }
     }
-    let in_task = task.as_ref().map(|task| format!(" in task {task}")).unwrap_or_default();
-    let resolved = backtrace.iter().any(|frame| frame.place.is_some());
-    let why = match how {
+    Some(Finding {
+        id: FindingId::DeviceCrashed,
+        severity: Severity::Error,
+        statement: format!(
+            "The device's program crashed {}: {what}, first at {}.",
+            times(crashes.len() as u64),
+            time(first.at_ns)
+        ),
+        evidence,
+        cause: by_kind(of_kind().map(|fall| (kind_of(fall.how), why(fall.how)))),
+        change: by_kind(of_kind().map(|fall| (kind_of(fall.how), remedy(fall)))),
+    })
+}
+
+/// A kind of crash, in words.
+const fn kind_of(how: Crash) -> &'static str {
+    match how {
+        Crash::Exception => "exception",
+        Crash::Abort => "abort()",
+        Crash::Assert => "assertion",
+        Crash::CorruptHeap => "corrupt heap",
+        Crash::StackOverflow => "stack overflow",
+        Crash::Panic => "panic",
+        Crash::StackSmashed => "stack smashed",
+        Crash::Undefined => "undefined behavior",
+        Crash::NoMemory => "no memory",
+    }
+}
+
+const fn why(how: Crash) -> &'static str {
+    match how {
         Crash::Exception => {
             "the program used a bad pointer or a bad instruction; under load, usually a NULL from malloc() or a buffer \
              that was freed"
         }
         Crash::Abort => {
-            "abort(): a failed ESP_ERROR_CHECK(), an exception that nothing caught, or a new that found no memory"
+            "the program gave up: a failed ESP_ERROR_CHECK(), an exception that nothing caught, or a new that found no \
+             memory"
         }
         Crash::Assert => "an assertion of the program or of a library failed",
         Crash::CorruptHeap => "the program wrote beyond a buffer, or into one that was freed",
@@ -130,8 +186,12 @@ fn crashed(e: &Evidence<'_>) -> Option<Finding> {
         Crash::StackSmashed => "a function wrote beyond a buffer on its stack",
         Crash::Undefined => "UBSan found an operation that the language doesn't define",
         Crash::NoMemory => "an allocation failed that the program cannot continue without",
-    };
-    let change = match (how, resolved, backtrace.is_empty()) {
+    }
+}
+
+fn remedy(fall: &Fall<'_>) -> &'static str {
+    let resolved = fall.backtrace.iter().any(|frame| frame.place.is_some());
+    match (fall.how, resolved, fall.backtrace.is_empty()) {
         (Crash::StackOverflow, ..) => "give the task more stack, or move large buffers off it",
         (Crash::CorruptHeap, ..) => {
             "set CONFIG_HEAP_POISONING_COMPREHENSIVE=y and repeat: the heap is then checked at every free()"
@@ -141,19 +201,7 @@ fn crashed(e: &Evidence<'_>) -> Option<Finding> {
             "repeat with --elf build/app.elf: it turns the addresses above into functions and lines"
         }
         (_, false, true) => "set CONFIG_ESP_SYSTEM_PANIC_PRINT_REBOOT=y so that the console has a backtrace",
-    };
-    Some(Finding {
-        id: FindingId::DeviceCrashed,
-        severity: Severity::Error,
-        statement: format!(
-            "The device's program crashed {}: {cause}{in_task}, first at {}.",
-            times(crashes.len() as u64),
-            time(crashes[0].at_ns)
-        ),
-        evidence,
-        cause: why.into(),
-        change: change.into(),
-    })
+    }
 }
 
 fn brownout(e: &Evidence<'_>) -> Option<Finding> {
@@ -184,6 +232,49 @@ const fn is_brownout(said: &Said) -> bool {
     matches!(said, Said::Brownout | Said::Restart { reason: espstress_event::ResetReason::Brownout })
 }
 
+/// A watchdog that ran out.
+struct RanOut<'a> {
+    which: Watchdog,
+    /// The task that held the processor, where the device tells.
+    task: Option<&'a str>,
+    restarts: bool,
+    at_ns: u64,
+}
+
+/// How long after its words a watchdog that did not say that it restarts the device may do so, nanoseconds.
+const THEN: u64 = 10_000_000_000;
+
+/// Each time that a watchdog ran out: the banner of the start that follows its words is of the same time.
+fn times_out<'a>(all: &[&'a ConsoleEvent]) -> Vec<RanOut<'a>> {
+    let mut dogs: Vec<RanOut<'_>> = Vec::new();
+    // Whether the last one waits for its banner.
+    let mut open = false;
+    for event in all {
+        let at_ns = event.at_ns;
+        match &event.said {
+            Said::Watchdog { which, task, restarts } => {
+                dogs.push(RanOut { which: *which, task: task.as_deref(), restarts: *restarts, at_ns });
+                open = true;
+            }
+            Said::Restart { reason } => {
+                let Some(which) = watchdog::of_reason(reason) else { continue };
+                let hard = |which| matches!(which, Watchdog::Soft | Watchdog::Hardware);
+                let same = |dog: &&mut RanOut<'_>| {
+                    (dog.which == which || (hard(dog.which) && hard(which)))
+                        && (dog.restarts || at_ns.saturating_sub(dog.at_ns) < THEN)
+                };
+                match dogs.last_mut().filter(|_| open).filter(same) {
+                    Some(dog) => dog.restarts = true,
+                    None => dogs.push(RanOut { which, task: None, restarts: true, at_ns }),
+                }
+                open = false;
+            }
+            _ => {}
+        }
+    }
+    dogs
+}
+
 fn ran_out(e: &Evidence<'_>) -> Option<Finding> {
     let all: Vec<&ConsoleEvent> = said(e)
         .filter(|event| match &event.said {
@@ -192,35 +283,46 @@ fn ran_out(e: &Evidence<'_>) -> Option<Finding> {
             _ => false,
         })
         .collect();
-    let of_dog = |event: &&&ConsoleEvent| matches!(event.said, Said::Watchdog { .. });
-    let told = all.iter().filter(of_dog).count();
-    let started = all.len() - told;
-    let first = all.first()?;
-    let told_first = all.iter().find_map(|event| match &event.said {
-        Said::Watchdog { which, task, .. } => Some((*which, task.as_deref())),
-        _ => None,
-    });
-    let of_banner = || match &first.said {
-        Said::Restart { reason } => watchdog::of_reason(reason),
-        _ => None,
+    let dogs = times_out(&all);
+    let first = dogs.first()?;
+    let (n, restarted) = (dogs.len(), dogs.iter().filter(|dog| dog.restarts).count());
+    let (severity, then) = match restarted {
+        0 => (Severity::Warning, String::new()),
+        all if all == n => (Severity::Error, " and restarted the device".to_owned()),
+        some => (Severity::Error, format!(" and restarted the device {}", times(some as u64))),
     };
-    let (which, task) = told_first.or_else(|| Some((of_banner()?, None)))?;
-    let name = sentence(watchdog::name(which));
-    let restarts = all.iter().any(|event| event.said.ends_the_program());
-    let held = task.map(|task| format!(": task {task} held the processor")).unwrap_or_default();
-    let (severity, then) =
-        if restarts { (Severity::Error, " and restarted the device") } else { (Severity::Warning, "") };
+    let kinds = tally(dogs.iter().map(|dog| dog.which));
+    let mut holders = tally(dogs.iter().map(|dog| (dog.which, dog.task)));
+    let told = holders.iter().any(|(of, _)| of.1.is_some());
+    let (who, how) = match (&kinds[..], &mut holders[..]) {
+        ([(which, _)], [((_, Some(task)), _)]) => {
+            (sentence(watchdog::name(*which)), format!(": task {task} held the processor"))
+        }
+        ([(which, _)], holders) if told => {
+            // Whom nobody knows comes last.
+            holders.sort_by_key(|((_, task), _)| task.is_none());
+            let of = |task: Option<&str>| task.map_or("an unnamed task".to_owned(), |t| format!("task {t}"));
+            let each: Vec<(String, u64)> = holders.iter().map(|((_, task), n)| (of(*task), *n)).collect();
+            (sentence(watchdog::name(*which)), format!(": the processor was held by {}", of_each(&each)))
+        }
+        ([(which, _)], _) => (sentence(watchdog::name(*which)), String::new()),
+        (_, holders) => {
+            let of = |which, task: Option<&str>| {
+                let held = task.map(|task| format!(" (task {task} held the processor)")).unwrap_or_default();
+                format!("{}{held}", watchdog::name(which))
+            };
+            let each: Vec<(String, u64)> =
+                holders.iter().map(|((which, task), n)| (of(*which, *task), *n)).collect();
+            ("Watchdogs".to_owned(), format!(": {}", of_each(&each)))
+        }
+    };
     Some(Finding {
         id: FindingId::Watchdog,
         severity,
-        statement: format!(
-            "{name} ran out {}{then}{held}, first at {}.",
-            times(told.max(started) as u64),
-            time(first.at_ns)
-        ),
+        statement: format!("{who} ran out {}{then}{how}, first at {}.", times(n as u64), time(first.at_ns)),
         evidence: quotes(&all),
-        cause: watchdog::cause(which).into(),
-        change: watchdog::change(which).into(),
+        cause: by_kind(kinds.iter().map(|(which, _)| (watchdog::name(*which), watchdog::cause(*which)))),
+        change: by_kind(kinds.iter().map(|(which, _)| (watchdog::name(*which), watchdog::change(*which)))),
     })
 }
 
@@ -287,10 +389,14 @@ fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
     let all: Vec<&ConsoleEvent> = said(e).filter(|event| is_no_memory(&event.said)).collect();
     let first = all.first()?;
     let failing = all.iter().any(|event| is_near_a_failure(e, event));
-    let what = match &first.said {
+    let kinds = tally(all.iter().map(|event| match &event.said {
         Said::Error { doing, name, .. } => format!("{name} ({})", doing.name()),
         Said::Crash { cause, .. } => cause.clone(),
         _ => "its Wi-Fi receive buffers were full".to_owned(),
+    }));
+    let what = match &kinds[..] {
+        [(what, n)] => format!("{what}, {}", times(*n)),
+        _ => of_each(&kinds),
     };
     let (severity, then) = if failing {
         (Severity::Error, " Attempts failed within a second of it.")
@@ -301,8 +407,7 @@ fn no_memory(e: &Evidence<'_>) -> Option<Finding> {
         id: FindingId::NoMemoryReported,
         severity,
         statement: format!(
-            "The device reports that it has no memory: {what}, {}, first at {}.{then}",
-            times(all.len() as u64),
+            "The device reports that it has no memory: {what}, first at {}.{then}",
             time(first.at_ns)
         ),
         evidence: quotes(&all),

@@ -105,6 +105,79 @@ fn the_interrupt_watchdog_has_its_own_cause_and_advice_with_its_words_or_its_ban
 }
 
 #[test]
+fn crashes_of_several_kinds_are_each_named_with_their_own_cause() {
+    let crash = |how, cause: &str, task: Option<&str>, address| Said::Crash {
+        how,
+        cause: cause.into(),
+        task: task.map(str::to_owned),
+        backtrace: vec![Frame { address, place: None }],
+    };
+    let overflow = || crash(Crash::StackOverflow, "stack overflow", Some("mqtt_task"), 0x4008_1a36);
+    let abort = || crash(Crash::Abort, "abort() at 0x400e1f37", None, 0x400d_2b4c);
+    let both = [event(10.0, overflow(), "a"), event(13.0, abort(), "b"), event(16.0, abort(), "b")];
+    let found = &find(&run(&both))[0];
+    let want = "crashed 3 times: stack overflow in task mqtt_task once, abort() at 0x400e1f37 2 times, first at 10 s";
+    assert!(found.statement.contains(want), "{found:?}");
+    assert!(
+        found.cause.starts_with("stack overflow: a task used more stack than it has; abort(): "),
+        "{found:?}"
+    );
+    assert!(found.change.starts_with("stack overflow: give the task more stack"), "{found:?}");
+    assert!(found.change.contains("; abort(): repeat with --elf"), "{found:?}");
+    assert!(
+        found.evidence.contains(&"abort() at 0x400e1f37: called from 0x400d2b4c".to_owned()),
+        "{found:?}"
+    );
+    let twice = [event(10.0, abort(), "b"), event(13.0, abort(), "b")];
+    let found = &find(&run(&twice))[0];
+    assert!(found.statement.contains("crashed 2 times: abort() at 0x400e1f37, first"), "{found:?}");
+    assert!(found.cause.starts_with("the program gave up"), "{found:?}");
+}
+
+#[test]
+fn a_watchdog_names_every_task_that_held_the_processor_and_every_watchdog_its_cause() {
+    let dog = |which, task: Option<&str>, restarts| Said::Watchdog {
+        which,
+        task: task.map(str::to_owned),
+        restarts,
+    };
+    let task = |name| dog(Watchdog::Task, Some(name), false);
+    let two = [event(3.0, task("alpha"), "a"), event(6.0, task("beta"), "b")];
+    let found = &find(&run(&two))[0];
+    let want = "The task watchdog ran out 2 times: the processor was held by task alpha once, task beta once, first at 3.0 s.";
+    assert_eq!((found.statement.as_str(), found.severity), (want, Severity::Warning));
+    // Words and the banner after them are one time, and a banner alone is one of its own.
+    let mixed = [
+        event(3.0, task("alpha"), "a"),
+        event(6.0, dog(Watchdog::Interrupt, None, true), "Guru"),
+        event(6.5, restart(ResetReason::InterruptWatchdog), "rst"),
+        event(9.0, restart(ResetReason::InterruptWatchdog), "rst"),
+    ];
+    let found = &find(&run(&mixed))[0];
+    let want = "Watchdogs ran out 3 times and restarted the device 2 times: the task watchdog (task alpha held the \
+                processor) once, the interrupt watchdog 2 times, first at 3.0 s.";
+    assert_eq!(found.statement, want);
+    assert!(found.cause.contains("the task watchdog: a task computes"), "{found:?}");
+    assert!(found.cause.contains("; the interrupt watchdog: an interrupt handler"), "{found:?}");
+}
+
+#[test]
+fn every_kind_of_want_of_memory_is_named() {
+    let said = |doing, name: &str| Said::Error { doing, name: name.into(), no_memory: true };
+    let events = [
+        event(3.0, said(Doing::Allocate, "ENOMEM"), "a"),
+        event(4.0, said(Doing::Tls, "MBEDTLS_ERR_SSL_ALLOC_FAILED"), "b"),
+        event(5.0, said(Doing::Allocate, "ENOMEM"), "a"),
+    ];
+    let statement = &find(&run(&events))[0].statement;
+    let want =
+        "no memory: ENOMEM (allocate) 2 times, MBEDTLS_ERR_SSL_ALLOC_FAILED (tls) once, first at 3.0 s.";
+    assert!(statement.contains(want), "{statement}");
+    let statement = &find(&run(&events[..1]))[0].statement;
+    assert!(statement.contains("no memory: ENOMEM (allocate), once, first"), "{statement}");
+}
+
+#[test]
 fn what_was_said_before_the_load_is_not_charged_to_it() {
     assert_eq!(ids(&[event(0.5, crash(), "Guru"), event(0.9, Said::Brownout, "Brownout")]), []);
 }

@@ -52,6 +52,52 @@ pub(crate) fn times(n: u64) -> String {
     if n == 1 { "once".into() } else { format!("{n} times") }
 }
 
+/// Kinds that a statement names; what else there is has a number.
+const NAMED: usize = 4;
+
+/// What there is of each kind, in the order in which the kinds came first: `a 2 times, b once`.
+pub(crate) fn of_each(kinds: &[(String, u64)]) -> String {
+    let mut parts: Vec<String> =
+        kinds.iter().take(NAMED).map(|(kind, n)| format!("{kind} {}", times(*n))).collect();
+    let more: u64 = kinds.iter().skip(NAMED).map(|(_, n)| n).sum();
+    if more > 0 {
+        parts.push(format!("others {}", times(more)));
+    }
+    parts.join(", ")
+}
+
+/// How often each comes, in the order in which they came first.
+pub(crate) fn tally<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<(T, u64)> {
+    let mut kinds: Vec<(T, u64)> = Vec::new();
+    for one in all {
+        match kinds.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, n)) => *n += 1,
+            None => kinds.push((one, 1)),
+        }
+    }
+    kinds
+}
+
+/// What is to be said of several kinds: of one as it is, of several each after its name.
+pub(crate) fn by_kind<'a>(kinds: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut said: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (kind, what) in kinds {
+        match said.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, of)) if of.contains(&kind) => {}
+            Some((_, of)) => of.push(kind),
+            None => said.push((what, vec![kind])),
+        }
+    }
+    match &said[..] {
+        [(what, _)] => (*what).to_owned(),
+        _ => {
+            let each: Vec<String> =
+                said.iter().map(|(what, of)| format!("{}: {what}", of.join(" and "))).collect();
+            each.join("; ")
+        }
+    }
+}
+
 /// A text with a capital at its beginning.
 pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
