@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 use super::super::choice::{Claim, Firm};
 use super::super::facts::restarts;
 use super::super::facts::{self, exchanges, reset_in_exchange};
-use super::super::{Evidence, Finding, FindingId, ResetReason, Severity};
+use super::super::{Evidence, Finding, FindingId, ResetReason, RestartEvidence, Severity};
 use super::FindingEntry;
-use super::text::{things, time};
+use super::text::{by_kind, tally, things, time};
 use super::watchdog;
 use espstress_event::{Failure, Watchdog};
 
@@ -41,7 +41,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let Some(t) = e.telemetry.value().filter(|t| !t.restarts.is_empty()) else { return suspected(e) };
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     for restart in &t.restarts {
-        *reasons.entry(restart.reason.as_ref().map_or("not told", ResetReason::name)).or_default() += 1;
+        *reasons.entry(name(restart.reason.as_ref())).or_default() += 1;
     }
     if t.more_restarts > 0 {
         reasons.insert("not kept", t.more_restarts);
@@ -53,11 +53,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         .take(5)
         .map(|r| {
             let words = r.last_words.as_ref().map_or_else(String::new, |words| format!(": {words}"));
-            format!(
-                "restart at {}, reset reason {}{words}",
-                time(r.at_ns),
-                r.reason.as_ref().map_or("not told", ResetReason::name)
-            )
+            format!("restart at {}, reset reason {}{words}", time(r.at_ns), name(r.reason.as_ref()))
         })
         .collect();
     let all = restarts::restarts(e);
@@ -68,18 +64,19 @@ fn finding(e: &Evidence<'_>) -> Finding {
     let process = t.samples == 0 && e.device.foreign;
     let (cause, change) = if process {
         (
-            "the process that is the device ended: an emulator ends when the firmware tells it to, or when it crashes",
-            "look at its last words in the evidence and at its console (-v)",
+            "the process that is the device ended: an emulator ends when the firmware tells it to, or when it crashes"
+                .to_owned(),
+            "look at its last words in the evidence and at its console (-v)".to_owned(),
         )
     } else if t.program_memory.is_some() {
         (
-            "the program ended, which is a restart of the device",
+            "the program ended, which is a restart of the device".to_owned(),
             "look at its last words in the evidence and at its output (-v); run it under a debugger, or with \
-             -fsanitize=address, against the same workload",
+             -fsanitize=address, against the same workload"
+                .to_owned(),
         )
     } else {
-        let first = t.restarts.iter().filter_map(|r| r.reason.as_ref()).min_by_key(|reason| rank(reason));
-        why(first)
+        of_reasons(&t.restarts)
     };
     Finding {
         id: FindingId::DeviceRebooted,
@@ -90,21 +87,24 @@ fn finding(e: &Evidence<'_>) -> Finding {
             list.join(", ")
         ),
         evidence,
-        cause: cause.into(),
-        change: change.into(),
+        cause,
+        change,
     }
 }
 
-/// Which of several reasons goes first.
-const fn rank(reason: &ResetReason) -> u8 {
-    match reason {
-        ResetReason::InterruptWatchdog => 0,
-        ResetReason::TaskWatchdog => 1,
-        ResetReason::Watchdog => 2,
-        ResetReason::Brownout => 3,
-        ResetReason::Panic => 4,
-        _ => 5,
-    }
+/// The causes of all restarts and what to change, the most frequent reason first: each after its reason where there are
+/// several.
+fn of_reasons(restarts: &[RestartEvidence]) -> (String, String) {
+    let mut reasons = tally(restarts.iter().map(|restart| restart.reason.as_ref()));
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let each = |of: fn((&'static str, &'static str)) -> &'static str| {
+        by_kind(reasons.iter().map(|(reason, _)| (name(*reason), of(why(*reason)))))
+    };
+    (each(|(cause, _)| cause), each(|(_, change)| change))
+}
+
+fn name(reason: Option<&ResetReason>) -> &str {
+    reason.map_or("not told", ResetReason::name)
 }
 
 /// The cause behind a reset reason, and what to change.

@@ -26,3 +26,17 @@ fn each_watchdog_has_its_own_cause_and_its_own_option() {
     assert!(task.cause.contains("without yielding"), "{task:?}");
     assert!(task.change.contains("CONFIG_ESP_TASK_WDT_TIMEOUT_S"), "{task:?}");
 }
+
+#[test]
+fn each_of_several_reasons_has_its_cause_the_most_frequent_first() {
+    let found = of(&[ResetReason::Brownout, ResetReason::Panic, ResetReason::Panic]);
+    let want = "PANIC: the program crashed; BROWNOUT: the supply voltage drops";
+    assert!(found.cause.starts_with(want), "{found:?}");
+    assert!(found.change.starts_with("PANIC: read the backtrace"), "{found:?}");
+    assert!(found.change.contains("; BROWNOUT: use a stronger supply"), "{found:?}");
+    // What has one cause needs no name before it.
+    let found = of(&[ResetReason::Panic, ResetReason::Panic]);
+    assert_eq!(found.cause, "the program crashed");
+    let found = of(&[ResetReason::Unknown, ResetReason::Other("ODD".into())]);
+    assert!(found.cause.starts_with("the program restarts the device"), "{found:?}");
+}
