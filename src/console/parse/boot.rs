@@ -41,7 +41,8 @@ fn reason(name: &str) -> ResetReason {
         () if has("POWERON") => ResetReason::PowerOn,
         () if has("DEEPSLEEP") || has("DSLEEP") => ResetReason::DeepSleep,
         () if has("SW") => ResetReason::Software,
-        () if has("EXT") || has("USB_UART") || has("USB_JTAG") => ResetReason::External,
+        () if has("USB_UART") || has("USB_JTAG") => ResetReason::Usb,
+        () if has("EXT") => ResetReason::External,
         () => ResetReason::from(name.to_owned()),
     }
 }
@@ -77,7 +78,9 @@ mod tests {
             ("rst:0x7 (TG0WDT_SYS_RST),boot:0xc (SPI_FAST_FLASH_BOOT)", "TASK_WDT"),
             ("rst:0x10 (RTCWDT_RTC_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)", "WDT"),
             ("rst:0x5 (DEEPSLEEP_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)", "DEEPSLEEP"),
-            ("rst:0x15 (USB_UART_CHIP_RESET),boot:0xc (SPI_FAST_FLASH_BOOT)", "EXT"),
+            ("rst:0x15 (USB_UART_CHIP_RESET),boot:0xc (SPI_FAST_FLASH_BOOT)", "USB"),
+            ("rst:0x16 (USB_JTAG_CHIP_RESET),boot:0xc (SPI_FAST_FLASH_BOOT)", "USB"),
+            ("rst:0xe (EXT_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)", "EXT"),
             ("ets Jan  8 2013,rst cause:1, boot mode:(3,6)", "POWERON"),
             ("ets Jan  8 2013,rst cause:2, boot mode:(3,6)", "EXT"),
             ("ets Jan  8 2013,rst cause:4, boot mode:(3,6)", "WDT"),

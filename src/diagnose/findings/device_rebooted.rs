@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use super::super::choice::{Claim, Firm};
 use super::super::facts::restarts;
 use super::super::facts::{self, exchanges, reset_in_exchange};
-use super::super::{Evidence, Finding, FindingId, ResetReason, RestartEvidence, Severity};
+use super::super::{Evidence, Finding, FindingId, ResetReason, RestartEvidence, Severity, TelemetryEvidence};
 use super::FindingEntry;
 use super::text::{by_kind, tally, things, time};
 use super::watchdog;
@@ -80,7 +80,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     };
     Finding {
         id: FindingId::DeviceRebooted,
-        severity: Severity::Error,
+        severity: if sleeps(e, t) { Severity::Info } else { Severity::Error },
         statement: format!(
             "The device restarted {} during the run (reset reason: {}).",
             super::text::times(all),
@@ -90,6 +90,14 @@ fn finding(e: &Evidence<'_>) -> Finding {
         cause,
         change,
     }
+}
+
+/// Whether it only woke up from its sleep, and no attempt failed by that.
+fn sleeps(e: &Evidence<'_>, t: &TelemetryEvidence) -> bool {
+    let awoke = |restart: &RestartEvidence| restart.reason == Some(ResetReason::DeepSleep);
+    t.more_restarts == 0
+        && t.restarts.iter().all(awoke)
+        && e.workloads.iter().all(|w| w.succeeded == w.attempts)
 }
 
 /// The causes of all restarts and what to change, the most frequent reason first: each after its reason where there are
@@ -128,6 +136,15 @@ const fn why(reason: Option<&ResetReason>) -> (&'static str, &'static str) {
             "the program crashed",
             "read the backtrace on the console, or keep it with CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH=y; the \
              usual reason is an allocation that fails under load: check every malloc and pbuf for NULL",
+        ),
+        Some(ResetReason::DeepSleep) => (
+            "the device woke up from deep sleep, which starts its program anew: its own way of working",
+            "nothing where it is to sleep; else find who calls esp_deep_sleep_start(), and keep it awake while it has \
+             clients",
+        ),
+        Some(ResetReason::Usb) => (
+            "the chip's USB-Serial-JTAG reset it: a host that opened the port, or a flasher",
+            "close what else opens the device's USB port, such as a monitor or a flasher, and repeat",
         ),
         _ => (
             "the program restarts the device, or something else does",
