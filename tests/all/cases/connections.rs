@@ -389,7 +389,7 @@ fn a_line_that_answers_nothing_fails_the_request_that_it_meets() {
         }
     });
     let run = said("rw --protocol line -n 40 --no-probes --no-capture", &[&address.to_string()]);
-    run.fails_with(&["unexplained_failures"]).says(&["wrong payload", "a second copy"]);
+    run.fails_with(&["unexplained_failures"]).says(&["wrong payload", "sends some twice"]);
     let failed = run.report.workloads[0].failures.get(Failure::CorruptPayload);
     // The second answer of each connection is doubled, so every third request fails.
     assert_eq!(failed, 13);
