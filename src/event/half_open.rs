@@ -157,7 +157,8 @@ impl<L> HalfOpen<L> {
             let gone = served.iter().filter(|one| one.is_closed_by(c.silent_ns)).count();
             nth.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX))
         };
-        served.iter().zip(1..).map(held).max().unwrap_or(0)
+        // Their number alone, where nothing is known of each.
+        served.iter().zip(1..).map(held).max().unwrap_or(self.served)
     }
 
     /// Whether each connection that was served after the device had been full came when as many others were closed.
