@@ -3,12 +3,12 @@
 mod relay;
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -554,8 +554,21 @@ impl Connection {
     }
 
     fn shut_down(&self) {
-        // A connection that is broken already needs no end.
-        let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+        end_in_order(&SockRef::from(&*self.stream));
+    }
+}
+
+/// A FIN, and no RST behind it: a socket that is closed with unread bytes sends one.
+fn end_in_order(mut socket: &Socket) {
+    /// Whoever sends on and on is not listened to.
+    const READS: usize = 64;
+    // A connection that is broken already needs no end.
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    let mut unread = [0; 4_096];
+    for _ in 0..READS {
+        if !matches!(socket.read(&mut unread), Ok(1..)) {
+            return;
+        }
     }
 }
 
@@ -580,4 +593,24 @@ fn encoded(packet: &Packet<'_>, version: Version) -> Vec<u8> {
     let len = packet.encode(version, &mut bytes).unwrap_or(0);
     bytes.truncate(len);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn whoever_is_left_with_unread_bytes_gets_a_fin_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut device = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let broker = listener.accept().unwrap().0;
+        broker.set_nonblocking(true).unwrap();
+        device.write_all(&[0; 9_000]).unwrap();
+        // On loopback they have arrived when the call returns.
+        end_in_order(&SockRef::from(&broker));
+        drop(broker);
+        assert_eq!(device.read(&mut [0; 8]).unwrap(), 0);
+    }
 }

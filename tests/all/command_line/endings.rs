@@ -32,17 +32,20 @@ fn an_attempt_that_a_signal_cuts_off_is_told_as_such() {
 
 #[test]
 fn an_attempt_that_was_answered_is_counted_once_though_its_connection_never_ends() {
-    let target = crate::common::scripted::scripted(|mut peer| {
-        while let Some(request) = peer.request() {
-            peer.answer(&request, "200 OK", "hello");
-        }
-        // It keeps the connection that its client has closed.
-        std::thread::sleep(Duration::from_secs(300));
-    });
     let each = |workload: &str| {
+        let (closes, closed) = channel();
+        let target = crate::common::scripted::scripted(move |mut peer| {
+            while let Some(request) = peer.request() {
+                peer.answer(&request, "200 OK", "hello");
+            }
+            // It keeps the connection that its client has closed, which has counted the answer by then.
+            let _ = closes.send(peer);
+        });
         let arguments = format!("{workload} -n 9 --timeout-read 30s --no-probes");
-        let (_, report) =
-            terminated(&arguments.replace("TARGET", &target.to_string()), Duration::from_secs(1));
+        let mut kept = None;
+        let (_, report) = terminated_when(&arguments.replace("TARGET", &target.to_string()), || {
+            kept = Some(closed.recv().unwrap());
+        });
         let workload = &report.workloads[0];
         let unfinished = serde_json::to_value(workload).unwrap()["unfinished"].as_u64();
         assert_eq!((workload.attempts, workload.succeeded, unfinished), (1, 1, Some(0)), "{arguments}");
@@ -58,6 +61,11 @@ fn an_attempt_that_was_answered_is_counted_once_though_its_connection_never_ends
 
 /// A run of `arguments` that is sent SIGTERM so long after its start; its status and its report.
 fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
+    terminated_when(arguments, || std::thread::sleep(after))
+}
+
+/// The same once `waits` returns.
+fn terminated_when(arguments: &str, waits: impl FnOnce()) -> (Option<i32>, Report) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
     let mut child = espstress()
@@ -72,7 +80,7 @@ fn terminated(arguments: &str, after: Duration) -> (Option<i32>, Report) {
     let said = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut lines = std::io::BufRead::lines(said).map_while(Result::ok);
     assert!(lines.any(|line| line.contains(", seed ")), "{arguments}: a first line");
-    std::thread::sleep(after);
+    waits();
     signal(&child, "TERM");
     lines.for_each(drop);
     let status = child.wait().unwrap();

@@ -224,7 +224,7 @@ fn each_mqtt_persona_whose_client_notices_anything_is_quoted() {
     ]) else {
         return;
     };
-    // A RST, not EOF, where something of the device's was still unread.
+    // A RST, not EOF, where a packet of the device's crossed the FIN.
     quoted(&no_retry, FindingId::MqttNoReconnect, "transport_read()");
     quoted(&blocking, FindingId::BlockedApplication, "mqtt_client: ");
     // Nothing happened to it but the end of the run, which is no evidence.
