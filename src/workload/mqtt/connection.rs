@@ -612,5 +612,7 @@ mod tests {
         end_in_order(&SockRef::from(&broker));
         drop(broker);
         assert_eq!(device.read(&mut [0; 8]).unwrap(), 0);
+        // Behind a FIN that has been read, a RST shows nowhere else.
+        assert!(device.take_error().unwrap().is_none());
     }
 }
