@@ -141,7 +141,8 @@ const LATE: &str = "count = 6\nconnections = 2\nrequest_delay = \"300ms\"\ntimeo
 /// One silent client after the other: whoever waits for them serves nobody else for most of the time.
 const ONE_BY_ONE: &str = "count = 10\nconnections = 1\nrequest_delay = \"1s\"\ntimeout_connect = \"8s\"\n\
                           timeout_read = \"8s\"";
-const BESIDE: &str = "count = 60\nduration = \"10s\"\nconnections = 1\ninterval = \"20ms\"\n\
+/// Beside each of them somebody asks.
+const BESIDE: &str = "count = 60\nduration = \"10s\"\nconnections = 1\ninterval = \"160ms\"\n\
                       timeout_connect = \"8s\"\ntimeout_read = \"8s\"";
 const PERSISTENT: &str = "protocol = \"http\"\nmethod = \"GET\"\ncount = 20\nduration = \"5s\"\nconnections = 1\n\
                           timeout_connect = \"2s\"\ntimeout_read = \"3s\"";

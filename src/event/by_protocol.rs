@@ -22,6 +22,9 @@ pub struct ByProtocol {
     /// Clients that are slow on purpose (`--read-rate`, `--send-rate`), and how others fared meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<SlowClients>,
+    /// Clients that say nothing before their first request (`--silent-before`), and how others fared meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_before: Option<SilentClients>,
 }
 
 impl ByProtocol {
@@ -31,7 +34,9 @@ impl ByProtocol {
         let udp = self.udp.as_ref().map_or(0, Datagrams::most);
         let sse = self.sse.as_ref().map_or(0, EventStreams::most);
         let slow = self.slow.as_ref().map_or(0, SlowClients::most);
-        udp.max(self.websocket.as_ref().map_or(0, WebSockets::most)).max(sse).max(slow)
+        let silent = self.silent_before.as_ref().map_or(0, SilentClients::most);
+        let websocket = self.websocket.as_ref().map_or(0, WebSockets::most);
+        [udp, websocket, sse, slow, silent].into_iter().max().unwrap_or(0)
     }
 }
 
@@ -68,18 +73,45 @@ impl SlowClients {
     }
 }
 
-/// The time of a slow client or of an event stream, and what other workloads met in it.
+/// Clients that say nothing before their first request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SilentClients {
+    /// The first silences that the client ended, each with what other workloads met meanwhile; at most 64.
+    pub spans: Vec<SlowSpan>,
+}
+
+impl SilentClients {
+    /// Keeps what happened beside a silent client, where there is room.
+    pub fn note(&mut self, span: SlowSpan) {
+        if self.spans.len() < SlowClients::SPANS {
+            self.spans.push(span);
+        }
+    }
+
+    fn most(&self) -> u64 {
+        self.spans.iter().map(|span| span.others_served).max().unwrap_or(0)
+    }
+}
+
+/// The time of a slow or silent client or of an event stream, and what other workloads met in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SlowSpan {
-    /// How long it was, milliseconds: from the first byte of the request, or of the response that is read slowly, to the end.
+    /// How long it was, milliseconds: from the first byte of the request, or of the response that is read slowly, to the
+    /// end; of a silence before the request, from the handshake to the request.
     pub length_ms: u64,
     /// Attempts of other workloads that were served in it.
     pub others_served: u64,
     /// The longest time in it in which attempts of other workloads waited and none was served, milliseconds; null where no
     /// other asked in its second half.
     pub others_waited_ms: Option<u64>,
+    /// How long attempts of other workloads that were still under way at its end had waited in it by then, while none was
+    /// served, milliseconds; null where none was under way.
+    #[serde(default)]
+    pub others_waiting_ms: Option<u64>,
 }
 
 /// What WebSocket connections told beside their messages.

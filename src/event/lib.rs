@@ -53,7 +53,9 @@ pub use anomaly::{
 pub use anomaly::{END_NOT_SEEN, RequestFate};
 pub use away::AwaySpell;
 pub use backlog::Backlog;
-pub use by_protocol::{ByProtocol, DatagramSize, Datagrams, EventStreams, SlowClients, SlowSpan, WebSockets};
+pub use by_protocol::{
+    ByProtocol, DatagramSize, Datagrams, EventStreams, SilentClients, SlowClients, SlowSpan, WebSockets,
+};
 pub use console::{Console, ConsoleEvent, Crash, DeviceClock, Doing, Frame, Said, Watchdog, WifiSign};
 pub use ending::{Ending, EndingCounts};
 pub use endpoints::Endpoints;

@@ -2,7 +2,9 @@
 
 use super::human::{count, percent, positive, things, time_us};
 use espstress_diagnose::share_at_most;
-use espstress_event::{ByProtocol, Datagrams, EventStreams, SlowClients, WebSockets};
+use espstress_event::{
+    ByProtocol, Datagrams, EventStreams, SilentClients, SlowClients, SlowSpan, WebSockets,
+};
 
 /// A label and what it says.
 pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
@@ -21,6 +23,7 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
     if let Some(slow) = &by.slow {
         lines.push(("slow", slow_clients(slow)));
     }
+    lines.extend(by.silent_before.as_ref().and_then(silent_clients).map(|text| ("silent", text)));
     lines
 }
 
@@ -39,6 +42,21 @@ fn slow_clients(slow: &SlowClients) -> String {
     let waited = slow.spans.iter().filter_map(|span| span.others_waited_ms).max();
     list.extend(waited.map(|most| format!("no other client served for up to {} meanwhile", ms(most))));
     list.join(", ")
+}
+
+/// What others met while clients said nothing before their first request; `None` where no others asked.
+fn silent_clients(silent: &SilentClients) -> Option<String> {
+    let asked = |span: &&SlowSpan| span.others_waited_ms.is_some();
+    let beside: Vec<&SlowSpan> = silent.spans.iter().filter(asked).collect();
+    let length = beside.iter().map(|span| span.length_ms).max()?;
+    let waiting = beside.iter().filter_map(|span| span.others_waiting_ms).max().unwrap_or(0);
+    let ms = |ms: u64| time_us(ms as f64 * 1_000.0);
+    Some(format!(
+        "{} of up to {} before a request while others asked, who at the end had waited for up to {}",
+        things(beside.len() as u64, "silence"),
+        ms(length),
+        ms(waiting)
+    ))
 }
 
 fn websocket(ws: &WebSockets) -> String {

@@ -86,11 +86,14 @@ impl Beside {
         if self.waiting == 0 && open.asked.is_none_or(|asked| asked < open.from + length / 2) {
             open.waited = None;
         }
+        let waiting = self.since.filter(|_| self.waiting > 0);
+        let waiting = waiting.map(|since| now.saturating_duration_since(since.max(open.from)));
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Some(SlowSpan {
             length_ms: ms(length),
             others_served: open.served,
             others_waited_ms: open.waited.map(ms),
+            others_waiting_ms: waiting.map(ms),
         })
     }
 }
@@ -103,8 +106,13 @@ mod tests {
         start + Duration::from_millis(ms)
     }
 
+    /// One at whose end nobody waits.
     fn span(length_ms: u64, others_served: u64, others_waited_ms: Option<u64>) -> Option<SlowSpan> {
-        Some(SlowSpan { length_ms, others_served, others_waited_ms })
+        Some(SlowSpan { length_ms, others_served, others_waited_ms, others_waiting_ms: None })
+    }
+
+    fn still(span: Option<SlowSpan>, waiting_ms: u64) -> Option<SlowSpan> {
+        span.map(|span| SlowSpan { others_waiting_ms: Some(waiting_ms), ..span })
     }
 
     #[test]
@@ -113,7 +121,7 @@ mod tests {
         beside.enter(t);
         let id = beside.begin(after(t, 100));
         beside.enter(after(t, 200));
-        assert_eq!(beside.end(id, after(t, 2_100)), span(2_000, 0, Some(2_000)));
+        assert_eq!(beside.end(id, after(t, 2_100)), still(span(2_000, 0, Some(2_000)), 2_000));
         beside.leave(true, after(t, 2_101));
         beside.leave(true, after(t, 2_102));
         assert_eq!((beside.waiting, beside.since), (0, None));
@@ -131,12 +139,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_at_the_end_has_done_so_since_the_last_one_was_served() {
+        let (mut beside, t) = (Beside::default(), Instant::now());
+        let id = beside.begin(t);
+        beside.enter(t);
+        beside.leave(true, after(t, 700));
+        beside.enter(after(t, 800));
+        assert_eq!(beside.end(id, after(t, 1_000)), still(span(1_000, 1, Some(700)), 200));
+    }
+
+    #[test]
     fn attempts_that_fail_end_no_waiting_of_others() {
         let (mut beside, t) = (Beside::default(), Instant::now());
         let id = beside.begin(t);
         (0..5).for_each(|n| beside.enter(after(t, n * 1_000)));
         (0..4).for_each(|n| beside.leave(false, after(t, (n + 5) * 1_000)));
-        assert_eq!(beside.end(id, after(t, 9_500)), span(9_500, 0, Some(9_500)));
+        assert_eq!(beside.end(id, after(t, 9_500)), still(span(9_500, 0, Some(9_500)), 9_500));
     }
 
     #[test]
@@ -150,7 +168,8 @@ mod tests {
         assert_eq!(beside.end(id, after(t, 3_000)), span(3_000, 0, Some(1_950)));
         let id = beside.begin(after(t, 3_000));
         beside.enter(after(t, 4_000));
-        assert_eq!(beside.end(id, after(t, 5_000)), span(2_000, 0, Some(1_000)), "nobody asked in between");
+        let waiting = still(span(2_000, 0, Some(1_000)), 1_000);
+        assert_eq!(beside.end(id, after(t, 5_000)), waiting, "nobody asked in between");
     }
 
     #[test]

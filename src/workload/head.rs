@@ -306,7 +306,7 @@ impl Worker for Storm {
     }
 
     fn is_slow(&self) -> bool {
-        self.slowly.is_given()
+        self.slowly.is_given() || self.request_delay.is_some_and(http::is_late)
     }
 
     fn cut(&mut self) -> u64 {

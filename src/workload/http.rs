@@ -15,9 +15,11 @@ use tokio::net::UdpSocket;
 
 use super::context::Context;
 use super::registry::ParamError;
+use super::slow::SilentOne;
+use espstress_clock::nanos;
 use espstress_connection::http::{Expects, Response, is_redirect};
 use espstress_connection::{Connection, ExpectedStatus, RequestBody, Tls, TlsOptions};
-use espstress_event::{Endpoints, Failure, Intent, StallEnd, Telemetry};
+use espstress_event::{Asks, Endpoints, Failure, Intent, StallEnd, Telemetry};
 use espstress_stats::Recorder;
 
 /// How long a device may take to say 100 Continue: as long as curl waits.
@@ -537,6 +539,11 @@ fn unescaped(text: &str) -> String {
 /// Of a redirect's place that is kept, characters.
 const LONGEST_PLACE: usize = 200;
 
+/// Whether clients that say nothing for so long may keep others waiting, or be given up.
+pub(super) fn is_late(silence: Duration) -> bool {
+    Asks { request_delay_ns: nanos(silence), ..Asks::default() }.late()
+}
+
 /// Says nothing on a new connection for so long; fails where the device has ended it by then.
 pub(super) async fn keep_silent(
     context: &Context,
@@ -545,11 +552,15 @@ pub(super) async fn keep_silent(
     silence: Duration,
 ) -> Result<(), Failure> {
     let since = Instant::now();
+    let silent = is_late(silence).then(|| SilentOne::begin(context));
     tokio::time::sleep(silence).await;
     let open = connection.still_open(scratch);
+    if open.is_ok() {
+        silent.into_iter().for_each(SilentOne::ask);
+    }
     if open == Err(Failure::EofBeforeResponse) {
         let idle = since.elapsed().saturating_sub(connection.last_heard());
-        context.recorder.borrow_mut().closed_unasked(espstress_clock::nanos(idle));
+        context.recorder.borrow_mut().closed_unasked(nanos(idle));
     }
     open
 }

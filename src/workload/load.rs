@@ -116,7 +116,7 @@ pub(crate) trait Worker {
         Rc::default()
     }
 
-    /// Whether its connections are slow on purpose.
+    /// Whether its connections are slow or silent on purpose.
     fn is_slow(&self) -> bool {
         false
     }
@@ -341,7 +341,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
     let mut timer = Timer::new();
     let mut stop = context.stop.clone();
     let mut back_off = Duration::ZERO;
-    // What slow clients keep others from is told by those that are not slow.
+    // What slow and silent clients keep others from is told by those that are neither.
     let counts = !worker.is_slow();
     let (end, receiving) = (schedule.borrow().end, worker.receiving());
     let mut time_up = Seldom::new(time_up(end, wait, &receiving));

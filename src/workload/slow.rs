@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use espstress_clock::Throughput;
 use espstress_connection::{Connection, Slowness};
-use espstress_event::{Failure, Intent, SlowClients};
+use espstress_event::{Failure, Intent, SlowClients, SlowSpan};
 
 /// How slow a client is.
 #[derive(Args, Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -141,6 +141,38 @@ impl Drop for SlowOne {
         let Some(id) = self.id.take() else { return };
         let span = self.context.beside.borrow_mut().end(id, Instant::now());
         span.into_iter().for_each(|span| self.told(|slow| slow.note(span)));
+    }
+}
+
+/// A client while it says nothing before its request. One that is dropped was ended by somebody else, and tells nothing.
+#[derive(Debug)]
+pub(super) struct SilentOne {
+    context: Context,
+    id: Option<u64>,
+}
+
+impl SilentOne {
+    pub(super) fn begin(context: &Context) -> Self {
+        let id = context.beside.borrow_mut().begin(Instant::now());
+        Self { context: context.clone(), id: Some(id) }
+    }
+
+    /// It asks now.
+    pub(super) fn ask(mut self) {
+        if let Some(span) = self.end() {
+            self.context.recorder.borrow_mut().by_protocol().silent_before.get_or_insert_default().note(span);
+        }
+    }
+
+    fn end(&mut self) -> Option<SlowSpan> {
+        let id = self.id.take()?;
+        self.context.beside.borrow_mut().end(id, Instant::now())
+    }
+}
+
+impl Drop for SilentOne {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -7,7 +7,8 @@
 //!   silent clients one by one, and spends the same long time on each;
 //! - connections that are silent before their first request: while one stands, the program sends nothing to anybody, and
 //!   goes on as soon as it has closed it;
-//! - the same where it closes none of them: others wait for as long as one is silent, and it is answered at once when it asks;
+//! - the same where it closes none of them: at the end of two of three silences others have waited for half of it at least and
+//!   are waiting still, and the silent one is answered at once when it asks;
 //! - clients that read or send slowly on purpose, or read an event stream: other workloads wait while one is slow, and none
 //!   of them is served for most of its time, while the slow one gets the first byte of its answer at once;
 //! - event streams go on, and as long as they are open nobody gets another one;
@@ -139,39 +140,37 @@ fn before_a_request(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     (waits.len() as u64 >= closed && facts::exchanges(e).any(waited)).then_some(longest)
 }
 
-/// Fewest answers to others that show how they waited.
-const ANSWERS: u64 = 8;
-
-/// How long others waited for their answers beside connections that were silent before their request, where the device gave
-/// none of these up. Others wait for what is left of the silence, up to all of it, whatever they ask for; their
-/// handshakes, and the answer to the silent one when it asks at last, take no time. A program that is slow with each request is
-/// slow with that one as well, or always in the same way.
+/// How long others waited at most beside clients that were silent before their request, where the device gave none of these
+/// up: whoever asks meanwhile is still waiting when the silence ends, and the silent one is answered at once then. A program
+/// that is slow with each request is slow with that one as well. What others wait for after the silence, or before it, says
+/// nothing.
 fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
+    /// Of silence in which others waited; a single wait of a second is chance.
+    const SILENT_MS: u64 = 3_000;
     let silence = late.asks.request_delay_ns;
     let answer = |w: &WorkloadEvidence| w.first_byte.or(w.main);
     let prompt = answer(late)?.p50_ns <= silence / 10;
     if !late.asks.late() || !prompt || e.device.capacity == Some(1) {
         return None;
     }
-    // Silent ones may stand in line before them, one behind the other.
-    let most = silence.saturating_mul(u64::from(late.at_once.max(1))).saturating_add(silence / 2);
-    let waited = |w: &WorkloadEvidence| {
-        let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
-        let (Some(wait), Some(connect)) = (answer(w), w.connect) else { return false };
-        let all_of_it = wait.max_ns >= silence / 10 * 9 && wait.max_ns <= most;
-        let spread = wait.min_ns <= silence / 3 && wait.p90_ns >= silence / 3 * 2;
-        let each = wait.p50_ns >= silence / 10 * 8;
-        beside
-            && !std::ptr::eq(w, late)
-            && !w.asks.late()
-            && wait.count >= ANSWERS
-            && connect.p50_ns <= silence / 10
-            && all_of_it
-            && (spread || each)
+    let spans = late.by_protocol.as_ref()?.silent_before.as_ref()?.spans.as_slice();
+    let waiting = |span: &SlowSpan| span.others_waiting_ms.unwrap_or(0);
+    let half = |span: &&SlowSpan| waiting(span).saturating_mul(2) >= span.length_ms;
+    let kept_out: Vec<&SlowSpan> = spans.iter().filter(half).collect();
+    let served = |span: &&SlowSpan| {
+        span.others_waited_ms.is_some() && waiting(span).saturating_mul(10) <= span.length_ms
     };
-    let longest =
-        facts::exchanges(e).filter(|w| waited(w)).filter_map(answer).map(|wait| wait.max_ns).max()?;
-    Some(longest)
+    let (out, all) = (kept_out.len(), kept_out.len() + spans.iter().filter(served).count());
+    let longest = kept_out.iter().map(|span| waiting(span)).max()?.saturating_mul(1_000_000);
+    let long = kept_out.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length_ms)) >= SILENT_MS;
+    // Another page may take as long as that whoever is silent.
+    let comparable = |w: &WorkloadEvidence| {
+        let beside = w.start_ns < late.end_ns && late.start_ns < w.end_ns;
+        let at_once = w.connect.is_some_and(|connect| connect.p50_ns <= silence / 10);
+        let at_times = || answer(w).is_some_and(|wait| wait.min_ns <= longest / 3);
+        beside && !w.asks.late() && w.succeeded > 0 && at_once && (w.asks.same_page(&late.asks) || at_times())
+    };
+    (long && out * 3 >= all * 2 && facts::exchanges(e).any(comparable)).then_some(longest)
 }
 
 /// The times of slow clients, or of event streams.

@@ -4,7 +4,7 @@ use crate::{
     CutRequests, DeviceEvidence, Measured, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, Silence, Unserved,
 };
 use espstress_event::{
-    Asks, Availability, ByProtocol, Episode, EventStreams, Failure, FailureCounts, SlowClients,
+    Asks, Availability, ByProtocol, Episode, EventStreams, Failure, FailureCounts, SilentClients, SlowClients,
 };
 
 const MINUTE: u64 = 60 * SECOND;
@@ -79,27 +79,77 @@ fn nobody_is_kept_waiting_where_no_request_is_late_or_none_is_cut() {
     }
 }
 
-/// How long others waited at most beside a client that was silent for a second before each request.
-fn beside(min_ms: u64, p50_ms: u64, p90_ms: u64) -> Option<u64> {
-    let of = |[min, p50, p90, max]: [u64; 4]| {
-        let [min_ns, p50_ns, p90_ns, max_ns] = [min, p50, p90, max].map(|ms| ms * 1_000_000);
-        Some(Quantiles { count: 25, min_ns, p50_ns, p90_ns, max_ns, ..Default::default() })
+/// A client that is silent before each request for spans of so long, at whose end others have waited for so long
+/// (milliseconds), and others.
+fn silent_beside(spans: &[(u64, Option<u64>)]) -> [WorkloadEvidence; 2] {
+    let span = |(length_ms, others_waiting_ms): &(u64, Option<u64>)| SlowSpan {
+        length_ms: *length_ms,
+        others_served: 9,
+        others_waited_ms: Some(others_waiting_ms.unwrap_or(2)),
+        others_waiting_ms: *others_waiting_ms,
     };
-    let [late, others] = connect_early();
+    let silent = SilentClients { spans: spans.iter().map(span).collect() };
     let asks = Asks { request_delay_ns: SECOND, ..Asks::default() };
-    let late = WorkloadEvidence { asks, first_byte: of([1, 5, 9, 12]), at_once: 1, ..late };
-    let (connect, first_byte) = (of([1, 1, 2, 3]), of([min_ms, p50_ms, p90_ms, 990]));
-    let others = WorkloadEvidence { connect, first_byte, ..others };
-    let e = Evidence { workloads: vec![late, others], ..Evidence::default() };
+    let [late, others] = connect_early();
+    let late = WorkloadEvidence {
+        asks,
+        at_once: 1,
+        by_protocol: Some(Box::new(ByProtocol { silent_before: Some(silent), ..ByProtocol::default() })),
+        first_byte: quantiles(5 * MS, 12 * MS, 3),
+        ..late
+    };
+    let connect = quantiles(MS, 3 * MS, 9);
+    [late, WorkloadEvidence { connect, first_byte: quantiles(950 * MS, 990 * MS, 9), ..others }]
+}
+
+fn beside(workloads: [WorkloadEvidence; 2]) -> Option<u64> {
+    let e = Evidence { workloads: workloads.to_vec(), ..Evidence::default() };
     beside_a_silence(&e, &e.workloads[0])
 }
 
 #[test]
-fn others_wait_for_what_is_left_of_a_silence_whenever_they_ask() {
-    assert_eq!(beside(172, 600, 900), Some(990_000_000), "none of 25 asked in its last tenth");
-    assert_eq!(beside(850, 900, 950), Some(990_000_000), "each asked as it began");
-    assert_eq!(beside(400, 600, 900), None, "slow with all");
-    assert_eq!(beside(10, 100, 300), None, "a few were slow");
+fn others_that_wait_at_the_end_of_most_silences_are_kept_waiting_by_them() {
+    let of = |spans: &[(u64, Option<u64>)]| beside(silent_beside(spans));
+    let (out, served) = ((1_001, Some(960)), (1_001, None));
+    assert_eq!(of(&[out, out, out]), Some(960 * MS));
+    assert_eq!(of(&[out, out, out, out, served, served]), Some(960 * MS), "two of three");
+    assert_eq!(of(&[out, out, out, served, served]), None);
+    assert_eq!(of(&[out, out]), None, "two seconds are chance");
+    assert_eq!(of(&[(30_000, Some(29_000))]), Some(29 * SECOND), "half a minute is none");
+    let half = (2_000, Some(1_000));
+    assert_eq!((of(&[half, half]), of(&[half, (2_000, Some(999))])), (Some(SECOND), None));
+    assert_eq!(of(&[out, out, out, (1_001, Some(101)), (1_001, Some(100))]), Some(960 * MS));
+    assert_eq!(of(&[out, out, out, (1_001, Some(100)), (1_001, Some(100))]), None, "served meanwhile");
+    assert_eq!(of(&[(1_001, Some(400)); 9]), None, "they asked late, or the device is slow");
+    // Of others that have no more to ask, the rest of the silences says nothing.
+    let mut done = silent_beside(&[out, out, out, served, served, served]);
+    let by = done[0].by_protocol.as_mut().unwrap();
+    by.silent_before.as_mut().unwrap().spans[3..].iter_mut().for_each(|span| span.others_waited_ms = None);
+    assert_eq!(beside(done), Some(960 * MS));
+}
+
+#[test]
+fn a_device_that_is_slow_with_all_or_with_another_page_keeps_nobody_waiting_for_the_silent() {
+    let silent = || silent_beside(&[(1_001, Some(960)); 3]);
+    let [late, others] = silent();
+    let slow = WorkloadEvidence { first_byte: quantiles(101 * MS, 200 * MS, 3), ..late.clone() };
+    assert_eq!(beside([slow, others.clone()]), None, "the silent one waits as well");
+    let page = |min_ns| {
+        let first_byte = Some(Quantiles { min_ns, ..quantiles(950 * MS, 990 * MS, 9).unwrap() });
+        let asks = Asks { path: Some("/slow".to_owned()), ..Asks::default() };
+        beside([late.clone(), WorkloadEvidence { asks, first_byte, ..others.clone() }])
+    };
+    assert_eq!((page(950 * MS), page(320 * MS)), (None, Some(960 * MS)), "always as slow");
+    let queued = WorkloadEvidence { connect: quantiles(101 * MS, 900 * MS, 9), ..others.clone() };
+    let unserved = WorkloadEvidence { succeeded: 0, ..others.clone() };
+    let late_too = WorkloadEvidence { asks: late.asks.clone(), ..others.clone() };
+    let [before, after] = [(0, 0), (MINUTE, 2 * MINUTE)].map(|(start_ns, end_ns)| {
+        let others = others.clone();
+        WorkloadEvidence { start_ns, end_ns, ..others }
+    });
+    for others in [queued, unserved, late_too, before, after] {
+        assert_eq!(beside([late.clone(), others]), None);
+    }
 }
 
 const MS: u64 = 1_000_000;
@@ -202,65 +252,13 @@ fn a_pause_shows_that_a_request_is_waited_for_only_while_such_a_connection_stand
     assert_eq!([before, after, endless].map(pauses), [None; 3]);
 }
 
-/// How long another client waited beside one that was silent for a second before each request, changed.
-fn beside_changed(change: impl Fn(&mut WorkloadEvidence, &mut WorkloadEvidence)) -> Option<u64> {
-    let [late, others] = connect_early();
-    let asks = Asks { request_delay_ns: SECOND, ..Asks::default() };
-    let mut late = WorkloadEvidence { asks, first_byte: quantiles(5 * MS, 9 * MS, 25), at_once: 1, ..late };
-    let first_byte = Some(Quantiles { max_ns: 990 * MS, ..quantiles(900 * MS, 950 * MS, 25).unwrap() });
-    let mut others = WorkloadEvidence { connect: quantiles(MS, 2 * MS, 25), first_byte, ..others };
-    change(&mut late, &mut others);
-    let e = Evidence { workloads: vec![late, others], ..Evidence::default() };
-    beside_a_silence(&e, &e.workloads[0])
-}
-
-#[test]
-fn others_that_wait_for_another_reason_do_not_wait_for_a_silence() {
-    fn of(w: &mut WorkloadEvidence) -> &mut Quantiles {
-        w.first_byte.as_mut().unwrap()
-    }
-    assert_eq!(beside_changed(|_, _| {}), Some(990 * MS));
-    assert_eq!(
-        beside_changed(|_, others| others.connect = quantiles(101 * MS, 101 * MS, 25)),
-        None,
-        "a slow handshake"
-    );
-    assert_eq!(beside_changed(|_, others| of(others).count = ANSWERS), Some(990 * MS));
-    assert_eq!(beside_changed(|_, others| of(others).count = ANSWERS - 1), None, "few answers");
-    assert_eq!(beside_changed(|_, others| of(others).max_ns = 1_500 * MS), Some(1_500 * MS));
-    assert_eq!(beside_changed(|_, others| of(others).max_ns = 1_501 * MS), None, "longer than any silence");
-    assert_eq!(
-        beside_changed(|late, others| (late.at_once, of(others).max_ns) = (2, 2_500 * MS)),
-        Some(2_500 * MS)
-    );
-    assert_eq!(beside_changed(|_, others| of(others).max_ns = 899 * MS), None, "never for all of it");
-    assert_eq!(
-        beside_changed(|late, _| of(late).p50_ns = 101 * MS),
-        None,
-        "slow with the silent one as well"
-    );
-    assert_eq!(beside_changed(|_, others| others.asks.request_delay_ns = SECOND), None, "silent itself");
-    for (start_ns, end_ns) in [(MINUTE, 2 * MINUTE), (0, 0)] {
-        let moved = beside_changed(|_, others| (others.start_ns, others.end_ns) = (start_ns, end_ns));
-        assert_eq!(moved, None, "at another time");
-    }
-    let shares = |min, p50, p90| {
-        beside_changed(|_, others| {
-            let wait = of(others);
-            (wait.min_ns, wait.p50_ns, wait.p90_ns) = (min * MS, p50 * MS, p90 * MS);
-        })
-    };
-    assert_eq!(shares(333, 500, 667), Some(990 * MS), "at any time in the silence");
-    assert_eq!((shares(334, 500, 667), shares(333, 500, 665)), (None, None), "slow with all, or with few");
-    assert_eq!((shares(500, 800, 800), shares(500, 799, 800)), (Some(990 * MS), None));
-}
-
 /// A client that reads slowly, in spans of so long and with so long a wait of others (milliseconds), and another.
 fn slow_beside(spans: &[(u64, Option<u64>)]) -> Evidence<'static> {
     let span = |(length_ms, others_waited_ms): &(u64, Option<u64>)| SlowSpan {
         length_ms: *length_ms,
         others_served: 0,
         others_waited_ms: *others_waited_ms,
+        others_waiting_ms: None,
     };
     let slow = SlowClients { spans: spans.iter().map(span).collect(), ..SlowClients::default() };
     let slow = WorkloadEvidence {

@@ -554,7 +554,7 @@ impl Worker for Channel {
     }
 
     fn is_slow(&self) -> bool {
-        self.usage.slowly.is_given()
+        self.usage.slowly.is_given() || self.usage.silent_before.is_some_and(http::is_late)
     }
 
     fn receiving(&self) -> Rc<Cell<bool>> {

@@ -50,7 +50,12 @@ impl Dice {
     }
 
     pub(super) fn spans(&mut self) -> Vec<SlowSpan> {
-        self.many(|d| SlowSpan { length_ms: d.n(), others_served: d.n(), others_waited_ms: d.maybe(Self::n) })
+        self.many(|d| SlowSpan {
+            length_ms: d.n(),
+            others_served: d.n(),
+            others_waited_ms: d.maybe(Self::n),
+            others_waiting_ms: d.maybe(Self::n),
+        })
     }
 
     pub(super) fn streams(&mut self) -> EventStreams {

@@ -6,7 +6,7 @@ use espstress_diagnose::*;
 use espstress_event::{
     ByProtocol, Ending, Episode, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses, MqttBig,
     MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttToDevice,
-    MqttWill, ReclaimEvidence, Responses, SilencedConnection, SlowClients, SocketsUsed, Stage,
+    MqttWill, ReclaimEvidence, Responses, SilencedConnection, SilentClients, SlowClients, SocketsUsed, Stage,
 };
 
 impl Dice {
@@ -72,6 +72,7 @@ impl Dice {
                         spans: d.spans(),
                     }),
                     sse: d.maybe(Self::streams),
+                    silent_before: d.maybe(|d| SilentClients { spans: d.spans() }),
                 })
             }),
             unserved: self.maybe(|d| Unserved { reset: d.cut_requests(), closed: d.cut_requests() }),
