@@ -3,133 +3,62 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use espstress_netlink::Body;
 
 use super::error::{NetworkError, Step};
 
+const NEW: libc::c_int = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+
+/// The other end of a pair, in what a link of the kind veth is told (linux/veth.h).
+const VETH_INFO_PEER: u16 = 1;
+
 /// A socket to the kernel's rtnetlink.
-pub(super) struct Rtnetlink {
-    socket: Socket,
-    sequence: u32,
-}
+pub(super) struct Rtnetlink(espstress_netlink::Rtnetlink);
 
 impl Rtnetlink {
     pub(super) fn open() -> Result<Self, NetworkError> {
-        let open = || {
-            let mut socket = Socket::new(NETLINK_ROUTE)?;
-            socket.bind_auto()?;
-            socket.connect(&SocketAddr::new(0, 0))?;
-            Ok(Self { socket, sequence: 0 })
-        };
-        open().map_err(|error| NetworkError::new(Step::Rtnetlink, error))
+        let open = espstress_netlink::Rtnetlink::open();
+        open.map(Self).map_err(|error| NetworkError::new(Step::Rtnetlink, error))
     }
 
     /// Makes a veth pair.
     pub(super) fn add_veth(&mut self, name: &str, peer: &str) -> io::Result<()> {
-        let named = |name: &str| {
-            let mut message = LinkMessage::default();
-            message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
-            message
-        };
-        let mut pair = named(name);
-        pair.attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(named(peer)))),
-        ]));
-        self.request(NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(pair))
+        let named = |name: &str| Body::link(0).with_name(libc::IFLA_IFNAME, name);
+        let kind = Body::nested().with(libc::IFLA_INFO_KIND, b"veth");
+        let data = Body::nested().with_nested(VETH_INFO_PEER, &named(peer));
+        let pair =
+            named(name).with_nested(libc::IFLA_LINKINFO, &kind.with_nested(libc::IFLA_INFO_DATA, &data));
+        self.0.change(libc::RTM_NEWLINK, NEW, &pair)
     }
 
     /// Removes an interface, and with it the other end of a veth pair.
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = index(name)?;
-        self.request(0, RouteNetlinkMessage::DelLink(message))
+        self.0.change(libc::RTM_DELLINK, 0, &Body::link(index(name)?))
     }
 
     /// Sets an interface up.
     pub(super) fn set_up(&mut self, name: &str) -> io::Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = index(name)?;
-        message.header.flags = LinkFlags::Up;
-        message.header.change_mask = LinkFlags::Up;
-        self.request(0, RouteNetlinkMessage::SetLink(message))
+        let up = libc::IFF_UP as u32;
+        self.0.change(libc::RTM_SETLINK, 0, &Body::link_with(index(name)?, up, up))
     }
 
     /// Sets an interface's hardware address.
     pub(super) fn set_mac(&mut self, name: &str, mac: [u8; 6]) -> io::Result<()> {
-        let mut message = LinkMessage::default();
-        message.header.index = index(name)?;
-        message.attributes = vec![LinkAttribute::Address(mac.to_vec())];
-        self.request(0, RouteNetlinkMessage::SetLink(message))
+        self.0.change(libc::RTM_SETLINK, 0, &Body::link(index(name)?).with(libc::IFLA_ADDRESS, &mac))
     }
 
     /// Gives an interface an address.
     pub(super) fn add_address(&mut self, name: &str, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let mut message = AddressMessage::default();
-        message.header = AddressHeader {
-            family: AddressFamily::Inet,
-            prefix_len: prefix,
-            index: index(name)?,
-            ..AddressHeader::default()
-        };
-        let address = IpAddr::V4(address);
-        message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-        self.request(NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewAddress(message))
+        let octets = address.octets();
+        let body = Body::address(index(name)?, prefix);
+        let body = body.with(libc::IFA_LOCAL, &octets).with(libc::IFA_ADDRESS, &octets);
+        self.0.change(libc::RTM_NEWADDR, NEW, &body)
     }
 
     /// Routes one address over an interface.
     pub(super) fn add_route(&mut self, name: &str, to: Ipv4Addr, source: Ipv4Addr) -> io::Result<()> {
-        let mut message = RouteMessage::default();
-        message.header = RouteHeader {
-            address_family: AddressFamily::Inet,
-            destination_prefix_length: 32,
-            table: RouteHeader::RT_TABLE_MAIN,
-            protocol: RouteProtocol::Static,
-            scope: RouteScope::Link,
-            kind: RouteType::Unicast,
-            ..RouteHeader::default()
-        };
-        message.attributes = vec![
-            RouteAttribute::Destination(RouteAddress::Inet(to)),
-            RouteAttribute::PrefSource(RouteAddress::Inet(source)),
-            RouteAttribute::Oif(index(name)?),
-        ];
-        self.request(NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRoute(message))
-    }
-
-    fn request(&mut self, flags: u16, message: RouteNetlinkMessage) -> io::Result<()> {
-        self.sequence += 1;
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-        header.sequence_number = self.sequence;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        loop {
-            let (answer, _) = self.socket.recv_from_full()?;
-            let answer =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-            if answer.header.sequence_number != self.sequence {
-                continue;
-            }
-            if let NetlinkPayload::Error(error) = answer.payload {
-                return if error.code.is_none() { Ok(()) } else { Err(error.to_io()) };
-            }
-        }
+        let body = Body::static_route(IpAddr::V4(to)).with(libc::RTA_PREFSRC, &source.octets());
+        self.0.change(libc::RTM_NEWROUTE, NEW, &body.with(libc::RTA_OIF, &index(name)?.to_ne_bytes()))
     }
 }
 
