@@ -11,7 +11,7 @@
 //! Severity: information. It counts from twice on, so that one connection lost on the way says nothing.
 
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
 use espstress_event::{Failure, IdleCloses, Protocol, WorkloadKind};
@@ -82,6 +82,24 @@ fn keeps(e: &Evidence<'_>) -> bool {
     facts::exchanges(e).any(|w| w.kind == WorkloadKind::Rw && w.asks.protocol == Protocol::Http && several(w))
 }
 
+/// Whether nothing listened for a while: what the program held then ended with it.
+fn ended(e: &Evidence<'_>) -> bool {
+    facts::exchanges(e).any(|w| w.succeeded > 0 && w.failures.get(Failure::ConnectRefused) > 0)
+}
+
+/// Whether connections that fell silent one after the other were closed all at the same time: by a sweep, or by the end of the
+/// program that held them.
+fn together(h: &HalfOpenEvidence) -> bool {
+    let closed = || h.connections.iter().filter_map(|c| Some((c.silent_ns, c.closed_after_ns()?)));
+    let width = |times: &mut dyn Iterator<Item = u64>| {
+        let (least, most) = times.fold((u64::MAX, 0), |(least, most), ns| (least.min(ns), most.max(ns)));
+        most.saturating_sub(least)
+    };
+    let silences = width(&mut closed().map(|(from, _)| from));
+    let closes = width(&mut closed().map(|(from, after)| from.saturating_add(after)));
+    closes.saturating_mul(4) <= silences
+}
+
 const fn announce(http: bool) -> &'static str {
     if http {
         "; a response that says Connection: close spares clients a failed attempt (RFC 9112, 9.6)"
@@ -125,9 +143,18 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     let or_sooner = if exact.is_some() { "" } else { " or sooner" };
     let at_once = seen.iter().fold(0_u64, |n, (_, idle)| n.saturating_add(idle.count));
     let http = seen.iter().all(|(w, _)| w.asks.protocol == Protocol::Http);
+    let together = silent.iter().any(|(w, ..)| w.half_open.as_ref().is_some_and(together));
+    let ended = silent.is_empty() && ended(e);
     // Of a device that nobody saw keep a connection, a response may have announced the close that came so late.
     let late = !silent.is_empty() && seen.is_empty() && unasked.is_empty() && !keeps(e);
     let statement = match least {
+        Some(least) if ended => {
+            format!("Connections of the device ended while they were idle, after {}{or_sooner}.", time(least))
+        }
+        None if at_once > 0 && ended => format!(
+            "Connections of the device ended between two requests: {} so far.",
+            things(at_once, "connection")
+        ),
         Some(least) if late => format!(
             "The device closes connections {} after the response, while their client is silent.",
             time(least)
@@ -176,11 +203,21 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         severity: Severity::Info,
         statement,
         evidence,
-        cause: match (least.is_some() || !sooner(&seen), seen.iter().all(|(w, idle)| one_each(w, idle))) {
+        cause: match (least.is_some(), seen.iter().all(|(w, idle)| one_each(w, idle))) {
+            _ if ended => "the program ended, and connections were refused until it was there again; or the server's keep-alive \
+                           timeout"
+                .into(),
+            (true, _) if together => "the server's keep-alive timeout, if it looks for idle clients from time to time; or the \
+                                      program that held the connections ended: they were all closed at the same time"
+                .into(),
             (true, _) if late => "the server's keep-alive timeout, which frees the sockets of idle clients; or, if its responses \
                                   say Connection: close, a close that comes so late"
                 .into(),
             (true, _) => "the server's keep-alive timeout, which frees the sockets of idle clients".into(),
+            // Seldom is a keep-alive timeout as short as that.
+            _ if !sooner(&seen) => "the server ends a connection after some requests, its keep-alive timeout is that short, or the \
+                                    program that held the connections ended"
+                .into(),
             (false, true) => format!("the server serves one request on each connection{}", announce(http)),
             (false, false) => format!(
                 "the server ends a connection after some requests, or its program ended{}",

@@ -282,6 +282,38 @@ fn idle_connections_that_are_closed_are_information_with_the_time() {
     );
     let silent = Case::clean(half_open_with(|h| closed_after(h, |n| (n < 5).then_some(2 * S))));
     assert!(statement(&silent).contains("connections 2.0 s after"), "{}", statement(&silent));
+    assert!(!silent.findings()[0].cause.contains("ended"), "{}", silent.findings()[0].cause);
+}
+
+#[test]
+fn connections_that_end_with_their_program_are_not_told_as_idle_ones_alone() {
+    // Ten fell silent one after the other, 10 ms apart, and all were closed in the same millisecond.
+    let together = half_open_with(|h| {
+        h.connections.iter_mut().zip(0..).for_each(|(c, n)| c.silent_ns = 3 * S + n * 10 * MS);
+        let first = 5 * S;
+        closed_after(h, |n| Some(first - n * 10 * MS));
+    });
+    let cause = Case::clean(together).findings()[0].cause.clone();
+    assert!(cause.contains("all closed at the same time"), "{cause}");
+    // Others were refused while nothing listened.
+    let refused = |us| {
+        let idle = IdleCloses { count: 4, min_us: us, median_us: us, before_request: 0 };
+        let mut rw = WorkloadEvidence { idle_closes: Some(idle), ..get(20) };
+        rw.failures.add(Failure::ConnectRefused, 7);
+        rw.attempts += 7;
+        let found = Case::clean(rw).findings();
+        let closes = found.into_iter().find(|f| f.id == FindingId::ClosesIdle).unwrap();
+        assert!(closes.cause.starts_with("the program ended"), "{}", closes.cause);
+        closes.statement
+    };
+    assert_eq!(
+        refused(730_000),
+        "Connections of the device ended while they were idle, after 730 ms or sooner."
+    );
+    assert_eq!(
+        refused(200_000),
+        "Connections of the device ended between two requests: 4 connections so far."
+    );
 }
 
 #[test]
@@ -295,7 +327,8 @@ fn closes_after_several_answers_are_not_told_as_one_request_on_each_connection()
     assert!(cause(100, 40, Protocol::Http).contains("one request on each connection"));
     assert!(cause(20, 40, Protocol::Http).contains("after some requests"));
     assert!(!cause(20, 40, Protocol::Line).contains("Connection: close"));
-    assert!(cause(20, 300_000, Protocol::Http).contains("keep-alive timeout"));
+    let short = cause(20, 300_000, Protocol::Http);
+    assert!(short.contains("keep-alive timeout is that short, or the program"), "{short}");
     assert!(closes(20, 300_000, Protocol::Http)[0].statement.contains("within half a second"));
 }
 
