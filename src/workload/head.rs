@@ -21,7 +21,7 @@ use espstress_connection::http::{Progress, Response};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls, Turn};
 use espstress_event::{
     Asks, ClosePolicy, Continues, Ending, Endpoints, Expected, Failure, FaultSeen, HttpFault, Intent,
-    Protocol, StallEnd, TcpSample, WorkloadFacts, WorkloadKind,
+    Protocol, SlowSpan, StallEnd, TcpSample, WorkloadFacts, WorkloadKind,
 };
 use espstress_stats::Phase;
 
@@ -171,6 +171,7 @@ impl Workload for Head {
                     slowly: self.params.slowly,
                     sent: Sent::InHead,
                     slow_one: None,
+                    silence: None,
                     close: self.params.close,
                     patience: Rc::clone(&patience),
                     request_delay: self.params.request_delay.map(|span| span.0),
@@ -213,6 +214,8 @@ struct Storm {
     sent: Sent,
     /// The client that is slow just now.
     slow_one: Option<SlowOne>,
+    /// What others met while this client was silent before its request.
+    silence: Option<SlowSpan>,
     close: ClosePolicy,
     /// How long a device that was asked to close is waited for: less with each time that it did not, whichever lane
     /// saw it.
@@ -245,6 +248,7 @@ impl Worker for Storm {
         self.response.start();
         self.sent = Sent::InHead;
         self.slow_one = None;
+        self.silence = None;
         self.coming.begin();
         self.endless = false;
         let limit = self.connector.timeouts.connect;
@@ -271,6 +275,7 @@ impl Worker for Storm {
         if outcome.is_ok() && !self.slowly.is_given() {
             self.record_total(start, ended);
         }
+        slow::answered(&self.context, self.silence.take().filter(|_| exchanged.is_ok()));
         self.slow_one.take().into_iter().for_each(|one| one.end(outcome));
         // Counted before the close: a success is a success whatever the connection's end is like.
         self.context.attempted_by(start.actual, ended, outcome);
@@ -370,7 +375,7 @@ impl Storm {
     /// Request and response.
     async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         if let Some(delay) = self.request_delay {
-            http::keep_silent(&self.context, connection, &mut self.buffer, delay).await?;
+            self.silence = http::keep_silent(&self.context, connection, &mut self.buffer, delay).await?;
         }
         self.response.start();
         let request = Rc::clone(&self.request);

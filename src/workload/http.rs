@@ -19,7 +19,7 @@ use super::slow::SilentOne;
 use espstress_clock::nanos;
 use espstress_connection::http::{Expects, Response, is_redirect};
 use espstress_connection::{Connection, ExpectedStatus, RequestBody, Tls, TlsOptions};
-use espstress_event::{Asks, Endpoints, Failure, Intent, StallEnd, Telemetry};
+use espstress_event::{Asks, Endpoints, Failure, Intent, SlowSpan, StallEnd, Telemetry};
 use espstress_stats::Recorder;
 
 /// How long a device may take to say 100 Continue: as long as curl waits.
@@ -544,25 +544,23 @@ pub(super) fn is_late(silence: Duration) -> bool {
     Asks { request_delay_ns: nanos(silence), ..Asks::default() }.late()
 }
 
-/// Says nothing on a new connection for so long; fails where the device has ended it by then.
+/// Says nothing on a new connection for so long, and returns what others met meanwhile; fails where the device has ended it by
+/// then.
 pub(super) async fn keep_silent(
     context: &Context,
     connection: &mut Connection,
     scratch: &mut [u8],
     silence: Duration,
-) -> Result<(), Failure> {
+) -> Result<Option<SlowSpan>, Failure> {
     let since = Instant::now();
     let silent = is_late(silence).then(|| SilentOne::begin(context));
     tokio::time::sleep(silence).await;
     let open = connection.still_open(scratch);
-    if open.is_ok() {
-        silent.into_iter().for_each(SilentOne::ask);
-    }
     if open == Err(Failure::EofBeforeResponse) {
         let idle = since.elapsed().saturating_sub(connection.last_heard());
         context.recorder.borrow_mut().closed_unasked(nanos(idle));
     }
-    open
+    open.map(|()| silent.and_then(SilentOne::ask))
 }
 
 /// Speaks TLS on a new connection, where it is to be spoken.

@@ -157,11 +157,9 @@ impl SilentOne {
         Self { context: context.clone(), id: Some(id) }
     }
 
-    /// It asks now.
-    pub(super) fn ask(mut self) {
-        if let Some(span) = self.end() {
-            self.context.recorder.borrow_mut().by_protocol().silent_before.get_or_insert_default().note(span);
-        }
+    /// It asks now; what others met meanwhile, for [`answered`].
+    pub(super) fn ask(mut self) -> Option<SlowSpan> {
+        self.end()
     }
 
     fn end(&mut self) -> Option<SlowSpan> {
@@ -173,6 +171,13 @@ impl SilentOne {
 impl Drop for SilentOne {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A client that was silent got an answer when it asked, so others had not waited for something else that went on.
+pub(super) fn answered(context: &Context, silence: Option<SlowSpan>) {
+    if let Some(span) = silence {
+        context.recorder.borrow_mut().by_protocol().silent_before.get_or_insert_default().note(span);
     }
 }
 

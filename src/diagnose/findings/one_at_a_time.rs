@@ -107,7 +107,7 @@ fn before_a_close(w: &WorkloadEvidence) -> Option<u64> {
 
 /// How long a silent client kept the others out, where the device gave it up and went on.
 fn while_silent(e: &Evidence<'_>, h: &HalfOpenEvidence) -> Option<u64> {
-    if e.device.capacity == Some(1) || h.before.served == 0 {
+    if e.device.capacity == Some(1) || h.before.served == 0 || facts::sockets::forgotten(e) > 0 {
         return None;
     }
     let alone = h.served == 1 && h.unserved > 0 && h.exhausted == Some(true) && h.during.served <= 1;
@@ -155,11 +155,16 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     }
     let spans = late.by_protocol.as_ref()?.silent_before.as_ref()?.spans.as_slice();
     let waiting = |span: &SlowSpan| span.others_waiting_ms.unwrap_or(0);
-    let half = |span: &&SlowSpan| waiting(span).saturating_mul(2) >= span.length_ms;
+    // Whoever was served later than at its very beginning was served beside it.
+    let none_served = |span: &SlowSpan| {
+        span.others_served == 0 || waiting(span).saturating_mul(10) >= span.length_ms.saturating_mul(9)
+    };
+    let half = |span: &&SlowSpan| waiting(span).saturating_mul(2) >= span.length_ms && none_served(span);
     let kept_out: Vec<&SlowSpan> = spans.iter().filter(half).collect();
     let served = |span: &&SlowSpan| {
         span.others_waited_ms.is_some() && waiting(span).saturating_mul(10) <= span.length_ms
     };
+    let served = |span: &&SlowSpan| served(span) || (waiting(span) > 0 && !none_served(span));
     let (out, all) = (kept_out.len(), kept_out.len() + spans.iter().filter(served).count());
     let longest = kept_out.iter().map(|span| waiting(span)).max()?.saturating_mul(1_000_000);
     let long = kept_out.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length_ms)) >= SILENT_MS;
@@ -170,7 +175,21 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
         let at_times = || answer(w).is_some_and(|wait| wait.min_ns <= longest / 3);
         beside && !w.asks.late() && w.succeeded > 0 && at_once && (w.asks.same_page(&late.asks) || at_times())
     };
-    (long && out * 3 >= all * 2 && facts::exchanges(e).any(comparable)).then_some(longest)
+    let enough = long && out * 3 >= all * 2 && facts::exchanges(e).any(comparable);
+    (enough && !slow_elsewhere(e, late, longest)).then_some(longest)
+}
+
+/// Whether a third workload asks for another page, which always takes half as long as others waited: they may have waited for
+/// that one, where the program serves several clients at a time.
+fn slow_elsewhere(e: &Evidence<'_>, w: &WorkloadEvidence, longest_ns: u64) -> bool {
+    let elsewhere = |other: &WorkloadEvidence| {
+        let beside = other.start_ns < w.end_ns && w.start_ns < other.end_ns;
+        let answer = other.first_byte.or(other.main);
+        let slow = answer.is_some_and(|wait| wait.min_ns.saturating_mul(2) >= longest_ns);
+        let on_purpose = other.asks.sends_slowly || other.asks.reads_slowly || other.asks.late();
+        beside && slow && !on_purpose && !other.asks.same_page(&w.asks) && facts::streams(other).is_none()
+    };
+    facts::exchanges(e).any(elsewhere)
 }
 
 /// The times of slow clients, or of event streams.
@@ -206,7 +225,8 @@ fn beside_slow(e: &Evidence<'_>, slow: &WorkloadEvidence) -> Option<u64> {
     let others_served =
         others.iter().any(|w| w.succeeded > 0) || facts::streams(slow).is_some_and(|sse| sse.events > 0);
     let away = facts::stack(e) == facts::Stack::Silent;
-    (enough && prompt && others_served && !away && e.device.capacity != Some(1)).then_some(longest)
+    let alone = e.device.capacity == Some(1) || slow_elsewhere(e, slow, longest);
+    (enough && prompt && others_served && !away && !alone).then_some(longest)
 }
 
 /// How many requests for another event stream got no answer, or no connection, while some were open and brought events.

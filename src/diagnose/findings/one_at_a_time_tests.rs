@@ -84,7 +84,7 @@ fn nobody_is_kept_waiting_where_no_request_is_late_or_none_is_cut() {
 fn silent_beside(spans: &[(u64, Option<u64>)]) -> [WorkloadEvidence; 2] {
     let span = |(length_ms, others_waiting_ms): &(u64, Option<u64>)| SlowSpan {
         length_ms: *length_ms,
-        others_served: 9,
+        others_served: if others_waiting_ms.is_some() { 0 } else { 9 },
         others_waited_ms: Some(others_waiting_ms.unwrap_or(2)),
         others_waiting_ms: *others_waiting_ms,
     };
@@ -142,6 +142,17 @@ fn a_device_that_is_slow_with_all_or_with_another_page_keeps_nobody_waiting_for_
     assert_eq!((page(950 * MS), page(320 * MS)), (None, Some(960 * MS)), "always as slow");
     let queued = WorkloadEvidence { connect: quantiles(101 * MS, 900 * MS, 9), ..others.clone() };
     let unserved = WorkloadEvidence { succeeded: 0, ..others.clone() };
+    // A third page that is as slow for all occupies one of several places.
+    let [busy, quick] = [950 * MS, 100 * MS].map(|ns| {
+        let third = WorkloadEvidence {
+            asks: Asks { path: Some("/slow".to_owned()), ..Asks::default() },
+            first_byte: quantiles(ns, ns, 9),
+            ..others.clone()
+        };
+        let e = Evidence { workloads: vec![late.clone(), others.clone(), third], ..Evidence::default() };
+        beside_a_silence(&e, &e.workloads[0])
+    });
+    assert_eq!((busy, quick), (None, Some(960 * MS)));
     let late_too = WorkloadEvidence { asks: late.asks.clone(), ..others.clone() };
     let [before, after] = [(0, 0), (MINUTE, 2 * MINUTE)].map(|(start_ns, end_ns)| {
         let others = others.clone();
@@ -250,6 +261,17 @@ fn a_pause_shows_that_a_request_is_waited_for_only_while_such_a_connection_stand
     let endless = Quiet { from_ns: 40 * SECOND, to_ns: u64::MAX };
     assert_eq!(pauses(during), Some(4 * SECOND));
     assert_eq!([before, after, endless].map(pauses), [None; 3]);
+}
+
+#[test]
+fn whoever_is_served_in_the_middle_of_a_silence_is_served_beside_it() {
+    let served = |waiting_ms| {
+        let mut workloads = silent_beside(&[(1_000, Some(waiting_ms)); 6]);
+        let by = workloads[0].by_protocol.as_mut().unwrap();
+        by.silent_before.as_mut().unwrap().spans.iter_mut().for_each(|span| span.others_served = 1);
+        beside(workloads)
+    };
+    assert_eq!((served(900), served(899)), (Some(900 * MS), None), "at its very beginning, or later");
 }
 
 /// A client that reads slowly, in spans of so long and with so long a wait of others (milliseconds), and another.

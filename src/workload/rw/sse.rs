@@ -11,6 +11,7 @@ use super::events::Parser;
 use crate::context::{Context, Held, Stop};
 use crate::http::{self, Addressed};
 use crate::load::{Outcome, Start, Worker};
+use crate::slow;
 use espstress_clock::nanos;
 use espstress_connection::http::{Progress, Response, is_redirect};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Tls};
@@ -147,9 +148,10 @@ impl Subscriber {
         if std::mem::take(&mut self.had_failed) {
             context.recorder.borrow_mut().reconnected();
         }
-        if let Some(silence) = silent_before {
-            http::keep_silent(&context, &mut connection, &mut self.buffer, silence).await?;
-        }
+        let silence = match silent_before {
+            Some(length) => http::keep_silent(&context, &mut connection, &mut self.buffer, length).await?,
+            None => None,
+        };
         let head = self.head();
         connection.write_all(&head, limits.write).await?;
         context.recorder.borrow_mut().bytes(head.len() as u64, 0);
@@ -180,6 +182,7 @@ impl Subscriber {
                 return Err(failure.into());
             }
         }
+        slow::answered(&context, silence);
         self.judge(&mut stream)?;
         Ok(stream)
     }

@@ -15,9 +15,9 @@ use crate::context::{Context, Held};
 use crate::endless::Coming;
 use crate::http::{self, CONTINUE};
 use crate::load::{GIVEN_UP, LoopKind, Outcome, Start, TIME_UP, Worker};
-use crate::slow::{Sent, SlowOne, Slowly};
+use crate::slow::{self, Sent, SlowOne, Slowly};
 use espstress_connection::{Connection, Connector, HostClosed, Refused, Timeouts, Tls, Turn};
-use espstress_event::{Continues, Failure, Intent, StallEnd};
+use espstress_event::{Continues, Failure, Intent, SlowSpan, StallEnd};
 use espstress_stats::Phase;
 
 /// How connections are used.
@@ -74,6 +74,8 @@ struct Link {
     since: Instant,
     /// How long the last answer had taken by then.
     took: Duration,
+    /// What others met while this client was silent, until its first answer.
+    silence: Option<SlowSpan>,
     _held: Held,
 }
 
@@ -138,11 +140,14 @@ impl Channel {
         self.out.clear();
         self.sent = 0;
         self.withheld = None;
-        if let Some(silence) = self.usage.silent_before {
-            let kept = http::keep_silent(&self.context, &mut connection, &mut self.buffer, silence).await;
-            if let Err(failure) = kept {
-                http::note_tls(&self.context, &mut connection);
-                return Err(Refused::Failure(failure));
+        let mut silence = None;
+        if let Some(length) = self.usage.silent_before {
+            match http::keep_silent(&self.context, &mut connection, &mut self.buffer, length).await {
+                Ok(span) => silence = span,
+                Err(failure) => {
+                    http::note_tls(&self.context, &mut connection);
+                    return Err(Refused::Failure(failure));
+                }
             }
         }
         self.link = Some(Link {
@@ -151,6 +156,7 @@ impl Channel {
             early: false,
             since: Instant::now(),
             took: Duration::ZERO,
+            silence,
             _held: held,
         });
         let greeted = self.greet().await;
@@ -308,6 +314,7 @@ impl Channel {
         self.no_body();
         if let Some(link) = &mut self.link {
             link.answers += 1;
+            slow::answered(&self.context, link.silence.take());
             link.since = Instant::now();
             link.took = link.since.saturating_duration_since(start.actual);
             link.early |= http::note_upload(&self.context, &mut link.connection, StallEnd::Answered);

@@ -380,7 +380,7 @@ fn others_that_wait_for_as_long_as_a_silent_connection_are_kept_out_by_it() {
             WorkloadEvidence { name: "late".into(), asks, first_byte: None, main: Some(answer), ..get(10) };
         let span = SlowSpan {
             length_ms: silence / MS,
-            others_served: 1,
+            others_served: u64::from(waiting_ms.is_none()),
             others_waited_ms: Some(waiting_ms.unwrap_or(2)),
             others_waiting_ms: waiting_ms,
         };
