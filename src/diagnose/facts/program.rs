@@ -25,12 +25,17 @@ pub(crate) fn without_silence(failures: FailureCounts, at_work: bool) -> Failure
     left
 }
 
+/// Responses that began and then stopped, while the connection stayed open.
+pub(crate) fn stopped_midway(w: &WorkloadEvidence) -> u64 {
+    let begun =
+        w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
+    begun.saturating_sub(w.failures.get(Failure::TruncatedResponse))
+}
+
 /// Whether the read time-outs of a workload are those of responses that began and never came to their end, each time anew:
 /// a program that hangs begins no new ones.
 pub(crate) fn stops_in_the_middle(w: &WorkloadEvidence) -> bool {
-    let begun =
-        w.malformed.times(HttpFault::Truncated).saturating_add(w.malformed.times(HttpFault::NoLength));
-    let stopped = begun.saturating_sub(w.failures.get(Failure::TruncatedResponse));
+    let stopped = stopped_midway(w);
     let timeouts = w.failures.get(Failure::ReadTimeout);
     // Each of these was seen to go on.
     let endless = w.malformed.times(HttpFault::Endless);

@@ -1,6 +1,7 @@
 //! Sockets that the device keeps of connections that are over.
 
 use super::super::{ClosePolicy, Evidence, SocketsEvidence, WorkloadEvidence};
+use super::program::stopped_midway;
 use super::{SECOND, all_endings, at_once, endings, ends_service, exchanges, lost_resets, stuck, telemetry};
 use espstress_event::Ending;
 
@@ -9,11 +10,27 @@ pub(crate) const KEPT: u64 = 3;
 
 /// Connections that linger after the host's FIN though everything was answered.
 pub(crate) fn lingering(e: &Evidence<'_>) -> u64 {
-    // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket.
-    let answered = |w: &WorkloadEvidence| w.lingers.map_or(0, |l| l.answered);
+    // A probe's connection asks for nothing, so that it can linger in the backlog without ever holding a socket. A response
+    // that stopped midway is no answer: the program has not come to the close yet.
+    let answered =
+        |w: &WorkloadEvidence| w.lingers.map_or(0, |l| l.answered.saturating_sub(stopped_midway(w)));
     let kept = exchanges(e).fold(0_u64, |n, w| n.saturating_add(answered(w)));
     let at_work = exchanges(e).filter(|w| answers_all_the_while(w)).map(answered).sum::<u64>();
-    if (more_than_open(e, kept, u64::MAX) || at_work >= KEPT) && !ends_late(e, kept) { kept } else { 0 }
+    let shown = more_than_open(e, kept, u64::MAX) || at_work >= KEPT;
+    let kept = (if shown { kept } else { 0 }).saturating_add(forgotten(e));
+    if ends_late(e, kept) { 0 } else { kept }
+}
+
+/// Connections of a half-open workload that were served, that the host closed in order, and that linger: a program that forgets
+/// them has less and less room, whoever is silent.
+pub(crate) fn forgotten(e: &Evidence<'_>) -> u64 {
+    /// The client before the silences asks once a second, for two seconds at least.
+    const TWICE: u64 = 2;
+    let all = |w: &WorkloadEvidence| {
+        let before = w.half_open.as_ref()?.before.served;
+        w.lingers.map(|l| l.answered).filter(|n| *n >= KEPT.min(before).max(TWICE))
+    };
+    e.workloads.iter().filter_map(all).fold(0, u64::saturating_add)
 }
 
 /// Whether the device ended most of what lingered, only later: it forgets none. What is younger than that at the end of the

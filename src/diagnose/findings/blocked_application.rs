@@ -144,7 +144,9 @@ fn one_client_only(e: &Evidence<'_>, h: &HalfOpenEvidence) -> bool {
     if h.served == 0 && turned_away_before(h) {
         return false;
     }
-    h.silenced() > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out
+    // Connections that are over may take the room that the silent one seems to take.
+    let forgets = facts::sockets::forgotten(e) > 0;
+    h.silenced() > 0 && h.served <= 1 && !made_for_one && others_wait && shut_out && !forgets
 }
 
 /// The well-behaved client was not served before the first silence: nobody kept it out.
@@ -279,9 +281,7 @@ fn finding(e: &Evidence<'_>, proof: Proof) -> Finding {
             "The program stops reading in the middle of a connection: {} got no response.",
             things(unanswered, "exchange")
         ),
-        Proof::OneClient => {
-            "A single silent client blocks all others, although the device still accepts connections.".into()
-        }
+        Proof::OneClient => "A single silent client blocks all others.".into(),
         Proof::OneAtATime(one) => one.statement(),
         Proof::WhileDialling(dialling) => dialling.statement(),
         Proof::NeverServed => {

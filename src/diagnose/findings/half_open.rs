@@ -46,6 +46,9 @@ enum Proof {
 }
 
 fn proof(e: &Evidence<'_>) -> Option<Proof> {
+    if facts::sockets::forgotten(e) > 0 {
+        return None;
+    }
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
     let kept_out = || sections().filter(|h| to_exhaustion(h) && by_silence(h));
     let held = |h: &HalfOpenEvidence| h.reclaimed() < h.served;

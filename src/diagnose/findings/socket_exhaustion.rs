@@ -21,7 +21,7 @@
 use super::super::choice::{Claim, Firm};
 use super::super::facts;
 use super::super::facts::sockets;
-use super::super::{ClosePolicy, Evidence, Finding, FindingId, Severity, WorkloadEvidence};
+use super::super::{ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
 use espstress_event::{AnomalyId, Failure};
@@ -111,6 +111,7 @@ fn for_a_while(e: &Evidence<'_>) -> Option<(u64, u64)> {
 fn finding(e: &Evidence<'_>) -> Finding {
     let mut evidence = Vec::new();
     let lingering = facts::of_device_in_exchanges(e, AnomalyId::HalfClosedLinger).connections;
+    let lingering = lingering.saturating_add(sockets::forgotten(e));
     if lingering > 0 {
         evidence.push(format!(
             "on {} the device acknowledged the client's FIN and sent nothing more",
@@ -149,6 +150,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
     }
     let fails = sockets::new_ones_fail(e);
     let served = facts::exchanges(e).fold(0_u64, |n, w| n.saturating_add(w.succeeded));
+    let shut_out = beside_silent_ones(e);
     // One that keeps each does so from the first on.
     let few = (1..served / 2).contains(&lingering) && sockets::not_ended(e) == 0;
     let those = if few { "some closed connections" } else { "closed connections" };
@@ -164,6 +166,17 @@ fn finding(e: &Evidence<'_>) -> Finding {
             None => format!("after {} it {no_more}", things(served, "exchange")),
         };
         (Severity::Error, format!("{sentence} {then}."))
+    } else if let Some(served) = shut_out {
+        let then = format!(
+            "after {} it answered no more, while {} fallen silent",
+            things(served.served, "exchange"),
+            if served.silent == 1 {
+                "one client had".to_owned()
+            } else {
+                format!("{} clients had", served.silent)
+            }
+        );
+        (Severity::Error, format!("The device doesn't free the sockets of closed connections: {then}."))
     } else if let Some(limit) = full_at_the_end(e) {
         let then = format!("all {limit} were still in use after everything was closed");
         (Severity::Error, format!("The device doesn't free the sockets of {those}: {then}."))
@@ -214,6 +227,20 @@ fn turns_away(e: &Evidence<'_>) -> bool {
     let ends = facts::exchanges(e).filter_map(|w| facts::ends_service(e, w)).map(|end| end.failures);
     let stuck = facts::exchanges(e).flat_map(|w| facts::stuck(e, w)).map(|bout| bout.failures);
     ends.chain(stuck).any(|failures| facts::count(&failures, &at_connect) > 0)
+}
+
+/// How many were served until others were kept out beside silent clients, and by how many of these.
+struct ShutOut {
+    served: u64,
+    silent: u32,
+}
+
+/// Where a program forgets what the host closes, and nobody is served any more beside a few silent clients.
+fn beside_silent_ones(e: &Evidence<'_>) -> Option<ShutOut> {
+    let shut_out = |h: &&HalfOpenEvidence| h.exhausted == Some(true) && h.served_again_ns.is_none();
+    let h = e.workloads.iter().filter_map(|w| w.half_open.as_ref()).find(shut_out)?;
+    let served = h.before.served.saturating_add(h.filling.served).saturating_add(u64::from(h.served));
+    (sockets::forgotten(e) > 0).then_some(ShutOut { served, silent: h.served })
 }
 
 /// The most sockets that the device can have, where it had as many at the end.

@@ -1,8 +1,9 @@
 //! Sockets that are kept, and those that are only in use.
 
 use espstress_diagnose::*;
-use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts};
+use espstress_event::{AnomalyClass, AnomalyId, Ending, Failure, FailureCounts, FaultSeen, HttpFault};
 
+use crate::answers::get;
 use crate::support::*;
 
 #[test]
@@ -134,4 +135,48 @@ fn connections_that_the_device_ends_late_are_not_kept() {
     let late = case(23).no_telemetry();
     assert_eq!(late.ids(), [FindingId::UnexplainedFailures]);
     assert_eq!(late.findings()[0].severity, Severity::Warning, "the packets show what no finding names");
+}
+
+/// One client has fallen silent and nobody is served beside it; of those that the host had closed before, so many linger.
+fn shut_out_beside_one(lingering: u64) -> Vec<Finding> {
+    let w = half_open_with(|h| {
+        fell_silent(h, 1, 3, 0);
+        never_reclaimed(h);
+        (h.before, h.sockets_used) = (client(3, 3), None);
+    });
+    let lingers = Some(Lingers { answered: lingering, unanswered: 2 });
+    Case::clean(WorkloadEvidence { lingers, ..w }).no_telemetry().findings()
+}
+
+#[test]
+fn room_that_is_taken_by_closed_connections_is_not_taken_by_the_silent_one() {
+    let found = shut_out_beside_one(3);
+    let ids: Vec<FindingId> = found.iter().map(|f| f.id).collect();
+    assert_eq!(ids, [FindingId::SocketExhaustion]);
+    assert_eq!(found[0].severity, Severity::Error);
+    assert!(found[0].statement.contains("no more, while one client had fallen silent"), "{found:?}");
+    for few in [0, 2] {
+        let ids: Vec<FindingId> = shut_out_beside_one(few).iter().map(|f| f.id).collect();
+        assert!(!ids.contains(&FindingId::SocketExhaustion), "{few}: {ids:?}");
+    }
+}
+
+#[test]
+fn the_socket_of_a_response_that_stopped_midway_is_not_forgotten() {
+    let stopped = |truncated| {
+        let failed = fails_beside(get(36), &[(Failure::ReadTimeout, 4)]);
+        let mut w = WorkloadEvidence { close: ClosePolicy::Fin, at_once: 2, ..failed };
+        let seen = FaultSeen {
+            fault: HttpFault::Truncated,
+            promised: Some(400),
+            received: Some(200),
+            detail: "then nothing",
+        };
+        (0..truncated).for_each(|_| w.malformed.count(seen));
+        w.lingers = Some(Lingers { answered: 4, unanswered: 0 });
+        Case::clean(w).no_telemetry().ids()
+    };
+    assert!(stopped(0).contains(&FindingId::SocketExhaustion), "{:?}", stopped(0));
+    assert!(!stopped(4).contains(&FindingId::SocketExhaustion), "{:?}", stopped(4));
+    assert!(stopped(4).contains(&FindingId::MalformedResponse), "{:?}", stopped(4));
 }
