@@ -37,6 +37,33 @@ fn the_page_states_how_long_the_device_took_and_not_how_long_this_host_put_it_of
     assert_eq!(check.seen, "3 of 3 requests answered, median 1.2 s, max 1.2 s");
 }
 
+#[test]
+fn a_program_that_stood_still_has_no_tick_though_every_request_was_answered_at_last() {
+    let phase = |name: &str, slowest| {
+        let mut recorder = Recorder::new(0, Phase::Total);
+        for took in [1_000_000, 1_000_000, slowest] {
+            recorder.attempt(0, S, Ok(()));
+            recorder.latency(Phase::FirstByte, took);
+            recorder.latency(Phase::Total, took);
+        }
+        of_head(name, recorder)
+    };
+    let checks = |requests, late, beside| {
+        let workloads =
+            [phase(names::REQUESTS, requests), phase(names::LATE, late), phase(names::BESIDE, beside)];
+        let measured = only(&workloads, None);
+        let look = Look { measured: &measured, hold: None };
+        (look.http(), look.late_request().unwrap())
+    };
+    let (at_once, stood) = (2_000_000, 6 * S);
+    let (http, late) = checks(at_once, at_once, at_once);
+    assert_eq!((http.mark, late.mark), (Mark::Good, Mark::Good));
+    let (http, late) = checks(stood, at_once, stood);
+    assert_eq!((http.mark, late.mark), (Mark::Unknown, Mark::Unknown));
+    assert!(http.seen.ends_with("max 6.0 s") && late.seen.ends_with("took 6.0 s"), "{http:?} {late:?}");
+    assert_eq!(checks(at_once, stood, at_once).1.mark, Mark::Unknown);
+}
+
 /// The checks of a device that had one request on each of 20 connections, of which the host ended so many.
 fn one_each(by_host: u64) -> [Check; 2] {
     let mut recorder = Recorder::new(0, Phase::RoundTrip);

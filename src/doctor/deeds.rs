@@ -46,9 +46,12 @@ pub(super) fn of(measured: &Measured<'_>, ports: &[PortSeen], hold: Option<&Hold
         let full = probes.icmp.measured().and_then(|stats| stats.full_size).map_or(0, |full| full.sent);
         done.datagrams = sent(&probes.icmp) + full + sent(&probes.telemetry);
     }
-    // The packets count what no program counts: payload of probes, and what was sent again.
+    // The packets count what no program counts: payload of probes, and what was sent again. And what other programs of this
+    // machine sent, where their connections are among them.
     if let Some(Packets::Seen(seen)) = measured.packets
         && seen.failure.is_none()
+        && seen.of_others == 0
+        && seen.summary.connections <= done.connections
     {
         done.bytes_sent = done.bytes_sent.max(seen.summary.from_host.bytes);
         done.bytes_received = done.bytes_received.max(seen.summary.from_device.bytes);

@@ -96,11 +96,12 @@ pub(super) struct NoneNew {
 }
 
 impl NoneNew {
-    pub(super) const CAUSE: &str = "no socket is left for new connections, because some are never closed; or the task that accepts \
-                                    them hangs";
+    pub(super) const CAUSE: &str = "each task of the server serves its client until that one closes, and no task is left; or no \
+                                    socket is, because some are never closed; or the task that accepts hangs";
 
-    pub(super) const CHANGE: &str = "call close() on every path, also when recv() returns 0 or fails; subscribe the accepting task to \
-                                     the watchdog: esp_task_wdt_add(NULL)";
+    pub(super) const CHANGE: &str = "serve all clients with select(), or each in a task of its own, and end idle ones after a while; \
+                                     call close() on every path, also when recv() returns 0 or fails; subscribe the accepting \
+                                     task to the watchdog: esp_task_wdt_add(NULL)";
 
     pub(super) fn statement(self) -> String {
         format!(

@@ -46,7 +46,14 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             worst.share("request")
         ),
         evidence: all.iter().map(|rest| rest.in_figures("were lost after another")).collect(),
-        cause: "the program treats each recv() as one request and discards the rest".into(),
+        // Whoever discards all but the first of what comes together loses more than one in four.
+        cause: if worst.attempts.saturating_mul(4) > worst.w.attempts {
+            "the program treats each recv() as one request and discards the rest"
+        } else {
+            "the program leaves some requests unanswered, whatever comes with them; or it treats a recv() as one request and \
+             discards the rest, which --window 1 doesn't show"
+        }
+        .into(),
         change: "keep what is left in the buffer after the first request, and answer it next (RFC 9112, \
                  9.3.2); browsers don't pipeline, so --window 1 tests what they see"
             .into(),

@@ -8,13 +8,24 @@ use espstress_engine::WorkloadOutcome;
 use espstress_event::HttpFault;
 use espstress_stats::Phase;
 
+/// How long the slowest answer took, where others came at once: the program stood still, or a segment was lost.
+fn stalled(w: &WorkloadOutcome) -> Option<u64> {
+    /// Nobody takes less for slow.
+    const LONG_NS: u64 = 2_000_000_000;
+    let answers = w.stats.latency.get(&Phase::FirstByte)?.from_actual_start();
+    let (median, most) = (answers.quantile_ns(0.5)?, answers.quantile_ns(1.0)?);
+    (most >= LONG_NS && most / 20 >= median).then_some(most)
+}
+
 impl Look<'_> {
     pub(super) fn http(&self) -> Check {
         let Some(w) = self.tried(names::REQUESTS) else {
             return check("HTTP", Mark::Unknown, "no request finished");
         };
         let total = main_latency(w).map(latency).unwrap_or_default();
-        check("HTTP", good_if(all_served(w)), format!("{}{total}{}", served(w, "request"), failures(w)))
+        let mark = if stalled(w).is_some() { Mark::Unknown } else { Mark::Good };
+        let mark = if all_served(w) { mark } else { Mark::Bad };
+        check("HTTP", mark, format!("{}{total}{}", served(w, "request"), failures(w)))
     }
 
     pub(super) fn late_request(&self) -> Option<Check> {
@@ -27,7 +38,13 @@ impl Look<'_> {
             return Some(check("late request", Mark::Unknown, format!("{text}: {why}")));
         }
         let Some(waited) = self.waited_beside(w) else {
-            return Some(check("late request", good_if(all_served(w)), text));
+            let beside = self.tried(names::BESIDE).and_then(stalled);
+            let slowest = stalled(w).max(beside).filter(|_| all_served(w));
+            let mark = if slowest.is_some() { Mark::Unknown } else { good_if(all_served(w)) };
+            let slowest = slowest.map_or_else(String::new, |ns| {
+                format!("; once an answer, here or to others meanwhile, took {}", time(ns))
+            });
+            return Some(check("late request", mark, format!("{text}{slowest}")));
         };
         Some(check(
             "late request",
