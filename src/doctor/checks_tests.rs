@@ -130,16 +130,26 @@ fn a_connection_is_idle_until_it_ends_and_no_longer() {
     assert_eq!(idle([Some(7 * S), None, None], false), "7.0 s idle, when the device had ended each of them");
 }
 
+/// The check of three that fell silent, of which these ended; whether they kept others out, and when these were served again.
+fn frees(ended: [Option<u64>; 3], kept_out: bool, served_again_ns: Option<u64>, off: bool) -> Check {
+    let mut recorder = silent_three(ended);
+    let h = recorder.half_open();
+    (h.exhausted, h.served_again_ns, h.expected_reclaim_ns) = (Some(kept_out), served_again_ns, 20 * S);
+    let workloads = [fixtures::silent(recorder, S)];
+    let packets = Packets::Off;
+    let measured = only(&workloads, off.then_some(&packets));
+    Look { measured: &measured, hold: None }.takes_back().unwrap()
+}
+
+#[test]
+fn others_that_are_served_again_beside_all_silent_ones_were_kept_out_by_something_else() {
+    let mark = |served_again| frees([None; 3], true, served_again, false).mark;
+    assert_eq!((mark(Some(5 * S)), mark(Some(20 * S)), mark(None)), (Mark::Unknown, Mark::Bad, Mark::Bad));
+}
+
 #[test]
 fn what_only_packets_show_is_not_counted_without_them() {
-    let check = |ended, kept_out: bool, off: bool| {
-        let mut recorder = silent_three(ended);
-        recorder.half_open().exhausted = Some(kept_out);
-        let workloads = [fixtures::silent(recorder, S)];
-        let packets = Packets::Off;
-        let measured = only(&workloads, off.then_some(&packets));
-        Look { measured: &measured, hold: None }.takes_back().unwrap()
-    };
+    let check = |ended, kept_out: bool, off: bool| frees(ended, kept_out, None, off);
     let unseen = check([None; 3], false, true);
     let text = "not known whether the device closed the 3 connections: there was no capture";
     assert_eq!((unseen.mark, unseen.seen.as_str()), (Mark::Unknown, text));

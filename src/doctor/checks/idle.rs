@@ -135,8 +135,10 @@ impl Look<'_> {
                 let rest = if back > 0 { things(all - back, "other") } else { silent };
                 format!("{found}not known whether the device closed the {rest}: {why}")
             };
-            // Where others are served all the while nobody is hurt, and a server with much room takes its time.
-            let hurts = h.exhausted == Some(true) && h.watched_ns >= h.expected_reclaim_ns;
+            // Where others are served all the while nobody is hurt, and a server with much room takes its time. Where they are
+            // served again beside all of them, something else had kept them out.
+            let long = |ns: u64| ns >= h.expected_reclaim_ns;
+            let hurts = h.exhausted == Some(true) && long(h.watched_ns) && h.served_again_ns.is_none_or(long);
             let makes_room = self.found(FindingId::MakesRoom).is_some();
             let mark = match (back == all && all > 0) || makes_room {
                 true => Mark::Good,
