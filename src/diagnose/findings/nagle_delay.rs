@@ -13,7 +13,7 @@
 //! or so.
 
 use super::super::facts;
-use super::super::{Evidence, Finding, FindingId, Severity, WorkloadKind};
+use super::super::{Evidence, Finding, FindingId, Quantiles, Severity, WorkloadEvidence, WorkloadKind};
 use super::FindingEntry;
 use super::text::{things, time};
 
@@ -37,6 +37,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         return None;
     }
     let mean = seen.total_ns / seen.waited.max(1);
+    if !is_felt(e, seen.waited, mean) {
+        return None;
+    }
     let mut evidence = vec![format!(
         "packets: {} came right after the client's ACK of the one before, {} after it on average, {} at most; \
          {} at other times",
@@ -64,6 +67,25 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         cause: cause.into(),
         change: change.into(),
     })
+}
+
+/// Whether the answers of this run took as long: the packets are those of every program on this machine that talks to the
+/// device. A handshake of TLS waits before the first answer.
+fn is_felt(e: &Evidence<'_>, waited: u64, mean_ns: u64) -> bool {
+    let answers: Vec<Quantiles> = facts::exchanges(e).filter_map(|w| w.main).collect();
+    let elsewhere = |w: &WorkloadEvidence| {
+        w.http.tls.is_some() || w.asks.reads_slowly || w.asks.sends_slowly || facts::streams(w).is_some()
+    };
+    if answers.is_empty() || facts::exchanges(e).any(elsewhere) {
+        return true;
+    }
+    let all = answers.iter().fold(0_u64, |n, main| n.saturating_add(main.count));
+    let took = |main: &Quantiles| match () {
+        () if waited.saturating_mul(2) >= all => main.p50_ns,
+        () if waited.saturating_mul(10) >= all => main.p90_ns,
+        () => main.max_ns,
+    };
+    answers.iter().any(|main| took(main) >= mean_ns / 2)
 }
 
 /// What the device writes in pieces, by what it speaks in this run: cause, and what to change.

@@ -214,11 +214,31 @@ fn requests_lost_behind_others_are_told_from_a_hang_by_the_first_of_each_connect
     assert_eq!(Case::clean(hung).ids(), [FindingId::BlockedApplication]);
 }
 
+/// Each answer took so long.
+fn took(w: WorkloadEvidence, ns: u64) -> WorkloadEvidence {
+    let main = Quantiles { count: w.succeeded, min_ns: ns, p50_ns: ns, p90_ns: ns, p99_ns: ns, max_ns: ns };
+    WorkloadEvidence { main: Some(main), ..w }
+}
+
+#[test]
+fn waits_that_no_answer_of_this_run_shows_are_those_of_another_program() {
+    let seen = |waited, main: Quantiles| {
+        let waits = AckWaits { waited, total_ns: waited * 44 * MS, longest_ns: 45 * MS, otherwise: 0 };
+        let w = WorkloadEvidence { main: Some(main), ..get(80) };
+        Case::clean(w).with(|e| e.ack_waits = Some(waits)).ids()
+    };
+    let quick = took(get(80), MS).main.unwrap();
+    assert_eq!(seen(196, quick), []);
+    assert_eq!(seen(30, Quantiles { max_ns: 44 * MS, ..quick }), [], "many waited, and one took as long");
+    assert_eq!(seen(30, Quantiles { p90_ns: 44 * MS, ..quick }), [FindingId::NagleDelay]);
+    assert_eq!(seen(7, Quantiles { max_ns: 44 * MS, ..quick }), [FindingId::NagleDelay]);
+}
+
 #[test]
 fn segments_that_wait_for_an_acknowledgement_are_named_unless_as_many_come_at_other_times() {
     let waits = |waited, otherwise| {
         let seen = AckWaits { waited, total_ns: waited * 42 * MS, longest_ns: 44 * MS, otherwise };
-        Case::clean(get(200)).with(|e| e.ack_waits = Some(seen))
+        Case::clean(took(get(200), 43 * MS)).with(|e| e.ack_waits = Some(seen))
     };
     let case = waits(199, 3);
     assert_eq!(said(&case), [(FindingId::NagleDelay, Severity::Warning)]);
@@ -237,7 +257,7 @@ fn what_is_written_in_pieces_is_said_by_what_the_device_speaks() {
         assert!(named.change.contains("TCP_NODELAY"));
         named.cause.clone()
     };
-    assert!(cause(get(200)).contains("sends its response in several small writes"));
+    assert!(cause(took(get(200), 43 * MS)).contains("sends its response in several small writes"));
     let mut tls = get(200);
     tls.http.tls = Some(TlsFigures { full: 200, ..TlsFigures::default() });
     assert!(cause(tls).contains("session tickets"));
