@@ -11,9 +11,12 @@
 //! packets that were captured more than once.
 
 mod clock;
+mod closed;
 mod copies;
 mod order;
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use espstress_wire::{Aggregate, NotSegment, Segment, Unread, decode};
 
 use clock::Clock;
 pub(crate) use clock::ClockStep;
+use closed::Ports;
 use copies::{Copies, Frame};
 use order::Order;
 
@@ -79,6 +83,8 @@ pub struct Analysis {
     pub out_of_order: u64,
     /// Connections of the device.
     pub connections: u64,
+    /// Connections that were refused by ports of the device where nothing listens, while it accepted others: no anomaly.
+    pub closed_ports: BTreeMap<SocketAddr, u64>,
     /// From the first packet to the last, nanoseconds.
     pub duration_ns: u64,
     /// A row for each anomaly and class; times count from the first packet.
@@ -160,13 +166,19 @@ pub fn analyze_records(
     let mut start_ns = 0;
     let (mut unknown_link, mut unknown_link_type) = (0, None);
     let mut air: Option<Listener> = None;
+    let mut ports = Ports::default();
     let mut look = |frame: &Frame, ledger: &mut Ledger, observer: &mut Observer| {
         if frame.gap {
             observer.gap();
         }
+        if let Ok(segment) = &frame.decoded {
+            ports.see(segment);
+        }
         observer.decoded(frame.at_ns, frame.number, &frame.decoded, &mut |occurrence| {
-            ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
             each(frame.number, &occurrence);
+            if let Some(occurrence) = ports.keep(occurrence) {
+                ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
+            }
         });
     };
     while let Some(record) = reader.next_record() {
@@ -210,9 +222,15 @@ pub fn analyze_records(
     order.release(|f| copies.take(f, |f| look(f, &mut ledger, &mut observer)));
     copies.release(&mut |frame| look(frame, &mut ledger, &mut observer));
     let mut wire = observer.finish(clock.last(), &mut |occurrence| {
-        ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
         each(packets, &occurrence);
+        if let Some(occurrence) = ports.keep(occurrence) {
+            ledger.take(&occurrence, Intentions::Unknown, &Weather::default());
+        }
     });
+    let (closed_ports, refused) = ports.finish();
+    for occurrence in &refused {
+        ledger.take(occurrence, Intentions::Unknown, &Weather::default());
+    }
     let quiet = wire.quiet.iter().map(|q| Absent { from_ns: q.from_ns, to_ns: q.to_ns }).collect();
     let (windows, held) = (wire.windows.clone(), wire.held.clone());
     let weather = Weather { windows, quiet, held, ..Weather::default() };
@@ -237,6 +255,7 @@ pub fn analyze_records(
         clock_steps: clock.steps(),
         out_of_order: order.late(),
         connections: wire.connections,
+        closed_ports,
         duration_ns: clock.last().saturating_sub(start_ns).max(0) as u64,
         anomalies,
         wire,

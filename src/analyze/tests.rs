@@ -30,9 +30,22 @@ impl File {
     }
 
     /// One segment, `at_ms` after second 1,000.
-    fn segment(&mut self, at_ms: u32, end: Sender, flags: u8, (seq, ack): (u32, u32), payload: u16) {
+    fn segment(&mut self, at_ms: u32, end: Sender, flags: u8, numbers: (u32, u32), payload: u16) {
+        self.segment_of(80, at_ms, end, flags, numbers, payload);
+    }
+
+    /// The same of a port of the device's.
+    fn segment_of(
+        &mut self,
+        service: u16,
+        at_ms: u32,
+        end: Sender,
+        flags: u8,
+        (seq, ack): (u32, u32),
+        payload: u16,
+    ) {
         let (Host(port) | Device(port)) = end;
-        let (host, device) = ((Ipv4Addr::new(10, 0, 0, 1), port), (Ipv4Addr::new(10, 0, 0, 2), 80));
+        let (host, device) = ((Ipv4Addr::new(10, 0, 0, 1), port), (Ipv4Addr::new(10, 0, 0, 2), service));
         let (from, to) = if matches!(end, Host(_)) { (host, device) } else { (device, host) };
         let mut p = vec![0x45, 0];
         p.extend((40 + payload).to_be_bytes());
@@ -48,6 +61,23 @@ impl File {
             self.0.extend(word.to_le_bytes());
         }
         self.0.extend(p);
+    }
+
+    /// A connection that a port refuses.
+    fn refused(&mut self, at_ms: u32, service: u16, port: u16) {
+        self.segment_of(service, at_ms, Host(port), SYN, (100, 0), 0);
+        self.segment_of(service, at_ms + 1, Device(port), RST | ACK, (0, 101), 0);
+    }
+
+    /// One that is served and ends in order.
+    fn served(&mut self, at_ms: u32, port: u16) {
+        self.segment(at_ms, Host(port), SYN, (100, 0), 0);
+        self.segment(at_ms + 1, Device(port), SYN | ACK, (500, 101), 0);
+        self.segment(at_ms + 2, Host(port), ACK, (101, 501), 80);
+        self.segment(at_ms + 3, Device(port), ACK, (501, 181), 120);
+        self.segment(at_ms + 4, Host(port), FIN | ACK, (181, 621), 0);
+        self.segment(at_ms + 5, Device(port), FIN | ACK, (621, 182), 0);
+        self.segment(at_ms + 6, Host(port), ACK, (182, 622), 0);
     }
 
     /// A connection whose answer is followed by a RST; 6 segments in 5 ms from `at_ms` on.
@@ -187,4 +217,34 @@ fn what_is_no_capture_is_an_error_with_the_files_name() {
     std::fs::write(&path, "not a capture").unwrap();
     let error = analyze(&path, &AnalyzeConfig::default()).unwrap_err().to_string();
     assert!(error.contains("notes.txt") && error.contains("neither a pcap nor a pcapng"), "{error}");
+}
+
+/// How often the device refused as an anomaly, and how many connections its closed ports refused.
+fn refusals(file: File) -> (u64, Vec<(u16, u64)>) {
+    let analysis = file.analyze(&AnalyzeConfig::default());
+    let refused =
+        analysis.anomalies.iter().filter(|row| row.id == AnomalyId::SynRefused).map(|row| row.count);
+    let closed = analysis.closed_ports.iter().map(|(port, n)| (port.port(), *n)).collect();
+    (refused.sum(), closed)
+}
+
+#[test]
+fn a_port_where_nothing_listens_refuses_as_it_must_beside_one_that_accepts() {
+    let mut file = File::new(101);
+    file.refused(0, 443, 40_001);
+    file.served(10, 40_002);
+    file.refused(20, 443, 40_003);
+    assert_eq!(refusals(file), (0, vec![(443, 2)]));
+}
+
+#[test]
+fn a_port_that_accepted_at_another_time_or_the_only_one_refuses_for_want_of_something() {
+    let mut file = File::new(101);
+    file.refused(0, 80, 40_001);
+    file.served(10, 40_002);
+    file.refused(20, 80, 40_003);
+    assert_eq!(refusals(file), (2, vec![]));
+    let mut alone = File::new(101);
+    alone.refused(0, 80, 40_001);
+    assert_eq!(refusals(alone), (1, vec![]));
 }

@@ -1,6 +1,7 @@
 //! `analyze`: what a capture file shows.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::output::{fitted, print, style};
 use super::{Exit, Failed};
@@ -11,6 +12,9 @@ use espstress_event::{Air, AnomalyClass};
 use espstress_observe::{DeviceEnds, Dial};
 use espstress_report::ladder::{self, Ladder};
 use espstress_report::{CapturePage, Detail, NotJudgedRow, air_lines, capture_page, things};
+
+/// Closed ports that the page names.
+const PORTS: usize = 4;
 
 /// `espstress analyze`.
 pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failed> {
@@ -61,6 +65,7 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "packets_out_of_order": analysis.out_of_order,
         "connections": analysis.connections,
         "connections_with_packets_missing": wire.incomplete,
+        "closed_ports": analysis.closed_ports.iter().map(closed_json).collect::<Vec<_>>(),
         "dialled": wire.dials.rows.iter().map(dial_json).collect::<Vec<_>>(),
         "dialled_beyond": wire.dials.beyond,
         "duration_s": analysis.duration_ns as f64 / 1e9,
@@ -79,6 +84,10 @@ fn json(name: &str, analysis: &Analysis) -> String {
 fn findings_not_judged(analysis: &Analysis) -> Vec<serde_json::Value> {
     let not = analysis.air.as_ref().map(air_not_judged).unwrap_or_default();
     not.into_iter().map(|not| serde_json::json!({ "id": not.id, "reason": not.reason })).collect()
+}
+
+fn closed_json((port, refused): (&SocketAddr, &u64)) -> serde_json::Value {
+    serde_json::json!({ "port": port, "refused": refused })
 }
 
 fn dial_json(dial: &Dial) -> serde_json::Value {
@@ -241,6 +250,14 @@ fn remarks(analysis: &Analysis) -> Vec<String> {
     }
     if wire.fragments_missing > 0 {
         lines.push(format!("Of {} a fragment is missing.", things(wire.fragments_missing, "IP packet")));
+    }
+    for (port, refused) in analysis.closed_ports.iter().take(PORTS) {
+        let refused = things(*refused, "connection");
+        lines.push(format!("{port} refused {refused} and accepted none: nothing listens there."));
+    }
+    let more = analysis.closed_ports.len().saturating_sub(PORTS) as u64;
+    if more > 0 {
+        lines.push(format!("So did {}.", things(more, "further port")));
     }
     if analysis.copies > 0 {
         lines.push(format!(
