@@ -446,6 +446,27 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_beside_which_nothing_failed_broke_nothing() {
+        let page = |failed, severity| {
+            let mut r = report(4, failed);
+            r.findings.push(Finding {
+                id: FindingId::HostLimited,
+                severity,
+                statement: "This machine was the limit.".into(),
+                evidence: Vec::new(),
+                cause: String::new(),
+                change: String::new(),
+            });
+            r.verdict = Verdict::Inconclusive;
+            crate::text::page(&r, &Style::default())
+        };
+        let broke = |page: &str| page.contains("What broke");
+        let warned = page(0, Severity::Warning);
+        assert!(!broke(&warned) && warned.contains("What was noticed"), "{warned}");
+        assert!(broke(&page(1, Severity::Warning)) && broke(&page(0, Severity::Error)));
+    }
+
+    #[test]
     fn a_capture_of_a_run_without_tcp_is_not_told_in_packets() {
         let mut r = judged(report(4, 0));
         r.capture = crate::Capture { packets: Some(0), ..r.capture };

@@ -113,8 +113,12 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
     Some(Finding {
         id: FindingId::HostLimited,
         severity: Severity::Warning,
-        statement: "This machine was the limit for part of the run; the device may be faster than shown."
-            .into(),
+        statement: if e.workloads.iter().any(|w| w.succeeded > 0) {
+            "This machine was the limit for part of the run; the device may be faster than shown."
+        } else {
+            "This machine was the limit for part of the run."
+        }
+        .into(),
         evidence,
         cause: cause.into(),
         change: change.into(),

@@ -19,9 +19,11 @@ pub(super) fn section(out: &mut String, r: &Report, style: Style) {
     if of_device.is_empty() && bad.is_empty() && failed == 0 {
         clean(out, r, style);
     } else {
-        // What every gate allows is no more than that.
+        // What every gate allows is no more than that; nor is a warning beside which nothing failed.
         let allowed = r.verdict == Verdict::Pass && !r.thresholds.is_empty();
-        title(out, if allowed { "What was noticed" } else { "What broke" }, style);
+        let only_warned = bad.iter().all(|f| f.severity == Severity::Warning);
+        let nothing = r.verdict != Verdict::Fail && of_device.is_empty() && failed == 0 && only_warned;
+        title(out, if allowed || nothing { "What was noticed" } else { "What broke" }, style);
         for finding in &bad {
             self::finding(out, finding, style);
         }
