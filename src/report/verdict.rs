@@ -171,10 +171,16 @@ impl Report {
             let none = || "the run made no attempts: nothing was tested".to_owned();
             return self.workloads.is_empty().then(none);
         };
+        // What others tested is told beside it.
+        let nothing = if self.workloads.iter().any(Workload::asked) {
+            "it tested nothing"
+        } else {
+            "nothing was tested"
+        };
         Some(match w.not_done_in_words() {
             Some(why) => why,
             None if w.attempts > 0 => {
-                format!("limits of this machine stopped every attempt of {}: nothing was tested", w.name)
+                format!("limits of this machine stopped every attempt of {}: {nothing}", w.name)
             }
             None if w
                 .by_protocol
@@ -185,11 +191,11 @@ impl Report {
                 format!("no event came on the streams of {}: nothing more was tested", w.name)
             }
             None if w.unfinished > 0 => format!(
-                "{} finished no attempt: {} under way when it ended, so nothing was tested",
+                "{} finished no attempt: {} under way when it ended, so {nothing}",
                 w.name,
                 if w.unfinished == 1 { "one was".to_owned() } else { format!("{} were", w.unfinished) }
             ),
-            None => format!("{} made no attempts: nothing was tested", w.name),
+            None => format!("{} made no attempts: {nothing}", w.name),
         })
     }
 
@@ -527,7 +533,7 @@ mod tests {
             Gates::from_expressions(gates).unwrap().judge(&mut r);
             assert_eq!(r.verdict, Verdict::Inconclusive, "{gates:?}");
             let line = verdict_line(&r);
-            assert!(line.contains("rw made no attempts: nothing was tested"), "{line}");
+            assert!(line.contains("rw made no attempts: it tested nothing"), "{line}");
             assert_eq!(line.matches("rw made no attempt").count(), 1, "{line}");
             assert!(r.verdict_reasons[0].contains("rw made no attempt"), "{:?}", r.verdict_reasons);
         }

@@ -141,7 +141,7 @@ fn a_step_of_the_doctors_that_did_nothing_leaves_nothing_open_once_its_checks_ar
     r.workloads.push(of("rw", 0, None));
     r.remarks.push("something else".into());
     r.note_remarks();
-    assert_eq!(r.remarks, ["something else", "rw made no attempts: nothing was tested"]);
+    assert_eq!(r.remarks, ["something else", "rw made no attempts: it tested nothing"]);
     r.examined(Examination::default());
     assert_eq!(r.remarks, ["something else"]);
     assert!(r.examination.is_some());
@@ -163,10 +163,10 @@ fn a_workload_that_ended_no_attempt_says_how_far_it_came() {
         assert_eq!(r.verdict, Verdict::Inconclusive);
         r.remarks.join("; ")
     };
-    assert_eq!(remark(|_| ()), "rw made no attempts: nothing was tested");
-    let one = "rw finished no attempt: one was under way when it ended, so nothing was tested";
+    assert_eq!(remark(|_| ()), "rw made no attempts: it tested nothing");
+    let one = "rw finished no attempt: one was under way when it ended, so it tested nothing";
     assert_eq!(remark(|w| w.unfinished = 1), one);
-    let two = "rw finished no attempt: 2 were under way when it ended, so nothing was tested";
+    let two = "rw finished no attempt: 2 were under way when it ended, so it tested nothing";
     assert_eq!(remark(|w| w.unfinished = 2), two);
     fn streams(w: &mut Workload, streams: u64) {
         let sse = Some(EventStreams { streams, ..EventStreams::default() });
@@ -174,7 +174,7 @@ fn a_workload_that_ended_no_attempt_says_how_far_it_came() {
     }
     let no_event = "no event came on the streams of rw: nothing more was tested";
     assert_eq!(remark(|w| streams(w, 1)), no_event);
-    assert_eq!(remark(|w| streams(w, 0)), "rw made no attempts: nothing was tested");
+    assert_eq!(remark(|w| streams(w, 0)), "rw made no attempts: it tested nothing");
 }
 
 #[test]
