@@ -182,6 +182,14 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
     format!("{share} {what}.")
 }
 
+/// Whether a workload was served, and then nothing more came but all of its failures of this kind.
+fn ends_with(w: &WorkloadEvidence, failure: Failure) -> bool {
+    let Some(served) = w.episodes.iter().rposition(|episode| episode.succeeded > 0) else { return false };
+    let after = w.episodes.iter().skip(served + 1);
+    let failed = after.fold(0_u64, |n, episode| n.saturating_add(episode.failures.get(failure)));
+    failed > 0 && failed == w.failures.get(failure)
+}
+
 /// Likely cause and what to change.
 fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str) {
     match failure {
@@ -211,6 +219,14 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
         Failure::ReadTimeout if facts::passes_over(w) => (
             "the service answers some messages with something else, or loses them while it sends messages of its own",
             "send each message back once, unchanged; look at the bytes (--pcap, then Wireshark)",
+        ),
+        Failure::ReadTimeout if ends_with(w, failure) => (
+            "the program stopped answering, or lost just these requests: nothing else was asked after them",
+            "run for longer than --timeout-read, so that later requests tell the two apart; check what the device logs at this time",
+        ),
+        Failure::ReadTimeout if w.succeeded > 0 => (
+            "the program left these requests unanswered, or was busy for longer than the client waits; it answered others",
+            "a longer --timeout-read tells the two apart; check what the program does with such a request",
         ),
         Failure::BadResponse | Failure::CorruptPayload if w.succeeded > 0 => (
             "the program builds some of its responses wrongly: it speaks the protocol, as those that succeeded show",

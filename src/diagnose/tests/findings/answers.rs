@@ -3,7 +3,7 @@
 use crate::support::*;
 use espstress_diagnose::*;
 use espstress_event::{
-    AnomalyClass, AnomalyId, ByProtocol, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
+    AnomalyClass, AnomalyId, ByProtocol, Episode, EventStreams, Failure, FailureCounts, FaultSeen, HttpFault,
     IdleCloses, MqttBig, MqttBigEnd, MqttFault, MqttOutage, MqttToDevice, Protocol, SilentClients, SlowSpan,
     TlsFault, TlsFaultSeen, TlsFigures, WebSockets,
 };
@@ -746,4 +746,22 @@ fn a_close_after_a_silence_is_an_idle_time_out_only_of_a_device_that_keeps_conne
     let found = beside(1).findings().remove(0);
     assert_eq!(found.statement, "The device closes idle connections after 7.0 s.");
     assert!(!found.cause.contains("Connection: close"), "{}", found.cause);
+}
+
+#[test]
+fn requests_that_were_the_last_ones_are_told_from_some_that_were_left_out() {
+    let mut lost = FailureCounts::default();
+    lost.add(Failure::ReadTimeout, 2);
+    let none = FailureCounts::default();
+    let cause = |episodes: Vec<Episode>| {
+        let mut w = WorkloadEvidence { episodes, ..get(60) };
+        w.failures.merge(&lost);
+        w.attempts += 2;
+        let found = Case::clean(w).no_telemetry().findings();
+        found.into_iter().find(|f| f.id == FindingId::UnexplainedFailures).unwrap().cause
+    };
+    let last = cause(vec![episode(0, 5, 60, &none), episode(5, 25, 0, &lost)]);
+    assert!(last.contains("stopped answering, or lost just these"), "{last}");
+    let between = cause(vec![episode(0, 5, 30, &none), episode(5, 6, 0, &lost), episode(7, 12, 30, &none)]);
+    assert!(between.contains("left these requests unanswered"), "{between}");
 }
