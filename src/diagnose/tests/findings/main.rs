@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test")]
 
 mod answers;
+mod idle;
 mod neighbours;
 mod personas;
 mod statuses;
