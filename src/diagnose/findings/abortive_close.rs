@@ -173,17 +173,21 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
         severity: if often { Severity::Error } else { Severity::Warning },
         statement: format!(
             "The device {}: {}.",
-            if seen.early > 0 && seen.unread == 0 && facts::captured(e) {
-                "closes connections with a FIN while a request is on its way, and then resets them"
-            } else {
-                "ends connections with a RST instead of a FIN"
+            match (seen.early > 0 && facts::captured(e), seen.unread > 0) {
+                (true, false) =>
+                    "closes connections with a FIN while a request is on its way, and then resets them",
+                (true, true) =>
+                    "ends connections with a RST, some of them after a FIN while a request is on its way",
+                _ => "ends connections with a RST instead of a FIN",
             },
             if served == 0 {
                 format!("{}, and no exchange was served", things(resets, "reset"))
             } else {
                 match opened {
+                    // Those in the place of an answer may be told elsewhere.
                     Some(opened) => format!(
-                        "{} of {} ({})",
+                        "{}{} of {} ({})",
+                        if facts::captured(e) && instead_of_answers(e) > 0 { "at least " } else { "" },
                         resets.min(opened),
                         things(opened, "connection"),
                         percent(resets.min(opened), opened)

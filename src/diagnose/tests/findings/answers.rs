@@ -562,3 +562,17 @@ fn requests_that_were_the_last_ones_are_told_from_some_that_were_left_out() {
     let between = cause(vec![episode(0, 5, 30, &none), episode(5, 6, 0, &lost), episode(7, 12, 30, &none)]);
     assert!(between.contains("left these requests unanswered"), "{between}");
 }
+
+#[test]
+fn resets_after_a_fin_are_not_told_as_resets_instead_of_one() {
+    let said = |instead: u64, after: u64| {
+        let case = Case::clean(get(200)).no_telemetry();
+        let case = if instead > 0 { case.anomaly(AnomalyId::AbortiveClose, instead) } else { case };
+        let case = if after > 0 { case.anomaly(AnomalyId::RstAfterFin, after) } else { case };
+        let found = case.with(|e| e.resets.answering_payload = after).findings();
+        found.into_iter().find(|f| f.id == FindingId::AbortiveClose).unwrap().statement
+    };
+    assert!(said(40, 0).contains("with a RST instead of a FIN: 40"), "{}", said(40, 0));
+    assert!(said(0, 40).contains("with a FIN while a request is on its way"), "{}", said(0, 40));
+    assert!(said(40, 30).contains("with a RST, some of them after a FIN"), "{}", said(40, 30));
+}
