@@ -198,6 +198,17 @@ pub(super) fn typed<P: Params>(matches: &clap::ArgMatches) -> toml::Table {
     table
 }
 
+/// The key that a setting of that name has: an alias of a flag is one of its key as well.
+fn key_of<P: Params>(name: &str) -> Option<String> {
+    let command = P::augment_args(Command::new("keys"));
+    let is_alias = |alias: &str| alias.replace('-', "_") == name;
+    let mut all = command.get_arguments();
+    let arg = all.find(|arg| {
+        arg.get_id() == name || arg.get_visible_aliases().unwrap_or_default().into_iter().any(is_alias)
+    })?;
+    Some(arg.get_id().to_string())
+}
+
 /// Settings from a table over the defaults, each key by itself so that an error names its key.
 pub(super) fn params<P: Params>(table: &toml::Table) -> Result<P, ParamError> {
     let internal = |what: String| ParamError::Value { key: String::new(), what };
@@ -207,10 +218,14 @@ pub(super) fn params<P: Params>(table: &toml::Table) -> Result<P, ParamError> {
     let defaults = P::from_arg_matches(&matches).map_err(|e| internal(e.to_string()))?;
     let mut merged = toml::Table::try_from(defaults).map_err(|e| internal(e.to_string()))?;
     for (key, value) in table {
-        if !keys.contains(key) {
+        let Some(known) = key_of::<P>(key) else {
             return Err(ParamError::Unknown { key: key.clone(), allowed: keys.join(", ") });
+        };
+        if known != *key && table.contains_key(&known) {
+            let what = format!("the same as `{known}`: give one of them");
+            return Err(ParamError::Value { key: key.clone(), what });
         }
-        let previous = merged.insert(key.clone(), value.clone());
+        let previous = merged.insert(known, value.clone());
         if let Err(error) = P::deserialize(merged.clone()) {
             return Err(ParamError::Value { key: key.clone(), what: first_line(&error.to_string()) });
         }
@@ -275,6 +290,15 @@ mod tests {
             assert!(said.contains("0 is not in 1.."), "{kind} {settings}: {said}");
         }
         assert_eq!(refused("outage", "cycles = 3"), None);
+    }
+
+    #[test]
+    fn an_alias_of_a_flag_is_a_key_as_well() {
+        assert_eq!(refused("head", "silent_before = '1s'"), None);
+        let settings = "silent_before = '1s'\nrequest_delay = '1s'";
+        assert!(refused("head", settings).unwrap_or_default().contains("give one of them"));
+        assert!(refused("head", "silent_before = 'x'").unwrap_or_default().contains("`silent_before`"));
+        assert!(refused("mqtt", "silent_before = '1s'").unwrap_or_default().contains("unknown key"));
     }
 
     #[test]
