@@ -174,7 +174,7 @@ pub struct EventStreams {
     pub ended: u64,
     /// The same before any event.
     pub ended_empty: u64,
-    /// Streams that ended by FIN in the middle of a chunk, or before their Content-Length.
+    /// Streams that ended by FIN in the middle of a chunk or of an event, or before their Content-Length.
     pub cut: u64,
     /// Streams that the device reset.
     pub reset: u64,

@@ -110,14 +110,26 @@ fn a_silent_stream_is_no_fault_unless_the_user_says_so() {
 
 #[test]
 fn an_orderly_end_is_told_and_the_stream_opened_anew_when_the_device_says() {
+    // A comment that is cut off is no event.
     let address = raw(HEAD, |mut stream| {
-        let _ = stream.write_all(b"retry: 100\nid: last\ndata: a\n\ndata: b\n\ndata: half");
+        let _ = stream.write_all(b"retry: 100\nid: last\ndata: a\n\ndata: b\n\n: half");
     });
     let run = rw(address, "-n 6 -d 1m");
     run.passes().says(&["ended in order", "reconnect after 100 ms"]);
     let sse = seen(&run);
-    assert_eq!((sse.streams, sse.events, sse.ended, sse.unfinished), (3, 6, 2, 2), "{sse:?}");
+    assert_eq!((sse.streams, sse.events, sse.ended, sse.unfinished), (3, 6, 2, 0), "{sse:?}");
     assert_eq!(sse.retry_ms, Some(100));
+}
+
+#[test]
+fn a_stream_that_ends_in_the_middle_of_an_event_is_named() {
+    let address = raw(HEAD, |mut stream| {
+        let _ = stream.write_all(b"retry: 10\ndata: a\n\ndata: half");
+    });
+    let run = rw(address, "-n 12 -d 1m");
+    run.fails_with(&["event_stream"]).says(&["6 event streams ended in the middle of an event"]);
+    let sse = seen(&run);
+    assert_eq!((sse.ended, sse.cut, sse.unfinished), (0, 6, 6), "{sse:?}");
 }
 
 #[test]

@@ -88,6 +88,14 @@ fn words(sse: &EventStreams, failure: Failure) -> (String, &'static str, &'stati
             "the device had nothing to say for that long, or it has lost the stream without an end",
             "send a comment line (\":\") regularly if clients should notice a lost stream; else raise --timeout-read",
         ),
+        Failure::TruncatedResponse if sse.unfinished >= sse.cut => (
+            format!(
+                "{} ended in the middle of an event, which browsers drop.",
+                things(sse.cut, "event stream")
+            ),
+            "the program closes the stream while it sends an event, or leaves out the blank line that ends one",
+            "send the blank line behind each event, and close only then",
+        ),
         Failure::TruncatedResponse => (
             format!(
                 "{} ended in the middle: the device closed the connection before the response was complete.",

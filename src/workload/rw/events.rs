@@ -60,8 +60,9 @@ impl Parser {
     }
 
     /// Whether an event is half sent.
-    pub(super) const fn is_amid(&self) -> bool {
-        self.has_data || self.length > 0
+    pub(super) fn is_amid(&self) -> bool {
+        // A half comment is none.
+        self.has_data || self.length > 0 && !self.line.starts_with(b":")
     }
 
     fn end_of_line(&mut self, found: &mut Found) {

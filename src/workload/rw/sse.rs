@@ -366,6 +366,9 @@ impl Subscriber {
         let context = self.plan.context.clone();
         stream.connection.tcp_sample().into_iter().for_each(|tcp| context.recorder.borrow_mut().tcp(tcp));
         let (empty, unfinished) = (stream.seen == 0, stream.parser.is_amid());
+        // An event without its blank line is lost to a browser (9.2.6), whatever HTTP says of the response's end.
+        let in_order = over.is_ok();
+        let over = if in_order && unfinished { Err(Failure::TruncatedResponse) } else { over };
         self.told(|sse| {
             let count = match over {
                 Ok(()) if empty => &mut sse.ended_empty,
@@ -379,8 +382,9 @@ impl Subscriber {
             sse.unfinished += u64::from(unfinished);
         });
         match over {
-            Ok(()) if stream.connection.peer_has_closed() => {}
-            Ok(()) => self.finish(&mut stream).await,
+            _ if in_order && stream.connection.peer_has_closed() => {}
+            _ if in_order => self.finish(&mut stream).await,
+            Ok(()) => {}
             Err(Failure::ReadTimeout | Failure::BadResponse) => {
                 http::give_up_rest(&context, &mut stream.connection);
             }
