@@ -90,6 +90,11 @@ impl Http {
     /// What was wrong with an answer, once.
     pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
         self.response.take_fault()
+    /// Whether an answer is coming in whose head says that the connection ends with it.
+    pub(super) const fn is_last(&self) -> bool {
+        self.response.head_is_in() && !self.response.persistent()
+    }
+
     }
 
     /// Nothing (more) came within the read time-out.

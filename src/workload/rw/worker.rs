@@ -449,7 +449,7 @@ impl Channel {
             if self.leaves_some() {
                 self.repeat().await?;
             } else {
-                self.answer().await?;
+                self.answer_or_repeat().await?;
             }
         }
         Ok(())
@@ -458,7 +458,7 @@ impl Channel {
     async fn ask(&mut self, start: Start) -> Result<(), Failure> {
         self.send(start)?;
         if self.in_flight.len() >= self.usage.window {
-            self.answer().await?;
+            self.answer_or_repeat().await?;
         }
         if self.is_spent() || self.leaves_some() {
             self.settle().await?;

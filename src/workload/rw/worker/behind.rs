@@ -50,6 +50,21 @@ impl Channel {
         last && !self.in_flight.is_empty()
     }
 
+    /// Takes the oldest answer. Where a RST ends the connection in the middle of one whose head has announced the close, the
+    /// requests behind it may have caused the RST, and it may have cost the rest of that answer (RFC 9112, 9.6): all are sent
+    /// again, that one too, and what ends it once it is alone is the device's.
+    pub(super) async fn answer_or_repeat(&mut self) -> Result<(), Failure> {
+        match self.answer().await {
+            Err(Failure::WriteReset | Failure::ReadReset)
+                if self.in_flight.len() > 1 && self.codec.http().is_some_and(|http| http.is_last()) =>
+            {
+                self.receiving.set(false);
+                self.repeat().await
+            }
+            answered => answered,
+        }
+    }
+
     /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
     /// must not pipeline them again at once.
     pub(super) async fn repeat(&mut self) -> Result<(), Failure> {
