@@ -2,7 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use espstress_event::{Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
+use espstress_event::{
+    Failure, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, TLS_ALERT, TOO_MANY_FIELDS,
+};
 
 /// Longest response head that is read, bytes; a longer one is a bad response.
 pub(crate) const HEAD_LIMIT: usize = 128 * 1024;
@@ -333,6 +335,8 @@ impl Response {
         let length = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
+            // A record of the type alert, of any version (RFC 8446, 5.1).
+            Err(_) if bytes.starts_with(&[0x15, 0x03]) => return Err(self.bad_head(TLS_ALERT)),
             Err(error) => return Err(self.bad_head(what_is_wrong(error))),
         };
         let Some(status) = response.code else { return Err(self.bad_head("no status code")) };
@@ -480,6 +484,18 @@ impl Response {
             _ => {}
         }
         ended
+    }
+
+    /// As [`Response::end`] where TCP ended without TLS's own end: nobody knows then whether a body that only the connection's
+    /// end delimits is whole (RFC 9112, 9.8).
+    ///
+    /// # Errors
+    /// As [`Response::end`], and [`Failure::TruncatedResponse`] for such a body.
+    pub fn end_without_close_notify(&mut self) -> Result<(), Failure> {
+        self.end()?;
+        self.fault = None;
+        self.note(HttpFault::Truncated, None, Some(self.body_bytes), NO_CLOSE_NOTIFY);
+        Err(Failure::TruncatedResponse)
     }
 
     /// Nothing more came within the read time-out: notes what that says of the response.

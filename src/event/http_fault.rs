@@ -14,6 +14,13 @@ pub const TOO_MANY_FIELDS: &str = "more than 512 fields";
 /// What is said of a response whose head was cut off: of its body nothing is known.
 pub const HEAD_CUT: &str = "the head did not end";
 
+/// The same of one that only the connection's end would have ended, where TLS's end did not come with it.
+pub const NO_CLOSE_NOTIFY: &str =
+    "the connection closed without TLS's end (close_notify), and nothing else says where the body ends";
+
+/// What is said of bytes that are an alert of TLS instead of a head.
+pub const TLS_ALERT: &str = "a TLS alert came back, so the port speaks TLS";
+
 /// A way in which a response breaks HTTP/1.1 (RFC 9112), or leaves its client in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

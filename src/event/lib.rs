@@ -72,7 +72,8 @@ pub use http::{
     UploadStall, Uploads,
 };
 pub use http_fault::{
-    FaultCount, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, HttpFaults, IdleCloses, TOO_MANY_FIELDS,
+    FaultCount, FaultSeen, HEAD_CUT, HEAD_TOO_LONG, HttpFault, HttpFaults, IdleCloses, NO_CLOSE_NOTIFY,
+    TLS_ALERT, TOO_MANY_FIELDS,
 };
 pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;

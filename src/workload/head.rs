@@ -401,7 +401,7 @@ impl Storm {
                     if std::mem::take(&mut first) && n > 0 {
                         self.record(Phase::FirstByte, asked, Instant::now());
                     }
-                    if self.take(n)? {
+                    if self.take(connection, n)? {
                         break;
                     }
                 }
@@ -414,6 +414,9 @@ impl Storm {
     /// Takes bytes of the response that have come, 0 for the device's FIN; whether the response is whole.
     fn take(&mut self, n: usize) -> Result<bool, Failure> {
         if n == 0 {
+            if connection.ended_without_close_notify() {
+                self.response.end_without_close_notify()?;
+            }
             // Where the host asks for a close, a response that ends with the connection is as good as any.
             let asked = self.close == ClosePolicy::Wait || self.request.asks_close();
             if !asked || self.response.eof().is_err() {
@@ -488,7 +491,7 @@ impl Storm {
                     if std::mem::take(&mut first) && n > 0 && sent == whole.len() {
                         self.record(Phase::FirstByte, asked, Instant::now());
                     }
-                    if self.take(n)? {
+                    if self.take(connection, n)? {
                         return Ok(());
                     }
                 }
@@ -513,7 +516,7 @@ impl Storm {
                 }
                 read => read?,
             };
-            if self.take(n)? {
+            if self.take(connection, n)? {
                 self.continues(|c| c.answered += 1);
                 return Ok(true);
             }

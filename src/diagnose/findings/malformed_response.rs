@@ -14,7 +14,9 @@ use super::super::facts;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence};
 use super::text::{grouped, things};
 use super::{FindingEntry, rest};
-use espstress_event::{Failure, FaultCount, HEAD_CUT, HEAD_TOO_LONG, HttpFault, TOO_MANY_FIELDS};
+use espstress_event::{
+    Failure, FaultCount, HEAD_CUT, HEAD_TOO_LONG, HttpFault, NO_CLOSE_NOTIFY, TLS_ALERT, TOO_MANY_FIELDS,
+};
 
 pub(super) const ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MalformedResponse,
@@ -176,6 +178,15 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             "the head is larger than this client reads; HTTP sets no limit, but most clients have one",
             "send fewer or shorter fields; look for one that grows, such as a cookie",
         ),
+        HttpFault::BadHead if count.detail == TLS_ALERT => (
+            "this is an https:// port: it answers plain HTTP with an alert",
+            "use an https:// target, or add --tls; or give the port that speaks plain HTTP",
+        ),
+        HttpFault::Truncated if count.detail == NO_CLOSE_NOTIFY => (
+            "the program closes the socket without ending TLS, so no client can tell a whole body from one that was cut off \
+             (RFC 9112, 9.8)",
+            "send Content-Length or chunks; end TLS before you close (mbedtls_ssl_close_notify())",
+        ),
         // It does speak HTTP.
         HttpFault::BadHead if facts::ever_served(e) => (
             "the head lacks a line end or a status; or one response runs into the next",
@@ -211,6 +222,9 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
                 "{share} ended too early: the first promised {promised} bytes and sent {sent} ({}).",
                 seen.detail
             )
+        }
+        (HttpFault::Truncated, None, Some(sent)) if seen.detail == NO_CLOSE_NOTIFY => {
+            format!("{share} may be incomplete: after {sent} bytes {}.", seen.detail)
         }
         (HttpFault::Truncated, None, Some(sent)) => {
             format!("{share} ended too early: after {sent} bytes {}.", seen.detail)
@@ -255,6 +269,9 @@ fn statement(w: &WorkloadEvidence, fault: HttpFault, seen: &FaultCount) -> Strin
         }
         (HttpFault::BadHead, ..) if beyond_this_client(&seen.detail) => {
             format!("{share} had a head that espstress doesn't read to its end: {}.", seen.detail)
+        }
+        (HttpFault::BadHead, ..) if seen.detail == TLS_ALERT => {
+            format!("The port speaks TLS, and was asked in plain HTTP: {share} were a TLS alert.")
         }
         (HttpFault::BadHead, ..) => format!("{share} were not HTTP/1.1: {}.", seen.detail),
     }

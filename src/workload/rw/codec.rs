@@ -71,10 +71,11 @@ impl Codec {
         }
     }
 
-    /// Takes the peer's FIN: the payload of an answer that it completes, or the failure that it is.
-    pub(super) fn eof(&mut self) -> Result<u64, Failure> {
+    /// Takes the peer's FIN, `abrupt` where TLS has not ended before: the payload of an answer that it completes, or the failure
+    /// that it is.
+    pub(super) fn eof(&mut self, abrupt: bool) -> Result<u64, Failure> {
         match self {
-            Self::Http(p) => p.eof(),
+            Self::Http(p) => p.eof(abrupt),
             Self::Framed(p) => Err(p.eof()),
             Self::Raw(p) => p.eof(),
             Self::Line(p) => Err(p.eof()),

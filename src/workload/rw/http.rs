@@ -55,7 +55,10 @@ impl Http {
         }
     }
 
-    pub(super) fn eof(&mut self) -> Result<u64, Failure> {
+    pub(super) fn eof(&mut self, abrupt: bool) -> Result<u64, Failure> {
+        if abrupt {
+            self.response.end_without_close_notify()?;
+        }
         // Where the host asks for a close, a response that ends with the connection is as good as any.
         if !self.asks_close || self.response.eof().is_err() {
             self.response.end()?;
@@ -87,14 +90,14 @@ impl Http {
         self.response.head_is_in()
     }
 
-    /// What was wrong with an answer, once.
-    pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
-        self.response.take_fault()
     /// Whether an answer is coming in whose head says that the connection ends with it.
     pub(super) const fn is_last(&self) -> bool {
         self.response.head_is_in() && !self.response.persistent()
     }
 
+    /// What was wrong with an answer, once.
+    pub(super) const fn take_fault(&mut self) -> Option<FaultSeen> {
+        self.response.take_fault()
     }
 
     /// Nothing (more) came within the read time-out.
@@ -160,12 +163,12 @@ mod tests {
         for (header, fault) in [("Connection: close", false), ("X: y", true)] {
             let (_, mut http) = with_header(header, "").unwrap();
             assert_eq!(http.feed(b"HTTP/1.1 200 OK\r\n\r\nok"), Ok(Fed::More), "{header}");
-            assert_eq!(http.eof(), Ok(2), "{header}");
+            assert_eq!(http.eof(false), Ok(2), "{header}");
             assert_eq!(http.take_fault().is_some(), fault, "{header}");
         }
         let (_, mut http) = with_header("Connection: close", "").unwrap();
         assert_eq!(http.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"), Ok(Fed::More));
-        assert_eq!(http.eof(), Err(Failure::TruncatedResponse));
+        assert_eq!(http.eof(false), Err(Failure::TruncatedResponse));
         assert!(http.take_fault().is_some());
     }
 

@@ -251,7 +251,8 @@ impl Channel {
                     continue;
                 }
                 Turn::Read(0) => {
-                    let payload = self.codec.eof()?;
+                    let abrupt = link.connection.ended_without_close_notify();
+                    let payload = self.codec.eof(abrupt)?;
                     self.answered(start, payload);
                     self.close().await;
                     return Ok(());

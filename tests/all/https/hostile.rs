@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use espstress_event::{Endpoints, Failure, StallEnd, TlsFault};
+use espstress_event::{Endpoints, Failure, HttpFault, StallEnd, TlsFault};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -355,6 +355,57 @@ fn the_heap_that_the_device_tells_during_a_handshake_is_kept_at_its_least() {
     };
     let stats = run_at("head", "count = 1\ninsecure = true", endpoints).workloads.remove(0).stats;
     assert_eq!((stats.succeeded, stats.http.tls.unwrap().handshake_heap_free_bytes), (1, Some(52_000)));
+}
+
+#[test]
+fn plain_http_to_a_port_that_speaks_tls_is_named_where_the_port_says_so() {
+    let target = scripted(|mut peer| {
+        if peer.request().is_some() {
+            // A fatal alert, protocol version.
+            peer.send([0x15, 3, 1, 0, 2, 2, 70]);
+            peer.finish();
+        }
+    });
+    for command in ["head -n 5", "rw --protocol http -n 5"] {
+        let run = said(&format!("{command} --watch 0s --no-capture"), &[&target.to_string()]);
+        run.fails_with(&["malformed_response"]).says(&["The port speaks TLS", "https://"]);
+        run.never_says(&["speak HTTP,"]);
+    }
+}
+
+#[test]
+fn a_body_that_only_the_connections_end_ends_is_whole_where_tls_ends_before_tcp() {
+    for ends_tls in [true, false] {
+        let target = device(move |mut stream| {
+            let _ = stream.read(&mut [0; 1_000]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
+            if ends_tls {
+                stream.conn.send_close_notify();
+            }
+            let _ = stream.flush();
+            let _ = stream.sock.shutdown(std::net::Shutdown::Write);
+            while stream.sock.read(&mut [0; 1_000]).is_ok_and(|n| n > 0) {}
+        });
+        for (kind, settings) in [
+            ("head", "method = 'GET'"),
+            ("rw", "protocol = 'http'"),
+            ("head", "method = 'GET'\nclose = 'wait'"),
+        ] {
+            let stats = tls(kind, &format!("{settings}\ncount = 2\ninsecure = true"), target);
+            let cut = if ends_tls { 0 } else { 2 };
+            assert_eq!(
+                stats.failures.get(Failure::TruncatedResponse),
+                cut,
+                "{settings} {:?}",
+                stats.failures
+            );
+            assert_eq!(
+                (stats.succeeded, stats.malformed.times(HttpFault::Truncated)),
+                (2 - cut, cut),
+                "{settings}"
+            );
+        }
+    }
 }
 
 #[test]
