@@ -570,6 +570,23 @@ pub(super) fn is_timeout(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.") && bytes.get(8..12) == Some(b" 408")
 }
 
+/// Whether a response 408 says with its head that the connection ends with it; `None` where these bytes are no such response,
+/// or not exactly one.
+#[must_use]
+pub fn timeout_said(bytes: &[u8]) -> Option<bool> {
+    if !is_timeout(bytes) {
+        return None;
+    }
+    // Nobody has asked, so it may have a body.
+    let mut response = Response::new(Expects::Body);
+    let is_whole = match response.feed(bytes) {
+        Ok(Progress::Done { used }) => used == bytes.len(),
+        Ok(Progress::More) => response.eof().is_ok(),
+        Err(_) => false,
+    };
+    is_whole.then(|| !response.persistent())
+}
+
 /// What is wrong with a body where a status has none (RFC 9112, 6.3).
 const fn without_body(status: u16) -> Option<&'static str> {
     match status {

@@ -23,7 +23,7 @@ pub use request_body::RequestBody;
 pub use silence::{SilenceError, silence, unsilence};
 pub use slowness::Slowness;
 pub use socket::{
-    Alarms, AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, all_acknowledged,
+    Alarms, AtRest, Connection, Connector, HostClosed, Refused, Timeouts, Turn, Waits, all_acknowledged,
     fin_acknowledged,
 };
 pub use status::ExpectedStatus;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 pub use self::alarm::Alarms;
 use self::alarm::{Alarm, after};
 pub use self::connector::{Connector, Refused, Timeouts};
-pub use self::ending::{AtRest, HostClosed};
+pub use self::ending::{AtRest, HostClosed, Waits};
 pub(crate) use self::stream::Stream;
 pub use self::tcp_info::{all_acknowledged, fin_acknowledged};
 use self::tcp_info::{last_heard, tcp_info, unacknowledged};

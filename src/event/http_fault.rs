@@ -176,6 +176,9 @@ pub struct IdleCloses {
     /// Of these, the ones that were silent before their first request: that request was not sent, and failed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub before_request: u64,
+    /// Of all of them, the ones that the device told with a response 408 (RFC 9110, 15.5.9).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub told: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -88,8 +88,13 @@ fn what_http_responses_were_like_is_rebuilt() {
     last.total.responses.insert("503".into(), 2);
     last.total.first_status = Some(405);
     last.total.late_starts_dropped = 7;
-    let closes =
-        espstress_event::IdleCloses { count: 3, min_us: 2_000_000, median_us: 2_500_000, before_request: 1 };
+    let closes = espstress_event::IdleCloses {
+        count: 3,
+        min_us: 2_000_000,
+        median_us: 2_500_000,
+        before_request: 1,
+        told: 0,
+    };
     last.total.idle_closes = Some(closes);
     last.total.malformed.count(espstress_event::FaultSeen {
         fault: espstress_event::HttpFault::Truncated,

@@ -223,8 +223,9 @@ impl Recorder {
         self.stats.timed_out_in_use += attempts;
     }
 
-    /// A connection was found closed by the device after it had been idle for `ns` nanoseconds.
-    pub fn idle_closed(&mut self, ns: u64) {
+    /// A connection was found closed by the device after it had been idle for `ns` nanoseconds; `told` says whether the device
+    /// said so with a response 408.
+    pub fn idle_closed(&mut self, ns: u64, told: bool) {
         let idle = self.idle.get_or_insert_default();
         idle.record(ns);
         let least = self.stats.idle_closes.map_or(u64::MAX, |closes| closes.min_us);
@@ -233,12 +234,13 @@ impl Recorder {
             min_us: least.min(ns / 1_000),
             median_us: idle.quantile_ns(0.5).unwrap_or(ns) / 1_000,
             before_request: self.stats.idle_closes.map_or(0, |closes| closes.before_request),
+            told: self.stats.idle_closes.map_or(0, |closes| closes.told) + u64::from(told),
         });
     }
 
     /// The same of one that had not had a request.
-    pub fn closed_unasked(&mut self, ns: u64) {
-        self.idle_closed(ns);
+    pub fn closed_unasked(&mut self, ns: u64, told: bool) {
+        self.idle_closed(ns, told);
         self.stats.idle_closes.iter_mut().for_each(|closes| closes.before_request += 1);
     }
 

@@ -412,7 +412,7 @@ impl Storm {
     }
 
     /// Takes bytes of the response that have come, 0 for the device's FIN; whether the response is whole.
-    fn take(&mut self, n: usize) -> Result<bool, Failure> {
+    fn take(&mut self, connection: &Connection, n: usize) -> Result<bool, Failure> {
         if n == 0 {
             if connection.ended_without_close_notify() {
                 self.response.end_without_close_notify()?;
@@ -541,7 +541,7 @@ impl Storm {
         let sample = connection.tcp_sample();
         let host_closed = match self.close {
             ClosePolicy::Fin | ClosePolicy::Half => HostClosed::First,
-            ClosePolicy::Wait => return (sample, self.wait_for_close(connection, closing).await),
+            ClosePolicy::Wait => return (sample, self.wait_for_close(connection, closing, ended).await),
             ClosePolicy::Rst => {
                 http::note_tls(&self.context, &mut connection);
                 if self.slowly.is_given() {
@@ -572,23 +572,31 @@ impl Storm {
         } else {
             connection.drain_counting(&mut self.buffer, self.connector.timeouts.read, host_closed).await
         };
-        if bytes > 0 {
-            self.response.unasked(bytes);
-        }
+        self.behind(bytes, ended);
         http::note_tls(&self.context, &mut connection);
         self.context.recorder.borrow_mut().ended(ending, self.context.since_ns(closing));
         (sample, false)
     }
 
+    /// So many bytes came behind the response, the last of them to the buffer's beginning.
+    fn behind(&mut self, bytes: u64, answered: Instant) {
+        if bytes > 0 && !http::is_idle_close(&self.buffer, bytes, answered) {
+            self.response.unasked(bytes);
+        }
+    }
+
     /// Lets the device close, which was asked to. One that keeps the connection open is waited for a little less each
     /// time, and then the host closes: whether the device would have is known by then.
-    async fn wait_for_close(&mut self, mut connection: Connection, asked: Instant) -> bool {
+    async fn wait_for_close(
+        &mut self,
+        mut connection: Connection,
+        asked: Instant,
+        answered: Instant,
+    ) -> bool {
         let limit = self.connector.timeouts.read;
         let patience = self.patience.get();
         let (ending, bytes) = connection.drain_counting(&mut self.buffer, patience, HostClosed::NotYet).await;
-        if bytes > 0 {
-            self.response.unasked(bytes);
-        }
+        self.behind(bytes, answered);
         if !matches!(ending, Ending::NotEnded | Ending::StillSending) {
             if ending == Ending::Fin {
                 self.patience.set(limit);

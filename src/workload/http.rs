@@ -17,8 +17,8 @@ use super::context::Context;
 use super::registry::ParamError;
 use super::slow::SilentOne;
 use espstress_clock::nanos;
-use espstress_connection::http::{Expects, Response, is_redirect};
-use espstress_connection::{Connection, ExpectedStatus, RequestBody, Tls, TlsOptions};
+use espstress_connection::http::{Expects, Response, is_redirect, timeout_said};
+use espstress_connection::{Connection, ExpectedStatus, RequestBody, Tls, TlsOptions, Waits};
 use espstress_event::{Asks, Endpoints, Failure, Intent, SlowSpan, StallEnd, Telemetry};
 use espstress_stats::Recorder;
 
@@ -555,12 +555,24 @@ pub(super) async fn keep_silent(
     let since = Instant::now();
     let silent = is_late(silence).then(|| SilentOne::begin(context));
     tokio::time::sleep(silence).await;
-    let open = connection.still_open(scratch);
-    if open == Err(Failure::EofBeforeResponse) {
-        let idle = since.elapsed().saturating_sub(connection.last_heard());
-        context.recorder.borrow_mut().closed_unasked(nanos(idle));
+    match connection.still_waits(scratch)? {
+        Waits::Still => Ok(silent.and_then(SilentOne::ask)),
+        Waits::Closed { told } => {
+            let idle = since.elapsed().saturating_sub(connection.last_heard());
+            context.recorder.borrow_mut().closed_unasked(nanos(idle), told);
+            Err(Failure::EofBeforeResponse)
+        }
     }
-    open.map(|()| silent.and_then(SilentOne::ask))
+}
+
+/// Less than any idle time-out: what comes sooner after a response came with it.
+pub(super) const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// Whether so many bytes that have come behind a whole response are the device's word that it closes an idle connection: a
+/// response 408 (RFC 9110, 15.5.9), read at once, and a while after that response.
+pub(super) fn is_idle_close(scratch: &[u8], bytes: u64, answered: Instant) -> bool {
+    let said = usize::try_from(bytes).ok().and_then(|n| scratch.get(..n));
+    answered.elapsed() >= AT_ONCE && said.and_then(timeout_said).is_some()
 }
 
 /// Speaks TLS on a new connection, where it is to be spoken.

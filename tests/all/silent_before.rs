@@ -112,7 +112,7 @@ fn a_server_that_gives_silent_connections_up_with_408_closes_idle_ones_and_reset
             workload.failures
         );
         assert_eq!(run.blamed(), [], "{command}: {}", run.page);
-        run.says(&["closes_idle", "4 before their first request"]);
+        run.says(&["closes_idle", "4 before their first request", "with a response 408"]);
         // Nothing was served, so nothing is known.
         assert!(!run.passed() && !run.failed(), "{command}: {:?}", run.report.verdict);
     }

@@ -21,6 +21,18 @@ pub enum AtRest {
     Unasked(usize),
 }
 
+/// Whether a device waits for a client's first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// As far as is known.
+    Still,
+    /// No more: it has closed the connection, or `told` with a response 408 that it does.
+    Closed {
+        /// Whether it said so.
+        told: bool,
+    },
+}
+
 /// Who sent the first FIN of a drained connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostClosed {
@@ -66,13 +78,14 @@ impl Connection {
     ///
     /// A FIN that is there before a request is written ends the connection in order: whoever writes all the same meets
     /// a RST (RFC 9112, 9.5: a client has to expect such a close at any time).
-    pub fn at_rest(&mut self) -> AtRest {
+    ///
+    /// `scratch` gets what has come, and TLS has that nowhere else afterwards.
+    pub fn at_rest(&mut self, scratch: &mut [u8]) -> AtRest {
         if self.tls.is_some() {
-            return self.tls_at_rest();
+            return self.tls_at_rest(scratch);
         }
-        let mut bytes = [std::mem::MaybeUninit::uninit(); 2_048];
         let Some(stream) = &self.stream else { return AtRest::Closed };
-        match SockRef::from(stream).peek(&mut bytes) {
+        match stream.peek(scratch) {
             Ok(0) => {
                 self.note_read(0);
                 AtRest::Closed
@@ -83,32 +96,48 @@ impl Connection {
         }
     }
 
+    /// Whether the device has closed an idle connection and told it: the first so many bytes of `scratch`, where
+    /// [`Connection::at_rest`] has put what nobody asked for, are a whole response 408 (RFC 9110, 15.5.9), and the connection
+    /// ends with it. They are read then: a socket that is closed with bytes in it sends a RST.
+    pub fn says_timeout(&mut self, scratch: &mut [u8], bytes: usize) -> bool {
+        let Some(announced) = http::timeout_said(scratch.get(..bytes).unwrap_or_default()) else {
+            return false;
+        };
+        if self.tls.is_none() {
+            self.ask_the_system();
+            let _ = self.read_now(scratch);
+        }
+        self.ask_the_system();
+        let ended = matches!(self.read_now(scratch), Ok(Some(0)));
+        announced || ended
+    }
+
     /// After a silence before the first request: whether the device still waits for it. One that has closed does not, nor
     /// one that has said 408 (RFC 9110, 15.5.9): who asks all the same meets a RST. One that has answered already is asked
     /// all the same, for the answer to be looked at.
     ///
     /// # Errors
-    /// [`Failure::EofBeforeResponse`]; or the failure by name.
-    pub fn still_open(&mut self, scratch: &mut [u8]) -> Result<(), Failure> {
-        let Some(stream) = &self.stream else { return Err(Failure::EofBeforeResponse) };
-        let waits = match &mut self.tls {
+    /// The failure by name.
+    pub fn still_waits(&mut self, scratch: &mut [u8]) -> Result<Waits, Failure> {
+        let Some(stream) = &self.stream else { return Ok(Waits::Closed { told: false }) };
+        let (ended, told) = match &mut self.tls {
             Some(tls) => {
-                let has_ended = tls.peer_has_ended(stream);
+                let ended = tls.peer_has_ended(stream);
                 let said = tls.unread();
-                if said.is_empty() { !has_ended } else { !http::is_timeout(said) }
+                (ended && said.is_empty(), http::is_timeout(said))
             }
             None => match stream.peek(scratch) {
-                Ok(n) => n > 0 && !http::is_timeout(scratch.get(..n).unwrap_or_default()),
+                Ok(n) => (n == 0, http::is_timeout(scratch.get(..n).unwrap_or_default())),
                 // Nothing has come; or a reset, which the request meets and names.
-                Err(_) => true,
+                Err(_) => (false, false),
             },
         };
-        if waits {
-            return Ok(());
+        if !ended && !told {
+            return Ok(Waits::Still);
         }
         // What it said is read: a socket that is closed with bytes in it sends a RST.
         while self.read_now(scratch)?.is_some_and(|n| n > 0) {}
-        Err(Failure::EofBeforeResponse)
+        Ok(Waits::Closed { told })
     }
 
     /// A FIN without TLS's own end before it is a fault of this host's to a device that waits for that end, and says so.

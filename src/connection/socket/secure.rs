@@ -77,9 +77,8 @@ impl Connection {
     }
 
     /// As [`Connection::at_rest`]: what TLS says between answers, as new sessions, is nobody's answer.
-    pub(super) fn tls_at_rest(&mut self) -> AtRest {
-        let mut byte = [0];
-        match self.read_ready(&mut byte, Step::Read) {
+    pub(super) fn tls_at_rest(&mut self, scratch: &mut [u8]) -> AtRest {
+        match self.read_ready(scratch, Step::Read) {
             Ok(Some(0)) => {
                 self.note_read(0);
                 AtRest::Closed

@@ -190,6 +190,9 @@ pub(super) fn find(e: &Evidence<'_>) -> Option<Finding> {
             time(idle.min_us.saturating_mul(1_000))
         )
     }));
+    evidence.extend(seen.iter().filter(|(_, idle)| idle.told > 0).map(|(w, idle)| {
+        format!("{}: {} told with a response 408 (Request Timeout)", w.name, things(idle.told, "close"))
+    }));
     evidence.extend(unasked.iter().map(|(w, closed)| {
         format!(
             "{}: {} closed before their first request, which came {} after the handshake",

@@ -178,8 +178,13 @@ fn idle_closes(closes: IdleCloses) -> String {
         0 => "not a failure".to_owned(),
         n => format!("{} before their first request, which failed", count(n)),
     };
+    let told = match closes.told {
+        0 => String::new(),
+        n if n == closes.count => "with a response 408, ".to_owned(),
+        n => format!("{} with a response 408, ", count(n)),
+    };
     format!(
-        "{} closed by the device (after {least} or sooner, median {median}; {verdict})",
+        "{} closed by the device ({told}after {least} or sooner, median {median}; {verdict})",
         things(closes.count, "idle connection"),
     )
 }

@@ -36,7 +36,7 @@ fn full() -> Workload {
     (w.success_rate, w.attempts_per_s, w.goodput_bytes_per_s) = (Some(0.977), Some(250.0), Some(5_000.0));
     w.bytes = Bytes { sent: 101, received: 102, goodput: 103 };
     (w.port_waits, w.reconnects, w.late_starts, w.late_starts_dropped) = (11, 12, 13, 14);
-    w.idle_closes = Some(IdleCloses { count: 15, min_us: 1, median_us: 2, before_request: 0 });
+    w.idle_closes = Some(IdleCloses { count: 15, min_us: 1, median_us: 2, before_request: 0, told: 0 });
     w.responses = [("200".to_owned(), 900), ("503".to_owned(), 5)].into();
     let truncated =
         || FaultSeen { fault: HttpFault::Truncated, promised: None, received: None, detail: "then FIN" };

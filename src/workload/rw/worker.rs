@@ -405,7 +405,9 @@ impl Channel {
             // A device that has closed already is not asked to. What else ends there is no message's failure.
             let _ = self.hear();
         }
-        let Some(Link { mut connection, answers, early, _held, .. }) = self.link.take() else { return };
+        let Some(Link { mut connection, answers, early, since, _held, .. }) = self.link.take() else {
+            return;
+        };
         if let Some(sample) = connection.tcp_sample() {
             self.context.recorder.borrow_mut().tcp(sample);
         }
@@ -429,7 +431,8 @@ impl Channel {
         http::note_tls(&self.context, &mut connection);
         let mut recorder = self.context.recorder.borrow_mut();
         recorder.ended(ending, self.context.since_ns(closing));
-        if let Some(http) = self.codec.http().filter(|_| bytes > 0) {
+        let told = http::is_idle_close(&self.buffer, bytes, since);
+        if let Some(http) = self.codec.http().filter(|_| bytes > 0 && !told) {
             http.unasked(bytes);
             http.take_fault().into_iter().for_each(|seen| recorder.malformed(seen));
         }

@@ -38,6 +38,68 @@ fn an_idle_time_is_that_of_the_devices_close_and_not_of_the_look_that_found_it()
     assert!((100_000..1_000_000).contains(&closes.min_us), "{closes:?}");
 }
 
+const TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nConnection: close\r\n\r\nidle";
+
+/// Keeps a connection until its client has been silent for so long, and then says this.
+fn says_after(idle: Duration, said: &'static str) -> std::net::SocketAddr {
+    scripted(move |mut peer| {
+        peer.wait_at_most(idle);
+        let mut since = std::time::Instant::now();
+        while let Some(request) = peer.request() {
+            peer.answer(&request, "200 OK", "page");
+            since = std::time::Instant::now();
+        }
+        // Not to a client that has closed.
+        if since.elapsed() >= idle {
+            peer.send(said);
+        }
+        peer.finish();
+    })
+}
+
+#[test]
+fn a_408_on_an_idle_connection_is_an_idle_close_and_no_bytes_behind_a_response() {
+    let target = says_after(Duration::from_millis(700), TIMEOUT);
+    let stats = rw("interval = '1s'\nconnections = 1\ncount = 4", target);
+    assert_eq!((stats.succeeded, failures(&stats), faults(&stats)), (4, vec![], vec![]));
+    let closes = stats.idle_closes.unwrap();
+    assert_eq!((closes.count, closes.told), (3, 3));
+    assert!((600_000..1_000_000).contains(&closes.min_us), "{closes:?}");
+}
+
+#[test]
+fn a_408_while_the_host_waits_before_its_close_is_no_byte_behind_the_response() {
+    for settings in ["close_delay = '1500ms'", "close = 'wait'\ntimeout_read = '2s'"] {
+        let target = says_after(Duration::from_millis(800), TIMEOUT);
+        let stats = head(&format!("method = 'GET'\ncount = 1\n{settings}"), target);
+        assert_eq!((stats.succeeded, failures(&stats), faults(&stats)), (1, vec![], vec![]), "{settings}");
+    }
+}
+
+#[test]
+fn a_second_response_at_once_is_bytes_behind_the_first_whatever_its_status() {
+    let target = scripted(|mut peer| {
+        while let Some(request) = peer.request() {
+            peer.answer(&request, "200 OK", "page");
+            // As a packet of its own, which comes behind the answer.
+            std::thread::sleep(Duration::from_millis(50));
+            peer.send(TIMEOUT);
+        }
+    });
+    let stats = rw("interval = '1s'\nconnections = 1\ncount = 2", target);
+    assert_eq!(stats.malformed.times(HttpFault::Overlong), 2);
+    assert!(stats.idle_closes.is_none());
+}
+
+#[test]
+fn other_bytes_on_an_idle_connection_are_bytes_behind_a_response() {
+    for more in ["HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "HTTP/1.1 408 Requ"] {
+        let target = says_after(Duration::from_millis(700), more);
+        let stats = rw("interval = '1s'\nconnections = 1\ncount = 2", target);
+        assert_eq!(stats.malformed.times(HttpFault::Overlong), 1, "{more}");
+    }
+}
+
 #[test]
 fn a_device_that_closes_after_each_answer_without_a_word_is_no_failure_when_it_is_seen_in_time() {
     let target = scripted(|mut peer| {

@@ -8,7 +8,7 @@ use espstress_event::{ByProtocol, EventStreams, Failure, IdleCloses, Protocol, S
 #[test]
 fn idle_connections_that_are_closed_are_information_with_the_time() {
     let closes = |count| {
-        let idle = IdleCloses { count, min_us: 2_500_000, median_us: 2_600_000, before_request: 0 };
+        let idle = IdleCloses { count, min_us: 2_500_000, median_us: 2_600_000, before_request: 0, told: 0 };
         Case::clean(WorkloadEvidence { idle_closes: Some(idle), ..get(20) })
     };
     assert_eq!(said(&closes(5)), [(FindingId::ClosesIdle, Severity::Info)]);
@@ -36,7 +36,7 @@ fn connections_that_end_with_their_program_are_not_told_as_idle_ones_alone() {
     assert!(cause.contains("all closed at the same time"), "{cause}");
     // Others were refused while nothing listened.
     let refused = |us| {
-        let idle = IdleCloses { count: 4, min_us: us, median_us: us, before_request: 0 };
+        let idle = IdleCloses { count: 4, min_us: us, median_us: us, before_request: 0, told: 0 };
         let mut rw = WorkloadEvidence { idle_closes: Some(idle), ..get(20) };
         rw.failures.add(Failure::ConnectRefused, 7);
         rw.attempts += 7;
@@ -58,7 +58,7 @@ fn connections_that_end_with_their_program_are_not_told_as_idle_ones_alone() {
 #[test]
 fn closes_after_several_answers_are_not_told_as_one_request_on_each_connection() {
     let closes = |count, us, protocol| {
-        let idle = IdleCloses { count, min_us: us, median_us: us, before_request: 0 };
+        let idle = IdleCloses { count, min_us: us, median_us: us, before_request: 0, told: 0 };
         let asks = Asks { protocol, ..asks("GET") };
         Case::clean(WorkloadEvidence { idle_closes: Some(idle), asks, at_once: 1, ..get(100) }).findings()
     };
@@ -79,7 +79,7 @@ fn a_request_that_meets_the_end_of_an_idle_connection_is_explained_where_clients
             WorkloadEvidence { asks, at_once: 1, ..get(20) },
             &[(Failure::EofBeforeResponse, 3)],
         );
-        let idle = IdleCloses { count: 5, min_us: 2_500_000, median_us: 2_600_000, before_request };
+        let idle = IdleCloses { count: 5, min_us: 2_500_000, median_us: 2_600_000, before_request, told: 0 };
         w.idle_closes = Some(idle);
         let closed =
             Unserved { closed: CutRequests { not_sent, ..CutRequests::default() }, ..Unserved::default() };

@@ -320,7 +320,7 @@ fn a_close_that_no_answer_announced_is_the_cause_however_the_next_request_fares(
         let mut w = fails_beside(rw(500), failures);
         w.asks = Asks { window: 1, ..Asks::default() };
         w.connect = Some(Quantiles { count: 100, ..Quantiles::default() });
-        w.idle_closes = Some(IdleCloses { count: 70, min_us: 2, median_us, before_request: 0 });
+        w.idle_closes = Some(IdleCloses { count: 70, min_us: 2, median_us, before_request: 0, told: 0 });
         Case::clean(w).no_telemetry()
     };
     let of = |case: &Case| -> Vec<(FindingId, String)> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Channel;
-use crate::http;
+use super::{Channel, Link};
+use crate::http::{self, AT_ONCE};
 use espstress_clock::{STALL, nanos};
 use espstress_connection::AtRest;
 use espstress_event::Failure;
@@ -22,12 +22,17 @@ impl Channel {
             return self.hear();
         }
         let Some(link) = &mut self.link else { return Ok(()) };
-        match link.connection.at_rest() {
+        match link.connection.at_rest(&mut self.buffer) {
             AtRest::Quiet => {}
-            AtRest::Closed => self.closed_idle(),
+            AtRest::Closed => self.closed_idle(false),
             AtRest::Unasked(bytes) => {
                 // In other protocols these bytes meet the next request, and its answer shows what they are.
                 if let Some(http) = self.codec.http() {
+                    let a_while_after = link.idle().is_none_or(|idle| idle >= AT_ONCE);
+                    if a_while_after && link.connection.says_timeout(&mut self.buffer, bytes) {
+                        self.closed_idle(true);
+                        return Ok(());
+                    }
                     http.unasked(bytes as u64);
                     self.fail(Failure::BadResponse);
                 }
@@ -50,7 +55,7 @@ impl Channel {
                     // Its close frame is answered by one of ours (RFC 6455, 5.5.1), as far as the socket takes it.
                     let _ = link.connection.write_now(self.out.get(self.sent..).unwrap_or_default());
                     self.tell();
-                    self.closed_idle();
+                    self.closed_idle(false);
                     return Ok(());
                 }
                 Err(failure) => return Err(failure),
@@ -60,7 +65,7 @@ impl Channel {
                 Ok(Some(0)) => {
                     ws.eof();
                     self.tell();
-                    self.closed_idle();
+                    self.closed_idle(false);
                     return Ok(());
                 }
                 Ok(Some(n)) => n,
@@ -72,21 +77,25 @@ impl Channel {
         Ok(())
     }
 
-    /// The device closed the connection in order while nothing was under way.
-    fn closed_idle(&mut self) {
+    /// The device closed the connection in order while nothing was under way; `told` says whether by a response 408.
+    fn closed_idle(&mut self, told: bool) {
         let Some(mut link) = self.link.take() else { return };
-        let idle = idle_before(link.since.elapsed(), link.connection.last_heard(), link.took);
+        let idle = link.idle();
         let sample = link.connection.tcp_sample();
         let mut recorder = self.context.recorder.borrow_mut();
         sample.into_iter().for_each(|sample| recorder.tcp(sample));
-        idle.into_iter().for_each(|idle| recorder.idle_closed(nanos(idle)));
+        idle.into_iter().for_each(|idle| recorder.idle_closed(nanos(idle), told));
         drop(recorder);
         http::note_tls(&self.context, &mut link.connection);
     }
 }
 
-/// Less than any idle time-out: answer and FIN came together.
-const AT_ONCE: Duration = Duration::from_millis(500);
+impl Link {
+    /// How long it was idle before the last that the device sent, as [`idle_before`] has it.
+    fn idle(&self) -> Option<Duration> {
+        idle_before(self.since.elapsed(), self.connection.last_heard(), self.took)
+    }
+}
 
 /// How long a connection was idle before the device closed it: `answered` ago the host read the last answer, `closed`
 /// ago the FIN came. `None` where the host was late and read both together, so long after it had asked (`took`) that nobody

@@ -60,6 +60,7 @@ impl Dice {
                 min_us: d.n(),
                 median_us: d.n(),
                 before_request: d.n(),
+                told: d.n(),
             }),
             by_protocol: self.maybe(|d| {
                 Box::new(ByProtocol {
