@@ -250,6 +250,9 @@ pub struct Datagrams {
     pub silent_since_us: Option<u64>,
     /// The same for the last of these.
     pub silent_until_us: Option<u64>,
+    /// The longest run of datagrams that were lost one after the other on a socket; null where none was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_run: Option<LostRun>,
     /// Largest IP packet that this machine sends to the device in one piece, bytes; null where the system does not tell.
     pub mtu: Option<u32>,
     /// The same for each size, in the order of sizes.
@@ -265,7 +268,40 @@ pub struct Datagrams {
     pub beyond_members: u64,
 }
 
+/// Datagrams that were lost one after the other, in the order in which a socket sent them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LostRun {
+    /// How many.
+    pub lost: u64,
+    /// When the first of them was sent, microseconds since the start of the run.
+    pub since_us: u64,
+    /// The same for the last of them.
+    pub until_us: u64,
+    /// The same for the next one, which came back; null where that is not known.
+    pub to_us: Option<u64>,
+}
+
+impl LostRun {
+    /// How long each one that was sent was lost, microseconds, at least.
+    #[must_use]
+    pub const fn length_us(&self) -> u64 {
+        self.until_us.saturating_sub(self.since_us)
+    }
+}
+
 impl Datagrams {
+    /// Keeps the longest run: this one goes on, or is another.
+    pub fn note_run(&mut self, run: LostRun) {
+        let replaces = |known: LostRun| {
+            known.since_us == run.since_us || (known.length_us(), known.lost) < (run.length_us(), run.lost)
+        };
+        if self.longest_run.is_none_or(replaces) {
+            self.longest_run = Some(run);
+        }
+    }
+
     /// Datagrams that were lost or not: no ICMP message answered them.
     #[must_use]
     pub const fn at_stake(&self) -> u64 {
@@ -359,6 +395,7 @@ impl Datagrams {
             [self.sent, self.echoed, self.lost, self.late, self.duplicates, self.reordered, self.corrupt];
         let more = [self.strangers, self.replaced, self.unreachable, self.dropped_here];
         let members = self.other_members.values().copied().chain([self.beyond_members]);
+        let members = members.chain(self.longest_run.map(|run| run.lost));
         all.into_iter().chain(more).chain(rows).chain(members).max().unwrap_or(0)
     }
 }

@@ -106,6 +106,37 @@ fn losses_here_and_there_are_a_rate_with_a_bound_and_no_error() {
 }
 
 #[test]
+fn a_time_in_which_nothing_comes_back_is_told_and_no_plain_pass() {
+    let mut begun = None;
+    let echo = service(move |_, datagram| {
+        let since = begun.get_or_insert_with(std::time::Instant::now).elapsed().as_millis();
+        if (1_000..2_500).contains(&since) { vec![] } else { vec![datagram.to_vec()] }
+    });
+    let run = rw(echo, "-d 4s --window 4 --timeout-read 200ms -c 1");
+    run.fails_with(&["datagrams_lost"]).says(&["Nothing came back for 1.", "from 1.0 s on", "lost in a row"]);
+    run.never_says(&["the link alone"]);
+    let longest = udp(&run).longest_run.unwrap();
+    assert!(longest.lost >= 16 && longest.lost == udp(&run).lost, "{longest:?}");
+    assert!(longest.to_us.is_some_and(|to| to - longest.since_us >= 1_200_000), "{longest:?}");
+}
+
+#[test]
+fn in_an_open_loop_echoes_of_later_datagrams_end_a_run_of_losses() {
+    let echo = service(|nth, datagram| if nth % 3 == 0 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "--rate 100/s -d 2s --timeout-read 1s -c 1");
+    let longest = udp(&run).longest_run.unwrap();
+    assert_eq!((longest.lost, longest.length_us()), (1, 0), "{:?}", udp(&run));
+}
+
+#[test]
+fn no_link_is_blamed_on_loopback() {
+    let echo = service(|nth, datagram| if nth % 20 == 0 { vec![] } else { vec![datagram.to_vec()] });
+    let run = rw(echo, "-n 200 --window 8 --timeout-read 200ms");
+    run.says(&["no link loses any at an address of this machine's own"]).never_says(&["the link alone"]);
+    assert_eq!(run.blamed(), [(Severity::Warning, "datagrams_lost")]);
+}
+
+#[test]
 fn an_echo_that_ends_is_said_to_end() {
     let echo = service(|nth, datagram| if nth > 50 { vec![] } else { vec![datagram.to_vec()] });
     let run = rw(echo, "-n 66 --timeout-read 150ms");

@@ -6,12 +6,17 @@
 //! Neighbours: a link that loses packets loses a datagram of several packets more often, and pings as well; a device that
 //! is gone answers no ping; a machine whose own socket was full has lost them itself, and they count as its own.
 //!
+//! Losses that follow each other for a second or more, which chance does not explain, are a time in which nothing came back
+//! (`gap`): an error where the link is known to have been there, a warning where it may have been away.
+//!
 //! Severity: nothing that comes back is an error, and so is an echo that ends; a size from which on nothing comes back
 //! is a warning, because a device may be built so; losses here and there are information, a warning where the device drops
 //! them or one in twenty is gone, or where other datagrams came that may be theirs; an error where the device changes them or
 //! mixes them up: then no link has lost them.
 //!
 //! Thresholds: those of `loss::constants`; four datagrams in a row, more where a sweep holds large ones.
+
+mod gap;
 
 use super::super::account::Account;
 use super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence, loss};
@@ -112,7 +117,12 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Vec<Finding> {
     found.extend(large.and_then(|large| size(e, udp, large, &figures)));
     let lost = udp.lost.saturating_sub(large.map_or(0, |large| large.lost));
     let left = worst.get(Failure::DatagramLost).saturating_sub(large.map_or(0, |large| large.lost));
-    if left > 0 {
+    if left > 0
+        && !mixes_up(udp)
+        && let Some(gap) = gap::find(e, worst.w, udp, figures.clone())
+    {
+        found.push(gap);
+    } else if left > 0 {
         found.push(scattered(e, worst.w, udp, lost, figures));
     }
     found
@@ -255,6 +265,9 @@ fn scattered(
         ));
         loss::whose(lost, expected)
     });
+    // There is no link.
+    let by_address = gap::is_loopback(e);
+    let whose = if by_address { Some(AnomalyClass::Device) } else { whose };
     let of_device = whose == Some(AnomalyClass::Device) && udp.late.saturating_mul(2) <= lost;
     let much = lost.saturating_mul(MUCH) >= sent;
     // What came back late nobody has dropped.
@@ -283,6 +296,10 @@ fn scattered(
             "other datagrams came meanwhile, and it is not known whether they were to be the answers",
             "the device changes some datagrams, mixes them up or answers them with something else; or they are lost, and it \
              sends others besides",
+        ),
+        _ if by_address => (
+            "no link loses any at an address of this machine's own: the device drops them",
+            "its program's socket is full, or the program does not answer all; or a program that forwards this port drops them",
         ),
         (Some(AnomalyClass::Device), _) => (
             "more than the link loses: the device drops them",

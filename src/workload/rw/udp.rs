@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::load::{LoopKind, Outcome, Start, Worker};
 use espstress_connection::{DatagramSocket, Received};
 use espstress_device::framed::fill_payload;
-use espstress_event::{Datagrams, Failure};
+use espstress_event::{Datagrams, Failure, LostRun};
 use espstress_stats::Phase;
 
 /// The run's mark and the number: what an echo is known by.
@@ -181,7 +181,7 @@ impl Sender {
                 Err(failure) => {
                     let oldest = under_way.borrow_mut().oldest();
                     let Some((of, sent)) = oldest else { return Err(failure) };
-                    fail(&self.context, &mut under_way.borrow_mut(), sent, failure);
+                    fail(&self.context, &mut under_way.borrow_mut(), Some(of), sent, failure);
                     if of == number {
                         return Ok(());
                     }
@@ -292,6 +292,8 @@ struct UnderWay {
     order: VecDeque<u32>,
     /// The highest number that came back.
     highest: Option<u32>,
+    /// The last ones that were lost, one after the other.
+    run: Option<Run>,
     /// Of what the system dropped, how many losses are accounted for.
     dropped: u64,
     /// Whether any counts as lost: its echo may still come.
@@ -302,10 +304,24 @@ struct UnderWay {
     expected: Vec<u8>,
 }
 
+/// Datagrams that were lost one after the other. Their time is up in the order of their numbers, so whatever lies between two
+/// losses has come back by then.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    lost: u64,
+    /// Number of the last one.
+    last: u32,
+    since: Instant,
+    until: Instant,
+    /// When the next one was sent, where that has come back.
+    to: Option<Instant>,
+}
+
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    CameBack,
+    /// It was sent then.
+    CameBack(Instant),
     /// It counts as lost; it was sent then.
     Lost(Instant),
 }
@@ -333,6 +349,7 @@ impl UnderWay {
             over: HashMap::new(),
             order: VecDeque::new(),
             highest: None,
+            run: None,
             dropped: 0,
             any_lost: false,
             failed: false,
@@ -378,13 +395,15 @@ impl UnderWay {
             // Where mark or number are changed, the rest tells whose echo it is.
             let changed = self.with_payload_of(bytes).or_else(|| due.map(|_| number));
             if let Some((number, sent)) = changed.and_then(|of| self.waiting.remove_entry(&of)) {
-                self.settle(number, Fate::CameBack);
+                self.settle(number, Fate::CameBack(sent.start.actual));
                 return Echo::Corrupt(sent);
             }
             return self.of_none(mark, number, bytes.len());
         };
         self.waiting.remove(&number);
-        self.settle(number, Fate::CameBack);
+        self.settle(number, Fate::CameBack(sent.start.actual));
+        let ended = self.run.as_mut().filter(|run| run.last.wrapping_add(1) == number);
+        ended.into_iter().for_each(|run| run.to = Some(sent.start.actual));
         let reordered = self.highest.is_some_and(|highest| number < highest);
         self.highest = self.highest.max(Some(number));
         Echo::Of(sent, reordered)
@@ -413,9 +432,14 @@ impl UnderWay {
     /// One that answers none under way.
     fn of_none(&mut self, mark: u32, number: u32, length: usize) -> Echo {
         let fate = if mark == self.mark { self.over.get_mut(&number) } else { None };
-        let echo = match fate.map(|fate| std::mem::replace(fate, Fate::CameBack)) {
-            Some(Fate::Lost(sent)) => return Echo::Late(sent),
-            Some(Fate::CameBack) => Echo::Duplicate,
+        let echo = match fate {
+            Some(fate) => match *fate {
+                Fate::Lost(sent) => {
+                    *fate = Fate::CameBack(sent);
+                    return Echo::Late(sent);
+                }
+                Fate::CameBack(_) => Echo::Duplicate,
+            },
             None => Echo::Stranger,
         };
         // One that is overdue has been lost before, perhaps; what the device sends by itself has other lengths, as a rule.
@@ -434,12 +458,29 @@ impl UnderWay {
     }
 
     /// The oldest, where its time is up at `now`.
-    fn expired(&mut self, now: Instant, limit: Duration) -> Option<Sent> {
+    fn expired(&mut self, now: Instant, limit: Duration) -> Option<(u32, Sent)> {
         let due = self.expiry(limit)?;
         if due > now {
             return None;
         }
-        self.oldest().map(|(_, sent)| sent)
+        self.oldest()
+    }
+
+    /// The one of that number is lost: the run of losses that it ends for now.
+    fn lose(&mut self, number: u32, sent: Instant) -> Run {
+        let before = self.run.filter(|run| run.last.wrapping_add(1) == number);
+        let to = match self.over.get(&number.wrapping_add(1)) {
+            Some(Fate::CameBack(sent)) => Some(*sent),
+            Some(Fate::Lost(_)) | None => None,
+        };
+        let run = Run {
+            lost: before.map_or(0, |run| run.lost) + 1,
+            last: number,
+            since: before.map_or(sent, |run| run.since),
+            until: sent,
+            to,
+        };
+        *self.run.insert(run)
     }
 }
 
@@ -483,7 +524,7 @@ impl Listener {
         let Some(now) = now else { return };
         loop {
             let expired = self.under_way.borrow_mut().expired(now, self.limit);
-            let Some(sent) = expired else { return };
+            let Some((number, sent)) = expired else { return };
             let mut under_way = self.under_way.borrow_mut();
             let dropped = self.socket.dropped().unwrap_or(0) > under_way.dropped;
             if dropped {
@@ -491,7 +532,7 @@ impl Listener {
                 with(&self.context, |udp| udp.dropped_here += 1);
             }
             let failure = if dropped { Failure::HostOther } else { Failure::DatagramLost };
-            fail(&self.context, &mut under_way, sent, failure);
+            fail(&self.context, &mut under_way, Some(number), sent, failure);
             drop(under_way);
             self.changed.notify_one();
         }
@@ -505,8 +546,8 @@ impl Listener {
             },
             Received::Failure(failure) => {
                 let mut under_way = self.under_way.borrow_mut();
-                if let Some((_, sent)) = under_way.oldest() {
-                    fail(&self.context, &mut under_way, sent, failure);
+                if let Some((number, sent)) = under_way.oldest() {
+                    fail(&self.context, &mut under_way, Some(number), sent, failure);
                 }
                 drop(under_way);
                 self.changed.notify_one();
@@ -520,7 +561,7 @@ impl Listener {
             Echo::Of(sent, reordered) => self.echoed(sent, reordered),
             Echo::Corrupt(sent) => {
                 with(&self.context, |udp| udp.corrupt += 1);
-                fail(&self.context, &mut self.under_way.borrow_mut(), sent, Failure::CorruptPayload);
+                fail(&self.context, &mut self.under_way.borrow_mut(), None, sent, Failure::CorruptPayload);
             }
             Echo::Duplicate => with(&self.context, |udp| udp.duplicates += 1),
             Echo::Late(sent) => with(&self.context, |udp| {
@@ -547,7 +588,11 @@ impl Listener {
 
     fn echoed(&self, sent: Sent, reordered: bool) {
         let context = &self.context;
+        let at = sent.start.actual;
+        // It is behind a run of losses.
+        let run = self.under_way.borrow().run.filter(|run| run.to == Some(at));
         with(context, |udp| {
+            run.into_iter().for_each(|run| udp.note_run(in_figures(context, run)));
             udp.sent += 1;
             udp.echoed += 1;
             udp.reordered += u64::from(reordered);
@@ -570,9 +615,13 @@ impl Listener {
 }
 
 /// One did not come back, or not as it was sent.
-fn fail(context: &Context, under_way: &mut UnderWay, sent: Sent, failure: Failure) {
+fn fail(context: &Context, under_way: &mut UnderWay, number: Option<u32>, sent: Sent, failure: Failure) {
     under_way.failed = true;
+    // One in whose place another came is perhaps not lost at all.
+    let number = number.filter(|_| failure == Failure::DatagramLost && !sent.replaced);
+    let run = number.map(|number| under_way.lose(number, sent.start.actual));
     with(context, |udp| {
+        run.into_iter().for_each(|run| udp.note_run(in_figures(context, run)));
         udp.sent += 1;
         udp.unreachable += u64::from(failure == Failure::PortUnreachable);
         let lost = failure == Failure::DatagramLost;
@@ -586,6 +635,12 @@ fn fail(context: &Context, under_way: &mut UnderWay, sent: Sent, failure: Failur
         row.lost += u64::from(lost);
     });
     context.attempted(sent.start.actual, Err(failure));
+}
+
+/// A run of losses as the report has it.
+fn in_figures(context: &Context, run: Run) -> LostRun {
+    let us = |at| context.clock.at_ns(at) / 1_000;
+    LostRun { lost: run.lost, since_us: us(run.since), until_us: us(run.until), to_us: run.to.map(us) }
 }
 
 fn with(context: &Context, change: impl FnOnce(&mut Datagrams)) {

@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use espstress_event::{
-    DatagramSize, Datagrams, EventStreams, HttpFigures, SlowSpan, StallEnd, TlsFault, TlsFaultSeen,
+    DatagramSize, Datagrams, EventStreams, HttpFigures, LostRun, SlowSpan, StallEnd, TlsFault, TlsFaultSeen,
     TlsFigures, UploadStall, Uploads, WebSockets,
 };
 
@@ -97,6 +97,12 @@ impl Dice {
             silent: self.n(),
             silent_since_us: self.maybe(Self::n),
             silent_until_us: self.maybe(Self::n),
+            longest_run: self.maybe(|d| LostRun {
+                lost: d.n(),
+                since_us: d.n(),
+                until_us: d.n(),
+                to_us: d.maybe(Self::n),
+            }),
             mtu: self.maybe(Self::small),
             sizes,
             ..Datagrams::default()
