@@ -48,7 +48,7 @@ pub fn answer<'a>(protocol: u8, pieces: impl Iterator<Item = &'a [u8]>) {
             }
         }
     }
-    let _ = codec.eof();
+    let _ = codec.eof(false);
 }
 
 /// Messages after a WebSocket's handshake.

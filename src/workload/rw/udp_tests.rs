@@ -76,13 +76,13 @@ fn a_loss_in_whose_place_another_datagram_came_is_known() {
     // Several that wait for their time-out: each has its own.
     let mut all = under_way(&[1, 2, 3]);
     (0..2).for_each(|_| assert!(matches!(all.take(&[0; 100]), Echo::Stranger)));
-    let replaced: Vec<_> = all.waiting.values().map(|(_, sent)| sent.replaced).collect();
+    let replaced: Vec<_> = all.waiting.values().map(|sent| sent.replaced).collect();
     assert_eq!(replaced, [true, true, false]);
     // One that the path has lost waits for its time-out while the path repeats a later one's echo.
     let mut all = under_way(&[1, 2, 3]);
     assert!(matches!(all.take(&datagram(7, 2, 100)), Echo::Of(..)));
     assert!(matches!(all.take(&datagram(7, 2, 100)), Echo::Duplicate));
-    let replaced: Vec<_> = all.waiting.values().map(|(_, sent)| sent.replaced).collect();
+    let replaced: Vec<_> = all.waiting.values().map(|sent| sent.replaced).collect();
     assert_eq!(replaced, [false, true]);
 }
 
