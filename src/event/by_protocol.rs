@@ -25,6 +25,9 @@ pub struct ByProtocol {
     /// Clients that say nothing before their first request (`--silent-before`), and how others fared meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_before: Option<SilentClients>,
+    /// Answers of `rw` that came behind those to later requests on the same connection: they had counted as passed over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub out_of_order: u64,
 }
 
 impl ByProtocol {
@@ -36,7 +39,7 @@ impl ByProtocol {
         let slow = self.slow.as_ref().map_or(0, SlowClients::most);
         let silent = self.silent_before.as_ref().map_or(0, SilentClients::most);
         let websocket = self.websocket.as_ref().map_or(0, WebSockets::most);
-        [udp, websocket, sse, slow, silent].into_iter().max().unwrap_or(0)
+        [udp, websocket, sse, slow, silent, self.out_of_order].into_iter().max().unwrap_or(0)
     }
 }
 

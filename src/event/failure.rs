@@ -38,6 +38,8 @@ pub enum Failure {
     BadStatus,
     /// The payload that came back is not the one that was asked for.
     CorruptPayload,
+    /// The answer to a later request came instead of this one's, on a connection whose answers come in order.
+    PassedOver,
     /// A datagram did not come back in time.
     DatagramLost,
     /// An ICMP port unreachable answered a datagram (RFC 1122, 3.2.2.1): nothing listens on that UDP port.
@@ -55,7 +57,7 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in the order of reports.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectTimeout,
         Self::ConnectRefused,
         Self::ConnectReset,
@@ -70,6 +72,7 @@ impl Failure {
         Self::BadResponse,
         Self::BadStatus,
         Self::CorruptPayload,
+        Self::PassedOver,
         Self::DatagramLost,
         Self::PortUnreachable,
         Self::SlowGivenUp,
@@ -96,6 +99,7 @@ impl Failure {
             Self::BadResponse => "bad_response",
             Self::BadStatus => "bad_status",
             Self::CorruptPayload => "corrupt_payload",
+            Self::PassedOver => "passed_over",
             Self::DatagramLost => "datagram_lost",
             Self::PortUnreachable => "port_unreachable",
             Self::SlowGivenUp => "slow_given_up",

@@ -23,6 +23,8 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
     if let Some(slow) = &by.slow {
         lines.push(("slow", slow_clients(slow)));
     }
+    let late = positive(by.out_of_order, "answer");
+    lines.extend(late.map(|text| ("order", format!("{text} came behind those to later messages"))));
     lines.extend(by.silent_before.as_ref().and_then(silent_clients).map(|text| ("silent", text)));
     lines
 }

@@ -48,3 +48,4 @@ mod tap;
 mod terminal;
 mod tshark;
 mod websocket;
+mod window;

@@ -172,6 +172,10 @@ fn statement(w: &WorkloadEvidence, failure: Failure, n: u64) -> String {
         Failure::BadResponse => "responses broke the protocol",
         Failure::BadStatus => "responses had an error status (5xx)",
         Failure::CorruptPayload => "responses had the wrong payload",
+        Failure::PassedOver if out_of_order(w) > 0 => {
+            "messages were not sent back before later ones on the same connection"
+        }
+        Failure::PassedOver => "messages were not sent back: the answers to later ones came instead",
         Failure::DatagramLost => "datagrams did not come back in time",
         Failure::PortUnreachable => "datagrams were answered by an ICMP port unreachable",
         Failure::SlowGivenUp => "clients that were slow on purpose were given up by the device",
@@ -190,6 +194,11 @@ fn ends_with(w: &WorkloadEvidence, failure: Failure) -> bool {
     failed > 0 && failed == w.failures.get(failure)
 }
 
+/// Answers that came behind those to later requests.
+fn out_of_order(w: &WorkloadEvidence) -> u64 {
+    w.by_protocol.as_ref().map_or(0, |by| by.out_of_order)
+}
+
 /// Likely cause and what to change.
 fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str) {
     match failure {
@@ -200,6 +209,18 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
         Failure::TruncatedResponse => (
             "the program stops before it has sent everything: send() took less than it was given, or failed",
             "check what send() returns and send the rest; compare Content-Length with the bytes you send",
+        ),
+        Failure::PassedOver if out_of_order(w) > 0 => (
+            "the program answers some messages behind later ones, as with a task for each, or loses them",
+            "answer the messages of a connection in their order, or tell clients that a number names the answer",
+        ),
+        Failure::PassedOver => (
+            if w.failures.get(Failure::CorruptPayload) > 0 {
+                "the program loses some messages, or doesn't answer all, and changes others"
+            } else {
+                "the program loses some messages, or doesn't answer all: none was changed, and what came behind them was right"
+            },
+            "check what the program does with a message while others wait: a full queue, or a read that takes several at once",
         ),
         Failure::CorruptPayload if w.asks.protocol == Protocol::Udp => (
             "the program sends back something else than it received: perhaps a buffer that is too small cuts what is longer, \
@@ -212,9 +233,8 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "send each line back once; look at the bytes (--pcap, then Follow TCP Stream in Wireshark)",
         ),
         Failure::CorruptPayload if facts::opens_websockets(w) => (
-            "the service changes messages, loses some, or sends them in another order: each is compared with the oldest \
-             that is still to come back",
-            "send each message back once, unchanged and in order; look at the bytes (--pcap, then Wireshark)",
+            "the service changes messages, or sends some twice: each is compared with those that are still to come back",
+            "send each message back once, unchanged; look at the bytes (--pcap, then Wireshark)",
         ),
         Failure::ReadTimeout if facts::passes_over(w) => (
             "the service answers some messages with something else, or loses them while it sends messages of its own",

@@ -1,5 +1,7 @@
 //! What the protocols of `rw` have in common.
 
+use std::collections::VecDeque;
+
 use super::framed::Framed;
 use super::http::Http;
 use super::line::Line;
@@ -20,6 +22,68 @@ pub(super) enum Fed {
         /// Payload bytes that it carried.
         payload: u64,
     },
+    /// The same of a request that is under way behind so many others: these have no answer.
+    Later {
+        /// As above.
+        used: usize,
+        /// As above.
+        payload: u64,
+        /// How many were passed over.
+        passed: u32,
+    },
+}
+
+/// What is known of the other requests on a connection, so that an answer that is not the one that is due has a name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Others {
+    /// How many are under way behind the one that is due.
+    ahead: u32,
+    /// The last ones that were passed over.
+    passed: VecDeque<u32>,
+    /// Answers to such, which came behind those to later requests, and that nobody has asked for yet.
+    out_of_order: u64,
+}
+
+/// Whose an answer is that is not due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A request's so many places later.
+    Later(u32),
+    /// One's that was passed over.
+    PassedOver,
+    /// Nobody's: it is a wrong one, or comes again.
+    Nobody,
+}
+
+impl Others {
+    /// Requests that were passed over and are remembered.
+    const MOST: usize = 1_024;
+
+    pub(super) fn start(&mut self) {
+        self.passed.clear();
+        self.ahead = 0;
+    }
+
+    /// Whose the answer of that number is, where `due` is the one that is due; its bytes have been found right.
+    pub(super) fn take(&mut self, due: u32, number: u32) -> Whose {
+        let places = number.wrapping_sub(due);
+        if (1..=self.ahead).contains(&places) {
+            for over in 0..places {
+                if self.passed.len() == Self::MOST {
+                    self.passed.pop_front();
+                }
+                self.passed.push_back(due.wrapping_add(over));
+            }
+            self.ahead -= places;
+            return Whose::Later(places);
+        }
+        let known = self.passed.iter().position(|passed| *passed == number);
+        if known.and_then(|at| self.passed.remove(at)).is_some() {
+            self.out_of_order += 1;
+            return Whose::PassedOver;
+        }
+        Whose::Nobody
+    }
 }
 
 /// A protocol: requests out, answers in. Answers come in the order of requests.
@@ -80,6 +144,28 @@ impl Codec {
             Self::Raw(p) => p.eof(),
             Self::Line(p) => Err(p.eof()),
             Self::WebSocket(p) => Err(p.eof()),
+        }
+    }
+
+    /// So many requests are under way behind the one that is due.
+    pub(super) fn ahead(&mut self, others: usize) {
+        if let Some(known) = self.others() {
+            known.ahead = u32::try_from(others).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Answers that came behind those to later requests, since this was last asked.
+    pub(super) fn take_out_of_order(&mut self) -> u64 {
+        self.others().map_or(0, |others| std::mem::take(&mut others.out_of_order))
+    }
+
+    /// Only where an answer names its request.
+    fn others(&mut self) -> Option<&mut Others> {
+        match self {
+            Self::Framed(p) => Some(&mut p.others),
+            Self::Line(p) => Some(&mut p.others),
+            Self::WebSocket(p) => Some(&mut p.others),
+            Self::Http(_) | Self::Raw(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use espstress_device::framed::{HEADER_LEN, Header, Kind, fill_payload};
 
-use super::codec::Fed;
+use super::codec::{Fed, Others, Whose};
 use espstress_event::Failure;
 
 /// One connection's requests and answers.
@@ -17,6 +17,7 @@ pub(super) struct Framed {
     current: Option<Header>,
     /// Payload bytes of the current answer that have been checked.
     checked: usize,
+    pub(super) others: Others,
 }
 
 impl Framed {
@@ -29,10 +30,16 @@ impl Framed {
             have: 0,
             current: None,
             checked: 0,
+            others: Others::default(),
         }
     }
 
-    pub(super) const fn start(&mut self) {
+    pub(super) fn start(&mut self) {
+        self.others.start();
+        self.next();
+    }
+
+    const fn next(&mut self) {
         self.have = 0;
         self.current = None;
         self.checked = 0;
@@ -63,8 +70,9 @@ impl Framed {
                 if self.have < HEADER_LEN {
                     return Ok(Fed::More);
                 }
-                self.current = Some(self.check_header(due)?);
-                self.expect(due);
+                let header = self.check_header()?;
+                self.current = Some(header);
+                self.expect(header.sequence);
                 continue;
             };
             let length = header.length as usize;
@@ -78,17 +86,25 @@ impl Framed {
             if self.checked < length {
                 return Ok(Fed::More);
             }
-            self.start();
-            return Ok(Fed::Answer { used: bytes.len() - rest.len(), payload: length as u64 });
+            self.next();
+            let (used, payload) = (bytes.len() - rest.len(), length as u64);
+            if header.sequence == due {
+                return Ok(Fed::Answer { used, payload });
+            }
+            match self.others.take(due, header.sequence) {
+                Whose::Later(passed) => return Ok(Fed::Later { used, payload, passed }),
+                Whose::PassedOver => {}
+                Whose::Nobody => return Err(Failure::CorruptPayload),
+            }
         }
     }
 
-    fn check_header(&self, due: u32) -> Result<Header, Failure> {
+    fn check_header(&self) -> Result<Header, Failure> {
         let header = Header::decode(&self.header).map_err(|_| Failure::BadResponse)?;
         if header.kind != Kind::EchoReply {
             return Err(Failure::BadResponse);
         }
-        if header.sequence != due || header.length as usize != self.size {
+        if header.length as usize != self.size {
             return Err(Failure::CorruptPayload);
         }
         Ok(header)

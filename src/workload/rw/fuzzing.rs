@@ -36,7 +36,7 @@ pub fn answer<'a>(protocol: u8, pieces: impl Iterator<Item = &'a [u8]>) {
             }
             match codec.feed(due, rest) {
                 Ok(Fed::More) => break,
-                Ok(Fed::Answer { used, .. }) => {
+                Ok(Fed::Answer { used, .. } | Fed::Later { used, .. }) => {
                     assert!(used <= rest.len(), "{used} bytes of {}", rest.len());
                     rest = &rest[used..];
                     due += 1;
@@ -62,7 +62,7 @@ pub fn websocket<'a>(pieces: impl Iterator<Item = &'a [u8]>) {
         let fed = if number % 3 == 2 { ws.between(piece).map(|_| Fed::More) } else { ws.feed(due, piece) };
         match fed {
             Ok(Fed::More) => {}
-            Ok(Fed::Answer { .. }) => {
+            Ok(Fed::Answer { .. } | Fed::Later { .. }) => {
                 due += 1;
                 ws.request(due, &mut out);
             }

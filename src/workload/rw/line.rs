@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use espstress_device::framed::fill_payload;
 use espstress_device::line;
 
-use super::codec::Fed;
+use super::codec::{Fed, Others, Whose};
 use espstress_event::Failure;
 use serde::Deserialize;
 
@@ -28,15 +28,17 @@ pub(super) struct Line {
     expected: Vec<u8>,
     filled_for: Option<u32>,
     have: Vec<u8>,
+    pub(super) others: Others,
 }
 
 impl Line {
     pub(super) fn new(size: usize) -> Self {
-        Self { size, expected: Vec::new(), filled_for: None, have: Vec::new() }
+        Self { size, expected: Vec::new(), filled_for: None, have: Vec::new(), others: Others::default() }
     }
 
     pub(super) fn start(&mut self) {
         self.have.clear();
+        self.others.start();
     }
 
     pub(super) fn request(&self, sequence: u32, out: &mut Vec<u8>) {
@@ -73,32 +75,34 @@ impl Line {
             }
             let kind = line::classify(&self.have);
             let echo = match kind {
-                line::Line::Object => self.is_echo(),
+                line::Line::Object => is_echo(&self.have, &self.expected),
                 line::Line::KeepAlive | line::Line::Id(_) | line::Line::Data => None,
             };
+            let whose = (echo == Some(false)).then(|| self.whose(due));
             self.have.clear();
-            match echo {
-                Some(true) => return Ok(Fed::Answer { used, payload: self.size as u64 }),
-                Some(false) => return Err(Failure::CorruptPayload),
+            let payload = self.size as u64;
+            match whose {
+                Some(Whose::Later(passed)) => return Ok(Fed::Later { used, payload, passed }),
+                Some(Whose::Nobody) => return Err(Failure::CorruptPayload),
+                Some(Whose::PassedOver) => {}
+                None if echo.is_some() => return Ok(Fed::Answer { used, payload }),
                 None => {}
             }
         }
         Ok(Fed::More)
     }
 
-    /// Whether the object that has come is the one that is due; `None` where it is no echo at all, but the device's own.
-    fn is_echo(&self) -> Option<bool> {
-        if self.have == self.expected {
-            return Some(true);
+    /// Whose echo the object is that has come, where it is not the one that is due.
+    fn whose(&mut self, due: u32) -> Whose {
+        let seq = serde_json::from_slice::<Echo<'_>>(&self.have).ok().and_then(|echo| echo.seq);
+        let Some(number) = seq.and_then(|seq| u32::try_from(seq).ok()) else { return Whose::Nobody };
+        let mut expected = Vec::new();
+        self.request(number, &mut expected);
+        if is_echo(&self.have, &expected) == Some(true) {
+            self.others.take(due, number)
+        } else {
+            Whose::Nobody
         }
-        // Seldom: most programs send back the bytes that came.
-        let (Ok(have), Ok(due)) =
-            (serde_json::from_slice::<Echo<'_>>(&self.have), serde_json::from_slice(&self.expected))
-        else {
-            return Some(false);
-        };
-        let Echo { seq, data } = &due;
-        (have.seq.is_some() || have.data.is_some()).then(|| have.seq == *seq && have.data == *data)
     }
 
     pub(super) const fn eof(&self) -> Failure {
@@ -106,8 +110,24 @@ impl Line {
     }
 }
 
+/// Whether an object that has come is the expected one; `None` where it is no echo at all, but the device's own.
+fn is_echo(have: &[u8], expected: &[u8]) -> Option<bool> {
+    if have == expected {
+        return Some(true);
+    }
+    // Seldom: most programs send back the bytes that came.
+    let (Ok(have), Ok(due)) =
+        (serde_json::from_slice::<Echo<'_>>(have), serde_json::from_slice::<Echo<'_>>(expected))
+    else {
+        return Some(false);
+    };
+    let Echo { seq, data } = &due;
+    (have.seq.is_some() || have.data.is_some()).then(|| have.seq == *seq && have.data == *data)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::codec::Codec;
     use super::*;
 
     #[test]
@@ -124,6 +144,28 @@ mod tests {
     fn another_object_than_the_one_that_was_sent_is_a_corrupt_payload() {
         let mut codec = Line::new(20);
         assert_eq!(codec.feed(1, b"{\"seq\":1,\"data\":\"\"}\n"), Err(Failure::CorruptPayload));
+    }
+
+    #[test]
+    fn an_answer_to_a_later_line_passes_those_before_it_over() {
+        let mut codec = Codec::Line(Line::new(20));
+        let line = |seq| {
+            let mut bytes = Vec::new();
+            Line::new(20).request(seq, &mut bytes);
+            bytes
+        };
+        codec.ahead(2);
+        let used = line(3).len();
+        assert_eq!(codec.feed(1, &line(3)), Ok(Fed::Later { used, payload: 20, passed: 2 }));
+        codec.ahead(0);
+        // One of those comes after all, and the next is due.
+        assert_eq!(
+            codec.feed(4, &[line(2), line(4)].concat()),
+            Ok(Fed::Answer { used: 2 * used, payload: 20 })
+        );
+        assert_eq!((codec.take_out_of_order(), codec.take_out_of_order()), (1, 0));
+        assert_eq!(codec.feed(5, &line(2)), Err(Failure::CorruptPayload), "it came before");
+        assert_eq!(codec.feed(5, &line(6)), Err(Failure::CorruptPayload), "it was not sent yet");
     }
 
     #[test]

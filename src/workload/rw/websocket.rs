@@ -15,7 +15,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-use super::codec::Fed;
+use super::codec::{Fed, Others, Whose};
 use espstress_device::framed::fill_payload;
 use espstress_event::{Failure, WebSockets};
 use espstress_stats::{Phase, Recorder};
@@ -61,6 +61,7 @@ pub(super) struct Ws {
     /// What the recorder has not been told yet.
     seen: WebSockets,
     pongs_ns: Vec<u64>,
+    pub(super) others: Others,
 }
 
 impl Clone for Ws {
@@ -116,6 +117,7 @@ impl Ws {
             sends_alike: false,
             seen: WebSockets::default(),
             pongs_ns: Vec::new(),
+            others: Others::default(),
         }
     }
 
@@ -126,6 +128,7 @@ impl Ws {
         self.messages = 0;
         self.pings.clear();
         self.closed = false;
+        self.others.start();
     }
 
     /// After the handshake.
@@ -224,14 +227,16 @@ impl Ws {
         if let Some(socket) = &mut self.socket {
             socket.get_mut().from_device.extend(bytes);
         }
-        match self.answer(due)? {
-            Some(payload) => Ok(Fed::Answer { used: bytes.len(), payload }),
-            None => Ok(Fed::More),
-        }
+        let used = bytes.len();
+        Ok(match self.answer(due)? {
+            Some((payload, 0)) => Fed::Answer { used, payload },
+            Some((payload, passed)) => Fed::Later { used, payload, passed },
+            None => Fed::More,
+        })
     }
 
-    /// The answer to request `due`, where it has come in whole; several may come in one read.
-    pub(super) fn answer(&mut self, due: u32) -> Result<Option<u64>, Failure> {
+    /// The answer to request `due`, or to one so many places behind it, where it has come in whole; several may come in one read.
+    pub(super) fn answer(&mut self, due: u32) -> Result<Option<(u64, u32)>, Failure> {
         if self.expected_for != Some(due) {
             Self::payload(due, self.size, &mut self.expected);
             self.expected_for = Some(due);
@@ -240,7 +245,12 @@ impl Ws {
         while let Some(message) = self.next()? {
             if message == self.expected {
                 self.sends_alike |= self.alike;
-                return Ok(Some(message.len() as u64));
+                return Ok(Some((message.len() as u64, 0)));
+            }
+            match self.whose(due, &message) {
+                Whose::Later(passed) => return Ok(Some((message.len() as u64, passed))),
+                Whose::PassedOver => continue,
+                Whose::Nobody => {}
             }
             if message.starts_with(&MARK) || is_changed(&message, &self.expected) {
                 return Err(Failure::CorruptPayload);
@@ -250,6 +260,15 @@ impl Ws {
             self.alike |= message.len() == self.expected.len();
         }
         Ok(None)
+    }
+
+    /// Whose echo a message is that is not the one that is due.
+    fn whose(&mut self, due: u32, message: &[u8]) -> Whose {
+        let behind_mark = message.strip_prefix(&MARK).and_then(|rest| rest.first_chunk::<4>());
+        let Some(number) = behind_mark.map(|four| u32::from_be_bytes(*four)) else { return Whose::Nobody };
+        let mut expected = Vec::new();
+        Self::payload(number, self.size, &mut expected);
+        if message == expected { self.others.take(due, number) } else { Whose::Nobody }
     }
 
     /// The echo did not come in time, nor those of so many messages in all: what that is. One of its length in its place is
@@ -505,7 +524,7 @@ mod tests {
         ws.request(1, &mut Vec::new());
         let bytes = [frame(1, b"temperature 21"), echo(1), echo(2)].concat();
         assert_eq!(ws.feed(1, &bytes), Ok(Fed::Answer { used: bytes.len(), payload: 100 }));
-        assert_eq!(ws.answer(2), Ok(Some(100)), "it came in the same read");
+        assert_eq!(ws.answer(2), Ok(Some((100, 0))), "it came in the same read");
         assert_eq!(ws.seen.pushed, 1);
     }
 

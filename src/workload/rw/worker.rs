@@ -205,6 +205,10 @@ impl Channel {
 
     /// What only the protocol tells.
     fn tell(&mut self) {
+        let out_of_order = self.codec.take_out_of_order();
+        if out_of_order > 0 {
+            self.context.recorder.borrow_mut().by_protocol().out_of_order += out_of_order;
+        }
         if let Some(ws) = self.codec.websocket() {
             ws.tell(&mut self.context.recorder.borrow_mut());
         }
@@ -213,10 +217,12 @@ impl Channel {
     /// Moves bytes until the oldest request is answered.
     async fn answer(&mut self) -> Result<(), Failure> {
         let Some((due, start)) = self.in_flight.front().copied() else { return Ok(()) };
+        self.codec.ahead(self.in_flight.len() - 1);
         let limits = self.connector.timeouts;
         if let Some(ws) = self.codec.websocket()
-            && let Some(payload) = ws.answer(due)?
+            && let Some((payload, passed)) = ws.answer(due)?
         {
+            let start = self.pass_over(passed).unwrap_or(start);
             self.answered(start, payload);
             return Ok(());
         }
@@ -263,14 +269,22 @@ impl Channel {
             self.note_received();
             if !self.behind.is_empty() {
                 // It came before this request went out, so it is no answer to it.
-                if let Fed::Answer { .. } = self.codec.feed(due, &std::mem::take(&mut self.behind))? {
+                if self.codec.feed(due, &std::mem::take(&mut self.behind))? != Fed::More {
                     return Err(Failure::CorruptPayload);
                 }
             }
             let bytes = self.buffer.get(..received).unwrap_or_default();
-            if let Fed::Answer { used, payload } = self.codec.feed(due, bytes)? {
-                self.answered(start, payload);
-                return self.answers_behind(used, received);
+            match self.codec.feed(due, bytes)? {
+                Fed::Answer { used, payload } => {
+                    self.answered(start, payload);
+                    return self.answers_behind(used, received);
+                }
+                Fed::Later { used, payload, passed } => {
+                    let start = self.pass_over(passed).unwrap_or(start);
+                    self.answered(start, payload);
+                    return self.answers_behind(used, received);
+                }
+                Fed::More => {}
             }
             // A response that comes slowly by the host's own choice is not without an end.
             let receiving = self.codec.http().is_some_and(|http| http.receiving());

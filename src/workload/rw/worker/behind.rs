@@ -32,8 +32,14 @@ impl Channel {
                 };
             };
             let bytes = self.buffer.get(from..to).unwrap_or_default();
+            self.codec.ahead(self.in_flight.len() - 1);
             match self.codec.feed(due, bytes)? {
                 Fed::More => return Ok(()),
+                Fed::Later { used, payload, passed } => {
+                    from += used;
+                    let start = self.pass_over(passed).unwrap_or(start);
+                    self.answered(start, payload);
+                }
                 Fed::Answer { used, payload } => {
                     from += used;
                     self.answered(start, payload);
@@ -41,6 +47,15 @@ impl Channel {
             }
         }
         Ok(())
+    }
+
+    /// The oldest requests under way, so many, have no answer: that to a later one has come, whose start this is.
+    pub(super) fn pass_over(&mut self, requests: u32) -> Option<Start> {
+        for _ in 0..requests {
+            let (_, start) = self.in_flight.pop_front()?;
+            self.context.attempted(start.actual, Err(Failure::PassedOver));
+        }
+        self.in_flight.front().map(|(_, start)| *start)
     }
 
     /// Whether the last answer was the connection's last, as the device said with it, and requests are under way behind it.

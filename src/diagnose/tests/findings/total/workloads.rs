@@ -66,6 +66,7 @@ impl Dice {
                 Box::new(ByProtocol {
                     udp: d.maybe(Self::datagrams),
                     websocket: d.maybe(Self::websockets),
+                    out_of_order: d.n(),
                     slow: d.maybe(|d| SlowClients {
                         served: d.n(),
                         given_up: d.n(),
