@@ -115,6 +115,9 @@ pub struct SlowSpan {
     /// served, milliseconds; null where none was under way.
     #[serde(default)]
     pub others_waiting_ms: Option<u64>,
+    /// When the last of them was served, milliseconds from its begin; null where none was.
+    #[serde(default)]
+    pub others_served_until_ms: Option<u64>,
 }
 
 /// What WebSocket connections told beside their messages.

@@ -27,6 +27,7 @@ struct Open {
     id: u64,
     from: Instant,
     served: u64,
+    served_at: Option<Instant>,
     waited: Option<Duration>,
     /// When another attempt began or ended last.
     asked: Option<Instant>,
@@ -58,6 +59,7 @@ impl Beside {
         for open in &mut self.slow {
             open.note(self.since, now);
             open.served += u64::from(served);
+            open.served_at = if served { Some(now) } else { open.served_at };
             open.asked = Some(now);
         }
         match (self.waiting, served) {
@@ -71,7 +73,14 @@ impl Beside {
     /// A client begins to be slow; the number is for [`Beside::end`].
     pub(crate) fn begin(&mut self, now: Instant) -> u64 {
         self.next += 1;
-        self.slow.push(Open { id: self.next, from: now, served: 0, waited: None, asked: None });
+        self.slow.push(Open {
+            id: self.next,
+            from: now,
+            served: 0,
+            served_at: None,
+            waited: None,
+            asked: None,
+        });
         self.next
     }
 
@@ -94,6 +103,7 @@ impl Beside {
             others_served: open.served,
             others_waited_ms: open.waited.map(ms),
             others_waiting_ms: waiting.map(ms),
+            others_served_until_ms: open.served_at.map(|at| ms(at.saturating_duration_since(open.from))),
         })
     }
 }
@@ -106,9 +116,13 @@ mod tests {
         start + Duration::from_millis(ms)
     }
 
-    /// One at whose end nobody waits.
+    /// One at whose end nobody waits, and in which none was served.
     fn span(length_ms: u64, others_served: u64, others_waited_ms: Option<u64>) -> Option<SlowSpan> {
-        Some(SlowSpan { length_ms, others_served, others_waited_ms, others_waiting_ms: None })
+        Some(SlowSpan { length_ms, others_served, others_waited_ms, ..SlowSpan::default() })
+    }
+
+    fn until(span: Option<SlowSpan>, served_ms: u64) -> Option<SlowSpan> {
+        span.map(|span| SlowSpan { others_served_until_ms: Some(served_ms), ..span })
     }
 
     fn still(span: Option<SlowSpan>, waiting_ms: u64) -> Option<SlowSpan> {
@@ -135,7 +149,7 @@ mod tests {
             beside.enter(after(t, n * 200));
             beside.leave(true, after(t, n * 200 + n));
         }
-        assert_eq!(beside.end(id, after(t, 2_000)), span(2_000, 10, Some(9)));
+        assert_eq!(beside.end(id, after(t, 2_000)), until(span(2_000, 10, Some(9)), 1_809));
     }
 
     #[test]
@@ -145,7 +159,7 @@ mod tests {
         beside.enter(t);
         beside.leave(true, after(t, 700));
         beside.enter(after(t, 800));
-        assert_eq!(beside.end(id, after(t, 1_000)), still(span(1_000, 1, Some(700)), 200));
+        assert_eq!(beside.end(id, after(t, 1_000)), until(still(span(1_000, 1, Some(700)), 200), 700));
     }
 
     #[test]
@@ -178,7 +192,7 @@ mod tests {
         let id = beside.begin(t);
         beside.enter(t);
         beside.leave(true, after(t, 1));
-        assert_eq!(beside.end(id, after(t, 1_000)), span(1_000, 1, None));
+        assert_eq!(beside.end(id, after(t, 1_000)), until(span(1_000, 1, None), 1));
     }
 
     #[test]

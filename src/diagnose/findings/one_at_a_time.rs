@@ -155,9 +155,9 @@ fn beside_a_silence(e: &Evidence<'_>, late: &WorkloadEvidence) -> Option<u64> {
     }
     let spans = late.by_protocol.as_ref()?.silent_before.as_ref()?.spans.as_slice();
     let waiting = |span: &SlowSpan| span.others_waiting_ms.unwrap_or(0);
-    // Whoever was served later than at its very beginning was served beside it.
+    // Whoever stood in line before it is served at its very beginning, and whoever is served later is served beside it.
     let none_served = |span: &SlowSpan| {
-        span.others_served == 0 || waiting(span).saturating_mul(10) >= span.length_ms.saturating_mul(9)
+        span.others_served_until_ms.is_none_or(|until| until.saturating_mul(10) <= span.length_ms)
     };
     let half = |span: &&SlowSpan| waiting(span).saturating_mul(2) >= span.length_ms && none_served(span);
     let kept_out: Vec<&SlowSpan> = spans.iter().filter(half).collect();

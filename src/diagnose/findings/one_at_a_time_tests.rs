@@ -87,6 +87,7 @@ fn silent_beside(spans: &[(u64, Option<u64>)]) -> [WorkloadEvidence; 2] {
         others_served: if others_waiting_ms.is_some() { 0 } else { 9 },
         others_waited_ms: Some(others_waiting_ms.unwrap_or(2)),
         others_waiting_ms: *others_waiting_ms,
+        others_served_until_ms: None,
     };
     let silent = SilentClients { spans: spans.iter().map(span).collect() };
     let asks = Asks { request_delay_ns: SECOND, ..Asks::default() };
@@ -265,13 +266,14 @@ fn a_pause_shows_that_a_request_is_waited_for_only_while_such_a_connection_stand
 
 #[test]
 fn whoever_is_served_in_the_middle_of_a_silence_is_served_beside_it() {
-    let served = |waiting_ms| {
-        let mut workloads = silent_beside(&[(1_000, Some(waiting_ms)); 6]);
+    let served = |until_ms| {
+        let mut workloads = silent_beside(&[(1_000, Some(800)); 6]);
         let by = workloads[0].by_protocol.as_mut().unwrap();
-        by.silent_before.as_mut().unwrap().spans.iter_mut().for_each(|span| span.others_served = 1);
+        let spans = &mut by.silent_before.as_mut().unwrap().spans;
+        spans.iter_mut().for_each(|span| span.others_served_until_ms = Some(until_ms));
         beside(workloads)
     };
-    assert_eq!((served(900), served(899)), (Some(900 * MS), None), "at its very beginning, or later");
+    assert_eq!((served(100), served(101)), (Some(800 * MS), None), "at its very beginning, or later");
 }
 
 /// A client that reads slowly, in spans of so long and with so long a wait of others (milliseconds), and another.
@@ -280,7 +282,7 @@ fn slow_beside(spans: &[(u64, Option<u64>)]) -> Evidence<'static> {
         length_ms: *length_ms,
         others_served: 0,
         others_waited_ms: *others_waited_ms,
-        others_waiting_ms: None,
+        ..SlowSpan::default()
     };
     let slow = SlowClients { spans: spans.iter().map(span).collect(), ..SlowClients::default() };
     let slow = WorkloadEvidence {

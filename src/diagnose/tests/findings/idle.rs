@@ -122,6 +122,7 @@ fn others_that_wait_for_as_long_as_a_silent_connection_are_kept_out_by_it() {
             others_served: u64::from(waiting_ms.is_none()),
             others_waited_ms: Some(waiting_ms.unwrap_or(2)),
             others_waiting_ms: waiting_ms,
+            others_served_until_ms: None,
         };
         let silent_before = Some(SilentClients { spans: vec![span; 10] });
         late.by_protocol = Some(Box::new(ByProtocol { silent_before, ..ByProtocol::default() }));
@@ -151,7 +152,7 @@ fn others_that_an_open_event_stream_keeps_out_are_told_from_others_that_are_slow
             length_ms: 20_000,
             others_served: others.succeeded,
             others_waited_ms: Some(waited_ms),
-            others_waiting_ms: None,
+            ..SlowSpan::default()
         }];
         let sse = Some(EventStreams { streams: 1, events: 300, spans, ..EventStreams::default() });
         stream.by_protocol = Some(Box::new(ByProtocol { sse, ..ByProtocol::default() }));

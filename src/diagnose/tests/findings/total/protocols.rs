@@ -55,6 +55,7 @@ impl Dice {
             others_served: d.n(),
             others_waited_ms: d.maybe(Self::n),
             others_waiting_ms: d.maybe(Self::n),
+            others_served_until_ms: d.maybe(Self::n),
         })
     }
 
