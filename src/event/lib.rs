@@ -80,8 +80,8 @@ pub use intent::{Intent, IntentBook, IntentEntry, WorkloadId};
 pub use ledger::MessageLedger;
 pub use mac::{MacAddress, NoMacAddress};
 pub use mqtt::{
-    DialSign, Mqtt, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol,
-    MqttSign, MqttToDevice, MqttWill,
+    DialSign, Mqtt, MqttAbsence, MqttAway, MqttBig, MqttBigEnd, MqttClient, MqttDelivery, MqttFault,
+    MqttLeft, MqttOutage, MqttProtocol, MqttSessions, MqttSign, MqttToDevice, MqttWill,
 };
 pub use named::{PowerSave, ResetReason};
 pub use outage::{LinkOutageCause, OutageOrigin, OutageProgress, OutageRow};

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::seconds;
 
+mod sessions;
+
+pub use sessions::{MqttAbsence, MqttAway, MqttLeft, MqttSessions};
+
 /// What the broker does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -477,6 +481,8 @@ pub struct Mqtt<L> {
     pub malformed_last: Option<String>,
     /// Connections that a new one with the same client id replaced outside of faults (MQTT 3.1.1, 3.1.4-2).
     pub taken_over: u64,
+    /// How sessions ended outside of faults.
+    pub sessions: MqttSessions<L>,
     /// Messages or filters beyond what the broker holds: they were not kept.
     pub beyond_limits: u64,
     /// Messages from the target, by quality of service.
@@ -555,6 +561,7 @@ impl<L> Mqtt<L> {
             malformed: self.malformed,
             malformed_last: self.malformed_last.clone(),
             taken_over: self.taken_over,
+            sessions: self.sessions.with_latencies(&keep),
             beyond_limits: self.beyond_limits,
             to_host: self.to_host.clone(),
             to_device: self.to_device.clone(),

@@ -23,6 +23,7 @@ mod live;
 mod log_lines;
 mod model;
 mod mqtt;
+mod mqtt_sessions;
 mod outages;
 mod probed;
 mod raw;
@@ -66,7 +67,7 @@ pub use model::{
     ThresholdStatus, Tool, Transport, Unit, Verdict,
 };
 pub(crate) use model::{OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, ThresholdRow};
-pub use mqtt::{MqttClientFigures, MqttFigures};
+pub use mqtt::{MqttClientFigures, MqttFigures, MqttSessionFigures};
 pub use outages::{LinkOutage, LinkOutages, OutageRow, OutageSummary};
 pub(crate) use probed::DeviceRestart;
 pub use probed::{ProbedLine, ProbedSoFar};

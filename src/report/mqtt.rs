@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::LatencyFigures;
 use super::human::{count, things, time_s};
+pub use super::mqtt_sessions::MqttSessionFigures;
+use super::mqtt_sessions::left;
 use super::standing::Line;
 use super::workload::seconds;
 use espstress_event::{
-    MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttToDevice, MqttWill,
+    MqttAbsence, MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttLeft, MqttOutage, MqttProtocol,
+    MqttToDevice, MqttWill,
 };
 use espstress_stats::{Latency, MqttStats};
 
@@ -38,6 +41,9 @@ pub struct MqttFigures {
     /// Connections that a new one with the same client id replaced outside of faults.
     #[serde(default)]
     pub taken_over: u64,
+    /// How sessions ended outside of faults; the device's absence at the end.
+    #[serde(default)]
+    pub sessions: MqttSessionFigures,
     /// Topic filters beyond what the broker holds.
     pub beyond_limits: u64,
     /// Messages from the device, by quality of service.
@@ -152,6 +158,7 @@ impl MqttFigures {
             malformed: of.malformed,
             malformed_last: of.malformed_last.clone(),
             taken_over: of.taken_over,
+            sessions: MqttSessionFigures::of(&of.sessions),
             beyond_limits: of.beyond_limits,
             to_host: rows.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
             to_device: sent.map(|(qos, row)| (qos.to_string(), row.clone())).collect(),
@@ -196,6 +203,31 @@ impl MqttFigures {
                 last.fault.name()
             )
         })
+    }
+
+    /// The device had no session when the workload ended, and no fault was why. A long absence is a finding; a gate that
+    /// asks for something else must not pass because of what a device that is gone leaves out.
+    pub(super) fn away(&self) -> Option<String> {
+        let away = self.sessions.away?;
+        if self.outages.last().is_some_and(|fault| away.is_of(fault)) {
+            return None;
+        }
+        let longest = self.sessions.pause_max_s.map(|s| (s * 1e9) as u64);
+        let judged = away.judged(self.sessions.pauses, longest);
+        let why = match (judged, away.left) {
+            (MqttAbsence::Usual, _) => return None,
+            (MqttAbsence::Gone, _) => "it did not come back",
+            (MqttAbsence::Open, _) if away.dials > 0 => "it dialled, and got no session",
+            (MqttAbsence::Open, MqttLeft::Disconnected) => {
+                "whether it sleeps, and for how long, is not known"
+            }
+            (MqttAbsence::Open, _) => "too short to say that it won't come back",
+        };
+        Some(format!(
+            "the device had no session when it ended, for {} ({}): {why}",
+            time_s(seconds(away.length_ns)),
+            left(away.left)
+        ))
     }
 
     /// Messages that a device promises to deliver were missing when the workload ended, or none came after the last fault.
@@ -308,7 +340,7 @@ impl MqttFigures {
             say("incomplete", reason.clone());
         }
         if let Some(client) = self.target() {
-            client_lines(client, say);
+            client_lines(client, self.sessions.longest_s(), say);
         }
         for (qos, row) in &self.to_host {
             say(&format!("QoS {qos}"), delivery(row));
@@ -346,6 +378,7 @@ impl MqttFigures {
             let last = self.turned_away_last.as_deref().unwrap_or_default();
             say("turned away", format!("{}; the last one: {last}", things(self.turned_away, "connection")));
         }
+        self.sessions.lines(say);
         if self.taken_over > 0 {
             let text = "by a new one with the same client id: two clients use one id, or the device dials again \
                         without closing";
@@ -357,7 +390,7 @@ impl MqttFigures {
     }
 }
 
-fn client_lines(client: &MqttClientFigures, say: &mut impl FnMut(&str, String)) {
+fn client_lines(client: &MqttClientFigures, away_s: Option<f64>, say: &mut impl FnMut(&str, String)) {
     let session = if client.clean { "clean session" } else { "lasting session" };
     let mut text = format!(
         "{}, MQTT {}, keep-alive {} s, {session}, {}, {}",
@@ -385,9 +418,14 @@ fn client_lines(client: &MqttClientFigures, say: &mut impl FnMut(&str, String)) 
         ),
         _ => format!("{} PINGREQ outside of faults", count(client.ping_interval.count)),
     };
-    let silence = client
-        .silence_max_s
-        .map_or_else(String::new, |s| format!("; longest silence {}{}", time_s(s), of_k(s)));
+    // A device that is away says nothing either.
+    let silence = match (client.silence_max_s, away_s) {
+        (on, Some(away)) if on.is_none_or(|on| on < away) => {
+            format!("; longest silence {}{}, without a session", time_s(away), of_k(away))
+        }
+        (Some(s), _) => format!("; longest silence {}{}", time_s(s), of_k(s)),
+        (None, _) => String::new(),
+    };
     say("pings", format!("{text}{silence}"));
     if client.late + client.missed > 0 {
         let text =

@@ -267,6 +267,7 @@ impl Report {
                     .clone()
                     .or_else(|| m.too_short())
                     .or_else(|| m.not_back())
+                    .or_else(|| m.away())
                     .or_else(|| m.messages_open())
                     .or_else(|| m.nothing_published()),
             };

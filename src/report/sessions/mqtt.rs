@@ -13,6 +13,7 @@ impl MqttFigures {
         for outage in &mut self.outages {
             outage.start_ns = outage.start_ns.saturating_add((by_s * 1e9) as u64);
         }
+        self.sessions.shift(by_s);
     }
 
     /// This one and that of a later session, whose times count from the start of the first one already.
@@ -50,6 +51,7 @@ impl MqttFigures {
             malformed: self.malformed + later.malformed,
             malformed_last: later.malformed_last.or(self.malformed_last),
             taken_over: self.taken_over + later.taken_over,
+            sessions: self.sessions.with(&later.sessions),
             // Each session subscribes to the same ones again.
             beyond_limits: self.beyond_limits.max(later.beyond_limits),
             acknowledgement: both(&self.acknowledgement, &later.acknowledgement),

@@ -22,7 +22,7 @@ use super::trial::{Before, Trial};
 use crate::context::Context;
 use espstress_clock::{STALL, nanos};
 use espstress_device::mqtt::{Connect, Publish, Qos, Version, topic};
-use espstress_event::{MqttClient, MqttFault, MqttProtocol, MqttWill};
+use espstress_event::{MqttAway, MqttClient, MqttFault, MqttLeft, MqttProtocol, MqttWill};
 use espstress_stats::{Latency, MqttStats};
 
 /// Filters of one client that are kept.
@@ -56,6 +56,19 @@ pub(super) struct Broker {
     stalled: Cell<Instant>,
     /// For how long the target could send.
     sending: RefCell<Sending>,
+    /// The target's absence, while it has no session.
+    absence: Cell<Option<Absence>>,
+}
+
+/// The target has no session.
+#[derive(Clone, Copy)]
+struct Absence {
+    since: Instant,
+    left: MqttLeft,
+    /// Connections that it opened since then.
+    dials: u64,
+    /// It began outside of faults.
+    calm: bool,
 }
 
 /// The device that is tested.
@@ -71,6 +84,8 @@ struct Target {
     beyond: u64,
     heard: Instant,
     accepted: Instant,
+    /// Its session began outside of faults.
+    calm: bool,
     first_publish: bool,
     first_subscribe: bool,
 }
@@ -101,6 +116,7 @@ impl Broker {
             watched_since: Cell::default(),
             stalled: Cell::new(Instant::now()),
             sending: RefCell::default(),
+            absence: Cell::default(),
         }
     }
 
@@ -267,10 +283,12 @@ impl Broker {
             beyond: 0,
             heard: now,
             accepted: now,
+            calm: self.is_calm(),
             first_publish: true,
             first_subscribe: true,
         });
         drop(target);
+        self.is_back(now);
         self.can_send(Duration::ZERO, now);
         self.sending.borrow_mut().begins();
         self.trial(|trial| trial.accepted(connection, present, now));
@@ -608,13 +626,68 @@ impl Broker {
         self.trial(|trial| trial.answered_otherwise(connection));
     }
 
+    /// Whether no fault lasts, and none is waited for to be over.
+    fn is_calm(&self) -> bool {
+        self.phase().fault.is_none() && self.trial.borrow().is_none()
+    }
+
+    /// The target's absence is over, where it was away.
+    fn is_back(&self, now: Instant) {
+        let calm = self.is_calm();
+        if let Some(absence) = self.absence.take().filter(|absence| absence.calm && calm) {
+            let pause = nanos(now.saturating_duration_since(absence.since));
+            self.stats(|stats| {
+                let sessions = &mut stats.sessions;
+                sessions.pause.record(pause);
+                sessions.pause_max_ns = sessions.pause_max_ns.max(Some(pause));
+                sessions.pauses += 1;
+            });
+        }
+    }
+
+    /// A connection was accepted from there.
+    pub(super) fn dialled(&self, peer: IpAddr) {
+        if let Some(absence) = self.absence.get().filter(|_| self.may_be_target(peer)) {
+            self.absence.set(Some(Absence { dials: absence.dials + 1, ..absence }));
+        }
+    }
+
+    /// The target has lost its session, or given it up.
+    fn is_away(&self, target: &Target, left: MqttLeft, now: Instant) {
+        let calm = self.is_calm();
+        let since = if left == MqttLeft::Silent { target.heard } else { now };
+        self.absence.set(Some(Absence { since, left, dials: 0, calm }));
+        let lasted = nanos(now.saturating_duration_since(target.accepted));
+        let counts = calm && target.calm;
+        self.stats(|stats| match left {
+            MqttLeft::Disconnected if counts => stats.sessions.disconnected += 1,
+            MqttLeft::Dropped if counts => stats.sessions.dropped.record(lasted),
+            _ => {}
+        });
+    }
+
+    /// The target is watched no longer: whether it has a session then.
+    pub(super) fn count_absence(&self, now: Instant) {
+        let limit_ns = nanos(self.params.recover_limit(self.keepalive()));
+        let clock = self.context.clock;
+        let away = self.absence.get().map(|absence| MqttAway {
+            since_ns: clock.at_ns(absence.since),
+            length_ns: nanos(now.saturating_duration_since(absence.since)),
+            left: absence.left,
+            limit_ns,
+            dials: absence.dials,
+        });
+        self.stats(|stats| stats.sessions.away = away);
+    }
+
     /// A connection of the target's is over.
-    pub(super) fn gone(&self, connection: u64, how: Gone, now: Instant) {
+    pub(super) fn gone(&self, connection: u64, how: Gone, left: MqttLeft, now: Instant) {
         self.trial(|trial| trial.gone(connection, how == Gone::ByDevice, now));
         let mut gone = false;
         let mut target = self.target.borrow_mut();
         if let Some(target) = target.as_mut().filter(|target| target.connection == Some(connection)) {
             target.connection = None;
+            self.is_away(target, left, now);
             self.outgoing(|outgoing| outgoing.gone(how));
             let missing = self.births.borrow_mut().ends(now);
             self.lacked_birth(missing);

@@ -21,7 +21,7 @@ use espstress_device::mqtt::{
     Ack, ConnAck, Connect, Decoded, Disconnect, Malformed, Packet, PacketId, Properties, Publish, Qos,
     SubAck, UnsubAck, Version, decode,
 };
-use espstress_event::{Failure, MqttFault};
+use espstress_event::{Failure, MqttFault, MqttLeft};
 
 use self::relay::Upstream;
 pub(super) use self::relay::open as open_upstream;
@@ -40,8 +40,10 @@ const FIN_LIMIT: Duration = Duration::from_secs(5);
 /// Why a connection is over.
 #[derive(Debug)]
 enum End {
-    /// The device closed or reset it, or said DISCONNECT.
+    /// The device closed or reset it.
     Device,
+    /// The device said DISCONNECT.
+    Goodbye,
     /// The phase wants it.
     Task(Task),
     /// It was not accepted.
@@ -99,6 +101,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(broker: Rc<Broker>, stream: Rc<TcpStream>, peer: SocketAddr, number: u64) -> Self {
         let phase = broker.phase().number;
+        broker.dialled(peer.ip());
         let (now, deaf) = (Instant::now(), broker.deaf());
         Self {
             broker,
@@ -131,11 +134,17 @@ impl Connection {
         let now = Instant::now();
         if self.session {
             let how = match end {
-                End::Device => Gone::ByDevice,
+                End::Device | End::Goodbye => Gone::ByDevice,
                 End::Silent(_) => Gone::Silent,
                 _ => Gone::ByHost,
             };
-            self.broker.gone(self.number, how, now);
+            let left = match end {
+                End::Goodbye => MqttLeft::Disconnected,
+                End::Device => MqttLeft::Dropped,
+                End::Silent(_) => MqttLeft::Silent,
+                _ => MqttLeft::Closed,
+            };
+            self.broker.gone(self.number, how, left, now);
         }
         self.finish(end).await;
         drop(held);
@@ -305,7 +314,7 @@ impl Connection {
         }
         // Who says goodbye has not taken the session.
         if matches!(packet, Packet::Disconnect(_)) {
-            return Err(End::Device);
+            return Err(End::Goodbye);
         }
         self.heard_from(packet, phase, now);
         match packet {
@@ -493,7 +502,7 @@ impl Connection {
 
     async fn finish(&mut self, end: End) {
         match end {
-            End::Device | End::Done => {}
+            End::Device | End::Goodbye | End::Done => {}
             End::Broker => {
                 // It closes a connection that was silent for one and a half keep-alives.
                 let keepalive = self.broker.keepalive();

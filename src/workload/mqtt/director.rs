@@ -155,6 +155,7 @@ async fn direct(broker: &Rc<Broker>, sockets: &Sockets) -> Option<String> {
     broker.watches(start);
     let why = faults(broker, sockets, start).await;
     broker.count_watched(Instant::now());
+    broker.count_absence(Instant::now());
     broker.waits_for_messages(Instant::now());
     why
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use espstress_device::mqtt::{Qos, Will};
 use espstress_diagnose::FindingId;
-use espstress_event::MqttBigEnd;
+use espstress_event::{MqttBigEnd, MqttLeft};
 use espstress_report::Verdict;
 
 use super::client::{Client, Says};
@@ -114,6 +114,94 @@ fn clients_that_take_each_others_place_are_told_and_filters_beyond_the_limit_cou
     devices.pop().unwrap().ping_until_closed(Duration::from_millis(400));
     let said = broker.said();
     assert_eq!((said.mqtt().taken_over, said.mqtt().beyond_limits), (4, 6));
+    assert_eq!(said.findings(), [FindingId::MqttReconnectStorm]);
+}
+
+#[test]
+fn a_device_that_vanishes_passes_no_run_whatever_its_gates_are() {
+    for gate in ["findings.error==0", "mqtt.lost.qos1==0"] {
+        let broker = Broker::start(&format!("-d 4s --sequence /n --threshold {gate}"));
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        for n in 1..4 {
+            device.publish(n, &format!("{{\"n\":{n}}}"), false);
+            assert!(device.stays(PING));
+        }
+        drop(device);
+        let said = broker.said();
+        assert_eq!((said.status, said.findings()), (Some(4), vec![]), "{gate}");
+        let reason = &said.report.verdict_reasons[0];
+        assert!(reason.contains("no session when it ended") && reason.contains("too short"), "{reason}");
+        let away = said.mqtt().sessions.away.unwrap();
+        assert_eq!(away.left, MqttLeft::Dropped);
+        assert!((1_500_000_000..3_500_000_000).contains(&away.length_ns), "{away:?}");
+    }
+}
+
+#[test]
+fn a_device_that_comes_back_after_a_fault_and_vanishes_then_is_named() {
+    let broker = Broker::start(
+        "--fault slow --cycles 1 --settle 500ms --outage 300ms --recover-limit 1s --every 1s -d 6s",
+    );
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    for _ in 0..5 {
+        device.raw(&[0xc0, 0]);
+        assert!(device.stays(PING));
+    }
+    drop(device);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNoReconnect]));
+    assert!(said.mqtt().outages[0].survived, "{:?}", said.mqtt().outages);
+}
+
+#[test]
+fn a_device_that_says_disconnect_and_sleeps_is_judged_by_its_rhythm() {
+    let broker = Broker::start("-d 5s");
+    let address = broker.address;
+    let device = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+            device.publish(1, "21.5", false);
+            assert!(device.stays(Duration::from_millis(200)));
+            device.raw(&[0xe0, 0]);
+            drop(device);
+            std::thread::sleep(Duration::from_millis(800));
+        }
+        let (device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+        device.ping_until_closed(PING);
+    });
+    let said = broker.said();
+    device.join().unwrap();
+    let sessions = &said.mqtt().sessions;
+    assert_eq!((said.status, said.findings()), (Some(0), vec![]), "{sessions:?}");
+    assert_eq!((sessions.disconnected, sessions.pauses, sessions.dropped.count), (3, 3, 0));
+    assert!(sessions.pause_max_s.is_some_and(|s| s >= 0.7) && sessions.away.is_none(), "{sessions:?}");
+}
+
+#[test]
+fn nobody_knows_whether_a_device_that_said_disconnect_once_sleeps() {
+    let broker = Broker::start("-d 3s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.raw(&[0xe0, 0]);
+    drop(device);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(4), vec![]));
+    let reason = &said.report.verdict_reasons[0];
+    assert!(reason.contains("DISCONNECT") && reason.contains("not known"), "{reason}");
+}
+
+#[test]
+fn a_device_that_tears_down_session_after_session_is_named() {
+    let broker = Broker::start("-d 3s");
+    for _ in 0..6 {
+        let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+        device.publish(1, "21.5", false);
+        assert!(device.stays(Duration::from_millis(100)));
+    }
+    let (device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!(said.findings(), [FindingId::MqttReconnectStorm]);
+    assert_eq!(said.mqtt().sessions.dropped.count, 6, "{:?}", said.mqtt().sessions);
 }
 
 #[test]

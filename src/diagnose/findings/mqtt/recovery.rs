@@ -4,24 +4,33 @@
 //! Evidence: CONNECTs and SUBSCRIBEs that the broker read, and for the storm the SYNs of a complete capture. A client that
 //! ends each session with session present 1 is not one that does not come back: the first of them is said.
 //!
-//! Thresholds: `--recover-limit`, `--subscribe-grace`; a storm is ten attempts less than a second apart in the median.
+//! Outside of faults, the device's own sessions show the same: how it ended them, and when it was back.
+//!
+//! Thresholds: `--recover-limit`, `--subscribe-grace`; a storm is ten attempts less than a second apart in the median, or
+//! three sessions outside of faults that the device dropped or that were replaced.
 
 use super::super::super::facts::{self, SECOND};
 use super::super::super::{Evidence, Finding, FindingId, Severity};
 use super::super::FindingEntry;
 use super::super::text::{things, time, times};
-use super::{cases, line, lines, publish};
-use espstress_event::MqttOutage;
+use super::{Case, cases, line, lines, publish};
+use espstress_event::{MqttAbsence, MqttLeft, MqttOutage};
 
 /// Fewer attempts are no storm.
 const STORM: u64 = 10;
+/// So many sessions that the device dropped, or that were replaced, are no chance.
+const DROPS: u64 = 3;
+/// A device that sleeps between its sessions sleeps for longer, nanoseconds.
+const SOON: u64 = 10 * SECOND;
 
 pub(in super::super) const NO_RECONNECT: FindingEntry = FindingEntry {
     id: FindingId::MqttNoReconnect,
     severity: Severity::Error,
-    meaning: "the broker was there again, and the device did not come back within --recover-limit",
-    needs: "an mqtt workload with a fault",
-    neighbours: "a device that ends its session because of session present 1, or that hangs on a large packet",
+    meaning: "the broker was there, and the device did not come back within --recover-limit: after a fault, or after it had \
+              ended its session itself",
+    needs: "an mqtt workload; one with a fault shows more",
+    neighbours: "a device that ends its session because of session present 1, or that hangs on a large packet; one that \
+                 sleeps after DISCONNECT, as its earlier absences show",
     change: "connect again in a loop with back-off, whatever ended the connection",
 };
 
@@ -46,9 +55,10 @@ pub(in super::super) const NOT_RESUBSCRIBED: FindingEntry = FindingEntry {
 pub(in super::super) const STORM_ENTRY: FindingEntry = FindingEntry {
     id: FindingId::MqttReconnectStorm,
     severity: Severity::Warning,
-    meaning: "the device dials again and again without a pause that grows",
-    needs: "a capture, and an mqtt workload with a fault that ends connections",
-    neighbours: "a back-off that grows",
+    meaning: "the device dials again and again: without a growing pause during a fault, or outside of faults because it \
+              ends its sessions without DISCONNECT or another client has its id",
+    needs: "an mqtt workload; for a storm during a fault a capture, and a fault that ends connections",
+    neighbours: "a back-off that grows; a device that sleeps between its sessions",
     change: "back-off with jitter, also after a session that was accepted and then ended",
 };
 
@@ -63,6 +73,42 @@ fn is_lost(outage: &MqttOutage) -> bool {
 }
 
 pub(super) fn no_reconnect(e: &Evidence<'_>) -> Option<Finding> {
+    after_fault(e).or_else(|| gone(e))
+}
+
+/// It went away outside of faults, and did not dial again until the end.
+fn gone(e: &Evidence<'_>) -> Option<Finding> {
+    let found = |case: &Case<'_>| case.mqtt.absence().is_some_and(|(_, says)| says == MqttAbsence::Gone);
+    let case = cases(e).find(found)?;
+    let (away, _) = case.mqtt.absence()?;
+    let did = match away.left {
+        MqttLeft::Disconnected => "said DISCONNECT",
+        MqttLeft::Dropped => "ended its connection without DISCONNECT",
+        MqttLeft::Silent => "fell silent",
+        MqttLeft::Closed => "lost its connection",
+    };
+    let sessions = &case.mqtt.sessions;
+    let before = sessions.pause_max_ns.map_or_else(
+        || "it had not been away before".to_owned(),
+        |ns| format!("before that it had been away {}, for {} at most", times(sessions.pauses), time(ns)),
+    );
+    Some(Finding {
+        id: FindingId::MqttNoReconnect,
+        severity: Severity::Error,
+        statement: format!(
+            "The device {did} at {} and did not dial again in the {} until the end.",
+            time(away.since_ns),
+            time(away.length_ns)
+        ),
+        evidence: vec![case.about(), "no fault was being made".to_owned(), before],
+        cause: "it crashed, was switched off, lost its network, or its program connects only once".into(),
+        change: "connect again in a loop with back-off for as long as there is no session; let a watchdog restart a \
+                 device that stays offline"
+            .into(),
+    })
+}
+
+fn after_fault(e: &Evidence<'_>) -> Option<Finding> {
     // What it hangs on is said of a packet that is too large.
     let gone = |o: &MqttOutage| is_lost(o) && !publish::hangs(e, o);
     let case = cases(e).find(|case| case.mqtt.outages.iter().any(gone))?;
@@ -127,6 +173,60 @@ pub(super) fn not_resubscribed(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 pub(super) fn storm(e: &Evidence<'_>) -> Option<Finding> {
+    dials(e).or_else(|| drops(e)).or_else(|| evicts(e))
+}
+
+/// It ends session after session itself, and dials again.
+fn drops(e: &Evidence<'_>) -> Option<Finding> {
+    let found = |case: &Case<'_>| {
+        let of = &case.mqtt.sessions;
+        let soon = of.pause.is_some_and(|pause| pause.p50_ns < SOON);
+        soon && of.dropped.is_some_and(|dropped| dropped.count >= DROPS)
+    };
+    let case = cases(e).find(found)?;
+    let (dropped, pause) = (case.mqtt.sessions.dropped?, case.mqtt.sessions.pause?);
+    Some(Finding {
+        id: FindingId::MqttReconnectStorm,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device ended {} without DISCONNECT outside of faults, after {} in the median, and dialled again each time.",
+            things(dropped.count, "session"),
+            time(dropped.p50_ns)
+        ),
+        evidence: vec![
+            case.about(),
+            format!("these sessions lasted {} to {}", time(dropped.min_ns), time(dropped.max_ns)),
+            format!("{} later in the median the next session began", time(pause.p50_ns)),
+        ],
+        cause: "the program takes an error of its own for the end of the connection, restarts, or connects anew for each \
+                message: the broker publishes the device's will each time"
+            .into(),
+        change: "keep one connection open, and send DISCONNECT before it is closed on purpose; back-off with jitter before \
+                 the next attempt"
+            .into(),
+    })
+}
+
+/// New connections with the same client id take the session away, again and again.
+fn evicts(e: &Evidence<'_>) -> Option<Finding> {
+    let case = cases(e).find(|case| case.mqtt.taken_over >= DROPS)?;
+    Some(Finding {
+        id: FindingId::MqttReconnectStorm,
+        severity: Severity::Warning,
+        statement: format!(
+            "{} were replaced by a new one with the same client id, outside of faults.",
+            things(case.mqtt.taken_over, "connection")
+        ),
+        evidence: vec![case.about(), format!("{} accepted", things(case.client.connects, "CONNECT"))],
+        cause: "two clients use one id and evict each other, or the device dials again without closing its connection".into(),
+        change: "a client id of its own for each client, for example with the MAC address in it; close a connection before \
+                 the next one is opened"
+            .into(),
+    })
+}
+
+/// During a fault it dials again and again.
+fn dials(e: &Evidence<'_>) -> Option<Finding> {
     if !facts::captured(e) {
         return None;
     }
@@ -153,3 +253,7 @@ pub(super) fn storm(e: &Evidence<'_>) -> Option<Finding> {
             .into(),
     })
 }
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

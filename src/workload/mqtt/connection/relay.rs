@@ -76,7 +76,7 @@ impl Connection {
         }
         if matches!(packet, Packet::Disconnect(_)) {
             self.to_broker(raw).await?;
-            return Err(End::Device);
+            return Err(End::Goodbye);
         }
         self.heard_from(packet, phase, now);
         match packet {
