@@ -205,6 +205,9 @@ pub struct MqttDelivery {
     pub out_of_order: Option<u64>,
     /// Most copies of one message on one connection.
     pub copies_max: u64,
+    /// Most copies of one message that came on one connection although its acknowledgement had arrived.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acknowledged_copies_max: u64,
     /// Why loss is not known; null where it is.
     pub not_kept: Option<String>,
 }
@@ -383,6 +386,14 @@ pub struct MqttOutage {
     #[serde(rename = "gave_up_s", with = "seconds::optional")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub gave_up_ns: Option<u64>,
+    /// The longest that the device waited for CONNACK on one connection during the fault `no-connack`, seconds; null for
+    /// other faults, and where it sent no CONNECT.
+    #[serde(rename = "connack_wait_s", default, with = "seconds::optional")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
+    pub connack_wait_ns: Option<u64>,
+    /// Connections that it gave up while it waited for CONNACK; null where the above is.
+    #[serde(default)]
+    pub connack_given_up: Option<u32>,
     /// How large the messages are that the device takes; null for other faults than `big`.
     #[serde(default)]
     pub big: Option<MqttBig>,
@@ -418,6 +429,8 @@ impl MqttOutage {
             filters_missing: None,
             data_again_ns: None,
             gave_up_ns: None,
+            connack_wait_ns: None,
+            connack_given_up: None,
             big: None,
             not_judged: None,
         }

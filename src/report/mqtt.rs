@@ -450,6 +450,9 @@ fn delivery(row: &MqttDelivery) -> String {
     let mut list = vec![things(row.received, "message")];
     list.extend((row.again_dup > 0).then(|| format!("{} again with DUP", count(row.again_dup))));
     list.extend((row.again_no_dup > 0).then(|| format!("{} again without DUP", count(row.again_no_dup))));
+    list.extend((row.acknowledged_copies_max > 0).then(|| {
+        format!("one of them {} after its acknowledgement", things(row.acknowledged_copies_max, "time"))
+    }));
     list.extend(row.again_new_id.filter(|n| *n > 0).map(|n| format!("{} again as new", count(n))));
     list.extend(row.out_of_order.filter(|n| *n > 0).map(|n| format!("{} out of order", count(n))));
     list.push(match (row.lost, &row.not_kept) {

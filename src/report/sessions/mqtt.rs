@@ -120,6 +120,7 @@ fn delivered(own: &mut MqttDelivery, later: MqttDelivery) {
         quiet_after_fault: later.quiet_after_fault,
         out_of_order: sum(own.out_of_order, later.out_of_order),
         copies_max: own.copies_max.max(later.copies_max),
+        acknowledged_copies_max: own.acknowledged_copies_max.max(later.acknowledged_copies_max),
         not_kept: own.not_kept.take().or(later.not_kept),
     };
 }

@@ -547,10 +547,10 @@ impl Broker {
         });
     }
 
-    /// A message of the target's has come.
-    pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, now: Instant) {
+    /// A message of the target's has come; `told` is whether all that was sent to it on this connection has arrived.
+    pub(super) fn message(&self, connection: u64, publish: &Publish<'_>, told: bool, now: Instant) {
         let sent_for = self.could_send(now);
-        self.ledger.borrow_mut().received(connection, publish, sent_for);
+        self.ledger.borrow_mut().received(connection, publish, told, sent_for);
         self.trial(|trial| trial.message(connection, now));
         let mut first = None;
         let birth = self.births.borrow_mut().message(publish.topic).then_some(publish.retain);

@@ -424,7 +424,10 @@ impl Connection {
     }
 
     async fn publish(&mut self, publish: &Publish<'_>, phase: Phase, now: Instant) -> Result<(), End> {
-        self.broker.message(self.number, publish, now);
+        // A copy that came together with another packet was sent before it could be answered.
+        let fair = phase.fault.is_none() && !self.disturbed && !self.together;
+        let told = fair && all_acknowledged(&self.stream) == Some(true);
+        self.broker.message(self.number, publish, told, now);
         let Some(id) = publish.id else { return Ok(()) };
         self.answered_otherwise();
         let ack = Ack::of(id);

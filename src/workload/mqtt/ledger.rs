@@ -30,6 +30,8 @@ struct Known {
     acknowledged: Option<u64>,
     /// Copies on that connection: one more on another is what the standard wants (MQTT-4.4.0-1).
     copies: u64,
+    /// Of these, the ones that came although the acknowledgement had arrived.
+    needless: u64,
     connection: u64,
     session: u64,
 }
@@ -84,11 +86,15 @@ impl Ledger {
         self.session += 1;
     }
 
-    /// A message has come on a connection. Until `now`, the device could send for so long.
-    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>, now: Duration) {
-        let copies = self.note(connection, publish, content(publish));
+    /// A message has come on a connection. Until `now`, the device could send for so long. `told` is whether all that was
+    /// sent to it on this connection has arrived: the acknowledgement of an earlier copy as well.
+    pub(super) fn received(&mut self, connection: u64, publish: &Publish<'_>, told: bool, now: Duration) {
+        let noted = self.note(connection, publish, told, content(publish));
+        let copies = noted.map(|(copies, _)| copies);
         let Some(row) = self.by_qos.get_mut(publish.qos as usize) else { return };
         row.copies_max = row.copies_max.max(copies.unwrap_or(1));
+        row.acknowledged_copies_max =
+            row.acknowledged_copies_max.max(noted.map_or(0, |(_, needless)| needless));
         match copies {
             Some(_) if publish.dup => row.again_dup += 1,
             Some(_) => row.again_no_dup += 1,
@@ -99,10 +105,18 @@ impl Ledger {
         }
     }
 
-    /// How many copies of it have come on this connection, with this one; `None` where it is the first of all.
-    fn note(&mut self, connection: u64, publish: &Publish<'_>, content: u64) -> Option<u64> {
+    /// How many copies of it have come on this connection, with this one, and how many of them after its acknowledgement;
+    /// `None` where it is the first of all.
+    fn note(
+        &mut self,
+        connection: u64,
+        publish: &Publish<'_>,
+        told: bool,
+        content: u64,
+    ) -> Option<(u64, u64)> {
         let id = publish.id?.get();
-        let new = Known { content, acknowledged: None, copies: 1, connection, session: self.session };
+        let new =
+            Known { content, acknowledged: None, copies: 1, needless: 0, connection, session: self.session };
         let known = self.known.entry(id).or_insert(Known { copies: 0, ..new });
         let same = known.copies > 0 && known.content == content;
         let again = same && (publish.dup || (known.acknowledged.is_none() && known.session == self.session));
@@ -110,10 +124,15 @@ impl Ledger {
             *known = new;
             return None;
         }
-        known.copies = if known.connection == connection { known.copies + 1 } else { 1 };
+        if known.connection == connection {
+            known.copies += 1;
+            known.needless += u64::from(told && known.acknowledged.is_some());
+        } else {
+            (known.copies, known.needless) = (1, 0);
+        }
         known.connection = connection;
         known.acknowledged = None;
-        Some(known.copies)
+        Some((known.copies, known.needless))
     }
 
     fn number(&mut self, publish: &Publish<'_>, now: Duration) {
@@ -200,7 +219,7 @@ mod tests {
     }
 
     fn receive(ledger: &mut Ledger, connection: u64, publish: &Publish<'_>) {
-        ledger.received(connection, publish, Duration::ZERO);
+        ledger.received(connection, publish, true, Duration::ZERO);
     }
 
     #[test]
@@ -245,6 +264,22 @@ mod tests {
         let mut ledger = ledger(None);
         (1..6).for_each(|connection| receive(&mut ledger, connection, &publish(1, b"ON", connection > 1)));
         assert_eq!((row(&ledger).again_dup, row(&ledger).copies_max), (4, 1));
+    }
+
+    #[test]
+    fn a_copy_that_crosses_its_acknowledgement_is_not_needless() {
+        let mut ledger = ledger(None);
+        let message = publish(1, b"ON", true);
+        for told in [true, true, false, true] {
+            ledger.received(1, &message, told, Duration::ZERO);
+            ledger.acknowledged(1);
+        }
+        assert_eq!((row(&ledger).copies_max, row(&ledger).acknowledged_copies_max), (4, 2));
+        // After a reconnection it has to be sent again.
+        ledger.received(2, &message, true, Duration::ZERO);
+        ledger.acknowledged(1);
+        ledger.received(2, &message, true, Duration::ZERO);
+        assert_eq!(row(&ledger).acknowledged_copies_max, 2);
     }
 
     #[test]

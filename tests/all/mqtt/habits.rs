@@ -334,6 +334,22 @@ fn repetitions_without_the_flag_while_the_broker_is_slow_are_named() {
     assert_eq!(row.lost, Some(0));
 }
 
+#[test]
+fn a_client_that_ignores_its_acknowledgements_and_repeats_for_ever_is_named() {
+    let broker = Broker::start("-d 4s --sequence /n");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(1)).unwrap();
+    device.publish(1, r#"{"n":1}"#, false);
+    for _ in 0..5 {
+        assert!(device.stays(Duration::from_millis(300)));
+        device.publish(1, r#"{"n":1}"#, true);
+    }
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!(said.findings(), [FindingId::MqttDuplicates]);
+    let row = &said.mqtt().to_host["1"];
+    assert!(row.again_dup == 5 && row.acknowledged_copies_max >= 2 && row.lost == Some(0), "{row:?}");
+}
+
 /// The client says at once that it is back, as many do, and its next number comes a while later, or never.
 #[test]
 fn what_was_lost_in_the_last_fault_shows_by_the_next_number_and_without_one_nobody_knows() {

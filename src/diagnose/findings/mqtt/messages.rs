@@ -27,8 +27,9 @@ pub(in super::super) const DUP_MISSING: FindingEntry = FindingEntry {
 pub(in super::super) const DUPLICATES: FindingEntry = FindingEntry {
     id: FindingId::MqttDuplicates,
     severity: Severity::Warning,
-    meaning: "the device sent one message three times or more on one connection, while the broker's answer was slow",
-    needs: "an mqtt workload with --fault slow, and a device that publishes with QoS 1 or 2",
+    meaning: "the device sent one message three times or more on one connection: while the broker's answer was slow, or \
+              although the broker had acknowledged it",
+    needs: "an mqtt workload, and a device that publishes with QoS 1 or 2; --fault slow shows more",
     neighbours: "one repetition after a reconnection, as the standard wants it",
     change: "on one connection, don't send again at all, or only after the broker's longest delay",
 };
@@ -88,6 +89,30 @@ pub(super) fn dup_missing(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 pub(super) fn duplicates(e: &Evidence<'_>) -> Option<Finding> {
+    needless(e).or_else(|| impatient(e))
+}
+
+/// It repeats what was acknowledged.
+fn needless(e: &Evidence<'_>) -> Option<Finding> {
+    let most = |case: &Case<'_>| reliable(case).map(|row| row.acknowledged_copies_max).max().unwrap_or(0);
+    // One may have crossed the acknowledgement on the way.
+    let case = cases(e).find(|case| most(case) >= COPIES - 1)?;
+    Some(Finding {
+        id: FindingId::MqttDuplicates,
+        severity: Severity::Warning,
+        statement: format!(
+            "The device sent one message again on the same connection after the broker had acknowledged it, {}.",
+            times(most(&case))
+        ),
+        evidence: ledgers(&case),
+        cause: "the client does not take the acknowledgement: it never reads it, or looks for another packet id".into(),
+        change: "forget a message at its PUBACK (PUBCOMP for QoS 2); send again only after a reconnection (MQTT-4.4.0-1)"
+            .into(),
+    })
+}
+
+/// It repeats on one connection because it does not wait.
+fn impatient(e: &Evidence<'_>) -> Option<Finding> {
     let slow = |fault| fault == MqttFault::Slow;
     let case = cases(e).find(|case| {
         case.faults(slow).next().is_some() && reliable(case).any(|row| row.copies_max >= COPIES)

@@ -25,3 +25,27 @@ fn what_is_missing_on_a_connection_that_stood_was_never_sent() {
     assert!(finding.cause.contains("no connection") && finding.cause.contains("skips numbers"));
     assert!(!finding.evidence.iter().any(|line| line.contains("connected once")), "{finding:?}");
 }
+
+#[test]
+fn a_message_that_comes_again_after_its_acknowledgement_is_named_without_any_fault() {
+    let said = |needless| {
+        let mut mqtt = MqttEvidence {
+            watched_ns: 300_000_000_000,
+            clients: vec![MqttClient { packets: 90, ..mqtt_client() }],
+            ..MqttEvidence::default()
+        };
+        mqtt.to_host[1] = MqttDelivery {
+            received: 21,
+            again_dup: 94,
+            copies_max: 10,
+            acknowledged_copies_max: needless,
+            ..MqttDelivery::default()
+        };
+        let w = WorkloadEvidence { mqtt: Some(mqtt), ..WorkloadEvidence::default() };
+        let finding = duplicates(&Evidence { workloads: vec![w], ..Evidence::default() })?;
+        Some(finding.statement)
+    };
+    let text = "The device sent one message again on the same connection after the broker had acknowledged it, 9 times.";
+    assert_eq!(said(9).as_deref(), Some(text));
+    assert_eq!(said(1), None, "it crossed its acknowledgement on the way");
+}

@@ -80,7 +80,7 @@ impl Connection {
         }
         self.heard_from(packet, phase, now);
         match packet {
-            Packet::Publish(publish) => self.broker.message(self.number, publish, now),
+            Packet::Publish(publish) => self.broker.message(self.number, publish, false, now),
             Packet::Subscribe(subscribe) => {
                 self.broker.subscribe(subscribe.subscriptions.iter().map(|s| (s.filter, s.qos)), now);
             }
