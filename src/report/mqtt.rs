@@ -491,13 +491,33 @@ fn fault(o: &MqttOutage, has_signs: bool) -> String {
     }
     match (o.back_ns, o.gave_up_ns) {
         _ if o.survived => list.push("connected at its end".into()),
+        // Its old CONNECT was answered then: that is no return of its own.
+        (Some(_), _) if o.connack_given_up == Some(0) => {
+            list.push("back as its CONNECT was answered at the end".into());
+        }
         (Some(ns), _) => list.push(format!("back {} after its end", time_s(seconds(ns)))),
         (None, Some(ns)) => list.push(format!("not back within {}", time_s(seconds(ns)))),
         (None, None) => list.push("the run ended before the device was back".into()),
     }
-    list.extend(
-        o.filters_missing.filter(|n| *n > 0).map(|n| format!("{} missing", things(n.into(), "topic filter"))),
-    );
+    list.extend(o.connack_wait_ns.map(|ns| {
+        let waited = time_s(seconds(ns));
+        match o.connack_given_up {
+            None | Some(0) => {
+                format!("it waited for CONNACK for {waited} on one connection and gave none up")
+            }
+            Some(n) => {
+                let n = things(n.into(), "connection");
+                format!("it gave up {n} without CONNACK, after {waited} at most")
+            }
+        }
+    }));
+    list.extend(o.filters_missing.filter(|n| *n > 0).map(|n| {
+        let filters = things(n.into(), "topic filter");
+        match o.resubscribed_ns {
+            Some(ns) => format!("{filters} late, {} after CONNACK", time_s(seconds(ns))),
+            None => format!("{filters} missing"),
+        }
+    }));
     if let Some(big) = &o.big {
         list.extend(big.acknowledged_bytes.map(|n| format!("took {n} bytes")));
         list.extend(

@@ -18,7 +18,7 @@ use super::outgoing::{Answer, Outgoing, Send, Takes};
 use super::phase::Phase;
 use super::sending::Sending;
 use super::settings::{Params, Sessions};
-use super::trial::{Before, Trial};
+use super::trial::{Before, Lacks, Trial};
 use crate::context::Context;
 use espstress_clock::{STALL, nanos};
 use espstress_device::mqtt::{Connect, Publish, Qos, Version, topic};
@@ -58,6 +58,8 @@ pub(super) struct Broker {
     sending: RefCell<Sending>,
     /// The target's absence, while it has no session.
     absence: Cell<Option<Absence>>,
+    /// The session that lacked filters after the last fault.
+    lacks: RefCell<Option<Lacks>>,
 }
 
 /// The target has no session.
@@ -117,6 +119,7 @@ impl Broker {
             stalled: Cell::new(Instant::now()),
             sending: RefCell::default(),
             absence: Cell::default(),
+            lacks: RefCell::default(),
         }
     }
 
@@ -245,6 +248,18 @@ impl Broker {
         }
         let lasting = matches!(known, Some((true, _, true)));
         Ok(lasting && !connect.clean && self.keeps_sessions())
+    }
+
+    /// A CONNECT waits for its answer until the fault is over.
+    pub(super) fn withholds(&self, connection: u64, peer: IpAddr, connect: &Connect<'_>) {
+        if self.may_be_target(peer) && self.may_connect(connect).is_ok() {
+            self.trial(|trial| trial.withheld(connection, Instant::now()));
+        }
+    }
+
+    /// The device has ended a connection.
+    pub(super) fn hung_up(&self, connection: u64, now: Instant) {
+        self.trial(|trial| trial.hung_up(connection, now));
     }
 
     /// The target's session is on this connection from now on.
@@ -537,8 +552,30 @@ impl Broker {
         }
     }
 
+    /// A session lacks filters after a fault; from now on it may only be late.
+    pub(super) fn lacks(&self, lacks: Option<Lacks>) {
+        self.lacks.replace(lacks);
+    }
+
+    /// Whether what was missing has come, late.
+    fn look_for_late(&self, filters: &BTreeSet<String>, now: Instant) {
+        let connected = self.connected();
+        let late = self
+            .lacks
+            .borrow_mut()
+            .take_if(|lacks| connected == Some(lacks.connection) && lacks.filters.is_subset(filters));
+        let Some(late) = late else { return };
+        let took = nanos(now.saturating_duration_since(late.at));
+        self.stats(|stats| {
+            if let Some(row) = stats.outages.iter_mut().find(|row| row.number == late.outage) {
+                row.resubscribed_ns = Some(took);
+            }
+        });
+    }
+
     fn count_filters(&self, now: Instant) {
         let filters = self.filters();
+        self.look_for_late(&filters, now);
         self.trial(|trial| trial.subscribes(&filters, now));
         self.stats(|stats| {
             if let Some(client) = stats.clients.first_mut() {

@@ -132,6 +132,9 @@ impl Connection {
         let mut phases = self.broker.phase.subscribe();
         let end = self.serve(&mut phases).await;
         let now = Instant::now();
+        if matches!(end, End::Device) {
+            self.broker.hung_up(self.number, now);
+        }
         if self.session {
             let how = match end {
                 End::Device | End::Goodbye => Gone::ByDevice,
@@ -274,7 +277,10 @@ impl Connection {
             match decode(rest, self.version, LONGEST) {
                 Ok(Decoded::Packet { packet, len }) => {
                     // It is answered when the phase is over.
-                    if phase.is(MqttFault::NoConnack) && matches!(packet, Packet::Connect(_)) {
+                    if phase.is(MqttFault::NoConnack)
+                        && let Packet::Connect(connect) = &packet
+                    {
+                        self.broker.withholds(self.number, self.peer.ip(), connect);
                         break Ok(());
                     }
                     let raw = rest.get(..len).unwrap_or_default();

@@ -305,8 +305,10 @@ async fn trial(
     })
     .await;
     if let Some(trial) = broker.trial.borrow_mut().take() {
+        let lacks = trial.lacks();
         let row = trial.finish(&clock);
         broker.stats(|stats| stats.ended(row));
+        broker.lacks(lacks);
     }
     Ok(())
 }

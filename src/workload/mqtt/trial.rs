@@ -1,6 +1,6 @@
 //! One fault and what the device makes of it, until it is back or was waited for long enough. Pure: instants in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use espstress_clock::Clock;
@@ -52,6 +52,19 @@ pub(super) struct Trial {
     /// The grace for subscriptions is over: so many are missing.
     missing: Option<u32>,
     data: Option<Instant>,
+    /// Connections of the target's whose CONNECT is not answered, and since when.
+    withheld: BTreeMap<u64, Instant>,
+}
+
+/// A session that lacked filters when nothing more was waited for.
+#[derive(Debug)]
+pub(super) struct Lacks {
+    /// The fault's number.
+    pub(super) outage: u64,
+    pub(super) connection: u64,
+    /// When it began.
+    pub(super) at: Instant,
+    pub(super) filters: BTreeSet<String>,
 }
 
 /// What the target was when a fault began.
@@ -79,7 +92,29 @@ impl Trial {
             subscribed: None,
             missing: None,
             data: None,
+            withheld: BTreeMap::new(),
         }
+    }
+
+    /// A CONNECT of the target's is there, and is not answered.
+    pub(super) fn withheld(&mut self, connection: u64, now: Instant) {
+        if self.row.fault == MqttFault::NoConnack && self.end.is_none() {
+            self.withheld.entry(connection).or_insert(now);
+            self.row.connack_given_up.get_or_insert(0);
+        }
+    }
+
+    /// The target has ended such a connection.
+    pub(super) fn hung_up(&mut self, connection: u64, now: Instant) {
+        if let Some(since) = self.withheld.remove(&connection) {
+            *self.row.connack_given_up.get_or_insert(0) += 1;
+            self.waited(since, now);
+        }
+    }
+
+    fn waited(&mut self, since: Instant, now: Instant) {
+        let waited = espstress_clock::nanos(now.saturating_duration_since(since));
+        self.row.connack_wait_ns = self.row.connack_wait_ns.max(Some(waited));
     }
 
     /// The link went away at `start` and is back since `end`.
@@ -91,6 +126,9 @@ impl Trial {
     /// The fault is over.
     pub(super) fn ends(&mut self, now: Instant) {
         self.end = Some(now);
+        for since in std::mem::take(&mut self.withheld).into_values() {
+            self.waited(since, now);
+        }
         self.row.length_ns = Some(espstress_clock::nanos(now - self.start));
     }
 
@@ -205,6 +243,13 @@ impl Trial {
             self.row.gave_up_ns = Some(espstress_clock::nanos(self.limits.recover));
         }
         over
+    }
+
+    /// The session that lacks filters, where one does: it may still subscribe to them.
+    pub(super) fn lacks(&self) -> Option<Lacks> {
+        let back = self.back.filter(|_| self.subscribed.is_none() && self.missing.is_some_and(|n| n > 0))?;
+        let filters = self.filters.clone();
+        Some(Lacks { outage: self.row.number, connection: back.connection, at: back.at, filters })
     }
 
     /// What came of it.
@@ -395,6 +440,20 @@ mod tests {
         assert!(trial.is_done(&filters(&[]), start + 20 * S));
         let row = trial.finish(&clock);
         assert!(row.survived && row.back_ns.is_none() && row.not_judged.is_none());
+    }
+
+    #[test]
+    fn who_gives_a_withheld_connack_up_and_who_waits_to_the_end_is_told() {
+        let Scene { clock, start, mut trial } = scene(MqttFault::NoConnack, &[]);
+        trial.withheld(2, start + S);
+        trial.withheld(2, start + 3 * S);
+        trial.hung_up(2, start + 11 * S);
+        trial.withheld(3, start + 12 * S);
+        trial.ends(start + 30 * S);
+        trial.hung_up(3, start + 31 * S);
+        trial.withheld(4, start + 31 * S);
+        let row = trial.finish(&clock);
+        assert_eq!((row.connack_given_up, row.connack_wait_ns), (Some(1), Some(18_000_000_000)));
     }
 
     #[test]

@@ -299,6 +299,47 @@ fn a_client_that_comes_back_without_its_subscriptions_is_named() {
 }
 
 #[test]
+fn a_client_that_subscribes_late_is_named_for_that() {
+    let broker = Broker::start(
+        "--fault session-lost --cycles 1 --settle 1s --outage 300ms --subscribe-grace 1s --recover-limit 20s -d 8s",
+    );
+    let address = broker.address;
+    let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+    device.subscribe(&["kitchen/set"]);
+    device.ping_until_closed(PING);
+    let (mut device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+    for _ in 0..6 {
+        device.raw(&[0xc0, 0]);
+        assert!(device.stays(PING));
+    }
+    device.subscribe(&["kitchen/set"]);
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttNotResubscribed]));
+    let row = &said.mqtt().outages[0];
+    assert!(row.resubscribed_ns.is_some_and(|ns| ns >= 2_500_000_000), "{row:?}");
+    let statement = &said.report.findings[0].statement;
+    assert!(statement.contains("subscribed again only"), "{statement}");
+}
+
+/// It comes back only because the broker answers the CONNECT that has waited all the time.
+#[cfg(feature = "long")]
+#[test]
+fn a_client_that_waits_for_its_connack_without_end_is_named() {
+    let broker = Broker::start("--fault no-connack --cycles 1 --settle 1s --outage 14s --recover-limit 20s");
+    let address = broker.address;
+    let (device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+    device.ping_until_closed(PING);
+    let (device, _) = Client::connect(address, Says::keepalive(1)).unwrap();
+    device.ping_until_closed(PING);
+    let said = broker.said();
+    assert_eq!((said.status, said.findings()), (Some(1), vec![FindingId::MqttOutageUnnoticed]));
+    let row = &said.mqtt().outages[0];
+    assert_eq!(row.connack_given_up, Some(0));
+    assert!(row.connack_wait_ns.is_some_and(|ns| ns >= 10_000_000_000), "{row:?}");
+}
+
+#[test]
 fn a_client_that_stays_away_is_named() {
     let broker =
         Broker::start("--fault close --cycles 1 --settle 500ms --outage 500ms --recover-limit 2s --every 1s");

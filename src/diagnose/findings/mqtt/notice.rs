@@ -14,7 +14,7 @@ use super::super::super::facts::{self, SECOND};
 use super::super::super::{Evidence, Finding, FindingId, Severity};
 use super::super::FindingEntry;
 use super::super::text::time;
-use super::{cases, line, lines};
+use super::{Case, cases, line, lines};
 use espstress_event::{MqttFault, MqttOutage};
 
 /// Noticed after this long is slow, nanoseconds.
@@ -22,13 +22,19 @@ const SLOW: u64 = 60 * SECOND;
 /// A close is seen by a program that looks once a second, nanoseconds.
 const READS_AGAIN: u64 = 2 * SECOND;
 
+/// A CONNACK that is waited for less long says nothing: ten seconds are a usual time-out.
+const CONNACK: u64 = 10 * SECOND;
+
 pub(in super::super) const UNNOTICED: FindingEntry = FindingEntry {
     id: FindingId::MqttOutageUnnoticed,
     severity: Severity::Error,
-    meaning: "the broker said nothing for two keep-alives and ten seconds, and the device did not notice",
-    needs: "a capture, and an mqtt workload with --fault silent, frozen or no-pingresp that lasts as long",
+    meaning: "the broker said nothing for two keep-alives and ten seconds, or never answered CONNECT, and the device held on \
+              to its connection",
+    needs: "an mqtt workload with --fault silent, frozen, no-pingresp or no-connack that lasts as long; a capture, except for \
+            no-connack",
     neighbours: "a shorter outage; other packets from the broker in place of PINGRESP",
-    change: "wait for PINGRESP, and close the connection when it does not come within the keep-alive",
+    change: "wait for each answer (CONNACK, PINGRESP, PUBACK), and close the connection when it does not come within the \
+             keep-alive",
 };
 
 pub(in super::super) const SLOW_NOTICE: FindingEntry = FindingEntry {
@@ -71,6 +77,61 @@ fn is_unnoticed(outage: &MqttOutage) -> bool {
 }
 
 pub(super) fn unnoticed(e: &Evidence<'_>) -> Option<Finding> {
+    mute(e).or_else(|| no_connack(e))
+}
+
+/// Its only connection waited for CONNACK until the broker answered. The broker sees that without a capture.
+fn is_patient(outage: &MqttOutage) -> bool {
+    let least = outage.keepalive_ns().unwrap_or(0).max(CONNACK);
+    outage.fault == MqttFault::NoConnack
+        && outage.long_enough()
+        && outage.connack_given_up == Some(0)
+        && outage.connack_wait_ns.is_some_and(|ns| ns >= least)
+}
+
+fn no_connack(e: &Evidence<'_>) -> Option<Finding> {
+    let case = cases(e).find(|case| case.mqtt.outages.iter().any(is_patient))?;
+    let patient = || case.mqtt.outages.iter().filter(|o| is_patient(o));
+    let longest = patient().filter_map(|o| o.connack_wait_ns).max()?;
+    Some(Finding {
+        id: FindingId::MqttOutageUnnoticed,
+        severity: Severity::Error,
+        statement: format!(
+            "The device waited for CONNACK for {} on one connection, and did not give it up before the broker answered.",
+            time(longest)
+        ),
+        evidence: lines(&case, patient()),
+        cause: "the client waits for CONNACK without a time-out, or with a longer one".into(),
+        change: "close the connection when CONNACK does not come within some ten seconds, and connect again with back-off \
+                 (esp-mqtt: network.timeout_ms; PubSubClient: setSocketTimeout())"
+            .into(),
+    })
+}
+
+/// Cause and change for a client that does not notice a broker that says nothing, by what it waits for.
+fn mute_advice(case: &Case<'_>, pingless: bool) -> (&'static str, &'static str) {
+    let reliable = case.mqtt.to_host.iter().skip(1).any(|row| row.received > 0);
+    if case.client.pings > 0 || pingless {
+        (
+            "the client does not wait for PINGRESP, or does not take a missing one as the end of the connection",
+            "wait for PINGRESP; close the connection and connect again when it does not come within the keep-alive",
+        )
+    } else if reliable {
+        (
+            "the client goes on to publish although no PUBACK comes, and sends no PINGREQ because it publishes often enough",
+            "wait for PUBACK (PUBREC for QoS 2); close the connection and connect again when it does not come within the \
+             keep-alive",
+        )
+    } else {
+        (
+            "the client never sent a packet that the broker answers: no PINGREQ, and no message with QoS 1 or 2",
+            "send PINGREQ although messages with QoS 0 keep the connection alive, or use QoS 1; close the connection when the \
+             answer does not come within the keep-alive",
+        )
+    }
+}
+
+fn mute(e: &Evidence<'_>) -> Option<Finding> {
     if !facts::captured(e) {
         return None;
     }
@@ -79,6 +140,7 @@ pub(super) fn unnoticed(e: &Evidence<'_>) -> Option<Finding> {
     let unnoticed = || case.mqtt.outages.iter().filter(|o| is_unnoticed(o));
     let longest = unnoticed().filter_map(|o| o.length_ns).max().unwrap_or(0);
     let pingless = unnoticed().all(|o| o.fault == MqttFault::NoPingresp);
+    let (cause, change) = mute_advice(&case, pingless);
     let what = if pingless { "PINGREQ went unanswered" } else { "The broker said nothing" };
     Some(Finding {
         id: FindingId::MqttOutageUnnoticed,
@@ -89,9 +151,8 @@ pub(super) fn unnoticed(e: &Evidence<'_>) -> Option<Finding> {
             unnoticed().count()
         ),
         evidence: lines(&case, unnoticed()),
-        cause: "the client does not wait for PINGRESP, or does not take a missing one as the end of the connection".into(),
-        change: "wait for PINGRESP; close the connection and connect again when it does not come within the keep-alive"
-            .into(),
+        cause: cause.into(),
+        change: change.into(),
     })
 }
 

@@ -127,3 +127,31 @@ fn a_device_that_gives_a_slow_broker_up_within_half_a_keep_alive_is_hasty() {
     assert_eq!(of(2_000, None, MqttFault::Slow), None);
     assert_eq!(of(2_000, Some(3), MqttFault::Silent), None, "there was no answer to wait for");
 }
+
+#[test]
+fn what_an_unanswered_device_should_wait_for_follows_from_what_it_sends() {
+    let advice = |pings, qos: usize| {
+        let mut e = run(&[outage(MqttFault::Frozen, None)]);
+        let mqtt = e.workloads[0].mqtt.as_mut().unwrap();
+        mqtt.clients[0].pings = pings;
+        mqtt.to_host[qos].received = 20;
+        let finding = unnoticed(&e).unwrap();
+        format!("{}; {}", finding.cause, finding.change)
+    };
+    assert!(advice(3, 1).contains("PINGRESP") && !advice(3, 1).contains("PUBACK"));
+    assert!(advice(0, 1).contains("PUBACK") && !advice(0, 1).contains("PINGRESP"));
+    assert!(advice(0, 0).contains("never sent a packet that the broker answers"));
+}
+
+#[test]
+fn who_waits_for_a_connack_without_end_is_told_also_without_packets() {
+    let of = |given_up, waited_s: u64| {
+        let mut row = outage(MqttFault::NoConnack, Some(0));
+        (row.connack_given_up, row.connack_wait_ns) = (Some(given_up), Some(waited_s * SECOND));
+        let blind = Evidence { capture: CaptureEvidence::default(), ..run(&[row]) };
+        unnoticed(&blind).map(|finding| finding.statement)
+    };
+    let text = "The device waited for CONNACK for 58 s on one connection, and did not give it up before the broker answered.";
+    assert_eq!(of(0, 58).as_deref(), Some(text));
+    assert_eq!((of(1, 58), of(0, 9)), (None, None));
+}

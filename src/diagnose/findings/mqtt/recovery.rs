@@ -46,7 +46,8 @@ pub(in super::super) const SESSION_REFUSED: FindingEntry = FindingEntry {
 pub(in super::super) const NOT_RESUBSCRIBED: FindingEntry = FindingEntry {
     id: FindingId::MqttNotResubscribed,
     severity: Severity::Error,
-    meaning: "after a CONNACK without a session the device did not subscribe again: it gets no more messages",
+    meaning: "after a CONNACK without a session the device did not subscribe again within --subscribe-grace: it gets no \
+              messages until it does",
     needs: "an mqtt workload with a fault that ends the session, and a device that subscribes",
     neighbours: "a session that the broker kept; subscriptions later than --subscribe-grace",
     change: "subscribe in the connect handler, each time",
@@ -154,7 +155,32 @@ pub(super) fn session_refused(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 pub(super) fn not_resubscribed(e: &Evidence<'_>) -> Option<Finding> {
-    let missing = |o: &MqttOutage| o.filters_missing.is_some_and(|n| n > 0);
+    never(e).or_else(|| late(e))
+}
+
+/// It subscribed, later than it may.
+fn late(e: &Evidence<'_>) -> Option<Finding> {
+    let is_late = |o: &MqttOutage| o.filters_missing.is_some_and(|n| n > 0) && o.resubscribed_ns.is_some();
+    let case = cases(e).find(|case| case.mqtt.outages.iter().any(is_late))?;
+    let all = || case.mqtt.outages.iter().filter(|o| is_late(o));
+    let slowest = all().filter_map(|o| o.resubscribed_ns).max()?;
+    Some(Finding {
+        id: FindingId::MqttNotResubscribed,
+        severity: Severity::Error,
+        statement: format!(
+            "After a CONNACK without a session, the device subscribed again only {} later: until then it gets no messages.",
+            time(slowest)
+        ),
+        evidence: lines(&case, all()),
+        cause: "the program subscribes on a timer, or after other work, and not when it connects".into(),
+        change: "subscribe in the connect handler, each time that session present is 0; --subscribe-grace allows more time"
+            .into(),
+    })
+}
+
+/// It did not subscribe in the whole session, as far as it was watched.
+fn never(e: &Evidence<'_>) -> Option<Finding> {
+    let missing = |o: &MqttOutage| o.filters_missing.is_some_and(|n| n > 0) && o.resubscribed_ns.is_none();
     let case = cases(e).find(|case| case.mqtt.outages.iter().any(missing))?;
     let all = || case.mqtt.outages.iter().filter(|o| missing(o));
     let most = all().filter_map(|o| o.filters_missing).max()?;

@@ -68,3 +68,20 @@ fn clients_that_evict_each_other_are_named() {
     assert_eq!(of(20).as_deref(), Some(text));
     assert_eq!(of(2), None, "a restart, or a link that broke");
 }
+
+#[test]
+fn who_subscribes_late_is_not_said_to_get_no_more_messages() {
+    let of = |resubscribed_s: Option<u64>| {
+        said(not_resubscribed, |mqtt| {
+            let mut row = MqttOutage::new(1, MqttFault::SessionLost, 0, 5);
+            (row.back_ns, row.filters_missing) = (Some(SECOND), Some(1));
+            row.resubscribed_ns = resubscribed_s.map(|s| s * SECOND);
+            mqtt.outages.push(row);
+        })
+        .unwrap()
+    };
+    let text = "After a CONNACK without a session, the device subscribed again only 8.0 s later: until then it gets no \
+                messages.";
+    assert_eq!(of(Some(8)), text);
+    assert!(of(None).contains("no more messages"), "{}", of(None));
+}
