@@ -204,6 +204,21 @@ pub struct OutageEvidence {
     pub quiet_ns: u64,
     /// Single outages, as far as they were kept.
     pub rows: Vec<EndedOutage>,
+    /// Devices that dialled in and count their lines, with what became of those.
+    pub lines: Vec<DialledLines>,
+}
+
+/// What a device that dials in counted of its own lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialledLines {
+    /// The device's number.
+    pub device: u8,
+    /// Lines that it counted as sent, by the last line that came of each connection.
+    pub sent: u64,
+    /// Of these, the ones that never came, although a later line of the same connection did.
+    pub lost: u64,
+    /// Connections of it.
+    pub connections: u64,
 }
 
 /// One outage, and what came after it.

@@ -81,6 +81,7 @@ pub enum FindingId {
     DatagramsLost,
     EventStream,
     UnexplainedFailures,
+    LinesLost,
     MqttKeepaliveMissed,
     MqttPingLate,
     MqttOutageUnnoticed,
@@ -102,7 +103,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -151,6 +152,7 @@ impl FindingId {
         Self::DatagramsLost,
         Self::EventStream,
         Self::UnexplainedFailures,
+        Self::LinesLost,
         Self::MqttKeepaliveMissed,
         Self::MqttPingLate,
         Self::MqttOutageUnnoticed,
@@ -222,6 +224,7 @@ impl FindingId {
             Self::DatagramsLost => "datagrams_lost",
             Self::EventStream => "event_stream",
             Self::UnexplainedFailures => "unexplained_failures",
+            Self::LinesLost => "lines_lost",
             Self::MqttKeepaliveMissed => "mqtt_keepalive_missed",
             Self::MqttPingLate => "mqtt_ping_late",
             Self::MqttOutageUnnoticed => "mqtt_outage_unnoticed",

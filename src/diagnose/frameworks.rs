@@ -308,6 +308,7 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
         | FindingId::DatagramSize
         | FindingId::DatagramsLost
         | FindingId::EventStream
+        | FindingId::LinesLost
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete
         | FindingId::OtherProtocol

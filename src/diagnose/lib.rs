@@ -33,11 +33,11 @@ pub use espstress_event::{
     OutageRow, PathFigures, PowerSave, Protocol, ResetReason, Silence, WorkloadKind,
 };
 pub use evidence::{
-    Absence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence,
-    HalfOpenEvidence, HeapCeiling, HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence,
-    MqttEvidence, OutageEvidence, PathEvidence, Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet,
-    Recovery, Resolved, RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
+    Absence, Availability, CaptureEvidence, CaptureState, DeviceEvidence, DialledLines, EndedOutage,
+    Evidence, HalfOpenEvidence, HeapCeiling, HeapEvidence, HeapStep, HostEvidence, InUse, Measured,
+    MemoryEvidence, MqttEvidence, OutageEvidence, PathEvidence, Place, ProbeEvidence, ProbesEvidence,
+    Quantiles, Quiet, Recovery, Resolved, RestartEvidence, Slope, SocketsEvidence, Stalls, StoodStill,
+    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence,
 };
 pub use finding::{Finding, FindingId, Severity};
 

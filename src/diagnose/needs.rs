@@ -124,7 +124,7 @@ impl FindingId {
             Self::RetryStorm => &[Need::Air(Self::RetryStorm)],
             Self::BeaconLoss => &[Need::Air(Self::BeaconLoss)],
             Self::LinkOutages => &[Need::Probes],
-            Self::SlowRecovery => &[Need::Outages],
+            Self::SlowRecovery | Self::LinesLost => &[Need::Outages],
             Self::MqttKeepaliveMissed
             | Self::MqttPingLate
             | Self::MqttDupMissing

@@ -3,14 +3,16 @@
 
 use super::plan::{DeviceFacts, Packets, WorkloadOutcome};
 use espstress_diagnose::{
-    Absence, CaptureEvidence, CaptureState, DeviceEvidence, EndedOutage, Evidence, HeapCeiling, HeapEvidence,
-    HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence, Place,
-    ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence, TcpEvidence,
-    TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
+    Absence, CaptureEvidence, CaptureState, DeviceEvidence, DialledLines, EndedOutage, Evidence, HeapCeiling,
+    HeapEvidence, HeapStep, HostEvidence, InUse, Measured, MemoryEvidence, OutageEvidence, PathEvidence,
+    Place, ProbeEvidence, ProbesEvidence, Quantiles, Quiet, RestartEvidence, Slope, SocketsEvidence,
+    TcpEvidence, TelemetryEvidence, TimeWaitEvidence, WorkloadEvidence, WorkloadKind,
 };
 use espstress_event::{Air, Console, DeviceSample, Losses, MqttOutage};
 use espstress_observe::QuietSpell;
-use espstress_stats::{DeviceSeries, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend};
+use espstress_stats::{
+    DeviceSeries, DialledDevice, Latency, OutageStats, Phase, ProbeOutcome, ProbeStats, Reading, Trend,
+};
 
 /// What a run left to be judged.
 #[derive(Debug)]
@@ -167,7 +169,12 @@ fn outages(of: &OutageStats, end_ns: u64) -> OutageEvidence {
         natural: of.natural,
         quiet_ns: of.rule.quiet_ns,
         rows: of.rows.iter().map(|row| EndedOutage::new(*row, of.rule.quiet_ns, end_ns)).collect(),
+        lines: of.dialled.iter().map(lines).collect(),
     }
+}
+
+fn lines(of: &DialledDevice) -> DialledLines {
+    DialledLines { device: of.id, sent: of.to_host.sent, lost: of.to_host.lost, connections: of.connections }
 }
 
 fn capture(packets: &Packets) -> CaptureEvidence {

@@ -102,6 +102,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         // Their times are known, and what failed then is answered by them.
         Id::NoMemoryReported | Id::WifiLost | Id::AddressChanged => any(&[&SILENCES, &REPEATS, &RESETS]),
         Id::HeapLeak
+        | Id::LinesLost
         | Id::MqttKeepaliveMissed
         | Id::MqttPingLate
         | Id::MqttOutageUnnoticed

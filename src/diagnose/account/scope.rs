@@ -104,6 +104,7 @@ pub(super) fn explains(
         FindingId::ClosesUnserved => answers_otherwise(e, w, id, failure),
         FindingId::HeapLeak
         | FindingId::Redirected
+        | FindingId::LinesLost
         | FindingId::MqttKeepaliveMissed
         | FindingId::MqttPingLate
         | FindingId::MqttOutageUnnoticed

@@ -28,6 +28,7 @@ mod host_limited;
 mod http_errors;
 mod http_use;
 mod kept_out;
+mod lines_lost;
 mod link_outages;
 mod lossy_link;
 mod makes_room;
@@ -75,7 +76,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 65] {
+pub const fn finding_catalogue() -> [FindingEntry; 66] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -125,6 +126,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 65] {
         datagrams::LOST,
         event_stream::ENTRY,
         unexplained::ENTRY,
+        lines_lost::ENTRY,
         mqtt::keepalive::MISSED,
         mqtt::keepalive::LATE,
         mqtt::notice::UNNOTICED,
@@ -213,6 +215,7 @@ fn claims(e: &Evidence<'_>) -> Vec<Claim> {
         link_outages::find(e),
         address_changed::find(e),
         slow_recovery::find(e),
+        lines_lost::find(e),
         host_limited::find(e),
         closes_idle::find(e),
         makes_room::find(e),

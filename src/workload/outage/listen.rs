@@ -373,7 +373,16 @@ impl Table {
             let row = match std::mem::replace(&mut device.place, Place::Connected) {
                 Place::Connected => continue,
                 Place::Back(row) => row,
-                Place::Left => self.row(*id, clock.at_ns(device.heard)),
+                // It did not close to dial again: that was an outage, in every count.
+                Place::Left => {
+                    device.stats.outages += 1;
+                    let mut row = self.row(*id, clock.at_ns(device.heard));
+                    row.died = 1;
+                    let fates = &mut self.context.recorder.borrow_mut();
+                    let fates = &mut fates.outage().fates;
+                    fates.died_outside = fates.died_outside.saturating_sub(1);
+                    row
+                }
                 Place::Away(away) => away.row,
             };
             if row.recovered_ns.is_none() {

@@ -2,7 +2,6 @@
 
 use super::{dialler, listened, listening, of_nobody, rows};
 use espstress_device::config::LineTimes;
-#[cfg(feature = "long")]
 use espstress_diagnose::{FindingId, Severity};
 use espstress_engine::{Capturing, Packets};
 use espstress_targets::sim::{Sim, SimConfig};
@@ -46,8 +45,21 @@ fn a_device_that_leaves_for_good_is_gone_whether_it_closes_or_falls_silent() {
         assert!(device.away_since_ns.is_some() && device.connections == 1, "{device:?}");
         assert_eq!((device.to_host.acknowledged, device.to_host.lost), (10, 0), "{device:?}");
         assert_eq!((outage.natural, outage.unrecovered), (1, 1), "{outage:?}");
+        assert_eq!((device.outages, outage.fates.died, outage.fates.died_outside), (1, 1, 0), "{outage:?}");
         assert!(outage.to_device.balances() && outage.to_host == device.to_host, "{outage:?}");
     }
+}
+
+#[test]
+fn lines_that_a_device_counts_and_does_not_send_are_lost_without_any_outage() {
+    let (host, port) = listening("duration = '2s'", of_nobody);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"1\n[1,0]\n[2,0]\n[4,0]\n[5,0]\n").unwrap();
+    let (outage, findings) = listened(host);
+    drop(stream);
+    assert_eq!((outage.dialled[0].to_host.lost, outage.natural), (1, 0), "{outage:?}");
+    let found: Vec<_> = findings.iter().map(|f| (f.id, f.severity)).collect();
+    assert_eq!(found, [(FindingId::LinesLost, Severity::Error)], "{findings:?}");
 }
 
 #[test]

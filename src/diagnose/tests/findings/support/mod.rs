@@ -411,7 +411,7 @@ pub(crate) fn outage(number: u64) -> WorkloadEvidence {
             recovery: if n + 1 == number { Recovery::CutOff } else { Recovery::After(3 * S + n % 10 * S) },
         })
         .collect();
-    let section = OutageEvidence { made: number, natural: 0, quiet_ns: 3 * S, rows };
+    let section = OutageEvidence { made: number, natural: 0, quiet_ns: 3 * S, rows, lines: Vec::new() };
     let w = workload("outage", WorkloadKind::Outage, 5_000);
     WorkloadEvidence { outages: Some(section), end_ns: number * 30 * S, ..w }
 }

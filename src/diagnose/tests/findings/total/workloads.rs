@@ -4,9 +4,10 @@ use super::dice::Dice;
 use crate::support::client;
 use espstress_diagnose::*;
 use espstress_event::{
-    ByProtocol, Ending, Episode, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses, MqttBig,
-    MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttOutage, MqttProtocol, MqttSign, MqttToDevice,
-    MqttWill, ReclaimEvidence, Responses, SilencedConnection, SilentClients, SlowClients, SocketsUsed, Stage,
+    ByProtocol, Ending, Episode, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses, MqttAway, MqttBig,
+    MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttLeft, MqttOutage, MqttProtocol, MqttSessions,
+    MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses, SilencedConnection, SilentClients,
+    SlowClients, SocketsUsed, Stage,
 };
 
 impl Dice {
@@ -100,6 +101,7 @@ impl Dice {
                 natural: d.n(),
                 quiet_ns: d.n(),
                 rows: d.many(Self::outage_row),
+                lines: d.many(|d| DialledLines { device: 1, sent: d.n(), lost: d.n() % 2, connections: 1 }),
             }),
             ..WorkloadEvidence::default()
         };
@@ -269,6 +271,7 @@ impl Dice {
             again_no_dup: self.n() % 2,
             lost: self.maybe(|d| d.n() % 3),
             copies_max: self.n() % 5,
+            acknowledged_copies_max: self.n() % 3,
             ..MqttDelivery::default()
         };
         let to_host = [delivery(), delivery(), delivery()];
@@ -286,6 +289,26 @@ impl Dice {
                 ..sent.clone()
             }),
             outages: self.many(Self::mqtt_outage),
+            taken_over: self.n() % 5,
+            sessions: MqttSessions {
+                disconnected: self.n(),
+                dropped: self.maybe(Self::quantiles),
+                pause: self.maybe(Self::quantiles),
+                pause_max_ns: self.maybe(Self::n),
+                pauses: self.n() % 4,
+                away: self.maybe(|d| MqttAway {
+                    since_ns: d.n(),
+                    length_ns: d.n(),
+                    left: d.of(&[
+                        MqttLeft::Disconnected,
+                        MqttLeft::Dropped,
+                        MqttLeft::Silent,
+                        MqttLeft::Closed,
+                    ]),
+                    limit_ns: d.n(),
+                    dials: d.n() % 2,
+                }),
+            },
             ..MqttEvidence::default()
         }
     }
@@ -297,6 +320,7 @@ impl Dice {
             MqttFault::Silent,
             MqttFault::Frozen,
             MqttFault::NoPingresp,
+            MqttFault::NoConnack,
             MqttFault::Slow,
             MqttFault::SessionKept,
             MqttFault::Big,
@@ -323,7 +347,10 @@ impl Dice {
         row.back_ns = self.maybe(Self::n);
         row.present_refused = self.small() % 2;
         row.filters_missing = self.maybe(|d| d.small() % 3);
+        row.resubscribed_ns = self.maybe(Self::n);
         row.gave_up_ns = self.maybe(Self::n);
+        row.connack_wait_ns = self.maybe(|d| d.of(&[1_000_000_000, 90_000_000_000]));
+        row.connack_given_up = row.connack_wait_ns.map(|_| self.small() % 2);
         row
     }
 }
