@@ -82,7 +82,7 @@ fn finding(e: &Evidence<'_>) -> Finding {
         id: FindingId::DeviceRebooted,
         severity: if sleeps(e, t) { Severity::Info } else { Severity::Error },
         statement: format!(
-            "The device restarted {} during the run (reset reason: {}).",
+            "The device restarted {} while the workloads ran (reset reason: {}).",
             super::text::times(all),
             list.join(", ")
         ),

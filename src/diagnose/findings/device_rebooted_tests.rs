@@ -36,6 +36,13 @@ fn each_watchdog_has_its_own_cause_and_its_own_option() {
     assert!(task.change.contains("CONFIG_ESP_TASK_WDT_TIMEOUT_S"), "{task:?}");
 }
 
+/// What restarts before the first workload or after the last one is on the console, and not in the count.
+#[test]
+fn restarts_are_counted_while_the_workloads_ran() {
+    let said = of(&[ResetReason::Software, ResetReason::Software]).statement;
+    assert_eq!(said, "The device restarted 2 times while the workloads ran (reset reason: SW 2).");
+}
+
 #[test]
 fn each_of_several_reasons_has_its_cause_the_most_frequent_first() {
     let found = of(&[ResetReason::Brownout, ResetReason::Panic, ResetReason::Panic]);
