@@ -205,7 +205,7 @@ impl MqttFigures {
         })
     }
 
-    /// The device had no session when the workload ended, and no fault was why. A long absence is a finding; a gate that
+    /// The device was away when the workload ended, and no fault was why. A long absence is a finding; a gate that
     /// asks for something else must not pass because of what a device that is gone leaves out.
     pub(super) fn away(&self) -> Option<String> {
         let away = self.sessions.away?;
@@ -224,7 +224,7 @@ impl MqttFigures {
             (MqttAbsence::Open, _) => "too short to say that it won't come back",
         };
         Some(format!(
-            "the device had no session when it ended, for {} ({}): {why}",
+            "the device was away when it ended, for {} ({}): {why}",
             time_s(seconds(away.length_ns)),
             left(away.left)
         ))
@@ -421,7 +421,7 @@ fn client_lines(client: &MqttClientFigures, away_s: Option<f64>, say: &mut impl 
     // A device that is away says nothing either.
     let silence = match (client.silence_max_s, away_s) {
         (on, Some(away)) if on.is_none_or(|on| on < away) => {
-            format!("; longest silence {}{}, without a session", time_s(away), of_k(away))
+            format!("; longest silence {}{}", time_s(away), of_k(away))
         }
         (Some(s), _) => format!("; longest silence {}{}", time_s(s), of_k(s)),
         (None, _) => String::new(),

@@ -23,7 +23,7 @@ pub struct MqttSessionFigures {
     pub pauses: u64,
     /// The longest of these, seconds; null without any.
     pub pause_max_s: Option<f64>,
-    /// The device had no session at the end; null where it had one.
+    /// The device had no session at the end, or was silent on it for longer than its keep-alive and a second; null otherwise.
     pub away: Option<MqttAway>,
 }
 
@@ -97,7 +97,7 @@ pub(super) const fn left(left: MqttLeft) -> &'static str {
     match left {
         MqttLeft::Disconnected => "it had said DISCONNECT",
         MqttLeft::Dropped => "it had ended its connection without DISCONNECT",
-        MqttLeft::Silent => "it had sent nothing for one and a half keep-alives",
+        MqttLeft::Silent => "it had sent nothing for longer than its keep-alive",
         MqttLeft::Closed => "the broker had ended its connection",
     }
 }

@@ -14,13 +14,14 @@ pub enum MqttLeft {
     Disconnected,
     /// It closed or reset the connection without DISCONNECT.
     Dropped,
-    /// It sent nothing for one and a half keep-alives, and the broker closed the connection.
+    /// It sent nothing for longer than its keep-alive and a second; after one and a half keep-alives the broker closed the
+    /// connection.
     Silent,
     /// The broker ended it for another reason.
     Closed,
 }
 
-/// The device had no session when it was watched no longer.
+/// The device had no session when it was watched no longer, or one on which it was silent for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -56,7 +57,7 @@ pub struct MqttSessions<L> {
     pub pause_max_ns: Option<u64>,
     /// How many these are.
     pub pauses: u64,
-    /// The device was away at the end; `None` where it had a session, or never had one.
+    /// The device was away at the end; `None` where it was heard on a session, or never had one.
     pub away: Option<MqttAway>,
 }
 
@@ -114,12 +115,6 @@ impl<L> Mqtt<L> {
 }
 
 impl<L> MqttSessions<L> {
-    /// The longest time without a session.
-    #[must_use]
-    pub fn longest_ns(&self) -> Option<u64> {
-        self.pause_max_ns.max(self.away.map(|away| away.length_ns))
-    }
-
     /// The same with latencies kept in another way.
     #[must_use]
     pub fn with_latencies<M>(&self, keep: impl Fn(&L) -> M) -> MqttSessions<M> {

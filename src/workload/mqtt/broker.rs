@@ -714,7 +714,25 @@ impl Broker {
             limit_ns,
             dials: absence.dials,
         });
+        let away = away.or_else(|| self.overdue(now, limit_ns));
         self.stats(|stats| stats.sessions.away = away);
+    }
+
+    /// The target has a session, and has been silent for longer than it may: nobody knows whether it is still there.
+    fn overdue(&self, now: Instant, limit_ns: u64) -> Option<MqttAway> {
+        let keepalive = self.keepalive();
+        let target = self.target.borrow();
+        let heard = target.as_ref().filter(|target| target.connection.is_some())?.heard;
+        let silence = now.saturating_duration_since(heard).saturating_sub(self.deaf());
+        let overdue = self.is_calm() && !keepalive.is_zero() && silence > keepalive + LATE;
+        overdue.then(|| MqttAway {
+            since_ns: self.context.clock.at_ns(heard),
+            length_ns: nanos(silence),
+            left: MqttLeft::Silent,
+            // A session that stands is not waited for: too short a time to call the device gone.
+            limit_ns: limit_ns.max(nanos(silence) + 1),
+            dials: 0,
+        })
     }
 
     /// A connection of the target's is over.

@@ -130,7 +130,7 @@ fn a_device_that_vanishes_passes_no_run_whatever_its_gates_are() {
         let said = broker.said();
         assert_eq!((said.status, said.findings()), (Some(4), vec![]), "{gate}");
         let reason = &said.report.verdict_reasons[0];
-        assert!(reason.contains("no session when it ended") && reason.contains("too short"), "{reason}");
+        assert!(reason.contains("away when it ended") && reason.contains("too short"), "{reason}");
         let away = said.mqtt().sessions.away.unwrap();
         assert_eq!(away.left, MqttLeft::Dropped);
         assert!((1_500_000_000..3_500_000_000).contains(&away.length_ns), "{away:?}");
@@ -187,6 +187,24 @@ fn nobody_knows_whether_a_device_that_said_disconnect_once_sleeps() {
     assert_eq!((said.status, said.findings()), (Some(4), vec![]));
     let reason = &said.report.verdict_reasons[0];
     assert!(reason.contains("DISCONNECT") && reason.contains("not known"), "{reason}");
+}
+
+/// Its keep-alive is over, and the one and a half after which a broker gives it up are not.
+#[cfg(feature = "long")]
+#[test]
+fn a_device_that_is_overdue_at_the_end_passes_no_run() {
+    let broker = Broker::start("-d 17s");
+    let (mut device, _) = Client::connect(broker.address, Says::keepalive(8)).unwrap();
+    for _ in 0..13 {
+        device.raw(&[0xc0, 0]);
+        assert!(device.stays(PING));
+    }
+    let said = broker.said();
+    drop(device);
+    assert_eq!((said.status, said.findings()), (Some(4), vec![]), "{:?}", said.mqtt());
+    let away = said.mqtt().sessions.away.unwrap();
+    assert_eq!(away.left, MqttLeft::Silent);
+    assert!((9_000_000_000..12_250_000_000).contains(&away.length_ns), "{away:?}");
 }
 
 #[test]
