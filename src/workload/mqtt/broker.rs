@@ -3,6 +3,8 @@
 //! One device is tested. Other hosts, other clients and whatever does not speak MQTT are turned away and counted. The
 //! broker publishes nothing unless that is asked for: a stranger's topics may switch something.
 
+mod absence;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+
+use absence::Absence;
 
 use super::big::Gone;
 use super::births::Births;
@@ -22,7 +26,7 @@ use super::trial::{Before, Lacks, Trial};
 use crate::context::Context;
 use espstress_clock::{STALL, nanos};
 use espstress_device::mqtt::{Connect, Publish, Qos, Version, topic};
-use espstress_event::{MqttAway, MqttClient, MqttFault, MqttLeft, MqttProtocol, MqttWill};
+use espstress_event::{MqttClient, MqttFault, MqttLeft, MqttProtocol, MqttWill};
 use espstress_stats::{Latency, MqttStats};
 
 /// Filters of one client that are kept.
@@ -60,17 +64,6 @@ pub(super) struct Broker {
     absence: Cell<Option<Absence>>,
     /// The session that lacked filters after the last fault.
     lacks: RefCell<Option<Lacks>>,
-}
-
-/// The target has no session.
-#[derive(Clone, Copy)]
-struct Absence {
-    since: Instant,
-    left: MqttLeft,
-    /// Connections that it opened since then.
-    dials: u64,
-    /// It began outside of faults.
-    calm: bool,
 }
 
 /// The device that is tested.
@@ -666,73 +659,6 @@ impl Broker {
     /// Whether no fault lasts, and none is waited for to be over.
     fn is_calm(&self) -> bool {
         self.phase().fault.is_none() && self.trial.borrow().is_none()
-    }
-
-    /// The target's absence is over, where it was away.
-    fn is_back(&self, now: Instant) {
-        let calm = self.is_calm();
-        if let Some(absence) = self.absence.take().filter(|absence| absence.calm && calm) {
-            let pause = nanos(now.saturating_duration_since(absence.since));
-            self.stats(|stats| {
-                let sessions = &mut stats.sessions;
-                sessions.pause.record(pause);
-                sessions.pause_max_ns = sessions.pause_max_ns.max(Some(pause));
-                sessions.pauses += 1;
-            });
-        }
-    }
-
-    /// A connection was accepted from there.
-    pub(super) fn dialled(&self, peer: IpAddr) {
-        if let Some(absence) = self.absence.get().filter(|_| self.may_be_target(peer)) {
-            self.absence.set(Some(Absence { dials: absence.dials + 1, ..absence }));
-        }
-    }
-
-    /// The target has lost its session, or given it up.
-    fn is_away(&self, target: &Target, left: MqttLeft, now: Instant) {
-        let calm = self.is_calm();
-        let since = if left == MqttLeft::Silent { target.heard } else { now };
-        self.absence.set(Some(Absence { since, left, dials: 0, calm }));
-        let lasted = nanos(now.saturating_duration_since(target.accepted));
-        let counts = calm && target.calm;
-        self.stats(|stats| match left {
-            MqttLeft::Disconnected if counts => stats.sessions.disconnected += 1,
-            MqttLeft::Dropped if counts => stats.sessions.dropped.record(lasted),
-            _ => {}
-        });
-    }
-
-    /// The target is watched no longer: whether it has a session then.
-    pub(super) fn count_absence(&self, now: Instant) {
-        let limit_ns = nanos(self.params.recover_limit(self.keepalive()));
-        let clock = self.context.clock;
-        let away = self.absence.get().map(|absence| MqttAway {
-            since_ns: clock.at_ns(absence.since),
-            length_ns: nanos(now.saturating_duration_since(absence.since)),
-            left: absence.left,
-            limit_ns,
-            dials: absence.dials,
-        });
-        let away = away.or_else(|| self.overdue(now, limit_ns));
-        self.stats(|stats| stats.sessions.away = away);
-    }
-
-    /// The target has a session, and has been silent for longer than it may: nobody knows whether it is still there.
-    fn overdue(&self, now: Instant, limit_ns: u64) -> Option<MqttAway> {
-        let keepalive = self.keepalive();
-        let target = self.target.borrow();
-        let heard = target.as_ref().filter(|target| target.connection.is_some())?.heard;
-        let silence = now.saturating_duration_since(heard).saturating_sub(self.deaf());
-        let overdue = self.is_calm() && !keepalive.is_zero() && silence > keepalive + LATE;
-        overdue.then(|| MqttAway {
-            since_ns: self.context.clock.at_ns(heard),
-            length_ns: nanos(silence),
-            left: MqttLeft::Silent,
-            // A session that stands is not waited for: too short a time to call the device gone.
-            limit_ns: limit_ns.max(nanos(silence) + 1),
-            dials: 0,
-        })
     }
 
     /// A connection of the target's is over.
