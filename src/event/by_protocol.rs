@@ -259,6 +259,10 @@ pub struct Datagrams {
     /// The longest run of datagrams that were lost one after the other on a socket; null where none was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub longest_run: Option<LostRun>,
+    /// The longest time in the order of sending in which none that was sent came back, on whatever socket, between two that
+    /// did; null where fewer than two came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_gap: Option<EchoGap>,
     /// Largest IP packet that this machine sends to the device in one piece, bytes; null where the system does not tell.
     pub mtu: Option<u32>,
     /// The same for each size, in the order of sizes.
@@ -287,6 +291,28 @@ pub struct LostRun {
     pub until_us: u64,
     /// The same for the next one, which came back; null where that is not known.
     pub to_us: Option<u64>,
+}
+
+/// A time in which no datagram was sent that came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EchoGap {
+    /// When the one before it was sent, microseconds since the start of the run.
+    pub since_us: u64,
+    /// The same for the one after it.
+    pub to_us: u64,
+}
+
+impl EchoGap {
+    /// The longer of two.
+    const fn or(self, other: Self) -> Self {
+        if other.to_us.saturating_sub(other.since_us) > self.to_us.saturating_sub(self.since_us) {
+            other
+        } else {
+            self
+        }
+    }
 }
 
 impl LostRun {
@@ -379,6 +405,20 @@ impl Datagrams {
 
     /// One that was sent at this time, microseconds since the start of the run, came back, however late.
     pub fn came_back(&mut self, sent_us: u64) {
+        let known = self.longest_gap;
+        match (self.echoed_until_us, known) {
+            (Some(since_us), _) if sent_us > since_us => {
+                let gap = EchoGap { since_us, to_us: sent_us };
+                self.longest_gap = Some(known.map_or(gap, |known| known.or(gap)));
+            }
+            // It was sent in that time and took longer than the next one.
+            (_, Some(gap)) if sent_us > gap.since_us && sent_us < gap.to_us => {
+                let (first, second) =
+                    (EchoGap { to_us: sent_us, ..gap }, EchoGap { since_us: sent_us, ..gap });
+                self.longest_gap = Some(first.or(second));
+            }
+            _ => {}
+        }
         self.echoed_until_us = self.echoed_until_us.max(Some(sent_us));
         if self.silent_since_us.is_some_and(|since| sent_us >= since) {
             (self.silent, self.silent_since_us, self.silent_until_us) = (0, None, None);
@@ -409,6 +449,20 @@ impl Datagrams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_time_without_an_echo_goes_by_the_order_of_sending() {
+        let gap = |sent: &[u64]| {
+            let mut udp = Datagrams::default();
+            sent.iter().for_each(|us| udp.came_back(*us));
+            udp.longest_gap.map(|gap| (gap.since_us, gap.to_us))
+        };
+        assert_eq!((gap(&[]), gap(&[10])), (None, None));
+        assert_eq!(gap(&[10, 20, 50, 60]), Some((20, 50)));
+        assert_eq!(gap(&[10, 50, 60, 40]), Some((10, 40)), "one in between took longer");
+        assert_eq!(gap(&[10, 50, 60, 20]), Some((20, 50)));
+        assert_eq!(gap(&[10, 50, 5, 70]), Some((10, 50)), "one before it took longer");
+    }
 
     #[test]
     fn sizes_are_in_order_and_the_limit_lies_behind_the_last_that_came_back() {

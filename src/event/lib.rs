@@ -54,8 +54,8 @@ pub use anomaly::{END_NOT_SEEN, RequestFate};
 pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use by_protocol::{
-    ByProtocol, DatagramSize, Datagrams, EventStreams, LostRun, SilentClients, SlowClients, SlowSpan,
-    WebSockets,
+    ByProtocol, DatagramSize, Datagrams, EchoGap, EventStreams, LostRun, SilentClients, SlowClients,
+    SlowSpan, WebSockets,
 };
 pub use console::{Console, ConsoleEvent, Crash, DeviceClock, Doing, Frame, Said, Watchdog, WifiSign};
 pub use ending::{Ending, EndingCounts};

@@ -4,7 +4,7 @@
 use super::super::super::{Evidence, Finding, FindingId, Severity, WorkloadEvidence, facts, loss};
 use super::super::text::{things, time};
 use super::{ENOUGH, LASTS};
-use espstress_event::{Datagrams, LostRun};
+use espstress_event::{Datagrams, EchoGap, LostRun};
 
 /// No burst of losses is so long: losses at least so far apart are each a matter of their own, microseconds.
 const APART: u64 = 100_000;
@@ -38,9 +38,15 @@ const fn span(run: &LostRun) -> (u64, u64) {
 }
 
 /// The run of losses that is no chance; `None` where there is none.
-fn no_chance(e: &Evidence<'_>, udp: &Datagrams) -> Option<LostRun> {
+fn no_chance(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams) -> Option<LostRun> {
     let run = udp.longest_run.filter(|run| run.lost >= ENOUGH && run.length_us() >= LASTS / 1_000)?;
     let (from, to) = span(&run);
+    // What other sockets sent meanwhile may have come back.
+    let within = |gap: EchoGap| gap.since_us <= run.since_us && run.until_us <= gap.to_us;
+    let at_the_end = udp.echoed_until_us.is_some_and(|until| run.since_us > until);
+    if !udp.longest_gap.is_some_and(within) && !at_the_end {
+        return None;
+    }
     // In a sweep all that are too large follow each other. What came late was not lost.
     let is_other = udp.sizes.len() > 1 || udp.late.saturating_mul(2) > udp.lost;
     // What this run or a restart made has a name of its own.
@@ -49,7 +55,9 @@ fn no_chance(e: &Evidence<'_>, udp: &Datagrams) -> Option<LostRun> {
     }
     // The others tell how often one is lost by chance.
     let (lost, all) = (udp.lost.saturating_sub(run.lost), udp.at_stake().saturating_sub(run.lost));
-    let apart = run.lost.min((run.length_us() / APART).saturating_add(1));
+    // A window is sent at once, and lost at once.
+    let windows = run.lost.div_ceil(u64::from(w.asks.window.max(1)));
+    let apart = windows.min((run.length_us() / APART).saturating_add(1));
     let chance = all as f64 * loss::share_at_most(lost, all).powf(apart as f64);
     (chance <= loss::constants::DEVICE).then_some(run)
 }
@@ -77,15 +85,11 @@ pub(super) fn find(
     udp: &Datagrams,
     mut evidence: Vec<String>,
 ) -> Option<Finding> {
-    let run = no_chance(e, udp)?;
+    let run = no_chance(e, w, udp)?;
     let (from, to) = span(&run);
     let length = time(to.saturating_sub(from));
-    // Each socket has a run of its own.
-    let where_ = if w.at_once > 1 {
-        format!(" on one of {}", things(u64::from(w.at_once), "socket"))
-    } else {
-        String::new()
-    };
+    // Each socket has a run of its own, and all of them had one then.
+    let each = if w.at_once > 1 { " on one socket" } else { "" };
     let others = udp.lost.saturating_sub(run.lost);
     evidence.extend((others > 0).then(|| format!("{} outside that time", things(others, "lost datagram"))));
     let ping = e.probes.icmp.value().filter(|ping| ping.answered > 0);
@@ -113,7 +117,7 @@ pub(super) fn find(
         id: FindingId::DatagramsLost,
         severity,
         statement: format!(
-            "Nothing came back{where_} for {length}, from {} on: {} lost in a row.",
+            "Nothing came back for {length}, from {} on: {} lost in a row{each}.",
             time(from),
             things(run.lost, "datagram")
         ),
@@ -126,7 +130,7 @@ pub(super) fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HostEvidence, Measured, Place, ProbeEvidence, StoodStill};
+    use crate::{Asks, HostEvidence, Measured, Place, ProbeEvidence, StoodStill};
     use espstress_event::{DatagramSize, Silence};
 
     const SECOND: u64 = 1_000_000_000;
@@ -140,6 +144,7 @@ mod tests {
             echoed: sent - lost,
             lost,
             longest_run: Some(run),
+            longest_gap: Some(EchoGap { since_us: 1_990_000, to_us: 5_000_000 }),
             sizes: vec![row],
             ..Datagrams::default()
         }
@@ -203,6 +208,16 @@ mod tests {
         let mut burst = udp(200_000, 48);
         burst.longest_run.iter_mut().for_each(|run| run.until_us = 2_300_000);
         assert_eq!(said(&e, &burst), None, "a burst");
+        let mut beside = udp(200_000, 48);
+        beside.longest_gap.iter_mut().for_each(|gap| gap.since_us = 2_100_000);
+        assert_eq!(said(&e, &beside), None, "another socket's came back meanwhile");
+        let w = |window| WorkloadEvidence {
+            at_once: 1,
+            asks: Asks { window, ..Asks::default() },
+            ..WorkloadEvidence::default()
+        };
+        let windows = |window| find(&e, &w(window), &udp(2_000, 148), Vec::new()).is_some();
+        assert!(windows(4) && !windows(48), "a window is lost at once");
         let mut late = udp(200_000, 48);
         late.late = 40;
         assert_eq!(said(&e, &late), None, "they came late");

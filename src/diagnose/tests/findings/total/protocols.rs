@@ -2,8 +2,8 @@
 
 use super::dice::Dice;
 use espstress_event::{
-    DatagramSize, Datagrams, EventStreams, HttpFigures, LostRun, SlowSpan, StallEnd, TlsFault, TlsFaultSeen,
-    TlsFigures, UploadStall, Uploads, WebSockets,
+    DatagramSize, Datagrams, EchoGap, EventStreams, HttpFigures, LostRun, SlowSpan, StallEnd, TlsFault,
+    TlsFaultSeen, TlsFigures, UploadStall, Uploads, WebSockets,
 };
 
 impl Dice {
@@ -98,6 +98,7 @@ impl Dice {
             silent: self.n(),
             silent_since_us: self.maybe(Self::n),
             silent_until_us: self.maybe(Self::n),
+            longest_gap: self.maybe(|d| EchoGap { since_us: d.n(), to_us: d.n() }),
             longest_run: self.maybe(|d| LostRun {
                 lost: d.n(),
                 since_us: d.n(),
