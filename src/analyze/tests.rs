@@ -69,17 +69,6 @@ impl File {
         self.segment_of(service, at_ms + 1, Device(port), RST | ACK, (0, 101), 0);
     }
 
-    /// One that is served and ends in order.
-    fn served(&mut self, at_ms: u32, port: u16) {
-        self.segment(at_ms, Host(port), SYN, (100, 0), 0);
-        self.segment(at_ms + 1, Device(port), SYN | ACK, (500, 101), 0);
-        self.segment(at_ms + 2, Host(port), ACK, (101, 501), 80);
-        self.segment(at_ms + 3, Device(port), ACK, (501, 181), 120);
-        self.segment(at_ms + 4, Host(port), FIN | ACK, (181, 621), 0);
-        self.segment(at_ms + 5, Device(port), FIN | ACK, (621, 182), 0);
-        self.segment(at_ms + 6, Host(port), ACK, (182, 622), 0);
-    }
-
     /// A connection whose answer is followed by a RST; 6 segments in 5 ms from `at_ms` on.
     fn aborted(&mut self, at_ms: u32, port: u16) {
         self.segment(at_ms, Host(port), SYN, (100, 0), 0);
@@ -232,7 +221,7 @@ fn refusals(file: File) -> (u64, Vec<(u16, u64)>) {
 fn a_port_where_nothing_listens_refuses_as_it_must_beside_one_that_accepts() {
     let mut file = File::new(101);
     file.refused(0, 443, 40_001);
-    file.served(10, 40_002);
+    file.plain(10, 40_002);
     file.refused(20, 443, 40_003);
     assert_eq!(refusals(file), (0, vec![(443, 2)]));
 }
@@ -241,7 +230,7 @@ fn a_port_where_nothing_listens_refuses_as_it_must_beside_one_that_accepts() {
 fn a_port_that_accepted_at_another_time_or_the_only_one_refuses_for_want_of_something() {
     let mut file = File::new(101);
     file.refused(0, 80, 40_001);
-    file.served(10, 40_002);
+    file.plain(10, 40_002);
     file.refused(20, 80, 40_003);
     assert_eq!(refusals(file), (2, vec![]));
     let mut alone = File::new(101);
