@@ -59,14 +59,9 @@ pub struct SlowClients {
 }
 
 impl SlowClients {
-    /// Spans that are kept.
-    const SPANS: usize = 64;
-
     /// Keeps what happened beside a slow client, where there is room.
     pub fn note(&mut self, span: SlowSpan) {
-        if self.spans.len() < Self::SPANS {
-            self.spans.push(span);
-        }
+        span.keep_in(&mut self.spans);
     }
 
     fn most(&self) -> u64 {
@@ -88,9 +83,7 @@ pub struct SilentClients {
 impl SilentClients {
     /// Keeps what happened beside a silent client, where there is room.
     pub fn note(&mut self, span: SlowSpan) {
-        if self.spans.len() < SlowClients::SPANS {
-            self.spans.push(span);
-        }
+        span.keep_in(&mut self.spans);
     }
 
     fn most(&self) -> u64 {
@@ -118,6 +111,18 @@ pub struct SlowSpan {
     /// When the last of them was served, milliseconds from its begin; null where none was.
     #[serde(default)]
     pub others_served_until_ms: Option<u64>,
+}
+
+impl SlowSpan {
+    /// Spans of a workload that are kept.
+    const MOST: usize = 64;
+
+    /// One more of a workload, where there is room.
+    fn keep_in(self, spans: &mut Vec<Self>) {
+        if spans.len() < Self::MOST {
+            spans.push(self);
+        }
+    }
 }
 
 /// What WebSocket connections told beside their messages.
@@ -205,9 +210,7 @@ pub struct EventStreams {
 impl EventStreams {
     /// Keeps what happened beside a stream, where there is room.
     pub fn note(&mut self, span: SlowSpan) {
-        if self.spans.len() < SlowClients::SPANS {
-            self.spans.push(span);
-        }
+        span.keep_in(&mut self.spans);
     }
 
     fn most(&self) -> u64 {

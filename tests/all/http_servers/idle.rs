@@ -60,11 +60,12 @@ fn says_after(idle: Duration, said: &'static str) -> std::net::SocketAddr {
 #[test]
 fn a_408_on_an_idle_connection_is_an_idle_close_and_no_bytes_behind_a_response() {
     let target = says_after(Duration::from_millis(700), TIMEOUT);
-    let stats = rw("interval = '1s'\nconnections = 1\ncount = 4", target);
-    assert_eq!((stats.succeeded, failures(&stats), faults(&stats)), (4, vec![], vec![]));
+    // More than a second lies between the close and the next request, also on a busy machine.
+    let stats = rw("interval = '2s'\nconnections = 1\ncount = 3", target);
+    assert_eq!((stats.succeeded, failures(&stats), faults(&stats)), (3, vec![], vec![]));
     let closes = stats.idle_closes.unwrap();
-    assert_eq!((closes.count, closes.told), (3, 3));
-    assert!((600_000..1_000_000).contains(&closes.min_us), "{closes:?}");
+    assert_eq!((closes.count, closes.told), (2, 2));
+    assert!((600_000..2_000_000).contains(&closes.min_us), "{closes:?}");
 }
 
 #[test]
