@@ -108,7 +108,7 @@ impl<L> Mqtt<L> {
     #[must_use]
     pub fn absence(&self) -> Option<(&MqttAway, MqttAbsence)> {
         let away = self.sessions.away.as_ref()?;
-        let of_fault = self.outages.last().is_some_and(|fault| away.is_of(fault));
+        let of_fault = self.outages.last().is_some_and(|fault| away.is_of(fault) || away.follows(fault));
         let of = &self.sessions;
         (!of_fault).then(|| (away, away.judged(of.pauses, of.pause_max_ns)))
     }
@@ -126,6 +126,17 @@ impl<L> MqttSessions<L> {
             pauses: self.pauses,
             away: self.away,
         }
+    }
+}
+
+impl MqttAway {
+    /// Whether the device may have ended its session for want of an answer that this fault withheld: its time-out runs on when
+    /// the fault is over, for two keep-alives at most. The run may end before it has dialled again.
+    fn follows(&self, fault: &MqttOutage) -> bool {
+        let until = fault.end_ns().zip(fault.keepalive_ns());
+        let until = until.map(|(end, keepalive)| end.saturating_add(keepalive.saturating_mul(2)));
+        let soon = until.is_some_and(|until| self.since_ns <= until);
+        fault.survived && self.left == MqttLeft::Dropped && soon && self.length_ns < self.limit_ns
     }
 }
 
@@ -177,6 +188,20 @@ mod tests {
         let back = MqttOutage { back_ns: Some(S), gave_up_ns: None, ..fault.clone() };
         let stood = MqttOutage { survived: true, gave_up_ns: None, ..fault };
         assert!(!away(40).is_of(&back) && !away(40).is_of(&stood));
+    }
+
+    #[test]
+    fn a_device_that_still_waits_for_a_withheld_answer_when_the_fault_is_over_may_drop_its_session_then() {
+        let mut fault = MqttOutage::new(1, MqttFault::NoPingresp, 6 * S, 5);
+        (fault.length_ns, fault.survived) = (Some(20 * S), true);
+        let follows = |since_s, length_s, left| {
+            let (since_ns, length_ns) = (since_s * S, length_s * S);
+            MqttAway { since_ns, length_ns, left, limit_ns: 60 * S, dials: 0 }.follows(&fault)
+        };
+        assert!(follows(27, 2, MqttLeft::Dropped) && follows(36, 59, MqttLeft::Dropped));
+        assert!(!follows(37, 2, MqttLeft::Dropped), "later than two keep-alives");
+        assert!(!follows(27, 60, MqttLeft::Dropped), "it does not come back");
+        assert!(!follows(27, 2, MqttLeft::Disconnected), "on purpose");
     }
 
     #[test]
