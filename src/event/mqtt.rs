@@ -80,6 +80,12 @@ impl MqttFault {
         matches!(self, Self::Silent | Self::Frozen)
     }
 
+    /// Whether the session stands and the client waits for answers that don't come, or come late.
+    #[must_use]
+    pub const fn withholds_answers(self) -> bool {
+        self.is_mute() || matches!(self, Self::NoPingresp | Self::Slow)
+    }
+
     /// Whether the broker ends the connection at its start, where the client can see it.
     #[must_use]
     pub const fn ends_connections(self) -> bool {

@@ -95,11 +95,25 @@ impl MqttAway {
 }
 
 impl MqttAway {
-    /// Whether it is the absence that this fault has led to: the fault's row says what it means.
+    /// Whether this fault has led to it: the fault's row says what it means.
     #[must_use]
     pub fn is_of(&self, fault: &MqttOutage) -> bool {
+        self.began_with(fault) || self.follows(fault)
+    }
+
+    fn began_with(&self, fault: &MqttOutage) -> bool {
         let waited = fault.end_ns().zip(fault.gave_up_ns).map(|(end, waited)| end.saturating_add(waited));
         fault.back_ns.is_none() && !fault.survived && waited.is_none_or(|until| self.since_ns <= until)
+    }
+
+    /// Whether the device may have ended its session for want of an answer that this fault withheld: its time-out runs on when
+    /// the fault is over, for two keep-alives at most. The run may end before the device has dialled again.
+    fn follows(&self, fault: &MqttOutage) -> bool {
+        let until = fault.end_ns().zip(fault.keepalive_ns());
+        let until = until.map(|(end, keepalive)| end.saturating_add(keepalive.saturating_mul(2)));
+        let soon = until.is_some_and(|until| self.since_ns <= until);
+        let dropped = fault.survived && self.left == MqttLeft::Dropped && self.length_ns < self.limit_ns;
+        fault.fault.withholds_answers() && dropped && soon
     }
 }
 
@@ -108,7 +122,7 @@ impl<L> Mqtt<L> {
     #[must_use]
     pub fn absence(&self) -> Option<(&MqttAway, MqttAbsence)> {
         let away = self.sessions.away.as_ref()?;
-        let of_fault = self.outages.last().is_some_and(|fault| away.is_of(fault) || away.follows(fault));
+        let of_fault = self.outages.last().is_some_and(|fault| away.is_of(fault));
         let of = &self.sessions;
         (!of_fault).then(|| (away, away.judged(of.pauses, of.pause_max_ns)))
     }
@@ -126,17 +140,6 @@ impl<L> MqttSessions<L> {
             pauses: self.pauses,
             away: self.away,
         }
-    }
-}
-
-impl MqttAway {
-    /// Whether the device may have ended its session for want of an answer that this fault withheld: its time-out runs on when
-    /// the fault is over, for two keep-alives at most. The run may end before it has dialled again.
-    fn follows(&self, fault: &MqttOutage) -> bool {
-        let until = fault.end_ns().zip(fault.keepalive_ns());
-        let until = until.map(|(end, keepalive)| end.saturating_add(keepalive.saturating_mul(2)));
-        let soon = until.is_some_and(|until| self.since_ns <= until);
-        fault.survived && self.left == MqttLeft::Dropped && soon && self.length_ns < self.limit_ns
     }
 }
 
@@ -196,12 +199,21 @@ mod tests {
         (fault.length_ns, fault.survived) = (Some(20 * S), true);
         let follows = |since_s, length_s, left| {
             let (since_ns, length_ns) = (since_s * S, length_s * S);
-            MqttAway { since_ns, length_ns, left, limit_ns: 60 * S, dials: 0 }.follows(&fault)
+            MqttAway { since_ns, length_ns, left, limit_ns: 60 * S, dials: 0 }.is_of(&fault)
         };
         assert!(follows(27, 2, MqttLeft::Dropped) && follows(36, 59, MqttLeft::Dropped));
         assert!(!follows(37, 2, MqttLeft::Dropped), "later than two keep-alives");
         assert!(!follows(27, 60, MqttLeft::Dropped), "it does not come back");
         assert!(!follows(27, 2, MqttLeft::Disconnected), "on purpose");
+        fault.fault = MqttFault::Close;
+        let away = MqttAway {
+            since_ns: 27 * S,
+            length_ns: 2 * S,
+            left: MqttLeft::Dropped,
+            limit_ns: 60 * S,
+            dials: 0,
+        };
+        assert!(!away.is_of(&fault), "it waits for nothing");
     }
 
     #[test]
