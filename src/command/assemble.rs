@@ -235,14 +235,10 @@ pub(super) fn target(device: &Device) -> Target {
         .filter_map(|(name, address)| Some(service(name, Transport::Tcp, address?.port())))
         .collect();
     services.extend(endpoints.telemetry.map(|address| service("telemetry", Transport::Udp, address.port())));
-    let address = match device.kind {
-        DeviceKind::DialsIn => {
-            services.clear();
-            device.spec.to_string()
-        }
-        _ => endpoints.http.to_string(),
-    };
-    let mut target = Target::new(address, kind);
+    if device.kind == DeviceKind::DialsIn || (device.kind == DeviceKind::Address && device.only_dials) {
+        services.clear();
+    }
+    let mut target = Target::new(device.place(), kind);
     target.stack.clone_from(&device.stack);
     target.options.clone_from(&device.options);
     target.options_without_effect.clone_from(&device.options_without_effect);

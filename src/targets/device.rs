@@ -68,6 +68,8 @@ pub struct Device {
     pub interface: Option<String>,
     /// What it does not speak, by what its telemetry says of its services.
     pub lacks: Vec<Protocol>,
+    /// Nothing dials it, so that its ports are not known: it dials, and is waited for.
+    pub only_dials: bool,
     pub(super) running: Running,
 }
 
@@ -221,6 +223,7 @@ impl Device {
             control_token: setup.program.is_none().then(|| control_token(setup.seed)),
             interface: Some(twin.interface().to_owned()),
             lacks: Vec::new(),
+            only_dials: false,
             running: Running::Twin(Arc::new(twin)),
         }
     }
@@ -268,6 +271,17 @@ impl Device {
         Ok(Self::elsewhere(setup, DeviceKind::DialsIn, nowhere))
     }
 
+    /// Where it is: the address and, unless nothing asked there, the port.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let http = self.endpoints.http;
+        match self.kind {
+            DeviceKind::DialsIn => self.spec.to_string(),
+            DeviceKind::Address if self.only_dials => http.ip().to_string(),
+            _ => http.to_string(),
+        }
+    }
+
     fn elsewhere(setup: &DeviceSetup, kind: DeviceKind, endpoints: Endpoints) -> Self {
         Self {
             endpoints,
@@ -283,6 +297,7 @@ impl Device {
             control_token: None,
             interface: None,
             lacks: Vec::new(),
+            only_dials: false,
             running: Running::Elsewhere,
         }
     }
@@ -319,6 +334,7 @@ impl Device {
             control_token: None,
             interface: None,
             lacks: Vec::new(),
+            only_dials: false,
             running: Running::Sim { _sim: sim },
         })
     }

@@ -63,6 +63,7 @@ pub(super) fn bring_up(setup: &DeviceSetup) -> Result<Device, TargetError> {
         control_token: None,
         interface: Some(twin.interface().to_owned()),
         lacks: lacks.unwrap_or_default(),
+        only_dials: false,
         running: Running::Twin(Arc::new(twin)),
     })
 }

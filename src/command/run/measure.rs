@@ -235,7 +235,8 @@ fn nobody_dialled(outcome: &Outcome) -> Option<String> {
 fn describe(device: &Device) -> String {
     match device.kind {
         DeviceKind::DialsIn => "a device that dials in".to_owned(),
-        _ => format!("{} at {}", device.spec, device.endpoints.http),
+        DeviceKind::Address if device.only_dials => device.place(),
+        _ => format!("{} at {}", device.spec, device.place()),
     }
 }
 

@@ -123,6 +123,7 @@ pub(super) fn set_up<'a>(
         run.sink.event(&Event::Notice { text: text.clone() });
     }
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
+    run.device.only_dials = only_listens;
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
         return Err(Failed::usage(
             "the target dials-in works only with `outage --listen`: other workloads need the device's address",

@@ -141,6 +141,7 @@ fn run(client: Option<Command>, arguments: &str) -> Option<(Report, Option<i32>)
     let status = broker.0.wait().unwrap().code();
     drop(client);
     let report = valid_report(&std::fs::read(file).unwrap());
+    assert_eq!(report.target.address, "127.0.0.1", "nothing asked at a port of its");
     // For whoever reads that a test failed.
     let said: Vec<_> = report.findings.iter().map(|found| &found.statement).collect();
     println!("status {status:?}: {:?} {said:?}", report.verdict_reasons);
