@@ -75,9 +75,7 @@ fn json(name: &str, analysis: &Analysis) -> String {
         "findings": analysis.air.as_ref().map(air_findings).unwrap_or_default(),
         "findings_not_judged": findings_not_judged(analysis),
     });
-    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    text.push('\n');
-    text
+    espstress_report::pretty(&value)
 }
 
 /// Findings of the air that could not be judged, with the reason.

@@ -156,9 +156,7 @@ pub(super) fn scenarios(name: Option<&str>) -> Result<Exit, Failed> {
 /// `espstress schema`.
 pub(super) fn schema(fleet: bool) -> Result<Exit, Failed> {
     let schema = if fleet { espstress_fleet::schema() } else { espstress_report::schema() };
-    let mut text = serde_json::to_string_pretty(&schema).map_err(Failed::environment)?;
-    text.push('\n');
-    done(&text)
+    done(&espstress_report::pretty(&schema))
 }
 
 /// `espstress completions`.

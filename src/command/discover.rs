@@ -139,9 +139,7 @@ fn json(heard: &Heard, services: &[ServiceName], timeout: Span) -> String {
         "devices": heard.devices,
         "devices_left_out": heard.beyond,
     });
-    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    text.push('\n');
-    text
+    espstress_report::pretty(&value)
 }
 
 fn nothing(heard: &Heard, timeout: Span) -> String {

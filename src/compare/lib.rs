@@ -193,10 +193,7 @@ impl Comparison {
     /// As JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Every key is a string and every value plain: serialising cannot fail.
-        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
-        text.push('\n');
-        text
+        espstress_report::pretty(self)
     }
 }
 

@@ -76,10 +76,7 @@ pub fn schema_of_types() -> serde_json::Value {
 /// The fleet report as JSON text, ending in a newline.
 #[must_use]
 pub fn to_json(fleet: &FleetReport) -> String {
-    // Every key is a string and every value plain: serialising cannot fail.
-    let mut text = serde_json::to_string_pretty(fleet).unwrap_or_default();
-    text.push('\n');
-    text
+    espstress_report::pretty(fleet)
 }
 
 /// Reads a report, of one device or of a fleet; `name` is what errors call it.

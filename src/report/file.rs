@@ -103,10 +103,7 @@ pub fn schema_of_types() -> serde_json::Value {
 /// The report as JSON text, ending in a newline. A figure that is not finite is written as null.
 #[must_use]
 pub fn to_json(report: &Report) -> String {
-    // Every key is a string and every value plain: serialising cannot fail.
-    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
-    text.push('\n');
-    text
+    super::json::pretty(report)
 }
 
 /// Reads a report from a file.

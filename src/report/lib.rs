@@ -17,6 +17,7 @@ mod from_log;
 mod half_open;
 mod http;
 mod human;
+mod json;
 pub mod ladder;
 mod latency;
 mod live;
@@ -55,6 +56,7 @@ pub use from_log::{Rebuilt, is_log, looks_like_log, read_log, read_log_bytes};
 pub(crate) use half_open::{Availability, HalfOpenFigures};
 pub use human::figure as human_figure;
 pub use human::things;
+pub use json::pretty;
 pub use latency::LatencyFigures;
 pub use live::{Live, LiveFailure, LiveWorkload, in_all};
 pub use log_lines::{

@@ -4,7 +4,6 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::workload::{Failures, StatusCounts, status_counts};
 use super::{
@@ -64,13 +63,17 @@ impl LogLine {
     }
 }
 
-/// A line of which only its event has been read. To derive the reading of the whole would compile that of every type in it
-/// twice: once for a line whose data comes before its event.
+/// A line of which only its event is read. To derive the reading of the whole would compile that of every type in it twice:
+/// once for a line whose data comes before its event.
 #[derive(Deserialize)]
-struct Unread<'a> {
+struct Named {
     event: EventName,
-    #[serde(borrow)]
-    data: &'a RawValue,
+}
+
+/// The same line once its event has said what its data is.
+#[derive(Deserialize)]
+struct Filled<T> {
+    data: T,
 }
 
 #[derive(Deserialize)]
@@ -96,23 +99,25 @@ impl FromStr for LogLine {
     type Err = serde_json::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Unread { event, data } = serde_json::from_str(text)?;
-        let data = data.get();
+        fn data<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+            serde_json::from_str(text).map(|Filled { data }| data)
+        }
+        let Named { event } = serde_json::from_str(text)?;
         Ok(match event {
-            EventName::Start => Self::Start(serde_json::from_str(data)?),
-            EventName::PhaseStart => Self::PhaseStart(serde_json::from_str(data)?),
-            EventName::Interval => Self::Interval(serde_json::from_str(data)?),
-            EventName::Anomaly => Self::Anomaly(serde_json::from_str(data)?),
-            EventName::Outage => Self::Outage(serde_json::from_str(data)?),
-            EventName::Silenced => Self::Silenced(serde_json::from_str(data)?),
-            EventName::HalfOpen => Self::HalfOpen(serde_json::from_str(data)?),
-            EventName::Mqtt => Self::Mqtt(serde_json::from_str(data)?),
-            EventName::Examined => Self::Examined(serde_json::from_str(data)?),
-            EventName::Probed => Self::Probed(serde_json::from_str(data)?),
-            EventName::Console => Self::Console(serde_json::from_str(data)?),
-            EventName::Notice => Self::Notice(serde_json::from_str(data)?),
-            EventName::PhaseEnd => Self::PhaseEnd(serde_json::from_str(data)?),
-            EventName::End => Self::End(serde_json::from_str(data)?),
+            EventName::Start => Self::Start(data(text)?),
+            EventName::PhaseStart => Self::PhaseStart(data(text)?),
+            EventName::Interval => Self::Interval(data(text)?),
+            EventName::Anomaly => Self::Anomaly(data(text)?),
+            EventName::Outage => Self::Outage(data(text)?),
+            EventName::Silenced => Self::Silenced(data(text)?),
+            EventName::HalfOpen => Self::HalfOpen(data(text)?),
+            EventName::Mqtt => Self::Mqtt(data(text)?),
+            EventName::Examined => Self::Examined(data(text)?),
+            EventName::Probed => Self::Probed(data(text)?),
+            EventName::Console => Self::Console(data(text)?),
+            EventName::Notice => Self::Notice(data(text)?),
+            EventName::PhaseEnd => Self::PhaseEnd(data(text)?),
+            EventName::End => Self::End(data(text)?),
         })
     }
 }
