@@ -43,6 +43,8 @@ pub(super) struct Channel {
     sequence: u32,
     link: Option<Link>,
     had_failed: bool,
+    /// Whether a request has failed while others were sent again.
+    one_failed: bool,
     in_flight: VecDeque<(u32, Start)>,
     /// Attempts under way whose request is still to be sent, or sent again.
     unsent: u64,
@@ -96,6 +98,7 @@ impl Channel {
             sequence: first,
             link: None,
             had_failed: false,
+            one_failed: false,
             in_flight: VecDeque::with_capacity(window),
             unsent: 0,
             receiving: Rc::default(),
@@ -570,8 +573,10 @@ impl Worker for Channel {
             }
         }
         match self.ask(start).await {
+            Ok(()) if std::mem::take(&mut self.one_failed) => Outcome::Failed,
             Ok(()) => Outcome::GoOn,
             Err(failure) => {
+                self.one_failed = false;
                 self.fail(self.of_slowness(failure));
                 if std::mem::take(&mut self.endless) { Outcome::Endless } else { Outcome::Failed }
             }

@@ -1,6 +1,8 @@
 //! What comes behind an answer: further answers in the same read, bytes that nobody asked for, and requests that the device
 //! leaves unanswered because that answer was the connection's last.
 
+use std::collections::VecDeque;
+
 use super::Channel;
 use crate::http;
 use crate::load::Start;
@@ -11,6 +13,15 @@ use espstress_event::Failure;
 /// Said once where requests had to be sent again.
 const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
                        espstress sent these again on new connections, as clients must (RFC 9112, 9.3.2)";
+
+/// The same behind a wrong answer.
+const REPEATS_WRONG: &str = "behind a wrong answer espstress gave the connection up, and sent the requests that were under way \
+                             there again on a new one";
+
+/// Whether an answer has come, and is not the one that was asked for.
+const fn is_wrong(failure: Failure) -> bool {
+    matches!(failure, Failure::BadResponse | Failure::CorruptPayload)
+}
 
 impl Channel {
     /// Answers to later requests that came in the same read.
@@ -67,24 +78,31 @@ impl Channel {
 
     /// Takes the oldest answer. Where a RST ends the connection in the middle of one whose head has announced the close, the
     /// requests behind it may have caused the RST, and it may have cost the rest of that answer (RFC 9112, 9.6): all are sent
-    /// again, that one too, and what ends it once it is alone is the device's.
+    /// again, that one too, and what ends it once it is alone is the device's. Behind an answer that is wrong nothing on that
+    /// connection can be told apart any more: those requests are sent again, and only that one has failed.
     pub(super) async fn answer_or_repeat(&mut self) -> Result<(), Failure> {
-        match self.answer().await {
+        let answered = self.answer().await;
+        let others = self.in_flight.len() > 1;
+        match answered {
             Err(Failure::WriteReset | Failure::ReadReset)
-                if self.in_flight.len() > 1 && self.codec.http().is_some_and(|http| http.is_last()) =>
+                if others && self.codec.http().is_some_and(|http| http.is_last()) =>
             {
                 self.receiving.set(false);
                 self.repeat().await
+            }
+            Err(failure) if others && is_wrong(failure) => {
+                let behind = self.in_flight.split_off(1);
+                self.fail_one(failure);
+                self.context.notice(REPEATS_WRONG.into());
+                self.ask_again(behind).await
             }
             answered => answered,
         }
     }
 
-    /// Sends the requests that the device left behind once more, one after the other: a client has to (RFC 9112, 9.3.2), and
-    /// must not pipeline them again at once.
+    /// Sends the requests that the device left behind once more.
     pub(super) async fn repeat(&mut self) -> Result<(), Failure> {
-        let mut again = std::mem::take(&mut self.in_flight);
-        self.unsent = again.len() as u64;
+        let again = std::mem::take(&mut self.in_flight);
         self.context.notice(REPEATS.into());
         self.context.recorder.borrow_mut().http().left_behind += 1;
         if let Some(mut link) = self.link.take() {
@@ -95,14 +113,29 @@ impl Channel {
             // What the device has not read may end the connection by a RST.
             http::give_up_rest(&self.context, &mut link.connection);
         }
+        self.ask_again(again).await
+    }
+
+    /// Sends these once more, one after the other: a client has to (RFC 9112, 9.3.2), and must not pipeline them again at once.
+    async fn ask_again(&mut self, mut again: VecDeque<(u32, Start)>) -> Result<(), Failure> {
+        self.unsent = again.len() as u64;
         while let Some((sequence, start)) = again.pop_front() {
-            let answered = self.ask_alone(sequence, start).await;
-            if answered.is_err() {
-                self.in_flight.append(&mut again);
-                return answered;
+            match self.ask_alone(sequence, start).await {
+                Err(failure) if is_wrong(failure) => self.fail_one(failure),
+                Err(failure) => {
+                    self.in_flight.append(&mut again);
+                    return Err(failure);
+                }
+                Ok(()) => {}
             }
         }
         Ok(())
+    }
+
+    /// The only request in flight has failed, and the next one is not to follow at once.
+    fn fail_one(&mut self, failure: Failure) {
+        self.fail(self.of_slowness(failure));
+        self.one_failed = true;
     }
 
     /// One request with nothing else under way.
