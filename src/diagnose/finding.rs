@@ -72,6 +72,7 @@ pub enum FindingId {
     UploadStalled,
     Redirected,
     NagleDelay,
+    StandsStill,
     ClosesIdle,
     MakesRoom,
     PathMtu,
@@ -103,7 +104,7 @@ pub enum FindingId {
 
 impl FindingId {
     /// Every id.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::SocketExhaustion,
         Self::HalfOpenNotReclaimed,
         Self::AbortiveClose,
@@ -143,6 +144,7 @@ impl FindingId {
         Self::UploadStalled,
         Self::Redirected,
         Self::NagleDelay,
+        Self::StandsStill,
         Self::ClosesIdle,
         Self::MakesRoom,
         Self::PathMtu,
@@ -215,6 +217,7 @@ impl FindingId {
             Self::UploadStalled => "upload_stalled",
             Self::Redirected => "redirected",
             Self::NagleDelay => "nagle_delay",
+            Self::StandsStill => "stands_still",
             Self::ClosesIdle => "closes_idle",
             Self::MakesRoom => "makes_room",
             Self::PathMtu => "path_mtu",

@@ -178,6 +178,21 @@ pub const fn frameworks(finding: FindingId) -> &'static [(Framework, &'static st
                 "call connect() again from loop() each 5 s while connected() is false; setSocketTimeout(5)",
             ),
         ],
+        FindingId::StandsStill => &[
+            (
+                EspHttpServer,
+                "all handlers share one task: give long ones a task with httpd_req_async_handler_begin()",
+            ),
+            (ArduinoWebServer, "no delay() and no long job in loop(): handleClient() runs there"),
+            (
+                EspAsyncWebServer,
+                "no delay(), yield() or file access in a callback: all of them run in the async_tcp task",
+            ),
+            (
+                MicroPython,
+                "await asyncio.sleep(), never time.sleep(); gc.collect() between requests, not within one",
+            ),
+        ],
         FindingId::NagleDelay => &[
             (
                 EspHttpServer,

@@ -104,6 +104,7 @@ impl FindingId {
             | Self::Redirected
             | Self::ClosesIdle
             | Self::BodyTimeout
+            | Self::StandsStill
             | Self::UnexplainedFailures => &[Need::Attempts],
             Self::NoEcho | Self::DatagramSize | Self::DatagramsLost => &[Need::Attempts, Need::Datagrams],
             Self::EventStream => &[Need::Attempts, Need::Streams],

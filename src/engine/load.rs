@@ -16,7 +16,9 @@ use espstress_diagnose::HostEvidence;
 use espstress_event::{Backlog, Event, IntentBook, SectionCourse, WorkloadId};
 use espstress_probe::{ProbeConfig, ProbeContext, Prober, TelemetrySource, own_ports};
 use espstress_stats::{ProbeOutcome, Recorder};
-use espstress_workload::{Beside, Context, KeptPorts, Notices, OutageMaker, Seldom, Silencer, Stop};
+use espstress_workload::{
+    Beside, Context, KeptPorts, Notices, OutageMaker, Seldom, Silencer, Standing, Stop,
+};
 
 /// How long attempts that are under way at a stop may go on, unless somebody is in a hurry; what is not over then is not
 /// counted at all.
@@ -59,6 +61,7 @@ pub(super) fn execute(
         book,
         occupancy: Rc::default(),
         beside: Rc::default(),
+        standing: Rc::default(),
         notices: Rc::default(),
         late_connects: Rc::new(Cell::new(0)),
         kept_ports: Rc::default(),
@@ -130,6 +133,7 @@ struct Shared {
     book: Arc<IntentBook>,
     occupancy: Rc<Occupancy>,
     beside: Rc<RefCell<Beside>>,
+    standing: Rc<RefCell<Standing>>,
     notices: Rc<RefCell<Notices>>,
     late_connects: Rc<Cell<u64>>,
     kept_ports: Rc<RefCell<KeptPorts>>,
@@ -175,6 +179,7 @@ impl Shared {
             capacity: plan.device.capacity,
             occupancy: Rc::clone(&self.occupancy),
             beside: Rc::clone(&self.beside),
+            standing: Rc::clone(&self.standing),
             outage_maker: outage_maker(plan),
             silencer: silencer(plan),
             control_token: plan.control_token.as_deref().map(Rc::from),

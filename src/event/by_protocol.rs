@@ -1,11 +1,11 @@
-//! What only some protocols of `rw` have to tell: one record each, from the workload to the report.
+//! What only some protocols and runs have to tell: one record each, from the workload to the report.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// The figures that belong to one protocol alone.
+/// The figures that belong to one protocol alone, and what few workloads have to tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,9 @@ pub struct ByProtocol {
     /// Answers of `rw` that came behind those to later requests on the same connection: they had counted as passed over.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub out_of_order: u64,
+    /// Times of a second and more in which requests waited and none was answered, until one was; null where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standstills: Option<Standstills>,
 }
 
 impl ByProtocol {
@@ -39,7 +42,40 @@ impl ByProtocol {
         let slow = self.slow.as_ref().map_or(0, SlowClients::most);
         let silent = self.silent_before.as_ref().map_or(0, SilentClients::most);
         let websocket = self.websocket.as_ref().map_or(0, WebSockets::most);
-        [udp, websocket, sse, slow, silent, self.out_of_order].into_iter().max().unwrap_or(0)
+        let still = self.standstills.map_or(0, |still| still.times);
+        [udp, websocket, sse, slow, silent, self.out_of_order, still].into_iter().max().unwrap_or(0)
+    }
+}
+
+/// Times in which requests waited, of any workload, and none was answered and none failed, until one of this workload's was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Standstills {
+    /// How many there were.
+    pub times: u64,
+    /// When the longest began, microseconds since the start of the run.
+    pub longest_since_us: u64,
+    /// When it ended.
+    pub longest_to_us: u64,
+}
+
+impl Standstills {
+    /// Shorter ones do not count, nanoseconds.
+    pub const LEAST_NS: u64 = 1_000_000_000;
+
+    /// Another one, nanoseconds since the start of the run.
+    pub fn note(&mut self, since_ns: u64, to_ns: u64) {
+        self.times += 1;
+        if to_ns.saturating_sub(since_ns) / 1_000 > self.longest_us() {
+            (self.longest_since_us, self.longest_to_us) = (since_ns / 1_000, to_ns / 1_000);
+        }
+    }
+
+    /// How long the longest was, microseconds.
+    #[must_use]
+    pub const fn longest_us(&self) -> u64 {
+        self.longest_to_us.saturating_sub(self.longest_since_us)
     }
 }
 

@@ -55,7 +55,7 @@ pub use away::AwaySpell;
 pub use backlog::Backlog;
 pub use by_protocol::{
     ByProtocol, DatagramSize, Datagrams, EchoGap, EventStreams, LostRun, SilentClients, SlowClients,
-    SlowSpan, WebSockets,
+    SlowSpan, Standstills, WebSockets,
 };
 pub use console::{Console, ConsoleEvent, Crash, DeviceClock, Doing, Frame, Said, Watchdog, WifiSign};
 pub use ending::{Ending, EndingCounts};

@@ -3,7 +3,7 @@
 use super::human::{count, percent, positive, things, time_us};
 use espstress_diagnose::share_at_most;
 use espstress_event::{
-    ByProtocol, Datagrams, EventStreams, SilentClients, SlowClients, SlowSpan, WebSockets,
+    ByProtocol, Datagrams, EventStreams, SilentClients, SlowClients, SlowSpan, Standstills, WebSockets,
 };
 
 /// A label and what it says.
@@ -25,6 +25,7 @@ pub(super) fn lines(by: &ByProtocol) -> Vec<(&'static str, String)> {
     }
     let late = positive(by.out_of_order, "answer");
     lines.extend(late.map(|text| ("order", format!("{text} came behind those to later messages"))));
+    lines.extend(by.standstills.as_ref().map(|still| ("waits", standstills(still))));
     lines.extend(by.silent_before.as_ref().and_then(silent_clients).map(|text| ("silent", text)));
     lines
 }
@@ -44,6 +45,16 @@ fn slow_clients(slow: &SlowClients) -> String {
     let waited = slow.spans.iter().filter_map(|span| span.others_waited_ms).max();
     list.extend(waited.map(|most| format!("no other client served for up to {} meanwhile", ms(most))));
     list.join(", ")
+}
+
+/// Times in which requests waited and none was answered.
+fn standstills(still: &Standstills) -> String {
+    format!(
+        "{} of a second or more without an answer while requests waited, the longest {} at {}",
+        things(still.times, "time"),
+        time_us(still.longest_us() as f64),
+        time_us(still.longest_since_us as f64)
+    )
 }
 
 /// What others met while clients said nothing before their first request; `None` where no others asked.

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use super::beside::Beside;
 use super::door::KeptPorts;
 use super::outage::OutageMaker;
+use super::standing::Standing;
 use espstress_clock::Clock;
 use espstress_connection::{Alarms, Connector, Occupancy, PortPool, Slowness, Timeouts};
-use espstress_event::{Endpoints, Failure, Intent, IntentBook, WorkloadId};
+use espstress_event::{Endpoints, Failure, Intent, IntentBook, Standstills, WorkloadId};
 use espstress_stats::Recorder;
 
 /// Asks the workloads of a run to end: keeps the right to say so.
@@ -124,6 +125,8 @@ pub struct Context {
     pub occupancy: Rc<Occupancy>,
     /// What workloads meet beside clients that are slow on purpose.
     pub beside: Rc<RefCell<Beside>>,
+    /// Requests that wait for answers.
+    pub standing: Rc<RefCell<Standing>>,
     /// Cuts the device's link, where the target has a link that can be cut.
     pub outage_maker: Option<Rc<dyn OutageMaker>>,
     /// Falls silent on single connections, where the target has a link that can do that.
@@ -179,6 +182,15 @@ impl Context {
     /// Says something to the person who waits, once for each text.
     pub(crate) fn notice(&self, text: String) {
         self.notices.borrow_mut().say(text);
+    }
+
+    /// Since then requests had waited, and now one was answered.
+    pub(crate) fn stood_still(&self, since: Instant, now: Instant) {
+        let (since_ns, to_ns) = (self.clock.at_ns(since), self.clock.at_ns(now));
+        if to_ns.saturating_sub(since_ns) >= Standstills::LEAST_NS {
+            let mut recorder = self.recorder.borrow_mut();
+            recorder.by_protocol().standstills.get_or_insert_default().note(since_ns, to_ns);
+        }
     }
 
     /// Records an attempt that began at `from` and ends now.

@@ -310,6 +310,10 @@ impl Worker for Storm {
         Rc::clone(&self.receiving)
     }
 
+    fn waits_for_answers(&self) -> bool {
+        self.close_delay.is_none()
+    }
+
     fn is_slow(&self) -> bool {
         self.slowly.is_given() || self.request_delay.is_some_and(http::is_late)
     }

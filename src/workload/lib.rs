@@ -22,6 +22,7 @@ mod registry;
 mod rw;
 mod seldom;
 mod slow;
+mod standing;
 
 pub use beside::Beside;
 pub use context::{Context, Notices, Silencer, Stop, StopSource};
@@ -29,3 +30,4 @@ pub use door::KeptPorts;
 pub use outage::{Made, MakeError, Making, OutageMaker};
 pub use registry::{KINDS, ParamError, Unfit, Workload, kind, load_flags, typed_load};
 pub use seldom::Seldom;
+pub use standing::Standing;

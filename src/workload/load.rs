@@ -13,6 +13,7 @@ use super::endless::IN_A_ROW;
 use super::pacer::Pacer;
 use super::registry::{Given, ParamError};
 use super::seldom::Seldom;
+use super::standing::Ended;
 use espstress_clock::{Rate, Span, Timer};
 use espstress_connection::Timeouts;
 use espstress_event::{Expected, Failure};
@@ -119,6 +120,16 @@ pub(crate) trait Worker {
     /// Whether its connections are slow or silent on purpose.
     fn is_slow(&self) -> bool {
         false
+    }
+
+    /// Whether the device's answer is all that an attempt waits for.
+    fn waits_for_answers(&self) -> bool {
+        true
+    }
+
+    /// When the last answer came; `None` where an attempt ends with it.
+    fn answered_at(&self) -> Option<Instant> {
+        None
     }
 
     /// The time is up and what was under way is given up: it counts as none. How many attempts that were; one that is
@@ -343,6 +354,7 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
     let mut back_off = Duration::ZERO;
     // What slow and silent clients keep others from is told by those that are neither.
     let counts = !worker.is_slow();
+    let waits = counts && worker.waits_for_answers();
     let (end, receiving) = (schedule.borrow().end, worker.receiving());
     let mut time_up = Seldom::new(time_up(end, wait, &receiving));
     let mut stopped = Seldom::new({
@@ -373,6 +385,9 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             if counts {
                 context.beside.borrow_mut().enter(actual);
             }
+            if waits {
+                context.standing.borrow_mut().enter(actual);
+            }
             let attempted = tokio::select! {
                 biased;
                 ended = worker.attempt(Start { intended, actual, kind }) => Some(ended),
@@ -387,6 +402,17 @@ async fn work<W: Worker>(mut worker: W, schedule: Rc<RefCell<Schedule>>, wait: D
             if counts {
                 let served = matches!(attempted, Some(Outcome::GoOn | Outcome::Waited));
                 context.beside.borrow_mut().leave(served, now);
+            }
+            if waits {
+                let at = worker.answered_at().unwrap_or(now);
+                let ended = match attempted {
+                    Some(Outcome::GoOn) if at < actual => Ended::Open,
+                    Some(Outcome::GoOn) => Ended::Answered(at),
+                    // One that waited for the connection's end was answered before.
+                    _ => Ended::Otherwise,
+                };
+                let since = context.standing.borrow_mut().leave(ended);
+                since.into_iter().for_each(|since| context.stood_still(since, at));
             }
             let Some(ended) = attempted else {
                 let cut = worker.cut();

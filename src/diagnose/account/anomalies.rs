@@ -124,6 +124,7 @@ fn explains(id: FindingId, anomaly: AnomalyId) -> bool {
         | Id::UploadStalled
         | Id::Redirected
         | Id::NagleDelay
+        | Id::StandsStill
         | Id::DtimLong
         | Id::WeakSignal
         | Id::RetryStorm

@@ -127,6 +127,7 @@ pub(super) fn explains(
         | FindingId::RetryStorm
         | FindingId::BeaconLoss
         | FindingId::NagleDelay
+        | FindingId::StandsStill
         | FindingId::BodyTimeout
         | FindingId::HostLimited
         | FindingId::CaptureIncomplete

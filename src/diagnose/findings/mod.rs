@@ -43,6 +43,7 @@ mod power_save;
 mod rest;
 mod slow_recovery;
 mod socket_exhaustion;
+mod stands_still;
 pub(crate) mod text;
 mod timewait;
 mod unexplained;
@@ -76,7 +77,7 @@ pub struct FindingEntry {
 
 /// Every finding explained, in the order of [`FindingId::ALL`].
 #[must_use]
-pub const fn finding_catalogue() -> [FindingEntry; 66] {
+pub const fn finding_catalogue() -> [FindingEntry; 67] {
     [
         socket_exhaustion::ENTRY,
         half_open::ENTRY,
@@ -117,6 +118,7 @@ pub const fn finding_catalogue() -> [FindingEntry; 66] {
         http_use::UPLOADS,
         http_use::REDIRECTS,
         nagle_delay::ENTRY,
+        stands_still::ENTRY,
         closes_idle::ENTRY,
         makes_room::ENTRY,
         path_mtu::ENTRY,
@@ -189,6 +191,7 @@ pub fn diagnose(e: &Evidence<'_>) -> Diagnosis {
     found.sort_by_key(|f| (f.severity, f.id));
     let account = account(e, &found);
     found.extend(unexplained::find(e, &account));
+    found.extend(stands_still::find(e, &found));
     console::attach(e, &mut found);
     found.sort_by_key(|f| (f.severity, f.id));
     Diagnosis { findings: found, account }

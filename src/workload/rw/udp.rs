@@ -206,6 +206,11 @@ impl Sender {
 }
 
 impl Worker for Sender {
+    fn waits_for_answers(&self) -> bool {
+        // An attempt has begun when its datagram is sent; what is lost is waited for as well.
+        false
+    }
+
     async fn attempt(&mut self, start: Start) -> Outcome {
         if self.link.is_none() {
             match self.open() {

@@ -43,6 +43,8 @@ pub(super) struct Channel {
     sequence: u32,
     link: Option<Link>,
     had_failed: bool,
+    /// When the last answer was complete, on whichever connection.
+    last_answer: Option<Instant>,
     /// Whether a request has failed while others were sent again.
     one_failed: bool,
     in_flight: VecDeque<(u32, Start)>,
@@ -98,6 +100,7 @@ impl Channel {
             sequence: first,
             link: None,
             had_failed: false,
+            last_answer: None,
             one_failed: false,
             in_flight: VecDeque::with_capacity(window),
             unsent: 0,
@@ -328,6 +331,7 @@ impl Channel {
 
     fn answered(&mut self, start: Start, payload: u64) {
         self.in_flight.pop_front();
+        self.last_answer = Some(Instant::now());
         self.receiving.set(false);
         self.no_body();
         if let Some(link) = &mut self.link {
@@ -581,6 +585,11 @@ impl Worker for Channel {
                 if std::mem::take(&mut self.endless) { Outcome::Endless } else { Outcome::Failed }
             }
         }
+    }
+
+    fn answered_at(&self) -> Option<Instant> {
+        // Behind it the attempt may have waited for the device to close.
+        self.last_answer
     }
 
     fn is_slow(&self) -> bool {

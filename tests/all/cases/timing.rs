@@ -1,6 +1,8 @@
 //! What makes a device slow although its stack is fast.
 
 use std::net::SocketAddr;
+#[cfg(feature = "long")]
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::cases::{DOCTOR, run};
@@ -41,6 +43,35 @@ fn writes_that_wait_for_an_acknowledgement_each_are_named() {
     run("rw --protocol http -n 20", server.address).blames(&["nagle_delay"]).says(&["TCP_NODELAY"]);
     #[cfg(feature = "long")]
     run(DOCTOR, server.address).blames(&["nagle_delay"]);
+}
+
+/// All handlers wait for one lock, which the hundredth request holds for so long.
+#[cfg(feature = "long")]
+fn holds_its_lock(for_so_long: Duration) -> SocketAddr {
+    let (lock, answers) =
+        (Mutex::new(0), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    scripted(move |mut peer: Peer| {
+        if peer.request().is_some() {
+            let mut served = lock.lock().unwrap();
+            *served += 1;
+            if *served == 100 {
+                std::thread::sleep(for_so_long);
+            }
+            drop(served);
+            peer.send(answers);
+        }
+    })
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_program_that_stands_still_and_then_answers_everything_is_named() {
+    run("head -c 4 -r 100 -n 400", holds_its_lock(Duration::from_secs(3)))
+        .blames(&["stands_still"])
+        .says(&["The device answered nothing for 3.", "then it answered them"])
+        .never_says(&["Nothing broke"]);
+    run("head -c 4 -r 100 -n 400", holds_its_lock(Duration::from_millis(100)))
+        .never_says(&["answered nothing"]);
 }
 
 /// One request a recv(): what follows in the same segment is thrown away.

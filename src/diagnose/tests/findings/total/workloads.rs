@@ -7,7 +7,7 @@ use espstress_event::{
     ByProtocol, Ending, Episode, Failure, FailureCounts, FaultSeen, HttpFault, IdleCloses, MqttAway, MqttBig,
     MqttBigEnd, MqttClient, MqttDelivery, MqttFault, MqttLeft, MqttOutage, MqttProtocol, MqttSessions,
     MqttSign, MqttToDevice, MqttWill, ReclaimEvidence, Responses, SilencedConnection, SilentClients,
-    SlowClients, SocketsUsed, Stage,
+    SlowClients, SocketsUsed, Stage, Standstills,
 };
 
 impl Dice {
@@ -76,6 +76,11 @@ impl Dice {
                     }),
                     sse: d.maybe(Self::streams),
                     silent_before: d.maybe(|d| SilentClients { spans: d.spans() }),
+                    standstills: d.maybe(|d| Standstills {
+                        times: d.n(),
+                        longest_since_us: d.n(),
+                        longest_to_us: d.n(),
+                    }),
                 })
             }),
             unserved: self.maybe(|d| Unserved { reset: d.cut_requests(), closed: d.cut_requests() }),
