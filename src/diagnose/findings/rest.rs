@@ -2,7 +2,7 @@
 //! failures that it produces take from it, once every finding that knows more has had its share.
 
 use super::super::account::{Account, Accounted};
-use super::super::{Evidence, Severity, WorkloadEvidence};
+use super::super::{Evidence, Protocol, Severity, WorkloadEvidence};
 use super::text::{percent, things};
 use espstress_event::Failure;
 
@@ -107,10 +107,13 @@ pub(super) const fn is_much(part: u64, whole: u64) -> bool {
     part > FEW && part.saturating_mul(ONE_IN) > whole
 }
 
-/// An error where it hurts one workload much, or leaves it nothing.
+/// An error where it hurts one workload much, or leaves it nothing, or where it is no chance, however rare: TCP hands on no
+/// byte that a link has changed (RFC 9293, 3.1).
 pub(super) fn severity(all: &[Rest<'_>]) -> Severity {
     let leaves_nothing = |rest: &Rest<'_>| rest.attempts >= rest.w.attempts;
-    if all.iter().any(|rest| rest.is_much() || leaves_nothing(rest)) {
+    let changes =
+        |rest: &Rest<'_>| rest.w.asks.protocol != Protocol::Udp && rest.get(Failure::CorruptPayload) > 0;
+    if all.iter().any(|rest| rest.is_much() || leaves_nothing(rest) || changes(rest)) {
         Severity::Error
     } else {
         Severity::Warning
@@ -125,9 +128,11 @@ mod tests {
 
     /// What is left of a workload of which one attempt has failed for no known reason at 100 s, beside some others.
     fn left<T>(others: usize, told: impl Fn(&Rest<'_>) -> T) -> T {
-        let episode = |at_s: u64| {
-            Episode::of(at_s * 1_000_000_000, (at_s + 5) * 1_000_000_000, Err(Failure::ReadTimeout))
-        };
+        left_of(Failure::ReadTimeout, others, told)
+    }
+
+    fn left_of<T>(failure: Failure, others: usize, told: impl Fn(&Rest<'_>) -> T) -> T {
+        let episode = |at_s: u64| Episode::of(at_s * 1_000_000_000, (at_s + 5) * 1_000_000_000, Err(failure));
         let w = WorkloadEvidence {
             name: "rw".into(),
             attempts: 60,
@@ -137,7 +142,7 @@ mod tests {
         let others = vec![WorkloadEvidence { name: "head".into(), ..Default::default() }; others];
         let e = Evidence { workloads: [vec![w], others].concat(), ..Evidence::default() };
         let mut failures = FailureCounts::default();
-        failures.add(Failure::ReadTimeout, 1);
+        failures.add(failure, 1);
         let row = AccountRow {
             workload: "rw".into(),
             accounted: Accounted::Unexplained,
@@ -154,6 +159,13 @@ mod tests {
     #[test]
     fn what_is_explained_is_not_in_the_time_of_what_is_not() {
         assert_eq!(left(0, |rest| (rest.first_s, rest.last_s)), (100.0, 105.0));
+    }
+
+    #[test]
+    fn one_wrong_byte_is_an_error_where_one_missing_answer_may_be_chance() {
+        let severity = |failure| left_of(failure, 0, |rest| severity(std::slice::from_ref(rest)));
+        assert_eq!(severity(Failure::ReadTimeout), Severity::Warning);
+        assert_eq!(severity(Failure::CorruptPayload), Severity::Error);
     }
 
     #[test]

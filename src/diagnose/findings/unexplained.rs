@@ -7,7 +7,7 @@
 //! Neighbours: every other finding; it comes last and takes only what they leave.
 //!
 //! Threshold: more than three of a workload's attempts, and more than one in a hundred, are an error; fewer are a
-//! warning. Anomalies without failures are a warning from there on, and below it they are in the account alone. (Three in a row are what a person would no longer call chance; one in a hundred is the success rate that
+//! warning, but for a wrong payload, which no link makes of a right one over TCP. Anomalies without failures are a warning from there on, and below it they are in the account alone. (Three in a row are what a person would no longer call chance; one in a hundred is the success rate that
 //! gates usually ask for.)
 
 use super::super::account::{Account, Accounted};
