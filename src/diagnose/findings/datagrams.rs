@@ -11,8 +11,8 @@
 //!
 //! Severity: nothing that comes back is an error, and so is an echo that ends; a size from which on nothing comes back
 //! is a warning, because a device may be built so; losses here and there are information, a warning where the device drops
-//! them or one in twenty is gone, or where other datagrams came that may be theirs; an error where the device changes them or
-//! mixes them up: then no link has lost them.
+//! them or one in twenty is gone, or where other datagrams came that may be theirs; an error where the device drops more than
+//! half of them, or where it changes them or mixes them up: then no link has lost them.
 //!
 //! Thresholds: those of `loss::constants`; four datagrams in a row, more where a sweep holds large ones.
 
@@ -320,7 +320,11 @@ fn scattered(
     };
     Finding {
         id: FindingId::DatagramsLost,
-        severity: if of_device || much || replaced { Severity::Warning } else { Severity::Info },
+        severity: match of_device {
+            true if lost.saturating_mul(2) > sent => Severity::Error,
+            _ if of_device || much || replaced => Severity::Warning,
+            _ => Severity::Info,
+        },
         statement: format!("{lost} of {} did not come back in time: {whom}.", things(sent, "datagram")),
         evidence,
         cause: cause.into(),
@@ -364,6 +368,7 @@ fn mixed_up(udp: &Datagrams, lost: u64, sent: u64, evidence: Vec<String>) -> Fin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Place;
     use espstress_event::ByProtocol;
 
     /// A sweep over sizes of 64, 1,400 and 2,000 bytes, of each of which so many of 50 were lost.
@@ -415,6 +420,18 @@ mod tests {
         }
         let (severity, said) = said(22, 18, 18, 0);
         assert!(severity == Severity::Error && said.contains("in the place of 18 of them"), "{said}");
+    }
+
+    #[test]
+    fn a_device_that_drops_more_than_half_is_an_error_and_a_link_that_may_have_is_none() {
+        let said = |lost, address: &str| {
+            let udp = Datagrams { sent: 200, echoed: 200 - lost, lost, ..Datagrams::default() };
+            let mut e = Evidence::default();
+            e.device.place = Some(Place { address: address.parse().unwrap(), resolved: None });
+            scattered(&e, &WorkloadEvidence::default(), &udp, lost, Vec::new()).severity
+        };
+        assert_eq!((said(101, "127.0.0.1"), said(100, "127.0.0.1")), (Severity::Error, Severity::Warning));
+        assert_eq!(said(190, "192.168.4.1"), Severity::Warning);
     }
 
     #[test]
