@@ -115,6 +115,11 @@ pub(crate) fn loss(e: &Evidence<'_>) -> Option<Loss> {
     (lost >= 2 * FEW && lost.saturating_mul(50) >= whole && whole >= SEGMENTS).then_some(tcp)
 }
 
+/// Whether the device is at an address of this machine's own, where no link is that could lose anything.
+pub(crate) fn has_no_link(e: &Evidence<'_>) -> bool {
+    e.device.place.as_ref().is_some_and(|place| place.address.to_canonical().is_loopback())
+}
+
 /// What was sent arrived, and the device did not take it.
 pub(crate) fn device_does_not_take(e: &Evidence<'_>) -> bool {
     let blamed =

@@ -266,7 +266,7 @@ fn scattered(
         loss::whose(lost, expected)
     });
     // There is no link.
-    let by_address = gap::is_loopback(e);
+    let by_address = facts::path::has_no_link(e);
     let whose = if by_address { Some(AnomalyClass::Device) } else { whose };
     let of_device = whose == Some(AnomalyClass::Device) && udp.late.saturating_mul(2) <= lost;
     let much = lost.saturating_mul(MUCH) >= sent;

@@ -12,11 +12,6 @@ const APART: u64 = 100_000;
 /// Between two pings of a second's interval, in intervals: one of them may be lost for itself, two in a row are a silence.
 const PINGS: u64 = 2;
 
-/// Whether the device is at an address of this machine's own, where no link is that could lose anything.
-pub(super) fn is_loopback(e: &Evidence<'_>) -> bool {
-    e.device.place.as_ref().is_some_and(|place| place.address.to_canonical().is_loopback())
-}
-
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
@@ -63,7 +58,7 @@ fn no_chance(e: &Evidence<'_>, w: &WorkloadEvidence, udp: &Datagrams) -> Option<
 }
 
 fn whose(e: &Evidence<'_>, udp: &Datagrams, run: &LostRun) -> Whose {
-    if is_loopback(e) {
+    if facts::path::has_no_link(e) {
         return Whose::Device;
     }
     let (from, to) = span(run);
