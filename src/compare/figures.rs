@@ -14,8 +14,17 @@ use espstress_stats::Phase;
 pub(super) const FEWEST_ATTEMPTS: u64 = 1_200;
 /// Fewest intervals of a single run that tell how its failures come.
 const FEWEST_INTERVALS: usize = 5;
-/// Quantiles that are compared, with the latencies of a run that each takes, as gates do.
-const QUANTILES: [(&str, f64, u64); 3] = [("p50", 0.5, 10), ("p90", 0.9, 20), ("p99", 0.99, 100)];
+/// A change of a latency that the testing machine makes, microseconds: a processor that slept wakes within some tens of
+/// microseconds, and how deep it slept depends on how much there was to do. A device that answers sooner changes the
+/// time of the steps beside the answer so: beside answers twice as fast, the time from FIN to FIN grew from 38 to 125 us.
+pub(super) const WAKE_UP_US: f64 = 100.0;
+/// The same of the slowest attempt in a hundred, microseconds: one that finds the processor taken waits for a tick of
+/// the scheduler, 4 ms at 250 Hz.
+pub(super) const TICK_US: f64 = 4_000.0;
+/// Quantiles that are compared, with the latencies of a run that each takes, as gates do, and with the change that the
+/// testing machine makes.
+const QUANTILES: [(&str, f64, u64, f64); 3] =
+    [("p50", 0.5, 10, WAKE_UP_US), ("p90", 0.9, 20, WAKE_UP_US), ("p99", 0.99, 100, TICK_US)];
 
 /// One figure of all runs.
 pub(super) struct Figure {
@@ -42,6 +51,8 @@ pub(super) enum Data {
         logs: Logs,
         /// Whether more is better.
         more_is_better: bool,
+        /// A change of so much, in the figure's unit, is the testing machine's; 0 where there is no such amount.
+        of_host: f64,
     },
     /// Events of each run.
     Share {
@@ -152,37 +163,38 @@ impl Runs<'_> {
             latency.histogram().filter(|h| !h.is_empty())
         });
         let limited = self.groups.of(|r| self.left_out(r));
-        let figure = |stat: &str, key: bool, takes: u64, value: &dyn Fn(usize) -> Option<f64>| {
-            let mut missing = None;
-            let one = |run: usize| {
-                let Some(h) = &histograms[run] else { return Err("not measured in every run") };
-                if limited[run] {
-                    return Err(LIMITED);
+        let figure =
+            |stat: &str, key: bool, takes: u64, of_host: f64, value: &dyn Fn(usize) -> Option<f64>| {
+                let mut missing = None;
+                let one = |run: usize| {
+                    let Some(h) = &histograms[run] else { return Err("not measured in every run") };
+                    if limited[run] {
+                        return Err(LIMITED);
+                    }
+                    if h.len() < takes {
+                        return Err("too few latencies in some runs");
+                    }
+                    value(run).ok_or("not measured in every run")
+                };
+                let logs = (0..histograms.len()).map(|run| one(run).map_err(|why| missing = Some(why)).ok());
+                let logs = logs.collect();
+                Figure {
+                    name: format!("latency.{}.{stat}", phase.name()),
+                    unit: Unit::Us,
+                    key,
+                    data: Data::Timing { logs, more_is_better: false, of_host },
+                    missing,
+                    too_few: self.most_left_out(),
                 }
-                if h.len() < takes {
-                    return Err("too few latencies in some runs");
-                }
-                value(run).ok_or("not measured in every run")
             };
-            let logs = (0..histograms.len()).map(|run| one(run).map_err(|why| missing = Some(why)).ok());
-            let logs = logs.collect();
-            Figure {
-                name: format!("latency.{}.{stat}", phase.name()),
-                unit: Unit::Us,
-                key,
-                data: Data::Timing { logs, more_is_better: false },
-                missing,
-                too_few: self.most_left_out(),
-            }
-        };
         let mut figures: Vec<Figure> = QUANTILES
             .into_iter()
-            .map(|(stat, q, takes)| {
+            .map(|(stat, q, takes, of_host)| {
                 let value = |run: usize| {
                     let ns = histograms[run].as_ref()?.value_at_quantile(q);
                     log(ns as f64 / 1e3)
                 };
-                figure(stat, key && stat == "p50", takes, &value)
+                figure(stat, key && stat == "p50", takes, of_host, &value)
             })
             .collect();
         let geometric = |run: usize| {
@@ -193,7 +205,7 @@ impl Runs<'_> {
                 .sum();
             Some(sum / h.len() as f64)
         };
-        figures.push(figure("geometric_mean", false, 10, &geometric));
+        figures.push(figure("geometric_mean", false, 10, WAKE_UP_US, &geometric));
         figures
     }
 
@@ -219,7 +231,7 @@ impl Runs<'_> {
             name: name.into(),
             unit,
             key: false,
-            data: Data::Timing { logs, more_is_better: true },
+            data: Data::Timing { logs, more_is_better: true, of_host: 0.0 },
             missing,
             too_few: self.most_left_out(),
         }

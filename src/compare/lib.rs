@@ -6,6 +6,9 @@
 //! number of figures by Holm's procedure, so that a comparison of two groups of the same thing calls anything changed
 //! with probability 0.02 at most, half of it in each test.
 //!
+//! A latency has to change by more than the testing machine's own scheduling makes (`figures::WAKE_UP_US`, `TICK_US`): on a
+//! short link some steps of an attempt take less time than a processor takes to wake, and change with its state.
+//!
 //! There are four words. *Worse* and *better* are differences that chance doesn't explain. *Same* is said only where a
 //! difference of the tolerance's size would have been seen: the whole interval lies within it. All else is *can't tell*.
 //! The verdict is worse when anything is; it waits for the key figures of each workload (its success rate and the median
@@ -22,7 +25,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use espstress_report::{GateExit, Report, Unit};
+use espstress_report::{GateExit, Report, Unit, human_figure, things};
 use figures::{Data, FEWEST_ATTEMPTS, Figure, Groups};
 use permutation::Critical;
 
@@ -274,8 +277,11 @@ fn judge(
     let (mut timings, mut shares) = (timings.into_iter(), shares.into_iter());
     let rows = figures.iter().map(|(name, figures)| {
         let rows = figures.iter().map(|figure| match &figure.data {
-            Data::Timing { more_is_better, .. } => {
-                timing(figure, *more_is_better, timings.next().flatten(), options)
+            Data::Timing { logs, more_is_better, of_host } => {
+                let tested = timings.next().flatten();
+                let row = timing(figure, *more_is_better, *of_host, tested, options);
+                let unscattered = tested.is_some_and(|t| t.critical.is_none());
+                Row { reason: if unscattered { Some(too_few_runs(logs, bases)) } else { row.reason }, ..row }
             }
             Data::Share { shows_good, .. } => share(figure, *shows_good, shares.next().flatten()),
         });
@@ -302,9 +308,24 @@ fn unmeasured(figure: &Figure, scale: Scale) -> Row {
     }
 }
 
+/// Why runs that measured a figure, the first `bases` of them the base's, don't show how far runs lie apart.
+fn too_few_runs(logs: &[Option<f64>], bases: usize) -> String {
+    let measured = |side: &[Option<f64>]| side.iter().flatten().count();
+    let (base, new) = logs.split_at(bases);
+    match (measured(base), measured(new)) {
+        (1, 1) => "one run on each side doesn't show how far runs lie apart; repeat them".into(),
+        (base, new) => format!(
+            "{} and {} don't show how far runs lie apart; repeat them, at least 5 times on each side",
+            things(base as u64, "base run"),
+            things(new as u64, "new run")
+        ),
+    }
+}
+
 fn timing(
     figure: &Figure,
     more_is_better: bool,
+    of_host: f64,
     tested: Option<permutation::Tested>,
     options: &Options,
 ) -> Row {
@@ -317,24 +338,25 @@ fn timing(
         ratio: Some(shift.estimate.exp()),
         ..row
     };
-    let Some(critical) = tested.critical else {
-        let reason = "one run on each side doesn't show how far runs lie apart; repeat them";
-        return Row { reason: Some(reason.into()), ..row };
-    };
+    let Some(critical) = tested.critical else { return row };
     let half = critical * shift.error;
     // In the direction that is worse.
     let worse = if more_is_better { -shift.estimate } else { shift.estimate };
     let (low, high) = (worse - half, worse + half);
     let tolerance = options.fail_on_regression.unwrap_or(options.tolerance);
     let margin = tolerance.ln_1p();
-    let beyond = if options.fail_on_regression.is_some() { margin } else { 0.0 };
+    let asked = if options.fail_on_regression.is_some() { margin } else { 0.0 };
+    // What the testing machine makes of the base's figure, as a ratio: none of it is the device's.
+    let of_host_share = of_host / shift.base.exp();
+    let beyond = asked.max(of_host_share.ln_1p());
+    let sinks = if of_host_share < 1.0 { (-of_host_share).ln_1p() } else { f64::NEG_INFINITY };
     let decision = if figure.too_few {
         Decision::CantTell
     } else if low >= -margin && high <= margin {
         Decision::Same
     } else if low > beyond && tested.ordered {
         Decision::Worse
-    } else if high < 0.0 && tested.ordered {
+    } else if high < sinks && tested.ordered {
         Decision::Better
     } else {
         Decision::CantTell
@@ -342,8 +364,13 @@ fn timing(
     let reason = (decision == Decision::CantTell).then(|| {
         if let Some(missing) = figure.missing.filter(|_| figure.too_few) {
             missing.to_owned()
-        } else if (low > beyond || high < 0.0) && !tested.ordered {
+        } else if (low > beyond || high < sinks) && !tested.ordered {
             "the runs of the two sides lie among each other".to_owned()
+        } else if low > asked || high < 0.0 {
+            let of_host = human_figure(of_host, figure.unit);
+            format!(
+                "changed, but not certainly by more than {of_host}, which this machine's scheduling can make"
+            )
         } else if low > 0.0 {
             format!("worse, but not certainly by more than {}", percent(tolerance))
         } else {
@@ -351,10 +378,10 @@ fn timing(
         }
     });
     let finite = |x: f64| x.is_finite().then_some(x);
-    let visible = half + SEEN_Z * shift.error;
+    let visible = of_host_share.ln_1p() + half + SEEN_Z * shift.error;
     Row {
         // A gate on regressions waits only for those that can't be ruled out.
-        key: row.key && !(decision == Decision::CantTell && beyond > 0.0 && high <= margin),
+        key: row.key && !(decision == Decision::CantTell && asked > 0.0 && high <= margin),
         low: finite((shift.estimate - half).exp()),
         high: finite((shift.estimate + half).exp()),
         p: Some(tested.p),

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::figures::{TICK_US, WAKE_UP_US};
 use super::{Comparison, Decision, FindingRow, Row, Scale, percent};
 use espstress_diagnose::Severity;
-use espstress_report::{Style, human_figure, things};
+use espstress_report::{Style, Unit, human_figure, things};
 
 /// The page: every figure, with its interval and the smallest difference that would have been seen.
 #[must_use]
@@ -59,8 +60,11 @@ fn legend(c: &Comparison) -> [String; 3] {
             c.share_tolerance * 100.0
         ),
         format!(
-            "Two groups of the same thing are called changed in {} of comparisons at most.",
-            percent(c.level)
+            "Two groups of the same thing are called changed in {} of comparisons at most. A latency is worse or better only \
+             by more than this machine's scheduling can make: {}, at p99 {}.",
+            percent(c.level),
+            human_figure(WAKE_UP_US, Unit::Us),
+            human_figure(TICK_US, Unit::Us)
         ),
         format!("Latencies and rates: {}. Shares: {}.", c.method.timings, c.method.shares),
     ]

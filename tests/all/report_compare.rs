@@ -251,6 +251,57 @@ fn a_faster_device_is_better() {
     assert!((0.48..0.52).contains(&ratio), "{ratio}");
 }
 
+/// A step of an attempt in which runs of the two sides differ.
+fn with_a_step(runs: Vec<Report>, phase: Phase, ns: &[u64]) -> Vec<Report> {
+    let with = |(run, mut r): (usize, Report)| {
+        let mut w = Recorder::new(0, phase);
+        for i in 0..300 {
+            w.attempt(0, S, Ok(()));
+            let step = ns[run % ns.len()];
+            // Two attempts in a hundred find the processor taken.
+            w.latency(phase, if i % 50 == 7 { 5 * step } else { step + i % 7 });
+        }
+        let stats = w.finish(S);
+        let step = Workload::from_stats("head", "head", json!({}), &stats);
+        r.workloads[0].latency.extend(step.latency);
+        r
+    };
+    runs.into_iter().enumerate().map(with).collect()
+}
+
+#[test]
+fn a_step_that_takes_longer_by_what_scheduling_makes_leaves_a_faster_device_better() {
+    let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
+    let fast = Bench { median_ns: calm.median_ns / 2.0, ..calm };
+    let base = with_a_step(calm.runs(1, 8), Phase::Close, &[35_000, 38_000, 41_000]);
+    let new = with_a_step(fast.runs(50, 8), Phase::Close, &[119_000, 125_000, 131_000]);
+    let c = against(&base, &new).unwrap();
+    assert_eq!(c.decision, Decision::Better, "{c:?}");
+    for stat in ["p50", "p90", "p99", "geometric_mean"] {
+        let row = row(&c, &format!("latency.close.{stat}"));
+        assert_eq!(row.decision, Decision::CantTell, "{row:?}");
+        assert!(row.reason.as_deref().unwrap().contains("scheduling"), "{row:?}");
+    }
+    // Nor is the other way round an improvement that a step shows.
+    assert_eq!(row(&against(&new, &base).unwrap(), "latency.close.p50").decision, Decision::CantTell);
+}
+
+#[test]
+fn a_step_that_takes_milliseconds_longer_is_worse() {
+    let calm = Bench { busy_one_in: 0, stall_one_in: 0, ..Bench::TWIN };
+    let base = with_a_step(calm.runs(1, 5), Phase::Close, &[35_000, 38_000, 41_000]);
+    let new = with_a_step(calm.runs(50, 5), Phase::Close, &[3_000_000, 3_100_000, 3_200_000]);
+    let c = against(&base, &new).unwrap();
+    assert_eq!((c.decision, row(&c, "latency.close.p50").decision), (Decision::Worse, Decision::Worse));
+}
+
+#[test]
+fn two_runs_on_each_side_are_not_called_one() {
+    let c = against(&Bench::TWIN.runs(1, 2), &Bench::TWIN.runs(50, 2)).unwrap();
+    let reason = row(&c, "latency.total.p50").reason.clone().unwrap();
+    assert!(reason.starts_with("2 base runs and 2 new runs don't show"), "{reason}");
+}
+
 #[test]
 fn the_hosts_own_failures_are_no_regression() {
     let mut new = Bench::TWIN.runs(50, 5);

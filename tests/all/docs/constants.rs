@@ -54,6 +54,7 @@ fn number(line: &str) -> Option<(&str, &str)> {
 fn rows() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
+    rust_files(&root.join("src/compare"), &mut files);
     rust_files(&root.join("src/diagnose"), &mut files);
     rust_files(&root.join("src/observe"), &mut files);
     let mut rows = Vec::new();
