@@ -160,6 +160,28 @@ impl Report {
         }
     }
 
+    /// The workloads that the scenario has, by name, whether they began or not.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = &str> {
+        let phases = self.scenario.get("phase").and_then(|phases| phases.as_array());
+        phases.into_iter().flatten().filter_map(|phase| phase.get("name")?.as_str())
+    }
+
+    /// The optional workloads that were left out, by name, each with the reason.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+        let phases = self.scenario.get("left_out").and_then(|phases| phases.as_array());
+        let each = phases.into_iter().flatten();
+        each.filter_map(|phase| Some((phase.get("name")?.as_str()?, phase.get("reason")?.as_str()?)))
+    }
+
+    /// Why a workload of the scenario measured nothing.
+    pub(crate) fn why_not_run(&self, name: &str) -> String {
+        match self.left_out().find(|(left_out, _)| *left_out == name) {
+            Some((_, reason)) => format!("{name} was left out: {reason}"),
+            None if self.interrupted => format!("the run was stopped before {name} began"),
+            None => format!("{name} did not begin"),
+        }
+    }
+
     /// Why the run tested nothing of what a workload of it is for; `None` when each did something.
     #[must_use]
     pub(crate) fn untested(&self) -> Option<String> {

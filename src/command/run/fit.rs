@@ -65,30 +65,42 @@ pub(super) fn refuse_useless(phases: &[PlannedPhase], device: &Device) -> Result
 /// How long a device may take to refuse or accept a connection to the framed service.
 const KNOCK: Duration = Duration::from_secs(2);
 
-/// Takes out the optional phases whose service the device lacks; the reasons.
-pub(super) fn leave_out(scenario: &Scenario, phases: &mut Vec<PlannedPhase>, device: &Device) -> Vec<String> {
-    let mut reasons = Vec::new();
+/// An optional phase that the device can't serve.
+pub(in crate::command) struct LeftOut {
+    pub(in crate::command) name: String,
+    pub(in crate::command) reason: &'static str,
+}
+
+impl LeftOut {
+    /// In a sentence without an end.
+    pub(super) fn words(&self) -> String {
+        format!("phase {} is left out: {}", self.name, self.reason)
+    }
+}
+
+/// Takes out the optional phases whose service the device lacks.
+pub(super) fn leave_out(
+    scenario: &Scenario,
+    phases: &mut Vec<PlannedPhase>,
+    device: &Device,
+) -> Vec<LeftOut> {
+    let mut left_out = Vec::new();
+    let mut take = |phase: &PlannedPhase, reason| left_out.push(LeftOut { name: phase.name.clone(), reason });
     let mut specs = scenario.phases.iter();
     phases.retain(|phase| {
         let optional = specs.next().is_some_and(|spec| spec.optional);
         let needs_framed = phase.workload.kind() == WorkloadKind::Outage.name();
         let lacks = optional && needs_framed && !has_framed(device);
         if lacks {
-            reasons.push(format!(
-                "phase {} is left out: it needs the framed service, which this device does not have",
-                phase.name
-            ));
+            take(phase, "it needs the framed service, which this device does not have");
         }
         let unasked = optional && phase.workload.sets_keepalive() && device.control_token.is_none();
         if unasked {
-            reasons.push(format!(
-                "phase {} is left out: only our device program can be asked for another keep-alive",
-                phase.name
-            ));
+            take(phase, "only our device program can be asked for another keep-alive");
         }
         !lacks && !unasked
     });
-    reasons
+    left_out
 }
 
 /// Whether the device has the framed service, as far as can be known without speaking to it: a port that refuses has

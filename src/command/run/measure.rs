@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use super::device::not_there;
+use super::fit::LeftOut;
 use super::prepare::Prepared;
 use super::show;
 use crate::command::console::Copied;
@@ -39,6 +40,8 @@ pub(in crate::command) struct Ready<'a> {
     pub(super) instead: Option<String>,
     /// Captures that this process has at the same time.
     pub(in crate::command) captures: u32,
+    /// Optional phases that the device can't serve.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// What a run came to.
@@ -75,7 +78,7 @@ impl Ready<'_> {
         probing: Probing,
         add: impl FnOnce(&Outcome, &mut Report),
     ) -> Result<Measured, Failed> {
-        let Self { prepared, device, console, copied, mut sink, instead, captures } = self;
+        let Self { prepared, device, console, copied, mut sink, instead, captures, left_out } = self;
         let Prepared { scenario, common, gates, ports, seed, metrics, earlier } = prepared;
         if let Some(earlier) = &earlier {
             continues(earlier, &device, &phases)?;
@@ -90,7 +93,11 @@ impl Ready<'_> {
             after: scenario.watch.map_or(WATCH, |span| span.0),
             syn_deadline: longest.unwrap_or(Duration::from_secs(5)),
         };
-        let echo = echo(&scenario, &phases, seed);
+        let mut echo = echo(&scenario, &phases, seed);
+        if !left_out.is_empty() {
+            let phase = |phase: &LeftOut| serde_json::json!({ "name": phase.name, "reason": phase.reason });
+            echo["left_out"] = left_out.iter().map(phase).collect();
+        }
         let judged = gates.is_some().then_some(&scenario);
         let planned: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
         if let Some(listener) = metrics {

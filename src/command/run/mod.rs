@@ -20,7 +20,8 @@ use espstress_scenario::Scenario;
 use espstress_targets::{DeviceKind, DialOut, Nest, Spec};
 use espstress_workload::Unfit;
 use fit::{
-    leave_out, refuse_by_device, refuse_lacking, refuse_resuming, refuse_tls, refuse_useless, warnings,
+    LeftOut, leave_out, refuse_by_device, refuse_lacking, refuse_resuming, refuse_tls, refuse_useless,
+    warnings,
 };
 
 /// `espstress run`.
@@ -119,9 +120,11 @@ pub(super) fn set_up<'a>(
     let left_out = leave_out(&run.prepared.scenario, &mut phases, &run.device);
     refuse_lacking(&phases, &run.device)?;
     refuse_useless(&phases, &run.device)?;
-    for text in &left_out {
+    let why_left_out: Vec<String> = left_out.iter().map(LeftOut::words).collect();
+    for text in &why_left_out {
         run.sink.event(&Event::Notice { text: text.clone() });
     }
+    run.left_out = left_out;
     let only_listens = phases.iter().all(|phase| listening(phase).is_some());
     run.device.only_dials = only_listens;
     if !only_listens && run.device.kind == DeviceKind::DialsIn {
@@ -148,7 +151,7 @@ pub(super) fn set_up<'a>(
         _ if only_datagrams => Probing::WithoutConnect,
         _ => Probing::On,
     };
-    Ok(SetUp { run, phases, probing, left_out })
+    Ok(SetUp { run, phases, probing, left_out: why_left_out })
 }
 
 pub(super) fn show(common: &Common) -> Show {

@@ -104,7 +104,16 @@ impl<'a> Prepared<'a> {
             }
             sink.event(&Event::Notice { text: text.clone() });
         }
-        Ok(Ready { prepared: self, device, console, copied, sink, instead, captures: 1 })
+        Ok(Ready {
+            prepared: self,
+            device,
+            console,
+            copied,
+            sink,
+            instead,
+            captures: 1,
+            left_out: Vec::new(),
+        })
     }
 }
 

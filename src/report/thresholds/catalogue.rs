@@ -41,9 +41,13 @@ pub fn catalogue() -> String {
         let _ = writeln!(out, "  {:<10} {}", kind(unit), allowed(unit));
     }
     out.push_str(
-        "\nA gate is inconclusive (exit status 4) when its figure was not measured, when a percentile rests on\n\
+        "\nA latency is of what ended well: a failed attempt has none in the step in which it failed, and no total.\n\
+         So a gate on total.max passes although requests time out: set one on W.failed or W.success_rate as well.\n\
+         In an open loop total is from the intended start.\n\
+         \nA gate is inconclusive (exit status 4) when its figure was not measured, when a percentile rests on\n\
          too few samples (p99 takes 100, p999 takes 1,000), and, for anomalies, when the packets were not all\n\
-         looked at and what was seen does not break it already.\n",
+         looked at and what was seen does not break it already. So is one on an amount that a run which was\n\
+         stopped early had not come to.\n",
     );
     out
 }
@@ -66,7 +70,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("W.goodput", Unit::BytesPerS, "right payload by wall clock"),
             ("W.duration", Unit::Us, "how long it ran"),
             ("W.bytes.sent .received .goodput", Unit::Bytes, "application bytes"),
-            ("W.latency.PHASE.STAT", Unit::Us, "latency; in an open loop from the intended start"),
+            ("W.latency.PHASE.STAT", Unit::Us, "latency without failed attempts (see below)"),
             ("W.latency.PHASE.uncorrected.STAT", Unit::Us, "open loop: from the actual start"),
             ("W.tcp.retransmissions .lost", Unit::Count, "what the host sent again, thought lost"),
             ("W.tcp.rtt_min .rtt_mean .rtt_max", Unit::Us, "smoothed round-trip time at close"),

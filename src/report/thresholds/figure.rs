@@ -172,6 +172,74 @@ pub(super) enum Figure {
     Probe(ProbeKind, ProbeFigure),
 }
 
+impl Figure {
+    /// Whether the figure is a number, an amount or a time that can only grow while a run goes on.
+    pub(super) const fn grows(self) -> bool {
+        use WorkloadFigure as W;
+        match self {
+            Self::Workload(figure) => match figure {
+                W::Attempts
+                | W::Succeeded
+                | W::Failed
+                | W::HostFailed
+                | W::Duration
+                | W::BytesSent
+                | W::BytesReceived
+                | W::BytesGoodput
+                | W::PortWaits
+                | W::Reconnects
+                | W::LateStarts
+                | W::LateStartsDropped
+                | W::IdleCloses
+                | W::PongsMissing
+                | W::HandshakesRefused
+                | W::Malformed(_)
+                | W::Failure(_)
+                | W::Response(_)
+                | W::TcpRetransmissions
+                | W::TcpLost
+                | W::TcpRttMax
+                | W::Anomalies(_)
+                | W::Outages
+                | W::OutageLongestRecovery
+                | W::OutageMessagesLost
+                | W::OutageConnectionsDied
+                | W::MqttPingMaxOfK
+                | W::MqttNoticeMaxOfK
+                | W::MqttBackMax
+                | W::MqttLost(_)
+                | W::MqttAttemptsPerS
+                | W::Sse(_) => true,
+                W::Udp(figure) => !matches!(figure, UdpFigure::Loss),
+                W::Latency(_, _, stat) => matches!(stat, Stat::Count | Stat::Max),
+                W::SuccessRate
+                | W::Rate
+                | W::Goodput
+                | W::TcpRttMin
+                | W::TcpRttMean
+                | W::HalfOpenCapacity
+                | W::HalfOpenAvailability
+                | W::HalfOpenFirstReclaimed
+                | W::HalfOpenAllReclaimed
+                | W::MqttPingP99OfK => false,
+            },
+            Self::Probe(_, figure) => match figure {
+                ProbeFigure::Sent | ProbeFigure::Lost | ProbeFigure::LongestGap => true,
+                ProbeFigure::Loss => false,
+                ProbeFigure::Latency(stat) => matches!(stat, Stat::Count | Stat::Max),
+            },
+            Self::Reading(_, trend) => matches!(trend, Trend::Max),
+            Self::Anomalies(_)
+            | Self::CapturePackets
+            | Self::CaptureDropped
+            | Self::TelemetrySamples
+            | Self::TelemetryLost
+            | Self::TelemetryReboots => true,
+            Self::FindingsOf(_) | Self::Finding(_) => false,
+        }
+    }
+}
+
 /// A name of the vocabulary, without the workload's.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -393,10 +461,25 @@ pub enum CheckError {
         /// What may be given.
         allowed: String,
     },
+    /// No share can reach the bound.
+    #[error("threshold `{expr}`: shares run from 0 to 1, or 0 % to 100 %{}", percent_meant(meant.as_deref()))]
+    Share {
+        /// The expression.
+        expr: String,
+        /// The percentage that a plain number was perhaps meant to be.
+        meant: Option<String>,
+    },
+}
+
+fn percent_meant(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |percent| format!(": did you mean {percent} %?"))
 }
 
 fn meant(nearest: &[String], workloads: &[String]) -> String {
     if nearest.is_empty() {
+        if workloads.is_empty() {
+            return "this run has no workloads".into();
+        }
         return format!("this run's workloads are {}", workloads.join(", "));
     }
     format!("nearest: {}", nearest.join(", "))
@@ -423,6 +506,10 @@ pub(super) fn check_name(t: &Threshold, workloads: &[&str]) -> Result<(Resolved,
         let allowed = allowed(resolved.unit);
         return Err(CheckError::Unit { expr, name, given, allowed });
     };
+    if resolved.unit == Unit::Ratio && !(0.0..=1.0).contains(&bound) {
+        let meant = t.unit_text().is_none().then_some(bound).filter(|bound| (1.0..=100.0).contains(bound));
+        return Err(CheckError::Share { expr, meant: meant.map(|bound| bound.to_string()) });
+    }
     Ok((resolved, bound))
 }
 
@@ -541,6 +628,20 @@ mod tests {
         assert!(e.contains("KiB/s"), "{e}");
         let e = check("head.attempts > 5ms").unwrap_err().to_string();
         assert!(e.contains("with a value in ms; use a plain number"), "{e}");
+    }
+
+    #[test]
+    fn a_bound_that_no_share_can_reach_is_refused_with_the_percentage_that_was_meant() {
+        let said = |expr: &str| check(expr).unwrap_err().to_string();
+        let range = "shares run from 0 to 1, or 0 % to 100 %";
+        assert!(said("head.success_rate >= 99.9").ends_with(&format!("{range}: did you mean 99.9 %?")));
+        assert!(said("probes.tcp_connect.loss<5").ends_with(&format!("{range}: did you mean 5 %?")));
+        for expr in ["head.success_rate<101", "head.success_rate >= 100.5%", "probes.icmp.loss > -1%"] {
+            assert!(said(expr).ends_with(range), "{}", said(expr));
+        }
+        for expr in ["head.success_rate <= 1", "head.success_rate == 100%", "probes.icmp.loss >= 0"] {
+            check(expr).unwrap_or_else(|e| panic!("{e}"));
+        }
     }
 
     #[test]

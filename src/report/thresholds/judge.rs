@@ -11,7 +11,7 @@ use crate::{
     LatencyFigures, MqttClientFigures, MqttFigures, Report, ThresholdRow, ThresholdStatus, Unit, Workload,
 };
 use espstress_diagnose::{Accounted, FindingId};
-use espstress_event::{AnomalyClass, AnomalyId, Datagrams, EventStreams};
+use espstress_event::{AnomalyClass, AnomalyId, Datagrams, EventStreams, Failure};
 
 /// A figure with what is to be thought of it.
 #[derive(Debug, PartialEq)]
@@ -33,7 +33,12 @@ enum Reading {
 /// Judges one gate.
 pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
     use ThresholdStatus::{Fail, Inconclusive, Pass};
-    let names: Vec<_> = report.workloads.iter().map(|w| w.name.as_str()).collect();
+    let mut names: Vec<_> = report.workloads.iter().map(|w| w.name.as_str()).collect();
+    for name in report.planned().chain(report.left_out().map(|(name, _)| name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let expr = t.text().to_owned();
     let (resolved, bound) = match check_name(t, &names) {
         Ok(found) => found,
@@ -44,8 +49,20 @@ pub(super) fn judge(t: &Threshold, report: &Report) -> ThresholdRow {
     };
     let workload = resolved.workload.as_deref().and_then(|name| report.workload(name));
     let plain = |value| if t.op().holds(value, bound) { Pass } else { Fail };
-    let reading = beside_host(read(resolved.figure, workload, report), resolved.figure, workload, report);
+    let reading = match resolved.workload.as_deref().filter(|_| workload.is_none()) {
+        Some(name) => Reading::Missing(report.why_not_run(name)),
+        None => beside_host(read(resolved.figure, workload, report), resolved.figure, workload, report),
+    };
     let (value, status, reason) = match reading {
+        // A run that was stopped had no time to come to as much.
+        Reading::Sure(v)
+            if report.interrupted
+                && resolved.figure.grows()
+                && plain(v) == Fail
+                && at_least(t.op(), v, bound) == Inconclusive =>
+        {
+            (Some(v), Inconclusive, Some("the run was stopped before its end".to_owned()))
+        }
         Reading::Sure(v) => (Some(v), plain(v), None),
         Reading::WithRemark(v, remark) => {
             let status = plain(v);
@@ -201,8 +218,7 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
     use WorkloadFigure as W;
     const NO_ATTEMPT: &str = "no attempt ended";
     const NO_TIME: &str = "the workload did not run";
-    const NO_TCP: &str = "TCP_INFO could not be read";
-    let tcp = |f: fn(&crate::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), NO_TCP);
+    let tcp = |f: fn(&crate::Tcp) -> Option<f64>| or_missing(w.tcp.as_ref().and_then(f), no_tcp(w, report));
     match f {
         W::Attempts => Reading::Sure(count(w.attempts)),
         W::Succeeded => Reading::Sure(count(w.succeeded)),
@@ -296,6 +312,24 @@ fn of_workload(f: WorkloadFigure, w: &Workload, report: &Report) -> Reading {
             known => mqtt(w, |_| known.map(|(lost, _)| count(lost))),
         },
         W::MqttAttemptsPerS => mqtt(w, MqttFigures::attempts_per_s),
+    }
+}
+
+/// Why nothing is known of a workload's connections from TCP_INFO.
+fn no_tcp(w: &Workload, report: &Report) -> &'static str {
+    let unopened = |f: Failure| {
+        f.is_host()
+            || matches!(f, Failure::ConnectRefused | Failure::ConnectTimeout | Failure::ConnectUnreachable)
+    };
+    let opened = w.attempts > w.failures.iter().filter(|(f, _)| unopened(*f)).map(|(_, n)| n).sum();
+    if w.by_protocol.as_ref().is_some_and(|by| by.udp.is_some()) {
+        "the workload sends datagrams, which have no TCP_INFO"
+    } else if !opened {
+        "no connection was opened whose TCP_INFO could be read"
+    } else if report.interrupted {
+        "TCP_INFO could not be read, or the run was stopped before its report had it"
+    } else {
+        "TCP_INFO could not be read"
     }
 }
 

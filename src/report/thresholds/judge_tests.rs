@@ -52,6 +52,58 @@ fn a_measured_figure_passes_or_fails_with_its_value() {
 }
 
 #[test]
+fn a_gate_on_a_workload_of_the_scenario_that_did_not_begin_says_so() {
+    let mut r = report();
+    r.scenario = serde_json::json!({
+        "phase": [{ "name": "head" }, { "name": "b" }],
+        "left_out": [{ "name": "c", "reason": "it needs the framed service" }],
+    });
+    r.interrupted = true;
+    let open = row(&r, "b.failed == 0");
+    let why = "the run was stopped before b began";
+    assert_eq!((open.status, open.value, open.reason.as_deref()), (Inconclusive, None, Some(why)));
+    let open = row(&r, "c.latency.total.p99 < 1s");
+    assert_eq!((open.status, open.unit), (Inconclusive, Unit::Us));
+    assert_eq!(open.reason.as_deref(), Some("c was left out: it needs the framed service"));
+    r.workloads.clear();
+    let open = row(&r, "x.qqqq == 0");
+    assert!(open.reason.unwrap().contains("this run's workloads are head, b, c;"));
+    r.scenario = serde_json::json!({});
+    assert!(row(&r, "x.qqqq == 0").reason.unwrap().contains("; this run has no workloads;"));
+}
+
+#[test]
+fn what_a_stopped_run_had_not_come_to_breaks_no_gate() {
+    let mut r = report();
+    assert_eq!(row(&r, "head.attempts >= 900").status, Fail);
+    r.interrupted = true;
+    for expr in
+        ["head.attempts >= 900", "head.duration > 1m", "head.succeeded == 900", "capture.packets > 5000"]
+    {
+        let open = row(&r, expr);
+        assert_eq!(open.status, Inconclusive, "{open:?}");
+        assert_eq!(open.reason.as_deref(), Some("the run was stopped before its end"));
+    }
+    // What more time can only make worse is broken, and what it holds now passes as before.
+    assert_eq!(row(&r, "head.attempts < 100").status, Fail);
+    assert_eq!(row(&r, "head.attempts == 100").status, Fail);
+    assert_eq!(row(&r, "head.attempts >= 200").status, Pass);
+    assert_eq!(row(&r, "head.failed == 0").status, Pass);
+    assert_eq!(row(&r, "head.success_rate < 50%").status, Fail);
+}
+
+#[test]
+fn tcp_info_of_connections_that_were_all_refused_could_not_be_read_from_anything() {
+    let mut r = report();
+    r.workloads[0].tcp = None;
+    assert_eq!(row(&r, "head.tcp.lost == 0").reason.unwrap(), "TCP_INFO could not be read");
+    r.workloads[0].succeeded = 0;
+    r.workloads[0].failures.0 = [(Failure::ConnectRefused, 199), (Failure::HostOutOfPorts, 1)].into();
+    let why = row(&r, "head.tcp.lost == 0").reason.unwrap();
+    assert_eq!(why, "no connection was opened whose TCP_INFO could be read");
+}
+
+#[test]
 fn a_quantile_of_too_few_samples_is_not_judged() {
     let r = row(&report(), "head.latency.total.p999 < 1s");
     assert_eq!(r.status, Inconclusive);
