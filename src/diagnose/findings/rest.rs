@@ -9,7 +9,7 @@ use espstress_event::Failure;
 /// A person no longer calls three in a row chance, and one in a hundred is the success rate that gates usually ask for.
 pub(super) const FEW: u64 = 3;
 /// One in so many: see above.
-const ONE_IN: u64 = 100;
+pub(super) const ONE_IN: u64 = 100;
 
 /// The unexplained failures of one workload, of some kinds.
 pub(super) struct Rest<'a> {

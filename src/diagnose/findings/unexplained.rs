@@ -35,10 +35,13 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     let failed = all.iter().map(|rest| rest.in_figures("failed and are not explained"));
     let (cause, change) = match failure {
         Failure::ConnectRefused if abortive_close::before_refusals(e) => (
-            "the program ended and left connections behind, which its system reset; nothing listened until it was back",
+            "the program ended and left connections behind, which its system reset; nothing listened until it was back".into(),
             "look at what ended it; the device itself was there all the while if probes were answered",
         ),
-        failure => advice(worst.w, failure),
+        failure => match advice(worst.w, failure) {
+            Some((cause, change)) => (cause.into(), change),
+            None => (unknown(worst), READ_ONE),
+        },
     };
     Some(Finding {
         id: FindingId::UnexplainedFailures,
@@ -48,9 +51,23 @@ pub(super) fn find(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
             .chain(all.iter().filter_map(|rest| websocket_ends(rest.w)))
             .chain(anomalies.iter().map(Odd::in_figures))
             .collect(),
-        cause: cause.into(),
+        cause,
         change: change.into(),
     })
+}
+
+/// What is known of a cause that no finding names: there are too few failures for the rules, or none of the rules fits.
+fn unknown(rest: &rest::Rest<'_>) -> String {
+    if rest.is_much() {
+        return NO_RULE.into();
+    }
+    format!(
+        "unknown: {} of {} are too few to name a cause; that takes more than {}, and more than 1 in {}",
+        rest.attempts,
+        things(rest.w.attempts, "attempt"),
+        rest::FEW,
+        rest::ONE_IN
+    )
 }
 
 /// How the device ended a workload's WebSockets.
@@ -124,7 +141,7 @@ fn of_anomalies(e: &Evidence<'_>, all: &[Odd<'_>]) -> Option<Finding> {
         severity: Severity::Warning,
         statement: rest::of_workload(e, worst.w, statement),
         evidence: all.iter().map(Odd::in_figures).collect(),
-        cause: "unknown: espstress has no rule for it".into(),
+        cause: NO_RULE.into(),
         change: format!(
             "`espstress anomalies` says what {} is; read one such connection (-v, or --pcap and Wireshark)",
             worst.id.name()
@@ -199,9 +216,15 @@ fn out_of_order(w: &WorkloadEvidence) -> u64 {
     w.by_protocol.as_ref().map_or(0, |by| by.out_of_order)
 }
 
-/// Likely cause and what to change.
-fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str) {
-    match failure {
+/// There are rules for most failures and anomalies; each asks for more than that they occur.
+const NO_RULE: &str = "unknown: what was seen fits none of espstress's rules";
+
+const READ_ONE: &str =
+    "check what the device logs at these times; keep the packets with --pcap and read one such connection";
+
+/// Likely cause and what to change, where the failure itself tells.
+fn advice(w: &WorkloadEvidence, failure: Failure) -> Option<(&'static str, &'static str)> {
+    Some(match failure {
         Failure::EofBeforeResponse if facts::opens_websockets(w) => (
             "the service ended these connections while messages were under way; its close code tells why, where there was one",
             "check what the device logs at these times; clients have to send such messages again",
@@ -260,10 +283,42 @@ fn advice(w: &WorkloadEvidence, failure: Failure) -> (&'static str, &'static str
             "nothing listened on that port at that time",
             "check that the server keeps running, and what bind(), listen() and accept() return",
         ),
-        _ => (
-            "unknown: espstress has no rule for it",
-            "check what the device logs at these times; keep the packets with --pcap and read one such \
-             connection",
-        ),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AccountRow;
+
+    fn cause(failure: Failure, failed: u64) -> String {
+        let mut w = WorkloadEvidence {
+            name: "head".into(),
+            attempts: 1_000,
+            succeeded: 1_000 - failed,
+            ..Default::default()
+        };
+        w.failures.add(failure, failed);
+        let row = AccountRow {
+            workload: "head".into(),
+            accounted: Accounted::Unexplained,
+            by: None,
+            attempts: failed,
+            failures: [(failure, failed)].into(),
+            anomalies: std::collections::BTreeMap::new(),
+            first_s: 0.0,
+            last_s: 1.0,
+        };
+        let e = Evidence { workloads: vec![w], ..Evidence::default() };
+        find(&e, &Account { rows: vec![row] }).unwrap().cause
+    }
+
+    #[test]
+    fn failures_that_are_too_few_for_the_rules_are_said_to_be_so() {
+        let few = "unknown: 8 of 1000 attempts are too few to name a cause; that takes more than 3, and more than 1 in 100";
+        assert_eq!(cause(Failure::ReadReset, 8), few);
+        assert_eq!(cause(Failure::EofBeforeResponse, 8), few);
+        assert_eq!(cause(Failure::ReadReset, 80), NO_RULE);
     }
 }
