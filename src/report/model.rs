@@ -69,7 +69,8 @@ pub struct Report {
     pub timeline: Timeline,
     /// What it means.
     pub findings: Vec<Finding>,
-    /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained.
+    /// Every failed attempt in exactly one row: explained by a finding, excused, or unexplained. Those of a session that
+    /// ended without a report (power cut, `kill -9`) were not looked at and are in no row.
     #[serde(default)]
     pub account: Vec<AccountRow>,
     /// Why findings may be missing, as after a power cut: then the absence of one means nothing; null when all were
@@ -339,7 +340,7 @@ pub enum CaptureStatus {
     Complete,
     /// Every packet, but the file of `--pcap` lacks some of them.
     FileIncomplete,
-    /// Some were missed.
+    /// Some were missed: the kernel dropped them, or some sessions of a resumed run were not captured.
     Dropped,
     /// The system did not allow it.
     Denied,

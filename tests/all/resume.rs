@@ -165,6 +165,37 @@ fn failures_of_a_session_without_an_end_are_said_to_be_unaccounted_for() {
 }
 
 #[test]
+fn of_sessions_of_which_one_was_not_captured_the_report_says_which() {
+    let (seen, off) = (espstress_report::Capture::seen(1_007, 0), espstress_report::Capture::off(None));
+    let session = |hour: u32, capture: &espstress_report::Capture| {
+        let mut r = make::broken();
+        r.started_at = format!("2026-01-01T{hour:02}:00:00.000Z");
+        r.capture = capture.clone();
+        r
+    };
+    let of = |captures: &[&espstress_report::Capture]| {
+        let sessions = (0..).zip(captures).map(|(hour, capture)| session(hour, capture));
+        sessions.reduce(|earlier, later| later.after(&earlier)).unwrap()
+    };
+    let page = |r: &Report| {
+        let page = espstress_report::text::page(r, &espstress_report::Style::default());
+        page.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let part = of(&[&seen, &off]);
+    assert_eq!(part.capture.status.name(), "dropped");
+    assert_eq!(part.capture.reason.as_deref(), Some("session 2 was not captured"));
+    let said = "1,007 packets captured, but not all: session 2 was not captured; there may be more anomalies";
+    assert!(page(&part).contains(said), "{}", page(&part));
+    let part = of(&[&off, &off, &seen]);
+    assert_eq!(part.capture.reason.as_deref(), Some("sessions 1 to 2 were not captured"));
+    let part = of(&[&seen, &off, &seen, &off]);
+    let said = "session 2 was not captured; session 4 was not captured";
+    assert_eq!(part.capture.reason.as_deref(), Some(said));
+    assert_eq!(of(&[&off, &off]).capture, off);
+    assert!(of(&[&seen, &seen]).capture.saw_all());
+}
+
+#[test]
 fn what_adds_up_is_added_up_and_stays_within_its_bounds() {
     let mut earlier = make::broken();
     earlier.telemetry = Some(make::telemetry());

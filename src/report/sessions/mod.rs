@@ -152,7 +152,7 @@ impl Report {
             }
         }
         self.workloads = workloads;
-        self.capture = capture(&earlier.capture, &self.capture);
+        self.capture = capture(&earlier.capture, &self.capture, sessions.len());
         self.anomalies = anomalies(&earlier.anomalies, std::mem::take(&mut self.anomalies));
         for row in &earlier.not_judged {
             match self.not_judged.iter_mut().find(|own| own.id == row.id && own.reason == row.reason) {
@@ -428,8 +428,25 @@ fn absorb(row: &mut SeriesRow, next: SeriesRow) {
     }
 }
 
-/// As complete as the less complete one.
-fn capture(before: &Capture, now: &Capture) -> Capture {
+/// As complete as the less complete one. Where only some sessions were captured, the packets are those of these, and the
+/// others' were missed. `nth` is the number of the session that `now` is of.
+fn capture(before: &Capture, now: &Capture, nth: usize) -> Capture {
+    let none = |capture: &Capture| matches!(capture.status, CaptureStatus::Denied | CaptureStatus::Off);
+    if none(before) != none(now) {
+        let (seen, other, who) = match (none(now), nth) {
+            (true, _) => (before, now, format!("session {nth} was")),
+            (false, ..=2) => (now, before, "session 1 was".to_owned()),
+            (false, _) => (now, before, format!("sessions 1 to {} were", nth - 1)),
+        };
+        let why = other.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        let missed = [seen.reason.clone(), Some(format!("{who} not captured{why}"))];
+        return Capture {
+            status: CaptureStatus::Dropped,
+            packets: seen.packets,
+            dropped: seen.dropped,
+            reason: Some(missed.into_iter().flatten().collect::<Vec<_>>().join("; ")),
+        };
+    }
     let rank = |capture: &Capture| match capture.status {
         CaptureStatus::Complete => 0,
         CaptureStatus::FileIncomplete => 1,
@@ -442,11 +459,16 @@ fn capture(before: &Capture, now: &Capture) -> Capture {
         (Some(a), Some(b)) => Some(a + b),
         (a, b) => a.or(b),
     };
+    // What either of them missed stays missed.
+    let reasons = match (&before.reason, &now.reason) {
+        (Some(a), Some(b)) if a != b && !none(before) => Some(format!("{a}; {b}")),
+        _ => worse.reason.clone(),
+    };
     Capture {
         status: worse.status,
         packets: add(before.packets, now.packets),
         dropped: add(before.dropped, now.dropped),
-        reason: worse.reason.clone(),
+        reason: reasons,
     }
 }
 

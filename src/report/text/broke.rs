@@ -134,7 +134,7 @@ fn clean(out: &mut String, r: &Report, style: Style) {
 
 fn packets(out: &mut String, r: &Report, none_seen: bool, style: Style) {
     let reason = || r.capture.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let seen = r.capture.packets.map_or_else(String::new, |n| things(n, "packet"));
+    let seen = r.capture.packets.map_or_else(|| "packets".to_owned(), |n| things(n, "packet"));
     let (tone, text) = match (r.capture.status, none_seen) {
         (CaptureStatus::Complete, _) if r.capture.packets.is_none_or(|n| n == 0) => {
             (Tone::Quiet, NO_TCP.to_owned())
