@@ -68,6 +68,8 @@ fn joined(runs: &[(f64, &Workload)]) -> Option<JoinedWorkload> {
     let starts = runs.iter().map(|(at, w)| at + w.start_s).fold(f64::INFINITY, f64::min);
     let ends = runs.iter().map(|(at, w)| at + w.start_s + w.duration_s).fold(0.0, f64::max);
     let duration_s = (ends - starts).max(0.0);
+    // Time in which none of the runs went on is no time of theirs.
+    let together = overlap(runs);
     let mut failures = Failures::default();
     runs.iter().for_each(|(_, w)| failures.add(&w.failures));
     let (attempts, succeeded) = (sum(|w| w.attempts), sum(|w| w.succeeded));
@@ -82,7 +84,7 @@ fn joined(runs: &[(f64, &Workload)]) -> Option<JoinedWorkload> {
         succeeded,
         failures: failures.occurred_only(),
         success_rate: (tried > 0).then(|| succeeded as f64 / tried as f64),
-        attempts_per_s: (duration_s > 0.0).then(|| tried as f64 / duration_s),
+        attempts_per_s: (duration_s > 0.0 && together).then(|| tried as f64 / duration_s),
         latency: latency(runs),
         bytes: Bytes {
             sent: sum(|w| w.bytes.sent),
@@ -90,6 +92,19 @@ fn joined(runs: &[(f64, &Workload)]) -> Option<JoinedWorkload> {
             goodput: sum(|w| w.bytes.goodput),
         },
         series: aligned(&series),
+    })
+}
+
+/// Whether at every moment from the first start to the last end one of the runs went on.
+fn overlap(runs: &[(f64, &Workload)]) -> bool {
+    let mut spans: Vec<(f64, f64)> =
+        runs.iter().map(|(at, w)| (at + w.start_s, at + w.start_s + w.duration_s)).collect();
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut until = f64::INFINITY;
+    spans.into_iter().enumerate().all(|(nth, (from, to))| {
+        let goes_on = nth == 0 || from <= until;
+        until = if nth == 0 { to } else { until.max(to) };
+        goes_on
     })
 }
 

@@ -100,7 +100,7 @@ pub struct JoinedWorkload {
     pub failures: Failures,
     /// Successes as a share of the attempts that the hosts themselves did not prevent, 0 to 1; null without any.
     pub success_rate: Option<f64>,
-    /// Attempts ended per second of wall clock, all runs together.
+    /// Attempts ended per second of wall clock, all runs together; null where no run went on for a part of that time.
     pub attempts_per_s: Option<f64>,
     /// Latency by phase: the histograms of all runs added.
     pub latency: BTreeMap<Phase, LatencyFigures>,

@@ -1,10 +1,11 @@
 //! The fleet report as a page: the verdict, a line a device, what broke, and the sums.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::model::{FleetDevice, FleetReport, JoinedWorkload};
 use espstress_diagnose::Severity;
-use espstress_report::{Report, Style, Unit, Verdict, human_figure, things};
+use espstress_report::{Report, Style, TargetKind, Unit, Verdict, human_figure, things};
 
 /// The page.
 #[must_use]
@@ -70,9 +71,25 @@ pub(crate) fn title(fleet: &FleetReport) -> String {
     let name = |(_, report): (&str, &Report)| Some(report.scenario.get("name")?.as_str()?.to_owned());
     let name = fleet.reports().find_map(name).unwrap_or_else(|| "run".to_owned());
     let passed = fleet.reports().filter(|(_, report)| report.verdict == Verdict::Pass).count();
-    let all = fleet.devices.len();
     let gates = if fleet.has_gates() { format!(", {passed} passed") } else { String::new() };
-    format!("{name} on {}{gates}", things(all as u64, "device"))
+    let (reports, devices) = (fleet.devices.len() as u64, devices(fleet));
+    if reports > devices {
+        let (reports, devices) = (things(reports, "report"), things(devices, "device"));
+        return format!("{name}: {reports} of {devices} (by address){gates}");
+    }
+    format!("{name} on {}{gates}", things(devices, "device"))
+}
+
+/// How many devices there are: reports of one address are of one device. Each twin and each sim is a device of its own.
+fn devices(fleet: &FleetReport) -> u64 {
+    let mut addresses = BTreeSet::new();
+    let is_new = |device: &&FleetDevice| match &device.report {
+        Some(report) if report.target.kind == TargetKind::Device => {
+            addresses.insert(report.target.address.clone())
+        }
+        _ => true,
+    };
+    fleet.devices.iter().filter(is_new).count() as u64
 }
 
 /// A device's line.
@@ -105,9 +122,19 @@ pub(crate) fn cells(device: &FleetDevice) -> [String; 7] {
 
 /// A workload's sums in a sentence.
 pub(crate) fn sums(w: &JoinedWorkload) -> String {
-    let mut parts =
-        vec![format!("{}: {} in {}", w.name, things(w.attempts, "attempt"), seconds(w.duration_s))];
-    parts.extend(w.attempts_per_s.map(|rate| human_figure(rate, Unit::PerS)));
+    let attempts = things(w.attempts, "attempt");
+    let mut parts = match w.attempts_per_s {
+        Some(rate) => {
+            let length = seconds(w.duration_s);
+            vec![format!("{}: {attempts} in {length}", w.name), human_figure(rate, Unit::PerS)]
+        }
+        None if w.duration_s > 0.0 => vec![format!(
+            "{}: {attempts} in {} (no rate: they did not all overlap in time)",
+            w.name,
+            things(w.runs, "run")
+        )],
+        None => vec![format!("{}: {attempts}", w.name)],
+    };
     parts.extend(w.success_rate.map(|share| format!("{} succeeded", human_figure(share, Unit::Ratio))));
     for (phase, latency) in &w.latency {
         if let (Some(p50), Some(p99)) = (latency.p50_us, latency.p99_us) {

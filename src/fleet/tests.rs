@@ -66,6 +66,25 @@ fn series_are_in_line_by_wall_clock_and_no_attempt_is_lost() {
 }
 
 #[test]
+fn two_reports_of_one_address_are_not_called_two_devices_and_a_pause_between_runs_makes_no_rate() {
+    let merged = |address: &str, start_s| {
+        let (a, b) = (report("10.0.0.1:80", 1_000, &[10, 20]), report(address, start_s, &[30, 40]));
+        merge(vec![named("a.json", &a), named("b.json", &b)]).unwrap()
+    };
+    let again = merged("10.0.0.1:80", 1_008);
+    let text = page(&again, &Style::default());
+    assert!(text.starts_with("DONE  head: 2 reports of 1 device (by address)\n"), "{text}");
+    assert_eq!(again.workloads[0].attempts_per_s, None);
+    assert!(text.contains("4 attempts in 2 runs (no rate: they did not all overlap in time)"), "{text}");
+    let at_once = merged("10.0.0.2:80", 1_001);
+    let text = page(&at_once, &Style::default());
+    assert!(
+        text.starts_with("DONE  head on 2 devices\n") && text.contains("4 attempts in 3.00 s, 1.33/s"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_long_series_stays_within_its_limit_and_keeps_every_attempt() {
     let row = |second: u32| espstress_report::SeriesRow {
         start_s: f64::from(second),
