@@ -199,7 +199,11 @@ impl Connection {
                 match self.write_ready(out) {
                     Ok(Some(n)) => return Ok(Turn::Wrote(n)),
                     Ok(None) => {}
-                    Err(failure) => refused = Some(failure),
+                    Err(failure) => {
+                        refused = Some(failure);
+                        // The answer may have come with the reset, and the runtime has heard of neither.
+                        self.ask_the_system();
+                    }
                 }
             }
             // A reset that comes between the two calls meets the bytes that wait to be sent.

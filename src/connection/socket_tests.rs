@@ -71,3 +71,19 @@ fn so_is_one_that_came_while_there_was_nothing_left_to_send() {
         assert_eq!(turn, Err(Failure::ReadTimeout));
     });
 }
+
+#[test]
+fn an_answer_that_came_before_a_reset_is_read_though_a_write_met_the_reset_first() {
+    in_a_runtime(async {
+        let (mut connection, peer) = answered_unheard().await;
+        let _ = socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO));
+        drop(peer);
+        // A request that goes out behind the first one takes the error with it.
+        assert_eq!(connection.write_now(b"?"), Err(Failure::WriteReset));
+        let mut buffer = [0; 64];
+        let turn = connection.turn(b"?", &mut buffer, LIMIT, LIMIT).await;
+        assert_eq!(turn, Ok(Turn::Read(ANSWER.len())));
+        assert_eq!(&buffer[..ANSWER.len()], ANSWER);
+        assert_eq!(connection.turn(b"?", &mut buffer, LIMIT, LIMIT).await, Err(Failure::WriteReset));
+    });
+}

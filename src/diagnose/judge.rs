@@ -110,6 +110,8 @@ const fn excuses(intent: Intent, id: AnomalyId) -> bool {
                 matches!(id, A::RstAfterHandshake | A::ClosedUnserved | A::RstAfterFin | A::AbortiveClose);
             !opening && !own
         }
+        // It had answered before.
+        Intent::LeftBehind => !opening && !matches!(id, A::RstAfterHandshake | A::ClosedUnserved),
         Intent::Silenced => true,
         Intent::Vanished => !opening,
     }

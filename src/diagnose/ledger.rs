@@ -344,6 +344,10 @@ mod tests {
         assert_eq!(classed(Intent::Reset, AnomalyId::ChallengeAck), AnomalyClass::Provoked);
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::SynUnanswered), AnomalyClass::Provoked);
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::HalfClosedLinger), AnomalyClass::Provoked);
+        for id in [AnomalyId::AbortiveClose, AnomalyId::RstAfterFin, AnomalyId::RstStorm, AnomalyId::LateRst]
+        {
+            assert_eq!(classed(Intent::LeftBehind, id), AnomalyClass::Provoked, "{id:?}");
+        }
     }
 
     #[test]
@@ -364,6 +368,7 @@ mod tests {
         assert_eq!(classed(Intent::Plain, AnomalyId::AbortiveClose), AnomalyClass::Device);
         assert_eq!(classed(Intent::HalfClosed, AnomalyId::HalfClosedLinger), AnomalyClass::Device);
         assert_eq!(classed(Intent::Reset, AnomalyId::ClosedUnserved), AnomalyClass::Device);
+        assert_eq!(classed(Intent::LeftBehind, AnomalyId::RstAfterHandshake), AnomalyClass::Device);
         assert_eq!(classed(Intent::Vanished, AnomalyId::SynUnanswered), AnomalyClass::Device);
         assert_eq!(classed(Intent::BeyondCapacity, AnomalyId::AbortiveClose), AnomalyClass::Device);
     }

@@ -2,7 +2,7 @@
 //!
 //! Time is an argument: a live run hands in what the capture gives, a laboratory what its own clock says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::dials::{self, OwnDials};
 use super::plan::Seen;
 use super::weigh::Watched;
 use espstress_diagnose::{Classed, Intentions, Ledger, Weather};
-use espstress_event::{AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
+use espstress_event::{AnomalyId, AwaySpell, Endpoints, Intent, IntentBook, Occurrence, Shown};
 use espstress_observe::{DeviceEnds, Observer, ObserverConfig, Turn};
 use espstress_wire::{NotSegment, Segment};
 
@@ -43,6 +43,7 @@ pub struct Sight {
     /// The path as far as it is known, for what is told while the run goes on.
     so_far: Weather,
     others: Others,
+    held: Held,
     /// What the device dials beside that; `None` where nobody can tell its connections from this host's own.
     own_dials: Option<OwnDials>,
     served: Served,
@@ -88,6 +89,40 @@ impl Others {
     }
 }
 
+/// RSTs of the device's, for a moment: the packets may be looked at before the workload has read the answer that came with
+/// one and has noted what that answer makes of it.
+#[derive(Debug, Default)]
+struct Held(VecDeque<(i64, Occurrence)>);
+
+impl Held {
+    /// How long a workload may take, nanoseconds.
+    const MOMENT: i64 = 1_000_000_000;
+    const MOST: usize = 1_024;
+
+    /// Keeps an occurrence that the workload may still explain; gives back what is to be classed now.
+    fn keep(&mut self, now_ns: i64, o: Occurrence) -> Option<Occurrence> {
+        use AnomalyId as A;
+        let of_reset =
+            matches!(o.id, A::AbortiveClose | A::RstAfterFin | A::LateRst | A::RstStorm | A::RstBadSeq);
+        if o.shows != Shown::Unprompted || !of_reset {
+            return Some(o);
+        }
+        self.0.push_back((now_ns, o));
+        if self.0.len() > Self::MOST { self.0.pop_front().map(|(_, o)| o) } else { None }
+    }
+
+    /// The oldest that has been kept for a moment.
+    fn due(&mut self, now_ns: i64) -> Option<Occurrence> {
+        self.0.pop_front_if(|(since, _)| now_ns.saturating_sub(*since) >= Self::MOMENT).map(|(_, o)| o)
+    }
+
+    /// The oldest on that port of the host's.
+    fn of(&mut self, port: u16) -> Option<Occurrence> {
+        let nth = self.0.iter().position(|(_, o)| o.connection.host.port() == port)?;
+        self.0.remove(nth).map(|(_, o)| o)
+    }
+}
+
 impl Sight {
     /// Of the packets of a device; `workloads` are the names by their ids, `syn_deadline` is how long a SYN may go
     /// unanswered.
@@ -114,6 +149,7 @@ impl Sight {
             book,
             so_far: Weather::default(),
             others: Others::default(),
+            held: Held::default(),
             own_dials: None,
             served: Served { ip, ports: served },
             frames: 0,
@@ -163,20 +199,31 @@ impl Sight {
         around: &mut impl Surroundings,
     ) {
         self.frames += 1;
-        let Self { observer, ledger, book, so_far, others, own_dials, served, frames } = self;
+        let Self { observer, ledger, book, so_far, others, held, own_dials, served, frames } = self;
+        while let Some(o) = held.due(at_ns) {
+            class(ledger, book, so_far, at_ns, o, around);
+        }
         if let (Some(own), Ok(s)) = (own_dials, decoded)
             && !served.has(s, others.dialled)
         {
             return own.take(at_ns, *frames, s, &mut |o| class(ledger, book, so_far, at_ns, o, around));
         }
-        let class = &mut |o| {
-            if !others.take(book, &o) {
+        let hear = &mut |o| {
+            if !others.take(book, &o)
+                && let Some(o) = held.keep(at_ns, o)
+            {
                 class(ledger, book, so_far, at_ns, o, around);
             }
         };
-        observer.decoded(at_ns, *frames, decoded, class);
+        observer.decoded(at_ns, *frames, decoded, hear);
         match observer.take_turn() {
-            Some(Turn::HostOpens { port, isn }) => book.opened(port, isn, at_ns),
+            Some(Turn::HostOpens { port, isn }) => {
+                // Intentions are kept until the port is used twice more.
+                while let Some(o) = held.of(port) {
+                    class(ledger, book, so_far, at_ns, o, around);
+                }
+                book.opened(port, isn, at_ns);
+            }
             Some(Turn::DeviceEnds(connection)) => {
                 book.device_ends(connection.host.port(), connection.isn, at_ns);
             }
@@ -192,14 +239,19 @@ impl Sight {
 
     /// Every frame up to this moment has been looked at.
     pub fn advance(&mut self, until_ns: i64, around: &mut impl Surroundings) {
-        let Self { observer, ledger, book, so_far, others, own_dials, .. } = self;
+        let Self { observer, ledger, book, so_far, others, held, own_dials, .. } = self;
         so_far.windows.clear();
         so_far.windows.push(observer.path());
+        while let Some(o) = held.due(until_ns) {
+            class(ledger, book, so_far, until_ns, o, around);
+        }
         if let Some(own) = own_dials {
             own.advance(until_ns, &mut |o| class(ledger, book, so_far, until_ns, o, around));
         }
         observer.advance(until_ns, &mut |o| {
-            if !others.take(book, &o) {
+            if !others.take(book, &o)
+                && let Some(o) = held.keep(until_ns, o)
+            {
                 class(ledger, book, so_far, until_ns, o, around);
             }
         });
@@ -216,7 +268,11 @@ impl Sight {
 
     /// What was seen, of a watch that ended then and missed nothing.
     pub fn finish(self, end_ns: i64, around: &mut impl Surroundings) -> Watched {
-        let Self { observer, mut ledger, book, so_far, mut others, own_dials, frames: packets, .. } = self;
+        let Self { observer, mut ledger, book, so_far, mut others, held, own_dials, frames: packets, .. } =
+            self;
+        for (_, o) in held.0 {
+            class(&mut ledger, &book, &so_far, end_ns, o, around);
+        }
         let own_dials = own_dials
             .map(|own| own.finish(end_ns, &mut |o| class(&mut ledger, &book, &so_far, end_ns, o, around)));
         let class = &mut |o| {
@@ -258,4 +314,35 @@ fn class(
     }
     let classed = ledger.take(&occurrence, Intentions::Of(book), so_far);
     around.heard(at_ns, occurrence, classed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lone;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_reset_is_classed_by_what_the_workload_notes_within_a_moment_of_it() {
+        let mut held = Held::default();
+        let of = |id, shows| lone::lone(id, shows, 0);
+        assert!(held.keep(0, of(AnomalyId::AbortiveClose, Shown::OnTheWay)).is_some());
+        assert!(held.keep(0, of(AnomalyId::ClosedUnserved, Shown::Unprompted)).is_some());
+        assert!(held.keep(0, of(AnomalyId::AbortiveClose, Shown::Unprompted)).is_none());
+        assert!(held.keep(5, of(AnomalyId::RstAfterFin, Shown::Unprompted)).is_none());
+        assert!(held.due(SECOND - 1).is_none());
+        assert_eq!(held.due(SECOND).map(|o| o.id), Some(AnomalyId::AbortiveClose));
+        // Its port is used again.
+        assert!(held.of(40_001).is_none());
+        assert_eq!(held.of(40_000).map(|o| o.id), Some(AnomalyId::RstAfterFin));
+        assert!(held.due(i64::MAX).is_none());
+    }
+
+    #[test]
+    fn no_more_resets_are_kept_than_there_is_room_for() {
+        let mut held = Held::default();
+        let keep = |_| held.keep(0, lone::lone(AnomalyId::RstStorm, Shown::Unprompted, 0)).is_some();
+        assert_eq!((0..Held::MOST + 3).map(keep).filter(|given_back| *given_back).count(), 3);
+    }
 }

@@ -32,6 +32,9 @@ pub enum Intent {
     HalfClosed,
     /// The host closes with a RST.
     Reset,
+    /// The device announced with a response that it closes, requests were under way behind it, and the host closes with a
+    /// RST: these requests may draw RSTs of the device's at any time (RFC 9112, 9.6).
+    LeftBehind,
     /// The host fell silent on it for a while (filter or outage), and may come back.
     Silenced,
     /// The host vanished from it without a FIN or RST.

@@ -42,7 +42,9 @@ impl Slowly {
     /// What is intended with its connections.
     pub(super) const fn intent(self, otherwise: Intent) -> Intent {
         match otherwise {
-            Intent::Plain | Intent::HalfClosed | Intent::Reset | Intent::Vanished if self.is_given() => {
+            Intent::Plain | Intent::HalfClosed | Intent::Reset | Intent::LeftBehind | Intent::Vanished
+                if self.is_given() =>
+            {
                 Intent::Slow
             }
             other => other,

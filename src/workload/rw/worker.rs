@@ -522,8 +522,8 @@ impl Channel {
                 }
             }
             let written = match link.connection.write_now(self.out.get(self.sent..).unwrap_or_default()) {
-                // What the device said before, an answer or a close frame, is read first.
-                Err(Failure::WriteReset) => 0,
+                // What the device said before, an answer or a close frame, is read first, also where nothing was asked yet.
+                Err(Failure::WriteReset | Failure::ConnectReset) => 0,
                 written => written?,
             };
             self.sent += written;

@@ -8,7 +8,7 @@ use crate::http;
 use crate::load::Start;
 use crate::rw::codec::{Codec, Fed};
 use espstress_connection::Refused;
-use espstress_event::Failure;
+use espstress_event::{Failure, Intent};
 
 /// Said once where requests had to be sent again.
 const REPEATS: &str = "the device closed connections after a response that said so, with pipelined requests behind it; \
@@ -84,7 +84,7 @@ impl Channel {
         let answered = self.answer().await;
         let others = self.in_flight.len() > 1;
         match answered {
-            Err(Failure::WriteReset | Failure::ReadReset)
+            Err(Failure::ConnectReset | Failure::WriteReset | Failure::ReadReset)
                 if others && self.codec.http().is_some_and(|http| http.is_last()) =>
             {
                 self.receiving.set(false);
@@ -110,8 +110,9 @@ impl Channel {
             link.connection.tcp_sample().into_iter().for_each(|sample| recorder.tcp(sample));
             drop(recorder);
             http::note_tls(&self.context, &mut link.connection);
-            // What the device has not read may end the connection by a RST.
-            http::give_up_rest(&self.context, &mut link.connection);
+            // What the device has not read may end the connection by a RST, also by one that has come.
+            self.context.book.intends(link.connection.port(), Intent::LeftBehind);
+            link.connection.reset_on_close();
         }
         self.ask_again(again).await
     }
