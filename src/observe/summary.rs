@@ -106,6 +106,8 @@ pub struct WireSummary {
     pub from_host: PathFigures,
     /// Small segments that waited for an acknowledgement.
     pub ack_waits: AckWaits,
+    /// Packets that the path copied, or held up until others had overtaken them, as far as they show it.
+    pub(crate) astray: u64,
     /// SYNs of the host that were sent again.
     pub(crate) syn_repetitions: u64,
     /// When nothing came from the device, in the order of time; the oldest are told as one where they became many.

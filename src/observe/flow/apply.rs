@@ -73,8 +73,9 @@ impl Flow {
         if self.host_opens() && facts.from == Direction::FromHost {
             return;
         }
+        let astray = facts.from == Direction::FromDevice && self.answers_astray(s, facts.at);
         let own = self.halves_mut(facts.from).0;
-        if !copied {
+        if !copied && !astray {
             own.resets = own.resets.saturating_add(1);
         }
         own.reset = Some((s.seq, facts.at));

@@ -75,7 +75,7 @@ pub(crate) struct Half {
     pub(crate) repeats: u8,
     /// Whether its last segment was a keep-alive or window probe.
     pub(crate) probing: bool,
-    /// RSTs it sent, copies made by the path not counted.
+    /// RSTs it sent, without copies made by the path and answers to what the path held up or copied.
     pub(crate) resets: u16,
     /// Sequence number and time of its last RST.
     pub(crate) reset: Option<(u32, i64)>,

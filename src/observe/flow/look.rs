@@ -138,7 +138,11 @@ impl Flow {
     }
 
     fn repetition(&self, s: &Segment, from: Direction, fin: &Fin, at: i64) -> Repetition {
-        if self.is_path_copy(s, from) {
+        // Who has answered by a RST after both closed holds no connection: what comes behind that was sent before.
+        let gone = from == Direction::FromDevice
+            && matches!(self.ended, Some((_, super::Ending::Closed)))
+            && self.device.reset.is_some();
+        if gone || self.is_path_copy(s, from) {
             return Repetition::PathCopy;
         }
         if self.closes_at_once(s, from, fin) {

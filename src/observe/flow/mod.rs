@@ -364,6 +364,15 @@ impl Flow {
         s.ip_id.is_some() && self.notes.iter().any(|n| n.is_copied_by(s, direction))
     }
 
+    /// Whether the device's RST `s`, on a connection that both sides had closed, answers a segment that the host had sent
+    /// before its last acknowledgement: the path held that segment up, or copied it. Whoever has no connection takes the
+    /// number of a RST from what it answers (RFC 9293, 3.10.7.1); a RST of its own would be at the end of what it sent.
+    pub(crate) fn answers_astray(&self, s: &espstress_wire::Segment, at: i64) -> bool {
+        matches!(self.ended, Some((_, Ending::Closed)))
+            && self.host.ack.is_some_and(|last| before(s.seq, last))
+            && self.host_acked.may_have_sent(s.seq, at, self.grace())
+    }
+
     /// What the connection leaves behind for the next on the same 4-tuple.
     pub(crate) fn as_previous(&self) -> Previous {
         match self.ended {

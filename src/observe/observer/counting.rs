@@ -90,6 +90,26 @@ impl Observer {
         }
     }
 
+    /// A segment of the device's shows that the path copies packets, or holds some up until others have overtaken them.
+    pub(super) fn count_astray(&mut self, s: &Segment, facts: &Facts, slot: u32) {
+        if facts.from != Direction::FromDevice {
+            return;
+        }
+        let flow = self.table.flow(slot);
+        let shows = match facts.kind {
+            Kind::Reset => flow.answers_astray(s, facts.at),
+            Kind::Foreign | Kind::Syn | Kind::SynAck => false,
+            Kind::Ordinary | Kind::KeepAlive | Kind::WindowProbe => {
+                // A stack that doesn't count its packets gives each the identification 0 (RFC 6864).
+                let counted = s.ip_id.is_some_and(|id| id != 0);
+                let overtaken =
+                    matches!(facts.place, Place::Fills(age) if age <= flow.rtt_min.max(3_000_000));
+                overtaken || facts.acks == Acks::Older || (counted && flow.is_path_copy(s, facts.from))
+            }
+        };
+        self.summary.astray += u64::from(shows);
+    }
+
     /// An acknowledgement right after the host's first repetition: what it repeated had been there before. One
     /// that is delayed, or that comes with an answer, says nothing; nor does one for the host's FIN, which is
     /// acknowledged at once (lwIP `tcp_receive`: `tcp_ack_now`), unless it shows that an answer is on its way.

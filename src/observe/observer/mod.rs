@@ -402,7 +402,7 @@ impl Observer {
     fn judge(&mut self, slot: u32, s: &Segment, from: Direction, at: i64, sink: &mut impl FnMut(Occurrence)) {
         let facts = self.table.flow(slot).look(s, from, at);
         let path = PathSigns {
-            copies: self.summary.from_device.path_copies,
+            astray: self.summary.astray,
             device_losses: self.summary.from_device.late_fills
                 + self.summary.from_device.retransmissions
                 + self.summary.syn_repetitions,
@@ -422,6 +422,7 @@ impl Observer {
         self.turn = turn(flow, s, &facts).or(self.turn);
         self.dial_answered(slot, s, from);
         self.count(s, &facts, slot);
+        self.count_astray(s, &facts, slot);
         self.count_early(s, &facts, slot);
         self.count_late_end(s, &facts, slot);
         self.weather(s, &facts, slot);

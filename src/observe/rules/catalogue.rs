@@ -58,7 +58,7 @@ const CATALOGUE: [CatalogueEntry; 22] = [
     ),
     entry(
         AnomalyId::RstAfterHandshake,
-        "the device gives up on a silent client after keep-alive probes",
+        "the device gives up on a silent client after keep-alive probes; a reply to what followed a copy of an old SYN",
         Needs::Packet,
     ),
     entry(
@@ -68,23 +68,24 @@ const CATALOGUE: [CatalogueEntry; 22] = [
     ),
     entry(
         AnomalyId::AbortiveClose,
-        "the device gives up on a silent client after keep-alive probes; a reply to the client's RST",
+        "the device gives up on a silent client after keep-alive probes; a reply to the client's RST; pipelined \
+         requests behind a response that announced the close",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstAfterFin,
         "the client's next request crosses the device's close of an idle connection; a reply to a \
-         retransmitted FIN",
+         retransmitted FIN; pipelined requests behind a response that announced the close",
         Needs::Packet,
     ),
     entry(
         AnomalyId::LateRst,
-        "a reply to a duplicate segment, or to the ACK of a FIN that arrived twice",
+        "a reply to a duplicate or delayed segment, or to the ACK of a FIN that arrived twice",
         Needs::Packet,
     ),
     entry(
         AnomalyId::RstStorm,
-        "one RST that the path duplicated; one for each copy of a refused SYN",
+        "one RST that the path duplicated; replies to duplicate or delayed segments; one for each copy of a refused SYN",
         Needs::Packet,
     ),
     entry(AnomalyId::RstBadSeq, "a RST after segments that the path lost", Needs::Packet),

@@ -117,8 +117,8 @@ impl Deadlines {
 /// What the capture as a whole has shown of the path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PathSigns {
-    /// Packets that the path copied.
-    pub(crate) copies: u64,
+    /// Packets that the path copied, or held up until others had overtaken them.
+    pub(crate) astray: u64,
     /// Segments of the device that were sent again, or after which something was missing.
     pub(crate) device_losses: u64,
 }

@@ -3,7 +3,7 @@
 use espstress_event::{AnomalyId, Direction, Shown};
 use espstress_wire::Flags;
 
-use super::super::flow::{Ending, Stage, after, before, distance};
+use super::super::flow::{Ending, Previous, Stage, after, before, distance};
 use super::{Obstacle, Ruling, Scene, Verdict};
 
 /// How long C may be taken not to have noticed T's FIN, nanoseconds.
@@ -12,8 +12,8 @@ const UNNOTICED: i64 = 200_000;
 /// Names the first RST that T sends on a connection; the first of these that fits.
 ///
 /// `late_rst`: both FINs had been acknowledged. Not this, but `OnTheWay`: the answer to a C segment that was a
-/// duplicate of one already seen, or that acknowledged T's FIN once more because that came twice: T no longer has
-/// a connection for it.
+/// duplicate of one already seen, that acknowledged T's FIN once more because that came twice, or that the path held up
+/// or copied: T no longer has a connection for it. The number of a RST tells which segments it may answer.
 ///
 /// `rst_after_fin`: T had sent its FIN: it closed while C was not done, or gave up waiting for C's FIN (lwIP
 /// drops FIN-WAIT-2 after `TCP_FIN_WAIT_TIMEOUT` and answers what comes later with a RST). `Prompted`: T
@@ -25,12 +25,13 @@ const UNNOTICED: i64 = 200_000;
 /// makes a close a RST). `Prompted`: C had let keep-alive probes go unanswered.
 ///
 /// `rst_after_handshake`: T had sent neither payload nor FIN (lwIP: the accept mailbox is full or there is
-/// no socket left, `lwip_accept`, `accept_function`). `Prompted`: as above.
+/// no socket left, `lwip_accept`, `accept_function`). `Prompted`: as above. `OnTheWay`: T had answered a copy of the SYN of
+/// an earlier connection.
 ///
 /// Not any of these: a RST that follows C's own, which is at most `Prompted`; a second RST.
 pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    if flow.stage == Stage::Opening || flow.device.resets > 0 {
+    if flow.stage == Stage::Opening || flow.device.resets > 0 || flow.has_told(AnomalyId::LateRst) {
         return None;
     }
     if flow.device.last_at.is_none() && flow.device.isn.is_none() {
@@ -46,7 +47,8 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
             Some(true) => AnomalyId::AbortiveClose,
             // By its own number, it follows what the path lost.
             Some(false)
-                if flow.device.isn.is_some_and(|isn| after(scene.segment.seq, isn.wrapping_add(1))) =>
+                if copied_syn_excuse(scene).is_none()
+                    && flow.device.isn.is_some_and(|isn| after(scene.segment.seq, isn.wrapping_add(1))) =>
             {
                 let id = AnomalyId::RstAfterHandshake;
                 return Some(Ruling::CannotTell(id, Obstacle::PacketsMissing));
@@ -57,34 +59,61 @@ pub(super) fn first_reset(scene: &Scene<'_>) -> Option<Ruling> {
     };
     let excuse = match id {
         AnomalyId::LateRst => late_excuse(scene),
+        AnomalyId::RstAfterHandshake => copied_syn_excuse(scene),
         AnomalyId::RstAfterFin => idle_close_excuse(scene).or_else(|| repeated_fin_excuse(scene)),
         _ => None,
     };
-    let verdict = scene.of_device(id);
-    let verdict = match excuse {
-        Some((shows, remark)) if verdict.shows == Shown::Unprompted => {
-            Verdict { shows, remark: Some(remark), ..verdict }
-        }
-        _ => verdict,
-    };
-    Some(scene.unless_incomplete(verdict))
+    Some(scene.unless_incomplete(excused(scene.of_device(id), excuse)))
 }
 
 type Excuse = Option<(Shown, &'static str)>;
 
+/// What the host itself led to needs no other excuse.
+fn excused(verdict: Verdict, excuse: Excuse) -> Verdict {
+    match excuse {
+        Some((shows, remark)) if verdict.shows == Shown::Unprompted => {
+            Verdict { shows, remark: Some(remark), ..verdict }
+        }
+        _ => verdict,
+    }
+}
+
+/// The path copies or holds up a SYN as well. Where its connection has ended, T answers by a SYN-ACK for which C has no
+/// use, and by a RST to what C says to that (RFC 9293, 3.10.7.4).
+fn copied_syn_excuse(scene: &Scene<'_>) -> Excuse {
+    let flow = scene.flow;
+    let ended = matches!(flow.previous, Previous::ClosedFirstBy(_) | Previous::Reset);
+    (ended && flow.syns == 0).then_some((
+        Shown::OnTheWay,
+        "the host opened no such connection: the path copied the SYN of the one before",
+    ))
+}
+
 fn late_excuse(scene: &Scene<'_>) -> Excuse {
     let flow = scene.flow;
+    if flow.answers_astray(scene.segment, scene.facts.at) {
+        return Some((
+            Shown::OnTheWay,
+            "answers a segment of before the end, which the path held up or copied",
+        ));
+    }
     if flow.host_repeated {
         return Some((Shown::OnTheWay, "answers a duplicate of a segment that the host had sent before"));
     }
     if flow.device.fin.is_some_and(|fin| fin.copies > 1) {
         return Some((Shown::OnTheWay, "answers an acknowledgement of the device's FIN, which came twice"));
     }
-    // A path that copies packets copies C's last ACK as well, behind the point of capture.
+    may_answer_last_again(scene).then_some((Shown::OnTheWay, LAST_AGAIN))
+}
+
+const LAST_AGAIN: &str = "the path copies packets or holds them up: may answer such a one of the host's last";
+
+/// A path that copies packets or holds them up does so with the last of C's that acknowledge T's FIN as well, behind the
+/// point of capture.
+fn may_answer_last_again(scene: &Scene<'_>) -> bool {
+    let flow = scene.flow;
     let since_host = flow.host.last_at.map_or(i64::MAX, |t| scene.facts.at.saturating_sub(t));
-    let answers_last = flow.host.ack == Some(scene.segment.seq) && since_host <= flow.grace();
-    (scene.path.copies > 0 && answers_last)
-        .then_some((Shown::OnTheWay, "the path copies packets: may answer a copy of the host's last ACK"))
+    scene.path.astray > 0 && flow.host.ack == Some(scene.segment.seq) && since_host <= flow.grace()
 }
 
 fn idle_close_excuse(scene: &Scene<'_>) -> Excuse {
@@ -114,13 +143,21 @@ fn repeated_fin_excuse(scene: &Scene<'_>) -> Excuse {
 
 /// `rst_storm`: T sends three RSTs or more on one connection; told once, at the third.
 ///
-/// Not this: copies that the path made of one RST; one for each copy of a SYN that is refused.
+/// Not this: copies that the path made of one RST, or of what it answers; one for each copy of a SYN that is refused.
+/// `OnTheWay`: both sides had closed, and the path copies packets or holds them up; or T had answered a copy of the SYN of
+/// an earlier connection.
 pub(super) fn rst_storm(scene: &Scene<'_>) -> Option<Ruling> {
     let flow = scene.flow;
-    let copied = flow.is_path_copy(scene.segment, Direction::FromDevice);
+    let copied = flow.is_path_copy(scene.segment, Direction::FromDevice)
+        || flow.answers_astray(scene.segment, scene.facts.at);
     let due = if flow.stage == Stage::Opening { flow.syns.saturating_sub(1) } else { 0 };
-    (!copied && flow.device.resets == due.saturating_add(2))
-        .then(|| Ruling::Fires(scene.of_device(AnomalyId::RstStorm)))
+    if copied || flow.device.resets != due.saturating_add(2) {
+        return None;
+    }
+    let verdict = scene.of_device(AnomalyId::RstStorm);
+    let closed = matches!(flow.ended, Some((_, Ending::Closed)));
+    let again = (closed && may_answer_last_again(scene)).then_some((Shown::OnTheWay, LAST_AGAIN));
+    Some(Ruling::Fires(excused(verdict, again.or_else(|| copied_syn_excuse(scene)))))
 }
 
 /// `rst_bad_seq`: T's RST is neither at what C acknowledged last (RFC 9293, 3.5.2: a RST takes its number

@@ -3,7 +3,7 @@
 use espstress_event::{AnomalyId, Answered, Direction, Shown};
 use espstress_wire::Flags;
 
-use super::support::{Conv, Look, RST_ACK, conv, exactly, faults, healthy, told};
+use super::support::{Conv, Look, RST_ACK, SYN_ACK, conv, exactly, faults, healthy, told};
 
 use Direction::{FromDevice, FromHost};
 use Shown::{OnTheWay, Prompted, Unprompted};
@@ -298,6 +298,44 @@ fn a_late_reset_after_the_hosts_own_is_provoked_whatever_else_may_explain_it() {
 fn a_path_that_copies_packets_explains_no_reset_long_after_the_hosts_last_acknowledgement() {
     let c = conv().established().request(63).response(17).copied(FromDevice).ack().closed();
     assert!(faults(&c.wait_ms(5_000).device_rst(), 500).contains(&AnomalyId::LateRst));
+}
+
+#[test]
+fn a_reset_that_has_the_number_of_an_earlier_segment_answers_what_the_path_held_up_or_copied() {
+    // The numbers of the handshake's last ACK, and of the host's FIN.
+    for back in [18, 1] {
+        let late = |c: Conv| c.send_odd(FromDevice, Flags::RST, 0, |s| s.seq = s.seq.wrapping_sub(back));
+        let c = late(conv().served().closed().wait_ms(40));
+        assert_eq!(told(&c, 500), [(AnomalyId::LateRst, OnTheWay)], "{back}");
+        // More such copies are neither a storm nor another late RST; a FIN that comes then was sent before.
+        let again = c.clone().send_odd(FromDevice, Flags(0x11), 0, |s| s.seq = s.seq.wrapping_sub(1));
+        assert_eq!(faults(&late(late(late(again))), 500), [], "{back}");
+    }
+    exactly(AnomalyId::LateRst, 500, |c| c.served().closed().wait_ms(40).device_rst());
+}
+
+#[test]
+fn on_a_path_that_lets_segments_overtake_each_other_a_late_reset_is_the_paths() {
+    let c = conv().established().request(63).device_ack().response(17);
+    let c =
+        c.send_odd(FromDevice, Flags::ACK, 0, |s| s.ack = s.ack.wrapping_sub(63)).ack().closed_by_device();
+    let c = c.device_rst();
+    assert_eq!(faults(&c, 500), [], "{:?}", told(&c, 500));
+    let c = c.wait_ms(20).device_rst().wait_ms(20).device_rst().wait_ms(20).device_rst();
+    assert_eq!(faults(&c, 500), [], "{:?}", told(&c, 500));
+}
+
+#[test]
+fn a_reset_to_what_the_host_says_to_a_copy_of_its_last_syn_is_the_paths() {
+    let c = conv().served().closed().wait_ms(10).send_odd(FromDevice, SYN_ACK, 0, |s| {
+        s.seq = s.seq.wrapping_add(7_590);
+        s.ack = s.ack.wrapping_sub(64);
+    });
+    let c = c.ack().send_odd(FromDevice, Flags::RST, 0, |_| {});
+    assert_eq!(told(&c, 500), [(AnomalyId::RstAfterHandshake, OnTheWay)]);
+    let c = c.device_rst().device_rst();
+    assert!(told(&c, 500).contains(&(AnomalyId::RstStorm, OnTheWay)), "{:?}", told(&c, 500));
+    assert_eq!(faults(&c, 500), []);
 }
 
 #[test]
