@@ -84,10 +84,14 @@ pub struct CutRequests {
     pub least_ns: Option<u64>,
     /// The longest.
     pub most_ns: Option<u64>,
+    /// Other connections that were open by then, summed over all of them; `None` where that is not known.
+    pub others: Option<u64>,
 }
 
 impl CutRequests {
-    pub(super) fn count(&mut self, fate: RequestFate) {
+    /// One more, while so many others were open.
+    pub(super) fn count(&mut self, fate: RequestFate, others: u32) {
+        self.others = Some(self.others.unwrap_or(0).saturating_add(others.into()));
         match fate {
             RequestFate::NotSent => self.not_sent += 1,
             RequestFate::Unacknowledged => self.unacknowledged += 1,

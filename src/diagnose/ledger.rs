@@ -112,8 +112,8 @@ impl Ledger {
         if let (Some(fate), Some(entry)) = (o.request, entry.filter(|entry| entry.intent != Intent::Slow)) {
             let unserved = self.unserved.entry(entry.workload).or_default();
             match o.id {
-                AnomalyId::RstAfterHandshake => unserved.reset.count(fate),
-                AnomalyId::ClosedUnserved => unserved.closed.count(fate),
+                AnomalyId::RstAfterHandshake => unserved.reset.count(fate, o.others),
+                AnomalyId::ClosedUnserved => unserved.closed.count(fate, o.others),
                 _ => {}
             }
         }

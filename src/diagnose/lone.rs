@@ -18,6 +18,7 @@ pub(crate) fn lone(id: AnomalyId, shows: Shown, at_ns: i64) -> Occurrence {
         answers: None,
         after_fin_ns: None,
         request: None,
+        others: 0,
         copies: None,
         unanswered_ns: None,
         after_absence: false,

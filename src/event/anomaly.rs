@@ -259,6 +259,8 @@ pub struct Occurrence {
     pub after_fin_ns: Option<i64>,
     /// What had become of the host's request; `None` where the telling segment is not the device's.
     pub request: Option<RequestFate>,
+    /// How many other connections were open by then.
+    pub others: u32,
     /// For a silence, how many copies of one segment, or of the answers to it, would have to be lost for it; `None` where
     /// the packets show more than silence.
     pub copies: Option<u32>,

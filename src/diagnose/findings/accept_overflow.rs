@@ -5,6 +5,9 @@
 //! exchanges that go on succeeding. Or connections that wait in the queue for longer than their clients do, and that
 //! the device comes to after all, as their orderly ends show.
 //!
+//! Not this: failures that come while fewer connections are open than the device serves at once otherwise; the load has no
+//! part in them (`resets_requests`, `closes_unserved`).
+//!
 //! Neighbours: `socket_exhaustion`, `half_open_not_reclaimed`, `blocked_application` do not recover.
 //! A TLS session that the device refuses is `tls_failed`: it had taken the connection.
 //! `timewait_port_reuse` and want of memory also leave SYNs unanswered, and so do connections whose RST a losing path
@@ -73,6 +76,24 @@ fn crowded(e: &Evidence<'_>, w: &WorkloadEvidence) -> bool {
     under_way >= u128::from(w.end_ns.saturating_sub(w.start_ns))
 }
 
+/// Whether it served more connections at once, on average, than were open beside those that it cut (Little's law). Its room
+/// was not what they wanted then. By more than a quarter of a connection: a program may count one that has just ended.
+fn serves_more_at_once(w: &WorkloadEvidence) -> bool {
+    let (Some(unserved), Some(main)) = (w.unserved, w.main) else { return false };
+    let parts = [unserved.reset, unserved.closed];
+    let all = |part: &CutRequests| {
+        part.not_sent.saturating_add(part.unacknowledged).saturating_add(part.acknowledged)
+    };
+    let cut = parts.iter().map(all).fold(0, u64::saturating_add);
+    let Some(others) = parts.iter().filter_map(|part| part.others).reduce(u64::saturating_add) else {
+        return false;
+    };
+    let time = u128::from(w.end_ns.saturating_sub(w.start_ns));
+    let served = u128::from(w.succeeded).saturating_mul(main.p50_ns.into());
+    let beside = u128::from(others).saturating_mul(4).saturating_add(cut.into());
+    cut > 0 && served.saturating_mul(4).saturating_mul(cut.into()) > beside.saturating_mul(time)
+}
+
 /// Connections that ended before an answer, as far as that shows a refused accept: one that made room for a newcomer had
 /// been accepted.
 fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
@@ -86,7 +107,8 @@ fn dropped(e: &Evidence<'_>, w: &WorkloadEvidence) -> u64 {
     // What meets clients that come one after the other as well has another cause.
     let anyway =
         facts::exchanges(e).any(|other| !crowded(e, other) && other.succeeded > 0 && cut(other) >= FEW);
-    let overflows = shows && crowded(e, w) && !anyway && !facts::room::explains(e, w);
+    let overflows =
+        shows && crowded(e, w) && !anyway && !serves_more_at_once(w) && !facts::room::explains(e, w);
     if overflows { cut(w) } else { 0 }
 }
 

@@ -22,8 +22,8 @@ pub(super) const RESETS: FindingEntry = FindingEntry {
     meaning: "the device accepts connections and resets them instead of answering",
     needs: "attempts that ended in a RST; a capture shows when it came",
     neighbours: "no free socket; a full accept queue; a restart; a RST after the response (abortive_close)",
-    change: "read the request before you close; check what accept() and recv() return, and log errno on the \
-             device",
+    change: "read the request before you close; look for SO_LINGER and for error paths that close; check what accept() and \
+             recv() return, and log errno on the device",
 };
 
 pub(super) const CLOSES: FindingEntry = FindingEntry {
@@ -53,13 +53,14 @@ pub(super) fn resets(e: &Evidence<'_>, account: &Account) -> Option<Finding> {
     } else if silent_until_reset(&rest) {
         (
             "the server gives up connections that send no request for so long (--request-delay), and ends them by a RST; \
-             or the program closes the socket without reading the request, or the stack has no free socket",
+             or the program closes the socket without reading the request, or resets it on an error path (SO_LINGER with 0), \
+             or the stack has no free socket",
             format!("{SOONER}; {}", RESETS.change),
         )
     } else {
         (
-            "the program closes the socket without reading the request (lwIP then sends a RST), or the stack has \
-             no free socket",
+            "the program closes the socket without reading the request (lwIP then sends a RST); or it ends the connection by \
+             a RST after reading, on purpose or on an error path (SO_LINGER with 0); or the stack has no free socket",
             RESETS.change.to_owned(),
         )
     };

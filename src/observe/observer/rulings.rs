@@ -41,6 +41,7 @@ impl Observer {
     }
 
     pub(super) fn rule(&mut self, slot: u32, ruling: Ruling, sink: &mut impl FnMut(Occurrence)) {
+        let live = self.table.live();
         let flow = self.table.flow_mut(slot);
         match ruling {
             Ruling::CannotTell(id, why) => {
@@ -52,7 +53,8 @@ impl Observer {
             Ruling::Fires(verdict) => {
                 flow.tell(verdict.id);
                 let absence = self.quiet.just_ended(verdict.at, flow.opened_at);
-                let occurrence = self.examples.occurrence(flow, &verdict, absence);
+                let mut occurrence = self.examples.occurrence(flow, &verdict, absence);
+                occurrence.others = live.saturating_sub(u32::from(flow.ended.is_none()));
                 if let (Some((reset_at, Ending::Reset(Direction::FromHost))), true) =
                     (flow.ended, shows_lost_reset(&occurrence))
                 {
@@ -105,6 +107,7 @@ impl Examples {
             answers: v.answers,
             after_fin_ns: v.after_fin,
             request: v.request,
+            others: 0,
             copies: v.copies,
             unanswered_ns: flow.unanswered(v.at),
             after_absence: absence.is_some(),

@@ -43,6 +43,23 @@ fn a_program_that_has_read_the_request_and_closes_had_accepted_the_connection() 
 }
 
 #[test]
+fn resets_that_come_beside_fewer_connections_than_it_serves_at_once_are_no_overflow() {
+    // 500 exchanges of 90 ms in 30 s: one and a half at once.
+    let mut w = WorkloadEvidence { at_once: 2, ..head(500) };
+    w.main = Some(Quantiles { count: 500, p50_ns: 90 * MS, ..Quantiles::default() });
+    w.end_ns = w.start_ns + 30 * S;
+    let w = fails_beside(w, &[(Failure::ReadReset, 20)]);
+    let among = |others| {
+        let reset = CutRequests { acknowledged: 20, others, ..CutRequests::default() };
+        let w = WorkloadEvidence { unserved: Some(Unserved { reset, ..Unserved::default() }), ..w.clone() };
+        Case::clean(w).anomaly(AnomalyId::RstAfterHandshake, 20).ids()
+    };
+    assert_eq!(among(Some(16)), [FindingId::ResetsRequests]);
+    assert_eq!(among(Some(40)), [FindingId::AcceptOverflow]);
+    assert_eq!(among(None), [FindingId::AcceptOverflow]);
+}
+
+#[test]
 fn one_connection_at_a_time_cannot_overflow() {
     let w = fails_beside(WorkloadEvidence { at_once: 1, ..head(500) }, &[(Failure::ConnectTimeout, 4)]);
     assert_eq!(Case::clean(w).ids(), [FindingId::UnexplainedFailures]);

@@ -174,6 +174,7 @@ impl Dice {
             acknowledged: self.n(),
             least_ns: self.maybe(Self::n),
             most_ns: self.maybe(Self::n),
+            others: self.maybe(Self::n),
         }
     }
 
