@@ -15,7 +15,7 @@ pub type Recorded = Arc<[(u64, u64)]>;
 pub struct HalfOpen<L> {
     /// Why nothing was measured, in one sentence; `None` when it was.
     pub unavailable: Option<String>,
-    /// Connections that answered a request before the host fell silent on them.
+    /// Connections that answered a request, by whatever status, before the host fell silent on them.
     pub served: u32,
     /// Connections whose handshake completed but which were not served: they wait in the device's backlog.
     pub unserved: u32,
@@ -91,6 +91,15 @@ impl<L> HalfOpen<L> {
     pub fn tried(&self) -> u32 {
         let failed = self.failures.iter().map(|failure| failure.connection);
         failed.chain(self.connections.iter().map(|c| c.connection)).max().unwrap_or(0)
+    }
+
+    /// Silenced connections whose request was answered by a status that says no (429 or 503), and which the device kept open:
+    /// it holds them. As many as [`HalfOpen::failures`] names.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        let held = |number: u32| self.numbers_served().any(|served| served == number);
+        let refused = self.failures.iter().filter(|f| f.met == Failure::BadStatus && held(f.connection));
+        u32::try_from(refused.count()).unwrap_or(u32::MAX)
     }
 
     /// The first connections in a row, enough of them for a full device, of which it served none; `None` where so many
@@ -454,6 +463,18 @@ mod tests {
             }
         }
         h
+    }
+
+    #[test]
+    fn a_connection_that_is_kept_open_behind_a_refusal_is_held() {
+        let mut h = search("ssssss", 0);
+        let refused = |connection| OpenFailure { connection, met: Failure::BadStatus, at_ns: S };
+        h.failures.extend([4, 5, 6].map(refused));
+        assert_eq!((h.capacity(), h.may_be_full(), h.refused()), (None, false, 3));
+        // One that is closed is not.
+        let mut h = search("sssfff", 0);
+        h.failures.iter_mut().for_each(|failure| failure.met = Failure::BadStatus);
+        assert_eq!((h.capacity(), h.refused()), (Some(3), 0));
     }
 
     #[test]

@@ -170,6 +170,13 @@ fn limit_rule(of: &HalfOpenStats) -> Option<String> {
         (LimitReached::Setting, None) if failed > 0 => {
             format!("{AS_SET}; {} failed", things(failed.into(), "other"))
         }
+        (LimitReached::Setting, None) if of.refused() > 0 => {
+            let more = if of.failures.len() < HalfOpenStats::MOST_FAILURES { "" } else { " or more" };
+            format!(
+                "{AS_SET}; the device refused the request of {}{more} by 429 or 503, and kept these open",
+                of.refused()
+            )
+        }
         (LimitReached::Setting, None) => format!("{AS_SET}; the device took them all"),
         (LimitReached::Host, _) => "the host itself was out of ports or files".into(),
         (LimitReached::Stopped, _) => "the run was stopped".into(),

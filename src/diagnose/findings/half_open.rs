@@ -17,6 +17,7 @@ use super::super::facts::{self, SECOND, Stack};
 use super::super::{ClosePolicy, Evidence, Finding, FindingId, HalfOpenEvidence, Severity, WorkloadEvidence};
 use super::FindingEntry;
 use super::text::{things, time};
+use espstress_event::Failure;
 
 /// So long without room after hosts vanished, nanoseconds: keep-alive with usual settings (10 s, and 3 probes 3 s apart) takes
 /// less than 20 s.
@@ -50,7 +51,8 @@ fn proof(e: &Evidence<'_>) -> Option<Proof> {
         return None;
     }
     let sections = || e.workloads.iter().filter_map(|w| w.half_open.as_ref());
-    let kept_out = || sections().filter(|h| to_exhaustion(h) && by_silence(h));
+    let unlimited = || e.workloads.iter().filter(|w| !rate_limited(w)).filter_map(|w| w.half_open.as_ref());
+    let kept_out = || unlimited().filter(|h| to_exhaustion(h) && by_silence(h));
     let held = |h: &HalfOpenEvidence| h.reclaimed() < h.served;
     // Of a device that closed most of them, it's those that nobody acknowledges.
     let most = |h: &HalfOpenEvidence| h.reclaimed().saturating_mul(2) < h.served;
@@ -84,6 +86,18 @@ fn to_exhaustion(h: &HalfOpenEvidence) -> bool {
 /// the host had let go.
 fn by_silence(h: &HalfOpenEvidence) -> bool {
     (h.may_be_full() || h.kept_out().is_some()) && !h.stays_away()
+}
+
+/// Whether every refusal of the well-behaved client was 429, on a connection that the device took: a limit of how often it may
+/// be asked (RFC 6585, 4), which says nothing of its room.
+fn rate_limited(w: &WorkloadEvidence) -> bool {
+    let statuses = &w.http.wrong_statuses;
+    let only_429 = !statuses.is_empty() && statuses.iter().all(|(status, n)| *status == 429 || *n == 0);
+    let only_statuses = |h: &HalfOpenEvidence| {
+        let mut failures = h.during.failures.iter().filter(|(_, n)| *n > 0);
+        failures.all(|(failure, _)| failure == Failure::BadStatus)
+    };
+    only_429 && w.half_open.as_ref().is_some_and(only_statuses)
 }
 
 /// The device counts as many sockets at the end as at most.

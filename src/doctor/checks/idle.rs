@@ -81,6 +81,13 @@ impl Look<'_> {
                     h.served,
                     h.closed_early()
                 ),
+                LimitReached::Setting if h.refused() > 0 => {
+                    let held = h.capacity().unwrap_or(h.served);
+                    format!(
+                        "held {held} that this test opened; it refused the requests of {} of them, by 429 or 503",
+                        h.refused()
+                    )
+                }
                 // Without the packets nobody knows which of them the device has closed.
                 LimitReached::Setting if self.packets().is_none() => {
                     format!("served all {} that this test opened", h.served)

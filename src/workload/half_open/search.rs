@@ -16,7 +16,9 @@ const UNSERVED_LIMIT: Duration = Duration::from_millis(300);
 /// A connection on which the host is silent.
 pub(super) struct Silent {
     pub(super) connection: Connection,
-    pub(super) stage: Stage,
+    stage: Stage,
+    /// What it met that is no service, though the device holds it.
+    met: Option<Failure>,
     /// When the handshake was complete.
     opened: Instant,
     pub(super) since: Instant,
@@ -74,8 +76,8 @@ pub(super) async fn search(
                 in_a_row = 0;
                 if silent.stage == Stage::Unserved {
                     read_limit = read_limit.min(UNSERVED_LIMIT);
-                    note(context, number, Failure::ReadTimeout);
                 }
+                silent.met.into_iter().for_each(|met| note(context, number, met));
                 context.recorder.borrow_mut().half_open().fell_silent(SilencedConnection {
                     connection: number,
                     port: silent.connection.port(),
@@ -124,18 +126,29 @@ async fn one_more(context: &Context, connector: &Connector, by: Option<By>, requ
     };
     let opened = Instant::now();
     let answer = head(context, &mut connection, request, connector.timeouts).await;
-    let stage = match answer.and_then(service) {
+    let (stage, met) = match answer.map(service) {
         // A device that closes after each answer leaves nothing to be silent on.
-        Ok(()) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
-        Ok(()) => Stage::Served,
-        Err(Failure::ReadTimeout) => Stage::Unserved,
+        Ok(Ok(())) if connection.peer_has_closed() => return Step::Failed(Failure::EofBeforeResponse),
+        Ok(Ok(())) => (Stage::Served, None),
+        Ok(Err(refused)) if closes(&mut connection).await => return Step::Failed(refused),
+        // It has a socket for this connection, whatever it says of the request.
+        Ok(Err(refused)) => (Stage::Served, Some(refused)),
+        Err(Failure::ReadTimeout) => (Stage::Unserved, Some(Failure::ReadTimeout)),
         Err(failure) => return Step::Failed(failure),
     };
     context.book.intends(connection.port(), Intent::Silenced);
     match muted(context, &mut connection, by) {
-        Ok(mute) => Step::Silent(Silent { connection, stage, opened, since: Instant::now(), held, mute }),
+        Ok(mute) => {
+            Step::Silent(Silent { connection, stage, met, opened, since: Instant::now(), held, mute })
+        }
         Err(reason) => Step::Denied(reason),
     }
+}
+
+/// Whether the device ends a connection on which it has refused the request: then it holds nothing.
+async fn closes(connection: &mut Connection) -> bool {
+    let read = async |connection: &mut Connection| connection.read(&mut [0; 256], UNSERVED_LIMIT).await;
+    connection.peer_has_closed() || !matches!(read(connection).await, Ok(1..) | Err(Failure::ReadTimeout))
 }
 
 /// What keeps a connection silent.
